@@ -1,0 +1,47 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>The launchers of one variant of the network's head: 1³ convolution, bias and sigmoid in one kernel.</summary>
+/// <remarks>
+/// p[v,o] = σ(b[o] + Σ_i x[v,i]·w[i,o]), σ(z) = 1/(1 + e^−z). Layouts: input and gradInput [N,D,H,W,Cin] with pitch
+/// <see cref="SigmoidHeadShape.InputPitch"/>; probability and gradProbability [N,D,H,W,Outputs], dense; weight [Cin, Outputs];
+/// bias [Outputs]. Backward passes use σ' = p(1 − p), which is 0 where float32 rounds p to 1. Launchers queue on the stream
+/// and do not wait; one instance serves one stream at a time.
+/// </remarks>
+public interface ISigmoidHead<T> : IDisposable
+    where T : unmanaged
+{
+    /// <summary>Elements of workspace that <see cref="BackwardWeight"/> needs; the content does not matter before or after.</summary>
+    long WorkspaceLength(SigmoidHeadShape shape);
+
+    /// <summary>Overwrites probability.</summary>
+    void Forward(
+        AcceleratorStream stream,
+        ArrayView<T> input,
+        ArrayView<T> weight,
+        ArrayView<T> bias,
+        ArrayView<T> probability,
+        SigmoidHeadShape shape);
+
+    /// <summary>Overwrites gradInput.</summary>
+    void BackwardInput(
+        AcceleratorStream stream,
+        ArrayView<T> gradProbability,
+        ArrayView<T> probability,
+        ArrayView<T> weight,
+        ArrayView<T> gradInput,
+        SigmoidHeadShape shape);
+
+    /// <summary>Adds to gradWeight and gradBias, in an order that depends on the shape alone.</summary>
+    void BackwardWeight(
+        AcceleratorStream stream,
+        ArrayView<T> input,
+        ArrayView<T> gradProbability,
+        ArrayView<T> probability,
+        ArrayView<T> workspace,
+        ArrayView<T> gradWeight,
+        ArrayView<T> gradBias,
+        SigmoidHeadShape shape);
+}

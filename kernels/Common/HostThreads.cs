@@ -1,0 +1,99 @@
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>
+/// The threads of the host (CPU) variants. Work is cut into a number of chunks that the caller derives from the problem's
+/// shape alone, never from the number of threads, so results have the same bits whatever that number is.
+/// The calling thread works too; the others come from the thread pool, so several users share the machine without
+/// oversubscribing it. Not reentrant: a body must not call <see cref="For"/> of the same instance.
+/// </summary>
+public sealed class HostThreads
+{
+    private readonly Worker[] workers;
+    private readonly object gate = new();
+    private Action<int, int> body = static (_, _) => { };
+    private int chunks;
+    private int next;
+    private int running;
+    private Exception? failure;
+
+    /// <summary>Creates a set of threads.</summary>
+    /// <param name="count">How many threads work at a time, the calling one included; at least 1.</param>
+    public HostThreads(int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
+        Count = count;
+        workers = [.. Enumerable.Range(1, count - 1).Select(i => new Worker(this, i))];
+    }
+
+    /// <summary>How many threads work at a time, the calling one included.</summary>
+    public int Count { get; }
+
+    /// <summary>Runs <paramref name="body"/> once for every chunk, in any order, and returns when all are done.</summary>
+    /// <param name="chunks">The number of chunks of work.</param>
+    /// <param name="body">Called with (chunk, worker); the worker's number, 0 to Count − 1, selects scratch memory.</param>
+    public void For(int chunks, Action<int, int> body)
+    {
+        int helpers = Math.Min(workers.Length, chunks - 1);
+        if (helpers <= 0)
+        {
+            for (int chunk = 0; chunk < chunks; chunk++)
+                body(chunk, 0);
+            return;
+        }
+
+        this.body = body;
+        this.chunks = chunks;
+        next = 0;
+        failure = null;
+        running = helpers;
+        for (int i = 0; i < helpers; i++)
+            ThreadPool.UnsafeQueueUserWorkItem(workers[i], preferLocal: false);
+        Work(0);
+        WaitForHelpers();
+        if (failure is not null)
+            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failure);
+    }
+
+    private void WaitForHelpers()
+    {
+        // Chunks are short: spinning for a moment is usually enough and saves the wake-up.
+        SpinWait spin = default;
+        while (Volatile.Read(ref running) != 0 && !spin.NextSpinWillYield)
+            spin.SpinOnce();
+        lock (gate)
+        {
+            while (running != 0)
+                Monitor.Wait(gate);
+        }
+    }
+
+    private void Work(int worker)
+    {
+        try
+        {
+            for (int chunk = Interlocked.Increment(ref next) - 1; chunk < chunks; chunk = Interlocked.Increment(ref next) - 1)
+                body(chunk, worker);
+        }
+        // Whatever fails on a pool thread must reach the caller of For, not end the process.
+#pragma warning disable CA1031
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            Interlocked.CompareExchange(ref failure, e, null);
+            Volatile.Write(ref next, chunks);
+        }
+    }
+
+    private sealed class Worker(HostThreads owner, int index) : IThreadPoolWorkItem
+    {
+        public void Execute()
+        {
+            owner.Work(index);
+            lock (owner.gate)
+            {
+                if (--owner.running == 0)
+                    Monitor.Pulse(owner.gate);
+            }
+        }
+    }
+}

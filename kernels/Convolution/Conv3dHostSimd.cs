@@ -1,0 +1,432 @@
+using System.Runtime.Intrinsics;
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>
+/// The convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results do not depend on the number
+/// of threads. Launchers return when the work is done. Channels that are a multiple of 16 (AVX2) or 32 (AVX-512) run fastest.
+/// </summary>
+public sealed class Conv3dHostSimd : IConv3d<float>
+{
+    private readonly IConv3d<float> kernels;
+
+    /// <summary>Uses the widest vectors of this processor.</summary>
+    /// <param name="threads">The threads to share the work among; they may be shared with other host variants.</param>
+    public Conv3dHostSimd(HostThreads threads)
+        : this(threads, HostVector.PreferredBits)
+    {
+    }
+
+    internal Conv3dHostSimd(HostThreads threads, int vectorBits)
+    {
+        ArgumentNullException.ThrowIfNull(threads);
+        kernels = vectorBits switch
+        {
+            512 => new Conv3dHostKernels<Vector512<float>, HostVector512>(threads),
+            256 => new Conv3dHostKernels<Vector256<float>, HostVector256>(threads),
+            _ => new Conv3dHostKernels<Vector128<float>, HostVector128>(threads),
+        };
+    }
+
+    /// <inheritdoc/>
+    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+        => kernels.Forward(stream, input, weight, bias, output, shape);
+
+    /// <inheritdoc/>
+    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+        => kernels.BackwardInput(stream, gradOutput, output, weight, gradInput, shape);
+
+    /// <inheritdoc/>
+    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+        => kernels.BackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, shape);
+
+    /// <inheritdoc/>
+    public void Dispose() => kernels.Dispose();
+}
+
+/// <summary>The three passes for one width of vectors.</summary>
+internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
+    where TVector : unmanaged
+    where TOps : struct, IHostVector<TVector>
+{
+    // A weight gradient's voxels are summed in at most this many parts, each with its own copy of the weights, which are
+    // added in order.
+    private const int MostParts = 16;
+
+    // Voxels per step of a weight gradient: their input and gradOutput, together this many bytes, are to stay in the first-level
+    // cache while every pair of channels passes over them.
+    private const int StepBytes = 24 * 1024;
+
+    private readonly HostThreads threads;
+    private readonly Worker[] workers;
+    private readonly HostScratch packedWeights = new();
+    private readonly HostScratch packedBias = new();
+    private readonly HostScratch parts = new();
+    private readonly Action<int, int> packWeights;
+    private readonly Action<int, int> convolveBlock;
+    private readonly Action<int, int> sumPart;
+    private readonly Action<int, int> reduceParts;
+
+    // The pass in progress; every chunk of work reads these.
+    private Conv3dShape shape;
+    private HostBlock block;
+    private HostActivations source;
+    private HostActivations gradients;
+    private float* weight;
+    private float* target;
+    private float* targetBias;
+    private int targetChannels;
+    private int targetPitch;
+    private bool transposed;
+    private bool relu;
+    private int partCount;
+
+    public Conv3dHostKernels(HostThreads threads)
+    {
+        this.threads = threads;
+        workers = [.. Enumerable.Range(0, threads.Count).Select(_ => new Worker())];
+        packWeights = PackWeights;
+        convolveBlock = ConvolveBlock;
+        sumPart = SumPart;
+        reduceParts = ReduceParts;
+    }
+
+    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+    {
+        this.shape = shape;
+        this.weight = weight.Pointer();
+        transposed = false;
+        relu = shape.Activation == Activation.Relu;
+        source = new HostActivations(input.Pointer(), null, shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.InputPitch);
+        target = output.Pointer();
+        targetChannels = shape.OutputChannels;
+        targetPitch = shape.OutputPitch;
+        Convolve(bias.Pointer());
+    }
+
+    // The forward pass of gradOutput under the weights with channels exchanged and taps reversed.
+    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+    {
+        this.shape = shape;
+        this.weight = weight.Pointer();
+        transposed = true;
+        relu = false;
+        source = Gradients(gradOutput, output, shape);
+        target = gradInput.Pointer();
+        targetChannels = shape.InputChannels;
+        targetPitch = shape.InputPitch;
+        Convolve(null);
+    }
+
+    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+    {
+        if (shape.Voxels == 0)
+            return;
+        this.shape = shape;
+        source = new HostActivations(input.Pointer(), null, shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.InputPitch);
+        gradients = Gradients(gradOutput, output, shape);
+        target = gradWeight.Pointer();
+        targetBias = gradBias.Pointer();
+        targetChannels = shape.OutputChannels;
+        block = HostBlock.ForPlanes(shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.KernelSize);
+        int planes = shape.Batch * shape.Depth;
+        partCount = HostBlock.DivideUp(planes, HostBlock.DivideUp(planes, MostParts));
+        parts.Require<float>(partCount * PartLength);
+        threads.For(partCount, sumPart);
+        threads.For(shape.Taps + 1, reduceParts);
+    }
+
+    public void Dispose()
+    {
+        packedWeights.Dispose();
+        packedBias.Dispose();
+        parts.Dispose();
+        foreach (Worker worker in workers)
+            worker.Dispose();
+    }
+
+    private static HostActivations Gradients(ArrayView<float> gradOutput, ArrayView<float> output, Conv3dShape shape)
+        => new(
+            gradOutput.Pointer(),
+            shape.Activation == Activation.Relu ? output.Pointer() : null,
+            shape.Depth,
+            shape.Height,
+            shape.Width,
+            shape.OutputChannels,
+            shape.OutputPitch);
+
+    private void Convolve(float* bias)
+    {
+        if (shape.Voxels == 0)
+            return;
+        int columns = HostMatrix<TVector, TOps>.Columns(targetChannels);
+        packedWeights.Require<float>((long)shape.Taps * source.Channels * columns);
+        Span<float> columnBias = new(packedBias.Require<float>(columns), columns);
+        columnBias.Clear();
+        if (bias != null)
+            new Span<float>(bias, targetChannels).CopyTo(columnBias);
+        threads.For(shape.Taps, packWeights);
+        block = HostBlock.ForThreads(shape.Batch, shape.Depth, shape.Height, shape.Width, source.Channels, shape.KernelSize);
+        threads.For(block.Count(shape.Batch, shape.Depth, shape.Height, shape.Width), convolveBlock);
+    }
+
+    private void PackWeights(int tap, int workerIndex)
+    {
+        int from = transposed ? shape.Taps - 1 - tap : tap;
+        HostMatrix<TVector, TOps>.PackWeights(
+            weight + (long)from * shape.InputChannels * shape.OutputChannels,
+            packedWeights.Require<float>(0),
+            tap,
+            shape.Taps,
+            source.Channels,
+            targetChannels,
+            transposed);
+    }
+
+    // One block of voxels, plane by plane along z.
+    private void ConvolveBlock(int index, int workerIndex)
+    {
+        int blocksX = HostBlock.DivideUp(shape.Width, block.Width);
+        int blocksY = HostBlock.DivideUp(shape.Height, block.Height);
+        int blocksZ = HostBlock.DivideUp(shape.Depth, block.Depth);
+        int x = index % blocksX * block.Width;
+        int y = index / blocksX % blocksY * block.Height;
+        int z = index / (blocksX * blocksY) % blocksZ * block.Depth;
+        int n = index / (blocksX * blocksY * blocksZ);
+        Region region = RegionAt(n, y, x);
+        Worker worker = workers[workerIndex];
+        float* planes = worker.Source.Require<float>(shape.KernelSize * region.PlaneLength);
+        nint* offsets = VoxelOffsets(region, worker);
+        for (int first = z, end = Math.Min(z + block.Depth, shape.Depth); z < end; z++)
+        {
+            PackNextPlanes(region, planes, z, isFirst: z == first);
+            ConvolvePlane(region, z, planes, offsets, worker);
+        }
+    }
+
+    private void ConvolvePlane(in Region region, int z, float* planes, nint* offsets, Worker worker)
+    {
+        int pad = shape.KernelSize / 2;
+        int channels = source.Channels;
+        int columns = HostMatrix<TVector, TOps>.Columns(targetChannels);
+        int voxels = region.Height * region.Width;
+        float* packed = packedWeights.Require<float>(0);
+        float* columnBias = packedBias.Require<float>(0);
+
+        // A segment is the run (tap x, channel) of one packed row; planes outside the volume have none.
+        int firstPlane = Math.Max(0, pad - z);
+        int lastPlane = Math.Min(shape.KernelSize, shape.Depth + pad - z);
+        nint* segments = stackalloc nint[9];
+        int segmentCount = 0;
+        for (int kz = firstPlane; kz < lastPlane; kz++)
+        {
+            for (int ky = 0; ky < shape.KernelSize; ky++)
+                segments[segmentCount++] = Slot(z + kz - pad) * region.PlaneLength + ky * region.RowLength;
+        }
+
+        float* tile = stackalloc float[HostTile<TVector, TOps>.Rows * 2 * TOps.Width];
+        for (int column = 0; column < columns; column += 2 * TOps.Width)
+        {
+            int group = HostMatrix<TVector, TOps>.Group(column, columns);
+            float* groupWeights = packed + (long)channels * (column * shape.Taps + firstPlane * shape.KernelSize * shape.KernelSize * group);
+            for (int voxel = 0; voxel < voxels; voxel += HostTile<TVector, TOps>.Rows)
+            {
+                HostMatrix<TVector, TOps>.FillTile(tile, columnBias + column, group);
+                HostTile<TVector, TOps>.Add(
+                    group / TOps.Width, planes, offsets + voxel, segments, segmentCount, shape.KernelSize * channels, 1, groupWeights, group, tile, group);
+                StoreTile(region, z, voxel, Math.Min(HostTile<TVector, TOps>.Rows, voxels - voxel), tile, column, group);
+            }
+        }
+    }
+
+    private void StoreTile(in Region region, int z, int voxel, int rows, float* tile, int column, int group)
+    {
+        int present = Math.Min(group, targetChannels - column);
+        for (int j = 0; j < rows; j++)
+        {
+            int y = region.Y + (voxel + j) / region.Width;
+            int x = region.X + (voxel + j) % region.Width;
+            float* to = target + ((((long)region.N * shape.Depth + z) * shape.Height + y) * shape.Width + x) * targetPitch + column;
+            HostMatrix<TVector, TOps>.StoreRow(tile + j * group, to, present, relu);
+        }
+    }
+
+    // One part of the voxels: whole planes, of which each volume's are swept in blocks.
+    private void SumPart(int part, int workerIndex)
+    {
+        int planes = shape.Batch * shape.Depth;
+        int each = HostBlock.DivideUp(planes, partCount);
+        float* sums = PartSums(part);
+        new Span<float>(sums, checked((int)PartLength)).Clear();
+        int end = Math.Min((part + 1) * each, planes);
+        for (int plane = part * each; plane < end;)
+        {
+            int z = plane % shape.Depth;
+            int zEnd = Math.Min(shape.Depth, z + end - plane);
+            for (int y = 0; y < shape.Height; y += block.Height)
+            {
+                for (int x = 0; x < shape.Width; x += block.Width)
+                    SumBlock(RegionAt(plane / shape.Depth, y, x), z, zEnd, sums, workers[workerIndex]);
+            }
+
+            plane += zEnd - z;
+        }
+    }
+
+    private void SumBlock(in Region region, int zBegin, int zEnd, float* sums, Worker worker)
+    {
+        int columns = HostMatrix<TVector, TOps>.Columns(targetChannels);
+        int weightRows = shape.Taps * source.Channels;
+        float* planes = worker.Source.Require<float>(shape.KernelSize * region.PlaneLength);
+        float* packedGradients = worker.Gradients.Require<float>((long)region.Height * region.Width * columns);
+        for (int z = zBegin; z < zEnd; z++)
+        {
+            PackNextPlanes(region, planes, z, isFirst: z == zBegin);
+            for (int y = 0; y < region.Height; y++)
+            {
+                float* row = packedGradients + (long)y * region.Width * columns;
+                gradients.PackRow<TVector, TOps>(region.N, z, region.Y + y, region.X, region.X + region.Width, row, columns);
+                HostMatrix<TVector, TOps>.AddRows(row, region.Width, columns, sums + (long)weightRows * columns);
+            }
+
+            SumPlane(region, z, planes, packedGradients, sums, worker);
+        }
+    }
+
+    // Adds one plane's products to the weights of every tap whose source plane is inside the volume.
+    private void SumPlane(in Region region, int z, float* planes, float* packedGradients, float* sums, Worker worker)
+    {
+        int pad = shape.KernelSize / 2;
+        int channels = source.Channels;
+        int columns = HostMatrix<TVector, TOps>.Columns(targetChannels);
+        int rowsPerPlane = shape.KernelSize * shape.KernelSize * channels;
+        int firstRow = Math.Max(0, pad - z) * rowsPerPlane;
+        int endRow = Math.Min(shape.KernelSize, shape.Depth + pad - z) * rowsPerPlane;
+
+        nint* offsets = worker.Offsets.Require<nint>(endRow + HostTile<TVector, TOps>.Rows);
+        for (int row = firstRow; row < endRow + HostTile<TVector, TOps>.Rows; row++)
+        {
+            // Beyond the end the last row again: computed, not stored.
+            int present = Math.Min(row, endRow - 1);
+            int kz = present / rowsPerPlane;
+            int inPlane = present % rowsPerPlane;
+            int ky = inPlane / (shape.KernelSize * channels);
+            offsets[row] = Slot(z + kz - pad) * region.PlaneLength + ky * region.RowLength + inPlane % (shape.KernelSize * channels);
+        }
+
+        int step = Math.Clamp(StepBytes / (region.Width * (channels + columns) * sizeof(float)), 1, region.Height);
+        nint* segments = worker.Segments.Require<nint>(step);
+        for (int s = 0; s < step; s++)
+            segments[s] = s * region.RowLength;
+        float* edge = stackalloc float[HostTile<TVector, TOps>.Rows * 2 * TOps.Width];
+        for (int y = 0; y < region.Height; y += step)
+        {
+            int rows = Math.Min(step, region.Height - y);
+            float* from = planes + y * region.RowLength;
+            float* by = packedGradients + (long)y * region.Width * columns;
+            for (int row = firstRow; row < endRow; row += HostTile<TVector, TOps>.Rows)
+            {
+                for (int column = 0; column < columns; column += 2 * TOps.Width)
+                {
+                    int group = HostMatrix<TVector, TOps>.Group(column, columns);
+                    float* to = sums + (long)row * columns + column;
+                    if (row + HostTile<TVector, TOps>.Rows <= endRow)
+                    {
+                        HostTile<TVector, TOps>.Add(
+                            group / TOps.Width, from, offsets + row, segments, rows, region.Width, channels, by + column, columns, to, columns);
+                        continue;
+                    }
+
+                    new Span<float>(edge, HostTile<TVector, TOps>.Rows * group).Clear();
+                    HostTile<TVector, TOps>.Add(
+                        group / TOps.Width, from, offsets + row, segments, rows, region.Width, channels, by + column, columns, edge, group);
+                    for (int i = 0; i < (endRow - row) * group; i++)
+                        to[i / group * columns + i % group] += edge[i];
+                }
+            }
+        }
+    }
+
+    // The parts' sums, in their order, added to the weights of one tap; after the last tap, to the bias.
+    private void ReduceParts(int tap, int workerIndex)
+    {
+        long first = (long)tap * source.Channels;
+        HostMatrix<TVector, TOps>.AddParts(
+            PartSums(0) + first * HostMatrix<TVector, TOps>.Columns(targetChannels),
+            PartLength,
+            partCount,
+            tap < shape.Taps ? source.Channels : 1,
+            targetChannels,
+            tap < shape.Taps ? target + first * targetChannels : targetBias);
+    }
+
+    // A part's sums: [taps, Cin, columns] of the weights, then [columns] of the bias.
+    private long PartLength => ((long)shape.Taps * source.Channels + 1) * HostMatrix<TVector, TOps>.Columns(targetChannels);
+
+    private float* PartSums(int part) => parts.Require<float>(0) + part * PartLength;
+
+    private Region RegionAt(int n, int y, int x)
+    {
+        int height = Math.Min(block.Height, shape.Height - y);
+        int width = Math.Min(block.Width, shape.Width - x);
+        int border = shape.KernelSize - 1;
+        nint rowLength = (nint)(width + border) * source.Channels;
+        return new Region(n, y, x, height, width, rowLength, (height + border) * rowLength);
+    }
+
+    // Where a plane of the source lies in the packed memory, which holds as many as the kernel is high.
+    private int Slot(int z) => (z + shape.KernelSize) % shape.KernelSize;
+
+    // Makes z − pad … z + pad present; all but the last are there already unless z is the first of a sweep.
+    private void PackNextPlanes(in Region region, float* planes, int z, bool isFirst)
+    {
+        int pad = shape.KernelSize / 2;
+        for (int from = isFirst ? Math.Max(z - pad, 0) : z + pad; from <= Math.Min(z + pad, shape.Depth - 1); from++)
+        {
+            float* to = planes + Slot(from) * region.PlaneLength;
+            for (int y = region.Y - pad; y < region.Y + region.Height + pad; y++)
+            {
+                source.PackRow<TVector, TOps>(region.N, from, y, region.X - pad, region.X + region.Width + pad, to, source.Channels);
+                to += region.RowLength;
+            }
+        }
+    }
+
+    private nint* VoxelOffsets(in Region region, Worker worker)
+    {
+        int voxels = region.Height * region.Width;
+        nint* offsets = worker.Offsets.Require<nint>(voxels + HostTile<TVector, TOps>.Rows);
+        for (int v = 0; v < voxels + HostTile<TVector, TOps>.Rows; v++)
+        {
+            // Beyond the end the last voxel again: computed, not stored.
+            int voxel = Math.Min(v, voxels - 1);
+            offsets[v] = voxel / region.Width * region.RowLength + (nint)(voxel % region.Width) * source.Channels;
+        }
+
+        return offsets;
+    }
+
+    // The part of a volume's plane that is worked on; lengths of its packed rows and planes, borders included, in floats.
+    private readonly record struct Region(int N, int Y, int X, int Height, int Width, nint RowLength, nint PlaneLength);
+
+    private sealed class Worker : IDisposable
+    {
+        public HostScratch Source { get; } = new();
+
+        public HostScratch Gradients { get; } = new();
+
+        public HostScratch Offsets { get; } = new();
+
+        public HostScratch Segments { get; } = new();
+
+        public void Dispose()
+        {
+            Source.Dispose();
+            Gradients.Dispose();
+            Offsets.Dispose();
+            Segments.Dispose();
+        }
+    }
+}

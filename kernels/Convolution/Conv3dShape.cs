@@ -1,0 +1,51 @@
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>What a convolution applies to its sums before it stores them.</summary>
+public enum Activation
+{
+    /// <summary>Nothing: y = x.</summary>
+    None,
+
+    /// <summary>Rectified linear: y = max(x, 0). Its derivative at 0 is 0.</summary>
+    Relu,
+}
+
+/// <summary>
+/// Extents of a 3D convolution with stride 1 and zero padding KernelSize/2 (output extents equal input extents).
+/// Activations are channels-last; a pitch is the number of elements from one voxel to the next, so that a tensor may be a
+/// slice of the channels of a wider one (pitch ≥ channels).
+/// </summary>
+/// <param name="Batch">N.</param>
+/// <param name="Depth">D, voxels along z.</param>
+/// <param name="Height">H, voxels along y.</param>
+/// <param name="Width">W, voxels along x (fastest after the channels).</param>
+/// <param name="InputChannels">Cin.</param>
+/// <param name="OutputChannels">Cout.</param>
+/// <param name="KernelSize">Edge of the kernel: 1 or 3.</param>
+/// <param name="Activation">Applied to the output in the same kernel.</param>
+/// <param name="InputPitch">Elements from one input voxel to the next; also of gradInput.</param>
+/// <param name="OutputPitch">Elements from one output voxel to the next; also of gradOutput.</param>
+public readonly record struct Conv3dShape(
+    int Batch,
+    int Depth,
+    int Height,
+    int Width,
+    int InputChannels,
+    int OutputChannels,
+    int KernelSize,
+    Activation Activation,
+    int InputPitch,
+    int OutputPitch)
+{
+    /// <summary>N·D·H·W.</summary>
+    public long Voxels => (long)Batch * Depth * Height * Width;
+
+    /// <summary>KernelSize³.</summary>
+    public int Taps => KernelSize * KernelSize * KernelSize;
+
+    /// <summary>Number of weights: KernelSize³·Cin·Cout.</summary>
+    public long WeightLength => (long)Taps * InputChannels * OutputChannels;
+
+    /// <summary>Multiplications and additions of one pass of the direct algorithm (borders counted as inside).</summary>
+    public double Operations => 2.0 * Voxels * WeightLength;
+}

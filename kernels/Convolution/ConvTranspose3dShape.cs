@@ -1,0 +1,37 @@
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>
+/// Extents of a transposed 3D convolution with kernel 2³ and stride 2: every input voxel becomes a cube of 2³ output voxels,
+/// which do not overlap. Activations are channels-last; a pitch is the number of elements from one voxel to the next, so that
+/// a tensor may be a slice of the channels of a wider one (pitch ≥ channels).
+/// </summary>
+/// <param name="Batch">N.</param>
+/// <param name="Depth">D, input voxels along z; the output has twice as many.</param>
+/// <param name="Height">H, input voxels along y; the output has twice as many.</param>
+/// <param name="Width">W, input voxels along x; the output has twice as many.</param>
+/// <param name="InputChannels">Cin.</param>
+/// <param name="OutputChannels">Cout.</param>
+/// <param name="InputPitch">Elements from one input voxel to the next; also of gradInput.</param>
+/// <param name="OutputPitch">Elements from one output voxel to the next; also of gradOutput.</param>
+public readonly record struct ConvTranspose3dShape(
+    int Batch,
+    int Depth,
+    int Height,
+    int Width,
+    int InputChannels,
+    int OutputChannels,
+    int InputPitch,
+    int OutputPitch)
+{
+    /// <summary>N·D·H·W, the voxels of the input.</summary>
+    public long InputVoxels => (long)Batch * Depth * Height * Width;
+
+    /// <summary>8·N·D·H·W, the voxels of the output.</summary>
+    public long OutputVoxels => 8 * InputVoxels;
+
+    /// <summary>Number of weights: 8·Cin·Cout.</summary>
+    public long WeightLength => 8L * InputChannels * OutputChannels;
+
+    /// <summary>Multiplications and additions of one pass.</summary>
+    public double Operations => 2.0 * InputVoxels * WeightLength;
+}

@@ -1,0 +1,77 @@
+using System.Runtime.CompilerServices;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>
+/// Channels-last activations [N, D, H, W, C] in host memory, read row by row into packed, zero-padded scratch, optionally
+/// through a gate: 0 where the gate's value is not above 0 (the derivative of ReLU, the gate being its output).
+/// </summary>
+internal readonly unsafe struct HostActivations(float* values, float* gate, int depth, int height, int width, int channels, int pitch)
+{
+    public int Channels { get; } = channels;
+
+    /// <summary>
+    /// Packs the voxels xBegin ≤ x &lt; xEnd of one row as [x][packedChannels], zero outside the volume and in the channels that
+    /// are not there.
+    /// </summary>
+    public void PackRow<TVector, TOps>(int n, int z, int y, int xBegin, int xEnd, float* target, int packedChannels)
+        where TVector : unmanaged
+        where TOps : struct, IHostVector<TVector>
+    {
+        int first = Math.Max(xBegin, 0);
+        int last = Math.Min(xEnd, width);
+        if (z < 0 || z >= depth || y < 0 || y >= height || first >= last)
+        {
+            Clear(target, (long)(xEnd - xBegin) * packedChannels);
+            return;
+        }
+
+        Clear(target, (long)(first - xBegin) * packedChannels);
+        target += (long)(first - xBegin) * packedChannels;
+        long source = ((((long)n * depth + z) * height + y) * width + first) * pitch;
+        if (pitch == Channels && packedChannels == Channels)
+        {
+            int count = (last - first) * Channels;
+            PackRun<TVector, TOps>(source, target, count);
+            target += count;
+        }
+        else
+        {
+            for (int x = first; x < last; x++)
+            {
+                PackRun<TVector, TOps>(source, target, Channels);
+                for (int c = Channels; c < packedChannels; c++)
+                    target[c] = 0;
+                target += packedChannels;
+                source += pitch;
+            }
+        }
+
+        Clear(target, (long)(xEnd - last) * packedChannels);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void PackRun<TVector, TOps>(long source, float* target, int count)
+        where TVector : unmanaged
+        where TOps : struct, IHostVector<TVector>
+    {
+        float* from = values + source;
+        int i = 0;
+        if (gate == null)
+        {
+            for (; i <= count - TOps.Width; i += TOps.Width)
+                TOps.Store(TOps.Load(from + i), target + i);
+            for (; i < count; i++)
+                target[i] = from[i];
+            return;
+        }
+
+        float* open = gate + source;
+        for (; i <= count - TOps.Width; i += TOps.Width)
+            TOps.Store(TOps.WherePositive(TOps.Load(open + i), TOps.Load(from + i)), target + i);
+        for (; i < count; i++)
+            target[i] = open[i] > 0 ? from[i] : 0;
+    }
+
+    private static void Clear(float* target, long count) => new Span<float>(target, checked((int)count)).Clear();
+}

@@ -1,0 +1,106 @@
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>What the host convolutions share around <see cref="HostTile{TVector, TOps}"/>: packed weights and partial sums.</summary>
+internal static unsafe class HostMatrix<TVector, TOps>
+    where TVector : unmanaged
+    where TOps : struct, IHostVector<TVector>
+{
+    /// <summary>Channels rounded up to whole vectors.</summary>
+    public static int Columns(int channels) => (channels + TOps.Width - 1) / TOps.Width * TOps.Width;
+
+    /// <summary>Columns that a tile takes from a given one on: two vectors, or the last one.</summary>
+    public static int Group(int column, int columns) => Math.Min(2 * TOps.Width, columns - column);
+
+    /// <summary>
+    /// Packs the weights of one tap into [columns / c][tap][source channel][c], c being a tile's group of target channels; zero beyond
+    /// the last channel.
+    /// </summary>
+    /// <param name="weight">The tap's weights, [source][target], or [target][source] if transposed.</param>
+    /// <param name="packed">The packed weights of all taps.</param>
+    /// <param name="tap">The tap's place among the packed ones.</param>
+    /// <param name="taps">Number of taps.</param>
+    /// <param name="sourceChannels">Channels summed over.</param>
+    /// <param name="targetChannels">Channels of the result.</param>
+    /// <param name="transposed">Which of the two is contiguous in weight.</param>
+    public static void PackWeights(float* weight, float* packed, int tap, int taps, int sourceChannels, int targetChannels, bool transposed)
+    {
+        int columns = Columns(targetChannels);
+        for (int column = 0; column < columns; column += 2 * TOps.Width)
+        {
+            int group = Group(column, columns);
+            int present = Math.Min(group, targetChannels - column);
+            float* to = packed + (long)column * taps * sourceChannels + (long)tap * sourceChannels * group;
+            for (int c = 0; c < sourceChannels; c++, to += group)
+            {
+                if (transposed)
+                {
+                    for (int i = 0; i < present; i++)
+                        to[i] = weight[(long)(column + i) * sourceChannels + c];
+                }
+                else
+                {
+                    new Span<float>(weight + (long)c * targetChannels + column, present).CopyTo(new Span<float>(to, present));
+                }
+
+                new Span<float>(to + present, group - present).Clear();
+            }
+        }
+    }
+
+    /// <summary>Fills a tile's rows with the same values, a group's bias.</summary>
+    public static void FillTile(float* tile, float* columnBias, int group)
+    {
+        for (int j = 0; j < HostTile<TVector, TOps>.Rows; j++)
+        {
+            for (int c = 0; c < group; c += TOps.Width)
+                TOps.Store(TOps.Load(columnBias + c), tile + j * group + c);
+        }
+    }
+
+    /// <summary>Stores one row of a tile; channels beyond the last are left out.</summary>
+    public static void StoreRow(float* row, float* target, int present, bool relu)
+    {
+        int c = 0;
+        for (; c <= present - TOps.Width; c += TOps.Width)
+        {
+            TVector value = TOps.Load(row + c);
+            TOps.Store(relu ? TOps.Relu(value) : value, target + c);
+        }
+
+        for (; c < present; c++)
+            target[c] = relu && row[c] < 0 ? 0 : row[c];
+    }
+
+    /// <summary>Adds the sum of packed rows, [rows][columns], to one row; first among themselves, so that few roundings meet a large sum.</summary>
+    public static void AddRows(float* rows, int count, int columns, float* sums)
+    {
+        for (int c = 0; c < columns; c += TOps.Width)
+        {
+            TVector sum = TOps.Load(rows + c);
+            for (int i = 1; i < count; i++)
+                sum = TOps.Add(sum, TOps.Load(rows + (long)i * columns + c));
+            TOps.Store(TOps.Add(TOps.Load(sums + c), sum), sums + c);
+        }
+    }
+
+    /// <summary>Adds partial sums [parts][…, columns] to rows of a dense [rows][channels] gradient, the parts in their order.</summary>
+    public static void AddParts(float* parts, long partLength, int partCount, int rows, int channels, float* gradient)
+    {
+        int columns = Columns(channels);
+        float* sums = stackalloc float[TOps.Width];
+        for (int row = 0; row < rows; row++)
+        {
+            for (int column = 0; column < columns; column += TOps.Width)
+            {
+                float* from = parts + (long)row * columns + column;
+                TVector sum = TOps.Load(from);
+                for (int part = 1; part < partCount; part++)
+                    sum = TOps.Add(sum, TOps.Load(from + part * partLength));
+                TOps.Store(sum, sums);
+                float* to = gradient + (long)row * channels + column;
+                for (int c = 0; c < Math.Min(TOps.Width, channels - column); c++)
+                    to[c] += sums[c];
+            }
+        }
+    }
+}

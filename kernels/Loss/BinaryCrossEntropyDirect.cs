@@ -1,0 +1,98 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>The plain binary cross-entropy: the sum by partial sums, any accelerator. The truth for the others.</summary>
+public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    private readonly FoldedSums<T, TReal> folded;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> partial;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, FlatShape> total;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> backward;
+
+    /// <summary>Compiles the kernels for an accelerator.</summary>
+    public BinaryCrossEntropyDirect(Accelerator accelerator)
+    {
+        folded = new FoldedSums<T, TReal>(accelerator);
+        partial = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(PartialKernel);
+        total = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, FlatShape>(TotalKernel);
+        backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(BackwardKernel);
+    }
+
+    /// <inheritdoc/>
+    public long WorkspaceLength(FlatShape shape) => FoldedSums<T, TReal>.WorkspaceLength(shape.Count, 1);
+
+    /// <inheritdoc/>
+    public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
+    {
+        partial(stream, FoldedSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
+        total(stream, 1, folded.Fold(stream, workspace, shape.Count, 1), loss, shape);
+    }
+
+    /// <inheritdoc/>
+    public void Backward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
+        => backward(stream, LaunchExtent.Of(shape.Count), prediction, target, gradLoss, gradPrediction, shape);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+
+    // Partial sums of t log p + (1 - t) log(1 - p) over the elements q, q + partials, …; logarithms at least -100.
+    // One thread per partial q; workspace overwritten. Logarithms of 0 are not taken: not every device returns -infinity.
+    [Kernel]
+    internal static void PartialKernel(
+        Index1D index,
+        ArrayView<T> prediction, // [Count]
+        ArrayView<T> target, // [Count]
+        ArrayView<T> workspace, // [partials]
+        FlatShape shape)
+    {
+        int partials = FoldedSums<T, TReal>.Partials(shape.Count);
+        T sum = T.Zero;
+        for (long i = index.X; i < shape.Count; i += partials)
+            sum += target[i] * ClampedLog(prediction[i]) + (T.One - target[i]) * ClampedLog(T.One - prediction[i]);
+        workspace[index] = sum;
+    }
+
+    // L = -sum / n. One thread; loss overwritten.
+    [Kernel]
+    internal static void TotalKernel(
+        Index1D index,
+        ArrayView<T> groups, // [groups]
+        ArrayView<T> loss, // [1]
+        FlatShape shape)
+        => loss[index] = -FoldedSums<T, TReal>.Total(groups, 1, 0) / TReal.From(shape.Count);
+
+    // dL/dp = (p - t) / max(p (1 - p), 1e-12) / n, times gradLoss. One thread per element; gradPrediction overwritten.
+    [Kernel]
+    internal static void BackwardKernel(
+        Index1D index,
+        ArrayView<T> prediction, // [Count]
+        ArrayView<T> target, // [Count]
+        ArrayView<T> gradLoss, // [1]
+        ArrayView<T> gradPrediction, // [Count]
+        FlatShape shape)
+    {
+        T p = prediction[index];
+        T variance = p * (T.One - p);
+        T least = TReal.From(1e-12);
+        if (variance < least)
+            variance = least;
+        gradPrediction[index] = gradLoss[0] / TReal.From(shape.Count) * (p - target[index]) / variance;
+    }
+
+    // NaN is not ≤ 0 and not below −100, so it reaches the loss.
+    private static T ClampedLog(T value)
+    {
+        T floor = TReal.From(-100.0);
+        if (value <= T.Zero)
+            return floor;
+        T log = TReal.Log(value);
+        return log < floor ? floor : log;
+    }
+}

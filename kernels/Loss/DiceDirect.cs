@@ -1,0 +1,97 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>The plain Dice loss: sums by partial sums, then one thread per element, any accelerator. The truth for the others.</summary>
+public sealed class DiceDirect<T, TReal> : IDice<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    private const int Sums = 2;
+    private readonly FoldedSums<T, TReal> folded;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> partial;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>> total;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>> backward;
+
+    /// <summary>Compiles the kernels for an accelerator.</summary>
+    public DiceDirect(Accelerator accelerator)
+    {
+        folded = new FoldedSums<T, TReal>(accelerator);
+        partial = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(PartialKernel);
+        total = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>>(TotalKernel);
+        backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>>(BackwardKernel);
+    }
+
+    /// <inheritdoc/>
+    public long WorkspaceLength(FlatShape shape) => FoldedSums<T, TReal>.WorkspaceLength(shape.Count, Sums);
+
+    /// <inheritdoc/>
+    public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
+    {
+        partial(stream, FoldedSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
+        total(stream, 1, folded.Fold(stream, workspace, shape.Count, Sums), sums, loss);
+    }
+
+    /// <inheritdoc/>
+    public void Backward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
+        => backward(stream, LaunchExtent.Of(shape.Count), target, sums, gradLoss, gradPrediction);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+
+    // Partial sums of p t and of p + t over the elements q, q + partials, ….
+    // One thread per partial q; workspace overwritten.
+    [Kernel]
+    internal static void PartialKernel(
+        Index1D index,
+        ArrayView<T> prediction, // [Count]
+        ArrayView<T> target, // [Count]
+        ArrayView<T> workspace, // [partials, 2]
+        FlatShape shape)
+    {
+        int partials = FoldedSums<T, TReal>.Partials(shape.Count);
+        T overlap = T.Zero;
+        T size = T.Zero;
+        for (long i = index.X; i < shape.Count; i += partials)
+        {
+            overlap += prediction[i] * target[i];
+            size += prediction[i] + target[i];
+        }
+
+        workspace[index.X * Sums] = overlap;
+        workspace[index.X * Sums + 1] = size;
+    }
+
+    // A = 2 sum(p t) + 1, B = sum(p + t) + 1, L = 1 - A / B. One thread; sums and loss overwritten.
+    [Kernel]
+    internal static void TotalKernel(
+        Index1D index,
+        ArrayView<T> groups, // [groups, 2]
+        ArrayView<T> sums, // [2]: A, B
+        ArrayView<T> loss) // [1]
+    {
+        T overlap = FoldedSums<T, TReal>.Total(groups, Sums, 0);
+        T a = overlap + overlap + T.One;
+        T b = FoldedSums<T, TReal>.Total(groups, Sums, 1) + T.One;
+        sums[0] = a;
+        sums[1] = b;
+        loss[index] = T.One - a / b;
+    }
+
+    // dL/dp = (A / B - 2 t) / B, times gradLoss. One thread per element; gradPrediction overwritten.
+    [Kernel]
+    internal static void BackwardKernel(
+        Index1D index,
+        ArrayView<T> target, // [Count]
+        ArrayView<T> sums, // [2]: A, B
+        ArrayView<T> gradLoss, // [1]
+        ArrayView<T> gradPrediction) // [Count]
+    {
+        T b = sums[1];
+        gradPrediction[index] = gradLoss[0] / b * (sums[0] / b - target[index] - target[index]);
+    }
+}

@@ -1,0 +1,38 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>The launchers of one variant of the binary cross-entropy, the mean over all elements.</summary>
+/// <remarks>
+/// L = −1/n · Σ t·log p + (1 − t)·log(1 − p), each logarithm taken as at least −100, so that a saturated map has a finite
+/// loss. Prediction p (0 to 1) and target t (0 to 1) are dense and of the same arrangement. Launchers queue on the stream
+/// and do not wait; one instance serves one stream at a time.
+/// </remarks>
+public interface IBinaryCrossEntropy<T> : IDisposable
+    where T : unmanaged
+{
+    /// <summary>Elements of workspace that <see cref="Forward"/> needs; the content does not matter before or after.</summary>
+    long WorkspaceLength(FlatShape shape);
+
+    /// <summary>Overwrites loss [1]. The sum is taken in an order that depends on the shape alone.</summary>
+    void Forward(
+        AcceleratorStream stream,
+        ArrayView<T> prediction,
+        ArrayView<T> target,
+        ArrayView<T> workspace,
+        ArrayView<T> loss,
+        FlatShape shape);
+
+    /// <summary>
+    /// Overwrites gradPrediction with (p − t) / max(p·(1 − p), 1e−12) / n, multiplied by gradLoss [1]: the convention of
+    /// libtorch, which does not follow the clamp of the logarithms.
+    /// </summary>
+    void Backward(
+        AcceleratorStream stream,
+        ArrayView<T> prediction,
+        ArrayView<T> target,
+        ArrayView<T> gradLoss,
+        ArrayView<T> gradPrediction,
+        FlatShape shape);
+}

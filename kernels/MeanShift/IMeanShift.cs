@@ -1,0 +1,154 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>
+/// The launchers of one variant of the differentiable mean shift (Lamm, Righetto, Peng, "Mean Shift clustering as a loss
+/// function", Algorithm 1, in offset form) and of the loss between its end points and true centres.
+/// </summary>
+/// <remarks>
+/// One iteration moves a point p by Σ_q m_q·(q − p) / W with m_q = (s_q + s₀)·k(|p − q|/b), W = Σ_q m_q, over every voxel q of
+/// the volume at a distance below b; where W = 0 the point stays. Positions are (z, y, x) in voxels. Layouts: scores and
+/// gradScores [N,D,H,W] at <see cref="MeanShiftShape.ScorePitch"/>; trajectory [T+1,N,S,3]; centers [M,3], packed over the batch,
+/// item n owning rows centerOffsets[n] to centerOffsets[n+1] − 1. Launchers queue on the stream and do not wait; one instance
+/// serves one stream at a time. All memory is the caller's; the workspace may hold anything and is left holding anything.
+/// </remarks>
+public interface IMeanShift<T> : IDisposable
+    where T : unmanaged
+{
+    /// <summary>Bytes of workspace that <see cref="Forward"/> needs, <see cref="Backward"/> needs, and <see cref="Converge"/> needs: one size fits all.</summary>
+    long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters);
+
+    /// <summary>
+    /// Draws S seeds per item, uniform in balls around the item's centres in turn, clipped to the margin inside the volume (or
+    /// to its middle, where the volume is too thin). An item without centres gets all its seeds at the volume's middle.
+    /// Overwrites seeds.
+    /// </summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="centers">[M, 3].</param>
+    /// <param name="centerOffsets">[N + 1].</param>
+    /// <param name="seeds">[N, S, 3].</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="sampling">Radius, margin and random counters.</param>
+    void SampleSeeds(
+        AcceleratorStream stream,
+        ArrayView<T> centers,
+        ArrayView<int> centerOffsets,
+        ArrayView<T> seeds,
+        MeanShiftShape shape,
+        SeedSampling sampling);
+
+    /// <summary>Shifts every seed T times, in one launch. Overwrites trajectory, whose first [N, S, 3] become the seeds.</summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="scores">[N, D, H, W] at ScorePitch.</param>
+    /// <param name="seeds">[N, S, 3]; may be the beginning of the trajectory itself.</param>
+    /// <param name="trajectory">[T + 1, N, S, 3].</param>
+    /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="parameters">Bandwidth, floor, weighting.</param>
+    void Forward(
+        AcceleratorStream stream,
+        ArrayView<T> scores,
+        ArrayView<T> seeds,
+        ArrayView<T> trajectory,
+        ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters);
+
+    /// <summary>
+    /// Per item: the mean over its centres of the distance to the nearest point, plus the mean over its points of the distance
+    /// to the nearest centre; the loss is the mean over the items that have centres, 0 if none has. Of equally near ones the first
+    /// counts. Overwrites loss, nearestCenter and nearestPoint.
+    /// </summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="positions">[N, S, 3], the last part of a trajectory.</param>
+    /// <param name="centers">[M, 3].</param>
+    /// <param name="centerOffsets">[N + 1].</param>
+    /// <param name="nearestCenter">[N, S], row of centers; −1 in items without centres.</param>
+    /// <param name="nearestPoint">[M], 0 to S − 1 within the centre's item.</param>
+    /// <param name="loss">[1].</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="distance">Euclidean or squared.</param>
+    void CenterLossForward(
+        AcceleratorStream stream,
+        ArrayView<T> positions,
+        ArrayView<T> centers,
+        ArrayView<int> centerOffsets,
+        ArrayView<int> nearestCenter,
+        ArrayView<int> nearestPoint,
+        ArrayView<T> loss,
+        MeanShiftShape shape,
+        CenterDistance distance);
+
+    /// <summary>The gradient of the centre loss with respect to the points; 0 where a point lies on its centre. Overwrites gradPositions.</summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="gradLoss">[1], the upstream gradient.</param>
+    /// <param name="positions">[N, S, 3].</param>
+    /// <param name="centers">[M, 3].</param>
+    /// <param name="centerOffsets">[N + 1].</param>
+    /// <param name="nearestCenter">[N, S], from the forward pass.</param>
+    /// <param name="nearestPoint">[M], from the forward pass.</param>
+    /// <param name="gradPositions">[N, S, 3].</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="distance">Euclidean or squared.</param>
+    void CenterLossBackward(
+        AcceleratorStream stream,
+        ArrayView<T> gradLoss,
+        ArrayView<T> positions,
+        ArrayView<T> centers,
+        ArrayView<int> centerOffsets,
+        ArrayView<int> nearestCenter,
+        ArrayView<int> nearestPoint,
+        ArrayView<T> gradPositions,
+        MeanShiftShape shape,
+        CenterDistance distance);
+
+    /// <summary>
+    /// The gradient of the score map from the gradient of the end points, through every iteration, with each ball's set of voxels
+    /// taken as fixed (as automatic differentiation does). Overwrites gradScores; its sums have a fixed order, so the bits repeat.
+    /// </summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="scores">[N, D, H, W] at ScorePitch.</param>
+    /// <param name="trajectory">[T + 1, N, S, 3], from the forward pass.</param>
+    /// <param name="gradPositions">[N, S, 3].</param>
+    /// <param name="gradScores">[N, D, H, W] at ScorePitch; other channels are left alone.</param>
+    /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="parameters">Bandwidth, floor, weighting.</param>
+    void Backward(
+        AcceleratorStream stream,
+        ArrayView<T> scores,
+        ArrayView<T> trajectory,
+        ArrayView<T> gradPositions,
+        ArrayView<T> gradScores,
+        ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters);
+
+    /// <summary>
+    /// Shifts each of P points of one volume (Batch = 1) until a shift is shorter than the tolerance, at most Iterations times, in
+    /// one launch: the clustering of inference. SeedsPerItem is not read. Overwrites converged, iterations and support.
+    /// </summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="scores">[D, H, W] at ScorePitch.</param>
+    /// <param name="positions">[P, 3].</param>
+    /// <param name="converged">[P, 3]; may be positions itself.</param>
+    /// <param name="iterations">[P], shifts done, the last short one included.</param>
+    /// <param name="support">[P], W of the last shift: the weighted score mass around the end point.</param>
+    /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
+    /// <param name="shape">Extents, and the largest number of iterations.</param>
+    /// <param name="parameters">Bandwidth, floor, weighting.</param>
+    /// <param name="toleranceVoxels">A shift shorter than this is the last.</param>
+    void Converge(
+        AcceleratorStream stream,
+        ArrayView<T> scores,
+        ArrayView<T> positions,
+        ArrayView<T> converged,
+        ArrayView<int> iterations,
+        ArrayView<T> support,
+        ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters,
+        double toleranceVoxels);
+}

@@ -1,0 +1,73 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>
+/// The mean shift on the CPU device: eight voxels of a row at a time. Seeds are shifted in fixed chunks; the score gradient is
+/// summed by slabs of planes, each by one thread that walks all seeds in order, so the bits do not depend on the threads.
+/// </summary>
+public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<float>
+{
+    // In the order of the enumeration.
+    private readonly HostPasses[] passes =
+    [
+        new HostPasses<HostFlat>(threads),
+        new HostPasses<HostLinear>(threads),
+        new HostPasses<HostCone>(threads),
+        new HostPasses<HostEpanechnikov>(threads),
+        new HostPasses<HostGaussian>(threads),
+    ];
+
+    /// <inheritdoc/>
+    public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters) => HostRows.WorkspaceBytes(shape, parameters);
+
+    /// <inheritdoc/>
+    public void SampleSeeds(AcceleratorStream stream, ArrayView<float> centers, ArrayView<int> centerOffsets, ArrayView<float> seeds, MeanShiftShape shape, SeedSampling sampling)
+    {
+        SeedSamplingConstants constants = new(sampling);
+        for (int i = 0; i < shape.Points; i++)
+            MeanShiftDirect<float, Float32>.SampleSeedsKernel(i, centers, centerOffsets, seeds, shape, constants);
+    }
+
+    /// <inheritdoc/>
+    public void Forward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> seeds, ArrayView<float> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+        => passes[(int)parameters.Weighting].Forward(HostRows.Of(threads, scores, workspace, shape, parameters), seeds.Pointer(), trajectory.Pointer());
+
+    // The few numbers of the loss do not repay vectors: the direct kernels' bodies, called in order.
+
+    /// <inheritdoc/>
+    public void CenterLossForward(AcceleratorStream stream, ArrayView<float> positions, ArrayView<float> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<float> loss, MeanShiftShape shape, CenterDistance distance)
+    {
+        for (int i = 0; i < shape.Points + nearestPoint.Length; i++)
+            MeanShiftDirect<float, Float32>.NearestKernel(i, positions, centers, centerOffsets, nearestCenter, nearestPoint, shape);
+        MeanShiftDirect<float, Float32>.CenterLossKernel(0, positions, centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance);
+    }
+
+    /// <inheritdoc/>
+    public void CenterLossBackward(AcceleratorStream stream, ArrayView<float> gradLoss, ArrayView<float> positions, ArrayView<float> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<float> gradPositions, MeanShiftShape shape, CenterDistance distance)
+    {
+        for (int i = 0; i < shape.Points; i++)
+            MeanShiftDirect<float, Float32>.CenterLossBackwardKernel(i, gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance);
+    }
+
+    /// <inheritdoc/>
+    public void Backward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> trajectory, ArrayView<float> gradPositions, ArrayView<float> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+        => passes[(int)parameters.Weighting].Backward(HostRows.Of(threads, scores, workspace, shape, parameters), trajectory.Pointer(), gradPositions.Pointer(), gradScores.Pointer());
+
+    /// <inheritdoc/>
+    public void Converge(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> positions, ArrayView<float> converged, ArrayView<int> iterations, ArrayView<float> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
+        => passes[(int)parameters.Weighting].Converge(
+            HostRows.Of(threads, scores, workspace, shape, parameters),
+            positions.Pointer(),
+            converged.Pointer(),
+            checked((int)iterations.Length),
+            iterations.Pointer(),
+            support.Pointer(),
+            (float)(toleranceVoxels * toleranceVoxels));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+}

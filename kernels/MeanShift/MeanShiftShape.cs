@@ -1,0 +1,59 @@
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>Extents of a mean shift over a batch of score maps.</summary>
+/// <param name="Batch">N, items.</param>
+/// <param name="Depth">D, voxels along z.</param>
+/// <param name="Height">H, voxels along y.</param>
+/// <param name="Width">W, voxels along x.</param>
+/// <param name="SeedsPerItem">S.</param>
+/// <param name="Iterations">T, shifts of each seed; at least 1.</param>
+/// <param name="ScorePitch">
+/// Elements from one voxel of the scores (and of their gradient) to the next: C where the map is one channel of a tensor
+/// [N, D, H, W, C], whose view then begins at that channel; 1 for a map of its own.
+/// </param>
+public readonly record struct MeanShiftShape(
+    int Batch,
+    int Depth,
+    int Height,
+    int Width,
+    int SeedsPerItem,
+    int Iterations,
+    int ScorePitch)
+{
+    /// <summary>D·H·W, voxels of one item.</summary>
+    public long ItemVoxels => (long)Depth * Height * Width;
+
+    /// <summary>N·S, seeds of the batch.</summary>
+    public long Points => (long)Batch * SeedsPerItem;
+
+    /// <summary>Elements of the trajectory [T + 1, N, S, 3].</summary>
+    public long TrajectoryLength => (Iterations + 1) * Points * 3;
+
+    /// <summary>Elements that a view of the scores must hold: all voxels at their pitch, without what follows the last.</summary>
+    public long ScoreLength => (Batch * ItemVoxels - 1) * ScorePitch + 1;
+}
+
+/// <summary>The numbers of the mean shift.</summary>
+/// <param name="BandwidthVoxels">b, the ball's radius; voxels at a distance below it count.</param>
+/// <param name="ScoreFloor">s₀, added to every score, so that a seed on dead background still sees a mean.</param>
+/// <param name="Weighting">k.</param>
+public readonly record struct MeanShiftParameters(double BandwidthVoxels, double ScoreFloor, Weighting Weighting)
+{
+    /// <summary>
+    /// The iterations through which the gradient runs. A flat weighting does not depend on the position, so that all but the
+    /// last iteration have none, exactly.
+    /// </summary>
+    /// <param name="iterations">T.</param>
+    public int GradientIterations(int iterations) => Weighting == Weighting.Flat ? 1 : iterations;
+}
+
+/// <summary>How seeds are drawn around centres. The same numbers give the same seeds on every device.</summary>
+/// <param name="Seed">The random key.</param>
+/// <param name="Step">The training step, so that every step draws others.</param>
+/// <param name="RadiusVoxels">Radius of the ball around each centre, at most <see cref="MaxRadiusVoxels"/>.</param>
+/// <param name="MarginVoxels">Seeds keep this distance from the outermost voxels' centres, at most <see cref="MaxRadiusVoxels"/>.</param>
+public readonly record struct SeedSampling(ulong Seed, uint Step, double RadiusVoxels, double MarginVoxels)
+{
+    /// <summary>The largest radius and margin.</summary>
+    public const double MaxRadiusVoxels = 1024;
+}

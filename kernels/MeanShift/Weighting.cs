@@ -1,0 +1,117 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>How much a voxel at distance d = u·b from a point counts in its mean; 0 for d ≥ b, always.</summary>
+public enum Weighting
+{
+    /// <summary>k = 1: what the authors' published program does.</summary>
+    Flat,
+
+    /// <summary>k = u: the paper's Algorithm 1 taken literally.</summary>
+    Linear,
+
+    /// <summary>k = 1 − u.</summary>
+    Cone,
+
+    /// <summary>k = 1 − u²: continuous at the rim, so the gradient misses nothing.</summary>
+    Epanechnikov,
+
+    /// <summary>k = exp(−d²/2σ²), σ = b/2, that is exp(−2u²).</summary>
+    Gaussian,
+}
+
+/// <summary>How the centre loss measures the distance of a converged seed from a true centre.</summary>
+public enum CenterDistance
+{
+    /// <summary>‖p − c‖: what the authors' published program does.</summary>
+    Euclidean,
+
+    /// <summary>‖p − c‖²: the paper's equations 1 and 2.</summary>
+    Squared,
+}
+
+/// <summary>
+/// A weighting as a type parameter of the kernels, so that each compiles to its own code. Everything is a function of
+/// u² = d²/b², which saves the square root where the weighting does not need it.
+/// </summary>
+public interface IWeighting<T>
+    where T : unmanaged, INumber<T>
+{
+    /// <summary>k.</summary>
+    static abstract T Weight(T squaredRatio);
+
+    /// <summary>k'(u)/u, so that ∇ₚk = Slope·(p − q)/b²; 0 at u = 0.</summary>
+    static abstract T Slope(T squaredRatio, T weight);
+}
+
+/// <summary><see cref="Weighting.Flat"/>.</summary>
+public readonly struct FlatWeighting<T, TReal> : IWeighting<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Weight(T squaredRatio) => T.One;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Slope(T squaredRatio, T weight) => T.Zero;
+}
+
+/// <summary><see cref="Weighting.Linear"/>.</summary>
+public readonly struct LinearWeighting<T, TReal> : IWeighting<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Weight(T squaredRatio) => TReal.Sqrt(squaredRatio);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Slope(T squaredRatio, T weight) => squaredRatio > T.Zero ? T.One / weight : T.Zero;
+}
+
+/// <summary><see cref="Weighting.Cone"/>.</summary>
+public readonly struct ConeWeighting<T, TReal> : IWeighting<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Weight(T squaredRatio) => T.One - TReal.Sqrt(squaredRatio);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Slope(T squaredRatio, T weight) => squaredRatio > T.Zero ? -T.One / TReal.Sqrt(squaredRatio) : T.Zero;
+}
+
+/// <summary><see cref="Weighting.Epanechnikov"/>.</summary>
+public readonly struct EpanechnikovWeighting<T, TReal> : IWeighting<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Weight(T squaredRatio) => T.One - squaredRatio;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Slope(T squaredRatio, T weight) => TReal.From(-2);
+}
+
+/// <summary><see cref="Weighting.Gaussian"/>.</summary>
+public readonly struct GaussianWeighting<T, TReal> : IWeighting<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Weight(T squaredRatio) => TReal.Exp(TReal.From(-2) * squaredRatio);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Slope(T squaredRatio, T weight) => TReal.From(-4) * weight;
+}

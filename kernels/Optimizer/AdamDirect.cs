@@ -1,0 +1,54 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>The plain Adam step: one thread per parameter, any accelerator. The truth for the others.</summary>
+public sealed class AdamDirect<T, TReal> : IAdam<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, AdamFactors<T>> step;
+
+    /// <summary>Compiles the kernel for an accelerator.</summary>
+    public AdamDirect(Accelerator accelerator)
+        => step = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, AdamFactors<T>>(StepKernel);
+
+    /// <inheritdoc/>
+    public void Step(
+        AcceleratorStream stream,
+        ArrayView<T> gradients,
+        ArrayView<T> factor,
+        ArrayView<T> values,
+        ArrayView<T> firstMoments,
+        ArrayView<T> secondMoments,
+        AdamParameters parameters)
+        => step(stream, LaunchExtent.Of(values.Length), gradients, factor, values, firstMoments, secondMoments, new AdamFactors<T>(parameters));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+
+    // The formula of IAdam.
+    // One thread per parameter; its value and moments are overwritten. At most 2³¹ − 1 parameters.
+    [Kernel]
+    internal static void StepKernel(
+        Index1D index,
+        ArrayView<T> gradients, // [n]
+        ArrayView<T> factor, // [1]
+        ArrayView<T> values, // [n]
+        ArrayView<T> firstMoments, // [n]
+        ArrayView<T> secondMoments, // [n]
+        AdamFactors<T> f)
+    {
+        T g = factor[0] * gradients[index];
+        T m = firstMoments[index];
+        m += f.Gain1 * (g - m);
+        T v = f.Beta2 * secondMoments[index] + f.Gain2 * g * g;
+        firstMoments[index] = m;
+        secondMoments[index] = v;
+        values[index] = f.Keep * values[index] - f.StepSize * m / (TReal.Sqrt(v) / f.RootCorrection2 + f.Epsilon);
+    }
+}

@@ -1,0 +1,73 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>The plain gradient norm: strided partial sums, then their sum. Any accelerator. The truth for the others.</summary>
+public sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    private readonly FoldedSums<T, TReal> sums;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>> squares;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, T> finish;
+
+    /// <summary>Compiles the kernels for an accelerator.</summary>
+    public GradientNormDirect(Accelerator accelerator)
+    {
+        sums = new FoldedSums<T, TReal>(accelerator);
+        squares = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>>(SquaresKernel);
+        finish = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, T>(FinishKernel);
+    }
+
+    /// <inheritdoc/>
+    public long WorkspaceLength(long count) => FoldedSums<T, TReal>.WorkspaceLength(count, 1);
+
+    /// <inheritdoc/>
+    public void ClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
+    {
+        int partials = FoldedSums<T, TReal>.Partials(gradients.Length);
+        squares(stream, partials, gradients, workspace.SubView(0, partials));
+        ArrayView<T> groups = sums.Fold(stream, workspace, gradients.Length, 1);
+        finish(stream, 1, groups, norm, factor, TReal.From(maxNorm));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+
+    // partials[p] = Σ g² over the elements p, p + P, p + 2P, … for P partials.
+    // One thread per partial, neighbours read neighbours; partials overwritten, summed in the order of the elements.
+    [Kernel]
+    internal static void SquaresKernel(
+        Index1D index,
+        ArrayView<T> gradients, // [n]
+        ArrayView<T> partials) // [P]
+    {
+        T sum = T.Zero;
+        for (long i = index.X; i < gradients.Length; i += partials.Length)
+            sum += gradients[i] * gradients[i];
+        partials[index] = sum;
+    }
+
+    // norm = √Σ groups; factor = min(1, maxNorm/(norm + 1e-6)), 1 where maxNorm ≤ 0, NaN where norm is not finite.
+    // One thread; norm and factor overwritten.
+    [Kernel]
+    internal static void FinishKernel(
+        Index1D index,
+        ArrayView<T> groups, // [groups]
+        ArrayView<T> norm, // [1]
+        ArrayView<T> factor, // [1]
+        T maxNorm)
+    {
+        T length = TReal.Sqrt(FoldedSums<T, TReal>.Total(groups, 1, 0));
+        T clip = T.One;
+        if (maxNorm > T.Zero && length + TReal.From(1e-6) > maxNorm)
+            clip = maxNorm / (length + TReal.From(1e-6));
+        norm[0] = length;
+        // False for NaN as well.
+        factor[0] = length < TReal.From(double.PositiveInfinity) ? clip : TReal.From(double.NaN);
+    }
+}

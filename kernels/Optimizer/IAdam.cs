@@ -1,0 +1,31 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>The launchers of one variant of the Adam and AdamW optimiser.</summary>
+/// <remarks>
+/// Kingma and Ba 2015, with the decoupled weight decay of Loshchilov and Hutter 2019. With g = factor·gradient:
+/// θ ← θ·(1 − αλ); m ← m + (1 − β₁)·(g − m); v ← β₂·v + (1 − β₂)·g²; θ ← θ − α/(1 − β₁ᵗ)·m / (√v/√(1 − β₂ᵗ) + ε).
+/// Launchers queue on the stream and do not wait.
+/// </remarks>
+public interface IAdam<T> : IDisposable
+    where T : unmanaged
+{
+    /// <summary>Updates values, firstMoments and secondMoments in place, all [n]; both moments are 0 before the first step.</summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="gradients">[n]; read only.</param>
+    /// <param name="factor">[1]: multiplies every gradient, as <see cref="IGradientNorm{T}.ClipFactor"/> gives it. NaN makes everything NaN.</param>
+    /// <param name="values">[n]: the parameters θ.</param>
+    /// <param name="firstMoments">[n]: m.</param>
+    /// <param name="secondMoments">[n]: v.</param>
+    /// <param name="parameters">The settings of this step.</param>
+    void Step(
+        AcceleratorStream stream,
+        ArrayView<T> gradients,
+        ArrayView<T> factor,
+        ArrayView<T> values,
+        ArrayView<T> firstMoments,
+        ArrayView<T> secondMoments,
+        AdamParameters parameters);
+}

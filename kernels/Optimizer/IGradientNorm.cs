@@ -1,0 +1,32 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>The launchers of one variant of the gradient's Euclidean norm and the factor that clips it.</summary>
+/// <remarks>
+/// norm = √Σ g², summed in a fixed order (the same bits on the same device, whatever the number of threads);
+/// factor = min(1, maxNorm / (norm + 10⁻⁶)). Squares are summed in the real type: norms above about 10¹⁹ overflow
+/// float32 and count as infinite. Launchers queue on the stream and do not wait; one instance serves one stream at a time.
+/// </remarks>
+public interface IGradientNorm<T> : IDisposable
+    where T : unmanaged
+{
+    /// <summary>Elements of workspace for <paramref name="count"/> gradients.</summary>
+    long WorkspaceLength(long count);
+
+    /// <summary>Overwrites norm and factor.</summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="gradients">[n]; read only.</param>
+    /// <param name="workspace">[<see cref="WorkspaceLength"/>(n)]: undefined before and after.</param>
+    /// <param name="norm">[1]: the norm before clipping.</param>
+    /// <param name="factor">[1]: what to multiply the gradients by; NaN where the norm is not finite.</param>
+    /// <param name="maxNorm">The largest norm to let pass; 0 or less means no clipping, factor 1.</param>
+    void ClipFactor(
+        AcceleratorStream stream,
+        ArrayView<T> gradients,
+        ArrayView<T> workspace,
+        ArrayView<T> norm,
+        ArrayView<T> factor,
+        double maxNorm);
+}

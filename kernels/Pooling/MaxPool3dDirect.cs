@@ -1,0 +1,112 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>The plain max pooling: one thread per result, any accelerator. The truth for the others.</summary>
+public sealed class MaxPool3dDirect<T, TReal> : IMaxPool3d<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, MaxPool3dShape> forward;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, MaxPool3dShape> backward;
+
+    /// <summary>Compiles the kernels for an accelerator.</summary>
+    public MaxPool3dDirect(Accelerator accelerator)
+    {
+        forward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, MaxPool3dShape>(ForwardKernel);
+        backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, MaxPool3dShape>(BackwardKernel);
+    }
+
+    /// <inheritdoc/>
+    public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> output, MaxPool3dShape shape)
+        => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.Channels), input, output, shape);
+
+    /// <inheritdoc/>
+    public void Backward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape)
+        => backward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.Channels), input, gradOutput, gradInput, shape);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+
+    // y[v,c] = max of x over the 2 x 2 x 2 voxels of v's window; NaN wins.
+    // One thread per (output voxel, channel); output overwritten. Extents of the input are even.
+    [Kernel]
+    internal static void ForwardKernel(
+        Index1D index,
+        ArrayView<T> input, // [N, D, H, W, C], pitch InputPitch
+        ArrayView<T> output, // [N, D/2, H/2, W/2, C], pitch OutputPitch
+        MaxPool3dShape shape)
+    {
+        long corner = WindowCorner(index.X, shape);
+        T best = input[corner];
+        for (int tap = 1; tap < 8; tap++)
+        {
+            T value = input[corner + TapOffset(tap, shape)];
+            if (IsAbove(value, best))
+                best = value;
+        }
+
+        output[OutputElement(index.X, shape)] = best;
+    }
+
+    // dx[q,c] = dy[v,c] where q is the first maximum (in the order z, y, x) of v's window, 0 elsewhere.
+    // One thread per (output voxel, channel): it owns the window's eight elements of gradInput, overwrites them or, with
+    // Accumulate, adds to the one that was taken.
+    [Kernel]
+    internal static void BackwardKernel(
+        Index1D index,
+        ArrayView<T> input, // [N, D, H, W, C], pitch InputPitch
+        ArrayView<T> gradOutput, // [N, D/2, H/2, W/2, C], pitch OutputPitch
+        ArrayView<T> gradInput, // [N, D, H, W, C], pitch InputPitch
+        MaxPool3dShape shape)
+    {
+        long corner = WindowCorner(index.X, shape);
+        T best = input[corner];
+        int bestTap = 0;
+        for (int tap = 1; tap < 8; tap++)
+        {
+            T value = input[corner + TapOffset(tap, shape)];
+            if (IsAbove(value, best))
+            {
+                best = value;
+                bestTap = tap;
+            }
+        }
+
+        T gradient = gradOutput[OutputElement(index.X, shape)];
+        if (shape.Accumulate != 0)
+        {
+            gradInput[corner + TapOffset(bestTap, shape)] += gradient;
+            return;
+        }
+
+        for (int tap = 0; tap < 8; tap++)
+            gradInput[corner + TapOffset(tap, shape)] = tap == bestTap ? gradient : T.Zero;
+    }
+
+    // The element of the window's first voxel, for a thread's (output voxel, channel).
+    private static long WindowCorner(int index, MaxPool3dShape shape)
+    {
+        int width = shape.Width / 2;
+        int height = shape.Height / 2;
+        int voxel = index / shape.Channels;
+        int x = voxel % width;
+        int y = voxel / width % height;
+        long plane = voxel / (width * height); // n·(D/2) + z: D is even, so 2·plane counts the input's planes
+        return ((plane * 2 * shape.Height + y * 2) * shape.Width + x * 2) * shape.InputPitch + index % shape.Channels;
+    }
+
+    private static long OutputElement(int index, MaxPool3dShape shape)
+        => (long)(index / shape.Channels) * shape.OutputPitch + index % shape.Channels;
+
+    // Taps count in the order z, y, x.
+    private static long TapOffset(int tap, MaxPool3dShape shape)
+        => (((long)(tap / 4) * shape.Height + tap / 2 % 2) * shape.Width + tap % 2) * shape.InputPitch;
+
+    // Strictly larger, so that the first of equal values stays; the first NaN stays too.
+    private static bool IsAbove(T value, T best) => value > best || (T.IsNaN(value) && !T.IsNaN(best));
+}

@@ -1,0 +1,32 @@
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>
+/// Extents of a 3D maximum over windows of 2 × 2 × 2 voxels, stride 2. Activations are channels-last; a pitch is the number
+/// of elements from one voxel to the next (pitch ≥ channels).
+/// </summary>
+/// <param name="Batch">N.</param>
+/// <param name="Depth">D of the input, voxels along z; even.</param>
+/// <param name="Height">H of the input, voxels along y; even.</param>
+/// <param name="Width">W of the input, voxels along x; even.</param>
+/// <param name="Channels">C.</param>
+/// <param name="InputPitch">Elements from one input voxel to the next; also of gradInput.</param>
+/// <param name="OutputPitch">Elements from one output voxel to the next; also of gradOutput.</param>
+/// <param name="Accumulate">
+/// 0: the backward pass overwrites gradInput. 1: it adds to gradInput, for a tensor that a skip connection also reads.
+/// </param>
+public readonly record struct MaxPool3dShape(
+    int Batch,
+    int Depth,
+    int Height,
+    int Width,
+    int Channels,
+    int InputPitch,
+    int OutputPitch,
+    int Accumulate = 0)
+{
+    /// <summary>Voxels of the output: N·(D/2)·(H/2)·(W/2).</summary>
+    public long OutputVoxels => (long)Batch * (Depth / 2) * (Height / 2) * (Width / 2);
+
+    /// <summary>Voxels of the input: N·D·H·W.</summary>
+    public long InputVoxels => OutputVoxels * 8;
+}
