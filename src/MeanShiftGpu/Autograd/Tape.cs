@@ -1,0 +1,237 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Autograd;
+
+/// <summary>
+/// Records the operations of a forward pass and replays their backward passes in reverse. One tape serves one step: it is
+/// begun on an arena, from which all its tensors come, and disposed at the step's end.
+/// </summary>
+/// <remarks>
+/// Contract of backward passes: parameter gradients accumulate, input gradients overwrite; where a tensor was used more than
+/// once the tape adds. It fails loudly where a gradient would be wrong: a second backward pass, a tensor or parameter that
+/// was overwritten while the backward pass still needs it, a second tape on the same arena.
+/// </remarks>
+public sealed class Tape<T> : IDisposable
+    where T : unmanaged, INumber<T>
+{
+    private readonly List<Entry> entries = [];
+    private readonly bool recording;
+    private bool backwardDone;
+    private bool disposed;
+
+    private Tape(Arena arena, bool recording)
+    {
+        Arena = arena;
+        this.recording = recording;
+    }
+
+    /// <summary>The device.</summary>
+    public GpuContext Context => Arena.Context;
+
+    /// <summary>The memory of this tape's tensors.</summary>
+    public Arena Arena { get; }
+
+    private IElementwise<T> Elementwise => Context.Launcher(ElementwiseVariants<T>.Table, default(ElementwiseShape));
+
+    /// <summary>Begins a tape; the arena's earlier contents are given up.</summary>
+    /// <param name="arena">The memory; one tape at a time.</param>
+    /// <param name="inference">True to record nothing: forward passes only.</param>
+    /// <exception cref="InvalidOperationException">Another tape is in use on this arena.</exception>
+    public static Tape<T> Begin(Arena arena, bool inference = false)
+    {
+        ArgumentNullException.ThrowIfNull(arena);
+        if (arena.Owner is not null)
+            throw new InvalidOperationException("Another tape is in use on this arena; dispose it first, or give each its own arena.");
+        arena.Reset();
+        Tape<T> tape = new(arena, !inference);
+        arena.Owner = tape;
+        return tape;
+    }
+
+    /// <summary>A new tensor, contents undefined; the operation that writes it decides whether it requires a gradient.</summary>
+    public Tensor<T> Allocate(TensorShape shape) => new(Arena.Allocate<T>(shape.Length), shape);
+
+    /// <summary>Copies numbers from the host into a new tensor.</summary>
+    /// <param name="values">[N, D, H, W, C].</param>
+    /// <param name="shape">The extents.</param>
+    /// <param name="requiresGradient">Whether the backward pass shall compute its gradient.</param>
+    public Tensor<T> Upload(ReadOnlySpan<T> values, TensorShape shape, bool requiresGradient = false)
+    {
+        if (values.Length != shape.Length)
+            throw new ArgumentException($"{values.Length} values do not fill a tensor {shape}, which has {shape.Length}.", nameof(values));
+        ArrayView<T> view = Arena.Allocate<T>(shape.Length);
+        view.CopyFromCPU(Context.Stream, values);
+        return new Tensor<T>(view, shape, requiresGradient);
+    }
+
+    /// <summary>
+    /// Records an operation that has been launched. <paramref name="backward"/> reads the output's gradient through
+    /// <see cref="Gradient"/> and writes those of its inputs through <see cref="WriteGradient"/>.
+    /// </summary>
+    /// <param name="operation">Its name, for messages.</param>
+    /// <param name="output">What it wrote.</param>
+    /// <param name="inputs">What it read and differentiates with respect to.</param>
+    /// <param name="parameters">The trainable numbers that it read.</param>
+    /// <param name="needed">The tensors whose contents the backward pass reads.</param>
+    /// <param name="backward">The backward pass.</param>
+    public void Record(
+        string operation,
+        Tensor<T> output,
+        ReadOnlySpan<Tensor<T>> inputs,
+        ReadOnlySpan<Parameter<T>> parameters,
+        ReadOnlySpan<Tensor<T>> needed,
+        Action backward)
+    {
+        ObjectDisposedException.ThrowIf(disposed, this);
+        if (backwardDone)
+            throw new InvalidOperationException($"{operation}: this tape has run backward already; begin a new one.");
+        output.Storage.CountWrite(output.ChannelOffset, output.Shape.Channels);
+        if (!recording)
+            return;
+        bool requiresGradient = parameters.Length > 0;
+        foreach (Tensor<T> input in inputs)
+            requiresGradient |= input.RequiresGradient;
+        if (!requiresGradient)
+            return;
+        output.Storage.RequiresGradient = true;
+        entries.Add(new Entry(operation, output, backward, Remember(needed), Remember(parameters)));
+    }
+
+    /// <summary>Runs all backward passes from a scalar. Gradients of parameters are added to what is there.</summary>
+    /// <exception cref="InvalidOperationException">Called twice; not a scalar; or something the pass needs was overwritten.</exception>
+    public void Backward(Tensor<T> loss)
+    {
+        if (loss.Shape != TensorShape.Scalar)
+            throw new InvalidOperationException($"Backward: expects a scalar loss {TensorShape.Scalar}, got {loss.Shape}.");
+        Backward(loss, gradient => Elementwise.Fill(Context.Stream, gradient, T.One));
+    }
+
+    /// <summary>Runs all backward passes from a tensor with a given upstream gradient.</summary>
+    /// <param name="output">A whole tensor, not a slice.</param>
+    /// <param name="upstream">Its gradient, [N, D, H, W, C].</param>
+    /// <exception cref="InvalidOperationException">Called twice, or something the pass needs was overwritten.</exception>
+    public void Backward(Tensor<T> output, T[] upstream)
+    {
+        if (!output.IsWhole || upstream.Length != output.Shape.Length)
+            throw new ArgumentException($"Backward: expects a whole tensor and a gradient of its size; got {output.Shape} and {upstream.Length} numbers.", nameof(upstream));
+        Backward(output, gradient => gradient.CopyFromCPU(Context.Stream, upstream));
+    }
+
+    /// <summary>The gradient that has arrived at an operation's output, laid out like its <see cref="Tensor{T}.View"/>.</summary>
+    public ArrayView<T> Gradient(Tensor<T> output) => output.GradientView;
+
+    /// <summary>Adds an operation's contribution to a tensor's gradient.</summary>
+    /// <param name="tensor">An input of the operation. Nothing happens if it does not require a gradient.</param>
+    /// <param name="write">Overwrites a view that is laid out like the tensor.</param>
+    /// <param name="add">Adds to such a view instead; if null and a gradient is there already, the tape writes aside and adds.</param>
+    public void WriteGradient(Tensor<T> tensor, Action<ArrayView<T>> write, Action<ArrayView<T>>? add = null)
+    {
+        TensorStorage<T> storage = tensor.Storage;
+        if (!storage.RequiresGradient)
+            return;
+        if (!storage.HasGradient)
+        {
+            storage.Gradient = Arena.Allocate<T>(storage.Shape.Length);
+            storage.HasGradient = true;
+            // The other channels of a wider tensor may get theirs later, or never.
+            if (!tensor.IsWhole)
+                storage.Gradient.MemSetToZero(Context.Stream);
+            write(tensor.GradientView);
+        }
+        else if (add is not null)
+        {
+            add(tensor.GradientView);
+        }
+        else
+        {
+            (int, long) mark = Arena.Mark();
+            ArrayView<T> aside = Arena.Allocate<T>(storage.Shape.Length);
+            aside = aside.SubView(tensor.ChannelOffset, aside.Length - tensor.ChannelOffset);
+            write(aside);
+            Elementwise.Add(
+                Context.Stream,
+                aside,
+                tensor.GradientView,
+                new ElementwiseShape(tensor.Shape.Voxels, tensor.Shape.Channels, tensor.Pitch, tensor.Pitch));
+            Arena.Rewind(mark);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (disposed)
+            return;
+        disposed = true;
+        entries.Clear();
+        Arena.Owner = null;
+    }
+
+    private void Backward(Tensor<T> output, Action<ArrayView<T>> writeUpstream)
+    {
+        ObjectDisposedException.ThrowIf(disposed, this);
+        if (!recording)
+            throw new InvalidOperationException("Backward: this tape was begun for inference and recorded nothing.");
+        if (backwardDone)
+            throw new InvalidOperationException("Backward: called twice on one tape; its gradients would be added a second time.");
+        if (!output.RequiresGradient)
+            throw new InvalidOperationException("Backward: nothing that this tensor was computed from requires a gradient.");
+        backwardDone = true;
+
+        WriteGradient(output, writeUpstream);
+        for (int i = entries.Count - 1; i >= 0; i--)
+        {
+            Entry entry = entries[i];
+            // An output that nothing used has no gradient to hand on.
+            if (!entry.Output.Storage.HasGradient)
+                continue;
+            entry.CheckUnchanged();
+            entry.Backward();
+        }
+    }
+
+    private static (Tensor<T> Tensor, int Version)[] Remember(ReadOnlySpan<Tensor<T>> tensors)
+    {
+        (Tensor<T>, int)[] remembered = new (Tensor<T>, int)[tensors.Length];
+        for (int i = 0; i < remembered.Length; i++)
+            remembered[i] = (tensors[i], VersionOf(tensors[i]));
+        return remembered;
+    }
+
+    private static (Parameter<T> Parameter, int Version)[] Remember(ReadOnlySpan<Parameter<T>> parameters)
+    {
+        (Parameter<T>, int)[] remembered = new (Parameter<T>, int)[parameters.Length];
+        for (int i = 0; i < remembered.Length; i++)
+            remembered[i] = (parameters[i], parameters[i].Owner.Version);
+        return remembered;
+    }
+
+    private static int VersionOf(Tensor<T> tensor) => tensor.Storage.Version(tensor.ChannelOffset, tensor.Shape.Channels);
+
+    private sealed record Entry(
+        string Operation,
+        Tensor<T> Output,
+        Action Backward,
+        (Tensor<T> Tensor, int Version)[] Tensors,
+        (Parameter<T> Parameter, int Version)[] Parameters)
+    {
+        public void CheckUnchanged()
+        {
+            foreach ((Tensor<T> tensor, int version) in Tensors)
+            {
+                if (VersionOf(tensor) != version)
+                    throw new InvalidOperationException($"{Operation}: a tensor {tensor.Shape} was overwritten after the operation used it; its gradient would be wrong.");
+            }
+
+            foreach ((Parameter<T> parameter, int version) in Parameters)
+            {
+                if (parameter.Owner.Version != version)
+                    throw new InvalidOperationException($"{Operation}: parameter {parameter.Name} was changed between the forward and the backward pass; its gradient would be wrong.");
+            }
+        }
+    }
+}

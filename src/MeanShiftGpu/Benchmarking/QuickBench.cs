@@ -1,0 +1,202 @@
+using System.Diagnostics;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Layers;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Picking;
+using MeanShiftGpu.Simulation;
+using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Training;
+
+namespace MeanShiftGpu.Benchmarking;
+
+/// <summary>One timing.</summary>
+/// <param name="Name">What was timed.</param>
+/// <param name="Size">Its size.</param>
+/// <param name="Device">The device.</param>
+/// <param name="Variant">The kernel variant, or Auto.</param>
+/// <param name="Precision">float32 or float64.</param>
+/// <param name="MedianMs">Median of the repeats, in milliseconds.</param>
+/// <param name="Gflops">10⁹ operations of the direct algorithm per second; 0 where operations are not counted.</param>
+/// <param name="PeakBytes">Resident memory beyond the inputs, in bytes.</param>
+/// <param name="PercentOfPeak">Gflops as a share of the processor's multiply-add peak, measured in the same run; null on other devices.</param>
+/// <param name="Repeats">How often it was timed, after one run that was not.</param>
+public sealed record BenchResult(
+    string Name,
+    string Size,
+    string Device,
+    string Variant,
+    string Precision,
+    double MedianMs,
+    double Gflops,
+    long PeakBytes,
+    double? PercentOfPeak,
+    int Repeats);
+
+/// <summary>Timings without a benchmark framework: enough to compare a machine or a change within one run.</summary>
+public sealed class QuickBench
+{
+    /// <summary>The benchmarks by name.</summary>
+    public static readonly IReadOnlyList<string> Names = ["conv3d", "mean-shift", "unet-step", "pick"];
+
+    // The 3³ layers of the published network on a 56³ patch: edge, input channels, output channels.
+    private static readonly (int Edge, int From, int To)[] PublishedLayers =
+    [
+        (56, 1, 32), (56, 32, 32), (28, 32, 48), (28, 48, 48), (14, 48, 64), (14, 64, 64),
+        (28, 64, 64), (28, 112, 48), (56, 48, 48), (56, 80, 32),
+    ];
+
+    private readonly GpuContext context;
+    private readonly double minimumSeconds;
+    private readonly Action<BenchResult> report;
+    private readonly double? peak;
+
+    /// <summary>Measures the processor's peak and prepares.</summary>
+    /// <param name="context">The device.</param>
+    /// <param name="report">Told each result as it comes.</param>
+    /// <param name="minimumSeconds">Each case is repeated for at least this long, and at least three times.</param>
+    public QuickBench(GpuContext context, Action<BenchResult> report, double minimumSeconds = 1)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        this.context = context;
+        this.report = report;
+        this.minimumSeconds = minimumSeconds;
+        peak = context.Kind == DeviceKind.Cpu ? FmaPeak.MeasureGflops(context.Threads) : null;
+    }
+
+    /// <summary>The processor's multiply-add peak on the context's threads, in GFLOP/s; null on other devices.</summary>
+    public double? PeakGflops => peak;
+
+    /// <summary>Runs one benchmark.</summary>
+    /// <exception cref="InputException">No benchmark has this name.</exception>
+    public void Run(string name)
+    {
+        switch (name)
+        {
+            case "conv3d":
+                Conv3d();
+                break;
+            case "mean-shift":
+                MeanShift();
+                break;
+            case "unet-step":
+                NetworkStep();
+                break;
+            case "pick":
+                Pick();
+                break;
+            default:
+                throw new InputException($"bench: there is no benchmark '{name}'. Expected one of {string.Join(", ", Names)}.");
+        }
+    }
+
+    private void Conv3d()
+    {
+        foreach ((int edge, int from, int to) in PublishedLayers)
+        {
+            Conv3dShape shape = new(1, edge, edge, edge, from, to, 3, Activation.Relu, from, to);
+            foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape))
+            {
+                // The direct kernel on the simulated threads of ILGPU's CPU accelerator takes minutes at these sizes.
+                if (context.Kind == DeviceKind.Cpu && variant.Name == "Direct")
+                    continue;
+                IConv3d<float> kernels = context.Launcher(Conv3dVariants<float>.Table, variant);
+                using Arena arena = new(context);
+                ArrayView<float> input = Random(arena, shape.Voxels * from, 1);
+                ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
+                ArrayView<float> bias = Random(arena, to, 3);
+                ArrayView<float> output = Random(arena, shape.Voxels * to, 4);
+                ArrayView<float> gradInput = Random(arena, shape.Voxels * from, 5);
+                ArrayView<float> gradOutput = Random(arena, shape.Voxels * to, 6);
+                string size = $"{edge}³ {from}→{to}";
+                Time("conv3d Forward", size, variant.Name, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
+                Time("conv3d BackwardInput", size, variant.Name, shape.Operations, () => kernels.BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape));
+                Time("conv3d BackwardWeight", size, variant.Name, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, gradOutput, output, weight, bias, shape));
+            }
+        }
+    }
+
+    private void MeanShift()
+    {
+        const int edge = 56;
+        SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = edge, Height = edge, Width = edge, Seed = 1 }, 0);
+        TensorShape shape = new(1, edge, edge, edge, 1);
+        foreach (Weighting weighting in Enum.GetValues<Weighting>())
+        {
+            MeanShiftOptions options = new() { Weighting = weighting };
+            foreach (Variant<IMeanShift<float>, MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(context, options.Shape(1, edge, edge, edge)))
+            {
+                using GpuContext forced = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = $"mean-shift={variant.Name}", Threads = context.Threads.Count });
+                using Arena arena = new(forced);
+                Time("mean-shift loss, forward and backward", $"{edge}³, {options.SeedCount} seeds, {options.Iterations} iterations, {weighting}", variant.Name, 0, () =>
+                {
+                    using Tape<float> tape = Tape<float>.Begin(arena);
+                    Tensor<float> scores = tape.Upload(volume.Mask, shape, requiresGradient: true);
+                    tape.Backward(tape.MeanShiftLoss(scores, tape.UploadCenters([volume.Centers]), options, seed: 1, step: 0).Loss);
+                });
+            }
+        }
+    }
+
+    private void NetworkStep()
+    {
+        const int edge = 56;
+        SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = edge, Height = edge, Width = edge, Seed = 1 }, 0);
+        TrainingOptions options = TrainingOptions.Combined with { Patch = new Extent(edge, edge, edge), Augmentation = Augmentation.None, DiceWeight = 1 };
+        UNet3dOptions structure = new();
+        TrainingData data = new([new TrainingVolume("sandclock", edge, edge, edge, volume.Image, volume.Mask, volume.Centers)], []);
+        using UNet3d<float> network = new(context, structure, seed: 1, options.OutputBias);
+        using Trainer trainer = new(network, data, options);
+        // Forward, gradient of the input (the first layer needs none) and of the weights: three times the forward operations.
+        Time("unet-step: Dice + mean shift + Adam", $"{edge}³, widths {string.Join("-", structure.Widths)}", "Auto", 3 * structure.ForwardOperations(new Extent(edge, edge, edge)), () => trainer.Step());
+    }
+
+    private void Pick()
+    {
+        const int edge = 56;
+        SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = edge, Height = edge, Width = edge, Seed = 1 }, 0);
+        UNet3dOptions structure = new();
+        using UNet3d<float> network = new(context, structure, seed: 1);
+        using TomogramPicker picker = new(network, MeanShiftOptions.Compact, new PickOptions());
+        Extent size = new(edge, edge, edge);
+        Time("pick: score map", $"{edge}³, widths {string.Join("-", structure.Widths)}", "Auto", structure.ForwardOperations(size), () => picker.PredictScores(volume.Image, size));
+        Time("pick: clustering", $"{edge}³, {volume.Mask.Count(m => m > 0)} voxels, {volume.Centers.Count} particles", "Auto", 0, () => picker.Cluster(volume.Mask, size));
+    }
+
+    private ArrayView<float> Random(Arena arena, long length, int seed)
+    {
+        Random random = new(seed);
+        float[] values = new float[length];
+        for (long i = 0; i < length; i++)
+            values[i] = random.NextSingle() * 2 - 1;
+        ArrayView<float> view = arena.Allocate<float>(length);
+        view.CopyFromCPU(context.Stream, values);
+        return view;
+    }
+
+    private void Time(string name, string size, string variant, double operations, Action run)
+    {
+        long peakBytes = PeakMemory.Measure(() =>
+        {
+            run();
+            context.Synchronize();
+        });
+
+        List<double> times = [];
+        Stopwatch total = Stopwatch.StartNew();
+        while (times.Count < 3 || total.Elapsed.TotalSeconds < minimumSeconds)
+        {
+            long start = Stopwatch.GetTimestamp();
+            run();
+            context.Synchronize();
+            times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+        }
+
+        times.Sort();
+        double median = times.Count % 2 == 1 ? times[times.Count / 2] : (times[times.Count / 2 - 1] + times[times.Count / 2]) / 2;
+        double gflops = operations / median / 1e6;
+        report(new BenchResult(name, size, context.Description, variant, "float32", median, gflops, peakBytes, peak is > 0 && operations > 0 ? 100 * gflops / peak : null, times.Count));
+    }
+}

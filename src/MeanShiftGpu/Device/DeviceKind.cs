@@ -1,0 +1,17 @@
+namespace MeanShiftGpu;
+
+/// <summary>Which kind of device runs the kernels.</summary>
+public enum DeviceKind
+{
+    /// <summary>The first that works of CUDA, OpenCL and CPU.</summary>
+    Auto,
+
+    /// <summary>An NVIDIA GPU through the CUDA driver.</summary>
+    Cuda,
+
+    /// <summary>A GPU (or CPU driver) through OpenCL.</summary>
+    OpenCL,
+
+    /// <summary>This machine's processor cores.</summary>
+    Cpu,
+}

@@ -1,0 +1,175 @@
+using ILGPU;
+using ILGPU.Runtime;
+using ILGPU.Runtime.CPU;
+using ILGPU.Runtime.Cuda;
+using ILGPU.Runtime.OpenCL;
+using MeanShiftGpu.Kernels;
+
+namespace MeanShiftGpu;
+
+/// <summary>
+/// One device with its stream, its compiled kernels and its host threads. Everything else is created from it and must be
+/// disposed before it. An instance serves one caller at a time.
+/// </summary>
+public sealed class GpuContext : IDisposable
+{
+    private readonly Context? ownedContext;
+    private readonly Dictionary<(Type Interface, string Operation, string Variant), IDisposable> launchers = [];
+    private readonly VariantChoice variantChoice;
+
+    private GpuContext(Context? ownedContext, Accelerator accelerator, AcceleratorStream? stream, string reason, GpuContextOptions options)
+    {
+        this.ownedContext = ownedContext;
+        Accelerator = accelerator;
+        Stream = stream ?? accelerator.DefaultStream;
+        Reason = reason;
+        Threads = new HostThreads(options.Threads > 0 ? options.Threads : Environment.ProcessorCount);
+        variantChoice = VariantChoice.Parse(options.Variant ?? Environment.GetEnvironmentVariable("MEANSHIFTGPU_VARIANT") ?? "");
+    }
+
+    /// <summary>The ILGPU accelerator.</summary>
+    public Accelerator Accelerator { get; }
+
+    /// <summary>The stream on which this library's kernels run.</summary>
+    public AcceleratorStream Stream { get; }
+
+    /// <summary>The threads of the host variants.</summary>
+    public HostThreads Threads { get; }
+
+    /// <summary>The kind of device in use; never <see cref="DeviceKind.Auto"/>.</summary>
+    public DeviceKind Kind => Accelerator.AcceleratorType switch
+    {
+        AcceleratorType.Cuda => DeviceKind.Cuda,
+        AcceleratorType.OpenCL => DeviceKind.OpenCL,
+        _ => DeviceKind.Cpu,
+    };
+
+    /// <summary>Why this device was taken, in one sentence.</summary>
+    public string Reason { get; }
+
+    /// <summary>The device in one line, for reports.</summary>
+    public string Description => Kind == DeviceKind.Cpu
+        ? $"CPU, {Threads.Count} thread{(Threads.Count == 1 ? "" : "s")}, {System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated switch
+        {
+            true => "512-bit vectors",
+            false when System.Runtime.Intrinsics.Vector256.IsHardwareAccelerated => "256-bit vectors",
+            _ => "128-bit vectors",
+        }}"
+        : $"{Kind}, {Accelerator.Name}, {Accelerator.MemorySize / (1 << 20)} MiB";
+
+    /// <summary>Opens a device.</summary>
+    /// <exception cref="InputException">The device asked for is not there; the message says what was found instead.</exception>
+    public static GpuContext Create(GpuContextOptions? options = null)
+    {
+        options ??= new GpuContextOptions();
+        (DeviceKind wanted, string origin) = WantedDevice(options);
+
+        Context context = CreateIlgpuContext(cpuDevice: null);
+        try
+        {
+            (Device device, string reason) = DeviceDiscovery.Choose(context, wanted, origin);
+            return new GpuContext(context, device.CreateAccelerator(context), stream: null, reason, options);
+        }
+        catch
+        {
+            context.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Opens the device with default settings, except for its kind.</summary>
+    public static GpuContext Create(DeviceKind device) => Create(new GpuContextOptions { Device = device });
+
+    /// <summary>
+    /// Uses an accelerator that the caller already has, so that kernels read and write the caller's buffers without a copy.
+    /// The accelerator's ILGPU context must have been created with EnableAlgorithms; it stays the caller's to dispose.
+    /// </summary>
+    /// <param name="accelerator">The caller's accelerator.</param>
+    /// <param name="stream">The stream to queue on; null for the accelerator's default stream.</param>
+    /// <param name="options">Variants and threads; the device is not read.</param>
+    public static GpuContext Attach(Accelerator accelerator, AcceleratorStream? stream = null, GpuContextOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(accelerator);
+        return new GpuContext(null, accelerator, stream, "attached to the caller's accelerator", options ?? new GpuContextOptions());
+    }
+
+    /// <summary>
+    /// Opens ILGPU's simulation of a GPU with warps of 32 threads, on which kernels written for such warps run without a GPU
+    /// (slowly). The host variants support it too.
+    /// </summary>
+    public static GpuContext CreateSimulatedGpu(GpuContextOptions? options = null)
+    {
+        Context context = CreateIlgpuContext(CPUDeviceKind.Nvidia);
+        return new GpuContext(
+            context,
+            context.GetCPUDevice(0).CreateAccelerator(context),
+            stream: null,
+            "simulated GPU with warps of 32 threads",
+            options ?? new GpuContextOptions());
+    }
+
+    /// <summary>Waits until everything queued on <see cref="Stream"/> is done.</summary>
+    public void Synchronize() => Stream.Synchronize();
+
+    /// <summary>The launchers of an operation's variant: the forced one, or the first in the table that supports the case.</summary>
+    /// <exception cref="InputException">The forced variant does not support this device, type or shape.</exception>
+    internal TLauncher Launcher<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
+        where TLauncher : class, IDisposable
+        => Launcher(table, table.Select(this, shape, variantChoice.For(table.Operation)));
+
+    /// <summary>The launchers of one given variant, created at first use and kept.</summary>
+    internal TLauncher Launcher<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, Variant<TLauncher, TShape> variant)
+        where TLauncher : class, IDisposable
+    {
+        (Type, string, string) key = (typeof(TLauncher), table.Operation, variant.Name);
+        if (!launchers.TryGetValue(key, out IDisposable? launcher))
+        {
+            launcher = variant.Create(this);
+            launchers.Add(key, launcher);
+        }
+
+        return (TLauncher)launcher;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (IDisposable launcher in launchers.Values)
+            launcher.Dispose();
+        launchers.Clear();
+        if (ownedContext is not null)
+        {
+            Accelerator.Dispose();
+            ownedContext.Dispose();
+        }
+    }
+
+    internal static Context CreateIlgpuContext(CPUDeviceKind? cpuDevice)
+        => Context.Create(builder =>
+        {
+            // O1 emits generic loads and stores; O2 emits ld.global and ld.shared.
+            builder.Optimize(OptimizationLevel.O2).EnableAlgorithms();
+            if (cpuDevice is { } kind)
+            {
+                builder.CPU(kind);
+                return;
+            }
+
+            OpenCLLibrary.EnsureFound();
+            builder.DefaultCPU();
+            DeviceDiscovery.TryRegister(() => builder.Cuda());
+            DeviceDiscovery.TryRegister(() => builder.OpenCL());
+        });
+
+    private static (DeviceKind Kind, string Origin) WantedDevice(GpuContextOptions options)
+    {
+        if (options.Device != DeviceKind.Auto)
+            return (options.Device, "asked for");
+        string? value = Environment.GetEnvironmentVariable("MEANSHIFTGPU_DEVICE");
+        if (string.IsNullOrWhiteSpace(value))
+            return (DeviceKind.Auto, "");
+        return Enum.TryParse(value.Trim(), ignoreCase: true, out DeviceKind kind) && Enum.IsDefined(kind)
+            ? (kind, "asked for by MEANSHIFTGPU_DEVICE")
+            : throw new InputException($"MEANSHIFTGPU_DEVICE: '{value}' is no device. Expected auto, cuda, opencl or cpu.");
+    }
+}

@@ -1,0 +1,110 @@
+using System.Numerics;
+using MeanShiftGpu.Kernels;
+
+namespace MeanShiftGpu;
+
+/// <summary>One implementation of an operation.</summary>
+/// <param name="Name">The technique: Direct, HostSimd, ImplicitGemm, TensorCore.</param>
+/// <param name="Supports">Null when it can run this shape on this context; otherwise the reason why not.</param>
+/// <param name="Create">Compiles it for a context.</param>
+public sealed record Variant<TLauncher, TShape>(
+    string Name,
+    Func<GpuContext, TShape, string?> Supports,
+    Func<GpuContext, TLauncher> Create)
+    where TLauncher : class, IDisposable;
+
+/// <summary>
+/// The variants of an operation, best first. Automatic choice, tests, benchmarks and the reference check all enumerate the
+/// same table, so that no variant exists untested or unmeasured.
+/// </summary>
+/// <param name="operation">The operation's name, as in MEANSHIFTGPU_VARIANT: conv3d, max-pool3d, …</param>
+/// <param name="variants">Best first; the last supports everything.</param>
+public sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>[] variants)
+    where TLauncher : class, IDisposable
+{
+    /// <summary>The operation's name.</summary>
+    public string Operation { get; } = operation;
+
+    /// <summary>The variants, best first.</summary>
+    public IReadOnlyList<Variant<TLauncher, TShape>> Variants { get; } = variants;
+
+    /// <summary>The variants that can run a shape on a context.</summary>
+    public IEnumerable<Variant<TLauncher, TShape>> Supported(GpuContext context, TShape shape)
+        => Variants.Where(v => v.Supports(context, shape) is null);
+
+    internal Variant<TLauncher, TShape> Select(GpuContext context, TShape shape, string? forced)
+    {
+        if (forced is not null && Variants.FirstOrDefault(v => string.Equals(v.Name, forced, StringComparison.OrdinalIgnoreCase)) is { } chosen)
+        {
+            return chosen.Supports(context, shape) is { } reason
+                ? throw new InputException($"{Operation}: the forced variant {chosen.Name} cannot run here: {reason}. Set MEANSHIFTGPU_VARIANT to {string.Join(" or ", Supported(context, shape).Select(v => v.Name))}, or leave it empty.")
+                : chosen;
+        }
+
+        return Supported(context, shape).First();
+    }
+}
+
+/// <summary>Which variants are forced, from "NAME" or "operation=NAME,operation=NAME".</summary>
+internal sealed class VariantChoice
+{
+    private readonly Dictionary<string, string> byOperation = new(StringComparer.OrdinalIgnoreCase);
+    private string? everywhere;
+
+    public static VariantChoice Parse(string text)
+    {
+        VariantChoice choice = new();
+        foreach (string entry in text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        {
+            string[] parts = entry.Split('=', StringSplitOptions.TrimEntries);
+            string name = parts[^1];
+            if (parts.Length > 2 || !Variants.Names.Contains(name, StringComparer.OrdinalIgnoreCase))
+                throw new InputException($"MEANSHIFTGPU_VARIANT: '{entry}' is no variant. Expected one of {string.Join(", ", Variants.Names)}, or operation=variant, separated by commas.");
+            if (parts.Length == 2)
+                choice.byOperation[parts[0]] = name;
+            else
+                choice.everywhere = name;
+        }
+
+        return choice;
+    }
+
+    // A variant forced for everything applies to the operations that have one of that name.
+    public string? For(string operation) => byOperation.GetValueOrDefault(operation, everywhere!);
+}
+
+/// <summary>Building blocks of variant tables.</summary>
+internal static class Variants
+{
+    public const string Direct = "Direct";
+    public const string HostSimd = "HostSimd";
+
+    /// <summary>Every name that a table may hold, for the check of forced variants.</summary>
+    public static readonly string[] Names = [Direct, HostSimd];
+
+    /// <summary>The variant that runs everywhere: a kernel class generic over (T, TReal, further…), given open.</summary>
+    public static Variant<TLauncher, TShape> ForDirect<T, TLauncher, TShape>(Type openKernelClass, params Type[] further)
+        where T : unmanaged, INumber<T>
+        where TLauncher : class, IDisposable
+        => new(Direct, static (_, _) => null, context => CreateDirect<T, TLauncher>(context, openKernelClass, further));
+
+    /// <summary>A float32 variant for the CPU device.</summary>
+    public static Variant<TLauncher, TShape> ForHost<T, TLauncher, TShape>(Func<HostThreads, object> create)
+        where T : unmanaged, INumber<T>
+        where TLauncher : class, IDisposable
+        => new(HostSimd, static (context, _) => HostRefusal<T>(context), context => (TLauncher)create(context.Threads));
+
+    private static string? HostRefusal<T>(GpuContext context)
+        => context.Kind != DeviceKind.Cpu ? "it runs on the CPU device only"
+            : typeof(T) != typeof(float) ? "it computes in float32 only"
+            : null;
+
+    private static TLauncher CreateDirect<T, TLauncher>(GpuContext context, Type openKernelClass, Type[] further)
+    {
+        Type real = typeof(T) == typeof(float) ? typeof(Float32)
+            : typeof(T) == typeof(double) ? typeof(Float64)
+            : throw new NotSupportedException($"Kernels compute in float or double, not in {typeof(T).Name}.");
+        Type closed = openKernelClass.MakeGenericType([typeof(T), real, .. further]);
+        return (TLauncher)Activator.CreateInstance(closed, context.Accelerator)!;
+    }
+}

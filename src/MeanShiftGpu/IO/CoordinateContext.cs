@@ -1,0 +1,50 @@
+namespace MeanShiftGpu.IO;
+
+/// <summary>Which point of a tomogram RELION 5 centred coordinates count from.</summary>
+public enum RelionCentre
+{
+    /// <summary>size / 2, as RELION's C++ programs take it.</summary>
+    HalfSize,
+
+    /// <summary>size / 2 − 1, as RELION's Python pickers take it.</summary>
+    HalfSizeMinusOne,
+}
+
+/// <summary>
+/// What a table of coordinates does not say itself. A table may count in finer pixels than the volume has (unbinned ones), or in Å from the
+/// tomogram's centre; what is read is always in voxels of the volume. With binning B, pixel i is voxel (i + 0.5)/B − 0.5.
+/// </summary>
+public sealed record CoordinateContext
+{
+    /// <summary>The volume's voxel size in Å; 0 when unknown.</summary>
+    public double VoxelSizeAngstrom { get; init; }
+
+    /// <summary>
+    /// How many of the table's pixels make one voxel of the volume along an axis. 0: from the table (RELION 4 and 5 count in unbinned pixels and
+    /// give their size, which <see cref="VoxelSizeAngstrom"/> is compared with), and 1 where it does not say.
+    /// </summary>
+    public double Binning { get; init; }
+
+    /// <summary>The volume's size, for RELION 5 coordinates without a table of tomograms.</summary>
+    public VolumeShape? Shape { get; init; }
+
+    /// <summary>The centre that RELION 5 coordinates count from.</summary>
+    public RelionCentre Centre { get; init; }
+
+    /// <summary>RELION's table of tomograms, which has their sizes and pixel size.</summary>
+    public string? TomogramsStar { get; init; }
+
+    /// <summary>Keep the particles of this tomogram only.</summary>
+    public string? Tomogram { get; init; }
+
+    /// <summary>The volume's voxel in pixels of the table, for tables that do not name their pixel size.</summary>
+    internal double BinningOrOne => Binning > 0 ? Binning : 1;
+
+    internal void Validate()
+    {
+        if (!double.IsFinite(Binning) || Binning < 0)
+            throw new InputException($"The binning is {Binning}; expected a positive number, or 0 for unknown.");
+        if (!double.IsFinite(VoxelSizeAngstrom) || VoxelSizeAngstrom < 0)
+            throw new InputException($"The voxel size is {VoxelSizeAngstrom} Å; expected a positive number, or 0 for unknown.");
+    }
+}

@@ -1,0 +1,407 @@
+using System.Globalization;
+
+namespace MeanShiftGpu.IO;
+
+/// <summary>Which RELION a table of particles is written for.</summary>
+public enum RelionVersion
+{
+    /// <summary>RELION 3 and Warp: pixels of the tomogram, rlnMicrographName.</summary>
+    Relion3,
+
+    /// <summary>RELION 4: unbinned pixels, rlnTomoName, an optics table.</summary>
+    Relion4,
+
+    /// <summary>RELION 5: Å from the tomogram's centre, rlnTomoName.</summary>
+    Relion5,
+}
+
+/// <summary>
+/// Particles in RELION's STAR tables. RELION 3 (and Warp) count in pixels of the tomogram, RELION 4 in unbinned pixels, RELION 5 in Å from the
+/// tomogram's centre. Offsets (rlnOrigin*) are subtracted, as RELION does, after rotation by rlnTomoSubtomogram* where a table has those.
+/// </summary>
+internal static class RelionStar
+{
+    private const string CentredX = "rlnCenteredCoordinateXAngst";
+    private const string TiltSeriesPixelSize = "rlnTomoTiltSeriesPixelSize";
+
+    private static readonly string[] Centred = [CentredX, "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst"];
+    private static readonly string[] Pixels = ["rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"];
+    private static readonly string[] OriginAngstrom = ["rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst"];
+    private static readonly string[] OriginPixels = ["rlnOriginX", "rlnOriginY", "rlnOriginZ"];
+    private static readonly string[] SubtomogramAngles = ["rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi"];
+    private static readonly string[] ParticleAngleColumns = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
+    private static readonly string[] TomogramSizes = ["rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"];
+
+    /// <summary>Reads the particles of a table, or of the table that an optimisation set names.</summary>
+    public static List<Particle> Read(string path, CoordinateContext context)
+    {
+        StarFile file = StarFile.Read(path);
+        string? tomograms = context.TomogramsStar;
+        if (FindParticles(file) is null && FindColumn(file, "rlnTomoParticlesFile") is { } particlesFile)
+        {
+            if (tomograms is null && FindColumn(file, "rlnTomoTomogramsFile") is { } tomogramsFile)
+                tomograms = ResolveInProject(path, tomogramsFile);
+            path = ResolveInProject(path, particlesFile);
+            file = StarFile.Read(path);
+        }
+
+        StarTable? table = FindParticles(file);
+        if (table is null)
+        {
+            string found = string.Join(", ", file.Tables.SelectMany(t => t.Columns).Take(8));
+            throw new InputException($"{path}: no table has coordinates; expected rlnCoordinateX, Y, Z or rlnCenteredCoordinateXAngst, Y, Z; found {(found.Length == 0 ? "no columns" : found)}.");
+        }
+
+        TomogramTable? sizes = tomograms is null ? null : TomogramTable.Read(tomograms);
+        return [.. new Reader(path, file, table, sizes, context).Particles()];
+    }
+
+    /// <summary>Writes particles.</summary>
+    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    {
+        StarFile file = new();
+        foreach (StarTable kept in options.Template?.Tables ?? [])
+        {
+            if (kept != FindParticles(options.Template!) && kept.Name != "optics")
+                file.Tables.Add(kept);
+        }
+
+        double binning = options.Context.BinningOrOne;
+        double pixelSize = options.Context.VoxelSizeAngstrom / binning;
+        if (options.Version == RelionVersion.Relion5 && (pixelSize <= 0 || options.Context.Shape is null))
+            throw new InputException($"{path}: RELION 5 coordinates count in Å from the tomogram's centre; give the volume's size and voxel size.");
+        if (options.Template?.Table("optics") is { } optics)
+            file.Tables.Add(optics);
+        else if (options.Version == RelionVersion.Relion4)
+            file.Tables.Add(CreateOptics(path, pixelSize, binning));
+        file.Tables.Add(CreateTable(path, particles, options, binning, pixelSize));
+        file.Write(path);
+    }
+
+    private static StarTable CreateOptics(string path, double pixelSize, double binning)
+    {
+        if (pixelSize <= 0)
+            throw new InputException($"{path}: RELION 4 needs the pixel size of the tilt series; give the voxel size.");
+        StarTable optics = new("optics", ["rlnOpticsGroup", "rlnOpticsGroupName", TiltSeriesPixelSize, "rlnTomoSubtomogramBinning", "rlnImagePixelSize", "rlnImageDimensionality"]);
+        optics.Comments.Add("version 30001");
+        optics.Rows.Add(["1", "opticsGroup1", Text(pixelSize), Text(binning), Text(pixelSize * binning), "3"]);
+        return optics;
+    }
+
+    private static StarTable CreateTable(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options, double binning, double pixelSize)
+    {
+        bool tomo = options.Version != RelionVersion.Relion3;
+        bool scores = particles.Any(p => p.Score is not null);
+        bool classes = particles.Any(p => p.Class is not null);
+        bool angles = particles.Any(p => p.Angles is not null);
+        bool detector = !tomo && pixelSize > 0;
+
+        List<string> columns = [tomo ? "rlnTomoName" : "rlnMicrographName"];
+        columns.AddRange(options.Version == RelionVersion.Relion5 ? Centred : Pixels);
+        if (scores)
+            columns.Add("rlnAutopickFigureOfMerit");
+        if (classes)
+            columns.Add("rlnClassNumber");
+        if (angles || options.Version == RelionVersion.Relion4)
+            columns.AddRange(ParticleAngleColumns);
+        if (options.Version == RelionVersion.Relion4)
+            columns.AddRange([.. OriginAngstrom, "rlnOpticsGroup", "rlnTomoParticleName"]);
+        if (detector)
+            columns.AddRange(["rlnMagnification", "rlnDetectorPixelSize"]);
+        HashSet<string> own = [.. columns];
+        string[] others = [.. particles.SelectMany(p => p.OtherColumns).Select(c => c.Key).Where(c => !own.Contains(c)).Distinct()];
+
+        StarTable table = new("particles", columns.Concat(others));
+        table.Comments.Add(options.Version == RelionVersion.Relion5 ? "version 50001" : "version 30001");
+        VolumeShape shape = options.Context.Shape ?? default;
+        for (int i = 0; i < particles.Count; i++)
+        {
+            Particle p = particles[i];
+            string name = p.Tomogram ?? options.TomogramName
+                ?? throw new InputException($"{path}: particle {i + 1} has no tomogram name; RELION joins tables by {columns[0]}. Give a name.");
+            double Convert(double voxel, int size) => options.Version switch
+            {
+                RelionVersion.Relion5 => (Unbinned(voxel, binning) - Centre(size * binning, options.Context.Centre)) * pixelSize,
+                _ => Unbinned(voxel, binning),
+            };
+
+            List<string> row = [name, Text(Convert(p.X, shape.Width)), Text(Convert(p.Y, shape.Height)), Text(Convert(p.Z, shape.Depth))];
+            if (scores)
+                row.Add(Text(p.Score ?? 0));
+            if (classes)
+                row.Add((p.Class ?? 1).ToString(CultureInfo.InvariantCulture));
+            if (angles || options.Version == RelionVersion.Relion4)
+                row.AddRange([Text(p.Angles?.Rot ?? 0), Text(p.Angles?.Tilt ?? 0), Text(p.Angles?.Psi ?? 0)]);
+            Dictionary<string, string> other = [];
+            foreach (KeyValuePair<string, string> pair in p.OtherColumns)
+                other[pair.Key] = pair.Value;
+            if (options.Version == RelionVersion.Relion4)
+            {
+                row.AddRange([
+                    "0", "0", "0",
+                    other.GetValueOrDefault("rlnOpticsGroup", "1"),
+                    other.GetValueOrDefault("rlnTomoParticleName", $"{name}/{i + 1}")]);
+            }
+
+            if (detector)
+                row.AddRange(["10000", Text(pixelSize)]);
+            // A particle from another table may lack a column; RELION's own word for nothing is "None".
+            row.AddRange(others.Select(c => other.GetValueOrDefault(c, "None")));
+            table.Rows.Add([.. row]);
+        }
+
+        return table;
+    }
+
+    private static double Unbinned(double voxel, double binning) => ((voxel + 0.5) * binning) - 0.5;
+
+    private static double Binned(double pixel, double binning) => ((pixel + 0.5) / binning) - 0.5;
+
+    private static double Centre(double size, RelionCentre centre) => centre == RelionCentre.HalfSize ? size / 2 : (size / 2) - 1;
+
+    private static string Text(double value) => value.ToString("R", CultureInfo.InvariantCulture);
+
+    private static StarTable? FindParticles(StarFile file)
+        => file.Tables.FirstOrDefault(t => Centred.All(t.Has) || Pixels.All(t.Has));
+
+    private static string? FindColumn(StarFile file, string column)
+        => file.Tables.FirstOrDefault(t => t.Has(column) && t.Rows.Count > 0) is { } table ? table.Rows[0][table.IndexOf(column)] : null;
+
+    /// <summary>Names in RELION's tables count from the project's folder, which is some parent of the table's.</summary>
+    private static string ResolveInProject(string path, string name)
+    {
+        if (name.Length == 0 || name.Contains('\0', StringComparison.Ordinal))
+            throw new InputException($"{path}: names no file where one is expected.");
+        for (string? folder = Path.GetDirectoryName(Path.GetFullPath(path)); folder is not null; folder = Path.GetDirectoryName(folder))
+        {
+            string candidate = Path.Combine(folder, name);
+            if (File.Exists(candidate))
+                return candidate;
+        }
+
+        throw new InputException($"{path}: names {InputFile.Quote(name)}, which is neither in its folder nor in a parent folder.");
+    }
+
+    /// <summary>Sizes, pixel size and binning of tomograms by name.</summary>
+    private sealed record TomogramTable(string Path, IReadOnlyDictionary<string, TomogramTable.Entry> Entries)
+    {
+        public static TomogramTable Read(string path)
+        {
+            StarFile file = StarFile.Read(path);
+            StarTable? table = file.Tables.FirstOrDefault(t => t.Has("rlnTomoName") && TomogramSizes.All(t.Has));
+            if (table is null)
+                throw new InputException($"{path}: no table has rlnTomoName and rlnTomoSizeX, Y, Z; expected RELION's tomograms.star.");
+            Dictionary<string, Entry> entries = [];
+            for (int i = 0; i < table.Rows.Count; i++)
+            {
+                TableRow row = new(path, table, i);
+                entries[row.Text("rlnTomoName")] = new Entry(
+                    row.Number(TomogramSizes[0]),
+                    row.Number(TomogramSizes[1]),
+                    row.Number(TomogramSizes[2]),
+                    table.Has(TiltSeriesPixelSize) ? row.Number(TiltSeriesPixelSize) : 0,
+                    table.Has("rlnTomoTomogramBinning") ? row.Number("rlnTomoTomogramBinning") : 0);
+            }
+
+            return new TomogramTable(path, entries);
+        }
+
+        public sealed record Entry(double SizeX, double SizeY, double SizeZ, double PixelSize, double Binning);
+    }
+
+    private readonly struct TableRow(string path, StarTable table, int row)
+    {
+        public string Text(string column) => table.Rows[row][table.IndexOf(column)];
+
+        public double Number(string column)
+        {
+            string text = Text(column);
+            return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
+                ? value
+                : throw new InputException($"{path}: line {Line}: {column} is {InputFile.Quote(text)}; expected a number.");
+        }
+
+        public int WholeNumber(string column)
+        {
+            double value = Number(column);
+            return value == Math.Floor(value) && Math.Abs(value) <= int.MaxValue
+                ? (int)value
+                : throw new InputException($"{path}: line {Line}: {column} is {InputFile.Quote(Text(column))}; expected a whole number.");
+        }
+
+        public int Line => table.RowLines[row];
+    }
+
+    private sealed class Reader(string path, StarFile file, StarTable table, TomogramTable? tomograms, CoordinateContext context)
+    {
+        private readonly bool centred = table.Has(CentredX) && Centred.All(table.Has);
+        private readonly string? nameColumn = table.Has("rlnTomoName") ? "rlnTomoName" : table.Has("rlnMicrographName") ? "rlnMicrographName" : null;
+
+        private readonly HashSet<string> consumed =
+        [
+            .. Centred, .. Pixels, .. OriginAngstrom, .. OriginPixels, .. ParticleAngleColumns,
+            "rlnAutopickFigureOfMerit", "rlnClassNumber", "rlnTomoName",
+        ];
+
+        public IEnumerable<Particle> Particles()
+        {
+            if (nameColumn is not null)
+                consumed.Add(nameColumn);
+            int[] kept = [.. Enumerable.Range(0, table.Columns.Count).Where(i => !consumed.Contains(table.Columns[i]))];
+            bool any = false;
+            for (int i = 0; i < table.Rows.Count; i++)
+            {
+                TableRow row = new(path, table, i);
+                string? tomogram = nameColumn is null ? null : row.Text(nameColumn);
+                if (context.Tomogram is not null && tomogram is not null && tomogram != context.Tomogram)
+                    continue;
+                any = true;
+                (double x, double y, double z) = centred ? FromCentred(row, tomogram) : FromPixels(row);
+                yield return new Particle(z, y, x)
+                {
+                    Score = table.Has("rlnAutopickFigureOfMerit") ? row.Number("rlnAutopickFigureOfMerit") : null,
+                    Class = table.Has("rlnClassNumber") ? row.WholeNumber("rlnClassNumber") : null,
+                    Tomogram = tomogram,
+                    Angles = ParticleAngleColumns.All(table.Has)
+                        ? new ParticleAngles(row.Number(ParticleAngleColumns[0]), row.Number(ParticleAngleColumns[1]), row.Number(ParticleAngleColumns[2]))
+                        : null,
+                    OtherColumns = [.. kept.Select(c => KeyValuePair.Create(table.Columns[c], table.Rows[i][c]))],
+                };
+            }
+
+            if (!any && context.Tomogram is not null && nameColumn is not null && table.Rows.Count > 0)
+                throw Coordinates.NoSuchTomogram(path, context.Tomogram, table.Rows.Select(r => r[table.IndexOf(nameColumn)]));
+        }
+
+        private (double X, double Y, double Z) FromPixels(TableRow row)
+        {
+            (double x, double y, double z) = Triple(row, Pixels);
+            // Pixels of RELION 3 tables are the tomogram's; those of RELION 4 are the tilt series', whose size the table gives.
+            bool relion4 = table.Has("rlnTomoName");
+            double pixelSize = PixelSize(row);
+            double binning = context.Binning > 0 ? context.Binning : relion4 ? BinningFrom(pixelSize) : 1;
+            if (pixelSize <= 0)
+                pixelSize = context.VoxelSizeAngstrom / binning;
+            (double X, double Y, double Z) offset = OriginAngstrom.All(table.Has) ? OffsetAngstrom(row) : default;
+            if (offset != default)
+            {
+                if (pixelSize <= 0)
+                    throw new InputException($"{path}: line {row.Line}: rlnOrigin*Angst are in Å, but the table has no pixel size; give the voxel size.");
+                (x, y, z) = (x - (offset.X / pixelSize), y - (offset.Y / pixelSize), z - (offset.Z / pixelSize));
+            }
+            else if (OriginPixels.All(table.Has))
+            {
+                (double X, double Y, double Z) pixels = Triple(row, OriginPixels);
+                (x, y, z) = (x - pixels.X, y - pixels.Y, z - pixels.Z);
+            }
+
+            return (Binned(x, binning), Binned(y, binning), Binned(z, binning));
+        }
+
+        private (double X, double Y, double Z) FromCentred(TableRow row, string? tomogram)
+        {
+            (double x, double y, double z) = Triple(row, Centred);
+            if (OriginAngstrom.All(table.Has))
+            {
+                (double X, double Y, double Z) offset = OffsetAngstrom(row);
+                (x, y, z) = (x - offset.X, y - offset.Y, z - offset.Z);
+            }
+
+            (double sizeX, double sizeY, double sizeZ, double pixelSize, double binning) = Frame(row, tomogram);
+            return (
+                Binned((x / pixelSize) + Centre(sizeX, context.Centre), binning),
+                Binned((y / pixelSize) + Centre(sizeY, context.Centre), binning),
+                Binned((z / pixelSize) + Centre(sizeZ, context.Centre), binning));
+        }
+
+        /// <summary>The tomogram's size in unbinned pixels, their size in Å, and the binning of the volume.</summary>
+        private (double SizeX, double SizeY, double SizeZ, double PixelSize, double Binning) Frame(TableRow row, string? tomogram)
+        {
+            if (tomograms is not null)
+            {
+                if (tomogram is null || !tomograms.Entries.TryGetValue(tomogram, out TomogramTable.Entry? entry))
+                    throw new InputException($"{path}: line {row.Line}: tomogram {InputFile.Quote(tomogram ?? "")} is not in {tomograms.Path}.");
+                double size = entry.PixelSize > 0 ? entry.PixelSize : PixelSize(row);
+                if (size <= 0 || entry.Binning < 0)
+                    throw new InputException($"{tomograms.Path}: tomogram {InputFile.Quote(tomogram)} has no {TiltSeriesPixelSize} above 0.");
+                double binning = context.Binning > 0 ? context.Binning
+                    : context.VoxelSizeAngstrom > 0 ? BinningFrom(size)
+                    : entry.Binning > 0 ? entry.Binning : 1;
+                return (entry.SizeX, entry.SizeY, entry.SizeZ, size, binning);
+            }
+
+            double unbinned = PixelSize(row);
+            double factor = context.Binning > 0 ? context.Binning : BinningFrom(unbinned);
+            if (unbinned <= 0)
+                unbinned = context.VoxelSizeAngstrom / factor;
+            if (context.Shape is not { } shape || unbinned <= 0)
+                throw new InputException($"{path}: RELION 5 coordinates count in Å from the tomogram's centre; give tomograms.star (or read optimisation_set.star), or the volume's size and voxel size.");
+            return (shape.Width * factor, shape.Height * factor, shape.Depth * factor, unbinned, factor);
+        }
+
+        /// <summary>The ratio of the volume's voxel to the table's pixel; a nearly whole one is whole, because headers round.</summary>
+        private double BinningFrom(double pixelSize)
+        {
+            if (pixelSize <= 0 || context.VoxelSizeAngstrom <= 0)
+                return 1;
+            double ratio = context.VoxelSizeAngstrom / pixelSize;
+            double whole = Math.Round(ratio);
+            return whole >= 1 && Math.Abs(ratio - whole) < 0.01 * whole ? whole : ratio;
+        }
+
+        /// <summary>The size in Å of the pixels that the table counts in; 0 when it does not say.</summary>
+        private double PixelSize(TableRow row)
+        {
+            foreach (string column in (string[])[TiltSeriesPixelSize, "rlnMicrographPixelSize", "rlnImagePixelSize"])
+            {
+                if (OpticsValue(row, column) is { } size && size > 0)
+                    return size;
+            }
+
+            if (table.Has("rlnDetectorPixelSize") && table.Has("rlnMagnification") && row.Number("rlnMagnification") > 0)
+                return Math.Max(0, row.Number("rlnDetectorPixelSize") * 10000 / row.Number("rlnMagnification"));
+            return 0;
+        }
+
+        private double? OpticsValue(TableRow row, string column)
+        {
+            if (table.Has(column))
+                return row.Number(column);
+            if (file.Table("optics") is not { } optics || !optics.Has(column) || optics.Rows.Count == 0)
+                return null;
+            if (!table.Has("rlnOpticsGroup") || !optics.Has("rlnOpticsGroup"))
+                return new TableRow(path, optics, 0).Number(column);
+            int group = row.WholeNumber("rlnOpticsGroup");
+            for (int i = 0; i < optics.Rows.Count; i++)
+            {
+                TableRow candidate = new(path, optics, i);
+                if (candidate.WholeNumber("rlnOpticsGroup") == group)
+                    return candidate.Number(column);
+            }
+
+            throw new InputException($"{path}: line {row.Line}: optics group {group} is not in the optics table.");
+        }
+
+        /// <summary>
+        /// The offset in the tomogram's frame. RELION refines it in the frame of the extracted box, which may be turned against the tomogram's by
+        /// rlnTomoSubtomogramRot, Tilt, Psi: its Euler matrix turns it back.
+        /// </summary>
+        private (double X, double Y, double Z) OffsetAngstrom(TableRow row)
+        {
+            (double x, double y, double z) = Triple(row, OriginAngstrom);
+            if (!SubtomogramAngles.All(table.Has))
+                return (x, y, z);
+            (double rot, double tilt, double psi) = Triple(row, SubtomogramAngles);
+            (double sa, double ca) = Math.SinCos(rot * Math.PI / 180);
+            (double sb, double cb) = Math.SinCos(tilt * Math.PI / 180);
+            (double sg, double cg) = Math.SinCos(psi * Math.PI / 180);
+            return (
+                (((cg * cb * ca) - (sg * sa)) * x) + (((cg * cb * sa) + (sg * ca)) * y) - (cg * sb * z),
+                (((-sg * cb * ca) - (cg * sa)) * x) + (((-sg * cb * sa) + (cg * ca)) * y) + (sg * sb * z),
+                (sb * ca * x) + (sb * sa * y) + (cb * z));
+        }
+
+        private static (double X, double Y, double Z) Triple(TableRow row, string[] columns)
+            => (row.Number(columns[0]), row.Number(columns[1]), row.Number(columns[2]));
+    }
+}

@@ -1,0 +1,87 @@
+using System.Text.Json.Serialization;
+
+namespace MeanShiftGpu.Layers;
+
+/// <summary>The structure of a <see cref="UNet3d{T}"/>. The defaults are the published network.</summary>
+public sealed record UNet3dOptions
+{
+    /// <summary>Channels of the input volume.</summary>
+    public int InputChannels { get; init; } = 1;
+
+    /// <summary>Score maps predicted: one for each class of particle.</summary>
+    public int Outputs { get; init; } = 1;
+
+    /// <summary>Channels at each resolution, finest first; one pooling between each two.</summary>
+    public IReadOnlyList<int> Widths { get; init; } = [32, 48, 64];
+
+    /// <summary>Factor by which the coarsest resolution is coarser: volume extents must be its multiples.</summary>
+    [JsonIgnore]
+    public int Divisor => 1 << (Widths.Count - 1);
+
+    /// <summary>
+    /// Voxels along one axis on either side of a voxel that its score depends on: tiles that overlap by this much give the
+    /// whole volume's scores.
+    /// </summary>
+    [JsonIgnore]
+    public int ReceptiveRadius
+    {
+        get
+        {
+            // Walking back from the output: a 3³ convolution at resolution 2^l reaches 2^l voxels further; a pooling or an
+            // upsampling between l and l+1 reaches at most 2^l further, since the voxel may lie at either end of its pair.
+            int radius = 0;
+            int levels = Widths.Count;
+            for (int level = 0; level < levels - 1; level++)
+                radius += (2 + 2) * (1 << level) + 2 * (1 << level) + (1 << (level + 1));
+            return radius + 4 * (1 << (levels - 1));
+        }
+    }
+
+    /// <summary>Device memory of a forward pass in float32, in bytes for each voxel of the input.</summary>
+    [JsonIgnore]
+    public double InferenceBytesPerVoxel
+    {
+        get
+        {
+            double channels = InputChannels + Outputs;
+            double share = 1;
+            for (int level = 0; level < Widths.Count - 1; level++, share /= 8)
+            {
+                // The joined tensor, one convolution down and two up at this level's width, the upsampled tensor, and the pooled one.
+                channels += share * (4 * Widths[level] + 2 * Widths[level + 1] + Widths[level] / 8.0);
+            }
+
+            return sizeof(float) * (channels + share * 4 * Widths[^1]);
+        }
+    }
+
+    /// <summary>Multiplications and additions of a forward pass in the direct algorithm, borders counted as inside.</summary>
+    /// <param name="volume">The input's extents.</param>
+    public double ForwardOperations(Extent volume)
+    {
+        const int taps = 27;
+        double perVoxel = (double)Widths[0] * Outputs;
+        double share = 1;
+        int from = InputChannels;
+        for (int level = 0; level < Widths.Count - 1; level++, share /= 8)
+        {
+            (double here, double below) = (Widths[level], Widths[level + 1]);
+            // Down: two convolutions. Up: each fine voxel takes one tap of the transposed convolution, then three convolutions.
+            perVoxel += share * (taps * (from * here + here * here) + below * below + taps * (below * below + (here + below) * here + here * here));
+            from = Widths[level];
+        }
+
+        perVoxel += share * taps * (from * (double)Widths[^1] + 3.0 * Widths[^1] * Widths[^1]);
+        return 2 * perVoxel * volume.Voxels;
+    }
+
+    /// <summary>Checks the values.</summary>
+    /// <exception cref="InputException">A value is out of range.</exception>
+    public void Validate()
+    {
+        if (InputChannels < 1 || Outputs < 1)
+            throw new InputException($"network: {InputChannels} input channels and {Outputs} outputs; both must be at least 1.");
+        if (Widths.Count is < 1 or > 6 || Widths.Any(w => w is < 1 or > 1024))
+            throw new InputException($"network: widths {string.Join(",", Widths)}; expected 1 to 6 numbers between 1 and 1024.");
+    }
+}

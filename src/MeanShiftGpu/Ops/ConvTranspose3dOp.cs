@@ -1,0 +1,37 @@
+using System.Numerics;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Ops;
+
+/// <summary>The transposed 3D convolution on a tape.</summary>
+public static class ConvTranspose3dOp
+{
+    /// <summary>Transposed convolution with a 2³ kernel and stride 2, which doubles the extents.</summary>
+    /// <param name="tape">The tape.</param>
+    /// <param name="input">[N, D, H, W, Cin].</param>
+    /// <param name="weight">[2, 2, 2, Cin, Cout].</param>
+    /// <param name="bias">[Cout].</param>
+    /// <returns>[N, 2D, 2H, 2W, Cout].</returns>
+    /// <exception cref="ArgumentException">Shapes do not fit.</exception>
+    public static Tensor<T> ConvTranspose3d<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias)
+        where T : unmanaged, INumber<T>
+    {
+        TensorShape from = input.Shape;
+        if (weight.KernelSize != 2 || weight.InputChannels != from.Channels || bias.Length != weight.OutputChannels)
+            throw new ArgumentException(
+                $"ConvTranspose3d: the input is {from}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, {weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [2³, {from.Channels}, Cout] and Cout.", nameof(input));
+        Tensor<T> output = tape.Allocate(new TensorShape(from.Batch, 2 * from.Depth, 2 * from.Height, 2 * from.Width, weight.OutputChannels));
+        ConvTranspose3dShape shape = new(from.Batch, from.Depth, from.Height, from.Width, weight.InputChannels, weight.OutputChannels, input.Pitch, output.Pitch);
+        IConvTranspose3d<T> kernels = tape.Context.Launcher(ConvTranspose3dVariants<T>.Table, shape);
+        kernels.Forward(tape.Context.Stream, input.View, weight.Value, bias.Value, output.View, shape);
+
+        tape.Record("ConvTranspose3d", output, [input], [weight, bias], [input], () =>
+        {
+            tape.WriteGradient(input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.Gradient(output), weight.Value, gradInput, shape));
+            kernels.BackwardWeight(tape.Context.Stream, input.View, tape.Gradient(output), weight.Gradient, bias.Gradient, shape);
+        });
+        return output;
+    }
+}

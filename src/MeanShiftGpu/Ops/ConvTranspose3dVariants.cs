@@ -1,0 +1,16 @@
+using System.Numerics;
+using MeanShiftGpu.Kernels;
+
+namespace MeanShiftGpu.Ops;
+
+/// <summary>The variants of the transposed 3D convolution.</summary>
+/// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
+public static class ConvTranspose3dVariants<T>
+    where T : unmanaged, INumber<T>
+{
+    /// <summary>Best first.</summary>
+    public static readonly VariantTable<IConvTranspose3d<T>, ConvTranspose3dShape> Table = new(
+        "conv-transpose3d",
+        Variants.ForHost<T, IConvTranspose3d<T>, ConvTranspose3dShape>(static threads => new ConvTranspose3dHostSimd(threads)),
+        Variants.ForDirect<T, IConvTranspose3d<T>, ConvTranspose3dShape>(typeof(ConvTranspose3dDirect<,>)));
+}

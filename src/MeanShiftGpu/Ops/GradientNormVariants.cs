@@ -1,0 +1,16 @@
+using System.Numerics;
+using MeanShiftGpu.Kernels;
+
+namespace MeanShiftGpu.Ops;
+
+/// <summary>The variants of the gradient's norm and clip factor. Their shape is the number of parameters.</summary>
+/// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
+public static class GradientNormVariants<T>
+    where T : unmanaged, INumber<T>
+{
+    /// <summary>Best first.</summary>
+    public static VariantTable<IGradientNorm<T>, FlatShape> Table { get; } = new(
+        "gradient-norm",
+        Variants.ForHost<T, IGradientNorm<T>, FlatShape>(static threads => new GradientNormHostSimd(threads)),
+        Variants.ForDirect<T, IGradientNorm<T>, FlatShape>(typeof(GradientNormDirect<,>)));
+}

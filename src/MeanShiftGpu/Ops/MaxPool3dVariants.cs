@@ -1,0 +1,16 @@
+using System.Numerics;
+using MeanShiftGpu.Kernels;
+
+namespace MeanShiftGpu.Ops;
+
+/// <summary>The variants of the 3D max pooling.</summary>
+/// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
+public static class MaxPool3dVariants<T>
+    where T : unmanaged, INumber<T>
+{
+    /// <summary>Best first.</summary>
+    public static VariantTable<IMaxPool3d<T>, MaxPool3dShape> Table { get; } = new(
+        "max-pool3d",
+        Variants.ForHost<T, IMaxPool3d<T>, MaxPool3dShape>(static threads => new MaxPool3dHostSimd(threads)),
+        Variants.ForDirect<T, IMaxPool3d<T>, MaxPool3dShape>(typeof(MaxPool3dDirect<,>)));
+}

@@ -1,0 +1,16 @@
+using System.Numerics;
+using MeanShiftGpu.Kernels;
+
+namespace MeanShiftGpu.Ops;
+
+/// <summary>The variants of the mean shift, best first.</summary>
+/// <typeparam name="T">float or double.</typeparam>
+public static class MeanShiftVariants<T>
+    where T : unmanaged, INumber<T>
+{
+    /// <summary>The table.</summary>
+    public static VariantTable<IMeanShift<T>, MeanShiftShape> Table { get; } = new(
+        "mean-shift",
+        Variants.ForHost<T, IMeanShift<T>, MeanShiftShape>(static threads => new MeanShiftHostSimd(threads)),
+        Variants.ForDirect<T, IMeanShift<T>, MeanShiftShape>(typeof(MeanShiftDirect<,>)));
+}

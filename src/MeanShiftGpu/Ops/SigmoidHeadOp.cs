@@ -1,0 +1,38 @@
+using System.Numerics;
+using ILGPU;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Ops;
+
+/// <summary>The network's head on a tape.</summary>
+public static class SigmoidHeadOp
+{
+    /// <summary>1³ convolution, bias and sigmoid in one kernel.</summary>
+    /// <param name="tape">The tape.</param>
+    /// <param name="input">[N, D, H, W, Cin].</param>
+    /// <param name="weight">[1, 1, 1, Cin, Outputs].</param>
+    /// <param name="bias">[Outputs].</param>
+    /// <returns>Probabilities [N, D, H, W, Outputs].</returns>
+    /// <exception cref="ArgumentException">Shapes do not fit.</exception>
+    public static Tensor<T> SigmoidHead<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias)
+        where T : unmanaged, INumber<T>
+    {
+        if (weight.KernelSize != 1 || weight.InputChannels != input.Shape.Channels || bias.Length != weight.OutputChannels)
+            throw new ArgumentException(
+                $"SigmoidHead: the input is {input.Shape}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, {weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [1³, {input.Shape.Channels}, Outputs] and Outputs.", nameof(input));
+        Tensor<T> output = tape.Allocate(input.Shape with { Channels = weight.OutputChannels });
+        SigmoidHeadShape shape = new(input.Shape.Voxels, weight.InputChannels, weight.OutputChannels, input.Pitch);
+        ISigmoidHead<T> kernels = tape.Context.Launcher(SigmoidHeadVariants<T>.Table, shape);
+        kernels.Forward(tape.Context.Stream, input.View, weight.Value, bias.Value, output.View, shape);
+
+        tape.Record("SigmoidHead", output, [input], [weight, bias], [input, output], () =>
+        {
+            tape.WriteGradient(input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.Gradient(output), output.View, weight.Value, gradInput, shape));
+            ArrayView<T> workspace = tape.Arena.Allocate<T>(Math.Max(1, kernels.WorkspaceLength(shape)));
+            kernels.BackwardWeight(tape.Context.Stream, input.View, tape.Gradient(output), output.View, workspace, weight.Gradient, bias.Gradient, shape);
+        });
+        return output;
+    }
+}

@@ -1,0 +1,15 @@
+namespace MeanShiftGpu.Picking;
+
+/// <summary>A particle that was found.</summary>
+/// <param name="Z">Centre, in voxels (0 is the centre of the first voxel), with a fraction: the mean of the converged points, weighted with their scores.</param>
+/// <param name="Y">Centre along y.</param>
+/// <param name="X">Centre along x.</param>
+/// <param name="Score">Mean of the score map over the voxels whose points came here: between the threshold and the map's maximum.</param>
+/// <param name="Support">Sum of the score map over those voxels (so Score · Voxels).</param>
+/// <param name="Voxels">How many voxels' points came here.</param>
+/// <param name="Spread">Root of the score-weighted mean squared distance of the converged points from the centre, in voxels; large where a pick is ambiguous.</param>
+public sealed record Pick(float Z, float Y, float X, float Score, float Support, int Voxels, float Spread)
+{
+    /// <summary>The centre.</summary>
+    public Position Position => new(Z, Y, X);
+}

@@ -1,0 +1,105 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Tensors;
+
+/// <summary>
+/// Device memory that is handed out front to back and taken back all at once. A training step that asks for the same
+/// buffers in the same order gets the same addresses every time, and nothing is allocated after the first.
+/// </summary>
+public sealed class Arena(GpuContext context) : IDisposable
+{
+    // The alignment that ILGPU assumes of views passed to kernels.
+    private const long Alignment = 256;
+    private const long SmallestBlock = 1 << 20;
+
+    private readonly List<Block> blocks = [];
+    private int block;
+    private long offset;
+
+    /// <summary>The device of the memory.</summary>
+    public GpuContext Context { get; } = context;
+
+    /// <summary>Bytes held on the device.</summary>
+    public long CapacityBytes => blocks.Sum(b => b.Memory.LengthInBytes);
+
+    /// <summary>How often memory was taken from the device.</summary>
+    public int Allocations { get; private set; }
+
+    /// <summary>The user of the arena at present; a second one would overwrite the first one's tensors.</summary>
+    internal object? Owner { get; set; }
+
+    /// <summary>A buffer of the given number of elements, 256-byte aligned, contents undefined, valid until the arena is rewound.</summary>
+    public ArrayView<T> Allocate<T>(long length)
+        where T : unmanaged
+    {
+        long bytes = checked(length * Interop.SizeOf<T>());
+        long padded = (bytes + Alignment - 1) / Alignment * Alignment;
+        while (block < blocks.Count && offset + padded > blocks[block].Length)
+        {
+            block++;
+            offset = 0;
+        }
+
+        if (block == blocks.Count)
+        {
+            blocks.Add(new Block(AllocateMemory(Math.Max(padded, SmallestBlock) + Alignment)));
+            offset = 0;
+        }
+
+        ArrayView<byte> view = blocks[block].View.SubView(offset, bytes);
+        offset += padded;
+        return view.Cast<T>();
+    }
+
+    /// <summary>The current position, for <see cref="Rewind"/>.</summary>
+    public (int Block, long Offset) Mark() => (block, offset);
+
+    /// <summary>Takes back everything handed out since a mark.</summary>
+    public void Rewind((int Block, long Offset) mark) => (block, offset) = mark;
+
+    /// <summary>Takes back everything.</summary>
+    public void Reset() => Rewind((0, 0));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (Block held in blocks)
+            held.Memory.Dispose();
+        blocks.Clear();
+        Reset();
+    }
+
+    private MemoryBuffer1D<byte, Stride1D.Dense> AllocateMemory(long bytes)
+    {
+        try
+        {
+            Allocations++;
+            return Context.Accelerator.Allocate1D<byte>(bytes);
+        }
+        catch (Exception e) when (e is AcceleratorException or OutOfMemoryException)
+        {
+            throw new InputException(
+                $"device memory: {bytes >> 20} MiB more were needed beside {CapacityBytes >> 20} MiB already held, and {Context.Description} has no more. Use a smaller patch or batch, or a narrower network.", e);
+        }
+    }
+
+    // Memory with its aligned part: GPUs align their memory themselves, the CPU accelerator to 16 bytes only.
+    private readonly struct Block
+    {
+        public Block(MemoryBuffer1D<byte, Stride1D.Dense> memory)
+        {
+            Memory = memory;
+            ArrayView<byte> whole = memory.View.AsContiguous();
+            long excess = whole.LoadEffectiveAddressAsPtr() % Alignment;
+            long skip = excess == 0 ? 0 : Alignment - excess;
+            View = whole.SubView(skip, whole.Length - Alignment);
+        }
+
+        public MemoryBuffer1D<byte, Stride1D.Dense> Memory { get; }
+
+        public ArrayView<byte> View { get; }
+
+        public long Length => View.Length;
+    }
+}

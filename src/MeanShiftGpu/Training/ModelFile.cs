@@ -1,0 +1,72 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using MeanShiftGpu.IO;
+using MeanShiftGpu.Layers;
+using MeanShiftGpu.Ops;
+
+namespace MeanShiftGpu.Training;
+
+/// <summary>What a trained network was trained as, so that picking can do the same.</summary>
+public sealed record ModelDescription
+{
+    /// <summary>All settings of the training; picking takes the weighting, the score floor and the bandwidth from its mean shift.</summary>
+    public TrainingOptions Training { get; init; } = new();
+
+    /// <summary>How images were prepared: every volume to mean 0 and standard deviation 1 over its voxels.</summary>
+    public string Normalization { get; init; } = "volume-mean-0-sd-1";
+
+    /// <summary>The mean voxel size of the training volumes in Å; 0 when unknown.</summary>
+    public double VoxelSizeAngstrom { get; init; }
+
+    /// <summary>Optimiser steps behind these weights.</summary>
+    public int Steps { get; init; }
+
+    /// <summary>The validation loss of these weights; null where there was no validation.</summary>
+    public double? ValidationLoss { get; init; }
+}
+
+/// <summary>A network's weights together with its <see cref="ModelDescription"/>, in one safetensors file.</summary>
+public static class ModelFile
+{
+    private const string MetadataKey = "meanshift_gpu.model";
+
+    private static readonly JsonSerializerOptions Json = new() { Converters = { new JsonStringEnumConverter() } };
+
+    /// <summary>Writes a model.</summary>
+    /// <exception cref="InputException">The file cannot be written.</exception>
+    public static void Save(string path, UNet3d<float> network, ModelDescription description)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        Dictionary<string, string> metadata = network.Metadata();
+        metadata[MetadataKey] = JsonSerializer.Serialize(description, Json);
+        SafetensorsFile.Write(path, network.ToTensors(""), metadata);
+    }
+
+    /// <summary>Reads a model.</summary>
+    /// <param name="context">The device.</param>
+    /// <param name="path">A file that <see cref="Save"/> wrote, or weights alone.</param>
+    /// <returns>The network, which the caller disposes, and its description; null where the file has weights alone.</returns>
+    /// <exception cref="InputException">Not a model, or the weights are those of another network.</exception>
+    public static (UNet3d<float> Network, ModelDescription? Description) Load(GpuContext context, string path)
+    {
+        ModelDescription? description = ReadDescription(path);
+        return (UNet3d<float>.Load(context, path), description);
+    }
+
+    /// <summary>The mean-shift settings that picking needs: those of the training, or the defaults where the file does not say.</summary>
+    public static MeanShiftOptions MeanShiftOf(ModelDescription? description) => description?.Training.MeanShift ?? MeanShiftOptions.Compact;
+
+    private static ModelDescription? ReadDescription(string path)
+    {
+        if (!SafetensorsFile.Read(path).Metadata.TryGetValue(MetadataKey, out string? json))
+            return null;
+        try
+        {
+            return JsonSerializer.Deserialize<ModelDescription>(json, Json);
+        }
+        catch (Exception e) when (e is JsonException or InputException)
+        {
+            throw new InputException($"{path}: metadata '{MetadataKey}' does not describe a model: {e.Message.ReplaceLineEndings(" ")}", e);
+        }
+    }
+}

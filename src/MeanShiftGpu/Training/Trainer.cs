@@ -1,0 +1,379 @@
+using System.Diagnostics;
+using System.Text.Json;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.IO;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Layers;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Training;
+
+/// <summary>
+/// Trains a network with the mean-shift loss, Dice, binary cross-entropy or a weighted sum. A step's patches, seeds and
+/// learning rate follow from the options and the step's number, so that the same options give the same bits, whatever the
+/// number of threads, and a run resumed from a checkpoint ends with the bits of one that was never interrupted.
+/// </summary>
+public sealed class Trainer : IDisposable
+{
+    private const string MetadataKey = "meanshift_gpu.training";
+    private const string FirstMomentPrefix = "adam.first.";
+    private const string SecondMomentPrefix = "adam.second.";
+    private const string BestPrefix = "best.";
+
+    // A map whose maximum stays below this after so many steps has collapsed; it never recovers (sigmoid is saturated).
+    private const double CollapsedMaximum = 0.01;
+    private const int CollapseCheckAfter = 40;
+    private const int CollapseCheckInterval = 20;
+
+    // The seeds of validation are the same every time, and none of training's.
+    private const uint ValidationStep = uint.MaxValue;
+
+    private readonly UNet3d<float> network;
+    private readonly TrainingOptions options;
+    private readonly GpuContext context;
+    private readonly PatchSampler sampler;
+    private readonly PatchBatch batch;
+    private readonly PatchBatch validationBatch;
+    private readonly List<(TrainingVolume Volume, (int Z, int Y, int X) Origin)> validationPatches;
+    private readonly Arena arena;
+    private readonly IAdam<float> adam;
+    private readonly IGradientNorm<float> gradientNorm;
+    private readonly MemoryBuffer1D<float, Stride1D.Dense> firstMoments;
+    private readonly MemoryBuffer1D<float, Stride1D.Dense> secondMoments;
+    private readonly MemoryBuffer1D<float, Stride1D.Dense> bestValues;
+    private readonly MemoryBuffer1D<float, Stride1D.Dense> normWorkspace;
+    private readonly MemoryBuffer1D<float, Stride1D.Dense> normAndFactor;
+    private readonly List<TrainingStep> steps = [];
+    private readonly List<ValidationResult> validations = [];
+    private double bestLoss = double.PositiveInfinity;
+
+    /// <summary>Prepares a run.</summary>
+    /// <param name="network">The network; the trainer changes its parameters and does not dispose it.</param>
+    /// <param name="data">Volumes with centres, normalised.</param>
+    /// <param name="options">All settings.</param>
+    /// <exception cref="InputException">The settings, the data and the network do not fit together.</exception>
+    public Trainer(UNet3d<float> network, TrainingData data, TrainingOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        ArgumentNullException.ThrowIfNull(data);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate();
+        int divisor = network.Options.Divisor;
+        (int depth, int height, int width) = options.Patch;
+        if (Math.Min(depth, Math.Min(height, width)) < divisor || depth % divisor != 0 || height % divisor != 0 || width % divisor != 0)
+            throw new InputException($"training: a patch of {depth}×{height}×{width} voxels does not fit this network; expected edges that are multiples of {divisor}.");
+        if (network.Options.Outputs != 1 || network.Options.InputChannels != 1)
+            throw new InputException($"training: the network has {network.Options.InputChannels} inputs and {network.Options.Outputs} outputs; the trainer takes one volume and one class of particles.");
+
+        this.network = network;
+        this.options = options;
+        context = network.Context;
+        bool needsMasks = options.DiceWeight + options.CrossEntropyWeight > 0;
+        sampler = new PatchSampler(data.Training, options);
+        batch = new PatchBatch(options.BatchSize, options.Patch, needsMasks);
+        validationBatch = new PatchBatch(1, options.Patch, needsMasks);
+        validationPatches = [.. data.Validation.SelectMany(v => PatchGrid.Cover(v, options).Select(origin => (v, origin)))];
+        arena = new Arena(context);
+
+        long count = network.Parameters.Values.Length;
+        firstMoments = AllocateZeros(count);
+        secondMoments = AllocateZeros(count);
+        bestValues = AllocateZeros(count);
+        adam = context.Launcher(AdamVariants<float>.Table, new FlatShape(count));
+        gradientNorm = context.Launcher(GradientNormVariants<float>.Table, new FlatShape(count));
+        normWorkspace = AllocateZeros(Math.Max(1, gradientNorm.WorkspaceLength(count)));
+        normAndFactor = AllocateZeros(2);
+    }
+
+    /// <summary>Steps done.</summary>
+    public int StepsDone => steps.Count;
+
+    /// <summary>The course of the run so far.</summary>
+    public TrainingHistory History => new(steps, validations);
+
+    /// <summary>Device memory of the tensors of a step, in bytes.</summary>
+    public long ArenaBytes => arena.CapacityBytes;
+
+    /// <summary>How often device memory was taken for tensors; it does not grow after the first step and validation.</summary>
+    public int ArenaAllocations => arena.Allocations;
+
+    /// <summary>Does one step.</summary>
+    /// <exception cref="TrainingFailedException">The loss is no longer finite, or the score map collapsed to zeros.</exception>
+    public TrainingStep Step()
+    {
+        int step = steps.Count;
+        sampler.Fill(batch, step);
+        double rate = options.RateAt(step);
+
+        network.Parameters.ZeroGradients(context);
+        double total;
+        double meanShift;
+        double dice;
+        double crossEntropy;
+        using (Tape<float> tape = Tape<float>.Begin(arena))
+        {
+            Losses losses = ComputeLosses(tape, batch, (uint)step);
+            tape.Backward(losses.Total);
+            total = Read(losses.Total);
+            meanShift = Read(losses.MeanShift?.Loss);
+            dice = Read(losses.Dice);
+            crossEntropy = Read(losses.CrossEntropy);
+            if (step >= CollapseCheckAfter && step % CollapseCheckInterval == 0 && Maximum(losses.Scores) < CollapsedMaximum)
+                throw new TrainingFailedException($"the score map collapsed to zeros (its maximum is below {CollapsedMaximum} at step {step + 1}) and will not recover. Start again with a lower learning rate, a longer warm-up, or an output bias of -2.");
+        }
+
+        double norm = Update(rate, step);
+        if (!double.IsFinite(total) || !double.IsFinite(norm))
+            throw new TrainingFailedException($"the loss is {total} and the gradient's length {norm} at step {step + 1}. Start again with a lower learning rate or with gradient clipping.");
+
+        TrainingStep done = new(step + 1, total, meanShift, dice, crossEntropy, norm, rate);
+        steps.Add(done);
+        return done;
+    }
+
+    /// <summary>Measures the loss on the validation volumes and remembers the parameters if it is the lowest so far.</summary>
+    /// <returns>Null without validation volumes.</returns>
+    public ValidationResult? Validate()
+    {
+        if (validationPatches.Count == 0)
+            return null;
+        double sum = 0;
+        double maximum = 0;
+        long stuck = 0;
+        long seeds = 0;
+        foreach ((TrainingVolume volume, (int, int, int) origin) in validationPatches)
+        {
+            validationBatch.Fill(0, volume, origin, PatchOrientation.Identity, options.CenterMarginVoxels, options.MaskRadiusVoxels);
+            using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
+            Losses losses = ComputeLosses(tape, validationBatch, ValidationStep);
+            sum += Read(losses.MeanShift?.Loss ?? losses.Total);
+            maximum = Math.Max(maximum, Maximum(losses.Scores));
+            if (losses.MeanShift is { } result)
+            {
+                (long stuckHere, long seedsHere) = CountStuck(result, validationBatch.Centers[0]);
+                stuck += stuckHere;
+                seeds += seedsHere;
+            }
+        }
+
+        double loss = sum / validationPatches.Count;
+        bool best = loss < bestLoss;
+        if (best)
+        {
+            bestLoss = loss;
+            bestValues.View.AsContiguous().CopyFrom(context.Stream, network.Parameters.Values);
+        }
+
+        ValidationResult validation = new(steps.Count, loss, seeds == 0 ? 0 : (double)stuck / seeds, maximum, best);
+        validations.Add(validation);
+        return validation;
+    }
+
+    /// <summary>Runs all remaining steps, validating at the interval and at the end.</summary>
+    /// <param name="progress">Told after every step; null for nobody.</param>
+    /// <param name="cancellation">Stops between two steps.</param>
+    public void Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        Stopwatch clock = Stopwatch.StartNew();
+        int begun = steps.Count;
+        while (steps.Count < options.Steps)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            TrainingStep step = Step();
+            ValidationResult? validation = steps.Count % options.ValidationInterval == 0 || steps.Count == options.Steps ? Validate() : null;
+            double rate = (steps.Count - begun) / clock.Elapsed.TotalSeconds;
+            progress?.Invoke(new TrainingProgress(step, options.Steps, rate, TimeSpan.FromSeconds((options.Steps - steps.Count) / rate), validation));
+        }
+    }
+
+    /// <summary>Gives the network the parameters of the best validation; without validations they stay as they are.</summary>
+    public void RestoreBest()
+    {
+        if (double.IsPositiveInfinity(bestLoss))
+            return;
+        network.Parameters.Values.CopyFrom(context.Stream, bestValues.View.AsContiguous());
+        network.Parameters.MarkChanged();
+    }
+
+    /// <summary>Writes everything that <see cref="Resume"/> needs: parameters, moments, the best parameters and the history.</summary>
+    public void SaveCheckpoint(string path)
+    {
+        Dictionary<string, string> metadata = network.Metadata();
+        metadata[MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations, double.IsPositiveInfinity(bestLoss) ? null : bestLoss));
+        SafetensorsFile.Write(
+            path,
+            new[]
+            {
+                network.ToTensors(""),
+                network.ToTensors(FirstMomentPrefix, firstMoments.View.AsContiguous()),
+                network.ToTensors(SecondMomentPrefix, secondMoments.View.AsContiguous()),
+                network.ToTensors(BestPrefix, bestValues.View.AsContiguous()),
+            }.SelectMany(tensors => tensors).ToDictionary(),
+            metadata);
+    }
+
+    /// <summary>The network and the settings that a checkpoint was written with, for a run that is to go on with the same.</summary>
+    /// <exception cref="InputException">Not a checkpoint.</exception>
+    public static (UNet3dOptions Network, TrainingOptions Training) ReadSettings(string path)
+    {
+        SafetensorsFile file = SafetensorsFile.Read(path);
+        return (UNet3d<float>.ReadOptions(file, path), ReadState(file, path).Options);
+    }
+
+    /// <summary>How far the run of a checkpoint had come.</summary>
+    /// <exception cref="InputException">Not a checkpoint.</exception>
+    public static (int Done, int Steps) ReadProgress(string path)
+    {
+        CheckpointState state = ReadState(SafetensorsFile.Read(path), path);
+        return (state.Steps.Count, state.Options.Steps);
+    }
+
+    /// <summary>Goes on where a checkpoint was written.</summary>
+    /// <exception cref="InputException">Not a checkpoint, or one of another network or of other settings.</exception>
+    public void Resume(string path)
+    {
+        SafetensorsFile file = SafetensorsFile.Read(path);
+        CheckpointState state = ReadState(file, path);
+        if (JsonSerializer.Serialize(state.Options) != JsonSerializer.Serialize(options))
+            throw new InputException($"{path}: the checkpoint was written with other settings, so going on would give neither run's result. Resume with the settings it began with.");
+        network.SetParameters(file, path, "");
+        network.ReadTensors(file, path, FirstMomentPrefix, firstMoments.View.AsContiguous());
+        network.ReadTensors(file, path, SecondMomentPrefix, secondMoments.View.AsContiguous());
+        network.ReadTensors(file, path, BestPrefix, bestValues.View.AsContiguous());
+        steps.Clear();
+        steps.AddRange(state.Steps);
+        validations.Clear();
+        validations.AddRange(state.Validations);
+        bestLoss = state.BestLoss ?? double.PositiveInfinity;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        arena.Dispose();
+        firstMoments.Dispose();
+        secondMoments.Dispose();
+        bestValues.Dispose();
+        normWorkspace.Dispose();
+        normAndFactor.Dispose();
+    }
+
+    private static CheckpointState ReadState(SafetensorsFile file, string path)
+    {
+        if (!file.Metadata.TryGetValue(MetadataKey, out string? json))
+            throw new InputException($"{path}: no training state (metadata '{MetadataKey}' is missing). A checkpoint is needed, a finished model has none.");
+        try
+        {
+            return JsonSerializer.Deserialize<CheckpointState>(json) ?? throw new JsonException("empty");
+        }
+        catch (JsonException e)
+        {
+            throw new InputException($"{path}: metadata '{MetadataKey}' is not a training state: {e.Message}", e);
+        }
+    }
+
+    private Losses ComputeLosses(Tape<float> tape, PatchBatch patches, uint step)
+    {
+        TensorShape shape = new(patches.Centers.Count, patches.Patch.Depth, patches.Patch.Height, patches.Patch.Width, 1);
+        Tensor<float> scores = network.Forward(tape, tape.Upload(patches.Images, shape));
+        Tensor<float>? target = patches.Masks is null ? null : tape.Upload(patches.Masks, shape);
+
+        List<(Tensor<float> Loss, double Weight)> terms = [];
+        MeanShiftLossResult<float>? meanShift = null;
+        if (options.MeanShiftWeight > 0)
+        {
+            meanShift = tape.MeanShiftLoss(scores, tape.UploadCenters(patches.Centers), options.MeanShift, (ulong)options.Seed, step);
+            terms.Add((meanShift.Loss, options.MeanShiftWeight));
+        }
+
+        Tensor<float>? dice = null;
+        if (options.DiceWeight > 0)
+        {
+            dice = tape.DiceLoss(scores, target!);
+            terms.Add((dice, options.DiceWeight));
+        }
+
+        Tensor<float>? crossEntropy = null;
+        if (options.CrossEntropyWeight > 0)
+        {
+            crossEntropy = tape.BinaryCrossEntropy(scores, target!);
+            terms.Add((crossEntropy, options.CrossEntropyWeight));
+        }
+
+        return new Losses(scores, tape.WeightedSum(terms), meanShift, dice, crossEntropy);
+    }
+
+    // Clips the gradient and takes an Adam step; returns the gradient's length.
+    private double Update(double rate, int step)
+    {
+        ArrayView<float> gradients = network.Parameters.Gradients;
+        ArrayView<float> norm = normAndFactor.View.AsContiguous().SubView(0, 1);
+        ArrayView<float> factor = normAndFactor.View.AsContiguous().SubView(1, 1);
+        gradientNorm.ClipFactor(context.Stream, gradients, normWorkspace.View.AsContiguous(), norm, factor, options.ClipNorm);
+        adam.Step(
+            context.Stream,
+            gradients,
+            factor,
+            network.Parameters.Values,
+            firstMoments.View.AsContiguous(),
+            secondMoments.View.AsContiguous(),
+            AdamParameters.ForStep(step + 1, rate, weightDecay: options.WeightDecay));
+        network.Parameters.MarkChanged();
+        return Read(norm);
+    }
+
+    private (long Stuck, long Seeds) CountStuck(MeanShiftLossResult<float> result, IReadOnlyList<Position> centers)
+    {
+        if (centers.Count == 0)
+            return (0, 0);
+        float[] positions = new float[result.Positions.Length];
+        int[] nearest = new int[result.NearestCenter.Length];
+        result.Positions.CopyToCPU(context.Stream, positions);
+        result.NearestCenter.CopyToCPU(context.Stream, nearest);
+        context.Synchronize();
+        long stuck = 0;
+        for (int i = 0; i < nearest.Length; i++)
+        {
+            Position end = new(positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]);
+            if (end.DistanceTo(centers[nearest[i]]) > options.MeanShift.BandwidthVoxels)
+                stuck++;
+        }
+
+        return (stuck, nearest.Length);
+    }
+
+    private double Read(Tensor<float>? scalar) => scalar is null ? 0 : Read(scalar.View);
+
+    private double Read(ArrayView<float> scalar)
+    {
+        float[] value = new float[1];
+        scalar.CopyToCPU(context.Stream, value);
+        context.Synchronize();
+        return value[0];
+    }
+
+    private float Maximum(Tensor<float> scores) => scores.ToArray(context).Max();
+
+    private MemoryBuffer1D<float, Stride1D.Dense> AllocateZeros(long count)
+    {
+        MemoryBuffer1D<float, Stride1D.Dense> buffer = context.Accelerator.Allocate1D<float>(count);
+        buffer.MemSetToZero(context.Stream);
+        return buffer;
+    }
+
+    private sealed record Losses(
+        Tensor<float> Scores,
+        Tensor<float> Total,
+        MeanShiftLossResult<float>? MeanShift,
+        Tensor<float>? Dice,
+        Tensor<float>? CrossEntropy);
+
+    private sealed record CheckpointState(
+        TrainingOptions Options,
+        List<TrainingStep> Steps,
+        List<ValidationResult> Validations,
+        double? BestLoss);
+}

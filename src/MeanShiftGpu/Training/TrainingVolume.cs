@@ -1,0 +1,43 @@
+namespace MeanShiftGpu.Training;
+
+/// <summary>A volume with its annotated centres.</summary>
+/// <param name="Name">For messages.</param>
+/// <param name="Depth">Voxels along z.</param>
+/// <param name="Height">Voxels along y.</param>
+/// <param name="Width">Voxels along x.</param>
+/// <param name="Image">[D, H, W], normalised to mean 0 and standard deviation 1.</param>
+/// <param name="Mask">[D, H, W], 1 inside particles; null draws balls around the centres where a mask is needed.</param>
+/// <param name="Centers">Particle centres in voxels.</param>
+public sealed record TrainingVolume(
+    string Name,
+    int Depth,
+    int Height,
+    int Width,
+    float[] Image,
+    float[]? Mask,
+    IReadOnlyList<Position> Centers)
+{
+    /// <summary>The edge of a voxel in Å; 0 when unknown. Picking compares it with that of its volumes.</summary>
+    public double VoxelSizeAngstrom { get; init; }
+
+    /// <summary>Shifts and scales numbers to mean 0 and standard deviation 1; constant data become 0.</summary>
+    public static void Normalize(Span<float> values)
+    {
+        double sum = 0;
+        foreach (float value in values)
+            sum += value;
+        double mean = values.Length == 0 ? 0 : sum / values.Length;
+        double squares = 0;
+        foreach (float value in values)
+            squares += (value - mean) * (value - mean);
+        double deviation = values.Length == 0 ? 0 : Math.Sqrt(squares / values.Length);
+        double scale = deviation > 0 ? 1 / deviation : 0;
+        for (int i = 0; i < values.Length; i++)
+            values[i] = (float)((values[i] - mean) * scale);
+    }
+}
+
+/// <summary>The volumes of a training run.</summary>
+/// <param name="Training">Patches are drawn from these.</param>
+/// <param name="Validation">The best model is chosen by these; may be empty, then the last model is kept.</param>
+public sealed record TrainingData(IReadOnlyList<TrainingVolume> Training, IReadOnlyList<TrainingVolume> Validation);
