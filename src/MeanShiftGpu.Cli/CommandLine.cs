@@ -1,0 +1,137 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using MeanShiftGpu.Cli.Verbs;
+
+namespace MeanShiftGpu.Cli;
+
+/// <summary>The command line as a function: what the program does, and what tests call.</summary>
+internal static class CommandLine
+{
+    /// <summary>Parses the arguments and runs a verb.</summary>
+    /// <param name="args">Verb, arguments and options.</param>
+    /// <param name="output">Results and progress.</param>
+    /// <param name="error">Errors and warnings, one line each.</param>
+    /// <param name="terminal">Whether a person watches: colours, tables with frames, progress bars.</param>
+    /// <param name="cancellation">Ctrl-C.</param>
+    /// <returns>See <see cref="ExitCode"/>.</returns>
+    public static int Run(
+        IReadOnlyList<string> args, TextWriter output, TextWriter error, bool terminal = false, CancellationToken cancellation = default)
+    {
+        Session session = new(output, error, terminal, cancellation);
+        RootCommand root = CreateRoot(session);
+        ParseResult parsed = root.Parse(args);
+        if (args.Count == 0)
+            parsed = root.Parse(["--help"]);
+        else if (ParseProblem.Find(parsed, root) is { } problem)
+            return Fail(error, problem, ExitCode.BadInput);
+
+        bool verbose = args.Contains("--verbose");
+        try
+        {
+            return parsed.Invoke(new InvocationConfiguration { Output = output, Error = error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+        }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        {
+            return Fail(error, "interrupted.", ExitCode.Interrupted);
+        }
+        catch (InputException e)
+        {
+            return Fail(error, verbose ? e.ToString() : OneLine(e.Message), ExitCode.BadInput);
+        }
+        catch (Training.TrainingFailedException e)
+        {
+            return Fail(error, verbose ? e.ToString() : $"training: {OneLine(e.Message)}", ExitCode.CheckFailed);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or OutOfMemoryException)
+        {
+            return Fail(error, verbose ? e.ToString() : OneLine(e.Message), ExitCode.BadInput);
+        }
+        // The last resort of the program: a defect is reported in one line too, and its trace on request.
+#pragma warning disable CA1031
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            return Fail(error, verbose ? e.ToString() : $"internal: {e.GetType().Name}: {OneLine(e.Message)} Repeat with --verbose and report the trace.", ExitCode.CheckFailed);
+        }
+    }
+
+    private static RootCommand CreateRoot(Session session)
+    {
+        RootCommand root = new(
+            """
+            Finds macromolecules in cryo-electron tomograms: trains a 3D U-Net through a differentiable mean shift, and picks particles.
+
+            meanshift-gpu demo shows it all on simulated data, in minutes. With your own data, or step by step:
+              meanshift-gpu simulate --out data --preset demo
+              meanshift-gpu train --data data/manifest.json --out run --widths 16,16,16 --patch 36
+              meanshift-gpu pick data/test_000.mrc --model run/model.safetensors --out picks.star
+              meanshift-gpu evaluate --picks picks.star --truth data/test_000.star
+            """);
+        // One line for each verb, in the order in which a person meets them.
+        Verb[] verbs =
+        [
+            new DemoVerb(session),
+            new DevicesVerb(session),
+            new SimulateVerb(session),
+            new TrainVerb(session),
+            new PickVerb(session),
+            new EvaluateVerb(session),
+            new GradCheckVerb(session),
+            new VerifyVerb(session),
+            new BenchVerb(session),
+            new KernelsVerb(session),
+        ];
+        foreach (Verb verb in verbs)
+            root.Subcommands.Add(verb.CreateCommand());
+        HelpOption help = root.Options.OfType<HelpOption>().Single();
+        help.Action = new HelpWithExample((SynchronousCommandLineAction)help.Action!, verbs);
+        return root;
+    }
+
+    private static int Fail(TextWriter error, string message, ExitCode code)
+    {
+        error.WriteLine($"error: {message}");
+        return (int)code;
+    }
+
+    private static string OneLine(string message) => message.ReplaceLineEndings(" ").Trim();
+
+    /// <summary>The parser's help, and below it what a person can copy.</summary>
+    private sealed class HelpWithExample(SynchronousCommandLineAction help, IReadOnlyList<Verb> verbs) : SynchronousCommandLineAction
+    {
+        // Help is given whatever else is missing or wrong.
+        public override bool ClearsParseErrors => true;
+
+        public override int Invoke(ParseResult parseResult)
+        {
+            int code = help.Invoke(parseResult);
+            if (verbs.FirstOrDefault(v => v.Name == parseResult.CommandResult.Command.Name) is { } verb)
+            {
+                TextWriter output = parseResult.InvocationConfiguration.Output;
+                output.WriteLine("Example:");
+                output.WriteLine($"  {verb.Example}");
+                output.WriteLine();
+                output.WriteLine("Exit code: 0 done, 1 a check failed, 2 bad input or usage, 130 interrupted.");
+            }
+
+            return code;
+        }
+    }
+}
+
+/// <summary>What the program says to the shell.</summary>
+internal enum ExitCode
+{
+    /// <summary>Done, and every check passed.</summary>
+    Done = 0,
+
+    /// <summary>It ran, but a check failed or the training collapsed.</summary>
+    CheckFailed = 1,
+
+    /// <summary>Bad input or usage.</summary>
+    BadInput = 2,
+
+    /// <summary>Stopped by Ctrl-C: 128 + SIGINT, as shells count it.</summary>
+    Interrupted = 130,
+}

@@ -1,0 +1,90 @@
+using System.CommandLine;
+using MeanShiftGpu.IO;
+
+namespace MeanShiftGpu.Cli;
+
+/// <summary>
+/// A verb of the command line: its options, and what it does with them. The logic belongs to the library; a verb reads options, calls it,
+/// and prints what it returns.
+/// </summary>
+internal abstract class Verb(Session session)
+{
+    private readonly Option<string?> json = Parse.Text("--json", "FILE", "Write the result to this file as JSON.");
+    private readonly Option<bool> verbose = new("--verbose") { Description = "Print the stack trace of an error." };
+    private readonly Option<DeviceKind?> device = Parse.Choice(
+        "--device", "Device: auto, cuda, opencl or cpu. Default: MEANSHIFTGPU_DEVICE, or else auto, the first of these that works.",
+        Enum.GetValues<DeviceKind>().ToDictionary(k => k.ToString().ToLowerInvariant(), k => k));
+    private readonly Option<int?> threads = Parse.Integer("--threads", "Threads of the CPU device; results do not depend on it. Default: one for each processor.", 1, 4096);
+    private readonly Option<string?> variant = Parse.Text(
+        "--variant", "NAME", "Force kernel variants, for all operations (Direct) or by operation (conv3d=Direct,dice=HostSimd). Default: MEANSHIFTGPU_VARIANT, or else the fastest.");
+
+    /// <summary>The verb.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>What it does, in a sentence or two.</summary>
+    protected abstract string Description { get; }
+
+    /// <summary>A command line that a person can copy.</summary>
+    public abstract string Example { get; }
+
+    /// <summary>Whether it computes on a device.</summary>
+    protected virtual bool UsesDevice => true;
+
+    /// <summary>The verb's own arguments and options, in the order of the help.</summary>
+    protected abstract IEnumerable<Symbol> Symbols { get; }
+
+    /// <summary>Where results and progress go.</summary>
+    protected Session Session { get; } = session;
+
+    /// <summary>Ctrl-C.</summary>
+    protected CancellationToken Cancellation => Session.Cancellation;
+
+    /// <summary>Builds the command with its own and the common options.</summary>
+    public Command CreateCommand()
+    {
+        Command command = new(Name, Description);
+        Symbol[] common = UsesDevice ? [device, threads, variant, json, verbose] : [json, verbose];
+        foreach (Symbol symbol in Symbols.Concat(common))
+        {
+            if (symbol is Argument argument)
+                command.Arguments.Add(argument);
+            else
+                command.Options.Add((Option)symbol);
+        }
+
+        command.SetAction(parsed =>
+        {
+            // A result that cannot be written must not be found out after an hour.
+            if (parsed.GetValue(json) is { } path)
+                OutputFolder.CheckFile(path);
+            return (int)Run(parsed);
+        });
+        return command;
+    }
+
+    /// <summary>Does the work.</summary>
+    protected abstract ExitCode Run(ParseResult options);
+
+    /// <summary>Opens the device that the options ask for, and says which it is.</summary>
+    protected GpuContext OpenDevice(ParseResult options)
+    {
+        GpuContext context = GpuContext.Create(DeviceOptions(options));
+        Session.Line($"device: {context.Description} ({context.Reason})");
+        return context;
+    }
+
+    /// <summary>What the options say about the device.</summary>
+    protected GpuContextOptions DeviceOptions(ParseResult options) => new()
+    {
+        Device = options.GetValue(device) ?? DeviceKind.Auto,
+        Threads = options.GetValue(threads) ?? 0,
+        Variant = options.GetValue(variant),
+    };
+
+    /// <summary>Writes the machine-readable result where one was asked for.</summary>
+    protected void WriteJson<T>(ParseResult options, T result)
+    {
+        if (options.GetValue(json) is { } path)
+            JsonOutput.Write(path, result);
+    }
+}

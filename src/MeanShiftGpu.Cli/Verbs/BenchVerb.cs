@@ -1,0 +1,49 @@
+using System.CommandLine;
+using MeanShiftGpu.Benchmarking;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>Quick timings.</summary>
+internal sealed class BenchVerb(Session session) : Verb(session)
+{
+    private readonly Argument<string[]> names = new("NAME")
+    {
+        Description = $"What to time: {string.Join(", ", QuickBench.Names)}. Default: all.",
+        Arity = ArgumentArity.ZeroOrMore,
+    };
+
+    public override string Name => "bench";
+
+    protected override string Description => "Times kernels and whole steps in this process: medians, operations per second, the share of the processor's peak, and memory.";
+
+    public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
+
+    protected override IEnumerable<Symbol> Symbols => [names];
+
+    protected override ExitCode Run(ParseResult options)
+    {
+        string[] chosen = options.GetValue(names) is { Length: > 0 } given ? given : [.. QuickBench.Names];
+        if (chosen.FirstOrDefault(n => !QuickBench.Names.Contains(n)) is { } unknown)
+            throw new InputException($"bench: there is no benchmark '{unknown}'. Expected {string.Join(", ", QuickBench.Names)}.");
+
+        using GpuContext context = OpenDevice(options);
+        List<BenchResult> results = [];
+        QuickBench bench = new(context, result =>
+        {
+            results.Add(result);
+            string speed = result.Gflops > 0 ? $", {result.Gflops:0.0} GFLOP/s" : "";
+            string share = result.PercentOfPeak is { } percent ? $" ({percent:0} % of the peak)" : "";
+            Session.Line($"{result.Name}, {result.Size}, {result.Variant}: {result.MedianMs:0.00} ms{speed}{share}, {result.PeakBytes / 1048576.0:0.0} MiB, median of {result.Repeats}");
+        });
+        if (bench.PeakGflops is { } peak)
+            Session.Line($"multiply-add peak of {context.Threads.Count} threads, measured: {peak:0} GFLOP/s");
+        foreach (string name in chosen)
+        {
+            Cancellation.ThrowIfCancellationRequested();
+            bench.Run(name);
+        }
+
+        WriteJson(options, results);
+        return ExitCode.Done;
+    }
+}

@@ -1,0 +1,140 @@
+using System.CommandLine;
+using MeanShiftGpu.IO;
+using MeanShiftGpu.Picking;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>Compares picks with the truth.</summary>
+internal sealed class EvaluateVerb(Session session) : Verb(session)
+{
+    private static readonly double[] DefaultRadii = [1, 2, 3, 4, 5, 6, 8];
+    private static readonly string[] TableEndings = [".star", ".csv", ".tsv", ".txt", ".coords"];
+
+    private readonly Option<string[]> picks = Parse.Texts("--picks", "FILE", "Tables of picks (.star, .csv, .tsv, .txt, .coords), or with --data also a folder with a table for each volume.", required: true);
+    private readonly Option<string[]> truth = Parse.Texts("--truth", "FILE", "Tables of true centres: as many as of picks, in their order. Tables of several volumes are joined by the volume's name.");
+    private readonly Option<string?> data = Parse.Text("--data", "FILE", "A data set's manifest, instead of --truth.");
+    private readonly Option<DatasetSplit?> split = Parse.Choice<DatasetSplit>("--split", "Which volumes of the data set to evaluate. Default: test.");
+    private readonly Option<double[]?> radii = Parse.RealList("--radii", $"Hit radii in voxels. Default: {string.Join(',', DefaultRadii)}.");
+    private readonly Option<string?> volume = Parse.Text("--volume", "FILE", "The MRC file that the tables belong to: gives its size and voxel size, which RELION 5 tables need.");
+    private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size of the volume in Å. Default: that of --volume.", 1e-6);
+    private readonly Option<double?> binning = Parse.Real("--binning", "How many pixels of the tables make a voxel. Default: what the tables say, or 1.", 1e-6);
+
+    public override string Name => "evaluate";
+
+    protected override string Description =>
+        "Compares picks with true centres as the paper's equations 3 to 6 do: dist_pred, dist_GT, precision, recall and F1 at each hit radius; and an F1 " +
+        "over one-to-one pairs, which punishes duplicates. All volumes are pooled.";
+
+    public override string Example => "meanshift-gpu evaluate --picks picks.star --truth truth.csv --radii 2,4";
+
+    protected override bool UsesDevice => false;
+
+    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, volume, voxelSize, binning];
+
+    protected override ExitCode Run(ParseResult options)
+    {
+        string[] pickFiles = options.GetRequiredValue(picks);
+        string[] truthFiles = options.GetValue(truth) ?? [];
+        string? manifest = options.GetValue(data);
+        if (manifest is null == (truthFiles.Length == 0))
+            throw new InputException("evaluate: expected either --truth with tables of true centres, or --data with a data set's manifest.");
+
+        IReadOnlyList<(string Name, EvaluationVolume Volume)> volumes = manifest is null
+            ? FromTables(pickFiles, truthFiles, Context(options))
+            : FromManifest(pickFiles, manifest, options.GetValue(split) ?? DatasetSplit.Test);
+        double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? given : DefaultRadii;
+        EvaluationResult result = Evaluation.Evaluate([.. volumes.Select(v => v.Volume)], wanted);
+        Print(result);
+        WriteJson(options, new
+        {
+            result.Predictions,
+            result.Truth,
+            result.Volumes,
+            result.VolumesWithoutPredictions,
+            result.DistPred,
+            result.DistGt,
+            result.Radii,
+            PerVolume = volumes.Select(v => new { v.Name, Result = Evaluation.Evaluate([v.Volume], wanted) }),
+        });
+        return ExitCode.Done;
+    }
+
+    private CoordinateContext Context(ParseResult options)
+    {
+        MrcHeader? header = options.GetValue(volume) is { } path ? MrcFile.ReadHeader(path) : null;
+        return new CoordinateContext
+        {
+            Shape = header?.Shape,
+            VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header?.VoxelSize.Mean ?? 0,
+            Binning = options.GetValue(binning) ?? 0,
+        };
+    }
+
+    private static List<(string, EvaluationVolume)> FromTables(string[] pickFiles, string[] truthFiles, CoordinateContext context)
+    {
+        if (pickFiles.Length != truthFiles.Length)
+            throw new InputException($"evaluate: {pickFiles.Length} tables of picks and {truthFiles.Length} of true centres; expected as many of one as of the other, in the same order.");
+        List<(string, EvaluationVolume)> volumes = [];
+        for (int i = 0; i < pickFiles.Length; i++)
+        {
+            IReadOnlyList<VolumePoints> WithShape(string path)
+                => [.. EvaluationTables.Group(Coordinates.Read(path, context)).Select(v => v with { Shape = context.Shape })];
+            volumes.AddRange(EvaluationTables.Join(pickFiles[i], WithShape(pickFiles[i]), truthFiles[i], WithShape(truthFiles[i])));
+        }
+
+        return volumes;
+    }
+
+    private static List<(string, EvaluationVolume)> FromManifest(string[] pickFiles, string manifestPath, DatasetSplit split)
+    {
+        DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(split)];
+        if (entries.Length == 0)
+            throw new InputException($"{manifestPath}: has no volume with the split {Parse.Word(split)}.");
+        if (pickFiles.Length != 1)
+            throw new InputException($"evaluate: {pickFiles.Length} tables of picks; with --data expected one table with the volumes' names, or a folder.");
+
+        string source = pickFiles[0];
+        bool folder = Directory.Exists(source);
+        List<(string, EvaluationVolume)> volumes = [];
+        List<VolumePoints> truth = [];
+        foreach (DatasetVolume entry in entries)
+        {
+            MrcHeader header = MrcFile.ReadHeader(entry.Volume);
+            CoordinateContext context = entry.Context(header.Shape, header.VoxelSize.Mean);
+            VolumePoints points = new(
+                Path.GetFileName(entry.Volume),
+                [.. Coordinates.Read(entry.Coordinates, context).Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))],
+                header.Shape);
+            if (!folder)
+            {
+                truth.Add(points);
+                continue;
+            }
+
+            // Picks are in voxels of the volume, whatever the truth counts in.
+            CoordinateContext own = new() { Shape = header.Shape, VoxelSizeAngstrom = context.VoxelSizeAngstrom };
+            IReadOnlyList<Particle> found = TableOf(source, entry.Volume) is { } table ? Coordinates.Read(table, own) : [];
+            VolumePoints predicted = new(points.Volume, [.. found.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))]);
+            volumes.AddRange(EvaluationTables.Join(source, [predicted], manifestPath, [points]));
+        }
+
+        return folder ? volumes : [.. EvaluationTables.Join(source, EvaluationTables.Group(Coordinates.Read(source)), manifestPath, truth)];
+    }
+
+    private static string? TableOf(string folder, string volumePath)
+    {
+        string name = Path.GetFileNameWithoutExtension(volumePath);
+        return TableEndings.Select(e => Path.Combine(folder, name + e)).FirstOrDefault(File.Exists);
+    }
+
+    private void Print(EvaluationResult result)
+    {
+        Session.Line($"{result.Predictions} picks and {result.Truth} true centres in {result.Volumes} volume{(result.Volumes == 1 ? "" : "s")}, {result.VolumesWithoutPredictions} without picks");
+        Session.Line($"dist_pred {Number(result.DistPred)} voxels, dist_GT {Number(result.DistGt)} voxels");
+        Session.Table(
+            ["radius", "precision", "recall", "F1", "one-to-one F1"],
+            result.Radii.Select(r => (string[])[$"{r.RadiusVoxels}", $"{r.Precision:0.000}", $"{r.Recall:0.000}", $"{r.F1:0.000}", $"{r.OneToOneF1:0.000}"]));
+    }
+
+    private static string Number(double? value) => value is { } v ? $"{v:0.00}" : "undefined";
+}

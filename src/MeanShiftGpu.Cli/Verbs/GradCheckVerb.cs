@@ -1,0 +1,40 @@
+using System.CommandLine;
+using MeanShiftGpu.Validation;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>Compares gradients with finite differences.</summary>
+internal sealed class GradCheckVerb(Session session) : Verb(session)
+{
+    private readonly Argument<string[]> names = new("NAME")
+    {
+        Description = "Only operations whose name contains one of these (conv3d, mean-shift, unet …). Default: all.",
+        Arity = ArgumentArity.ZeroOrMore,
+    };
+
+    private readonly Option<int> seed = Parse.Integer("--seed", "Chooses the elements that are probed.", 1, 0, int.MaxValue);
+
+    public override string Name => "gradcheck";
+
+    protected override string Description =>
+        "Compares every backward pass with central differences, in float64 and float32, for every variant that the device supports: each operation, " +
+        "weighting and distance, and the whole network with its losses.";
+
+    public override string Example => "meanshift-gpu gradcheck mean-shift --json gradcheck.json";
+
+    protected override IEnumerable<Symbol> Symbols => [names, seed];
+
+    protected override ExitCode Run(ParseResult options)
+    {
+        using GpuContext context = OpenDevice(options);
+        GradCheckReport report = GradCheckSuite.Run(
+            context, options.GetValue(names), result => Session.Check(result.Passed, result.ToString()), options.GetValue(seed), Cancellation);
+
+        int failed = report.Results.Count(r => !r.Passed);
+        Session.Line(failed == 0
+            ? $"all {report.Results.Count} gradients agree with finite differences"
+            : $"{failed} of {report.Results.Count} gradients do not agree with finite differences");
+        WriteJson(options, report.Results);
+        return report.Passed ? ExitCode.Done : ExitCode.CheckFailed;
+    }
+}

@@ -1,0 +1,290 @@
+using System.CommandLine;
+using System.Diagnostics;
+using MeanShiftGpu.IO;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Layers;
+using MeanShiftGpu.Training;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>Trains a network.</summary>
+internal sealed class TrainVerb(Session session) : Verb(session)
+{
+    private const string ModelName = "model.safetensors";
+    private const string CheckpointName = "checkpoint.safetensors";
+    private const string HistoryName = "history.json";
+
+    private readonly Option<string?> data = Parse.Text("--data", "FILE", "The data set's manifest (JSON): volumes, coordinates, split; masks are optional.", required: true);
+    private readonly Option<string?> output = Parse.Text("--out", "DIR", $"Folder for {ModelName} (the best by validation), {CheckpointName} and {HistoryName}.", required: true);
+    private readonly Option<TrainingOptions?> preset = PresetOption();
+    private readonly Option<bool> resume = new("--resume") { Description = $"Go on from the checkpoint in --out, with its settings; the result is that of a run without interruption." };
+    private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace an unfinished run in --out." };
+    private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "Channels at each resolution of the network, finest first. Default: 32,48,64, the published network.", 1, 1024);
+    private readonly Option<int?> steps = Parse.Integer("--steps", $"Optimiser steps. {Default(o => o.Steps)}", 1);
+    private readonly Option<int?> batch = Parse.Integer("--batch", $"Patches of a step. {Default(o => o.BatchSize)}", 1, 4096);
+    private readonly Option<Extent?> patch = Parse.Size("--patch", $"Size of a patch in voxels, edges multiples of 2 for each pooling. {Default(o => o.Patch)}");
+    private readonly Option<double?> rate = Parse.Real("--lr", $"Highest learning rate. {Default(o => o.LearningRate)}", 0);
+    private readonly Option<LearningRateSchedule?> schedule = Parse.Choice<LearningRateSchedule>("--schedule", $"Course of the learning rate. {Default(o => Parse.Word(o.Schedule))}");
+    private readonly Option<int?> warmUp = Parse.Integer("--warm-up", $"Steps over which the rate rises. {Default(o => o.WarmUpSteps)}", 0);
+    private readonly Option<double?> clip = Parse.Real("--clip", $"Longest gradient, 0 for any. {Default(o => o.ClipNorm)}", 0);
+    private readonly Option<double?> decay = Parse.Real("--weight-decay", $"Decoupled weight decay (AdamW). {Default(o => o.WeightDecay)}", 0);
+    private readonly Option<double?> outputBias = Parse.Real("--output-bias", $"Added to the head's bias at the start. {Default(o => o.OutputBias)}");
+    private readonly Option<double?> meanShiftWeight = Parse.Real("--mean-shift", $"Weight of the mean-shift loss. {Default(o => o.MeanShiftWeight)}", 0);
+    private readonly Option<double?> diceWeight = Parse.Real("--dice", $"Weight of the Dice loss. {Default(o => o.DiceWeight)}", 0);
+    private readonly Option<double?> crossEntropyWeight = Parse.Real("--cross-entropy", $"Weight of the binary cross-entropy. {Default(o => o.CrossEntropyWeight)}", 0);
+    private readonly Option<double?> maskRadius = Parse.Real("--mask-radius", $"Radius in voxels of the balls that stand for a missing mask. {Default(o => o.MaskRadiusVoxels)}", 0);
+    private readonly Option<Weighting?> weighting = Parse.Choice<Weighting>("--weighting", $"How a voxel counts by its distance. {Default(o => Parse.Word(o.MeanShift.Weighting))}");
+    private readonly Option<CenterDistance?> distance = Parse.Choice<CenterDistance>("--distance", $"How the loss measures distances. {Default(o => Parse.Word(o.MeanShift.Distance))}");
+    private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", $"Radius of the mean shift's ball in voxels. {Default(o => o.MeanShift.BandwidthVoxels)}", 0);
+    private readonly Option<int?> iterations = Parse.Integer("--iterations", $"Mean-shift iterations. {Default(o => o.MeanShift.Iterations)}", 1);
+    private readonly Option<double?> scoreFloor = Parse.Real("--score-floor", $"Added to every score. {Default(o => o.MeanShift.ScoreFloor)}", 0);
+    private readonly Option<int?> seeds = Parse.Integer("--seeds", $"Seeds of a patch. {Default(o => o.MeanShift.SeedCount)}", 1);
+    private readonly Option<double?> seedRadius = Parse.Real("--seed-radius", $"Seeds start within this many voxels of a centre. {Default(o => o.MeanShift.SeedRadiusVoxels)}", 0);
+    private readonly Option<double?> seedMargin = Parse.Real("--seed-margin", $"Seeds start this many voxels inside the patch. {Default(o => o.MeanShift.SeedMarginVoxels)}", 0);
+    private readonly Option<double?> centerMargin = Parse.Real("--center-margin", $"Centres nearer to a face of the patch are left out of the loss. {Default(o => o.CenterMarginVoxels)}", 0);
+    private readonly Option<Augmentation?> augmentation = Parse.Choice<Augmentation>("--augmentation", $"Random changes to patches; flips keep a missing wedge where it is. {Default(o => Parse.Word(o.Augmentation))}");
+    private readonly Option<int?> validateEvery = Parse.Integer("--validate-every", $"Steps between validations. {Default(o => o.ValidationInterval)}", 1);
+    private readonly Option<int> checkpointEvery = Parse.Integer("--checkpoint-every", "Steps between checkpoints.", 100, 1, int.MaxValue);
+    private readonly Option<int?> seed = Parse.Integer("--seed", $"The same seed gives the same bits, whatever the number of threads. {Default(o => o.Seed)}");
+
+    public override string Name => "train";
+
+    protected override string Description => "Trains a network from tomograms with annotated centres. Ctrl-C writes a checkpoint; --resume goes on from it.";
+
+    public override string Example => "meanshift-gpu train --data data/manifest.json --out run --preset combined --steps 500 --patch 36 --widths 16,16,16";
+
+    protected override IEnumerable<Symbol> Symbols =>
+    [
+        data, output, preset, resume, overwrite, widths, steps, batch, patch, rate, schedule, warmUp, clip, decay, outputBias, meanShiftWeight, diceWeight,
+        crossEntropyWeight, maskRadius, weighting, distance, bandwidth, iterations, scoreFloor, seeds, seedRadius, seedMargin, centerMargin, augmentation,
+        validateEvery, checkpointEvery, seed,
+    ];
+
+    protected override ExitCode Run(ParseResult options)
+    {
+        string folder = options.GetValue(output)!;
+        string checkpoint = Path.Combine(folder, CheckpointName);
+        DatasetManifest manifest = DatasetManifest.Read(options.GetValue(data)!);
+        bool resuming = options.GetValue(resume);
+        (UNet3dOptions structure, TrainingOptions settings) = Settings(options, checkpoint, resuming);
+        settings.Validate();
+        structure.Validate();
+        OutputFolder.Prepare(folder);
+        if (!resuming && !options.GetValue(overwrite))
+            RefuseUnfinished(checkpoint);
+
+        using GpuContext context = OpenDevice(options);
+        TrainingData volumes = new([], []);
+        Session.Progress("reading", report => volumes = DatasetLoader.Load(manifest, (done, total) => report((double)done / total, $"{done} of {total} volumes"), Cancellation));
+        using UNet3d<float> network = new(context, structure, settings.Seed, settings.OutputBias);
+        using Trainer trainer = new(network, volumes, settings);
+        Describe(volumes, settings);
+        if (resuming)
+        {
+            trainer.Resume(checkpoint);
+            Session.Line($"resumed after step {trainer.StepsDone} of {settings.Steps}");
+        }
+
+        Stopwatch clock = Stopwatch.StartNew();
+        int begun = trainer.StepsDone;
+        RunFiles files = new(folder, trainer, network, settings, volumes);
+        try
+        {
+            Train(trainer, files, options.GetValue(checkpointEvery));
+        }
+        catch (OperationCanceledException)
+        {
+            files.WriteCheckpoint();
+            Session.Line($"stopped after step {trainer.StepsDone} of {settings.Steps}; go on with --resume");
+            throw;
+        }
+
+        files.WriteCheckpoint();
+        trainer.RestoreBest();
+        files.WriteModel();
+        Report(options, context, files, trainer, begun, clock.Elapsed.TotalSeconds);
+        return ExitCode.Done;
+    }
+
+    private void Train(Trainer trainer, RunFiles files, int checkpointInterval)
+        => Session.Progress("training", report => trainer.Run(
+            progress =>
+            {
+                TrainingStep step = progress.Latest;
+                if (progress.Validation is { } validation)
+                {
+                    if (validation.IsBest)
+                        files.WriteModel();
+                    Session.Line($"step {step.Step}: validation loss {validation.Loss:0.0000}{(validation.IsBest ? " (best)" : "")}, stuck seeds {validation.StuckSeeds:0.0 %}, map maximum {validation.MapMaximum:0.000}");
+                }
+
+                if (step.Step % checkpointInterval == 0)
+                    files.WriteCheckpoint();
+                report((double)step.Step / progress.Steps, $"step {step.Step} of {progress.Steps}, loss {step.Loss:0.0000}, {progress.StepsPerSecond:0.0} steps/s, {Duration(progress.Remaining)} left");
+            },
+            Cancellation));
+
+    private (UNet3dOptions Structure, TrainingOptions Settings) Settings(ParseResult options, string checkpoint, bool resuming)
+    {
+        UNet3dOptions structure = new();
+        TrainingOptions? settings = options.GetValue(preset);
+        if (resuming)
+        {
+            if (!File.Exists(checkpoint))
+                throw new InputException($"{checkpoint}: there is no checkpoint to go on from. Start the run without --resume.");
+            // The first command line may be repeated with --resume, or left out; settings that differ are refused by the trainer.
+            (structure, TrainingOptions before) = Trainer.ReadSettings(checkpoint);
+            settings ??= before;
+        }
+
+        if (options.GetValue(widths) is { Length: > 0 } given)
+        {
+            if (resuming && !given.SequenceEqual(structure.Widths))
+                throw new InputException($"{checkpoint}: the checkpoint's network has widths {string.Join(',', structure.Widths)}, --widths says {string.Join(',', given)}. Leave --widths out.");
+            structure = structure with { Widths = given };
+        }
+
+        return (structure, Override(options, settings ?? TrainingOptions.Compact));
+    }
+
+    private TrainingOptions Override(ParseResult options, TrainingOptions basis) => basis with
+    {
+        Steps = options.GetValue(steps) ?? basis.Steps,
+        BatchSize = options.GetValue(batch) ?? basis.BatchSize,
+        Patch = options.GetValue(patch) ?? basis.Patch,
+        LearningRate = options.GetValue(rate) ?? basis.LearningRate,
+        Schedule = options.GetValue(schedule) ?? basis.Schedule,
+        WarmUpSteps = options.GetValue(warmUp) ?? basis.WarmUpSteps,
+        ClipNorm = options.GetValue(clip) ?? basis.ClipNorm,
+        WeightDecay = options.GetValue(decay) ?? basis.WeightDecay,
+        OutputBias = options.GetValue(outputBias) ?? basis.OutputBias,
+        MeanShiftWeight = options.GetValue(meanShiftWeight) ?? basis.MeanShiftWeight,
+        DiceWeight = options.GetValue(diceWeight) ?? basis.DiceWeight,
+        CrossEntropyWeight = options.GetValue(crossEntropyWeight) ?? basis.CrossEntropyWeight,
+        MaskRadiusVoxels = options.GetValue(maskRadius) ?? basis.MaskRadiusVoxels,
+        CenterMarginVoxels = options.GetValue(centerMargin) ?? basis.CenterMarginVoxels,
+        Augmentation = options.GetValue(augmentation) ?? basis.Augmentation,
+        ValidationInterval = options.GetValue(validateEvery) ?? basis.ValidationInterval,
+        Seed = options.GetValue(seed) ?? basis.Seed,
+        MeanShift = basis.MeanShift with
+        {
+            Weighting = options.GetValue(weighting) ?? basis.MeanShift.Weighting,
+            Distance = options.GetValue(distance) ?? basis.MeanShift.Distance,
+            BandwidthVoxels = options.GetValue(bandwidth) ?? basis.MeanShift.BandwidthVoxels,
+            Iterations = options.GetValue(iterations) ?? basis.MeanShift.Iterations,
+            ScoreFloor = options.GetValue(scoreFloor) ?? basis.MeanShift.ScoreFloor,
+            SeedCount = options.GetValue(seeds) ?? basis.MeanShift.SeedCount,
+            SeedRadiusVoxels = options.GetValue(seedRadius) ?? basis.MeanShift.SeedRadiusVoxels,
+            SeedMarginVoxels = options.GetValue(seedMargin) ?? basis.MeanShift.SeedMarginVoxels,
+        },
+    };
+
+    private static void RefuseUnfinished(string checkpoint)
+    {
+        if (!File.Exists(checkpoint))
+            return;
+        (int done, int all) = Trainer.ReadProgress(checkpoint);
+        if (done < all)
+            throw new InputException($"{checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with --overwrite, or choose another folder.");
+    }
+
+    private void Describe(TrainingData volumes, TrainingOptions settings)
+    {
+        int centers = volumes.Training.Sum(v => v.Centers.Count);
+        Session.Line($"data: {volumes.Training.Count} training volumes with {centers} centres, {volumes.Validation.Count} for validation; patches of {settings.Patch}, batches of {settings.BatchSize}, {settings.Steps} steps");
+        if (volumes.Validation.Count == 0)
+            Session.Warn("the data set has no validation volume, so the last model is kept, not the best.");
+        foreach (TrainingVolume volume in volumes.Training.Concat(volumes.Validation).Where(v => v.Centers.Count == 0))
+            Session.Warn($"{volume.Name}: no centres.");
+        double[] sizes = [.. volumes.Training.Concat(volumes.Validation).Select(v => v.VoxelSizeAngstrom).Where(s => s > 0)];
+        if (sizes.Length > 0 && sizes.Max() > 1.05 * sizes.Min())
+            Session.Warn($"voxel sizes from {sizes.Min():0.##} to {sizes.Max():0.##} Å in one data set; particles then differ in size. Rescale the volumes.");
+    }
+
+    private void Report(ParseResult options, GpuContext context, RunFiles files, Trainer trainer, int begun, double seconds)
+    {
+        TrainingHistory history = trainer.History;
+        ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
+        double stepsPerSecond = (trainer.StepsDone - begun) / Math.Max(seconds, 1e-9);
+        Session.Line($"{trainer.StepsDone} steps, {stepsPerSecond:0.00} per second{(best is null ? "" : $"; best validation loss {best.Loss:0.0000} at step {best.Step}")}");
+        Session.Line($"model: {files.Model}");
+        WriteJson(options, new
+        {
+            files.Model,
+            files.Checkpoint,
+            files.History,
+            Device = context.Description,
+            Steps = trainer.StepsDone,
+            Loss = history.Steps.Count == 0 ? (double?)null : history.Steps[^1].Loss,
+            BestStep = best?.Step,
+            BestValidationLoss = best?.Loss,
+            StuckSeeds = best?.StuckSeeds,
+            MapMaximum = best?.MapMaximum,
+            Seconds = seconds,
+            StepsPerSecond = stepsPerSecond,
+            Options = files.Settings,
+        });
+    }
+
+    private static Option<TrainingOptions?> PresetOption()
+    {
+        Option<TrainingOptions?> option = new("--preset")
+        {
+            HelpName = string.Join('|', TrainingOptions.Presets.Keys),
+            Description = "Settings to begin from; other options change them one by one. Default: compact.",
+            Arity = ArgumentArity.ExactlyOne,
+        };
+        option.CustomParser = result =>
+        {
+            string name = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+            if (TrainingOptions.Presets.TryGetValue(name, out TrainingOptions? found))
+                return found;
+            result.AddError($"--preset: '{name}' is not known.{ParseProblem.Nearest(name, TrainingOptions.Presets.Keys)} Expected {string.Join(", ", TrainingOptions.Presets.Keys)}");
+            return null;
+        };
+        return option;
+    }
+
+    // "Default: 0.002 (combined: 0.001, paper: 1E-05, published-code: 1E-05)."
+    private static string Default<T>(Func<TrainingOptions, T> value)
+    {
+        T own = value(TrainingOptions.Compact);
+        string[] others = [.. TrainingOptions.Presets.Where(p => !Equals(value(p.Value), own)).Select(p => $"{p.Key}: {value(p.Value)}")];
+        return $"Default: {own}{(others.Length == 0 ? "" : $" ({string.Join(", ", others)})")}.";
+    }
+
+    private static string Duration(TimeSpan time) => time.TotalHours >= 1 ? $"{(int)time.TotalHours}:{time.Minutes:00}:{time.Seconds:00}" : $"{time.Minutes}:{time.Seconds:00}";
+
+    /// <summary>The files of a run. None of them holds a time, so that equal runs give equal files.</summary>
+    private sealed class RunFiles(
+        string folder, Trainer trainer, UNet3d<float> network, TrainingOptions settings, TrainingData data)
+    {
+        public string Model { get; } = Path.Combine(folder, ModelName);
+
+        public string Checkpoint { get; } = Path.Combine(folder, CheckpointName);
+
+        public string History { get; } = Path.Combine(folder, HistoryName);
+
+        public TrainingOptions Settings { get; } = settings;
+
+        public void WriteModel()
+        {
+            TrainingHistory history = trainer.History;
+            ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
+            double[] voxels = [.. data.Training.Select(v => v.VoxelSizeAngstrom).Where(s => s > 0)];
+            ModelFile.Save(Model, network, new ModelDescription
+            {
+                Training = Settings,
+                VoxelSizeAngstrom = voxels.Length == 0 ? 0 : voxels.Average(),
+                Steps = best?.Step ?? trainer.StepsDone,
+                ValidationLoss = best?.Loss,
+            });
+        }
+
+        public void WriteCheckpoint()
+        {
+            trainer.SaveCheckpoint(Checkpoint);
+            JsonOutput.Write(History, new { Options = Settings, trainer.History.Steps, trainer.History.Validations });
+        }
+    }
+}

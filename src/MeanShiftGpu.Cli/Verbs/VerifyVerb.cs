@@ -1,0 +1,36 @@
+using System.CommandLine;
+using MeanShiftGpu.Validation;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>Recomputes reference files.</summary>
+internal sealed class VerifyVerb(Session session) : Verb(session)
+{
+    private readonly Argument<string> folder = new("DIR") { Description = "Folder with reference files (*.safetensors), named by what they hold: conv3d_k3, mean_shift_flat_squared …" };
+
+    public override string Name => "verify";
+
+    protected override string Description =>
+        "Recomputes reference results, for instance those of libtorch, with every variant that the device supports, in float64 and float32.";
+
+    public override string Example => "meanshift-gpu verify golden --json verify.json";
+
+    protected override IEnumerable<Symbol> Symbols => [folder];
+
+    protected override ExitCode Run(ParseResult options)
+    {
+        using GpuContext context = OpenDevice(options);
+        IReadOnlyList<ReferenceCheckResult> results = ReferenceCheck.Run(context, options.GetRequiredValue(folder), result =>
+        {
+            Session.Check(result.Passed, result.ToString());
+            Cancellation.ThrowIfCancellationRequested();
+        });
+
+        int failed = results.Count(r => !r.Passed);
+        Session.Line(failed == 0
+            ? $"all {results.Count} arrays agree with the reference"
+            : $"{failed} of {results.Count} arrays do not agree with the reference");
+        WriteJson(options, results);
+        return failed == 0 ? ExitCode.Done : ExitCode.CheckFailed;
+    }
+}
