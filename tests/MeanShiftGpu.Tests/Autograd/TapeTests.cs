@@ -1,0 +1,186 @@
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Tensors;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Autograd;
+
+public class TapeTests
+{
+    private static readonly TensorShape Shape = new(1, 2, 2, 2, 1);
+    private static readonly double[] Values = [0.1, 0.4, 0.2, 0.8, 0.5, 0.3, 0.7, 0.6];
+    private static readonly double[] Target = [0, 1, 0, 1, 1, 0, 1, 0];
+
+    private GpuContext context = null!;
+    private Arena arena = null!;
+
+    [SetUp]
+    public void Open()
+    {
+        context = TestDevices.Open(DeviceKind.Cpu);
+        arena = new Arena(context);
+    }
+
+    [TearDown]
+    public void Close()
+    {
+        arena.Dispose();
+        context.Dispose();
+    }
+
+    [Test]
+    public void Backward_Twice_IsRefused()
+    {
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Tensor<double> loss = Loss(tape, out _);
+        tape.Backward(loss);
+        Assert.That(() => tape.Backward(loss), Throws.InvalidOperationException.With.Message.Contains("twice"));
+    }
+
+    [Test]
+    public void Backward_OfNoScalar_IsRefused()
+    {
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Loss(tape, out Tensor<double> x);
+        Assert.That(() => tape.Backward(x), Throws.InvalidOperationException.With.Message.Contains("scalar"));
+    }
+
+    [Test]
+    public void Backward_WithoutAnythingToDifferentiate_IsRefused()
+    {
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Tensor<double> x = tape.Upload(Values, Shape);
+        Tensor<double> loss = tape.DiceLoss(x, tape.Upload(Target, Shape));
+        Assert.That(() => tape.Backward(loss), Throws.InvalidOperationException.With.Message.Contains("requires a gradient"));
+    }
+
+    [Test]
+    public void Backward_OnAnInferenceTape_IsRefused()
+    {
+        using Tape<double> tape = Tape<double>.Begin(arena, inference: true);
+        Tensor<double> loss = Loss(tape, out _);
+        Assert.That(() => tape.Backward(loss), Throws.InvalidOperationException.With.Message.Contains("inference"));
+    }
+
+    [Test]
+    public void Begin_WhileAnotherTapeUsesTheArena_IsRefused()
+    {
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Assert.That(() => Tape<double>.Begin(arena), Throws.InvalidOperationException.With.Message.Contains("Another tape"));
+    }
+
+    [Test]
+    public void Begin_AfterTheOtherTapeIsDisposed_Works()
+    {
+        Tape<double>.Begin(arena).Dispose();
+        Assert.That(() => Tape<double>.Begin(arena).Dispose(), Throws.Nothing);
+    }
+
+    [Test]
+    public void Backward_WhenANeededTensorWasOverwritten_IsRefused()
+    {
+        using ParameterSet<double> set = new();
+        Parameter<double> weight = set.Add("weight", ParameterLayout.ConvolutionWeight, 1, 1, 1);
+        Parameter<double> bias = set.Add("bias", ParameterLayout.Bias, 1, 1, 1);
+        set.AllocateOn(context);
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Tensor<double> x = tape.Upload(Values, Shape, requiresGradient: true);
+        Tensor<double> y = tape.Conv3d(x, weight, bias);
+        Tensor<double> loss = tape.DiceLoss(y, tape.Upload(Target, Shape));
+        // The convolution's backward pass reads x, which this overwrites.
+        tape.Conv3d(y, weight, bias, output: x);
+        Assert.That(() => tape.Backward(loss), Throws.InvalidOperationException.With.Message.Contains("overwritten"));
+    }
+
+    [Test]
+    public void Backward_WhenAParameterWasChanged_IsRefused()
+    {
+        using ParameterSet<double> set = new();
+        Parameter<double> weight = set.Add("weight", ParameterLayout.ConvolutionWeight, 1, 1, 1);
+        Parameter<double> bias = set.Add("bias", ParameterLayout.Bias, 1, 1, 1);
+        set.AllocateOn(context);
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Tensor<double> loss = tape.DiceLoss(tape.Conv3d(tape.Upload(Values, Shape), weight, bias), tape.Upload(Target, Shape));
+        weight.Upload(context, [2.0]);
+        Assert.That(() => tape.Backward(loss), Throws.InvalidOperationException.With.Message.Contains("weight was changed"));
+    }
+
+    [Test]
+    public void Backward_OfATensorUsedTwice_AddsBothGradients()
+    {
+        double[] once;
+        using (Tape<double> tape = Tape<double>.Begin(arena))
+        {
+            Tensor<double> loss = Loss(tape, out Tensor<double> x);
+            tape.Backward(loss);
+            once = x.GradientToArray(context);
+        }
+
+        using (Tape<double> tape = Tape<double>.Begin(arena))
+        {
+            Tensor<double> x = tape.Upload(Values, Shape, requiresGradient: true);
+            Tensor<double> target = tape.Upload(Target, Shape);
+            tape.Backward(tape.WeightedSum([(tape.DiceLoss(x, target), 1), (tape.DiceLoss(x, target), 2)]));
+            double[] expected = [.. once.Select(g => 3 * g)];
+            Assert.That(TestData.RelativeError<double>(x.GradientToArray(context), expected), Is.LessThan(1e-15));
+        }
+    }
+
+    [Test]
+    public void Backward_IntoSlices_ReachesEachSliceAndKeepsTheOther()
+    {
+        TensorShape wide = Shape with { Channels = 3 };
+        double[] values = TestData.Uniform(wide.Length, 1);
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Tensor<double> x = tape.Upload(values, wide, requiresGradient: true);
+        // Only channels 1 and 2 are used, and one of them twice: the first keeps gradient 0.
+        Tensor<double> pooled = tape.MaxPool3d(x.Channels(1, 2));
+        Tensor<double> again = tape.MaxPool3d(x.Channels(2, 1));
+        tape.Backward(tape.WeightedSum(
+        [
+            (tape.DiceLoss(pooled, tape.Upload([1.0, 0.0], pooled.Shape)), 1),
+            (tape.DiceLoss(again, tape.Upload([1.0], again.Shape)), 1),
+        ]));
+        double[] gradient = x.GradientToArray(context);
+        double[] sums = [0, 0, 0];
+        for (int i = 0; i < gradient.Length; i++)
+            sums[i % 3] += Math.Abs(gradient[i]);
+        Assert.That(sums[0], Is.Zero);
+        Assert.That(sums[1], Is.GreaterThan(0));
+        Assert.That(sums[2], Is.GreaterThan(0));
+    }
+
+    [Test]
+    public void Upload_OfAnotherSize_IsRefused()
+    {
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Assert.That(() => tape.Upload(new double[3], Shape), Throws.ArgumentException.With.Message.Contains("3 values"));
+    }
+
+    [Test]
+    public void Arena_SameRequests_GiveSameAddressesWithoutNewMemory()
+    {
+        static long[] Addresses(Arena arena)
+        {
+            arena.Reset();
+            return [.. new long[] { 10, 300_000, 7, 5_000_000, 64 }.Select(length => (long)arena.Allocate<float>(length).LoadEffectiveAddressAsPtrForTest())];
+        }
+
+        long[] first = Addresses(arena);
+        int allocations = arena.Allocations;
+        Assert.That(Addresses(arena), Is.EqualTo(first));
+        Assert.That(arena.Allocations, Is.EqualTo(allocations));
+        Assert.That(first.All(a => a % 256 == 0), Is.True);
+    }
+
+    private static Tensor<double> Loss(Tape<double> tape, out Tensor<double> x)
+    {
+        x = tape.Upload(Values, Shape, requiresGradient: true);
+        return tape.DiceLoss(x, tape.Upload(Target, Shape));
+    }
+}
+
+internal static class ArrayViewAddress
+{
+    public static unsafe nint LoadEffectiveAddressAsPtrForTest(this ILGPU.ArrayView<float> view) => (nint)MeanShiftGpu.Kernels.HostMemory.Pointer(view);
+}

@@ -1,0 +1,173 @@
+using System.Buffers.Binary;
+using System.Text;
+using MeanShiftGpu.IO;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+/// <summary>Whatever is wrong with the input ends in one line that names the file, and leaves no results.</summary>
+[NonParallelizable]
+public class BadInputTests
+{
+    private readonly ToolFolder folder = new();
+
+    private string Model => folder.At("run", "model.safetensors");
+
+    [OneTimeSetUp]
+    public void TrainOnce()
+    {
+        folder.Simulate();
+        ToolRun.Succeeds(folder.Train("run", 1));
+    }
+
+    [OneTimeTearDown]
+    public void DeleteFolder() => folder.Dispose();
+
+    [TestCase("missing", "not found")]
+    [TestCase("folder", "is a folder")]
+    [TestCase("empty", "")]
+    [TestCase("truncated", "")]
+    [TestCase("long-header", "")]
+    [TestCase("complex", "complex")]
+    [TestCase("text", "not an MRC file")]
+    [TestCase("nan", "NaN")]
+    public void Pick_ABadVolume_IsRefused(string kind, string expected)
+    {
+        string path = folder.WriteVolume($"{kind}.mrc");
+        byte[] bytes = File.ReadAllBytes(path);
+        switch (kind)
+        {
+            case "missing":
+                File.Delete(path);
+                break;
+            case "folder":
+                File.Delete(path);
+                Directory.CreateDirectory(path);
+                break;
+            case "empty":
+                File.WriteAllBytes(path, []);
+                break;
+            case "truncated":
+                File.WriteAllBytes(path, bytes[..^100]);
+                break;
+            case "long-header":
+                BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(92), 1 << 30);
+                File.WriteAllBytes(path, bytes);
+                break;
+            case "complex":
+                BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(12), 4);
+                File.WriteAllBytes(path, bytes);
+                break;
+            case "text":
+                File.WriteAllText(path, string.Concat(Enumerable.Repeat("This is no tomogram. ", 200)), Encoding.ASCII);
+                break;
+            default:
+                BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(1024 + 400), float.NaN);
+                File.WriteAllBytes(path, bytes);
+                break;
+        }
+
+        string output = folder.At($"{kind}.star");
+        ToolRun.Refuses([path, expected], "pick", path, "--model", Model, "--out", output, "--device", "cpu");
+        Assert.That(output, Does.Not.Exist);
+
+        if (kind is "missing" or "folder")
+            return;
+        string manifest = folder.WriteManifest($"{kind}.json", path, folder.WriteText($"{kind}.csv", "x,y,z\n5,5,5\n"));
+        ToolRun.Refuses([path, expected], "train", "--data", manifest, "--out", folder.At("bad-run"), "--device", "cpu");
+        Assert.That(Directory.GetFileSystemEntries(folder.At("bad-run")), Is.Empty);
+    }
+
+    [TestCase("x,y,z\n", "has a centre")]
+    [TestCase("x,y,z\n5,5,50\n", "outside")]
+    [TestCase("x,y,z\n-3,5,5\n", "outside")]
+    [TestCase("x,y,z,weight\n5,5,5,1\n", "unknown column 'weight'")]
+    [TestCase("x,y\n5,5\n", "no column z")]
+    [TestCase("x,y,z\n5,five,5\n", "line 2: y is 'five'")]
+    [TestCase("", "is empty")]
+    public void Train_BadCoordinates_AreRefused(string table, string expected)
+    {
+        string volume = folder.WriteVolume("ramp.mrc");
+        string manifest = folder.WriteManifest("coordinates.json", volume, folder.WriteText("bad.csv", table));
+        ToolRun.Refuses([expected], "train", "--data", manifest, "--out", folder.At("bad-coordinates"), "--patch", "12", "--widths", "4,4", "--device", "cpu");
+    }
+
+    [TestCase("{", "line 1")]
+    [TestCase("""{"volumes": []}""", "volumes")]
+    [TestCase("""{"volumes": [{"volume": "no.mrc", "coordinates": "no.csv", "split": "train"}]}""", "no.mrc")]
+    [TestCase("""{"volumes": [{"volme": "a.mrc"}]}""", "unknown property 'volme'")]
+    public void Train_ABadManifest_IsRefused(string json, string expected)
+        => ToolRun.Refuses(["bad.json", expected], "train", "--data", folder.WriteText("bad.json", json), "--out", folder.At("bad-manifest"), "--device", "cpu");
+
+    [Test]
+    public void Train_WithoutTrainingVolumes_IsRefused()
+    {
+        string volume = folder.WriteVolume("only.mrc");
+        new DatasetManifest { Volumes = [new DatasetVolume { Volume = volume, Coordinates = folder.WriteText("only.csv", "x,y,z\n5,5,5\n"), Split = DatasetSplit.Test }] }.Write(folder.At("only.json"));
+        ToolRun.Refuses(["\"split\": \"train\""], "train", "--data", folder.At("only.json"), "--out", folder.At("only"), "--device", "cpu");
+    }
+
+    [Test]
+    public void Train_AMaskOfAnotherSize_IsRefused()
+    {
+        string volume = folder.WriteVolume("masked.mrc");
+        string mask = folder.WriteVolume("mask.mrc", depth: 8);
+        new DatasetManifest { Volumes = [new DatasetVolume { Volume = volume, Mask = mask, Coordinates = folder.WriteText("masked.csv", "x,y,z\n5,5,5\n"), Split = DatasetSplit.Train }] }.Write(folder.At("masked.json"));
+        ToolRun.Refuses([mask, "same size"], "train", "--data", folder.At("masked.json"), "--out", folder.At("masked"), "--device", "cpu");
+    }
+
+    [TestCase("--patch", "18,16,16", "multiples")]
+    [TestCase("--mean-shift", "0", "loss weights")]
+    [TestCase("--widths", "4,0", "whole numbers from 1")]
+    [TestCase("--bandwidth", "0", "bandwidth")]
+    public void Train_SettingsThatDoNotFit_AreRefused(string option, string value, string expected)
+        => ToolRun.Refuses([expected], "train", "--data", folder.Manifest, "--out", folder.At("unfit"), "--augmentation", "flips", "--device", "cpu", option, value);
+
+    [Test]
+    public void Pick_AFileThatIsNoModel_IsRefused()
+        => ToolRun.Refuses(["fake.safetensors"], "pick", folder.WriteVolume("v.mrc"), "--model", folder.WriteText("fake.safetensors", "not a model"), "--out", folder.At("fake.star"), "--device", "cpu");
+
+    [Test]
+    public void Pick_AModelOfAnotherShape_IsRefused()
+    {
+        SafetensorsFile model = SafetensorsFile.Read(Model);
+        Dictionary<string, string> metadata = new(model.Metadata);
+        metadata["meanshift_gpu.unet3d"] = metadata["meanshift_gpu.unet3d"].Replace("[4,4]", "[4,8]", StringComparison.Ordinal);
+        SafetensorsFile.Write(folder.At("other.safetensors"), model.Tensors, metadata);
+        ToolRun.Refuses(["other.safetensors", "this network needs"], "pick", folder.WriteVolume("w.mrc"), "--model", folder.At("other.safetensors"), "--out", folder.At("other.star"), "--device", "cpu");
+    }
+
+    [Test]
+    public void Pick_AContradictoryRequest_IsRefused()
+    {
+        string volume = folder.WriteVolume("c.mrc");
+        string[] pick = ["pick", volume, "--model", Model, "--device", "cpu"];
+        ToolRun.Refuses(["exclude"], [.. pick, "--out", folder.At("c.star"), "--threshold", "0.3", "--threshold-absolute", "0.5"]);
+        ToolRun.Refuses(["'.xlsx'"], [.. pick, "--out", folder.At("c.xlsx")]);
+        ToolRun.Refuses(["folder"], [.. pick, "--out", folder.At("nowhere", "c.star")]);
+        ToolRun.Refuses(["same name"], "pick", volume, volume, "--model", Model, "--out", folder.At("c.star"), "--device", "cpu");
+        ToolRun.Refuses(["Raise the limit"], "pick", folder.WriteVolume("large.mrc", 60, 60, 60), "--model", Model, "--out", folder.At("c.star"), "--device", "cpu", "--memory", "1");
+    }
+
+    // The kernel's own folder refuses new files even to the superuser, whom no permission bits stop.
+    [Test]
+    [Platform("Linux")]
+    public void AnyVerb_AFolderThatCannotBeWritten_IsRefused()
+    {
+        string volume = folder.WriteVolume("r.mrc");
+        ToolRun.Refuses(["/proc/run"], "train", "--data", folder.Manifest, "--out", "/proc/run", "--device", "cpu");
+        ToolRun.Refuses(["/proc"], "pick", volume, "--model", Model, "--out", "/proc/picks.star", "--device", "cpu");
+        ToolRun.Refuses(["/proc/data"], "simulate", "--out", "/proc/data");
+        ToolRun.Refuses(["/proc"], "devices", "--json", "/proc/devices.json");
+    }
+
+    [Test]
+    public void Evaluate_TablesThatDoNotBelongTogether_AreRefused()
+    {
+        string picks = folder.WriteText("picks.csv", "x,y,z,tomogram\n1,1,1,a\n2,2,2,b\n");
+        string truth = folder.WriteText("truth.csv", "x,y,z,tomogram\n1,1,1,a\n2,2,2,c\n");
+        ToolRun.Refuses([picks, "'b'"], "evaluate", "--picks", picks, "--truth", truth);
+        ToolRun.Refuses(["2 tables of picks and 1"], "evaluate", "--picks", picks, picks, "--truth", truth);
+        ToolRun.Refuses(["name no volume"], "evaluate", "--picks", picks, "--truth", folder.WriteText("one.csv", "x,y,z\n1,1,1\n"));
+    }
+}

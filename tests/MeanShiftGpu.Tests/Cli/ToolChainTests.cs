@@ -1,0 +1,191 @@
+using System.Text.Json;
+using MeanShiftGpu.IO;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Layers;
+using MeanShiftGpu.Training;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+/// <summary>The whole chain from files to figures, with a network that is far too small and short of training to find anything.</summary>
+[NonParallelizable]
+public class ToolChainTests
+{
+    private readonly ToolFolder folder = new();
+
+    [OneTimeSetUp]
+    public void TrainOnce()
+    {
+        folder.Simulate("--json", folder.At("simulate.json"));
+        ToolRun.Succeeds(folder.Train("run", 5, "--validate-every", "2", "--json", folder.At("train.json")));
+    }
+
+    [OneTimeTearDown]
+    public void DeleteFolder() => folder.Dispose();
+
+    [Test]
+    public void Simulate_WritesWhatTheManifestNames()
+    {
+        JsonElement json = ToolRun.Json(folder.At("simulate.json"));
+        DatasetManifest manifest = DatasetManifest.Read(folder.Manifest);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(json.GetProperty("volumes").GetArrayLength(), Is.EqualTo(5));
+            Assert.That(manifest.Of(DatasetSplit.Train).Count(), Is.EqualTo(3));
+            Assert.That(MrcFile.ReadHeader(manifest.Volumes[0].Volume).Shape, Is.EqualTo(new VolumeShape(18, 21, 19)));
+            Assert.That(Coordinates.Read(manifest.Volumes[0].Coordinates), Has.Count.EqualTo(2));
+        }
+    }
+
+    [Test]
+    public void Train_WritesModelCheckpointAndHistory()
+    {
+        JsonElement json = ToolRun.Json(folder.At("train.json"));
+        JsonElement history = ToolRun.Json(folder.At("run", "history.json"));
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(json.GetProperty("model").GetString(), Does.Exist);
+            Assert.That(json.GetProperty("checkpoint").GetString(), Does.Exist);
+            Assert.That(json.GetProperty("steps").GetInt32(), Is.EqualTo(5));
+            Assert.That(json.GetProperty("bestStep").GetInt32(), Is.AnyOf(2, 4, 5));
+            Assert.That(history.GetProperty("steps").GetArrayLength(), Is.EqualTo(5));
+            Assert.That(history.GetProperty("validations").GetArrayLength(), Is.EqualTo(3));
+        }
+    }
+
+    [Test]
+    public void Train_Model_CarriesWhatPickingNeeds()
+    {
+        using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
+        (UNet3d<float> network, ModelDescription? description) = ModelFile.Load(context, folder.At("run", "model.safetensors"));
+        using (network)
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(network.Options.Widths, Is.EqualTo(new[] { 4, 4 }));
+            Assert.That(description!.Training.Preset, Is.EqualTo("compact"));
+            Assert.That(description.Training.MeanShift.Weighting, Is.EqualTo(Weighting.Epanechnikov));
+            Assert.That(description.Training.MeanShift.SeedCount, Is.EqualTo(24));
+            Assert.That(description.VoxelSizeAngstrom, Is.EqualTo(10).Within(1e-6));
+        }
+    }
+
+    [Test]
+    public void PickAndEvaluate_AVolumeWhoseEdgesAreNoMultiples_GivesPicksAndFigures()
+    {
+        string picks = folder.At("picks.star");
+        ToolRun run = ToolRun.Succeeds(
+            "pick", folder.At("data", "test_000.mrc"), "--model", folder.At("run", "model.safetensors"), "--out", picks, "--score-map", folder.At("map.mrc"), "--device", "cpu", "--json", folder.At("pick.json"));
+        JsonElement volume = ToolRun.Json(folder.At("pick.json")).GetProperty("volumes")[0];
+        ToolRun.Succeeds("evaluate", "--picks", picks, "--truth", folder.At("data", "test_000.star"), "--volume", folder.At("data", "test_000.mrc"), "--radii", "2,4", "--json", folder.At("evaluate.json"));
+        JsonElement figures = ToolRun.Json(folder.At("evaluate.json"));
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(run.Output, Does.Contain("1 tile"));
+            Assert.That(MrcFile.ReadHeader(folder.At("map.mrc")).Shape, Is.EqualTo(new VolumeShape(18, 21, 19)));
+            Assert.That(Coordinates.Read(picks), Has.Count.EqualTo(volume.GetProperty("picks").GetArrayLength()));
+            Assert.That(figures.GetProperty("truth").GetInt32(), Is.EqualTo(2));
+            Assert.That(figures.GetProperty("radii").GetArrayLength(), Is.EqualTo(2));
+            Assert.That(figures.GetProperty("radii")[1].GetProperty("f1").GetDouble(), Is.InRange(0, 1));
+            Assert.That(figures.GetProperty("radii")[1].GetProperty("oneToOneF1").GetDouble(), Is.InRange(0, 1));
+        }
+    }
+
+    [TestCase("csv")]
+    [TestCase("coords")]
+    public void Pick_IntoAFolder_WritesATableForEachVolume(string format)
+    {
+        string[] volumes = [folder.At("data", "train_000.mrc"), folder.At("data", "train_001.mrc")];
+        string output = folder.At($"tables-{format}");
+        ToolRun.Succeeds(["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", output, "--format", format, "--device", "cpu"]);
+        Assert.That(Directory.GetFiles(output).Select(Path.GetFileName), Is.EquivalentTo((string[])[$"train_000.{format}", $"train_001.{format}"]));
+        ToolRun.Succeeds("evaluate", "--picks", output, "--data", folder.Manifest, "--split", "train", "--json", folder.At("e.json"));
+        // The third volume has no table, so all of its centres are missed.
+        Assert.That(ToolRun.Json(folder.At("e.json")).GetProperty("volumesWithoutPredictions").GetInt32(), Is.EqualTo(1));
+    }
+
+    [TestCase("3", "rlnMicrographName")]
+    [TestCase("4", "rlnTomoName")]
+    [TestCase("5", "rlnCenteredCoordinateXAngst")]
+    public void Pick_ForAVersionOfRelion_WritesItsColumnsAndReadsBack(string version, string column)
+    {
+        string[] volumes = [folder.At("data", "train_000.mrc"), folder.At("data", "train_001.mrc")];
+        string table = folder.At($"relion{version}.star");
+        ToolRun.Succeeds(["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", table, "--relion", version, "--binning", "2", "--device", "cpu", "--json", folder.At("p.json")]);
+        Assert.That(File.ReadAllText(table), Does.Contain(column));
+        CoordinateContext context = new() { Shape = new VolumeShape(18, 21, 19), VoxelSizeAngstrom = 10, Binning = 2, Tomogram = "train_001" };
+        IReadOnlyList<Particle> read = Coordinates.Read(table, context);
+        JsonElement picks = ToolRun.Json(folder.At("p.json")).GetProperty("volumes")[1].GetProperty("picks");
+        Assert.That(read, Has.Count.EqualTo(picks.GetArrayLength()));
+        Assert.That(read[0].Z, Is.EqualTo(picks[0].GetProperty("z").GetDouble()).Within(1e-4), "Å with six decimals over 10 Å voxels");
+    }
+
+    [Test]
+    public void Pick_InTiles_GivesTheSameTable()
+    {
+        string volume = folder.WriteVolume("long.mrc", 70, 20, 20);
+        string[] arguments = ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--device", "cpu"];
+        ToolRun.Succeeds([.. arguments, "--out", folder.At("whole.csv"), "--score-map", folder.At("whole.mrc")]);
+        ToolRun tiled = ToolRun.Succeeds([.. arguments, "--out", folder.At("tiled.csv"), "--score-map", folder.At("tiled.mrc"), "--memory", "2"]);
+        Assert.That(tiled.Output, Does.Contain(" tiles, "));
+        using Volume whole = MrcFile.Read(folder.At("whole.mrc"));
+        using Volume tiles = MrcFile.Read(folder.At("tiled.mrc"));
+        // Tiles of other extents may add in another order: scores near 0.5 agree to rounding.
+        for (int z = 0; z < whole.Depth; z++)
+            Assert.That(tiles.Slice(z).ToArray(), Is.EqualTo(whole.Slice(z).ToArray()).Within(1e-5f), $"slice {z}");
+    }
+
+    [Test]
+    public void Evaluate_TruthAgainstItself_IsPerfect()
+    {
+        string truth = folder.At("data", "train_000.star");
+        ToolRun.Succeeds("evaluate", "--picks", truth, "--truth", truth, "--radii", "0", "--json", folder.At("self.json"));
+        JsonElement figures = ToolRun.Json(folder.At("self.json"));
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(figures.GetProperty("distPred").GetDouble(), Is.Zero);
+            Assert.That(figures.GetProperty("distGt").GetDouble(), Is.Zero);
+            Assert.That(figures.GetProperty("radii")[0].GetProperty("f1").GetDouble(), Is.EqualTo(1));
+            Assert.That(figures.GetProperty("radii")[0].GetProperty("oneToOneF1").GetDouble(), Is.EqualTo(1));
+        }
+    }
+
+    [Test]
+    public void Train_ResumedAfterCtrlC_EndsWithTheBitsOfAnUninterruptedRun()
+    {
+        string[] options = ["--validate-every", "2", "--checkpoint-every", "3", "--preset", "combined"];
+        ToolRun.Succeeds(folder.Train("straight", 6, [.. options, "--threads", "1"]));
+
+        ToolRun stopped = ToolRun.Interrupted("step 2: validation", folder.Train("resumed", 6, [.. options, "--threads", "2"]));
+        Assert.That(stopped.Code, Is.EqualTo(130), stopped.Output + stopped.Error);
+        Assert.That(stopped.Output, Does.Contain("stopped after step 2 of 6"));
+        ToolRun.Refuses(["--resume", "--overwrite"], folder.Train("resumed", 6, options));
+        // Once with the whole command line again, once with what is needed alone.
+        ToolRun again = ToolRun.Interrupted("step 4: validation", folder.Train("resumed", 6, [.. options, "--resume", "--threads", "1"]));
+        Assert.That(again.Output, Does.Contain("resumed after step 2 of 6").And.Contain("stopped after step 4 of 6"), again.Error);
+        ToolRun.Succeeds("train", "--data", folder.Manifest, "--out", folder.At("resumed"), "--resume", "--device", "cpu", "--threads", "2");
+
+        foreach (string file in (string[])["model.safetensors", "checkpoint.safetensors", "history.json"])
+            Assert.That(File.ReadAllBytes(folder.At("resumed", file)), Is.EqualTo(File.ReadAllBytes(folder.At("straight", file))), file);
+    }
+
+    [Test]
+    public void Train_ResumeWithOtherSettings_IsRefused()
+    {
+        ToolRun.Refuses(["checkpoint", "other settings"], "train", "--data", folder.Manifest, "--out", folder.At("run"), "--resume", "--lr", "0.5", "--device", "cpu");
+        ToolRun.Refuses(["widths 4,4"], "train", "--data", folder.Manifest, "--out", folder.At("run"), "--resume", "--widths", "4,8", "--device", "cpu");
+        ToolRun.Refuses(["there is no checkpoint"], "train", "--data", folder.Manifest, "--out", folder.At("empty"), "--resume", "--device", "cpu");
+    }
+
+    [Test]
+    public void Simulate_Interrupted_LeavesNoManifest()
+    {
+        ToolRun run = ToolRun.Interrupted("1 of 3", "simulate", "--out", folder.At("half"), "--size", "16", "--particles", "1,1", "--train", "3", "--validation", "0", "--test", "0");
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(run.Code, Is.EqualTo(130));
+            Assert.That(run.Error, Is.EqualTo("error: interrupted.\n"));
+            Assert.That(folder.At("half", "manifest.json"), Does.Not.Exist);
+            Assert.That(Directory.GetFiles(folder.At("half"), ".*"), Is.Empty);
+        }
+    }
+}

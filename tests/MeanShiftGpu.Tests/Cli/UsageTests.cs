@@ -1,0 +1,157 @@
+using System.Text.Json;
+using MeanShiftGpu.Cli;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+public class UsageTests
+{
+    private static readonly string[] Verbs = ["devices", "simulate", "train", "pick", "evaluate", "gradcheck", "verify", "demo", "bench", "kernels"];
+
+    [TestCaseSource(nameof(Verbs))]
+    public void Help_OfEveryVerb_ShowsDefaultsAndAnExample(string verb)
+    {
+        ToolRun run = ToolRun.Succeeds(verb, "--help");
+        Assert.That(run.Output, Does.Contain("Example:").And.Contain($"meanshift-gpu {verb}").And.Contain("--json").And.Contain("--verbose"));
+        Assert.That(run.Error, Is.Empty);
+    }
+
+    [TestCase("--help")]
+    [TestCase("--version")]
+    [TestCase]
+    public void Run_WithoutVerb_Succeeds(params string[] args) => Assert.That(ToolRun.Succeeds(args).Output, Is.Not.Empty);
+
+    [TestCase("'--thresold'. Did you mean '--threshold'?", "pick", "a.mrc", "--model", "m", "--out", "o.star", "--thresold", "0.3")]
+    [TestCase("'--stpes'. Did you mean '--steps'?", "train", "--data", "d", "--out", "o", "--stpes", "3")]
+    [TestCase("'--jsn'. Did you mean '--json'?", "devices", "--jsn=x")]
+    [TestCase("unknown option '--completely-different'", "devices", "--completely-different")]
+    [TestCase("unknown verb 'pik'. Did you mean 'pick'?", "pik")]
+    [TestCase("unexpected argument 'extra'", "devices", "extra")]
+    [TestCase("'abc' is not a whole number from 1 up", "train", "--data", "d", "--out", "o", "--steps", "abc")]
+    [TestCase("'0' is not a whole number", "train", "--data", "d", "--out", "o", "--batch", "0")]
+    [TestCase("'nan' is not a number", "train", "--data", "d", "--out", "o", "--lr", "nan")]
+    [TestCase("Did you mean 'compact'?", "train", "--data", "d", "--out", "o", "--preset", "compct")]
+    [TestCase("'gpu' is not one of auto, cuda, opencl, cpu", "devices", "--device", "gpu")]
+    [TestCase("'--data' is required", "train", "--out", "o")]
+    [TestCase("'5,5' is not one edge", "train", "--data", "d", "--out", "o", "--patch", "5,5")]
+    [TestCase("'1,-2' is not a list of numbers", "evaluate", "--picks", "p", "--truth", "t", "--radii", "1,-2")]
+    [TestCase("either --truth", "evaluate", "--picks", "p")]
+    [TestCase("expected paper or demo", "simulate", "--out", "o", "--preset", "small")]
+    [TestCase("no operation is called 'conv5d'", "gradcheck", "conv5d", "--device", "cpu")]
+    [TestCase("no such folder", "verify", "nowhere", "--device", "cpu")]
+    public void Run_WrongUsage_IsOneLineWithExitCode2(string expected, params string[] args) => ToolRun.Refuses([expected], args);
+
+    [Test]
+    public void Verbose_OnAnError_ShowsTheTrace()
+    {
+        ToolRun run = ToolRun.Of("verify", "nowhere", "--device", "cpu", "--verbose");
+        Assert.That(run.Code, Is.EqualTo(2));
+        Assert.That(run.Error, Does.Contain("   at "));
+    }
+
+    [Test]
+    public void Devices_Json_SaysWhatIsUsedAndWhy()
+    {
+        using ToolFolder folder = new();
+        ToolRun run = ToolRun.Succeeds("devices", "--device", "cpu", "--threads", "2", "--json", folder.At("devices.json"));
+        JsonElement json = ToolRun.Json(folder.At("devices.json"));
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(run.Output, Does.Contain("used: CPU, 2 threads"));
+            Assert.That(json.GetProperty("used").GetProperty("kind").GetString(), Is.EqualTo("cpu"));
+            Assert.That(json.GetProperty("used").GetProperty("reason").GetString(), Is.Not.Empty);
+            Assert.That(json.GetProperty("devices").GetArrayLength(), Is.GreaterThanOrEqualTo(1));
+        }
+    }
+
+    [Test]
+    public void GradCheck_OneOperation_WritesTheDocumentedFields()
+    {
+        using ToolFolder folder = new();
+        ToolRun.Succeeds("gradcheck", "weighted-sum", "--device", "cpu", "--json", folder.At("g.json"));
+        JsonElement[] results = [.. ToolRun.Json(folder.At("g.json")).EnumerateArray()];
+        Assert.That(results, Is.Not.Empty);
+        foreach (JsonElement result in results)
+        {
+            using (Assert.EnterMultipleScope())
+            {
+                Assert.That(result.GetProperty("op").GetString(), Is.EqualTo("weighted-sum"));
+                Assert.That(result.GetProperty("input").GetString(), Is.Not.Empty);
+                Assert.That(result.GetProperty("device").GetString(), Is.Not.Empty);
+                Assert.That(result.GetProperty("realType").GetString(), Is.AnyOf("float32", "float64"));
+                Assert.That(result.GetProperty("maxRelativeError").GetDouble(), Is.LessThanOrEqualTo(result.GetProperty("tolerance").GetDouble()));
+                Assert.That(result.GetProperty("passed").GetBoolean(), Is.True);
+            }
+        }
+    }
+
+    [Test]
+    public void Verify_AReferenceOfOurOwn_WritesTheDocumentedFieldsAndFailsWhenItIsWrong()
+    {
+        using ToolFolder folder = new();
+        Directory.CreateDirectory(folder.At("good"));
+        Directory.CreateDirectory(folder.At("bad"));
+        // Pooling of eight numbers by hand: the largest, whose place takes the whole gradient.
+        float[] input = [3, 1, 4, 1, 5, 9, 2, 6];
+        float[] gradInput = [0, 0, 0, 0, 0, 2, 0, 0];
+        WritePooling(folder.At("good", "max_pool3d_tiny.safetensors"), input, 9, gradInput);
+        WritePooling(folder.At("bad", "max_pool3d_tiny.safetensors"), input, 8, gradInput);
+
+        ToolRun.Succeeds("verify", folder.At("good"), "--device", "cpu", "--json", folder.At("v.json"));
+        JsonElement result = ToolRun.Json(folder.At("v.json"))[0];
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(result.GetProperty("case").GetString(), Is.EqualTo("max_pool3d_tiny"));
+            Assert.That(result.GetProperty("tensor").GetString(), Is.Not.Empty);
+            Assert.That(result.GetProperty("variant").GetString(), Is.Not.Empty);
+            Assert.That(result.GetProperty("relativeError").GetDouble(), Is.LessThanOrEqualTo(result.GetProperty("tolerance").GetDouble()));
+            Assert.That(result.GetProperty("passed").GetBoolean(), Is.True);
+        }
+
+        ToolRun wrong = ToolRun.Of("verify", folder.At("bad"), "--device", "cpu");
+        Assert.That(wrong.Code, Is.EqualTo(1));
+        Assert.That(wrong.Output, Does.Contain("FAIL"));
+    }
+
+    [Test]
+    public void Kernels_WritesThePtxOfEveryKernel()
+    {
+        using ToolFolder folder = new();
+        ToolRun.Succeeds("kernels", "--ptx", folder.At("ptx"), "--arch", "sm_80", "--json", folder.At("k.json"));
+        JsonElement[] kernels = [.. ToolRun.Json(folder.At("k.json")).EnumerateArray()];
+        Assert.That(kernels, Has.Length.EqualTo(KernelCatalog.All.Count));
+        foreach (JsonElement kernel in kernels)
+            Assert.That(File.ReadAllText(kernel.GetProperty("file").GetString()!), Does.Contain(".target sm_80").And.Contain(".entry"));
+        ToolRun.Refuses(["Did you mean 'sm_90'?"], "kernels", "--ptx", folder.At("ptx"), "--arch", "sm90");
+    }
+
+    [Test]
+    public void Output_WhenRedirected_HasNoControlCharacters()
+    {
+        using ToolFolder folder = new();
+        string output = folder.Simulate().Output + ToolRun.Succeeds("devices", "--device", "cpu").Output;
+        Assert.That(output.Where(c => char.IsControl(c) && c != '\n'), Is.Empty);
+    }
+
+    [Test]
+    public void Output_OnATerminal_ShowsAProgressBar()
+    {
+        using ToolFolder folder = new();
+        using StringWriter output = new();
+        using StringWriter error = new();
+        int code = CommandLine.Run(["simulate", "--out", folder.At("d"), "--size", "16", "--particles", "1,1", "--train", "2", "--validation", "0", "--test", "0"], output, error, terminal: true);
+        Assert.That(code, Is.Zero, error.ToString());
+        Assert.That(output.ToString(), Does.Contain("\u001b["));
+    }
+
+    private static void WritePooling(string path, float[] input, float output, float[] gradInput)
+        => IO.SafetensorsFile.Write(
+            path,
+            new Dictionary<string, IO.SafetensorsTensor>
+            {
+                ["input"] = IO.SafetensorsTensor.FromFloats([1, 1, 2, 2, 2], input),
+                ["output"] = IO.SafetensorsTensor.FromFloats([1, 1, 1, 1, 1], [output]),
+                ["grad_output"] = IO.SafetensorsTensor.FromFloats([1, 1, 1, 1, 1], [2]),
+                ["grad_input"] = IO.SafetensorsTensor.FromFloats([1, 1, 2, 2, 2], gradInput),
+            });
+}

@@ -1,0 +1,247 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Validation;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+[TestFixture]
+public class Conv3dTests
+{
+    // The worst of all cases and passes: 9.5e-7 (output, 112 channels) in float32, 8e-16 in float64.
+    private const double FloatTolerance = 1e-5;
+    private const double DoubleTolerance = 1e-13;
+
+    private static readonly Conv3dShape[] Shapes =
+    [
+        Shape(1, 5, 6, 7, 3, 5, 3, Activation.Relu, 0, 0),
+        Shape(2, 5, 6, 7, 1, 17, 3, Activation.None, 0, 0),
+        Shape(1, 1, 1, 1, 5, 3, 3, Activation.None, 0, 0),
+        Shape(2, 1, 6, 7, 16, 1, 3, Activation.Relu, 3, 2),
+        Shape(1, 5, 1, 7, 17, 16, 3, Activation.Relu, 0, 5),
+        Shape(1, 5, 6, 1, 1, 32, 3, Activation.None, 1, 0),
+        Shape(1, 3, 4, 5, 32, 48, 3, Activation.Relu, 16, 16),
+        Shape(1, 3, 4, 13, 48, 32, 3, Activation.None, 0, 0),
+        Shape(2, 5, 6, 7, 17, 3, 1, Activation.Relu, 4, 1),
+        Shape(1, 3, 4, 5, 32, 1, 1, Activation.None, 0, 0),
+    ];
+
+    public static IEnumerable<TestCaseData> Cases()
+    {
+        foreach (DeviceKind device in TestDevices.All)
+        {
+            foreach (Conv3dShape shape in Shapes)
+                yield return new TestCaseData(device, shape).SetArgDisplayNames(device.ToString(), Describe(shape));
+        }
+    }
+
+    [TestCaseSource(nameof(Cases))]
+    public void AllPasses_Float32_MatchReference(DeviceKind device, Conv3dShape shape)
+        => EveryVariantMatchesReference(Conv3dVariants<float>.Table, device, shape, FloatTolerance);
+
+    [TestCaseSource(nameof(Cases))]
+    public void AllPasses_Float64_MatchReference(DeviceKind device, Conv3dShape shape)
+        => EveryVariantMatchesReference(Conv3dVariants<double>.Table, device, shape, DoubleTolerance);
+
+    [Test]
+    public void HostSimd_EveryVectorWidth_MatchesReference([Values(128, 256, 512)] int bits, [ValueSource(nameof(Shapes))] Conv3dShape shape)
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using Conv3dHostSimd conv = new(context.Threads, bits);
+        MatchesReference(context, conv, shape, FloatTolerance);
+    }
+
+    // Blocks smaller than the volume in every direction: borders between blocks, several parts of a weight gradient.
+    [Test]
+    public void HostSimd_SeveralBlocks_MatchesReference()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using Conv3dHostSimd conv = new(context.Threads);
+        MatchesReference(context, conv, Shape(1, 19, 13, 41, 112, 9, 3, Activation.Relu, 0, 0), FloatTolerance);
+    }
+
+    [Test]
+    public void AllPasses_IntegerValues_AreExact([ValueSource(typeof(TestDevices), nameof(TestDevices.All))] DeviceKind device)
+    {
+        Conv3dShape shape = Shape(1, 4, 5, 6, 7, 9, 3, Activation.Relu, 2, 1);
+        using GpuContext context = TestDevices.Open(device);
+        foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape))
+        {
+            using IConv3d<float> conv = variant.Create(context);
+            Problem problem = new(shape, value => Math.Round(4 * value));
+            Result<float> result = Run(context, conv, problem, shape);
+            Result<double> expected = Expected(problem, shape);
+            foreach ((string pass, float[] actual, double[] reference) in Pairs(result, expected))
+                Assert.That(actual.Select(v => (double)v), Is.EqualTo(reference), $"{variant.Name}, {pass}");
+        }
+    }
+
+    // The convolution without bias is linear in its input and in its weights: both backward passes are its transpose.
+    [Test]
+    public void BackwardPasses_AreAdjointOfForward([ValueSource(typeof(TestDevices), nameof(TestDevices.All))] DeviceKind device)
+    {
+        Conv3dShape shape = Shape(2, 4, 5, 6, 7, 9, 3, Activation.None, 0, 0);
+        using GpuContext context = TestDevices.Open(device);
+        foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape))
+        {
+            using IConv3d<float> conv = variant.Create(context);
+            Problem problem = new(shape, value => value);
+            Array.Clear(problem.Bias);
+            Array.Clear(problem.GradWeight);
+            Array.Clear(problem.GradBias);
+            Result<float> result = Run(context, conv, problem, shape);
+            double forward = Dot(result.Output, problem.GradOutput);
+            // Relative to the sum of the products' magnitudes, because they cancel; the worst was 2.5e-8.
+            double tolerance = 3e-7 * result.Output.Zip(problem.GradOutput, (a, b) => Math.Abs(a * b)).Sum();
+            Assert.That(Dot(result.GradInput, problem.Input), Is.EqualTo(forward).Within(tolerance), variant.Name);
+            Assert.That(Dot(result.GradWeight, problem.Weight), Is.EqualTo(forward).Within(tolerance), variant.Name);
+        }
+    }
+
+    [Test]
+    public void HostSimd_AnyNumberOfThreads_GivesSameBits([Values(1, 16, 48)] int inputChannels)
+    {
+        Conv3dShape shape = Shape(1, 21, 9, 20, inputChannels, 24, 3, Activation.Relu, 0, 0);
+        Problem problem = new(shape, value => value);
+        List<Result<float>> results = [];
+        foreach (int threads in (int[])[1, 2, 3])
+        {
+            using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
+            using Conv3dHostSimd conv = new(context.Threads);
+            results.Add(Run(context, conv, problem, shape));
+        }
+
+        foreach (Result<float> other in results.Skip(1))
+        {
+            Assert.That(other.Output, Is.EqualTo(results[0].Output));
+            Assert.That(other.GradInput, Is.EqualTo(results[0].GradInput));
+            Assert.That(other.GradWeight, Is.EqualTo(results[0].GradWeight));
+            Assert.That(other.GradBias, Is.EqualTo(results[0].GradBias));
+        }
+    }
+
+    private static void EveryVariantMatchesReference<T>(VariantTable<IConv3d<T>, Conv3dShape> table, DeviceKind device, Conv3dShape shape, double tolerance)
+        where T : unmanaged, INumber<T>
+    {
+        using GpuContext context = TestDevices.Open(device);
+        foreach (Variant<IConv3d<T>, Conv3dShape> variant in table.Supported(context, shape))
+        {
+            using IConv3d<T> conv = variant.Create(context);
+            MatchesReference(context, conv, shape, tolerance, variant.Name);
+        }
+    }
+
+    private static void MatchesReference<T>(GpuContext context, IConv3d<T> conv, Conv3dShape shape, double tolerance, string variant = "HostSimd")
+        where T : unmanaged, INumber<T>
+    {
+        Problem problem = new(shape, value => value);
+        Result<T> result = Run(context, conv, problem, shape);
+        foreach ((string pass, T[] actual, double[] reference) in Pairs(result, Expected(problem, shape)))
+            Assert.That(TestData.RelativeError<T>(actual, reference), Is.LessThanOrEqualTo(tolerance), $"{variant}, {pass}");
+        AssertNeighboursUntouched(result.Output, shape.OutputChannels, shape.OutputPitch);
+        AssertNeighboursUntouched(result.GradInput, shape.InputChannels, shape.InputPitch);
+    }
+
+    private static void AssertNeighboursUntouched<T>(T[] values, int channels, int pitch)
+        where T : unmanaged, INumber<T>
+    {
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (i % pitch >= channels && values[i] != T.CreateChecked(Problem.Untouched))
+                Assert.Fail($"Element {i}, channel {i % pitch} of a pitch of {pitch}, was overwritten with {values[i]}.");
+        }
+    }
+
+    private static Result<T> Run<T>(GpuContext context, IConv3d<T> conv, Problem problem, Conv3dShape shape)
+        where T : unmanaged, INumber<T>
+    {
+        using MemoryBuffer1D<T, Stride1D.Dense> input = context.ToDevice<T>(problem.Input);
+        using MemoryBuffer1D<T, Stride1D.Dense> weight = context.ToDevice<T>(problem.Weight);
+        using MemoryBuffer1D<T, Stride1D.Dense> bias = context.ToDevice<T>(problem.Bias);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradOutput = context.ToDevice<T>(problem.GradOutput);
+        using MemoryBuffer1D<T, Stride1D.Dense> output = context.ToDevice<T>(problem.Output);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradInput = context.ToDevice<T>(problem.GradInput);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradWeight = context.ToDevice<T>(problem.GradWeight);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradBias = context.ToDevice<T>(problem.GradBias);
+        conv.Forward(context.Stream, input.View, weight.View, bias.View, output.View, shape);
+        conv.BackwardInput(context.Stream, gradOutput.View, output.View, weight.View, gradInput.View, shape);
+        conv.BackwardWeight(context.Stream, input.View, gradOutput.View, output.View, gradWeight.View, gradBias.View, shape);
+        context.Synchronize();
+        return new Result<T>(output.GetAsArray1D(), gradInput.GetAsArray1D(), gradWeight.GetAsArray1D(), gradBias.GetAsArray1D());
+    }
+
+    private static Result<double> Expected(Problem problem, Conv3dShape shape)
+    {
+        double[] output = (double[])problem.Output.Clone();
+        double[] gradInput = (double[])problem.GradInput.Clone();
+        double[] gradWeight = (double[])problem.GradWeight.Clone();
+        double[] gradBias = (double[])problem.GradBias.Clone();
+        Conv3dReference.Forward(problem.Input, problem.Weight, problem.Bias, output, shape);
+        Conv3dReference.BackwardInput(problem.GradOutput, output, problem.Weight, gradInput, shape);
+        Conv3dReference.BackwardWeight(problem.Input, problem.GradOutput, output, gradWeight, gradBias, shape);
+        return new Result<double>(output, gradInput, gradWeight, gradBias);
+    }
+
+    private static IEnumerable<(string Pass, T[] Actual, double[] Expected)> Pairs<T>(Result<T> actual, Result<double> expected)
+    {
+        yield return ("output", actual.Output, expected.Output);
+        yield return ("gradInput", actual.GradInput, expected.GradInput);
+        yield return ("gradWeight", actual.GradWeight, expected.GradWeight);
+        yield return ("gradBias", actual.GradBias, expected.GradBias);
+    }
+
+    private static double Dot(float[] a, double[] b) => a.Zip(b, (x, y) => x * y).Sum();
+
+    private static Conv3dShape Shape(int n, int d, int h, int w, int inputChannels, int outputChannels, int size, Activation activation, int moreInput, int moreOutput)
+        => new(n, d, h, w, inputChannels, outputChannels, size, activation, inputChannels + moreInput, outputChannels + moreOutput);
+
+    private static string Describe(Conv3dShape s)
+        => $"{s.Batch}x{s.Depth}x{s.Height}x{s.Width}, {s.InputChannels}({s.InputPitch}) to {s.OutputChannels}({s.OutputPitch}), kernel {s.KernelSize}, {s.Activation}";
+
+    private sealed record Result<T>(T[] Output, T[] GradInput, T[] GradWeight, T[] GradBias);
+
+    // Inputs of all passes, exactly representable in float32; results hold values beforehand, so that overwriting and adding show.
+    private sealed class Problem
+    {
+        public const double Untouched = 7;
+
+        public Problem(Conv3dShape shape, Func<double, double> map)
+        {
+            double[] Draw(long count, int seed) => [.. TestData.Uniform(count, seed).Select(v => (double)(float)map(v))];
+            double[] Fill(long count)
+            {
+                double[] values = new double[count];
+                Array.Fill(values, Untouched);
+                return values;
+            }
+
+            Input = Draw(shape.Voxels * shape.InputPitch, 1);
+            Weight = Draw(shape.WeightLength, 2);
+            Bias = Draw(shape.OutputChannels, 3);
+            GradOutput = Draw(shape.Voxels * shape.OutputPitch, 4);
+            GradWeight = Draw(shape.WeightLength, 5);
+            GradBias = Draw(shape.OutputChannels, 6);
+            Output = Fill(shape.Voxels * shape.OutputPitch);
+            GradInput = Fill(shape.Voxels * shape.InputPitch);
+        }
+
+        public double[] Input { get; }
+
+        public double[] Weight { get; }
+
+        public double[] Bias { get; }
+
+        public double[] GradOutput { get; }
+
+        public double[] GradWeight { get; }
+
+        public double[] GradBias { get; }
+
+        public double[] Output { get; }
+
+        public double[] GradInput { get; }
+    }
+}

@@ -1,0 +1,245 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Validation;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+[TestFixture]
+public class ConvTranspose3dTests
+{
+    // The worst of all cases and passes: 5.8e-7 in float32 (gradBias), 2.2e-16 in float64.
+    private const double FloatTolerance = 1e-5;
+    private const double DoubleTolerance = 1e-13;
+
+    private static readonly ConvTranspose3dShape[] Shapes =
+    [
+        Shape(1, 5, 6, 7, 3, 5, 0, 0),
+        Shape(2, 3, 4, 5, 1, 17, 0, 0),
+        Shape(1, 1, 1, 1, 5, 3, 0, 0),
+        Shape(2, 1, 6, 7, 16, 1, 3, 2),
+        Shape(1, 5, 1, 3, 17, 16, 0, 5),
+        Shape(1, 5, 4, 1, 1, 32, 1, 0),
+        Shape(1, 3, 4, 5, 32, 48, 16, 16),
+        Shape(1, 3, 4, 5, 48, 32, 0, 0),
+    ];
+
+    public static IEnumerable<TestCaseData> Cases()
+    {
+        foreach (DeviceKind device in TestDevices.All)
+        {
+            foreach (ConvTranspose3dShape shape in Shapes)
+                yield return new TestCaseData(device, shape).SetArgDisplayNames(device.ToString(), Describe(shape));
+        }
+    }
+
+    [TestCaseSource(nameof(Cases))]
+    public void AllPasses_Float32_MatchReference(DeviceKind device, ConvTranspose3dShape shape)
+        => EveryVariantMatchesReference(ConvTranspose3dVariants<float>.Table, device, shape, FloatTolerance);
+
+    [TestCaseSource(nameof(Cases))]
+    public void AllPasses_Float64_MatchReference(DeviceKind device, ConvTranspose3dShape shape)
+        => EveryVariantMatchesReference(ConvTranspose3dVariants<double>.Table, device, shape, DoubleTolerance);
+
+    [Test]
+    public void HostSimd_EveryVectorWidth_MatchesReference([Values(128, 256, 512)] int bits, [ValueSource(nameof(Shapes))] ConvTranspose3dShape shape)
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using ConvTranspose3dHostSimd conv = new(context.Threads, bits);
+        MatchesReference(context, conv, shape, FloatTolerance);
+    }
+
+    // Several chunks of voxels and several parts of a weight gradient.
+    [Test]
+    public void HostSimd_SeveralChunks_MatchesReference()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using ConvTranspose3dHostSimd conv = new(context.Threads);
+        MatchesReference(context, conv, Shape(1, 9, 11, 13, 20, 9, 0, 0), FloatTolerance);
+    }
+
+    [Test]
+    public void AllPasses_IntegerValues_AreExact([ValueSource(typeof(TestDevices), nameof(TestDevices.All))] DeviceKind device)
+    {
+        ConvTranspose3dShape shape = Shape(1, 4, 5, 6, 7, 9, 2, 1);
+        using GpuContext context = TestDevices.Open(device);
+        foreach (Variant<IConvTranspose3d<float>, ConvTranspose3dShape> variant in ConvTranspose3dVariants<float>.Table.Supported(context, shape))
+        {
+            using IConvTranspose3d<float> conv = variant.Create(context);
+            Problem problem = new(shape, value => Math.Round(4 * value));
+            Result<float> result = Run(context, conv, problem, shape);
+            Result<double> expected = Expected(problem, shape);
+            foreach ((string pass, float[] actual, double[] reference) in Pairs(result, expected))
+                Assert.That(actual.Select(v => (double)v), Is.EqualTo(reference), $"{variant.Name}, {pass}");
+        }
+    }
+
+    // The transposed convolution without bias is linear in its input and in its weights: both backward passes are its transpose.
+    [Test]
+    public void BackwardPasses_AreAdjointOfForward([ValueSource(typeof(TestDevices), nameof(TestDevices.All))] DeviceKind device)
+    {
+        ConvTranspose3dShape shape = Shape(2, 4, 5, 6, 7, 9, 0, 0);
+        using GpuContext context = TestDevices.Open(device);
+        foreach (Variant<IConvTranspose3d<float>, ConvTranspose3dShape> variant in ConvTranspose3dVariants<float>.Table.Supported(context, shape))
+        {
+            using IConvTranspose3d<float> conv = variant.Create(context);
+            Problem problem = new(shape, value => value);
+            Array.Clear(problem.Bias);
+            Array.Clear(problem.GradWeight);
+            Array.Clear(problem.GradBias);
+            Result<float> result = Run(context, conv, problem, shape);
+            double forward = Dot(result.Output, problem.GradOutput);
+            // Relative to the sum of the products' magnitudes, because they cancel; the worst was 3.1e-9.
+            double tolerance = 1e-7 * result.Output.Zip(problem.GradOutput, (a, b) => Math.Abs(a * b)).Sum();
+            Assert.That(Dot(result.GradInput, problem.Input), Is.EqualTo(forward).Within(tolerance), variant.Name);
+            Assert.That(Dot(result.GradWeight, problem.Weight), Is.EqualTo(forward).Within(tolerance), variant.Name);
+        }
+    }
+
+    [Test]
+    public void HostSimd_AnyNumberOfThreads_GivesSameBits([Values(1, 16, 48)] int inputChannels)
+    {
+        ConvTranspose3dShape shape = Shape(1, 7, 9, 20, inputChannels, 24, 0, 0);
+        Problem problem = new(shape, value => value);
+        List<Result<float>> results = [];
+        foreach (int threads in (int[])[1, 2, 3])
+        {
+            using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
+            using ConvTranspose3dHostSimd conv = new(context.Threads);
+            results.Add(Run(context, conv, problem, shape));
+        }
+
+        foreach (Result<float> other in results.Skip(1))
+        {
+            Assert.That(other.Output, Is.EqualTo(results[0].Output));
+            Assert.That(other.GradInput, Is.EqualTo(results[0].GradInput));
+            Assert.That(other.GradWeight, Is.EqualTo(results[0].GradWeight));
+            Assert.That(other.GradBias, Is.EqualTo(results[0].GradBias));
+        }
+    }
+
+    private static void EveryVariantMatchesReference<T>(VariantTable<IConvTranspose3d<T>, ConvTranspose3dShape> table, DeviceKind device, ConvTranspose3dShape shape, double tolerance)
+        where T : unmanaged, INumber<T>
+    {
+        using GpuContext context = TestDevices.Open(device);
+        foreach (Variant<IConvTranspose3d<T>, ConvTranspose3dShape> variant in table.Supported(context, shape))
+        {
+            using IConvTranspose3d<T> conv = variant.Create(context);
+            MatchesReference(context, conv, shape, tolerance, variant.Name);
+        }
+    }
+
+    private static void MatchesReference<T>(GpuContext context, IConvTranspose3d<T> conv, ConvTranspose3dShape shape, double tolerance, string variant = "HostSimd")
+        where T : unmanaged, INumber<T>
+    {
+        Problem problem = new(shape, value => value);
+        Result<T> result = Run(context, conv, problem, shape);
+        foreach ((string pass, T[] actual, double[] reference) in Pairs(result, Expected(problem, shape)))
+            Assert.That(TestData.RelativeError<T>(actual, reference), Is.LessThanOrEqualTo(tolerance), $"{variant}, {pass}");
+        AssertNeighboursUntouched(result.Output, shape.OutputChannels, shape.OutputPitch);
+        AssertNeighboursUntouched(result.GradInput, shape.InputChannels, shape.InputPitch);
+    }
+
+    private static void AssertNeighboursUntouched<T>(T[] values, int channels, int pitch)
+        where T : unmanaged, INumber<T>
+    {
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (i % pitch >= channels && values[i] != T.CreateChecked(Problem.Untouched))
+                Assert.Fail($"Element {i}, channel {i % pitch} of a pitch of {pitch}, was overwritten with {values[i]}.");
+        }
+    }
+
+    private static Result<T> Run<T>(GpuContext context, IConvTranspose3d<T> conv, Problem problem, ConvTranspose3dShape shape)
+        where T : unmanaged, INumber<T>
+    {
+        using MemoryBuffer1D<T, Stride1D.Dense> input = context.ToDevice<T>(problem.Input);
+        using MemoryBuffer1D<T, Stride1D.Dense> weight = context.ToDevice<T>(problem.Weight);
+        using MemoryBuffer1D<T, Stride1D.Dense> bias = context.ToDevice<T>(problem.Bias);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradOutput = context.ToDevice<T>(problem.GradOutput);
+        using MemoryBuffer1D<T, Stride1D.Dense> output = context.ToDevice<T>(problem.Output);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradInput = context.ToDevice<T>(problem.GradInput);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradWeight = context.ToDevice<T>(problem.GradWeight);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradBias = context.ToDevice<T>(problem.GradBias);
+        conv.Forward(context.Stream, input.View, weight.View, bias.View, output.View, shape);
+        conv.BackwardInput(context.Stream, gradOutput.View, weight.View, gradInput.View, shape);
+        conv.BackwardWeight(context.Stream, input.View, gradOutput.View, gradWeight.View, gradBias.View, shape);
+        context.Synchronize();
+        return new Result<T>(output.GetAsArray1D(), gradInput.GetAsArray1D(), gradWeight.GetAsArray1D(), gradBias.GetAsArray1D());
+    }
+
+    private static Result<double> Expected(Problem problem, ConvTranspose3dShape shape)
+    {
+        double[] output = (double[])problem.Output.Clone();
+        double[] gradInput = (double[])problem.GradInput.Clone();
+        double[] gradWeight = (double[])problem.GradWeight.Clone();
+        double[] gradBias = (double[])problem.GradBias.Clone();
+        ConvTranspose3dReference.Forward(problem.Input, problem.Weight, problem.Bias, output, shape);
+        ConvTranspose3dReference.BackwardInput(problem.GradOutput, problem.Weight, gradInput, shape);
+        ConvTranspose3dReference.BackwardWeight(problem.Input, problem.GradOutput, gradWeight, gradBias, shape);
+        return new Result<double>(output, gradInput, gradWeight, gradBias);
+    }
+
+    private static IEnumerable<(string Pass, T[] Actual, double[] Expected)> Pairs<T>(Result<T> actual, Result<double> expected)
+    {
+        yield return ("output", actual.Output, expected.Output);
+        yield return ("gradInput", actual.GradInput, expected.GradInput);
+        yield return ("gradWeight", actual.GradWeight, expected.GradWeight);
+        yield return ("gradBias", actual.GradBias, expected.GradBias);
+    }
+
+    private static double Dot(float[] a, double[] b) => a.Zip(b, (x, y) => x * y).Sum();
+
+    private static ConvTranspose3dShape Shape(int n, int d, int h, int w, int inputChannels, int outputChannels, int moreInput, int moreOutput)
+        => new(n, d, h, w, inputChannels, outputChannels, inputChannels + moreInput, outputChannels + moreOutput);
+
+    private static string Describe(ConvTranspose3dShape s)
+        => $"{s.Batch}x{s.Depth}x{s.Height}x{s.Width}, {s.InputChannels}({s.InputPitch}) to {s.OutputChannels}({s.OutputPitch})";
+
+    private sealed record Result<T>(T[] Output, T[] GradInput, T[] GradWeight, T[] GradBias);
+
+    // Inputs of all passes, exactly representable in float32; results hold values beforehand, so that overwriting and adding show.
+    private sealed class Problem
+    {
+        public const double Untouched = 7;
+
+        public Problem(ConvTranspose3dShape shape, Func<double, double> map)
+        {
+            double[] Draw(long count, int seed) => [.. TestData.Uniform(count, seed).Select(v => (double)(float)map(v))];
+            double[] Fill(long count)
+            {
+                double[] values = new double[count];
+                Array.Fill(values, Untouched);
+                return values;
+            }
+
+            Input = Draw(shape.InputVoxels * shape.InputPitch, 1);
+            Weight = Draw(shape.WeightLength, 2);
+            Bias = Draw(shape.OutputChannels, 3);
+            GradOutput = Draw(shape.OutputVoxels * shape.OutputPitch, 4);
+            GradWeight = Draw(shape.WeightLength, 5);
+            GradBias = Draw(shape.OutputChannels, 6);
+            Output = Fill(shape.OutputVoxels * shape.OutputPitch);
+            GradInput = Fill(shape.InputVoxels * shape.InputPitch);
+        }
+
+        public double[] Input { get; }
+
+        public double[] Weight { get; }
+
+        public double[] Bias { get; }
+
+        public double[] GradOutput { get; }
+
+        public double[] GradWeight { get; }
+
+        public double[] GradBias { get; }
+
+        public double[] Output { get; }
+
+        public double[] GradInput { get; }
+    }
+}

@@ -1,0 +1,331 @@
+using System.Collections.Concurrent;
+using System.Numerics;
+using System.Reflection;
+using System.Text.RegularExpressions;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Kernels;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+/// <summary>Every kernel of the catalogue, compiled for devices that this machine need not have.</summary>
+public sealed partial class PtxTests
+{
+    private static readonly string[] Architectures = ["sm_80", "sm_90"];
+
+    // Each kernel is compiled once per architecture; what failed keeps its message.
+    private static readonly ConcurrentDictionary<string, (Dictionary<string, string> Ptx, List<string> Failures)> Compiled = new();
+
+    [TestCaseSource(nameof(Architectures))]
+    public void Compile_EveryKernel_GivesPtxForTheArchitecture(string architecture)
+    {
+        (Dictionary<string, string> ptx, List<string> failures) = CompileAll(architecture);
+        Assert.That(failures, Is.Empty);
+        Assert.That(ptx.Where(kernel => !TargetLine().IsMatch(kernel.Value)).Select(kernel => kernel.Key), Is.Empty);
+        Assert.That(ptx.Values, Has.All.Contains($".target {architecture}").And.All.Contains(".visible .entry"));
+    }
+
+    [TestCaseSource(nameof(Architectures))]
+    public void Assemble_EveryKernel_StaysInRegisters(string architecture)
+    {
+        if (Ptxas.Find() is not { } ptxas)
+        {
+            Assert.Ignore($"ptxas was not found (looked at {Ptxas.Variable}, PATH, /usr/local/cuda/bin and /opt/ptxas).");
+            return;
+        }
+
+        ConcurrentBag<string> failures = [];
+        ConcurrentBag<string> reports = [];
+        Parallel.ForEach(CompileAll(architecture).Ptx, new ParallelOptions { MaxDegreeOfParallelism = 2 }, kernel =>
+        {
+            try
+            {
+                PtxasReport report = Ptxas.Assemble(ptxas, kernel.Value, architecture);
+                reports.Add($"{kernel.Key}: {report.Registers} registers, {report.SharedBytes} bytes of shared memory");
+                if (!report.StaysInRegisters)
+                    failures.Add($"{kernel.Key}: {report}");
+            }
+            catch (InvalidOperationException e)
+            {
+                failures.Add($"{kernel.Key}: {e.Message}");
+            }
+        });
+        TestContext.Out.WriteLine(string.Join(Environment.NewLine, reports.Order(StringComparer.Ordinal)));
+        Assert.That(failures.Order(StringComparer.Ordinal), Is.Empty);
+    }
+
+    [TestCaseSource(nameof(Architectures))]
+    public void Compile_PortableKernels_UseNoWarpOperationAndNoAtomic(string architecture)
+    {
+        Dictionary<string, string> ptx = CompileAll(architecture).Ptx;
+        Assert.That(
+            Portable.Where(kernel => ptx.TryGetValue(kernel.Name, out string? text) && WarpOrAtomicPtx().IsMatch(text)).Select(kernel => kernel.Name),
+            Is.Empty);
+    }
+
+    [TestCase("float32", false)]
+    [TestCase("float64", true)]
+    public void CompileOpenCL_PortableKernels_NeedNoMoreThanTheLeastDevice(string real, bool float64)
+    {
+        using OpenCLCompiler compiler = new(float64);
+        List<string> failures = [];
+        foreach (KernelEntry kernel in Portable.Where(kernel => kernel.Name.EndsWith(real, StringComparison.Ordinal)))
+        {
+            try
+            {
+                string source = compiler.Compile(kernel);
+                if (WarpOrAtomicOpenCL().Match(source) is { Success: true } match)
+                    failures.Add($"{kernel.Name} uses {match.Value}");
+            }
+            catch (InvalidOperationException e)
+            {
+                failures.Add(e.Message);
+            }
+        }
+
+        Assert.That(failures, Is.Empty);
+    }
+
+    [Test]
+    public void Load_EveryKernel_LoadsOnTheSimulatedGpu()
+    {
+        using GpuContext gpu = GpuContext.CreateSimulatedGpu();
+        List<string> failures = [];
+        foreach (KernelEntry kernel in KernelCatalog.All)
+        {
+            try
+            {
+                using Kernel loaded = kernel.IsImplicitlyGrouped
+                    ? gpu.Accelerator.LoadAutoGroupedKernel(kernel.Method)
+                    : gpu.Accelerator.LoadKernel(kernel.Method, kernel.Specialization);
+            }
+            catch (Exception e) when (e is InternalCompilerException or NotSupportedException or InvalidOperationException or ArgumentException)
+            {
+                failures.Add($"{kernel.Name}: {e.Message} {e.InnerException?.Message}");
+            }
+        }
+
+        Assert.That(failures, Is.Empty);
+    }
+
+    [Test]
+    public void All_HoldsBothRealTypesOfEveryKernel()
+    {
+        string[] names = [.. KernelCatalog.All.Select(kernel => kernel.Name)];
+        Assert.That(names, Does.Contain("Conv3dDirect.Forward.float32").And.Contain("Conv3dDirect.BackwardWeight.float64"));
+        Assert.That(names, Does.Contain("MeanShiftDirect.Forward.Epanechnikov.float32").And.Contain("MeanShiftDirect.Gather.Gaussian.float64"));
+        Assert.That(
+            names.Where(name => name.EndsWith("float32", StringComparison.Ordinal)).Select(name => name[..^2] + "64"),
+            Is.EquivalentTo(names.Where(name => name.EndsWith("float64", StringComparison.Ordinal))));
+    }
+
+    [Test]
+    public void EntriesOf_NestedClassesAndGenericMethods_AreClosedOverEveryStruct()
+        => Assert.That(
+            Entries(typeof(Samples<,>.WithTileKernels<>), typeof(Samples)).Select(kernel => (kernel.Name, kernel.IsImplicitlyGrouped, kernel.Specialization.MaxNumThreadsPerGroup)),
+            Is.EqualTo(new (string, bool, int?)[]
+            {
+                ("PtxTests.Samples.Scale.Wide", true, null),
+                ("PtxTests.Samples.WithTile.Grouped.Narrow.float32", false, 64),
+                ("PtxTests.Samples.WithTile.Grouped.Narrow.float64", false, 64),
+                ("PtxTests.Samples.WithTile.Grouped.Wide.float32", false, 64),
+                ("PtxTests.Samples.WithTile.Grouped.Wide.float64", false, 64),
+            }));
+
+    [TestCase(typeof(Unclosable<>), "no struct satisfies the constraints of its type parameter TMissing")]
+    [TestCase(typeof(Unconstrained<>), "no interface constrains its type parameter TAny")]
+    [TestCase(typeof(HalfClosable<,>), "no struct satisfies the constraints of its type parameter TOnlyFloat after (Double)")]
+    [TestCase(typeof(Overloaded), "Two kernels have the name PtxTests.Overloaded.Run")]
+    [TestCase(typeof(Instance), "is no static method")]
+    public void EntriesOf_BadKernel_IsAnError(Type type, string reason)
+        => Assert.That(() => Entries(type), Throws.InvalidOperationException.With.Message.Contains(reason));
+
+    [Test]
+    public void Compile_AfterAKernelThatCannotBeCompiled_StillWorks()
+    {
+        using PtxCompiler compiler = new("sm_80");
+        KernelEntry[] kernels = [.. Entries(typeof(Broken))];
+        Assert.That(() => compiler.Compile(kernels[0]), Throws.InvalidOperationException.With.Message.StartsWith("The kernel PtxTests.Broken.Allocates does not compile for sm_80: "));
+        Assert.That(compiler.Compile(kernels[1]), Does.Contain(".visible .entry"));
+    }
+
+    [Test]
+    public void Compile_WarpAndAtomicOperations_AreFound()
+    {
+        using PtxCompiler ptx = new("sm_90");
+        using OpenCLCompiler openCL = new(float64: true);
+        foreach (KernelEntry kernel in Entries(typeof(Warped)))
+        {
+            Assert.That(WarpOrAtomicPtx().IsMatch(ptx.Compile(kernel)), Is.True, kernel.Name);
+            Assert.That(
+                () => WarpOrAtomicOpenCL().IsMatch(openCL.Compile(kernel)) ? throw new InvalidOperationException("found") : 0,
+                Throws.InvalidOperationException,
+                kernel.Name);
+        }
+    }
+
+    [Test]
+    public void CompileOpenCL_DoubleWithoutFloat64_IsRefused()
+    {
+        using OpenCLCompiler compiler = new(float64: false);
+        KernelEntry kernel = KernelCatalog.All.First(kernel => kernel.Name == "Conv3dDirect.Forward.float64");
+        Assert.That(() => compiler.Compile(kernel), Throws.InvalidOperationException.With.Message.Contains("OpenCL without float64"));
+    }
+
+    [TestCase("sm_75")]
+    [TestCase("90")]
+    [TestCase("")]
+    public void PtxCompiler_UnknownArchitecture_SaysWhichAreKnown(string architecture)
+        => Assert.That(() => new PtxCompiler(architecture), Throws.TypeOf<InputException>().With.Message.Contains("Expected one of sm_80, "));
+
+    [Test]
+    public void Parse_AssemblerReport_AddsUpEveryFunction()
+    {
+        const string log = """
+            ptxas info    : 0 bytes gmem
+            ptxas info    : Compiling entry function 'Kernel' for 'sm_80'
+            ptxas info    : Function properties for Kernel
+                16 bytes stack frame, 4 bytes spill stores, 8 bytes spill loads
+            ptxas info    : Function properties for Helper
+                32 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+            ptxas info    : Used 40 registers, 1024 bytes smem, 12 bytes lmem, 416 bytes cmem[0]
+            """;
+        PtxasReport report = Ptxas.Parse(log);
+        Assert.That(report, Is.EqualTo(new PtxasReport(40, 48, 4, 8, 12, 1024)));
+        Assert.That(report.StaysInRegisters, Is.False);
+    }
+
+    // What ILGPU groups runs on every device; so must all kernels that are called direct.
+    private static IEnumerable<KernelEntry> Portable
+        => KernelCatalog.All.Where(kernel => kernel.IsImplicitlyGrouped || kernel.Name.Contains("Direct.", StringComparison.Ordinal));
+
+    private static IReadOnlyList<KernelEntry> Entries(params Type[] classes)
+        => KernelCatalog.EntriesOf(
+            classes.SelectMany(type => type.GetMethods(BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance)),
+            [typeof(float), typeof(double), typeof(Float32), typeof(Float64), typeof(NarrowTile<>), typeof(WideTile), typeof(OnlyFloat)]);
+
+    private static (Dictionary<string, string> Ptx, List<string> Failures) CompileAll(string architecture)
+        => Compiled.GetOrAdd(architecture, static architecture =>
+        {
+            using PtxCompiler compiler = new(architecture);
+            Dictionary<string, string> ptx = [];
+            List<string> failures = [];
+            foreach (KernelEntry kernel in KernelCatalog.All)
+            {
+                try
+                {
+                    ptx.Add(kernel.Name, compiler.Compile(kernel));
+                }
+                catch (InvalidOperationException e)
+                {
+                    failures.Add(e.Message);
+                }
+            }
+
+            return (ptx, failures);
+        });
+
+    [GeneratedRegex(@"^\.target sm_\d+\s*$", RegexOptions.Multiline)]
+    private static partial Regex TargetLine();
+
+    // At the place of an instruction, behind its predicate if it has one.
+    [GeneratedRegex(@"^\s*(@!?%\w+\s+)?(shfl|vote|match|redux|activemask|bar\.warp|atom|red)\.", RegexOptions.Multiline)]
+    private static partial Regex WarpOrAtomicPtx();
+
+    [GeneratedRegex(@"\b(atomic_\w+|atom_\w+|\w*sub_group_\w+)")]
+    private static partial Regex WarpOrAtomicOpenCL();
+
+    private interface ITile<T>;
+
+    private interface IMissing;
+
+    private interface IOnly<T>;
+
+    private readonly struct NarrowTile<T> : ITile<T>
+        where T : unmanaged, INumber<T>;
+
+    private readonly struct WideTile : ITile<float>, ITile<double>;
+
+    private readonly struct OnlyFloat : IOnly<float>;
+
+    private static class Samples
+    {
+        [Kernel]
+        public static void ScaleKernel<TTile>(LongIndex1D index, ArrayView<float> values)
+            where TTile : struct, ITile<float>
+            => values[index] *= 2;
+    }
+
+    private static class Samples<T, TReal>
+        where T : unmanaged, INumber<T>
+        where TReal : struct, IReal<T>
+    {
+        public static class WithTileKernels<TTile>
+            where TTile : struct, ITile<T>
+        {
+            [Kernel(MaxGroupSize = 64)]
+            public static void GroupedKernel(ArrayView<T> values) => values[Grid.GlobalIndex.X] += T.One;
+        }
+    }
+
+    private static class Unclosable<TMissing>
+        where TMissing : struct, IMissing
+    {
+        [Kernel]
+        public static void Run(Index1D index, ArrayView<float> values) => values[index] = 1;
+    }
+
+    private static class Unconstrained<TAny>
+        where TAny : unmanaged
+    {
+        [Kernel]
+        public static void Run(Index1D index, ArrayView<TAny> values) => values[index] = default;
+    }
+
+    private static class HalfClosable<T, TOnlyFloat>
+        where T : unmanaged, INumber<T>
+        where TOnlyFloat : struct, IOnly<T>
+    {
+        [Kernel]
+        public static void Run(Index1D index, ArrayView<T> values) => values[index] = T.One;
+    }
+
+    private static class Overloaded
+    {
+        [Kernel]
+        public static void Run(Index1D index, ArrayView<float> values) => values[index] = 1;
+
+        [Kernel]
+        public static void Run(Index1D index, ArrayView<double> values) => values[index] = 1;
+    }
+
+    private sealed class Instance
+    {
+        private readonly float value = 1;
+
+        [Kernel]
+        public void Run(Index1D index, ArrayView<float> values) => values[index] = value;
+    }
+
+    private static class Broken
+    {
+        [Kernel]
+        public static void AllocatesKernel(Index1D index, ArrayView<float> values) => values[index] = values[index].ToString().Length;
+
+        [Kernel]
+        public static void WorksKernel(Index1D index, ArrayView<float> values) => values[index] += 1;
+    }
+
+    private static class Warped
+    {
+        [Kernel]
+        public static void ShufflesKernel(ArrayView<int> values) => values[Grid.GlobalIndex.X] = Warp.Shuffle(values[Grid.GlobalIndex.X], 1);
+
+        [Kernel]
+        public static void AddsKernel(Index1D index, ArrayView<int> values) => Atomic.Add(ref values[0], index.X);
+
+        [Kernel]
+        public static void AddsAndReadsKernel(Index1D index, ArrayView<int> values) => values[index] = Atomic.Add(ref values[0], 1);
+    }
+}

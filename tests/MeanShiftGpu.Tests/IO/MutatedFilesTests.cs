@@ -1,0 +1,130 @@
+using MeanShiftGpu.IO;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+/// <summary>Files damaged at random give a result or one line that says what is wrong; never another exception.</summary>
+public class MutatedFilesTests
+{
+    // Enough to try each kind of damage on each file; longer runs were done by hand with Mutations set.
+    private static readonly int Mutations = int.TryParse(Environment.GetEnvironmentVariable("MEANSHIFTGPU_TEST_MUTATIONS"), out int n) ? n : 150;
+
+    private const string Marks = "0123456789-.eE,;#'\"_ \t\r\n{}[]:";
+
+    private TemporaryFolder folder = null!;
+
+    [SetUp]
+    public void SetUp() => folder = new TemporaryFolder();
+
+    [TearDown]
+    public void TearDown() => folder.Dispose();
+
+    [TestCase("portal/run1.rec")]
+    [TestCase("mrcfile/emd_3197.map.gz")]
+    [TestCase("mrcfile/EMD-3001.map.bz2")]
+    [TestCase("mrcfile/float16.mrc")]
+    public void Read_MutatedMrc_IsReadOrRefused(string name)
+        => Mutate(name, "v.mrc", path => MrcFile.Read(path).Dispose());
+
+    [TestCase("portal/relion_3_star.star")]
+    [TestCase("portal/relion_4_star.star")]
+    [TestCase("relion4/empiar10064_first_rows.star")]
+    [TestCase("cylindra/test_jobs/Picks/job_picks/particles.star")]
+    [TestCase("cylindra/test_jobs/Tomograms/job_tomo/tomograms.star")]
+    [TestCase("cylindra/test_jobs/Picks/job_picks/optimisation_set.star")]
+    public void Read_MutatedStar_IsReadOrRefused(string name)
+    {
+        CoordinateContext context = new() { TomogramsStar = TemporaryFolder.Data("cylindra/test_jobs/Tomograms/job_tomo/tomograms.star") };
+        Mutate(name, "a.star", path => Coordinates.Read(path, context));
+    }
+
+    [TestCase("portal/points_with_header.csv")]
+    [TestCase("portal/points_tab_delim.csv")]
+    public void Read_MutatedCsv_IsReadOrRefused(string name)
+        => Mutate(name, "a.csv", path => Coordinates.Read(path));
+
+    [Test]
+    public void Read_MutatedSafetensors_IsReadOrRefused()
+    {
+        SafetensorsFile.Write(folder["good"], [new("weight", SafetensorsTensor.FromFloats([2, 3], new float[6])), new("bias", SafetensorsTensor.FromDoubles([2], [1, 2]))], [new("step", "7")]);
+        Mutate(folder["good"], "a.safetensors", path =>
+        {
+            foreach (SafetensorsTensor tensor in SafetensorsFile.Read(path).Tensors.Values)
+                tensor.ToFloats();
+        });
+    }
+
+    [Test]
+    public void Read_MutatedManifest_IsReadOrRefused()
+    {
+        folder.Write("a.mrc", "");
+        folder.Write("a.csv", "");
+        folder.Write("good", """{"volumes":[{"volume":"a.mrc","coordinates":"a.csv","split":"train","voxelSizeAngstrom":10.5,"binning":4,"tomogram":"T","mask":null}]}""");
+        Mutate(folder["good"], "data.json", path => DatasetManifest.Read(path));
+    }
+
+    private void Mutate(string source, string name, Action<string> read)
+    {
+        byte[] good = File.ReadAllBytes(Path.IsPathRooted(source) ? source : TemporaryFolder.Data(source));
+        Random random = new(1);
+        for (int i = 0; i < Mutations; i++)
+        {
+            string path = folder.Write(name, Damage(good, random));
+            try
+            {
+                read(path);
+            }
+            catch (InputException e)
+            {
+                Assert.That(e.Message, Does.Not.Contain("\n"));
+            }
+            catch (Exception e)
+            {
+                throw new AssertionException($"mutation {i} of {source}: {e}", e);
+            }
+        }
+    }
+
+    /// <summary>Changes bits, bytes or numbers, mostly near the beginning where headers are, cuts, repeats or inserts.</summary>
+    private static byte[] Damage(byte[] good, Random random)
+    {
+        List<byte> bytes = [.. good];
+        for (int changes = random.Next(1, 4); changes > 0; changes--)
+        {
+            int at = random.Next(random.Next(2) == 0 ? bytes.Count : Math.Min(bytes.Count, 300));
+            int length = Math.Min(random.Next(1, 40), bytes.Count - at);
+            switch (random.Next(7))
+            {
+                case 0:
+                    bytes[at] ^= (byte)(1 << random.Next(8));
+                    break;
+                case 1:
+                    bytes[at] = (byte)random.Next(256);
+                    break;
+                case 2:
+                    bytes[at] = (byte)Marks[random.Next(Marks.Length)];
+                    break;
+                case 3:
+                    bytes.RemoveRange(at, length);
+                    break;
+                case 4:
+                    bytes.InsertRange(at, bytes.GetRange(at, length));
+                    break;
+                case 5:
+                    // A whole number somewhere in a binary header: any, or a small one.
+                    byte[] number = BitConverter.GetBytes(random.Next(2) == 0 ? random.Next() : random.Next(100));
+                    for (int k = 0; k < 4 && (at & ~3) + k < bytes.Count; k++)
+                        bytes[(at & ~3) + k] = number[k];
+                    break;
+                default:
+                    bytes.RemoveRange(at, bytes.Count - at);
+                    break;
+            }
+
+            if (bytes.Count == 0)
+                break;
+        }
+
+        return [.. bytes];
+    }
+}

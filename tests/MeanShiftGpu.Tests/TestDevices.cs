@@ -1,0 +1,30 @@
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+/// <summary>
+/// The devices that tests run on. A device that a machine lacks is a reported skip; where MEANSHIFTGPU_REQUIRE_DEVICE names
+/// it (cuda, opencl, cpu), its absence is a failure.
+/// </summary>
+public static class TestDevices
+{
+    /// <summary>Every kind, for TestCaseSource and TestFixtureSource.</summary>
+    public static readonly DeviceKind[] All = [DeviceKind.Cpu, DeviceKind.Cuda, DeviceKind.OpenCL];
+
+    /// <summary>Opens a device, or ends the test with the reason.</summary>
+    public static GpuContext Open(DeviceKind kind, int threads = 0, string variant = "")
+    {
+        try
+        {
+            return GpuContext.Create(new GpuContextOptions { Device = kind, Threads = threads, Variant = variant });
+        }
+        catch (InputException e)
+        {
+            string? required = Environment.GetEnvironmentVariable("MEANSHIFTGPU_REQUIRE_DEVICE");
+            if (string.Equals(required, kind.ToString(), StringComparison.OrdinalIgnoreCase))
+                Assert.Fail($"required device missing: {e.Message}");
+            Assert.Ignore(e.Message);
+            throw;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+using ILGPU.Runtime;
+using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Validation;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Validation;
+
+public class GradCheckTests
+{
+    private static readonly TensorShape Shape = new(1, 2, 3, 4, 1);
+
+    private static IEnumerable<TestCaseData> Cases()
+        => from device in TestDevices.All
+           from check in GradCheckSuite.Cases
+           select new TestCaseData(device, check.Name).SetName($"Suite_{check.Name}_{device}");
+
+    [TestCaseSource(nameof(Cases))]
+    public void Suite_EveryCase_AgreesWithDifferences(DeviceKind device, string name)
+    {
+        using GpuContext context = TestDevices.Open(device);
+        GradCheckReport report = GradCheckSuite.Run(context, [name]);
+        Assert.That(report.Passed, Is.True, () => report.ToString());
+    }
+
+    [Test]
+    public void Run_OfAWrongGradient_IsCaughtAndLocated()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        const int wrong = 13;
+        // y = x, whose backward pass is right everywhere but at one element.
+        GradCheckReport report = GradCheck.Run<double>(
+            context,
+            (tape, x) =>
+            {
+                Tensor<double> y = tape.Upload(x.ToArray(tape.Context), Shape);
+                tape.Record("Faulty", y, [x], [], [], () => tape.WriteGradient(x, gradient =>
+                {
+                    double[] upstream = y.GradientToArray(tape.Context);
+                    upstream[wrong] *= 1.001;
+                    gradient.CopyFromCPU(tape.Context.Stream, upstream);
+                }));
+                return y;
+            },
+            TestData.Uniform(Shape.Length, 1),
+            Shape);
+        GradCheckResult result = report.Results.Single();
+        Assert.That(result.Passed, Is.False);
+        Assert.That(result.WorstIndex, Is.EqualTo(wrong));
+        Assert.That(result.MaxRelativeError, Is.EqualTo(1e-3).Within(1e-5));
+        Assert.That(report.ThrowIfFailed, Throws.InvalidOperationException.With.Message.Contains("element 13"));
+    }
+
+    [Test]
+    public void Run_OfAMissingGradient_Fails()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        GradCheckReport report = GradCheck.Run<double>(
+            context,
+            (tape, x) =>
+            {
+                Tensor<double> y = tape.Upload(x.ToArray(tape.Context), Shape);
+                tape.Record("Faulty", y, [x], [], [], () => tape.WriteGradient(x, gradient => gradient.MemSetToZero(tape.Context.Stream)));
+                return y;
+            },
+            TestData.Uniform(Shape.Length, 1),
+            Shape);
+        Assert.That(report.Passed, Is.False);
+    }
+
+    [Test]
+    public void Run_AtAKink_LeavesTheProbeOutAndSaysSo()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        double[] values = TestData.Uniform(Shape.Length, 2);
+        // |x| at 1e-6 from its kink: the difference with step 1e-5 reaches over it.
+        values[5] = 1e-6;
+        GradCheckReport report = GradCheck.Run<double>(
+            context,
+            (tape, x) =>
+            {
+                double[] input = x.ToArray(tape.Context);
+                Tensor<double> y = tape.Upload([.. input.Select(Math.Abs)], Shape);
+                tape.Record("Abs", y, [x], [], [], () => tape.WriteGradient(x, gradient =>
+                    gradient.CopyFromCPU(tape.Context.Stream, [.. y.GradientToArray(tape.Context).Zip(input, (g, v) => g * Math.Sign(v))])));
+                return y;
+            },
+            values,
+            Shape);
+        Assert.That(report.Passed, Is.True, () => report.ToString());
+        Assert.That(report.Results.Single().LeftOut, Is.EqualTo(1));
+    }
+
+    [Test]
+    public void Run_OfAnUnknownName_SaysWhatIsKnown()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        Assert.That(() => GradCheckSuite.Run(context, ["conv4d"]), Throws.TypeOf<InputException>().With.Message.Contains("conv3d"));
+    }
+}
