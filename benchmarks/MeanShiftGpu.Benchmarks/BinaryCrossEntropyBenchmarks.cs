@@ -1,0 +1,70 @@
+using BenchmarkDotNet.Attributes;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Validation;
+
+namespace MeanShiftGpu.Benchmarks;
+
+/// <summary>The binary cross-entropy of one map of 56³ voxels: 1.4 MB read forward, 2.1 MB read or written backward.</summary>
+public class BinaryCrossEntropyBenchmarks
+{
+    private static readonly FlatShape Shape = new(56 * 56 * 56);
+    private GpuContext context = null!;
+    private IBinaryCrossEntropy<float> launcher = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> prediction = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> target = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> workspace = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> loss = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> gradLoss = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> gradient = null!;
+
+    [ParamsSource(nameof(Variants))]
+    public string Variant { get; set; } = "";
+
+    public static IEnumerable<string> Variants => BenchmarkDevice.Variants(BinaryCrossEntropyVariants<float>.Table, Shape);
+
+    [GlobalSetup]
+    public void Setup()
+    {
+        context = GpuContext.Create();
+        launcher = BenchmarkDevice.Create(context, BinaryCrossEntropyVariants<float>.Table, Variant);
+        float[] p = [.. BenchmarkDevice.Uniform(Shape.Count, 1).Select(static v => 0.02f + 0.96f * v)];
+        float[] t = [.. BenchmarkDevice.Uniform(Shape.Count, 2).Select(static v => v > 0.9f ? 1f : 0f)];
+        prediction = context.Accelerator.Allocate1D(p);
+        target = context.Accelerator.Allocate1D(t);
+        workspace = context.Accelerator.Allocate1D<float>(launcher.WorkspaceLength(Shape));
+        loss = context.Accelerator.Allocate1D<float>(1);
+        gradLoss = context.Accelerator.Allocate1D(new float[] { 1 });
+        gradient = context.Accelerator.Allocate1D<float>(Shape.Count);
+
+        Forward();
+        Backward();
+        BenchmarkDevice.Check("loss", loss.GetAsArray1D(), [BinaryCrossEntropyReference.Forward(p.ToDouble(), t.ToDouble())], 1e-5);
+        BenchmarkDevice.Check("gradient", gradient.GetAsArray1D(), BinaryCrossEntropyReference.Backward(p.ToDouble(), t.ToDouble()), 1e-5);
+    }
+
+    [Benchmark]
+    public void Forward()
+    {
+        launcher.Forward(context.Stream, prediction.View, target.View, workspace.View, loss.View, Shape);
+        context.Synchronize();
+    }
+
+    [Benchmark]
+    public void Backward()
+    {
+        launcher.Backward(context.Stream, prediction.View, target.View, gradLoss.View, gradient.View, Shape);
+        context.Synchronize();
+    }
+
+    [GlobalCleanup]
+    public void Cleanup()
+    {
+        foreach (MemoryBuffer buffer in (MemoryBuffer[])[prediction, target, workspace, loss, gradLoss, gradient])
+            buffer.Dispose();
+        launcher.Dispose();
+        context.Dispose();
+    }
+}

@@ -1,0 +1,89 @@
+using BenchmarkDotNet.Attributes;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Validation;
+
+namespace MeanShiftGpu.Benchmarks;
+
+/// <summary>The head on a published patch, [1, 56, 56, 56, 32] to one map: each pass reads or writes 22 MB.</summary>
+public class SigmoidHeadBenchmarks
+{
+    private static readonly SigmoidHeadShape Shape = new(56 * 56 * 56, 32, 1, 32);
+    private GpuContext context = null!;
+    private ISigmoidHead<float> launcher = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> input = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> weight = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> bias = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> probability = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> upstream = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> gradInput = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> gradWeight = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> gradBias = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> workspace = null!;
+
+    [ParamsSource(nameof(Variants))]
+    public string Variant { get; set; } = "";
+
+    public static IEnumerable<string> Variants => BenchmarkDevice.Variants(SigmoidHeadVariants<float>.Table, Shape);
+
+    [GlobalSetup]
+    public void Setup()
+    {
+        context = GpuContext.Create();
+        launcher = BenchmarkDevice.Create(context, SigmoidHeadVariants<float>.Table, Variant);
+        float[] x = BenchmarkDevice.Uniform(Shape.Voxels * Shape.InputChannels, 1);
+        float[] w = [.. BenchmarkDevice.Uniform(Shape.WeightLength, 2).Select(v => v - 0.5f)];
+        float[] g = BenchmarkDevice.Uniform(Shape.Voxels * Shape.Outputs, 3);
+        input = context.Accelerator.Allocate1D(x);
+        weight = context.Accelerator.Allocate1D(w);
+        bias = context.Accelerator.Allocate1D(new float[Shape.Outputs]);
+        probability = context.Accelerator.Allocate1D(g);
+        upstream = context.Accelerator.Allocate1D(g);
+        gradInput = context.Accelerator.Allocate1D(x);
+        gradWeight = context.Accelerator.Allocate1D(new float[Shape.WeightLength]);
+        gradBias = context.Accelerator.Allocate1D(new float[Shape.Outputs]);
+        workspace = context.Accelerator.Allocate1D<float>(launcher.WorkspaceLength(Shape));
+
+        double[] p = SigmoidHeadReference.Forward(x.ToDouble(), w.ToDouble(), new double[Shape.Outputs], Shape.InputChannels, Shape.Outputs);
+        (double[] gx, double[] gw, double[] gb) = SigmoidHeadReference.Backward(x.ToDouble(), w.ToDouble(), p, g.ToDouble(), Shape.InputChannels, Shape.Outputs);
+        Forward();
+        BackwardInput();
+        BackwardWeight();
+        BenchmarkDevice.Check("sigmoid-head forward", probability.GetAsArray1D(), p, 1e-5);
+        BenchmarkDevice.Check("sigmoid-head gradInput", gradInput.GetAsArray1D(), gx, 1e-5);
+        BenchmarkDevice.Check("sigmoid-head gradWeight", gradWeight.GetAsArray1D(), gw, 1e-5);
+        BenchmarkDevice.Check("sigmoid-head gradBias", gradBias.GetAsArray1D(), gb, 1e-5);
+    }
+
+    [Benchmark]
+    public void Forward()
+    {
+        launcher.Forward(context.Stream, input.View, weight.View, bias.View, probability.View, Shape);
+        context.Synchronize();
+    }
+
+    [Benchmark]
+    public void BackwardInput()
+    {
+        launcher.BackwardInput(context.Stream, upstream.View, probability.View, weight.View, gradInput.View, Shape);
+        context.Synchronize();
+    }
+
+    [Benchmark]
+    public void BackwardWeight()
+    {
+        launcher.BackwardWeight(context.Stream, input.View, upstream.View, probability.View, workspace.View, gradWeight.View, gradBias.View, Shape);
+        context.Synchronize();
+    }
+
+    [GlobalCleanup]
+    public void Cleanup()
+    {
+        foreach (MemoryBuffer buffer in (MemoryBuffer[])[input, weight, bias, probability, upstream, gradInput, gradWeight, gradBias, workspace])
+            buffer.Dispose();
+        launcher.Dispose();
+        context.Dispose();
+    }
+}
