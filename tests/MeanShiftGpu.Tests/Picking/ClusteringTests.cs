@@ -140,7 +140,7 @@ public class ClusteringTests
     public void Cluster_BadInput_IsRefused()
     {
         Assert.Throws<ArgumentException>(() => Clustering.Cluster([1, 2], [1], MergeSix));
-        InputException nan = Assert.Throws<InputException>(() => Clustering.Cluster([1, float.NaN, 2], [1], MergeSix));
+        InputException nan = Assert.Throws<InputException>(() => Clustering.Cluster([1, float.NaN, 2], [1], MergeSix))!;
         Assert.That(nan.Message, Does.Contain("point 0"));
         Assert.Throws<InputException>(() => Clustering.Cluster([1, 1, 2], [0], MergeSix));
         Assert.Throws<InputException>(() => Clustering.Cluster([1, 1, 2], [float.PositiveInfinity], MergeSix));
@@ -184,7 +184,7 @@ public class ClusteringTests
     {
         float[] map = new float[24];
         map[17] = float.NaN;
-        InputException e = Assert.Throws<InputException>(() => StartVoxels.Above(map, 2, 3, 4, new PickOptions()));
+        InputException e = Assert.Throws<InputException>(() => StartVoxels.Above(map, 2, 3, 4, new PickOptions()))!;
         Assert.That(e.Message, Does.Contain("(1, 1, 1)"));
         Assert.Throws<ArgumentException>(() => StartVoxels.Above(map, 2, 3, 3, new PickOptions()));
     }

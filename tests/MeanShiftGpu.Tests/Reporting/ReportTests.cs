@@ -151,7 +151,7 @@ public partial class ReportTests
     public void Write_FolderMissing_SaysSoInOneLine()
     {
         string path = Path.Combine(folder, "none", "report.html");
-        InputException e = Assert.Throws<InputException>(() => ReportHtml.Write(path, Toy()));
+        InputException e = Assert.Throws<InputException>(() => ReportHtml.Write(path, Toy()))!;
         Assert.That(e.Message, Does.StartWith(path).And.Not.Contain("\n"));
     }
 

@@ -140,7 +140,7 @@ public class SandclockTests
     public void Create_TooManyParticles_SaysSo()
     {
         SandclockOptions options = SandclockOptions.Demo with { MinimumParticles = 200, MaximumParticles = 200 };
-        InputException e = Assert.Throws<InputException>(() => Sandclock.Create(options, 0));
+        InputException e = Assert.Throws<InputException>(() => Sandclock.Create(options, 0))!;
         Assert.That(e.Message, Does.Contain("200 particles").And.Contain("do not fit").And.Not.Contain("\n"));
     }
 
