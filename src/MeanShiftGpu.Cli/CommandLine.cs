@@ -74,6 +74,7 @@ internal static class CommandLine
             new DemoVerb(session),
             new DevicesVerb(session),
             new SimulateVerb(session),
+            new ImportVerb(session),
             new TrainVerb(session),
             new PickVerb(session),
             new EvaluateVerb(session),

@@ -17,7 +17,7 @@ public sealed record CoordinateWriteOptions
 }
 
 /// <summary>
-/// The front door to tables of particle coordinates: .star (RELION 3, 4, 5 and Warp), .csv, .tsv, .txt and .coords. In memory a coordinate is
+/// The front door to tables of particle coordinates: .star (RELION 3, 4, 5 and Warp), .csv, .tsv, .txt (plain columns, or SHREC 2021's) and .coords. In memory a coordinate is
 /// (z, y, x) in voxels of the volume, 0 at the centre of the first voxel; files give x first, and their pixels may be finer (see
 /// <see cref="CoordinateContext"/>).
 /// </summary>
@@ -36,6 +36,7 @@ public static class Coordinates
         List<Particle> particles = Format(path) switch
         {
             TableFormat.Star => RelionStar.Read(path, context),
+            TableFormat.Text when IsShrec(path) => ShrecLocations.ReadParticles(path, context),
             _ => DelimitedTable.Read(path, context),
         };
 
@@ -101,13 +102,18 @@ public static class Coordinates
     private static TableFormat Format(string path) => Path.GetExtension(path).ToUpperInvariant() switch
     {
         ".STAR" => TableFormat.Star,
-        ".CSV" or ".TSV" or ".TXT" or ".COORDS" => TableFormat.Delimited,
+        ".TXT" => TableFormat.Text,
+        ".CSV" or ".TSV" or ".COORDS" => TableFormat.Delimited,
         string other => throw new InputException($"{path}: {(other.Length == 0 ? "a name without ending" : InputFile.Quote(other.ToLowerInvariant()))} is no supported table of coordinates; expected .star, .csv, .tsv, .txt or .coords."),
     };
+
+    private static bool IsShrec(string path)
+        => InputFile.ReadLines(path, "a table of coordinates").FirstOrDefault(l => !string.IsNullOrWhiteSpace(l.Text)).Text is { } line && ShrecLocations.IsRow(line);
 
     private enum TableFormat
     {
         Star,
+        Text,
         Delimited,
     }
 }

@@ -25,8 +25,11 @@ public sealed record DatasetVolume
     /// <summary>The table of coordinates, as a full path.</summary>
     public required string Coordinates { get; init; }
 
-    /// <summary>An MRC file that is above 0 inside particles, as a full path: the target of Dice and cross-entropy; null draws balls around the centres instead.</summary>
+    /// <summary>An MRC file that is above <see cref="MaskAbove"/> inside particles, as a full path: the target of Dice and cross-entropy; null draws balls around the centres instead.</summary>
     public string? Mask { get; init; }
+
+    /// <summary>Inside particles the mask is above this: 0, or the highest label of something else.</summary>
+    public double MaskAbove { get; init; }
 
     /// <summary>The tomogram's name in the table of coordinates, where that holds several; null for all rows.</summary>
     public string? Tomogram { get; init; }
@@ -60,7 +63,7 @@ public sealed record DatasetVolume
 /// A data set in one JSON file:
 /// <code>
 /// { "volumes": [ { "volume": "a.mrc", "coordinates": "a.star", "split": "train",
-///                  "mask": "m.mrc", "tomogram": "TS_01", "tomogramsStar": "tomograms.star", "voxelSizeAngstrom": 10, "binning": 4 } ] }
+///                  "mask": "m.mrc", "maskAbove": 0, "tomogram": "TS_01", "tomogramsStar": "tomograms.star", "voxelSizeAngstrom": 10, "binning": 4 } ] }
 /// </code>
 /// The first three are required; the split is train, validation or test. Paths count from the manifest's folder. Comments and
 /// trailing commas are allowed; a property that is not known is refused by its name.
@@ -80,7 +83,7 @@ public sealed record DatasetManifest
     };
 
     private static readonly string[] VolumeProperties =
-        ["volume", "coordinates", "mask", "tomogram", "tomogramsStar", "voxelSizeAngstrom", "binning", "split"];
+        ["volume", "coordinates", "mask", "maskAbove", "tomogram", "tomogramsStar", "voxelSizeAngstrom", "binning", "split"];
 
     /// <summary>The volumes in the file's order; at least one.</summary>
     public required IReadOnlyList<DatasetVolume> Volumes { get; init; }
@@ -130,6 +133,8 @@ public sealed record DatasetManifest
                 json.WriteString("coordinates", Relative(volume.Coordinates));
                 if (volume.Mask is not null)
                     json.WriteString("mask", Relative(volume.Mask));
+                if (volume.MaskAbove > 0)
+                    json.WriteNumber("maskAbove", volume.MaskAbove);
                 if (volume.Tomogram is not null)
                     json.WriteString("tomogram", volume.Tomogram);
                 if (volume.TomogramsStar is not null)
@@ -181,6 +186,7 @@ public sealed record DatasetManifest
             Volume = ExistingFile(path, where, "volume", Required("volume")),
             Coordinates = ExistingFile(path, where, "coordinates", Required("coordinates")),
             Mask = Resolve("mask"),
+            MaskAbove = Positive("maskAbove"),
             Tomogram = Text("tomogram"),
             TomogramsStar = Resolve("tomogramsStar"),
             VoxelSizeAngstrom = Positive("voxelSizeAngstrom"),

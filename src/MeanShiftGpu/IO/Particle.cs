@@ -1,11 +1,5 @@
 namespace MeanShiftGpu.IO;
 
-/// <summary>A particle's orientation as RELION writes it: rotations about z, y, z in degrees.</summary>
-/// <param name="Rot">rlnAngleRot.</param>
-/// <param name="Tilt">rlnAngleTilt.</param>
-/// <param name="Psi">rlnAnglePsi.</param>
-public readonly record struct ParticleAngles(double Rot, double Tilt, double Psi);
-
 /// <summary>A particle in a volume: its centre in voxels (0 is the centre of the first voxel), and what a table may say about it.</summary>
 /// <param name="Z">Centre along z in voxels.</param>
 /// <param name="Y">Centre along y in voxels.</param>
@@ -17,6 +11,12 @@ public sealed record Particle(double Z, double Y, double X)
 
     /// <summary>The class number; null where the table does not say.</summary>
     public int? Class { get; init; }
+
+    /// <summary>What it is, as SHREC, copick and EMAN2 name it (1BXN, ribosome); null where the table does not say.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>The particle's number in its table (SHREC's occupancy id, Dynamo's tag, DeepFinder's obj_id, copick's instance_id); null where the table does not say.</summary>
+    public int? Id { get; init; }
 
     /// <summary>The tomogram's name (rlnTomoName, rlnMicrographName); null where the table does not say.</summary>
     public string? Tomogram { get; init; }

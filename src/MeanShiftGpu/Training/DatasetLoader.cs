@@ -52,7 +52,7 @@ public static class DatasetLoader
             volume.Height,
             volume.Width,
             Normalized(entry.Volume, volume),
-            entry.Mask is null ? null : LoadMask(entry.Mask, volume.Shape),
+            entry.Mask is null ? null : LoadMask(entry.Mask, volume.Shape, entry.MaskAbove),
             [.. particles.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))])
         {
             VoxelSizeAngstrom = entry.VoxelSizeAngstrom > 0 ? entry.VoxelSizeAngstrom : volume.VoxelSizeAngstrom,
@@ -71,15 +71,15 @@ public static class DatasetLoader
         return image;
     }
 
-    private static float[] LoadMask(string path, VolumeShape shape)
+    private static float[] LoadMask(string path, VolumeShape shape, double above)
     {
         using Volume mask = MrcFile.Read(path);
         if (mask.Shape != shape)
             throw new InputException($"{path}: the mask has {mask.Shape} voxels, its volume {shape}; expected the same size.");
         float[] values = ToArray(path, mask);
-        // Label volumes number their particles; any number above 0 is inside.
+        // Label volumes number their particles, after what is none; any higher number is inside.
         for (int i = 0; i < values.Length; i++)
-            values[i] = values[i] > 0 ? 1 : 0;
+            values[i] = values[i] > above ? 1 : 0;
         return values;
     }
 

@@ -1,0 +1,96 @@
+using System.Globalization;
+
+namespace MeanShiftGpu.IO;
+
+/// <summary>The files of one tomogram in SHREC 2021's layout.</summary>
+/// <param name="Folder">model_N.</param>
+public sealed record ShrecModel(string Folder)
+{
+    /// <summary>The tomogram.</summary>
+    public string Reconstruction => Path.Combine(Folder, "reconstruction.mrc");
+
+    /// <summary>The density that was projected.</summary>
+    public string GrandModel => Path.Combine(Folder, "grandmodel.mrc");
+
+    /// <summary>The class of the object in every voxel; 0 outside.</summary>
+    public string ClassMask => Path.Combine(Folder, "class_mask.mrc");
+
+    /// <summary>The row of the object in every voxel, from 1; 0 outside.</summary>
+    public string OccupancyMask => Path.Combine(Folder, "occupancy_mask.mrc");
+
+    /// <summary>The objects' names, positions and angles.</summary>
+    public string Locations => Path.Combine(Folder, ShrecLocations.FileName);
+}
+
+/// <summary>
+/// SHREC 2021's layout: model_0 to model_9, each a folder with reconstruction.mrc, grandmodel.mrc, class_mask.mrc, occupancy_mask.mrc and
+/// particle_locations.txt.
+/// </summary>
+public static class ShrecDataset
+{
+    private const string Prefix = "model_";
+
+    /// <summary>The split of the mean-shift loss paper: models 0 to 5 for training, 6 and 7 for validation, 8, 9 and above for testing.</summary>
+    public static DatasetSplit PaperSplit(int model) => model <= 5 ? DatasetSplit.Train : model <= 7 ? DatasetSplit.Validation : DatasetSplit.Test;
+
+    /// <summary>A model's files, whether they are there or not.</summary>
+    public static ShrecModel Model(string folder, int number)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        return new(Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{number}")));
+    }
+
+    /// <summary>
+    /// A data set of the models in a folder, all kinds of particles as one class: centres from particle_locations.txt without vesicles and fiducials;
+    /// masks are the voxels whose occupancy is above the number of vesicle and fiducial rows, which stand first.
+    /// </summary>
+    /// <param name="folder">The folder that holds model_0 and so on.</param>
+    /// <param name="split">What each model is used for; null for <see cref="PaperSplit"/>.</param>
+    /// <exception cref="InputException">
+    /// The folder or a file of a model is not there, sizes differ, a particle lies outside its tomogram, or vesicles and fiducials do not stand first.
+    /// </exception>
+    public static DatasetManifest Import(string folder, Func<int, DatasetSplit>? split = null)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        split ??= PaperSplit;
+        if (!Directory.Exists(folder))
+            throw new InputException($"{folder}: no such folder; expected one with {Prefix}0, {Prefix}1 and so on.");
+        int[] numbers =
+        [
+            .. Directory.EnumerateDirectories(folder, $"{Prefix}*")
+                .Select(d => int.TryParse(Path.GetFileName(d)[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out int n) ? n : -1)
+                .Where(n => n >= 0)
+                .Order(),
+        ];
+        return numbers.Length > 0
+            ? new DatasetManifest { Volumes = [.. numbers.Select(n => ImportModel(Model(folder, n), split(n)))] }
+            : throw new InputException($"{folder}: has no folder {Prefix}0, {Prefix}1 and so on; expected SHREC 2021's layout.");
+    }
+
+    private static DatasetVolume ImportModel(ShrecModel model, DatasetSplit split)
+    {
+        VolumeShape shape = MrcFile.ReadHeader(model.Reconstruction).Shape;
+        VolumeShape mask = MrcFile.ReadHeader(model.OccupancyMask).Shape;
+        if (mask != shape)
+            throw new InputException($"{model.OccupancyMask}: has {mask} voxels, {model.Reconstruction} {shape}; expected the same size.");
+        Coordinates.CheckInside(model.Locations, ShrecLocations.ReadParticles(model.Locations, new CoordinateContext()), shape);
+        return new DatasetVolume
+        {
+            Volume = Path.GetFullPath(model.Reconstruction),
+            Coordinates = Path.GetFullPath(model.Locations),
+            Mask = Path.GetFullPath(model.OccupancyMask),
+            MaskAbove = ObjectsBeforeParticles(model.Locations),
+            Split = split,
+        };
+    }
+
+    private static int ObjectsBeforeParticles(string path)
+    {
+        IReadOnlyList<ShrecObject> objects = ShrecLocations.Read(path);
+        int others = objects.Count(o => !o.IsParticle);
+        int late = objects.Take(others).TakeWhile(o => !o.IsParticle).Count();
+        return late == others
+            ? others
+            : throw new InputException($"{path}: row {late + 1} is a particle ({objects[late].Name}), but vesicles or fiducials follow; expected those first, so that the occupancy mask tells them from particles.");
+    }
+}
