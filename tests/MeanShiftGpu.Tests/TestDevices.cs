@@ -27,4 +27,20 @@ public static class TestDevices
             throw;
         }
     }
+
+    /// <summary>Devices that run kernels with warp-wide instructions, for TestFixtureSource.</summary>
+    public static readonly string[] WithTensorCores = ["simulated GPU", "CUDA"];
+
+    /// <summary>Opens one of <see cref="WithTensorCores"/>, or ends the test with the reason.</summary>
+    public static GpuContext OpenTensorCores(string name)
+    {
+        if (name != "CUDA")
+            return GpuContext.CreateSimulatedGpu();
+        GpuContext context = Open(DeviceKind.Cuda);
+        if (Variants.TensorCoreRefusal(context) is not { } reason)
+            return context;
+        context.Dispose();
+        Assert.Ignore(reason);
+        throw new InvalidOperationException(reason);
+    }
 }

@@ -148,7 +148,7 @@ public sealed class GpuContext : IDisposable
         => Context.Create(builder =>
         {
             // O1 emits generic loads and stores; O2 emits ld.global and ld.shared.
-            builder.Optimize(OptimizationLevel.O2).EnableAlgorithms();
+            builder.Optimize(OptimizationLevel.O2).EnableAlgorithms().EnableTensorCores();
             if (cpuDevice is { } kind)
             {
                 builder.CPU(kind);

@@ -1,4 +1,6 @@
 using System.Numerics;
+using ILGPU.Runtime.CPU;
+using ILGPU.Runtime.Cuda;
 using MeanShiftGpu.Kernels;
 
 namespace MeanShiftGpu;
@@ -78,9 +80,10 @@ internal static class Variants
 {
     public const string Direct = "Direct";
     public const string HostSimd = "HostSimd";
+    public const string TensorCore = "TensorCore";
 
     /// <summary>Every name that a table may hold, for the check of forced variants.</summary>
-    public static readonly string[] Names = [Direct, HostSimd];
+    public static readonly string[] Names = [Direct, HostSimd, TensorCore];
 
     /// <summary>The variant that runs everywhere: a kernel class generic over (T, TReal, further…), given open.</summary>
     public static Variant<TLauncher, TShape> ForDirect<T, TLauncher, TShape>(Type openKernelClass, params Type[] further)
@@ -93,6 +96,18 @@ internal static class Variants
         where T : unmanaged, INumber<T>
         where TLauncher : class, IDisposable
         => new(HostSimd, static (context, _) => HostRefusal<T>(context), context => (TLauncher)create(context.Threads));
+
+    /// <summary>
+    /// Why a device cannot run the warp-wide matrix instructions; null where it can. The simulated GPU runs their C# bodies.
+    /// </summary>
+    public static string? TensorCoreRefusal(GpuContext context) => context.Accelerator switch
+    {
+        CPUAccelerator { WarpSize: 32 } => null,
+        CudaAccelerator cuda when cuda.Architecture < new CudaArchitecture(8, 0) => $"it needs compute capability 8.0, this GPU has {cuda.Architecture.Major}.{cuda.Architecture.Minor}",
+        CudaAccelerator cuda when !cuda.Context.HasTensorCores() => "the accelerator's ILGPU context was built without EnableTensorCores()",
+        CudaAccelerator => null,
+        _ => "it needs an NVIDIA GPU through CUDA",
+    };
 
     private static string? HostRefusal<T>(GpuContext context)
         => context.Kind != DeviceKind.Cpu ? "it runs on the CPU device only"
