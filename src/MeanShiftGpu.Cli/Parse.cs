@@ -81,6 +81,17 @@ internal static class Parse
             },
             "a list of numbers from 0 up, separated by commas");
 
+    /// <summary>Three finite numbers, separated by commas; null where it was not given.</summary>
+    public static Option<double[]?> RealTriple(string name, string valueName, string description)
+        => Create<double[]?>(
+            name, valueName, description,
+            text =>
+            {
+                double[] values = [.. text.Split(',').Select(t => double.TryParse(t, NumberStyles.Float, CultureInfo.InvariantCulture, out double v) ? v : double.NaN)];
+                return values.Length == 3 && values.All(double.IsFinite) ? values : null;
+            },
+            "three numbers, separated by commas");
+
     /// <summary>Required files as arguments.</summary>
     public static Argument<string[]> Files(string name, string description, ArgumentArity arity)
         => new(name) { Description = description, Arity = arity };

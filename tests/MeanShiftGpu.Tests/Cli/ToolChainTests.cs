@@ -38,6 +38,31 @@ public class ToolChainTests
     }
 
     [Test]
+    public void Simulate_Tomograms_AreInShrecLayoutAndTheManifestsParticlesInTheirMasks()
+    {
+        string data = folder.At("tomograms");
+        ToolRun.Succeeds(
+            "simulate", "--out", data, "--preset", "tomogram", "--train", "1", "--test", "1", "--size", "24,40,36", "--particles", "3,3", "--shapes", "ring", "rod",
+            "--tilts", "-60,60,10", "--defocus", "3", "--json", folder.At("tomograms.json"));
+        JsonElement json = ToolRun.Json(folder.At("tomograms.json"));
+        DatasetManifest manifest = DatasetManifest.Read(Path.Combine(data, "manifest.json"));
+        DatasetManifest imported = ShrecDataset.Import(data, n => n == 0 ? DatasetSplit.Train : DatasetSplit.Test);
+        Assert.That(imported.Volumes, Is.EqualTo(manifest.Volumes));
+        Assert.That(json.GetProperty("tomograms")[0].GetProperty("defocusMicrometers").GetDouble(), Is.EqualTo(3));
+        Assert.That(json.GetProperty("tiltsDegrees").GetArrayLength(), Is.EqualTo(13));
+        ShrecModel model = ShrecDataset.Model(data, 0);
+        using Volume classes = MrcFile.Read(model.ClassMask);
+        using Volume occupancy = MrcFile.Read(model.OccupancyMask);
+        Assert.That(MrcFile.ReadHeader(model.Reconstruction).VoxelSize, Is.EqualTo(new VoxelSize(10)));
+        IReadOnlyList<Particle> particles = Coordinates.Read(manifest.Volumes[0].Coordinates);
+        Assert.That(particles.Select(p => p.Name), Is.EqualTo((string[])["ring", "rod", "ring"]));
+        // A rod's centre is inside it, a ring's is not.
+        (int z, int y, int x) = ((int)Math.Round(particles[1].Z), (int)Math.Round(particles[1].Y), (int)Math.Round(particles[1].X));
+        Assert.That(occupancy[z, y, x], Is.EqualTo(2));
+        Assert.That(classes[z, y, x], Is.EqualTo(2));
+    }
+
+    [Test]
     public void Train_WritesModelCheckpointAndHistory()
     {
         JsonElement json = ToolRun.Json(folder.At("train.json"));

@@ -36,7 +36,12 @@ public class UsageTests
     [TestCase("'5,5' is not one edge", "train", "--data", "d", "--out", "o", "--patch", "5,5")]
     [TestCase("'1,-2' is not a list of numbers", "evaluate", "--picks", "p", "--truth", "t", "--radii", "1,-2")]
     [TestCase("either --truth", "evaluate", "--picks", "p")]
-    [TestCase("expected paper or demo", "simulate", "--out", "o", "--preset", "small")]
+    [TestCase("is for tomograms", "simulate", "--out", "o", "--snr", "1")]
+    [TestCase("is for sandclock volumes", "simulate", "--out", "o", "--preset", "tomogram", "--noise", "1")]
+    [TestCase("expected the least and the most", "simulate", "--out", "o", "--preset", "tomogram", "--defocus", "1,2,3")]
+    [TestCase("three numbers", "simulate", "--out", "o", "--preset", "tomogram", "--tilts", "60")]
+    [TestCase("expected one of sandclock", "simulate", "--out", "o", "--preset", "tomogram", "--shapes", "cube")]
+    [TestCase("expected paper, demo or tomogram", "simulate", "--out", "o", "--preset", "small")]
     [TestCase("no operation is called 'conv5d'", "gradcheck", "conv5d", "--device", "cpu")]
     [TestCase("no such folder", "verify", "nowhere", "--device", "cpu")]
     public void Run_WrongUsage_IsOneLineWithExitCode2(string expected, params string[] args) => ToolRun.Refuses([expected], args);
