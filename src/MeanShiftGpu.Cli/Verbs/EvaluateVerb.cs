@@ -8,9 +8,8 @@ namespace MeanShiftGpu.Cli.Verbs;
 internal sealed class EvaluateVerb(Session session) : Verb(session)
 {
     private static readonly double[] DefaultRadii = [1, 2, 3, 4, 5, 6, 8];
-    private static readonly string[] TableEndings = [".star", ".csv", ".tsv", ".txt", ".coords"];
 
-    private readonly Option<string[]> picks = Parse.Texts("--picks", "FILE", "Tables of picks (.star, .csv, .tsv, .txt, .coords), or with --data also a folder with a table for each volume.", required: true);
+    private readonly Option<string[]> picks = Parse.Texts("--picks", "FILE", $"Tables of picks ({string.Join(", ", CoordinateFormats.Endings)}), or with --data also a folder with a table for each volume.", required: true);
     private readonly Option<string[]> truth = Parse.Texts("--truth", "FILE", "Tables of true centres: as many as of picks, in their order. Tables of several volumes are joined by the volume's name.");
     private readonly Option<string?> data = Parse.Text("--data", "FILE", "A data set's manifest, instead of --truth.");
     private readonly Option<DatasetSplit?> split = Parse.Choice<DatasetSplit>("--split", "Which volumes of the data set to evaluate. Default: test.");
@@ -113,18 +112,12 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
             // Picks are in voxels of the volume, whatever the truth counts in.
             CoordinateContext own = new() { Shape = header.Shape, VoxelSizeAngstrom = context.VoxelSizeAngstrom };
-            IReadOnlyList<Particle> found = TableOf(source, entry.Volume) is { } table ? Coordinates.Read(table, own) : [];
+            IReadOnlyList<Particle> found = CoordinateFolder.Find(source, Path.GetFileNameWithoutExtension(entry.Volume)) is { } table ? Coordinates.Read(table, own) : [];
             VolumePoints predicted = new(points.Volume, [.. found.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))]);
             volumes.AddRange(EvaluationTables.Join(source, [predicted], manifestPath, [points]));
         }
 
         return folder ? volumes : [.. EvaluationTables.Join(source, EvaluationTables.Group(Coordinates.Read(source)), manifestPath, truth)];
-    }
-
-    private static string? TableOf(string folder, string volumePath)
-    {
-        string name = Path.GetFileNameWithoutExtension(volumePath);
-        return TableEndings.Select(e => Path.Combine(folder, name + e)).FirstOrDefault(File.Exists);
     }
 
     private void Print(EvaluationResult result)

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Globalization;
 using MeanShiftGpu.IO;
 using MeanShiftGpu.Layers;
 using MeanShiftGpu.Ops;
@@ -12,12 +11,11 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Picks particles in volumes.</summary>
 internal sealed class PickVerb(Session session) : Verb(session)
 {
-    private static readonly string[] TableEndings = [".star", ".csv", ".tsv", ".txt", ".coords"];
-
     private readonly Argument<string[]> volumes = Parse.Files("VOLUME", "MRC files (.mrc, .rec, .map, also .gz and .bz2).", ArgumentArity.OneOrMore);
     private readonly Option<string?> model = Parse.Text("--model", "FILE", "The model that 'train' wrote.", required: true);
-    private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "Table of picks: .star (RELION), .csv, .tsv, .txt or .coords. A folder gets a table for each volume.", required: true);
-    private readonly Option<string?> format = Parse.Text("--format", "star|csv|tsv|txt|coords", "Format of the tables in a folder. Default: star.");
+    private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", $"Table of picks ({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.", required: true);
+    private readonly Option<CoordinateFormat?> format = Parse.Choice(
+        "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
     private readonly Option<double?> threshold = Parse.Real("--threshold", "The mean shift starts from voxels whose score is above this fraction of the map's maximum. Default: 0.3.", 0, 0.999999);
     private readonly Option<double?> absolute = Parse.Real("--threshold-absolute", "The same as a score, for models trained with Dice and volumes that may be empty.", 0);
     private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", "Radius of the mean shift's ball in voxels. Default: that of the training.", 1e-3);
@@ -27,7 +25,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<int> iterations = Parse.Integer("--max-iterations", "Most mean-shift iterations.", 60, 1, 100_000);
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
     private readonly Option<int> memory = Parse.Integer("--memory", "Device memory for the network in MiB; larger volumes are cut into tiles with the same result.", 2048, 1, int.MaxValue);
-    private readonly Option<int?> relion = Parse.Integer("--relion", "RELION's version for .star tables: 3 (pixels of the volume), 4 (unbinned pixels) or 5 (Å from the centre). Default: 3.", 3, 5);
+    private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size in Å. Default: the volume's header.", 1e-6);
     private readonly Option<double?> binning = Parse.Real("--binning", "How often the volume was binned: tables count in unbinned pixels. Default: 1.", 1e-6);
 
@@ -39,18 +37,18 @@ internal sealed class PickVerb(Session session) : Verb(session)
     public override string Example => "meanshift-gpu pick tomogram.mrc --model run/model.safetensors --out picks.star --score-map scores.mrc";
 
     protected override IEnumerable<Symbol> Symbols =>
-        [volumes, model, output, format, threshold, absolute, bandwidth, mergeDistance, minimumSupport, minimumVoxels, iterations, scoreMap, memory, relion, voxelSize, binning];
+        [volumes, model, output, format, threshold, absolute, bandwidth, mergeDistance, minimumSupport, minimumVoxels, iterations, scoreMap, memory, centre, voxelSize, binning];
 
     protected override ExitCode Run(ParseResult options)
     {
         string[] paths = options.GetRequiredValue(volumes);
         string target = options.GetValue(output)!;
-        bool single = TableEndings.Contains(Path.GetExtension(target).ToLowerInvariant());
+        bool single = CoordinateFormats.Endings.Contains(Path.GetExtension(target).ToLowerInvariant());
         RefuseEqualNames(paths);
         PrepareOutput(options, target, single, paths.Length);
         // Headers first: a damaged last volume must not be found out after the others took an hour.
         MrcHeader[] headers = [.. paths.Select(MrcFile.ReadHeader)];
-        if (single && target.EndsWith(".star", StringComparison.OrdinalIgnoreCase))
+        if (single)
             RefuseDifferentVolumes(options, target, headers);
 
         using GpuContext context = OpenDevice(options);
@@ -71,7 +69,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
                 all.Add(found);
                 report.Add(summary);
                 if (!single)
-                    PickTable.Write(Path.Combine(target, $"{found.Tomogram}.{FormatOf(options)}"), [found], WriteOptions(options, headers[i]));
+                    CoordinateFolder.Write(target, [.. PickTable.ToParticles(found)], WriteOptions(options, headers[i]) with { TomogramName = found.Tomogram });
             }
 
             if (single)
@@ -147,17 +145,17 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (single)
         {
             OutputFolder.CheckFile(target);
-            if (options.GetValue(format) is { } wanted && !target.EndsWith("." + wanted, StringComparison.OrdinalIgnoreCase))
-                throw new InputException($"pick: --format {wanted} contradicts the name {target}.");
-            if (count > 1 && Path.GetExtension(target).ToUpperInvariant() is ".TXT" or ".COORDS")
+            CoordinateFormat wanted = FormatOf(options, target);
+            string ending = CoordinateFormats.Ending(wanted);
+            if (ending != CoordinateFormats.Ending(CoordinateFormat.Coords) && !target.EndsWith(ending, StringComparison.OrdinalIgnoreCase))
+                throw new InputException($"pick: --format {Parse.Word(wanted)} contradicts the name {target}; expected {ending}.");
+            if (count > 1 && !CoordinateFormats.HoldsSeveralTomograms(wanted))
                 throw new InputException($"{target}: this format has no column for the volume's name, so it holds one volume, not {count}. Write a .star or .csv file, or give a folder.");
         }
         else
         {
-            if (!TableEndings.Contains("." + FormatOf(options)))
-                throw new InputException($"--format: '{FormatOf(options)}' is not known; expected star, csv, tsv, txt or coords.");
             if (Path.GetExtension(target).Length is > 1 and <= 5 && !Directory.Exists(target))
-                throw new InputException($"{target}: '{Path.GetExtension(target)}' is no table of coordinates; expected .star, .csv, .tsv, .txt or .coords, or a folder.");
+                throw new InputException($"{target}: '{Path.GetExtension(target)}' is no table of coordinates; expected {string.Join(", ", CoordinateFormats.Endings)}, or a folder.");
             OutputFolder.Prepare(target);
         }
 
@@ -169,28 +167,30 @@ internal sealed class PickVerb(Session session) : Verb(session)
             OutputFolder.Prepare(map);
     }
 
+    private CoordinateFormat FormatOf(ParseResult options, string target)
+        => options.GetValue(format) ?? (CoordinateFormats.Endings.Contains(Path.GetExtension(target).ToLowerInvariant()) ? CoordinateFormats.ForWriting(target) : CoordinateFormat.Relion3);
+
     private CoordinateWriteOptions WriteOptions(ParseResult options, MrcHeader header) => new()
     {
-        Version = options.GetValue(relion) switch { 4 => RelionVersion.Relion4, 5 => RelionVersion.Relion5, _ => RelionVersion.Relion3 },
+        Format = FormatOf(options, options.GetValue(output)!),
         Context = new CoordinateContext
         {
             Shape = header.Shape,
+            Centre = options.GetValue(centre) ?? RelionCentre.HalfSize,
             VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header.VoxelSize.Mean,
             Binning = options.GetValue(binning) ?? 1,
         },
     };
 
-    // A STAR table has one pixel size here, and RELION 5 counts from the centre of each volume.
+    // A table has one pixel size here, and RELION 5 and EMAN2 count from the centre of each volume.
     private void RefuseDifferentVolumes(ParseResult options, string target, MrcHeader[] headers)
     {
         double first = headers[0].VoxelSize.Mean;
         bool sizesDiffer = options.GetValue(voxelSize) is null && headers.Any(h => Math.Abs(h.VoxelSize.Mean - first) > 1e-3 * first);
-        bool shapesDiffer = options.GetValue(relion) == 5 && headers.Any(h => h.Shape != headers[0].Shape);
+        bool shapesDiffer = FormatOf(options, target) is CoordinateFormat.Relion5 && headers.Any(h => h.Shape != headers[0].Shape);
         if (sizesDiffer || shapesDiffer)
             throw new InputException($"{target}: the volumes differ in {(sizesDiffer ? "voxel size" : "size")}, which one table cannot hold. Give a folder, which gets a table for each volume.");
     }
-
-    private string FormatOf(ParseResult options) => options.GetValue(format)?.ToLower(CultureInfo.InvariantCulture) ?? "star";
 
     private string? ScoreMapPath(ParseResult options, string name, int count)
         => options.GetValue(scoreMap) is not { } map ? null : count == 1 && !Directory.Exists(map) ? map : Path.Combine(map, $"{name}_scores.mrc");

@@ -121,7 +121,7 @@ public static class SandclockDemo
             picks.Add(picker.Cluster(scores, size));
         }
 
-        RelionStar.Write(
+        Coordinates.Write(
             Path.Combine(directory, $"{name}.star"),
             [.. picks.SelectMany((list, i) => list.Select(p => new Particle(p.Z, p.Y, p.X) { Score = p.Score, Tomogram = string.Create(CultureInfo.InvariantCulture, $"sandclock_{i:000}.mrc") }))],
             new CoordinateWriteOptions());

@@ -16,16 +16,19 @@ public enum RelionCentre
 /// </summary>
 public sealed record CoordinateContext
 {
+    /// <summary>The table's format; null to take it from the name's ending and the content.</summary>
+    public CoordinateFormat? Format { get; init; }
+
     /// <summary>The volume's voxel size in Å; 0 when unknown.</summary>
     public double VoxelSizeAngstrom { get; init; }
 
     /// <summary>
-    /// How many of the table's pixels make one voxel of the volume along an axis. 0: from the table (RELION 4 and 5 count in unbinned pixels and
-    /// give their size, which <see cref="VoxelSizeAngstrom"/> is compared with), and 1 where it does not say.
+    /// How many of the table's pixels make one voxel of the volume along an axis. 0: from the table (RELION 4 and 5, EMAN2, copick and some of
+    /// Dynamo's give the size of their pixels, which <see cref="VoxelSizeAngstrom"/> is compared with), and 1 where it does not say.
     /// </summary>
     public double Binning { get; init; }
 
-    /// <summary>The volume's size, for RELION 5 coordinates without a table of tomograms.</summary>
+    /// <summary>The volume's size, for EMAN2 coordinates, and for RELION 5 coordinates without a table of tomograms.</summary>
     public VolumeShape? Shape { get; init; }
 
     /// <summary>The centre that RELION 5 coordinates count from.</summary>
@@ -39,6 +42,24 @@ public sealed record CoordinateContext
 
     /// <summary>The volume's voxel in pixels of the table, for tables that do not name their pixel size.</summary>
     internal double BinningOrOne => Binning > 0 ? Binning : 1;
+
+    /// <summary>
+    /// How many of a table's pixels make a voxel where the table gives their size: a nearly whole ratio is whole, because headers round.
+    /// </summary>
+    internal double BinningFor(double pixelSizeAngstrom)
+    {
+        if (Binning > 0 || pixelSizeAngstrom <= 0 || VoxelSizeAngstrom <= 0)
+            return BinningOrOne;
+        double ratio = VoxelSizeAngstrom / pixelSizeAngstrom;
+        double whole = Math.Round(ratio);
+        return whole >= 1 && Math.Abs(ratio - whole) < 0.01 * whole ? whole : ratio;
+    }
+
+    /// <summary>A place in voxels from one in pixels; both are 0 at their first element's centre, and with it start at −0.5.</summary>
+    internal static double ToVoxel(double pixel, double binning) => ((pixel + 0.5) / binning) - 0.5;
+
+    /// <summary>The inverse of <see cref="ToVoxel"/>.</summary>
+    internal static double ToPixel(double voxel, double binning) => ((voxel + 0.5) * binning) - 0.5;
 
     internal void Validate()
     {

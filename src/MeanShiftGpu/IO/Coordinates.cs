@@ -6,69 +6,114 @@ public sealed record CoordinateWriteOptions
     /// <summary>The volume's voxel size, binning and size, as the format needs them.</summary>
     public CoordinateContext Context { get; init; } = new();
 
-    /// <summary>Which RELION a STAR file is for.</summary>
-    public RelionVersion Version { get; init; }
+    /// <summary>The format; null for that of the name's ending (RELION 3 for .star).</summary>
+    public CoordinateFormat? Format { get; init; }
 
     /// <summary>The tomogram's name, for particles that do not have one.</summary>
     public string? TomogramName { get; init; }
+
+    /// <summary>What the particles are, for copick files without any.</summary>
+    public string? ObjectName { get; init; }
 
     /// <summary>A STAR file whose other tables (optics, general) are written again.</summary>
     public StarFile? Template { get; init; }
 }
 
+/// <summary>What a file of coordinates holds.</summary>
+/// <param name="Format">Its format.</param>
+/// <param name="Particles">Its particles, in voxels of the volume.</param>
+/// <param name="PixelSizeAngstrom">The size of the pixels that it counts in, where it gives that; 0 otherwise.</param>
+public sealed record CoordinateTable(CoordinateFormat Format, IReadOnlyList<Particle> Particles, double PixelSizeAngstrom);
+
 /// <summary>
-/// The front door to tables of particle coordinates: .star (RELION 3, 4, 5 and Warp), .csv, .tsv, .txt (plain columns, or SHREC 2021's) and .coords. In memory a coordinate is
-/// (z, y, x) in voxels of the volume, 0 at the centre of the first voxel; files give x first, and their pixels may be finer (see
-/// <see cref="CoordinateContext"/>).
+/// The front door to tables of particle coordinates (see <see cref="CoordinateFormat"/>). In memory a coordinate is (z, y, x) in voxels of the volume, 0 at
+/// the centre of the first voxel; files give x first, and their pixels may be finer or start elsewhere (see <see cref="CoordinateContext"/>).
 /// </summary>
 public static class Coordinates
 {
-    /// <summary>Reads a table. One with a heading but no rows gives an empty list.</summary>
+    /// <summary>Reads the particles of a table. One with a heading but no rows gives an empty list.</summary>
+    /// <exception cref="InputException">See <see cref="ReadTable"/>.</exception>
+    public static IReadOnlyList<Particle> Read(string path, CoordinateContext? context = null) => ReadTable(path, context).Particles;
+
+    /// <summary>Reads a table.</summary>
     /// <exception cref="InputException">
     /// The file is missing, empty, or of an unknown format; a column is unknown or missing; a value is no number (with its line); the
     /// tomogram asked for is not there; the context lacks what the format needs.
     /// </exception>
-    public static IReadOnlyList<Particle> Read(string path, CoordinateContext? context = null)
+    public static CoordinateTable ReadTable(string path, CoordinateContext? context = null)
     {
         ArgumentNullException.ThrowIfNull(path);
         context ??= new CoordinateContext();
         context.Validate();
-        List<Particle> particles = Format(path) switch
+        CoordinateFormat format = context.Format ?? CoordinateFormats.OfFile(path);
+        CoordinateTable table = format switch
         {
-            TableFormat.Star => RelionStar.Read(path, context),
-            TableFormat.Text when IsShrec(path) => ShrecLocations.ReadParticles(path, context),
-            _ => DelimitedTable.Read(path, context),
+            CoordinateFormat.DeepFinder => new(format, DeepFinderXml.Read(path, context), 0),
+            CoordinateFormat.Dynamo => DynamoTable.Read(path, context),
+            CoordinateFormat.Motl => new(format, EmMotl.Read(path, context), 0),
+            CoordinateFormat.Eman2 => Eman2Json.Read(path, context),
+            CoordinateFormat.Copick => CopickJson.Read(path, context),
+            CoordinateFormat.Shrec => new(format, ShrecLocations.ReadParticles(path, context), 0),
+            CoordinateFormat.Csv or CoordinateFormat.Tsv or CoordinateFormat.Coords => new(format, DelimitedTable.Read(path, context), 0),
+            _ => RelionStar.Read(path, context),
         };
 
-        if (context.Tomogram is { } wanted && particles.Count > 0)
+        if (context.Tomogram is { } wanted && table.Particles.Count > 0)
         {
-            List<Particle> kept = particles.FindAll(p => p.Tomogram is null || p.Tomogram == wanted);
-            if (kept.Count == 0)
-                throw NoSuchTomogram(path, wanted, particles.Select(p => p.Tomogram!));
-            return kept;
+            List<Particle> kept = [.. table.Particles.Where(p => p.Tomogram is null || p.Tomogram == wanted)];
+            return kept.Count > 0 ? table with { Particles = kept } : throw NoSuchTomogram(path, wanted, table.Particles.Select(p => p.Tomogram!));
         }
 
-        return particles;
+        return table;
     }
 
-    /// <summary>Writes a table in the format that the name's ending says: .star, .csv, .tsv, .txt or .coords.</summary>
-    /// <exception cref="InputException">The ending is unknown, the options lack what the format needs, or the file cannot be written.</exception>
+    /// <summary>Writes a table. Formats that number tomograms write their names to a file beside it (picks.tomograms.doc beside picks.tbl).</summary>
+    /// <exception cref="InputException">
+    /// The ending is unknown, the options lack what the format needs, the format holds one tomogram and the particles are of several, or the file cannot be written.
+    /// </exception>
     public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(particles);
         options ??= new CoordinateWriteOptions();
         options.Context.Validate();
+        CoordinateFormat format = options.Format ?? CoordinateFormats.ForWriting(path);
         for (int i = 0; i < particles.Count; i++)
         {
             if (!double.IsFinite(particles[i].Z + particles[i].Y + particles[i].X))
                 throw new InputException($"{path}: cannot be written: particle {i + 1} has a coordinate that is not finite.");
         }
 
-        if (Format(path) == TableFormat.Star)
-            RelionStar.Write(path, particles, options);
-        else
-            DelimitedTable.Write(path, particles, options);
+        string?[] tomograms = [.. particles.Select(p => p.Tomogram).Distinct().Take(2)];
+        if (tomograms.Length > 1 && !CoordinateFormats.HoldsSeveralTomograms(format))
+            throw new InputException($"{path}: the format {format.ToString().ToLowerInvariant()} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
+        switch (format)
+        {
+            case CoordinateFormat.DeepFinder:
+                DeepFinderXml.Write(path, particles, options);
+                break;
+            case CoordinateFormat.Dynamo:
+                DynamoTable.Write(path, particles, options);
+                break;
+            case CoordinateFormat.Motl:
+                EmMotl.Write(path, particles, options);
+                break;
+            case CoordinateFormat.Eman2:
+                Eman2Json.Write(path, particles, options);
+                break;
+            case CoordinateFormat.Copick:
+                CopickJson.Write(path, particles, options);
+                break;
+            case CoordinateFormat.Shrec:
+                ShrecLocations.WriteParticles(path, particles, options);
+                break;
+            case CoordinateFormat.Csv or CoordinateFormat.Tsv or CoordinateFormat.Coords:
+                DelimitedTable.Write(path, particles, format, options);
+                break;
+            default:
+                RelionStar.Write(path, particles, format, options);
+                break;
+        }
     }
 
     /// <summary>Refuses particles whose centre lies outside a volume, that is, beyond the outer faces of its voxels.</summary>
@@ -98,22 +143,4 @@ public static class Coordinates
         => new($"{path}: has no particles of tomogram {InputFile.Quote(wanted)}; it names {string.Join(", ", names.Distinct().Take(5).Select(InputFile.Quote))}.");
 
     private static bool IsWithin(double coordinate, int size) => coordinate >= -0.5 && coordinate <= size - 0.5;
-
-    private static TableFormat Format(string path) => Path.GetExtension(path).ToUpperInvariant() switch
-    {
-        ".STAR" => TableFormat.Star,
-        ".TXT" => TableFormat.Text,
-        ".CSV" or ".TSV" or ".COORDS" => TableFormat.Delimited,
-        string other => throw new InputException($"{path}: {(other.Length == 0 ? "a name without ending" : InputFile.Quote(other.ToLowerInvariant()))} is no supported table of coordinates; expected .star, .csv, .tsv, .txt or .coords."),
-    };
-
-    private static bool IsShrec(string path)
-        => InputFile.ReadLines(path, "a table of coordinates").FirstOrDefault(l => !string.IsNullOrWhiteSpace(l.Text)).Text is { } line && ShrecLocations.IsRow(line);
-
-    private enum TableFormat
-    {
-        Star,
-        Text,
-        Delimited,
-    }
 }

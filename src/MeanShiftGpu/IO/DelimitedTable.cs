@@ -13,7 +13,7 @@ internal static class DelimitedTable
 {
     private const string Expected = "a table of coordinates, x, y, z";
 
-    private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi"];
+    private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name"];
 
     public static List<Particle> Read(string path, CoordinateContext context)
     {
@@ -42,18 +42,18 @@ internal static class DelimitedTable
         return columns is null ? throw new InputException($"{path}: is empty. Expected {Expected}.") : particles;
     }
 
-    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateFormat format, CoordinateWriteOptions options)
     {
         double binning = options.Context.BinningOrOne;
-        string extension = Path.GetExtension(path).ToUpperInvariant();
-        bool heading = extension is ".CSV" or ".TSV";
-        string delimiter = extension switch { ".CSV" => ",", ".TSV" => "\t", _ => " " };
+        bool heading = format is CoordinateFormat.Csv or CoordinateFormat.Tsv;
+        string delimiter = format switch { CoordinateFormat.Csv => ",", CoordinateFormat.Tsv => "\t", _ => " " };
         bool scores = heading && particles.Any(p => p.Score is not null);
         bool classes = particles.Any(p => p.Class is not null);
         bool tomograms = heading && particles.Any(p => p.Tomogram is not null);
-        bool angles = heading && particles.Any(p => p.Angles is not null);
+        bool angles = heading && particles.Any(p => p.Orientation is not null);
+        bool names = heading && particles.Any(p => p.Name is not null);
         static string Text(double? value) => value?.ToString("R", CultureInfo.InvariantCulture) ?? "";
-        string Pixel(double voxel) => Text(((voxel + 0.5) * binning) - 0.5);
+        string Pixel(double voxel) => Text(CoordinateContext.ToPixel(voxel, binning));
 
         AtomicFile.Write(path, stream =>
         {
@@ -67,7 +67,7 @@ internal static class DelimitedTable
             }
 
             if (heading)
-                Line(["x", "y", "z", .. scores ? ["score"] : (string[])[], .. classes ? ["class"] : (string[])[], .. tomograms ? ["tomogram"] : (string[])[], .. angles ? ["rot", "tilt", "psi"] : (string[])[]]);
+                Line(["x", "y", "z", .. scores ? ["score"] : (string[])[], .. classes ? ["class"] : (string[])[], .. tomograms ? ["tomogram"] : (string[])[], .. angles ? ["rot", "tilt", "psi"] : (string[])[], .. names ? ["name"] : (string[])[]]);
             foreach (Particle p in particles)
             {
                 string number = p.Class?.ToString(CultureInfo.InvariantCulture) ?? (heading ? "" : "0");
@@ -81,7 +81,9 @@ internal static class DelimitedTable
                 if (tomograms)
                     row.Add(p.Tomogram ?? "");
                 if (angles)
-                    row.AddRange([Text(p.Angles?.Rot), Text(p.Angles?.Tilt), Text(p.Angles?.Psi)]);
+                    row.AddRange([Text(p.Orientation?.Rot), Text(p.Orientation?.Tilt), Text(p.Orientation?.Psi)]);
+                if (names)
+                    row.Add(p.Name ?? "");
                 Line(row);
             }
         });
@@ -103,7 +105,7 @@ internal static class DelimitedTable
         string[] columns = [.. fields.Select(f => f.Trim().ToLowerInvariant())];
         string? unknown = columns.FirstOrDefault(c => !KnownColumns.Contains(c));
         if (unknown is not null)
-            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi.");
+            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name.");
         if (columns.Distinct().Count() != columns.Length)
             throw new InputException($"{path}: line {number}: a column stands twice in the heading.");
         string? missing = KnownColumns.Take(3).FirstOrDefault(c => !columns.Contains(c));
@@ -130,11 +132,13 @@ internal static class DelimitedTable
             throw new InputException($"{path}: line {number}: class is {InputFile.Quote(Field("class"))}; expected a whole number (four columns without a heading are class, x, y, z).");
         string tomogram = Field("tomogram");
         double? rot = Optional("rot"), tilt = Optional("tilt"), psi = Optional("psi");
-        double Voxel(string column) => ((Required(column) + 0.5) / binning) - 0.5;
+        string name = Field("name");
+        double Voxel(string column) => CoordinateContext.ToVoxel(Required(column), binning);
         return new Particle(Voxel("z"), Voxel("y"), Voxel("x"))
         {
             Score = Optional("score"),
             Class = (int?)label,
+            Name = name.Length == 0 ? null : name,
             Tomogram = tomogram.Length == 0 ? null : tomogram,
             Angles = rot is null && tilt is null && psi is null ? null : new ParticleAngles(rot ?? 0, tilt ?? 0, psi ?? 0),
         };

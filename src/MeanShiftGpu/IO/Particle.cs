@@ -21,9 +21,17 @@ public sealed record Particle(double Z, double Y, double X)
     /// <summary>The tomogram's name (rlnTomoName, rlnMicrographName); null where the table does not say.</summary>
     public string? Tomogram { get; init; }
 
-    /// <summary>The orientation; null where the table does not say.</summary>
+    /// <summary>The orientation, in its box where there are <see cref="BoxAngles"/>; null where the table does not say.</summary>
     public ParticleAngles? Angles { get; init; }
 
-    /// <summary>Columns of a STAR table that mean nothing here, name and text, kept so that they can be written again.</summary>
+    /// <summary>The orientation of the box that the particle was extracted in (rlnTomoSubtomogramRot, Tilt, Psi); null where it is not turned.</summary>
+    public ParticleAngles? BoxAngles { get; init; }
+
+    /// <summary>The orientation in the tomogram: that in the box, then that of the box, as RELION composes them.</summary>
+    public ParticleAngles? Orientation => BoxAngles is { } box
+        ? ParticleAngles.FromMatrix(box.ToMatrix() * (Angles ?? default).ToMatrix())
+        : Angles;
+
+    /// <summary>Columns that mean nothing here, name and text, kept so that they can be written again in the same format.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> OtherColumns { get; init; } = [];
 }

@@ -2,19 +2,6 @@ using System.Globalization;
 
 namespace MeanShiftGpu.IO;
 
-/// <summary>Which RELION a table of particles is written for.</summary>
-public enum RelionVersion
-{
-    /// <summary>RELION 3 and Warp: pixels of the tomogram, rlnMicrographName.</summary>
-    Relion3,
-
-    /// <summary>RELION 4: unbinned pixels, rlnTomoName, an optics table.</summary>
-    Relion4,
-
-    /// <summary>RELION 5: Å from the tomogram's centre, rlnTomoName.</summary>
-    Relion5,
-}
-
 /// <summary>
 /// Particles in RELION's STAR tables. RELION 3 (and Warp) count in pixels of the tomogram, RELION 4 in unbinned pixels, RELION 5 in Å from the
 /// tomogram's centre. Offsets (rlnOrigin*) are subtracted, as RELION does, after rotation by rlnTomoSubtomogram* where a table has those.
@@ -22,6 +9,7 @@ public enum RelionVersion
 internal static class RelionStar
 {
     private const string CentredX = "rlnCenteredCoordinateXAngst";
+    private const string Score = "rlnAutopickFigureOfMerit";
     private const string TiltSeriesPixelSize = "rlnTomoTiltSeriesPixelSize";
 
     private static readonly string[] Centred = [CentredX, "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst"];
@@ -33,7 +21,7 @@ internal static class RelionStar
     private static readonly string[] TomogramSizes = ["rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"];
 
     /// <summary>Reads the particles of a table, or of the table that an optimisation set names.</summary>
-    public static List<Particle> Read(string path, CoordinateContext context)
+    public static CoordinateTable Read(string path, CoordinateContext context)
     {
         StarFile file = StarFile.Read(path);
         string? tomograms = context.TomogramsStar;
@@ -53,11 +41,11 @@ internal static class RelionStar
         }
 
         TomogramTable? sizes = tomograms is null ? null : TomogramTable.Read(tomograms);
-        return [.. new Reader(path, file, table, sizes, context).Particles()];
+        return new Reader(path, file, table, sizes, context).Read();
     }
 
     /// <summary>Writes particles.</summary>
-    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateFormat format, CoordinateWriteOptions options)
     {
         StarFile file = new();
         foreach (StarTable kept in options.Template?.Tables ?? [])
@@ -68,13 +56,15 @@ internal static class RelionStar
 
         double binning = options.Context.BinningOrOne;
         double pixelSize = options.Context.VoxelSizeAngstrom / binning;
-        if (options.Version == RelionVersion.Relion5 && (pixelSize <= 0 || options.Context.Shape is null))
-            throw new InputException($"{path}: RELION 5 coordinates count in Å from the tomogram's centre; give the volume's size and voxel size.");
-        if (options.Template?.Table("optics") is { } optics)
+        TomogramTable? tomograms = format == CoordinateFormat.Relion5 && options.Context.TomogramsStar is { } star ? TomogramTable.Read(star) : null;
+        if (format == CoordinateFormat.Relion5 && tomograms is null && (pixelSize <= 0 || options.Context.Shape is null))
+            throw new InputException($"{path}: RELION 5 coordinates count in Å from the tomogram's centre; give the volume's size and voxel size, or tomograms.star.");
+        bool tomo = format is CoordinateFormat.Relion4 or CoordinateFormat.Relion5;
+        if (tomo && options.Template?.Table("optics") is { } optics)
             file.Tables.Add(optics);
-        else if (options.Version == RelionVersion.Relion4)
+        else if (format == CoordinateFormat.Relion4)
             file.Tables.Add(CreateOptics(path, pixelSize, binning));
-        file.Tables.Add(CreateTable(path, particles, options, binning, pixelSize));
+        file.Tables.Add(CreateTable(path, particles, format, options, binning, pixelSize, tomograms));
         file.Write(path);
     }
 
@@ -88,54 +78,60 @@ internal static class RelionStar
         return optics;
     }
 
-    private static StarTable CreateTable(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options, double binning, double pixelSize)
+    private static StarTable CreateTable(
+        string path, IReadOnlyList<Particle> particles, CoordinateFormat format, CoordinateWriteOptions options, double binning, double pixelSize, TomogramTable? tomograms)
     {
-        bool tomo = options.Version != RelionVersion.Relion3;
+        bool tomo = format is CoordinateFormat.Relion4 or CoordinateFormat.Relion5;
         bool scores = particles.Any(p => p.Score is not null);
-        bool classes = particles.Any(p => p.Class is not null);
-        bool angles = particles.Any(p => p.Angles is not null);
+        Func<Particle, int?> classOf = ParticleNames.ClassNumbers(particles);
+        bool classes = particles.Any(p => classOf(p) is not null);
+        bool boxes = tomo && particles.Any(p => p.BoxAngles is not null);
+        bool angles = particles.Any(p => p.Orientation is not null) || format == CoordinateFormat.Relion4;
         bool detector = !tomo && pixelSize > 0;
 
         List<string> columns = [tomo ? "rlnTomoName" : "rlnMicrographName"];
-        columns.AddRange(options.Version == RelionVersion.Relion5 ? Centred : Pixels);
+        columns.AddRange(format == CoordinateFormat.Relion5 ? Centred : Pixels);
         if (scores)
-            columns.Add("rlnAutopickFigureOfMerit");
+            columns.Add(Score);
         if (classes)
             columns.Add("rlnClassNumber");
-        if (angles || options.Version == RelionVersion.Relion4)
+        if (boxes)
+            columns.AddRange(SubtomogramAngles);
+        if (angles)
             columns.AddRange(ParticleAngleColumns);
-        if (options.Version == RelionVersion.Relion4)
+        if (format == CoordinateFormat.Relion4)
             columns.AddRange([.. OriginAngstrom, "rlnOpticsGroup", "rlnTomoParticleName"]);
         if (detector)
             columns.AddRange(["rlnMagnification", "rlnDetectorPixelSize"]);
         HashSet<string> own = [.. columns];
-        string[] others = [.. particles.SelectMany(p => p.OtherColumns).Select(c => c.Key).Where(c => !own.Contains(c)).Distinct()];
+        string[] others = [.. particles.SelectMany(p => p.OtherColumns).Select(c => c.Key).Where(c => c.StartsWith("rln", StringComparison.Ordinal) && !own.Contains(c) && !IsForeign(c, tomo)).Distinct()];
 
         StarTable table = new("particles", columns.Concat(others));
-        table.Comments.Add(options.Version == RelionVersion.Relion5 ? "version 50001" : "version 30001");
-        VolumeShape shape = options.Context.Shape ?? default;
+        table.Comments.Add(format == CoordinateFormat.Relion5 ? "version 50001" : "version 30001");
         for (int i = 0; i < particles.Count; i++)
         {
             Particle p = particles[i];
             string name = p.Tomogram ?? options.TomogramName
                 ?? throw new InputException($"{path}: particle {i + 1} has no tomogram name; RELION joins tables by {columns[0]}. Give a name.");
-            double Convert(double voxel, int size) => options.Version switch
-            {
-                RelionVersion.Relion5 => (Unbinned(voxel, binning) - Centre(size * binning, options.Context.Centre)) * pixelSize,
-                _ => Unbinned(voxel, binning),
-            };
+            if (format == CoordinateFormat.Warp && !name.EndsWith(".tomostar", StringComparison.Ordinal))
+                name = $"{Path.GetFileNameWithoutExtension(name)}.tomostar";
+            (double X, double Y, double Z) pixels = (Unbinned(p.X, binning), Unbinned(p.Y, binning), Unbinned(p.Z, binning));
+            if (format == CoordinateFormat.Relion5)
+                pixels = ToCentred(path, name, pixels, options.Context, tomograms, binning, pixelSize);
 
-            List<string> row = [name, Text(Convert(p.X, shape.Width)), Text(Convert(p.Y, shape.Height)), Text(Convert(p.Z, shape.Depth))];
+            List<string> row = [name, Text(pixels.X), Text(pixels.Y), Text(pixels.Z)];
             if (scores)
                 row.Add(Text(p.Score ?? 0));
             if (classes)
-                row.Add((p.Class ?? 1).ToString(CultureInfo.InvariantCulture));
-            if (angles || options.Version == RelionVersion.Relion4)
-                row.AddRange([Text(p.Angles?.Rot ?? 0), Text(p.Angles?.Tilt ?? 0), Text(p.Angles?.Psi ?? 0)]);
+                row.Add((classOf(p) ?? 1).ToString(CultureInfo.InvariantCulture));
+            if (boxes)
+                row.AddRange(Texts(p.BoxAngles));
+            if (angles)
+                row.AddRange(Texts(boxes ? p.Angles : p.Orientation));
             Dictionary<string, string> other = [];
             foreach (KeyValuePair<string, string> pair in p.OtherColumns)
                 other[pair.Key] = pair.Value;
-            if (options.Version == RelionVersion.Relion4)
+            if (format == CoordinateFormat.Relion4)
             {
                 row.AddRange([
                     "0", "0", "0",
@@ -153,9 +149,37 @@ internal static class RelionStar
         return table;
     }
 
-    private static double Unbinned(double voxel, double binning) => ((voxel + 0.5) * binning) - 0.5;
+    /// <summary>Columns of another version's tables that would be misread: RELION takes a magnification for a pixel size of its own, and joins by names.</summary>
+    private static bool IsForeign(string column, bool tomo)
+        => tomo ? column is "rlnMagnification" or "rlnDetectorPixelSize" : column == "rlnOpticsGroup" || column.StartsWith("rlnTomo", StringComparison.Ordinal);
 
-    private static double Binned(double pixel, double binning) => ((pixel + 0.5) / binning) - 0.5;
+    /// <summary>Å from the tomogram's centre.</summary>
+    private static (double X, double Y, double Z) ToCentred(
+        string path, string tomogram, (double X, double Y, double Z) pixels, CoordinateContext context, TomogramTable? tomograms, double binning, double pixelSize)
+    {
+        (double x, double y, double z) size = default;
+        if (tomograms is not null)
+        {
+            if (!tomograms.Entries.TryGetValue(tomogram, out TomogramTable.Entry? entry) || entry.PixelSize <= 0)
+                throw new InputException($"{path}: tomogram {InputFile.Quote(tomogram)} is not in {tomograms.Path}, or has no {TiltSeriesPixelSize} there.");
+            (size, pixelSize) = ((entry.SizeX, entry.SizeY, entry.SizeZ), entry.PixelSize);
+        }
+        else if (context.Shape is { } shape)
+        {
+            size = (shape.Width * binning, shape.Height * binning, shape.Depth * binning);
+        }
+
+        return (
+            (pixels.X - Centre(size.x, context.Centre)) * pixelSize,
+            (pixels.Y - Centre(size.y, context.Centre)) * pixelSize,
+            (pixels.Z - Centre(size.z, context.Centre)) * pixelSize);
+    }
+
+    private static string[] Texts(ParticleAngles? angles) => [Text(angles?.Rot ?? 0), Text(angles?.Tilt ?? 0), Text(angles?.Psi ?? 0)];
+
+    private static double Unbinned(double voxel, double binning) => CoordinateContext.ToPixel(voxel, binning);
+
+    private static double Binned(double pixel, double binning) => CoordinateContext.ToVoxel(pixel, binning);
 
     private static double Centre(double size, RelionCentre centre) => centre == RelionCentre.HalfSize ? size / 2 : (size / 2) - 1;
 
@@ -240,10 +264,23 @@ internal static class RelionStar
         private readonly HashSet<string> consumed =
         [
             .. Centred, .. Pixels, .. OriginAngstrom, .. OriginPixels, .. ParticleAngleColumns,
-            "rlnAutopickFigureOfMerit", "rlnClassNumber", "rlnTomoName",
+            .. SubtomogramAngles, Score, "rlnClassNumber", "rlnTomoName",
         ];
 
-        public IEnumerable<Particle> Particles()
+        /// <summary>What the rows were last found to count in, in Å.</summary>
+        private double pixelSizeAngstrom;
+
+        public CoordinateTable Read()
+        {
+            List<Particle> particles = [.. Particles()];
+            CoordinateFormat format = centred ? CoordinateFormat.Relion5
+                : table.Has("rlnTomoName") ? CoordinateFormat.Relion4
+                : particles.Count > 0 && particles.TrueForAll(p => p.Tomogram?.EndsWith(".tomostar", StringComparison.Ordinal) == true) ? CoordinateFormat.Warp
+                : CoordinateFormat.Relion3;
+            return new CoordinateTable(format, particles, pixelSizeAngstrom);
+        }
+
+        private IEnumerable<Particle> Particles()
         {
             if (nameColumn is not null)
                 consumed.Add(nameColumn);
@@ -259,12 +296,11 @@ internal static class RelionStar
                 (double x, double y, double z) = centred ? FromCentred(row, tomogram) : FromPixels(row);
                 yield return new Particle(z, y, x)
                 {
-                    Score = table.Has("rlnAutopickFigureOfMerit") ? row.Number("rlnAutopickFigureOfMerit") : null,
+                    Score = table.Has(Score) ? row.Number(Score) : null,
                     Class = table.Has("rlnClassNumber") ? row.WholeNumber("rlnClassNumber") : null,
                     Tomogram = tomogram,
-                    Angles = ParticleAngleColumns.All(table.Has)
-                        ? new ParticleAngles(row.Number(ParticleAngleColumns[0]), row.Number(ParticleAngleColumns[1]), row.Number(ParticleAngleColumns[2]))
-                        : null,
+                    Angles = Angles(row, ParticleAngleColumns),
+                    BoxAngles = Angles(row, SubtomogramAngles),
                     OtherColumns = [.. kept.Select(c => KeyValuePair.Create(table.Columns[c], table.Rows[i][c]))],
                 };
             }
@@ -273,13 +309,16 @@ internal static class RelionStar
                 throw Coordinates.NoSuchTomogram(path, context.Tomogram, table.Rows.Select(r => r[table.IndexOf(nameColumn)]));
         }
 
+        private ParticleAngles? Angles(TableRow row, string[] columns)
+            => columns.All(table.Has) ? new ParticleAngles(row.Number(columns[0]), row.Number(columns[1]), row.Number(columns[2])) : null;
+
         private (double X, double Y, double Z) FromPixels(TableRow row)
         {
             (double x, double y, double z) = Triple(row, Pixels);
             // Pixels of RELION 3 tables are the tomogram's; those of RELION 4 are the tilt series', whose size the table gives.
             bool relion4 = table.Has("rlnTomoName");
-            double pixelSize = PixelSize(row);
-            double binning = context.Binning > 0 ? context.Binning : relion4 ? BinningFrom(pixelSize) : 1;
+            double pixelSize = pixelSizeAngstrom = PixelSize(row);
+            double binning = relion4 ? context.BinningFor(pixelSize) : context.BinningOrOne;
             if (pixelSize <= 0)
                 pixelSize = context.VoxelSizeAngstrom / binning;
             (double X, double Y, double Z) offset = OriginAngstrom.All(table.Has) ? OffsetAngstrom(row) : default;
@@ -321,32 +360,20 @@ internal static class RelionStar
             {
                 if (tomogram is null || !tomograms.Entries.TryGetValue(tomogram, out TomogramTable.Entry? entry))
                     throw new InputException($"{path}: line {row.Line}: tomogram {InputFile.Quote(tomogram ?? "")} is not in {tomograms.Path}.");
-                double size = entry.PixelSize > 0 ? entry.PixelSize : PixelSize(row);
+                double size = pixelSizeAngstrom = entry.PixelSize > 0 ? entry.PixelSize : PixelSize(row);
                 if (size <= 0 || entry.Binning < 0)
                     throw new InputException($"{tomograms.Path}: tomogram {InputFile.Quote(tomogram)} has no {TiltSeriesPixelSize} above 0.");
-                double binning = context.Binning > 0 ? context.Binning
-                    : context.VoxelSizeAngstrom > 0 ? BinningFrom(size)
-                    : entry.Binning > 0 ? entry.Binning : 1;
+                double binning = context.Binning > 0 || context.VoxelSizeAngstrom > 0 ? context.BinningFor(size) : entry.Binning > 0 ? entry.Binning : 1;
                 return (entry.SizeX, entry.SizeY, entry.SizeZ, size, binning);
             }
 
-            double unbinned = PixelSize(row);
-            double factor = context.Binning > 0 ? context.Binning : BinningFrom(unbinned);
+            double unbinned = pixelSizeAngstrom = PixelSize(row);
+            double factor = context.BinningFor(unbinned);
             if (unbinned <= 0)
                 unbinned = context.VoxelSizeAngstrom / factor;
             if (context.Shape is not { } shape || unbinned <= 0)
                 throw new InputException($"{path}: RELION 5 coordinates count in Å from the tomogram's centre; give tomograms.star (or read optimisation_set.star), or the volume's size and voxel size.");
             return (shape.Width * factor, shape.Height * factor, shape.Depth * factor, unbinned, factor);
-        }
-
-        /// <summary>The ratio of the volume's voxel to the table's pixel; a nearly whole one is whole, because headers round.</summary>
-        private double BinningFrom(double pixelSize)
-        {
-            if (pixelSize <= 0 || context.VoxelSizeAngstrom <= 0)
-                return 1;
-            double ratio = context.VoxelSizeAngstrom / pixelSize;
-            double whole = Math.Round(ratio);
-            return whole >= 1 && Math.Abs(ratio - whole) < 0.01 * whole ? whole : ratio;
         }
 
         /// <summary>The size in Å of the pixels that the table counts in; 0 when it does not say.</summary>
@@ -389,16 +416,7 @@ internal static class RelionStar
         private (double X, double Y, double Z) OffsetAngstrom(TableRow row)
         {
             (double x, double y, double z) = Triple(row, OriginAngstrom);
-            if (!SubtomogramAngles.All(table.Has))
-                return (x, y, z);
-            (double rot, double tilt, double psi) = Triple(row, SubtomogramAngles);
-            (double sa, double ca) = Math.SinCos(rot * Math.PI / 180);
-            (double sb, double cb) = Math.SinCos(tilt * Math.PI / 180);
-            (double sg, double cg) = Math.SinCos(psi * Math.PI / 180);
-            return (
-                (((cg * cb * ca) - (sg * sa)) * x) + (((cg * cb * sa) + (sg * ca)) * y) - (cg * sb * z),
-                (((-sg * cb * ca) - (cg * sa)) * x) + (((-sg * cb * sa) + (cg * ca)) * y) + (sg * sb * z),
-                (sb * ca * x) + (sb * sa * y) + (cb * z));
+            return Angles(row, SubtomogramAngles) is { } box ? box.ToMatrix().Apply(x, y, z) : (x, y, z);
         }
 
         private static (double X, double Y, double Z) Triple(TableRow row, string[] columns)

@@ -81,12 +81,19 @@ public static class ShrecLocations
     /// <summary>The particles among the rows, with their names and occupancy ids.</summary>
     internal static List<Particle> ReadParticles(string path, CoordinateContext context)
     {
-        double Voxel(double pixel) => ((pixel + 0.5) / context.BinningOrOne) - 0.5;
+        double Voxel(double pixel) => CoordinateContext.ToVoxel(pixel, context.BinningOrOne);
         return
         [
             .. Read(path).Select((o, i) => (Object: o, Id: i + 1)).Where(r => r.Object.IsParticle).Select(r =>
                 new Particle(Voxel(r.Object.Z), Voxel(r.Object.Y), Voxel(r.Object.X)) { Name = r.Object.Name, Id = r.Id, Angles = r.Object.Angles }),
         ];
+    }
+
+    /// <summary>Writes particles; those without a name are called by their class.</summary>
+    internal static void WriteParticles(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    {
+        double Pixel(double voxel) => CoordinateContext.ToPixel(voxel, options.Context.BinningOrOne);
+        Write(path, [.. particles.Select(p => new ShrecObject(ParticleNames.NameOf(p), Pixel(p.Z), Pixel(p.Y), Pixel(p.X)) { Angles = p.Orientation ?? default(ParticleAngles) })]);
     }
 
     private static ShrecObject Parse(string path, int line, string[] fields)

@@ -10,17 +10,15 @@ public sealed record VolumePicks(string Tomogram, IReadOnlyList<Pick> Picks);
 /// <summary>Writes picks as tables of coordinates.</summary>
 public static class PickTable
 {
-    /// <summary>Writes the picks of one or several volumes: .star (RELION), .csv, .tsv, .txt or .coords.</summary>
+    /// <summary>Writes the picks of one or several volumes in any of the formats (see <see cref="CoordinateFormat"/>).</summary>
     /// <param name="path">The table.</param>
     /// <param name="volumes">The picks; tables without a column for the tomogram's name hold one volume.</param>
-    /// <param name="options">RELION's version, voxel size and binning.</param>
+    /// <param name="options">The format, voxel size and binning.</param>
     /// <exception cref="InputException">The format cannot hold several volumes, or the file cannot be written.</exception>
     public static void Write(string path, IReadOnlyList<VolumePicks> volumes, CoordinateWriteOptions options)
     {
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(volumes);
-        if (volumes.Count > 1 && Path.GetExtension(path).ToUpperInvariant() is ".TXT" or ".COORDS")
-            throw new InputException($"{path}: this format has no column for the volume's name, so it holds one volume, not {volumes.Count}. Write a .star or .csv file, or give a folder.");
         Coordinates.Write(path, [.. volumes.SelectMany(ToParticles)], options);
     }
 

@@ -135,7 +135,7 @@ public class ToolChainTests
     {
         string[] volumes = [folder.At("data", "train_000.mrc"), folder.At("data", "train_001.mrc")];
         string table = folder.At($"relion{version}.star");
-        ToolRun.Succeeds(["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", table, "--relion", version, "--binning", "2", "--device", "cpu", "--json", folder.At("p.json")]);
+        ToolRun.Succeeds(["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", table, "--format", $"relion{version}", "--binning", "2", "--device", "cpu", "--json", folder.At("p.json")]);
         Assert.That(File.ReadAllText(table), Does.Contain(column));
         CoordinateContext context = new() { Shape = new VolumeShape(18, 21, 19), VoxelSizeAngstrom = 10, Binning = 2, Tomogram = "train_001" };
         IReadOnlyList<Particle> read = Coordinates.Read(table, context);

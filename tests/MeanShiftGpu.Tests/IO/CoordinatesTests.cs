@@ -224,8 +224,7 @@ public class CoordinatesTests
 
     [Test]
     public void Write_ThenRead_GivesTheSameNumbers(
-        [Values("a.csv", "a.tsv", "a.star")] string name,
-        [Values] RelionVersion version,
+        [Values(CoordinateFormat.Csv, CoordinateFormat.Tsv, CoordinateFormat.Relion3, CoordinateFormat.Relion4, CoordinateFormat.Relion5)] CoordinateFormat format,
         [Values(1, 4)] double binning,
         [Values] RelionCentre centre)
     {
@@ -235,7 +234,8 @@ public class CoordinatesTests
             new(-0.4375, 1e-7, 99.999) { Score = 2, Class = 1, Tomogram = "TS 02", Angles = new(0, 0, 0) },
         ];
         CoordinateContext context = new() { VoxelSizeAngstrom = 10.48, Binning = binning, Shape = new VolumeShape(50, 100, 101), Centre = centre };
-        Coordinates.Write(folder[name], particles, new CoordinateWriteOptions { Context = context, Version = version });
+        string name = $"a{CoordinateFormats.Ending(format)}";
+        Coordinates.Write(folder[name], particles, new CoordinateWriteOptions { Context = context, Format = format });
         IReadOnlyList<Particle> read = Coordinates.Read(folder[name], context);
         Assert.That(read, Is.EqualTo(particles).Using<Particle>(SameFields));
     }
@@ -255,7 +255,7 @@ public class CoordinatesTests
     {
         string path = TemporaryFolder.Data("portal/relion_4_star.star");
         IReadOnlyList<Particle> particles = Coordinates.Read(path);
-        Coordinates.Write(folder["b.star"], particles, new CoordinateWriteOptions { Version = RelionVersion.Relion4, Template = StarFile.Read(path) });
+        Coordinates.Write(folder["b.star"], particles, new CoordinateWriteOptions { Format = CoordinateFormat.Relion4, Template = StarFile.Read(path) });
         IReadOnlyList<Particle> again = Coordinates.Read(folder["b.star"]);
         Assert.Multiple(() =>
         {
@@ -282,8 +282,8 @@ public class CoordinatesTests
     {
         Particle[] particles = [new(1, 2, 3)];
         TemporaryFolder.Refused(() => Coordinates.Write(folder["a.star"], particles), "a.star");
-        TemporaryFolder.Refused(() => Coordinates.Write(folder["a.star"], particles, new() { TomogramName = "t", Version = RelionVersion.Relion4 }), "a.star");
-        TemporaryFolder.Refused(() => Coordinates.Write(folder["a.star"], particles, new() { TomogramName = "t", Version = RelionVersion.Relion5 }), "a.star");
+        TemporaryFolder.Refused(() => Coordinates.Write(folder["a.star"], particles, new() { TomogramName = "t", Format = CoordinateFormat.Relion4 }), "a.star");
+        TemporaryFolder.Refused(() => Coordinates.Write(folder["a.star"], particles, new() { TomogramName = "t", Format = CoordinateFormat.Relion5 }), "a.star");
         TemporaryFolder.Refused(() => Coordinates.Write(folder["a.pdf"], particles), "a.pdf");
         TemporaryFolder.Refused(() => Coordinates.Write(folder["a.csv"], [new(double.NaN, 0, 0)]), "a.csv");
         Assert.That(folder.Files(), Is.Empty);

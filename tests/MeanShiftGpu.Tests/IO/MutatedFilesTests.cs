@@ -11,6 +11,8 @@ public class MutatedFilesTests
 
     private const string Marks = "0123456789-.eE,;#'\"_ \t\r\n{}[]:";
 
+    private static readonly CoordinateContext Frame = new() { VoxelSizeAngstrom = 10, Binning = 2, Shape = new VolumeShape(50, 60, 70) };
+
     private TemporaryFolder folder = null!;
 
     [SetUp]
@@ -42,6 +44,24 @@ public class MutatedFilesTests
     [TestCase("portal/points_tab_delim.csv")]
     public void Read_MutatedCsv_IsReadOrRefused(string name)
         => Mutate(name, "a.csv", path => Coordinates.Read(path));
+
+    [TestCase("dynamo/t_double_first_rows.tbl", "a.tbl")]
+    [TestCase("deepfinder/spinach38_pos_reduced.xml", "a.xml")]
+    [TestCase("portal/copick.json", "a.json")]
+    [TestCase("shrec2021/particle_locations_first_rows.txt", "a.txt")]
+    public void Read_MutatedTable_IsReadOrRefused(string source, string name)
+        => Mutate(source, name, path => Coordinates.Read(path, Frame));
+
+    [TestCase(CoordinateFormat.Motl, "a.em")]
+    [TestCase(CoordinateFormat.Eman2, "a_info.json")]
+    [TestCase(CoordinateFormat.Copick, "a.json")]
+    [TestCase(CoordinateFormat.DeepFinder, "a.xml")]
+    public void Read_MutatedTableOfOurs_IsReadOrRefused(CoordinateFormat format, string name)
+    {
+        Particle[] particles = [new(1, 2, 3) { Score = 0.5, Class = 2, Angles = new(10, 20, 30), Tomogram = "T" }, new(4, 5, 6) { Class = 2, Tomogram = "T" }];
+        Coordinates.Write(folder["good"], particles, new CoordinateWriteOptions { Format = format, Context = Frame });
+        Mutate(folder["good"], name, path => Coordinates.Read(path, Frame));
+    }
 
     [Test]
     public void Read_MutatedSafetensors_IsReadOrRefused()

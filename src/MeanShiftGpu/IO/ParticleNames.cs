@@ -1,0 +1,80 @@
+using System.Globalization;
+using System.Text;
+
+namespace MeanShiftGpu.IO;
+
+/// <summary>Names and numbers of classes and tomograms, for formats that have the one but not the other.</summary>
+internal static class ParticleNames
+{
+    /// <summary>What a particle is called in formats with names: its name, or its class.</summary>
+    public static string NameOf(Particle particle)
+        => particle.Name ?? (particle.Class is { } number ? string.Create(CultureInfo.InvariantCulture, $"class_{number}") : "particle");
+
+    /// <summary>Class numbers for formats that have no names: the particles' own, or else the place of the name in the alphabet from 1; null where neither is known.</summary>
+    public static Func<Particle, int?> ClassNumbers(IReadOnlyList<Particle> particles)
+    {
+        string[] names = [.. particles.Where(p => p.Class is null && p.Name is not null).Select(p => p.Name!).Distinct().Order(StringComparer.Ordinal)];
+        return p => p.Class ?? (p.Name is null ? null : Array.BinarySearch(names, p.Name, StringComparer.Ordinal) + 1);
+    }
+}
+
+/// <summary>
+/// Numbers of tomograms for formats that have no names: the names themselves where all are numbers, or else their order. Names go to a text file beside
+/// the table (picks.tomograms.doc beside picks.tbl), a number and a name on each line, as Dynamo maps them; a reader takes them from there.
+/// </summary>
+internal sealed class TomogramNumbers
+{
+    private const string Expected = "numbers and names of tomograms";
+
+    private readonly Dictionary<string, int> numbers = new(StringComparer.Ordinal);
+
+    /// <summary>Numbers the tomograms of particles; those without one are in <paramref name="otherwise"/>, or else in tomogram 1.</summary>
+    public TomogramNumbers(IReadOnlyList<Particle> particles, string? otherwise)
+    {
+        Otherwise = otherwise;
+        string[] names = [.. particles.Select(p => p.Tomogram ?? otherwise).OfType<string>().Distinct()];
+        bool numbered = names.All(n => int.TryParse(n, NumberStyles.None, CultureInfo.InvariantCulture, out int i) && i.ToString(CultureInfo.InvariantCulture) == n);
+        HasNames = !numbered;
+        for (int i = 0; i < names.Length; i++)
+            numbers[names[i]] = numbered ? int.Parse(names[i], CultureInfo.InvariantCulture) : i + 1;
+    }
+
+    private string? Otherwise { get; }
+
+    private bool HasNames { get; }
+
+    /// <summary>The number of a particle's tomogram.</summary>
+    public int Of(Particle particle) => (particle.Tomogram ?? Otherwise) is { } name ? numbers[name] : 1;
+
+    /// <summary>Writes the names beside a table, if there are any.</summary>
+    public void WriteNames(string table)
+    {
+        string path = NamesFile(table);
+        if (HasNames)
+            AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(string.Concat(numbers.Select(n => string.Create(CultureInfo.InvariantCulture, $"{n.Value} {n.Key}\n"))))));
+        else if (File.Exists(path))
+            // The names of an earlier table would be taken for this one's.
+            File.Delete(path);
+    }
+
+    /// <summary>The names beside a table; empty where there are none.</summary>
+    public static IReadOnlyDictionary<int, string> ReadNames(string table)
+    {
+        Dictionary<int, string> names = [];
+        string path = NamesFile(table);
+        if (!File.Exists(path))
+            return names;
+        foreach ((int line, string text) in InputFile.ReadLines(path, Expected))
+        {
+            string[] fields = text.Trim().Split((char[]?)null, 2, StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+            if (fields.Length == 0)
+                continue;
+            if (fields.Length != 2 || !int.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out int number) || !names.TryAdd(number, fields[1]))
+                throw new InputException($"{path}: line {line}: {InputFile.Quote(text)}; expected {Expected}, each number once.");
+        }
+
+        return names;
+    }
+
+    private static string NamesFile(string table) => Path.ChangeExtension(table, ".tomograms.doc");
+}
