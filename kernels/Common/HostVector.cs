@@ -14,6 +14,9 @@ internal unsafe interface IHostVector<TVector>
     /// <summary>Number of floats in a vector.</summary>
     static abstract int Width { get; }
 
+    /// <summary>Rows of a register tile with two vectors of columns: AVX-512 has 32 vector registers, the others 16.</summary>
+    static abstract int TileRows { get; }
+
     /// <summary>The vector at an address of any alignment.</summary>
     static abstract TVector Load(float* address);
 
@@ -29,6 +32,12 @@ internal unsafe interface IHostVector<TVector>
     /// <summary>a + b.</summary>
     static abstract TVector Add(TVector a, TVector b);
 
+    /// <summary>a − b.</summary>
+    static abstract TVector Subtract(TVector a, TVector b);
+
+    /// <summary>a·b.</summary>
+    static abstract TVector Multiply(TVector a, TVector b);
+
     /// <summary>The value where the gate is above 0, otherwise 0 (also where the gate is NaN).</summary>
     static abstract TVector WherePositive(TVector gate, TVector value);
 
@@ -40,6 +49,8 @@ internal unsafe interface IHostVector<TVector>
 internal readonly unsafe struct HostVector128 : IHostVector<Vector128<float>>
 {
     public static int Width => 4;
+
+    public static int TileRows => 6;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> Load(float* address) => Vector128.Load(address);
@@ -57,6 +68,12 @@ internal readonly unsafe struct HostVector128 : IHostVector<Vector128<float>>
     public static Vector128<float> Add(Vector128<float> a, Vector128<float> b) => a + b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Subtract(Vector128<float> a, Vector128<float> b) => a - b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Multiply(Vector128<float> a, Vector128<float> b) => a * b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> WherePositive(Vector128<float> gate, Vector128<float> value)
         => Vector128.GreaterThan(gate, Vector128<float>.Zero) & value;
 
@@ -69,6 +86,8 @@ internal readonly unsafe struct HostVector128 : IHostVector<Vector128<float>>
 internal readonly unsafe struct HostVector256 : IHostVector<Vector256<float>>
 {
     public static int Width => 8;
+
+    public static int TileRows => 6;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Load(float* address) => Vector256.Load(address);
@@ -86,6 +105,12 @@ internal readonly unsafe struct HostVector256 : IHostVector<Vector256<float>>
     public static Vector256<float> Add(Vector256<float> a, Vector256<float> b) => a + b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Subtract(Vector256<float> a, Vector256<float> b) => a - b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Multiply(Vector256<float> a, Vector256<float> b) => a * b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> WherePositive(Vector256<float> gate, Vector256<float> value)
         => Vector256.GreaterThan(gate, Vector256<float>.Zero) & value;
 
@@ -98,6 +123,8 @@ internal readonly unsafe struct HostVector256 : IHostVector<Vector256<float>>
 internal readonly unsafe struct HostVector512 : IHostVector<Vector512<float>>
 {
     public static int Width => 16;
+
+    public static int TileRows => 8;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Load(float* address) => Vector512.Load(address);
@@ -113,6 +140,12 @@ internal readonly unsafe struct HostVector512 : IHostVector<Vector512<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Add(Vector512<float> a, Vector512<float> b) => a + b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Subtract(Vector512<float> a, Vector512<float> b) => a - b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Multiply(Vector512<float> a, Vector512<float> b) => a * b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> WherePositive(Vector512<float> gate, Vector512<float> value)

@@ -113,7 +113,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
         this.weight = weight.Pointer();
         transposed = true;
         relu = false;
-        source = Gradients(gradOutput, output, shape);
+        source = HostActivations.OfGradient(gradOutput, output, shape);
         target = gradInput.Pointer();
         targetChannels = shape.InputChannels;
         targetPitch = shape.InputPitch;
@@ -126,7 +126,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
             return;
         this.shape = shape;
         source = new HostActivations(input.Pointer(), null, shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.InputPitch);
-        gradients = Gradients(gradOutput, output, shape);
+        gradients = HostActivations.OfGradient(gradOutput, output, shape);
         target = gradWeight.Pointer();
         targetBias = gradBias.Pointer();
         targetChannels = shape.OutputChannels;
@@ -146,16 +146,6 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
         foreach (Worker worker in workers)
             worker.Dispose();
     }
-
-    private static HostActivations Gradients(ArrayView<float> gradOutput, ArrayView<float> output, Conv3dShape shape)
-        => new(
-            gradOutput.Pointer(),
-            shape.Activation == Activation.Relu ? output.Pointer() : null,
-            shape.Depth,
-            shape.Height,
-            shape.Width,
-            shape.OutputChannels,
-            shape.OutputPitch);
 
     private void Convolve(float* bias)
     {

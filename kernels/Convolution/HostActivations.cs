@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using ILGPU;
 
 namespace MeanShiftGpu.Kernels;
 
@@ -8,7 +9,36 @@ namespace MeanShiftGpu.Kernels;
 /// </summary>
 internal readonly unsafe struct HostActivations(float* values, float* gate, int depth, int height, int width, int channels, int pitch)
 {
+    /// <summary>The gradient that arrives at a convolution's output, through the mask of ReLU if that was applied.</summary>
+    public static HostActivations OfGradient(ArrayView<float> gradOutput, ArrayView<float> output, Conv3dShape shape)
+        => new(
+            gradOutput.Pointer(),
+            shape.Activation == Activation.Relu ? output.Pointer() : null,
+            shape.Depth,
+            shape.Height,
+            shape.Width,
+            shape.OutputChannels,
+            shape.OutputPitch);
+
+    /// <summary>Channels of a voxel.</summary>
     public int Channels { get; } = channels;
+
+    /// <summary>Elements from one voxel to the next.</summary>
+    public int Pitch { get; } = pitch;
+
+    /// <summary>Whether values pass a gate.</summary>
+    public bool IsGated => gate != null;
+
+    /// <summary>The addresses of a row's first voxel and of its gate; false where the row is outside the volume.</summary>
+    public bool TryRow(int n, int z, int y, ref float* row, ref float* rowGate)
+    {
+        if (z < 0 || z >= depth || y < 0 || y >= height)
+            return false;
+        long offset = (((long)n * depth + z) * height + y) * width * Pitch;
+        row = values + offset;
+        rowGate = gate + offset;
+        return true;
+    }
 
     /// <summary>
     /// Packs the voxels xBegin ≤ x &lt; xEnd of one row as [x][packedChannels], zero outside the volume and in the channels that
@@ -28,8 +58,8 @@ internal readonly unsafe struct HostActivations(float* values, float* gate, int 
 
         Clear(target, (long)(first - xBegin) * packedChannels);
         target += (long)(first - xBegin) * packedChannels;
-        long source = ((((long)n * depth + z) * height + y) * width + first) * pitch;
-        if (pitch == Channels && packedChannels == Channels)
+        long source = ((((long)n * depth + z) * height + y) * width + first) * Pitch;
+        if (Pitch == Channels && packedChannels == Channels)
         {
             int count = (last - first) * Channels;
             PackRun<TVector, TOps>(source, target, count);
@@ -43,7 +73,7 @@ internal readonly unsafe struct HostActivations(float* values, float* gate, int 
                 for (int c = Channels; c < packedChannels; c++)
                     target[c] = 0;
                 target += packedChannels;
-                source += pitch;
+                source += Pitch;
             }
         }
 

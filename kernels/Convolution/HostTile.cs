@@ -4,21 +4,22 @@ namespace MeanShiftGpu.Kernels;
 
 /// <summary>
 /// The inner loop of every host convolution: a product of two matrices whose result tile stays in registers,
-/// c[j,·] += Σ_s Σ_k a[offsets[j] + segments[s] + k·aStride] · b[(s·length + k)·bStride + ·],  j = 0…5.
+/// c[j,·] += Σ_s Σ_k a[offsets[j] + segments[s] + k·aStride] · b[(s·length + k)·bStride + ·],  j = 0 … Rows − 1.
 /// </summary>
 /// <remarks>
-/// a: 6 rows at arbitrary offsets, read one float at a time and broadcast. b: the columns, contiguous vectors. c: added to
-/// after the whole sum, which runs in the order of s, then k. In a forward pass the rows are voxels, a segment is the
+/// a: rows at arbitrary offsets, read one float at a time and broadcast. b: the columns, contiguous vectors. c: added to,
+/// or overwritten, after the whole sum, which runs in the order of s, then k. In a forward pass the rows are voxels, a segment is the
 /// contiguous run (tap x, input channel) of a packed row and b are the weights; in a weight gradient the rows are (tap, input
 /// channel) pairs, a segment is a row of voxels and b is gradOutput. 6 rows × 2 vectors are 12 accumulators, which with
-/// two columns and one broadcast fill the 16 vector registers of AVX2 and hide the latency of two multiply-adds a cycle.
+/// two columns and one broadcast fill the 16 vector registers of AVX2 and hide the latency of two multiply-adds a cycle. AVX-512 has
+/// registers for 8 rows, of which volumes and channels are more often a multiple.
 /// </remarks>
 internal static unsafe class HostTile<TVector, TOps>
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
 {
     /// <summary>Rows of a tile.</summary>
-    public const int Rows = 6;
+    public static int Rows => TOps.TileRows;
 
     /// <summary>Adds one tile of one or two vectors of columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -26,14 +27,25 @@ internal static unsafe class HostTile<TVector, TOps>
         int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch)
     {
         if (vectors == 2)
-            AddTwo(a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch);
+            Two(a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite: false);
         else
-            AddOne(a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch);
+            One(a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite: false);
+    }
+
+    /// <summary>The same with a single segment at 0, for a c that is overwritten.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(int vectors, float* a, nint* offsets, int length, float* b, nint bStride, float* c, nint cPitch)
+    {
+        nint segment = 0;
+        if (vectors == 2)
+            Two(a, offsets, &segment, 1, length, 1, b, bStride, c, cPitch, overwrite: true);
+        else
+            One(a, offsets, &segment, 1, length, 1, b, bStride, c, cPitch, overwrite: true);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void AddTwo(
-        float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch)
+    private static void Two(
+        float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
     {
         TVector c00 = TOps.Broadcast(0), c01 = TOps.Broadcast(0);
         TVector c10 = TOps.Broadcast(0), c11 = TOps.Broadcast(0);
@@ -41,12 +53,17 @@ internal static unsafe class HostTile<TVector, TOps>
         TVector c30 = TOps.Broadcast(0), c31 = TOps.Broadcast(0);
         TVector c40 = TOps.Broadcast(0), c41 = TOps.Broadcast(0);
         TVector c50 = TOps.Broadcast(0), c51 = TOps.Broadcast(0);
+        TVector c60 = TOps.Broadcast(0), c61 = TOps.Broadcast(0);
+        TVector c70 = TOps.Broadcast(0), c71 = TOps.Broadcast(0);
         a += offsets[0];
         nint o1 = offsets[1] - offsets[0];
         nint o2 = offsets[2] - offsets[0];
         nint o3 = offsets[3] - offsets[0];
         nint o4 = offsets[4] - offsets[0];
         nint o5 = offsets[5] - offsets[0];
+        // The compiler knows Rows: with 6 nothing remains of the last two.
+        nint o6 = Rows == 8 ? offsets[6] - offsets[0] : 0;
+        nint o7 = Rows == 8 ? offsets[7] - offsets[0] : 0;
         for (int s = 0; s < segmentCount; s++)
         {
             float* p = a + segments[s];
@@ -72,31 +89,50 @@ internal static unsafe class HostTile<TVector, TOps>
                 x = TOps.Broadcast(p[o5]);
                 c50 = TOps.MultiplyAdd(x, b0, c50);
                 c51 = TOps.MultiplyAdd(x, b1, c51);
+                if (Rows == 8)
+                {
+                    x = TOps.Broadcast(p[o6]);
+                    c60 = TOps.MultiplyAdd(x, b0, c60);
+                    c61 = TOps.MultiplyAdd(x, b1, c61);
+                    x = TOps.Broadcast(p[o7]);
+                    c70 = TOps.MultiplyAdd(x, b0, c70);
+                    c71 = TOps.MultiplyAdd(x, b1, c71);
+                }
+
                 p += aStride;
                 b += bStride;
             }
         }
 
-        AddPair(c00, c01, c);
-        AddPair(c10, c11, c + cPitch);
-        AddPair(c20, c21, c + 2 * cPitch);
-        AddPair(c30, c31, c + 3 * cPitch);
-        AddPair(c40, c41, c + 4 * cPitch);
-        AddPair(c50, c51, c + 5 * cPitch);
+        Finish(c00, c01, c, overwrite);
+        Finish(c10, c11, c + cPitch, overwrite);
+        Finish(c20, c21, c + 2 * cPitch, overwrite);
+        Finish(c30, c31, c + 3 * cPitch, overwrite);
+        Finish(c40, c41, c + 4 * cPitch, overwrite);
+        Finish(c50, c51, c + 5 * cPitch, overwrite);
+        if (Rows == 8)
+        {
+            Finish(c60, c61, c + 6 * cPitch, overwrite);
+            Finish(c70, c71, c + 7 * cPitch, overwrite);
+        }
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void AddOne(
-        float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch)
+    private static void One(
+        float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
     {
         TVector c0 = TOps.Broadcast(0), c1 = TOps.Broadcast(0), c2 = TOps.Broadcast(0);
         TVector c3 = TOps.Broadcast(0), c4 = TOps.Broadcast(0), c5 = TOps.Broadcast(0);
+        TVector c6 = TOps.Broadcast(0), c7 = TOps.Broadcast(0);
         a += offsets[0];
         nint o1 = offsets[1] - offsets[0];
         nint o2 = offsets[2] - offsets[0];
         nint o3 = offsets[3] - offsets[0];
         nint o4 = offsets[4] - offsets[0];
         nint o5 = offsets[5] - offsets[0];
+        // The compiler knows Rows: with 6 nothing remains of the last two.
+        nint o6 = Rows == 8 ? offsets[6] - offsets[0] : 0;
+        nint o7 = Rows == 8 ? offsets[7] - offsets[0] : 0;
         for (int s = 0; s < segmentCount; s++)
         {
             float* p = a + segments[s];
@@ -109,26 +145,38 @@ internal static unsafe class HostTile<TVector, TOps>
                 c3 = TOps.MultiplyAdd(TOps.Broadcast(p[o3]), b0, c3);
                 c4 = TOps.MultiplyAdd(TOps.Broadcast(p[o4]), b0, c4);
                 c5 = TOps.MultiplyAdd(TOps.Broadcast(p[o5]), b0, c5);
+                if (Rows == 8)
+                {
+                    c6 = TOps.MultiplyAdd(TOps.Broadcast(p[o6]), b0, c6);
+                    c7 = TOps.MultiplyAdd(TOps.Broadcast(p[o7]), b0, c7);
+                }
+
                 p += aStride;
                 b += bStride;
             }
         }
 
-        AddSingle(c0, c);
-        AddSingle(c1, c + cPitch);
-        AddSingle(c2, c + 2 * cPitch);
-        AddSingle(c3, c + 3 * cPitch);
-        AddSingle(c4, c + 4 * cPitch);
-        AddSingle(c5, c + 5 * cPitch);
+        Finish(c0, c, overwrite);
+        Finish(c1, c + cPitch, overwrite);
+        Finish(c2, c + 2 * cPitch, overwrite);
+        Finish(c3, c + 3 * cPitch, overwrite);
+        Finish(c4, c + 4 * cPitch, overwrite);
+        Finish(c5, c + 5 * cPitch, overwrite);
+        if (Rows == 8)
+        {
+            Finish(c6, c + 6 * cPitch, overwrite);
+            Finish(c7, c + 7 * cPitch, overwrite);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddPair(TVector first, TVector second, float* c)
+    private static void Finish(TVector first, TVector second, float* c, bool overwrite)
     {
-        AddSingle(first, c);
-        AddSingle(second, c + TOps.Width);
+        Finish(first, c, overwrite);
+        Finish(second, c + TOps.Width, overwrite);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddSingle(TVector value, float* c) => TOps.Store(TOps.Add(TOps.Load(c), value), c);
+    private static void Finish(TVector value, float* c, bool overwrite)
+        => TOps.Store(overwrite ? value : TOps.Add(TOps.Load(c), value), c);
 }

@@ -6,21 +6,25 @@ using MeanShiftGpu.Kernels;
 namespace MeanShiftGpu;
 
 /// <summary>One implementation of an operation.</summary>
-/// <param name="Name">The technique: Direct, HostSimd, ImplicitGemm, TensorCore.</param>
+/// <param name="Name">The technique: Direct, HostSimd, HostWinograd, ImplicitGemm, TensorCore.</param>
 /// <param name="Supports">Null when it can run this shape on this context; otherwise the reason why not.</param>
 /// <param name="Create">Compiles it for a context.</param>
 public sealed record Variant<TLauncher, TShape>(
     string Name,
     Func<GpuContext, TShape, string?> Supports,
     Func<GpuContext, TLauncher> Create)
-    where TLauncher : class, IDisposable;
+    where TLauncher : class, IDisposable
+{
+    /// <summary>Whether automatic choice takes it for a shape that it supports; false where a later variant is faster.</summary>
+    public Func<TShape, bool> Suits { get; init; } = static _ => true;
+}
 
 /// <summary>
 /// The variants of an operation, best first. Automatic choice, tests, benchmarks and the reference check all enumerate the
 /// same table, so that no variant exists untested or unmeasured.
 /// </summary>
 /// <param name="operation">The operation's name, as in MEANSHIFTGPU_VARIANT: conv3d, max-pool3d, …</param>
-/// <param name="variants">Best first; the last supports everything.</param>
+/// <param name="variants">Best first; the last supports and suits everything.</param>
 public sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>[] variants)
     where TLauncher : class, IDisposable
 {
@@ -43,7 +47,7 @@ public sealed class VariantTable<TLauncher, TShape>(string operation, params Var
                 : chosen;
         }
 
-        return Supported(context, shape).First();
+        return Supported(context, shape).First(v => v.Suits(shape));
     }
 }
 
@@ -80,10 +84,11 @@ internal static class Variants
 {
     public const string Direct = "Direct";
     public const string HostSimd = "HostSimd";
+    public const string HostWinograd = "HostWinograd";
     public const string TensorCore = "TensorCore";
 
     /// <summary>Every name that a table may hold, for the check of forced variants.</summary>
-    public static readonly string[] Names = [Direct, HostSimd, TensorCore];
+    public static readonly string[] Names = [Direct, HostSimd, HostWinograd, TensorCore];
 
     /// <summary>The variant that runs everywhere: a kernel class generic over (T, TReal, further…), given open.</summary>
     public static Variant<TLauncher, TShape> ForDirect<T, TLauncher, TShape>(Type openKernelClass, params Type[] further)
@@ -109,7 +114,8 @@ internal static class Variants
         _ => "it needs an NVIDIA GPU through CUDA",
     };
 
-    private static string? HostRefusal<T>(GpuContext context)
+    /// <summary>Why a float32 variant for the CPU device cannot run, or null.</summary>
+    public static string? HostRefusal<T>(GpuContext context)
         => context.Kind != DeviceKind.Cpu ? "it runs on the CPU device only"
             : typeof(T) != typeof(float) ? "it computes in float32 only"
             : null;

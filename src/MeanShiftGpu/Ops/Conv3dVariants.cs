@@ -11,6 +11,14 @@ public static class Conv3dVariants<T>
     /// <summary>Best first.</summary>
     public static readonly VariantTable<IConv3d<T>, Conv3dShape> Table = new(
         "conv3d",
+        new(Variants.HostWinograd, WinogradRefusal, static context => (IConv3d<T>)(object)new Conv3dHostWinograd(context.Threads)) { Suits = SuitsWinograd },
         Variants.ForHost<T, IConv3d<T>, Conv3dShape>(static threads => new Conv3dHostSimd(threads)),
         Variants.ForDirect<T, IConv3d<T>, Conv3dShape>(typeof(Conv3dDirect<,>)));
+
+    private static string? WinogradRefusal(GpuContext context, Conv3dShape shape)
+        => shape.KernelSize != 3 ? "it computes kernels of 3³ only" : Variants.HostRefusal<T>(context);
+
+    // With few channels the transforms take longer than the multiplications that they save.
+    private static bool SuitsWinograd(Conv3dShape shape)
+        => Math.Min(shape.InputChannels, shape.OutputChannels) >= 16;
 }
