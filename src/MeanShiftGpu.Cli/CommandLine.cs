@@ -78,6 +78,7 @@ internal static class CommandLine
             new TrainVerb(session),
             new PickVerb(session),
             new EvaluateVerb(session),
+            new ConvertVerb(session),
             new GradCheckVerb(session),
             new VerifyVerb(session),
             new BenchVerb(session),

@@ -14,6 +14,8 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
     private readonly Option<string?> data = Parse.Text("--data", "FILE", "A data set's manifest, instead of --truth.");
     private readonly Option<DatasetSplit?> split = Parse.Choice<DatasetSplit>("--split", "Which volumes of the data set to evaluate. Default: test.");
     private readonly Option<double[]?> radii = Parse.RealList("--radii", $"Hit radii in voxels. Default: {string.Join(',', DefaultRadii)}.");
+    private readonly Option<double?> beta = Parse.Real("--beta", $"How many times as much recall counts as precision in F-beta. Default: {Evaluation.DefaultBeta}.", 1e-3);
+    private readonly Option<string?> occupancy = Parse.Text("--occupancy", "FILE", "An occupancy mask (MRC): picks are scored by the particle in whose mask they lie, as SHREC does. The truth is then particle_locations.txt. With --data and such truth, the masks are the data set's.");
     private readonly Option<string?> volume = Parse.Text("--volume", "FILE", "The MRC file that the tables belong to: gives its size and voxel size, which RELION 5 tables need.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size of the volume in Å. Default: that of --volume.", 1e-6);
     private readonly Option<double?> binning = Parse.Real("--binning", "How many pixels of the tables make a voxel. Default: what the tables say, or 1.", 1e-6);
@@ -21,14 +23,14 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
     public override string Name => "evaluate";
 
     protected override string Description =>
-        "Compares picks with true centres as the paper's equations 3 to 6 do: dist_pred, dist_GT, precision, recall and F1 at each hit radius; and an F1 " +
-        "over one-to-one pairs, which punishes duplicates. All volumes are pooled.";
+        "Compares picks with true centres as the paper's equations 3 to 6 do: dist_pred, dist_GT, precision, recall and F1 at each hit radius; beside it over " +
+        "one-to-one pairs, which punish duplicates, with F-beta and the signed bias along each axis; and by SHREC's occupancy masks. All volumes are pooled.";
 
     public override string Example => "meanshift-gpu evaluate --picks picks.star --truth truth.csv --radii 2,4";
 
     protected override bool UsesDevice => false;
 
-    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, volume, voxelSize, binning];
+    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, beta, occupancy, volume, voxelSize, binning];
 
     protected override ExitCode Run(ParseResult options)
     {
@@ -38,12 +40,19 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         if (manifest is null == (truthFiles.Length == 0))
             throw new InputException("evaluate: expected either --truth with tables of true centres, or --data with a data set's manifest.");
 
+        if (options.GetValue(occupancy) is not null && (manifest is not null || truthFiles.Length != 1))
+            throw new InputException("evaluate: --occupancy goes with one table of true centres; a data set names its masks itself.");
+        DatasetSplit use = options.GetValue(split) ?? DatasetSplit.Test;
         IReadOnlyList<(string Name, EvaluationVolume Volume)> volumes = manifest is null
             ? FromTables(pickFiles, truthFiles, Context(options))
-            : FromManifest(pickFiles, manifest, options.GetValue(split) ?? DatasetSplit.Test);
+            : FromManifest(pickFiles, manifest, use);
         double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? given : DefaultRadii;
-        EvaluationResult result = Evaluation.Evaluate([.. volumes.Select(v => v.Volume)], wanted);
-        Print(result);
+        double weight = options.GetValue(beta) ?? Evaluation.DefaultBeta;
+        EvaluationResult result = Evaluation.Evaluate([.. volumes.Select(v => v.Volume)], wanted, weight);
+        OccupancyScore? masks = Occupancy(options, volumes, manifest, truthFiles, use);
+        Print(result, weight);
+        if (masks is not null)
+            Print(masks);
         WriteJson(options, new
         {
             result.Predictions,
@@ -52,8 +61,10 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             result.VolumesWithoutPredictions,
             result.DistPred,
             result.DistGt,
+            Beta = weight,
             result.Radii,
-            PerVolume = volumes.Select(v => new { v.Name, Result = Evaluation.Evaluate([v.Volume], wanted) }),
+            Occupancy = masks,
+            PerVolume = volumes.Select(v => new { v.Name, Result = Evaluation.Evaluate([v.Volume], wanted, weight) }),
         });
         return ExitCode.Done;
     }
@@ -101,7 +112,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             MrcHeader header = MrcFile.ReadHeader(entry.Volume);
             CoordinateContext context = entry.Context(header.Shape, header.VoxelSize.Mean);
             VolumePoints points = new(
-                Path.GetFileName(entry.Volume),
+                TomogramNames.Of(entry.Volume),
                 [.. Coordinates.Read(entry.Coordinates, context).Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))],
                 header.Shape);
             if (!folder)
@@ -112,7 +123,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
             // Picks are in voxels of the volume, whatever the truth counts in.
             CoordinateContext own = new() { Shape = header.Shape, VoxelSizeAngstrom = context.VoxelSizeAngstrom };
-            IReadOnlyList<Particle> found = CoordinateFolder.Find(source, Path.GetFileNameWithoutExtension(entry.Volume)) is { } table ? Coordinates.Read(table, own) : [];
+            IReadOnlyList<Particle> found = CoordinateFolder.Find(source, TomogramNames.Of(entry.Volume)) is { } table ? Coordinates.Read(table, own) : [];
             VolumePoints predicted = new(points.Volume, [.. found.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))]);
             volumes.AddRange(EvaluationTables.Join(source, [predicted], manifestPath, [points]));
         }
@@ -120,14 +131,51 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         return folder ? volumes : [.. EvaluationTables.Join(source, EvaluationTables.Group(Coordinates.Read(source)), manifestPath, truth)];
     }
 
-    private void Print(EvaluationResult result)
+    /// <summary>SHREC's scores where there are its masks; null otherwise.</summary>
+    private OccupancyScore? Occupancy(
+        ParseResult options, IReadOnlyList<(string Name, EvaluationVolume Volume)> volumes, string? manifest, string[] truthFiles, DatasetSplit use)
+    {
+        (string Truth, string Mask)[] masks = [];
+        if (options.GetValue(occupancy) is { } path)
+            masks = [(truthFiles[0], path)];
+        else if (manifest is not null && DatasetManifest.Read(manifest).Of(use).ToArray() is var entries && entries.All(e => e.Mask is not null && CoordinateFormats.Identify(e.Coordinates) == CoordinateFormat.Shrec))
+            masks = [.. entries.Select(e => (e.Coordinates, e.Mask!))];
+        if (masks.Length == 0)
+            return null;
+        OccupancyEvaluation evaluation = new();
+        for (int i = 0; i < masks.Length; i++)
+        {
+            if (CoordinateFormats.Identify(masks[i].Truth) != CoordinateFormat.Shrec)
+                throw new InputException($"{masks[i].Truth}: is no SHREC table; an occupancy mask numbers the rows of particle_locations.txt.");
+            using Volume mask = MrcFile.Read(masks[i].Mask);
+            evaluation.Add(volumes[i].Volume.Predictions, Coordinates.Read(masks[i].Truth), mask);
+        }
+
+        return evaluation.Score;
+    }
+
+    private void Print(EvaluationResult result, double weight)
     {
         Session.Line($"{result.Predictions} picks and {result.Truth} true centres in {result.Volumes} volume{(result.Volumes == 1 ? "" : "s")}, {result.VolumesWithoutPredictions} without picks");
         Session.Line($"dist_pred {Number(result.DistPred)} voxels, dist_GT {Number(result.DistGt)} voxels");
         Session.Table(
-            ["radius", "precision", "recall", "F1", "one-to-one F1"],
-            result.Radii.Select(r => (string[])[$"{r.RadiusVoxels}", $"{r.Precision:0.000}", $"{r.Recall:0.000}", $"{r.F1:0.000}", $"{r.OneToOneF1:0.000}"]));
+            ["radius", "precision", "recall", "F1", $"F{weight}", "1:1 precision", "1:1 recall", "1:1 F1", $"1:1 F{weight}"],
+            result.Radii.Select(r => (string[])[
+                $"{r.RadiusVoxels}", $"{r.Precision:0.000}", $"{r.Recall:0.000}", $"{r.F1:0.000}", $"{r.FBeta:0.000}",
+                $"{r.OneToOnePrecision:0.000}", $"{r.OneToOneRecall:0.000}", $"{r.OneToOneF1:0.000}", $"{r.OneToOneFBeta:0.000}"]));
+        Session.Line("bias of the one-to-one pairs (pick - truth) in voxels, ± its standard error");
+        Session.Table(
+            ["radius", "pairs", "z", "y", "x"],
+            result.Radii.Where(r => r.Bias is not null).Select(r => (string[])[
+                $"{r.RadiusVoxels}", $"{r.Bias!.Pairs}", Signed(r.Bias.Z, r.Bias.ErrorZ), Signed(r.Bias.Y, r.Bias.ErrorY), Signed(r.Bias.X, r.Bias.ErrorX)]));
     }
+
+    private void Print(OccupancyScore score)
+        => Session.Line(
+            $"by occupancy masks: {score.Found} of {score.Truth} particles found, {score.FoundAgain} picks in one already found, {score.OtherObjects} in other objects, {score.Background} in none, {score.OutsideVolume} outside; " +
+            $"precision {score.Precision:0.000}, recall {score.Recall:0.000}, F1 {score.F1:0.000}, mean distance {Number(score.MeanDistanceVoxels)} voxels");
+
+    private static string Signed(double mean, double error) => double.IsNaN(error) ? $"{mean:+0.000;-0.000;0.000}" : $"{mean:+0.000;-0.000;0.000} ± {error:0.000}";
 
     private static string Number(double? value) => value is { } v ? $"{v:0.00}" : "undefined";
 }

@@ -6,30 +6,79 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Makes a data set of a public benchmark's files.</summary>
 internal sealed class ImportVerb(Session session) : Verb(session)
 {
-    private readonly Argument<string> folder = new("FOLDER") { Description = "The unpacked data: for SHREC 2021 the folder that holds model_0, model_1 and so on." };
-    private readonly Option<string?> output = Parse.Text("--out", "FILE", "The manifest (.json) that 'train' reads.", required: true);
+    private const string Shrec2021 = "shrec2021";
+    private const string Empiar10045 = "empiar10045";
+
+    private readonly Argument<string> layout = new("LAYOUT") { HelpName = $"{Shrec2021}|{Empiar10045}", Description = "Which data." };
+    private readonly Argument<string> source = new("SOURCE") { Description = "SHREC 2021: the folder that holds model_0, model_1 and so on. EMPIAR-10045: the binned tomogram (MRC)." };
+    private readonly Option<string?> output = Parse.Text("--out", "DIR", "Folder for manifest.json, which 'train' reads, and for patches.", required: true);
+    private readonly Option<Extent?> patch = Parse.Size("--patch", "Cut the volumes into patches of this size, as the paper does. Default: whole volumes (SHREC 2021), 56 (EMPIAR-10045).");
+    private readonly Option<string?> coordinates = Parse.Text("--coordinates", "FILE", "EMPIAR-10045: the deposited centres (.coords), in unbinned pixels.");
+    private readonly Option<double?> binning = Parse.Real("--binning", $"EMPIAR-10045: how many unbinned pixels make a voxel of the tomogram. Default: {Empiar10045Dataset.PaperBinning}.", 1e-6);
+    private readonly Option<double?> maskRadius = Parse.Real("--mask-radius", "EMPIAR-10045: radius in voxels of the balls that are the masks. Default: 4.", 0.5);
+    private readonly Option<bool> sparse = new("--sparse") { Description = "EMPIAR-10045: one random centre in each patch for training and validation." };
+    private readonly Option<int> seed = Parse.Integer("--seed", "Seed of the random choice.", 1, int.MinValue, int.MaxValue);
 
     public override string Name => "import";
 
     protected override string Description =>
-        "Makes a data set of SHREC 2021's files with the paper's split: models 0 to 5 for training, 6 and 7 for validation, the others for testing; " +
-        "all proteins are one class, vesicles and fiducials none. The files stay where they are.";
+        "Makes a data set of public data with the split of the mean-shift loss paper. SHREC 2021: models 0 to 5 for training, 6 and 7 for validation, the others for testing; " +
+        "all proteins are one class, vesicles and fiducials none. EMPIAR-10045: patches in scan order, 70 % for training, 15 % for validation.";
 
-    public override string Example => "meanshift-gpu import shrec2021 --out manifest.json";
+    public override string Example => "meanshift-gpu import shrec2021 shrec2021_full --out shrec";
 
     protected override bool UsesDevice => false;
 
-    protected override IEnumerable<Symbol> Symbols => [folder, output];
+    protected override IEnumerable<Symbol> Symbols => [layout, source, output, patch, coordinates, binning, maskRadius, sparse, seed];
 
     protected override ExitCode Run(ParseResult options)
     {
-        string target = options.GetValue(output)!;
-        OutputFolder.CheckFile(target);
-        DatasetManifest manifest = ShrecDataset.Import(options.GetRequiredValue(folder));
-        manifest.Write(target);
-        string Count(DatasetSplit split) => $"{manifest.Of(split).Count()} for {(split == DatasetSplit.Train ? "training" : split == DatasetSplit.Test ? "testing" : "validation")}";
-        Session.Line($"{target}: {manifest.Volumes.Count} tomograms, {Count(DatasetSplit.Train)}, {Count(DatasetSplit.Validation)}, {Count(DatasetSplit.Test)}");
-        WriteJson(options, new { Manifest = target, Volumes = manifest.Volumes.Select(v => new { v.Volume, v.Coordinates, v.Mask, v.MaskAbove, v.Split }) });
+        string folder = options.GetValue(output)!;
+        OutputFolder.Prepare(folder);
+        DatasetManifest manifest = options.GetRequiredValue(layout) switch
+        {
+            Shrec2021 => Shrec(options, folder),
+            Empiar10045 => Empiar(options, folder),
+            string other => throw new InputException($"import: '{other}' is not known.{ParseProblem.Nearest(other, [Shrec2021, Empiar10045])} Expected {Shrec2021} or {Empiar10045}."),
+        };
+        int Count(DatasetSplit split) => manifest.Of(split).Count();
+        Session.Line($"{Path.Combine(folder, "manifest.json")}: {manifest.Volumes.Count} volumes, {Count(DatasetSplit.Train)} for training, {Count(DatasetSplit.Validation)} for validation, {Count(DatasetSplit.Test)} for testing");
+        WriteJson(options, new
+        {
+            Manifest = Path.Combine(folder, "manifest.json"),
+            Volumes = manifest.Volumes.Select(v => new { v.Volume, v.Coordinates, v.Mask, v.MaskAbove, v.Split }),
+        });
         return ExitCode.Done;
     }
+
+    private DatasetManifest Shrec(ParseResult options, string folder)
+    {
+        if (options.GetValue(coordinates) is not null || options.GetValue(sparse))
+            throw new InputException($"import: --coordinates and --sparse are for {Empiar10045}; SHREC 2021's folders hold their centres.");
+        DatasetManifest models = ShrecDataset.Import(options.GetRequiredValue(source));
+        if (options.GetValue(patch) is not { } size)
+        {
+            models.Write(Path.Combine(folder, "manifest.json"));
+            return models;
+        }
+
+        DatasetManifest manifest = models;
+        Session.Progress("cutting patches", report => manifest = ShrecDataset.WritePatches(
+            models, folder, size, (done, total) => report((double)done / total, $"{done} of {total} models"), Cancellation));
+        return manifest;
+    }
+
+    private DatasetManifest Empiar(ParseResult options, string folder)
+        => Empiar10045Dataset.Write(
+            options.GetRequiredValue(source),
+            options.GetValue(coordinates) ?? throw new InputException("import: empiar10045 needs --coordinates with the deposited centres."),
+            folder,
+            options.GetValue(binning) ?? Empiar10045Dataset.PaperBinning,
+            new PatchDatasetOptions
+            {
+                Patch = options.GetValue(patch) ?? new Extent(56, 56, 56),
+                MaskRadiusVoxels = options.GetValue(maskRadius) ?? 4,
+                OneCenter = options.GetValue(sparse),
+                Seed = options.GetValue(seed),
+            });
 }

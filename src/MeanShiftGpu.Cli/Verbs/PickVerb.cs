@@ -92,7 +92,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         float[] image = DatasetLoader.Normalized(path, volume);
         int tiles = picker.Plan(size).Count;
         float[] scores = [];
-        string name = NameOf(path);
+        string name = TomogramNames.Of(path);
         Session.Progress(name, report =>
             scores = picker.PredictScores(image, size, (done, total) => report((double)done / total, $"tile {done} of {total}"), Cancellation));
         IReadOnlyList<Pick> picks = picker.Cluster(scores, size);
@@ -205,20 +205,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     private static void RefuseEqualNames(string[] paths)
     {
-        if (paths.GroupBy(NameOf).FirstOrDefault(g => g.Count() > 1) is { } twice)
+        if (paths.GroupBy(TomogramNames.Of).FirstOrDefault(g => g.Count() > 1) is { } twice)
             throw new InputException($"pick: {string.Join(" and ", twice)} have the same name, so their picks could not be told apart. Pick them one by one.");
-    }
-
-    // TS_01.mrc.gz is TS_01.
-    private static string NameOf(string path)
-    {
-        string name = Path.GetFileName(path);
-        foreach (string packed in (string[])[".gz", ".bz2"])
-        {
-            if (name.EndsWith(packed, StringComparison.OrdinalIgnoreCase))
-                name = name[..^packed.Length];
-        }
-
-        return Path.GetFileNameWithoutExtension(name);
     }
 }

@@ -45,9 +45,13 @@ public static class CoordinateFolder
         ArgumentNullException.ThrowIfNull(context);
         string[] files = Files(folder);
         return files.Length == 0
-            ? throw new InputException($"{folder}: has no table of coordinates; expected files like TS_01.star, TS_01_info.json, TS_01/{ShrecLocations.FileName} or {CopickRuns}/TS_01/{CopickPicks}/*.json.")
+            ? throw NoTable(folder)
             : [.. files.Select(f => Coordinates.ReadTable(f, context)).Select((t, i) => t with { Particles = [.. t.Particles.Select(p => p.Tomogram is null ? p with { Tomogram = TomogramOf(files[i]) } : p)] })];
     }
+
+    /// <summary>The format of a folder's first table.</summary>
+    /// <exception cref="InputException">There is none, or it cannot be read.</exception>
+    public static CoordinateFormat FormatOf(string folder) => CoordinateFormats.Identify(Files(folder).FirstOrDefault() ?? throw NoTable(folder));
 
     /// <summary>The table of a tomogram in a folder; null when there is none.</summary>
     /// <param name="folder">The folder.</param>
@@ -75,6 +79,9 @@ public static class CoordinateFolder
             _ => name + CoordinateFormats.Ending(format),
         };
     }
+
+    private static InputException NoTable(string folder)
+        => new($"{folder}: has no table of coordinates; expected files like TS_01.star, TS_01_info.json, TS_01/{ShrecLocations.FileName} or {CopickRuns}/TS_01/{CopickPicks}/*.json.");
 
     private static string[] Files(string folder)
     {

@@ -78,6 +78,12 @@ public static class CoordinateFormats
     public static bool HoldsSeveralTomograms(CoordinateFormat format)
         => format is not (CoordinateFormat.Coords or CoordinateFormat.Eman2 or CoordinateFormat.Copick or CoordinateFormat.Shrec);
 
+    /// <summary>Whether a table has a column for scores.</summary>
+    public static bool HoldsScores(CoordinateFormat format) => format is not (CoordinateFormat.Coords or CoordinateFormat.DeepFinder or CoordinateFormat.Shrec);
+
+    /// <summary>Whether a table has columns for angles.</summary>
+    public static bool HoldsAngles(CoordinateFormat format) => format is not (CoordinateFormat.Coords or CoordinateFormat.Eman2);
+
     /// <summary>Whether a format is a STAR table.</summary>
     public static bool IsStar(CoordinateFormat format)
         => format is CoordinateFormat.Relion3 or CoordinateFormat.Warp or CoordinateFormat.Relion4 or CoordinateFormat.Relion5;
@@ -111,6 +117,14 @@ public static class CoordinateFormats
         ".TXT" => IsShrec(path) ? CoordinateFormat.Shrec : CoordinateFormat.Coords,
         _ => ForWriting(path),
     };
+
+    /// <summary>The format of a file, that of a STAR table by its columns.</summary>
+    /// <exception cref="InputException">The file cannot be read, or is none of the formats.</exception>
+    public static CoordinateFormat Identify(string path)
+    {
+        CoordinateFormat format = OfFile(path);
+        return IsStar(format) ? RelionStar.FormatOf(path) : format;
+    }
 
     private static bool IsShrec(string path)
         => InputFile.ReadLines(path, "a table of coordinates").FirstOrDefault(l => !string.IsNullOrWhiteSpace(l.Text)).Text is { } line && ShrecLocations.IsRow(line);

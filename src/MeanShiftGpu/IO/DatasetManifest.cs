@@ -40,6 +40,9 @@ public sealed record DatasetVolume
     /// <summary>The voxel size in Å; 0 to take the volume's header.</summary>
     public double VoxelSizeAngstrom { get; init; }
 
+    /// <summary>Whether the image is shifted and scaled to mean 0 and standard deviation 1; false where that was done over a larger volume.</summary>
+    public bool Normalize { get; init; } = true;
+
     /// <summary>How many pixels of the table make a voxel; 0 to take it from the table.</summary>
     public double Binning { get; init; }
 
@@ -63,7 +66,7 @@ public sealed record DatasetVolume
 /// A data set in one JSON file:
 /// <code>
 /// { "volumes": [ { "volume": "a.mrc", "coordinates": "a.star", "split": "train",
-///                  "mask": "m.mrc", "maskAbove": 0, "tomogram": "TS_01", "tomogramsStar": "tomograms.star", "voxelSizeAngstrom": 10, "binning": 4 } ] }
+///                  "mask": "m.mrc", "maskAbove": 0, "tomogram": "TS_01", "tomogramsStar": "tomograms.star", "voxelSizeAngstrom": 10, "binning": 4, "normalize": true } ] }
 /// </code>
 /// The first three are required; the split is train, validation or test. Paths count from the manifest's folder. Comments and
 /// trailing commas are allowed; a property that is not known is refused by its name.
@@ -83,7 +86,7 @@ public sealed record DatasetManifest
     };
 
     private static readonly string[] VolumeProperties =
-        ["volume", "coordinates", "mask", "maskAbove", "tomogram", "tomogramsStar", "voxelSizeAngstrom", "binning", "split"];
+        ["volume", "coordinates", "mask", "maskAbove", "tomogram", "tomogramsStar", "voxelSizeAngstrom", "binning", "normalize", "split"];
 
     /// <summary>The volumes in the file's order; at least one.</summary>
     public required IReadOnlyList<DatasetVolume> Volumes { get; init; }
@@ -143,6 +146,8 @@ public sealed record DatasetManifest
                     json.WriteNumber("voxelSizeAngstrom", volume.VoxelSizeAngstrom);
                 if (volume.Binning > 0)
                     json.WriteNumber("binning", volume.Binning);
+                if (!volume.Normalize)
+                    json.WriteBoolean("normalize", false);
                 json.WriteString("split", volume.Split.ToString().ToLowerInvariant());
                 json.WriteEndObject();
             }
@@ -180,6 +185,12 @@ public sealed record DatasetManifest
                 ? number
                 : throw new InputException($"{path}: {where}: \"{name}\" is {InputFile.Quote(value.ToString())}; expected a number above 0.");
 
+        bool Flag(string name, bool otherwise) => !element.TryGetProperty(name, out JsonElement value) || value.ValueKind == JsonValueKind.Null
+            ? otherwise
+            : value.ValueKind is JsonValueKind.True or JsonValueKind.False
+                ? value.GetBoolean()
+                : throw new InputException($"{path}: {where}: \"{name}\" is {InputFile.Quote(value.ToString())}; expected true or false.");
+
         string split = Required("split");
         return new DatasetVolume
         {
@@ -191,6 +202,7 @@ public sealed record DatasetManifest
             TomogramsStar = Resolve("tomogramsStar"),
             VoxelSizeAngstrom = Positive("voxelSizeAngstrom"),
             Binning = Positive("binning"),
+            Normalize = Flag("normalize", otherwise: true),
             Split = split switch
             {
                 "train" => DatasetSplit.Train,

@@ -18,6 +18,28 @@ internal static class ParticleNames
     }
 }
 
+/// <summary>The name by which tables know a tomogram.</summary>
+public static class TomogramNames
+{
+    /// <summary>
+    /// A volume's file name without folder, .gz or .bz2, and ending: TS_01.mrc.gz is TS_01. A reconstruction.mrc, as SHREC calls all of them, has its folder's name.
+    /// </summary>
+    public static string Of(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        string name = Path.GetFileName(path);
+        foreach (string packed in (string[])[".gz", ".bz2"])
+        {
+            if (name.EndsWith(packed, StringComparison.OrdinalIgnoreCase))
+                name = name[..^packed.Length];
+        }
+
+        name = Path.GetFileNameWithoutExtension(name);
+        string folder = Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(path))) ?? "";
+        return name == ShrecDataset.ReconstructionName && folder.Length > 0 ? folder : name;
+    }
+}
+
 /// <summary>
 /// Numbers of tomograms for formats that have no names: the names themselves where all are numbers, or else their order. Names go to a text file beside
 /// the table (picks.tomograms.doc beside picks.tbl), a number and a name on each line, as Dynamo maps them; a reader takes them from there.

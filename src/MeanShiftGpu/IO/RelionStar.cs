@@ -23,8 +23,26 @@ internal static class RelionStar
     /// <summary>Reads the particles of a table, or of the table that an optimisation set names.</summary>
     public static CoordinateTable Read(string path, CoordinateContext context)
     {
+        (path, StarFile file, StarTable table, string? tomograms) = Open(path, context.TomogramsStar);
+        TomogramTable? sizes = tomograms is null ? null : TomogramTable.Read(tomograms);
+        return new Reader(path, file, table, sizes, context).Read();
+    }
+
+    /// <summary>Which RELION's a table is, or Warp's.</summary>
+    public static CoordinateFormat FormatOf(string path) => FormatOf(Open(path, null).Table);
+
+    /// <summary>A file whose other tables can be written again; null where it only names another.</summary>
+    public static StarFile? TemplateOf(string path) => StarFile.Read(path) is { } file && FindParticles(file) is not null ? file : null;
+
+    private static CoordinateFormat FormatOf(StarTable table)
+        => Centred.All(table.Has) ? CoordinateFormat.Relion5
+            : table.Has("rlnTomoName") ? CoordinateFormat.Relion4
+            : table.IndexOf("rlnMicrographName") is >= 0 and int name && table.Rows.Count > 0 && table.Rows.All(r => r[name].EndsWith(".tomostar", StringComparison.Ordinal)) ? CoordinateFormat.Warp
+            : CoordinateFormat.Relion3;
+
+    private static (string Path, StarFile File, StarTable Table, string? Tomograms) Open(string path, string? tomograms)
+    {
         StarFile file = StarFile.Read(path);
-        string? tomograms = context.TomogramsStar;
         if (FindParticles(file) is null && FindColumn(file, "rlnTomoParticlesFile") is { } particlesFile)
         {
             if (tomograms is null && FindColumn(file, "rlnTomoTomogramsFile") is { } tomogramsFile)
@@ -33,15 +51,10 @@ internal static class RelionStar
             file = StarFile.Read(path);
         }
 
-        StarTable? table = FindParticles(file);
-        if (table is null)
-        {
-            string found = string.Join(", ", file.Tables.SelectMany(t => t.Columns).Take(8));
-            throw new InputException($"{path}: no table has coordinates; expected rlnCoordinateX, Y, Z or rlnCenteredCoordinateXAngst, Y, Z; found {(found.Length == 0 ? "no columns" : found)}.");
-        }
-
-        TomogramTable? sizes = tomograms is null ? null : TomogramTable.Read(tomograms);
-        return new Reader(path, file, table, sizes, context).Read();
+        if (FindParticles(file) is { } table)
+            return (path, file, table, tomograms);
+        string found = string.Join(", ", file.Tables.SelectMany(t => t.Columns).Take(8));
+        throw new InputException($"{path}: no table has coordinates; expected rlnCoordinateX, Y, Z or rlnCenteredCoordinateXAngst, Y, Z; found {(found.Length == 0 ? "no columns" : found)}.");
     }
 
     /// <summary>Writes particles.</summary>
@@ -104,7 +117,7 @@ internal static class RelionStar
         if (detector)
             columns.AddRange(["rlnMagnification", "rlnDetectorPixelSize"]);
         HashSet<string> own = [.. columns];
-        string[] others = [.. particles.SelectMany(p => p.OtherColumns).Select(c => c.Key).Where(c => c.StartsWith("rln", StringComparison.Ordinal) && !own.Contains(c) && !IsForeign(c, tomo)).Distinct()];
+        string[] others = [.. particles.SelectMany(p => p.OtherColumns).Select(c => c.Key).Where(c => !own.Contains(c) && !IsForeign(c, tomo)).Distinct()];
 
         StarTable table = new("particles", columns.Concat(others));
         table.Comments.Add(format == CoordinateFormat.Relion5 ? "version 50001" : "version 30001");
@@ -273,11 +286,7 @@ internal static class RelionStar
         public CoordinateTable Read()
         {
             List<Particle> particles = [.. Particles()];
-            CoordinateFormat format = centred ? CoordinateFormat.Relion5
-                : table.Has("rlnTomoName") ? CoordinateFormat.Relion4
-                : particles.Count > 0 && particles.TrueForAll(p => p.Tomogram?.EndsWith(".tomostar", StringComparison.Ordinal) == true) ? CoordinateFormat.Warp
-                : CoordinateFormat.Relion3;
-            return new CoordinateTable(format, particles, pixelSizeAngstrom);
+            return new CoordinateTable(FormatOf(table), particles, pixelSizeAngstrom);
         }
 
         private IEnumerable<Particle> Particles()

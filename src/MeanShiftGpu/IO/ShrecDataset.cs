@@ -7,7 +7,7 @@ namespace MeanShiftGpu.IO;
 public sealed record ShrecModel(string Folder)
 {
     /// <summary>The tomogram.</summary>
-    public string Reconstruction => Path.Combine(Folder, "reconstruction.mrc");
+    public string Reconstruction => Path.Combine(Folder, $"{ShrecDataset.ReconstructionName}.mrc");
 
     /// <summary>The density that was projected.</summary>
     public string GrandModel => Path.Combine(Folder, "grandmodel.mrc");
@@ -28,6 +28,8 @@ public sealed record ShrecModel(string Folder)
 /// </summary>
 public static class ShrecDataset
 {
+    internal const string ReconstructionName = "reconstruction";
+
     private const string Prefix = "model_";
 
     /// <summary>The split of the mean-shift loss paper: models 0 to 5 for training, 6 and 7 for validation, 8, 9 and above for testing.</summary>
@@ -65,6 +67,41 @@ public static class ShrecDataset
         return numbers.Length > 0
             ? new DatasetManifest { Volumes = [.. numbers.Select(n => ImportModel(Model(folder, n), split(n)))] }
             : throw new InputException($"{folder}: has no folder {Prefix}0, {Prefix}1 and so on; expected SHREC 2021's layout.");
+    }
+
+    /// <summary>
+    /// Cuts the models of <see cref="Import"/> into patches on a grid, as the paper does: those with at least two centres, of which two lie more than 4 voxels inside.
+    /// </summary>
+    /// <param name="models">The models.</param>
+    /// <param name="folder">An existing folder for the patches and manifest.json.</param>
+    /// <param name="patch">The patches' edges.</param>
+    /// <param name="progress">Told (models done, models); null for nobody.</param>
+    /// <param name="cancellation">Stops between two models; no manifest is written then.</param>
+    /// <exception cref="InputException">A file cannot be read or written, or no patch has two centres.</exception>
+    public static DatasetManifest WritePatches(
+        DatasetManifest models, string folder, Extent patch, Action<int, int>? progress = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(models);
+        PatchDatasetOptions options = new() { Patch = patch, MinimumCenters = 2, MinimumCentersInside = 2, MarginVoxels = 4 };
+        List<DatasetVolume> entries = [];
+        for (int i = 0; i < models.Volumes.Count; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            DatasetVolume model = models.Volumes[i];
+            using Volume volume = MrcFile.Read(model.Volume);
+            using Volume occupancy = MrcFile.Read(model.Mask!);
+            List<Particle> particles = ShrecLocations.ReadParticles(model.Coordinates, new CoordinateContext());
+            IReadOnlyList<(int, int, int)> origins = PatchDataset.Choose(volume.Shape, particles, options);
+            entries.AddRange(PatchDataset.Write(
+                folder, TomogramNames.Of(model.Volume), volume, particles, (z, y, x) => occupancy[z, y, x] > model.MaskAbove, origins, _ => model.Split, options));
+            progress?.Invoke(i + 1, models.Volumes.Count);
+        }
+
+        if (entries.Count == 0)
+            throw new InputException($"{folder}: no patch of {patch} voxels has two centres; choose larger patches.");
+        DatasetManifest manifest = new() { Volumes = entries };
+        manifest.Write(Path.Combine(folder, "manifest.json"));
+        return manifest;
     }
 
     private static DatasetVolume ImportModel(ShrecModel model, DatasetSplit split)

@@ -16,7 +16,7 @@ public sealed record EvaluationVolume(IReadOnlyList<Position> Predictions, IRead
 /// <param name="Precision">HitPredictions / predictions; 0 without predictions.</param>
 /// <param name="Recall">FoundTruth / truths; 0 without truths.</param>
 /// <param name="F1">2 · Precision · Recall / (Precision + Recall); 0 where both are 0.</param>
-/// <param name="OneToOneMatches">The most pairs of a prediction and a truth within the radius such that none is used twice.</param>
+/// <param name="OneToOneMatches">The most pairs of a prediction and a truth within the radius such that none is used twice; of such sets the nearest pairs.</param>
 /// <param name="OneToOneF1">2 · OneToOneMatches / (predictions + truths): unlike F1, this punishes duplicates.</param>
 public sealed record RadiusScore(
     double RadiusVoxels,
@@ -26,7 +26,33 @@ public sealed record RadiusScore(
     double Recall,
     double F1,
     int OneToOneMatches,
-    double OneToOneF1);
+    double OneToOneF1)
+{
+    /// <summary>(1 + β²)·P·R / (β²·P + R) of Precision and Recall; 0 where both are 0.</summary>
+    public double FBeta { get; init; }
+
+    /// <summary>OneToOneMatches / predictions; 0 without predictions.</summary>
+    public double OneToOnePrecision { get; init; }
+
+    /// <summary>OneToOneMatches / truths; 0 without truths.</summary>
+    public double OneToOneRecall { get; init; }
+
+    /// <summary>(1 + β²)·matches / (predictions + β²·truths): F-β over one-to-one pairs.</summary>
+    public double OneToOneFBeta { get; init; }
+
+    /// <summary>How far picks lie from their truths, with sign, over the one-to-one pairs; null where there is no pair.</summary>
+    public AxisBias? Bias { get; init; }
+}
+
+/// <summary>Mean of prediction − truth over one-to-one pairs, in voxels, with the standard error of each mean (SD/√n; NaN for one pair).</summary>
+/// <param name="Pairs">How many pairs.</param>
+/// <param name="Z">Along z.</param>
+/// <param name="Y">Along y.</param>
+/// <param name="X">Along x.</param>
+/// <param name="ErrorZ">Standard error of Z.</param>
+/// <param name="ErrorY">Standard error of Y.</param>
+/// <param name="ErrorX">Standard error of X.</param>
+public sealed record AxisBias(int Pairs, double Z, double Y, double X, double ErrorZ, double ErrorY, double ErrorX);
 
 /// <summary>How good picks are, pooled over volumes.</summary>
 /// <param name="Predictions">Number of predictions in all volumes.</param>
@@ -59,17 +85,23 @@ public sealed record EvaluationResult(
 /// a truth with a prediction within the radius is a true positive of the recall, any other a false negative. The two counts of true
 /// positives differ where one hits several; that is the paper's "and vice versa". Duplicates near a truth are therefore not punished.</item>
 /// </list>
-/// Beside it stands an F1 over one-to-one pairs, which punishes duplicates. Everything is pooled: sums over the points of all
-/// volumes, distances only within a volume.
+/// Beside it stand precision, recall, F1 and F-β over one-to-one pairs, which punish duplicates, and the pairs' signed bias along each axis. Everything is pooled: sums
+/// over the points of all volumes, distances only within a volume.
 /// </summary>
 public static class Evaluation
 {
+    /// <summary>The β of F-β where none is asked for: recall counts 4² times as much as precision, as the CZII challenge of 2024 weighs them.</summary>
+    public const double DefaultBeta = 4;
+
     /// <summary>Evaluates picks; time grows as predictions times truths of a volume.</summary>
     /// <param name="volumes">Predictions and truth of each volume.</param>
     /// <param name="radiiVoxels">Hit radii.</param>
+    /// <param name="beta">β of F-β: how many times as much recall counts as precision.</param>
     /// <exception cref="InputException">There is no volume, or a coordinate is not a finite number.</exception>
-    public static EvaluationResult Evaluate(IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels)
+    public static EvaluationResult Evaluate(IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels, double beta = DefaultBeta)
     {
+        if (!(beta > 0 && double.IsFinite(beta)))
+            throw new InputException($"evaluation: beta {beta}; expected a number above 0.");
         ArgumentNullException.ThrowIfNull(volumes);
         ArgumentNullException.ThrowIfNull(radiiVoxels);
         if (volumes.Count == 0)
@@ -87,7 +119,7 @@ public static class Evaluation
         int predictions = 0;
         int truth = 0;
         int withoutPredictions = 0;
-        int[] pairs = new int[radiiVoxels.Count];
+        BiasSums[] pairs = [.. radiiVoxels.Select(_ => new BiasSums())];
         for (int v = 0; v < volumes.Count; v++)
         {
             EvaluationVolume volume = volumes[v];
@@ -108,7 +140,10 @@ public static class Evaluation
             fromPredictions.AddRange(volume.Predictions.Select(p => NearestDistance(p, volume.Truth)));
             fromTruth.AddRange(volume.Truth.Select(g => NearestDistance(g, volume.Predictions)));
             for (int r = 0; r < pairs.Length; r++)
-                pairs[r] += LargestMatching(volume.Predictions, volume.Truth, radiiVoxels[r]);
+            {
+                foreach ((int p, int g) in OneToOneMatching.Match(volume.Predictions, volume.Truth, radiiVoxels[r]))
+                    pairs[r].Add(volume.Predictions[p], volume.Truth[g]);
+            }
         }
 
         RadiusScore[] scores = new RadiusScore[radiiVoxels.Count];
@@ -119,8 +154,17 @@ public static class Evaluation
             int found = fromTruth.Count(d => d <= radius);
             double precision = Ratio(hits, predictions);
             double recall = Ratio(found, truth);
+            int matches = pairs[r].Count;
+            double square = beta * beta;
             scores[r] = new RadiusScore(
-                radius, hits, found, precision, recall, Ratio(2 * precision * recall, precision + recall), pairs[r], Ratio(2.0 * pairs[r], predictions + truth));
+                radius, hits, found, precision, recall, Ratio(2 * precision * recall, precision + recall), matches, Ratio(2.0 * matches, predictions + truth))
+            {
+                FBeta = Ratio((1 + square) * precision * recall, (square * precision) + recall),
+                OneToOnePrecision = Ratio(matches, predictions),
+                OneToOneRecall = Ratio(matches, truth),
+                OneToOneFBeta = Ratio((1 + square) * matches, predictions + (square * truth)),
+                Bias = pairs[r].ToBias(),
+            };
         }
 
         return new EvaluationResult(
@@ -154,54 +198,32 @@ public static class Evaluation
 
     private static double? Defined(double value) => double.IsNaN(value) ? null : value;
 
-    /// <summary>The size of a largest matching, by augmenting paths found breadth first (Berge, 1957); its size does not depend on any order.</summary>
-    private static int LargestMatching(IReadOnlyList<Position> predictions, IReadOnlyList<Position> truth, double radius)
+    /// <summary>Sums of differences along the axes, and of their squares.</summary>
+    private sealed class BiasSums
     {
-        int[][] near = [.. predictions.Select(p => Enumerable.Range(0, truth.Count).Where(g => p.DistanceTo(truth[g]) <= radius).ToArray())];
-        int[] predictionOf = new int[truth.Count];
-        Array.Fill(predictionOf, -1);
-        int[] truthOf = new int[predictions.Count];
-        Array.Fill(truthOf, -1);
-        int[] reachedFrom = new int[truth.Count];
-        int matches = 0;
-        Queue<int> queue = [];
-        for (int start = 0; start < predictions.Count; start++)
+        private readonly double[] sums = new double[3];
+        private readonly double[] squares = new double[3];
+
+        public int Count { get; private set; }
+
+        public void Add(Position prediction, Position truth)
         {
-            Array.Fill(reachedFrom, -1);
-            queue.Clear();
-            queue.Enqueue(start);
-            int end = -1;
-            while (end < 0 && queue.TryDequeue(out int prediction))
+            Count++;
+            double[] differences = [(double)prediction.Z - truth.Z, (double)prediction.Y - truth.Y, (double)prediction.X - truth.X];
+            for (int axis = 0; axis < 3; axis++)
             {
-                foreach (int g in near[prediction])
-                {
-                    if (reachedFrom[g] >= 0)
-                        continue;
-                    reachedFrom[g] = prediction;
-                    if (predictionOf[g] < 0)
-                    {
-                        end = g;
-                        break;
-                    }
-
-                    queue.Enqueue(predictionOf[g]);
-                }
-            }
-
-            if (end < 0)
-                continue;
-            matches++;
-            // Every prediction on the path takes the truth it reached, and leaves its old one to the prediction before it.
-            while (end >= 0)
-            {
-                int prediction = reachedFrom[end];
-                int left = truthOf[prediction];
-                predictionOf[end] = prediction;
-                truthOf[prediction] = end;
-                end = left;
+                sums[axis] += differences[axis];
+                squares[axis] += differences[axis] * differences[axis];
             }
         }
 
-        return matches;
+        public AxisBias? ToBias()
+        {
+            if (Count == 0)
+                return null;
+            double Mean(int axis) => sums[axis] / Count;
+            double Error(int axis) => Count == 1 ? double.NaN : Math.Sqrt(Math.Max(0, (squares[axis] / Count) - (Mean(axis) * Mean(axis))) / (Count - 1));
+            return new AxisBias(Count, Mean(0), Mean(1), Mean(2), Error(0), Error(1), Error(2));
+        }
     }
 }

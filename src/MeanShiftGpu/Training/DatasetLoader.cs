@@ -38,7 +38,7 @@ public static class DatasetLoader
         return new TrainingData(Read(training), Read(validation));
     }
 
-    /// <summary>Reads one volume: the image normalised to mean 0 and standard deviation 1, the centres in voxels, the mask as 0 and 1.</summary>
+    /// <summary>Reads one volume: the image normalised to mean 0 and standard deviation 1 (unless it was before), the centres in voxels, the mask as 0 and 1.</summary>
     /// <exception cref="InputException">See <see cref="Load"/>.</exception>
     public static TrainingVolume LoadVolume(DatasetVolume entry)
     {
@@ -51,7 +51,7 @@ public static class DatasetLoader
             volume.Depth,
             volume.Height,
             volume.Width,
-            Normalized(entry.Volume, volume),
+            entry.Normalize ? Normalized(entry.Volume, volume) : ToArray(entry.Volume, volume),
             entry.Mask is null ? null : LoadMask(entry.Mask, volume.Shape, entry.MaskAbove),
             [.. particles.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))])
         {

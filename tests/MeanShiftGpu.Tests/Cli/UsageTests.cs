@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Tests;
 
 public class UsageTests
 {
-    private static readonly string[] Verbs = ["devices", "simulate", "import", "train", "pick", "evaluate", "gradcheck", "verify", "demo", "bench", "kernels"];
+    private static readonly string[] Verbs = ["devices", "simulate", "import", "train", "pick", "evaluate", "convert", "gradcheck", "verify", "demo", "bench", "kernels"];
 
     [TestCaseSource(nameof(Verbs))]
     public void Help_OfEveryVerb_ShowsDefaultsAndAnExample(string verb)

@@ -37,9 +37,9 @@ public class CoordinateFormatTests
             for (int i = 0; i < particles.Length; i++)
             {
                 Assert.That(Distance(twice[i], particles[i]), Is.LessThan(1e-4), $"voxels, {second}");
-                if (HasScores(first) && HasScores(second))
+                if (CoordinateFormats.HoldsScores(first) && CoordinateFormats.HoldsScores(second))
                     Assert.That(twice[i].Score, Is.EqualTo(particles[i].Score).Within(1e-6), $"{second}");
-                if (HasAngles(first) && HasAngles(second))
+                if (CoordinateFormats.HoldsAngles(first) && CoordinateFormats.HoldsAngles(second))
                     Assert.That(twice[i].Orientation!.Value.ToMatrix().AngleTo(particles[i].Orientation!.Value.ToMatrix()), Is.LessThan(1e-4), $"degrees, {second}");
                 if (HasClasses(first) && HasClasses(second))
                     Assert.That(twice[i].Class, Is.EqualTo(3), $"{second}");
@@ -258,10 +258,6 @@ public class CoordinateFormatTests
         Assert.That((p.Z, p.Y, p.X, p.Score), Is.EqualTo((9.0, 24.0, 49.0, 0.5)));
         TemporaryFolder.Refused(() => Coordinates.Read(folder.Write("c.em", bytes[..^1])), "c.em");
     }
-
-    private static bool HasScores(CoordinateFormat format) => format is not (CoordinateFormat.Coords or CoordinateFormat.DeepFinder or CoordinateFormat.Shrec);
-
-    private static bool HasAngles(CoordinateFormat format) => format is not (CoordinateFormat.Coords or CoordinateFormat.Eman2);
 
     private static bool HasClasses(CoordinateFormat format) => format is not (CoordinateFormat.Copick or CoordinateFormat.Shrec);
 

@@ -128,6 +128,85 @@ public class EvaluationTests
     }
 
     [Test]
+    public void Evaluate_OneToOne_OfTheMostPairsTakesTheNearest()
+    {
+        Random random = new(6);
+        for (int trial = 0; trial < 200; trial++)
+        {
+            Position[] predictions = RandomPositions(random, random.Next(1, 6));
+            Position[] truth = RandomPositions(random, random.Next(1, 6));
+            double radius = 1 + 5 * random.NextDouble();
+            (int pairs, double cost) = Best(0, new bool[truth.Length]);
+            List<(int Prediction, int Truth)> found = OneToOneMatching.Match(predictions, truth, radius);
+            Assert.That(found, Has.Count.EqualTo(pairs));
+            Assert.That(found.Sum(f => predictions[f.Prediction].SquaredDistanceTo(truth[f.Truth])), Is.EqualTo(cost).Within(1e-9));
+
+            (int Pairs, double Cost) Best(int p, bool[] used)
+            {
+                if (p == predictions.Length)
+                    return (0, 0);
+                (int Pairs, double Cost) best = Best(p + 1, used);
+                for (int g = 0; g < truth.Length; g++)
+                {
+                    if (used[g] || predictions[p].DistanceTo(truth[g]) > radius)
+                        continue;
+                    used[g] = true;
+                    (int rest, double more) = Best(p + 1, used);
+                    used[g] = false;
+                    (int Pairs, double Cost) with = (rest + 1, more + predictions[p].SquaredDistanceTo(truth[g]));
+                    if (with.Pairs > best.Pairs || (with.Pairs == best.Pairs && with.Cost < best.Cost))
+                        best = with;
+                }
+
+                return best;
+            }
+        }
+    }
+
+    [Test]
+    public void Evaluate_PicksShiftedAlike_HaveTheShiftAsBias()
+    {
+        // Differences along x of 0.25, 0.5 and 0.75: mean 0.5, SD 0.25, standard error 0.25/√3.
+        EvaluationVolume volume = new(
+            [new(0, 1, 0.25f), new(10, 11, 10.5f), new(20, 21, 20.75f), new(50, 50, 50)], [new(0, 0, 0), new(10, 10, 10), new(20, 20, 20), new(80, 80, 80)]);
+        AxisBias bias = Evaluation.Evaluate([volume], [2]).At(2).Bias!;
+        Assert.That((bias.Pairs, bias.Z, bias.Y, bias.ErrorZ, bias.ErrorY), Is.EqualTo((3, 0.0, 1.0, 0.0, 0.0)));
+        Assert.That(bias.X, Is.EqualTo(0.5).Within(1e-12));
+        Assert.That(bias.ErrorX, Is.EqualTo(0.25 / Math.Sqrt(3)).Within(1e-12));
+        Assert.That(Evaluation.Evaluate([volume], [0.5]).At(0.5).Bias, Is.Null);
+    }
+
+    [Test]
+    public void Evaluate_FBeta_WeighsRecall()
+    {
+        // Four picks, three truths, two pairs: P = 1/2, R = 2/3; F2 = 5·P·R/(4·P + R) = 5/8 = 5·2/(4 + 4·3).
+        RadiusScore score = Evaluation.Evaluate([new(Line(0, 10, 50, 60), Line(0, 10, 30))], [1], beta: 2).At(1);
+        Assert.That(score.FBeta, Is.EqualTo(5.0 / 8).Within(1e-12));
+        Assert.That(score.OneToOneFBeta, Is.EqualTo(5.0 / 8).Within(1e-12));
+        Assert.That((score.OneToOnePrecision, score.OneToOneRecall), Is.EqualTo((0.5, 2.0 / 3)));
+    }
+
+    [Test]
+    public void Occupancy_PicksOfEveryKind_AreCountedAsShrecDoes()
+    {
+        using IO.Volume mask = new(4, 4, 8);
+        mask[1, 1, 1] = 2;
+        mask[1, 1, 2] = 2;
+        mask[2, 2, 5] = 3;
+        mask[0, 0, 7] = 1;
+        OccupancyEvaluation evaluation = new();
+        IO.Particle[] particles = [new(1, 1, 1) { Id = 2 }, new(2, 2, 5) { Id = 3 }];
+        // In order: 1 voxel from particle 2's centre, again particle 2, the vesicle 1, background, outside.
+        evaluation.Add([new(1.4f, 1, 2), new(1, 1, 1), new(0, 0, 7.4f), new(3, 3, 3), new(0, 0, -0.6f)], particles, mask);
+        OccupancyScore score = evaluation.Score;
+        Assert.That((score.Results, score.Truth, score.Found, score.FoundAgain, score.OtherObjects, score.Background, score.OutsideVolume), Is.EqualTo((5, 2, 1, 1, 1, 1, 1)));
+        Assert.That((score.Precision, score.Recall), Is.EqualTo((0.2, 0.5)));
+        Assert.That(score.F1, Is.EqualTo(2.0 / 7).Within(1e-12));
+        Assert.That(score.MeanDistanceVoxels, Is.EqualTo(Math.Sqrt(1.16)).Within(1e-6));
+        Assert.Throws<InputException>(() => evaluation.Add([], [new(0, 0, 0)], mask));
+    }
+
+    [Test]
     public void Evaluate_BadInput_IsRefused()
     {
         Assert.Throws<InputException>(() => Evaluation.Evaluate([], [4]));

@@ -1,0 +1,88 @@
+using System.CommandLine;
+using MeanShiftGpu.IO;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>Turns tables of coordinates of one program into those of another.</summary>
+internal sealed class ConvertVerb(Session session) : Verb(session)
+{
+    private readonly Argument<string> input = new("IN") { Description = $"A table of coordinates ({string.Join(", ", CoordinateFormats.Endings)}), or a folder of such." };
+    private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "The table; a folder gets a table for each tomogram, as copick, EMAN2, SHREC and .coords files need with several.", required: true);
+    private readonly Option<CoordinateFormat?> from = Parse.Choice("--from", "Format of the input. Default: by its name and content.", CoordinateFormats.Words);
+    private readonly Option<CoordinateFormat?> to = Parse.Choice("--to", "Format of the output. Default: that of its ending, relion3 for .star.", CoordinateFormats.Words);
+    private readonly Option<string?> volume = Parse.Text("--volume", "FILE", "The tomogram (MRC) that the coordinates belong to: gives voxel size, size, and a name where the input has none.");
+    private readonly Option<Extent?> volumeSize = Parse.Size("--volume-size", "The tomogram's size in voxels, for relion5 and eman2, which count from its centre. Default: that of --volume.");
+    private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "The tomogram's voxel size in Å. Default: that of --volume, or of the input's pixels.", 1e-6);
+    private readonly Option<double?> binning = Parse.Real("--binning", "How many unbinned pixels make a voxel of the tomogram: relion4, relion5 and eman2 count in unbinned pixels. Default: from the pixel sizes, or 1.", 1e-6);
+    private readonly Option<double?> fromBinning = Parse.Real("--from-binning", "How many pixels of the input make a voxel, for other formats with unbinned pixels.", 1e-6);
+    private readonly Option<double?> toBinning = Parse.Real("--to-binning", "The same of the output.", 1e-6);
+    private readonly Option<RelionCentre?> fromCentre = Parse.Choice<RelionCentre>("--from-centre", "The point that RELION 5 coordinates of the input count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
+    private readonly Option<RelionCentre?> toCentre = Parse.Choice<RelionCentre>("--to-centre", "The same of the output. Default: half-size.");
+    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes and pixel sizes of tomograms by name, for relion5.");
+    private readonly Option<string?> tomogram = Parse.Text("--tomogram", "NAME", "Convert the particles of this tomogram only.");
+    private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name for particles without one. Default: that of --volume.");
+    private readonly Option<string?> objectName = Parse.Text("--object", "NAME", "What the particles are (copick, EMAN2, SHREC), where the input does not say.");
+
+    public override string Name => "convert";
+
+    protected override string Description =>
+        "Converts tables of coordinates between RELION 3, 4 and 5, Warp, Dynamo, EM motive lists, DeepFinder, EMAN2, copick, SHREC and plain columns: " +
+        "origins, pixels, binning with its half pixel, angles, scores and classes.";
+
+    public override string Example => "meanshift-gpu convert particles.star --out particles.tbl --voxel-size 10.48";
+
+    protected override bool UsesDevice => false;
+
+    protected override IEnumerable<Symbol> Symbols =>
+        [input, output, from, to, volume, volumeSize, voxelSize, binning, fromBinning, toBinning, fromCentre, toCentre, tomograms, tomogram, tomogramName, objectName];
+
+    protected override ExitCode Run(ParseResult options)
+    {
+        MrcHeader? header = options.GetValue(volume) is { } path ? MrcFile.ReadHeader(path) : null;
+        ConversionResult result = CoordinateConversion.Convert(options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
+        {
+            From = options.GetValue(from),
+            To = options.GetValue(to),
+            VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header?.VoxelSize.Mean ?? 0,
+            Shape = options.GetValue(volumeSize) is { } size ? new VolumeShape(size.Depth, size.Height, size.Width) : header?.Shape,
+            Binning = options.GetValue(binning) ?? 0,
+            FromBinning = options.GetValue(fromBinning) ?? 0,
+            ToBinning = options.GetValue(toBinning) ?? 0,
+            FromCentre = options.GetValue(fromCentre) ?? RelionCentre.HalfSize,
+            ToCentre = options.GetValue(toCentre) ?? RelionCentre.HalfSize,
+            TomogramsStar = options.GetValue(tomograms),
+            Tomogram = options.GetValue(tomogram),
+            TomogramName = options.GetValue(tomogramName) ?? (options.GetValue(volume) is { } named ? Path.GetFileNameWithoutExtension(named) : null),
+            ObjectName = options.GetValue(objectName),
+        });
+        Report(options, result, options.GetValue(volumeSize) is { } extent ? new VolumeShape(extent.Depth, extent.Height, extent.Width) : header?.Shape);
+        return ExitCode.Done;
+    }
+
+    private void Report(ParseResult options, ConversionResult result, VolumeShape? shape)
+    {
+        string?[] names = [.. result.Particles.Select(p => p.Tomogram).Distinct()];
+        string target = options.GetValue(output)!;
+        Session.Line(FormattableString.Invariant(
+            $"{target}: {result.Particles.Count} particles of {names.Length} tomogram{(names.Length == 1 ? "" : "s")}, {Parse.Word(result.From)} to {Parse.Word(result.To)}; {(result.VoxelSizeAngstrom > 0 ? FormattableString.Invariant($"voxels of {result.VoxelSizeAngstrom:0.####} Å") : "voxel size unknown")}, {result.FromBinning:0.###} pixels of the input and {result.ToBinning:0.###} of the output in a voxel"));
+        if (result.Particles.Any(p => p.Score is not null) && !CoordinateFormats.HoldsScores(result.To))
+            Session.Warn($"{target}: {Parse.Word(result.To)} tables have no scores; they were left out.");
+        if (result.Particles.Any(p => p.Orientation is not null) && !CoordinateFormats.HoldsAngles(result.To))
+            Session.Warn($"{target}: {Parse.Word(result.To)} tables have no angles; they were left out.");
+        int outside = shape is { } known ? result.Particles.Count(p => !Coordinates.IsInside(p, known)) : 0;
+        if (outside > 0)
+            Session.Warn($"{options.GetRequiredValue(input)}: {outside} of {result.Particles.Count} centres lie outside the volume of {shape}. Check the binning, the voxel size and the format.");
+        WriteJson(options, new
+        {
+            result.From,
+            result.To,
+            result.Files,
+            Particles = result.Particles.Count,
+            Tomograms = names,
+            result.VoxelSizeAngstrom,
+            result.FromBinning,
+            result.ToBinning,
+            OutsideVolume = shape is null ? (int?)null : outside,
+        });
+    }
+}

@@ -1,0 +1,92 @@
+using System.Text.Json;
+using MeanShiftGpu.IO;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+public class ConvertTests
+{
+    private readonly ToolFolder folder = new();
+
+    [OneTimeTearDown]
+    public void DeleteFolder() => folder.Dispose();
+
+    [Test]
+    public void Convert_Relion4ToDynamo_TakesPixelSizeAndBinningFromTheTable()
+    {
+        // Pixels of 2.62 Å, tomogram binned four times: (424, 1584, 864) − offset is pixel / 4, with the half pixel, and Dynamo counts from 1.
+        string source = TemporaryFolder.Data("relion4/empiar10064_first_rows.star");
+        ToolRun run = ToolRun.Succeeds("convert", source, "--out", folder.At("a.tbl"), "--voxel-size", "10.48", "--json", folder.At("a.json"));
+        JsonElement json = ToolRun.Json(folder.At("a.json"));
+        IReadOnlyList<Particle> direct = Coordinates.Read(source, new CoordinateContext { VoxelSizeAngstrom = 10.48 });
+        IReadOnlyList<Particle> through = Coordinates.Read(folder.At("a.tbl"));
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(run.Output, Does.Contain("relion4 to dynamo").And.Contain("10.48 Å"));
+            Assert.That(json.GetProperty("fromBinning").GetDouble(), Is.EqualTo(4));
+            Assert.That(json.GetProperty("toBinning").GetDouble(), Is.EqualTo(1));
+            Assert.That(through.Zip(direct, (a, b) => Math.Abs(a.X - b.X) + Math.Abs(a.Y - b.Y) + Math.Abs(a.Z - b.Z)).Max(), Is.LessThan(1e-6));
+            Assert.That(through.Zip(direct, (a, b) => a.Orientation!.Value.ToMatrix().AngleTo(b.Orientation!.Value.ToMatrix())).Max(), Is.LessThan(1e-5));
+            Assert.That(through[0].Tomogram, Is.EqualTo("CTEM_tomo1"));
+        }
+    }
+
+    [Test]
+    public void Convert_Relion4ToItself_KeepsColumnsAndOptics()
+    {
+        string source = TemporaryFolder.Data("relion4/empiar10064_first_rows.star");
+        ToolRun.Succeeds("convert", source, "--out", folder.At("b.star"), "--to", "relion4");
+        StarFile before = StarFile.Read(source), after = StarFile.Read(folder.At("b.star"));
+        StarTable was = before.Table("particles")!, became = after.Table("particles")!;
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(after.Table("optics")!.Rows[0], Is.EqualTo(before.Table("optics")!.Rows[0]));
+            Assert.That(became.Columns, Is.SupersetOf(was.Columns));
+            foreach (string column in (string[])["rlnImageName", "rlnRandomSubset", "rlnTomoParticleName", "rlnObjectNumber"])
+                Assert.That(became.Rows.Select(r => r[became.IndexOf(column)]), Is.EqualTo(was.Rows.Select(r => r[was.IndexOf(column)])), column);
+            Assert.That(double.Parse(became.Rows[0][became.IndexOf("rlnTomoSubtomogramRot")]), Is.EqualTo(-138));
+            Assert.That(double.Parse(became.Rows[0][became.IndexOf("rlnAngleRot")]), Is.EqualTo(68.371027));
+            Assert.That(became.Rows[0][became.IndexOf("rlnOriginXAngst")], Is.EqualTo("0"));
+        }
+    }
+
+    [Test]
+    public void Convert_AFolderOfCopick_AndBackToOneTable()
+    {
+        File.WriteAllText(folder.At("in.csv"), "x,y,z,score,tomogram,name\n1,2,3,0.5,TS_01,ribosome\n4,5,6,0.25,TS_02,ribosome\n7,8,9,1,TS_02,proteasome\n");
+        ToolRun.Succeeds("convert", folder.At("in.csv"), "--out", folder.At("copick"), "--to", "copick", "--voxel-size", "10");
+        Assert.That(File.Exists(folder.At("copick", "ExperimentRuns", "TS_02", "Picks", "meanshift-gpu_1_proteasome.json")));
+        ToolRun.Succeeds("convert", folder.At("copick"), "--out", folder.At("out.csv"));
+        Assert.That(
+            Coordinates.Read(folder.At("out.csv")).Select(p => (p.X, p.Y, p.Z, p.Score, p.Tomogram, p.Name)),
+            Is.EquivalentTo(Coordinates.Read(folder.At("in.csv")).Select(p => (p.X, p.Y, p.Z, p.Score, p.Tomogram, p.Name))));
+    }
+
+    [Test]
+    public void Convert_WithAVolume_TakesItsSizeVoxelSizeAndName()
+    {
+        string volume = folder.WriteVolume("TS_07.mrc", 12, 16, 20);
+        ToolRun run = ToolRun.Succeeds("convert", folder.WriteText("picks.coords", "10 8 6\n25 0 0\n"), "--out", folder.At("five.star"), "--to", "relion5", "--volume", volume, "--binning", "2");
+        StarTable table = StarFile.Read(folder.At("five.star")).Table("particles")!;
+        // Voxels of 10 Å are two pixels of 5 Å; the centre of 20 × 16 × 12 voxels is pixel 20, 16, 12, and voxel 10, 8, 6 is pixel 20.5, 16.5, 12.5.
+        Assert.That(table.Rows[0].Take(4), Is.EqualTo(new[] { "TS_07", "2.5", "2.5", "2.5" }));
+        Assert.That(run.Error, Does.StartWith("warning: ").And.Contain("1 of 2 centres lie outside"));
+    }
+
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.star", "name", "")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.json", "name the format", "")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "copick.json", "voxel size", "--to copick")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a_info.json", "size", "--voxel-size 10")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "r5.star", "volume's size", "--to relion5 --voxel-size 10 --tomogram-name T")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "folder", "name the format", "")]
+    [TestCase("a.csv", "x,y,z,tomogram\n1,2,3,A\n1,2,3,B\n", "b.coords", "folder", "")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "b.tbl", "not one of", "--from unknown")]
+    public void Convert_WithoutAFactThatIsNeeded_SaysWhich(string name, string text, string output, string expected, string more)
+        => ToolRun.Refuses([expected], ["convert", folder.WriteText(name, text), "--out", folder.At(output), .. more.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
+
+    [Test]
+    public void Convert_AContradiction_IsRefused()
+        => ToolRun.Refuses(
+            ["2.62", "not of 20"],
+            "convert", TemporaryFolder.Data("relion4/empiar10064_first_rows.star"), "--out", folder.At("c.tbl"), "--voxel-size", "20", "--binning", "4");
+}
