@@ -48,12 +48,20 @@ public sealed record ReferenceCheckResult(
 /// The file's name says what it holds: conv3d…, conv_transpose3d…, max_pool3d…, dice…, adam…, unet_dice…,
 /// mean_shift_WEIGHTING_DISTANCE…. Arrays are in libtorch's order: activations [N, C, D, H, W], convolution weights
 /// [Cout, Cin, kD, kH, kW], transposed convolution weights [Cin, Cout, kD, kH, kW]; positions (z, y, x). Settings that are
-/// not arrays (bandwidth, score floor, learning rate) are read from the description where it gives them.
+/// not arrays are read from the description in the file's metadata: "bandwidth 4" and "score floor 0.05" of a mean shift,
+/// "lr 1e-2" and, where they are not the usual ones, "betas 0.9/0.999", "eps 1e-8" and "decay 0.01" of Adam.
+/// A file that stores a rounded type is held to the tolerance of float32 throughout.
 /// </remarks>
 public static class ReferenceCheck
 {
     private const double DoubleTolerance = 1e-7;
     private const double SingleTolerance = 1e-4;
+
+    // Differences of this size are the rounding of the reference itself: nothing can agree with the noise of a gradient that is 0.
+    private const double ReferenceRounding = 1e-14;
+
+    // In an expected shape: whatever the file has, from 1 up.
+    private const long Any = -1;
 
     /// <summary>Checks every reference file of a folder.</summary>
     /// <param name="context">The device.</param>
@@ -100,8 +108,10 @@ public static class ReferenceCheck
         where T : unmanaged, INumber<T>
     {
         Activations input = file.Activations("input");
-        SafetensorsTensor weights = file.Tensor("weight", 5);
-        (int outputs, int kernel) = ((int)weights.Shape[0], (int)weights.Shape[2]);
+        IReadOnlyList<long> weights = file.Tensor("weight", Any, input.Shape.Channels, Any, Any, Any).Shape;
+        (int outputs, int kernel) = ((int)weights[0], (int)weights[2]);
+        if (kernel is not (1 or 3))
+            throw new InputException($"{file.Path}: array 'weight' has a kernel of edge {kernel}. Expected 1 or 3.");
         Conv3dShape shape = new(input.Shape.Batch, input.Shape.Depth, input.Shape.Height, input.Shape.Width, input.Shape.Channels, outputs, kernel, Activation.None, input.Shape.Channels, outputs);
         return WithVariants(context, file, Conv3dVariants<T>.Table, shape, (Tape<T> tape, Comparer<T> compare) =>
         {
@@ -116,7 +126,7 @@ public static class ReferenceCheck
         where T : unmanaged, INumber<T>
     {
         Activations input = file.Activations("input");
-        int outputs = (int)file.Tensor("weight", 5).Shape[1];
+        int outputs = (int)file.Tensor("weight", input.Shape.Channels, Any, 2, 2, 2).Shape[1];
         ConvTranspose3dShape shape = new(input.Shape.Batch, input.Shape.Depth, input.Shape.Height, input.Shape.Width, input.Shape.Channels, outputs, input.Shape.Channels, outputs);
         return WithVariants(context, file, ConvTranspose3dVariants<T>.Table, shape, (Tape<T> tape, Comparer<T> compare) =>
         {
@@ -144,10 +154,10 @@ public static class ReferenceCheck
         Tensor<T> x = Upload(tape, input, requiresGradient: true);
         Tensor<T> output = operation(x);
         compare.Activations("output", output.ToArray(tape.Context), output.Shape);
-        tape.Backward(output, Convert<T>(file.Activations("grad_output").ChannelsLast));
+        tape.Backward(output, Convert<T>(file.Activations("grad_output", output.Shape).ChannelsLast));
         compare.Activations("grad_input", x.GradientToArray(tape.Context), x.Shape);
-        compare.Values("grad_weight", weight.ToFileOrder<T>(Download(tape.Context, weight.Gradient)));
-        compare.Values("grad_bias", Download(tape.Context, bias.Gradient));
+        compare.Values("grad_weight", weight.ToFileOrder<T>(Download(tape.Context, weight.Gradient)), weight.FileShape);
+        compare.Values("grad_bias", Download(tape.Context, bias.Gradient), bias.FileShape);
     }
 
     private static List<ReferenceCheckResult> MaxPool3d<T>(GpuContext context, ReferenceFile file)
@@ -155,12 +165,14 @@ public static class ReferenceCheck
     {
         Activations input = file.Activations("input");
         TensorShape s = input.Shape;
+        if (s.Depth % 2 != 0 || s.Height % 2 != 0 || s.Width % 2 != 0)
+            throw new InputException($"{file.Path}: array 'input' has {s.Depth}×{s.Height}×{s.Width} voxels. Expected even numbers: the pooling takes whole blocks of 2×2×2.");
         return WithVariants(context, file, MaxPool3dVariants<T>.Table, new MaxPool3dShape(s.Batch, s.Depth, s.Height, s.Width, s.Channels, s.Channels, s.Channels), (Tape<T> tape, Comparer<T> compare) =>
         {
             Tensor<T> x = Upload(tape, input, requiresGradient: true);
             Tensor<T> output = tape.MaxPool3d(x);
             compare.Activations("output", output.ToArray(tape.Context), output.Shape);
-            tape.Backward(output, Convert<T>(file.Activations("grad_output").ChannelsLast));
+            tape.Backward(output, Convert<T>(file.Activations("grad_output", output.Shape).ChannelsLast));
             compare.Activations("grad_input", x.GradientToArray(tape.Context), x.Shape);
         });
     }
@@ -172,7 +184,7 @@ public static class ReferenceCheck
         return WithVariants(context, file, DiceVariants<T>.Table, new FlatShape(prediction.Shape.Length), (Tape<T> tape, Comparer<T> compare) =>
         {
             Tensor<T> x = Upload(tape, prediction, requiresGradient: true);
-            Tensor<T> loss = tape.DiceLoss(x, Upload(tape, file.Activations("target"), requiresGradient: false));
+            Tensor<T> loss = tape.DiceLoss(x, Upload(tape, file.Activations("target", prediction.Shape), requiresGradient: false));
             compare.Values("loss", loss.ToArray(tape.Context));
             tape.Backward(loss);
             compare.Activations("grad_prediction", x.GradientToArray(tape.Context), x.Shape);
@@ -182,12 +194,17 @@ public static class ReferenceCheck
     private static List<ReferenceCheckResult> Adam<T>(GpuContext context, ReferenceFile file)
         where T : unmanaged, INumber<T>
     {
-        SafetensorsTensor gradients = file.Tensor("gradients", 2);
+        SafetensorsTensor gradients = file.Tensor("gradients", Any, Any);
         (int steps, int count) = ((int)gradients.Shape[0], (int)gradients.Shape[1]);
-        double rate = file.Setting("lr", 1e-2);
+        double rate = file.Setting("lr");
+        AdamParameters usual = AdamParameters.ForStep(1, rate);
+        double beta1 = file.Setting("betas", usual.Beta1);
+        double beta2 = file.Setting("betas [^/ ]+/", usual.Beta2);
+        double epsilon = file.Setting("eps", usual.Epsilon);
+        double decay = file.Setting("decay", usual.WeightDecay);
         return WithVariants(context, file, AdamVariants<T>.Table, new FlatShape(count), (Tape<T> tape, Comparer<T> compare) =>
         {
-            ArrayView<T> values = Place(tape, file.Tensor("start", 1).ToDoubles());
+            ArrayView<T> values = Place(tape, file.Tensor("start", count).ToDoubles());
             ArrayView<T> first = Place(tape, new double[count]);
             ArrayView<T> second = Place(tape, new double[count]);
             ArrayView<T> factor = Place(tape, [1.0]);
@@ -197,11 +214,11 @@ public static class ReferenceCheck
             for (int step = 1; step <= steps; step++)
             {
                 ArrayView<T> gradient = Place(tape, all.AsSpan((step - 1) * count, count).ToArray());
-                adam.Step(tape.Context.Stream, gradient, factor, values, first, second, AdamParameters.ForStep(step, rate));
+                adam.Step(tape.Context.Stream, gradient, factor, values, first, second, AdamParameters.ForStep(step, rate, beta1, beta2, epsilon, decay));
                 after.AddRange(Download(tape.Context, values));
             }
 
-            compare.Values("after_each_step", [.. after]);
+            compare.Values("after_each_step", [.. after], steps, count);
         });
     }
 
@@ -211,9 +228,13 @@ public static class ReferenceCheck
         Activations input = file.Activations("input");
         List<int> widths = [];
         while (file.Has($"param.enc{widths.Count}.conv0.weight"))
-            widths.Add((int)file.Tensor($"param.enc{widths.Count}.conv0.weight", 5).Shape[0]);
-        widths.Add((int)file.Tensor("param.mid.conv0.weight", 5).Shape[0]);
-        UNet3dOptions options = new() { InputChannels = input.Shape.Channels, Outputs = (int)file.Tensor("param.head.weight", 5).Shape[0], Widths = widths };
+            widths.Add((int)file.Tensor($"param.enc{widths.Count}.conv0.weight", Any, Any, 3, 3, 3).Shape[0]);
+        widths.Add((int)file.Tensor("param.mid.conv0.weight", Any, Any, 3, 3, 3).Shape[0]);
+        UNet3dOptions options = new() { InputChannels = input.Shape.Channels, Outputs = (int)file.Tensor("param.head.weight", Any, Any, 1, 1, 1).Shape[0], Widths = widths };
+        options.Validate();
+        TensorShape s = input.Shape;
+        if (s.Depth % options.Divisor != 0 || s.Height % options.Divisor != 0 || s.Width % options.Divisor != 0)
+            throw new InputException($"{file.Path}: array 'input' has {s.Depth}×{s.Height}×{s.Width} voxels. Expected multiples of {options.Divisor}, for {widths.Count - 1} poolings.");
         Conv3dShape first = new(input.Shape.Batch, input.Shape.Depth, input.Shape.Height, input.Shape.Width, input.Shape.Channels, widths[0], 3, Activation.Relu, input.Shape.Channels, widths[0]);
         return WithVariants(context, file, Conv3dVariants<T>.Table, first, (Tape<T> tape, Comparer<T> compare) =>
         {
@@ -222,13 +243,13 @@ public static class ReferenceCheck
             network.Parameters.ZeroGradients(tape.Context);
             Tensor<T> x = Upload(tape, input, requiresGradient: true);
             Tensor<T> output = network.Forward(tape, x);
-            Tensor<T> loss = tape.DiceLoss(output, Upload(tape, file.Activations("target"), requiresGradient: false));
+            Tensor<T> loss = tape.DiceLoss(output, Upload(tape, file.Activations("target", output.Shape), requiresGradient: false));
             compare.Activations("output", output.ToArray(tape.Context), output.Shape);
             compare.Values("loss", loss.ToArray(tape.Context));
             tape.Backward(loss);
             compare.Activations("grad.input", x.GradientToArray(tape.Context), x.Shape);
             foreach (Parameter<T> parameter in network.Parameters.Parameters)
-                compare.Values($"grad.{parameter.Name}", parameter.ToFileOrder<T>(Download(tape.Context, parameter.Gradient)));
+                compare.Values($"grad.{parameter.Name}", parameter.ToFileOrder<T>(Download(tape.Context, parameter.Gradient)), parameter.FileShape);
         });
     }
 
@@ -236,34 +257,44 @@ public static class ReferenceCheck
         where T : unmanaged, INumber<T>
     {
         string[] words = file.Name.Split('_');
-        if (words.Length < 4 || !Enum.TryParse(words[2], ignoreCase: true, out Weighting weighting) || !Enum.TryParse(words[3], ignoreCase: true, out CenterDistance distance))
+        if (words.Length < 4 || !TryWord(words[2], out Weighting weighting) || !TryWord(words[3], out CenterDistance distance))
             throw new InputException($"{file.Path}: the name does not say which mean shift it is. Expected mean_shift_WEIGHTING_DISTANCE with {string.Join(", ", Enum.GetNames<Weighting>())} and {string.Join(", ", Enum.GetNames<CenterDistance>())}.");
-        SafetensorsTensor score = file.Tensor("score", 3);
-        SafetensorsTensor positions = file.Tensor("positions", 3);
-        int seeds = (int)positions.Shape[1];
-        MeanShiftOptions options = new()
+        SafetensorsTensor score = file.Tensor("score", Any, Any, Any);
+        double[] seeds = file.Tensor("seeds", Any, 3).ToDoubles();
+        double[] centers = file.Tensor("centers", Any, 3).ToDoubles();
+        int seedCount = seeds.Length / 3;
+        int iterations = (int)file.Tensor("positions", Any, seedCount, 3).Shape[0] - 1;
+        if (iterations < 1)
+            throw new InputException($"{file.Path}: array 'positions' holds the seeds alone. Expected the seeds, then the positions after each iteration.");
+        MeanShiftOptions options;
+        try
         {
-            Weighting = weighting,
-            Distance = distance,
-            Iterations = (int)positions.Shape[0] - 1,
-            BandwidthVoxels = file.Setting("bandwidth", 4),
-            ScoreFloor = file.Setting("score floor", weighting == Weighting.Linear ? 0 : 0.05),
-        };
+            options = new() { Weighting = weighting, Distance = distance, Iterations = iterations, BandwidthVoxels = file.Setting("bandwidth"), ScoreFloor = file.Setting("score floor") };
+        }
+        catch (InputException e) when (!e.Message.StartsWith(file.Path, StringComparison.Ordinal))
+        {
+            throw new InputException($"{file.Path}: {e.Message}", e);
+        }
+
         TensorShape shape = new(1, (int)score.Shape[0], (int)score.Shape[1], (int)score.Shape[2], 1);
-        double[] centers = file.Tensor("centers", 2).ToDoubles();
-        return WithVariants(context, file, MeanShiftVariants<T>.Table, new MeanShiftShape(1, shape.Depth, shape.Height, shape.Width, seeds, options.Iterations, 1), (Tape<T> tape, Comparer<T> compare) =>
+        return WithVariants(context, file, MeanShiftVariants<T>.Table, new MeanShiftShape(1, shape.Depth, shape.Height, shape.Width, seedCount, options.Iterations, 1), (Tape<T> tape, Comparer<T> compare) =>
         {
             Tensor<T> x = tape.Upload(Convert<T>(score.ToDoubles()), shape, requiresGradient: true);
             ArrayView<int> offsets = tape.Arena.Allocate<int>(2);
             offsets.CopyFromCPU(tape.Context.Stream, [0, centers.Length / 3]);
             CenterBatch<T> batch = new(Place(tape, centers), offsets, centers.Length / 3, 1);
-            MeanShiftLossResult<T> result = tape.MeanShiftLoss(x, batch, Convert<T>(file.Tensor("seeds", 2).ToDoubles()), options);
-            compare.Values("positions", Download(tape.Context, result.Trajectory));
+            MeanShiftLossResult<T> result = tape.MeanShiftLoss(x, batch, Convert<T>(seeds), options);
+            compare.Values("positions", Download(tape.Context, result.Trajectory), iterations + 1, seedCount, 3);
             compare.Values("loss", result.Loss.ToArray(tape.Context));
             tape.Backward(result.Loss);
-            compare.Values("grad_score", x.GradientToArray(tape.Context));
+            compare.Values("grad_score", x.GradientToArray(tape.Context), shape.Depth, shape.Height, shape.Width);
         });
     }
+
+    // A name of the enumeration; its numbers are none of a file's business.
+    private static bool TryWord<TEnum>(string text, out TEnum value)
+        where TEnum : struct, Enum
+        => Enum.TryParse(text, ignoreCase: true, out value) && !char.IsAsciiDigit(text[0]);
 
     // Runs a computation once for each variant of its main operation.
     private static List<ReferenceCheckResult> WithVariants<T, TLauncher, TShape>(
@@ -294,10 +325,8 @@ public static class ReferenceCheck
     private static void UploadParameter<T>(GpuContext context, ReferenceFile file, string name, Parameter<T> parameter)
         where T : unmanaged, INumber<T>
     {
-        SafetensorsTensor tensor = file.Tensor(name, parameter.FileShape.Length);
-        if (!tensor.Shape.SequenceEqual(parameter.FileShape))
-            throw new InputException($"{file.Path}: '{name}' is [{string.Join(", ", tensor.Shape)}], expected [{string.Join(", ", parameter.FileShape)}].");
-        parameter.Upload(context, Convert<T>(parameter.FromFileOrder<double>(tensor.ToDoubles())));
+        double[] values = file.Tensor(name, parameter.FileShape).ToDoubles();
+        parameter.Upload(context, Convert<T>(parameter.FromFileOrder<double>(values)));
     }
 
     private static ArrayView<T> Place<T>(Tape<T> tape, double[] values)
@@ -333,30 +362,58 @@ public static class ReferenceCheck
 
         public bool Has(string name) => File.Tensors.ContainsKey(name);
 
-        public SafetensorsTensor Tensor(string name, int rank)
+        /// <summary>The tolerance in float64: the file's own rounding may be what differs.</summary>
+        public double DoubleTolerance => File.Tensors.Values.All(tensor => tensor.Type == "F64") ? ReferenceCheck.DoubleTolerance : SingleTolerance;
+
+        /// <summary>An array of finite numbers and the given shape, in which <see cref="Any"/> stands for any extent from 1 up.</summary>
+        public SafetensorsTensor Tensor(string name, params ReadOnlySpan<long> expected)
         {
             if (!File.Tensors.TryGetValue(name, out SafetensorsTensor? tensor))
                 throw new InputException($"{path}: array '{name}' is missing.");
-            return tensor.Shape.Count == rank
-                ? tensor
-                : throw new InputException($"{path}: array '{name}' is [{string.Join(", ", tensor.Shape)}]; expected {rank} dimensions.");
+            bool fits = tensor.Shape.Count == expected.Length || (expected.IsEmpty && tensor.Count == 1);
+            for (int axis = 0; fits && axis < expected.Length; axis++)
+                fits = expected[axis] == Any ? tensor.Shape[axis] is >= 1 and <= int.MaxValue : tensor.Shape[axis] == expected[axis];
+            if (!fits)
+                throw new InputException($"{path}: array '{name}' is [{string.Join(", ", tensor.Shape)}]. Expected [{string.Join(", ", expected.ToArray().Select(e => e == Any ? "any" : $"{e}"))}].");
+            int notFinite = Array.FindIndex(tensor.ToDoubles(), value => !double.IsFinite(value));
+            if (notFinite >= 0)
+                throw new InputException($"{path}: array '{name}' is not finite at element {notFinite}. Expected numbers, with which results can be compared.");
+            return tensor;
         }
 
         // [N, C, D, H, W] to [N, D, H, W, C].
-        public Activations Activations(string name)
+        public Activations Activations(string name) => ChannelsLast(Tensor(name, Any, Any, Any, Any, Any));
+
+        public Activations Activations(string name, TensorShape expected) => ChannelsLast(Tensor(name, FileShape(expected)));
+
+        public double Setting(string name)
+            => Setting(name, double.NaN) is double value && double.IsFinite(value)
+                ? value
+                : throw new InputException($"{path}: the description in the metadata gives no {name}. Expected '{name}' and a number in it.");
+
+        // A setting that is given must be a number: "decay 0.01", or "no decay" for the usual one.
+        public double Setting(string name, double otherwise)
         {
-            SafetensorsTensor tensor = Tensor(name, 5);
-            int[] s = [.. tensor.Shape.Select(extent => checked((int)extent))];
+            string separator = name.EndsWith('/') ? "" : @"\s*[ =:]\s*";
+            Match match = Regex.Match(File.Metadata.GetValueOrDefault("description", ""), $@"(?<!\bno )\b{name}{separator}(?<value>[^\s,;()/]+)", RegexOptions.IgnoreCase);
+            if (!match.Success)
+                return otherwise;
+            string text = match.Groups["value"].Value.TrimEnd('.');
+            return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+                ? value
+                : throw new InputException($"{path}: the description in the metadata says '{match.Value}'. Expected a number.");
+        }
+
+        private static Activations ChannelsLast(SafetensorsTensor tensor)
+        {
+            int[] s = [.. tensor.Shape.Select(extent => (int)extent)];
             TensorShape shape = new(s[0], s[2], s[3], s[4], s[1]);
             return new Activations(shape, ToChannelsLast(tensor.ToDoubles(), shape));
         }
-
-        public double Setting(string name, double otherwise)
-        {
-            Match match = Regex.Match(File.Metadata.GetValueOrDefault("description", ""), $@"\b{name} ([0-9][0-9.eE+-]*[0-9]|[0-9])");
-            return match.Success && double.TryParse(match.Groups[1].Value, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) ? value : otherwise;
-        }
     }
+
+    // [N, C, D, H, W].
+    private static long[] FileShape(TensorShape shape) => [shape.Batch, shape.Channels, shape.Depth, shape.Height, shape.Width];
 
     private static TValue[] ToChannelsLast<TValue>(TValue[] channelsFirst, TensorShape shape)
     {
@@ -389,15 +446,11 @@ public static class ReferenceCheck
     private sealed class Comparer<T>(ReferenceFile file, string variant, List<ReferenceCheckResult> results)
         where T : unmanaged, INumber<T>
     {
-        public void Activations(string name, T[] channelsLast, TensorShape shape) => Values(name, ToChannelsFirst(channelsLast, shape));
+        public void Activations(string name, T[] channelsLast, TensorShape shape) => Values(name, ToChannelsFirst(channelsLast, shape), FileShape(shape));
 
-        public void Values(string name, T[] computed)
+        public void Values(string name, T[] computed, params ReadOnlySpan<long> shape)
         {
-            if (!file.File.Tensors.TryGetValue(name, out SafetensorsTensor? tensor))
-                throw new InputException($"{file.Path}: array '{name}' is missing.");
-            double[] reference = tensor.ToDoubles();
-            if (reference.Length != computed.Length)
-                throw new InputException($"{file.Path}: array '{name}' is [{string.Join(", ", tensor.Shape)}], but its inputs give {computed.Length} numbers.");
+            double[] reference = file.Tensor(name, shape).ToDoubles();
 
             double squares = 0;
             double norm = 0;
@@ -408,16 +461,17 @@ public static class ReferenceCheck
                 double difference = Math.Abs(double.CreateChecked(computed[i]) - reference[i]);
                 squares += difference * difference;
                 norm += reference[i] * reference[i];
-                if (!(difference <= worstDifference))
+                // What is no number is worse than any difference.
+                if (!(difference <= worstDifference) && !double.IsNaN(worstDifference))
                     (worst, worstDifference) = (i, difference);
             }
 
             double error = norm > 0 ? Math.Sqrt(squares / norm) : Math.Sqrt(squares);
             bool isDouble = typeof(T) == typeof(double);
-            double tolerance = isDouble ? DoubleTolerance : SingleTolerance;
+            double tolerance = isDouble ? file.DoubleTolerance : SingleTolerance;
+            bool passed = error <= tolerance || Math.Sqrt(squares) <= ReferenceRounding;
             results.Add(new ReferenceCheckResult(
-                file.Name, name, variant, isDouble ? "float64" : "float32", error, tolerance, error <= tolerance,
-                worst, reference.Length == 0 ? 0 : double.CreateChecked(computed[worst]), reference.Length == 0 ? 0 : reference[worst]));
+                file.Name, name, variant, isDouble ? "float64" : "float32", error, tolerance, passed, worst, double.CreateChecked(computed[worst]), reference[worst]));
         }
     }
 }

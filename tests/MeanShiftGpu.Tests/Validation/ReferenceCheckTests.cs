@@ -1,0 +1,177 @@
+using MeanShiftGpu.IO;
+using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Validation;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+/// <summary>Reference files are recomputed with the settings that they state, and refused in one line where they do not fit together.</summary>
+public class ReferenceCheckTests
+{
+    private const string MeanShiftName = "mean_shift_epanechnikov_squared";
+    private const string MeanShiftSettings = "bandwidth 2.5 (strict <), score floor 0.1, 3 iterations";
+
+    [TestCase("Adam, lr 1e-2, betas 0.9/0.999, eps 1e-8, no decay.", 0.01, 0.9, 0.999, 1e-8, 0)]
+    [TestCase("lr 0.3", 0.3, 0.9, 0.999, 1e-8, 0)]
+    [TestCase("AdamW, lr=3e-1, betas 0.5/0.75, eps 1e-1, decay 0.125.", 0.3, 0.5, 0.75, 0.1, 0.125)]
+    public void Adam_TakesItsSettingsFromTheDescription(string description, double rate, double beta1, double beta2, double epsilon, double decay)
+    {
+        double[] gradients = [0.5, -2, 3, 0.25, 1, -1];
+        double[] after = new double[6];
+        for (int i = 0; i < 3; i++)
+        {
+            (double value, double first, double second) = (i + 1, 0, 0);
+            for (int step = 1; step <= 2; step++)
+            {
+                double g = gradients[(step - 1) * 3 + i];
+                (first, second) = (beta1 * first + (1 - beta1) * g, beta2 * second + (1 - beta2) * g * g);
+                value -= rate * decay * value;
+                value -= rate * first / (1 - Math.Pow(beta1, step)) / (Math.Sqrt(second / (1 - Math.Pow(beta2, step))) + epsilon);
+                after[(step - 1) * 3 + i] = value;
+            }
+        }
+
+        IReadOnlyList<ReferenceCheckResult> results = Check("adam_own", description, new()
+        {
+            ["start"] = Doubles([3], [1, 2, 3]),
+            ["gradients"] = Doubles([2, 3], gradients),
+            ["after_each_step"] = Doubles([2, 3], after),
+        });
+        Assert.That(results, Is.Not.Empty.And.All.Matches<ReferenceCheckResult>(r => r.Passed), string.Join("\n", results));
+    }
+
+    [Test]
+    public void MeanShift_OfASlab_AgreesWithEveryVariant()
+    {
+        IReadOnlyList<ReferenceCheckResult> results = Check(MeanShiftName, MeanShiftSettings, MeanShift());
+        Assert.That(results, Is.Not.Empty.And.All.Matches<ReferenceCheckResult>(r => r.Passed), string.Join("\n", results));
+        Assert.That(results.Select(r => r.Variant).Distinct(), Is.EquivalentTo(MeanShiftVariants<float>.Table.Variants.Select(v => v.Name)));
+    }
+
+    [Test]
+    public void MeanShift_UnderAnotherBandwidth_DoesNotAgree()
+        => Assert.That(Check(MeanShiftName, MeanShiftSettings.Replace("2.5", "2.7", StringComparison.Ordinal), MeanShift()), Has.Some.Matches<ReferenceCheckResult>(r => !r.Passed));
+
+    [Test]
+    public void RoundedFiles_AreHeldToTheToleranceOfFloat32()
+    {
+        Dictionary<string, SafetensorsTensor> arrays = MeanShift();
+        foreach ((string name, SafetensorsTensor array) in arrays.ToArray())
+            arrays[name] = SafetensorsTensor.FromFloats(array.Shape, array.ToFloats());
+        IReadOnlyList<ReferenceCheckResult> results = Check(MeanShiftName, MeanShiftSettings, arrays);
+        Assert.That(results, Has.All.Matches<ReferenceCheckResult>(r => r.Passed && r.Tolerance == 1e-4), string.Join("\n", results));
+    }
+
+    // With one voxel in its ball a seed sits on it whatever the score, so the gradient is 0; a reference holds rounding there.
+    [TestCase(1e-16, true)]
+    [TestCase(1e-9, false)]
+    public void AReferenceThatIsZeroButForRounding_AgreesWithZero(double noise, bool agrees)
+    {
+        IReadOnlyList<ReferenceCheckResult> results = Check("mean_shift_cone_squared", "bandwidth 0.6, score floor 0.", new()
+        {
+            ["score"] = Doubles([1, 1, 2], [0.5, 0.5]),
+            ["seeds"] = Doubles([1, 3], [0, 0, 0.125]),
+            ["centers"] = Doubles([1, 3], [0, 0, 1]),
+            ["positions"] = Doubles([2, 1, 3], [0, 0, 0.125, 0, 0, 0]),
+            ["loss"] = Doubles([], [2]),
+            ["grad_score"] = Doubles([1, 1, 2], [0, noise]),
+        });
+        Assert.That(results.Where(r => r.Tensor == "grad_score"), Is.Not.Empty.And.All.Matches<ReferenceCheckResult>(r => r.Passed == agrees), string.Join("\n", results));
+    }
+
+    [TestCase("grad_score", "[3, 8, 1]", "Expected [1, 3, 8]")]
+    [TestCase("positions", "[2, 2, 2, 3]", "Expected [any, 2, 3]")]
+    [TestCase("positions", "[0, 2, 3]", "Expected [any, 2, 3]")]
+    [TestCase("positions", "[1, 2, 3]", "holds the seeds alone")]
+    [TestCase("centers", "[0, 3]", "Expected [any, 3]")]
+    [TestCase("seeds", "[3, 2]", "Expected [any, 3]")]
+    [TestCase("score", "missing", "is missing")]
+    [TestCase("score", "NaN", "not finite at element 5")]
+    [TestCase("loss", "NaN", "not finite at element 0")]
+    [TestCase("description", "score floor 0.1", "gives no bandwidth")]
+    [TestCase("description", "bandwidth 3, floor 0.1", "gives no score floor")]
+    [TestCase("description", "bandwidth 3.x, score floor 0.1", "'bandwidth 3.x'")]
+    [TestCase("description", "bandwidth -3, score floor 0.1", "out of range")]
+    public void AFileThatDoesNotFitTogether_IsRefused(string name, string change, string expected)
+    {
+        Dictionary<string, SafetensorsTensor> arrays = MeanShift();
+        string description = name == "description" ? change : MeanShiftSettings;
+        if (change.StartsWith('['))
+        {
+            long[] shape = [.. change.Trim('[', ']').Split(", ").Select(long.Parse)];
+            arrays[name] = Doubles(shape, new double[shape.Aggregate((a, b) => a * b)]);
+        }
+        else if (change == "missing")
+        {
+            arrays.Remove(name);
+        }
+        else if (change == "NaN")
+        {
+            double[] values = arrays[name].ToDoubles();
+            values[Math.Min(5, values.Length - 1)] = double.NaN;
+            arrays[name] = Doubles(arrays[name].Shape, values);
+        }
+
+        InputException e = Assert.Throws<InputException>(() => Check(MeanShiftName, description, arrays))!;
+        Assert.That(e.Message, Does.Contain(expected).And.Contain(MeanShiftName).And.Not.Contain("\n"));
+    }
+
+    [TestCase("conv3d_k3", "weight", "[1, 1, 5, 5, 5]", "kernel of edge 5")]
+    [TestCase("conv3d_k3", "weight", "[1, 2, 3, 3, 3]", "Expected [any, 1, any, any, any]")]
+    [TestCase("conv3d_k3", "grad_output", "[1, 1, 2, 2, 3]", "Expected [1, 1, 2, 2, 2]")]
+    [TestCase("conv3d_k3", "input", "[0, 1, 2, 2, 2]", "'input' is [0, 1, 2, 2, 2]")]
+    [TestCase("max_pool3d", "input", "[1, 1, 2, 3, 2]", "Expected even numbers")]
+    [TestCase("max_pool3d", "grad_output", "[1, 1, 2, 2, 2]", "Expected [1, 1, 1, 1, 1]")]
+    [TestCase("conv_transpose3d", "weight", "[1, 1, 3, 3, 3]", "Expected [1, any, 2, 2, 2]")]
+    [TestCase("dice", "target", "[1, 1, 2, 2, 1]", "Expected [1, 1, 2, 2, 2]")]
+    [TestCase("mean_shift_3_1", "", "", "does not say which mean shift")]
+    [TestCase("something", "", "", "does not say what the file holds")]
+    public void AnArrayOfAnotherShape_IsRefused(string file, string name, string shape, string expected)
+    {
+        Dictionary<string, SafetensorsTensor> arrays = [];
+        foreach (string zeros in (string[])["input", "output", "grad_output", "prediction", "target"])
+            arrays[zeros] = Doubles([1, 1, 2, 2, 2], new double[8]);
+        int edge = file.StartsWith("conv_transpose", StringComparison.Ordinal) ? 2 : 3;
+        arrays["weight"] = Doubles([1, 1, edge, edge, edge], new double[edge * edge * edge]);
+        arrays["bias"] = Doubles([1], [0]);
+        if (file == "max_pool3d")
+            arrays["output"] = Doubles([1, 1, 1, 1, 1], [0]);
+        if (name.Length > 0)
+        {
+            long[] extents = [.. shape.Trim('[', ']').Split(", ").Select(long.Parse)];
+            arrays[name] = Doubles(extents, new double[extents.Aggregate((a, b) => a * b)]);
+        }
+
+        InputException e = Assert.Throws<InputException>(() => Check(file, "", arrays))!;
+        Assert.That(e.Message, Does.Contain(expected).And.Contain(file).And.Not.Contain("\n"));
+    }
+
+    private static Dictionary<string, SafetensorsTensor> MeanShift()
+    {
+        double[] score = [.. Enumerable.Range(0, 24).Select(i => 0.1 + 0.03 * (i * 7 % 24))];
+        double[] seeds = [0, 1.1, 2.3, 0.2, 0.9, 5.6];
+        double[] centers = [0, 1, 3, 0, 2, 6];
+        MeanShiftOptions options = new() { Weighting = Weighting.Epanechnikov, Distance = CenterDistance.Squared, BandwidthVoxels = 2.5, ScoreFloor = 0.1, Iterations = 3 };
+        MeanShiftReferenceResult result = new MeanShiftReference(1, 3, 8, options).Evaluate(score, seeds, centers);
+        return new()
+        {
+            ["score"] = Doubles([1, 3, 8], score),
+            ["seeds"] = Doubles([2, 3], seeds),
+            ["centers"] = Doubles([2, 3], centers),
+            ["positions"] = Doubles([4, 2, 3], result.Trajectory),
+            ["loss"] = Doubles([], [result.Loss]),
+            ["grad_score"] = Doubles([1, 3, 8], result.GradScores),
+        };
+    }
+
+    private static SafetensorsTensor Doubles(IReadOnlyList<long> shape, double[] values) => SafetensorsTensor.FromDoubles(shape, values);
+
+    private static IReadOnlyList<ReferenceCheckResult> Check(string name, string description, Dictionary<string, SafetensorsTensor> arrays)
+    {
+        using TemporaryFolder folder = new();
+        SafetensorsFile.Write(folder[$"{name}.safetensors"], arrays, new Dictionary<string, string> { ["description"] = description });
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        return ReferenceCheck.Run(context, Path.GetDirectoryName(folder["x"])!);
+    }
+}
