@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using MeanShiftGpu.IO;
 
 namespace MeanShiftGpu.Cli;
@@ -56,7 +57,12 @@ internal abstract class Verb(Session session)
         {
             // A result that cannot be written must not be found out after an hour.
             if (parsed.GetValue(json) is { } path)
+            {
                 OutputFolder.CheckFile(path);
+                if (parsed.Tokens.Count(token => token.Type == TokenType.Argument && OutputFolder.AreSame(token.Value, path)) > 1)
+                    throw new InputException($"--json: {path} has another place on this command line, and would be replaced. Choose another name.");
+            }
+
             return (int)Run(parsed);
         });
         return command;

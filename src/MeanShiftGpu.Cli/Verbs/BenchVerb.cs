@@ -34,6 +34,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             string speed = result.Gflops > 0 ? $", {result.Gflops:0.0} GFLOP/s" : "";
             string share = result.PercentOfPeak is { } percent ? $" ({percent:0} % of the peak)" : "";
             Session.Line($"{result.Name}, {result.Size}, {result.Variant}: {result.MedianMs:0.00} ms{speed}{share}, {result.PeakBytes / 1048576.0:0.0} MiB, median of {result.Repeats}");
+            Cancellation.ThrowIfCancellationRequested();
         });
         if (bench.PeakGflops is { } peak)
             Session.Line($"multiply-add peak of {context.Threads.Count} threads, measured: {peak:0} GFLOP/s");

@@ -45,7 +45,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         string target = options.GetValue(output)!;
         bool single = CoordinateFormats.Endings.Contains(Path.GetExtension(target).ToLowerInvariant());
         RefuseEqualNames(paths);
-        PrepareOutput(options, target, single, paths.Length);
+        PrepareOutput(options, target, single, paths);
         // Headers first: a damaged last volume must not be found out after the others took an hour.
         MrcHeader[] headers = [.. paths.Select(MrcFile.ReadHeader)];
         if (single)
@@ -90,6 +90,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Session.Warn($"{path}: voxels of {voxel:0.##} Å, the model was trained at {description.VoxelSizeAngstrom:0.##} Å; expect worse picks unless the volume is rescaled.");
         Extent size = new(volume.Depth, volume.Height, volume.Width);
         float[] image = DatasetLoader.Normalized(path, volume);
+        if (!image.AsSpan().ContainsAnyExcept(0))
+            Session.Warn($"{path}: every voxel has the same value, so picks mean nothing. Was the right volume given?");
         int tiles = picker.Plan(size).Count;
         float[] scores = [];
         string name = TomogramNames.Of(path);
@@ -140,10 +142,13 @@ internal sealed class PickVerb(Session session) : Verb(session)
     }
 
     // Everything that can be wrong with the outputs is found before the first tile is computed.
-    private void PrepareOutput(ParseResult options, string target, bool single, int count)
+    private void PrepareOutput(ParseResult options, string target, bool single, string[] paths)
     {
+        int count = paths.Length;
+        List<string> written = [];
         if (single)
         {
+            written.Add(target);
             OutputFolder.CheckFile(target);
             CoordinateFormat wanted = FormatOf(options, target);
             string ending = CoordinateFormats.Ending(wanted);
@@ -159,12 +164,20 @@ internal sealed class PickVerb(Session session) : Verb(session)
             OutputFolder.Prepare(target);
         }
 
-        if (options.GetValue(scoreMap) is not { } map)
-            return;
-        if (count == 1 && !Directory.Exists(map))
-            OutputFolder.CheckFile(map);
-        else
-            OutputFolder.Prepare(map);
+        if (options.GetValue(scoreMap) is { } map)
+        {
+            if (count == 1 && !Directory.Exists(map))
+            {
+                OutputFolder.CheckFile(map);
+                written.Add(map);
+            }
+            else
+            {
+                OutputFolder.Prepare(map);
+            }
+        }
+
+        OutputFolder.RefuseReplacing(written, [.. paths, options.GetValue(model)!]);
     }
 
     private CoordinateFormat FormatOf(ParseResult options, string target)

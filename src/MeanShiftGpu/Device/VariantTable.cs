@@ -29,7 +29,7 @@ public sealed class VariantTable<TLauncher, TShape>(string operation, params Var
     where TLauncher : class, IDisposable
 {
     /// <summary>The operation's name.</summary>
-    public string Operation { get; } = operation;
+    public string Operation { get; } = MeanShiftGpu.Variants.Operations.Contains(operation) ? operation : throw new ArgumentException($"{operation} is not in the list of operations.", nameof(operation));
 
     /// <summary>The variants, best first.</summary>
     public IReadOnlyList<Variant<TLauncher, TShape>> Variants { get; } = variants;
@@ -65,7 +65,9 @@ internal sealed class VariantChoice
             string[] parts = entry.Split('=', StringSplitOptions.TrimEntries);
             string name = parts[^1];
             if (parts.Length > 2 || !Variants.Names.Contains(name, StringComparer.OrdinalIgnoreCase))
-                throw new InputException($"MEANSHIFTGPU_VARIANT: '{entry}' is no variant. Expected one of {string.Join(", ", Variants.Names)}, or operation=variant, separated by commas.");
+                throw new InputException($"variant (MEANSHIFTGPU_VARIANT): '{entry}' is no variant. Expected one of {string.Join(", ", Variants.Names)}, or operation=variant, separated by commas.");
+            if (parts.Length == 2 && !Variants.Operations.Contains(parts[0], StringComparer.OrdinalIgnoreCase))
+                throw new InputException($"variant (MEANSHIFTGPU_VARIANT): '{parts[0]}' is no operation. Expected one of {string.Join(", ", Variants.Operations)}.");
             if (parts.Length == 2)
                 choice.byOperation[parts[0]] = name;
             else
@@ -89,6 +91,12 @@ internal static class Variants
 
     /// <summary>Every name that a table may hold, for the check of forced variants.</summary>
     public static readonly string[] Names = [Direct, HostSimd, HostWinograd, TensorCore];
+
+    /// <summary>The name of every table's operation, for the same check.</summary>
+    public static readonly string[] Operations =
+    [
+        "adam", "binary-cross-entropy", "conv-transpose3d", "conv3d", "dice", "elementwise", "gradient-norm", "max-pool3d", "mean-shift", "sigmoid-head",
+    ];
 
     /// <summary>The variant that runs everywhere: a kernel class generic over (T, TReal, further…), given open.</summary>
     public static Variant<TLauncher, TShape> ForDirect<T, TLauncher, TShape>(Type openKernelClass, params Type[] further)

@@ -38,4 +38,23 @@ public static class OutputFolder
             throw new InputException($"{path}: cannot be written: the folder {folder} does not exist. Create it first.");
         Prepare(folder);
     }
+
+    /// <summary>Makes sure that no file to be written replaces one that is read, or another that is written.</summary>
+    /// <exception cref="InputException">Two names stand for one file.</exception>
+    public static void RefuseReplacing(IReadOnlyList<string> written, IReadOnlyList<string> read)
+    {
+        ArgumentNullException.ThrowIfNull(written);
+        ArgumentNullException.ThrowIfNull(read);
+        for (int i = 0; i < written.Count; i++)
+        {
+            if (read.Any(path => AreSame(path, written[i])))
+                throw new InputException($"{written[i]}: is an input, and would be replaced by a result. Choose another name for the result.");
+            if (written.Take(i).Any(path => AreSame(path, written[i])))
+                throw new InputException($"{written[i]}: is the name of two results. Choose another name for one of them.");
+        }
+    }
+
+    /// <summary>Whether two names stand for the same place; links are not followed.</summary>
+    public static bool AreSame(string first, string second)
+        => first.Length > 0 && second.Length > 0 && Path.GetFullPath(first) == Path.GetFullPath(second);
 }

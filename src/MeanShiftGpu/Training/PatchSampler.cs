@@ -14,7 +14,7 @@ public sealed class PatchSampler
     private long orderEpoch = -1;
 
     /// <summary>Prepares sampling.</summary>
-    /// <exception cref="InputException">No volume has a centre where one is needed.</exception>
+    /// <exception cref="InputException">No volume has a centre that can count where one is needed.</exception>
     public PatchSampler(IReadOnlyList<TrainingVolume> volumes, TrainingOptions options)
     {
         if (volumes.Count == 0)
@@ -22,6 +22,8 @@ public sealed class PatchSampler
         if (options.MeanShiftWeight > 0 && volumes.All(v => v.Centers.Count == 0))
             throw new InputException($"training: none of the {volumes.Count} training volumes has a centre; the mean-shift loss needs some. Check the coordinate files of the manifest.");
         this.options = options;
+        if (options.MeanShiftWeight > 0 && !volumes.Any(v => v.Centers.Any(c => CanCount(v, c))))
+            throw new InputException($"training: none of the centres can lie {options.CenterMarginVoxels} voxels inside a patch of {options.Patch}, so the mean-shift loss would never see one. Use larger patches or a smaller center margin.");
         // A volume without centres teaches the mean-shift loss nothing; Dice can use it.
         this.volumes = options.DiceWeight + options.CrossEntropyWeight > 0 ? volumes : [.. volumes.Where(v => v.Centers.Count > 0)];
     }
@@ -63,6 +65,19 @@ public sealed class PatchSampler
         int room = patch - 2 * margin;
         int origin = (int)MathF.Round(center.Value) - margin - (int)(random % (uint)room);
         return Math.Clamp(origin, 0, extent - patch);
+    }
+
+    // Whether some place of the patch has the centre clear of the margin.
+    private bool CanCount(TrainingVolume volume, Position center)
+    {
+        return Fits(volume.Depth, options.Patch.Depth, center.Z) && Fits(volume.Height, options.Patch.Height, center.Y) && Fits(volume.Width, options.Patch.Width, center.X);
+
+        bool Fits(int extent, int patch, float at)
+        {
+            double first = Math.Max(0, Math.Ceiling(at - (patch - 1 - options.CenterMarginVoxels)));
+            double last = Math.Min(Math.Max(0, extent - patch), Math.Floor(at - options.CenterMarginVoxels));
+            return first <= last;
+        }
     }
 
     private PhiloxBlock Draw(long index, uint stream)

@@ -140,6 +140,8 @@ public sealed record TrainingOptions
             throw new InputException($"training: loss weights {MeanShiftWeight} (mean shift), {DiceWeight} (Dice) and {CrossEntropyWeight} (cross-entropy); expected none below 0 and one above.");
         if (Steps < 1 || BatchSize < 1 || ValidationInterval < 1)
             throw new InputException($"training: {Steps} steps, batches of {BatchSize}, validation every {ValidationInterval}; each must be at least 1.");
+        if ((double)BatchSize * Patch.Depth * Patch.Height * Patch.Width > Array.MaxLength)
+            throw new InputException($"training: batches of {BatchSize} patches of {Patch} voxels; expected at most {Array.MaxLength} voxels in all.");
         if (!(LearningRate > 0) || WeightDecay < 0 || ClipNorm < 0 || WarmUpSteps < 0)
             throw new InputException($"training: learning rate {LearningRate}, weight decay {WeightDecay}, clip {ClipNorm}, warm-up {WarmUpSteps}; expected a positive rate and nothing below 0.");
         if (Augmentation == Augmentation.FlipsAndSwaps && (Patch.Depth != Patch.Height || Patch.Height != Patch.Width))

@@ -117,6 +117,8 @@ public class BadInputTests
     }
 
     [TestCase("--patch", "18,16,16", "multiples")]
+    [TestCase("--patch", "1048576", "voxels in all")]
+    [TestCase("--center-margin", "40", "smaller center margin")]
     [TestCase("--mean-shift", "0", "loss weights")]
     [TestCase("--widths", "4,0", "whole numbers from 1")]
     [TestCase("--bandwidth", "0", "bandwidth")]
@@ -147,6 +149,30 @@ public class BadInputTests
         ToolRun.Refuses(["folder"], [.. pick, "--out", folder.At("nowhere", "c.star")]);
         ToolRun.Refuses(["same name"], "pick", volume, volume, "--model", Model, "--out", folder.At("c.star"), "--device", "cpu");
         ToolRun.Refuses(["Raise the limit"], "pick", folder.WriteVolume("large.mrc", 60, 60, 60), "--model", Model, "--out", folder.At("c.star"), "--device", "cpu", "--memory", "1");
+    }
+
+    [Test]
+    public void Pick_AResultInTheNameOfAnInput_IsRefusedAndTheInputStays()
+    {
+        string volume = folder.WriteVolume("precious.mrc");
+        byte[] before = File.ReadAllBytes(volume);
+        string[] pick = ["pick", volume, "--model", Model, "--device", "cpu"];
+        ToolRun.Refuses(["is an input"], [.. pick, "--out", folder.At("p.star"), "--score-map", volume]);
+        ToolRun.Refuses(["is an input"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("run", "..", "precious.mrc")]);
+        ToolRun.Refuses(["is the name of two results"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("p.star")]);
+        ToolRun.Refuses(["another place on this command line"], [.. pick, "--out", folder.At("p.star"), "--json", folder.At("p.star")]);
+        ToolRun.Refuses(["another place on this command line"], [.. pick, "--out", folder.At("p.star"), "--json", Model]);
+        Assert.That(File.ReadAllBytes(volume), Is.EqualTo(before));
+        Assert.That(folder.At("p.star"), Does.Not.Exist);
+    }
+
+    [Test]
+    public void Pick_AConstantVolume_IsWarnedAbout()
+    {
+        string path = folder.At("constant.mrc");
+        using (Volume volume = new(12, 12, 12, new VoxelSize(10)))
+            MrcFile.Write(path, volume);
+        Assert.That(ToolRun.Succeeds("pick", path, "--model", Model, "--out", folder.At("constant.star"), "--device", "cpu").Error, Does.Contain("same value"));
     }
 
     // The kernel's own folder refuses new files even to the superuser, whom no permission bits stop.

@@ -43,6 +43,8 @@ public class UsageTests
     [TestCase("expected one of sandclock", "simulate", "--out", "o", "--preset", "tomogram", "--shapes", "cube")]
     [TestCase("expected paper, demo or tomogram", "simulate", "--out", "o", "--preset", "small")]
     [TestCase("no operation is called 'conv5d'", "gradcheck", "conv5d", "--device", "cpu")]
+    [TestCase("'conv' is no operation", "devices", "--variant", "conv=Direct")]
+    [TestCase("'Fast' is no variant", "devices", "--variant", "Fast")]
     [TestCase("no such folder", "verify", "nowhere", "--device", "cpu")]
     public void Run_WrongUsage_IsOneLineWithExitCode2(string expected, params string[] args) => ToolRun.Refuses([expected], args);
 
