@@ -4,7 +4,7 @@ namespace MeanShiftGpu.Kernels;
 /// The threads of the host (CPU) variants. Work is cut into a number of chunks that the caller derives from the problem's
 /// shape alone, never from the number of threads, so results have the same bits whatever that number is.
 /// The calling thread works too; the others come from the thread pool, so several users share the machine without
-/// oversubscribing it. Not reentrant: a body must not call <see cref="For"/> of the same instance.
+/// oversubscribing it, and are not waited for where the pool is too busy to start them. Not reentrant: a body must not call <see cref="For"/> of the same instance.
 /// </summary>
 public sealed class HostThreads
 {
@@ -14,6 +14,7 @@ public sealed class HostThreads
     private int chunks;
     private int next;
     private int running;
+    private bool open;
     private Exception? failure;
 
     /// <summary>Creates a set of threads.</summary>
@@ -41,13 +42,17 @@ public sealed class HostThreads
             return;
         }
 
-        this.body = body;
-        this.chunks = chunks;
-        next = 0;
-        failure = null;
-        running = helpers;
+        lock (gate)
+        {
+            this.body = body;
+            this.chunks = chunks;
+            next = 0;
+            failure = null;
+            open = true;
+        }
+
         for (int i = 0; i < helpers; i++)
-            ThreadPool.UnsafeQueueUserWorkItem(workers[i], preferLocal: false);
+            workers[i].Ask();
         Work(0);
         WaitForHelpers();
         if (failure is not null)
@@ -56,6 +61,9 @@ public sealed class HostThreads
 
     private void WaitForHelpers()
     {
+        // A helper that the pool starts after this finds nothing to do, so nobody has to wait for it.
+        lock (gate)
+            open = false;
         // Chunks are short: spinning for a moment is usually enough and saves the wake-up.
         SpinWait spin = default;
         while (Volatile.Read(ref running) != 0 && !spin.NextSpinWillYield)
@@ -86,8 +94,31 @@ public sealed class HostThreads
 
     private sealed class Worker(HostThreads owner, int index) : IThreadPoolWorkItem
     {
+        private bool isQueued;
+
+        // One that still waits in the pool's queue since an earlier call serves this one: its number stands for one scratch memory.
+        public void Ask()
+        {
+            lock (owner.gate)
+            {
+                if (isQueued)
+                    return;
+                isQueued = true;
+            }
+
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        }
+
         public void Execute()
         {
+            lock (owner.gate)
+            {
+                isQueued = false;
+                if (!owner.open)
+                    return;
+                owner.running++;
+            }
+
             owner.Work(index);
             lock (owner.gate)
             {

@@ -7,7 +7,8 @@ namespace MeanShiftGpu.Ops;
 
 /// <summary>
 /// The mean-shift loss and its gradient without a tape, for programs with their own training loop: score map and centres in,
-/// loss and score gradient out. With device views nothing is copied, waited for or, after the first call of a size, allocated.
+/// loss and score gradient out. With device views nothing is copied or waited for, and after the first call of a size no device
+/// memory is allocated (the launches leave about 1 KiB of short-lived objects to the garbage collector).
 /// </summary>
 /// <typeparam name="T">float or double.</typeparam>
 public sealed class MeanShiftLoss<T> : IDisposable
@@ -26,6 +27,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
     private readonly GrowingBuffer<T> lossCopy = new();
     private readonly GrowingBuffer<int> offsetsCopy = new();
     private MeanShiftShape lastShape;
+    private bool disposed;
 
     /// <summary>Takes the settings; kernels are compiled at the first call.</summary>
     /// <param name="context">The device; it must outlive this object.</param>
@@ -70,6 +72,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         MeanShiftShape shape,
         SeedSampling sampling)
     {
+        ObjectDisposedException.ThrowIf(disposed, this);
         RequireLength("centerOffsets", centerOffsets.Length, shape.Batch + 1L);
         ArrayView<T> seeds = trajectory.Require(context, shape.TrajectoryLength).SubView(0, shape.Points * 3);
         Launcher(shape).SampleSeeds(context.Stream, centers, centerOffsets, seeds, shape, sampling);
@@ -94,6 +97,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ArrayView<T> gradScores,
         MeanShiftShape shape)
     {
+        ObjectDisposedException.ThrowIf(disposed, this);
         RequireLength("scores", scores.Length, shape.ScoreLength);
         RequireLength("gradScores", gradScores.Length, shape.ScoreLength);
         RequireLength("seeds", seeds.Length, shape.Points * 3);
@@ -127,10 +131,14 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// <param name="seed">The random key of the seed points.</param>
     /// <param name="step">The training step, so that each draws other seed points.</param>
     /// <returns>The loss.</returns>
-    /// <exception cref="ArgumentException">A span has the wrong length.</exception>
+    /// <exception cref="ArgumentException">A span has the wrong length, or an extent is below 1.</exception>
     /// <exception cref="InputException">A centre lies outside the volume.</exception>
     public T Evaluate(ReadOnlySpan<T> scores, int depth, int height, int width, ReadOnlySpan<T> centers, Span<T> gradScores, ulong seed, uint step = 0)
     {
+        ObjectDisposedException.ThrowIf(disposed, this);
+        ArgumentOutOfRangeException.ThrowIfLessThan(depth, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
         MeanShiftShape shape = Options.Shape(1, depth, height, width);
         if (scores.Length != shape.ItemVoxels || gradScores.Length != shape.ItemVoxels)
             throw new ArgumentException($"MeanShiftLoss: {scores.Length} scores and {gradScores.Length} gradients for {depth}×{height}×{width} voxels. Expected {shape.ItemVoxels} of each.", nameof(scores));
@@ -161,6 +169,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        disposed = true;
         one.Dispose();
         trajectory.Dispose();
         gradPositions.Dispose();

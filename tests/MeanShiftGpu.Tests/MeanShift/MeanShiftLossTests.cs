@@ -77,6 +77,26 @@ public sealed class MeanShiftLossTests(DeviceKind device)
             Throws.ArgumentException.With.Message.Contains("3024"));
     }
 
+    [TestCase(0, 14, 18)]
+    [TestCase(-12, -14, 18)]
+    public void Evaluate_AnExtentBelowOne_IsRefused(int depth, int height, int width)
+    {
+        using MeanShiftLoss<float> loss = new(context);
+        float[] map = new float[depth * height * width];
+        Assert.That(() => loss.Evaluate(map, depth, height, width, [], new float[map.Length], seed: 1), Throws.InstanceOf<ArgumentOutOfRangeException>());
+    }
+
+    [Test]
+    public void Evaluate_AfterDispose_SaysSo()
+    {
+        MeanShiftLoss<float> loss = new(context);
+        float[] map = new float[Depth * Height * Width];
+        loss.Evaluate(map, Depth, Height, Width, [1, 2, 3], new float[map.Length], seed: 1);
+        loss.Dispose();
+        loss.Dispose();
+        Assert.That(() => loss.Evaluate(map, Depth, Height, Width, [1, 2, 3], new float[map.Length], seed: 1), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
     [Test]
     public void Evaluate_SecondCall_HoldsTheSameMemory()
     {

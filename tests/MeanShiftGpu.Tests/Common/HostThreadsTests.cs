@@ -1,0 +1,95 @@
+using MeanShiftGpu.Kernels;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+[NonParallelizable]
+public class HostThreadsTests
+{
+    [TestCase(1, 0)]
+    [TestCase(1, 7)]
+    [TestCase(2, 1)]
+    [TestCase(2, 1000)]
+    [TestCase(5, 3)]
+    [TestCase(5, 1000)]
+    public void For_RunsEveryChunkOnce_WithOneWorkerOfANumberAtATime(int threads, int chunks)
+    {
+        HostThreads host = new(threads);
+        int[] runs = new int[chunks];
+        int[] busy = new int[threads];
+        int clashes = 0;
+        for (int repeat = 0; repeat < 50; repeat++)
+        {
+            host.For(chunks, (chunk, worker) =>
+            {
+                if (Interlocked.Exchange(ref busy[worker], 1) != 0)
+                    Interlocked.Increment(ref clashes);
+                Interlocked.Increment(ref runs[chunk]);
+                Volatile.Write(ref busy[worker], 0);
+            });
+        }
+
+        Assert.That(runs, Is.All.EqualTo(50));
+        Assert.That(clashes, Is.Zero);
+    }
+
+    [Test]
+    public void For_ABodyThatThrows_HandsTheExceptionOnAndServesTheNextCall()
+    {
+        HostThreads host = new(3);
+        Assert.That(() => host.For(100, (chunk, _) => Fail(chunk)), Throws.InvalidOperationException);
+        int done = 0;
+        host.For(100, (_, _) => Interlocked.Increment(ref done));
+        Assert.That(done, Is.EqualTo(100));
+
+        static void Fail(int chunk)
+        {
+            if (chunk == 37)
+                throw new InvalidOperationException("chunk 37");
+        }
+    }
+
+    // A program around this library may fill the pool; its threads are then late, and the calling one does the work.
+    [Test]
+    public void For_WhileThePoolIsBlocked_DoesNotWaitForIt()
+    {
+        using ManualResetEventSlim release = new();
+        using CountdownEvent blocked = new(500);
+        for (int i = 0; i < blocked.InitialCount; i++)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(
+                _ =>
+                {
+                    release.Wait();
+                    blocked.Signal();
+                },
+                null);
+        }
+
+        // Ends the blockade if For waits for the pool after all.
+        Thread rescue = new(() =>
+        {
+            release.Wait(TimeSpan.FromSeconds(20));
+            release.Set();
+        });
+        rescue.Start();
+        bool returnedFirst;
+        try
+        {
+            int done = 0;
+            HostThreads host = new(4);
+            for (int repeat = 0; repeat < 3; repeat++)
+                host.For(100, (_, _) => Interlocked.Increment(ref done));
+            returnedFirst = !release.IsSet;
+            Assert.That(done, Is.EqualTo(300));
+        }
+        finally
+        {
+            release.Set();
+            rescue.Join();
+            blocked.Wait();
+        }
+
+        Assert.That(returnedFirst, Is.True, "For returned after the pool was released, not before.");
+    }
+}
