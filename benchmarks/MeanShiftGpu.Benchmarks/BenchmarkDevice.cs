@@ -32,6 +32,10 @@ public static class BenchmarkDevice
         return values;
     }
 
+    /// <summary>The error that a variant may have against the reference; what rounds its operands may have more.</summary>
+    public static double Tolerance(GpuContext context, string variant)
+        => variant != "TensorCore" ? 1e-5 : context.Precision == Precision.Bf16 ? 2e-2 : 2e-3;
+
     /// <summary>Ends the benchmark where a variant's result is not the reference's: a wrong kernel has no speed.</summary>
     public static void Check(string what, ReadOnlySpan<float> actual, ReadOnlySpan<double> expected, double tolerance)
     {

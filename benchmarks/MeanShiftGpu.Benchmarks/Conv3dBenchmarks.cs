@@ -96,10 +96,11 @@ public class Conv3dBenchmarks
         Conv3dReference.Forward(input, weight, layer.Bias.GetAsArray1D().ToDouble(), output, shape);
         Conv3dReference.BackwardInput(gradOutput, output, weight, gradInput, shape);
         Conv3dReference.BackwardWeight(input, gradOutput, output, gradWeight, gradBias, shape);
-        BenchmarkDevice.Check("conv3d output", layer.Output.GetAsArray1D(), output, 1e-5);
-        BenchmarkDevice.Check("conv3d gradInput", layer.GradInput.GetAsArray1D(), gradInput, 1e-5);
-        BenchmarkDevice.Check("conv3d gradWeight", layer.GradWeight.GetAsArray1D(), gradWeight, 1e-5);
-        BenchmarkDevice.Check("conv3d gradBias", layer.GradBias.GetAsArray1D(), gradBias, 1e-5);
+        double tolerance = BenchmarkDevice.Tolerance(context, Variant);
+        BenchmarkDevice.Check("conv3d output", layer.Output.GetAsArray1D(), output, tolerance);
+        BenchmarkDevice.Check("conv3d gradInput", layer.GradInput.GetAsArray1D(), gradInput, tolerance);
+        BenchmarkDevice.Check("conv3d gradWeight", layer.GradWeight.GetAsArray1D(), gradWeight, tolerance);
+        BenchmarkDevice.Check("conv3d gradBias", layer.GradBias.GetAsArray1D(), gradBias, tolerance);
     }
 
     /// <summary>A layer with kernel 3³ and ReLU on a cube of Edge³ voxels.</summary>

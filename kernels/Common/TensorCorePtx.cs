@@ -7,6 +7,7 @@ using ILGPU.IR.Intrinsics;
 using ILGPU.IR.Types;
 using ILGPU.Runtime.Cuda;
 using Compound = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegisterKind>.CompoundRegister;
+using Constant = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegisterKind>.ConstantRegister;
 using Hardware = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegisterKind>.HardwareRegister;
 using Primitive = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegisterKind>.PrimitiveRegister;
 
@@ -39,6 +40,7 @@ public static class TensorCorePtx
                 Register(manager, nameof(TensorCores.RoundToBf16), nameof(RoundToBf16));
                 Register(manager, nameof(TensorCores.LoadMatrices), nameof(LoadMatrices));
                 Register(manager, nameof(TensorCores.LoadMatricesTransposed), nameof(LoadMatricesTransposed));
+                Register(manager, nameof(TensorCores.LoadWord), nameof(LoadWord));
                 Register(manager, nameof(TensorCores.LoadShared), nameof(LoadShared));
                 Register(manager, nameof(TensorCores.StoreShared), nameof(StoreShared));
                 Register(manager, nameof(TensorCores.CopyAsync16), nameof(CopyAsync16));
@@ -106,12 +108,20 @@ public static class TensorCorePtx
     private static void LoadShared(PTXBackend backend, PTXCodeGenerator generator, Value value)
         => Load(generator, value, "ld.shared.v4.b32");
 
+    private static void LoadWord(PTXBackend backend, PTXCodeGenerator generator, Value value)
+    {
+        (Hardware address, int bytes) = SharedAddress(generator, value[0], value[1]);
+        using PTXCodeGenerator.CommandEmitter command = generator.BeginCommand("ld.shared.b32");
+        command.AppendArgument(generator.AllocateHardware(value));
+        command.AppendArgumentValue(address, bytes);
+    }
+
     private static void Load(PTXCodeGenerator generator, Value value, string instruction)
     {
-        Hardware address = SharedAddress(generator, value[0]);
+        (Hardware address, int bytes) = SharedAddress(generator, value[0], value[1]);
         using PTXCodeGenerator.CommandEmitter command = generator.BeginCommand(instruction);
         command.AppendVectorArgument(Result(generator, value));
-        command.AppendArgumentValue(address);
+        command.AppendArgumentValue(address, bytes);
     }
 
     private static void StoreShared(PTXBackend backend, PTXCodeGenerator generator, Value value)
@@ -171,6 +181,22 @@ public static class TensorCorePtx
         command.AppendArgument(offset);
         command.AppendArgument(address);
         return offset;
+    }
+
+    // An address and the bytes beyond it that an instruction adds itself.
+    private static (Hardware Address, int Bytes) SharedAddress(PTXCodeGenerator generator, Value pointer, Value offset)
+    {
+        Hardware origin = SharedAddress(generator, pointer);
+        Primitive words = generator.LoadPrimitive(offset);
+        if (words is Constant { Value.Int32Value: >= 0 } constant)
+            return (origin, sizeof(uint) * constant.Value.Int32Value);
+        Hardware address = generator.AllocateInt32Register();
+        using PTXCodeGenerator.CommandEmitter command = generator.BeginCommand("mad.lo.s32");
+        command.AppendArgument(address);
+        command.AppendArgument(words);
+        command.AppendConstant(sizeof(uint));
+        command.AppendArgument(origin);
+        return (address, 0);
     }
 
     private static Hardware GlobalAddress(PTXCodeGenerator generator, Value pointer)

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ILGPU.IR.Intrinsics;
 
 namespace MeanShiftGpu.Kernels;
@@ -96,11 +97,12 @@ internal static class TensorCores
     /// Loads four matrices of 8 rows of 16 bytes from shared memory. Lane l gives the address (16-byte aligned) of row l%8 of matrix l/8 and gets the
     /// word l%4 of row l/4 of each matrix: as 8×4 words that is what <see cref="MultiplyTf32"/> takes, as 8×8 BF16 what <see cref="MultiplyBf16"/> takes.
     /// </summary>
-    /// <param name="row">The row's first word, in shared memory.</param>
+    /// <param name="origin">An address in shared memory.</param>
+    /// <param name="offset">Words from there to the row's first; a constant becomes part of the instruction.</param>
     [IntrinsicImplementation]
-    public static Words LoadMatrices(ref uint row)
+    public static Words LoadMatrices(ref uint origin, int offset)
     {
-        WarpExchange warp = WarpExchange.TradeRow(ref row);
+        WarpExchange warp = WarpExchange.TradeRow(ref Unsafe.Add(ref origin, offset));
         int from = warp.Lane / 4;
         int word = warp.Lane % 4;
         return new Words { X = warp[from, word], Y = warp[8 + from, word], Z = warp[16 + from, word], W = warp[24 + from, word] };
@@ -110,20 +112,29 @@ internal static class TensorCores
     /// Like <see cref="LoadMatrices"/>, each matrix of 8×8 BF16 transposed: the lane gets the elements (2t, g) in the lower and (2t+1, g) in the
     /// upper half, with g = lane/4 and t = lane%4.
     /// </summary>
-    /// <param name="row">The row's first word, in shared memory.</param>
+    /// <param name="origin">An address in shared memory.</param>
+    /// <param name="offset">Words from there to the row's first; a constant becomes part of the instruction.</param>
     [IntrinsicImplementation]
-    public static Words LoadMatricesTransposed(ref uint row)
+    public static Words LoadMatricesTransposed(ref uint origin, int offset)
     {
-        WarpExchange warp = WarpExchange.TradeRow(ref row);
+        WarpExchange warp = WarpExchange.TradeRow(ref Unsafe.Add(ref origin, offset));
         int g = warp.Lane / 4;
         int t = warp.Lane % 4;
         uint Pair(int matrix) => Half(warp[8 * matrix + 2 * t, g / 2], g % 2) | Half(warp[8 * matrix + 2 * t + 1, g / 2], g % 2) << 16;
         return new Words { X = Pair(0), Y = Pair(1), Z = Pair(2), W = Pair(3) };
     }
 
-    /// <summary>Loads 16 bytes of shared memory, aligned to 16 bytes.</summary>
+    /// <summary>Loads a word of shared memory.</summary>
+    /// <param name="origin">An address in shared memory.</param>
+    /// <param name="offset">Words from there; a constant becomes part of the instruction.</param>
     [IntrinsicImplementation]
-    public static Words LoadShared(ref uint first) => AsyncCopies.WordsAt(ref first);
+    public static uint LoadWord(ref uint origin, int offset) => Unsafe.Add(ref origin, offset);
+
+    /// <summary>Loads 16 bytes of shared memory, aligned to 16 bytes.</summary>
+    /// <param name="origin">An address in shared memory.</param>
+    /// <param name="offset">Words from there; a constant becomes part of the instruction.</param>
+    [IntrinsicImplementation]
+    public static Words LoadShared(ref uint origin, int offset) => AsyncCopies.WordsAt(ref Unsafe.Add(ref origin, offset));
 
     /// <summary>Stores 16 bytes in shared memory, aligned to 16 bytes.</summary>
     [IntrinsicImplementation]

@@ -19,6 +19,9 @@ internal abstract class Verb(Session session)
     private readonly Option<string?> variant = Parse.Text(
         "--variant", "NAME", "Force kernel variants, for all operations (Direct) or by operation (conv3d=Direct,dice=HostSimd). Default: MEANSHIFTGPU_VARIANT, or else the fastest.");
 
+    private readonly Option<Precision?> precision = Parse.Choice<Precision>(
+        "--precision", "What tensor cores (NVIDIA, from compute capability 8.0) may round the operands of convolutions to: float32 (not at all), tf32 or bf16. Default: MEANSHIFTGPU_PRECISION, or else float32.");
+
     /// <summary>The verb.</summary>
     public abstract string Name { get; }
 
@@ -44,7 +47,7 @@ internal abstract class Verb(Session session)
     public Command CreateCommand()
     {
         Command command = new(Name, Description);
-        Symbol[] common = UsesDevice ? [device, threads, variant, json, verbose] : [json, verbose];
+        Symbol[] common = UsesDevice ? [device, threads, variant, precision, json, verbose] : [json, verbose];
         foreach (Symbol symbol in Symbols.Concat(common))
         {
             if (symbol is Argument argument)
@@ -76,6 +79,8 @@ internal abstract class Verb(Session session)
     {
         GpuContext context = GpuContext.Create(DeviceOptions(options));
         Session.Line($"device: {context.Description} ({context.Reason})");
+        if (context.PrecisionRefusal is { } reason)
+            Session.Warn($"convolutions compute in float32: rounding operands needs tensor cores; {reason}");
         return context;
     }
 
@@ -85,6 +90,7 @@ internal abstract class Verb(Session session)
         Device = options.GetValue(device) ?? DeviceKind.Auto,
         Threads = options.GetValue(threads) ?? 0,
         Variant = options.GetValue(variant),
+        Precision = options.GetValue(precision),
     };
 
     /// <summary>Writes the machine-readable result where one was asked for.</summary>

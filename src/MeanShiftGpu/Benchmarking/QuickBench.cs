@@ -17,7 +17,7 @@ namespace MeanShiftGpu.Benchmarking;
 /// <param name="Size">Its size.</param>
 /// <param name="Device">The device.</param>
 /// <param name="Variant">The kernel variant, or Auto.</param>
-/// <param name="Precision">float32 or float64.</param>
+/// <param name="Precision">What convolutions round their operands to: float32 (not at all), tf32 or bf16.</param>
 /// <param name="MedianMs">Median of the repeats, in milliseconds.</param>
 /// <param name="Gflops">10⁹ operations of the direct algorithm per second; 0 where operations are not counted.</param>
 /// <param name="PeakBytes">Resident memory beyond the inputs, in bytes.</param>
@@ -197,6 +197,6 @@ public sealed class QuickBench
         times.Sort();
         double median = times.Count % 2 == 1 ? times[times.Count / 2] : (times[times.Count / 2 - 1] + times[times.Count / 2]) / 2;
         double gflops = operations / median / 1e6;
-        report(new BenchResult(name, size, context.Description, variant, "float32", median, gflops, peakBytes, peak is > 0 && operations > 0 ? 100 * gflops / peak : null, times.Count));
+        report(new BenchResult(name, size, context.Description, variant, variant is Variants.TensorCore or "Auto" && operations > 0 ? context.Precision.ToString().ToLowerInvariant() : "float32", median, gflops, peakBytes, peak is > 0 && operations > 0 ? 100 * gflops / peak : null, times.Count));
     }
 }

@@ -24,6 +24,9 @@ public sealed class GpuContext : IDisposable
         Stream = stream ?? accelerator.DefaultStream;
         Reason = reason;
         Threads = new HostThreads(options.Threads > 0 ? options.Threads : Environment.ProcessorCount);
+        Precision wanted = WantedPrecision(options);
+        PrecisionRefusal = wanted == Precision.Float32 ? null : Variants.TensorCoreRefusal(this);
+        Precision = PrecisionRefusal is null ? wanted : Precision.Float32;
         variantChoice = VariantChoice.Parse(options.Variant ?? Environment.GetEnvironmentVariable("MEANSHIFTGPU_VARIANT") ?? "");
     }
 
@@ -44,6 +47,12 @@ public sealed class GpuContext : IDisposable
         _ => DeviceKind.Cpu,
     };
 
+    /// <summary>To what convolutions round their operands: what was asked for, or float32 on a device that cannot round.</summary>
+    public Precision Precision { get; }
+
+    /// <summary>Why a precision that was asked for is not used; null where it is.</summary>
+    public string? PrecisionRefusal { get; }
+
     /// <summary>Why this device was taken, in one sentence.</summary>
     public string Reason { get; }
 
@@ -55,7 +64,7 @@ public sealed class GpuContext : IDisposable
             false when System.Runtime.Intrinsics.Vector256.IsHardwareAccelerated => "256-bit vectors",
             _ => "128-bit vectors",
         }}"
-        : $"{Kind}, {Accelerator.Name}, {Accelerator.MemorySize / (1 << 20)} MiB";
+        : $"{Kind}, {Accelerator.Name}, {Accelerator.MemorySize / (1 << 20)} MiB{(Precision == Precision.Float32 ? "" : $", {Precision.ToString().ToUpperInvariant()} operands")}";
 
     /// <summary>Opens a device.</summary>
     /// <exception cref="InputException">The device asked for is not there; the message says what was found instead.</exception>
@@ -82,7 +91,8 @@ public sealed class GpuContext : IDisposable
 
     /// <summary>
     /// Uses an accelerator that the caller already has, so that kernels read and write the caller's buffers without a copy.
-    /// The accelerator's ILGPU context must have been created with EnableAlgorithms; it stays the caller's to dispose.
+    /// The accelerator's ILGPU context must have been created with EnableAlgorithms, and for tensor cores with
+    /// <see cref="TensorCorePtx.EnableTensorCores"/>; it stays the caller's to dispose.
     /// </summary>
     /// <param name="accelerator">The caller's accelerator.</param>
     /// <param name="stream">The stream to queue on; null for the accelerator's default stream.</param>
@@ -160,6 +170,18 @@ public sealed class GpuContext : IDisposable
             DeviceDiscovery.TryRegister(() => builder.Cuda());
             DeviceDiscovery.TryRegister(() => builder.OpenCL());
         });
+
+    private static Precision WantedPrecision(GpuContextOptions options)
+    {
+        if (options.Precision is { } asked)
+            return asked;
+        string? value = Environment.GetEnvironmentVariable("MEANSHIFTGPU_PRECISION");
+        if (string.IsNullOrWhiteSpace(value))
+            return Precision.Float32;
+        return Enum.TryParse(value.Trim(), ignoreCase: true, out Precision precision) && Enum.IsDefined(precision)
+            ? precision
+            : throw new InputException($"MEANSHIFTGPU_PRECISION: '{value}' is no precision. Expected float32, tf32 or bf16.");
+    }
 
     private static (DeviceKind Kind, string Origin) WantedDevice(GpuContextOptions options)
     {

@@ -12,6 +12,12 @@ public sealed record GpuContextOptions
     /// </summary>
     public string? Variant { get; init; }
 
+    /// <summary>
+    /// To what tensor cores may round the operands of convolutions. Null obeys the environment variable MEANSHIFTGPU_PRECISION (float32, tf32, bf16), and
+    /// without it means float32.
+    /// </summary>
+    public Precision? Precision { get; init; }
+
     /// <summary>Threads of the host (CPU) variants; 0 means one for each processor. Results do not depend on it.</summary>
     public int Threads { get; init; }
 }

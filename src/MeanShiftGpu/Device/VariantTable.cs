@@ -1,4 +1,5 @@
 using System.Numerics;
+using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
 using MeanShiftGpu.Kernels;
@@ -109,6 +110,23 @@ internal static class Variants
         where T : unmanaged, INumber<T>
         where TLauncher : class, IDisposable
         => new(HostSimd, static (context, _) => HostRefusal<T>(context), context => (TLauncher)create(context.Threads));
+
+    /// <summary>A float32 variant that rounds operands to the context's precision, for tensor cores.</summary>
+    /// <param name="shapeRefusal">Why it does not take a shape; null where it does.</param>
+    /// <param name="create">Compiles it.</param>
+    public static Variant<TLauncher, TShape> ForTensorCores<T, TLauncher, TShape>(Func<TShape, string?> shapeRefusal, Func<Accelerator, TensorCorePrecision, object> create)
+        where T : unmanaged, INumber<T>
+        where TLauncher : class, IDisposable
+        => new(
+            TensorCore,
+            (context, shape) => typeof(T) != typeof(float) ? "it computes in float32 only"
+                : (TensorCoreRefusal(context)
+                    ?? (context.Precision == Precision.Float32 ? "it rounds operands, which needs --precision or MEANSHIFTGPU_PRECISION to be tf32 or bf16" : shapeRefusal(shape))),
+            context => (TLauncher)create(context.Accelerator, context.Precision == Precision.Bf16 ? TensorCorePrecision.Bf16 : TensorCorePrecision.Tf32));
+
+    /// <summary>The relative error that a variant's float32 results may have against a reference; exact is the bound of those that do not round.</summary>
+    public static double Tolerance(GpuContext context, string variant, double exact)
+        => variant != TensorCore ? exact : context.Precision == Precision.Bf16 ? 2e-2 : 2e-3;
 
     /// <summary>
     /// Why a device cannot run the warp-wide matrix instructions; null where it can. The simulated GPU runs their C# bodies.

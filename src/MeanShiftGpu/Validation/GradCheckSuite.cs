@@ -61,7 +61,7 @@ public static class GradCheckSuite
         foreach (GradCheckCase check in Chosen(names ?? []))
         {
             // Differences are those of the direct kernels in float64.
-            using GpuContext direct = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = "Direct" });
+            using GpuContext direct = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = "Direct", Precision = Precision.Float32 });
             GradCheckFunction<double> function = Stoppable(check.Create<double>(direct), cancellation);
             using CentralDifferences<double> differences = new(direct, function);
             Run<double>(context, check, differences, Add, seed, cancellation);
@@ -103,7 +103,7 @@ public static class GradCheckSuite
     {
         foreach (string variant in check.Variants<T>(context).Distinct())
         {
-            using GpuContext forced = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = variant, Threads = context.Threads.Count });
+            using GpuContext forced = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = variant, Threads = context.Threads.Count, Precision = context.Precision });
             GradCheckFunction<T> gradients = Stoppable(check.Create<T>(forced), cancellation);
             foreach (GradCheckResult result in GradCheck.Run(forced, gradients, differences, new GradCheckOptions { Samples = check.Samples, Seed = seed }, check.Name, variant).Results)
                 add(result);

@@ -309,10 +309,10 @@ public static class ReferenceCheck
         List<ReferenceCheckResult> results = [];
         foreach (Variant<TLauncher, TShape> variant in table.Supported(context, shape))
         {
-            using GpuContext forced = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = variant.Name, Threads = context.Threads.Count });
+            using GpuContext forced = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = variant.Name, Threads = context.Threads.Count, Precision = context.Precision });
             using Arena arena = new(forced);
             using Tape<T> tape = Tape<T>.Begin(arena);
-            compute(tape, new Comparer<T>(file, variant.Name, results));
+            compute(tape, new Comparer<T>(file, variant.Name, Variants.Tolerance(context, variant.Name, SingleTolerance), results));
         }
 
         return results;
@@ -443,7 +443,7 @@ public static class ReferenceCheck
         }
     }
 
-    private sealed class Comparer<T>(ReferenceFile file, string variant, List<ReferenceCheckResult> results)
+    private sealed class Comparer<T>(ReferenceFile file, string variant, double singleTolerance, List<ReferenceCheckResult> results)
         where T : unmanaged, INumber<T>
     {
         public void Activations(string name, T[] channelsLast, TensorShape shape) => Values(name, ToChannelsFirst(channelsLast, shape), FileShape(shape));
@@ -468,7 +468,7 @@ public static class ReferenceCheck
 
             double error = norm > 0 ? Math.Sqrt(squares / norm) : Math.Sqrt(squares);
             bool isDouble = typeof(T) == typeof(double);
-            double tolerance = isDouble ? file.DoubleTolerance : SingleTolerance;
+            double tolerance = isDouble ? file.DoubleTolerance : singleTolerance;
             bool passed = error <= tolerance || Math.Sqrt(squares) <= ReferenceRounding;
             results.Add(new ReferenceCheckResult(
                 file.Name, name, variant, isDouble ? "float64" : "float32", error, tolerance, passed, worst, double.CreateChecked(computed[worst]), reference[worst]));

@@ -240,13 +240,13 @@ public class TensorCoreTests(string device)
     private static void LoadMatricesKernel(ArrayView<uint> rows, ArrayView<uint> results)
     {
         ArrayView<uint> shared = ToShared(rows);
-        Store(results, TensorCores.LoadMatrices(ref shared[4 * Group.IdxX]));
+        Store(results, TensorCores.LoadMatrices(ref shared[4 * (Group.IdxX - Group.IdxX % 2)], 4 * (Group.IdxX % 2)));
     }
 
     private static void LoadMatricesTransposedKernel(ArrayView<uint> rows, ArrayView<uint> results)
     {
         ArrayView<uint> shared = ToShared(rows);
-        Store(results, TensorCores.LoadMatricesTransposed(ref shared[4 * Group.IdxX]));
+        Store(results, TensorCores.LoadMatricesTransposed(ref shared[4 * Group.IdxX], 0));
     }
 
     private static ArrayView<uint> ToShared(ArrayView<uint> rows)
@@ -313,7 +313,9 @@ public class TensorCoreTests(string device)
         int at = 4 * Group.IdxX;
         TensorCores.StoreShared(ref shared[at], new Words { X = source[at], Y = source[at + 1], Z = source[at + 2], W = source[at + 3] });
         Group.Barrier();
-        Store(results, TensorCores.LoadShared(ref shared[at ^ 4]));
+        Words words = TensorCores.LoadShared(ref shared[at], at % 8 == 0 ? 4 : -4);
+        words.W = TensorCores.LoadWord(ref shared[at ^ 4], 3);
+        Store(results, words);
     }
 }
 

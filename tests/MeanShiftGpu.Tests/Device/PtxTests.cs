@@ -16,6 +16,7 @@ public sealed partial class PtxTests
 
     // Each kernel is compiled once per architecture; what failed keeps its message.
     private static readonly ConcurrentDictionary<string, (Dictionary<string, string> Ptx, List<string> Failures)> Compiled = new();
+    private static readonly ConcurrentDictionary<(string Architecture, string Name), Lazy<PtxasReport>> Assembled = new();
 
     [TestCaseSource(nameof(Architectures))]
     public void Compile_EveryKernel_GivesPtxForTheArchitecture(string architecture)
@@ -41,7 +42,7 @@ public sealed partial class PtxTests
         {
             try
             {
-                PtxasReport report = Ptxas.Assemble(ptxas, kernel.Value, architecture);
+                PtxasReport report = Assemble(ptxas, architecture, kernel.Key);
                 reports.Add($"{kernel.Key}: {report.Registers} registers, {report.SharedBytes} bytes of shared memory");
                 if (!report.StaysInRegisters)
                     failures.Add($"{kernel.Key}: {report}");
@@ -204,6 +205,13 @@ public sealed partial class PtxTests
         => KernelCatalog.EntriesOf(
             classes.SelectMany(type => type.GetMethods(BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance)),
             [typeof(float), typeof(double), typeof(Float32), typeof(Float64), typeof(NarrowTile<>), typeof(WideTile), typeof(OnlyFloat)]);
+
+    /// <summary>A kernel's PTX.</summary>
+    internal static string Ptx(string architecture, string name) => CompileAll(architecture).Ptx[name];
+
+    /// <summary>What ptxas says of a kernel; every kernel is assembled once per architecture.</summary>
+    internal static PtxasReport Assemble(string ptxas, string architecture, string name)
+        => Assembled.GetOrAdd((architecture, name), key => new(() => Ptxas.Assemble(ptxas, Ptx(key.Architecture, key.Name), key.Architecture))).Value;
 
     private static (Dictionary<string, string> Ptx, List<string> Failures) CompileAll(string architecture)
         => Compiled.GetOrAdd(architecture, static architecture =>

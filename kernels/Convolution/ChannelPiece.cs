@@ -1,0 +1,43 @@
+using ILGPU;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>Eight neighbouring channels of a voxel: the unit in which tensor-core kernels fetch activations, mask them and round them.</summary>
+internal static class ChannelPiece
+{
+    /// <summary>Channels, each a word before rounding.</summary>
+    public const int Channels = 8;
+
+    /// <summary>Begins to copy a piece; zeros where the voxel is outside the volume or the channel does not exist.</summary>
+    /// <param name="shared">The group's memory.</param>
+    /// <param name="target">Where to, 16-byte aligned.</param>
+    /// <param name="source">The activations.</param>
+    /// <param name="element">The piece's first element; anything where the voxel is outside.</param>
+    /// <param name="count">Channels that exist from there on: none outside, possibly more than 8.</param>
+    /// <param name="aligned">1 where every voxel's first element is 16-byte aligned.</param>
+    public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
+    {
+        if (aligned != 0)
+        {
+            int low = Clamp(count, 4);
+            int high = Clamp(count - 4, 4);
+            TensorCores.CopyAsync16(ref shared[target], ref source[low > 0 ? element : 0], 4 * low);
+            TensorCores.CopyAsync16(ref shared[target + 4], ref source[high > 0 ? element + 4 : 0], 4 * high);
+            return;
+        }
+
+        for (int c = 0; c < Channels; c++)
+            TensorCores.CopyAsync4(ref shared[target + c], ref source[c < count ? element + c : 0], c < count ? 4 : 0);
+    }
+
+    /// <summary>Keeps the words whose channel of the mask is positive.</summary>
+    public static Words Masked(Words values, Words mask) => new()
+    {
+        X = Interop.IntAsFloat(mask.X) > 0 ? values.X : 0,
+        Y = Interop.IntAsFloat(mask.Y) > 0 ? values.Y : 0,
+        Z = Interop.IntAsFloat(mask.Z) > 0 ? values.Z : 0,
+        W = Interop.IntAsFloat(mask.W) > 0 ? values.W : 0,
+    };
+
+    private static int Clamp(int count, int most) => count < 0 ? 0 : count > most ? most : count;
+}

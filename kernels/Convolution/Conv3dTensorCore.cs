@@ -1,0 +1,808 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>What a tensor core multiplies; it adds in float32.</summary>
+public enum TensorCorePrecision
+{
+    /// <summary>float32 rounded to 11 significant bits.</summary>
+    Tf32,
+
+    /// <summary>float32 rounded to 8 significant bits, at twice the speed.</summary>
+    Bf16,
+}
+
+/// <summary>The convolution 3³ on tensor cores: implicit matrix products, operands rounded to nearest, float32 sums and memory.</summary>
+public static class Conv3dTensorCore
+{
+    /// <summary>Compiles the kernels for an accelerator.</summary>
+    /// <param name="accelerator">A CUDA accelerator of a context with <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
+    /// <param name="precision">The operands.</param>
+    public static IConv3d<float> Create(Accelerator accelerator, TensorCorePrecision precision)
+        => precision == TensorCorePrecision.Tf32
+            ? new Conv3dTensorCoreKernels<Tf32Operand>(accelerator)
+            : new Conv3dTensorCoreKernels<Bf16Operand>(accelerator);
+}
+
+/// <summary>
+/// The passes of the convolution 3³ with one kind of operand. BackwardInput is Forward with the weights mirrored and transposed and with gradOutput masked.
+/// </summary>
+/// <remarks>
+/// Budget. Operations: 2·27·Cin·Cout a voxel and pass; memory: Cin + Cout floats a voxel (BackwardInput and BackwardWeight read the mask too), halo reads
+/// mostly from the second-level cache. With 32 channels that is 9.7 GFLOP and 45 MB at 56³: the tensor cores are the limit, not memory.
+///
+/// Convolve, a warp and a chunk (8 channels of TF32, 16 of BF16) with N columns: 27·N/2 mma, 27·4 ldmatrix, 27·N/16 16-byte loads, which read
+/// 55 KB + 27·N·32 bytes of shared memory. An H200 multiprocessor reads 128 bytes a cycle and, at the 62 % of peak that mma.sync is said to reach,
+/// starts an mma every 1.6 cycles: 648 cycles of reading for 691 of mma with N = 32, 864 for 1382 with N = 64. Wider is better; 32 is just
+/// balanced. Rounding costs each group a pass over 600 voxels a chunk, a fifth of the time if nothing hides it; two groups on a multiprocessor do. Plan: at
+/// most 224 registers (2·N sums, 16 of voxels, 4 of weights) and 81 KB (Forward) or 114 KB (a masked BF16 chunk), so that two groups fit an A100.
+///
+/// Gradient, a warp and 8 voxels of TF32 (16 of BF16) with N columns: 3·N/8 mma on 12 + N/4 loads of 128 bytes (3 + N/16 ldmatrix.trans): 28 cycles
+/// of reading for 38 of mma with N = 64, 20 for 19 with N = 32. Plan: at most 152 registers, 131 KB, one group of 9 warps on a multiprocessor.
+///
+/// Estimates, not measurements, for 32→32 at 56³: H200, TF32 at 307 TFLOP/s 32 µs, with 2.6 waves of groups and the rounding about 45 µs a pass; BF16
+/// from float32 memory about 30 µs. A card of 29 TFLOP/s TF32 (RTX 4070): 0.4 ms a pass. At 14³ a pass has 16 tiles, so up to 8 groups
+/// share one by its chunks: about 8 µs with the sum, which is latency.
+/// </remarks>
+internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
+    where TOperand : struct, IOperand
+{
+    private const int TileEdge = 8;
+    private const int HaloEdge = TileEdge + 2;
+    private const int PlaneVoxels = HaloEdge * HaloEdge;
+    private const int Taps = 27;
+
+    // Convolve: 4 warps make 4×8×8 voxels, a warp one plane of 64. A voxel's operands are 32 bytes, whatever they are. The weights arrive by rows of 3 taps,
+    // two rows ahead.
+    private const int ConvolveThreads = 128;
+    private const int ConvolveDepth = 4;
+    private const int ConvolveHalo = (ConvolveDepth + 2) * PlaneVoxels;
+    private const int VoxelWords = 8;
+    private const int TapRows = 9;
+    private const int RingRows = 3;
+    private const int HaloRows = 5;
+
+    // Gradient: 9 warps, one for each row of 3 taps, over planes of 64 voxels; 16 input channels a group.
+    private const int GradientThreads = 288;
+    private const int GradientVoxels = TileEdge * TileEdge;
+    private const int GradientHalo = 3 * PlaneVoxels;
+    private const int GradientRows = 16;
+
+    private static int HaloPieces => ConvolveHalo * TOperand.Depth / ChannelPiece.Channels;
+
+    private readonly Accelerator accelerator;
+    private readonly int groupsWanted;
+    private readonly DeviceScratch<uint> packed;
+    private readonly DeviceScratch<float> partials;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<uint>, PackedWeightsShape> pack;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, SplitSumsShape> addSplits;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, SplitGradientsShape> addGradients;
+    private readonly ConvolveVariant[] convolve;
+    private readonly GradientVariant[] gradient;
+
+    /// <summary>Compiles the kernels for an accelerator.</summary>
+    /// <param name="accelerator">The accelerator.</param>
+    /// <param name="groupsWanted">With how many groups to fill it; 0 for two on each multiprocessor. Tests ask for more than a small problem has.</param>
+    public Conv3dTensorCoreKernels(Accelerator accelerator, int groupsWanted = 0)
+    {
+        this.accelerator = accelerator;
+        this.groupsWanted = groupsWanted > 0 ? groupsWanted : 2 * accelerator.NumMultiprocessors;
+        packed = new DeviceScratch<uint>(accelerator);
+        partials = new DeviceScratch<float>(accelerator);
+        pack = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<uint>, PackedWeightsShape>(PackKernel);
+        addSplits = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, SplitSumsShape>(AddSplitsKernel);
+        addGradients = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, SplitGradientsShape>(AddGradientsKernel);
+        convolve = [ConvolveWith<Columns16>(), ConvolveWith<Columns32>(), ConvolveWith<Columns48>(), ConvolveWith<Columns64>()];
+        gradient = [GradientWith<TapSums16>(), GradientWith<TapSums32>(), GradientWith<TapSums48>(), GradientWith<TapSums64>()];
+    }
+
+    /// <inheritdoc/>
+    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+        => Convolve(
+            stream,
+            input,
+            input,
+            weight,
+            bias,
+            output,
+            shape,
+            new TensorCoreConv3dShape
+            {
+                InputChannels = shape.InputChannels,
+                OutputChannels = shape.OutputChannels,
+                InputPitch = shape.InputPitch,
+                OutputPitch = shape.OutputPitch,
+                HasBias = 1,
+                Relu = shape.Activation == Activation.Relu ? 1 : 0,
+            },
+            new PackedWeightsShape { InputStride = shape.OutputChannels, OutputStride = 1 });
+
+    /// <inheritdoc/>
+    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+        => Convolve(
+            stream,
+            gradOutput,
+            output,
+            weight,
+            weight,
+            gradInput,
+            shape,
+            new TensorCoreConv3dShape
+            {
+                InputChannels = shape.OutputChannels,
+                OutputChannels = shape.InputChannels,
+                InputPitch = shape.OutputPitch,
+                OutputPitch = shape.InputPitch,
+                Masked = shape.Activation == Activation.Relu ? 1 : 0,
+            },
+            new PackedWeightsShape { InputStride = 1, OutputStride = shape.OutputChannels, Mirrored = 1 });
+
+    /// <inheritdoc/>
+    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+    {
+        bool masked = shape.Activation == Activation.Relu;
+        int most = LargeSharedMemory.Most(accelerator);
+        GradientVariant variant = gradient.Where(v => v.SharedBytes(masked) <= most).MinBy(v => Cost(shape.OutputChannels, v.Columns))!;
+        TensorCoreConv3dShape of = new()
+        {
+            InputChannels = shape.InputChannels,
+            OutputChannels = shape.OutputChannels,
+            InputPitch = shape.InputPitch,
+            OutputPitch = shape.OutputPitch,
+            InputAligned = IsAligned(input, shape.InputPitch) ? 1 : 0,
+            OutputAligned = IsAligned(gradOutput, shape.OutputPitch) && (!masked || IsAligned(output, shape.OutputPitch)) ? 1 : 0,
+            Masked = masked ? 1 : 0,
+        };
+        of.SetVolume(shape, planes: 1, TileEdge);
+        int rowBlocks = Blocks(shape.InputChannels, GradientRows);
+        int columnBlocks = Blocks(shape.OutputChannels, variant.Columns);
+
+        // One group for each multiprocessor: more would write more partial sums than they save time.
+        int splits = Math.Clamp(groupsWanted / 2 / (rowBlocks * columnBlocks), 1, of.Tiles);
+        of.PerSplit = Blocks(of.Tiles, splits);
+        splits = Blocks(of.Tiles, of.PerSplit);
+
+        SplitGradientsShape sums = new() { Splits = splits, Weights = checked((int)shape.WeightLength), Length = checked((int)shape.WeightLength + shape.OutputChannels) };
+        ArrayView<float> scratch = partials.Get(stream, (long)splits * sums.Length);
+        variant.Launch.Value(stream, Config((splits, rowBlocks, columnBlocks), GradientThreads, variant.SharedBytes(masked)), input, gradOutput, output, scratch, of);
+        addGradients(stream, sums.Length, scratch, gradWeight, gradBias, sums);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        packed.Dispose();
+        partials.Dispose();
+    }
+
+    private void Convolve(
+        AcceleratorStream stream,
+        ArrayView<float> input,
+        ArrayView<float> mask,
+        ArrayView<float> weight,
+        ArrayView<float> bias,
+        ArrayView<float> output,
+        Conv3dShape shape,
+        TensorCoreConv3dShape of,
+        PackedWeightsShape weights)
+    {
+        int most = LargeSharedMemory.Most(accelerator);
+        ConvolveVariant variant = convolve.Where(v => v.SharedBytes(of.Masked != 0) <= most).MinBy(v => Cost(of.OutputChannels, v.Columns))!;
+        int blocks = Blocks(of.OutputChannels, variant.Columns);
+        int chunks = Blocks(of.InputChannels, TOperand.Depth);
+
+        weights.InputChannels = of.InputChannels;
+        weights.OutputChannels = of.OutputChannels;
+        weights.TapStride = shape.InputChannels * shape.OutputChannels;
+        weights.Columns = variant.Columns;
+        weights.Chunks = chunks;
+        int packedLength = checked(blocks * chunks * Taps * VoxelWords * variant.Columns);
+        ArrayView<uint> packedWeights = packed.Get(stream, packedLength);
+        pack(stream, packedLength, weight, packedWeights, weights);
+
+        of.SetVolume(shape, ConvolveDepth, TileEdge);
+        of.InputAligned = IsAligned(input, of.InputPitch) && (of.Masked == 0 || IsAligned(mask, of.InputPitch)) ? 1 : 0;
+        of.OutputAligned = IsAligned(output, of.OutputPitch) ? 1 : 0;
+
+        // A small volume has too few tiles to fill the device, so groups share the input channels of a tile.
+        int splits = Math.Clamp(groupsWanted / (of.Tiles * blocks), 1, chunks);
+        of.PerSplit = Blocks(chunks, splits);
+        splits = Blocks(chunks, of.PerSplit);
+        KernelConfig config = Config((of.Tiles, blocks, splits), ConvolveThreads, variant.SharedBytes(of.Masked != 0));
+        if (splits == 1)
+        {
+            variant.Launch.Value(stream, config, input, mask, packedWeights, bias, output, of);
+            return;
+        }
+
+        SplitSumsShape sums = new()
+        {
+            Splits = splits,
+            Channels = of.OutputChannels,
+            Pitch = of.OutputPitch,
+            SumsPitch = blocks * variant.Columns,
+            Length = shape.Voxels * blocks * variant.Columns,
+            HasBias = of.HasBias,
+            Relu = of.Relu,
+        };
+        ArrayView<float> scratch = partials.Get(stream, splits * sums.Length);
+        of.OutputPitch = sums.SumsPitch;
+        of.OutputChannels = sums.SumsPitch;
+        of.OutputAligned = 1;
+        of.HasBias = 0;
+        of.Relu = 0;
+        of.SplitLength = sums.Length;
+        variant.Launch.Value(stream, config, input, mask, packedWeights, bias, scratch, of);
+        addSplits(stream, LaunchExtent.Of(shape.Voxels * sums.Channels), scratch, bias, output, sums);
+    }
+
+    // Each width is compiled when a layer first needs it.
+    private ConvolveVariant ConvolveWith<TColumns>()
+        where TColumns : unmanaged, IColumns<TColumns>
+        => new(
+            TColumns.Channels,
+            masked => sizeof(uint) * ConvolveWords(TColumns.Channels, masked ? 1 : 0),
+            new(() =>
+            {
+                var launch = accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<uint>, ArrayView<float>, ArrayView<float>, TensorCoreConv3dShape>(
+                    ConvolveKernel<TColumns>,
+                    new KernelSpecialization(ConvolveThreads, null));
+                LargeSharedMemory.Allow(launch.GetKernel(), Math.Min(sizeof(uint) * ConvolveWords(TColumns.Channels, 1), LargeSharedMemory.Most(accelerator)));
+                return launch;
+            }));
+
+    private GradientVariant GradientWith<TSums>()
+        where TSums : unmanaged, ITapSums<TSums>
+        => new(
+            TSums.Channels,
+            masked => sizeof(uint) * 2 * GradientWords(TSums.Channels, masked ? 1 : 0),
+            new(() =>
+            {
+                var launch = accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreConv3dShape>(
+                    GradientKernel<TSums>,
+                    new KernelSpecialization(GradientThreads, null));
+                LargeSharedMemory.Allow(launch.GetKernel(), Math.Min(sizeof(uint) * 2 * GradientWords(TSums.Channels, 1), LargeSharedMemory.Most(accelerator)));
+                return launch;
+            }));
+
+    // Fetching voxels costs about as much as 16 more channels, so 112 channels are better two times 64 than seven times 16.
+    private static int Cost(int channels, int columns) => Blocks(channels, columns) * (columns + 16);
+
+    private static int Blocks(int count, int size) => (count + size - 1) / size;
+
+    private static bool IsAligned(ArrayView<float> view, int pitch) => pitch % 4 == 0 && view.LoadEffectiveAddressAsPtr() % 16 == 0;
+
+    private static KernelConfig Config((int X, int Y, int Z) groups, int threads, int sharedBytes)
+        => new(new Index3D(groups.X, groups.Y, groups.Z), new Index3D(threads, 1, 1), SharedMemoryConfig.RequestDynamic<Words>(sharedBytes / 16));
+
+    // Raw voxels, raw mask, rounded voxels, ring of weights.
+    internal static int ConvolveWords(int columns, int masked)
+        => (1 + masked) * ConvolveHalo * TOperand.Depth + ConvolveHalo * VoxelWords + RingRows * 3 * VoxelWords * columns;
+
+    // Input, gradOutput, mask; there are two such buffers.
+    internal static int GradientWords(int columns, int masked)
+        => GradientHalo * (GradientRows + TOperand.RowPadding) + (1 + masked) * GradientVoxels * (columns + TOperand.RowPadding);
+
+    // The weights as B's fragments in the order in which the warps of a group read them, columns permuted as IColumns stores them, rounded.
+    // One thread per word; weights overwritten.
+    [Kernel]
+    internal static void PackKernel(
+        Index1D index,
+        ArrayView<float> weight, // [3, 3, 3, Cin, Cout]
+        ArrayView<uint> packed, // [blocks, chunks, taps, Columns / 16, lane, 4]
+        PackedWeightsShape shape)
+    {
+        int word = index.X % 4;
+        int lane = index.X / 4 % 32;
+        int rest = index.X / 128;
+        int sixteen = rest % (shape.Columns / 16);
+        rest /= shape.Columns / 16;
+        int tap = rest % Taps;
+        rest /= Taps;
+        int chunk = rest % shape.Chunks;
+        int block = rest / shape.Chunks;
+
+        int column = lane / 4;
+        int o = block * shape.Columns + 16 * sixteen + column / 2 * 4 + word / 2 * 2 + column % 2;
+        int i = chunk * TOperand.Depth + TOperand.RowOf(word % 2, lane % 4);
+        int from = (shape.Mirrored != 0 ? Taps - 1 - tap : tap) * shape.TapStride + i * shape.InputStride + o * shape.OutputStride;
+        bool exists = o < shape.OutputChannels;
+        float first = exists && i < shape.InputChannels ? weight[from] : 0;
+        float second = exists && i + 1 < shape.InputChannels ? weight[from + shape.InputStride] : 0;
+        packed[index] = TOperand.Pack(first, second);
+    }
+
+    // y[v,o] = act(b[o] + sum over taps and channels of x[v+tap,i] w[tap,i,o]), or the same without b and act of some channels only.
+    // A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels: fetch the surroundings (asynchronously,
+    // during the chunk before), round them, multiply 27 taps. Output overwritten, sums in the order chunk, tap, channel.
+    [Kernel(MaxGroupSize = ConvolveThreads)]
+    internal static void ConvolveKernel<TColumns>(
+        ArrayView<float> input, // [N, D, H, W, Cin], pitch InputPitch
+        ArrayView<float> mask, // like input; input is 0 where it is not positive, if Masked
+        ArrayView<uint> weights, // [blocks, chunks, taps, Columns / 16, lane, 4]
+        ArrayView<float> bias, // [Cout]
+        ArrayView<float> output, // [splits, N, D, H, W, Cout], pitch OutputPitch
+        TensorCoreConv3dShape shape)
+        where TColumns : unmanaged, IColumns<TColumns>
+    {
+        ArrayView<uint> shared = SharedMemory.GetDynamic<Words>().Cast<uint>();
+        int rounded = (1 + shape.Masked) * ConvolveHalo * TOperand.Depth;
+        int ring = rounded + ConvolveHalo * VoxelWords;
+        const int weightRow = 3 * VoxelWords;
+
+        // The next chunk's voxels are fetched in the first five of nine rows; a thread rounds the pieces that it fetched.
+        int piecesPerRow = ConvolveThreads * TOperand.Depth / ChannelPiece.Channels;
+        int lane = Group.IdxX % 32;
+        int warp = Group.IdxX / 32;
+        int tileX = Grid.IdxX % shape.TilesX * TileEdge;
+        int tileY = Grid.IdxX / shape.TilesX % shape.TilesY * TileEdge;
+        int tileZ = Grid.IdxX / (shape.TilesX * shape.TilesY) % shape.TilesZ * ConvolveDepth;
+        int plane = Grid.IdxX / (shape.TilesX * shape.TilesY * shape.TilesZ) * shape.Depth;
+
+        int chunks = (shape.InputChannels + TOperand.Depth - 1) / TOperand.Depth;
+        int chunk = Grid.IdxZ * shape.PerSplit;
+        int lastChunk = chunk + shape.PerSplit < chunks ? chunk + shape.PerSplit : chunks;
+        int steps = (lastChunk - chunk) * TapRows;
+        int weightBase = (Grid.IdxY * chunks + chunk) * TapRows * weightRow * TColumns.Channels;
+
+        for (int piece = Group.IdxX; piece < HaloPieces; piece += ConvolveThreads)
+            CopyHaloPiece(shared, input, mask, piece, chunk, plane, tileZ, tileY, tileX, shape);
+        CopyWeightRow(shared, ring, weights, weightBase, 0, TColumns.Channels);
+        TensorCores.CommitCopies();
+        CopyWeightRow(shared, ring, weights, weightBase, 1, TColumns.Channels);
+        TensorCores.CommitCopies();
+
+        // This lane's row of ldmatrix: its voxel along x, the second of the two rows along y, the second half of the channels.
+        int half = lane / 16;
+        int x = lane % 8;
+        int start = rounded + (warp * HaloEdge + lane / 8 % 2) * HaloEdge * VoxelWords;
+        int left = start + VoxelAt(x, half);
+        int middle = start + VoxelAt(x + 1, half);
+        int right = start + VoxelAt(x + 2, half);
+
+        TColumns sums = default;
+        int step = 0;
+        for (; chunk < lastChunk; chunk++)
+        {
+            // The chunk's voxels have arrived; nobody reads the ones before any more.
+            TensorCores.WaitForCopies(1);
+            Group.Barrier();
+            for (int piece = Group.IdxX; piece < HaloPieces; piece += ConvolveThreads)
+                RoundHaloPiece(shared, rounded, piece, shape.Masked);
+
+            for (int row = 0; row < TapRows; row++)
+            {
+                TensorCores.WaitForCopies(1);
+                Group.Barrier();
+                if (step + 2 < steps)
+                    CopyWeightRow(shared, ring, weights, weightBase, step + 2, TColumns.Channels);
+                if (chunk + 1 < lastChunk && row < HaloRows)
+                {
+                    int end = (row + 1) * piecesPerRow < HaloPieces ? (row + 1) * piecesPerRow : HaloPieces;
+                    for (int piece = row * piecesPerRow + Group.IdxX; piece < end; piece += ConvolveThreads)
+                        CopyHaloPiece(shared, input, mask, piece, chunk + 1, plane, tileZ, tileY, tileX, shape);
+                }
+
+                TensorCores.CommitCopies();
+                if (tileZ + warp < shape.Depth)
+                {
+                    int at = (row / 3 * HaloEdge + row % 3) * HaloEdge * VoxelWords;
+                    ref uint w = ref shared[ring + step % RingRows * weightRow * TColumns.Channels + 4 * lane];
+                    sums = TColumns.Multiply<TOperand>(sums, LoadRows(ref shared[left + at]), ref w, 0);
+                    sums = TColumns.Multiply<TOperand>(sums, LoadRows(ref shared[middle + at]), ref w, VoxelWords * TColumns.Channels);
+                    sums = TColumns.Multiply<TOperand>(sums, LoadRows(ref shared[right + at]), ref w, 2 * VoxelWords * TColumns.Channels);
+                }
+
+                step++;
+            }
+        }
+
+        TensorCores.WaitForCopies(0);
+        int z = tileZ + warp;
+        int outX = tileX + lane / 4;
+        int rows = shape.Height - tileY;
+        TColumns.Store(sums, bias, output, new ColumnsTarget
+        {
+            Voxel = ((long)(plane + z) * shape.Height + tileY) * shape.Width + outX,
+            Width = shape.Width,
+            Rows = z < shape.Depth && outX < shape.Width ? rows : 0,
+            Channel = Grid.IdxY * TColumns.Channels + lane % 4 * 4,
+            Channels = shape.OutputChannels,
+            Pitch = shape.OutputPitch,
+            Aligned = shape.OutputAligned,
+            Relu = shape.Relu,
+            HasBias = shape.HasBias,
+            Offset = Grid.IdxZ * shape.SplitLength,
+        });
+    }
+
+    // dw[tap,i,o] = sum over voxels of x[v+tap,i] g[v,o] and db[o] = sum over voxels of g[v,o], both of some tiles of 8×8 voxels, g masked under ReLU.
+    // A group of 9 warps makes 27 taps × 16 input channels × Channels output channels, a warp a row of 3 taps. For every tile: fetch it (asynchronously, during
+    // the tile before), round it in place, multiply its voxels. Partial sums overwritten, in the order of the tiles and their voxels; db is summed in
+    // float32 from what was fetched, by the threads that round it.
+    [Kernel(MaxGroupSize = GradientThreads)]
+    internal static void GradientKernel<TSums>(
+        ArrayView<float> input, // [N, D, H, W, Cin], pitch InputPitch
+        ArrayView<float> gradOutput, // [N, D, H, W, Cout], pitch OutputPitch
+        ArrayView<float> mask, // like gradOutput; gradOutput is 0 where it is not positive, if Masked
+        ArrayView<float> partials, // [splits, 27·Cin·Cout + Cout]
+        TensorCoreConv3dShape shape)
+        where TSums : unmanaged, ITapSums<TSums>
+    {
+        ArrayView<uint> shared = SharedMemory.GetDynamic<Words>().Cast<uint>();
+        int lane = Group.IdxX % 32;
+        int tapRow = Group.IdxX / 32;
+        int inputRow = GradientRows + TOperand.RowPadding;
+        int gradientRow = TSums.Channels + TOperand.RowPadding;
+        int gradients = GradientHalo * inputRow;
+        int bufferWords = gradients + (1 + shape.Masked) * GradientVoxels * gradientRow;
+        int inputOrigin = (tapRow / 3 * PlaneVoxels + tapRow % 3 * HaloEdge) * inputRow + TOperand.OriginOfTransposed(lane, inputRow, HaloEdge * inputRow);
+        int gradientOrigin = gradients + TOperand.OriginOfColumns(lane, gradientRow, TileEdge * gradientRow);
+        int octet = Group.IdxX % (TSums.Channels / ChannelPiece.Channels) * ChannelPiece.Channels;
+        int firstOutput = Grid.IdxZ * TSums.Channels;
+
+        int tile = Grid.IdxX * shape.PerSplit;
+        int lastTile = tile + shape.PerSplit < shape.Tiles ? tile + shape.PerSplit : shape.Tiles;
+        CopyGradientTile(shared, 0, input, gradOutput, mask, tile, inputRow, gradientRow, firstOutput, TSums.Channels, shape);
+        TensorCores.CommitCopies();
+
+        TSums sums = default;
+        Accumulators biasLow = default;
+        Accumulators biasHigh = default;
+        int buffer = 0;
+        for (; tile < lastTile; tile++)
+        {
+            if (tile + 1 < lastTile)
+                CopyGradientTile(shared, bufferWords - buffer, input, gradOutput, mask, tile + 1, inputRow, gradientRow, firstOutput, TSums.Channels, shape);
+            TensorCores.CommitCopies();
+            TensorCores.WaitForCopies(1);
+            for (int piece = Group.IdxX; piece < GradientHalo * GradientRows / ChannelPiece.Channels; piece += GradientThreads)
+            {
+                int at = buffer + piece / 2 * inputRow + piece % 2 * ChannelPiece.Channels;
+                TOperand.Store(shared, at, at + 4, TensorCores.LoadShared(ref shared[at], 0), TensorCores.LoadShared(ref shared[at], 4));
+            }
+
+            for (int piece = Group.IdxX; piece < GradientVoxels * TSums.Channels / ChannelPiece.Channels; piece += GradientThreads)
+            {
+                int at = buffer + gradients + piece / (TSums.Channels / ChannelPiece.Channels) * gradientRow + octet;
+                Words low = TensorCores.LoadShared(ref shared[at], 0);
+                Words high = TensorCores.LoadShared(ref shared[at], 4);
+                if (shape.Masked != 0)
+                {
+                    int maskAt = at + GradientVoxels * gradientRow;
+                    low = ChannelPiece.Masked(low, TensorCores.LoadShared(ref shared[maskAt], 0));
+                    high = ChannelPiece.Masked(high, TensorCores.LoadShared(ref shared[maskAt], 4));
+                }
+
+                biasLow = Add(biasLow, low);
+                biasHigh = Add(biasHigh, high);
+                TOperand.Store(shared, at, at + 4, low, high);
+            }
+
+            Group.Barrier();
+            int rows = shape.Height - tile / shape.TilesX % shape.TilesY * TileEdge;
+            if (rows > TileEdge)
+                rows = TileEdge;
+            for (int y = 0; y < rows; y += TOperand.Depth / TileEdge)
+            {
+                ref uint voxels = ref shared[buffer + inputOrigin + y * HaloEdge * inputRow];
+                TapFragments taps = new()
+                {
+                    Left = TOperand.LoadTransposed(ref voxels, 0, inputRow, HaloEdge * inputRow),
+                    Middle = TOperand.LoadTransposed(ref voxels, inputRow, inputRow, HaloEdge * inputRow),
+                    Right = TOperand.LoadTransposed(ref voxels, 2 * inputRow, inputRow, HaloEdge * inputRow),
+                };
+                sums = TSums.Multiply<TOperand>(sums, taps, ref shared[buffer + gradientOrigin + y * TileEdge * gradientRow], 0, gradientRow);
+            }
+
+            // The next tile but one overwrites this one.
+            Group.Barrier();
+            buffer = bufferWords - buffer;
+        }
+
+        TensorCores.WaitForCopies(0);
+        long weights = (long)Taps * shape.InputChannels * shape.OutputChannels;
+        long partial = Grid.IdxX * (weights + shape.OutputChannels);
+        TSums.Store(sums, partials, new TapSumsTarget
+        {
+            Base = partial + tapRow * 3L * shape.InputChannels * shape.OutputChannels,
+            Row = Grid.IdxY * GradientRows + lane / 4,
+            Column = firstOutput + lane % 4 * 2,
+            Rows = shape.InputChannels,
+            Columns = shape.OutputChannels,
+        });
+
+        if (Grid.IdxY != 0)
+            return;
+        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX], Bits(biasLow));
+        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX + 4], Bits(biasHigh));
+        Group.Barrier();
+        int o = Group.IdxX;
+        if (o >= TSums.Channels || firstOutput + o >= shape.OutputChannels)
+            return;
+        float sum = 0;
+        for (int t = o / ChannelPiece.Channels; t < GradientThreads; t += TSums.Channels / ChannelPiece.Channels)
+            sum += Interop.IntAsFloat(shared[ChannelPiece.Channels * t + o % ChannelPiece.Channels]);
+        partials[partial + weights + firstOutput + o] = sum;
+    }
+
+    // y[v,o] = act(b[o] + sum over splits). One thread per (voxel, channel); output overwritten, sums in the order of the splits.
+    [Kernel]
+    internal static void AddSplitsKernel(
+        Index1D index,
+        ArrayView<float> sums, // [splits, N, D, H, W, SumsPitch]
+        ArrayView<float> bias, // [Channels]
+        ArrayView<float> output, // [N, D, H, W, Channels], pitch Pitch
+        SplitSumsShape shape)
+    {
+        int o = index.X % shape.Channels;
+        long voxel = index.X / shape.Channels;
+        float sum = shape.HasBias != 0 ? bias[o] : 0;
+        long at = voxel * shape.SumsPitch + o;
+        for (int split = 0; split < shape.Splits; split++)
+        {
+            sum += sums[at];
+            at += shape.Length;
+        }
+
+        if (shape.Relu != 0 && sum < 0)
+            sum = 0;
+        output[voxel * shape.Pitch + o] = sum;
+    }
+
+    // dw and db from their partial sums. One thread per weight, then one per bias; both accumulate, sums in the order of the splits.
+    [Kernel]
+    internal static void AddGradientsKernel(
+        Index1D index,
+        ArrayView<float> partials, // [splits, 27·Cin·Cout + Cout]
+        ArrayView<float> gradWeight, // [3, 3, 3, Cin, Cout]
+        ArrayView<float> gradBias, // [Cout]
+        SplitGradientsShape shape)
+    {
+        float sum = 0;
+        long at = index.X;
+        for (int split = 0; split < shape.Splits; split++)
+        {
+            sum += partials[at];
+            at += shape.Length;
+        }
+
+        if (index.X < shape.Weights)
+            gradWeight[index] += sum;
+        else
+            gradBias[index.X - shape.Weights] += sum;
+    }
+
+    // Words from the row's first voxel to a voxel's half. Eight neighbours along x meet every bank once, whichever is the first.
+    private static int VoxelAt(int x, int half) => x * VoxelWords + (half ^ x / 4 % 2) * 4;
+
+    private static VoxelRows LoadRows(ref uint first) => new()
+    {
+        Rows01 = TensorCores.LoadMatrices(ref first, 0),
+        Rows23 = TensorCores.LoadMatrices(ref first, 2 * HaloEdge * VoxelWords),
+        Rows45 = TensorCores.LoadMatrices(ref first, 4 * HaloEdge * VoxelWords),
+        Rows67 = TensorCores.LoadMatrices(ref first, 6 * HaloEdge * VoxelWords),
+    };
+
+    private static void CopyHaloPiece(
+        ArrayView<uint> shared,
+        ArrayView<float> input,
+        ArrayView<float> mask,
+        int piece,
+        int chunk,
+        int plane,
+        int tileZ,
+        int tileY,
+        int tileX,
+        TensorCoreConv3dShape shape)
+    {
+        int voxel = piece / (TOperand.Depth / ChannelPiece.Channels);
+        int z = tileZ + voxel / PlaneVoxels - 1;
+        int y = tileY + voxel / HaloEdge % HaloEdge - 1;
+        int x = tileX + voxel % HaloEdge - 1;
+        bool inside = z >= 0 && z < shape.Depth && y >= 0 && y < shape.Height && x >= 0 && x < shape.Width;
+        int channel = chunk * TOperand.Depth + piece % (TOperand.Depth / ChannelPiece.Channels) * ChannelPiece.Channels;
+        int count = inside ? shape.InputChannels - channel : 0;
+        long element = (((long)(plane + z) * shape.Height + y) * shape.Width + x) * shape.InputPitch + channel;
+        int target = piece * ChannelPiece.Channels;
+        ChannelPiece.Copy(shared, target, input.Cast<uint>(), element, count, shape.InputAligned);
+        if (shape.Masked != 0)
+            ChannelPiece.Copy(shared, ConvolveHalo * TOperand.Depth + target, mask.Cast<uint>(), element, count, shape.InputAligned);
+    }
+
+    private static void RoundHaloPiece(ArrayView<uint> shared, int rounded, int piece, int masked)
+    {
+        int from = piece * ChannelPiece.Channels;
+        Words low = TensorCores.LoadShared(ref shared[from], 0);
+        Words high = TensorCores.LoadShared(ref shared[from], 4);
+        if (masked != 0)
+        {
+            from += ConvolveHalo * TOperand.Depth;
+            low = ChannelPiece.Masked(low, TensorCores.LoadShared(ref shared[from], 0));
+            high = ChannelPiece.Masked(high, TensorCores.LoadShared(ref shared[from], 4));
+        }
+
+        int voxel = piece / (TOperand.Depth / ChannelPiece.Channels);
+        int row = rounded + voxel / HaloEdge * HaloEdge * VoxelWords;
+        TOperand.Store(
+            shared,
+            row + VoxelAt(voxel % HaloEdge, piece % (TOperand.Depth / ChannelPiece.Channels)),
+            row + VoxelAt(voxel % HaloEdge, 1),
+            low,
+            high);
+    }
+
+    // Row step of the weights, 3 taps, to its place in the ring.
+    private static void CopyWeightRow(ArrayView<uint> shared, int ring, ArrayView<uint> weights, int weightBase, int step, int columns)
+    {
+        int words = 3 * VoxelWords * columns;
+        for (int at = 4 * Group.IdxX; at < words; at += 4 * ConvolveThreads)
+            TensorCores.CopyAsync16(ref shared[ring + step % RingRows * words + at], ref weights[weightBase + step * words + at], 16);
+    }
+
+    private static void CopyGradientTile(
+        ArrayView<uint> shared,
+        int buffer,
+        ArrayView<float> input,
+        ArrayView<float> gradOutput,
+        ArrayView<float> mask,
+        int tile,
+        int inputRow,
+        int gradientRow,
+        int firstOutput,
+        int columns,
+        TensorCoreConv3dShape shape)
+    {
+        int tileX = tile % shape.TilesX * TileEdge;
+        int tileY = tile / shape.TilesX % shape.TilesY * TileEdge;
+        int plane = tile / (shape.TilesX * shape.TilesY); // n·D + z
+        int tileZ = plane % shape.Depth;
+
+        for (int piece = Group.IdxX; piece < GradientHalo * GradientRows / ChannelPiece.Channels; piece += GradientThreads)
+        {
+            int voxel = piece / 2;
+            int z = voxel / PlaneVoxels - 1;
+            int y = tileY + voxel / HaloEdge % HaloEdge - 1;
+            int x = tileX + voxel % HaloEdge - 1;
+            bool inside = tileZ + z >= 0 && tileZ + z < shape.Depth && y >= 0 && y < shape.Height && x >= 0 && x < shape.Width;
+            int channel = Grid.IdxY * GradientRows + piece % 2 * ChannelPiece.Channels;
+            long element = (((long)(plane + z) * shape.Height + y) * shape.Width + x) * shape.InputPitch + channel;
+            ChannelPiece.Copy(
+                shared,
+                buffer + voxel * inputRow + piece % 2 * ChannelPiece.Channels,
+                input.Cast<uint>(),
+                element,
+                inside ? shape.InputChannels - channel : 0,
+                shape.InputAligned);
+        }
+
+        int octets = columns / ChannelPiece.Channels;
+        int gradients = buffer + GradientHalo * inputRow;
+        for (int piece = Group.IdxX; piece < GradientVoxels * octets; piece += GradientThreads)
+        {
+            int voxel = piece / octets;
+            int y = tileY + voxel / TileEdge;
+            int x = tileX + voxel % TileEdge;
+            int channel = firstOutput + piece % octets * ChannelPiece.Channels;
+            int count = y < shape.Height && x < shape.Width ? shape.OutputChannels - channel : 0;
+            long element = (((long)plane * shape.Height + y) * shape.Width + x) * shape.OutputPitch + channel;
+            int target = gradients + voxel * gradientRow + piece % octets * ChannelPiece.Channels;
+            ChannelPiece.Copy(shared, target, gradOutput.Cast<uint>(), element, count, shape.OutputAligned);
+            if (shape.Masked != 0)
+                ChannelPiece.Copy(shared, target + GradientVoxels * gradientRow, mask.Cast<uint>(), element, count, shape.OutputAligned);
+        }
+    }
+
+    private static Accumulators Add(Accumulators sums, Words values) => new()
+    {
+        X = sums.X + Interop.IntAsFloat(values.X),
+        Y = sums.Y + Interop.IntAsFloat(values.Y),
+        Z = sums.Z + Interop.IntAsFloat(values.Z),
+        W = sums.W + Interop.IntAsFloat(values.W),
+    };
+
+    private static Words Bits(Accumulators sums) => new()
+    {
+        X = Interop.FloatAsInt(sums.X),
+        Y = Interop.FloatAsInt(sums.Y),
+        Z = Interop.FloatAsInt(sums.Z),
+        W = Interop.FloatAsInt(sums.W),
+    };
+
+    private sealed record ConvolveVariant(
+        int Columns,
+        Func<bool, int> SharedBytes,
+        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<uint>, ArrayView<float>, ArrayView<float>, TensorCoreConv3dShape>> Launch);
+
+    private sealed record GradientVariant(
+        int Columns,
+        Func<bool, int> SharedBytes,
+        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreConv3dShape>> Launch);
+}
+
+/// <summary>What a tensor-core convolution works on, in the roles of its pass: BackwardInput's input is gradOutput.</summary>
+internal struct TensorCoreConv3dShape
+{
+    public int Depth;
+    public int Height;
+    public int Width;
+    public int InputChannels;
+    public int OutputChannels;
+    public int InputPitch;
+    public int OutputPitch;
+    public int TilesX;
+    public int TilesY;
+    public int TilesZ;
+
+    /// <summary>All tiles of all volumes.</summary>
+    public int Tiles;
+
+    /// <summary>Chunks of input channels (gradient: tiles) of a split.</summary>
+    public int PerSplit;
+
+    /// <summary>1 where the input (and its mask) can be fetched by 16 bytes.</summary>
+    public int InputAligned;
+
+    /// <summary>1 where the output can be stored (gradient: fetched) by 16 bytes.</summary>
+    public int OutputAligned;
+
+    /// <summary>1 where a mask is applied to the input (gradient: to gradOutput).</summary>
+    public int Masked;
+
+    public int HasBias;
+    public int Relu;
+
+    /// <summary>Elements from one split's sums to the next's; 0 without splits.</summary>
+    public long SplitLength;
+
+    public void SetVolume(Conv3dShape shape, int planes, int edge)
+    {
+        Depth = shape.Depth;
+        Height = shape.Height;
+        Width = shape.Width;
+        TilesX = (shape.Width + edge - 1) / edge;
+        TilesY = (shape.Height + edge - 1) / edge;
+        TilesZ = (shape.Depth + planes - 1) / planes;
+        Tiles = checked(shape.Batch * TilesX * TilesY * TilesZ);
+    }
+}
+
+/// <summary>How weights are packed: w of a tap, an input and an output channel is at tap·TapStride + input·InputStride + output·OutputStride.</summary>
+internal struct PackedWeightsShape
+{
+    public int InputChannels;
+    public int OutputChannels;
+    public int TapStride;
+    public int InputStride;
+    public int OutputStride;
+
+    /// <summary>1 where the last tap comes first.</summary>
+    public int Mirrored;
+
+    /// <summary>Output channels of a block.</summary>
+    public int Columns;
+
+    /// <summary>Chunks of input channels.</summary>
+    public int Chunks;
+}
+
+/// <summary>How the sums of a convolution's splits become its output.</summary>
+internal struct SplitSumsShape
+{
+    public int Splits;
+    public int Channels;
+    public int Pitch;
+    public int SumsPitch;
+    public long Length;
+    public int HasBias;
+    public int Relu;
+}
+
+/// <summary>How the partial sums of a weight gradient are laid out: splits of Length, of which the first Weights are weights and the others biases.</summary>
+internal struct SplitGradientsShape
+{
+    public int Splits;
+    public int Weights;
+    public int Length;
+}

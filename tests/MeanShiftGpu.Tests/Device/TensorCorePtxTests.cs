@@ -1,0 +1,104 @@
+using System.Text.RegularExpressions;
+using MeanShiftGpu.Kernels;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+/// <summary>
+/// The tensor-core kernels against the plan that stands beside them: instructions counted in their PTX, registers as ptxas assigns them, shared memory as their
+/// launchers ask for it.
+/// </summary>
+public sealed partial class TensorCorePtxTests
+{
+    // Of an A100 and of the consumer cards from compute capability 8.6 on.
+    private const int SharedOfA100 = 163 << 10;
+    private const int SharedOfConsumerCard = 99 << 10;
+
+    private static readonly string[] Precisions = ["Tf32", "Bf16"];
+    private static readonly int[] Widths = [16, 32, 48, 64];
+
+    [Test]
+    public void Convolve_EveryTile_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision, [ValueSource(nameof(Widths))] int columns)
+        => KeepsToPlan(
+            architecture,
+            $"Conv3dTensorCore.Convolve.{precision}.Columns{columns}",
+            registers: columns switch { 16 => 96, 32 => 144, 48 => 176, _ => 224 },
+            new Dictionary<string, int>
+            {
+                ["mma.sync"] = 3 * columns / 2, // three taps a step
+                ["ldmatrix.sync"] = 12,
+                ["ld.shared.v4"] = 3 * columns / 16 + 4, // weights, and a piece to round with its mask
+                ["st.shared.v4"] = precision == "Tf32" ? 2 : 1,
+                ["cp.async.cg"] = 11, // two pieces of voxels with their masks, three rows of weights
+                ["st.global.v4"] = columns / 2,
+            });
+
+    [Test]
+    public void Gradient_EveryTile_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision, [ValueSource(nameof(Widths))] int columns)
+        => KeepsToPlan(
+            architecture,
+            $"Conv3dTensorCore.Gradient.{precision}.TapSums{columns}",
+            registers: columns switch { 16 => 72, 32 => 96, 48 => 128, _ => 152 },
+            new Dictionary<string, int>
+            {
+                ["mma.sync"] = 3 * columns / 8,
+                ["ldmatrix.sync"] = precision == "Tf32" ? 0 : 3 + columns / 16,
+                ["ld.shared.b32"] = precision == "Tf32" ? 12 + columns / 4 + 1 : 1, // one reads the biases
+                ["ld.shared.v4"] = 6,
+                ["st.shared.v4"] = precision == "Tf32" ? 6 : 4,
+                ["cp.async.cg"] = 12, // input, gradOutput and mask of the first and of the next tile
+            });
+
+    [Test]
+    public void SharedMemory_EveryTile_FitsItsDevice()
+    {
+        foreach (int columns in Widths)
+        {
+            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.ConvolveWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100 / 2), "two groups");
+            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(columns, masked: 0), Is.LessThanOrEqualTo(SharedOfA100 / 2), "two groups");
+            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100));
+            Assert.That(sizeof(uint) * 2 * Conv3dTensorCoreKernels<Tf32Operand>.GradientWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100));
+            Assert.That(sizeof(uint) * 2 * Conv3dTensorCoreKernels<Bf16Operand>.GradientWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100));
+        }
+
+        // Every pass has a width for a consumer card.
+        Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.ConvolveWords(64, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(16, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(sizeof(uint) * 2 * Conv3dTensorCoreKernels<Tf32Operand>.GradientWords(32, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(sizeof(uint) * 2 * Conv3dTensorCoreKernels<Bf16Operand>.GradientWords(32, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
+    }
+
+    private static void KeepsToPlan(string architecture, string name, int registers, Dictionary<string, int> plan)
+    {
+        string ptx = PtxTests.Ptx(architecture, name);
+
+        // Behind the entry point; before it stand the intrinsics as functions that nobody calls.
+        string entry = ptx[ptx.IndexOf(".visible .entry", StringComparison.Ordinal)..];
+        entry = entry[..entry.IndexOf("\n}", StringComparison.Ordinal)];
+        string[] instructions = [.. Instruction().Matches(entry).Select(match => match.Groups[1].Value)];
+        Assert.That(
+            plan.Select(p => (p.Key, instructions.Count(i => i.StartsWith(p.Key, StringComparison.Ordinal)))),
+            Is.EqualTo(plan.Select(p => (p.Key, p.Value))));
+        Assert.That(
+            instructions.Where(i => i.StartsWith("call", StringComparison.Ordinal) || i.StartsWith("cvta.shared", StringComparison.Ordinal) || LocalOrGeneric().IsMatch(i)),
+            Is.Empty,
+            "calls, local memory or generic addresses");
+
+        if (Ptxas.Find() is not { } ptxas)
+        {
+            Assert.Ignore($"ptxas was not found (looked at {Ptxas.Variable}, PATH, /usr/local/cuda/bin and /opt/ptxas).");
+            return;
+        }
+
+        PtxasReport report = PtxTests.Assemble(ptxas, architecture, name);
+        Assert.That(report.StaysInRegisters, Is.True, report.ToString());
+        Assert.That(report.Registers, Is.LessThanOrEqualTo(registers));
+    }
+
+    [GeneratedRegex(@"^\s*(?:@!?%\w+\s+)?([a-z][\w.]*)", RegexOptions.Multiline)]
+    private static partial Regex Instruction();
+
+    // ld.local, or ld.f32 without a space.
+    [GeneratedRegex(@"^(ld|st)\.(local|[bfsu]\d+|v\d)")]
+    private static partial Regex LocalOrGeneric();
+}
