@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
+using System.Globalization;
 using MeanShiftGpu.IO;
 using MeanShiftGpu.Layers;
 using MeanShiftGpu.Ops;
@@ -11,20 +12,27 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Picks particles in volumes.</summary>
 internal sealed class PickVerb(Session session) : Verb(session)
 {
-    private readonly Argument<string[]> volumes = Parse.Files("VOLUME", "MRC files (.mrc, .rec, .map, also .gz and .bz2).", ArgumentArity.OneOrMore);
+    private readonly Argument<string[]> volumes = Parse.Files("VOLUME", "MRC files (.mrc, .rec, .map, also .gz and .bz2).", ArgumentArity.ZeroOrMore);
     private readonly Option<string?> model = Parse.Text("--model", "FILE", "The model that 'train' wrote.", required: true);
-    private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", $"Table of picks ({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.", required: true);
+    private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", $"Table of picks ({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
+    private readonly Option<bool> overwrite = new("--overwrite") { Description = "Pick again where the output exists; it is skipped otherwise." };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
-    private readonly Option<double?> threshold = Parse.Real("--threshold", "The mean shift starts from voxels whose score is above this fraction of the map's maximum. Default: 0.3.", 0, 0.999999);
+    private readonly Option<PickMethod?> method = Parse.Choice<PickMethod>("--method", "mean-shift: every voxel above the threshold moves to its mode. local-maxima: voxels that no neighbour exceeds. components: connected voxels. Default: mean-shift.");
+    private readonly Option<double?> threshold = Parse.Real("--threshold", "Voxels count whose score is above this fraction of the map's maximum. Default: 0.3; --suggest finds a better one.", 0, 0.999999);
     private readonly Option<double?> absolute = Parse.Real("--threshold-absolute", "The same as a score, for models trained with Dice and volumes that may be empty.", 0);
     private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", "Radius of the mean shift's ball in voxels. Default: that of the training.", 1e-3);
-    private readonly Option<double?> mergeDistance = Parse.Real("--merge-distance", "No two picks are nearer than this, in voxels. Default: 1.5 times the bandwidth; just below the shortest distance of particles is best.", 1e-3);
+    private readonly Option<double?> mergeDistance = Parse.Real("--merge-distance", "What arrives within this distance of a stronger place belongs to it, in voxels. Default: 1.5 times the bandwidth; just below the shortest distance of particles is best.", 1e-3);
+    private readonly Option<double?> minimumDistance = Parse.Real("--min-distance", "Of two picks nearer than this the one with the lower score is dropped, in voxels. Default: 0.", 0);
     private readonly Option<double?> minimumSupport = Parse.Real("--min-support", "Picks whose summed score is below this fraction of the best one's are dropped. Default: 0.2.", 0, 1);
     private readonly Option<int> minimumVoxels = Parse.Integer("--min-voxels", "Picks of fewer voxels are dropped.", 1, 1, int.MaxValue);
     private readonly Option<int> iterations = Parse.Integer("--max-iterations", "Most mean-shift iterations.", 60, 1, 100_000);
+    private readonly Option<string?> mask = Parse.Text("--mask", "FILE", "MRC file of the volume's size: picks only where it is above 0, and computes only there.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
-    private readonly Option<int> memory = Parse.Integer("--memory", "Device memory for the network in MiB; larger volumes are cut into tiles with the same result.", 2048, 1, int.MaxValue);
+    private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
+    private readonly Option<string?> shard = Parse.Text("--shard", "I/N", "Pick every Nth volume from the Ith on (I from 1 to N), for N processes or a Slurm array. Needs a folder as output.");
+    private readonly Option<string?> suggest = Parse.Text("--suggest", "FILE", "Instead of picking: try thresholds on the validation volumes of this data set's manifest and print the best.");
+    private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the bandwidth.", 1e-3);
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size in Å. Default: the volume's header.", 1e-6);
     private readonly Option<double?> binning = Parse.Real("--binning", "How often the volume was binned: tables count in unbinned pixels. Default: 1.", 1e-6);
@@ -32,20 +40,38 @@ internal sealed class PickVerb(Session session) : Verb(session)
     public override string Name => "pick";
 
     protected override string Description =>
-        "Finds particles in tomograms: predicts a score map, shifts every voxel above the threshold to its mode, and merges what arrives at the same place.";
+        "Finds particles in tomograms: predicts a score map, shifts every voxel above the threshold to its mode, and merges what arrives at the same place. " +
+        "Volumes may be larger than the memory; what exists is not computed again.";
 
     public override string Example => "meanshift-gpu pick tomogram.mrc --model run/model.safetensors --out picks.star --score-map scores.mrc";
 
     protected override IEnumerable<Symbol> Symbols =>
-        [volumes, model, output, format, threshold, absolute, bandwidth, mergeDistance, minimumSupport, minimumVoxels, iterations, scoreMap, memory, centre, voxelSize, binning];
+    [
+        volumes, model, output, overwrite, format, method, threshold, absolute, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels, iterations,
+        mask, scoreMap, memory, shard, suggest, radius, centre, voxelSize, binning,
+    ];
 
     protected override ExitCode Run(ParseResult options)
     {
-        string[] paths = options.GetRequiredValue(volumes);
-        string target = options.GetValue(output)!;
+        if (options.GetValue(suggest) is { } manifest)
+            return Suggest(options, manifest);
+        string[] all = options.GetValue(volumes) ?? [];
+        if (all.Length == 0)
+            throw new InputException("pick: no volume was given. Give one or several MRC files.");
+        string target = options.GetValue(output) ?? throw new InputException("pick: '--out' is required: a table (.star, .csv, …) or a folder.");
         bool single = CoordinateFormats.Endings.Contains(Path.GetExtension(target).ToLowerInvariant());
-        RefuseEqualNames(paths);
-        PrepareOutput(options, target, single, paths);
+        RefuseEqualNames(all);
+        string[] paths = Shard(options, all, single);
+        PrepareOutput(options, target, single, all);
+        PickFiles[] files = [.. paths.Select(p => FilesOf(options, p, target, single, all.Length))];
+        if (Array.TrueForAll(files, f => IsDone(options, f)))
+        {
+            foreach (PickFiles done in files)
+                SayDone(options, done);
+            WriteJson(options, new { Model = options.GetValue(model), Output = target, Volumes = files.Select(Skipped) });
+            return ExitCode.Done;
+        }
+
         // Headers first: a damaged last volume must not be found out after the others took an hour.
         MrcHeader[] headers = [.. paths.Select(MrcFile.ReadHeader)];
         if (single)
@@ -61,66 +87,236 @@ internal sealed class PickVerb(Session session) : Verb(session)
             PickOptions picking = Settings(options, meanShift);
             using TomogramPicker picker = new(network, meanShift, picking) { MemoryLimitBytes = (long)options.GetValue(memory) << 20 };
 
-            List<VolumePicks> all = [];
+            List<VolumePicks> found = [];
             List<object> report = [];
             for (int i = 0; i < paths.Length; i++)
             {
-                (VolumePicks found, object summary) = Pick(options, paths[i], paths.Length, picker, picking, description);
-                all.Add(found);
+                if (!single && IsDone(options, files[i]))
+                {
+                    SayDone(options, files[i]);
+                    report.Add(Skipped(files[i]));
+                    continue;
+                }
+
+                (VolumePicks picks, object summary) = Pick(options, files[i], picker, picking, description);
+                found.Add(picks);
                 report.Add(summary);
                 if (!single)
-                    CoordinateFolder.Write(target, [.. PickTable.ToParticles(found)], WriteOptions(options, headers[i]) with { TomogramName = found.Tomogram });
+                    WriteTable(options, target, files[i], picks, headers[i]);
             }
 
             if (single)
-                PickTable.Write(target, all, WriteOptions(options, headers[0]));
-            WriteJson(options, new { Model = options.GetValue(model), Output = target, Device = context.Description, Options = picking, Volumes = report });
+                PickTable.Write(target, found, WriteOptions(options, headers[0]));
+            using Process process = Process.GetCurrentProcess();
+            Session.Line($"peak memory {process.PeakWorkingSet64 >> 20} MiB");
+            WriteJson(options, new { Model = options.GetValue(model), Output = target, Device = context.Description, Options = picking, PeakMemoryBytes = process.PeakWorkingSet64, Volumes = report });
         }
 
         return ExitCode.Done;
     }
 
     private (VolumePicks Picks, object Summary) Pick(
-        ParseResult options, string path, int count, TomogramPicker picker, PickOptions picking, ModelDescription? description)
+        ParseResult options, PickFiles files, TomogramPicker picker, PickOptions picking, ModelDescription? description)
     {
         Stopwatch clock = Stopwatch.StartNew();
-        using Volume volume = MrcFile.Read(path);
-        double voxel = options.GetValue(voxelSize) ?? volume.VoxelSizeAngstrom;
+        string path = files.Volume;
+        using MrcReader volume = MrcReader.Open(path, Cancellation);
+        Extent size = volume.Size;
+        double voxel = options.GetValue(voxelSize) ?? volume.VoxelSize.Mean;
         if (description is { VoxelSizeAngstrom: > 0 } && voxel > 0 && Math.Abs(voxel / description.VoxelSizeAngstrom - 1) > 0.05)
             Session.Warn($"{path}: voxels of {voxel:0.##} Å, the model was trained at {description.VoxelSizeAngstrom:0.##} Å; expect worse picks unless the volume is rescaled.");
-        Extent size = new(volume.Depth, volume.Height, volume.Width);
-        float[] image = DatasetLoader.Normalized(path, volume);
-        if (!image.AsSpan().ContainsAnyExcept(0))
+        using MrcReader? region = OpenMask(options, path, size);
+        VoxelStatistics statistics = VoxelStatistics.Measure(volume, path, Cancellation);
+        if (statistics.Deviation == 0)
             Session.Warn($"{path}: every voxel has the same value, so picks mean nothing. Was the right volume given?");
-        int tiles = picker.Plan(size).Count;
-        float[] scores = [];
-        string name = TomogramNames.Of(path);
-        Session.Progress(name, report =>
-            scores = picker.PredictScores(image, size, (done, total) => report((double)done / total, $"tile {done} of {total}"), Cancellation));
-        IReadOnlyList<Pick> picks = picker.Cluster(scores, size);
-        double seconds = clock.Elapsed.TotalSeconds;
 
-        float maximum = scores.Max();
-        string? map = ScoreMapPath(options, name, count);
-        if (map is not null)
-            WriteScoreMap(map, scores, volume);
-        Session.Line($"{name}: {picks.Count} picks in {size} voxels, {tiles} tile{(tiles == 1 ? "" : "s")}, {seconds:0.0} s, scores up to {maximum:0.000}");
+        // A map that the user wants is a file at once; any other is kept in memory where that leaves enough for the network.
+        bool inMemory = files.Map is null && sizeof(float) * size.Voxels <= picker.MemoryLimitBytes / 8;
+        PickPlan plan = picker.Plan(size, inMemory);
+        Session.Line($"{files.Name}: {size} voxels, {plan}");
+        using Volume? memoryMap = inMemory ? new Volume(size.Depth, size.Height, size.Width) : null;
+        using MrcWriter? fileMap = inMemory
+            ? null
+            : files.Map is null ? MrcWriter.CreateScratch(FolderOf(files.Table), size) : MrcWriter.Create(files.Map, size, volume.VoxelSize);
+        PredictionSummary predicted = Predict(files.Name, picker, plan, volume, statistics, (IVoxelSink?)memoryMap ?? fileMap!, region);
+
+        Stopwatch clustering = Stopwatch.StartNew();
+        ClusterResult found = picker.Cluster((IVoxelSource?)memoryMap ?? fileMap!, predicted.Maximum, region, cancellation: Cancellation);
+        double clusterSeconds = clustering.Elapsed.TotalSeconds;
+        if (files.Map is not null)
+            fileMap!.Complete();
+        IReadOnlyList<Pick> picks = found.Picks;
+        double seconds = clock.Elapsed.TotalSeconds;
+        Session.Line(
+            $"{files.Name}: {picks.Count} picks from {found.StartVoxels} voxels above the threshold, {plan.Tiles.Count} tile{(plan.Tiles.Count == 1 ? "" : "s")}, {seconds:0.0} s "
+            + $"(network {predicted.ForwardSeconds:0.0}, clustering {clusterSeconds:0.0}), scores up to {predicted.Maximum:0.000}");
         if (picks.Count == 0)
-            Session.Warn($"{path}: no pick; the largest score is {maximum:0.000}. {(picking.ThresholdKind == ThresholdKind.Absolute ? "Lower --threshold-absolute." : "Was the model trained on such data?")}");
+            Session.Warn($"{path}: no pick; the largest score is {predicted.Maximum:0.000}. {(picking.ThresholdKind == ThresholdKind.Absolute ? "Lower --threshold-absolute." : "Was the model trained on such data?")}");
         object summary = new
         {
             Volume = path,
-            Name = name,
+            files.Name,
             Size = new[] { size.Depth, size.Height, size.Width },
             VoxelSizeAngstrom = voxel,
-            Tiles = tiles,
+            Tiles = plan.Tiles.Count,
+            predicted.TilesComputed,
+            plan.Overlap,
+            PlannedMemoryBytes = plan.TotalBytes,
             Seconds = seconds,
-            MaximumScore = maximum,
-            ScoreMap = map,
-            Picks = picks.Select(p => new { p.Z, p.Y, p.X, p.Score, p.Support, p.Voxels, p.Spread }),
+            predicted.ForwardSeconds,
+            ClusteringSeconds = clusterSeconds,
+            MaximumScore = predicted.Maximum,
+            found.StartVoxels,
+            ScoreMap = files.Map,
+            Picks = picks.Select(p => new { p.Z, p.Y, p.X, p.Score, p.Support, p.Voxels, p.Spread, p.Moved, p.AtBorder }),
         };
-        return (new VolumePicks(name, picks), summary);
+        return (new VolumePicks(files.Name, picks), summary);
     }
+
+    private PredictionSummary Predict(
+        string name, TomogramPicker picker, PickPlan plan, IVoxelSource volume, VoxelStatistics? statistics, IVoxelSink map, IVoxelSource? region)
+    {
+        PredictionSummary predicted = new(0, 0, 0, 0);
+        Session.Progress(name, report => predicted = picker.Predict(
+            plan, volume, statistics, map, region,
+            progress =>
+            {
+                // Estimated from the first tile, and better with every other.
+                string left = progress.TilesDone == progress.Tiles ? "" : $", about {Duration(progress.Remaining)} left";
+                report((double)progress.TilesDone / progress.Tiles, $"tile {progress.TilesDone} of {progress.Tiles}{left}");
+            },
+            Cancellation));
+        return predicted;
+    }
+
+    private ExitCode Suggest(ParseResult options, string manifestPath)
+    {
+        if (options.GetValue(volumes) is { Length: > 0 } || options.GetValue(output) is not null)
+            throw new InputException("pick: --suggest picks in the data set's validation volumes and writes no table; leave the volumes and --out out.");
+        if (options.GetValue(absolute) is not null)
+            throw new InputException("pick: --suggest tries fractions of the maximum; leave --threshold-absolute out.");
+        DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(DatasetSplit.Validation)];
+        if (entries.Length == 0)
+            throw new InputException($"{manifestPath}: no volume has \"split\": \"validation\"; --suggest needs at least one.");
+
+        using GpuContext context = OpenDevice(options);
+        (UNet3d<float> network, ModelDescription? description) = ModelFile.Load(context, options.GetValue(model)!);
+        using (network)
+        {
+            MeanShiftOptions meanShift = ModelFile.MeanShiftOf(description);
+            PickOptions picking = Settings(options, meanShift);
+            using TomogramPicker picker = new(network, meanShift, picking) { MemoryLimitBytes = (long)options.GetValue(memory) << 20 };
+            double hit = options.GetValue(radius) ?? picking.BandwidthVoxels / 2;
+            ThresholdSweep sweep = new(picker, picking);
+            int truth = 0;
+            foreach (DatasetVolume entry in entries)
+            {
+                using MrcReader volume = MrcReader.Open(entry.Volume, Cancellation);
+                IReadOnlyList<Particle> centers = Coordinates.Read(entry.Coordinates, entry.Context(volume.Header.Shape, volume.VoxelSize.Mean));
+                Coordinates.CheckInside(entry.Coordinates, centers, volume.Header.Shape);
+                truth += centers.Count;
+                VoxelStatistics statistics = VoxelStatistics.Measure(volume, entry.Volume, Cancellation);
+                PickPlan plan = picker.Plan(volume.Size, mapInMemory: false);
+                using MrcWriter map = MrcWriter.CreateScratch(Path.GetTempPath(), volume.Size);
+                PredictionSummary predicted = Predict(TomogramNames.Of(entry.Volume), picker, plan, volume, entry.Normalize ? statistics : null, map, null);
+                sweep.Add(map, predicted.Maximum, [.. centers.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))], Cancellation);
+            }
+
+            IReadOnlyList<ThresholdScore> scores = sweep.Scores(hit);
+            ThresholdScore best = ThresholdSweep.Best(scores);
+            Session.Table(
+                ["threshold", "picks", "precision", "recall", "F1"],
+                scores.Select(s => (string[])[$"{s.Threshold:0.00}{(s == best ? " *" : "")}", $"{s.Picks}", $"{s.Precision:0.000}", $"{s.Recall:0.000}", $"{s.F1:0.000}"]));
+            Session.Line($"best: --threshold {best.Threshold:0.00} (F1 {best.F1:0.000} one-to-one within {hit:0.##} voxels, {truth} centres in {entries.Length} validation volume{(entries.Length == 1 ? "" : "s")})");
+            WriteJson(options, new { Model = options.GetValue(model), RadiusVoxels = hit, Centers = truth, Volumes = entries.Length, Best = best.Threshold, Thresholds = scores });
+        }
+
+        return ExitCode.Done;
+    }
+
+    private void WriteTable(ParseResult options, string folder, PickFiles files, VolumePicks picks, MrcHeader header)
+    {
+        CoordinateWriteOptions writing = WriteOptions(options, header) with { TomogramName = picks.Tomogram };
+        if (picks.Picks.Count > 0)
+        {
+            CoordinateFolder.Write(folder, [.. PickTable.ToParticles(picks)], writing);
+            return;
+        }
+
+        // A volume without picks has been picked too: its table is empty.
+        OutputFolder.Prepare(FolderOf(files.Table));
+        PickTable.Write(files.Table, [picks], writing);
+    }
+
+    // "2/5": the second of five processes.
+    private string[] Shard(ParseResult options, string[] all, bool single)
+    {
+        if (options.GetValue(shard) is not { } text)
+            return all;
+        string[] parts = text.Split('/');
+        if (parts.Length != 2 || !int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int index) || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int count)
+            || index < 1 || index > count)
+        {
+            throw new InputException($"--shard: '{text}' is not I/N with I from 1 to N, for example 2/8. A Slurm array --array=1-8 gives $SLURM_ARRAY_TASK_ID/8.");
+        }
+
+        if (single)
+            throw new InputException("pick: --shard needs a folder as --out: the processes cannot write one table together.");
+        string[] mine = [.. all.Where((_, i) => i % count == index - 1)];
+        Session.Line($"shard {index} of {count}: {mine.Length} of {all.Length} volumes");
+        return mine;
+    }
+
+    private PickFiles FilesOf(ParseResult options, string path, string target, bool single, int count)
+    {
+        string name = TomogramNames.Of(path);
+        return new PickFiles(path, name, single ? target : Path.Combine(target, CoordinateFolder.FileName(FormatOf(options, target), name)), ScoreMapPath(options, name, count));
+    }
+
+    // Tables and maps are complete or not there, and the table comes last.
+    private bool IsDone(ParseResult options, PickFiles files)
+        => !options.GetValue(overwrite) && File.Exists(files.Table) && (files.Map is null || File.Exists(files.Map));
+
+    private void SayDone(ParseResult options, PickFiles files)
+    {
+        Session.Line($"{files.Name}: {files.Table} exists, skipped; --overwrite picks again");
+        DateTime made = File.GetLastWriteTimeUtc(files.Table);
+        foreach (string input in (string[])[files.Volume, options.GetValue(model)!])
+        {
+            if (File.Exists(input) && File.GetLastWriteTimeUtc(input) > made)
+                Session.Warn($"{files.Table}: is older than {input}; --overwrite picks again.");
+        }
+    }
+
+    private static object Skipped(PickFiles files) => new { files.Volume, files.Name, Skipped = true, files.Table };
+
+    private MrcReader? OpenMask(ParseResult options, string volume, Extent size)
+    {
+        if (options.GetValue(mask) is not { } path)
+            return null;
+        MrcReader region = MrcReader.Open(path, Cancellation);
+        try
+        {
+            if (region.Size != size)
+                throw new InputException($"{path}: the mask has {region.Size} voxels, {volume} has {size}; expected the same size.");
+            if (!(VoxelStatistics.Measure(region, path, Cancellation).Maximum > 0))
+                throw new InputException($"{path}: no voxel of the mask is above 0, so there is nowhere to pick.");
+            return region;
+        }
+        catch
+        {
+            region.Dispose();
+            throw;
+        }
+    }
+
+    private static string FolderOf(string file) => Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
+
+    private static string Duration(TimeSpan time)
+        => time.TotalHours >= 1 ? $"{(int)time.TotalHours}:{time.Minutes:00} h" : time.TotalMinutes >= 1 ? $"{time.Minutes}:{time.Seconds:00} min" : $"{time.TotalSeconds:0.0} s";
+
+    /// <summary>What belongs to a volume.</summary>
+    private sealed record PickFiles(string Volume, string Name, string Table, string? Map);
 
     private PickOptions Settings(ParseResult options, MeanShiftOptions meanShift)
     {
@@ -129,10 +325,12 @@ internal sealed class PickVerb(Session session) : Verb(session)
         PickOptions defaults = new();
         PickOptions picking = defaults with
         {
+            Method = options.GetValue(method) ?? defaults.Method,
             ThresholdKind = options.GetValue(absolute) is null ? ThresholdKind.FractionOfMaximum : ThresholdKind.Absolute,
             Threshold = (float)(options.GetValue(absolute) ?? options.GetValue(threshold) ?? defaults.Threshold),
             BandwidthVoxels = (float)(options.GetValue(bandwidth) ?? meanShift.BandwidthVoxels),
             MergeDistanceVoxels = (float?)options.GetValue(mergeDistance),
+            MinimumDistanceVoxels = (float)(options.GetValue(minimumDistance) ?? defaults.MinimumDistanceVoxels),
             MinimumSupportFraction = (float)(options.GetValue(minimumSupport) ?? defaults.MinimumSupportFraction),
             MinimumVoxels = options.GetValue(minimumVoxels),
             MaximumIterations = options.GetValue(iterations),
@@ -177,7 +375,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             }
         }
 
-        OutputFolder.RefuseReplacing(written, [.. paths, options.GetValue(model)!]);
+        OutputFolder.RefuseReplacing(written, [.. paths, options.GetValue(model)!, .. options.GetValue(mask) is { } region ? [region] : Array.Empty<string>()]);
     }
 
     private CoordinateFormat FormatOf(ParseResult options, string target)
@@ -207,14 +405,6 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     private string? ScoreMapPath(ParseResult options, string name, int count)
         => options.GetValue(scoreMap) is not { } map ? null : count == 1 && !Directory.Exists(map) ? map : Path.Combine(map, $"{name}_scores.mrc");
-
-    private static void WriteScoreMap(string path, float[] scores, Volume like)
-    {
-        using Volume map = new(like.Shape, like.VoxelSize);
-        for (int z = 0; z < map.Depth; z++)
-            scores.AsSpan((int)((long)z * map.SliceLength), map.SliceLength).CopyTo(map.Slice(z));
-        MrcFile.Write(path, map);
-    }
 
     private static void RefuseEqualNames(string[] paths)
     {

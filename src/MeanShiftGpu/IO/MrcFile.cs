@@ -29,7 +29,7 @@ public static class MrcFile
     /// <exception cref="InputException">The file is missing, too short, or no MRC file; or its mode is not supported.</exception>
     public static MrcHeader ReadHeader(string path)
     {
-        using Source source = Source.Open(path);
+        using MrcSource source = MrcSource.Open(path);
         return source.Header;
     }
 
@@ -42,10 +42,9 @@ public static class MrcFile
     /// </exception>
     public static Volume Read(string path, bool allowNonFinite = false)
     {
-        using Source source = Source.Open(path);
+        using MrcSource source = MrcSource.Open(path);
         MrcHeader header = source.Header;
-        if (header.VolumeCount > 1)
-            throw new InputException($"{path}: holds {header.VolumeCount} volumes (space group {header.SpaceGroup}); expected one. Extract the one to use.");
+        source.RefuseSeveralVolumes();
         if ((long)header.Shape.Height * header.Shape.Width > Array.MaxLength)
             throw new InputException($"{path}: a slice of {header.Shape.Height} × {header.Shape.Width} voxels is too large; at most {Array.MaxLength} are supported.");
 
@@ -97,27 +96,30 @@ public static class MrcFile
         options ??= new MrcWriteOptions();
         if (options.Mode is not (MrcMode.Int8 or MrcMode.Int16 or MrcMode.Float32 or MrcMode.UInt16 or MrcMode.Float16))
             throw new InputException($"{path}: MRC mode {(int)options.Mode} cannot be written; expected 0, 1, 2, 6 or 12.");
-        byte[] header = CreateHeader(path, volume, options);
-        AtomicFile.Write(path, stream =>
-        {
-            if (path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase))
-            {
-                using GZipStream gzip = new(stream, CompressionLevel.Optimal, leaveOpen: true);
-                WriteVoxels(gzip, header, volume, options.Mode);
-            }
-            else if (path.EndsWith(".bz2", StringComparison.OrdinalIgnoreCase))
-            {
-                using BZip2OutputStream bzip2 = new(stream) { IsStreamOwner = false };
-                WriteVoxels(bzip2, header, volume, options.Mode);
-            }
-            else
-            {
-                WriteVoxels(stream, header, volume, options.Mode);
-            }
-        });
+        byte[] header = CreateHeader(volume.Shape, volume.VoxelSize, options, Statistics(path, volume, options.Mode));
+        AtomicFile.Write(path, stream => Packed(path, stream, packed => WriteVoxels(packed, header, volume, options.Mode)));
     }
 
-    private static void ReadVoxels(Source source, Volume volume)
+    /// <summary>Writes through a compressor where the file's name asks for one.</summary>
+    internal static void Packed(string path, Stream stream, Action<Stream> write)
+    {
+        if (path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase))
+        {
+            using GZipStream gzip = new(stream, CompressionLevel.Optimal, leaveOpen: true);
+            write(gzip);
+        }
+        else if (path.EndsWith(".bz2", StringComparison.OrdinalIgnoreCase))
+        {
+            using BZip2OutputStream bzip2 = new(stream) { IsStreamOwner = false };
+            write(bzip2);
+        }
+        else
+        {
+            write(stream);
+        }
+    }
+
+    private static void ReadVoxels(MrcSource source, Volume volume)
     {
         MrcHeader header = source.Header;
         int rowBytes = (int)header.RowBytes;
@@ -157,7 +159,7 @@ public static class MrcFile
     }
 
     /// <summary>Converts a row; swaps <paramref name="stored"/> in place where the byte order differs from the machine's.</summary>
-    private static void Decode(MrcHeader header, Span<byte> stored, Span<float> values)
+    internal static void Decode(MrcHeader header, Span<byte> stored, Span<float> values)
     {
         bool swap = header.BigEndian == BitConverter.IsLittleEndian;
         switch (header.Mode)
@@ -212,15 +214,15 @@ public static class MrcFile
             throw new InputException($"{path}: {count} of {volume.Length} voxels {(count == 1 ? "is" : "are")} NaN or infinite, the first at (z, y, x) = ({first.Z}, {first.Y}, {first.X}). Replace them, for instance by the mean.");
     }
 
-    private static byte[] CreateHeader(string path, Volume volume, MrcWriteOptions options)
+    /// <summary>The header of a volume that this library writes; the range, mean and deviation are those of the values as they are stored.</summary>
+    internal static byte[] CreateHeader(VolumeShape shape, VoxelSize voxelSize, MrcWriteOptions options, (float Minimum, float Maximum, float Mean, float Deviation) values)
     {
-        (float minimum, float maximum, float mean, float deviation) = Statistics(path, volume, options.Mode);
         byte[] header = new byte[MrcHeader.Length];
         void Int(int offset, int value) => BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(offset), value);
         void Real(int offset, double value) => BinaryPrimitives.WriteSingleLittleEndian(header.AsSpan(offset), (float)value);
 
-        int[] size = [volume.Width, volume.Height, volume.Depth];
-        double[] edges = [volume.VoxelSize.X, volume.VoxelSize.Y, volume.VoxelSize.Z];
+        int[] size = [shape.Width, shape.Height, shape.Depth];
+        double[] edges = [voxelSize.X, voxelSize.Y, voxelSize.Z];
         for (int axis = 0; axis < 3; axis++)
         {
             Int(4 * axis, size[axis]);
@@ -231,15 +233,15 @@ public static class MrcFile
         }
 
         Int(12, (int)options.Mode);
-        Real(76, minimum);
-        Real(80, maximum);
-        Real(84, mean);
+        Real(76, values.Minimum);
+        Real(80, values.Maximum);
+        Real(84, values.Mean);
         Int(88, 1);
         Int(108, 20141);
         "MAP "u8.CopyTo(header.AsSpan(208));
         header[212] = 0x44;
         header[213] = 0x44;
-        Real(216, deviation);
+        Real(216, values.Deviation);
         Int(220, 1);
         byte[] label = Encoding.ASCII.GetBytes(options.Label);
         label.AsSpan(0, Math.Min(80, label.Length)).CopyTo(header.AsSpan(224));
@@ -334,172 +336,6 @@ public static class MrcFile
             default:
                 BinaryPrimitives.WriteSingleLittleEndian(destination, value);
                 break;
-        }
-    }
-
-    /// <summary>An open file whose header has been read and checked, positioned at the voxels.</summary>
-    private sealed class Source : IDisposable
-    {
-        /// <summary>Deflate cannot shrink data by more than a factor of 1032; a header that promises more is wrong.</summary>
-        private const int MaxGzipRatio = 1032;
-
-        private readonly string path;
-        private readonly FileStream file;
-        private readonly Stream stream;
-        private long position;
-
-        private Source(string path, FileStream file, Stream stream, bool isCompressed)
-        {
-            this.path = path;
-            this.file = file;
-            this.stream = stream;
-            IsCompressed = isCompressed;
-        }
-
-        public MrcHeader Header { get; private set; } = null!;
-
-        public bool IsCompressed { get; }
-
-        public static Source Open(string path)
-        {
-            FileStream file = InputFile.Open(path);
-            try
-            {
-                Span<byte> magic = stackalloc byte[4];
-                int read = file.ReadAtLeast(magic, 4, throwOnEndOfStream: false);
-                if (read == 0)
-                    throw new InputException($"{path}: is empty. Expected an MRC file; copy it again.");
-                file.Position = 0;
-                bool gzip = magic[0] == 0x1f && magic[1] == 0x8b;
-                bool bzip2 = magic[..3].SequenceEqual("BZh"u8) && magic[3] is >= (byte)'1' and <= (byte)'9';
-                Stream stream = gzip ? new GZipStream(file, CompressionMode.Decompress) : bzip2 ? new ConcatenatedBZip2Stream(file) : file;
-                Source source = new(path, file, stream, gzip || bzip2);
-                source.ReadHeader(gzip);
-                return source;
-            }
-            catch (IOException e)
-            {
-                file.Dispose();
-                throw new InputException($"{path}: cannot be read: {InputFile.OneLine(e.Message)}", e);
-            }
-            catch
-            {
-                file.Dispose();
-                throw;
-            }
-        }
-
-        public void ReadExactly(Span<byte> destination)
-        {
-            int read = ReadSome(destination);
-            position += read;
-            if (read < destination.Length)
-                throw new InputException($"{path}: ends after {position} bytes{(IsCompressed ? " (unpacked)" : "")}, but its header promises {Header.DataOffset + Header.DataBytes}. The file is truncated; copy it again.");
-        }
-
-        public void Dispose()
-        {
-            stream.Dispose();
-            file.Dispose();
-        }
-
-        private void ReadHeader(bool gzip)
-        {
-            byte[] bytes = new byte[MrcHeader.Length];
-            int read = ReadSome(bytes);
-            if (read < bytes.Length)
-                throw new InputException($"{path}: has {read} bytes, less than the {MrcHeader.Length} of an MRC header. The file is truncated or no MRC file.");
-            position = read;
-            Header = MrcHeader.Parse(bytes, path);
-
-            Int128 promised = Header.DataOffset + Header.DataBytes;
-            if (!IsCompressed && Header.DataOffset > file.Length)
-                throw new InputException($"{path}: has {file.Length} bytes, but its extended header alone reaches to {Header.DataOffset}. The file is truncated or its header damaged.");
-            if (!IsCompressed && promised > file.Length)
-                throw new InputException($"{path}: has {file.Length} bytes, but its header promises {promised} ({Header.Columns} × {Header.Rows} × {Header.Sections}, mode {(int)Header.Mode}). The file is truncated; copy it again.");
-            if (gzip && promised > (Int128)file.Length * MaxGzipRatio)
-                throw new InputException($"{path}: {file.Length} packed bytes cannot hold the {promised} that its header promises. The file is truncated or its header damaged.");
-            if (!IsCompressed && promised < file.Length)
-                Header = Header with { Notes = [.. Header.Notes, $"{file.Length - promised} bytes after the voxels are not read"] };
-            SkipTo(Header.DataOffset);
-        }
-
-        private void SkipTo(long offset)
-        {
-            if (!IsCompressed)
-            {
-                file.Position = offset;
-                position = offset;
-                return;
-            }
-
-            byte[] skipped = new byte[Math.Min(offset - position, 1 << 16)];
-            while (position < offset)
-                ReadExactly(skipped.AsSpan(0, (int)Math.Min(offset - position, skipped.Length)));
-        }
-
-        private int ReadSome(Span<byte> destination)
-        {
-            try
-            {
-                return stream.ReadAtLeast(destination, destination.Length, throwOnEndOfStream: false);
-            }
-            // The bzip2 decoder walks off its tables on damaged input instead of checking.
-            catch (Exception e) when (e is InvalidDataException or IOException or ICSharpCode.SharpZipLib.SharpZipBaseException or IndexOutOfRangeException or ArgumentException)
-            {
-                throw new InputException($"{path}: cannot be unpacked: {InputFile.OneLine(e.Message)} The file is damaged; copy it again.", e);
-            }
-        }
-    }
-
-    /// <summary>Several bzip2 streams in a row are one file, as the format allows and parallel packers write.</summary>
-    private sealed class ConcatenatedBZip2Stream(FileStream file) : Stream
-    {
-        // The decoder reads from its file as it is created, so the first one waits for the first read.
-        private BZip2InputStream? current;
-
-        public override bool CanRead => true;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
-        {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
-
-        public override int Read(byte[] buffer, int offset, int count)
-        {
-            int read = current?.Read(buffer, offset, count) ?? 0;
-            while (read <= 0 && count > 0 && file.Position < file.Length)
-            {
-                current?.Dispose();
-                current = new BZip2InputStream(file) { IsStreamOwner = false };
-                read = current.Read(buffer, offset, count);
-            }
-
-            return Math.Max(read, 0);
-        }
-
-        public override void Flush()
-        {
-        }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        protected override void Dispose(bool disposing)
-        {
-            if (disposing)
-                current?.Dispose();
-            base.Dispose(disposing);
         }
     }
 }

@@ -6,7 +6,7 @@ namespace MeanShiftGpu.IO;
 /// whatever is smaller than a block is contiguous. Spans stay valid as long as anybody holds them. <see cref="Dispose"/> lets go of the
 /// memory early; without it the garbage collector does.
 /// </summary>
-public sealed class Volume : IDisposable
+public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
 {
     private const int BlockVoxels = 1 << 28;
 
@@ -47,6 +47,9 @@ public sealed class Volume : IDisposable
 
     /// <summary>The size in voxels.</summary>
     public VolumeShape Shape { get; }
+
+    /// <summary>The size in voxels, as boxes are measured.</summary>
+    public Extent Size => new(Depth, Height, Width);
 
     /// <summary>Voxels along z.</summary>
     public int Depth => Shape.Depth;
@@ -104,8 +107,27 @@ public sealed class Volume : IDisposable
             ? Slab(0, Depth)
             : throw new InvalidOperationException($"A volume of {Shape} voxels lies in {blocks.Length} blocks; read it by Slab.");
 
+    /// <inheritdoc/>
+    public void Read(Box box, Span<float> destination)
+    {
+        BoxRows rows = new(box, Size, destination.Length);
+        for (int i = 0; i < rows.Count; i++)
+            RowOf(box, i).CopyTo(destination.Slice(i * box.Size.Width));
+    }
+
+    /// <inheritdoc/>
+    public void Write(Box box, ReadOnlySpan<float> values)
+    {
+        BoxRows rows = new(box, Size, values.Length);
+        for (int i = 0; i < rows.Count; i++)
+            values.Slice(i * box.Size.Width, box.Size.Width).CopyTo(RowOf(box, i));
+    }
+
     /// <summary>Lets go of the voxels; the volume cannot be read any more.</summary>
     public void Dispose() => blocks = [];
+
+    private Span<float> RowOf(Box box, int row)
+        => Row(box.Origin.Z + row / box.Size.Height, box.Origin.Y + row % box.Size.Height).Slice(box.Origin.X, box.Size.Width);
 
     private float[] Block(int index)
     {

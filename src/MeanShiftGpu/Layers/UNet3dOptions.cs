@@ -19,21 +19,25 @@ public sealed record UNet3dOptions
     public int Divisor => 1 << (Widths.Count - 1);
 
     /// <summary>
-    /// Voxels along one axis on either side of a voxel that its score depends on: tiles that overlap by this much give the
-    /// whole volume's scores.
+    /// Voxels along one axis on either side of a core that its scores depend on, where the core begins and ends at multiples of
+    /// <see cref="Divisor"/>: tiles that overlap by this much give the whole volume's scores.
     /// </summary>
     [JsonIgnore]
     public int ReceptiveRadius
     {
         get
         {
-            // Walking back from the output: a 3³ convolution at resolution 2^l reaches 2^l voxels further; a pooling or an
-            // upsampling between l and l+1 reaches at most 2^l further, since the voxel may lie at either end of its pair.
+            // Walking back from the output. On the way up each resolution has three 3³ convolutions, each of which reaches one voxel
+            // further; halving rounds up. Then the four at the bottom, and two for each resolution on the way down. The skip
+            // connections reach less far.
             int radius = 0;
-            int levels = Widths.Count;
-            for (int level = 0; level < levels - 1; level++)
-                radius += (2 + 2) * (1 << level) + 2 * (1 << level) + (1 << (level + 1));
-            return radius + 4 * (1 << (levels - 1));
+            int levels = Widths.Count - 1;
+            for (int level = 0; level < levels; level++)
+                radius = (radius + 3 + 1) / 2;
+            radius += 4;
+            for (int level = 0; level < levels; level++)
+                radius = 2 * radius + 2;
+            return radius;
         }
     }
 

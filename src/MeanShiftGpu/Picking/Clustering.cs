@@ -3,16 +3,12 @@ namespace MeanShiftGpu.Picking;
 /// <summary>Turns points that the mean shift has moved to their places into picks.</summary>
 public static class Clustering
 {
-    // Points are first gathered in cells of this fraction of the merge distance: thousands of points that converged to the
-    // same place cost as much as one.
-    private const int CellsPerMergeDistance = 8;
-
     // A pick's centre is the mean of the points within this fraction of the merge distance of the strongest place; what lies
     // further adds support but does not pull: a particle whose neighbour is near keeps its own centre.
     private const int CoresPerMergeDistance = 4;
 
-    private static readonly Cell[] Neighbourhood =
-        [.. from z in Enumerable.Range(-1, 3) from y in Enumerable.Range(-1, 3) from x in Enumerable.Range(-1, 3) select new Cell(z, y, x)];
+    private static readonly ClusterCell[] Neighbourhood =
+        [.. from z in Enumerable.Range(-1, 3) from y in Enumerable.Range(-1, 3) from x in Enumerable.Range(-1, 3) select new ClusterCell(z, y, x)];
 
     /// <summary>
     /// Clusters converged points: the strongest place gathers every other within the merge distance, then the strongest of the rest,
@@ -31,9 +27,15 @@ public static class Clustering
         if (positions.Length != 3L * scores.Length)
             throw new ArgumentException($"Clustering: {positions.Length} coordinates for {scores.Length} points; expected three for each.", nameof(positions));
 
-        double distance = options.EffectiveMergeDistanceVoxels;
-        Point[] points = ToPoints(positions, scores, distance / CellsPerMergeDistance);
-        List<Group> groups = GatherCells(points);
+        ClusterCells cells = new(options.EffectiveMergeDistanceVoxels);
+        foreach (ClusterPoint point in ToPoints(positions, scores))
+            cells.Add(point);
+        return ToPicks(MergeToEnd(cells.Groups, options.EffectiveMergeDistanceVoxels), options);
+    }
+
+    /// <summary>Merges until no two groups are within the distance.</summary>
+    internal static List<PointGroup> MergeToEnd(List<PointGroup> groups, double distance)
+    {
         int before;
         do
         {
@@ -41,12 +43,46 @@ public static class Clustering
             groups = Merge(groups, distance);
         }
         while (groups.Count < before);
-        return ToPicks(groups, options);
+        return groups;
     }
 
-    private static Point[] ToPoints(ReadOnlySpan<float> positions, ReadOnlySpan<float> scores, double edge)
+    /// <summary>Drops weak groups, and of two that are nearer than the minimum distance the one with the lower score.</summary>
+    internal static IReadOnlyList<Pick> ToPicks(List<PointGroup> groups, PickOptions options)
     {
-        Point[] points = new Point[scores.Length];
+        double largest = groups.Count == 0 ? 0 : groups.Max(g => g.Support);
+        IEnumerable<Pick> strong = groups
+            .Where(g => g.Support >= options.MinimumSupportFraction * largest && g.Voxels >= options.MinimumVoxels)
+            .Select(g => g.ToPick())
+            .OrderByDescending(p => p.Score).ThenByDescending(p => p.Support).ThenBy(p => p.Z).ThenBy(p => p.Y).ThenBy(p => p.X);
+        return Apart([.. strong], options.MinimumDistanceVoxels);
+    }
+
+    /// <summary>From the first pick on, each that is still there drops those after it that are nearer than the distance.</summary>
+    internal static Pick[] Apart(Pick[] picks, double distance)
+    {
+        if (distance <= 0)
+            return picks;
+        Dictionary<ClusterCell, List<Pick>> kept = [];
+        return [.. picks.Where(pick =>
+        {
+            ClusterCell home = ClusterCell.Of(pick.Z, pick.Y, pick.X, distance);
+            foreach (ClusterCell offset in Neighbourhood)
+            {
+                if (kept.TryGetValue(home.Plus(offset), out List<Pick>? near) && near.Exists(k => k.Position.SquaredDistanceTo(pick.Position) < distance * distance))
+                    return false;
+            }
+
+            if (!kept.TryGetValue(home, out List<Pick>? here))
+                kept[home] = here = [];
+            here.Add(pick);
+            return true;
+        })];
+    }
+
+    // In one order for every order of input, so that sums have the same bits.
+    private static ClusterPoint[] ToPoints(ReadOnlySpan<float> positions, ReadOnlySpan<float> scores)
+    {
+        ClusterPoint[] points = new ClusterPoint[scores.Length];
         for (int i = 0; i < points.Length; i++)
         {
             float z = positions[3 * i];
@@ -57,55 +93,39 @@ public static class Clustering
                 throw new InputException($"clustering: point {i} at (z, y, x) = ({z}, {y}, {x}); expected finite voxel coordinates.");
             if (!(scores[i] > 0 && float.IsFinite(scores[i])))
                 throw new InputException($"clustering: score {scores[i]} of point {i}; expected a finite number above 0.");
-            points[i] = new Point(Cell.Of(z, y, x, edge), z, y, x, scores[i]);
+            points[i] = new ClusterPoint(z, y, x, scores[i], 0);
         }
 
-        // One order for every order of input, so that sums have the same bits.
         Array.Sort(points);
         return points;
     }
 
-    private static List<Group> GatherCells(Point[] points)
-    {
-        List<Group> groups = [];
-        for (int i = 0; i < points.Length; i++)
-        {
-            Group single = new(points[i].Score, points[i].Z, points[i].Y, points[i].X, 0, 1);
-            if (i > 0 && points[i].Cell == points[i - 1].Cell)
-                groups[^1] = groups[^1].With(single);
-            else
-                groups.Add(single);
-        }
-
-        return groups;
-    }
-
     /// <summary>One pass: from the strongest group down, each that is still free gathers the free ones within the distance of its centre.</summary>
-    private static List<Group> Merge(List<Group> groups, double distance)
+    private static List<PointGroup> Merge(List<PointGroup> groups, double distance)
     {
         groups.Sort();
         double core = distance / CoresPerMergeDistance;
         // Buckets of the merge distance: what is near lies in the 27 around. A bucket is a chain through next, strongest first.
-        Dictionary<Cell, int> first = [];
+        Dictionary<ClusterCell, int> first = [];
         int[] next = new int[groups.Count];
         for (int i = groups.Count - 1; i >= 0; i--)
         {
-            Cell bucket = groups[i].Bucket(distance);
+            ClusterCell bucket = groups[i].Bucket(distance);
             next[i] = first.GetValueOrDefault(bucket, -1);
             first[bucket] = i;
         }
 
-        List<Group> merged = [];
+        List<PointGroup> merged = [];
         bool[] taken = new bool[groups.Count];
         for (int i = 0; i < groups.Count; i++)
         {
             if (taken[i])
                 continue;
-            Group gathered = groups[i];
-            Cell home = gathered.Bucket(distance);
-            foreach (Cell offset in Neighbourhood)
+            PointGroup gathered = groups[i];
+            ClusterCell home = gathered.Bucket(distance);
+            foreach (ClusterCell offset in Neighbourhood)
             {
-                Cell bucket = home.Plus(offset);
+                ClusterCell bucket = home.Plus(offset);
                 if (!first.TryGetValue(bucket, out int candidate))
                     continue;
                 int lastFree = -1;
@@ -137,91 +157,5 @@ public static class Clustering
         }
 
         return merged;
-    }
-
-    private static Pick[] ToPicks(List<Group> groups, PickOptions options)
-    {
-        double largest = groups.Count == 0 ? 0 : groups.Max(g => g.Support);
-        return
-        [
-            .. groups
-                .Where(g => g.Support >= options.MinimumSupportFraction * largest && g.Voxels >= options.MinimumVoxels)
-                .Select(g => new Pick(
-                    (float)g.Z, (float)g.Y, (float)g.X, (float)(g.Support / g.Voxels), (float)g.Support, g.Voxels, (float)Math.Sqrt(g.Scatter / g.Support)))
-                .OrderByDescending(p => p.Score).ThenByDescending(p => p.Support).ThenBy(p => p.Z).ThenBy(p => p.Y).ThenBy(p => p.X),
-        ];
-    }
-
-    private readonly record struct Cell(int Z, int Y, int X) : IComparable<Cell>
-    {
-        public static Cell Of(double z, double y, double x, double edge) =>
-            new((int)Math.Floor(z / edge), (int)Math.Floor(y / edge), (int)Math.Floor(x / edge));
-
-        public int CompareTo(Cell other) =>
-            Z != other.Z ? Z.CompareTo(other.Z) : Y != other.Y ? Y.CompareTo(other.Y) : X.CompareTo(other.X);
-
-        public Cell Plus(Cell offset) => new(Z + offset.Z, Y + offset.Y, X + offset.X);
-    }
-
-    private readonly record struct Point(Cell Cell, float Z, float Y, float X, float Score) : IComparable<Point>
-    {
-        public int CompareTo(Point other)
-        {
-            int order = Cell.CompareTo(other.Cell);
-            if (order == 0)
-                order = Z.CompareTo(other.Z);
-            if (order == 0)
-                order = Y.CompareTo(other.Y);
-            if (order == 0)
-                order = X.CompareTo(other.X);
-            return order != 0 ? order : Score.CompareTo(other.Score);
-        }
-    }
-
-    /// <summary>Points that belong together: summed scores, their weighted centre, the weighted sum of squared distances from it, and their number.</summary>
-    private readonly record struct Group(double Support, double Z, double Y, double X, double Scatter, int Voxels) : IComparable<Group>
-    {
-        public Cell Bucket(double edge) => Cell.Of(Z, Y, X, edge);
-
-        public double SquaredDistanceTo(Group other)
-        {
-            double z = Z - other.Z;
-            double y = Y - other.Y;
-            double x = X - other.X;
-            return z * z + y * y + x * x;
-        }
-
-        /// <summary>Both together: the pairwise update of a mean and its scatter, which loses nothing to cancellation.</summary>
-        public Group With(Group other)
-        {
-            double support = Support + other.Support;
-            double share = other.Support / support;
-            return new Group(
-                support,
-                Z + share * (other.Z - Z),
-                Y + share * (other.Y - Y),
-                X + share * (other.X - X),
-                Scatter + other.Scatter + share * Support * SquaredDistanceTo(other),
-                Voxels + other.Voxels);
-        }
-
-        /// <summary>Takes over another's support and voxels, and stays where it is.</summary>
-        public Group Absorbing(Group other) => this with
-        {
-            Support = Support + other.Support,
-            Scatter = Scatter + other.Scatter + other.Support * SquaredDistanceTo(other),
-            Voxels = Voxels + other.Voxels,
-        };
-
-        /// <summary>The strongest first; of equals, the first in scan order.</summary>
-        public int CompareTo(Group other)
-        {
-            int order = other.Support.CompareTo(Support);
-            if (order == 0)
-                order = Z.CompareTo(other.Z);
-            if (order == 0)
-                order = Y.CompareTo(other.Y);
-            return order != 0 ? order : X.CompareTo(other.X);
-        }
     }
 }

@@ -10,9 +10,25 @@ public enum ThresholdKind
     Absolute,
 }
 
+/// <summary>How a score map becomes picks.</summary>
+public enum PickMethod
+{
+    /// <summary>Every voxel above the threshold is shifted to its mode; what arrives at the same place is one particle.</summary>
+    MeanShift,
+
+    /// <summary>Voxels above the threshold that no neighbour exceeds, the highest first, no two within the merge distance; placed between voxels by parabolas.</summary>
+    LocalMaxima,
+
+    /// <summary>Voxels above the threshold that touch each other (26 neighbours) are one particle; its centre is their score-weighted mean.</summary>
+    Components,
+}
+
 /// <summary>How particles are picked from a score map. The defaults follow from experiments with every loss of this library.</summary>
 public sealed record PickOptions
 {
+    /// <summary>How the score map becomes picks.</summary>
+    public PickMethod Method { get; init; } = PickMethod.MeanShift;
+
     /// <summary>What <see cref="Threshold"/> is measured in.</summary>
     public ThresholdKind ThresholdKind { get; init; } = ThresholdKind.FractionOfMaximum;
 
@@ -34,6 +50,9 @@ public sealed record PickOptions
     /// </summary>
     public float? MergeDistanceVoxels { get; init; }
 
+    /// <summary>Of two picks nearer than this the one with the lower score is dropped at the end; 0 drops none.</summary>
+    public float MinimumDistanceVoxels { get; init; }
+
     /// <summary>Clusters whose support is below this fraction of the largest one's are dropped.</summary>
     public float MinimumSupportFraction { get; init; } = 0.2f;
 
@@ -42,6 +61,9 @@ public sealed record PickOptions
 
     /// <summary>The merge distance that is used: <see cref="MergeDistanceVoxels"/>, or 1.5 b.</summary>
     public float EffectiveMergeDistanceVoxels => MergeDistanceVoxels ?? 1.5f * BandwidthVoxels;
+
+    /// <summary>The score above which voxels count, in a map with the given maximum.</summary>
+    public float ThresholdFor(float maximum) => ThresholdKind == ThresholdKind.Absolute ? Threshold : Threshold * Math.Max(0, maximum);
 
     /// <summary>Refuses options that make no sense.</summary>
     /// <exception cref="InputException">An option is out of range; the line says which.</exception>
@@ -56,6 +78,8 @@ public sealed record PickOptions
         Require(ConvergenceVoxels >= 0 && float.IsFinite(ConvergenceVoxels), $"convergence {ConvergenceVoxels}; expected 0 voxels or more");
         Require(EffectiveMergeDistanceVoxels > 0 && float.IsFinite(EffectiveMergeDistanceVoxels),
             $"merge distance {EffectiveMergeDistanceVoxels}; expected more than 0 voxels");
+        Require(MinimumDistanceVoxels >= 0 && float.IsFinite(MinimumDistanceVoxels), $"minimum distance {MinimumDistanceVoxels}; expected 0 voxels or more");
+        Require(Enum.IsDefined(Method), $"method {Method}; expected {string.Join(", ", Enum.GetNames<PickMethod>())}");
         Require(MinimumSupportFraction is >= 0 and <= 1, $"minimum support {MinimumSupportFraction}; expected a fraction, 0 to 1");
         Require(MinimumVoxels >= 1, $"at least {MinimumVoxels} voxels; expected 1 or more");
     }

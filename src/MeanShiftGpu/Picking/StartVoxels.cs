@@ -30,7 +30,7 @@ public sealed record StartVoxels(float[] Positions, float[] Scores)
             maximum = Math.Max(maximum, scores[i]);
         }
 
-        float threshold = options.ThresholdKind == ThresholdKind.Absolute ? options.Threshold : options.Threshold * maximum;
+        float threshold = options.ThresholdFor(maximum);
         int count = 0;
         foreach (float score in scores)
         {

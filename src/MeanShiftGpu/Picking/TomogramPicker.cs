@@ -1,6 +1,4 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Autograd;
+using MeanShiftGpu.IO;
 using MeanShiftGpu.Kernels;
 using MeanShiftGpu.Layers;
 using MeanShiftGpu.Ops;
@@ -8,9 +6,14 @@ using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Picking;
 
+/// <summary>What was found in a score map.</summary>
+/// <param name="Picks">The highest score first.</param>
+/// <param name="StartVoxels">How many voxels were above the threshold.</param>
+public sealed record ClusterResult(IReadOnlyList<Pick> Picks, long StartVoxels);
+
 /// <summary>
 /// Finds particles in a volume: predicts a score map, in tiles where it is large, and clusters it by a score-weighted mean
-/// shift from every voxel above the threshold.
+/// shift from every voxel above the threshold. Volume and map may lie in memory or in files; neither is ever held whole for the work.
 /// </summary>
 public sealed class TomogramPicker : IDisposable
 {
@@ -18,7 +21,7 @@ public sealed class TomogramPicker : IDisposable
     private readonly MeanShiftOptions meanShift;
     private readonly PickOptions options;
     private readonly Arena arena;
-    private readonly Arena clusteringArena;
+    private readonly ScorePrediction prediction;
 
     /// <summary>Prepares picking.</summary>
     /// <param name="network">The trained network; not disposed.</param>
@@ -30,112 +33,139 @@ public sealed class TomogramPicker : IDisposable
         ArgumentNullException.ThrowIfNull(meanShift);
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
+        if (network.Options.InputChannels != 1)
+            throw new InputException($"picking: the network expects {network.Options.InputChannels} input channels; a tomogram has one.");
         this.network = network;
         this.meanShift = meanShift;
         this.options = options;
         arena = new Arena(network.Context);
-        clusteringArena = new Arena(network.Context);
+        prediction = new ScorePrediction(network, arena);
     }
 
-    /// <summary>Most device memory for the network's tensors, in bytes; larger volumes are cut into tiles.</summary>
+    /// <summary>The most memory that the process may take, in bytes; larger volumes are cut into smaller tiles, with the same result.</summary>
     public long MemoryLimitBytes { get; init; } = 2L << 30;
 
-    /// <summary>How a volume would be cut into tiles.</summary>
-    public IReadOnlyList<Tile> Plan(Extent volume)
-        => TilePlan.Create(
-            volume.RoundUpTo(network.Options.Divisor),
-            network.Options.ReceptiveRadius,
-            network.Options.Divisor,
-            (long)(MemoryLimitBytes / network.Options.InferenceBytesPerVoxel));
+    /// <summary>How a volume would be picked.</summary>
+    /// <param name="volume">Its extents.</param>
+    /// <param name="mapInMemory">Whether the score map is kept in memory.</param>
+    /// <exception cref="InputException">Not even the smallest tile fits the memory limit.</exception>
+    public PickPlan Plan(Extent volume, bool mapInMemory = true) => PickPlan.Create(network, volume, options, MemoryLimitBytes, mapInMemory);
 
-    /// <summary>Predicts the score map of a volume.</summary>
+    /// <summary>Predicts the score map of a volume in memory.</summary>
     /// <param name="image">[D, H, W], normalised to mean 0 and standard deviation 1.</param>
     /// <param name="size">Its extents; edges that are no multiples of the network's divisor are padded with zeros.</param>
-    /// <param name="progress">Told (tiles done, tiles); null for nobody.</param>
+    /// <param name="progress">Told after each tile; null for nobody.</param>
     /// <param name="cancellation">Stops between two tiles.</param>
     /// <returns>[D, H, W], scores from 0 to 1.</returns>
-    public float[] PredictScores(ReadOnlySpan<float> image, Extent size, Action<int, int>? progress = null, CancellationToken cancellation = default)
+    public unsafe float[] PredictScores(ReadOnlySpan<float> image, Extent size, Action<PredictionProgress>? progress = null, CancellationToken cancellation = default)
     {
         if (image.Length != size.Voxels)
             throw new ArgumentException($"{image.Length} voxels are not a volume of {size}.", nameof(image));
         float[] scores = new float[size.Voxels];
-        IReadOnlyList<Tile> tiles = Plan(size);
-        for (int i = 0; i < tiles.Count; i++)
+        fixed (float* from = image, to = scores)
         {
-            cancellation.ThrowIfCancellationRequested();
-            Predict(image, size, tiles[i], scores);
-            progress?.Invoke(i + 1, tiles.Count);
+            Predict(Plan(size), new PinnedVoxels(from, size), null, new PinnedVoxels(to, size), null, progress, cancellation);
         }
 
         return scores;
     }
 
-    /// <summary>Clusters a score map.</summary>
+    /// <summary>Predicts the score map of a volume, wherever that lies.</summary>
+    /// <param name="plan">What <see cref="Plan"/> said for it.</param>
+    /// <param name="image">The volume.</param>
+    /// <param name="normalization">Its mean and deviation; null where it is normalised already.</param>
+    /// <param name="map">Where the scores go, box by box.</param>
+    /// <param name="mask">Scores are computed where this is above 0, and 0 elsewhere; null for everywhere.</param>
+    /// <param name="progress">Told after each tile; null for nobody.</param>
+    /// <param name="cancellation">Stops between two tiles.</param>
+    /// <exception cref="InputException">A file cannot be read or written, or a score is not finite.</exception>
+    public PredictionSummary Predict(
+        PickPlan plan,
+        IVoxelSource image,
+        VoxelStatistics? normalization,
+        IVoxelSink map,
+        IVoxelSource? mask = null,
+        Action<PredictionProgress>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        ArgumentNullException.ThrowIfNull(image);
+        ArgumentNullException.ThrowIfNull(map);
+        if (image.Size != plan.Volume || map.Size != plan.Volume || (mask is not null && mask.Size != plan.Volume))
+            throw new ArgumentException($"The plan is for a volume of {plan.Volume}; the image has {image.Size}, the map {map.Size}{(mask is null ? "" : $", the mask {mask.Size}")}.", nameof(plan));
+        PredictionSummary summary = prediction.Run(plan, image, normalization, map, mask, progress, cancellation);
+        // Clustering comes next and needs the room for itself.
+        arena.Release();
+        return summary;
+    }
+
+    /// <summary>Clusters a score map in memory.</summary>
     /// <param name="scores">[D, H, W].</param>
     /// <param name="size">Its extents.</param>
     /// <returns>Picks with sub-voxel centres, the highest score first; empty where no score is above the threshold.</returns>
-    public IReadOnlyList<Pick> Cluster(ReadOnlySpan<float> scores, Extent size)
+    /// <exception cref="InputException">A score is not finite; the line says where.</exception>
+    public unsafe IReadOnlyList<Pick> Cluster(ReadOnlySpan<float> scores, Extent size)
     {
-        StartVoxels starts = StartVoxels.Above(scores, size.Depth, size.Height, size.Width, options);
-        if (starts.Count == 0)
-            return [];
+        if (scores.Length != size.Voxels)
+            throw new ArgumentException($"{scores.Length} scores are not a map of {size}.", nameof(scores));
+        fixed (float* map = scores)
+        {
+            PinnedVoxels source = new(map, size);
+            return Cluster(source, VoxelStatistics.Measure(source, "score map").Maximum).Picks;
+        }
+    }
 
-        GpuContext context = network.Context;
-        clusteringArena.Reset();
-        MeanShiftShape shape = new(1, size.Depth, size.Height, size.Width, 1, options.MaximumIterations, ScorePitch: 1);
-        MeanShiftParameters parameters = new(options.BandwidthVoxels, meanShift.ScoreFloor, meanShift.Weighting);
-        IMeanShift<float> kernels = context.Launcher(MeanShiftVariants<float>.Table, shape);
-        ArrayView<float> map = clusteringArena.Allocate<float>(scores.Length);
-        ArrayView<float> positions = clusteringArena.Allocate<float>(starts.Positions.Length);
-        ArrayView<int> iterations = clusteringArena.Allocate<int>(starts.Count);
-        ArrayView<float> support = clusteringArena.Allocate<float>(starts.Count);
-        ArrayView<byte> workspace = clusteringArena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters)));
-        map.CopyFromCPU(context.Stream, scores);
-        positions.CopyFromCPU(context.Stream, starts.Positions);
-        kernels.Converge(context.Stream, map, positions, positions, iterations, support, workspace, shape, parameters, options.ConvergenceVoxels);
-        float[] converged = new float[starts.Positions.Length];
-        positions.CopyToCPU(context.Stream, converged);
-        context.Synchronize();
-        return Clustering.Cluster(converged, starts.Scores, options);
+    /// <summary>Clusters a score map, wherever that lies.</summary>
+    /// <param name="scores">The map: finite, and 0 outside the mask.</param>
+    /// <param name="maximum">Its largest score.</param>
+    /// <param name="mask">Picks whose centre is not in it are dropped, and those near its border marked; null for everywhere.</param>
+    /// <param name="options">How to cluster; null for the picker's own options.</param>
+    /// <param name="progress">Told (windows done, windows); null for nobody.</param>
+    /// <param name="cancellation">Stops between two windows.</param>
+    public ClusterResult Cluster(
+        IVoxelSource scores,
+        float maximum,
+        IVoxelSource? mask = null,
+        PickOptions? options = null,
+        Action<int, int>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        options ??= this.options;
+        options.Validate();
+        float threshold = options.ThresholdFor(maximum);
+        (IReadOnlyList<Pick> picks, long starts) = options.Method switch
+        {
+            PickMethod.LocalMaxima => PickMaxima(scores, threshold, options, cancellation),
+            PickMethod.Components => PickComponents(scores, threshold, options, cancellation),
+            _ => PickModes(scores, threshold, options, progress, cancellation),
+        };
+        return new ClusterResult(new BorderCheck(scores.Size, mask, options.BandwidthVoxels).Apply(picks), starts);
     }
 
     /// <inheritdoc/>
-    public void Dispose()
+    public void Dispose() => arena.Dispose();
+
+    private (IReadOnlyList<Pick> Picks, long Starts) PickModes(IVoxelSource scores, float threshold, PickOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
-        arena.Dispose();
-        clusteringArena.Dispose();
+        MeanShiftParameters parameters = new(options.BandwidthVoxels, meanShift.ScoreFloor, meanShift.Weighting);
+        WindowedMeanShift windows = new(network.Context, arena, scores, threshold, parameters, options);
+        windows.Run(progress, cancellation);
+        List<PointGroup> merged = Clustering.MergeToEnd(windows.Cells.Groups, options.EffectiveMergeDistanceVoxels);
+        return (Clustering.ToPicks(merged, options), windows.StartVoxels);
     }
 
-    private void Predict(ReadOnlySpan<float> image, Extent size, Tile tile, float[] scores)
+    private static (IReadOnlyList<Pick> Picks, long Starts) PickMaxima(IVoxelSource scores, float threshold, PickOptions options, CancellationToken cancellation)
     {
-        float[] input = new float[tile.Size.Voxels];
-        int rowLength = Math.Min(tile.Size.Width, size.Width - tile.Origin.X);
-        for (int z = 0; z < Math.Min(tile.Size.Depth, size.Depth - tile.Origin.Z); z++)
-        {
-            for (int y = 0; y < Math.Min(tile.Size.Height, size.Height - tile.Origin.Y); y++)
-            {
-                long from = ((long)(tile.Origin.Z + z) * size.Height + tile.Origin.Y + y) * size.Width + tile.Origin.X;
-                image.Slice((int)from, rowLength).CopyTo(input.AsSpan((z * tile.Size.Height + y) * tile.Size.Width));
-            }
-        }
+        (List<PointGroup> maxima, long above) = LocalMaxima.Find(scores, threshold, cancellation);
+        // The highest maximum stands for all within the merge distance; there are no others to merge with.
+        PickOptions apart = options with { MinimumDistanceVoxels = Math.Max(options.MinimumDistanceVoxels, options.EffectiveMergeDistanceVoxels) };
+        return (Clustering.ToPicks(maxima, apart), above);
+    }
 
-        float[] output;
-        using (Tape<float> tape = Tape<float>.Begin(arena, inference: true))
-        {
-            Tensor<float> x = tape.Upload(input, new TensorShape(1, tile.Size.Depth, tile.Size.Height, tile.Size.Width, 1));
-            Tensor<float> predicted = network.Forward(tape, x);
-            output = predicted.Channels(0, 1).ToArray(network.Context);
-        }
-
-        (int dz, int dy, int dx) = (tile.CoreOrigin.Z - tile.Origin.Z, tile.CoreOrigin.Y - tile.Origin.Y, tile.CoreOrigin.X - tile.Origin.X);
-        int coreLength = Math.Min(tile.CoreSize.Width, size.Width - tile.CoreOrigin.X);
-        for (int z = 0; z < Math.Min(tile.CoreSize.Depth, size.Depth - tile.CoreOrigin.Z); z++)
-        {
-            for (int y = 0; y < Math.Min(tile.CoreSize.Height, size.Height - tile.CoreOrigin.Y); y++)
-            {
-                long to = ((long)(tile.CoreOrigin.Z + z) * size.Height + tile.CoreOrigin.Y + y) * size.Width + tile.CoreOrigin.X;
-                output.AsSpan(((dz + z) * tile.Size.Height + dy + y) * tile.Size.Width + dx, coreLength).CopyTo(scores.AsSpan((int)to));
-            }
-        }
+    private static (IReadOnlyList<Pick> Picks, long Starts) PickComponents(IVoxelSource scores, float threshold, PickOptions options, CancellationToken cancellation)
+    {
+        (List<PointGroup> components, long above) = ConnectedComponents.Find(scores, threshold, cancellation);
+        return (Clustering.ToPicks(components, options), above);
     }
 }

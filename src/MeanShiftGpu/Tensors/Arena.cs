@@ -61,14 +61,17 @@ public sealed class Arena(GpuContext context) : IDisposable
     /// <summary>Takes back everything.</summary>
     public void Reset() => Rewind((0, 0));
 
-    /// <inheritdoc/>
-    public void Dispose()
+    /// <summary>Gives the memory back to the device; the next use takes it anew.</summary>
+    public void Release()
     {
         foreach (Block held in blocks)
             held.Memory.Dispose();
         blocks.Clear();
         Reset();
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => Release();
 
     private MemoryBuffer1D<byte, Stride1D.Dense> AllocateMemory(long bytes)
     {

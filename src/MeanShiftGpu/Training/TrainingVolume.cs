@@ -1,3 +1,5 @@
+using MeanShiftGpu.IO;
+
 namespace MeanShiftGpu.Training;
 
 /// <summary>A volume with its annotated centres.</summary>
@@ -23,17 +25,9 @@ public sealed record TrainingVolume(
     /// <summary>Shifts and scales numbers to mean 0 and standard deviation 1; constant data become 0.</summary>
     public static void Normalize(Span<float> values)
     {
-        double sum = 0;
-        foreach (float value in values)
-            sum += value;
-        double mean = values.Length == 0 ? 0 : sum / values.Length;
-        double squares = 0;
-        foreach (float value in values)
-            squares += (value - mean) * (value - mean);
-        double deviation = values.Length == 0 ? 0 : Math.Sqrt(squares / values.Length);
-        double scale = deviation > 0 ? 1 / deviation : 0;
-        for (int i = 0; i < values.Length; i++)
-            values[i] = (float)((values[i] - mean) * scale);
+        VoxelStatistics statistics = new();
+        statistics.Add(values);
+        statistics.Normalize(values);
     }
 }
 

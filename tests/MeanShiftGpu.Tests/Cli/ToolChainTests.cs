@@ -145,18 +145,96 @@ public class ToolChainTests
     }
 
     [Test]
-    public void Pick_InTiles_GivesTheSameTable()
+    public void Pick_WithLessMemory_GivesTheSameScoresInTiles()
     {
-        string volume = folder.WriteVolume("long.mrc", 70, 20, 20);
-        string[] arguments = ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--device", "cpu"];
-        ToolRun.Succeeds([.. arguments, "--out", folder.At("whole.csv"), "--score-map", folder.At("whole.mrc")]);
-        ToolRun tiled = ToolRun.Succeeds([.. arguments, "--out", folder.At("tiled.csv"), "--score-map", folder.At("tiled.mrc"), "--memory", "2"]);
-        Assert.That(tiled.Output, Does.Contain(" tiles, "));
-        using Volume whole = MrcFile.Read(folder.At("whole.mrc"));
-        using Volume tiles = MrcFile.Read(folder.At("tiled.mrc"));
-        // Tiles of other extents may add in another order: scores near 0.5 agree to rounding.
-        for (int z = 0; z < whole.Depth; z++)
-            Assert.That(tiles.Slice(z).ToArray(), Is.EqualTo(whole.Slice(z).ToArray()).Within(1e-5f), $"slice {z}");
+        string volume = folder.WriteVolume("long.mrc", 200, 62, 62);
+        string[] arguments = ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--method", "local-maxima", "--device", "cpu"];
+        ToolRun whole = ToolRun.Succeeds([.. arguments, "--out", folder.At("whole.csv"), "--score-map", folder.At("whole.mrc")]);
+        ToolRun tiled = ToolRun.Succeeds([.. arguments, "--out", folder.At("tiled.csv"), "--score-map", folder.At("tiled.mrc.gz"), "--memory", "120"]);
+        Assert.That(whole.Output, Does.Contain(", 1 tile of"));
+        Assert.That(tiled.Output, Does.Contain(" tiles of up to ").And.Contain(" of 120 MiB").And.Contain(" left"));
+        using Volume expected = MrcFile.Read(folder.At("whole.mrc"));
+        using Volume map = MrcFile.Read(folder.At("tiled.mrc.gz"));
+        // Equal bits were seen.
+        for (int z = 0; z < expected.Depth; z++)
+            Assert.That(map.Slice(z).ToArray(), Is.EqualTo(expected.Slice(z).ToArray()).Within(1e-6f), $"slice {z}");
+        Assert.That(File.ReadAllText(folder.At("tiled.csv")), Is.EqualTo(File.ReadAllText(folder.At("whole.csv"))));
+    }
+
+    [Test]
+    public void Pick_AgainAndInShards_ComputesWhatIsMissing()
+    {
+        string[] volumes = [.. Enumerable.Range(0, 3).Select(i => folder.At("data", $"train_00{i}.mrc"))];
+        string output = folder.At("shards");
+        string[] arguments = ["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", output, "--device", "cpu"];
+        ToolRun second = ToolRun.Succeeds([.. arguments, "--shard", "2/2"]);
+        Assert.That(second.Output, Does.Contain("shard 2 of 2: 1 of 3 volumes"));
+        Assert.That(Directory.GetFiles(output).Select(Path.GetFileName), Is.EqualTo((string[])["train_001.star"]));
+        byte[] made = File.ReadAllBytes(Path.Combine(output, "train_001.star"));
+
+        ToolRun rest = ToolRun.Succeeds([.. arguments, "--json", folder.At("rest.json")]);
+        Assert.That(rest.Output, Does.Contain("train_001.star exists, skipped"));
+        Assert.That(Directory.GetFileSystemEntries(output).Select(Path.GetFileName), Is.EquivalentTo((string[])["train_000.star", "train_001.star", "train_002.star"]));
+        Assert.That(ToolRun.Json(folder.At("rest.json")).GetProperty("volumes").EnumerateArray().Count(v => v.TryGetProperty("skipped", out _)), Is.EqualTo(1));
+
+        ToolRun nothing = ToolRun.Succeeds(arguments);
+        Assert.That(nothing.Output, Does.Not.Contain("device:"), "nothing is left to do, so nothing is opened");
+        ToolRun.Succeeds([.. arguments, "--overwrite", "--shard", "2/2"]);
+        Assert.That(File.ReadAllBytes(Path.Combine(output, "train_001.star")), Is.EqualTo(made), "the same bits again");
+    }
+
+    [Test]
+    public void Pick_WithAMask_StaysInside()
+    {
+        string volume = folder.At("data", "test_000.mrc");
+        using Volume mask = new(18, 21, 19);
+        for (int z = 4; z < 12; z++)
+        {
+            for (int y = 3; y < 15; y++)
+                mask.Row(z, y)[2..11].Fill(1);
+        }
+
+        MrcFile.Write(folder.At("region.mrc"), mask);
+        string[] arguments = ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--threshold", "0", "--min-support", "0", "--device", "cpu"];
+        ToolRun.Succeeds([.. arguments, "--out", folder.At("inside.csv"), "--mask", folder.At("region.mrc"), "--score-map", folder.At("inside.mrc"), "--json", folder.At("inside.json")]);
+        ToolRun.Succeeds([.. arguments, "--out", folder.At("everywhere.csv"), "--score-map", folder.At("everywhere.mrc")]);
+        using Volume inside = MrcFile.Read(folder.At("inside.mrc"));
+        using Volume everywhere = MrcFile.Read(folder.At("everywhere.mrc"));
+        for (int z = 0; z < mask.Depth; z++)
+        {
+            for (int y = 0; y < mask.Height; y++)
+                Assert.That(inside.Row(z, y).ToArray(), Is.EqualTo(everywhere.Row(z, y).ToArray().Zip(mask.Row(z, y).ToArray(), (s, m) => s * m)));
+        }
+
+        JsonElement[] picks = [.. ToolRun.Json(folder.At("inside.json")).GetProperty("volumes")[0].GetProperty("picks").EnumerateArray()];
+        Assert.That(picks, Is.Not.Empty);
+        foreach (JsonElement pick in picks)
+            Assert.That(mask[(int)Math.Round(pick.GetProperty("z").GetDouble()), (int)Math.Round(pick.GetProperty("y").GetDouble()), (int)Math.Round(pick.GetProperty("x").GetDouble())], Is.EqualTo(1));
+
+        ToolRun.Refuses(["region.mrc", "same size"], "pick", folder.WriteVolume("other.mrc"), "--model", folder.At("run", "model.safetensors"), "--out", folder.At("o.csv"), "--mask", folder.At("region.mrc"), "--device", "cpu");
+    }
+
+    [Test]
+    public void Pick_Suggest_PrintsThresholdsAndTheBest()
+    {
+        ToolRun run = ToolRun.Succeeds("pick", "--suggest", folder.Manifest, "--model", folder.At("run", "model.safetensors"), "--device", "cpu", "--json", folder.At("suggest.json"));
+        JsonElement json = ToolRun.Json(folder.At("suggest.json"));
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(run.Output, Does.Contain("best: --threshold 0."));
+            Assert.That(json.GetProperty("thresholds").GetArrayLength(), Is.EqualTo(18));
+            Assert.That(json.GetProperty("centers").GetInt32(), Is.EqualTo(2));
+            Assert.That(json.GetProperty("best").GetDouble(), Is.InRange(0.05, 0.9));
+        }
+    }
+
+    [Test]
+    public void Pick_Interrupted_LeavesNothing()
+    {
+        string output = folder.At("interrupted");
+        ToolRun run = ToolRun.Interrupted("tile 1 of 1", "pick", folder.At("data", "test_000.mrc"), "--model", folder.At("run", "model.safetensors"), "--out", output, "--score-map", output, "--device", "cpu");
+        Assert.That(run.Code, Is.EqualTo(130), run.Output + run.Error);
+        Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
     }
 
     [Test]

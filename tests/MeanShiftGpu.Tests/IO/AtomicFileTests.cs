@@ -37,6 +37,22 @@ public class AtomicFileTests
     }
 
     [Test]
+    public void Write_AfterAKilledProcess_DeletesItsTemporaryFileAndNoOther()
+    {
+        string stale = folder.Write($".a.{Guid.NewGuid():N}.tmp", "half");
+        string other = folder.Write($".b.{Guid.NewGuid():N}.tmp", "of another file");
+        string mine = folder.Write(".a.notes.tmp", "of the user");
+        using (new FileStream(folder.Write($".a.{Guid.NewGuid():N}.tmp", ""), FileMode.Open, FileAccess.ReadWrite, FileShare.None))
+        {
+            AtomicFile.Write(folder["a"], s => s.Write("new"u8));
+            Assert.That(folder.Files().Count(), Is.EqualTo(4), "what somebody still writes stays");
+        }
+
+        Assert.That(File.Exists(stale), Is.False);
+        Assert.That(File.Exists(other) && File.Exists(mine));
+    }
+
+    [Test]
     public void Write_NoFolder_IsRefused()
     {
         TemporaryFolder.Refused(() => AtomicFile.Write(folder["no/a"], _ => { }), "a");

@@ -1,0 +1,114 @@
+using MeanShiftGpu.Layers;
+
+namespace MeanShiftGpu.Picking;
+
+/// <summary>How a volume will be picked: its tiles, and the memory that it takes, known before the first tile.</summary>
+public sealed record PickPlan
+{
+    // The runtime, its libraries and compiled kernels, before any work: seen 70 to 90 MiB.
+    private const long ProcessBytesAtRest = 96L << 20;
+
+    // A network's parameters, and as the kernels repack them.
+    private const int CopiesOfParameters = 6;
+
+    // Of a device's memory the driver and other programs need some.
+    private const double ShareOfDevice = 0.8;
+
+    /// <summary>The volume's extents.</summary>
+    public required Extent Volume { get; init; }
+
+    /// <summary>The tiles, x fastest.</summary>
+    public required IReadOnlyList<Tile> Tiles { get; init; }
+
+    /// <summary>The largest tile with its halo.</summary>
+    public required Extent LargestTile { get; init; }
+
+    /// <summary>What the process may take.</summary>
+    public required long MemoryLimitBytes { get; init; }
+
+    /// <summary>The process with the network's parameters.</summary>
+    public required long ProcessBytes { get; init; }
+
+    /// <summary>The network's tensors for one tile; on a GPU these are in its own memory.</summary>
+    public required long NetworkBytes { get; init; }
+
+    /// <summary>Buffers of the host for reading and writing tiles while the network runs.</summary>
+    public required long BufferBytes { get; init; }
+
+    /// <summary>The score map, where it is kept in memory.</summary>
+    public required long ScoreMapBytes { get; init; }
+
+    /// <summary>Clustering, which follows when the network's tensors have been given back.</summary>
+    public required long ClusteringBytes { get; init; }
+
+    /// <summary>Whether the network's tensors are in the host's memory.</summary>
+    public required bool NetworkOnHost { get; init; }
+
+    /// <summary>The process at its largest.</summary>
+    public long TotalBytes => ProcessBytes + ScoreMapBytes + Math.Max(BufferBytes + (NetworkOnHost ? NetworkBytes : 0), ClusteringBytes);
+
+    /// <summary>Voxels that the network computes for each voxel of the volume: 1 without halos.</summary>
+    public double Overlap => Tiles.Sum(t => (double)t.Size.Voxels) / Volume.Voxels;
+
+    /// <summary>Plans the fewest voxels, halos included, that fit.</summary>
+    /// <param name="network">The network on its device.</param>
+    /// <param name="volume">The volume's extents; edges that are no multiples of the network's divisor are padded with zeros.</param>
+    /// <param name="options">The clustering.</param>
+    /// <param name="memoryLimitBytes">What the process may take.</param>
+    /// <param name="mapInMemory">Whether the score map is kept in memory.</param>
+    /// <exception cref="InputException">Not even the smallest tile fits; the line says what would.</exception>
+    public static PickPlan Create(UNet3d<float> network, Extent volume, PickOptions options, long memoryLimitBytes, bool mapInMemory)
+        => Create(network, volume, options, memoryLimitBytes, mapInMemory, static plan => plan.TotalBytes <= plan.MemoryLimitBytes);
+
+    /// <summary>Plans the fewest voxels under a condition.</summary>
+    internal static PickPlan Create(UNet3d<float> network, Extent volume, PickOptions options, long memoryLimitBytes, bool mapInMemory, Func<PickPlan, bool> fits)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        ArgumentNullException.ThrowIfNull(options);
+        UNet3dOptions structure = network.Options;
+        bool onHost = network.Context.Kind == DeviceKind.Cpu;
+        long device = onHost ? long.MaxValue : (long)(ShareOfDevice * network.Context.Accelerator.MemorySize);
+        Extent padded = volume.RoundUpTo(structure.Divisor);
+        PickPlan For(IReadOnlyList<Tile> tiles, Extent tile, Extent core) => new()
+        {
+            Volume = volume,
+            Tiles = tiles,
+            LargestTile = tile,
+            MemoryLimitBytes = memoryLimitBytes,
+            ProcessBytes = ProcessBytesAtRest + CopiesOfParameters * sizeof(float) * network.Parameters.Values.Length,
+            NetworkBytes = (long)(structure.InferenceBytesPerVoxel * tile.Voxels),
+            BufferBytes = ScorePrediction.BufferBytes(tile, core, structure),
+            ScoreMapBytes = mapInMemory ? sizeof(float) * volume.Voxels : 0,
+            ClusteringBytes = options.Method == PickMethod.MeanShift ? WindowedMeanShift.MemoryBytes(volume, options.BandwidthVoxels) : 0,
+            NetworkOnHost = onHost,
+        };
+
+        bool Fits(Extent tile, Extent core)
+        {
+            PickPlan plan = For([], tile, core);
+            return fits(plan) && plan.NetworkBytes <= device;
+        }
+
+        IReadOnlyList<Tile> tiles = TilePlan.Create(padded, structure.ReceptiveRadius, structure.Divisor, Fits);
+        if (tiles.Count == 0)
+        {
+            Extent smallest = TilePlan.Smallest(padded, structure.ReceptiveRadius, structure.Divisor);
+            PickPlan least = For([], smallest, smallest);
+            throw new InputException(
+                $"picking: the memory limit of {memoryLimitBytes >> 20} MiB is too low for a volume of {volume}: the smallest tile with its halo of {structure.ReceptiveRadius} voxels, {smallest}, " +
+                $"needs {(least.TotalBytes >> 20) + 1} MiB{(least.NetworkBytes > device ? $" and {(least.NetworkBytes >> 20) + 1} MiB on the device, which has {device >> 20}" : "")}. Raise the limit.");
+        }
+
+        Extent Largest(Func<Tile, Extent> of) => new(tiles.Max(t => of(t).Depth), tiles.Max(t => of(t).Height), tiles.Max(t => of(t).Width));
+        return For(tiles, Largest(t => t.Size), Largest(t => t.CoreSize));
+    }
+
+    /// <inheritdoc/>
+    public override string ToString()
+    {
+        string network = NetworkOnHost ? "network" : "on the device: network";
+        return $"{Tiles.Count} tile{(Tiles.Count == 1 ? "" : "s")} of up to {LargestTile} ({Overlap:0.0} times the volume's voxels), "
+            + $"memory {TotalBytes >> 20} of {MemoryLimitBytes >> 20} MiB "
+            + $"(process {ProcessBytes >> 20}, {network} {NetworkBytes >> 20}, tiles {BufferBytes >> 20}, score map {(ScoreMapBytes == 0 ? "on disk" : $"{ScoreMapBytes >> 20}")}, clustering {ClusteringBytes >> 20})";
+    }
+}
