@@ -15,6 +15,7 @@ public class ElementwiseBenchmarks
     private IElementwise<float> launcher = null!;
     private MemoryBuffer1D<float, Stride1D.Dense> source = null!;
     private MemoryBuffer1D<float, Stride1D.Dense> target = null!;
+    private MemoryBuffer1D<float, Stride1D.Dense> weight = null!;
 
     [ParamsSource(nameof(Variants))]
     public string Variant { get; set; } = "";
@@ -36,12 +37,26 @@ public class ElementwiseBenchmarks
         double[] expected = ElementwiseReference.Add(values.ToDouble(), [.. Enumerable.Repeat(1.0, values.Length)]);
         float[] slice = [.. Enumerable.Range(0, values.Length).Select(i => actual[i / Shape.Channels * Shape.TargetPitch + i % Shape.Channels])];
         BenchmarkDevice.Check("elementwise add", slice, expected, 1e-7);
+
+        float[] weights = BenchmarkDevice.Uniform(Shape.Voxels, 2);
+        weight = context.Accelerator.Allocate1D(weights);
+        Mask();
+        actual = target.GetAsArray1D();
+        slice = [.. Enumerable.Range(0, values.Length).Select(i => actual[i / Shape.Channels * Shape.TargetPitch + i % Shape.Channels])];
+        BenchmarkDevice.Check("elementwise mask", slice, ElementwiseReference.Mask(values.ToDouble(), weights.ToDouble(), Shape.Channels), 1e-7);
     }
 
     [Benchmark]
     public void Add()
     {
         launcher.Add(context.Stream, source.View, target.View, Shape);
+        context.Synchronize();
+    }
+
+    [Benchmark]
+    public void Mask()
+    {
+        launcher.Mask(context.Stream, source.View, weight.View, target.View, Shape);
         context.Synchronize();
     }
 
@@ -55,6 +70,7 @@ public class ElementwiseBenchmarks
     [GlobalCleanup]
     public void Cleanup()
     {
+        weight.Dispose();
         target.Dispose();
         source.Dispose();
         launcher.Dispose();

@@ -10,6 +10,7 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     where TReal : struct, IReal<T>
 {
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ElementwiseShape> add;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape> mask;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, T> fill;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, T, ArrayView<T>, int> weightedAdd;
 
@@ -17,6 +18,7 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     public ElementwiseDirect(Accelerator accelerator)
     {
         add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ElementwiseShape>(AddKernel);
+        mask = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape>(MaskKernel);
         fill = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T>(FillKernel);
         weightedAdd = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T, ArrayView<T>, int>(WeightedAddKernel);
     }
@@ -24,6 +26,10 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     /// <inheritdoc/>
     public void Add(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> target, ElementwiseShape shape)
         => add(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source, target, shape);
+
+    /// <inheritdoc/>
+    public void Mask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
+        => mask(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source, weight, target, shape);
 
     /// <inheritdoc/>
     public void Fill(AcceleratorStream stream, ArrayView<T> target, T value)
@@ -50,6 +56,21 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
         long voxel = index.X / shape.Channels;
         int channel = index.X % shape.Channels;
         target[voxel * shape.TargetPitch + channel] += source[voxel * shape.SourcePitch + channel];
+    }
+
+    // target[v,c] = weight[v]·source[v,c].
+    // One thread per (voxel, channel), channels fastest; overwrites one element of target.
+    [Kernel]
+    internal static void MaskKernel(
+        Index1D index,
+        ArrayView<T> source, // [voxels, channels], pitch SourcePitch
+        ArrayView<T> weight, // [voxels]
+        ArrayView<T> target, // [voxels, channels], pitch TargetPitch
+        ElementwiseShape shape)
+    {
+        long voxel = index.X / shape.Channels;
+        int channel = index.X % shape.Channels;
+        target[voxel * shape.TargetPitch + channel] = weight[voxel] * source[voxel * shape.SourcePitch + channel];
     }
 
     // target[i] = value.

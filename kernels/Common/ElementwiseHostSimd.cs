@@ -26,6 +26,25 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
     }
 
     /// <inheritdoc/>
+    public void Mask(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> weight, ArrayView<float> target, ElementwiseShape shape)
+    {
+        float* from = source.Pointer();
+        float* weights = weight.Pointer();
+        float* to = target.Pointer();
+        if (shape is { Channels: 1, SourcePitch: 1, TargetPitch: 1 })
+        {
+            HostChunks.Of(shape.Voxels).For(threads, (_, start, end) => MultiplyRun(from + start, weights + start, to + start, end - start));
+            return;
+        }
+
+        HostChunks.Of(shape.Voxels, shape.Channels).For(threads, (_, start, end) =>
+        {
+            for (long v = start; v < end; v++)
+                ScaleRun(from + v * shape.SourcePitch, weights[v], to + v * shape.TargetPitch, shape.Channels);
+        });
+    }
+
+    /// <inheritdoc/>
     public void Fill(AcceleratorStream stream, ArrayView<float> target, float value)
     {
         float* to = target.Pointer();
@@ -58,6 +77,15 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
             (Vector.Load(target + i) + Vector.Load(source + i)).Store(target + i);
         for (; i < count; i++)
             target[i] += source[i];
+    }
+
+    private static void MultiplyRun(float* source, float* weight, float* target, long count)
+    {
+        long i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+            (Vector.Load(source + i) * Vector.Load(weight + i)).Store(target + i);
+        for (; i < count; i++)
+            target[i] = source[i] * weight[i];
     }
 
     private static void ScaleRun(float* source, float factor, float* target, long count)

@@ -17,6 +17,12 @@ public interface IElementwise<T> : IDisposable
     /// </summary>
     void Add(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> target, ElementwiseShape shape);
 
+    /// <summary>
+    /// target[v,c] = weight[v]·source[v,c], source and target channels-last with their own pitches, weight [voxels]. Overwrites the channels of the
+    /// shape; others are neither read nor written.
+    /// </summary>
+    void Mask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape);
+
     /// <summary>target[i] = value. Overwrites the whole view, [n].</summary>
     void Fill(AcceleratorStream stream, ArrayView<T> target, T value);
 

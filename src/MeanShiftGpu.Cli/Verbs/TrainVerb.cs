@@ -32,17 +32,24 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly Option<double?> meanShiftWeight = Parse.Real("--mean-shift", $"Weight of the mean-shift loss. {Default(o => o.MeanShiftWeight)}", 0);
     private readonly Option<double?> diceWeight = Parse.Real("--dice", $"Weight of the Dice loss. {Default(o => o.DiceWeight)}", 0);
     private readonly Option<double?> crossEntropyWeight = Parse.Real("--cross-entropy", $"Weight of the binary cross-entropy. {Default(o => o.CrossEntropyWeight)}", 0);
-    private readonly Option<double?> maskRadius = Parse.Real("--mask-radius", $"Radius in voxels of the balls that stand for a missing mask. {Default(o => o.MaskRadiusVoxels)}", 0);
+    private readonly Option<string[]> classes = Parse.Texts(
+        "--classes", "NAME", "Classes of particles, by their names or numbers in the tables, that get a score map each; others are left out. Default: all particles are one class.");
+    private readonly Option<int?> centers = Parse.Integer("--centers", "Use only so many centres of each training volume, chosen at random. Default: all.", 1);
+    private readonly Option<double?> labelRadius = Parse.Real(
+        "--label-radius", "For incomplete annotations: voxels farther than this from every annotated centre do not count in Dice and cross-entropy; 0 where all particles are annotated. Default: 0.", 0);
+    private readonly Option<double[]?> maskRadius = Parse.RealList("--mask-radius", $"Radius in voxels of the balls that stand for a missing mask; one, or one for each class. {Default(o => o.MaskRadiusVoxels)}");
     private readonly Option<Weighting?> weighting = Parse.Choice<Weighting>("--weighting", $"How a voxel counts by its distance. {Default(o => Parse.Word(o.MeanShift.Weighting))}");
     private readonly Option<CenterDistance?> distance = Parse.Choice<CenterDistance>("--distance", $"How the loss measures distances. {Default(o => Parse.Word(o.MeanShift.Distance))}");
-    private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", $"Radius of the mean shift's ball in voxels. {Default(o => o.MeanShift.BandwidthVoxels)}", 0);
+    private readonly Option<double[]?> bandwidth = Parse.RealList("--bandwidth", $"Radius of the mean shift's ball in voxels; one, or one for each class. {Default(o => o.MeanShift.BandwidthVoxels)}");
     private readonly Option<int?> iterations = Parse.Integer("--iterations", $"Mean-shift iterations. {Default(o => o.MeanShift.Iterations)}", 1);
     private readonly Option<double?> scoreFloor = Parse.Real("--score-floor", $"Added to every score. {Default(o => o.MeanShift.ScoreFloor)}", 0);
     private readonly Option<int?> seeds = Parse.Integer("--seeds", $"Seeds of a patch. {Default(o => o.MeanShift.SeedCount)}", 1);
-    private readonly Option<double?> seedRadius = Parse.Real("--seed-radius", $"Seeds start within this many voxels of a centre. {Default(o => o.MeanShift.SeedRadiusVoxels)}", 0);
+    private readonly Option<double[]?> seedRadius = Parse.RealList("--seed-radius", $"Seeds start within this many voxels of a centre; one, or one for each class. {Default(o => o.MeanShift.SeedRadiusVoxels)}");
     private readonly Option<double?> seedMargin = Parse.Real("--seed-margin", $"Seeds start this many voxels inside the patch. {Default(o => o.MeanShift.SeedMarginVoxels)}", 0);
     private readonly Option<double?> centerMargin = Parse.Real("--center-margin", $"Centres nearer to a face of the patch are left out of the loss. {Default(o => o.CenterMarginVoxels)}", 0);
-    private readonly Option<Augmentation?> augmentation = Parse.Choice<Augmentation>("--augmentation", $"Random changes to patches; flips keep a missing wedge where it is. {Default(o => Parse.Word(o.Augmentation))}");
+    private readonly Option<Augmentation?> augmentation = Parse.Choice<Augmentation>("--augmentation", $"Random rotations and mirror images of patches; half-turns and flips keep a missing wedge where it is, half-turns also the particles' handedness. {Default(o => Parse.Word(o.Augmentation))}");
+    private readonly Option<double?> contrast = Parse.Real("--contrast", $"Random contrast and brightness of patches: 0.2 means factors of 0.8 to 1.2. {Default(o => o.ContrastJitter)}", 0, 0.99);
+    private readonly Option<double?> noise = Parse.Real("--noise", $"Random noise of patches, up to this fraction of the volume's standard deviation. {Default(o => o.NoiseJitter)}", 0, 100);
     private readonly Option<int?> validateEvery = Parse.Integer("--validate-every", $"Steps between validations. {Default(o => o.ValidationInterval)}", 1);
     private readonly Option<int> checkpointEvery = Parse.Integer("--checkpoint-every", "Steps between checkpoints.", 100, 1, int.MaxValue);
     private readonly Option<int?> seed = Parse.Integer("--seed", $"The same seed gives the same bits, whatever the number of threads. {Default(o => o.Seed)}");
@@ -56,26 +63,26 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     protected override IEnumerable<Symbol> Symbols =>
     [
         data, output, preset, resume, overwrite, widths, steps, batch, patch, rate, schedule, warmUp, clip, decay, outputBias, meanShiftWeight, diceWeight,
-        crossEntropyWeight, maskRadius, weighting, distance, bandwidth, iterations, scoreFloor, seeds, seedRadius, seedMargin, centerMargin, augmentation,
-        validateEvery, checkpointEvery, seed,
+        crossEntropyWeight, classes, centers, labelRadius, maskRadius, weighting, distance, bandwidth, iterations, scoreFloor, seeds, seedRadius, seedMargin, centerMargin, augmentation,
+        contrast, noise, validateEvery, checkpointEvery, seed,
     ];
 
     protected override ExitCode Run(ParseResult options)
     {
         string folder = options.GetValue(output)!;
         string checkpoint = Path.Combine(folder, CheckpointName);
-        DatasetManifest manifest = DatasetManifest.Read(options.GetValue(data)!);
         bool resuming = options.GetValue(resume);
         (UNet3dOptions structure, TrainingOptions settings) = Settings(options, checkpoint, resuming);
         settings.Validate();
         structure.Validate();
+        DatasetManifest manifest = DatasetManifest.Read(options.GetValue(data)!);
         OutputFolder.Prepare(folder);
         if (!resuming && !options.GetValue(overwrite))
             RefuseUnfinished(checkpoint);
 
         using GpuContext context = OpenDevice(options);
         TrainingData volumes = new([], []);
-        Session.Progress("reading", report => volumes = DatasetLoader.Load(manifest, (done, total) => report((double)done / total, $"{done} of {total} volumes"), Cancellation));
+        Session.Progress("reading", report => volumes = DatasetLoader.Load(manifest, AnnotationChoice.Of(settings), (done, total) => report((double)done / total, $"{done} of {total} volumes"), Cancellation));
         using UNet3d<float> network = new(context, structure, settings.Seed, settings.OutputBias);
         using Trainer trainer = new(network, volumes, settings);
         Describe(volumes, settings);
@@ -144,7 +151,38 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             structure = structure with { Widths = given };
         }
 
-        return (structure, Override(options, settings ?? TrainingOptions.Compact));
+        TrainingOptions training = WithClasses(options, Override(options, settings ?? TrainingOptions.Compact));
+        return (structure with { Outputs = training.ClassCount }, training);
+    }
+
+    // A list has one number for all classes, or one for each.
+    private TrainingOptions WithClasses(ParseResult options, TrainingOptions basis)
+    {
+        if (options.GetValue(classes) is { Length: > 0 } names)
+            basis = basis with { Classes = [.. names.Select(n => new ClassOptions(n))] };
+        double? Of(Option<double[]?> option, int classIndex)
+            => options.GetValue(option) is not { Length: > 0 } values ? null
+                : values.Length == 1 ? values[0]
+                : values.Length == basis.Classes.Count ? values[classIndex]
+                : throw new InputException($"{option.Name}: {values.Length} numbers for {basis.ClassCount} class{(basis.ClassCount == 1 ? "" : "es")}; expected one for all, or one for each of --classes.");
+        return basis with
+        {
+            MaskRadiusVoxels = Of(maskRadius, 0) ?? basis.MaskRadiusVoxels,
+            MeanShift = basis.MeanShift with
+            {
+                BandwidthVoxels = Of(bandwidth, 0) ?? basis.MeanShift.BandwidthVoxels,
+                SeedRadiusVoxels = Of(seedRadius, 0) ?? basis.MeanShift.SeedRadiusVoxels,
+            },
+            Classes =
+            [
+                .. basis.Classes.Select((c, i) => c with
+                {
+                    BandwidthVoxels = Of(bandwidth, i) ?? c.BandwidthVoxels,
+                    SeedRadiusVoxels = Of(seedRadius, i) ?? c.SeedRadiusVoxels,
+                    MaskRadiusVoxels = Of(maskRadius, i) ?? c.MaskRadiusVoxels,
+                }),
+            ],
+        };
     }
 
     private TrainingOptions Override(ParseResult options, TrainingOptions basis) => basis with
@@ -161,7 +199,10 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         MeanShiftWeight = options.GetValue(meanShiftWeight) ?? basis.MeanShiftWeight,
         DiceWeight = options.GetValue(diceWeight) ?? basis.DiceWeight,
         CrossEntropyWeight = options.GetValue(crossEntropyWeight) ?? basis.CrossEntropyWeight,
-        MaskRadiusVoxels = options.GetValue(maskRadius) ?? basis.MaskRadiusVoxels,
+        CentersPerVolume = options.GetValue(centers) ?? basis.CentersPerVolume,
+        LabelRadiusVoxels = options.GetValue(labelRadius) ?? basis.LabelRadiusVoxels,
+        ContrastJitter = options.GetValue(contrast) ?? basis.ContrastJitter,
+        NoiseJitter = options.GetValue(noise) ?? basis.NoiseJitter,
         CenterMarginVoxels = options.GetValue(centerMargin) ?? basis.CenterMarginVoxels,
         Augmentation = options.GetValue(augmentation) ?? basis.Augmentation,
         ValidationInterval = options.GetValue(validateEvery) ?? basis.ValidationInterval,
@@ -170,11 +211,9 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         {
             Weighting = options.GetValue(weighting) ?? basis.MeanShift.Weighting,
             Distance = options.GetValue(distance) ?? basis.MeanShift.Distance,
-            BandwidthVoxels = options.GetValue(bandwidth) ?? basis.MeanShift.BandwidthVoxels,
             Iterations = options.GetValue(iterations) ?? basis.MeanShift.Iterations,
             ScoreFloor = options.GetValue(scoreFloor) ?? basis.MeanShift.ScoreFloor,
             SeedCount = options.GetValue(seeds) ?? basis.MeanShift.SeedCount,
-            SeedRadiusVoxels = options.GetValue(seedRadius) ?? basis.MeanShift.SeedRadiusVoxels,
             SeedMarginVoxels = options.GetValue(seedMargin) ?? basis.MeanShift.SeedMarginVoxels,
         },
     };
@@ -190,8 +229,11 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     private void Describe(TrainingData volumes, TrainingOptions settings)
     {
-        int centers = volumes.Training.Sum(v => v.Centers.Count);
-        Session.Line($"data: {volumes.Training.Count} training volumes with {centers} centres, {volumes.Validation.Count} for validation; patches of {settings.Patch}, batches of {settings.BatchSize}, {settings.Steps} steps");
+        int count = volumes.Training.Sum(v => v.Centers.Count);
+        string kinds = settings.Classes.Count == 0 ? "" : $" of {settings.Classes.Count} classes ({string.Join(", ", settings.Classes.Select((k, c) => $"{k.Name}: {volumes.Training.Sum(v => Enumerable.Range(0, v.Centers.Count).Count(i => v.ClassOf(i) == c))}"))})";
+        Session.Line($"data: {volumes.Training.Count} training volumes with {count} centres{kinds}, {volumes.Validation.Count} for validation; patches of {settings.Patch}, batches of {settings.BatchSize}, {settings.Steps} steps");
+        if (settings.CentersPerVolume > 0 && settings.NeedsMasks && settings.LabelRadiusVoxels == 0)
+            Session.Warn("only some centres are used, and Dice takes all else for background; --label-radius makes it ignore what is not annotated.");
         if (volumes.Validation.Count == 0)
             Session.Warn("the data set has no validation volume, so the last model is kept, not the best.");
         foreach (TrainingVolume volume in volumes.Training.Concat(volumes.Validation).Where(v => v.Centers.Count == 0))

@@ -64,6 +64,8 @@ public sealed record SandclockDemoOptions
             Seed = seed,
             Patch = new Extent(Simulation.Depth, Simulation.Height, Simulation.Width),
             ValidationInterval = Math.Max(1, Steps / 10),
+            // Sandclocks have no missing wedge: all axes are alike.
+            Augmentation = Augmentation.FlipsAndSwaps,
         };
         return loss switch
         {

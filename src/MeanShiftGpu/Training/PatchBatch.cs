@@ -3,23 +3,29 @@ namespace MeanShiftGpu.Training;
 /// <summary>Patches on the host, in buffers that are used again for every step.</summary>
 public sealed class PatchBatch
 {
-    private readonly List<Position>[] centers;
+    private readonly TrainingOptions options;
+    private readonly List<Position>[][] centers;
 
     /// <summary>Allocates the buffers.</summary>
     /// <param name="size">N, patches.</param>
-    /// <param name="patch">Extents of a patch in voxels.</param>
-    /// <param name="withMasks">Whether masks are needed.</param>
-    public PatchBatch(int size, Extent patch, bool withMasks)
+    /// <param name="options">Extents of a patch, classes, and whether the loss needs masks.</param>
+    public PatchBatch(int size, TrainingOptions options)
     {
-        Patch = patch;
-        Voxels = patch.Depth * patch.Height * patch.Width;
+        ArgumentNullException.ThrowIfNull(options);
+        this.options = options;
+        Voxels = checked((int)options.Patch.Voxels);
         Images = new float[(long)size * Voxels];
-        Masks = withMasks ? new float[(long)size * Voxels] : null;
-        centers = [.. Enumerable.Range(0, size).Select(_ => new List<Position>())];
+        Masks = options.NeedsMasks ? [.. Enumerable.Range(0, options.ClassCount).Select(_ => new float[(long)size * Voxels])] : null;
+        Labelled = options.NeedsMasks && (options.LabelRadiusVoxels > 0 || options.ClassCount > 1) ? new float[(long)size * Voxels] : null;
+        centers = [.. Enumerable.Range(0, options.ClassCount).Select(_ => Enumerable.Range(0, size).Select(_ => new List<Position>()).ToArray())];
+        Size = size;
     }
 
+    /// <summary>N, patches.</summary>
+    public int Size { get; }
+
     /// <summary>Extents of a patch.</summary>
-    public Extent Patch { get; }
+    public Extent Patch => options.Patch;
 
     /// <summary>Voxels of a patch.</summary>
     public int Voxels { get; }
@@ -27,52 +33,79 @@ public sealed class PatchBatch
     /// <summary>[N, D, H, W].</summary>
     public float[] Images { get; }
 
-    /// <summary>[N, D, H, W], or null.</summary>
-    public float[]? Masks { get; }
+    /// <summary>For each class [N, D, H, W]: 1 inside particles, 0 outside and where nothing is labelled; null where no loss needs masks.</summary>
+    public IReadOnlyList<float[]>? Masks { get; }
 
-    /// <summary>The centres of each patch that count, in voxels of the patch.</summary>
-    public IReadOnlyList<IReadOnlyList<Position>> Centers => centers;
+    /// <summary>[N, D, H, W], 1 where a voxel's label is known and 0 where it is not; null where all are known and there is one class.</summary>
+    public float[]? Labelled { get; }
+
+    /// <summary>The centres of a class in each patch that count, in voxels of the patch.</summary>
+    public IReadOnlyList<IReadOnlyList<Position>> Centers(int classIndex) => centers[classIndex];
 
     /// <summary>Fills one patch from a volume; what lies outside the volume is 0, the mean of the image.</summary>
     /// <param name="item">Which patch.</param>
     /// <param name="volume">The volume.</param>
     /// <param name="origin">The patch's first voxel in the volume.</param>
     /// <param name="axes">How the patch is turned.</param>
-    /// <param name="centerMargin">Centres nearer than this to a face of the patch are left out.</param>
-    /// <param name="maskRadius">Radius of the balls where the volume has no mask.</param>
-    public void Fill(int item, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes, double centerMargin, double maskRadius)
+    public void Fill(int item, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes)
     {
-        (int depth, int height, int width) = Patch;
-        Copy(volume.Image, volume, origin, axes, Images.AsSpan(item * Voxels, Voxels));
+        ArgumentNullException.ThrowIfNull(volume);
+        Copy(volume.Image, volume, origin, axes, Of(Images, item), static value => value);
 
-        List<Position> inside = [];
-        foreach (Position center in volume.Centers)
+        // Centres outside the patch matter too: their balls reach into it.
+        List<(Position Center, int Class)> all = [];
+        foreach (List<Position>[] ofClass in centers)
+            ofClass[item].Clear();
+        for (int i = 0; i < volume.Centers.Count; i++)
         {
-            Position local = new(center.Z - origin.Z, center.Y - origin.Y, center.X - origin.X);
-            if (local.Z >= 0 && local.Z <= depth - 1 && local.Y >= 0 && local.Y <= height - 1 && local.X >= 0 && local.X <= width - 1)
-                inside.Add(axes.Apply(local, Patch));
+            Position center = volume.Centers[i];
+            Position local = axes.Apply(new Position(center.Z - origin.Z, center.Y - origin.Y, center.X - origin.X), Patch);
+            all.Add((local, volume.ClassOf(i)));
+            double margin = options.CenterMarginVoxels;
+            if (IsInside(local.Z, Patch.Depth, margin) && IsInside(local.Y, Patch.Height, margin) && IsInside(local.X, Patch.Width, margin))
+                centers[volume.ClassOf(i)][item].Add(local);
         }
 
         if (Masks is not null)
+            FillMasks(item, volume, origin, axes, all);
+    }
+
+    /// <summary>One patch of a buffer: [D, H, W].</summary>
+    internal Span<float> Of(float[] buffer, int item) => buffer.AsSpan(item * Voxels, Voxels);
+
+    private static bool IsInside(float position, int extent, double margin) => position >= margin && position <= extent - 1 - margin;
+
+    private void FillMasks(int item, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes, List<(Position Center, int Class)> all)
+    {
+        for (int c = 0; c < Masks!.Count; c++)
         {
-            Span<float> mask = Masks.AsSpan(item * Voxels, Voxels);
+            Span<float> mask = Of(Masks[c], item);
+            int label = c + 1;
             if (volume.Mask is not null)
-                Copy(volume.Mask, volume, origin, axes, mask);
+                Copy(volume.Mask, volume, origin, axes, mask, value => value == label ? 1 : 0);
             else
-                DrawBalls(mask, volume.Centers, origin, axes, maskRadius);
+                DrawBalls(mask, all.Where(p => p.Class == label - 1), options.MaskRadiusOf(c));
         }
 
-        centers[item].Clear();
-        foreach (Position center in inside)
+        if (Labelled is null)
+            return;
+        Span<float> labelled = Of(Labelled, item);
+        if (options.LabelRadiusVoxels == 0)
         {
-            if (Math.Min(center.Z, depth - 1 - center.Z) >= centerMargin
-                && Math.Min(center.Y, height - 1 - center.Y) >= centerMargin
-                && Math.Min(center.X, width - 1 - center.X) >= centerMargin)
-                centers[item].Add(center);
+            labelled.Fill(1);
+            return;
+        }
+
+        DrawBalls(labelled, all, options.LabelRadiusVoxels);
+        foreach (float[] masks in Masks)
+        {
+            Span<float> mask = Of(masks, item);
+            for (int i = 0; i < mask.Length; i++)
+                mask[i] *= labelled[i];
         }
     }
 
-    private void Copy(float[] source, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes, Span<float> target)
+    private void Copy(float[] source, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes, Span<float> target, Func<float, float> value)
     {
         (int depth, int height, int width) = Patch;
         for (int z = 0; z < depth; z++)
@@ -84,20 +117,18 @@ public sealed class PatchBatch
                     (int tz, int ty, int tx) = axes.Apply(z, y, x, Patch);
                     (int sz, int sy, int sx) = (origin.Z + z, origin.Y + y, origin.X + x);
                     bool inside = sz >= 0 && sz < volume.Depth && sy >= 0 && sy < volume.Height && sx >= 0 && sx < volume.Width;
-                    target[(tz * height + ty) * width + tx] = inside ? source[((long)sz * volume.Height + sy) * volume.Width + sx] : 0;
+                    target[(tz * height + ty) * width + tx] = inside ? value(source[((long)sz * volume.Height + sy) * volume.Width + sx]) : 0;
                 }
             }
         }
     }
 
-    // Balls of centres outside the patch reach into it too.
-    private void DrawBalls(Span<float> mask, IReadOnlyList<Position> all, (int Z, int Y, int X) origin, PatchOrientation axes, double radius)
+    private void DrawBalls(Span<float> target, IEnumerable<(Position Center, int Class)> places, double radius)
     {
         (int depth, int height, int width) = Patch;
-        mask.Clear();
-        foreach (Position center in all)
+        target.Clear();
+        foreach ((Position c, _) in places)
         {
-            Position c = axes.Apply(new Position(center.Z - origin.Z, center.Y - origin.Y, center.X - origin.X), Patch);
             for (int z = Math.Max(0, (int)Math.Ceiling(c.Z - radius)); z <= Math.Min(depth - 1, (int)Math.Floor(c.Z + radius)); z++)
             {
                 for (int y = Math.Max(0, (int)Math.Ceiling(c.Y - radius)); y <= Math.Min(height - 1, (int)Math.Floor(c.Y + radius)); y++)
@@ -105,50 +136,10 @@ public sealed class PatchBatch
                     for (int x = Math.Max(0, (int)Math.Ceiling(c.X - radius)); x <= Math.Min(width - 1, (int)Math.Floor(c.X + radius)); x++)
                     {
                         if (c.SquaredDistanceTo(new Position(z, y, x)) <= radius * radius)
-                            mask[(z * height + y) * width + x] = 1;
+                            target[(z * height + y) * width + x] = 1;
                     }
                 }
             }
         }
     }
-}
-
-/// <summary>A mirror image and an exchange of axes of a patch.</summary>
-/// <param name="FlipZ">Mirror along z.</param>
-/// <param name="FlipY">Mirror along y.</param>
-/// <param name="FlipX">Mirror along x.</param>
-/// <param name="Permutation">0 to 5: which axis goes where; anything but 0 needs a cube.</param>
-public readonly record struct PatchOrientation(bool FlipZ, bool FlipY, bool FlipX, int Permutation)
-{
-    /// <summary>The patch as it is.</summary>
-    public static readonly PatchOrientation Identity;
-
-    /// <summary>Where a voxel goes.</summary>
-    public (int Z, int Y, int X) Apply(int z, int y, int x, Extent patch)
-    {
-        int fz = FlipZ ? patch.Depth - 1 - z : z;
-        int fy = FlipY ? patch.Height - 1 - y : y;
-        int fx = FlipX ? patch.Width - 1 - x : x;
-        return Permute(fz, fy, fx);
-    }
-
-    /// <summary>Where a position goes.</summary>
-    public Position Apply(Position p, Extent patch)
-    {
-        float fz = FlipZ ? patch.Depth - 1 - p.Z : p.Z;
-        float fy = FlipY ? patch.Height - 1 - p.Y : p.Y;
-        float fx = FlipX ? patch.Width - 1 - p.X : p.X;
-        (float z, float y, float x) = Permute(fz, fy, fx);
-        return new Position(z, y, x);
-    }
-
-    private (TValue Z, TValue Y, TValue X) Permute<TValue>(TValue z, TValue y, TValue x) => Permutation switch
-    {
-        1 => (z, x, y),
-        2 => (y, z, x),
-        3 => (y, x, z),
-        4 => (x, z, y),
-        5 => (x, y, z),
-        _ => (z, y, x),
-    };
 }

@@ -5,7 +5,7 @@ internal static class PatchGrid
 {
     /// <summary>
     /// Patches on a grid of the patch size, the last ones moved back to end with the volume. Where the mean-shift loss is
-    /// used, only those with a centre inside the margin are kept.
+    /// used, only those with a centre of any class inside the margin are kept.
     /// </summary>
     public static List<(int Z, int Y, int X)> Cover(TrainingVolume volume, TrainingOptions options)
     {

@@ -10,6 +10,7 @@ public sealed class PatchSampler
 {
     private readonly TrainingOptions options;
     private readonly IReadOnlyList<TrainingVolume> volumes;
+    private readonly Dictionary<TrainingVolume, int[][]> centersOf = new(ReferenceEqualityComparer.Instance);
     private int[] order = [];
     private long orderEpoch = -1;
 
@@ -25,7 +26,12 @@ public sealed class PatchSampler
         if (options.MeanShiftWeight > 0 && !volumes.Any(v => v.Centers.Any(c => CanCount(v, c))))
             throw new InputException($"training: none of the centres can lie {options.CenterMarginVoxels} voxels inside a patch of {options.Patch}, so the mean-shift loss would never see one. Use larger patches or a smaller center margin.");
         // A volume without centres teaches the mean-shift loss nothing; Dice can use it.
-        this.volumes = options.DiceWeight + options.CrossEntropyWeight > 0 ? volumes : [.. volumes.Where(v => v.Centers.Count > 0)];
+        this.volumes = options.NeedsMasks ? volumes : [.. volumes.Where(v => v.Centers.Count > 0)];
+        foreach (TrainingVolume volume in this.volumes)
+        {
+            centersOf[volume] =
+                [.. Enumerable.Range(0, options.ClassCount).Select(c => Enumerable.Range(0, volume.Centers.Count).Where(i => volume.ClassOf(i) == c).ToArray())];
+        }
     }
 
     /// <summary>Fills a batch for a step.</summary>
@@ -37,18 +43,34 @@ public sealed class PatchSampler
             TrainingVolume volume = volumes[Order(index / volumes.Count)[index % volumes.Count]];
             PhiloxBlock where = Draw(index, 0);
             PhiloxBlock how = Draw(index, 1);
-            bool flips = options.Augmentation != Augmentation.None;
-            PatchOrientation orientation = flips
-                ? new((how.X & 1) != 0, (how.X & 2) != 0, (how.X & 4) != 0, options.Augmentation == Augmentation.FlipsAndSwaps ? (int)(how.Y % 6) : 0)
-                : PatchOrientation.Identity;
-            batch.Fill(item, volume, Origin(volume, where), orientation, options.CenterMarginVoxels, options.MaskRadiusVoxels);
+            // Classes in turn at random, so that a rare one is seen as often as the others.
+            int wanted = (int)(how.Z % (uint)options.ClassCount);
+            batch.Fill(item, volume, Origin(volume, wanted, where), Orientation(options.Augmentation, how));
+            IntensityAugmentation.Apply(batch.Of(batch.Images, item), options, stream => Draw(index, stream));
         }
     }
 
-    // A patch is placed so that a random centre lies somewhere inside it, clear of the margin, as far as the volume allows.
-    private (int Z, int Y, int X) Origin(TrainingVolume volume, PhiloxBlock random)
+    /// <summary>How a patch is turned.</summary>
+    internal static PatchOrientation Orientation(Augmentation augmentation, PhiloxBlock random)
     {
-        Position? center = volume.Centers.Count == 0 ? null : volume.Centers[(int)(random.W % (uint)volume.Centers.Count)];
+        (bool z, bool y, bool x) = ((random.X & 1) != 0, (random.X & 2) != 0, (random.X & 4) != 0);
+        return augmentation switch
+        {
+            Augmentation.None => PatchOrientation.Identity,
+            // Two mirror images make a half turn.
+            Augmentation.HalfTurns => new(z, y, z ^ y, 0),
+            Augmentation.Flips => new(z, y, x, 0),
+            _ => new(z, y, x, (int)(random.Y % 6)),
+        };
+    }
+
+    // A patch is placed so that a random centre of a class lies somewhere inside it, clear of the margin, as far as the volume allows.
+    private (int Z, int Y, int X) Origin(TrainingVolume volume, int classIndex, PhiloxBlock random)
+    {
+        int[] candidates = centersOf[volume][classIndex];
+        Position? center = volume.Centers.Count == 0
+            ? null
+            : volume.Centers[candidates.Length == 0 ? (int)(random.W % (uint)volume.Centers.Count) : candidates[(int)(random.W % (uint)candidates.Length)]];
         return (
             Along(volume.Depth, options.Patch.Depth, center?.Z, random.X),
             Along(volume.Height, options.Patch.Height, center?.Y, random.Y),

@@ -65,16 +65,15 @@ public sealed class Trainer : IDisposable
         (int depth, int height, int width) = options.Patch;
         if (Math.Min(depth, Math.Min(height, width)) < divisor || depth % divisor != 0 || height % divisor != 0 || width % divisor != 0)
             throw new InputException($"training: a patch of {depth}×{height}×{width} voxels does not fit this network; expected edges that are multiples of {divisor}.");
-        if (network.Options.Outputs != 1 || network.Options.InputChannels != 1)
-            throw new InputException($"training: the network has {network.Options.InputChannels} inputs and {network.Options.Outputs} outputs; the trainer takes one volume and one class of particles.");
+        if (network.Options.Outputs != options.ClassCount || network.Options.InputChannels != 1)
+            throw new InputException($"training: the network has {network.Options.InputChannels} inputs and {network.Options.Outputs} outputs; expected 1 and {options.ClassCount}, one output for each class of particles.");
 
         this.network = network;
         this.options = options;
         context = network.Context;
-        bool needsMasks = options.DiceWeight + options.CrossEntropyWeight > 0;
         sampler = new PatchSampler(data.Training, options);
-        batch = new PatchBatch(options.BatchSize, options.Patch, needsMasks);
-        validationBatch = new PatchBatch(1, options.Patch, needsMasks);
+        batch = new PatchBatch(options.BatchSize, options);
+        validationBatch = new PatchBatch(1, options);
         validationPatches = [.. data.Validation.SelectMany(v => PatchGrid.Cover(v, options).Select(origin => (v, origin)))];
         arena = new Arena(context);
 
@@ -118,11 +117,11 @@ public sealed class Trainer : IDisposable
             Losses losses = ComputeLosses(tape, batch, (uint)step);
             tape.Backward(losses.Total);
             total = Read(losses.Total);
-            meanShift = Read(losses.MeanShift?.Loss);
-            dice = Read(losses.Dice);
-            crossEntropy = Read(losses.CrossEntropy);
-            if (step >= CollapseCheckAfter && step % CollapseCheckInterval == 0 && Maximum(losses.Scores) < CollapsedMaximum)
-                throw new TrainingFailedException($"the score map collapsed to zeros (its maximum is below {CollapsedMaximum} at step {step + 1}) and will not recover. Start again with a lower learning rate, a longer warm-up, or an output bias of -2.");
+            meanShift = Mean(losses.Classes, c => c.MeanShift?.Loss);
+            dice = Mean(losses.Classes, c => c.Dice);
+            crossEntropy = Mean(losses.Classes, c => c.CrossEntropy);
+            if (step >= CollapseCheckAfter && step % CollapseCheckInterval == 0)
+                RefuseCollapse(losses.Classes, step);
         }
 
         double norm = Update(rate, step);
@@ -146,16 +145,19 @@ public sealed class Trainer : IDisposable
         long seeds = 0;
         foreach ((TrainingVolume volume, (int, int, int) origin) in validationPatches)
         {
-            validationBatch.Fill(0, volume, origin, PatchOrientation.Identity, options.CenterMarginVoxels, options.MaskRadiusVoxels);
+            validationBatch.Fill(0, volume, origin, PatchOrientation.Identity);
             using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
             Losses losses = ComputeLosses(tape, validationBatch, ValidationStep);
-            sum += Read(losses.MeanShift?.Loss ?? losses.Total);
-            maximum = Math.Max(maximum, Maximum(losses.Scores));
-            if (losses.MeanShift is { } result)
+            sum += options.MeanShiftWeight > 0 ? Mean(losses.Classes, c => c.MeanShift?.Loss) : Read(losses.Total);
+            for (int c = 0; c < losses.Classes.Count; c++)
             {
-                (long stuckHere, long seedsHere) = CountStuck(result, validationBatch.Centers[0]);
-                stuck += stuckHere;
-                seeds += seedsHere;
+                maximum = Math.Max(maximum, Maximum(losses.Classes[c].Scores));
+                if (losses.Classes[c].MeanShift is { } result)
+                {
+                    (long stuckHere, long seedsHere) = CountStuck(result, validationBatch.Centers(c)[0], options.MeanShiftOf(c).BandwidthVoxels);
+                    stuck += stuckHere;
+                    seeds += seedsHere;
+                }
             }
         }
 
@@ -275,35 +277,47 @@ public sealed class Trainer : IDisposable
         }
     }
 
+    // The sum over the losses of the mean over the classes.
     private Losses ComputeLosses(Tape<float> tape, PatchBatch patches, uint step)
     {
-        TensorShape shape = new(patches.Centers.Count, patches.Patch.Depth, patches.Patch.Height, patches.Patch.Width, 1);
+        TensorShape shape = new(patches.Size, patches.Patch.Depth, patches.Patch.Height, patches.Patch.Width, 1);
         Tensor<float> scores = network.Forward(tape, tape.Upload(patches.Images, shape));
-        Tensor<float>? target = patches.Masks is null ? null : tape.Upload(patches.Masks, shape);
+        Tensor<float>? labelled = patches.Labelled is null ? null : tape.Upload(patches.Labelled, shape);
 
         List<(Tensor<float> Loss, double Weight)> terms = [];
-        MeanShiftLossResult<float>? meanShift = null;
-        if (options.MeanShiftWeight > 0)
+        List<ClassLosses> classes = [];
+        for (int c = 0; c < options.ClassCount; c++)
         {
-            meanShift = tape.MeanShiftLoss(scores, tape.UploadCenters(patches.Centers), options.MeanShift, (ulong)options.Seed, step);
-            terms.Add((meanShift.Loss, options.MeanShiftWeight));
+            ClassLosses losses = ComputeLosses(tape, patches, c, options.ClassCount == 1 ? scores : scores.Channels(c, 1), labelled, step);
+            classes.Add(losses);
+            if (losses.MeanShift is { } meanShift)
+                terms.Add((meanShift.Loss, options.MeanShiftWeight / options.ClassCount));
+            if (losses.Dice is { } dice)
+                terms.Add((dice, options.DiceWeight / options.ClassCount));
+            if (losses.CrossEntropy is { } crossEntropy)
+                terms.Add((crossEntropy, options.CrossEntropyWeight / options.ClassCount));
         }
 
-        Tensor<float>? dice = null;
-        if (options.DiceWeight > 0)
-        {
-            dice = tape.DiceLoss(scores, target!);
-            terms.Add((dice, options.DiceWeight));
-        }
+        return new Losses(tape.WeightedSum(terms), classes);
+    }
 
-        Tensor<float>? crossEntropy = null;
-        if (options.CrossEntropyWeight > 0)
-        {
-            crossEntropy = tape.BinaryCrossEntropy(scores, target!);
-            terms.Add((crossEntropy, options.CrossEntropyWeight));
-        }
-
-        return new Losses(scores, tape.WeightedSum(terms), meanShift, dice, crossEntropy);
+    private ClassLosses ComputeLosses(Tape<float> tape, PatchBatch patches, int classIndex, Tensor<float> scores, Tensor<float>? labelled, uint step)
+    {
+        // Each class draws seeds of its own.
+        ulong seed = (ulong)options.Seed + ((ulong)classIndex << 32);
+        MeanShiftLossResult<float>? meanShift = options.MeanShiftWeight > 0
+            ? tape.MeanShiftLoss(scores, tape.UploadCenters(patches.Centers(classIndex)), options.MeanShiftOf(classIndex), seed, step)
+            : null;
+        if (patches.Masks is null)
+            return new ClassLosses(scores, meanShift, null, null);
+        Tensor<float> target = tape.Upload(patches.Masks[classIndex], scores.Shape);
+        // The losses over maps take whole tensors, which the map of one class among several is not; masking it makes one.
+        Tensor<float> map = labelled is null ? scores : tape.Mask(scores, labelled);
+        return new ClassLosses(
+            scores,
+            meanShift,
+            options.DiceWeight > 0 ? tape.DiceLoss(map, target) : null,
+            options.CrossEntropyWeight > 0 ? tape.BinaryCrossEntropy(map, target) : null);
     }
 
     // Clips the gradient and takes an Adam step; returns the gradient's length.
@@ -325,7 +339,7 @@ public sealed class Trainer : IDisposable
         return Read(norm);
     }
 
-    private (long Stuck, long Seeds) CountStuck(MeanShiftLossResult<float> result, IReadOnlyList<Position> centers)
+    private (long Stuck, long Seeds) CountStuck(MeanShiftLossResult<float> result, IReadOnlyList<Position> centers, double bandwidth)
     {
         if (centers.Count == 0)
             return (0, 0);
@@ -338,7 +352,7 @@ public sealed class Trainer : IDisposable
         for (int i = 0; i < nearest.Length; i++)
         {
             Position end = new(positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]);
-            if (end.DistanceTo(centers[nearest[i]]) > options.MeanShift.BandwidthVoxels)
+            if (end.DistanceTo(centers[nearest[i]]) > bandwidth)
                 stuck++;
         }
 
@@ -355,6 +369,20 @@ public sealed class Trainer : IDisposable
         return value[0];
     }
 
+    // A class that is not in the batch may well have an empty map.
+    private void RefuseCollapse(IReadOnlyList<ClassLosses> classes, int step)
+    {
+        for (int c = 0; c < classes.Count; c++)
+        {
+            if (batch.Centers(c).All(item => item.Count == 0) || Maximum(classes[c].Scores) >= CollapsedMaximum)
+                continue;
+            string map = classes.Count == 1 ? "the score map" : $"the score map of class '{options.Classes[c].Name}'";
+            throw new TrainingFailedException($"{map} collapsed to zeros (its maximum is below {CollapsedMaximum} at step {step + 1}) and will not recover. Start again with a lower learning rate, a longer warm-up, or an output bias of -2.");
+        }
+    }
+
+    private double Mean(IReadOnlyList<ClassLosses> classes, Func<ClassLosses, Tensor<float>?> loss) => classes.Average(c => Read(loss(c)));
+
     private float Maximum(Tensor<float> scores) => scores.ToArray(context).Max();
 
     private MemoryBuffer1D<float, Stride1D.Dense> AllocateZeros(long count)
@@ -364,9 +392,10 @@ public sealed class Trainer : IDisposable
         return buffer;
     }
 
-    private sealed record Losses(
+    private sealed record Losses(Tensor<float> Total, IReadOnlyList<ClassLosses> Classes);
+
+    private sealed record ClassLosses(
         Tensor<float> Scores,
-        Tensor<float> Total,
         MeanShiftLossResult<float>? MeanShift,
         Tensor<float>? Dice,
         Tensor<float>? CrossEntropy);

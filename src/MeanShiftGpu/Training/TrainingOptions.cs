@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using MeanShiftGpu.Ops;
 
 namespace MeanShiftGpu.Training;
@@ -18,11 +19,32 @@ public enum Augmentation
     /// <summary>Nothing, as published.</summary>
     None,
 
-    /// <summary>Mirror images along each axis: the missing wedge stays where it is.</summary>
+    /// <summary>
+    /// The four half turns about z, y and x: they keep the missing wedge and the particles' handedness. Of a tilt series about y what is measured are the
+    /// frequencies with |kz| ≤ tan(60°)·|kx|; of the 48 rotations and mirror images of a cube, those that take this set to itself are the 8 that change
+    /// signs only (exchanging z and x would need a wedge of 90°, exchanging y with another axis moves the tilt axis), and 4 of them are rotations.
+    /// </summary>
+    HalfTurns,
+
+    /// <summary>All 8 mirror images along the axes: the missing wedge stays where it is, particles are seen in both hands.</summary>
     Flips,
 
-    /// <summary>Mirror images and exchanged axes: for data without a missing wedge. Patches must be cubes.</summary>
+    /// <summary>Mirror images and exchanged axes, all 48: for data without a missing wedge. Patches must be cubes.</summary>
     FlipsAndSwaps,
+}
+
+/// <summary>A class of particles that has a score map of its own.</summary>
+/// <param name="Name">What the table of coordinates calls it: a name, or the number of a class.</param>
+public sealed record ClassOptions(string Name)
+{
+    /// <summary>Its bandwidth in voxels; null for that of the mean shift.</summary>
+    public double? BandwidthVoxels { get; init; }
+
+    /// <summary>The radius around its centres that its seeds are drawn from; null for that of the mean shift.</summary>
+    public double? SeedRadiusVoxels { get; init; }
+
+    /// <summary>Radius of its balls where there is no mask; null for that of all.</summary>
+    public double? MaskRadiusVoxels { get; init; }
 }
 
 /// <summary>Everything that decides a training run, apart from the data and the network.</summary>
@@ -42,6 +64,18 @@ public sealed record TrainingOptions
 
     /// <summary>Weight of the binary cross-entropy in the sum; 0 leaves it out.</summary>
     public double CrossEntropyWeight { get; init; }
+
+    /// <summary>Classes with a score map each, in the order of the network's outputs; particles of other classes are left out. Empty: all particles are one class.</summary>
+    public IReadOnlyList<ClassOptions> Classes { get; init; } = [];
+
+    /// <summary>
+    /// Where only some particles are annotated: voxels farther than this from every annotated centre do not count in Dice and cross-entropy. 0: everything
+    /// that is no particle is background.
+    /// </summary>
+    public double LabelRadiusVoxels { get; init; }
+
+    /// <summary>Use only so many centres of each training volume, chosen at random; 0 for all.</summary>
+    public int CentersPerVolume { get; init; }
 
     /// <summary>Radius in voxels of the balls that stand for a missing mask.</summary>
     public double MaskRadiusVoxels { get; init; } = 4;
@@ -74,7 +108,13 @@ public sealed record TrainingOptions
     public double OutputBias { get; init; }
 
     /// <summary>Random changes to the patches.</summary>
-    public Augmentation Augmentation { get; init; } = Augmentation.FlipsAndSwaps;
+    public Augmentation Augmentation { get; init; } = Augmentation.Flips;
+
+    /// <summary>How much contrast and brightness of a patch change at random: 0.2 means factors of 0.8 to 1.2 and shifts of ±0.2 SD.</summary>
+    public double ContrastJitter { get; init; }
+
+    /// <summary>Most noise that is added to a patch, as a fraction of the volume's SD; each patch gets between none and this.</summary>
+    public double NoiseJitter { get; init; }
 
     /// <summary>Centres nearer than this to a patch's face are left out of the loss.</summary>
     public double CenterMarginVoxels { get; init; } = 4;
@@ -122,6 +162,24 @@ public sealed record TrainingOptions
         [PublishedCode.Preset] = PublishedCode,
     };
 
+    /// <summary>How many score maps there are.</summary>
+    [JsonIgnore]
+    public int ClassCount => Math.Max(1, Classes.Count);
+
+    /// <summary>Whether a loss compares maps with masks.</summary>
+    [JsonIgnore]
+    public bool NeedsMasks => DiceWeight + CrossEntropyWeight > 0;
+
+    /// <summary>The mean shift of a class.</summary>
+    public MeanShiftOptions MeanShiftOf(int classIndex) => Classes.Count == 0 ? MeanShift : MeanShift with
+    {
+        BandwidthVoxels = Classes[classIndex].BandwidthVoxels ?? MeanShift.BandwidthVoxels,
+        SeedRadiusVoxels = Classes[classIndex].SeedRadiusVoxels ?? MeanShift.SeedRadiusVoxels,
+    };
+
+    /// <summary>The radius in voxels of a class's balls.</summary>
+    public double MaskRadiusOf(int classIndex) => (Classes.Count == 0 ? null : Classes[classIndex].MaskRadiusVoxels) ?? MaskRadiusVoxels;
+
     /// <summary>The learning rate of a step, counted from 0.</summary>
     public double RateAt(int step)
     {
@@ -144,6 +202,13 @@ public sealed record TrainingOptions
             throw new InputException($"training: batches of {BatchSize} patches of {Patch} voxels; expected at most {Array.MaxLength} voxels in all.");
         if (!(LearningRate > 0) || WeightDecay < 0 || ClipNorm < 0 || WarmUpSteps < 0)
             throw new InputException($"training: learning rate {LearningRate}, weight decay {WeightDecay}, clip {ClipNorm}, warm-up {WarmUpSteps}; expected a positive rate and nothing below 0.");
+        if (LabelRadiusVoxels < 0 || CentersPerVolume < 0 || ContrastJitter is not (>= 0 and < 1) || NoiseJitter is not (>= 0 and <= 100))
+            throw new InputException($"training: label radius {LabelRadiusVoxels}, {CentersPerVolume} centres of a volume, contrast {ContrastJitter}, noise {NoiseJitter}; expected nothing below 0, a contrast below 1 and noise up to 100.");
+        if (Classes.GroupBy(c => c.Name, StringComparer.OrdinalIgnoreCase).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            throw new InputException($"training: class '{twice.Key}' is named twice.");
+        // Ranges are checked where the settings of a class are made.
+        for (int c = 0; c < ClassCount; c++)
+            MeanShiftOf(c);
         if (Augmentation == Augmentation.FlipsAndSwaps && (Patch.Depth != Patch.Height || Patch.Height != Patch.Width))
             throw new InputException($"training: axes can be exchanged in cubes only, the patch is {Patch}. Use a cube or augmentation 'flips'.");
     }

@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Training;
 /// <param name="Height">Voxels along y.</param>
 /// <param name="Width">Voxels along x.</param>
 /// <param name="Image">[D, H, W], normalised to mean 0 and standard deviation 1.</param>
-/// <param name="Mask">[D, H, W], 1 inside particles; null draws balls around the centres where a mask is needed.</param>
+/// <param name="Mask">[D, H, W], inside particles their class counted from 1, 0 outside; null draws balls around the centres where a mask is needed.</param>
 /// <param name="Centers">Particle centres in voxels.</param>
 public sealed record TrainingVolume(
     string Name,
@@ -19,6 +19,12 @@ public sealed record TrainingVolume(
     float[]? Mask,
     IReadOnlyList<Position> Centers)
 {
+    /// <summary>The class of each centre, counted from 0; null where all are of class 0.</summary>
+    public IReadOnlyList<int>? CenterClasses { get; init; }
+
+    /// <summary>The class of a centre.</summary>
+    public int ClassOf(int center) => CenterClasses?[center] ?? 0;
+
     /// <summary>The edge of a voxel in Å; 0 when unknown. Picking compares it with that of its volumes.</summary>
     public double VoxelSizeAngstrom { get; init; }
 

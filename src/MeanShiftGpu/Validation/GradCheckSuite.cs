@@ -39,6 +39,7 @@ public static class GradCheckSuite
         new LossCase("dice", static context => Every(DiceVariants<float>.Table, DiceVariants<double>.Table, context)),
         new LossCase("binary-cross-entropy", static context => Every(BinaryCrossEntropyVariants<float>.Table, BinaryCrossEntropyVariants<double>.Table, context)),
         new LossCase("weighted-sum", static context => Every(ElementwiseVariants<float>.Table, ElementwiseVariants<double>.Table, context)),
+        new MaskCase(),
         .. from iterations in new[] { 1, 10 }
            from weighting in Enum.GetValues<Weighting>()
            from distance in Enum.GetValues<CenterDistance>()
@@ -246,6 +247,28 @@ public static class GradCheckSuite
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
             => typeof(T) == typeof(float) ? variants(context).Single : variants(context).Double;
+    }
+
+    // Two slices of one tensor, each with a loss of its own, as maps of several classes have.
+    private sealed class MaskCase : GradCheckCase
+    {
+        private static readonly TensorShape Shape = new(2, 3, 4, 5, 3);
+
+        public override string Name => "mask";
+
+        public override GradCheckFunction<T> Create<T>(GpuContext context)
+            => new([Input("input", Shape, 1, 0.05, 0.95)], null, (tape, x) =>
+            {
+                TensorShape one = Shape with { Channels = 1 };
+                Tensor<T> weight = tape.Upload(Convert<T>(Array.ConvertAll(Numbers(one.Length, 2), v => Math.Max(0, v))), one);
+                Tensor<T> target = tape.Upload(Convert<T>(Array.ConvertAll(Numbers(one.Length, 3), v => v > 0.3 ? 1.0 : 0.0)), one);
+                Tensor<T> pair = tape.Upload(Convert<T>(Numbers(2 * one.Length, 4, 0, 1)), one with { Channels = 2 });
+                return tape.WeightedSum(
+                    [(tape.DiceLoss(tape.Mask(x[0].Channels(2, 1), weight), target), 1), (tape.DiceLoss(tape.Mask(x[0].Channels(0, 2), weight), pair), 2)]);
+            });
+
+        public override IEnumerable<string> Variants<T>(GpuContext context)
+            => Every(ElementwiseVariants<T>.Table, context, new ElementwiseShape(120, 1, 3, 1));
     }
 
     private sealed class MeanShiftCase(Weighting weighting, CenterDistance distance, int iterations) : GradCheckCase

@@ -36,6 +36,7 @@ public class UsageTests
     [TestCase("'5,5' is not one edge", "train", "--data", "d", "--out", "o", "--patch", "5,5")]
     [TestCase("'1,-2' is not a list of numbers", "evaluate", "--picks", "p", "--truth", "t", "--radii", "1,-2")]
     [TestCase("either --truth", "evaluate", "--picks", "p")]
+    [TestCase("2 numbers for 1 class", "train", "--data", "d", "--out", "o", "--bandwidth", "3,4")]
     [TestCase("is for tomograms", "simulate", "--out", "o", "--snr", "1")]
     [TestCase("is for sandclock volumes", "simulate", "--out", "o", "--preset", "tomogram", "--noise", "1")]
     [TestCase("expected the least and the most", "simulate", "--out", "o", "--preset", "tomogram", "--defocus", "1,2,3")]

@@ -69,6 +69,17 @@ public class ElementwiseTests
         }
     }
 
+    [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
+    public void Mask_ShapesAndPitches_EqualsReferenceAndLeavesNeighboursAlone(DeviceKind kind)
+    {
+        using GpuContext context = TestDevices.Open(kind);
+        foreach (ElementwiseShape shape in (ElementwiseShape[])[.. Shapes, new(40_001, 1, 1, 1), new(1231, 1, 3, 1), new(1231, 1, 1, 3)])
+        {
+            CheckMask<float>(context, shape);
+            CheckMask<double>(context, shape);
+        }
+    }
+
     // Sums of two multiples of 1/1024 below 1 are exact in float32, so results can be compared exactly.
     private static double[] Rounded(long count, int seed)
         => [.. TestData.Uniform(count, seed).Select(v => Math.Round(v * 1024) / 1024)];
@@ -84,6 +95,26 @@ public class ElementwiseTests
             using SlicedTensor<T> from = new(context, source, shape.Channels, shape.SourcePitch, shape.SourcePitch - shape.Channels);
             using SlicedTensor<T> to = new(context, target, shape.Channels, shape.TargetPitch, (shape.TargetPitch - shape.Channels) / 2);
             context.Launcher(ElementwiseVariants<T>.Table, variant).Add(context.Stream, from.View, to.View, shape);
+            context.Synchronize();
+
+            Assert.That(to.Read().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} {typeof(T).Name} {shape}");
+        }
+    }
+
+    private static void CheckMask<T>(GpuContext context, ElementwiseShape shape)
+        where T : unmanaged, INumber<T>
+    {
+        double[] source = Rounded(shape.Voxels * shape.Channels, 1);
+        // Weights of −1, 0 and 1 keep products exact.
+        double[] weight = [.. Rounded(shape.Voxels, 2).Select(v => Math.Round(v))];
+        double[] garbage = [.. Enumerable.Repeat(double.NaN, source.Length)];
+        double[] expected = ElementwiseReference.Mask(source, weight, shape.Channels);
+        foreach (Variant<IElementwise<T>, ElementwiseShape> variant in ElementwiseVariants<T>.Table.Supported(context, shape))
+        {
+            using SlicedTensor<T> from = new(context, source, shape.Channels, shape.SourcePitch, shape.SourcePitch - shape.Channels);
+            using MemoryBuffer1D<T, Stride1D.Dense> weights = context.ToDevice<T>(weight);
+            using SlicedTensor<T> to = new(context, garbage, shape.Channels, shape.TargetPitch, (shape.TargetPitch - shape.Channels) / 2);
+            context.Launcher(ElementwiseVariants<T>.Table, variant).Mask(context.Stream, from.View, weights.View, to.View, shape);
             context.Synchronize();
 
             Assert.That(to.Read().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} {typeof(T).Name} {shape}");

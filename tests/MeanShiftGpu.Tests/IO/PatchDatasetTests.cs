@@ -65,7 +65,7 @@ public class PatchDatasetTests
         string centres = folder.Write("a.coords", "5 5 5\n6 6 6\n1 5 5\n13 5 5\n17 5 5\n18 6 5\n29 5 5\n30 6 5\n41 5 5\n42 6 5\n");
         PatchDatasetOptions options = new() { Patch = new(12, 12, 12), OneCenter = true };
         DatasetManifest manifest = Empiar10045Dataset.Write(tomogram, centres, folder["out"], 1, options);
-        TrainingVolume[] volumes = [.. manifest.Volumes.Select(DatasetLoader.LoadVolume)];
+        TrainingVolume[] volumes = [.. manifest.Volumes.Select(v => DatasetLoader.LoadVolume(v))];
         Assert.Multiple(() =>
         {
             Assert.That(volumes.Select(v => v.Centers.Count), Is.EqualTo(new[] { 1, 1, 1, 2 }), "the last one is for testing");

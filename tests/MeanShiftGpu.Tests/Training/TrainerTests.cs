@@ -19,29 +19,43 @@ public class TrainerTests
         ValidationInterval = 3,
         BatchSize = 2,
         CrossEntropyWeight = 0.1,
+        LabelRadiusVoxels = 6,
+        ContrastJitter = 0.2,
+        NoiseJitter = 0.3,
         MeanShift = MeanShiftOptions.Compact with { SeedCount = 32, Iterations = 4 },
     };
 
-    [Test]
-    public void Run_TwiceAndWithOtherThreads_GivesTheSameBits()
+    private static readonly TrainingOptions TwoClasses = Options with
     {
-        (float[] first, TrainingHistory history) = Train(threads: 1);
-        (float[] second, _) = Train(threads: 2);
-        (float[] third, _) = Train(threads: 1);
+        Classes = [new ClassOptions("a") { BandwidthVoxels = 3, SeedRadiusVoxels = 5 }, new ClassOptions("b") { MaskRadiusVoxels = 2 }],
+        Augmentation = Augmentation.HalfTurns,
+    };
+
+    [TestCase(1)]
+    [TestCase(2)]
+    public void Run_TwiceAndWithOtherThreads_GivesTheSameBits(int classes)
+    {
+        TrainingOptions options = classes == 1 ? Options : TwoClasses;
+        (float[] first, TrainingHistory history) = Train(options, threads: 1);
+        (float[] second, _) = Train(options, threads: 2);
+        (float[] third, _) = Train(options, threads: 1);
         Assert.That(second, Is.EqualTo(first));
         Assert.That(third, Is.EqualTo(first));
         Assert.That(history.Steps, Has.Count.EqualTo(8));
         Assert.That(history.Validations.Select(v => v.Step), Is.EqualTo(new[] { 3, 6, 8 }));
     }
 
-    [Test]
-    public void Resume_AfterAnInterruption_GivesTheSameBits()
+    [TestCase(1)]
+    [TestCase(2)]
+    public void Resume_AfterAnInterruption_GivesTheSameBits(int classes)
     {
-        (float[] uninterrupted, TrainingHistory history) = Train(threads: 2);
+        TrainingOptions options = classes == 1 ? Options : TwoClasses;
+        UNet3dOptions structure = Network with { Outputs = classes };
+        (float[] uninterrupted, TrainingHistory history) = Train(options, threads: 2);
         string path = Path.Combine(TestContext.CurrentContext.WorkDirectory, "checkpoint-test.safetensors");
         using (GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads: 2))
-        using (UNet3d<float> network = new(context, Network, Options.Seed, Options.OutputBias))
-        using (Trainer trainer = new(network, Data(), Options))
+        using (UNet3d<float> network = new(context, structure, options.Seed, options.OutputBias))
+        using (Trainer trainer = new(network, Data(classes), options))
         {
             using CancellationTokenSource stop = new();
             Assert.That(
@@ -51,8 +65,8 @@ public class TrainerTests
         }
 
         using (GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads: 1))
-        using (UNet3d<float> network = new(context, Network, seed: 99))
-        using (Trainer trainer = new(network, Data(), Options))
+        using (UNet3d<float> network = new(context, structure, seed: 99))
+        using (Trainer trainer = new(network, Data(classes), options))
         {
             trainer.Resume(path);
             Assert.That(trainer.StepsDone, Is.EqualTo(5));
@@ -94,7 +108,7 @@ public class TrainerTests
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using UNet3d<float> network = new(context, Network, seed: 1);
-        using Trainer trainer = new(network, Data(), Options with { Steps = 60, LearningRate = 1e-2, MeanShiftWeight = 0, CrossEntropyWeight = 0, DiceWeight = 1 });
+        using Trainer trainer = new(network, Data(), Options with { Steps = 60, LearningRate = 1e-2, MeanShiftWeight = 0, CrossEntropyWeight = 0, DiceWeight = 1, LabelRadiusVoxels = 0, NoiseJitter = 0, ContrastJitter = 0 });
         trainer.Run();
         IReadOnlyList<TrainingStep> steps = trainer.History.Steps;
         // A network that only learns that masks are rare stays near 0.9; seen: about 0.3.
@@ -110,6 +124,32 @@ public class TrainerTests
         using UNet3d<float> network = new(context, Network, seed: 1, options.OutputBias);
         using Trainer trainer = new(network, Data(), options);
         Assert.That(() => trainer.Run(), Throws.TypeOf<TrainingFailedException>().With.Message.Contains("collapsed"));
+    }
+
+    [Test]
+    public void Step_OfTwoClasses_LeavesTheMapOfAnAbsentClassToItsMaskAlone()
+    {
+        // Every particle is of the first class; without masks nothing teaches the second output, whose weights then stay as they are.
+        TrainingOptions options = TwoClasses with { DiceWeight = 0, CrossEntropyWeight = 0, BatchSize = 1, Steps = 3 };
+        TrainingData data = Data(1);
+        data = data with { Training = [.. data.Training.Select(v => v with { CenterClasses = [0] })], Validation = [] };
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, Network with { Outputs = 2 }, seed: 1);
+        double[] HeadBias() => network.ToTensors("")["head.bias"].ToDoubles();
+        double[] before = HeadBias();
+        using Trainer trainer = new(network, data, options);
+        trainer.Run();
+        double[] after = HeadBias();
+        Assert.That(after[0], Is.Not.EqualTo(before[0]));
+        Assert.That(after[1], Is.EqualTo(before[1]));
+    }
+
+    [Test]
+    public void Trainer_WithOtherOutputsThanClasses_IsRefused()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, Network, seed: 1);
+        Assert.That(() => new Trainer(network, Data(2), TwoClasses), Throws.TypeOf<InputException>().With.Message.Contains("one output for each class"));
     }
 
     [Test]
@@ -142,18 +182,18 @@ public class TrainerTests
         Assert.That(trainer.Validate()!.Loss, Is.Positive);
     }
 
-    private static (float[] Values, TrainingHistory History) Train(int threads)
+    private static (float[] Values, TrainingHistory History) Train(TrainingOptions options, int threads)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
-        using UNet3d<float> network = new(context, Network, Options.Seed, Options.OutputBias);
-        using Trainer trainer = new(network, Data(), Options);
+        using UNet3d<float> network = new(context, Network with { Outputs = options.ClassCount }, options.Seed, options.OutputBias);
+        using Trainer trainer = new(network, Data(options.ClassCount), options);
         trainer.Run();
         return (Values(network), trainer.History);
     }
 
     private static float[] Values(UNet3d<float> network) => network.Parameters.Values.GetAsArrayForTest(network.Context);
 
-    private static TrainingData Data()
+    private static TrainingData Data(int classes = 1)
     {
         SandclockOptions options = new() { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 1, MaximumParticles = 1, Seed = 4 };
         List<TrainingVolume> volumes = [];
@@ -162,7 +202,7 @@ public class TrainerTests
             SandclockVolume v = Sandclock.Create(options, i);
             float[] image = [.. v.Image];
             TrainingVolume.Normalize(image);
-            volumes.Add(new TrainingVolume($"volume {i}", Edge, Edge, Edge, image, i == 0 ? null : v.Mask, v.Centers));
+            volumes.Add(new TrainingVolume($"volume {i}", Edge, Edge, Edge, image, i == 0 ? null : v.Mask, v.Centers) { CenterClasses = classes == 1 ? null : [i % 2] });
         }
 
         return new TrainingData(volumes[..4], volumes[4..]);
