@@ -7,14 +7,13 @@ namespace MeanShiftGpu.Kernels;
 
 /// <summary>
 /// The convolution with a kernel of 3³ by Winograd's algorithm, on the processor's vectors and cores, for buffers of the CPU accelerator.
-/// float32. It needs 64 multiplications per 2³ outputs (or 96 per 2×2×4 of wide volumes) where the direct algorithm needs 216 (432), so
-/// it wins where channels are many and hides its transforms behind them. Results do not depend on the number of threads. Launchers return when
+/// float32. It needs 144 multiplications per 2×4×4 outputs where the direct algorithm needs 864, and transforms before and after that are worth
+/// it where channels are many. Results do not depend on the number of threads. Launchers return when
 /// the work is done.
 /// </summary>
 public sealed class Conv3dHostWinograd : IConv3d<float>
 {
-    private readonly IConv3d<float> two;
-    private readonly IConv3d<float> four;
+    private readonly IConv3d<float> kernels;
 
     /// <summary>Uses the widest vectors of this processor.</summary>
     /// <param name="threads">The threads to share the work among; they may be shared with other host variants.</param>
@@ -26,59 +25,50 @@ public sealed class Conv3dHostWinograd : IConv3d<float>
     internal Conv3dHostWinograd(HostThreads threads, int vectorBits)
     {
         ArgumentNullException.ThrowIfNull(threads);
-        two = Create<WinogradTwo>(threads, vectorBits);
-        four = Create<WinogradFour>(threads, vectorBits);
-    }
-
-    /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
-        => For(shape).Forward(stream, input, weight, bias, output, shape);
-
-    /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
-        => For(shape).BackwardInput(stream, gradOutput, output, weight, gradInput, shape);
-
-    /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
-        => For(shape).BackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, shape);
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        two.Dispose();
-        four.Dispose();
-    }
-
-    // Tiles of 4 outputs along x waste the outputs beyond the last.
-    private IConv3d<float> For(Conv3dShape shape)
-    {
-        if (shape.KernelSize != 3)
-            throw new ArgumentException($"Conv3dHostWinograd: the kernel's edge is {shape.KernelSize}; expected 3.", nameof(shape));
-        return HostBlock.DivideUp(shape.Width, 4) * WinogradFour.Points <= HostBlock.DivideUp(shape.Width, 2) * WinogradTwo.Points ? four : two;
-    }
-
-    private static IConv3d<float> Create<TAxis>(HostThreads threads, int vectorBits)
-        where TAxis : struct, IWinogradAxis
-        => vectorBits switch
+        kernels = vectorBits switch
         {
-            512 => new Conv3dHostWinogradKernels<Vector512<float>, HostVector512, TAxis>(threads),
-            256 => new Conv3dHostWinogradKernels<Vector256<float>, HostVector256, TAxis>(threads),
-            _ => new Conv3dHostWinogradKernels<Vector128<float>, HostVector128, TAxis>(threads),
+            512 => new Conv3dHostWinogradKernels<Vector512<float>, HostVector512>(threads),
+            256 => new Conv3dHostWinogradKernels<Vector256<float>, HostVector256>(threads),
+            _ => new Conv3dHostWinogradKernels<Vector128<float>, HostVector128>(threads),
         };
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
+    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+        => kernels.Forward(stream, input, weight, bias, output, Checked(shape));
+
+    /// <inheritdoc/>
+    /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
+    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+        => kernels.BackwardInput(stream, gradOutput, output, weight, gradInput, Checked(shape));
+
+    /// <inheritdoc/>
+    /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
+    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+        => kernels.BackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, Checked(shape));
+
+    /// <inheritdoc/>
+    public void Dispose() => kernels.Dispose();
+
+    private static Conv3dShape Checked(Conv3dShape shape) => shape.KernelSize == 3
+        ? shape
+        : throw new ArgumentException($"Conv3dHostWinograd: the kernel's edge is {shape.KernelSize}; expected 3.", nameof(shape));
 }
 
-/// <summary>The three passes for one width of vectors and one kind of tile along x; along z and y tiles are <see cref="WinogradTwo"/>.</summary>
+/// <summary>The three passes for one width of vectors. Tiles are F(2, 3) along z, F(4, 3) along y and x.</summary>
 /// <remarks>
-/// The 4 points of z are worked on one after the other ("slices"), each with 4·Points matrix products, so that the transformed
+/// The 4 points of z are worked on one after the other ("slices"), each with 6×6 matrix products, so that the transformed
 /// weights and data of a slice, for a chunk of a few dozen tiles, stay in the second-level cache. A point of z combines only two planes, so
 /// the transforms of a slice read little more than those of all points together would.
 /// </remarks>
-internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : IConv3d<float>
+internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<float>
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
-    where TAxis : struct, IWinogradAxis
 {
     private const int Slices = 4;
+    private const int SlicePoints = 36;
+    private const int TileOutputs = 32;
 
     // Where A along z is a plain sum, of which the bias's gradient is made.
     private const int BiasSlice = 1;
@@ -86,12 +76,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
     // A weight gradient's tiles are summed in at most this many parts, each with its own copy of the sums, which are added in order.
     private const int MostParts = 4;
 
-    // Tiles of a chunk: a multiple of a register tile's 6 or 8 rows.
-    private const int LeastTiles = 24;
-    private const int MostTiles = 96;
-
-    // What a chunk may take of a second-level cache of 1 MiB.
-    private const int ChunkBytes = 384 * 1024;
+    // Tiles of a chunk of a weight gradient, whose products sum over them.
+    private const int SumTiles = 32;
 
     // A run of tiles that is transformed at once: its packed columns are to stay in the first-level cache.
     private const int MostColumns = 64;
@@ -134,11 +120,6 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         reduceParts = ReduceParts;
     }
 
-    // Points of a slice, and outputs of a tile.
-    private static int SlicePoints => 4 * TAxis.Points;
-
-    private static int TileOutputs => 4 * TAxis.Outputs;
-
     public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
     {
         this.shape = shape;
@@ -176,7 +157,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         target = gradWeight.Pointer();
         targetBias = gradBias.Pointer();
         targetChannels = shape.OutputChannels;
-        CutTiles(TileBytes(source.Channels) + TileBytes(targetChannels), Math.Max(source.Pitch, gradients.Pitch));
+        CutTiles(SumTiles, Math.Max(source.Pitch, gradients.Pitch));
         partCount = Math.Clamp(HostBlock.DivideUp(TileCount, chunkTiles), 1, MostParts);
         parts.Require<float>(partCount * PartLength);
         threads.For(partCount * Slices, sumPart);
@@ -193,18 +174,20 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
             worker.Dispose();
     }
 
+    // Tiles of a chunk of the other passes: whole register tiles, and few, so that a slice of a chunk leaves the second-level cache room for
+    // the weights and for the activations that the four slices read again.
+    private static int ConvolveTiles => HostBlock.DivideUp(16, HostTile<TVector, TOps>.Rows) * HostTile<TVector, TOps>.Rows;
+
     private static int Columns(int channels) => HostMatrix<TVector, TOps>.Columns(channels);
 
     private int TileCount => shape.Batch * tilesZ * tilesY * tilesX;
 
-    private static int TileBytes(int channels) => SlicePoints * Columns(channels) * sizeof(float);
-
-    private void CutTiles(int bytesPerTile, int widestPitch)
+    private void CutTiles(int tilesOfChunk, int widestPitch)
     {
-        tilesX = HostBlock.DivideUp(shape.Width, TAxis.Outputs);
-        tilesY = HostBlock.DivideUp(shape.Height, 2);
+        tilesX = HostBlock.DivideUp(shape.Width, 4);
+        tilesY = HostBlock.DivideUp(shape.Height, 4);
         tilesZ = HostBlock.DivideUp(shape.Depth, 2);
-        chunkTiles = Math.Clamp(ChunkBytes / bytesPerTile / LeastTiles * LeastTiles, LeastTiles, MostTiles);
+        chunkTiles = tilesOfChunk;
         int zeroCount = MostColumns * widestPitch;
         new Span<float>(zeros.Require<float>(zeroCount), zeroCount).Clear();
     }
@@ -220,7 +203,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         if (bias != null)
             new Span<float>(bias, targetChannels).CopyTo(columnBias);
         threads.For(source.Channels, transformWeights);
-        CutTiles(TileBytes(source.Channels) + TileBytes(targetChannels) + TileOutputs * columns * sizeof(float), source.Pitch);
+        CutTiles(ConvolveTiles, source.Pitch);
         threads.For(HostBlock.DivideUp(TileCount, chunkTiles), convolveChunk);
     }
 
@@ -231,15 +214,15 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         float* packed = transformedWeights.Require<float>(0);
         float* taps = stackalloc float[27 * TOps.Width];
         float* alongZ = stackalloc float[4 * 9 * TOps.Width];
-        float* alongY = stackalloc float[16 * 3 * TOps.Width];
+        float* alongY = stackalloc float[24 * 3 * TOps.Width];
         float* points = stackalloc float[4 * SlicePoints * TOps.Width];
         for (int column = 0; column < columns; column += TOps.Width)
         {
             for (int tap = 0; tap < 27; tap++)
                 LoadTap(tap, channel, column, taps + tap * TOps.Width);
-            Apply(WinogradTwo.WeightMatrix, 3, 1, 4, 3, taps, 1, 9, alongZ);
-            Apply(WinogradTwo.WeightMatrix, 3, 1, 4, 3, alongZ, 4, 3, alongY);
-            Apply(TAxis.WeightMatrix, 3, 1, TAxis.Points, 3, alongY, 16, 1, points);
+            Apply(WinogradTransforms<TVector, TOps>.WeightsOfTwo, 3, 1, 4, 3, taps, 1, 9, alongZ);
+            Apply(WinogradTransforms<TVector, TOps>.WeightsOfFour, 3, 1, 6, 3, alongZ, 4, 3, alongY);
+            Apply(WinogradTransforms<TVector, TOps>.WeightsOfFour, 3, 1, 6, 3, alongY, 24, 1, points);
 
             int firstColumn = column / (2 * TOps.Width) * (2 * TOps.Width);
             int group = HostMatrix<TVector, TOps>.Group(firstColumn, columns);
@@ -298,13 +281,14 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         int sourceColumns = Columns(channels);
         int columns = Columns(targetChannels);
         nint pointPitch = (nint)chunkTiles * sourceColumns;
-        // One vector more than the points take, lest the rows that a register tile stores share a set of the cache.
-        nint productPitch = (nint)SlicePoints * columns + TOps.Width;
+        // A vector more than the tiles take, lest the points of a tile share a few sets of the cache.
+        nint productPitch = (nint)chunkTiles * columns + TOps.Width;
         float* data = worker.Source.Require<float>(SlicePoints * pointPitch);
-        float* products = worker.Products.Require<float>((chunkTiles + HostTile<TVector, TOps>.Rows) * productPitch);
+        float* products = worker.Products.Require<float>(SlicePoints * productPitch + HostTile<TVector, TOps>.Rows * columns);
         float* outputs = worker.Outputs.Require<float>((long)chunkTiles * TileOutputs * columns);
         float* bias = packedBias.Require<float>(0);
         nint* offsets = TileOffsets(tiles, sourceColumns, worker);
+        float* scratch = stackalloc float[24 * TOps.Width];
         for (int slice = 0; slice < Slices; slice++)
         {
             TransformTiles(source, isGradient: false, slice, first, tiles, data, pointPitch, null, worker);
@@ -318,7 +302,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
                     {
                         HostTile<TVector, TOps>.Store(
                             group / TOps.Width, data + point * pointPitch, offsets + tile, channels, matrix + column * channels, group,
-                            products + tile * productPitch + point * columns + column, productPitch);
+                            products + point * productPitch + (nint)tile * columns + column, columns);
                     }
                 }
             }
@@ -327,8 +311,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
             {
                 for (int column = 0; column < columns; column += TOps.Width)
                 {
-                    TAxis.TransformOutput<TVector, TOps>(
-                        products + tile * productPitch + column, slice, TOps.Load(bias + column), outputs + (long)tile * TileOutputs * columns + column, columns);
+                    WinogradTransforms<TVector, TOps>.Output(
+                        products + (nint)tile * columns + column, productPitch, slice, TOps.Load(bias + column), outputs + (nint)tile * TileOutputs * columns + column, columns, scratch);
                 }
             }
         }
@@ -351,11 +335,11 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         (int n, int z, int y, int x) = TileAt(tile);
         for (int dz = 0; dz < Math.Min(2, shape.Depth - z); dz++)
         {
-            for (int dy = 0; dy < Math.Min(2, shape.Height - y); dy++)
+            for (int dy = 0; dy < Math.Min(4, shape.Height - y); dy++)
             {
-                float* from = outputs + (dz * 2 + dy) * TAxis.Outputs * columns;
+                float* from = outputs + (dz * 4 + dy) * 4 * columns;
                 float* to = target + ((((long)n * shape.Depth + z + dz) * shape.Height + y + dy) * shape.Width + x) * targetPitch;
-                for (int dx = 0; dx < Math.Min(TAxis.Outputs, shape.Width - x); dx++)
+                for (int dx = 0; dx < Math.Min(4, shape.Width - x); dx++)
                 {
                     HostMatrix<TVector, TOps>.StoreRow(from, to, targetChannels, relu);
                     from += columns;
@@ -371,7 +355,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         (int row, int x) = Math.DivRem(tile, tilesX);
         (int plane, int y) = Math.DivRem(row, tilesY);
         (int n, int z) = Math.DivRem(plane, tilesZ);
-        return (n, 2 * z, 2 * y, TAxis.Outputs * x);
+        return (n, 2 * z, 4 * y, 4 * x);
     }
 
     // One slice of Bᵀ d of the source or of A g of the gradients, for consecutive tiles, as [point][tile][channel]. Gradients summed
@@ -380,14 +364,14 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
     {
         int channelPitch = Columns(from.Channels);
         int border = isGradient ? 0 : 1;
-        int rowCount = isGradient ? 2 : 4;
+        int rowCount = isGradient ? 4 : 6;
         (int near, int far, float factor) = isGradient ? GradientPlanes(slice) : InputPlanes(slice);
-        HostRow* rows = stackalloc HostRow[8];
+        HostRow* rows = stackalloc HostRow[12];
         for (int tile = first; tile < first + tiles;)
         {
             // A run of neighbours along x. Its columns begin ≤ column < end are inside the volume.
-            int count = Math.Min(Math.Min(tilesX - tile % tilesX, first + tiles - tile), (MostColumns - 2) / TAxis.Outputs);
-            int columns = count * TAxis.Outputs + 2 * border;
+            int count = Math.Min(Math.Min(tilesX - tile % tilesX, first + tiles - tile), (MostColumns - 2) / 4);
+            int columns = count * 4 + 2 * border;
             (int n, int z, int y, int x) = TileAt(tile);
             x -= border;
             Run run = new(count, columns, Math.Max(0, -x), Math.Min(columns, shape.Width - x), from.Channels, from.Pitch, factor);
@@ -416,9 +400,9 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         where TGate : struct, IHostGate
     {
         int channelPitch = Columns(run.Channels);
-        nint rowLength = MostColumns * TOps.Width;
-        float* packed = worker.Columns.Require<float>(4 * rowLength);
-        for (int row = 0; row < 4; row++)
+        nint rowLength = (MostColumns + 1) * TOps.Width;
+        float* packed = worker.Columns.Require<float>(6 * rowLength);
+        for (int row = 0; row < 6; row++)
         {
             new Span<float>(packed + row * rowLength, run.Begin * TOps.Width).Clear();
             new Span<float>(packed + row * rowLength + run.End * TOps.Width, (run.Columns - run.End) * TOps.Width).Clear();
@@ -439,13 +423,13 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
                 PackInputs<TGate>(rows, run, channel, packed, rowLength);
             }
 
-            for (int row = 0; row < 4; row++)
+            for (int row = 0; row < 6; row++)
             {
-                float* target = to + row * TAxis.Points * pointPitch + channel;
+                float* target = to + row * 6 * pointPitch + channel;
                 if (isGradient)
-                    TAxis.TransformGradient<TVector, TOps>(packed + row * rowLength, run.Tiles, target, pointPitch, channelPitch);
+                    TransformGradients(packed + row * rowLength, run.Tiles, target, pointPitch, channelPitch);
                 else
-                    TAxis.TransformInput<TVector, TOps>(packed + row * rowLength, run.Tiles, target, pointPitch, channelPitch);
+                    TransformInputs(packed + row * rowLength, run.Tiles, target, pointPitch, channelPitch);
             }
         }
     }
@@ -481,12 +465,12 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
     // A row with fewer channels than a vector has, packed with zeros around.
     private static HostRow WidenedRow(in HostActivations from, int n, int z, int y, int x, int columns, int row, Worker worker)
     {
-        float* widened = worker.Rows.Require<float>(8 * MostColumns * TOps.Width) + row * MostColumns * TOps.Width;
+        float* widened = worker.Rows.Require<float>(12 * MostColumns * TOps.Width) + row * MostColumns * TOps.Width;
         from.PackRow<TVector, TOps>(n, z, y, x, x + columns, widened, TOps.Width);
         return new HostRow(widened, null);
     }
 
-    // Bᵀ along z and y of one vector of channels, as [4][column].
+    // Bᵀ along z and y of one vector of channels, as [6][column].
     private static void PackInputs<TGate>(HostRow* rows, in Run run, nint channel, float* packed, nint rowLength)
         where TGate : struct, IHostGate
     {
@@ -494,19 +478,17 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         for (int column = run.Begin; column < run.End; column++)
         {
             nint i = column * run.Pitch + channel;
-            TVector d0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[4], i), TGate.Load<TVector, TOps>(rows[0], i));
-            TVector d1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[5], i), TGate.Load<TVector, TOps>(rows[1], i));
-            TVector d2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), TGate.Load<TVector, TOps>(rows[2], i));
-            TVector d3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), TGate.Load<TVector, TOps>(rows[3], i));
-            float* to = packed + column * TOps.Width;
-            TOps.Store(TOps.Subtract(d0, d2), to);
-            TOps.Store(TOps.Add(d1, d2), to + rowLength);
-            TOps.Store(TOps.Subtract(d2, d1), to + 2 * rowLength);
-            TOps.Store(TOps.Subtract(d3, d1), to + 3 * rowLength);
+            TVector d0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), TGate.Load<TVector, TOps>(rows[0], i));
+            TVector d1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), TGate.Load<TVector, TOps>(rows[1], i));
+            TVector d2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[8], i), TGate.Load<TVector, TOps>(rows[2], i));
+            TVector d3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[9], i), TGate.Load<TVector, TOps>(rows[3], i));
+            TVector d4 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[10], i), TGate.Load<TVector, TOps>(rows[4], i));
+            TVector d5 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[11], i), TGate.Load<TVector, TOps>(rows[5], i));
+            WinogradTransforms<TVector, TOps>.Input(d0, d1, d2, d3, d4, d5, packed + column * TOps.Width, rowLength);
         }
     }
 
-    // A along z and y of one vector of channels, as [4][column]. Returns the sum of all.
+    // A along z and y of one vector of channels, as [6][column]. Returns the sum of all.
     private static TVector PackGradients<TGate>(HostRow* rows, in Run run, nint channel, float* packed, nint rowLength)
         where TGate : struct, IHostGate
     {
@@ -515,18 +497,50 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         for (int column = run.Begin; column < run.End; column++)
         {
             nint i = column * run.Pitch + channel;
-            TVector g0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[2], i), TGate.Load<TVector, TOps>(rows[0], i));
-            TVector g1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[3], i), TGate.Load<TVector, TOps>(rows[1], i));
-            float* to = packed + column * TOps.Width;
-            TVector sum = TOps.Add(g0, g1);
-            total = TOps.Add(total, sum);
-            TOps.Store(g0, to);
-            TOps.Store(sum, to + rowLength);
-            TOps.Store(TOps.Subtract(g0, g1), to + 2 * rowLength);
-            TOps.Store(g1, to + 3 * rowLength);
+            TVector g0 = TGate.Load<TVector, TOps>(rows[0], i);
+            TVector g1 = TGate.Load<TVector, TOps>(rows[1], i);
+            TVector g2 = TGate.Load<TVector, TOps>(rows[2], i);
+            TVector g3 = TGate.Load<TVector, TOps>(rows[3], i);
+            if (run.Factor != 0)
+            {
+                g0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[4], i), g0);
+                g1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[5], i), g1);
+                g2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), g2);
+                g3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), g3);
+            }
+
+            total = TOps.Add(total, TOps.Add(TOps.Add(g0, g1), TOps.Add(g2, g3)));
+            WinogradTransforms<TVector, TOps>.Gradient(g0, g1, g2, g3, packed + column * TOps.Width, rowLength);
         }
 
         return total;
+    }
+
+    // Bᵀ along x of one packed row.
+    private static void TransformInputs(float* row, int tiles, float* target, nint pointPitch, nint tilePitch)
+    {
+        TVector d0 = TOps.Load(row);
+        TVector d1 = TOps.Load(row + TOps.Width);
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            TVector d4 = TOps.Load(row + 4 * TOps.Width);
+            TVector d5 = TOps.Load(row + 5 * TOps.Width);
+            WinogradTransforms<TVector, TOps>.Input(d0, d1, TOps.Load(row + 2 * TOps.Width), TOps.Load(row + 3 * TOps.Width), d4, d5, target, pointPitch);
+            (d0, d1) = (d4, d5);
+            row += 4 * TOps.Width;
+            target += tilePitch;
+        }
+    }
+
+    // A along x of one packed row.
+    private static void TransformGradients(float* row, int tiles, float* target, nint pointPitch, nint tilePitch)
+    {
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            WinogradTransforms<TVector, TOps>.Gradient(TOps.Load(row), TOps.Load(row + TOps.Width), TOps.Load(row + 2 * TOps.Width), TOps.Load(row + 3 * TOps.Width), target, pointPitch);
+            row += 4 * TOps.Width;
+            target += tilePitch;
+        }
     }
 
     // One slice of one part of the tiles: Bᵀ d and A g of a chunk, then their products, added to the part's sums.
@@ -590,7 +604,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
         }
 
         float* points = stackalloc float[4 * SlicePoints * TOps.Width];
-        float* alongX = stackalloc float[16 * 3 * TOps.Width];
+        float* alongX = stackalloc float[24 * 3 * TOps.Width];
         float* alongY = stackalloc float[4 * 9 * TOps.Width];
         float* taps = stackalloc float[27 * TOps.Width];
         for (int column = 0; column < columns; column += TOps.Width)
@@ -604,9 +618,9 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps, TAxis> : I
                 TOps.Store(sum, points + point * TOps.Width);
             }
 
-            Apply(TAxis.WeightMatrix, 1, 3, 3, TAxis.Points, points, 16, 1, alongX);
-            Apply(WinogradTwo.WeightMatrix, 1, 3, 3, 4, alongX, 4, 3, alongY);
-            Apply(WinogradTwo.WeightMatrix, 1, 3, 3, 4, alongY, 1, 9, taps);
+            Apply(WinogradTransforms<TVector, TOps>.WeightsOfFour, 1, 3, 3, 6, points, 24, 1, alongX);
+            Apply(WinogradTransforms<TVector, TOps>.WeightsOfFour, 1, 3, 3, 6, alongX, 4, 3, alongY);
+            Apply(WinogradTransforms<TVector, TOps>.WeightsOfTwo, 1, 3, 3, 4, alongY, 1, 9, taps);
             for (int tap = 0; tap < 27; tap++)
             {
                 float* to = target + ((long)tap * source.Channels + channel) * targetChannels + column;
