@@ -589,7 +589,6 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
                     }
                 }
             }
-
         }
     }
 

@@ -140,10 +140,18 @@ public sealed class QuickBench
         }
     }
 
+    // Several sizes, because a step's time should grow with its voxels and with nothing else.
     private void NetworkStep()
     {
-        const int edge = 56;
-        SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = edge, Height = edge, Width = edge, Seed = 1 }, 0);
+        foreach (int edge in (int[])[32, 56, 96])
+            NetworkStep(edge);
+    }
+
+    private void NetworkStep(int edge)
+    {
+        int particles = edge * edge * edge / 12000;
+        SandclockVolume volume = Sandclock.Create(
+            new SandclockOptions { Depth = edge, Height = edge, Width = edge, MinimumParticles = particles, MaximumParticles = particles, Seed = 1 }, 0);
         TrainingOptions options = TrainingOptions.Combined with { Patch = new Extent(edge, edge, edge), Augmentation = Augmentation.None, DiceWeight = 1 };
         UNet3dOptions structure = new();
         TrainingData data = new([new TrainingVolume("sandclock", edge, edge, edge, volume.Image, volume.Mask, volume.Centers)], []);
