@@ -23,7 +23,7 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
     private readonly Option<Extent?> size = Parse.Size("--size", "Size of a volume in voxels. Default: the preset's.");
     private readonly Option<int[]?> particles = Parse.IntegerList(
         "--particles", "MIN,MAX", $"Fewest and most particles of a volume. Default: the preset's (tomogram: {TomogramOptions.ParticlesPerMillionVoxels:0} for a million voxels).", 0, 1_000_000);
-    private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Edge of a voxel in Å; 0 for unknown (not for tomograms). Default: 10.", 0);
+    private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Edge of a voxel in Å; 0 for unknown (not for tomograms). Default: 10.", 0, 1e6);
     private readonly Option<int> seed = Parse.Integer("--seed", "The same seed gives the same data set.", 1, int.MinValue, int.MaxValue);
 
     private readonly Option<double?> distance = Parse.Real("--min-distance", "Sandclock: centres are farther apart than this, in voxels. Default: 9.", 0);

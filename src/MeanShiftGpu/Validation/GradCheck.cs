@@ -153,8 +153,11 @@ public static class GradCheck
         {
             double largest = analytic[i].Max(Math.Abs);
             // An input that no gradient reaches at all would pass any comparison with itself; it fails here.
-            bool passed = largest > 0 && double.IsFinite(largest);
+            bool passed = largest > 0;
             (double Error, long Index, double Gradient, double Difference) worst = (0, 0, 0, 0);
+            // Whether it is among the probes or not: a gradient that is no number is wrong, and worse than any other.
+            if (Array.FindIndex(analytic[i], g => !double.IsFinite(g)) is >= 0 and int notFinite)
+                worst = (double.NaN, notFinite, analytic[i][notFinite], differences.At(i, notFinite, step, weights));
             int probes = 0;
             int leftOut = 0;
             foreach (long element in ChooseElements(differences.Count(i), options.Samples, random))
@@ -174,7 +177,7 @@ public static class GradCheck
                 }
 
                 probes++;
-                if (!(error <= worst.Error))
+                if (!(error <= worst.Error) && !double.IsNaN(worst.Error))
                     worst = (error, element, gradient, difference);
             }
 

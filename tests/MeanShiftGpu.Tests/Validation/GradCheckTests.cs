@@ -50,6 +50,58 @@ public class GradCheckTests
         Assert.That(report.ThrowIfFailed, Throws.InvalidOperationException.With.Message.Contains("element 13"));
     }
 
+    [TestCase(double.NaN, 3)]
+    [TestCase(double.PositiveInfinity, 500)]
+    public void Run_OfAGradientThatIsNoNumber_IsCaughtAndLocated(double value, int wrong)
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        TensorShape shape = new(1, 8, 8, 8, 1);
+        // Few samples: the element need not be among them.
+        GradCheckReport report = GradCheck.Run<double>(
+            context,
+            (tape, x) =>
+            {
+                Tensor<double> y = tape.Upload(x.ToArray(tape.Context), shape);
+                tape.Record("Faulty", y, [x], [], [], () => tape.WriteGradient(x, gradient =>
+                {
+                    double[] upstream = y.GradientToArray(tape.Context);
+                    upstream[wrong] = value;
+                    gradient.CopyFromCPU(tape.Context.Stream, upstream);
+                }));
+                return y;
+            },
+            TestData.Uniform(shape.Length, 1),
+            shape,
+            new GradCheckOptions { Samples = 4 });
+        GradCheckResult result = report.Results.Single();
+        Assert.That(result.Passed, Is.False);
+        Assert.That(result.WorstIndex, Is.EqualTo(wrong));
+        Assert.That(report.ThrowIfFailed, Throws.InvalidOperationException.With.Message.Contains($"element {wrong}"));
+    }
+
+    [TestCase(0)]
+    [TestCase(100)]
+    public void Run_OfANaNAmongTheProbes_IsNotForgottenByThoseAfterIt(int wrong)
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        // The forward pass gives NaN at one element, so every difference there is NaN and all gradients are finite.
+        GradCheckReport report = GradCheck.Run<double>(
+            context,
+            (tape, x) =>
+            {
+                double[] values = x.ToArray(tape.Context);
+                if (values[wrong % values.Length] != TestData.Uniform(Shape.Length, 1)[wrong % values.Length])
+                    values[wrong % values.Length] = double.NaN;
+                Tensor<double> y = tape.Upload(values, Shape);
+                tape.Record("Faulty", y, [x], [], [], () => tape.WriteGradient(x, gradient => gradient.CopyFromCPU(tape.Context.Stream, y.GradientToArray(tape.Context))));
+                return y;
+            },
+            TestData.Uniform(Shape.Length, 1),
+            Shape);
+        Assert.That(report.Results.Single().Passed, Is.False);
+        Assert.That(report.Results.Single().WorstIndex, Is.EqualTo(wrong % Shape.Length));
+    }
+
     [Test]
     public void Run_OfAMissingGradient_Fails()
     {
