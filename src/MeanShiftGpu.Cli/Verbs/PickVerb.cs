@@ -18,6 +18,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Pick again where the output exists; it is skipped otherwise." };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
+    private readonly Option<string?> onlyClass = Parse.Text("--class", "NAME", "Pick this class only, of a model that was trained with --classes. Default: all, each with its number and name in the table.");
     private readonly Option<PickMethod?> method = Parse.Choice<PickMethod>("--method", "mean-shift: every voxel above the threshold moves to its mode. local-maxima: voxels that no neighbour exceeds. components: connected voxels. Default: mean-shift.");
     private readonly Option<double?> threshold = Parse.Real("--threshold", "Voxels count whose score is above this fraction of the map's maximum. Default: 0.3; --suggest finds a better one.", 0, 0.999999);
     private readonly Option<double?> absolute = Parse.Real("--threshold-absolute", "The same as a score, for models trained with Dice and volumes that may be empty.", 0);
@@ -47,7 +48,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols =>
     [
-        volumes, model, output, overwrite, format, method, threshold, absolute, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels, iterations,
+        volumes, model, output, overwrite, format, onlyClass, method, threshold, absolute, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels, iterations,
         mask, scoreMap, memory, shard, suggest, radius, centre, voxelSize, binning,
     ];
 
@@ -86,6 +87,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             MeanShiftOptions meanShift = ModelFile.MeanShiftOf(description);
             PickOptions picking = Settings(options, meanShift);
             using TomogramPicker picker = new(network, meanShift, picking) { MemoryLimitBytes = (long)options.GetValue(memory) << 20 };
+            PickedClass[] classes = Classes(options, network.Options, description);
 
             List<VolumePicks> found = [];
             List<object> report = [];
@@ -98,7 +100,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
                     continue;
                 }
 
-                (VolumePicks picks, object summary) = Pick(options, files[i], picker, picking, description);
+                (VolumePicks picks, object summary) = Pick(options, files[i], picker, classes, description);
                 found.Add(picks);
                 report.Add(summary);
                 if (!single)
@@ -116,9 +118,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
     }
 
     private (VolumePicks Picks, object Summary) Pick(
-        ParseResult options, PickFiles files, TomogramPicker picker, PickOptions picking, ModelDescription? description)
+        ParseResult options, PickFiles files, TomogramPicker picker, PickedClass[] classes, ModelDescription? description)
     {
-        Stopwatch clock = Stopwatch.StartNew();
         string path = files.Volume;
         using MrcReader volume = MrcReader.Open(path, Cancellation);
         Extent size = volume.Size;
@@ -130,34 +131,53 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (statistics.Deviation == 0)
             Session.Warn($"{path}: every voxel has the same value, so picks mean nothing. Was the right volume given?");
 
-        // A map that the user wants is a file at once; any other is kept in memory where that leaves enough for the network.
-        bool inMemory = files.Map is null && sizeof(float) * size.Voxels <= picker.MemoryLimitBytes / 8;
-        PickPlan plan = picker.Plan(size, inMemory);
-        Session.Line($"{files.Name}: {size} voxels, {plan}");
-        using Volume? memoryMap = inMemory ? new Volume(size.Depth, size.Height, size.Width) : null;
-        using MrcWriter? fileMap = inMemory
-            ? null
-            : files.Map is null ? MrcWriter.CreateScratch(FolderOf(files.Table), size) : MrcWriter.Create(files.Map, size, volume.VoxelSize);
-        PredictionSummary predicted = Predict(files.Name, picker, plan, volume, statistics, (IVoxelSink?)memoryMap ?? fileMap!, region);
-
-        Stopwatch clustering = Stopwatch.StartNew();
-        ClusterResult found = picker.Cluster((IVoxelSource?)memoryMap ?? fileMap!, predicted.Maximum, region, cancellation: Cancellation);
-        double clusterSeconds = clustering.Elapsed.TotalSeconds;
-        if (files.Map is not null)
-            fileMap!.Complete();
-        IReadOnlyList<Pick> picks = found.Picks;
-        double seconds = clock.Elapsed.TotalSeconds;
-        Session.Line(
-            $"{files.Name}: {picks.Count} picks from {found.StartVoxels} voxels above the threshold, {plan.Tiles.Count} tile{(plan.Tiles.Count == 1 ? "" : "s")}, {seconds:0.0} s "
-            + $"(network {predicted.ForwardSeconds:0.0}, clustering {clusterSeconds:0.0}), scores up to {predicted.Maximum:0.000}");
-        if (picks.Count == 0)
-            Session.Warn($"{path}: no pick; the largest score is {predicted.Maximum:0.000}. {(picking.ThresholdKind == ThresholdKind.Absolute ? "Lower --threshold-absolute." : "Was the model trained on such data?")}");
+        (IReadOnlyList<Pick> Picks, object Summary)[] parts =
+            [.. classes.Select(c => Pick(options, files, picker, c, classes.Length > 1 ? $"{files.Name}, {c.Label}" : files.Name, volume, statistics, region))];
         object summary = new
         {
             Volume = path,
             files.Name,
             Size = new[] { size.Depth, size.Height, size.Width },
             VoxelSizeAngstrom = voxel,
+            Maps = parts.Select(p => p.Summary),
+            Picks = parts.SelectMany(p => p.Picks).Select(p => new { p.Z, p.Y, p.X, p.Score, p.Class, p.ClassName, p.Support, p.Voxels, p.Spread, p.Moved, p.AtBorder }),
+        };
+        return (new VolumePicks(files.Name, [.. parts.SelectMany(p => p.Picks)]), summary);
+    }
+
+    private (IReadOnlyList<Pick> Picks, object Summary) Pick(
+        ParseResult options, PickFiles files, TomogramPicker picker, PickedClass kind, string title, MrcReader volume, VoxelStatistics statistics, MrcReader? region)
+    {
+        Stopwatch clock = Stopwatch.StartNew();
+        Extent size = volume.Size;
+        picker.Output = kind.Output;
+        PickOptions picking = Settings(options, kind.MeanShift);
+        // A map that the user wants is a file at once; any other is kept in memory where that leaves enough for the network.
+        bool inMemory = files.Map is null && sizeof(float) * size.Voxels <= picker.MemoryLimitBytes / 8;
+        PickPlan plan = picker.Plan(size, inMemory);
+        Session.Line($"{title}: {size} voxels, {plan}");
+        using Volume? memoryMap = inMemory ? new Volume(size.Depth, size.Height, size.Width) : null;
+        using MrcWriter? fileMap = inMemory
+            ? null
+            : files.Map is null ? MrcWriter.CreateScratch(FolderOf(files.Table), size) : MrcWriter.Create(files.Map, size, volume.VoxelSize);
+        PredictionSummary predicted = Predict(title, picker, plan, volume, statistics, (IVoxelSink?)memoryMap ?? fileMap!, region);
+
+        Stopwatch clustering = Stopwatch.StartNew();
+        ClusterResult found = picker.Cluster((IVoxelSource?)memoryMap ?? fileMap!, predicted.Maximum, region, picking, cancellation: Cancellation);
+        double clusterSeconds = clustering.Elapsed.TotalSeconds;
+        if (files.Map is not null)
+            fileMap!.Complete();
+        IReadOnlyList<Pick> picks = [.. found.Picks.Select(p => p with { Class = kind.Number, ClassName = kind.Name })];
+        double seconds = clock.Elapsed.TotalSeconds;
+        Session.Line(
+            $"{title}: {picks.Count} picks from {found.StartVoxels} voxels above the threshold, {plan.Tiles.Count} tile{(plan.Tiles.Count == 1 ? "" : "s")}, {seconds:0.0} s "
+            + $"(network {predicted.ForwardSeconds:0.0}, clustering {clusterSeconds:0.0}), scores up to {predicted.Maximum:0.000}");
+        if (picks.Count == 0)
+            Session.Warn($"{title}: no pick; the largest score is {predicted.Maximum:0.000}. {(picking.ThresholdKind == ThresholdKind.Absolute ? "Lower --threshold-absolute." : "Was the model trained on such data?")}");
+        object summary = new
+        {
+            Class = kind.Number,
+            ClassName = kind.Name,
             Tiles = plan.Tiles.Count,
             predicted.TilesComputed,
             plan.Overlap,
@@ -168,9 +188,34 @@ internal sealed class PickVerb(Session session) : Verb(session)
             MaximumScore = predicted.Maximum,
             found.StartVoxels,
             ScoreMap = files.Map,
-            Picks = picks.Select(p => new { p.Z, p.Y, p.X, p.Score, p.Support, p.Voxels, p.Spread, p.Moved, p.AtBorder }),
         };
-        return (new VolumePicks(files.Name, picks), summary);
+        return (picks, summary);
+    }
+
+    // The score maps that are wanted, with the mean shift that each was trained with.
+    private PickedClass[] Classes(ParseResult options, UNet3dOptions network, ModelDescription? description)
+    {
+        IReadOnlyList<ClassOptions> known = description?.Training.Classes ?? [];
+        if (known.Count != (network.Outputs == 1 ? known.Count : network.Outputs))
+            throw new InputException($"{options.GetValue(model)}: the network has {network.Outputs} outputs, its description {known.Count} classes. Use a model that 'train' wrote.");
+        PickedClass[] all = known.Count == 0
+            ? [new PickedClass(0, null, null, ModelFile.MeanShiftOf(description))]
+            :
+            [
+                .. known.Select((c, i) => int.TryParse(c.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+                    ? new PickedClass(i, number, null, description!.Training.MeanShiftOf(i))
+                    : new PickedClass(i, i + 1, c.Name, description!.Training.MeanShiftOf(i))),
+            ];
+        if (options.GetValue(onlyClass) is { } wanted)
+        {
+            all = [.. all.Where(c => c.Label.Equals(wanted, StringComparison.OrdinalIgnoreCase))];
+            if (all.Length == 0)
+                throw new InputException($"--class: {options.GetValue(model)} knows no class '{wanted}'{(known.Count == 0 ? "; it was trained without --classes" : $"; expected one of {string.Join(", ", known.Select(c => c.Name))}")}.");
+        }
+
+        if (all.Length > 1 && options.GetValue(scoreMap) is not null)
+            throw new InputException($"--score-map: the model has a map for each of {all.Length} classes ({string.Join(", ", known.Select(c => c.Name))}); choose one with --class.");
+        return all;
     }
 
     private PredictionSummary Predict(
@@ -203,18 +248,21 @@ internal sealed class PickVerb(Session session) : Verb(session)
         (UNet3d<float> network, ModelDescription? description) = ModelFile.Load(context, options.GetValue(model)!);
         using (network)
         {
-            MeanShiftOptions meanShift = ModelFile.MeanShiftOf(description);
-            PickOptions picking = Settings(options, meanShift);
-            using TomogramPicker picker = new(network, meanShift, picking) { MemoryLimitBytes = (long)options.GetValue(memory) << 20 };
+            PickedClass[] classes = Classes(options, network.Options, description);
+            if (classes.Length > 1)
+                throw new InputException($"pick: --suggest finds the threshold of one class; choose one of {string.Join(", ", classes.Select(c => c.Label))} with --class.");
+            PickedClass kind = classes[0];
+            PickOptions picking = Settings(options, kind.MeanShift);
+            using TomogramPicker picker = new(network, kind.MeanShift, picking) { MemoryLimitBytes = (long)options.GetValue(memory) << 20, Output = kind.Output };
             double hit = options.GetValue(radius) ?? picking.BandwidthVoxels / 2;
             ThresholdSweep sweep = new(picker, picking);
             int truth = 0;
             foreach (DatasetVolume entry in entries)
             {
                 using MrcReader volume = MrcReader.Open(entry.Volume, Cancellation);
-                IReadOnlyList<Particle> centers = Coordinates.Read(entry.Coordinates, entry.Context(volume.Header.Shape, volume.VoxelSize.Mean));
+                Particle[] centers = [.. Coordinates.Read(entry.Coordinates, entry.Context(volume.Header.Shape, volume.VoxelSize.Mean)).Where(kind.IsOne)];
                 Coordinates.CheckInside(entry.Coordinates, centers, volume.Header.Shape);
-                truth += centers.Count;
+                truth += centers.Length;
                 VoxelStatistics statistics = VoxelStatistics.Measure(volume, entry.Volume, Cancellation);
                 PickPlan plan = picker.Plan(volume.Size, mapInMemory: false);
                 using MrcWriter map = MrcWriter.CreateScratch(Path.GetTempPath(), volume.Size);
@@ -314,6 +362,16 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     private static string Duration(TimeSpan time)
         => time.TotalHours >= 1 ? $"{(int)time.TotalHours}:{time.Minutes:00} h" : time.TotalMinutes >= 1 ? $"{time.Minutes}:{time.Seconds:00} min" : $"{time.TotalSeconds:0.0} s";
+
+    /// <summary>A score map of the network, what its picks are called in tables, and how it was trained.</summary>
+    private sealed record PickedClass(int Output, int? Number, string? Name, MeanShiftOptions MeanShift)
+    {
+        // A class is meant by its name or its number, as in training.
+        public bool IsOne(Particle particle)
+            => Number is null || (Name is null ? particle.Class == Number : Name.Equals(particle.Name, StringComparison.OrdinalIgnoreCase));
+
+        public string Label => Name ?? Number?.ToString(CultureInfo.InvariantCulture) ?? "";
+    }
 
     /// <summary>What belongs to a volume.</summary>
     private sealed record PickFiles(string Volume, string Name, string Table, string? Map);

@@ -16,6 +16,12 @@ public sealed record Pick(float Z, float Y, float X, float Score, float Support,
     /// <summary>The score-weighted mean distance of the voxels from where their points converged, in voxels: half a particle's radius or so.</summary>
     public float Moved { get; init; }
 
+    /// <summary>The number of its class; null where the network knows one class only.</summary>
+    public int? Class { get; init; }
+
+    /// <summary>The name of its class; null where the class has a number only.</summary>
+    public string? ClassName { get; init; }
+
     /// <summary>Whether the centre is within a bandwidth of the volume's border or of the mask's, so that a part of its surroundings was not seen.</summary>
     public bool AtBorder { get; init; }
 }

@@ -26,6 +26,6 @@ public static class PickTable
     public static IEnumerable<Particle> ToParticles(VolumePicks volume)
     {
         ArgumentNullException.ThrowIfNull(volume);
-        return volume.Picks.Select(p => new Particle(p.Z, p.Y, p.X) { Score = p.Score, Tomogram = volume.Tomogram });
+        return volume.Picks.Select(p => new Particle(p.Z, p.Y, p.X) { Score = p.Score, Class = p.Class, Name = p.ClassName, Tomogram = volume.Tomogram });
     }
 }

@@ -39,6 +39,7 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
 
     /// <summary>Predicts one output of the network.</summary>
     /// <param name="volumePlan">The plan for the volume.</param>
+    /// <param name="output">Which output, counted from 0.</param>
     /// <param name="image">The volume.</param>
     /// <param name="normalization">Its mean and deviation; null where it is normalised already.</param>
     /// <param name="map">Where the scores go.</param>
@@ -47,6 +48,7 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
     /// <param name="cancellation">Stops between two tiles.</param>
     public PredictionSummary Run(
         PickPlan volumePlan,
+        int output,
         IVoxelSource image,
         VoxelStatistics? normalization,
         IVoxelSink map,
@@ -84,7 +86,7 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
                     forward += Stopwatch.GetElapsedTime(begin).TotalSeconds;
                     computed++;
                     Box box = new Box(tile.CoreOrigin, tile.CoreSize).ClippedTo(plan.Volume);
-                    maximum = Math.Max(maximum, TakeCore(tile, box, core, masked: mask is not null));
+                    maximum = Math.Max(maximum, TakeCore(tile, box, output, core, masked: mask is not null));
                     writing.GetAwaiter().GetResult();
                     writing = Task.Run(() => map.Write(box, core), CancellationToken.None);
                 }
@@ -170,8 +172,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
         network.Context.Synchronize();
     }
 
-    // Takes the core's scores of the first output; where there is a mask the core holds it, and scores outside become 0.
-    private float TakeCore(Tile tile, Box box, float[] core, bool masked)
+    // Takes the core's scores of one output; where there is a mask the core holds it, and scores outside become 0.
+    private float TakeCore(Tile tile, Box box, int output, float[] core, bool masked)
     {
         int outputs = network.Options.Outputs;
         float maximum = 0;
@@ -181,7 +183,7 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
         {
             for (int y = 0; y < box.Size.Height; y++)
             {
-                int from = (((z0 + z) * tile.Size.Height + y0 + y) * tile.Size.Width + x0) * outputs;
+                int from = (((z0 + z) * tile.Size.Height + y0 + y) * tile.Size.Width + x0) * outputs + output;
                 for (int x = 0; x < box.Size.Width; x++, i++)
                 {
                     float score = predicted[from + x * outputs];

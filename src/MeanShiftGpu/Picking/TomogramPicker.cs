@@ -45,6 +45,15 @@ public sealed class TomogramPicker : IDisposable
     /// <summary>The most memory that the process may take, in bytes; larger volumes are cut into smaller tiles, with the same result.</summary>
     public long MemoryLimitBytes { get; init; } = 2L << 30;
 
+    /// <summary>Which of the network's score maps is predicted: the class, counted from 0. The network runs once for each class that is asked for.</summary>
+    public int Output
+    {
+        get;
+        set => field = value >= 0 && value < network.Options.Outputs
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, $"The network has {network.Options.Outputs} outputs.");
+    }
+
     /// <summary>How a volume would be picked.</summary>
     /// <param name="volume">Its extents.</param>
     /// <param name="mapInMemory">Whether the score map is kept in memory.</param>
@@ -93,7 +102,7 @@ public sealed class TomogramPicker : IDisposable
         ArgumentNullException.ThrowIfNull(map);
         if (image.Size != plan.Volume || map.Size != plan.Volume || (mask is not null && mask.Size != plan.Volume))
             throw new ArgumentException($"The plan is for a volume of {plan.Volume}; the image has {image.Size}, the map {map.Size}{(mask is null ? "" : $", the mask {mask.Size}")}.", nameof(plan));
-        PredictionSummary summary = prediction.Run(plan, image, normalization, map, mask, progress, cancellation);
+        PredictionSummary summary = prediction.Run(plan, Output, image, normalization, map, mask, progress, cancellation);
         // Clustering comes next and needs the room for itself.
         arena.Release();
         return summary;

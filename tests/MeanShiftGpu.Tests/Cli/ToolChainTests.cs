@@ -63,6 +63,31 @@ public class ToolChainTests
     }
 
     [Test]
+    public void TrainAndPick_OfTwoClasses_GivesEachPickItsClass()
+    {
+        string data = folder.At("two");
+        ToolRun.Succeeds(
+            "simulate", "--out", data, "--preset", "tomogram", "--train", "1", "--test", "1", "--size", "24,40,36", "--particles", "4,4", "--shapes", "ring", "rod", "--tilts", "-60,60,20");
+        ToolRun trained = ToolRun.Succeeds(
+            "train", "--data", Path.Combine(data, "manifest.json"), "--out", folder.At("two-run"), "--steps", "2", "--widths", "4,4", "--patch", "16", "--seeds", "24", "--preset", "combined",
+            "--classes", "ring", "rod", "--bandwidth", "5,3", "--centers", "3", "--label-radius", "8", "--contrast", "0.1", "--noise", "0.1", "--device", "cpu");
+        Assert.That(trained.Output, Does.Contain("2 classes (ring: "));
+
+        string tomogram = ShrecDataset.Model(data, 1).Reconstruction;
+        string[] pick = ["pick", tomogram, "--model", folder.At("two-run", "model.safetensors"), "--device", "cpu"];
+        ToolRun.Succeeds([.. pick, "--out", folder.At("two.csv"), "--json", folder.At("two.json")]);
+        JsonElement volume = ToolRun.Json(folder.At("two.json")).GetProperty("volumes")[0];
+        IReadOnlyList<Particle> both = Coordinates.Read(folder.At("two.csv"));
+        Assert.That(volume.GetProperty("maps").EnumerateArray().Select(m => m.GetProperty("className").GetString()), Is.EqualTo((string[])["ring", "rod"]));
+        Assert.That(both.Select(p => p.Class).Distinct(), Is.EquivalentTo((int?[])[1, 2]));
+
+        ToolRun.Succeeds([.. pick, "--out", folder.At("rod.csv"), "--class", "rod", "--score-map", folder.At("rod.mrc")]);
+        Assert.That(Coordinates.Read(folder.At("rod.csv")), Is.EqualTo(both.Where(p => p.Class == 2)).Using<Particle, Particle>((a, b) => (a.Z, a.Y, a.X) == (b.Z, b.Y, b.X)));
+        ToolRun.Refuses(["choose one with --class"], [.. pick, "--out", folder.At("x.csv"), "--score-map", folder.At("x.mrc")]);
+        ToolRun.Refuses(["knows no class 'hook'"], [.. pick, "--out", folder.At("x.csv"), "--class", "hook"]);
+    }
+
+    [Test]
     public void Train_WritesModelCheckpointAndHistory()
     {
         JsonElement json = ToolRun.Json(folder.At("train.json"));
