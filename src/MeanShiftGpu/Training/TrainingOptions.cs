@@ -19,18 +19,18 @@ public enum Augmentation
     /// <summary>Nothing, as published.</summary>
     None,
 
+    /// <summary>All 8 mirror images along the axes: the missing wedge stays where it is, particles are seen in both hands.</summary>
+    Flips,
+
+    /// <summary>Mirror images and exchanged axes, all 48: for data without a missing wedge. Patches must be cubes.</summary>
+    FlipsAndSwaps,
+
     /// <summary>
     /// The four half turns about z, y and x: they keep the missing wedge and the particles' handedness. Of a tilt series about y what is measured are the
     /// frequencies with |kz| ≤ tan(60°)·|kx|; of the 48 rotations and mirror images of a cube, those that take this set to itself are the 8 that change
     /// signs only (exchanging z and x would need a wedge of 90°, exchanging y with another axis moves the tilt axis), and 4 of them are rotations.
     /// </summary>
     HalfTurns,
-
-    /// <summary>All 8 mirror images along the axes: the missing wedge stays where it is, particles are seen in both hands.</summary>
-    Flips,
-
-    /// <summary>Mirror images and exchanged axes, all 48: for data without a missing wedge. Patches must be cubes.</summary>
-    FlipsAndSwaps,
 }
 
 /// <summary>A class of particles that has a score map of its own.</summary>
