@@ -26,7 +26,7 @@ public enum Augmentation
     FlipsAndSwaps,
 
     /// <summary>
-    /// The four half turns about z, y and x: they keep the missing wedge and the particles' handedness. Of a tilt series about y what is measured are the
+    /// No turn, or a half turn about z, y or x: these keep the missing wedge and the particles' handedness. Of a tilt series about y what is measured are the
     /// frequencies with |kz| ≤ tan(60°)·|kx|; of the 48 rotations and mirror images of a cube, those that take this set to itself are the 8 that change
     /// signs only (exchanging z and x would need a wedge of 90°, exchanging y with another axis moves the tilt axis), and 4 of them are rotations.
     /// </summary>
