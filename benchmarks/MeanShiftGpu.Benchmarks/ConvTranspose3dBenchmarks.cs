@@ -88,10 +88,11 @@ public class ConvTranspose3dBenchmarks
         ConvTranspose3dReference.Forward(input, weight, layer.Bias.GetAsArray1D().ToDouble(), output, shape);
         ConvTranspose3dReference.BackwardInput(gradOutput, weight, gradInput, shape);
         ConvTranspose3dReference.BackwardWeight(input, gradOutput, gradWeight, gradBias, shape);
-        BenchmarkDevice.Check("conv-transpose3d output", layer.Output.GetAsArray1D(), output, 1e-5);
-        BenchmarkDevice.Check("conv-transpose3d gradInput", layer.GradInput.GetAsArray1D(), gradInput, 1e-5);
-        BenchmarkDevice.Check("conv-transpose3d gradWeight", layer.GradWeight.GetAsArray1D(), gradWeight, 1e-5);
-        BenchmarkDevice.Check("conv-transpose3d gradBias", layer.GradBias.GetAsArray1D(), gradBias, 1e-5);
+        double tolerance = BenchmarkDevice.Tolerance(context, Variant);
+        BenchmarkDevice.Check("conv-transpose3d output", layer.Output.GetAsArray1D(), output, tolerance);
+        BenchmarkDevice.Check("conv-transpose3d gradInput", layer.GradInput.GetAsArray1D(), gradInput, tolerance);
+        BenchmarkDevice.Check("conv-transpose3d gradWeight", layer.GradWeight.GetAsArray1D(), gradWeight, tolerance);
+        BenchmarkDevice.Check("conv-transpose3d gradBias", layer.GradBias.GetAsArray1D(), gradBias, tolerance);
     }
 
     /// <summary>A layer on a cube of Edge³ input voxels.</summary>

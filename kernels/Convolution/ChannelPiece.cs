@@ -39,5 +39,23 @@ internal static class ChannelPiece
         W = Interop.IntAsFloat(mask.W) > 0 ? values.W : 0,
     };
 
+    /// <summary>Adds four words as floats.</summary>
+    public static Accumulators Add(Accumulators sums, Words values) => new()
+    {
+        X = sums.X + Interop.IntAsFloat(values.X),
+        Y = sums.Y + Interop.IntAsFloat(values.Y),
+        Z = sums.Z + Interop.IntAsFloat(values.Z),
+        W = sums.W + Interop.IntAsFloat(values.W),
+    };
+
+    /// <summary>The bits of four sums.</summary>
+    public static Words Bits(Accumulators sums) => new()
+    {
+        X = Interop.FloatAsInt(sums.X),
+        Y = Interop.FloatAsInt(sums.Y),
+        Z = Interop.FloatAsInt(sums.Z),
+        W = Interop.FloatAsInt(sums.W),
+    };
+
     private static int Clamp(int count, int most) => count < 0 ? 0 : count > most ? most : count;
 }

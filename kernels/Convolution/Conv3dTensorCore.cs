@@ -58,7 +58,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
     private const int ConvolveThreads = 128;
     private const int ConvolveDepth = 4;
     private const int ConvolveHalo = (ConvolveDepth + 2) * PlaneVoxels;
-    private const int VoxelWords = 8;
+    private const int VoxelWords = TensorCoreLaunch.VoxelWords;
+    private const int RowWords = HaloEdge * VoxelWords;
     private const int TapRows = 9;
     private const int RingRows = 3;
     private const int HaloRows = 5;
@@ -73,11 +74,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
 
     private readonly Accelerator accelerator;
     private readonly int groupsWanted;
-    private readonly DeviceScratch<uint> packed;
+    private readonly TensorCoreWeights<TOperand> weights;
     private readonly DeviceScratch<float> partials;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<uint>, PackedWeightsShape> pack;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, SplitSumsShape> addSplits;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, SplitGradientsShape> addGradients;
+    private readonly SplitGradients splitGradients;
     private readonly ConvolveVariant[] convolve;
     private readonly GradientVariant[] gradient;
 
@@ -88,11 +88,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
     {
         this.accelerator = accelerator;
         this.groupsWanted = groupsWanted > 0 ? groupsWanted : 2 * accelerator.NumMultiprocessors;
-        packed = new DeviceScratch<uint>(accelerator);
+        weights = new TensorCoreWeights<TOperand>(accelerator);
         partials = new DeviceScratch<float>(accelerator);
-        pack = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<uint>, PackedWeightsShape>(PackKernel);
         addSplits = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, SplitSumsShape>(AddSplitsKernel);
-        addGradients = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, SplitGradientsShape>(AddGradientsKernel);
+        splitGradients = new SplitGradients(accelerator);
         convolve = [ConvolveWith<Columns16>(), ConvolveWith<Columns32>(), ConvolveWith<Columns48>(), ConvolveWith<Columns64>()];
         gradient = [GradientWith<TapSums16>(), GradientWith<TapSums32>(), GradientWith<TapSums48>(), GradientWith<TapSums64>()];
     }
@@ -143,37 +142,38 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
     {
         bool masked = shape.Activation == Activation.Relu;
         int most = LargeSharedMemory.Most(accelerator);
-        GradientVariant variant = gradient.Where(v => v.SharedBytes(masked) <= most).MinBy(v => Cost(shape.OutputChannels, v.Columns))!;
+        GradientVariant variant = gradient.Where(v => v.SharedBytes(masked) <= most).MinBy(v => TensorCoreLaunch.Cost(shape.OutputChannels, v.Columns))!;
         TensorCoreConv3dShape of = new()
         {
             InputChannels = shape.InputChannels,
             OutputChannels = shape.OutputChannels,
             InputPitch = shape.InputPitch,
             OutputPitch = shape.OutputPitch,
-            InputAligned = IsAligned(input, shape.InputPitch) ? 1 : 0,
-            OutputAligned = IsAligned(gradOutput, shape.OutputPitch) && (!masked || IsAligned(output, shape.OutputPitch)) ? 1 : 0,
+            InputAligned = TensorCoreLaunch.Aligned(input, shape.InputPitch),
+            OutputAligned = TensorCoreLaunch.Aligned(gradOutput, shape.OutputPitch) & (masked ? TensorCoreLaunch.Aligned(output, shape.OutputPitch) : 1),
             Masked = masked ? 1 : 0,
         };
         of.SetVolume(shape, planes: 1, TileEdge);
-        int rowBlocks = Blocks(shape.InputChannels, GradientRows);
-        int columnBlocks = Blocks(shape.OutputChannels, variant.Columns);
+        int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
+        int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, variant.Columns);
 
         // One group for each multiprocessor: more would write more partial sums than they save time.
         int splits = Math.Clamp(groupsWanted / 2 / (rowBlocks * columnBlocks), 1, of.Tiles);
-        of.PerSplit = Blocks(of.Tiles, splits);
-        splits = Blocks(of.Tiles, of.PerSplit);
+        of.PerSplit = TensorCoreLaunch.Blocks(of.Tiles, splits);
+        splits = TensorCoreLaunch.Blocks(of.Tiles, of.PerSplit);
 
         SplitGradientsShape sums = new() { Splits = splits, Weights = checked((int)shape.WeightLength), Length = checked((int)shape.WeightLength + shape.OutputChannels) };
-        ArrayView<float> scratch = partials.Get(stream, (long)splits * sums.Length);
-        variant.Launch.Value(stream, Config((splits, rowBlocks, columnBlocks), GradientThreads, variant.SharedBytes(masked)), input, gradOutput, output, scratch, of);
-        addGradients(stream, sums.Length, scratch, gradWeight, gradBias, sums);
+        ArrayView<float> scratch = splitGradients.Partials(stream, sums);
+        variant.Launch.Value(stream, TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, variant.SharedBytes(masked)), input, gradOutput, output, scratch, of);
+        splitGradients.Add(stream, scratch, gradWeight, gradBias, sums);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        packed.Dispose();
+        weights.Dispose();
         partials.Dispose();
+        splitGradients.Dispose();
     }
 
     private void Convolve(
@@ -185,31 +185,29 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
         ArrayView<float> output,
         Conv3dShape shape,
         TensorCoreConv3dShape of,
-        PackedWeightsShape weights)
+        PackedWeightsShape packed)
     {
         int most = LargeSharedMemory.Most(accelerator);
-        ConvolveVariant variant = convolve.Where(v => v.SharedBytes(of.Masked != 0) <= most).MinBy(v => Cost(of.OutputChannels, v.Columns))!;
-        int blocks = Blocks(of.OutputChannels, variant.Columns);
-        int chunks = Blocks(of.InputChannels, TOperand.Depth);
+        ConvolveVariant variant = convolve.Where(v => v.SharedBytes(of.Masked != 0) <= most).MinBy(v => TensorCoreLaunch.Cost(of.OutputChannels, v.Columns))!;
+        int blocks = TensorCoreLaunch.Blocks(of.OutputChannels, variant.Columns);
+        int chunks = TensorCoreLaunch.Blocks(of.InputChannels, TOperand.Depth);
 
-        weights.InputChannels = of.InputChannels;
-        weights.OutputChannels = of.OutputChannels;
-        weights.TapStride = shape.InputChannels * shape.OutputChannels;
-        weights.Columns = variant.Columns;
-        weights.Chunks = chunks;
-        int packedLength = checked(blocks * chunks * Taps * VoxelWords * variant.Columns);
-        ArrayView<uint> packedWeights = packed.Get(stream, packedLength);
-        pack(stream, packedLength, weight, packedWeights, weights);
+        packed.Taps = Taps;
+        packed.InputChannels = of.InputChannels;
+        packed.OutputChannels = of.OutputChannels;
+        packed.TapStride = shape.InputChannels * shape.OutputChannels;
+        packed.Columns = variant.Columns;
+        ArrayView<uint> packedWeights = weights.Pack(stream, weight, packed);
 
         of.SetVolume(shape, ConvolveDepth, TileEdge);
-        of.InputAligned = IsAligned(input, of.InputPitch) && (of.Masked == 0 || IsAligned(mask, of.InputPitch)) ? 1 : 0;
-        of.OutputAligned = IsAligned(output, of.OutputPitch) ? 1 : 0;
+        of.InputAligned = TensorCoreLaunch.Aligned(input, of.InputPitch) & (of.Masked != 0 ? TensorCoreLaunch.Aligned(mask, of.InputPitch) : 1);
+        of.OutputAligned = TensorCoreLaunch.Aligned(output, of.OutputPitch);
 
         // A small volume has too few tiles to fill the device, so groups share the input channels of a tile.
         int splits = Math.Clamp(groupsWanted / (of.Tiles * blocks), 1, chunks);
-        of.PerSplit = Blocks(chunks, splits);
-        splits = Blocks(chunks, of.PerSplit);
-        KernelConfig config = Config((of.Tiles, blocks, splits), ConvolveThreads, variant.SharedBytes(of.Masked != 0));
+        of.PerSplit = TensorCoreLaunch.Blocks(chunks, splits);
+        splits = TensorCoreLaunch.Blocks(chunks, of.PerSplit);
+        KernelConfig config = TensorCoreLaunch.Config((of.Tiles, blocks, splits), ConvolveThreads, variant.SharedBytes(of.Masked != 0));
         if (splits == 1)
         {
             variant.Launch.Value(stream, config, input, mask, packedWeights, bias, output, of);
@@ -266,16 +264,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
                 return launch;
             }));
 
-    // Fetching voxels costs about as much as 16 more channels, so 112 channels are better two times 64 than seven times 16.
-    private static int Cost(int channels, int columns) => Blocks(channels, columns) * (columns + 16);
-
-    private static int Blocks(int count, int size) => (count + size - 1) / size;
-
-    private static bool IsAligned(ArrayView<float> view, int pitch) => pitch % 4 == 0 && view.LoadEffectiveAddressAsPtr() % 16 == 0;
-
-    private static KernelConfig Config((int X, int Y, int Z) groups, int threads, int sharedBytes)
-        => new(new Index3D(groups.X, groups.Y, groups.Z), new Index3D(threads, 1, 1), SharedMemoryConfig.RequestDynamic<Words>(sharedBytes / 16));
-
     // Raw voxels, raw mask, rounded voxels, ring of weights.
     internal static int ConvolveWords(int columns, int masked)
         => (1 + masked) * ConvolveHalo * TOperand.Depth + ConvolveHalo * VoxelWords + RingRows * 3 * VoxelWords * columns;
@@ -283,35 +271,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
     // Input, gradOutput, mask; there are two such buffers.
     internal static int GradientWords(int columns, int masked)
         => GradientHalo * (GradientRows + TOperand.RowPadding) + (1 + masked) * GradientVoxels * (columns + TOperand.RowPadding);
-
-    // The weights as B's fragments in the order in which the warps of a group read them, columns permuted as IColumns stores them, rounded.
-    // One thread per word; weights overwritten.
-    [Kernel]
-    internal static void PackKernel(
-        Index1D index,
-        ArrayView<float> weight, // [3, 3, 3, Cin, Cout]
-        ArrayView<uint> packed, // [blocks, chunks, taps, Columns / 16, lane, 4]
-        PackedWeightsShape shape)
-    {
-        int word = index.X % 4;
-        int lane = index.X / 4 % 32;
-        int rest = index.X / 128;
-        int sixteen = rest % (shape.Columns / 16);
-        rest /= shape.Columns / 16;
-        int tap = rest % Taps;
-        rest /= Taps;
-        int chunk = rest % shape.Chunks;
-        int block = rest / shape.Chunks;
-
-        int column = lane / 4;
-        int o = block * shape.Columns + 16 * sixteen + column / 2 * 4 + word / 2 * 2 + column % 2;
-        int i = chunk * TOperand.Depth + TOperand.RowOf(word % 2, lane % 4);
-        int from = (shape.Mirrored != 0 ? Taps - 1 - tap : tap) * shape.TapStride + i * shape.InputStride + o * shape.OutputStride;
-        bool exists = o < shape.OutputChannels;
-        float first = exists && i < shape.InputChannels ? weight[from] : 0;
-        float second = exists && i + 1 < shape.InputChannels ? weight[from + shape.InputStride] : 0;
-        packed[index] = TOperand.Pack(first, second);
-    }
 
     // y[v,o] = act(b[o] + sum over taps and channels of x[v+tap,i] w[tap,i,o]), or the same without b and act of some channels only.
     // A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels: fetch the surroundings (asynchronously,
@@ -353,13 +312,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
         CopyWeightRow(shared, ring, weights, weightBase, 1, TColumns.Channels);
         TensorCores.CommitCopies();
 
-        // This lane's row of ldmatrix: its voxel along x, the second of the two rows along y, the second half of the channels.
-        int half = lane / 16;
-        int x = lane % 8;
-        int start = rounded + (warp * HaloEdge + lane / 8 % 2) * HaloEdge * VoxelWords;
-        int left = start + VoxelAt(x, half);
-        int middle = start + VoxelAt(x + 1, half);
-        int right = start + VoxelAt(x + 2, half);
+        int own = rounded + warp * HaloEdge * RowWords;
+        int left = own + VoxelRows.Origin(lane, 0, RowWords);
+        int middle = own + VoxelRows.Origin(lane, 1, RowWords);
+        int right = own + VoxelRows.Origin(lane, 2, RowWords);
 
         TColumns sums = default;
         int step = 0;
@@ -389,9 +345,9 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
                 {
                     int at = (row / 3 * HaloEdge + row % 3) * HaloEdge * VoxelWords;
                     ref uint w = ref shared[ring + step % RingRows * weightRow * TColumns.Channels + 4 * lane];
-                    sums = TColumns.Multiply<TOperand>(sums, LoadRows(ref shared[left + at]), ref w, 0);
-                    sums = TColumns.Multiply<TOperand>(sums, LoadRows(ref shared[middle + at]), ref w, VoxelWords * TColumns.Channels);
-                    sums = TColumns.Multiply<TOperand>(sums, LoadRows(ref shared[right + at]), ref w, 2 * VoxelWords * TColumns.Channels);
+                    sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[left + at], RowWords), ref w, 0);
+                    sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[middle + at], RowWords), ref w, VoxelWords * TColumns.Channels);
+                    sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[right + at], RowWords), ref w, 2 * VoxelWords * TColumns.Channels);
                 }
 
                 step++;
@@ -475,8 +431,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
                     high = ChannelPiece.Masked(high, TensorCores.LoadShared(ref shared[maskAt], 4));
                 }
 
-                biasLow = Add(biasLow, low);
-                biasHigh = Add(biasHigh, high);
+                biasLow = ChannelPiece.Add(biasLow, low);
+                biasHigh = ChannelPiece.Add(biasHigh, high);
                 TOperand.Store(shared, at, at + 4, low, high);
             }
 
@@ -515,8 +471,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
 
         if (Grid.IdxY != 0)
             return;
-        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX], Bits(biasLow));
-        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX + 4], Bits(biasHigh));
+        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX], ChannelPiece.Bits(biasLow));
+        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX + 4], ChannelPiece.Bits(biasHigh));
         Group.Barrier();
         int o = Group.IdxX;
         if (o >= TSums.Channels || firstOutput + o >= shape.OutputChannels)
@@ -550,40 +506,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
             sum = 0;
         output[voxel * shape.Pitch + o] = sum;
     }
-
-    // dw and db from their partial sums. One thread per weight, then one per bias; both accumulate, sums in the order of the splits.
-    [Kernel]
-    internal static void AddGradientsKernel(
-        Index1D index,
-        ArrayView<float> partials, // [splits, 27·Cin·Cout + Cout]
-        ArrayView<float> gradWeight, // [3, 3, 3, Cin, Cout]
-        ArrayView<float> gradBias, // [Cout]
-        SplitGradientsShape shape)
-    {
-        float sum = 0;
-        long at = index.X;
-        for (int split = 0; split < shape.Splits; split++)
-        {
-            sum += partials[at];
-            at += shape.Length;
-        }
-
-        if (index.X < shape.Weights)
-            gradWeight[index] += sum;
-        else
-            gradBias[index.X - shape.Weights] += sum;
-    }
-
-    // Words from the row's first voxel to a voxel's half. Eight neighbours along x meet every bank once, whichever is the first.
-    private static int VoxelAt(int x, int half) => x * VoxelWords + (half ^ x / 4 % 2) * 4;
-
-    private static VoxelRows LoadRows(ref uint first) => new()
-    {
-        Rows01 = TensorCores.LoadMatrices(ref first, 0),
-        Rows23 = TensorCores.LoadMatrices(ref first, 2 * HaloEdge * VoxelWords),
-        Rows45 = TensorCores.LoadMatrices(ref first, 4 * HaloEdge * VoxelWords),
-        Rows67 = TensorCores.LoadMatrices(ref first, 6 * HaloEdge * VoxelWords),
-    };
 
     private static void CopyHaloPiece(
         ArrayView<uint> shared,
@@ -627,8 +549,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
         int row = rounded + voxel / HaloEdge * HaloEdge * VoxelWords;
         TOperand.Store(
             shared,
-            row + VoxelAt(voxel % HaloEdge, piece % (TOperand.Depth / ChannelPiece.Channels)),
-            row + VoxelAt(voxel % HaloEdge, 1),
+            row + VoxelRows.At(voxel % HaloEdge, piece % (TOperand.Depth / ChannelPiece.Channels)),
+            row + VoxelRows.At(voxel % HaloEdge, 1),
             low,
             high);
     }
@@ -694,22 +616,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
         }
     }
 
-    private static Accumulators Add(Accumulators sums, Words values) => new()
-    {
-        X = sums.X + Interop.IntAsFloat(values.X),
-        Y = sums.Y + Interop.IntAsFloat(values.Y),
-        Z = sums.Z + Interop.IntAsFloat(values.Z),
-        W = sums.W + Interop.IntAsFloat(values.W),
-    };
-
-    private static Words Bits(Accumulators sums) => new()
-    {
-        X = Interop.FloatAsInt(sums.X),
-        Y = Interop.FloatAsInt(sums.Y),
-        Z = Interop.FloatAsInt(sums.Z),
-        W = Interop.FloatAsInt(sums.W),
-    };
-
     private sealed record ConvolveVariant(
         int Columns,
         Func<bool, int> SharedBytes,
@@ -768,25 +674,6 @@ internal struct TensorCoreConv3dShape
     }
 }
 
-/// <summary>How weights are packed: w of a tap, an input and an output channel is at tap·TapStride + input·InputStride + output·OutputStride.</summary>
-internal struct PackedWeightsShape
-{
-    public int InputChannels;
-    public int OutputChannels;
-    public int TapStride;
-    public int InputStride;
-    public int OutputStride;
-
-    /// <summary>1 where the last tap comes first.</summary>
-    public int Mirrored;
-
-    /// <summary>Output channels of a block.</summary>
-    public int Columns;
-
-    /// <summary>Chunks of input channels.</summary>
-    public int Chunks;
-}
-
 /// <summary>How the sums of a convolution's splits become its output.</summary>
 internal struct SplitSumsShape
 {
@@ -797,12 +684,4 @@ internal struct SplitSumsShape
     public long Length;
     public int HasBias;
     public int Relu;
-}
-
-/// <summary>How the partial sums of a weight gradient are laid out: splits of Length, of which the first Weights are weights and the others biases.</summary>
-internal struct SplitGradientsShape
-{
-    public int Splits;
-    public int Weights;
-    public int Length;
 }

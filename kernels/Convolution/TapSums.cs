@@ -90,7 +90,8 @@ internal struct TapSums16 : ITapSums<TapSums16>
         StoreTile(sums.RightB, partial, target, 2, 8);
     }
 
-    private static void StoreTile(Accumulators sums, ArrayView<float> partial, TapSumsTarget target, int tap, int column)
+    /// <summary>Stores one instruction's sums at a tap and a column.</summary>
+    public static void StoreTile(Accumulators sums, ArrayView<float> partial, TapSumsTarget target, int tap, int column)
     {
         StoreOne(sums.X, partial, target, tap, 0, column);
         StoreOne(sums.Y, partial, target, tap, 0, column + 1);

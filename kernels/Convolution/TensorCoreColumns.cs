@@ -34,6 +34,24 @@ internal struct VoxelRows
     public Words Rows23;
     public Words Rows45;
     public Words Rows67;
+
+    /// <summary>Words from a row's first voxel to a voxel's half. Eight neighbours along x meet every bank once, whichever is the first.</summary>
+    public static int At(int x, int half) => x * TensorCoreLaunch.VoxelWords + (half ^ x / 4 % 2) * 4;
+
+    /// <summary>The offset of a lane's address for <see cref="Load"/>: its voxel along x, the second row of each two, the second half of the channels.</summary>
+    /// <param name="lane">The lane.</param>
+    /// <param name="shift">Voxels along x.</param>
+    /// <param name="rowWords">Words from one row of voxels to the next.</param>
+    public static int Origin(int lane, int shift, int rowWords) => lane / 8 % 2 * rowWords + At(lane % 8 + shift, lane / 16);
+
+    /// <summary>Loads the fragments of 8 rows of 8 voxels.</summary>
+    public static VoxelRows Load(ref uint origin, int rowWords) => new()
+    {
+        Rows01 = TensorCores.LoadMatrices(ref origin, 0),
+        Rows23 = TensorCores.LoadMatrices(ref origin, 2 * rowWords),
+        Rows45 = TensorCores.LoadMatrices(ref origin, 4 * rowWords),
+        Rows67 = TensorCores.LoadMatrices(ref origin, 6 * rowWords),
+    };
 }
 
 /// <summary>Where a lane stores its sums: a voxel in each of 8 rows, 4 channels at a time.</summary>

@@ -11,6 +11,9 @@ public static class ConvTranspose3dVariants<T>
     /// <summary>Best first.</summary>
     public static readonly VariantTable<IConvTranspose3d<T>, ConvTranspose3dShape> Table = new(
         "conv-transpose3d",
+        Variants.ForTensorCores<T, IConvTranspose3d<T>, ConvTranspose3dShape>(
+            static _ => null,
+            static (accelerator, precision) => ConvTranspose3dTensorCore.Create(accelerator, precision)),
         Variants.ForHost<T, IConvTranspose3d<T>, ConvTranspose3dShape>(static threads => new ConvTranspose3dHostSimd(threads)),
         Variants.ForDirect<T, IConvTranspose3d<T>, ConvTranspose3dShape>(typeof(ConvTranspose3dDirect<,>)));
 }

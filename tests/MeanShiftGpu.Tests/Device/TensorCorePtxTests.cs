@@ -50,6 +50,38 @@ public sealed partial class TensorCorePtxTests
             });
 
     [Test]
+    public void TransposedMultiply_EveryTile_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision, [ValueSource(nameof(Widths))] int columns)
+        => KeepsToPlan(
+            architecture,
+            $"ConvTranspose3dTensorCore.Multiply.{precision}.Columns{columns}",
+            registers: columns switch { 16 => 80, 32 => 112, 48 => 144, _ => 184 },
+            new Dictionary<string, int>
+            {
+                ["mma.sync"] = columns / 2,
+                ["ldmatrix.sync"] = 4,
+                ["ld.shared.v4"] = columns / 16 + 2, // weights, and a piece to round
+                ["st.shared.v4"] = precision == "Tf32" ? 2 : 1,
+                ["cp.async.cg"] = 9, // three stages of voxels and weights
+                ["st.global.v4"] = columns / 2,
+            });
+
+    [Test]
+    public void TransposedGradient_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision)
+        => KeepsToPlan(
+            architecture,
+            $"ConvTranspose3dTensorCore.Gradient.{precision}",
+            registers: 72,
+            new Dictionary<string, int>
+            {
+                ["mma.sync"] = 8,
+                ["ldmatrix.sync"] = precision == "Tf32" ? 0 : 5,
+                ["ld.shared.b32"] = precision == "Tf32" ? 21 : 1, // one reads the biases
+                ["ld.shared.v4"] = 4,
+                ["st.shared.v4"] = precision == "Tf32" ? 6 : 4,
+                ["cp.async.cg"] = 8, // input and gradOutput of the first and of the next tile
+            });
+
+    [Test]
     public void SharedMemory_EveryTile_FitsItsDevice()
     {
         foreach (int columns in Widths)
@@ -62,6 +94,10 @@ public sealed partial class TensorCorePtxTests
         }
 
         // Every pass has a width for a consumer card.
+        Assert.That(sizeof(uint) * ConvTranspose3dTensorCoreKernels<Tf32Operand>.MultiplyWords(64), Is.LessThanOrEqualTo(48 << 10));
+        Assert.That(sizeof(uint) * ConvTranspose3dTensorCoreKernels<Bf16Operand>.MultiplyWords(64), Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<Tf32Operand>.GradientWords, Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<Bf16Operand>.GradientWords, Is.LessThanOrEqualTo(SharedOfConsumerCard));
         Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.ConvolveWords(64, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
         Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(16, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
         Assert.That(sizeof(uint) * 2 * Conv3dTensorCoreKernels<Tf32Operand>.GradientWords(32, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));

@@ -1,0 +1,24 @@
+using ILGPU;
+using ILGPU.Runtime;
+
+namespace MeanShiftGpu.Kernels;
+
+/// <summary>What the launchers of tensor-core kernels share.</summary>
+internal static class TensorCoreLaunch
+{
+    /// <summary>Words of a voxel's rounded operands, 32 bytes whatever they are.</summary>
+    public const int VoxelWords = 8;
+
+    /// <summary>The relative cost of making so many channels in blocks: fetching voxels costs about as much as 16 channels, so 112 are better two times 64 than seven times 16.</summary>
+    public static int Cost(int channels, int columns) => Blocks(channels, columns) * (columns + 16);
+
+    /// <summary>Blocks of a size that hold a count.</summary>
+    public static int Blocks(int count, int size) => (count + size - 1) / size;
+
+    /// <summary>1 where every voxel can be fetched or stored by 16 bytes.</summary>
+    public static int Aligned(ArrayView<float> view, int pitch) => pitch % 4 == 0 && view.LoadEffectiveAddressAsPtr() % 16 == 0 ? 1 : 0;
+
+    /// <summary>A launch with dynamic shared memory.</summary>
+    public static KernelConfig Config((int X, int Y, int Z) groups, int threads, int sharedBytes)
+        => new(new Index3D(groups.X, groups.Y, groups.Z), new Index3D(threads, 1, 1), SharedMemoryConfig.RequestDynamic<Words>(sharedBytes / 16));
+}
