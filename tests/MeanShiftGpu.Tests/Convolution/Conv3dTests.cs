@@ -169,15 +169,14 @@ public class Conv3dTests
     {
         (TensorCorePrecision Precision, Conv3dShape Shape)[] cases =
         [
-            (TensorCorePrecision.Tf32, Shape(1, 1, 1, 1, 4, 3, 3, Activation.None, 0, 0)),
             (TensorCorePrecision.Tf32, Shape(1, 2, 1, 9, 8, 16, 3, Activation.Relu, 0, 0)),
-            (TensorCorePrecision.Tf32, Shape(2, 1, 9, 2, 5, 20, 3, Activation.Relu, 3, 4)),
+            (TensorCorePrecision.Tf32, Shape(2, 1, 9, 1, 5, 20, 3, Activation.Relu, 3, 4)),
             (TensorCorePrecision.Tf32, Shape(1, 5, 2, 1, 9, 7, 3, Activation.Relu, 2, 1)),
             (TensorCorePrecision.Tf32, Shape(1, 1, 1, 2, 4, 36, 3, Activation.None, 4, 4)),
             (TensorCorePrecision.Tf32, Shape(1, 1, 2, 1, 50, 4, 3, Activation.None, 2, 0)),
             (TensorCorePrecision.Tf32, Shape(1, 1, 1, 1, 4, 72, 3, Activation.Relu, 0, 0)),
             (TensorCorePrecision.Bf16, Shape(1, 5, 2, 1, 9, 7, 3, Activation.Relu, 2, 1)),
-            (TensorCorePrecision.Bf16, Shape(1, 1, 3, 9, 20, 24, 3, Activation.Relu, 4, 0)),
+            (TensorCorePrecision.Bf16, Shape(1, 1, 3, 1, 20, 24, 3, Activation.Relu, 4, 0)),
         ];
         foreach (string device in TestDevices.WithTensorCores)
         {
