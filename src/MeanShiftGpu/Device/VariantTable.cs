@@ -89,9 +89,10 @@ internal static class Variants
     public const string HostSimd = "HostSimd";
     public const string HostWinograd = "HostWinograd";
     public const string TensorCore = "TensorCore";
+    public const string ImplicitGemm = "ImplicitGemm";
 
     /// <summary>Every name that a table may hold, for the check of forced variants.</summary>
-    public static readonly string[] Names = [Direct, HostSimd, HostWinograd, TensorCore];
+    public static readonly string[] Names = [Direct, HostSimd, HostWinograd, TensorCore, ImplicitGemm];
 
     /// <summary>The name of every table's operation, for the same check.</summary>
     public static readonly string[] Operations =
@@ -127,6 +128,15 @@ internal static class Variants
     /// <summary>The relative error that a variant's float32 results may have against a reference; exact is the bound of those that do not round.</summary>
     public static double Tolerance(GpuContext context, string variant, double exact)
         => variant != TensorCore ? exact : context.Precision == Precision.Bf16 ? 2e-2 : 2e-3;
+
+    /// <summary>
+    /// Why a device cannot run kernels that form groups of so many threads with so much shared memory; null where it can. The CPU
+    /// device cannot: its groups hold 16 threads.
+    /// </summary>
+    public static string? GroupRefusal(GpuContext context, int threads, int sharedBytes)
+        => context.Accelerator.MaxNumThreadsPerGroup < threads ? $"its groups have up to {threads} threads, this device allows {context.Accelerator.MaxNumThreadsPerGroup}"
+            : context.Accelerator.MaxSharedMemoryPerGroup < sharedBytes ? $"its groups need {sharedBytes} bytes of shared memory, this device has {context.Accelerator.MaxSharedMemoryPerGroup}"
+            : null;
 
     /// <summary>
     /// Why a device cannot run the warp-wide matrix instructions; null where it can. The simulated GPU runs their C# bodies.

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using MeanShiftGpu.Kernels;
 
 namespace MeanShiftGpu.Ops;
@@ -18,6 +19,12 @@ public static class Conv3dVariants<T>
             static (accelerator, precision) => Conv3dTensorCore.Create(accelerator, precision)),
         new(Variants.HostWinograd, WinogradRefusal, static context => (IConv3d<T>)(object)new Conv3dHostWinograd(context.Threads)) { Suits = SuitsWinograd },
         Variants.ForHost<T, IConv3d<T>, Conv3dShape>(static threads => new Conv3dHostSimd(threads)),
+        new Variant<IConv3d<T>, Conv3dShape>(
+            Variants.ImplicitGemm,
+            static (context, shape) => shape.KernelSize != 3
+                ? $"it computes 3³ kernels only, this one is {shape.KernelSize}³"
+                : Variants.GroupRefusal(context, Conv3dImplicitGemm<T>.MostThreads, Conv3dImplicitGemm<T>.MostSharedElements * Unsafe.SizeOf<T>()),
+            static context => new Conv3dImplicitGemm<T>(context.Accelerator)),
         Variants.ForDirect<T, IConv3d<T>, Conv3dShape>(typeof(Conv3dDirect<,>)));
 
     private static string? WinogradRefusal(GpuContext context, Conv3dShape shape)

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using MeanShiftGpu.Kernels;
 
 namespace MeanShiftGpu.Ops;
@@ -15,5 +16,9 @@ public static class ConvTranspose3dVariants<T>
             static _ => null,
             static (accelerator, precision) => ConvTranspose3dTensorCore.Create(accelerator, precision)),
         Variants.ForHost<T, IConvTranspose3d<T>, ConvTranspose3dShape>(static threads => new ConvTranspose3dHostSimd(threads)),
+        new Variant<IConvTranspose3d<T>, ConvTranspose3dShape>(
+            Variants.ImplicitGemm,
+            static (context, _) => Variants.GroupRefusal(context, ConvTranspose3dImplicitGemm<T>.MostThreads, ConvTranspose3dImplicitGemm<T>.MostSharedElements * Unsafe.SizeOf<T>()),
+            static context => new ConvTranspose3dImplicitGemm<T>(context.Accelerator)),
         Variants.ForDirect<T, IConvTranspose3d<T>, ConvTranspose3dShape>(typeof(ConvTranspose3dDirect<,>)));
 }

@@ -90,6 +90,50 @@ public class Conv3dTests
         MatchesReference(context, conv, Shape(1, 19, 13, 41, 112, 9, 3, Activation.Relu, 0, 0), FloatTolerance);
     }
 
+    // Every tile, forward and transposed, on the simulated GPU: channels that fill none of them, extents that are no multiples of a tile's,
+    // slices at aligned and unaligned pitches. Kept tiny, because barriers are slow there.
+    private static readonly Conv3dShape[] EmulatedShapes =
+    [
+        Shape(2, 5, 3, 9, 3, 5, 3, Activation.Relu, 0, 3),
+        Shape(1, 2, 5, 3, 9, 20, 3, Activation.None, 3, 4),
+        Shape(1, 5, 2, 10, 4, 48, 3, Activation.Relu, 4, 8),
+        Shape(1, 3, 5, 2, 52, 1, 3, Activation.Relu, 0, 0),
+        Shape(1, 1, 1, 1, 44, 60, 3, Activation.None, 0, 4),
+    ];
+
+    [Test]
+    public void ImplicitGemm_OnTheSimulatedGpu_MatchesReference([ValueSource(nameof(EmulatedShapes))] Conv3dShape shape)
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        using Conv3dImplicitGemm<float> single = new(context.Accelerator);
+        MatchesReference(context, single, shape, FloatTolerance, "ImplicitGemm");
+        using Conv3dImplicitGemm<double> twice = new(context.Accelerator);
+        MatchesReference(context, twice, shape, DoubleTolerance, "ImplicitGemm");
+    }
+
+    [Test]
+    public void ImplicitGemm_Repeated_GivesSameBits()
+    {
+        Conv3dShape shape = Shape(1, 5, 5, 9, 5, 6, 3, Activation.Relu, 0, 0);
+        Problem problem = new(shape, value => value);
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        using Conv3dImplicitGemm<float> conv = new(context.Accelerator);
+        Result<float> first = Run(context, conv, problem, shape);
+        Result<float> second = Run(context, conv, problem, shape);
+        Assert.That(second.GradWeight, Is.EqualTo(first.GradWeight));
+        Assert.That(second.GradBias, Is.EqualTo(first.GradBias));
+        Assert.That(second.GradInput, Is.EqualTo(first.GradInput));
+    }
+
+    [Test]
+    public void ImplicitGemm_OnTheCpuDevice_IsRefusedWithTheReason()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu, variant: "ImplicitGemm");
+        Assert.That(
+            () => context.Launcher(Conv3dVariants<float>.Table, EmulatedShapes[0]),
+            Throws.TypeOf<InputException>().With.Message.Contains("its groups have up to 96 threads, this device allows 16"));
+    }
+
     [Test]
     public void AllPasses_IntegerValues_AreExact([ValueSource(typeof(TestDevices), nameof(TestDevices.All))] DeviceKind device)
     {

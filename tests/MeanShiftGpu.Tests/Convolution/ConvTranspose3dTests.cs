@@ -61,6 +61,26 @@ public class ConvTranspose3dTests
         MatchesReference(context, conv, Shape(1, 9, 11, 13, 20, 9, 0, 0), FloatTolerance);
     }
 
+    // On the simulated GPU: several tiles of voxels and of channels, slices at aligned and unaligned pitches. Kept tiny, because barriers
+    // are slow there.
+    private static readonly ConvTranspose3dShape[] EmulatedShapes =
+    [
+        Shape(2, 3, 5, 7, 3, 5, 0, 3),
+        Shape(1, 2, 3, 2, 36, 9, 3, 1),
+        Shape(1, 1, 2, 3, 12, 40, 4, 8),
+        Shape(1, 1, 1, 1, 1, 1, 0, 0),
+    ];
+
+    [Test]
+    public void ImplicitGemm_OnTheSimulatedGpu_MatchesReference([ValueSource(nameof(EmulatedShapes))] ConvTranspose3dShape shape)
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        using ConvTranspose3dImplicitGemm<float> single = new(context.Accelerator);
+        MatchesReference(context, single, shape, FloatTolerance, "ImplicitGemm");
+        using ConvTranspose3dImplicitGemm<double> twice = new(context.Accelerator);
+        MatchesReference(context, twice, shape, DoubleTolerance, "ImplicitGemm");
+    }
+
     [Test]
     public void AllPasses_IntegerValues_AreExact([ValueSource(typeof(TestDevices), nameof(TestDevices.All))] DeviceKind device)
     {

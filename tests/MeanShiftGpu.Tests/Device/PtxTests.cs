@@ -56,6 +56,35 @@ public sealed partial class PtxTests
         Assert.That(failures.Order(StringComparer.Ordinal), Is.Empty);
     }
 
+    // The plan beside each kernel: registers, so that enough groups share a multiprocessor, shared memory, and the loads of 16 bytes
+    // (in float32) that the inner loop consists of. ptxas 11.8 gives up to 96, 180, 124 and 244 registers, the margin is for others.
+    [TestCase("Conv3dImplicitGemm.Forward.Channels16.float32", 112, 9216, 9)]
+    [TestCase("Conv3dImplicitGemm.Forward.Channels32.float32", 112, 11520, 9)]
+    [TestCase("Conv3dImplicitGemm.Forward.Channels48.float32", 112, 13824, 9)]
+    [TestCase("Conv3dImplicitGemm.Forward.Channels64.float32", 112, 13824, 9)]
+    [TestCase("Conv3dImplicitGemm.BackwardInput.Channels32.float32", 112, 11520, 9)]
+    [TestCase("Conv3dImplicitGemm.BackwardInput.Channels64.float32", 112, 13824, 9)]
+    [TestCase("Conv3dImplicitGemm.Forward.Channels64.float64", 208, 27648, 0)]
+    [TestCase("Conv3dImplicitGemmGradient.BackwardWeight.Channels16.float32", 144, 8704, 20)]
+    [TestCase("Conv3dImplicitGemmGradient.BackwardWeight.Channels32.float32", 144, 12800, 20)]
+    [TestCase("Conv3dImplicitGemmGradient.BackwardWeight.Channels32.float64", 255, 25600, 0)]
+    [TestCase("ConvTranspose3dImplicitGemm.Forward.float32", 112, 5248, 4)]
+    [TestCase("ConvTranspose3dImplicitGemm.BackwardInput.float32", 112, 5248, 4)]
+    [TestCase("ConvTranspose3dImplicitGemm.BackwardWeight.float32", 72, 8192, 2)]
+    public void Assemble_GroupKernels_KeepToTheirPlan(string name, int registers, int sharedBytes, int sharedQuadLoads)
+    {
+        foreach (string architecture in Architectures)
+        {
+            string ptx = CompileAll(architecture).Ptx[name];
+            Assert.That(SharedQuadLoad().Count(ptx), Is.EqualTo(sharedQuadLoads), $"{architecture}: loads of 16 bytes from shared memory");
+            if (Ptxas.Find() is not { } ptxas)
+                continue;
+            PtxasReport report = Ptxas.Assemble(ptxas, ptx, architecture);
+            Assert.That(report.Registers, Is.LessThanOrEqualTo(registers), architecture);
+            Assert.That(report.SharedBytes, Is.EqualTo(sharedBytes), architecture);
+        }
+    }
+
     [TestCaseSource(nameof(Architectures))]
     public void Compile_PortableKernels_UseNoWarpOperationAndNoAtomic(string architecture)
     {
@@ -197,9 +226,11 @@ public sealed partial class PtxTests
         Assert.That(report.StaysInRegisters, Is.False);
     }
 
-    // What ILGPU groups runs on every device; so must all kernels that are called direct.
+    // What ILGPU groups runs on every device; so must all kernels that are called direct, and those that form groups for every GPU.
+    private static readonly string[] PortableFamilies = ["Direct.", "ImplicitGemm.", "ImplicitGemmGradient.", "PartSums."];
+
     private static IEnumerable<KernelEntry> Portable
-        => KernelCatalog.All.Where(kernel => kernel.IsImplicitlyGrouped || kernel.Name.Contains("Direct.", StringComparison.Ordinal));
+        => KernelCatalog.All.Where(kernel => kernel.IsImplicitlyGrouped || PortableFamilies.Any(family => kernel.Name.Contains(family, StringComparison.Ordinal)));
 
     private static IReadOnlyList<KernelEntry> Entries(params Type[] classes)
         => KernelCatalog.EntriesOf(
@@ -240,6 +271,9 @@ public sealed partial class PtxTests
     // At the place of an instruction, behind its predicate if it has one.
     [GeneratedRegex(@"^\s*(@!?%\w+\s+)?(shfl|vote|match|redux|activemask|bar\.warp|atom|red)\.", RegexOptions.Multiline)]
     private static partial Regex WarpOrAtomicPtx();
+
+    [GeneratedRegex(@"\bld\.shared\.v4\.[bf]32\b")]
+    private static partial Regex SharedQuadLoad();
 
     [GeneratedRegex(@"\b(atomic_\w+|atom_\w+|\w*sub_group_\w+)")]
     private static partial Regex WarpOrAtomicOpenCL();

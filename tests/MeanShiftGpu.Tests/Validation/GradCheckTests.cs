@@ -22,6 +22,17 @@ public class GradCheckTests
         Assert.That(report.Passed, Is.True, () => report.ToString());
     }
 
+    // Variants that only GPUs run.
+    [TestCase("conv3d k3 ReLU", "ImplicitGemm")]
+    [TestCase("conv-transpose3d", "ImplicitGemm")]
+    public void Suite_OnTheSimulatedGpu_AgreesWithDifferences(string name, string variant)
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        GradCheckReport report = GradCheckSuite.Run(context, [name]);
+        Assert.That(report.Passed, Is.True, () => report.ToString());
+        Assert.That(report.ToString(), Does.Contain($"float64, {variant}").And.Contain($"float32, {variant}"));
+    }
+
     [Test]
     public void Run_OfAWrongGradient_IsCaughtAndLocated()
     {
