@@ -33,7 +33,9 @@ public sealed class MaxPool3dDirect<T, TReal> : IMaxPool3d<T>
     }
 
     // y[v,c] = max of x over the 2 x 2 x 2 voxels of v's window; NaN wins.
-    // One thread per (output voxel, channel); output overwritten. Extents of the input are even.
+    // One thread per (output voxel, channel); output overwritten. Extents of the input are even. Limited by memory: 25 MB at 56³ with 32
+    // channels, 5 µs on an H200, 70 µs at 360 GB/s; the 180 instructions a thread, index arithmetic mostly, take 4 µs and 20 µs beside it
+    // (estimates), so accesses of 16 bytes have nothing to gain on the smaller card, and of the whole step 1 µs on the larger.
     [Kernel]
     internal static void ForwardKernel(
         Index1D index,
@@ -55,7 +57,7 @@ public sealed class MaxPool3dDirect<T, TReal> : IMaxPool3d<T>
 
     // dx[q,c] = dy[v,c] where q is the first maximum (in the order z, y, x) of v's window, 0 elsewhere.
     // One thread per (output voxel, channel): it owns the window's eight elements of gradInput, overwrites them or, with
-    // Accumulate, adds to the one that was taken.
+    // Accumulate, adds to the one that was taken. 48 MB at 56³ with 32 channels: 10 µs on an H200, 130 µs at 360 GB/s (estimates).
     [Kernel]
     internal static void BackwardKernel(
         Index1D index,

@@ -90,9 +90,16 @@ internal static class Variants
     public const string HostWinograd = "HostWinograd";
     public const string TensorCore = "TensorCore";
     public const string ImplicitGemm = "ImplicitGemm";
+    public const string Grouped = "Grouped";
 
     /// <summary>Every name that a table may hold, for the check of forced variants.</summary>
-    public static readonly string[] Names = [Direct, HostSimd, HostWinograd, TensorCore, ImplicitGemm];
+    public const string HostWinograd = "HostWinograd";
+    public const string TensorCore = "TensorCore";
+    public const string ImplicitGemm = "ImplicitGemm";
+    public const string Grouped = "Grouped";
+
+    /// <summary>Every name that a table may hold, for the check of forced variants.</summary>
+    public static readonly string[] Names = [Direct, HostSimd, HostWinograd, TensorCore, ImplicitGemm, Grouped];
 
     /// <summary>The name of every table's operation, for the same check.</summary>
     public static readonly string[] Operations =
@@ -105,6 +112,12 @@ internal static class Variants
         where T : unmanaged, INumber<T>
         where TLauncher : class, IDisposable
         => new(Direct, static (_, _) => null, context => CreateDirect<T, TLauncher>(context, openKernelClass, further));
+
+    /// <summary>A variant whose kernels form groups, on devices that allow them: a class as for <see cref="ForDirect"/>.</summary>
+    public static Variant<TLauncher, TShape> ForGroups<T, TLauncher, TShape>(string name, Type openKernelClass, int threads, int sharedBytes)
+        where T : unmanaged, INumber<T>
+        where TLauncher : class, IDisposable
+        => new(name, (context, _) => GroupRefusal(context, threads, sharedBytes), context => CreateDirect<T, TLauncher>(context, openKernelClass, []));
 
     /// <summary>A float32 variant for the CPU device.</summary>
     public static Variant<TLauncher, TShape> ForHost<T, TLauncher, TShape>(Func<HostThreads, object> create)

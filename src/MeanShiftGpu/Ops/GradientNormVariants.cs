@@ -12,5 +12,6 @@ public static class GradientNormVariants<T>
     public static VariantTable<IGradientNorm<T>, FlatShape> Table { get; } = new(
         "gradient-norm",
         Variants.ForHost<T, IGradientNorm<T>, FlatShape>(static threads => new GradientNormHostSimd(threads)),
+        Variants.ForGroups<T, IGradientNorm<T>, FlatShape>(Variants.Grouped, typeof(GradientNormGrouped<,>), GroupSum.Threads, GroupSum.SharedBytes),
         Variants.ForDirect<T, IGradientNorm<T>, FlatShape>(typeof(GradientNormDirect<,>)));
 }

@@ -12,5 +12,6 @@ public static class SigmoidHeadVariants<T>
     public static VariantTable<ISigmoidHead<T>, SigmoidHeadShape> Table { get; } = new(
         "sigmoid-head",
         Variants.ForHost<T, ISigmoidHead<T>, SigmoidHeadShape>(static threads => new SigmoidHeadHostSimd(threads)),
+        Variants.ForGroups<T, ISigmoidHead<T>, SigmoidHeadShape>(Variants.Grouped, typeof(SigmoidHeadGrouped<,>), GroupSum.Threads, GroupSum.SharedBytes),
         Variants.ForDirect<T, ISigmoidHead<T>, SigmoidHeadShape>(typeof(SigmoidHeadDirect<,>)));
 }

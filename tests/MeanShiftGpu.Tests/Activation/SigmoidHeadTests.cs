@@ -46,6 +46,18 @@ public class SigmoidHeadTests
     }
 
     [Test]
+    public void ForwardAndBackward_OnTheSimulatedGpu_MatchReference()
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        Assert.That(SigmoidHeadVariants<float>.Table.Supported(context, Shapes[0]).Select(v => v.Name), Does.Contain("Grouped"));
+        foreach (SigmoidHeadShape shape in (SigmoidHeadShape[])[Shapes[0], Shapes[1], new(67, 13, 3, 13), new(203, 36, 2, 40)])
+        {
+            Check<float>(context, shape, TestData.Uniform(shape.WeightLength, 2));
+            Check<double>(context, shape, TestData.Uniform(shape.WeightLength, 2));
+        }
+    }
+
+    [Test]
     public void BackwardWeight_OneAndTwoThreads_SameBits()
     {
         SigmoidHeadShape shape = new(9001, 17, 2, 20);

@@ -71,6 +71,12 @@ public sealed partial class PtxTests
     [TestCase("ConvTranspose3dImplicitGemm.Forward.float32", 112, 5248, 4)]
     [TestCase("ConvTranspose3dImplicitGemm.BackwardInput.float32", 112, 5248, 4)]
     [TestCase("ConvTranspose3dImplicitGemm.BackwardWeight.float32", 72, 8192, 2)]
+    [TestCase("MeanShiftGrouped.Forward.Epanechnikov.float32", 56, 2304, 4)]
+    [TestCase("MeanShiftGrouped.Chain.Epanechnikov.float32", 64, 2304, 4)]
+    [TestCase("MeanShiftGrouped.Gather.Epanechnikov.float32", 48, 7232, 0)]
+    [TestCase("DiceGrouped.Partial.float32", 40, 2304, 4)]
+    [TestCase("GradientNormGrouped.Squares.float32", 40, 2304, 4)]
+    [TestCase("SigmoidHeadGrouped.PartialWeight.float32", 72, 2560, 1)]
     public void Assemble_GroupKernels_KeepToTheirPlan(string name, int registers, int sharedBytes, int sharedQuadLoads)
     {
         foreach (string architecture in Architectures)
@@ -227,7 +233,7 @@ public sealed partial class PtxTests
     }
 
     // What ILGPU groups runs on every device; so must all kernels that are called direct, and those that form groups for every GPU.
-    private static readonly string[] PortableFamilies = ["Direct.", "ImplicitGemm.", "ImplicitGemmGradient.", "PartSums."];
+    private static readonly string[] PortableFamilies = ["Direct.", "ImplicitGemm.", "ImplicitGemmGradient.", "PartSums.", "Grouped."];
 
     private static IEnumerable<KernelEntry> Portable
         => KernelCatalog.All.Where(kernel => kernel.IsImplicitlyGrouped || PortableFamilies.Any(family => kernel.Name.Contains(family, StringComparison.Ordinal)));

@@ -40,6 +40,18 @@ public class DiceTests
     }
 
     [Test]
+    public void ForwardAndBackward_OnTheSimulatedGpu_MatchReference()
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        Assert.That(DiceVariants<float>.Table.Supported(context, new FlatShape(1)).Select(v => v.Name), Does.Contain("Grouped"));
+        foreach (long count in Counts[..3])
+        {
+            Check<float>(context, Prediction(count), Target(count));
+            Check<double>(context, Prediction(count), Target(count));
+        }
+    }
+
+    [Test]
     public void ForwardAndBackward_OneAndTwoThreads_SameBits()
     {
         float[][] results = [.. new[] { 1, 2, 3 }.Select(threads =>

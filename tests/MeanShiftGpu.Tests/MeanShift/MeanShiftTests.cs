@@ -69,6 +69,64 @@ public sealed class MeanShiftTests(DeviceKind device)
         }
     }
 
+    // A score map wider than the lanes' double step, and tiles that stick out of the volume.
+    [Test]
+    public void Grouped_OnTheSimulatedGpu_MatchesReference([Values] Weighting weighting)
+    {
+        if (device != DeviceKind.Cpu)
+            Assert.Ignore("the simulated GPU belongs to the CPU fixture");
+        MeanShiftOptions options = new() { BandwidthVoxels = 8.25, Iterations = 2, ScoreFloor = 0.0625, Weighting = weighting, Distance = CenterDistance.Euclidean };
+        MeanShiftCase batch = MeanShiftCase.Create(5, 7, 19, 2, options, seed: 6);
+        (double[] trajectory, double loss, double[] gradScores) = batch.Expected();
+        using GpuContext gpu = GpuContext.CreateSimulatedGpu();
+        using MeanShiftGrouped<float, Float32> single = new(gpu.Accelerator);
+        using MeanShiftGrouped<double, Float64> twice = new(gpu.Accelerator);
+        (float[] Trajectory, float Loss, float[] GradScores) actual = batch.Run(gpu, single);
+        (double[] Trajectory, double Loss, double[] GradScores) precise = batch.Run(gpu, twice);
+        (float[] Trajectory, float Loss, float[] GradScores) again = batch.Run(gpu, single);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(TestData.RelativeError<float>(actual.Trajectory, trajectory), Is.LessThan(FloatTolerance));
+            Assert.That(TestData.RelativeError<float>([actual.Loss], [loss]), Is.LessThan(FloatTolerance));
+            Assert.That(TestData.RelativeError<float>(actual.GradScores, gradScores), Is.LessThan(FloatTolerance));
+            Assert.That(TestData.RelativeError<double>(precise.Trajectory, trajectory), Is.LessThan(DoubleTolerance));
+            Assert.That(TestData.RelativeError<double>([precise.Loss], [loss]), Is.LessThan(DoubleTolerance));
+            Assert.That(TestData.RelativeError<double>(precise.GradScores, gradScores), Is.LessThan(DoubleTolerance));
+            Assert.That(again.GradScores, Is.EqualTo(actual.GradScores), "the same bits again");
+        }
+    }
+
+    // More records than a gather tests at once, and more hits than it loads at once.
+    [Test]
+    public void Grouped_ManySeedsOnTheSimulatedGpu_MatchesTheDirectKernels()
+    {
+        if (device != DeviceKind.Cpu)
+            Assert.Ignore("the simulated GPU belongs to the CPU fixture");
+        MeanShiftShape shape = new(1, 5, 6, 11, 520, 1, 1);
+        MeanShiftParameters parameters = new(3.5, 0.0625, Weighting.Epanechnikov);
+        double[] seeds = [.. TestData.Uniform(shape.Points * 3, 1).Select((v, i) => (v + 1) * (i % 3 == 2 ? 5 : 2))];
+        using GpuContext gpu = GpuContext.CreateSimulatedGpu();
+        using MeanShiftGrouped<double, Float64> grouped = new(gpu.Accelerator);
+        using MeanShiftDirect<double, Float64> direct = new(gpu.Accelerator);
+        using MemoryBuffer1D<double, Stride1D.Dense> scores = gpu.ToDevice<double>([.. TestData.Uniform(shape.ItemVoxels, 2).Select(Math.Abs)]);
+        using MemoryBuffer1D<double, Stride1D.Dense> positions = gpu.ToDevice<double>(seeds);
+        using MemoryBuffer1D<double, Stride1D.Dense> gradPositions = gpu.ToDevice<double>(TestData.Uniform(shape.Points * 3, 3));
+        double[] actual = Backward(grouped);
+        double[] expected = Backward(direct);
+        Assert.That(TestData.RelativeError<double>(actual, expected), Is.LessThan(DoubleTolerance));
+
+        double[] Backward(IMeanShift<double> kernels)
+        {
+            using MemoryBuffer1D<double, Stride1D.Dense> trajectory = gpu.Accelerator.Allocate1D<double>(shape.TrajectoryLength);
+            using MemoryBuffer1D<double, Stride1D.Dense> gradScores = gpu.Accelerator.Allocate1D<double>(shape.ScoreLength);
+            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = gpu.Accelerator.Allocate1D<byte>(kernels.WorkspaceBytes(shape, parameters));
+            kernels.Forward(gpu.Stream, scores.View, positions.View, trajectory.View, workspace.View, shape, parameters);
+            kernels.Backward(gpu.Stream, scores.View, trajectory.View, gradPositions.View, gradScores.View, workspace.View, shape, parameters);
+            gpu.Synchronize();
+            return gradScores.GetAsArray1D();
+        }
+    }
+
     [Test]
     public void Forward_NothingInTheBall_PointStaysAndTakesNoGradient()
     {

@@ -54,6 +54,21 @@ public class GradientNormTests
     }
 
     [Test]
+    public void ClipFactor_OnTheSimulatedGpu_MatchesReference()
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        Assert.That(GradientNormVariants<float>.Table.Supported(context, new FlatShape(1)).Select(v => v.Name), Does.Contain("Grouped"));
+        foreach (int length in Lengths[..5])
+        {
+            double[] gradients = TestData.Uniform(length, 1);
+            Check<float>(context, gradients, maxNorm: 0.5);
+            Check<double>(context, gradients, maxNorm: 0);
+        }
+
+        CheckNonFinite<float>(context, [1, double.NaN, 2], maxNorm: 1);
+    }
+
+    [Test]
     public void ClipFactor_OneAndTwoThreads_SameBits()
     {
         (float, float)[] results = [.. new[] { 1, 2 }.Select(threads =>

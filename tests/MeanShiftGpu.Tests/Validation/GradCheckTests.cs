@@ -25,6 +25,9 @@ public class GradCheckTests
     // Variants that only GPUs run.
     [TestCase("conv3d k3 ReLU", "ImplicitGemm")]
     [TestCase("conv-transpose3d", "ImplicitGemm")]
+    [TestCase("dice", "Grouped")]
+    [TestCase("sigmoid-head", "Grouped")]
+    [TestCase("mean-shift Epanechnikov Euclidean, 1 iteration", "Grouped")]
     public void Suite_OnTheSimulatedGpu_AgreesWithDifferences(string name, string variant)
     {
         using GpuContext context = GpuContext.CreateSimulatedGpu();
