@@ -93,12 +93,6 @@ internal static class Variants
     public const string Grouped = "Grouped";
 
     /// <summary>Every name that a table may hold, for the check of forced variants.</summary>
-    public const string HostWinograd = "HostWinograd";
-    public const string TensorCore = "TensorCore";
-    public const string ImplicitGemm = "ImplicitGemm";
-    public const string Grouped = "Grouped";
-
-    /// <summary>Every name that a table may hold, for the check of forced variants.</summary>
     public static readonly string[] Names = [Direct, HostSimd, HostWinograd, TensorCore, ImplicitGemm, Grouped];
 
     /// <summary>The name of every table's operation, for the same check.</summary>
