@@ -63,7 +63,7 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     public void CenterLossForward(AcceleratorStream stream, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
     {
         // The loss of a single item is the whole loss.
-        ArrayView<T> losses = shape.Batch == 1 ? loss : itemLosses.Require(stream, shape.Batch);
+        ArrayView<T> losses = shape.Batch == 1 ? loss : itemLosses.Get(stream, shape.Batch);
         centerLoss(stream, Groups(shape.Batch), positions, centers, centerOffsets, nearestCenter, nearestPoint, losses, shape, distance);
         if (shape.Batch > 1)
             totalLoss(stream, 1, losses, centerOffsets, loss);
