@@ -47,6 +47,10 @@ internal static class CommandLine
         {
             return Fail(error, verbose ? e.ToString() : OneLine(e.Message), ExitCode.BadInput);
         }
+        catch (Exception e) when (DeviceProblem.Explain(e) is { } problem)
+        {
+            return Fail(error, verbose ? e.ToString() : OneLine(problem), ExitCode.BadInput);
+        }
         // The last resort of the program: a defect is reported in one line too, and its trace on request.
 #pragma warning disable CA1031
         catch (Exception e)

@@ -12,19 +12,29 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         Arity = ArgumentArity.ZeroOrMore,
     };
 
+    private readonly Option<int> batch = new("--batch")
+    {
+        Description = "Items in a batch of the layers; unet-step, mean-shift and pick take one.",
+        DefaultValueFactory = _ => 1,
+    };
+
     public override string Name => "bench";
 
     protected override string Description => "Times kernels and whole steps in this process: medians, operations per second, the share of the processor's peak, and memory.";
 
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 
-    protected override IEnumerable<Symbol> Symbols => [names];
+    protected override IEnumerable<Symbol> Symbols => [names, batch];
 
     protected override ExitCode Run(ParseResult options)
     {
         string[] chosen = options.GetValue(names) is { Length: > 0 } given ? given : [.. QuickBench.Names];
         if (chosen.FirstOrDefault(n => !QuickBench.Names.Contains(n)) is { } unknown)
             throw new InputException($"bench: there is no benchmark '{unknown}'. Expected {string.Join(", ", QuickBench.Names)}.");
+
+        int items = options.GetValue(batch);
+        if (items < 1)
+            throw new InputException($"bench: a batch of {items} items. Expected at least 1.");
 
         using GpuContext context = OpenDevice(options);
         List<BenchResult> results = [];
@@ -35,7 +45,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             string share = result.PercentOfPeak is { } percent ? $" ({percent:0} % of the peak)" : "";
             Session.Line($"{result.Name}, {result.Size}, {result.Variant}: {result.MedianMs:0.00} ms{speed}{share}, {result.PeakBytes / 1048576.0:0.0} MiB, median of {result.Repeats}");
             Cancellation.ThrowIfCancellationRequested();
-        });
+        }, batch: items);
         if (bench.PeakGflops is { } peak)
             Session.Line($"multiply-add peak of {context.Threads.Count} threads, measured: {peak:0} GFLOP/s");
         foreach (string name in chosen)

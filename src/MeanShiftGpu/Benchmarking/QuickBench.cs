@@ -39,7 +39,7 @@ public sealed record BenchResult(
 public sealed class QuickBench
 {
     /// <summary>The benchmarks by name.</summary>
-    public static readonly IReadOnlyList<string> Names = ["conv3d", "mean-shift", "unet-step", "pick"];
+    public static readonly IReadOnlyList<string> Names = ["conv3d", "conv-transpose3d", "max-pool3d", "sigmoid-head", "dice", "mean-shift", "unet-step", "pick"];
 
     // The 3³ layers of the published network on a 56³ patch: edge, input channels, output channels.
     private static readonly (int Edge, int From, int To)[] PublishedLayers =
@@ -48,7 +48,11 @@ public sealed class QuickBench
         (28, 64, 64), (28, 112, 48), (56, 48, 48), (56, 80, 32),
     ];
 
+    // Its transposed convolutions: edge of the input, channels. Its poolings and head are on the edges and channels of the table above.
+    private static readonly (int Edge, int Channels)[] PublishedUpsamplings = [(14, 64), (28, 48)];
+
     private readonly GpuContext context;
+    private readonly int batch;
     private readonly double minimumSeconds;
     private readonly Action<BenchResult> report;
     private readonly double? peak;
@@ -57,9 +61,12 @@ public sealed class QuickBench
     /// <param name="context">The device.</param>
     /// <param name="report">Told each result as it comes.</param>
     /// <param name="minimumSeconds">Each case is repeated for at least this long, and at least three times.</param>
-    public QuickBench(GpuContext context, Action<BenchResult> report, double minimumSeconds = 1)
+    /// <param name="batch">Items of the layers' batches; the other benchmarks take one.</param>
+    public QuickBench(GpuContext context, Action<BenchResult> report, double minimumSeconds = 1, int batch = 1)
     {
         ArgumentNullException.ThrowIfNull(context);
+        ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
+        this.batch = batch;
         this.context = context;
         this.report = report;
         this.minimumSeconds = minimumSeconds;
@@ -77,6 +84,18 @@ public sealed class QuickBench
         {
             case "conv3d":
                 Conv3d();
+                break;
+            case "conv-transpose3d":
+                ConvTranspose3d();
+                break;
+            case "max-pool3d":
+                MaxPool3d();
+                break;
+            case "sigmoid-head":
+                SigmoidHead();
+                break;
+            case "dice":
+                Dice();
                 break;
             case "mean-shift":
                 MeanShift();
@@ -96,7 +115,7 @@ public sealed class QuickBench
     {
         foreach ((int edge, int from, int to) in PublishedLayers)
         {
-            Conv3dShape shape = new(1, edge, edge, edge, from, to, 3, Activation.Relu, from, to);
+            Conv3dShape shape = new(batch, edge, edge, edge, from, to, 3, Activation.Relu, from, to);
             foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape))
             {
                 // The direct kernel on the simulated threads of ILGPU's CPU accelerator takes minutes at these sizes.
@@ -110,13 +129,103 @@ public sealed class QuickBench
                 ArrayView<float> output = Random(arena, shape.Voxels * to, 4);
                 ArrayView<float> gradInput = Random(arena, shape.Voxels * from, 5);
                 ArrayView<float> gradOutput = Random(arena, shape.Voxels * to, 6);
-                string size = $"{edge}³ {from}→{to}";
+                string size = $"{Items}{edge}³ {from}→{to}";
                 Time("conv3d Forward", size, variant.Name, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
                 Time("conv3d BackwardInput", size, variant.Name, shape.Operations, () => kernels.BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape));
                 Time("conv3d BackwardWeight", size, variant.Name, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, gradOutput, output, weight, bias, shape));
             }
         }
     }
+
+    private void ConvTranspose3d()
+    {
+        foreach ((int edge, int channels) in PublishedUpsamplings)
+        {
+            ConvTranspose3dShape shape = new(batch, edge, edge, edge, channels, channels, channels, channels);
+            foreach ((string variant, IConvTranspose3d<float> kernels) in Chosen(ConvTranspose3dVariants<float>.Table, shape))
+            {
+                using Arena arena = new(context);
+                ArrayView<float> input = Random(arena, shape.InputVoxels * channels, 1);
+                ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
+                ArrayView<float> bias = Random(arena, channels, 3);
+                ArrayView<float> output = Random(arena, shape.OutputVoxels * channels, 4);
+                string size = $"{Items}{edge}³ {channels}→{channels}";
+                Time("conv-transpose3d Forward", size, variant, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
+                Time("conv-transpose3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, output, weight, input, shape));
+                Time("conv-transpose3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, output, weight, bias, shape));
+            }
+        }
+    }
+
+    private void MaxPool3d()
+    {
+        foreach ((int edge, int channels) in ((int, int)[])[(56, 32), (28, 48)])
+        {
+            MaxPool3dShape shape = new(batch, edge, edge, edge, channels, channels, channels);
+            foreach ((string variant, IMaxPool3d<float> kernels) in Chosen(MaxPool3dVariants<float>.Table, shape))
+            {
+                using Arena arena = new(context);
+                ArrayView<float> input = Random(arena, shape.InputVoxels * channels, 1);
+                ArrayView<float> gradInput = Random(arena, shape.InputVoxels * channels, 2);
+                ArrayView<float> output = Random(arena, shape.OutputVoxels * channels, 3);
+                string size = $"{Items}{edge}³ {channels}";
+                Time("max-pool3d Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, output, shape));
+                Time("max-pool3d Backward", size, variant, 0, () => kernels.Backward(context.Stream, input, output, gradInput, shape));
+            }
+        }
+    }
+
+    private void SigmoidHead()
+    {
+        const int edge = 56;
+        const int channels = 32;
+        SigmoidHeadShape shape = new((long)batch * edge * edge * edge, channels, 1, channels);
+        foreach ((string variant, ISigmoidHead<float> kernels) in Chosen(SigmoidHeadVariants<float>.Table, shape))
+        {
+            using Arena arena = new(context);
+            ArrayView<float> input = Random(arena, shape.Voxels * channels, 1);
+            ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
+            ArrayView<float> bias = Random(arena, 1, 3);
+            ArrayView<float> probability = Random(arena, shape.Voxels, 4);
+            ArrayView<float> gradient = Random(arena, shape.Voxels, 5);
+            ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
+            string size = $"{Items}{edge}³ {channels}→1";
+            Time("sigmoid-head Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, weight, bias, probability, shape));
+            Time("sigmoid-head BackwardWeight", size, variant, 0, () => kernels.BackwardWeight(context.Stream, input, gradient, probability, workspace, weight, bias, shape));
+            Time("sigmoid-head BackwardInput", size, variant, 0, () => kernels.BackwardInput(context.Stream, gradient, probability, weight, input, shape));
+        }
+    }
+
+    private void Dice()
+    {
+        const int edge = 56;
+        FlatShape shape = new((long)batch * edge * edge * edge);
+        foreach ((string variant, IDice<float> kernels) in Chosen(DiceVariants<float>.Table, shape))
+        {
+            using Arena arena = new(context);
+            ArrayView<float> prediction = Random(arena, shape.Count, 1);
+            ArrayView<float> target = Random(arena, shape.Count, 2);
+            ArrayView<float> gradient = Random(arena, shape.Count, 3);
+            ArrayView<float> sums = Random(arena, 2, 4);
+            ArrayView<float> loss = Random(arena, 1, 5);
+            ArrayView<float> one = Random(arena, 1, 6);
+            ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
+            Time("dice Forward + Backward", $"{Items}{edge}³", variant, 0, () =>
+            {
+                kernels.Forward(context.Stream, prediction, target, workspace, sums, loss, shape);
+                kernels.Backward(context.Stream, target, sums, one, gradient, shape);
+            });
+        }
+    }
+
+    private string Items => batch == 1 ? "" : $"{batch}×";
+
+    // The variants that run here, without the direct kernels on the CPU device's simulated threads, which take minutes at these sizes.
+    private IEnumerable<(string Name, TLauncher Kernels)> Chosen<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
+        where TLauncher : class, IDisposable
+        => table.Supported(context, shape)
+            .Where(variant => context.Kind != DeviceKind.Cpu || variant.Name != "Direct")
+            .Select(variant => (variant.Name, context.Launcher(table, variant)));
 
     private void MeanShift()
     {
@@ -192,14 +301,25 @@ public sealed class QuickBench
             context.Synchronize();
         });
 
+        // A GPU queues launches: enough for a millisecond are timed together, as a training step runs them, without a wait after each.
+        int calls = 1;
+        if (context.Kind != DeviceKind.Cpu)
+        {
+            long first = Stopwatch.GetTimestamp();
+            run();
+            context.Synchronize();
+            calls = (int)Math.Clamp(Math.Ceiling(1 / Stopwatch.GetElapsedTime(first).TotalMilliseconds), 1, 100);
+        }
+
         List<double> times = [];
         Stopwatch total = Stopwatch.StartNew();
         while (times.Count < 3 || total.Elapsed.TotalSeconds < minimumSeconds)
         {
             long start = Stopwatch.GetTimestamp();
-            run();
+            for (int call = 0; call < calls; call++)
+                run();
             context.Synchronize();
-            times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+            times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds / calls);
         }
 
         times.Sort();

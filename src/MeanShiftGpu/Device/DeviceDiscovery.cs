@@ -44,9 +44,12 @@ public static class DeviceDiscovery
                 return (device, origin);
         }
 
+        string cause = wanted == DeviceKind.Cuda
+            ? CudaDriver.Ask().Problem ?? "The driver works, but has no GPU that ILGPU can use. Check nvidia-smi"
+            : "Check that the driver's ICD is installed and reports a generic address space (clinfo lists both)";
         throw new InputException(
             $"device: no {wanted} device was found ({origin}); this machine has {string.Join(", ", devices.Select(d => d.Kind).Distinct())}. " +
-            $"{(wanted == DeviceKind.Cuda ? "Check that nvidia-smi lists a GPU" : "Check that the driver's ICD is installed (clinfo lists it)")}, or use --device auto.");
+            $"{char.ToUpperInvariant(cause[0])}{cause[1..]}, or use --device auto.");
     }
 
     // A driver that is absent or broken must not keep the other devices from being used.

@@ -27,6 +27,7 @@ public sealed class GpuContext : IDisposable
         Precision wanted = WantedPrecision(options);
         PrecisionRefusal = wanted == Precision.Float32 ? null : Variants.TensorCoreRefusal(this);
         Precision = PrecisionRefusal is null ? wanted : Precision.Float32;
+        MemoryLimitBytes = Kind == DeviceKind.Cpu ? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes : accelerator.MemorySize;
         variantChoice = VariantChoice.Parse(options.Variant ?? Environment.GetEnvironmentVariable("MEANSHIFTGPU_VARIANT") ?? "");
     }
 
@@ -53,6 +54,9 @@ public sealed class GpuContext : IDisposable
     /// <summary>Why a precision that was asked for is not used; null where it is.</summary>
     public string? PrecisionRefusal { get; }
 
+    /// <summary>Bytes that tensors may take: the device's memory, or what this process may use of the machine's.</summary>
+    internal long MemoryLimitBytes { get; set; }
+
     /// <summary>Why this device was taken, in one sentence.</summary>
     public string Reason { get; }
 
@@ -67,7 +71,7 @@ public sealed class GpuContext : IDisposable
         : $"{Kind}, {Accelerator.Name}, {Accelerator.MemorySize / (1 << 20)} MiB{(Precision == Precision.Float32 ? "" : $", {Precision.ToString().ToUpperInvariant()} operands")}";
 
     /// <summary>Opens a device.</summary>
-    /// <exception cref="InputException">The device asked for is not there; the message says what was found instead.</exception>
+    /// <exception cref="InputException">The device asked for is not there or does not open; the message says why, and what was found instead.</exception>
     public static GpuContext Create(GpuContextOptions? options = null)
     {
         options ??= new GpuContextOptions();
@@ -78,6 +82,11 @@ public sealed class GpuContext : IDisposable
         {
             (Device device, string reason) = DeviceDiscovery.Choose(context, wanted, origin);
             return new GpuContext(context, device.CreateAccelerator(context), stream: null, reason, options);
+        }
+        catch (Exception e) when (e is AcceleratorException or NotSupportedException)
+        {
+            context.Dispose();
+            throw new InputException($"{DeviceProblem.Explain(e) ?? $"device: {e.Message}"}. Another device can be asked for with --device.", e);
         }
         catch
         {

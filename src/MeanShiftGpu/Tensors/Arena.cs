@@ -78,6 +78,8 @@ public sealed class Arena(GpuContext context) : IDisposable
         try
         {
             Allocations++;
+            if (CapacityBytes + bytes > Context.MemoryLimitBytes)
+                throw new InsufficientMemoryException();
             return Context.Accelerator.Allocate1D<byte>(bytes);
         }
         catch (Exception e) when (e is AcceleratorException or OutOfMemoryException)

@@ -101,7 +101,34 @@ public sealed class Trainer : IDisposable
 
     /// <summary>Does one step.</summary>
     /// <exception cref="TrainingFailedException">The loss is no longer finite, or the score map collapsed to zeros.</exception>
+    /// <exception cref="InputException">The device has too little memory; the message says what would fit.</exception>
     public TrainingStep Step()
+    {
+        try
+        {
+            return DoStep();
+        }
+        catch (InputException e) when (e.InnerException is { } cause && DeviceProblem.IsOutOfMemory(cause))
+        {
+            throw new InputException($"{e.Message} {WhatWouldFit()}", e);
+        }
+    }
+
+    // Every tensor of the forward pass is kept, and has a gradient of its size.
+    private string WhatWouldFit()
+    {
+        (int depth, int height, int width) = options.Patch;
+        double perItem = 2 * network.Options.InferenceBytesPerVoxel * depth * height * width;
+        double available = context.MemoryLimitBytes;
+        int batchSize = (int)(available / perItem);
+        int divisor = network.Options.Divisor;
+        int edge = (int)(Math.Cbrt(available / (2 * network.Options.InferenceBytesPerVoxel * options.BatchSize)) / divisor) * divisor;
+        string smaller = string.Join(", or ", new[] { batchSize > 0 ? $"a batch of {batchSize}" : "", edge > 0 ? $"patches of {edge}³" : "" }.Where(s => s.Length > 0));
+        return $"A step with patches of {depth}×{height}×{width} in batches of {options.BatchSize} needs about {perItem * options.BatchSize / (1 << 20):0} MiB; "
+            + (smaller.Length > 0 ? $"in {available / (1 << 20):0} MiB fit about {smaller}." : "this device is too small for this network.");
+    }
+
+    private TrainingStep DoStep()
     {
         int step = steps.Count;
         sampler.Fill(batch, step);

@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Puts two files of timings side by side: `compare.py OURS.json PEER.json`. Both have the form of `meanshift-gpu bench --json`."""
+
+import json
+import sys
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit("usage: compare.py OURS.json PEER.json")
+    peers = {}
+    for record in load(sys.argv[2]):
+        peers.setdefault((record["name"], record["size"]), []).append(record)
+    print("| what | size | ours | ms | peer | ms | ours / peer |\n|---|---|---|---|---|---|---|")
+    for ours in load(sys.argv[1]):
+        for peer in peers.get((ours["name"], ours["size"]), []):
+            print(
+                f"| {ours['name']} | {ours['size']} | {ours['variant']} {ours['precision']} | {ours['medianMs']:.3f} "
+                f"| {peer['variant']} {peer['precision']} | {peer['medianMs']:.3f} | {ours['medianMs'] / peer['medianMs']:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+using ILGPU.Runtime.OpenCL;
+using MeanShiftGpu.Layers;
+using MeanShiftGpu.Simulation;
+using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Training;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+/// <summary>What a person reads when a device fails. Failures are injected: this machine's devices work.</summary>
+public sealed class DeviceProblemTests
+{
+    [Test]
+    public void CudaDriver_WhatItSays_IsExplained()
+    {
+        Assert.That(new CudaDriver(false, 0, 0).Problem, Does.Contain("not installed").And.Contain("--gpus all"));
+        Assert.That(new CudaDriver(true, 0, 10020).Problem, Does.Contain("too old: it knows CUDA 10.2").And.Contain("driver 450"));
+        Assert.That(new CudaDriver(true, 100, 12040).Problem, Does.Contain("finds no GPU"));
+        Assert.That(new CudaDriver(true, 803, 12040).Problem, Does.Contain("different versions"));
+        Assert.That(new CudaDriver(true, 999, 12040).Problem, Does.Contain("cuInit returned 999"));
+        Assert.That(new CudaDriver(true, 0, 12040).Problem, Is.Null);
+    }
+
+    [Test]
+    public void Create_CudaWithoutADevice_SaysWhatIsWrongWithTheDriver()
+    {
+        if (CudaDriver.Ask().Problem is not { } problem)
+        {
+            Assert.Ignore("this machine has a working NVIDIA driver");
+            return;
+        }
+
+        Assert.That(() => GpuContext.Create(DeviceKind.Cuda), Throws.TypeOf<InputException>().With.Message.Contains(problem[1..]));
+    }
+
+    [TestCase(2, "no memory left")]
+    [TestCase(218, "too old")]
+    [TestCase(700, "a kernel failed on the GPU (CUDA error 700)")]
+    [TestCase(214, "uncorrectable memory error")]
+    [TestCase(999, "lost")]
+    [TestCase(12345, "error 12345")]
+    public void OfCuda_EveryKindOfError_SaysWhatToDo(int code, string words)
+        => Assert.That(DeviceProblem.OfCuda(code), Does.Contain(words));
+
+    [Test]
+    public void Explain_ExceptionsOfDrivers_AreOneLine()
+    {
+        Assert.That(DeviceProblem.Explain(new InvalidOperationException("outer", new CLException((CLError)(-5)))), Does.StartWith("device: the OpenCL device has no memory left"));
+        Assert.That(DeviceProblem.Explain(new InvalidOperationException("a defect")), Is.Null);
+    }
+
+    [Test]
+    public void Allocate_BeyondTheLimit_SaysHowMuchWasNeeded()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        context.MemoryLimitBytes = 4 << 20;
+        using Arena arena = new(context);
+        arena.Allocate<byte>(2 << 20);
+        Assert.That(
+            () => arena.Allocate<byte>(3 << 20),
+            Throws.TypeOf<InputException>().With.Message.Contains("3 MiB more were needed beside 2 MiB already held").And.Message.Contains("CPU"));
+        // What was held can still be used.
+        arena.Reset();
+        Assert.That(arena.Allocate<byte>(1 << 20).Length, Is.EqualTo(1 << 20));
+    }
+
+    [Test]
+    public void Step_BeyondTheLimit_SaysWhichPatchAndBatchWouldFit()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = 32, Height = 32, Width = 32, Seed = 1 }, 0);
+        TrainingData data = new([new TrainingVolume("sandclock", 32, 32, 32, volume.Image, volume.Mask, volume.Centers)], []);
+        TrainingOptions options = TrainingOptions.Compact with { Patch = new Extent(32, 32, 32), BatchSize = 4 };
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
+        using Trainer trainer = new(network, data, options);
+        context.MemoryLimitBytes = 30 << 20;
+        Assert.That(
+            trainer.Step,
+            Throws.TypeOf<InputException>().With.Message.Contains("patches of 32×32×32 in batches of 4").And.Message.Contains("a batch of 2, or patches of 26³"));
+    }
+}
