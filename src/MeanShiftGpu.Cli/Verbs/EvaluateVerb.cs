@@ -17,6 +17,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
     private readonly Option<double?> beta = Parse.Real("--beta", $"How many times as much recall counts as precision in F-beta. Default: {Evaluation.DefaultBeta}.", 1e-3);
     private readonly Option<string?> occupancy = Parse.Text("--occupancy", "FILE", "An occupancy mask (MRC): picks are scored by the particle in whose mask they lie, as SHREC does. The truth is then particle_locations.txt. With --data and such truth, the masks are the data set's.");
     private readonly Option<string?> volume = Parse.Text("--volume", "FILE", "The MRC file that the tables belong to: gives its size and voxel size, which RELION 5 tables need.");
+    private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size of the volume in Å. Default: that of --volume.", 1e-6, 1e6);
     private readonly Option<double?> binning = Parse.Real("--binning", "How many pixels of the tables make a voxel. Default: what the tables say, or 1.", 1e-6);
 
@@ -30,7 +31,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
     protected override bool UsesDevice => false;
 
-    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, beta, occupancy, volume, voxelSize, binning];
+    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, beta, occupancy, volume, centre, voxelSize, binning];
 
     protected override ExitCode Run(ParseResult options)
     {
@@ -75,6 +76,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         return new CoordinateContext
         {
             Shape = header?.Shape,
+            Centre = options.GetValue(centre) ?? RelionCentre.HalfSize,
             VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header?.VoxelSize.Mean ?? 0,
             Binning = options.GetValue(binning) ?? 0,
         };

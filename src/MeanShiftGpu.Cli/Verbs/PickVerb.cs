@@ -409,7 +409,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             CoordinateFormat wanted = FormatOf(options, target);
             string ending = CoordinateFormats.Ending(wanted);
             if (ending != CoordinateFormats.Ending(CoordinateFormat.Coords) && !target.EndsWith(ending, StringComparison.OrdinalIgnoreCase))
-                throw new InputException($"pick: --format {Parse.Word(wanted)} contradicts the name {target}; expected {ending}.");
+                throw new InputException($"pick: --format {CoordinateFormats.Word(wanted)} contradicts the name {target}; expected {ending}.");
             if (count > 1 && !CoordinateFormats.HoldsSeveralTomograms(wanted))
                 throw new InputException($"{target}: this format has no column for the volume's name, so it holds one volume, not {count}. Write a .star or .csv file, or give a folder.");
         }

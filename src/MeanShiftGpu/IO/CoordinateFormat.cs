@@ -51,7 +51,10 @@ public static class CoordinateFormats
 {
     /// <summary>The formats by the words that the command line uses.</summary>
     public static IReadOnlyDictionary<string, CoordinateFormat> Words { get; } =
-        Enum.GetValues<CoordinateFormat>().ToDictionary(f => f.ToString().ToLowerInvariant());
+        Enum.GetValues<CoordinateFormat>().ToDictionary(Word);
+
+    /// <summary>A format's word.</summary>
+    public static string Word(CoordinateFormat format) => format.ToString().ToLowerInvariant();
 
     /// <summary>Endings of names that are tables of coordinates.</summary>
     public static IReadOnlyList<string> Endings { get; } = [".star", ".csv", ".tsv", ".coords", ".txt", ".xml", ".tbl", ".em", ".json"];

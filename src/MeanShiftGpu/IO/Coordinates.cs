@@ -60,7 +60,7 @@ public static class Coordinates
 
         if (context.Tomogram is { } wanted && table.Particles.Count > 0)
         {
-            List<Particle> kept = [.. table.Particles.Where(p => p.Tomogram is null || p.Tomogram == wanted)];
+            List<Particle> kept = [.. table.Particles.Where(p => p.Tomogram is null || TomogramNames.AreSame(p.Tomogram, wanted))];
             return kept.Count > 0 ? table with { Particles = kept } : throw NoSuchTomogram(path, wanted, table.Particles.Select(p => p.Tomogram!));
         }
 
@@ -86,7 +86,7 @@ public static class Coordinates
 
         string?[] tomograms = [.. particles.Select(p => p.Tomogram).Distinct().Take(2)];
         if (tomograms.Length > 1 && !CoordinateFormats.HoldsSeveralTomograms(format))
-            throw new InputException($"{path}: the format {format.ToString().ToLowerInvariant()} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
+            throw new InputException($"{path}: the format {CoordinateFormats.Word(format)} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
         switch (format)
         {
             case CoordinateFormat.DeepFinder:

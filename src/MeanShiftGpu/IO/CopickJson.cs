@@ -82,7 +82,7 @@ internal static class CopickJson
 
     private static void WritePoint(Utf8JsonWriter json, Particle p, double pixel, double binning)
     {
-        double Angstrom(double voxel) => CoordinateContext.ToPixel(voxel, binning) * pixel;
+        double Angstrom(double voxel) => TableNumber.Rounded(CoordinateContext.ToPixel(voxel, binning) * pixel);
         RotationMatrix m = p.Orientation?.ToMatrix() ?? RotationMatrix.Identity;
         json.WriteStartObject();
         json.WriteStartObject("location");

@@ -37,6 +37,9 @@ public sealed record DatasetVolume
     /// <summary>RELION's tomograms.star as a full path, for RELION 5 coordinates; null otherwise.</summary>
     public string? TomogramsStar { get; init; }
 
+    /// <summary>The centre that RELION 5 coordinates count from.</summary>
+    public RelionCentre Relion5Centre { get; init; }
+
     /// <summary>The voxel size in Å; 0 to take the volume's header.</summary>
     public double VoxelSizeAngstrom { get; init; }
 
@@ -59,6 +62,7 @@ public sealed record DatasetVolume
         Binning = Binning,
         Tomogram = Tomogram,
         TomogramsStar = TomogramsStar,
+        Centre = Relion5Centre,
     };
 }
 
@@ -66,9 +70,10 @@ public sealed record DatasetVolume
 /// A data set in one JSON file:
 /// <code>
 /// { "volumes": [ { "volume": "a.mrc", "coordinates": "a.star", "split": "train",
-///                  "mask": "m.mrc", "maskAbove": 0, "tomogram": "TS_01", "tomogramsStar": "tomograms.star", "voxelSizeAngstrom": 10, "binning": 4, "normalize": true } ] }
+///                  "mask": "m.mrc", "maskAbove": 0, "tomogram": "TS_01",
+///                  "tomogramsStar": "tomograms.star", "relion5Centre": "halfSize", "voxelSizeAngstrom": 10, "binning": 4, "normalize": true } ] }
 /// </code>
-/// The first three are required; the split is train, validation or test. Paths count from the manifest's folder. Comments and
+/// The first three are required; the split is train, validation or test; RELION 5's centre is halfSize or halfSizeMinusOne. Paths count from the manifest's folder. Comments and
 /// trailing commas are allowed; a property that is not known is refused by its name.
 /// </summary>
 public sealed record DatasetManifest
@@ -86,7 +91,7 @@ public sealed record DatasetManifest
     };
 
     private static readonly string[] VolumeProperties =
-        ["volume", "coordinates", "mask", "maskAbove", "tomogram", "tomogramsStar", "voxelSizeAngstrom", "binning", "normalize", "split"];
+        ["volume", "coordinates", "mask", "maskAbove", "tomogram", "tomogramsStar", "relion5Centre", "voxelSizeAngstrom", "binning", "normalize", "split"];
 
     /// <summary>The volumes in the file's order; at least one.</summary>
     public required IReadOnlyList<DatasetVolume> Volumes { get; init; }
@@ -142,6 +147,8 @@ public sealed record DatasetManifest
                     json.WriteString("tomogram", volume.Tomogram);
                 if (volume.TomogramsStar is not null)
                     json.WriteString("tomogramsStar", Relative(volume.TomogramsStar));
+                if (volume.Relion5Centre != RelionCentre.HalfSize)
+                    json.WriteString("relion5Centre", JsonNamingPolicy.CamelCase.ConvertName(volume.Relion5Centre.ToString()));
                 if (volume.VoxelSizeAngstrom > 0)
                     json.WriteNumber("voxelSizeAngstrom", volume.VoxelSizeAngstrom);
                 if (volume.Binning > 0)
@@ -200,6 +207,12 @@ public sealed record DatasetManifest
             MaskAbove = Positive("maskAbove"),
             Tomogram = Text("tomogram"),
             TomogramsStar = Resolve("tomogramsStar"),
+            Relion5Centre = Text("relion5Centre") switch
+            {
+                null or "halfSize" => RelionCentre.HalfSize,
+                "halfSizeMinusOne" => RelionCentre.HalfSizeMinusOne,
+                string other => throw new InputException($"{path}: {where}: \"relion5Centre\" is {InputFile.Quote(other)}; expected halfSize or halfSizeMinusOne."),
+            },
             VoxelSizeAngstrom = Positive("voxelSizeAngstrom"),
             Binning = Positive("binning"),
             Normalize = Flag("normalize", otherwise: true),

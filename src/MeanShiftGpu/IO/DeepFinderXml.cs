@@ -46,7 +46,7 @@ internal static class DeepFinderXml
     {
         TomogramNumbers tomograms = new(particles, options.TomogramName);
         Func<Particle, int?> classes = ParticleNames.ClassNumbers(particles);
-        string Number(double voxel) => CoordinateContext.ToPixel(voxel, options.Context.BinningOrOne).ToString("R", CultureInfo.InvariantCulture);
+        string Number(double voxel) => TableNumber.Text(CoordinateContext.ToPixel(voxel, options.Context.BinningOrOne));
         AtomicFile.Write(path, stream =>
         {
             using XmlWriter xml = XmlWriter.Create(stream, new XmlWriterSettings { Indent = true, OmitXmlDeclaration = true, Encoding = new UTF8Encoding(false), NewLineChars = "\n", CloseOutput = false });
@@ -64,9 +64,9 @@ internal static class DeepFinderXml
                 if (p.Orientation is { } angles)
                 {
                     (double phi, double theta, double psi) = angles.ToZxz();
-                    xml.WriteAttributeString("phi", phi.ToString("R", CultureInfo.InvariantCulture));
-                    xml.WriteAttributeString("psi", psi.ToString("R", CultureInfo.InvariantCulture));
-                    xml.WriteAttributeString("the", theta.ToString("R", CultureInfo.InvariantCulture));
+                    xml.WriteAttributeString("phi", TableNumber.Text(phi));
+                    xml.WriteAttributeString("psi", TableNumber.Text(psi));
+                    xml.WriteAttributeString("the", TableNumber.Text(theta));
                 }
 
                 if (p.OtherColumns.FirstOrDefault(c => c.Key == "cluster_size").Value is { } size)

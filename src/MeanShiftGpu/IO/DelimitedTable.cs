@@ -53,7 +53,8 @@ internal static class DelimitedTable
         bool angles = heading && particles.Any(p => p.Orientation is not null);
         bool names = heading && particles.Any(p => p.Name is not null);
         static string Text(double? value) => value?.ToString("R", CultureInfo.InvariantCulture) ?? "";
-        string Pixel(double voxel) => Text(CoordinateContext.ToPixel(voxel, binning));
+        string Pixel(double voxel) => TableNumber.Text(CoordinateContext.ToPixel(voxel, binning));
+        static string Angle(double? value) => value is { } known ? TableNumber.Text(known) : "";
 
         AtomicFile.Write(path, stream =>
         {
@@ -81,7 +82,7 @@ internal static class DelimitedTable
                 if (tomograms)
                     row.Add(p.Tomogram ?? "");
                 if (angles)
-                    row.AddRange([Text(p.Orientation?.Rot), Text(p.Orientation?.Tilt), Text(p.Orientation?.Psi)]);
+                    row.AddRange([Angle(p.Orientation?.Rot), Angle(p.Orientation?.Tilt), Angle(p.Orientation?.Psi)]);
                 if (names)
                     row.Add(p.Name ?? "");
                 Line(row);

@@ -70,7 +70,7 @@ internal static class DynamoTable
                 Particle p = particles[i];
                 (double tdrot, double tilt, double narot) = (p.Orientation ?? default).ToDynamo();
                 Array.Clear(row);
-                void Set(int column, double value) => row[column - 1] = value;
+                void Set(int column, double value) => row[column - 1] = TableNumber.Rounded(value);
                 // Tags tell particles apart; those of several tables need not.
                 Set(1, i + 1);
                 Set(2, 1);

@@ -68,9 +68,9 @@ internal static class Eman2Json
             foreach (Particle p in particles)
             {
                 json.WriteStartArray();
-                json.WriteNumberValue((p.X - (shape.Width / 2)) * binning);
-                json.WriteNumberValue((p.Y - (shape.Height / 2)) * binning);
-                json.WriteNumberValue((p.Z - (shape.Depth / 2)) * binning);
+                json.WriteNumberValue(TableNumber.Rounded((p.X - (shape.Width / 2)) * binning));
+                json.WriteNumberValue(TableNumber.Rounded((p.Y - (shape.Height / 2)) * binning));
+                json.WriteNumberValue(TableNumber.Rounded((p.Z - (shape.Depth / 2)) * binning));
                 json.WriteStringValue("meanshift-gpu");
                 json.WriteNumberValue(p.Score ?? 0);
                 json.WriteNumberValue(ClassOf(p));

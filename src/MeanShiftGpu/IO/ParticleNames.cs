@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace MeanShiftGpu.IO;
 
@@ -19,10 +20,11 @@ internal static class ParticleNames
 }
 
 /// <summary>The name by which tables know a tomogram.</summary>
-public static class TomogramNames
+public static partial class TomogramNames
 {
     /// <summary>
-    /// A volume's file name without folder, .gz or .bz2, and ending: TS_01.mrc.gz is TS_01. A reconstruction.mrc, as SHREC calls all of them, has its folder's name.
+    /// A volume's file name without folder, .gz or .bz2, and ending, and without what programs add when they reconstruct: TS_01.mrc.gz, Warp's TS_01_10.00Apx.mrc and
+    /// RELION 5's rec_TS_01.mrc are TS_01. A reconstruction.mrc, as SHREC calls all of them, has its folder's name.
     /// </summary>
     public static string Of(string path)
     {
@@ -34,10 +36,18 @@ public static class TomogramNames
                 name = name[..^packed.Length];
         }
 
-        name = Path.GetFileNameWithoutExtension(name);
+        // First what was added, whose dot is none of an ending.
+        string plain = Path.GetFileNameWithoutExtension(AddedPattern().Replace(name, ""));
+        name = plain.Length > 0 ? plain : Path.GetFileNameWithoutExtension(name);
         string folder = Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(path))) ?? "";
         return name == ShrecDataset.ReconstructionName && folder.Length > 0 ? folder : name;
     }
+
+    /// <summary>Whether two names, from files or tables, are of the same tomogram.</summary>
+    public static bool AreSame(string one, string other) => one == other || Of(one) == Of(other);
+
+    [GeneratedRegex(@"^rec_|_\d+\.\d+Apx(?=\.|$)", RegexOptions.CultureInvariant)]
+    private static partial Regex AddedPattern();
 }
 
 /// <summary>

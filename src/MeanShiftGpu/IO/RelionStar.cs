@@ -132,7 +132,7 @@ internal static class RelionStar
             if (format == CoordinateFormat.Relion5)
                 pixels = ToCentred(path, name, pixels, options.Context, tomograms, binning, pixelSize);
 
-            List<string> row = [name, Text(pixels.X), Text(pixels.Y), Text(pixels.Z)];
+            List<string> row = [name, TableNumber.Text(pixels.X), TableNumber.Text(pixels.Y), TableNumber.Text(pixels.Z)];
             if (scores)
                 row.Add(Text(p.Score ?? 0));
             if (classes)
@@ -188,7 +188,7 @@ internal static class RelionStar
             (pixels.Z - Centre(size.z, context.Centre)) * pixelSize);
     }
 
-    private static string[] Texts(ParticleAngles? angles) => [Text(angles?.Rot ?? 0), Text(angles?.Tilt ?? 0), Text(angles?.Psi ?? 0)];
+    private static string[] Texts(ParticleAngles? angles) => [TableNumber.Text(angles?.Rot ?? 0), TableNumber.Text(angles?.Tilt ?? 0), TableNumber.Text(angles?.Psi ?? 0)];
 
     private static double Unbinned(double voxel, double binning) => CoordinateContext.ToPixel(voxel, binning);
 
@@ -299,7 +299,7 @@ internal static class RelionStar
             {
                 TableRow row = new(path, table, i);
                 string? tomogram = nameColumn is null ? null : row.Text(nameColumn);
-                if (context.Tomogram is not null && tomogram is not null && tomogram != context.Tomogram)
+                if (context.Tomogram is not null && tomogram is not null && !TomogramNames.AreSame(tomogram, context.Tomogram))
                     continue;
                 any = true;
                 (double x, double y, double z) = centred ? FromCentred(row, tomogram) : FromPixels(row);

@@ -69,7 +69,7 @@ public static class ShrecLocations
             foreach (ShrecObject o in objects)
             {
                 (double, double, double) angles = o.Angles?.ToZxz() ?? (double.NaN, double.NaN, double.NaN);
-                writer.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{o.Name} {o.X:R} {o.Y:R} {o.Z:R} {angles.Item1:R} {angles.Item2:R} {angles.Item3:R}"));
+                writer.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{o.Name} {TableNumber.Text(o.X)} {TableNumber.Text(o.Y)} {TableNumber.Text(o.Z)} {TableNumber.Text(angles.Item1)} {TableNumber.Text(angles.Item2)} {TableNumber.Text(angles.Item3)}"));
             }
         });
     }

@@ -66,7 +66,7 @@ public static class EvaluationTables
     }
 
     // RELION and others write a tomogram's name with or without folder and ending.
-    private static string Key(string name) => Path.GetFileNameWithoutExtension(name).ToUpperInvariant();
+    private static string Key(string name) => TomogramNames.Of(name).ToUpperInvariant();
 
     private static EvaluationVolume Pair(VolumePoints picks, VolumePoints truth)
     {

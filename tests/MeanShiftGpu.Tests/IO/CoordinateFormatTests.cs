@@ -215,6 +215,22 @@ public class CoordinateFormatTests
         Assert.That(Coordinates.Read(folder["a.tbl"]).Single().Tomogram, Is.EqualTo("7"));
     }
 
+    [TestCase("tomograms/TS_01.mrc", "TS_01")]
+    [TestCase("TS_01.mrc.gz", "TS_01")]
+    [TestCase("TS_01_10.00Apx.mrc", "TS_01")]
+    [TestCase("rec_TS_01.mrc", "TS_01")]
+    [TestCase("TS_01.tomostar", "TS_01")]
+    [TestCase("shrec/model_8/reconstruction.mrc", "model_8")]
+    [TestCase("rec_", "rec_")]
+    public void TomogramNames_OfAFile_IsWhatTablesCallIt(string path, string name) => Assert.That(TomogramNames.Of(path), Is.EqualTo(name));
+
+    [Test]
+    public void Read_OneTomogramOfATable_IsFoundByWhatProgramsCallIt()
+    {
+        string path = folder.Write("a.star", "data_\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n_rlnCoordinateZ #4\nTS_01.tomostar 1 2 3\nTS_02.tomostar 4 5 6\n");
+        Assert.That(Coordinates.Read(path, new CoordinateContext { Tomogram = "TS_02_10.00Apx" }).Single().X, Is.EqualTo(4));
+    }
+
     [Test]
     public void Write_SeveralTomogramsInAFileOfOne_IsRefused()
     {
