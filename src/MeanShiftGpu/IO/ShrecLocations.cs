@@ -82,10 +82,12 @@ public static class ShrecLocations
     internal static List<Particle> ReadParticles(string path, CoordinateContext context)
     {
         double Voxel(double pixel) => CoordinateContext.ToVoxel(pixel, context.BinningOrOne);
+        // All of them have the same name; the tomogram's is its folder's.
+        string? tomogram = Path.GetFileName(path) == FileName ? Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(path))) : null;
         return
         [
             .. Read(path).Select((o, i) => (Object: o, Id: i + 1)).Where(r => r.Object.IsParticle).Select(r =>
-                new Particle(Voxel(r.Object.Z), Voxel(r.Object.Y), Voxel(r.Object.X)) { Name = r.Object.Name, Id = r.Id, Angles = r.Object.Angles }),
+                new Particle(Voxel(r.Object.Z), Voxel(r.Object.Y), Voxel(r.Object.X)) { Name = r.Object.Name, Id = r.Id, Tomogram = tomogram, Angles = r.Object.Angles }),
         ];
     }
 

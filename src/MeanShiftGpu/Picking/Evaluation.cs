@@ -93,7 +93,7 @@ public static class Evaluation
     /// <summary>The β of F-β where none is asked for: recall counts 4² times as much as precision, as the CZII challenge of 2024 weighs them.</summary>
     public const double DefaultBeta = 4;
 
-    /// <summary>Evaluates picks; time grows as predictions times truths of a volume.</summary>
+    /// <summary>Evaluates picks; time grows with the number of points, and with the square of the groups that a radius connects.</summary>
     /// <param name="volumes">Predictions and truth of each volume.</param>
     /// <param name="radiiVoxels">Hit radii.</param>
     /// <param name="beta">β of F-β: how many times as much recall counts as precision.</param>
@@ -137,8 +137,8 @@ public static class Evaluation
             if (volume.Truth.Count == 0 || volume.Predictions.Count == 0)
                 continue;
 
-            fromPredictions.AddRange(volume.Predictions.Select(p => NearestDistance(p, volume.Truth)));
-            fromTruth.AddRange(volume.Truth.Select(g => NearestDistance(g, volume.Predictions)));
+            fromPredictions.AddRange(volume.Predictions.Select(new NearestPoints(volume.Truth).DistanceTo));
+            fromTruth.AddRange(volume.Truth.Select(new NearestPoints(volume.Predictions).DistanceTo));
             for (int r = 0; r < pairs.Length; r++)
             {
                 foreach ((int p, int g) in OneToOneMatching.Match(volume.Predictions, volume.Truth, radiiVoxels[r]))
@@ -184,14 +184,6 @@ public static class Evaluation
             if (!(float.IsFinite(positions[i].Z) && float.IsFinite(positions[i].Y) && float.IsFinite(positions[i].X)))
                 throw new InputException($"evaluation: {what} {i} of volume {volume} is at {positions[i]}; expected finite coordinates.");
         }
-    }
-
-    private static double NearestDistance(Position from, IReadOnlyList<Position> to)
-    {
-        double nearest = double.PositiveInfinity;
-        foreach (Position other in to)
-            nearest = Math.Min(nearest, from.SquaredDistanceTo(other));
-        return Math.Sqrt(nearest);
     }
 
     private static double Ratio(double part, double whole) => whole == 0 ? 0 : part / whole;

@@ -40,6 +40,30 @@ public class EvaluationTests
         Assert.That(result.At(6.999).F1, Is.Zero);
     }
 
+    // The extents of the points along z, y, x: a cloud, a slab, a plane, a line, and all in one place.
+    [TestCase(50, 60, 70)]
+    [TestCase(1, 90, 90)]
+    [TestCase(0, 40, 40)]
+    [TestCase(0, 0, 300)]
+    [TestCase(0, 0, 0)]
+    public void NearestPoints_OfRandomPoints_AreTheNearestOfAll(int depth, int height, int width)
+    {
+        Random random = new(8);
+        foreach (int count in (int[])[1, 2, 10, 500])
+        {
+            Position[] points = [.. Enumerable.Range(0, count).Select(_ => new Position(random.NextSingle() * depth, random.NextSingle() * height, random.NextSingle() * width))];
+            NearestPoints nearest = new(points);
+            for (int i = 0; i < 200; i++)
+            {
+                // Also from far outside.
+                Position from = new(random.NextSingle() * 400 - 150, random.NextSingle() * 200 - 50, random.NextSingle() * 200 - 50);
+                Assert.That(nearest.DistanceTo(from), Is.EqualTo(points.Min(p => p.DistanceTo(from))));
+            }
+
+            Assert.That(points.Max(nearest.DistanceTo), Is.Zero);
+        }
+    }
+
     [Test]
     public void Evaluate_SeveralVolumes_ArePooledAndDoNotMix()
     {
