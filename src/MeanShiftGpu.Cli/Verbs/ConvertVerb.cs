@@ -38,6 +38,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
 
     protected override ExitCode Run(ParseResult options)
     {
+        string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms) }.OfType<string>()];
+        OutputFolder.RefuseReplacing([options.GetValue(output)!], read);
         MrcHeader? header = options.GetValue(volume) is { } path ? MrcFile.ReadHeader(path) : null;
         ConversionResult result = CoordinateConversion.Convert(options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
         {

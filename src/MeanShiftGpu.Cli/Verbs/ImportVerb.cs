@@ -10,11 +10,12 @@ internal sealed class ImportVerb(Session session) : Verb(session)
     private const string Empiar10045 = "empiar10045";
 
     private readonly Argument<string> layout = new("LAYOUT") { HelpName = $"{Shrec2021}|{Empiar10045}", Description = "Which data." };
-    private readonly Argument<string> source = new("SOURCE") { Description = "SHREC 2021: the folder that holds model_0, model_1 and so on. EMPIAR-10045: the binned tomogram (MRC)." };
+    private readonly Argument<string> source = new("SOURCE") { Description = "SHREC 2021: the folder that holds model_0, model_1 and so on. EMPIAR-10045: the tomogram (MRC)." };
     private readonly Option<string?> output = Parse.Text("--out", "DIR", "Folder for manifest.json, which 'train' reads, and for patches.", required: true);
     private readonly Option<Extent?> patch = Parse.Size("--patch", "Cut the volumes into patches of this size, as the paper does. Default: whole volumes (SHREC 2021), 56 (EMPIAR-10045).");
     private readonly Option<string?> coordinates = Parse.Text("--coordinates", "FILE", "EMPIAR-10045: the deposited centres (.coords), in unbinned pixels.");
-    private readonly Option<double?> binning = Parse.Real("--binning", $"EMPIAR-10045: how many unbinned pixels make a voxel of the tomogram. Default: {Empiar10045Dataset.PaperBinning}.", 1e-6);
+    private readonly Option<int> averaging = Parse.Integer("--average", "EMPIAR-10045: bin the tomogram first by averaging blocks of so many voxels along each edge; 8 for an unbinned one.", 1, 1, 64);
+    private readonly Option<double?> binning = Parse.Real("--binning", $"EMPIAR-10045: how many unbinned pixels make a voxel of the tomogram, after --average. Default: {Empiar10045Dataset.PaperBinning}.", 1e-6);
     private readonly Option<double?> maskRadius = Parse.Real("--mask-radius", "EMPIAR-10045: radius in voxels of the balls that are the masks. Default: 4.", 0.5);
     private readonly Option<bool> sparse = new("--sparse") { Description = "EMPIAR-10045: one random centre in each patch for training and validation." };
     private readonly Option<int> seed = Parse.Integer("--seed", "Seed of the random choice.", 1, int.MinValue, int.MaxValue);
@@ -29,7 +30,7 @@ internal sealed class ImportVerb(Session session) : Verb(session)
 
     protected override bool UsesDevice => false;
 
-    protected override IEnumerable<Symbol> Symbols => [layout, source, output, patch, coordinates, binning, maskRadius, sparse, seed];
+    protected override IEnumerable<Symbol> Symbols => [layout, source, output, patch, coordinates, averaging, binning, maskRadius, sparse, seed];
 
     protected override ExitCode Run(ParseResult options)
     {
@@ -73,6 +74,7 @@ internal sealed class ImportVerb(Session session) : Verb(session)
             options.GetRequiredValue(source),
             options.GetValue(coordinates) ?? throw new InputException("import: empiar10045 needs --coordinates with the deposited centres."),
             folder,
+            options.GetValue(averaging),
             options.GetValue(binning) ?? Empiar10045Dataset.PaperBinning,
             new PatchDatasetOptions
             {
@@ -80,5 +82,6 @@ internal sealed class ImportVerb(Session session) : Verb(session)
                 MaskRadiusVoxels = options.GetValue(maskRadius) ?? 4,
                 OneCenter = options.GetValue(sparse),
                 Seed = options.GetValue(seed),
-            });
+            },
+            Cancellation);
 }

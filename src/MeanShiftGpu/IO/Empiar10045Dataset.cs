@@ -14,15 +14,18 @@ public static class Empiar10045Dataset
     public const double PaperBinning = 8;
 
     /// <summary>Writes the data set: patches, centres, masks and manifest.json.</summary>
-    /// <param name="tomogram">The binned tomogram (MRC).</param>
+    /// <param name="tomogram">The tomogram (MRC).</param>
     /// <param name="coordinates">The deposited coordinates (.coords), in unbinned pixels.</param>
     /// <param name="folder">An existing folder.</param>
-    /// <param name="binning">How many unbinned pixels make a voxel of the tomogram.</param>
+    /// <param name="averaging">Blocks of so many voxels along each edge are averaged first; 1 takes the tomogram as it is.</param>
+    /// <param name="binning">How many unbinned pixels make a voxel of what is then the tomogram.</param>
     /// <param name="options">Patches, masks, and whether annotations are sparse.</param>
+    /// <param name="cancellation">Stops the averaging.</param>
     /// <exception cref="InputException">A file cannot be read or written, centres lie outside the tomogram, or no patch has one.</exception>
-    public static DatasetManifest Write(string tomogram, string coordinates, string folder, double binning, PatchDatasetOptions options)
+    public static DatasetManifest Write(
+        string tomogram, string coordinates, string folder, int averaging, double binning, PatchDatasetOptions options, CancellationToken cancellation = default)
     {
-        using Volume volume = MrcFile.Read(tomogram);
+        using Volume volume = averaging == 1 ? MrcFile.Read(tomogram) : ReadBinned(tomogram, averaging, cancellation);
         IReadOnlyList<Particle> particles = Coordinates.Read(coordinates, new CoordinateContext { Binning = binning, Shape = volume.Shape, VoxelSizeAngstrom = volume.VoxelSizeAngstrom });
         Coordinates.CheckInside(coordinates, particles, volume.Shape);
         IReadOnlyList<(int, int, int)> origins = PatchDataset.Choose(volume.Shape, particles, options);
@@ -32,6 +35,12 @@ public static class Empiar10045Dataset
         DatasetManifest manifest = new() { Volumes = entries };
         manifest.Write(Path.Combine(folder, "manifest.json"));
         return manifest;
+    }
+
+    private static Volume ReadBinned(string tomogram, int averaging, CancellationToken cancellation)
+    {
+        using MrcReader reader = MrcReader.Open(tomogram, cancellation);
+        return VolumeBinning.Average(reader, averaging, cancellation);
     }
 
     /// <summary>The use of a patch: of 72, 50 are for training, 11 for validation and 11 for testing.</summary>

@@ -85,6 +85,14 @@ public class ConvertTests
         => ToolRun.Refuses([expected], ["convert", folder.WriteText(name, text), "--out", folder.At(output), .. more.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
 
     [Test]
+    public void Convert_ATableOntoItself_IsRefused()
+    {
+        string table = folder.WriteText("same.csv", "x,y,z\n1,2,3\n");
+        ToolRun.Refuses([table], "convert", table, "--out", table);
+        Assert.That(File.ReadAllText(table), Is.EqualTo("x,y,z\n1,2,3\n"));
+    }
+
+    [Test]
     public void Convert_AContradiction_IsRefused()
         => ToolRun.Refuses(
             ["2.62", "not of 20"],

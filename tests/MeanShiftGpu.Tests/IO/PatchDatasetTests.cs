@@ -31,9 +31,38 @@ public class PatchDatasetTests
     {
         // A ball of ones around voxel (z, y, x) = (6, 5, 4) was a block of 8³ pixels, whose middle is pixel (51.5, 43.5, 35.5).
         string tomogram = WriteTomogram(16, 16, 16);
-        DatasetManifest manifest = Empiar10045Dataset.Write(tomogram, folder.Write("a.coords", "35.5 43.5 51.5\n"), folder["out"], 8, new PatchDatasetOptions { Patch = new(8, 8, 8) });
+        DatasetManifest manifest = Empiar10045Dataset.Write(tomogram, folder.Write("a.coords", "35.5 43.5 51.5\n"), folder["out"], 1, 8, new PatchDatasetOptions { Patch = new(8, 8, 8) });
         Particle centre = Coordinates.Read(manifest.Volumes.Single().Coordinates).Single();
         Assert.That((centre.Z, centre.Y, centre.X), Is.EqualTo((6.0, 5.0, 4.0)));
+    }
+
+    [Test]
+    public void Empiar10045_AnUnbinnedTomogram_IsAveragedOntoTheCentres()
+    {
+        // A bright block of 4³ pixels from (z, y, x) = (24, 20, 16) becomes voxel (6, 5, 4), and its middle, pixel (25.5, 21.5, 17.5), that voxel's centre.
+        using (Volume volume = new(33, 34, 35, new VoxelSize(2.17)))
+        {
+            for (int z = 24; z < 28; z++)
+            {
+                for (int y = 20; y < 24; y++)
+                    volume.Row(z, y).Slice(16, 4).Fill(1);
+            }
+
+            MrcFile.Write(folder["unbinned.mrc"], volume);
+        }
+
+        DatasetManifest manifest = Empiar10045Dataset.Write(
+            folder["unbinned.mrc"], folder.Write("a.coords", "17.5 21.5 25.5\n"), folder["out"], 4, 4, new PatchDatasetOptions { Patch = new(8, 8, 8) });
+        Particle centre = Coordinates.Read(manifest.Volumes.Single().Coordinates).Single();
+        using Volume patch = MrcFile.Read(manifest.Volumes[0].Volume);
+        Assert.Multiple(() =>
+        {
+            Assert.That((centre.Z, centre.Y, centre.X), Is.EqualTo((6.0, 5.0, 4.0)));
+            Assert.That(patch.AsSpan().ToArray().Count(v => v > 0), Is.EqualTo(1));
+            Assert.That(patch[6, 5, 4], Is.GreaterThan(0));
+            Assert.That(patch.VoxelSizeAngstrom, Is.EqualTo(8.68).Within(1e-5));
+            Assert.That(TemporaryFolder.Refused(() => Empiar10045Dataset.Write(folder["unbinned.mrc"], folder["a.coords"], folder["out"], 40, 4, new()), ""), Does.Contain("shorter"));
+        });
     }
 
     [Test]
@@ -42,7 +71,7 @@ public class PatchDatasetTests
         string tomogram = WriteTomogram(16, 16, 24);
         // Four of twelve patches have a centre; the ball of the one at x = 7 reaches into its neighbour's.
         DatasetManifest manifest = Empiar10045Dataset.Write(
-            tomogram, folder.Write("a.coords", "7 4 4\n12 4 4\n4 12 4\n20 12 12\n"), folder["out"], 1, new PatchDatasetOptions { Patch = new(8, 8, 8), MaskRadiusVoxels = 2 });
+            tomogram, folder.Write("a.coords", "7 4 4\n12 4 4\n4 12 4\n20 12 12\n"), folder["out"], 1, 1, new PatchDatasetOptions { Patch = new(8, 8, 8), MaskRadiusVoxels = 2 });
         TrainingVolume first = DatasetLoader.LoadVolume(manifest.Volumes[0]), second = DatasetLoader.LoadVolume(manifest.Volumes[1]);
         using Volume whole = MrcFile.Read(tomogram);
         float[] normalised = DatasetLoader.Normalized(tomogram, whole);
@@ -64,7 +93,7 @@ public class PatchDatasetTests
         string tomogram = WriteTomogram(12, 12, 48);
         string centres = folder.Write("a.coords", "5 5 5\n6 6 6\n1 5 5\n13 5 5\n17 5 5\n18 6 5\n29 5 5\n30 6 5\n41 5 5\n42 6 5\n");
         PatchDatasetOptions options = new() { Patch = new(12, 12, 12), OneCenter = true };
-        DatasetManifest manifest = Empiar10045Dataset.Write(tomogram, centres, folder["out"], 1, options);
+        DatasetManifest manifest = Empiar10045Dataset.Write(tomogram, centres, folder["out"], 1, 1, options);
         TrainingVolume[] volumes = [.. manifest.Volumes.Select(v => DatasetLoader.LoadVolume(v))];
         Assert.Multiple(() =>
         {
@@ -73,7 +102,7 @@ public class PatchDatasetTests
             Assert.That(volumes[0].Mask!.Sum(), Is.EqualTo(257), "one ball of radius 4");
         });
         Directory.CreateDirectory(folder["again"]);
-        Empiar10045Dataset.Write(tomogram, centres, folder["again"], 1, options);
+        Empiar10045Dataset.Write(tomogram, centres, folder["again"], 1, 1, options);
         foreach (DatasetVolume volume in manifest.Volumes)
             Assert.That(File.ReadAllBytes(Path.Combine(folder["again"], Path.GetFileName(volume.Coordinates))), Is.EqualTo(File.ReadAllBytes(volume.Coordinates)), "the same seed, the same choice");
     }
@@ -82,8 +111,8 @@ public class PatchDatasetTests
     public void Empiar10045_WithoutAPatch_IsRefused()
     {
         string tomogram = WriteTomogram(8, 8, 8);
-        Assert.That(TemporaryFolder.Refused(() => Empiar10045Dataset.Write(tomogram, folder.Write("a.coords", "1 1 1\n"), folder["out"], 1, new()), tomogram), Does.Contain("smaller patches"));
-        Assert.That(TemporaryFolder.Refused(() => Empiar10045Dataset.Write(tomogram, folder.Write("b.coords", "100 1 1\n"), folder["out"], 1, new()), "b.coords"), Does.Contain("outside"));
+        Assert.That(TemporaryFolder.Refused(() => Empiar10045Dataset.Write(tomogram, folder.Write("a.coords", "1 1 1\n"), folder["out"], 1, 1, new()), tomogram), Does.Contain("smaller patches"));
+        Assert.That(TemporaryFolder.Refused(() => Empiar10045Dataset.Write(tomogram, folder.Write("b.coords", "100 1 1\n"), folder["out"], 1, 1, new()), "b.coords"), Does.Contain("outside"));
     }
 
     [Test]
