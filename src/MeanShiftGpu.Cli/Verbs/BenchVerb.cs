@@ -1,5 +1,6 @@
 using System.CommandLine;
 using MeanShiftGpu.Benchmarking;
+using MeanShiftGpu.Layers;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
@@ -12,11 +13,11 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         Arity = ArgumentArity.ZeroOrMore,
     };
 
-    private readonly Option<int> batch = new("--batch")
-    {
-        Description = "Items in a batch of the layers; unet-step, mean-shift and pick take one.",
-        DefaultValueFactory = _ => 1,
-    };
+    private readonly Option<int> batch = Parse.Integer("--batch", "Items in a batch of the layers; unet-step, mean-shift and pick take one.", 1, 1, int.MaxValue);
+    private readonly Option<Extent?> size = Parse.Size("--size", "pick: the volume in voxels. Default: 56.");
+    private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "pick: the network's channels. Default: 32,48,64.", 1, 1024);
+    private readonly Option<int?> particles = Parse.Integer("--particles", "pick: particles of the score map that is clustered. Default: one in 45000 voxels.", 1);
+    private readonly Option<int> memory = Parse.Integer("--memory", "pick: memory for the whole process in MiB.", 1536, 1, int.MaxValue);
 
     public override string Name => "bench";
 
@@ -24,17 +25,13 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 
-    protected override IEnumerable<Symbol> Symbols => [names, batch];
+    protected override IEnumerable<Symbol> Symbols => [names, batch, size, widths, particles, memory];
 
     protected override ExitCode Run(ParseResult options)
     {
         string[] chosen = options.GetValue(names) is { Length: > 0 } given ? given : [.. QuickBench.Names];
         if (chosen.FirstOrDefault(n => !QuickBench.Names.Contains(n)) is { } unknown)
             throw new InputException($"bench: there is no benchmark '{unknown}'. Expected {string.Join(", ", QuickBench.Names)}.");
-
-        int items = options.GetValue(batch);
-        if (items < 1)
-            throw new InputException($"bench: a batch of {items} items. Expected at least 1.");
 
         using GpuContext context = OpenDevice(options);
         List<BenchResult> results = [];
@@ -45,7 +42,10 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             string share = result.PercentOfPeak is { } percent ? $" ({percent:0} % of the peak)" : "";
             Session.Line($"{result.Name}, {result.Size}, {result.Variant}: {result.MedianMs:0.00} ms{speed}{share}, {result.PeakBytes / 1048576.0:0.0} MiB, median of {result.Repeats}");
             Cancellation.ThrowIfCancellationRequested();
-        }, batch: items);
+        }, batch: options.GetValue(batch))
+        {
+            PickCase = PickCaseOf(options),
+        };
         if (bench.PeakGflops is { } peak)
             Session.Line($"multiply-add peak of {context.Threads.Count} threads, measured: {peak:0} GFLOP/s");
         foreach (string name in chosen)
@@ -56,5 +56,17 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
         WriteJson(options, results);
         return ExitCode.Done;
+    }
+
+    private PickCase PickCaseOf(ParseResult options)
+    {
+        PickCase standard = new();
+        return standard with
+        {
+            Size = options.GetValue(size) ?? standard.Size,
+            Network = options.GetValue(widths) is { Length: > 0 } given ? new UNet3dOptions { Widths = given } : standard.Network,
+            Particles = options.GetValue(particles),
+            MemoryLimitBytes = (long)options.GetValue(memory) << 20,
+        };
     }
 }

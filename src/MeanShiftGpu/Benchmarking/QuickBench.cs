@@ -2,6 +2,7 @@ using System.Diagnostics;
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
+using MeanShiftGpu.IO;
 using MeanShiftGpu.Kernels;
 using MeanShiftGpu.Layers;
 using MeanShiftGpu.Ops;
@@ -38,6 +39,8 @@ public sealed record BenchResult(
 /// <summary>Timings without a benchmark framework: enough to compare a machine or a change within one run.</summary>
 public sealed class QuickBench
 {
+    private const long MostVoxelsToRepeat = 1 << 22;
+
     /// <summary>The benchmarks by name.</summary>
     public static readonly IReadOnlyList<string> Names = ["conv3d", "conv-transpose3d", "max-pool3d", "sigmoid-head", "dice", "mean-shift", "unet-step", "pick"];
 
@@ -75,6 +78,9 @@ public sealed class QuickBench
 
     /// <summary>The processor's multiply-add peak on the context's threads, in GFLOP/s; null on other devices.</summary>
     public double? PeakGflops => peak;
+
+    /// <summary>What the benchmark of picking picks.</summary>
+    public PickCase PickCase { get; init; } = new();
 
     /// <summary>Runs one benchmark.</summary>
     /// <exception cref="InputException">No benchmark has this name.</exception>
@@ -272,14 +278,29 @@ public sealed class QuickBench
 
     private void Pick()
     {
-        const int edge = 56;
-        SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = edge, Height = edge, Width = edge, Seed = 1 }, 0);
-        UNet3dOptions structure = new();
-        using UNet3d<float> network = new(context, structure, seed: 1);
-        using TomogramPicker picker = new(network, MeanShiftOptions.Compact, new PickOptions());
-        Extent size = new(edge, edge, edge);
-        Time("pick: score map", $"{edge}³, widths {string.Join("-", structure.Widths)}", "Auto", structure.ForwardOperations(size), () => picker.PredictScores(volume.Image, size));
-        Time("pick: clustering", $"{edge}³, {volume.Mask.Count(m => m > 0)} voxels, {volume.Centers.Count} particles", "Auto", 0, () => picker.Cluster(volume.Mask, size));
+        using UNet3d<float> network = new(context, PickCase.Network, seed: 1);
+        using TomogramPicker picker = new(network, MeanShiftOptions.Compact, new PickOptions()) { MemoryLimitBytes = PickCase.MemoryLimitBytes };
+        Extent size = PickCase.Size;
+        // A tomogram takes minutes, which need no repeating.
+        bool once = size.Voxels > MostVoxelsToRepeat;
+        PickPlan plan = picker.Plan(size, mapInMemory: false);
+        using (MrcWriter image = PickCase.CreateImage())
+        using (MrcWriter map = MrcWriter.CreateScratch(Path.GetTempPath(), size))
+        {
+            PredictionSummary summary = new(0, 0, 0, 0);
+            VoxelStatistics statistics = VoxelStatistics.Measure(image, "bench");
+            Time(
+                "pick: score map",
+                () => $"{size}, widths {string.Join("-", PickCase.Network.Widths)}, {plan.Tiles.Count} tiles of up to {plan.LargestTile}, {plan.Overlap:0.00} times the voxels, {100 * summary.Seconds / summary.ForwardSeconds:0.0} % of tiles × forward",
+                "Auto", PickCase.Network.ForwardOperations(size), () => summary = picker.Predict(plan, image, statistics, map), once);
+        }
+
+        (MrcWriter scores, int particles) = PickCase.CreateMap();
+        using (scores)
+        {
+            ClusterResult found = new([], 0);
+            Time("pick: clustering", () => $"{size}, {found.StartVoxels} voxels, {particles} particles, {found.Picks.Count} picks", "Auto", 0, () => found = picker.Cluster(scores, 1), once);
+        }
     }
 
     private ArrayView<float> Random(Arena arena, long length, int seed)
@@ -293,17 +314,24 @@ public sealed class QuickBench
         return view;
     }
 
-    private void Time(string name, string size, string variant, double operations, Action run)
+    private void Time(string name, string size, string variant, double operations, Action run) => Time(name, () => size, variant, operations, run, once: false);
+
+    // The size is asked for afterwards, so that it can hold what was found.
+    private void Time(string name, Func<string> size, string variant, double operations, Action run, bool once)
     {
+        List<double> times = [];
+        long begin = Stopwatch.GetTimestamp();
         long peakBytes = PeakMemory.Measure(() =>
         {
             run();
             context.Synchronize();
         });
+        if (once)
+            times.Add(Stopwatch.GetElapsedTime(begin).TotalMilliseconds);
 
         // A GPU queues launches: enough for a millisecond are timed together, as a training step runs them, without a wait after each.
         int calls = 1;
-        if (context.Kind != DeviceKind.Cpu)
+        if (!once && context.Kind != DeviceKind.Cpu)
         {
             long first = Stopwatch.GetTimestamp();
             run();
@@ -311,9 +339,8 @@ public sealed class QuickBench
             calls = (int)Math.Clamp(Math.Ceiling(1 / Stopwatch.GetElapsedTime(first).TotalMilliseconds), 1, 100);
         }
 
-        List<double> times = [];
         Stopwatch total = Stopwatch.StartNew();
-        while (times.Count < 3 || total.Elapsed.TotalSeconds < minimumSeconds)
+        while (!once && (times.Count < 3 || total.Elapsed.TotalSeconds < minimumSeconds))
         {
             long start = Stopwatch.GetTimestamp();
             for (int call = 0; call < calls; call++)
@@ -325,6 +352,6 @@ public sealed class QuickBench
         times.Sort();
         double median = times.Count % 2 == 1 ? times[times.Count / 2] : (times[times.Count / 2 - 1] + times[times.Count / 2]) / 2;
         double gflops = operations / median / 1e6;
-        report(new BenchResult(name, size, context.Description, variant, variant is Variants.TensorCore or "Auto" && operations > 0 ? context.Precision.ToString().ToLowerInvariant() : "float32", median, gflops, peakBytes, peak is > 0 && operations > 0 ? 100 * gflops / peak : null, times.Count));
+        report(new BenchResult(name, size(), context.Description, variant, variant is Variants.TensorCore or "Auto" && operations > 0 ? context.Precision.ToString().ToLowerInvariant() : "float32", median, gflops, peakBytes, peak is > 0 && operations > 0 ? 100 * gflops / peak : null, times.Count));
     }
 }

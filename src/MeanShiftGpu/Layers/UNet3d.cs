@@ -19,7 +19,7 @@ namespace MeanShiftGpu.Layers;
 /// Skip connections are not copied: the last convolution before a pooling and the last one of the upsampling write
 /// neighbouring channel slices of one tensor. Parameters are named enc0.conv0.weight … head.bias.
 /// </remarks>
-public sealed class UNet3d<T> : IDisposable
+public sealed partial class UNet3d<T> : IDisposable
     where T : unmanaged, INumber<T>
 {
     private const string MetadataKey = "meanshift_gpu.unet3d";

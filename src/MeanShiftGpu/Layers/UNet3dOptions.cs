@@ -59,6 +59,34 @@ public sealed record UNet3dOptions
         }
     }
 
+    /// <summary>Edge of the blocks in which inference on the host computes a level: large against their halo, small against the memory.</summary>
+    internal static int BlockEdge(int level) => level == 0 ? 64 : 32;
+
+    /// <summary>Memory of inference in blocks in float32, in bytes.</summary>
+    /// <param name="tile">The input's extents.</param>
+    public long BlockedInferenceBytes(Extent tile)
+    {
+        // Buffers begin at multiples of 256 bytes; there are never more than some dozens.
+        const int Gaps = 1 << 16;
+        return sizeof(float) * (tile.Voxels * InputChannels + Beyond(0, tile, InputChannels)) + Gaps;
+
+        // Elements beyond a level's input and output, as UNet3d.PredictInBlocks takes them.
+        long Beyond(int level, Extent size, int from)
+        {
+            const int Halo = 8;
+            int width = Widths[level];
+            if (level == Widths.Count - 1)
+                return size.Voxels * (level == 0 ? 2L * width + Outputs : width);
+            int below = Widths[level + 1];
+            int edge = BlockEdge(level) + Halo;
+            Extent half = new(size.Depth / 2, size.Height / 2, size.Width / 2);
+            long block = (long)Math.Min(size.Depth, edge) * Math.Min(size.Height, edge) * Math.Min(size.Width, edge);
+            long down = block * (from + 2L * width) + block / 8 * width;
+            long up = block * (2L * width + below + Math.Max(from + width, Math.Max(below + below / 8 + 1, width)) + (level == 0 ? Outputs : 0));
+            return half.Voxels * below + Math.Max(half.Voxels * width + Math.Max(down, Beyond(level + 1, half, width)), up);
+        }
+    }
+
     /// <summary>Multiplications and additions of a forward pass in the direct algorithm, borders counted as inside.</summary>
     /// <param name="volume">The input's extents.</param>
     public double ForwardOperations(Extent volume)

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.IO;
 using MeanShiftGpu.Layers;
@@ -34,8 +33,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
     private PickPlan plan = null!;
 
     /// <summary>Bytes of the buffers that a plan needs.</summary>
-    public static long BufferBytes(Extent tile, Extent core, UNet3dOptions structure)
-        => sizeof(float) * ((2L + structure.Outputs) * tile.Voxels + 3 * core.Voxels);
+    public static long BufferBytes(Extent tile, Extent core, UNet3dOptions structure, bool onHost)
+        => sizeof(float) * ((2L + (onHost ? 0 : structure.Outputs)) * tile.Voxels + (3L + structure.Outputs) * core.Voxels);
 
     /// <summary>Predicts one output of the network.</summary>
     /// <param name="volumePlan">The plan for the volume.</param>
@@ -116,7 +115,7 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
             cores[i] = Large(cores[i], core);
         }
 
-        predicted = Large(predicted, tile * network.Options.Outputs);
+        predicted = Large(predicted, core * network.Options.Outputs);
         if (masked)
             maskCore = Large(maskCore, core);
 
@@ -163,13 +162,22 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
         }
     }
 
+    // The scores of the tile's core, [D, H, W, Outputs].
     private void Forward(float[] input, Tile tile)
     {
+        ReadOnlySpan<float> image = input.AsSpan(0, (int)tile.Size.Voxels);
+        Box core = TensorBlocks.Within(new Box(tile.CoreOrigin, tile.CoreSize), new Box(tile.Origin, tile.Size));
+        if (network.Context.Kind == DeviceKind.Cpu)
+        {
+            network.PredictInBlocks(arena, image, tile.Size, core, predicted);
+            return;
+        }
+
+        // A GPU has memory enough for whole tensors, and is fastest on them.
         using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
-        Tensor<float> x = tape.Upload(input.AsSpan(0, (int)tile.Size.Voxels), new TensorShape(1, tile.Size.Depth, tile.Size.Height, tile.Size.Width, 1));
-        Tensor<float> output = network.Forward(tape, x);
-        output.View.CopyToCPU(network.Context.Stream, predicted.AsSpan(0, (int)output.Shape.Length));
-        network.Context.Synchronize();
+        Tensor<float> x = tape.Upload(image, new TensorShape(1, tile.Size.Depth, tile.Size.Height, tile.Size.Width, 1));
+        float[] whole = network.Forward(tape, x).ToArray(network.Context);
+        TensorBlocks.Copy(whole, tile.Size, core, predicted, core.Size, (0, 0, 0), network.Options.Outputs);
     }
 
     // Takes the core's scores of one output; where there is a mask the core holds it, and scores outside become 0.
@@ -178,12 +186,11 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
         int outputs = network.Options.Outputs;
         float maximum = 0;
         int i = 0;
-        (int z0, int y0, int x0) = (box.Origin.Z - tile.Origin.Z, box.Origin.Y - tile.Origin.Y, box.Origin.X - tile.Origin.X);
         for (int z = 0; z < box.Size.Depth; z++)
         {
             for (int y = 0; y < box.Size.Height; y++)
             {
-                int from = (((z0 + z) * tile.Size.Height + y0 + y) * tile.Size.Width + x0) * outputs + output;
+                int from = (z * tile.CoreSize.Height + y) * tile.CoreSize.Width * outputs + output;
                 for (int x = 0; x < box.Size.Width; x++, i++)
                 {
                     float score = predicted[from + x * outputs];

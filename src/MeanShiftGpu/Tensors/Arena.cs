@@ -52,6 +52,19 @@ public sealed class Arena(GpuContext context) : IDisposable
         return view.Cast<T>();
     }
 
+    /// <summary>
+    /// Makes sure that the given bytes lie in one piece, so that buffers which are taken back and handed out again in other sizes fit without gaps.
+    /// Everything handed out before is given up.
+    /// </summary>
+    public void Reserve(long bytes)
+    {
+        Reset();
+        if (blocks.Count > 0 && blocks[0].Length >= bytes)
+            return;
+        Release();
+        blocks.Add(new Block(AllocateMemory(bytes + Alignment)));
+    }
+
     /// <summary>The current position, for <see cref="Rewind"/>.</summary>
     public (int Block, long Offset) Mark() => (block, offset);
 

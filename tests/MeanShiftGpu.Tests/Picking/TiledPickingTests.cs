@@ -1,8 +1,10 @@
+using MeanShiftGpu.Autograd;
 using MeanShiftGpu.IO;
 using MeanShiftGpu.Kernels;
 using MeanShiftGpu.Layers;
 using MeanShiftGpu.Ops;
 using MeanShiftGpu.Picking;
+using MeanShiftGpu.Tensors;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests;
@@ -17,6 +19,7 @@ public class TiledPickingTests(DeviceKind device)
     // accelerator compute a thousand times slower, hence the small case with tiles along x.
     [TestCase("HostSimd", "4,6,8", 83, 91, 107, 600_000, "yx")]
     [TestCase("HostSimd", "3,5", 47, 53, 61, 70_000, "zyx")]
+    [TestCase("conv3d=HostWinograd", "16,16,16", 61, 83, 101, 500_000, "x")]
     [TestCase("Direct", "2,3", 5, 7, 45, 8 * 6 * 34, "x")]
     public void Predict_InTiles_EqualsTheWhole(string variant, string widths, int depth, int height, int width, int mostVoxels, string severalAlong)
     {
@@ -68,6 +71,37 @@ public class TiledPickingTests(DeviceKind device)
             }),
         ];
         Assert.That(reaches, Has.Some.GreaterThan(0));
+    }
+
+    // Blocks of both levels are cut, and the tile is no multiple of them; with one resolution there is nothing to cut.
+    [TestCase("16,16,16", 76, 84, 100)]
+    [TestCase("3,4", 66, 20, 140)]
+    [TestCase("5", 9, 10, 11)]
+    public void PredictInBlocks_EqualsTheForwardPass(string widths, int depth, int height, int width)
+    {
+        if (device != DeviceKind.Cpu)
+            Assert.Ignore("blocks are for the host's memory");
+        using GpuContext context = Open("");
+        UNet3dOptions structure = new() { Widths = [.. widths.Split(',').Select(int.Parse)] };
+        using UNet3d<float> network = new(context, structure, seed: 3);
+        Extent tile = new(depth, height, width);
+        using Volume image = RandomVolume(tile, 7, 100);
+        using Arena whole = new(context);
+        float[] expected;
+        using (Tape<float> tape = Tape<float>.Begin(whole, inference: true))
+            expected = network.Forward(tape, tape.Upload(image.AsSpan(), new TensorShape(1, depth, height, width, 1))).ToArray(context);
+
+        Box core = structure.Divisor == 1 ? Box.Whole(tile) : new Box((0, 4, 8), new Extent(depth, height - 8, width - 8));
+        float[] scores = new float[core.Size.Voxels];
+        using Arena arena = new(context);
+        network.PredictInBlocks(arena, image.AsSpan(), tile, core, scores);
+        float[] wanted = new float[core.Size.Voxels];
+        TensorBlocks.Copy(expected, tile, core, wanted, core.Size, (0, 0, 0), 1);
+        double largest = scores.Zip(wanted, (a, b) => Math.Abs(a - b)).Max();
+        TestContext.Out.WriteLine($"largest difference {largest:g2}; {arena.CapacityBytes >> 10} KiB instead of {whole.CapacityBytes >> 10}");
+        Assert.That(largest, Is.LessThanOrEqualTo(1e-6));
+        Assert.That(arena.Allocations, Is.EqualTo(1), "what was planned was enough");
+        Assert.That(arena.CapacityBytes, Is.LessThanOrEqualTo(structure.BlockedInferenceBytes(tile) + 4096));
     }
 
     [Test]
@@ -206,8 +240,8 @@ public class TiledPickingTests(DeviceKind device)
 
     private GpuContext Open(string variant)
     {
-        if (device != DeviceKind.Cpu && variant == "HostSimd")
-            Assert.Ignore("HostSimd runs on the CPU device only");
+        if (device != DeviceKind.Cpu && variant.Contains("Host", StringComparison.Ordinal))
+            Assert.Ignore("host variants run on the CPU device only");
         return TestDevices.Open(device, variant: variant);
     }
 
@@ -244,7 +278,7 @@ public class TiledPickingTests(DeviceKind device)
 
     private static float[] Converge(GpuContext context, float[] map, Extent size, StartVoxels starts)
     {
-        using Tensors.Arena arena = new(context);
+        using Arena arena = new(context);
         MeanShiftShape shape = new(1, size.Depth, size.Height, size.Width, 1, Options.MaximumIterations, ScorePitch: 1);
         MeanShiftParameters parameters = new(Options.BandwidthVoxels, MeanShiftOptions.Compact.ScoreFloor, MeanShiftOptions.Compact.Weighting);
         IMeanShift<float> kernels = context.Launcher(MeanShiftVariants<float>.Table, shape);

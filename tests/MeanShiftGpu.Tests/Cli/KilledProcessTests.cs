@@ -1,0 +1,121 @@
+using System.Diagnostics;
+using System.Globalization;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+/// <summary>
+/// Processes that are killed (SIGKILL) at random moments leave complete files or none, and the next run ends with the bits of an undisturbed one.
+/// MEANSHIFTGPU_KILLS sets how often (3).
+/// </summary>
+[NonParallelizable]
+public class KilledProcessTests
+{
+    private static readonly int Kills = int.TryParse(Environment.GetEnvironmentVariable("MEANSHIFTGPU_KILLS"), NumberStyles.None, CultureInfo.InvariantCulture, out int kills) ? kills : 3;
+
+    private readonly ToolFolder folder = new();
+
+    [OneTimeSetUp]
+    public void TrainOnce()
+    {
+        folder.Simulate();
+        ToolRun.Succeeds(folder.Train("run", 1));
+    }
+
+    [OneTimeTearDown]
+    public void DeleteFolder() => folder.Dispose();
+
+    [Test]
+    public void Pick_KilledAtRandom_LeavesCompleteFilesAndGoesOn()
+    {
+        string[] volumes = [.. Enumerable.Range(0, 4).Select(i => folder.WriteVolume($"v{i}.mrc", 60, 70 + i, 80))];
+        string[] Arguments(string output) => ["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", folder.At(output), "--score-map", folder.At(output), "--device", "cpu"];
+        ToolRun.Succeeds(Arguments("straight"));
+
+        Random random = new(1);
+        int whole = DurationOf(Arguments("measured"));
+        for (int i = 0; i < Kills; i++)
+        {
+            Kill(Arguments("killed"), whole * 0.2 + random.NextDouble() * whole * 0.8);
+            AssertComplete("straight", "killed");
+        }
+
+        ToolRun.Succeeds(Arguments("killed"));
+        AssertComplete("straight", "killed");
+        Assert.That(Names("killed"), Is.EqualTo(Names("straight")));
+    }
+
+    [Test]
+    public void Train_KilledAtRandom_LeavesCompleteFilesAndEndsWithTheSameBits()
+    {
+        string[] Arguments(string run, params string[] more) => folder.Train(run, 30, ["--checkpoint-every", "1", "--validate-every", "3", .. more]);
+        ToolRun.Succeeds(Arguments("trained"));
+
+        Random random = new(2);
+        int whole = DurationOf(Arguments("timed"));
+        string checkpoint = folder.At("resumed", "checkpoint.safetensors");
+        for (int i = 0; i < Kills; i++)
+        {
+            Kill(Arguments("resumed", File.Exists(checkpoint) ? ["--resume"] : []), whole * 0.2 + random.NextDouble() * whole * 0.8);
+            if (File.Exists(checkpoint))
+                Assert.That(() => IO.SafetensorsFile.Read(checkpoint), Throws.Nothing);
+            if (File.Exists(folder.At("resumed", "model.safetensors")))
+                Assert.That(() => IO.SafetensorsFile.Read(folder.At("resumed", "model.safetensors")), Throws.Nothing);
+            if (File.Exists(folder.At("resumed", "history.json")))
+                Assert.That(() => ToolRun.Json(folder.At("resumed", "history.json")), Throws.Nothing);
+        }
+
+        ToolRun.Succeeds(Arguments("resumed", File.Exists(checkpoint) ? ["--resume"] : []));
+        AssertComplete("trained", "resumed");
+        Assert.That(Names("resumed"), Is.EqualTo(Names("trained")));
+    }
+
+    private string[] Names(string name) => [.. Directory.GetFileSystemEntries(folder.At(name)).Select(f => Path.GetFileName(f)!).Order()];
+
+    // Every file that has its name has all its bytes; temporary ones begin with a dot.
+    private void AssertComplete(string expected, string actual)
+    {
+        if (!Directory.Exists(folder.At(actual)))
+            return;
+        foreach (string name in Names(actual).Where(n => !n.StartsWith('.')))
+            Assert.That(File.ReadAllBytes(folder.At(actual, name)), Is.EqualTo(File.ReadAllBytes(folder.At(expected, name))), name);
+    }
+
+    private static int DurationOf(string[] arguments)
+    {
+        Stopwatch clock = Stopwatch.StartNew();
+        using Process process = Start(arguments);
+        process.WaitForExit();
+        Assert.That(process.ExitCode, Is.Zero);
+        return (int)clock.ElapsedMilliseconds;
+    }
+
+    private static void Kill(string[] arguments, double milliseconds)
+    {
+        using Process process = Start(arguments);
+        if (!process.WaitForExit((int)milliseconds))
+            process.Kill();
+        process.WaitForExit();
+    }
+
+    private static Process Start(string[] arguments)
+    {
+        string tool = Path.Combine(AppContext.BaseDirectory, "meanshift-gpu.dll");
+        string host = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } path ? path : "dotnet";
+        try
+        {
+            ProcessStartInfo start = new(host, [tool, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
+            Process process = Process.Start(start)!;
+            process.OutputDataReceived += static (_, _) => { };
+            process.ErrorDataReceived += static (_, _) => { };
+            process.BeginOutputReadLine();
+            process.BeginErrorReadLine();
+            return process;
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            Assert.Ignore("no dotnet on this machine to start another process with");
+            throw;
+        }
+    }
+}
