@@ -58,6 +58,20 @@ public class PatchTests
         Assert.That(batch.Labelled, Is.Null);
     }
 
+    // The faces' voxels are 0 and 7, 9, 11; a margin of 1 leaves 1 to 6, 8, 10.
+    [TestCase(1, 5, 5, 1)]
+    [TestCase(0.9f, 5, 5, 0)]
+    [TestCase(6, 8, 10, 1)]
+    [TestCase(6.1f, 5, 5, 0)]
+    [TestCase(5, 8.1f, 5, 0)]
+    [TestCase(5, 5, 10.1f, 0)]
+    public void Fill_CentreNearAFace_CountsFromTheMarginOn(float z, float y, float x, int counted)
+    {
+        PatchBatch batch = new(1, Options);
+        batch.Fill(0, Volume with { Centers = [new(z + 3, y + 3, x + 4)] }, (3, 3, 4), PatchOrientation.Identity);
+        Assert.That(batch.Centers(0)[0], Has.Count.EqualTo(counted));
+    }
+
     [Test]
     public void Fill_WithALabelRadius_LeavesTheRestUnlabelled()
     {

@@ -116,6 +116,76 @@ public class TrainerTests
     }
 
     [Test]
+    public void Validate_OfARunThatGetsWorse_KeepsTheBest()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, Network, seed: 1);
+        // A rate that is far too high makes the loss go up as well as down.
+        using Trainer trainer = new(network, Data(), Options with { Steps = 12, ValidationInterval = 1, LearningRate = 0.3 });
+        trainer.Run();
+        IReadOnlyList<ValidationResult> validations = trainer.History.Validations;
+        double[] losses = [.. validations.Select(v => v.Loss)];
+        Assert.That(validations.Select(v => v.IsBest), Is.EqualTo(losses.Select((loss, i) => losses.Take(i).All(earlier => loss < earlier))));
+        Assert.That(validations[^1].IsBest, Is.False, "the case shows nothing unless the last is not the best");
+
+        // The same parameters meet the same seeds again, whatever the step.
+        trainer.RestoreBest();
+        Assert.That(trainer.Validate()!.Loss, Is.EqualTo(losses.Min()));
+    }
+
+    [Test]
+    public void Validate_SeedsBesideTheirCentre_AreNotStuck()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, Network, seed: 1);
+        TrainingOptions options = Options with { CenterMarginVoxels = 0, MeanShift = Options.MeanShift with { SeedRadiusVoxels = 1, Iterations = 1 } };
+        using Trainer near = new(network, Data(), options);
+        // Neither the seed's distance nor one shift exceeds the bandwidth of 4 by itself.
+        Assert.That(near.Validate()!.StuckSeeds, Is.LessThan(0.3));
+        using Trainer far = new(network, Data(), options with { MeanShift = options.MeanShift with { SeedRadiusVoxels = 12, BandwidthVoxels = 1 } });
+        Assert.That(far.Validate()!.StuckSeeds, Is.GreaterThan(0.7));
+    }
+
+    [Test]
+    public void RateAt_WarmUpAndCosine_FollowTheFormula()
+    {
+        TrainingOptions options = Options with { Steps = 110, WarmUpSteps = 10, LearningRate = 2e-3 };
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(options.RateAt(0), Is.EqualTo(2e-4).Within(1e-12));
+            Assert.That(options.RateAt(9), Is.EqualTo(2e-3).Within(1e-12));
+            Assert.That(options.RateAt(10), Is.EqualTo(2e-3).Within(1e-12));
+            Assert.That(options.RateAt(60), Is.EqualTo(1e-3).Within(1e-12));
+            Assert.That(options.RateAt(110), Is.Zero.Within(1e-12));
+            Assert.That((options with { Schedule = LearningRateSchedule.Constant }).RateAt(60), Is.EqualTo(2e-3));
+        }
+    }
+
+    [Test]
+    public void OutputBias_IsAddedToTheHeadsBiasAlone()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> plain = new(context, Network, seed: 1);
+        using UNet3d<float> shifted = new(context, Network, seed: 1, outputBias: -2);
+        double[] Difference(string name) => [.. shifted.ToTensors("")[name].ToDoubles().Zip(plain.ToTensors("")[name].ToDoubles(), (a, b) => a - b)];
+        Assert.That(Difference("head.bias"), Has.All.EqualTo(-2).Within(1e-6));
+        Assert.That(Difference("head.weight"), Has.All.Zero);
+    }
+
+    [Test]
+    public void ModelFile_GivesPickingTheMeanShiftOfTheTraining()
+    {
+        MeanShiftOptions trained = MeanShiftOptions.Combined with { BandwidthVoxels = 2.5f, ScoreFloor = 0.01f };
+        string path = Path.Combine(TestContext.CurrentContext.WorkDirectory, "model-test.safetensors");
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, Network, seed: 1);
+        ModelFile.Save(path, network, new ModelDescription { Training = Options with { MeanShift = trained } });
+        (UNet3d<float> loaded, ModelDescription? description) = ModelFile.Load(context, path);
+        using (loaded)
+            Assert.That(ModelFile.MeanShiftOf(description), Is.EqualTo(trained));
+    }
+
+    [Test]
     public void Step_WhenTheMapCollapses_SaysSo()
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
