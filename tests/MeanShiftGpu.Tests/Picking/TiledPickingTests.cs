@@ -39,8 +39,9 @@ public class TiledPickingTests(DeviceKind device)
         float[] tiled = map.AsSpan().ToArray();
         double largest = whole.Zip(tiled, (a, b) => Math.Abs(a - b)).Max();
         TestContext.Out.WriteLine($"{plan.Tiles.Count} tiles, largest difference {largest:g2}, scores {whole.Min():0.000} to {whole.Max():0.000}");
-        // Seen: equal bits, or a difference in the last one.
-        Assert.That(largest, Is.LessThanOrEqualTo(1e-6));
+        // Seen: equal bits, or a difference in the last one; 1.2e-6 with Winograd, whose groups of four voxels begin at a tile's first voxel
+        // and so round other sums than in the whole volume.
+        Assert.That(largest, Is.LessThanOrEqualTo(variant.Contains("Winograd", StringComparison.Ordinal) ? 2e-6 : 1e-6));
         Assert.That(whole.Max() - whole.Min(), Is.GreaterThan(0.1), "the scores depend on the voxels");
         Assert.That(summary.Maximum, Is.EqualTo(tiled.Max()));
         Assert.That(summary.TilesComputed, Is.EqualTo(plan.Tiles.Count));
