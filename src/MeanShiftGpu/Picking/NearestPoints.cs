@@ -3,8 +3,7 @@ namespace MeanShiftGpu.Picking;
 /// <summary>Distances to the nearest of many points, by cells of about one point each: near-constant time for a question where comparing all takes as many steps as points.</summary>
 internal sealed class NearestPoints
 {
-    // Points in a plane or on a line would have cells without width.
-    private const int MostCellsAlongAnAxis = 1024;
+    private const int MostCellsPerPoint = 2;
 
     private readonly IReadOnlyList<Position> points;
     private readonly double[] low = new double[3];
@@ -25,10 +24,15 @@ internal sealed class NearestPoints
         }
 
         double[] edges = [.. Enumerable.Range(0, 3).Select(axis => high[axis] - low[axis])];
-        width = Math.Max(Math.Cbrt(edges[0] * edges[1] * edges[2] / points.Count), edges.Max() / MostCellsAlongAnAxis);
+        // A cube's cells have one point each; where the points lie in a slab, a plane or on a line, wider cells do.
+        width = Math.Max(Math.Cbrt(edges[0] * edges[1] * edges[2] / points.Count), edges.Max() / (MostCellsPerPoint * points.Count));
         width = width > 0 ? width : 1;
-        for (int axis = 0; axis < 3; axis++)
-            cells[axis] = (int)(edges[axis] / width) + 1;
+        for (bool tooMany = true; tooMany; width *= tooMany ? 1.25 : 1)
+        {
+            for (int axis = 0; axis < 3; axis++)
+                cells[axis] = (int)(edges[axis] / width) + 1;
+            tooMany = (double)cells[0] * cells[1] * cells[2] > (MostCellsPerPoint * points.Count) + 8;
+        }
 
         int[] cellOf = [.. points.Select(p => Index(CellOf(p, 0), CellOf(p, 1), CellOf(p, 2)))];
         starts = new int[(cells[0] * cells[1] * cells[2]) + 1];
