@@ -94,16 +94,18 @@ public sealed class HostThreads
 
     private sealed class Worker(HostThreads owner, int index) : IThreadPoolWorkItem
     {
-        private bool isQueued;
+        // From being asked until the work is done.
+        private bool isAsked;
 
-        // One that still waits in the pool's queue since an earlier call serves this one: its number stands for one scratch memory.
+        // One that still waits in the pool's queue since an earlier call serves this one, and so does one that came late and is at work on this
+        // call already: never two of one number, which stands for one scratch memory.
         public void Ask()
         {
             lock (owner.gate)
             {
-                if (isQueued)
+                if (isAsked)
                     return;
-                isQueued = true;
+                isAsked = true;
             }
 
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
@@ -113,7 +115,7 @@ public sealed class HostThreads
         {
             lock (owner.gate)
             {
-                isQueued = false;
+                isAsked = owner.open;
                 if (!owner.open)
                     return;
                 owner.running++;
@@ -122,6 +124,7 @@ public sealed class HostThreads
             owner.Work(index);
             lock (owner.gate)
             {
+                isAsked = false;
                 if (--owner.running == 0)
                     Monitor.Pulse(owner.gate);
             }
