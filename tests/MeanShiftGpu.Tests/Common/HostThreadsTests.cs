@@ -33,6 +33,39 @@ public class HostThreadsTests
         Assert.That(clashes, Is.Zero);
     }
 
+    // In a busy pool a helper may begin late, within the call after the one that asked for it, and then be asked again while it works.
+    [Test]
+    public void For_WithHelpersThatComeLate_HasOneWorkerOfANumberAtATime()
+    {
+        ThreadPool.GetMinThreads(out int workers, out int ports);
+        ThreadPool.SetMinThreads(24, ports);
+        try
+        {
+            HostThreads host = new(12);
+            int[] busy = new int[host.Count];
+            int clashes = 0;
+            for (int repeat = 0; repeat < 20000 && clashes == 0; repeat++)
+            {
+                // Chunks so short that most helpers come too late, in turn with chunks that are interrupted, so that helpers meet even on few cores.
+                bool isInterrupted = repeat % 2 == 1;
+                host.For(24, (_, worker) =>
+                {
+                    if (Interlocked.Exchange(ref busy[worker], 1) != 0)
+                        Interlocked.Increment(ref clashes);
+                    if (isInterrupted)
+                        Thread.Sleep(TimeSpan.FromMicroseconds(50));
+                    Volatile.Write(ref busy[worker], 0);
+                });
+            }
+
+            Assert.That(clashes, Is.Zero);
+        }
+        finally
+        {
+            ThreadPool.SetMinThreads(workers, ports);
+        }
+    }
+
     [Test]
     public void For_ABodyThatThrows_HandsTheExceptionOnAndServesTheNextCall()
     {
