@@ -52,6 +52,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly Option<double?> noise = Parse.Real("--noise", $"Random noise of patches, up to this fraction of the volume's standard deviation. {Default(o => o.NoiseJitter)}", 0, 100);
     private readonly Option<int?> validateEvery = Parse.Integer("--validate-every", $"Steps between validations. {Default(o => o.ValidationInterval)}", 1);
     private readonly Option<int> checkpointEvery = Parse.Integer("--checkpoint-every", "Steps between checkpoints.", 100, 1, int.MaxValue);
+    private readonly Option<int> volumeMemory = Parse.Integer(
+        "--volume-memory", "Memory for volumes and masks in MiB. What does not fit stays in its files, from which patches are read; the result is the same.", 2048, 0, int.MaxValue);
     private readonly Option<int?> seed = Parse.Integer("--seed", $"The same seed gives the same bits, whatever the number of threads. {Default(o => o.Seed)}");
 
     public override string Name => "train";
@@ -64,7 +66,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     [
         data, output, preset, resume, overwrite, widths, steps, batch, patch, rate, schedule, warmUp, clip, decay, outputBias, meanShiftWeight, diceWeight,
         crossEntropyWeight, classes, centers, labelRadius, maskRadius, weighting, distance, bandwidth, iterations, scoreFloor, seeds, seedRadius, seedMargin, centerMargin, augmentation,
-        contrast, noise, validateEvery, checkpointEvery, seed,
+        contrast, noise, validateEvery, checkpointEvery, volumeMemory, seed,
     ];
 
     protected override ExitCode Run(ParseResult options)
@@ -81,8 +83,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             RefuseUnfinished(checkpoint);
 
         using GpuContext context = OpenDevice(options);
-        TrainingData volumes = new([], []);
-        Session.Progress("reading", report => volumes = DatasetLoader.Load(manifest, AnnotationChoice.Of(settings), (done, total) => report((double)done / total, $"{done} of {total} volumes"), Cancellation));
+        using TrainingData volumes = Load(manifest, settings, (long)options.GetValue(volumeMemory) << 20);
         using UNet3d<float> network = new(context, structure, settings.Seed, settings.OutputBias);
         using Trainer trainer = new(network, volumes, settings);
         Describe(volumes, settings);
@@ -111,6 +112,14 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         files.WriteModel();
         Report(options, context, files, trainer, begun, clock.Elapsed.TotalSeconds);
         return ExitCode.Done;
+    }
+
+    private TrainingData Load(DatasetManifest manifest, TrainingOptions settings, long memoryBytes)
+    {
+        TrainingData? data = null;
+        Session.Progress("reading", report => data = DatasetLoader.Load(
+            manifest, AnnotationChoice.Of(settings), memoryBytes, (done, total) => report((double)done / total, $"{done} of {total} volumes"), Cancellation));
+        return data!;
     }
 
     private void Train(Trainer trainer, RunFiles files, int checkpointInterval)
@@ -232,13 +241,16 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         int count = volumes.Training.Sum(v => v.Centers.Count);
         string kinds = settings.Classes.Count == 0 ? "" : $" of {settings.Classes.Count} classes ({string.Join(", ", settings.Classes.Select((k, c) => $"{k.Name}: {volumes.Training.Sum(v => Enumerable.Range(0, v.Centers.Count).Count(i => v.ClassOf(i) == c))}"))})";
         Session.Line($"data: {volumes.Training.Count} training volumes with {count} centres{kinds}, {volumes.Validation.Count} for validation; patches of {settings.Patch}, batches of {settings.BatchSize}, {settings.Steps} steps");
+        TrainingVolume[] inFiles = [.. volumes.Volumes.Where(v => v.Image is not Volume || v.Mask is not (null or Volume))];
+        if (inFiles.Length > 0)
+            Session.Line($"{inFiles.Length} of {volumes.Volumes.Count()} volumes do not fit --volume-memory; their patches are read from the files");
         if (settings.CentersPerVolume > 0 && settings.NeedsMasks && settings.LabelRadiusVoxels == 0)
             Session.Warn("only some centres are used, and Dice takes all else for background; --label-radius makes it ignore what is not annotated.");
         if (volumes.Validation.Count == 0)
             Session.Warn("the data set has no validation volume, so the last model is kept, not the best.");
-        foreach (TrainingVolume volume in volumes.Training.Concat(volumes.Validation).Where(v => v.Centers.Count == 0))
+        foreach (TrainingVolume volume in volumes.Volumes.Where(v => v.Centers.Count == 0))
             Session.Warn($"{volume.Name}: no centres.");
-        double[] sizes = [.. volumes.Training.Concat(volumes.Validation).Select(v => v.VoxelSizeAngstrom).Where(s => s > 0)];
+        double[] sizes = [.. volumes.Volumes.Select(v => v.VoxelSizeAngstrom).Where(s => s > 0)];
         if (sizes.Length > 0 && sizes.Max() > 1.05 * sizes.Min())
             Session.Warn($"voxel sizes from {sizes.Min():0.##} to {sizes.Max():0.##} Å in one data set; particles then differ in size. Rescale the volumes.");
     }

@@ -269,7 +269,7 @@ public sealed class QuickBench
             new SandclockOptions { Depth = edge, Height = edge, Width = edge, MinimumParticles = particles, MaximumParticles = particles, Seed = 1 }, 0);
         TrainingOptions options = TrainingOptions.Combined with { Patch = new Extent(edge, edge, edge), Augmentation = Augmentation.None, DiceWeight = 1 };
         UNet3dOptions structure = new();
-        TrainingData data = new([new TrainingVolume("sandclock", edge, edge, edge, volume.Image, volume.Mask, volume.Centers)], []);
+        TrainingData data = new([new TrainingVolume("sandclock", new Extent(edge, edge, edge), volume.Image, volume.Mask, volume.Centers)], []);
         using UNet3d<float> network = new(context, structure, seed: 1, options.OutputBias);
         using Trainer trainer = new(network, data, options);
         // Forward, gradient of the input (the first layer needs none) and of the weights: three times the forward operations.

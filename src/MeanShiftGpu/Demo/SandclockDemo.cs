@@ -146,7 +146,7 @@ public static class SandclockDemo
             {
                 float[] image = [.. v.Image];
                 TrainingVolume.Normalize(image);
-                return new TrainingVolume($"sandclock {i}", v.Depth, v.Height, v.Width, image, v.Mask, v.Centers);
+                return new TrainingVolume($"sandclock {i}", new Extent(v.Depth, v.Height, v.Width), image, v.Mask, v.Centers);
             }),
         ];
 

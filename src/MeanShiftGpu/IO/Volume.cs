@@ -45,6 +45,25 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
             Block(i);
     }
 
+    private Volume(Extent size, float[] voxels)
+        : this(new VolumeShape(size.Depth, size.Height, size.Width), default, allocate: false)
+    {
+        slicesPerBlock = Depth;
+        blocks = [voxels];
+    }
+
+    /// <summary>A volume of voxels that lie in an array, which is not copied.</summary>
+    /// <param name="voxels">[depth, height, width].</param>
+    /// <param name="size">The extents.</param>
+    /// <exception cref="ArgumentException">The array has not as many elements as the volume voxels.</exception>
+    public static Volume Of(float[] voxels, Extent size)
+    {
+        ArgumentNullException.ThrowIfNull(voxels);
+        return voxels.Length == size.Voxels
+            ? new Volume(size, voxels)
+            : throw new ArgumentException($"{voxels.Length} numbers are not a volume of {size}.", nameof(voxels));
+    }
+
     /// <summary>The size in voxels.</summary>
     public VolumeShape Shape { get; }
 

@@ -13,23 +13,32 @@ public sealed record AnnotationChoice(IReadOnlyList<string> Classes, int Centers
     /// <summary>Everything, as one class.</summary>
     public static AnnotationChoice All { get; } = new([], 0, 0);
 
+    /// <summary>Whether masks are read; where no loss needs them they are left alone.</summary>
+    public bool Masks { get; init; } = true;
+
     /// <summary>What the settings of a training ask for.</summary>
-    public static AnnotationChoice Of(TrainingOptions options) => new([.. options.Classes.Select(c => c.Name)], options.CentersPerVolume, options.Seed);
+    public static AnnotationChoice Of(TrainingOptions options)
+        => new([.. options.Classes.Select(c => c.Name)], options.CentersPerVolume, options.Seed) { Masks = options.NeedsMasks };
 }
 
-/// <summary>Reads the volumes of a data set's manifest as training and picking need them.</summary>
+/// <summary>
+/// Opens the volumes of a data set's manifest as training needs them. As many as a limit of memory allows are read whole, in the manifest's order; of the
+/// others patches are read from the files. Both give the same bits.
+/// </summary>
 public static class DatasetLoader
 {
-    /// <summary>Reads the training and validation volumes of a manifest.</summary>
+    /// <summary>Opens the training and validation volumes of a manifest. Each is read once, for its mean and standard deviation.</summary>
     /// <param name="manifest">The data set.</param>
     /// <param name="choice">Which annotations are used; of validation volumes all of the classes are.</param>
+    /// <param name="memoryBytes">The most that voxels may take in memory.</param>
     /// <param name="progress">Told (volumes read, volumes to read); null for nobody.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     /// <exception cref="InputException">
     /// No volume is marked for training, a file cannot be read or has voxels that are not finite, a centre lies outside its volume, a mask
     /// has another size than its volume or does not say which particle it shows where that matters, or no training volume has a particle of a class.
     /// </exception>
-    public static TrainingData Load(DatasetManifest manifest, AnnotationChoice choice, Action<int, int>? progress = null, CancellationToken cancellation = default)
+    public static TrainingData Load(
+        DatasetManifest manifest, AnnotationChoice choice, long memoryBytes = long.MaxValue, Action<int, int>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(manifest);
         ArgumentNullException.ThrowIfNull(choice);
@@ -38,31 +47,36 @@ public static class DatasetLoader
         if (training.Length == 0)
             throw new InputException("data set: no volume has \"split\": \"train\"; training needs at least one.");
 
-        int done = 0;
-        List<TrainingVolume> Read(DatasetVolume[] entries, AnnotationChoice choice)
+        List<TrainingVolume> opened = [];
+        TrainingData data = new(opened, []);
+        try
         {
-            List<TrainingVolume> volumes = [];
-            foreach (DatasetVolume entry in entries)
+            foreach (DatasetVolume entry in training.Concat(validation))
             {
                 cancellation.ThrowIfCancellationRequested();
-                volumes.Add(LoadVolume(entry, choice, volumes.Count));
-                progress?.Invoke(++done, training.Length + validation.Length);
+                bool trained = opened.Count < training.Length;
+                int index = trained ? opened.Count : opened.Count - training.Length;
+                opened.Add(Open(entry, trained ? choice : choice with { CentersPerVolume = 0 }, index, ref memoryBytes, cancellation));
+                progress?.Invoke(opened.Count, training.Length + validation.Length);
             }
 
-            return volumes;
-        }
+            data = new TrainingData(opened[..training.Length], opened[training.Length..]);
+            for (int c = 0; c < choice.Classes.Count; c++)
+            {
+                if (!data.Training.Any(v => Enumerable.Range(0, v.Centers.Count).Any(i => v.ClassOf(i) == c)))
+                    throw new InputException($"data set: no training volume has a particle of class '{choice.Classes[c]}'; the first table is {training[0].Coordinates}.");
+            }
 
-        TrainingData data = new(Read(training, choice), Read(validation, choice with { CentersPerVolume = 0 }));
-        for (int c = 0; c < choice.Classes.Count; c++)
+            return data;
+        }
+        catch
         {
-            if (!data.Training.Any(v => Enumerable.Range(0, v.Centers.Count).Any(i => v.ClassOf(i) == c)))
-                throw new InputException($"data set: no training volume has a particle of class '{choice.Classes[c]}'; the first table is {training[0].Coordinates}.");
+            data.Dispose();
+            throw;
         }
-
-        return data;
     }
 
-    /// <summary>Reads one volume: the image normalised to mean 0 and standard deviation 1 (unless it was before), the centres in voxels, the mask as classes counted from 1.</summary>
+    /// <summary>Reads one volume into memory: the image normalised to mean 0 and standard deviation 1 (unless it was before), the centres in voxels, the mask as classes counted from 1.</summary>
     /// <param name="entry">Its files.</param>
     /// <param name="choice">Which annotations are used; null for all, as one class.</param>
     /// <param name="index">The volume's number, by which the random choice of centres differs between volumes.</param>
@@ -70,35 +84,67 @@ public static class DatasetLoader
     public static TrainingVolume LoadVolume(DatasetVolume entry, AnnotationChoice? choice = null, int index = 0)
     {
         ArgumentNullException.ThrowIfNull(entry);
-        choice ??= AnnotationChoice.All;
-        using Volume volume = MrcFile.Read(entry.Volume);
-        IReadOnlyList<Particle> particles = Coordinates.Read(entry.Coordinates, entry.Context(volume.Shape, volume.VoxelSizeAngstrom));
-        Coordinates.CheckInside(entry.Coordinates, particles, volume.Shape);
-        List<(Particle Particle, int Class)> chosen = Choose(particles, choice, index);
-        return new TrainingVolume(
-            Path.GetFileName(entry.Volume),
-            volume.Depth,
-            volume.Height,
-            volume.Width,
-            entry.Normalize ? Normalized(entry.Volume, volume) : ToArray(entry.Volume, volume),
-            entry.Mask is null ? null : LoadMask(entry, entry.Mask, volume.Shape, choice, chosen),
-            [.. chosen.Select(p => new Position((float)p.Particle.Z, (float)p.Particle.Y, (float)p.Particle.X))])
-        {
-            CenterClasses = choice.Classes.Count == 0 ? null : [.. chosen.Select(p => p.Class)],
-            VoxelSizeAngstrom = entry.VoxelSizeAngstrom > 0 ? entry.VoxelSizeAngstrom : volume.VoxelSizeAngstrom,
-        };
+        long memory = long.MaxValue;
+        return Open(entry, choice ?? AnnotationChoice.All, index, ref memory, default);
     }
 
-    /// <summary>A volume's voxels in one array, shifted and scaled to mean 0 and standard deviation 1, as training and picking see it.</summary>
-    /// <param name="path">The volume's name, for the message.</param>
-    /// <param name="volume">The volume; it stays as it is.</param>
-    /// <returns>[D, H, W].</returns>
-    /// <exception cref="InputException">The volume has more voxels than an array can hold.</exception>
-    public static float[] Normalized(string path, Volume volume)
+    private static TrainingVolume Open(DatasetVolume entry, AnnotationChoice choice, int index, ref long memory, CancellationToken cancellation)
     {
-        float[] image = ToArray(path, volume);
-        TrainingVolume.Normalize(image);
-        return image;
+        MrcHeader header = MrcFile.ReadHeader(entry.Volume);
+        IReadOnlyList<Particle> particles = Coordinates.Read(entry.Coordinates, entry.Context(header.Shape, header.VoxelSize.Mean));
+        Coordinates.CheckInside(entry.Coordinates, particles, header.Shape);
+        List<(Particle Particle, int Class)> chosen = Choose(particles, choice, index);
+        MappedVoxels.Change? labels = choice.Masks && entry.Mask is not null ? Labels(entry, entry.Mask, header.Shape, choice, chosen) : null;
+
+        IVoxelSource image = Open(entry.Volume, header, statistics => entry.Normalize ? statistics.Normalize : static _ => { }, ref memory, cancellation);
+        try
+        {
+            return new TrainingVolume(
+                Path.GetFileName(entry.Volume),
+                image,
+                labels is null ? null : Open(entry.Mask!, header, _ => labels, ref memory, cancellation),
+                [.. chosen.Select(p => new Position((float)p.Particle.Z, (float)p.Particle.Y, (float)p.Particle.X))])
+            {
+                CenterClasses = choice.Classes.Count == 0 ? null : [.. chosen.Select(p => p.Class)],
+                VoxelSizeAngstrom = entry.VoxelSizeAngstrom > 0 ? entry.VoxelSizeAngstrom : header.VoxelSize.Mean,
+            };
+        }
+        catch
+        {
+            (image as IDisposable)?.Dispose();
+            throw;
+        }
+    }
+
+    // In memory where there is room, else in the file. Either way all voxels are read once, and refused where they are not finite.
+    private static IVoxelSource Open(string path, MrcHeader header, Func<VoxelStatistics, MappedVoxels.Change> change, ref long memory, CancellationToken cancellation)
+    {
+        Int128 bytes = (Int128)header.Shape.Length * sizeof(float);
+        if (bytes <= memory)
+        {
+            memory -= (long)bytes;
+            Volume volume = MrcFile.Read(path, allowNonFinite: true);
+            MappedVoxels.Change map = change(VoxelStatistics.Measure(volume, path, cancellation));
+            for (int z = 0; z < volume.Depth;)
+            {
+                Span<float> slab = volume.Slab(z, volume.Depth - z);
+                map(slab);
+                z += slab.Length / volume.SliceLength;
+            }
+
+            return volume;
+        }
+
+        MrcReader reader = MrcReader.Open(path, cancellation);
+        try
+        {
+            return new MappedVoxels(reader, change(VoxelStatistics.Measure(reader, path, cancellation)));
+        }
+        catch
+        {
+            reader.Dispose();
+            throw;
+        }
     }
 
     private static List<(Particle Particle, int Class)> Choose(IReadOnlyList<Particle> particles, AnnotationChoice choice, int index)
@@ -131,41 +177,29 @@ public static class DatasetLoader
         return -1;
     }
 
-    private static float[] LoadMask(DatasetVolume entry, string path, VolumeShape shape, AnnotationChoice choice, List<(Particle Particle, int Class)> chosen)
+    // What makes classes of a mask's numbers.
+    private static MappedVoxels.Change Labels(DatasetVolume entry, string path, VolumeShape shape, AnnotationChoice choice, List<(Particle Particle, int Class)> chosen)
     {
-        using Volume mask = MrcFile.Read(path);
-        if (mask.Shape != shape)
-            throw new InputException($"{path}: the mask has {mask.Shape} voxels, its volume {shape}; expected the same size.");
-        float[] values = ToArray(path, mask);
+        if (MrcFile.ReadHeader(path).Shape is var own && own != shape)
+            throw new InputException($"{path}: the mask has {own} voxels, its volume {shape}; expected the same size.");
         if (choice is { Classes.Count: 0, CentersPerVolume: 0 })
         {
             // Label volumes number their particles, after what is none; any higher number is inside.
-            for (int i = 0; i < values.Length; i++)
-                values[i] = values[i] > entry.MaskAbove ? 1 : 0;
-            return values;
+            return values =>
+            {
+                foreach (ref float value in values)
+                    value = value > entry.MaskAbove ? 1 : 0;
+            };
         }
 
         // Of some particles only, or of several classes: the mask must say whose a voxel is.
         if (chosen.Any(p => p.Particle.Id is null))
             throw new InputException($"{path}: with some of the centres or several classes a mask must number its particles as their table does (SHREC, Dynamo, DeepFinder, copick), and {entry.Coordinates} gives no numbers. Leave the mask out of the manifest; balls are used then.");
         Dictionary<int, int> labels = chosen.ToDictionary(p => p.Particle.Id!.Value, p => p.Class + 1);
-        for (int i = 0; i < values.Length; i++)
-            values[i] = labels.GetValueOrDefault((int)values[i]);
-        return values;
-    }
-
-    private static float[] ToArray(string path, Volume volume)
-    {
-        if (volume.Length > Array.MaxLength)
-            throw new InputException($"{path}: {volume.Shape} voxels are more than the {Array.MaxLength} that can be worked on at once. Bin or crop the volume.");
-        float[] values = new float[volume.Length];
-        for (int z = 0; z < volume.Depth;)
+        return values =>
         {
-            Span<float> slab = volume.Slab(z, volume.Depth - z);
-            slab.CopyTo(values.AsSpan((int)((long)z * volume.SliceLength)));
-            z += slab.Length / volume.SliceLength;
-        }
-
-        return values;
+            foreach (ref float value in values)
+                value = labels.GetValueOrDefault((int)value);
+        };
     }
 }

@@ -1,3 +1,5 @@
+using MeanShiftGpu.IO;
+
 namespace MeanShiftGpu.Training;
 
 /// <summary>Patches on the host, in buffers that are used again for every step.</summary>
@@ -5,6 +7,9 @@ public sealed class PatchBatch
 {
     private readonly TrainingOptions options;
     private readonly List<Position>[][] centers;
+
+    // What was last read: the part of a patch that lies in its volume.
+    private readonly float[] window;
 
     /// <summary>Allocates the buffers.</summary>
     /// <param name="size">N, patches.</param>
@@ -14,6 +19,7 @@ public sealed class PatchBatch
         ArgumentNullException.ThrowIfNull(options);
         this.options = options;
         Voxels = checked((int)options.Patch.Voxels);
+        window = new float[Voxels];
         Images = new float[(long)size * Voxels];
         Masks = options.NeedsMasks ? [.. Enumerable.Range(0, options.ClassCount).Select(_ => new float[(long)size * Voxels])] : null;
         Labelled = options.NeedsMasks && (options.LabelRadiusVoxels > 0 || options.ClassCount > 1) ? new float[(long)size * Voxels] : null;
@@ -50,7 +56,8 @@ public sealed class PatchBatch
     public void Fill(int item, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes)
     {
         ArgumentNullException.ThrowIfNull(volume);
-        Copy(volume.Image, volume, origin, axes, Of(Images, item), static value => value);
+        Box inside = Read(volume.Image, origin);
+        Place(inside, origin, axes, Of(Images, item), static value => value);
 
         // Centres outside the patch matter too: their balls reach into it.
         List<(Position Center, int Class)> all = [];
@@ -77,12 +84,13 @@ public sealed class PatchBatch
 
     private void FillMasks(int item, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes, List<(Position Center, int Class)> all)
     {
+        Box inside = volume.Mask is null ? default : Read(volume.Mask, origin);
         for (int c = 0; c < Masks!.Count; c++)
         {
             Span<float> mask = Of(Masks[c], item);
             int label = c + 1;
             if (volume.Mask is not null)
-                Copy(volume.Mask, volume, origin, axes, mask, value => value == label ? 1 : 0);
+                Place(inside, origin, axes, mask, value => value == label ? 1 : 0);
             else
                 DrawBalls(mask, all.Where(p => p.Class == label - 1), options.MaskRadiusOf(c));
         }
@@ -105,9 +113,20 @@ public sealed class PatchBatch
         }
     }
 
-    private void Copy(float[] source, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes, Span<float> target, Func<float, float> value)
+    // Reads what there is of a patch into the window.
+    private Box Read(IVoxelSource source, (int Z, int Y, int X) origin)
+    {
+        Box inside = new Box(origin, Patch).ClippedTo(source.Size);
+        source.Read(inside, window);
+        return inside;
+    }
+
+    // Turns the patch in the window; outside the volume it is 0.
+    private void Place(Box inside, (int Z, int Y, int X) origin, PatchOrientation axes, Span<float> target, Func<float, float> value)
     {
         (int depth, int height, int width) = Patch;
+        (int firstZ, int firstY, int firstX) = (inside.Origin.Z - origin.Z, inside.Origin.Y - origin.Y, inside.Origin.X - origin.X);
+        (int insideDepth, int insideHeight, int insideWidth) = inside.Size;
         for (int z = 0; z < depth; z++)
         {
             for (int y = 0; y < height; y++)
@@ -115,9 +134,9 @@ public sealed class PatchBatch
                 for (int x = 0; x < width; x++)
                 {
                     (int tz, int ty, int tx) = axes.Apply(z, y, x, Patch);
-                    (int sz, int sy, int sx) = (origin.Z + z, origin.Y + y, origin.X + x);
-                    bool inside = sz >= 0 && sz < volume.Depth && sy >= 0 && sy < volume.Height && sx >= 0 && sx < volume.Width;
-                    target[(tz * height + ty) * width + tx] = inside ? value(source[((long)sz * volume.Height + sy) * volume.Width + sx]) : 0;
+                    (int sz, int sy, int sx) = (z - firstZ, y - firstY, x - firstX);
+                    bool isInside = (uint)sz < (uint)insideDepth && (uint)sy < (uint)insideHeight && (uint)sx < (uint)insideWidth;
+                    target[(tz * height + ty) * width + tx] = isInside ? value(window[(sz * insideHeight + sy) * insideWidth + sx]) : 0;
                 }
             }
         }

@@ -11,11 +11,11 @@ internal static class PatchGrid
     {
         (int depth, int height, int width) = options.Patch;
         List<(int, int, int)> origins = [];
-        foreach (int z in Along(volume.Depth, depth))
+        foreach (int z in Along(volume.Size.Depth, depth))
         {
-            foreach (int y in Along(volume.Height, height))
+            foreach (int y in Along(volume.Size.Height, height))
             {
-                foreach (int x in Along(volume.Width, width))
+                foreach (int x in Along(volume.Size.Width, width))
                 {
                     if (options.MeanShiftWeight == 0 || volume.Centers.Any(c => Inside(c.Z - z, depth) && Inside(c.Y - y, height) && Inside(c.X - x, width)))
                         origins.Add((z, y, x));

@@ -72,9 +72,9 @@ public sealed class PatchSampler
             ? null
             : volume.Centers[candidates.Length == 0 ? (int)(random.W % (uint)volume.Centers.Count) : candidates[(int)(random.W % (uint)candidates.Length)]];
         return (
-            Along(volume.Depth, options.Patch.Depth, center?.Z, random.X),
-            Along(volume.Height, options.Patch.Height, center?.Y, random.Y),
-            Along(volume.Width, options.Patch.Width, center?.X, random.Z));
+            Along(volume.Size.Depth, options.Patch.Depth, center?.Z, random.X),
+            Along(volume.Size.Height, options.Patch.Height, center?.Y, random.Y),
+            Along(volume.Size.Width, options.Patch.Width, center?.X, random.Z));
     }
 
     private int Along(int extent, int patch, float? center, uint random)
@@ -92,7 +92,7 @@ public sealed class PatchSampler
     // Whether some place of the patch has the centre clear of the margin.
     private bool CanCount(TrainingVolume volume, Position center)
     {
-        return Fits(volume.Depth, options.Patch.Depth, center.Z) && Fits(volume.Height, options.Patch.Height, center.Y) && Fits(volume.Width, options.Patch.Width, center.X);
+        return Fits(volume.Size.Depth, options.Patch.Depth, center.Z) && Fits(volume.Size.Height, options.Patch.Height, center.Y) && Fits(volume.Size.Width, options.Patch.Width, center.X);
 
         bool Fits(int extent, int patch, float at)
         {

@@ -2,23 +2,27 @@ using MeanShiftGpu.IO;
 
 namespace MeanShiftGpu.Training;
 
-/// <summary>A volume with its annotated centres.</summary>
+/// <summary>A volume with its annotated centres. Its voxels lie in memory or in a file, from which patches are read.</summary>
 /// <param name="Name">For messages.</param>
-/// <param name="Depth">Voxels along z.</param>
-/// <param name="Height">Voxels along y.</param>
-/// <param name="Width">Voxels along x.</param>
-/// <param name="Image">[D, H, W], normalised to mean 0 and standard deviation 1.</param>
-/// <param name="Mask">[D, H, W], inside particles their class counted from 1, 0 outside; null draws balls around the centres where a mask is needed.</param>
+/// <param name="Image">The voxels, normalised to mean 0 and standard deviation 1.</param>
+/// <param name="Mask">As large as the image: inside particles their class counted from 1, 0 outside; null draws balls around the centres where a mask is needed.</param>
 /// <param name="Centers">Particle centres in voxels.</param>
-public sealed record TrainingVolume(
-    string Name,
-    int Depth,
-    int Height,
-    int Width,
-    float[] Image,
-    float[]? Mask,
-    IReadOnlyList<Position> Centers)
+public sealed record TrainingVolume(string Name, IVoxelSource Image, IVoxelSource? Mask, IReadOnlyList<Position> Centers)
 {
+    /// <summary>A volume in arrays, which are not copied.</summary>
+    /// <param name="name">For messages.</param>
+    /// <param name="size">Extents in voxels.</param>
+    /// <param name="image">[D, H, W], normalised to mean 0 and standard deviation 1.</param>
+    /// <param name="mask">[D, H, W], as <see cref="Mask"/>.</param>
+    /// <param name="centers">Particle centres in voxels.</param>
+    public TrainingVolume(string name, Extent size, float[] image, float[]? mask, IReadOnlyList<Position> centers)
+        : this(name, Volume.Of(image, size), mask is null ? null : Volume.Of(mask, size), centers)
+    {
+    }
+
+    /// <summary>Extents in voxels.</summary>
+    public Extent Size => Image.Size;
+
     /// <summary>The class of each centre, counted from 0; null where all are of class 0.</summary>
     public IReadOnlyList<int>? CenterClasses { get; init; }
 
@@ -37,7 +41,21 @@ public sealed record TrainingVolume(
     }
 }
 
-/// <summary>The volumes of a training run.</summary>
+/// <summary>The volumes of a training run; those that are read from files keep them open until this is disposed.</summary>
 /// <param name="Training">Patches are drawn from these.</param>
 /// <param name="Validation">The best model is chosen by these; may be empty, then the last model is kept.</param>
-public sealed record TrainingData(IReadOnlyList<TrainingVolume> Training, IReadOnlyList<TrainingVolume> Validation);
+public sealed record TrainingData(IReadOnlyList<TrainingVolume> Training, IReadOnlyList<TrainingVolume> Validation) : IDisposable
+{
+    /// <summary>All volumes.</summary>
+    public IEnumerable<TrainingVolume> Volumes => Training.Concat(Validation);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (TrainingVolume volume in Volumes)
+        {
+            (volume.Image as IDisposable)?.Dispose();
+            (volume.Mask as IDisposable)?.Dispose();
+        }
+    }
+}

@@ -113,7 +113,7 @@ public class BadInputTests
         string volume = folder.WriteVolume("masked.mrc");
         string mask = folder.WriteVolume("mask.mrc", depth: 8);
         new DatasetManifest { Volumes = [new DatasetVolume { Volume = volume, Mask = mask, Coordinates = folder.WriteText("masked.csv", "x,y,z\n5,5,5\n"), Split = DatasetSplit.Train }] }.Write(folder.At("masked.json"));
-        ToolRun.Refuses([mask, "same size"], "train", "--data", folder.At("masked.json"), "--out", folder.At("masked"), "--device", "cpu");
+        ToolRun.Refuses([mask, "same size"], "train", "--data", folder.At("masked.json"), "--out", folder.At("masked"), "--preset", "combined", "--device", "cpu");
     }
 
     [TestCase("--patch", "18,16,16", "multiples")]

@@ -69,7 +69,7 @@ public sealed class DeviceProblemTests
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = 32, Height = 32, Width = 32, Seed = 1 }, 0);
-        TrainingData data = new([new TrainingVolume("sandclock", 32, 32, 32, volume.Image, volume.Mask, volume.Centers)], []);
+        TrainingData data = new([new TrainingVolume("sandclock", new Extent(32, 32, 32), volume.Image, volume.Mask, volume.Centers)], []);
         TrainingOptions options = TrainingOptions.Compact with { Patch = new Extent(32, 32, 32), BatchSize = 4 };
         using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
         using Trainer trainer = new(network, data, options);

@@ -77,7 +77,7 @@ public class ShrecTests
             Assert.That(manifest.Volumes[0].MaskAbove, Is.EqualTo(2));
             Assert.That(volume.Centers, Is.EqualTo(new[] { new Position(3, 2, 1), new Position(1, 2, 3) }));
             // Voxels 0 to 4 hold 0 (outside), 1 (vesicle), 2 (fiducial), 3 and 4 (particles).
-            Assert.That(volume.Mask!.Take(6), Is.EqualTo(new float[] { 0, 0, 0, 1, 1, 0 }));
+            Assert.That(volume.Mask!.ToArray().Take(6), Is.EqualTo(new float[] { 0, 0, 0, 1, 1, 0 }));
         });
     }
 

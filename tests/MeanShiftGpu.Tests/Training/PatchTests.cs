@@ -13,7 +13,7 @@ public class PatchTests
 
     // Every voxel has a value of its own.
     private static readonly TrainingVolume Volume = new(
-        "volume", 20, 24, 28, [.. Enumerable.Range(0, 20 * 24 * 28).Select(i => (float)i)], null, [new(5, 6, 7), new(9, 10, 11), new(15, 20, 20)]);
+        "volume", new Extent(20, 24, 28), [.. Enumerable.Range(0, 20 * 24 * 28).Select(i => (float)i)], null, [new(5, 6, 7), new(9, 10, 11), new(15, 20, 20)]);
 
     [Test]
     public void Orientations_ThatKeepTheWedge_AreHalfTurnsAndMirrorImages()
@@ -85,14 +85,14 @@ public class PatchTests
     [Test]
     public void Fill_OfTwoClasses_KeepsThemApart()
     {
-        float[] labels = new float[Volume.Image.Length];
+        float[] labels = new float[Volume.Size.Voxels];
         labels[(5 * 24 + 6) * 28 + 7] = 1;
         labels[(9 * 24 + 10) * 28 + 11] = 2;
         TrainingOptions options = Options with { Classes = [new("a"), new("b") { MaskRadiusVoxels = 2 }] };
         foreach (float[]? mask in (float[]?[])[null, labels])
         {
             PatchBatch batch = new(1, options);
-            batch.Fill(0, Volume with { CenterClasses = [0, 1, 0], Mask = mask }, (3, 3, 4), PatchOrientation.Identity);
+            batch.Fill(0, Volume with { CenterClasses = [0, 1, 0], Mask = mask is null ? null : IO.Volume.Of(mask, Volume.Size) }, (3, 3, 4), PatchOrientation.Identity);
             Assert.That(batch.Centers(0)[0], Is.EqualTo(new[] { new Position(2, 3, 3) }));
             Assert.That(batch.Centers(1)[0], Is.EqualTo(new[] { new Position(6, 7, 7) }));
             Assert.That(batch.Masks![0].Sum(), Is.EqualTo(mask is null ? 7 : 1));
@@ -104,7 +104,7 @@ public class PatchTests
     [Test]
     public void Sampler_WithNoiseAndContrast_ChangesAPatchAsMuchAsAsked()
     {
-        TrainingVolume flat = Volume with { Image = new float[Volume.Image.Length] };
+        TrainingVolume flat = Volume with { Image = new IO.Volume(20, 24, 28) };
         TrainingOptions options = Options with { NoiseJitter = 0.5, ContrastJitter = 0.3 };
         PatchSampler sampler = new([flat], options);
         PatchBatch batch = new(1, options);

@@ -272,7 +272,7 @@ public class TrainerTests
             SandclockVolume v = Sandclock.Create(options, i);
             float[] image = [.. v.Image];
             TrainingVolume.Normalize(image);
-            volumes.Add(new TrainingVolume($"volume {i}", Edge, Edge, Edge, image, i == 0 ? null : v.Mask, v.Centers) { CenterClasses = classes == 1 ? null : [i % 2] });
+            volumes.Add(new TrainingVolume($"volume {i}", new Extent(Edge, Edge, Edge), image, i == 0 ? null : v.Mask, v.Centers) { CenterClasses = classes == 1 ? null : [i % 2] });
         }
 
         return new TrainingData(volumes[..4], volumes[4..]);
