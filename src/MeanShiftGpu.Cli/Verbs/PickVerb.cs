@@ -120,6 +120,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private (VolumePicks Picks, object Summary) Pick(
         ParseResult options, PickFiles files, TomogramPicker picker, PickedClass[] classes, ModelDescription? description)
     {
+        Stopwatch clock = Stopwatch.StartNew();
         string path = files.Volume;
         using MrcReader volume = MrcReader.Open(path, Cancellation);
         Extent size = volume.Size;
@@ -131,63 +132,69 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (statistics.Deviation == 0)
             Session.Warn($"{path}: every voxel has the same value, so picks mean nothing. Was the right volume given?");
 
-        (IReadOnlyList<Pick> Picks, object Summary)[] parts =
-            [.. classes.Select(c => Pick(options, files, picker, c, classes.Length > 1 ? $"{files.Name}, {c.Label}" : files.Name, volume, statistics, region))];
-        object summary = new
+        // Maps that the user wants are files at once; any others are kept in memory where that leaves enough for the network.
+        bool inMemory = files.Map is null && sizeof(float) * size.Voxels * classes.Length <= picker.MemoryLimitBytes / 8;
+        PickPlan plan = picker.Plan(size, classes.Length, inMemory);
+        Session.Line($"{files.Name}: {size} voxels, {plan}");
+        List<IDisposable> maps = [];
+        try
         {
-            Volume = path,
-            files.Name,
-            Size = new[] { size.Depth, size.Height, size.Width },
-            VoxelSizeAngstrom = voxel,
-            Maps = parts.Select(p => p.Summary),
-            Picks = parts.SelectMany(p => p.Picks).Select(p => new { p.Z, p.Y, p.X, p.Score, p.Class, p.ClassName, p.Support, p.Voxels, p.Spread, p.Moved, p.AtBorder }),
-        };
-        return (new VolumePicks(files.Name, [.. parts.SelectMany(p => p.Picks)]), summary);
+            foreach (PickedClass _ in classes)
+            {
+                maps.Add(inMemory ? new Volume(size.Depth, size.Height, size.Width)
+                    : files.Map is null ? MrcWriter.CreateScratch(FolderOf(files.Table), size) : MrcWriter.Create(files.Map, size, volume.VoxelSize));
+            }
+
+            PredictionSummary predicted = Predict(files.Name, picker, plan, volume, statistics, [.. classes.Select((c, i) => new ScoreMap(c.Output, (IVoxelSink)maps[i]))], region);
+            (IReadOnlyList<Pick> Picks, object Summary)[] parts = [.. classes.Select((c, i) => Cluster(
+                options, picker, c, classes.Length > 1 ? $"{files.Name}, {c.Label}" : files.Name, (IVoxelSource)maps[i], predicted.Maxima[i], region))];
+            if (files.Map is not null)
+                ((MrcWriter)maps[0]).Complete();
+            Session.Line(
+                $"{files.Name}: {plan.Tiles.Count} tile{(plan.Tiles.Count == 1 ? "" : "s")}, {clock.Elapsed.TotalSeconds:0.0} s (network {predicted.ForwardSeconds:0.0}, score map{(classes.Length == 1 ? "" : "s")} {predicted.Seconds:0.0})");
+            object summary = new
+            {
+                Volume = path,
+                files.Name,
+                Size = new[] { size.Depth, size.Height, size.Width },
+                VoxelSizeAngstrom = voxel,
+                Tiles = plan.Tiles.Count,
+                predicted.TilesComputed,
+                plan.Overlap,
+                PlannedMemoryBytes = plan.TotalBytes,
+                Seconds = clock.Elapsed.TotalSeconds,
+                ScoreMapSeconds = predicted.Seconds,
+                predicted.ForwardSeconds,
+                ScoreMap = files.Map,
+                Maps = parts.Select(p => p.Summary),
+                Picks = parts.SelectMany(p => p.Picks).Select(p => new { p.Z, p.Y, p.X, p.Score, p.Class, p.ClassName, p.Support, p.Voxels, p.Spread, p.Moved, p.AtBorder }),
+            };
+            return (new VolumePicks(files.Name, [.. parts.SelectMany(p => p.Picks)]), summary);
+        }
+        finally
+        {
+            maps.ForEach(m => m.Dispose());
+        }
     }
 
-    private (IReadOnlyList<Pick> Picks, object Summary) Pick(
-        ParseResult options, PickFiles files, TomogramPicker picker, PickedClass kind, string title, MrcReader volume, VoxelStatistics statistics, MrcReader? region)
+    private (IReadOnlyList<Pick> Picks, object Summary) Cluster(
+        ParseResult options, TomogramPicker picker, PickedClass kind, string title, IVoxelSource map, float maximum, MrcReader? region)
     {
         Stopwatch clock = Stopwatch.StartNew();
-        Extent size = volume.Size;
-        picker.Output = kind.Output;
         PickOptions picking = Settings(options, kind.MeanShift);
-        // A map that the user wants is a file at once; any other is kept in memory where that leaves enough for the network.
-        bool inMemory = files.Map is null && sizeof(float) * size.Voxels <= picker.MemoryLimitBytes / 8;
-        PickPlan plan = picker.Plan(size, inMemory);
-        Session.Line($"{title}: {size} voxels, {plan}");
-        using Volume? memoryMap = inMemory ? new Volume(size.Depth, size.Height, size.Width) : null;
-        using MrcWriter? fileMap = inMemory
-            ? null
-            : files.Map is null ? MrcWriter.CreateScratch(FolderOf(files.Table), size) : MrcWriter.Create(files.Map, size, volume.VoxelSize);
-        PredictionSummary predicted = Predict(title, picker, plan, volume, statistics, (IVoxelSink?)memoryMap ?? fileMap!, region);
-
-        Stopwatch clustering = Stopwatch.StartNew();
-        ClusterResult found = picker.Cluster((IVoxelSource?)memoryMap ?? fileMap!, predicted.Maximum, region, picking, cancellation: Cancellation);
-        double clusterSeconds = clustering.Elapsed.TotalSeconds;
-        if (files.Map is not null)
-            fileMap!.Complete();
+        ClusterResult found = picker.Cluster(map, maximum, region, picking, cancellation: Cancellation);
         IReadOnlyList<Pick> picks = [.. found.Picks.Select(p => p with { Class = kind.Number, ClassName = kind.Name })];
         double seconds = clock.Elapsed.TotalSeconds;
-        Session.Line(
-            $"{title}: {picks.Count} picks from {found.StartVoxels} voxels above the threshold, {plan.Tiles.Count} tile{(plan.Tiles.Count == 1 ? "" : "s")}, {seconds:0.0} s "
-            + $"(network {predicted.ForwardSeconds:0.0}, clustering {clusterSeconds:0.0}), scores up to {predicted.Maximum:0.000}");
+        Session.Line($"{title}: {picks.Count} picks from {found.StartVoxels} voxels above the threshold, clustering {seconds:0.0} s, scores up to {maximum:0.000}");
         if (picks.Count == 0)
-            Session.Warn($"{title}: no pick; the largest score is {predicted.Maximum:0.000}. {(picking.ThresholdKind == ThresholdKind.Absolute ? "Lower --threshold-absolute." : "Was the model trained on such data?")}");
+            Session.Warn($"{title}: no pick; the largest score is {maximum:0.000}. {(picking.ThresholdKind == ThresholdKind.Absolute ? "Lower --threshold-absolute." : "Was the model trained on such data?")}");
         object summary = new
         {
             Class = kind.Number,
             ClassName = kind.Name,
-            Tiles = plan.Tiles.Count,
-            predicted.TilesComputed,
-            plan.Overlap,
-            PlannedMemoryBytes = plan.TotalBytes,
-            Seconds = seconds,
-            predicted.ForwardSeconds,
-            ClusteringSeconds = clusterSeconds,
-            MaximumScore = predicted.Maximum,
+            ClusteringSeconds = seconds,
+            MaximumScore = maximum,
             found.StartVoxels,
-            ScoreMap = files.Map,
         };
         return (picks, summary);
     }
@@ -219,16 +226,16 @@ internal sealed class PickVerb(Session session) : Verb(session)
     }
 
     private PredictionSummary Predict(
-        string name, TomogramPicker picker, PickPlan plan, IVoxelSource volume, VoxelStatistics? statistics, IVoxelSink map, IVoxelSource? region)
+        string name, TomogramPicker picker, PickPlan plan, IVoxelSource volume, VoxelStatistics? statistics, IReadOnlyList<ScoreMap> maps, IVoxelSource? region)
     {
-        PredictionSummary predicted = new(0, 0, 0, 0);
+        PredictionSummary predicted = new([], 0, 0, 0);
         Session.Progress(name, report => predicted = picker.Predict(
-            plan, volume, statistics, map, region,
+            plan, volume, statistics, maps, region,
             progress =>
             {
-                // Estimated from the first tile, and better with every other.
-                string left = progress.TilesDone == progress.Tiles ? "" : $", about {Duration(progress.Remaining)} left";
-                report((double)progress.TilesDone / progress.Tiles, $"tile {progress.TilesDone} of {progress.Tiles}{left}");
+                // Estimated from the first block, and better with every other.
+                string left = progress.Share < 1 ? $", about {Duration(progress.Remaining)} left" : "";
+                report(progress.Share, $"tile {Math.Min(progress.TilesDone + 1, progress.Tiles)} of {progress.Tiles}{left}");
             },
             Cancellation));
         return predicted;
@@ -253,7 +260,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
                 throw new InputException($"pick: --suggest finds the threshold of one class; choose one of {string.Join(", ", classes.Select(c => c.Label))} with --class.");
             PickedClass kind = classes[0];
             PickOptions picking = Settings(options, kind.MeanShift);
-            using TomogramPicker picker = new(network, kind.MeanShift, picking) { MemoryLimitBytes = (long)options.GetValue(memory) << 20, Output = kind.Output };
+            using TomogramPicker picker = new(network, kind.MeanShift, picking) { MemoryLimitBytes = (long)options.GetValue(memory) << 20 };
             double hit = options.GetValue(radius) ?? picking.BandwidthVoxels / 2;
             ThresholdSweep sweep = new(picker, picking);
             int truth = 0;
@@ -264,9 +271,9 @@ internal sealed class PickVerb(Session session) : Verb(session)
                 Coordinates.CheckInside(entry.Coordinates, centers, volume.Header.Shape);
                 truth += centers.Length;
                 VoxelStatistics statistics = VoxelStatistics.Measure(volume, entry.Volume, Cancellation);
-                PickPlan plan = picker.Plan(volume.Size, mapInMemory: false);
+                PickPlan plan = picker.Plan(volume.Size, mapsInMemory: false);
                 using MrcWriter map = MrcWriter.CreateScratch(Path.GetTempPath(), volume.Size);
-                PredictionSummary predicted = Predict(TomogramNames.Of(entry.Volume), picker, plan, volume, entry.Normalize ? statistics : null, map, null);
+                PredictionSummary predicted = Predict(TomogramNames.Of(entry.Volume), picker, plan, volume, entry.Normalize ? statistics : null, [new ScoreMap(kind.Output, map)], null);
                 sweep.Add(map, predicted.Maximum, [.. centers.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))], Cancellation);
             }
 

@@ -283,16 +283,16 @@ public sealed class QuickBench
         Extent size = PickCase.Size;
         // A tomogram takes minutes, which need no repeating.
         bool once = size.Voxels > MostVoxelsToRepeat;
-        PickPlan plan = picker.Plan(size, mapInMemory: false);
+        PickPlan plan = picker.Plan(size, mapsInMemory: false);
         using (MrcWriter image = PickCase.CreateImage())
         using (MrcWriter map = MrcWriter.CreateScratch(Path.GetTempPath(), size))
         {
-            PredictionSummary summary = new(0, 0, 0, 0);
+            PredictionSummary summary = new([], 0, 0, 0);
             VoxelStatistics statistics = VoxelStatistics.Measure(image, "bench");
             Time(
                 "pick: score map",
                 () => $"{size}, widths {string.Join("-", PickCase.Network.Widths)}, {plan.Tiles.Count} tiles of up to {plan.LargestTile}, {plan.Overlap:0.00} times the voxels, {100 * summary.Seconds / summary.ForwardSeconds:0.0} % of tiles × forward",
-                "Auto", PickCase.Network.ForwardOperations(size), () => summary = picker.Predict(plan, image, statistics, map), once);
+                "Auto", PickCase.Network.ForwardOperations(size), () => summary = picker.Predict(plan, image, statistics, [new ScoreMap(0, map)]), once);
         }
 
         (MrcWriter scores, int particles) = PickCase.CreateMap();

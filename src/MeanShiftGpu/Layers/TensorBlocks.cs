@@ -3,27 +3,46 @@ namespace MeanShiftGpu.Layers;
 /// <summary>Boxes of channels-last tensors in the host's memory.</summary>
 internal static class TensorBlocks
 {
-    /// <summary>Cuts a box into blocks of at most the given edge, x fastest.</summary>
+    /// <summary>Cuts a box where coordinates are multiples of the given edge, x fastest: every box of a volume is cut at the same places.</summary>
     public static IEnumerable<Box> Cut(Box box, int edge)
     {
-        for (int z = 0; z < box.Size.Depth; z += edge)
+        (int z, int y, int x) = box.Origin;
+        foreach ((int blockZ, int depth) in Pieces(z, box.Size.Depth))
         {
-            for (int y = 0; y < box.Size.Height; y += edge)
+            foreach ((int blockY, int height) in Pieces(y, box.Size.Height))
             {
-                for (int x = 0; x < box.Size.Width; x += edge)
-                {
-                    yield return new Box(
-                        (box.Origin.Z + z, box.Origin.Y + y, box.Origin.X + x),
-                        new Extent(Math.Min(edge, box.Size.Depth - z), Math.Min(edge, box.Size.Height - y), Math.Min(edge, box.Size.Width - x)));
-                }
+                foreach ((int blockX, int width) in Pieces(x, box.Size.Width))
+                    yield return new Box((blockZ, blockY, blockX), new Extent(depth, height, width));
+            }
+        }
+
+        IEnumerable<(int Origin, int Length)> Pieces(int origin, int length)
+        {
+            for (int at = origin, next; at < origin + length; at = next)
+            {
+                next = Math.Min(origin + length, (at / edge + 1) * edge);
+                yield return (at, next - at);
             }
         }
     }
 
-    /// <summary>A box with a halo, as far as the volume reaches.</summary>
-    public static Box Grown(Box box, int halo, Extent volume) => new Box(
-        (box.Origin.Z - halo, box.Origin.Y - halo, box.Origin.X - halo),
-        new Extent(box.Size.Depth + 2 * halo, box.Size.Height + 2 * halo, box.Size.Width + 2 * halo)).ClippedTo(volume);
+    /// <summary>A box with a halo, as far as another box reaches.</summary>
+    public static Box Grown(Box box, int halo, Box limit) => Grown(box, (halo, halo, halo), (halo, halo, halo), limit);
+
+    /// <summary>A box with a halo before its first and after its last voxels, as far as another box reaches.</summary>
+    public static Box Grown(Box box, (int Z, int Y, int X) before, (int Z, int Y, int X) after, Box limit)
+    {
+        (int z, int depth) = Along(box.Origin.Z, box.Size.Depth, before.Z, after.Z, limit.Origin.Z, limit.Size.Depth);
+        (int y, int height) = Along(box.Origin.Y, box.Size.Height, before.Y, after.Y, limit.Origin.Y, limit.Size.Height);
+        (int x, int width) = Along(box.Origin.X, box.Size.Width, before.X, after.X, limit.Origin.X, limit.Size.Width);
+        return new Box((z, y, x), new Extent(depth, height, width));
+
+        static (int Origin, int Length) Along(int origin, int length, int before, int after, int limitOrigin, int limitLength)
+        {
+            int first = Math.Max(origin - before, limitOrigin);
+            return (first, Math.Min(origin + length + after, limitOrigin + limitLength) - first);
+        }
+    }
 
     /// <summary>A box as it lies within another that holds it.</summary>
     public static Box Within(Box box, Box outer)

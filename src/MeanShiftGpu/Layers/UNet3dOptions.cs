@@ -5,6 +5,9 @@ namespace MeanShiftGpu.Layers;
 /// <summary>The structure of a <see cref="UNet3d{T}"/>. The defaults are the published network.</summary>
 public sealed record UNet3dOptions
 {
+    // The most voxels along an axis that Winograd's algorithm computes together.
+    private const int GroupEdge = 4;
+
     /// <summary>Channels of the input volume.</summary>
     public int InputChannels { get; init; } = 1;
 
@@ -41,6 +44,33 @@ public sealed record UNet3dOptions
         }
     }
 
+    /// <summary>
+    /// Inference in blocks computes tiles that begin and end at multiples of this: Winograd's algorithm computes groups of voxels together, whose rounding
+    /// depends on each other, and so a tile has the volume's groups at each resolution.
+    /// </summary>
+    [JsonIgnore]
+    internal int TileAlignment => GroupEdge * Divisor;
+
+    /// <summary>
+    /// Voxels along one axis from the faces of such a tile at which not only the score is the whole volume's, as at <see cref="ReceptiveRadius"/>, but each bit of it.
+    /// </summary>
+    [JsonIgnore]
+    internal int TileHalo
+    {
+        get
+        {
+            // Walking forward from a face, counting the voxels that may be rounded otherwise: through the way down, the bottom, and the way up.
+            int voxels = 0;
+            int levels = Widths.Count - 1;
+            for (int level = 0; level < levels; level++)
+                voxels = (AfterConvolutions(voxels, 2) + 1) / 2;
+            voxels = AfterConvolutions(voxels, 4);
+            for (int level = 0; level < levels; level++)
+                voxels = AfterConvolutions(2 * voxels, 3);
+            return voxels;
+        }
+    }
+
     /// <summary>Device memory of a forward pass in float32, in bytes for each voxel of the input.</summary>
     [JsonIgnore]
     public double InferenceBytesPerVoxel
@@ -62,29 +92,44 @@ public sealed record UNet3dOptions
     /// <summary>Edge of the blocks in which inference on the host computes a level: large against their halo, small against the memory.</summary>
     internal static int BlockEdge(int level) => level == 0 ? 64 : 32;
 
-    /// <summary>Memory of inference in blocks in float32, in bytes.</summary>
+    /// <summary>Memory of inference in blocks in float32, in bytes, without the input.</summary>
     /// <param name="tile">The input's extents.</param>
     public long BlockedInferenceBytes(Extent tile)
     {
         // Buffers begin at multiples of 256 bytes; there are never more than some dozens.
         const int Gaps = 1 << 16;
-        return sizeof(float) * (tile.Voxels * InputChannels + Beyond(0, tile, InputChannels)) + Gaps;
+        return sizeof(float) * Beyond(0, tile, InputChannels) + Gaps;
 
         // Elements beyond a level's input and output, as UNet3d.PredictInBlocks takes them.
         long Beyond(int level, Extent size, int from)
         {
-            const int Halo = 8;
             int width = Widths[level];
+            long block = Block(level, size).Voxels;
             if (level == Widths.Count - 1)
-                return size.Voxels * (level == 0 ? 2L * width + Outputs : width);
+                return level == 0 ? block * (from + 2L * width + Outputs) : size.Voxels * width;
             int below = Widths[level + 1];
-            int edge = BlockEdge(level) + Halo;
             Extent half = new(size.Depth / 2, size.Height / 2, size.Width / 2);
-            long block = (long)Math.Min(size.Depth, edge) * Math.Min(size.Height, edge) * Math.Min(size.Width, edge);
             long down = block * (from + 2L * width) + block / 8 * width;
             long up = block * (2L * width + below + Math.Max(from + width, Math.Max(below + below / 8 + 1, width)) + (level == 0 ? Outputs : 0));
             return half.Voxels * below + Math.Max(half.Voxels * width + Math.Max(down, Beyond(level + 1, half, width)), up);
         }
+    }
+
+    /// <summary>The largest block of a level, halo included.</summary>
+    internal static Extent Block(int level, Extent size)
+    {
+        const int Halo = 8;
+        int edge = BlockEdge(level) + Halo;
+        return new Extent(Math.Min(size.Depth, edge), Math.Min(size.Height, edge), Math.Min(size.Width, edge));
+    }
+
+    /// <summary>The most numbers that a tensor of inference in blocks has: what one level hands over to the next.</summary>
+    internal long LargestBlockedTensor(Extent tile)
+    {
+        long largest = 0;
+        for (int level = 1, share = 8; level < Widths.Count; level++, share *= 8)
+            largest = Math.Max(largest, tile.Voxels / share * Math.Max(Widths[level - 1], Widths[level]));
+        return largest;
     }
 
     /// <summary>Multiplications and additions of a forward pass in the direct algorithm, borders counted as inside.</summary>
@@ -105,6 +150,15 @@ public sealed record UNet3dOptions
 
         perVoxel += share * taps * (from * (double)Widths[^1] + 3.0 * Widths[^1] * Widths[^1]);
         return 2 * perVoxel * volume.Voxels;
+    }
+
+    // A group depends on one voxel before and one after it, and each of its voxels on all within it; but the voxel before matters to its first output
+    // only, and that after it to its last.
+    private static int AfterConvolutions(int voxels, int convolutions)
+    {
+        for (int i = 0; i < convolutions; i++)
+            voxels = voxels % GroupEdge == 0 ? voxels + 1 : (voxels + GroupEdge - 1) / GroupEdge * GroupEdge;
+        return voxels;
     }
 
     /// <summary>Checks the values.</summary>

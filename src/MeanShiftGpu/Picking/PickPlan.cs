@@ -35,7 +35,10 @@ public sealed record PickPlan
     /// <summary>Buffers of the host for reading and writing tiles while the network runs.</summary>
     public required long BufferBytes { get; init; }
 
-    /// <summary>The score map, where it is kept in memory.</summary>
+    /// <summary>How many score maps are predicted in one pass.</summary>
+    public required int Maps { get; init; }
+
+    /// <summary>The score maps, where they are kept in memory.</summary>
     public required long ScoreMapBytes { get; init; }
 
     /// <summary>Clustering, which follows when the network's tensors have been given back.</summary>
@@ -55,13 +58,14 @@ public sealed record PickPlan
     /// <param name="volume">The volume's extents; edges that are no multiples of the network's divisor are padded with zeros.</param>
     /// <param name="options">The clustering.</param>
     /// <param name="memoryLimitBytes">What the process may take.</param>
-    /// <param name="mapInMemory">Whether the score map is kept in memory.</param>
+    /// <param name="maps">How many score maps are predicted.</param>
+    /// <param name="mapsInMemory">Whether they are kept in memory.</param>
     /// <exception cref="InputException">Not even the smallest tile fits; the line says what would.</exception>
-    public static PickPlan Create(UNet3d<float> network, Extent volume, PickOptions options, long memoryLimitBytes, bool mapInMemory)
-        => Create(network, volume, options, memoryLimitBytes, mapInMemory, static plan => plan.TotalBytes <= plan.MemoryLimitBytes);
+    public static PickPlan Create(UNet3d<float> network, Extent volume, PickOptions options, long memoryLimitBytes, int maps, bool mapsInMemory)
+        => Create(network, volume, options, memoryLimitBytes, maps, mapsInMemory, static plan => plan.TotalBytes <= plan.MemoryLimitBytes);
 
     /// <summary>Plans the fewest voxels under a condition.</summary>
-    internal static PickPlan Create(UNet3d<float> network, Extent volume, PickOptions options, long memoryLimitBytes, bool mapInMemory, Func<PickPlan, bool> fits)
+    internal static PickPlan Create(UNet3d<float> network, Extent volume, PickOptions options, long memoryLimitBytes, int maps, bool mapsInMemory, Func<PickPlan, bool> fits)
     {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(options);
@@ -69,16 +73,19 @@ public sealed record PickPlan
         bool onHost = network.Context.Kind == DeviceKind.Cpu;
         long device = onHost ? long.MaxValue : (long)(ShareOfDevice * network.Context.Accelerator.MemorySize);
         Extent padded = volume.RoundUpTo(structure.Divisor);
+        // In blocks a tile has the whole volume's bits where it is aligned; on a GPU every voxel is computed alone, and a score needs no more than what it depends on.
+        (int halo, int alignment) = onHost ? (structure.TileHalo, structure.TileAlignment) : (structure.ReceptiveRadius, structure.Divisor);
         PickPlan For(IReadOnlyList<Tile> tiles, Extent tile, Extent core) => new()
         {
             Volume = volume,
             Tiles = tiles,
             LargestTile = tile,
+            Maps = maps,
             MemoryLimitBytes = memoryLimitBytes,
             ProcessBytes = ProcessBytesAtRest + CopiesOfParameters * sizeof(float) * network.Parameters.Values.Length,
             NetworkBytes = onHost ? structure.BlockedInferenceBytes(tile) : (long)(structure.InferenceBytesPerVoxel * tile.Voxels),
-            BufferBytes = ScorePrediction.BufferBytes(tile, core, structure, onHost),
-            ScoreMapBytes = mapInMemory ? sizeof(float) * volume.Voxels : 0,
+            BufferBytes = ScorePrediction.BufferBytes(tile, core, structure, onHost, maps),
+            ScoreMapBytes = mapsInMemory ? sizeof(float) * volume.Voxels * maps : 0,
             ClusteringBytes = options.Method == PickMethod.MeanShift ? WindowedMeanShift.MemoryBytes(volume, options.BandwidthVoxels) : 0,
             NetworkOnHost = onHost,
         };
@@ -86,16 +93,18 @@ public sealed record PickPlan
         bool Fits(Extent tile, Extent core)
         {
             PickPlan plan = For([], tile, core);
-            return fits(plan) && plan.NetworkBytes <= device;
+            // Numbers of a tensor are counted with 31 bits.
+            long largest = onHost ? structure.LargestBlockedTensor(tile) : tile.Voxels * structure.Widths.Take(2).Sum();
+            return fits(plan) && plan.NetworkBytes <= device && largest <= int.MaxValue;
         }
 
-        IReadOnlyList<Tile> tiles = TilePlan.Create(padded, structure.ReceptiveRadius, structure.Divisor, Fits);
+        IReadOnlyList<Tile> tiles = TilePlan.Create(padded, halo, structure.Divisor, alignment, Fits);
         if (tiles.Count == 0)
         {
-            Extent smallest = TilePlan.Smallest(padded, structure.ReceptiveRadius, structure.Divisor);
+            Extent smallest = TilePlan.Smallest(padded, halo, structure.Divisor, alignment);
             PickPlan least = For([], smallest, smallest);
             throw new InputException(
-                $"picking: the memory limit of {memoryLimitBytes >> 20} MiB is too low for a volume of {volume}: the smallest tile with its halo of {structure.ReceptiveRadius} voxels, {smallest}, " +
+                $"picking: the memory limit of {memoryLimitBytes >> 20} MiB is too low for a volume of {volume}: the smallest tile with its halo of {halo} voxels, {smallest}, " +
                 $"needs {(least.TotalBytes >> 20) + 1} MiB{(least.NetworkBytes > device ? $" and {(least.NetworkBytes >> 20) + 1} MiB on the device, which has {device >> 20}" : "")}. Raise the limit.");
         }
 
@@ -109,6 +118,6 @@ public sealed record PickPlan
         string network = NetworkOnHost ? "network" : "on the device: network";
         return $"{Tiles.Count} tile{(Tiles.Count == 1 ? "" : "s")} of up to {LargestTile} ({Overlap:0.0} times the volume's voxels), "
             + $"memory {TotalBytes >> 20} of {MemoryLimitBytes >> 20} MiB "
-            + $"(process {ProcessBytes >> 20}, {network} {NetworkBytes >> 20}, tiles {BufferBytes >> 20}, score map {(ScoreMapBytes == 0 ? "on disk" : $"{ScoreMapBytes >> 20}")}, clustering {ClusteringBytes >> 20})";
+            + $"(process {ProcessBytes >> 20}, {network} {NetworkBytes >> 20}, tiles {BufferBytes >> 20}, score map{(Maps == 1 ? "" : "s")} {(ScoreMapBytes == 0 ? "on disk" : $"{ScoreMapBytes >> 20}")}, clustering {ClusteringBytes >> 20})";
     }
 }

@@ -9,89 +9,117 @@ namespace MeanShiftGpu.Picking;
 /// <summary>How far a prediction is.</summary>
 /// <param name="TilesDone">Tiles done, those without a voxel of the mask included.</param>
 /// <param name="Tiles">All tiles.</param>
-/// <param name="Remaining">The time that the others will take, estimated from those done.</param>
-public readonly record struct PredictionProgress(int TilesDone, int Tiles, TimeSpan Remaining);
+/// <param name="Share">The share of the work that is done, from 0 to 1.</param>
+/// <param name="Remaining">The time that the rest will take, estimated from what is done.</param>
+public readonly record struct PredictionProgress(int TilesDone, int Tiles, double Share, TimeSpan Remaining);
+
+/// <summary>A score map to be predicted.</summary>
+/// <param name="Output">Which of the network's score maps, counted from 0.</param>
+/// <param name="Sink">Where the scores go, box by box.</param>
+public readonly record struct ScoreMap(int Output, IVoxelSink Sink);
 
 /// <summary>What a prediction found, and what it took.</summary>
-/// <param name="Maximum">The largest score.</param>
+/// <param name="Maxima">The largest score of each map.</param>
 /// <param name="TilesComputed">Tiles that the network ran on; the others hold no voxel of the mask.</param>
 /// <param name="ForwardSeconds">Time within the network.</param>
 /// <param name="Seconds">Time in all.</param>
-public sealed record PredictionSummary(float Maximum, int TilesComputed, double ForwardSeconds, double Seconds);
+public sealed record PredictionSummary(IReadOnlyList<float> Maxima, int TilesComputed, double ForwardSeconds, double Seconds)
+{
+    /// <summary>The largest score of all maps; 0 without any.</summary>
+    public float Maximum => Maxima.DefaultIfEmpty().Max();
+}
 
 /// <summary>
-/// The score map, tile by tile: while the network runs on one tile, the next is read and normalised and the last one's scores are
-/// written.
+/// Score maps, tile by tile: while the network runs, what comes next is read and normalised and the last scores are written. On the host's memory
+/// the network reads and writes blocks of a tile, on a GPU whole tiles.
 /// </summary>
 internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
 {
-    // Two of each: one is read or written while the network runs on the other. Kept from volume to volume.
-    private readonly float[][] inputs = [[], []];
-    private readonly float[][] cores = [[], []];
-    private float[] maskCore = [];
-    private float[] predicted = [];
     private PickPlan plan = null!;
+    private IReadOnlyList<ScoreMap> maps = [];
+    private IVoxelSource image = null!;
+    private VoxelStatistics? normalization;
+    private IVoxelSource? mask;
+    private float[] maxima = [];
+
+    // Of the box that is written: the mask, and the scores of each map while they are written on another thread.
+    private float[] maskBox = [];
+    private float[][] written = [];
+    private Task writing = Task.CompletedTask;
+    private double writingSeconds;
 
     /// <summary>Bytes of the buffers that a plan needs.</summary>
-    public static long BufferBytes(Extent tile, Extent core, UNet3dOptions structure, bool onHost)
-        => sizeof(float) * ((2L + (onHost ? 0 : structure.Outputs)) * tile.Voxels + (3L + structure.Outputs) * core.Voxels);
+    /// <param name="tile">The largest tile.</param>
+    /// <param name="core">The largest core.</param>
+    /// <param name="structure">The network.</param>
+    /// <param name="onHost">Whether it runs in the host's memory.</param>
+    /// <param name="mapCount">How many score maps are predicted.</param>
+    public static long BufferBytes(Extent tile, Extent core, UNet3dOptions structure, bool onHost, int mapCount)
+    {
+        // Two boxes of input; the network's scores; those of each map, and the mask.
+        Extent read = onHost ? UNet3dOptions.Block(0, tile) : tile;
+        long scores = onHost ? read.Voxels : tile.Voxels + core.Voxels;
+        long boxes = onHost ? read.Voxels : core.Voxels;
+        return sizeof(float) * (2L * structure.InputChannels * read.Voxels + structure.Outputs * scores + (mapCount + 1L) * boxes);
+    }
 
-    /// <summary>Predicts one output of the network.</summary>
+    /// <summary>Predicts score maps of the network in one pass.</summary>
     /// <param name="volumePlan">The plan for the volume.</param>
-    /// <param name="output">Which output, counted from 0.</param>
-    /// <param name="image">The volume.</param>
-    /// <param name="normalization">Its mean and deviation; null where it is normalised already.</param>
-    /// <param name="map">Where the scores go.</param>
-    /// <param name="mask">Only tiles with a voxel above 0 are computed, and scores outside are 0; null for everywhere.</param>
-    /// <param name="progress">Told after each tile; null for nobody.</param>
-    /// <param name="cancellation">Stops between two tiles.</param>
+    /// <param name="scoreMaps">Which outputs, and where they go.</param>
+    /// <param name="source">The volume.</param>
+    /// <param name="statistics">Its mean and deviation; null where it is normalised already.</param>
+    /// <param name="region">Only tiles with a voxel above 0 are computed, and scores outside are 0; null for everywhere.</param>
+    /// <param name="progress">Told after each block or tile; null for nobody.</param>
+    /// <param name="cancellation">Stops after a block or tile.</param>
     public PredictionSummary Run(
         PickPlan volumePlan,
-        int output,
-        IVoxelSource image,
-        VoxelStatistics? normalization,
-        IVoxelSink map,
-        IVoxelSource? mask,
+        IReadOnlyList<ScoreMap> scoreMaps,
+        IVoxelSource source,
+        VoxelStatistics? statistics,
+        IVoxelSource? region,
         Action<PredictionProgress>? progress,
         CancellationToken cancellation)
     {
-        plan = volumePlan;
-        TakeBuffers(mask is not null);
+        (plan, maps, image, normalization, mask) = (volumePlan, scoreMaps, source, statistics, region);
+        maxima = new float[maps.Count];
+        written = [.. maps.Select(_ => Array.Empty<float>())];
+        writingSeconds = 0;
         long start = Stopwatch.GetTimestamp();
-        (float maximum, int computed, double forward) = (0, 0, 0);
-        Task<bool> reading = Task.Run(() => Load(0, image, normalization, mask), CancellationToken.None);
-        Task writing = Task.CompletedTask;
+        Tile[] wanted = mask is null ? [.. plan.Tiles] : [.. plan.Tiles.Where(MeetsMask)];
+        int skipped = plan.Tiles.Count - wanted.Length;
+        double forward = 0;
+        int done = 0;
+        void Report(double shareOfTile)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            double share = (done + shareOfTile) / wanted.Length;
+            progress?.Invoke(new PredictionProgress(skipped + (shareOfTile < 1 ? done : done + 1), plan.Tiles.Count, share, Stopwatch.GetElapsedTime(start) * ((1 - share) / share)));
+        }
+
         try
         {
-            for (int i = 0; i < plan.Tiles.Count; i++)
+            bool onHost = network.Context.Kind == DeviceKind.Cpu;
+            using ReadAhead<float>? tiles = onHost ? null : new ReadAhead<float>([.. wanted.Select(t => new Box(t.Origin, t.Size))], 1, Read);
+            for (; done < wanted.Length; done++)
             {
                 cancellation.ThrowIfCancellationRequested();
-                bool wanted = reading.GetAwaiter().GetResult();
-                // The mask of this tile's core is about to be overwritten by the next tile's. The other core may still be being written.
-                float[] core = cores[computed % 2];
-                if (wanted && mask is not null)
-                    maskCore.AsSpan(0, (int)plan.Tiles[i].CoreSize.Voxels).CopyTo(core);
-                if (i + 1 < plan.Tiles.Count)
+                Tile tile = wanted[done];
+                (Box box, Box core) = (new Box(tile.Origin, tile.Size), new Box(tile.CoreOrigin, tile.CoreSize));
+                (long begin, double writingBefore) = (Stopwatch.GetTimestamp(), writingSeconds);
+                double waited = 0;
+                if (tiles is null)
                 {
-                    int next = i + 1;
-                    reading = Task.Run(() => Load(next, image, normalization, mask), CancellationToken.None);
+                    waited = network.PredictInBlocks(arena, box, core, Read, Write, Report);
+                }
+                else
+                {
+                    double before = tiles.WaitedSeconds;
+                    ForwardWhole(tiles.Next(), box, core);
+                    waited = tiles.WaitedSeconds - before;
+                    Report(1);
                 }
 
-                if (wanted)
-                {
-                    Tile tile = plan.Tiles[i];
-                    long begin = Stopwatch.GetTimestamp();
-                    Forward(inputs[i % 2], tile);
-                    forward += Stopwatch.GetElapsedTime(begin).TotalSeconds;
-                    computed++;
-                    Box box = new Box(tile.CoreOrigin, tile.CoreSize).ClippedTo(plan.Volume);
-                    maximum = Math.Max(maximum, TakeCore(tile, box, output, core, masked: mask is not null));
-                    writing.GetAwaiter().GetResult();
-                    writing = Task.Run(() => map.Write(box, core), CancellationToken.None);
-                }
-
-                double elapsed = Stopwatch.GetElapsedTime(start).TotalSeconds;
-                progress?.Invoke(new PredictionProgress(i + 1, plan.Tiles.Count, TimeSpan.FromSeconds(elapsed / (i + 1) * (plan.Tiles.Count - i - 1))));
+                forward += Stopwatch.GetElapsedTime(begin).TotalSeconds - waited - (writingSeconds - writingBefore);
             }
 
             writing.GetAwaiter().GetResult();
@@ -99,53 +127,40 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
         finally
         {
             // Nobody may touch the caller's memory or files after this, whatever happened.
-            Task.WhenAll(reading, writing).ContinueWith(static _ => { }, TaskScheduler.Default).Wait(CancellationToken.None);
+            writing.ContinueWith(static _ => { }, TaskScheduler.Default).Wait(CancellationToken.None);
+            writing = Task.CompletedTask;
         }
 
-        return new PredictionSummary(maximum, computed, forward, Stopwatch.GetElapsedTime(start).TotalSeconds);
+        return new PredictionSummary(maxima, wanted.Length, forward, Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
 
-    private void TakeBuffers(bool masked)
+    // A GPU has memory enough for whole tensors, and is fastest on them.
+    private void ForwardWhole(ReadOnlySpan<float> input, Box tile, Box core)
     {
-        long tile = plan.LargestTile.Voxels;
-        long core = plan.Tiles.Max(t => t.CoreSize.Voxels);
-        for (int i = 0; i < Math.Min(2, plan.Tiles.Count); i++)
+        float[] whole;
+        using (Tape<float> tape = Tape<float>.Begin(arena, inference: true))
         {
-            inputs[i] = Large(inputs[i], tile);
-            cores[i] = Large(cores[i], core);
+            Tensor<float> x = tape.Upload(input, new TensorShape(1, tile.Size.Depth, tile.Size.Height, tile.Size.Width, 1));
+            whole = network.Forward(tape, x).ToArray(network.Context);
         }
 
-        predicted = Large(predicted, core * network.Options.Outputs);
-        if (masked)
-            maskCore = Large(maskCore, core);
-
-        static float[] Large(float[] buffer, long length) => buffer.Length >= length ? buffer : new float[length];
+        float[] scores = new float[core.Size.Voxels * network.Options.Outputs];
+        TensorBlocks.Copy(whole, tile.Size, TensorBlocks.Within(core, tile), scores, core.Size, (0, 0, 0), network.Options.Outputs);
+        Write(core, scores);
     }
 
-    // Reads and normalises a tile; false where the mask leaves nothing of it.
-    private bool Load(int index, IVoxelSource image, VoxelStatistics? normalization, IVoxelSource? mask)
+    // A normalised box, with zeros beyond the volume's end: the mean.
+    private void Read(Box box, Span<float> destination)
     {
-        Tile tile = plan.Tiles[index];
-        if (mask is not null)
-        {
-            Box core = new Box(tile.CoreOrigin, tile.CoreSize).ClippedTo(plan.Volume);
-            Span<float> inside = maskCore.AsSpan(0, (int)core.Size.Voxels);
-            mask.Read(core, inside);
-            if (!inside.ContainsAnyExceptInRange(float.NegativeInfinity, 0f))
-                return false;
-        }
-
-        Box box = new Box(tile.Origin, tile.Size).ClippedTo(plan.Volume);
-        float[] input = inputs[index % 2];
-        Span<float> read = input.AsSpan(0, (int)box.Size.Voxels);
-        image.Read(box, read);
+        Box inside = box.ClippedTo(plan.Volume);
+        Span<float> read = destination[..(int)inside.Size.Voxels];
+        image.Read(inside, read);
         normalization?.Normalize(read);
-        Pad(input, box.Size, tile.Size);
-        return true;
+        Pad(destination, inside.Size, box.Size);
     }
 
-    // Spreads a dense box to the larger tile, from the last row on, and fills up with zeros: the mean of a normalised volume.
-    private static void Pad(float[] values, Extent from, Extent to)
+    // Spreads a dense box to the larger one, from the last row on, and fills up with zeros.
+    private static void Pad(Span<float> values, Extent from, Extent to)
     {
         if (from == to)
             return;
@@ -153,55 +168,73 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
         {
             for (int y = to.Height - 1; y >= 0; y--)
             {
-                Span<float> row = values.AsSpan((z * to.Height + y) * to.Width, to.Width);
+                Span<float> row = values.Slice((z * to.Height + y) * to.Width, to.Width);
                 int length = z < from.Depth && y < from.Height ? from.Width : 0;
                 if (length > 0)
-                    values.AsSpan((z * from.Height + y) * from.Width, length).CopyTo(row);
+                    values.Slice((z * from.Height + y) * from.Width, length).CopyTo(row);
                 row[length..].Clear();
             }
         }
     }
 
-    // The scores of the tile's core, [D, H, W, Outputs].
-    private void Forward(float[] input, Tile tile)
+    // Takes scores apart into the maps, 0 outside the mask, and has them written while the network goes on.
+    private void Write(Box box, ReadOnlySpan<float> scores)
     {
-        ReadOnlySpan<float> image = input.AsSpan(0, (int)tile.Size.Voxels);
-        Box core = TensorBlocks.Within(new Box(tile.CoreOrigin, tile.CoreSize), new Box(tile.Origin, tile.Size));
-        if (network.Context.Kind == DeviceKind.Cpu)
+        long start = Stopwatch.GetTimestamp();
+        Box inside = box.ClippedTo(plan.Volume);
+        ReadOnlySpan<float> region = mask is null ? default : ReadMask(inside);
+        writing.GetAwaiter().GetResult();
+        for (int map = 0; map < maps.Count; map++)
+            maxima[map] = Math.Max(maxima[map], Take(box, inside, scores, maps[map].Output, region, Large(ref written[map], inside.Size.Voxels)));
+        writing = Task.Run(() =>
         {
-            network.PredictInBlocks(arena, image, tile.Size, core, predicted);
-            return;
-        }
-
-        // A GPU has memory enough for whole tensors, and is fastest on them.
-        using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
-        Tensor<float> x = tape.Upload(image, new TensorShape(1, tile.Size.Depth, tile.Size.Height, tile.Size.Width, 1));
-        float[] whole = network.Forward(tape, x).ToArray(network.Context);
-        TensorBlocks.Copy(whole, tile.Size, core, predicted, core.Size, (0, 0, 0), network.Options.Outputs);
+            for (int map = 0; map < maps.Count; map++)
+                maps[map].Sink.Write(inside, written[map]);
+        });
+        writingSeconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
-    // Takes the core's scores of one output; where there is a mask the core holds it, and scores outside become 0.
-    private float TakeCore(Tile tile, Box box, int output, float[] core, bool masked)
+    private float Take(Box box, Box inside, ReadOnlySpan<float> scores, int output, ReadOnlySpan<float> region, float[] map)
     {
         int outputs = network.Options.Outputs;
         float maximum = 0;
         int i = 0;
-        for (int z = 0; z < box.Size.Depth; z++)
+        for (int z = 0; z < inside.Size.Depth; z++)
         {
-            for (int y = 0; y < box.Size.Height; y++)
+            for (int y = 0; y < inside.Size.Height; y++)
             {
-                int from = (z * tile.CoreSize.Height + y) * tile.CoreSize.Width * outputs + output;
-                for (int x = 0; x < box.Size.Width; x++, i++)
+                int from = (z * box.Size.Height + y) * box.Size.Width * outputs + output;
+                for (int x = 0; x < inside.Size.Width; x++, i++)
                 {
-                    float score = predicted[from + x * outputs];
+                    float score = scores[from + x * outputs];
                     if (!float.IsFinite(score))
-                        throw new InputException($"score map: {score} at (z, y, x) = ({box.Origin.Z + z}, {box.Origin.Y + y}, {box.Origin.X + x}); expected finite scores. The model's weights are damaged or its training failed.");
-                    core[i] = masked && !(core[i] > 0) ? 0 : score;
-                    maximum = Math.Max(maximum, core[i]);
+                        throw new InputException($"score map: {score} at (z, y, x) = ({inside.Origin.Z + z}, {inside.Origin.Y + y}, {inside.Origin.X + x}); expected finite scores. The model's training failed: train again.");
+                    map[i] = region.IsEmpty || region[i] > 0 ? score : 0;
+                    maximum = Math.Max(maximum, map[i]);
                 }
             }
         }
 
         return maximum;
     }
+
+    private bool MeetsMask(Tile tile)
+    {
+        foreach (Box block in TensorBlocks.Cut(new Box(tile.CoreOrigin, tile.CoreSize).ClippedTo(plan.Volume), UNet3dOptions.BlockEdge(0)))
+        {
+            if (ReadMask(block).ContainsAnyExceptInRange(float.NegativeInfinity, 0f))
+                return true;
+        }
+
+        return false;
+    }
+
+    private ReadOnlySpan<float> ReadMask(Box box)
+    {
+        Span<float> inside = Large(ref maskBox, box.Size.Voxels).AsSpan(0, (int)box.Size.Voxels);
+        mask!.Read(box, inside);
+        return inside;
+    }
+
+    private static float[] Large(ref float[] buffer, long length) => buffer.Length >= length ? buffer : buffer = new float[length];
 }

@@ -45,26 +45,18 @@ public sealed class TomogramPicker : IDisposable
     /// <summary>The most memory that the process may take, in bytes; larger volumes are cut into smaller tiles, with the same result.</summary>
     public long MemoryLimitBytes { get; init; } = 2L << 30;
 
-    /// <summary>Which of the network's score maps is predicted: the class, counted from 0. The network runs once for each class that is asked for.</summary>
-    public int Output
-    {
-        get;
-        set => field = value >= 0 && value < network.Options.Outputs
-            ? value
-            : throw new ArgumentOutOfRangeException(nameof(value), value, $"The network has {network.Options.Outputs} outputs.");
-    }
-
     /// <summary>How a volume would be picked.</summary>
     /// <param name="volume">Its extents.</param>
-    /// <param name="mapInMemory">Whether the score map is kept in memory.</param>
+    /// <param name="maps">How many score maps are predicted.</param>
+    /// <param name="mapsInMemory">Whether they are kept in memory.</param>
     /// <exception cref="InputException">Not even the smallest tile fits the memory limit.</exception>
-    public PickPlan Plan(Extent volume, bool mapInMemory = true) => PickPlan.Create(network, volume, options, MemoryLimitBytes, mapInMemory);
+    public PickPlan Plan(Extent volume, int maps = 1, bool mapsInMemory = true) => PickPlan.Create(network, volume, options, MemoryLimitBytes, maps, mapsInMemory);
 
-    /// <summary>Predicts the score map of a volume in memory.</summary>
+    /// <summary>Predicts the first score map of a volume in memory.</summary>
     /// <param name="image">[D, H, W], normalised to mean 0 and standard deviation 1.</param>
     /// <param name="size">Its extents; edges that are no multiples of the network's divisor are padded with zeros.</param>
-    /// <param name="progress">Told after each tile; null for nobody.</param>
-    /// <param name="cancellation">Stops between two tiles.</param>
+    /// <param name="progress">Told after each block or tile; null for nobody.</param>
+    /// <param name="cancellation">Stops after a block or tile.</param>
     /// <returns>[D, H, W], scores from 0 to 1.</returns>
     public unsafe float[] PredictScores(ReadOnlySpan<float> image, Extent size, Action<PredictionProgress>? progress = null, CancellationToken cancellation = default)
     {
@@ -73,36 +65,46 @@ public sealed class TomogramPicker : IDisposable
         float[] scores = new float[size.Voxels];
         fixed (float* from = image, to = scores)
         {
-            Predict(Plan(size), new PinnedVoxels(from, size), null, new PinnedVoxels(to, size), null, progress, cancellation);
+            Predict(Plan(size), new PinnedVoxels(from, size), null, [new ScoreMap(0, new PinnedVoxels(to, size))], null, progress, cancellation);
         }
 
         return scores;
     }
 
-    /// <summary>Predicts the score map of a volume, wherever that lies.</summary>
+    /// <summary>Predicts score maps of a volume in one pass of the network, wherever volume and maps lie.</summary>
     /// <param name="plan">What <see cref="Plan"/> said for it.</param>
     /// <param name="image">The volume.</param>
     /// <param name="normalization">Its mean and deviation; null where it is normalised already.</param>
-    /// <param name="map">Where the scores go, box by box.</param>
+    /// <param name="maps">Which of the network's score maps, and where their scores go; as many as were planned.</param>
     /// <param name="mask">Scores are computed where this is above 0, and 0 elsewhere; null for everywhere.</param>
-    /// <param name="progress">Told after each tile; null for nobody.</param>
-    /// <param name="cancellation">Stops between two tiles.</param>
+    /// <param name="progress">Told after each block or tile; null for nobody.</param>
+    /// <param name="cancellation">Stops after a block or tile.</param>
     /// <exception cref="InputException">A file cannot be read or written, or a score is not finite.</exception>
     public PredictionSummary Predict(
         PickPlan plan,
         IVoxelSource image,
         VoxelStatistics? normalization,
-        IVoxelSink map,
+        IReadOnlyList<ScoreMap> maps,
         IVoxelSource? mask = null,
         Action<PredictionProgress>? progress = null,
         CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(image);
-        ArgumentNullException.ThrowIfNull(map);
-        if (image.Size != plan.Volume || map.Size != plan.Volume || (mask is not null && mask.Size != plan.Volume))
-            throw new ArgumentException($"The plan is for a volume of {plan.Volume}; the image has {image.Size}, the map {map.Size}{(mask is null ? "" : $", the mask {mask.Size}")}.", nameof(plan));
-        PredictionSummary summary = prediction.Run(plan, Output, image, normalization, map, mask, progress, cancellation);
+        ArgumentNullException.ThrowIfNull(maps);
+        if (maps.Count == 0 || maps.Count > plan.Maps)
+            throw new ArgumentException($"The plan is for {plan.Maps} score maps, not {maps.Count}.", nameof(maps));
+        foreach (ScoreMap map in maps)
+        {
+            if (map.Output < 0 || map.Output >= network.Options.Outputs)
+                throw new ArgumentOutOfRangeException(nameof(maps), map.Output, $"The network has {network.Options.Outputs} outputs.");
+            if (map.Sink.Size != plan.Volume)
+                throw new ArgumentException($"The plan is for a volume of {plan.Volume}; a map has {map.Sink.Size}.", nameof(maps));
+        }
+
+        if (image.Size != plan.Volume || (mask is not null && mask.Size != plan.Volume))
+            throw new ArgumentException($"The plan is for a volume of {plan.Volume}; the image has {image.Size}{(mask is null ? "" : $", the mask {mask.Size}")}.", nameof(plan));
+        PredictionSummary summary = prediction.Run(plan, maps, image, normalization, mask, progress, cancellation);
         // Clustering comes next and needs the room for itself.
         arena.Release();
         return summary;

@@ -17,31 +17,35 @@ public class TiledPickingTests(DeviceKind device)
 
     // Edges that are no multiple of anything, and several tiles along the axes named. The plain kernels on the simulated threads of the CPU
     // accelerator compute a thousand times slower, hence the small case with tiles along x.
-    [TestCase("HostSimd", "4,6,8", 83, 91, 107, 600_000, "yx")]
-    [TestCase("HostSimd", "3,5", 47, 53, 61, 70_000, "zyx")]
-    [TestCase("conv3d=HostWinograd", "16,16,16", 61, 83, 101, 500_000, "x")]
-    [TestCase("Direct", "2,3", 5, 7, 45, 8 * 6 * 34, "x")]
-    public void Predict_InTiles_EqualsTheWhole(string variant, string widths, int depth, int height, int width, int mostVoxels, string severalAlong)
+    [TestCase("HostSimd", "4,6,8", 13, 135, 151, 128, "yx")]
+    [TestCase("HostSimd", "3,5", 59, 61, 75, 56, "zyx")]
+    [TestCase("conv3d=HostWinograd", "16,16,16", 21, 23, 307, 160, "x")]
+    [TestCase("conv3d=HostWinograd", "16,16,16", 135, 13, 131, 128, "zx")]
+    [TestCase("conv3d=HostWinograd", "16,16", 59, 61, 75, 56, "zyx")]
+    [TestCase("conv3d=HostWinograd", "16", 23, 25, 99, 20, "zyx")]
+    [TestCase("conv3d=HostWinograd", "3,4,5,6", 13, 17, 301, 256, "x")]
+    [TestCase("Direct", "2,3", 5, 7, 75, 56, "x")]
+    public void Predict_InTiles_EqualsTheWhole(string variant, string widths, int depth, int height, int width, int longestEdge, string severalAlong)
     {
         using GpuContext context = Open(variant);
-        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [.. widths.Split(',').Select(int.Parse)] }, seed: 3);
+        UNet3dOptions structure = new() { Widths = [.. widths.Split(',').Select(int.Parse)] };
+        using UNet3d<float> network = new(context, structure, seed: 3);
         using TomogramPicker picker = new(network, MeanShiftOptions.Compact, Options);
         Extent size = new(depth, height, width);
         // A network that has not been trained damps its input, so this is a strong one.
         using Volume image = RandomVolume(size, 5, 200);
         float[] whole = picker.PredictScores(image.AsSpan(), size);
-        PickPlan plan = PickPlan.Create(network, size, Options, long.MaxValue, mapInMemory: true, p => p.LargestTile.Voxels <= mostVoxels);
+        PickPlan plan = PickPlan.Create(network, size, Options, long.MaxValue, 1, mapsInMemory: true, p => Math.Max(p.LargestTile.Depth, Math.Max(p.LargestTile.Height, p.LargestTile.Width)) <= longestEdge);
         foreach (char axis in severalAlong)
             Assert.That(plan.Tiles.Select(t => axis == 'z' ? t.CoreOrigin.Z : axis == 'y' ? t.CoreOrigin.Y : t.CoreOrigin.X).Distinct().Count(), Is.GreaterThan(1), $"{axis}: {plan}");
 
         using Volume map = new(depth, height, width);
-        PredictionSummary summary = picker.Predict(plan, image, null, map);
+        PredictionSummary summary = picker.Predict(plan, image, null, [new ScoreMap(0, map)]);
         float[] tiled = map.AsSpan().ToArray();
         double largest = whole.Zip(tiled, (a, b) => Math.Abs(a - b)).Max();
         TestContext.Out.WriteLine($"{plan.Tiles.Count} tiles, largest difference {largest:g2}, scores {whole.Min():0.000} to {whole.Max():0.000}");
-        // Seen: equal bits, or a difference in the last one; 1.2e-6 with Winograd, whose groups of four voxels begin at a tile's first voxel
-        // and so round other sums than in the whole volume.
-        Assert.That(largest, Is.LessThanOrEqualTo(variant.Contains("Winograd", StringComparison.Ordinal) ? 2e-6 : 1e-6));
+        // Bit for bit on the processor; channels that do not fill a vector are summed in another order at the end of a row, which was seen in the last bit.
+        Assert.That(largest, Is.LessThanOrEqualTo(device == DeviceKind.Cpu && structure.Widths.All(w => w % 16 == 0) ? 0 : 1e-6));
         Assert.That(whole.Max() - whole.Min(), Is.GreaterThan(0.1), "the scores depend on the voxels");
         Assert.That(summary.Maximum, Is.EqualTo(tiled.Max()));
         Assert.That(summary.TilesComputed, Is.EqualTo(plan.Tiles.Count));
@@ -57,21 +61,20 @@ public class TiledPickingTests(DeviceKind device)
         using TomogramPicker picker = new(network, MeanShiftOptions.Compact, Options);
         Extent size = new(4, 4, 64);
         float[] image = new float[size.Voxels];
-        float[] before = picker.PredictScores(image, size);
-        int[] reaches =
-        [
-            .. Enumerable.Range(0, 2).Select(side =>
-            {
-                // Core 32 … 33: one step of the divisor.
-                float[] changed = [.. image];
-                int x = side == 0 ? 32 - structure.ReceptiveRadius : 33 + structure.ReceptiveRadius;
-                for (int row = 0; row < 16; row++)
-                    changed[row * 64 + x] = 1000;
-                float[] after = picker.PredictScores(changed, size);
-                return Enumerable.Range(0, 16).Count(row => after[row * 64 + 32] != before[row * 64 + 32] || after[row * 64 + 33] != before[row * 64 + 33]);
-            }),
-        ];
-        Assert.That(reaches, Has.Some.GreaterThan(0));
+        float[] unchanged = picker.PredictScores(image, size);
+        // Voxels of the core 32 … 33, one step of the divisor, that a change at this distance from it changes.
+        int Changed(bool before, int distance)
+        {
+            float[] changed = [.. image];
+            for (int row = 0; row < 16; row++)
+                changed[row * 64 + (before ? 32 - distance : 33 + distance)] = 1000;
+            float[] after = picker.PredictScores(changed, size);
+            return Enumerable.Range(0, 16).Count(row => after[row * 64 + 32] != unchanged[row * 64 + 32] || after[row * 64 + 33] != unchanged[row * 64 + 33]);
+        }
+
+        Assert.That(Math.Max(Changed(true, structure.ReceptiveRadius), Changed(false, structure.ReceptiveRadius)), Is.GreaterThan(0));
+        for (int distance = structure.ReceptiveRadius + 1; distance < 31; distance++)
+            Assert.That((Changed(true, distance), Changed(false, distance)), Is.EqualTo((0, 0)), $"{distance} voxels");
     }
 
     // Blocks of both levels are cut, and the tile is no multiple of them; with one resolution there is nothing to cut.
@@ -95,7 +98,8 @@ public class TiledPickingTests(DeviceKind device)
         Box core = structure.Divisor == 1 ? Box.Whole(tile) : new Box((0, 4, 8), new Extent(depth, height - 8, width - 8));
         float[] scores = new float[core.Size.Voxels];
         using Arena arena = new(context);
-        network.PredictInBlocks(arena, image.AsSpan(), tile, core, scores);
+        network.PredictInBlocks(
+            arena, Box.Whole(tile), core, image.Read, (box, values) => TensorBlocks.Copy(values, box.Size, Box.Whole(box.Size), scores, core.Size, TensorBlocks.Within(box, core).Origin, 1));
         float[] wanted = new float[core.Size.Voxels];
         TensorBlocks.Copy(expected, tile, core, wanted, core.Size, (0, 0, 0), 1);
         double largest = scores.Zip(wanted, (a, b) => Math.Abs(a - b)).Max();
@@ -111,19 +115,43 @@ public class TiledPickingTests(DeviceKind device)
         using GpuContext context = Open("");
         using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [3, 5] }, seed: 3);
         using TomogramPicker picker = new(network, MeanShiftOptions.Compact, Options);
-        Extent size = new(16, 18, 90);
+        Extent size = new(16, 18, 150);
         using Volume image = RandomVolume(size, 6, 1);
-        using Volume mask = new(16, 18, 90);
+        using Volume mask = new(16, 18, 150);
         mask[8, 9, 70] = 1;
         mask[8, 9, 71] = 2;
-        PickPlan plan = PickPlan.Create(network, size, Options, long.MaxValue, true, p => p.LargestTile.Width <= 46);
-        using Volume all = new(16, 18, 90);
-        using Volume map = new(16, 18, 90);
-        picker.Predict(plan, image, null, all);
-        PredictionSummary summary = picker.Predict(plan, image, null, map, mask);
+        PickPlan plan = PickPlan.Create(network, size, Options, long.MaxValue, 1, true, p => p.LargestTile.Width <= 72);
+        using Volume all = new(16, 18, 150);
+        using Volume map = new(16, 18, 150);
+        picker.Predict(plan, image, null, [new ScoreMap(0, all)]);
+        PredictionSummary summary = picker.Predict(plan, image, null, [new ScoreMap(0, map)], mask);
         Assert.That((summary.TilesComputed, plan.Tiles.Count > 3), Is.EqualTo((1, true)));
         Assert.That(map.AsSpan().ToArray().Count(v => v != 0), Is.EqualTo(2));
         Assert.That((map[8, 9, 70], map[8, 9, 71]), Is.EqualTo((all[8, 9, 70], all[8, 9, 71])));
+    }
+
+    [Test]
+    public void Predict_SeveralMaps_EqualsOneAfterTheOther()
+    {
+        using GpuContext context = Open("");
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [3, 5], Outputs = 3 }, seed: 3);
+        using TomogramPicker picker = new(network, MeanShiftOptions.Compact, Options);
+        Extent size = new(13, 17, 75);
+        using Volume image = RandomVolume(size, 6, 100);
+        using Volume first = new(13, 17, 75);
+        using Volume third = new(13, 17, 75);
+        PickPlan Plan(int maps) => PickPlan.Create(network, size, Options, long.MaxValue, maps, true, p => p.LargestTile.Width <= 56);
+        PredictionSummary together = picker.Predict(Plan(2), image, null, [new ScoreMap(2, third), new ScoreMap(0, first)]);
+        Assert.That(first.AsSpan().ToArray(), Is.Not.EqualTo(third.AsSpan().ToArray()));
+        foreach ((int output, Volume map, float maximum) in ((int, Volume, float)[])[(2, third, together.Maxima[0]), (0, first, together.Maxima[1])])
+        {
+            using Volume alone = new(13, 17, 75);
+            picker.Predict(Plan(1), image, null, [new ScoreMap(output, alone)]);
+            Assert.That(map.AsSpan().ToArray(), Is.EqualTo(alone.AsSpan().ToArray()));
+            Assert.That(maximum, Is.EqualTo(alone.AsSpan().ToArray().Max()));
+        }
+
+        Assert.That(() => picker.Predict(Plan(1), image, null, [new ScoreMap(2, third), new ScoreMap(0, first)]), Throws.ArgumentException.With.Message.Contains("1 score maps, not 2"));
     }
 
     [Test]
@@ -226,16 +254,14 @@ public class TiledPickingTests(DeviceKind device)
         double last = 0;
         foreach (int memory in (int[])[100_000, 4096, 2048, 1024])
         {
-            PickPlan plan = PickPlan.Create(network, size, Options, (long)memory << 20, mapInMemory: false);
+            PickPlan plan = PickPlan.Create(network, size, Options, (long)memory << 20, 1, mapsInMemory: false);
             Assert.That(plan.TotalBytes, Is.LessThanOrEqualTo((long)memory << 20));
             Assert.That(plan.Overlap, Is.GreaterThanOrEqualTo(last));
             last = plan.Overlap;
-            // Every voxel lies in exactly one core, and tiles begin where pooling does.
             Assert.That(plan.Tiles.Sum(t => t.CoreSize.Voxels), Is.EqualTo(size.Voxels));
-            Assert.That(plan.Tiles.All(t => t.Origin.Z % 4 == 0 && t.Origin.Y % 4 == 0 && t.Origin.X % 4 == 0 && t.Size == t.Size.RoundUpTo(4)));
         }
 
-        InputException e = Assert.Throws<InputException>(() => PickPlan.Create(network, size, Options, 64 << 20, mapInMemory: false))!;
+        InputException e = Assert.Throws<InputException>(() => PickPlan.Create(network, size, Options, 64 << 20, 1, mapsInMemory: false))!;
         Assert.That(e.Message, Does.Contain("Raise the limit"));
     }
 
