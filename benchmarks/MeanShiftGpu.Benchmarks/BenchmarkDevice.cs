@@ -34,7 +34,7 @@ public static class BenchmarkDevice
 
     /// <summary>The error that a variant may have against the reference; what rounds its operands may have more.</summary>
     public static double Tolerance(GpuContext context, string variant)
-        => variant != "TensorCore" ? 1e-5 : context.Precision == Precision.Bf16 ? 2e-2 : 2e-3;
+        => variant != "TensorCore" ? 1e-5 : context.Precision == Precision.Tf32 ? 2e-3 : 2e-2;
 
     /// <summary>Ends the benchmark where a variant's result is not the reference's: a wrong kernel has no speed.</summary>
     public static void Check(string what, ReadOnlySpan<float> actual, ReadOnlySpan<double> expected, double tolerance)

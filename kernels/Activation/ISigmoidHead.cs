@@ -10,7 +10,10 @@ namespace MeanShiftGpu.Kernels;
 /// bias [Outputs]. Backward passes use σ' = p(1 − p), which is 0 where float32 rounds p to 1. Launchers queue on the stream
 /// and do not wait; one instance serves one stream at a time.
 /// </remarks>
-public interface ISigmoidHead<T> : IDisposable
+/// <typeparam name="TActivation">How the input and its gradient lie in memory: <typeparamref name="T"/>, or <see cref="Bf16"/> beside float32 parameters.</typeparam>
+/// <typeparam name="T">The real type of everything else.</typeparam>
+public interface ISigmoidHead<TActivation, T> : IDisposable
+    where TActivation : unmanaged
     where T : unmanaged
 {
     /// <summary>Elements of workspace that <see cref="BackwardWeight"/> needs; the content does not matter before or after.</summary>
@@ -19,7 +22,7 @@ public interface ISigmoidHead<T> : IDisposable
     /// <summary>Overwrites probability.</summary>
     void Forward(
         AcceleratorStream stream,
-        ArrayView<T> input,
+        ArrayView<TActivation> input,
         ArrayView<T> weight,
         ArrayView<T> bias,
         ArrayView<T> probability,
@@ -31,13 +34,13 @@ public interface ISigmoidHead<T> : IDisposable
         ArrayView<T> gradProbability,
         ArrayView<T> probability,
         ArrayView<T> weight,
-        ArrayView<T> gradInput,
+        ArrayView<TActivation> gradInput,
         SigmoidHeadShape shape);
 
     /// <summary>Adds to gradWeight and gradBias, in an order that depends on the shape alone.</summary>
     void BackwardWeight(
         AcceleratorStream stream,
-        ArrayView<T> input,
+        ArrayView<TActivation> input,
         ArrayView<T> gradProbability,
         ArrayView<T> probability,
         ArrayView<T> workspace,
@@ -45,3 +48,8 @@ public interface ISigmoidHead<T> : IDisposable
         ArrayView<T> gradBias,
         SigmoidHeadShape shape);
 }
+
+/// <summary>The launchers of one variant of the network's head, activations and parameters of one type.</summary>
+/// <typeparam name="T">The real type.</typeparam>
+public interface ISigmoidHead<T> : ISigmoidHead<T, T>
+    where T : unmanaged;

@@ -8,3 +8,10 @@ internal struct Words
     public uint Z;
     public uint W;
 }
+
+/// <summary>Two 32-bit words in a row, which a GPU moves with one 8-byte access.</summary>
+internal struct WordPair
+{
+    public uint X;
+    public uint Y;
+}

@@ -57,5 +57,24 @@ internal static class ChannelPiece
         W = Interop.FloatAsInt(sums.W),
     };
 
-    private static int Clamp(int count, int most) => count < 0 ? 0 : count > most ? most : count;
+    /// <summary>Keeps the BF16 whose channel of the mask is positive, two to a word.</summary>
+    public static Words MaskedPairs(Words values, Words mask) => new()
+    {
+        X = MaskedPair(values.X, mask.X),
+        Y = MaskedPair(values.Y, mask.Y),
+        Z = MaskedPair(values.Z, mask.Z),
+        W = MaskedPair(values.W, mask.W),
+    };
+
+    /// <summary>The first four of eight BF16 as float32.</summary>
+    public static Words LowerFloats(Words pairs) => new() { X = pairs.X << 16, Y = pairs.X & 0xFFFF0000, Z = pairs.Y << 16, W = pairs.Y & 0xFFFF0000 };
+
+    /// <summary>The last four of eight BF16 as float32.</summary>
+    public static Words UpperFloats(Words pairs) => new() { X = pairs.Z << 16, Y = pairs.Z & 0xFFFF0000, Z = pairs.W << 16, W = pairs.W & 0xFFFF0000 };
+
+    private static uint MaskedPair(uint pair, uint mask)
+        => (Interop.IntAsFloat(mask << 16) > 0 ? pair & 0xFFFF : 0) | (Interop.IntAsFloat(mask & 0xFFFF0000) > 0 ? pair & 0xFFFF0000 : 0);
+
+    /// <summary>A count between none and the most that there can be.</summary>
+    public static int Clamp(int count, int most) => count < 0 ? 0 : count > most ? most : count;
 }

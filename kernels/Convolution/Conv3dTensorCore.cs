@@ -19,10 +19,38 @@ public static class Conv3dTensorCore
     /// <summary>Compiles the kernels for an accelerator.</summary>
     /// <param name="accelerator">A CUDA accelerator of a context with <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
     /// <param name="precision">The operands.</param>
-    public static IConv3d<float> Create(Accelerator accelerator, TensorCorePrecision precision)
-        => precision == TensorCorePrecision.Tf32
-            ? new Conv3dTensorCoreKernels<Tf32Operand>(accelerator)
-            : new Conv3dTensorCoreKernels<Bf16Operand>(accelerator);
+    public static IConv3d<float> Create(Accelerator accelerator, TensorCorePrecision precision) => Create(accelerator, precision, groupsWanted: 0);
+
+    /// <summary>Compiles the kernels whose activations lie in memory as BF16; parameters and their gradients are float32.</summary>
+    /// <param name="accelerator">As for <see cref="Create(Accelerator, TensorCorePrecision)"/>.</param>
+    /// <remarks>Pitches are multiples of <see cref="Bf16.ChannelMultiple"/>, and tensors begin at multiples of 16 bytes.</remarks>
+    public static IConv3d<Bf16, float> CreateBf16(Accelerator accelerator) => CreateBf16(accelerator, groupsWanted: 0);
+
+    internal static IConv3d<float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
+        => new OfFloat32(precision == TensorCorePrecision.Tf32
+            ? new Conv3dTensorCoreKernels<Tf32Operand>(accelerator, groupsWanted)
+            : new Conv3dTensorCoreKernels<Bf16Operand>(accelerator, groupsWanted));
+
+    internal static IConv3d<Bf16, float> CreateBf16(Accelerator accelerator, int groupsWanted)
+        => new Of<Bf16>(new Conv3dTensorCoreKernels<StoredBf16Operand>(accelerator, groupsWanted));
+
+    private sealed class OfFloat32(IConv3d<uint, float> kernels) : Of<float>(kernels), IConv3d<float>;
+
+    // The kernels take activations by words, whatever they hold.
+    private class Of<TElement>(IConv3d<uint, float> kernels) : IConv3d<TElement, float>
+        where TElement : unmanaged
+    {
+        public void Forward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output, Conv3dShape shape)
+            => kernels.Forward(stream, TensorCoreLaunch.Words(input), weight, bias, TensorCoreLaunch.Words(output), shape);
+
+        public void BackwardInput(AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> weight, ArrayView<TElement> gradInput, Conv3dShape shape)
+            => kernels.BackwardInput(stream, TensorCoreLaunch.Words(gradOutput), TensorCoreLaunch.Words(output), weight, TensorCoreLaunch.Words(gradInput), shape);
+
+        public void BackwardWeight(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+            => kernels.BackwardWeight(stream, TensorCoreLaunch.Words(input), TensorCoreLaunch.Words(gradOutput), TensorCoreLaunch.Words(output), gradWeight, gradBias, shape);
+
+        public void Dispose() => kernels.Dispose();
+    }
 }
 
 /// <summary>
@@ -38,6 +66,11 @@ public static class Conv3dTensorCore
 /// balanced. Rounding costs each group a pass over 600 voxels a chunk, a fifth of the time if nothing hides it; two groups on a multiprocessor do. Plan: at
 /// most 224 registers (2·N sums, 16 of voxels, 4 of weights) and 81 KB (Forward) or 114 KB (a masked BF16 chunk), so that two groups fit an A100.
 ///
+/// Where activations lie in memory as BF16 (StoredBf16), a chunk's voxels are copied to where ldmatrix reads them, without a pass that rounds: 57 KB with N = 64,
+/// or 76 KB where a mask is applied in place. Memory's share halves: 22 MB at 56³ with 32 channels. The one-channel image takes the same kernel with a chunk whose other 15
+/// channels are zeros: half the work of a layer 32→32, about 8 µs on an H200 where its 14 MB take 3 µs (estimates); a kernel of its own could save those
+/// 5 µs, twice a step.
+///
 /// Gradient, a warp and 8 voxels of TF32 (16 of BF16) with N columns: 3·N/8 mma on 12 + N/4 loads of 128 bytes (3 + N/16 ldmatrix.trans): 28 cycles
 /// of reading for 38 of mma with N = 64, 20 for 19 with N = 32. Plan: at most 152 registers, 131 KB, one group of 9 warps on a multiprocessor.
 ///
@@ -45,7 +78,7 @@ public static class Conv3dTensorCore
 /// from float32 memory about 30 µs. A card of 29 TFLOP/s TF32 (RTX 4070): 0.4 ms a pass. At 14³ a pass has 16 tiles, so up to 8 groups
 /// share one by its chunks: about 8 µs with the sum, which is latency.
 /// </remarks>
-internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
+internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
     where TOperand : struct, IOperand
 {
     private const int TileEdge = 8;
@@ -76,7 +109,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
     private readonly int groupsWanted;
     private readonly TensorCoreWeights<TOperand> weights;
     private readonly DeviceScratch<float> partials;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, SplitSumsShape> addSplits;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<float>, ArrayView<uint>, SplitSumsShape> addSplits;
     private readonly SplitGradients splitGradients;
     private readonly ConvolveVariant[] convolve;
     private readonly GradientVariant[] gradient;
@@ -90,14 +123,14 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
         this.groupsWanted = groupsWanted > 0 ? groupsWanted : 2 * accelerator.NumMultiprocessors;
         weights = new TensorCoreWeights<TOperand>(accelerator);
         partials = new DeviceScratch<float>(accelerator);
-        addSplits = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<float>, SplitSumsShape>(AddSplitsKernel);
+        addSplits = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<uint>, SplitSumsShape>(AddSplitsKernel);
         splitGradients = new SplitGradients(accelerator);
         convolve = [ConvolveWith<Columns16>(), ConvolveWith<Columns32>(), ConvolveWith<Columns48>(), ConvolveWith<Columns64>()];
         gradient = [GradientWith<TapSums16>(), GradientWith<TapSums32>(), GradientWith<TapSums48>(), GradientWith<TapSums64>()];
     }
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+    public void Forward(AcceleratorStream stream, ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output, Conv3dShape shape)
         => Convolve(
             stream,
             input,
@@ -118,7 +151,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
             new PackedWeightsShape { InputStride = shape.OutputChannels, OutputStride = 1 });
 
     /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+    public void BackwardInput(AcceleratorStream stream, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> weight, ArrayView<uint> gradInput, Conv3dShape shape)
         => Convolve(
             stream,
             gradOutput,
@@ -138,7 +171,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
             new PackedWeightsShape { InputStride = 1, OutputStride = shape.OutputChannels, Mirrored = 1 });
 
     /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+    public void BackwardWeight(AcceleratorStream stream, ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
     {
         bool masked = shape.Activation == Activation.Relu;
         int most = LargeSharedMemory.Most(accelerator);
@@ -178,11 +211,11 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
 
     private void Convolve(
         AcceleratorStream stream,
-        ArrayView<float> input,
-        ArrayView<float> mask,
+        ArrayView<uint> input,
+        ArrayView<uint> mask,
         ArrayView<float> weight,
         ArrayView<float> bias,
-        ArrayView<float> output,
+        ArrayView<uint> output,
         Conv3dShape shape,
         TensorCoreConv3dShape of,
         PackedWeightsShape packed)
@@ -231,7 +264,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
         of.HasBias = 0;
         of.Relu = 0;
         of.SplitLength = sums.Length;
-        variant.Launch.Value(stream, config, input, mask, packedWeights, bias, scratch, of);
+        variant.Launch.Value(stream, config, input, mask, packedWeights, bias, scratch.Cast<uint>(), of);
         addSplits(stream, LaunchExtent.Of(shape.Voxels * sums.Channels), scratch, bias, output, sums);
     }
 
@@ -243,7 +276,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
             masked => sizeof(uint) * ConvolveWords(TColumns.Channels, masked ? 1 : 0),
             new(() =>
             {
-                var launch = accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<uint>, ArrayView<float>, ArrayView<float>, TensorCoreConv3dShape>(
+                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreConv3dShape>(
                     ConvolveKernel<TColumns>,
                     new KernelSpecialization(ConvolveThreads, null));
                 LargeSharedMemory.Allow(launch.GetKernel(), Math.Min(sizeof(uint) * ConvolveWords(TColumns.Channels, 1), LargeSharedMemory.Most(accelerator)));
@@ -257,37 +290,42 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
             masked => sizeof(uint) * 2 * GradientWords(TSums.Channels, masked ? 1 : 0),
             new(() =>
             {
-                var launch = accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreConv3dShape>(
+                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreConv3dShape>(
                     GradientKernel<TSums>,
                     new KernelSpecialization(GradientThreads, null));
                 LargeSharedMemory.Allow(launch.GetKernel(), Math.Min(sizeof(uint) * 2 * GradientWords(TSums.Channels, 1), LargeSharedMemory.Most(accelerator)));
                 return launch;
             }));
 
-    // Raw voxels, raw mask, rounded voxels, ring of weights.
-    internal static int ConvolveWords(int columns, int masked)
-        => (1 + masked) * ConvolveHalo * TOperand.Depth + ConvolveHalo * VoxelWords + RingRows * 3 * VoxelWords * columns;
+    // Fetched voxels, their mask, rounded voxels; or voxels in two places, the mask. Then a ring of weights.
+    internal static int ConvolveWords(int columns, int masked) => RingAt(masked) + RingRows * 3 * VoxelWords * columns;
 
     // Input, gradOutput, mask; there are two such buffers.
     internal static int GradientWords(int columns, int masked)
-        => GradientHalo * (GradientRows + TOperand.RowPadding) + (1 + masked) * GradientVoxels * (columns + TOperand.RowPadding);
+        => GradientHalo * RowOf(GradientRows) + (1 + masked) * GradientVoxels * RowOf(columns);
+
+    private static int RingAt(int masked)
+        => TOperand.Rounds ? (1 + masked) * ConvolveHalo * TOperand.Depth + ConvolveHalo * VoxelWords : (2 + masked) * ConvolveHalo * VoxelWords;
+
+    // Words from one voxel to the next in a tile whose fragments are read across voxels.
+    private static int RowOf(int channels) => channels / ChannelPiece.Channels * TOperand.PieceWords + TOperand.RowPadding;
 
     // y[v,o] = act(b[o] + sum over taps and channels of x[v+tap,i] w[tap,i,o]), or the same without b and act of some channels only.
     // A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels: fetch the surroundings (asynchronously,
     // during the chunk before), round them, multiply 27 taps. Output overwritten, sums in the order chunk, tap, channel.
     [Kernel(MaxGroupSize = ConvolveThreads)]
     internal static void ConvolveKernel<TColumns>(
-        ArrayView<float> input, // [N, D, H, W, Cin], pitch InputPitch
-        ArrayView<float> mask, // like input; input is 0 where it is not positive, if Masked
+        ArrayView<uint> input, // [N, D, H, W, Cin], pitch InputPitch
+        ArrayView<uint> mask, // like input; input is 0 where it is not positive, if Masked
         ArrayView<uint> weights, // [blocks, chunks, taps, Columns / 16, lane, 4]
         ArrayView<float> bias, // [Cout]
-        ArrayView<float> output, // [splits, N, D, H, W, Cout], pitch OutputPitch
+        ArrayView<uint> output, // [splits, N, D, H, W, Cout], pitch OutputPitch; float32 with splits
         TensorCoreConv3dShape shape)
         where TColumns : unmanaged, IColumns<TColumns>
     {
         ArrayView<uint> shared = SharedMemory.GetDynamic<Words>().Cast<uint>();
-        int rounded = (1 + shape.Masked) * ConvolveHalo * TOperand.Depth;
-        int ring = rounded + ConvolveHalo * VoxelWords;
+        int masks = TOperand.Rounds ? ConvolveHalo * TOperand.Depth : 2 * ConvolveHalo * VoxelWords;
+        int ring = RingAt(shape.Masked);
         const int weightRow = 3 * VoxelWords;
 
         // The next chunk's voxels are fetched in the first five of nine rows; a thread rounds the pieces that it fetched.
@@ -306,13 +344,15 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
         int weightBase = (Grid.IdxY * chunks + chunk) * TapRows * weightRow * TColumns.Channels;
 
         for (int piece = Group.IdxX; piece < HaloPieces; piece += ConvolveThreads)
-            CopyHaloPiece(shared, input, mask, piece, chunk, plane, tileZ, tileY, tileX, shape);
+            CopyHaloPiece(shared, 0, masks, input, mask, piece, chunk, plane, tileZ, tileY, tileX, shape);
         CopyWeightRow(shared, ring, weights, weightBase, 0, TColumns.Channels);
         TensorCores.CommitCopies();
         CopyWeightRow(shared, ring, weights, weightBase, 1, TColumns.Channels);
         TensorCores.CommitCopies();
 
-        int own = rounded + warp * HaloEdge * RowWords;
+        // Where the operands of a chunk are; those that need no rounding lie where they were fetched to, in two places by turns.
+        int tile = TOperand.Rounds ? (1 + shape.Masked) * ConvolveHalo * TOperand.Depth : 0;
+        int own = warp * HaloEdge * RowWords;
         int left = own + VoxelRows.Origin(lane, 0, RowWords);
         int middle = own + VoxelRows.Origin(lane, 1, RowWords);
         int right = own + VoxelRows.Origin(lane, 2, RowWords);
@@ -324,9 +364,18 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
             // The chunk's voxels have arrived; nobody reads the ones before any more.
             TensorCores.WaitForCopies(1);
             Group.Barrier();
-            for (int piece = Group.IdxX; piece < HaloPieces; piece += ConvolveThreads)
-                RoundHaloPiece(shared, rounded, piece, shape.Masked);
+            if (TOperand.Rounds)
+            {
+                for (int piece = Group.IdxX; piece < HaloPieces; piece += ConvolveThreads)
+                    RoundHaloPiece(shared, tile, masks, piece, shape.Masked);
+            }
+            else if (shape.Masked != 0)
+            {
+                for (int piece = Group.IdxX; piece < HaloPieces; piece += ConvolveThreads)
+                    MaskHaloPiece(shared, tile, masks, piece);
+            }
 
+            int next = TOperand.Rounds ? 0 : ConvolveHalo * VoxelWords - tile;
             for (int row = 0; row < TapRows; row++)
             {
                 TensorCores.WaitForCopies(1);
@@ -337,13 +386,13 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
                 {
                     int end = (row + 1) * piecesPerRow < HaloPieces ? (row + 1) * piecesPerRow : HaloPieces;
                     for (int piece = row * piecesPerRow + Group.IdxX; piece < end; piece += ConvolveThreads)
-                        CopyHaloPiece(shared, input, mask, piece, chunk + 1, plane, tileZ, tileY, tileX, shape);
+                        CopyHaloPiece(shared, next, masks, input, mask, piece, chunk + 1, plane, tileZ, tileY, tileX, shape);
                 }
 
                 TensorCores.CommitCopies();
                 if (tileZ + warp < shape.Depth)
                 {
-                    int at = (row / 3 * HaloEdge + row % 3) * HaloEdge * VoxelWords;
+                    int at = tile + (row / 3 * HaloEdge + row % 3) * HaloEdge * VoxelWords;
                     ref uint w = ref shared[ring + step % RingRows * weightRow * TColumns.Channels + 4 * lane];
                     sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[left + at], RowWords), ref w, 0);
                     sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[middle + at], RowWords), ref w, VoxelWords * TColumns.Channels);
@@ -352,13 +401,16 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
 
                 step++;
             }
+
+            if (!TOperand.Rounds)
+                tile = next;
         }
 
         TensorCores.WaitForCopies(0);
         int z = tileZ + warp;
         int outX = tileX + lane / 4;
         int rows = shape.Height - tileY;
-        TColumns.Store(sums, bias, output, new ColumnsTarget
+        TColumns.Store<TOperand>(sums, bias, output, new ColumnsTarget
         {
             Voxel = ((long)(plane + z) * shape.Height + tileY) * shape.Width + outX,
             Width = shape.Width,
@@ -370,6 +422,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
             Relu = shape.Relu,
             HasBias = shape.HasBias,
             Offset = Grid.IdxZ * shape.SplitLength,
+            Rounded = !TOperand.Rounds && shape.SplitLength == 0 ? 1 : 0,
         });
     }
 
@@ -379,9 +432,9 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
     // float32 from what was fetched, by the threads that round it.
     [Kernel(MaxGroupSize = GradientThreads)]
     internal static void GradientKernel<TSums>(
-        ArrayView<float> input, // [N, D, H, W, Cin], pitch InputPitch
-        ArrayView<float> gradOutput, // [N, D, H, W, Cout], pitch OutputPitch
-        ArrayView<float> mask, // like gradOutput; gradOutput is 0 where it is not positive, if Masked
+        ArrayView<uint> input, // [N, D, H, W, Cin], pitch InputPitch
+        ArrayView<uint> gradOutput, // [N, D, H, W, Cout], pitch OutputPitch
+        ArrayView<uint> mask, // like gradOutput; gradOutput is 0 where it is not positive, if Masked
         ArrayView<float> partials, // [splits, 27·Cin·Cout + Cout]
         TensorCoreConv3dShape shape)
         where TSums : unmanaged, ITapSums<TSums>
@@ -389,13 +442,13 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
         ArrayView<uint> shared = SharedMemory.GetDynamic<Words>().Cast<uint>();
         int lane = Group.IdxX % 32;
         int tapRow = Group.IdxX / 32;
-        int inputRow = GradientRows + TOperand.RowPadding;
-        int gradientRow = TSums.Channels + TOperand.RowPadding;
+        int inputRow = RowOf(GradientRows);
+        int gradientRow = RowOf(TSums.Channels);
         int gradients = GradientHalo * inputRow;
         int bufferWords = gradients + (1 + shape.Masked) * GradientVoxels * gradientRow;
         int inputOrigin = (tapRow / 3 * PlaneVoxels + tapRow % 3 * HaloEdge) * inputRow + TOperand.OriginOfTransposed(lane, inputRow, HaloEdge * inputRow);
         int gradientOrigin = gradients + TOperand.OriginOfColumns(lane, gradientRow, TileEdge * gradientRow);
-        int octet = Group.IdxX % (TSums.Channels / ChannelPiece.Channels) * ChannelPiece.Channels;
+        int octet = Group.IdxX % (TSums.Channels / ChannelPiece.Channels) * TOperand.PieceWords;
         int firstOutput = Grid.IdxZ * TSums.Channels;
 
         int tile = Grid.IdxX * shape.PerSplit;
@@ -413,27 +466,47 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
                 CopyGradientTile(shared, bufferWords - buffer, input, gradOutput, mask, tile + 1, inputRow, gradientRow, firstOutput, TSums.Channels, shape);
             TensorCores.CommitCopies();
             TensorCores.WaitForCopies(1);
-            for (int piece = Group.IdxX; piece < GradientHalo * GradientRows / ChannelPiece.Channels; piece += GradientThreads)
+            if (TOperand.Rounds)
             {
-                int at = buffer + piece / 2 * inputRow + piece % 2 * ChannelPiece.Channels;
-                TOperand.Store(shared, at, at + 4, TensorCores.LoadShared(ref shared[at], 0), TensorCores.LoadShared(ref shared[at], 4));
+                for (int piece = Group.IdxX; piece < GradientHalo * GradientRows / ChannelPiece.Channels; piece += GradientThreads)
+                {
+                    int at = buffer + piece / 2 * inputRow + piece % 2 * ChannelPiece.Channels;
+                    TOperand.Store(shared, at, at + 4, TensorCores.LoadShared(ref shared[at], 0), TensorCores.LoadShared(ref shared[at], 4));
+                }
             }
 
             for (int piece = Group.IdxX; piece < GradientVoxels * TSums.Channels / ChannelPiece.Channels; piece += GradientThreads)
             {
                 int at = buffer + gradients + piece / (TSums.Channels / ChannelPiece.Channels) * gradientRow + octet;
+                int maskAt = at + GradientVoxels * gradientRow;
                 Words low = TensorCores.LoadShared(ref shared[at], 0);
-                Words high = TensorCores.LoadShared(ref shared[at], 4);
-                if (shape.Masked != 0)
+                Words high;
+                if (TOperand.Rounds)
                 {
-                    int maskAt = at + GradientVoxels * gradientRow;
-                    low = ChannelPiece.Masked(low, TensorCores.LoadShared(ref shared[maskAt], 0));
-                    high = ChannelPiece.Masked(high, TensorCores.LoadShared(ref shared[maskAt], 4));
+                    high = TensorCores.LoadShared(ref shared[at], 4);
+                    if (shape.Masked != 0)
+                    {
+                        low = ChannelPiece.Masked(low, TensorCores.LoadShared(ref shared[maskAt], 0));
+                        high = ChannelPiece.Masked(high, TensorCores.LoadShared(ref shared[maskAt], 4));
+                    }
+
+                    TOperand.Store(shared, at, at + 4, low, high);
+                }
+                else
+                {
+                    Words pairs = low;
+                    if (shape.Masked != 0)
+                    {
+                        pairs = ChannelPiece.MaskedPairs(pairs, TensorCores.LoadShared(ref shared[maskAt], 0));
+                        TensorCores.StoreShared(ref shared[at], pairs);
+                    }
+
+                    low = ChannelPiece.LowerFloats(pairs);
+                    high = ChannelPiece.UpperFloats(pairs);
                 }
 
                 biasLow = ChannelPiece.Add(biasLow, low);
                 biasHigh = ChannelPiece.Add(biasHigh, high);
-                TOperand.Store(shared, at, at + 4, low, high);
             }
 
             Group.Barrier();
@@ -489,7 +562,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
         Index1D index,
         ArrayView<float> sums, // [splits, N, D, H, W, SumsPitch]
         ArrayView<float> bias, // [Channels]
-        ArrayView<float> output, // [N, D, H, W, Channels], pitch Pitch
+        ArrayView<uint> output, // [N, D, H, W, Channels], pitch Pitch
         SplitSumsShape shape)
     {
         int o = index.X % shape.Channels;
@@ -504,13 +577,27 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
 
         if (shape.Relu != 0 && sum < 0)
             sum = 0;
-        output[voxel * shape.Pitch + o] = sum;
+        if (TOperand.Rounds)
+            output[voxel * shape.Pitch + o] = Interop.FloatAsInt(sum);
+        else
+            output.Cast<Bf16>()[voxel * shape.Pitch + o] = Bf16.Round(sum);
+    }
+
+    // Where a piece of the surroundings lies from the first: in order, or as matrix instructions read it.
+    private static int HaloWord(int piece)
+    {
+        if (TOperand.Rounds)
+            return piece * ChannelPiece.Channels;
+        int voxel = piece / 2;
+        return voxel / HaloEdge * RowWords + VoxelRows.At(voxel % HaloEdge, piece % 2);
     }
 
     private static void CopyHaloPiece(
         ArrayView<uint> shared,
-        ArrayView<float> input,
-        ArrayView<float> mask,
+        int tile,
+        int masks,
+        ArrayView<uint> input,
+        ArrayView<uint> mask,
         int piece,
         int chunk,
         int plane,
@@ -527,20 +614,26 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
         int channel = chunk * TOperand.Depth + piece % (TOperand.Depth / ChannelPiece.Channels) * ChannelPiece.Channels;
         int count = inside ? shape.InputChannels - channel : 0;
         long element = (((long)(plane + z) * shape.Height + y) * shape.Width + x) * shape.InputPitch + channel;
-        int target = piece * ChannelPiece.Channels;
-        ChannelPiece.Copy(shared, target, input.Cast<uint>(), element, count, shape.InputAligned);
+        int target = HaloWord(piece);
+        TOperand.Copy(shared, tile + target, input, element, count, shape.InputAligned);
         if (shape.Masked != 0)
-            ChannelPiece.Copy(shared, ConvolveHalo * TOperand.Depth + target, mask.Cast<uint>(), element, count, shape.InputAligned);
+            TOperand.Copy(shared, masks + target, mask, element, count, shape.InputAligned);
     }
 
-    private static void RoundHaloPiece(ArrayView<uint> shared, int rounded, int piece, int masked)
+    private static void MaskHaloPiece(ArrayView<uint> shared, int tile, int masks, int piece)
+    {
+        int at = HaloWord(piece);
+        TensorCores.StoreShared(ref shared[tile + at], ChannelPiece.MaskedPairs(TensorCores.LoadShared(ref shared[tile + at], 0), TensorCores.LoadShared(ref shared[masks + at], 0)));
+    }
+
+    private static void RoundHaloPiece(ArrayView<uint> shared, int rounded, int masks, int piece, int masked)
     {
         int from = piece * ChannelPiece.Channels;
         Words low = TensorCores.LoadShared(ref shared[from], 0);
         Words high = TensorCores.LoadShared(ref shared[from], 4);
         if (masked != 0)
         {
-            from += ConvolveHalo * TOperand.Depth;
+            from += masks;
             low = ChannelPiece.Masked(low, TensorCores.LoadShared(ref shared[from], 0));
             high = ChannelPiece.Masked(high, TensorCores.LoadShared(ref shared[from], 4));
         }
@@ -566,9 +659,9 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
     private static void CopyGradientTile(
         ArrayView<uint> shared,
         int buffer,
-        ArrayView<float> input,
-        ArrayView<float> gradOutput,
-        ArrayView<float> mask,
+        ArrayView<uint> input,
+        ArrayView<uint> gradOutput,
+        ArrayView<uint> mask,
         int tile,
         int inputRow,
         int gradientRow,
@@ -590,10 +683,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
             bool inside = tileZ + z >= 0 && tileZ + z < shape.Depth && y >= 0 && y < shape.Height && x >= 0 && x < shape.Width;
             int channel = Grid.IdxY * GradientRows + piece % 2 * ChannelPiece.Channels;
             long element = (((long)(plane + z) * shape.Height + y) * shape.Width + x) * shape.InputPitch + channel;
-            ChannelPiece.Copy(
+            TOperand.Copy(
                 shared,
-                buffer + voxel * inputRow + piece % 2 * ChannelPiece.Channels,
-                input.Cast<uint>(),
+                buffer + voxel * inputRow + piece % 2 * TOperand.PieceWords,
+                input,
                 element,
                 inside ? shape.InputChannels - channel : 0,
                 shape.InputAligned);
@@ -609,22 +702,22 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<float>
             int channel = firstOutput + piece % octets * ChannelPiece.Channels;
             int count = y < shape.Height && x < shape.Width ? shape.OutputChannels - channel : 0;
             long element = (((long)plane * shape.Height + y) * shape.Width + x) * shape.OutputPitch + channel;
-            int target = gradients + voxel * gradientRow + piece % octets * ChannelPiece.Channels;
-            ChannelPiece.Copy(shared, target, gradOutput.Cast<uint>(), element, count, shape.OutputAligned);
+            int target = gradients + voxel * gradientRow + piece % octets * TOperand.PieceWords;
+            TOperand.Copy(shared, target, gradOutput, element, count, shape.OutputAligned);
             if (shape.Masked != 0)
-                ChannelPiece.Copy(shared, target + GradientVoxels * gradientRow, mask.Cast<uint>(), element, count, shape.OutputAligned);
+                TOperand.Copy(shared, target + GradientVoxels * gradientRow, mask, element, count, shape.OutputAligned);
         }
     }
 
     private sealed record ConvolveVariant(
         int Columns,
         Func<bool, int> SharedBytes,
-        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<uint>, ArrayView<float>, ArrayView<float>, TensorCoreConv3dShape>> Launch);
+        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreConv3dShape>> Launch);
 
     private sealed record GradientVariant(
         int Columns,
         Func<bool, int> SharedBytes,
-        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreConv3dShape>> Launch);
+        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreConv3dShape>> Launch);
 }
 
 /// <summary>What a tensor-core convolution works on, in the roles of its pass: BackwardInput's input is gradOutput.</summary>

@@ -9,10 +9,36 @@ public static class ConvTranspose3dTensorCore
     /// <summary>Compiles the kernels for an accelerator.</summary>
     /// <param name="accelerator">A CUDA accelerator of a context with <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
     /// <param name="precision">The operands.</param>
-    public static IConvTranspose3d<float> Create(Accelerator accelerator, TensorCorePrecision precision)
-        => precision == TensorCorePrecision.Tf32
-            ? new ConvTranspose3dTensorCoreKernels<Tf32Operand>(accelerator)
-            : new ConvTranspose3dTensorCoreKernels<Bf16Operand>(accelerator);
+    public static IConvTranspose3d<float> Create(Accelerator accelerator, TensorCorePrecision precision) => Create(accelerator, precision, groupsWanted: 0);
+
+    /// <summary>Compiles the kernels whose activations lie in memory as BF16; parameters and their gradients are float32.</summary>
+    /// <param name="accelerator">As for <see cref="Create(Accelerator, TensorCorePrecision)"/>.</param>
+    /// <remarks>Pitches are multiples of <see cref="Bf16.ChannelMultiple"/>, and tensors begin at multiples of 16 bytes.</remarks>
+    public static IConvTranspose3d<Bf16, float> CreateBf16(Accelerator accelerator)
+        => new Of<Bf16>(new ConvTranspose3dTensorCoreKernels<StoredBf16Operand>(accelerator));
+
+    internal static IConvTranspose3d<float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
+        => new OfFloat32(precision == TensorCorePrecision.Tf32
+            ? new ConvTranspose3dTensorCoreKernels<Tf32Operand>(accelerator, groupsWanted)
+            : new ConvTranspose3dTensorCoreKernels<Bf16Operand>(accelerator, groupsWanted));
+
+    private sealed class OfFloat32(IConvTranspose3d<uint, float> kernels) : Of<float>(kernels), IConvTranspose3d<float>;
+
+    // The kernels take activations by words, whatever they hold.
+    private class Of<TElement>(IConvTranspose3d<uint, float> kernels) : IConvTranspose3d<TElement, float>
+        where TElement : unmanaged
+    {
+        public void Forward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output, ConvTranspose3dShape shape)
+            => kernels.Forward(stream, TensorCoreLaunch.Words(input), weight, bias, TensorCoreLaunch.Words(output), shape);
+
+        public void BackwardInput(AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<float> weight, ArrayView<TElement> gradInput, ConvTranspose3dShape shape)
+            => kernels.BackwardInput(stream, TensorCoreLaunch.Words(gradOutput), weight, TensorCoreLaunch.Words(gradInput), shape);
+
+        public void BackwardWeight(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias, ConvTranspose3dShape shape)
+            => kernels.BackwardWeight(stream, TensorCoreLaunch.Words(input), TensorCoreLaunch.Words(gradOutput), gradWeight, gradBias, shape);
+
+        public void Dispose() => kernels.Dispose();
+    }
 }
 
 /// <summary>
@@ -23,12 +49,12 @@ public static class ConvTranspose3dTensorCore
 /// Budget. Operations: 16·Cin·Cout an input voxel and pass; memory: Cin + 8·Cout floats. With 48 channels at 28³ that is 0.8 GFLOP and 38 MB, so memory
 /// is the limit, where plain multiply-adds would not keep up with it. Multiply, a warp and a chunk with N columns: N/2 mma, 4 ldmatrix, N/16
 /// 16-byte loads; 47 KB (TF32) or 72 KB (BF16) with N = 64, at most 184 registers. Gradient, a warp and 8 voxels (16 of BF16): 8 mma on 20 loads
-/// (5 ldmatrix.trans); 68 KB, at most 72 registers.
+/// (5 ldmatrix.trans); 68 KB, at most 72 registers. Activations that lie in memory as BF16 need no rounding tiles: 30 KB for Multiply, half the traffic.
 ///
 /// Estimates, not measurements, for 48→48 from 28³ to 56³: H200, 8 µs of memory traffic a pass, 10 to 15 µs with launch and tail; a card of
 /// 500 GB/s 0.08 ms.
 /// </remarks>
-internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspose3d<float>
+internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspose3d<uint, float>
     where TOperand : struct, IOperand
 {
     private const int Corners = 8;
@@ -55,7 +81,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
     private readonly TensorCoreWeights<TOperand> weights;
     private readonly SplitGradients splitGradients;
     private readonly MultiplyVariant[] multiply;
-    private readonly Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreTransposeShape>> gradient;
+    private readonly Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>> gradient;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     /// <param name="accelerator">The accelerator.</param>
@@ -69,7 +95,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         multiply = [MultiplyWith<Columns16>(), MultiplyWith<Columns32>(), MultiplyWith<Columns48>(), MultiplyWith<Columns64>()];
         gradient = new(() =>
         {
-            var launch = accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreTransposeShape>(
+            var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>(
                 GradientKernel,
                 new KernelSpecialization(GradientThreads, null));
             LargeSharedMemory.Allow(launch.GetKernel(), sizeof(uint) * 2 * GradientWords);
@@ -79,10 +105,12 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
 
     /// <summary>Words of one of the gradient's two buffers: input, then gradOutput.</summary>
     internal static int GradientWords
-        => GradientVoxels * (GradientRows + TOperand.RowPadding) + Corners * GradientVoxels * (GradientColumns + TOperand.RowPadding);
+        => GradientVoxels * RowOf(GradientRows) + Corners * GradientVoxels * RowOf(GradientColumns);
+
+    private static int RowOf(int channels) => channels / ChannelPiece.Channels * TOperand.PieceWords + TOperand.RowPadding;
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, ConvTranspose3dShape shape)
+    public void Forward(AcceleratorStream stream, ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output, ConvTranspose3dShape shape)
         => Multiply(
             stream,
             input,
@@ -100,7 +128,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             new PackedWeightsShape { InputStride = shape.OutputChannels, OutputStride = 1 });
 
     /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> weight, ArrayView<float> gradInput, ConvTranspose3dShape shape)
+    public void BackwardInput(AcceleratorStream stream, ArrayView<uint> gradOutput, ArrayView<float> weight, ArrayView<uint> gradInput, ConvTranspose3dShape shape)
         => Multiply(
             stream,
             gradOutput,
@@ -119,7 +147,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             new PackedWeightsShape { InputStride = 1, OutputStride = shape.OutputChannels });
 
     /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias, ConvTranspose3dShape shape)
+    public void BackwardWeight(AcceleratorStream stream, ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias, ConvTranspose3dShape shape)
     {
         TensorCoreTransposeShape of = new()
         {
@@ -152,10 +180,10 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
 
     private void Multiply(
         AcceleratorStream stream,
-        ArrayView<float> input,
+        ArrayView<uint> input,
         ArrayView<float> weight,
         ArrayView<float> bias,
-        ArrayView<float> output,
+        ArrayView<uint> output,
         TensorCoreTransposeShape of,
         ConvTranspose3dShape shape,
         PackedWeightsShape packed)
@@ -182,31 +210,33 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             TColumns.Channels,
             new(() =>
             {
-                var launch = accelerator.LoadKernel<ArrayView<float>, ArrayView<uint>, ArrayView<float>, ArrayView<float>, TensorCoreTransposeShape>(
+                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>(
                     MultiplyKernel<TColumns>,
                     new KernelSpecialization(MultiplyThreads, null));
                 LargeSharedMemory.Allow(launch.GetKernel(), sizeof(uint) * MultiplyWords(TColumns.Channels));
                 return launch;
             }));
 
-    /// <summary>Words of shared memory: stages of raw voxels and weights, two tiles of rounded voxels.</summary>
+    /// <summary>Words of shared memory: stages of voxels and weights; where voxels are rounded, two tiles for that.</summary>
     internal static int MultiplyWords(int columns)
-        => Stages * (TileVoxels * TOperand.Depth + VoxelWords * columns) + 2 * TileVoxels * VoxelWords;
+        => Stages * (StagedVoxels + VoxelWords * columns) + (TOperand.Rounds ? 2 * TileVoxels * VoxelWords : 0);
+
+    private static int StagedVoxels => TileVoxels * TOperand.Depth / ChannelPiece.Channels * TOperand.PieceWords;
 
     // Forward: y[2v+k,o] = b[o] + sum over channels of x[v,i] w[k,i,o], a corner k a group. BackwardInput (Gathers): dx[v,i] = sum over corners and
     // channels of g[2v+k,o] w[k,i,o]. A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels (and corner):
     // fetch it (asynchronously, two steps ahead), round it, multiply. Output overwritten, sums in the order chunk, corner, channel.
     [Kernel(MaxGroupSize = MultiplyThreads)]
     internal static void MultiplyKernel<TColumns>(
-        ArrayView<float> input, // [N, D, H, W, Cin] (Gathers: [N, 2D, 2H, 2W, Cin]), pitch InputPitch
+        ArrayView<uint> input, // [N, D, H, W, Cin] (Gathers: [N, 2D, 2H, 2W, Cin]), pitch InputPitch
         ArrayView<uint> weights, // [blocks, chunks, corners, Columns / 16, lane, 4]
         ArrayView<float> bias, // [Cout], not read if Gathers
-        ArrayView<float> output, // [N, 2D, 2H, 2W, Cout] (Gathers: [N, D, H, W, Cout]), pitch OutputPitch
+        ArrayView<uint> output, // [N, 2D, 2H, 2W, Cout] (Gathers: [N, D, H, W, Cout]), pitch OutputPitch
         TensorCoreTransposeShape shape)
         where TColumns : unmanaged, IColumns<TColumns>
     {
         ArrayView<uint> shared = SharedMemory.GetDynamic<Words>().Cast<uint>();
-        int stageWords = TileVoxels * TOperand.Depth + VoxelWords * TColumns.Channels;
+        int stageWords = StagedVoxels + VoxelWords * TColumns.Channels;
         int rounded = Stages * stageWords;
         int lane = Group.IdxX % 32;
         int warp = Group.IdxX / 32;
@@ -227,19 +257,22 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         for (int step = 0; step < steps; step++)
         {
             int stage = step % Stages * stageWords;
-            int tile = rounded + step % 2 * TileVoxels * VoxelWords;
+            int tile = TOperand.Rounds ? rounded + step % 2 * TileVoxels * VoxelWords : stage;
             TensorCores.WaitForCopies(1);
-            for (int piece = Group.IdxX; piece < TileVoxels * TOperand.Depth / ChannelPiece.Channels; piece += MultiplyThreads)
+            if (TOperand.Rounds)
             {
-                int from = stage + piece * ChannelPiece.Channels;
-                int voxel = piece / (TOperand.Depth / ChannelPiece.Channels);
-                int row = tile + voxel / TileEdge * RowWords;
-                TOperand.Store(
-                    shared,
-                    row + VoxelRows.At(voxel % TileEdge, piece % (TOperand.Depth / ChannelPiece.Channels)),
-                    row + VoxelRows.At(voxel % TileEdge, 1),
-                    TensorCores.LoadShared(ref shared[from], 0),
-                    TensorCores.LoadShared(ref shared[from], 4));
+                for (int piece = Group.IdxX; piece < TileVoxels * TOperand.Depth / ChannelPiece.Channels; piece += MultiplyThreads)
+                {
+                    int from = stage + piece * ChannelPiece.Channels;
+                    int voxel = piece / (TOperand.Depth / ChannelPiece.Channels);
+                    int row = tile + voxel / TileEdge * RowWords;
+                    TOperand.Store(
+                        shared,
+                        row + VoxelRows.At(voxel % TileEdge, piece % (TOperand.Depth / ChannelPiece.Channels)),
+                        row + VoxelRows.At(voxel % TileEdge, 1),
+                        TensorCores.LoadShared(ref shared[from], 0),
+                        TensorCores.LoadShared(ref shared[from], 4));
+                }
             }
 
             // Behind the barrier nobody reads the tile and the weights of the step before.
@@ -248,14 +281,14 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
                 CopyStep(shared, (step + 2) % Stages * stageWords, input, weights, step + 2, chunks, tileZ, tileY, tileX, TColumns.Channels, shape);
             TensorCores.CommitCopies();
             if (tileZ + warp < shape.Planes)
-                sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[tile + own], RowWords), ref shared[stage + TileVoxels * TOperand.Depth + 4 * lane], 0);
+                sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[tile + own], RowWords), ref shared[stage + StagedVoxels + 4 * lane], 0);
         }
 
         TensorCores.WaitForCopies(0);
         int corner = Grid.IdxZ;
         int z = tileZ + warp;
         int x = tileX + lane / 4;
-        TColumns.Store(sums, bias, output, new ColumnsTarget
+        TColumns.Store<TOperand>(sums, bias, output, new ColumnsTarget
         {
             Voxel = shape.Gathers != 0
                 ? ((long)z * shape.Height + tileY) * shape.Width + x
@@ -267,6 +300,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             Pitch = shape.OutputPitch,
             Aligned = shape.OutputAligned,
             HasBias = 1 - shape.Gathers,
+            Rounded = TOperand.Rounds ? 0 : 1,
         });
     }
 
@@ -275,16 +309,16 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
     // place, multiply its voxels. Partial sums overwritten, in the order of the tiles and their voxels.
     [Kernel(MaxGroupSize = GradientThreads)]
     internal static void GradientKernel(
-        ArrayView<float> input, // [N, D, H, W, Cin], pitch InputPitch
-        ArrayView<float> gradOutput, // [N, 2D, 2H, 2W, Cout], pitch OutputPitch
+        ArrayView<uint> input, // [N, D, H, W, Cin], pitch InputPitch
+        ArrayView<uint> gradOutput, // [N, 2D, 2H, 2W, Cout], pitch OutputPitch
         ArrayView<float> partials, // [splits, 8·Cin·Cout + Cout]
         TensorCoreTransposeShape shape)
     {
         ArrayView<uint> shared = SharedMemory.GetDynamic<Words>().Cast<uint>();
         int lane = Group.IdxX % 32;
         int corner = Group.IdxX / 32;
-        int inputRow = GradientRows + TOperand.RowPadding;
-        int gradientRow = GradientColumns + TOperand.RowPadding;
+        int inputRow = RowOf(GradientRows);
+        int gradientRow = RowOf(GradientColumns);
         int gradients = GradientVoxels * inputRow;
         int inputOrigin = TOperand.OriginOfTransposed(lane, inputRow, TileEdge * inputRow);
         int gradientOrigin = gradients + corner * GradientVoxels * gradientRow + TOperand.OriginOfColumns(lane, gradientRow, TileEdge * gradientRow);
@@ -304,16 +338,30 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
                 CopyGradientTile(shared, GradientWords - buffer, input, gradOutput, tile + 1, shape);
             TensorCores.CommitCopies();
             TensorCores.WaitForCopies(1);
-            int at = buffer + Group.IdxX / (GradientRows / ChannelPiece.Channels) * inputRow + Group.IdxX % (GradientRows / ChannelPiece.Channels) * ChannelPiece.Channels;
-            TOperand.Store(shared, at, at + 4, TensorCores.LoadShared(ref shared[at], 0), TensorCores.LoadShared(ref shared[at], 4));
+            if (TOperand.Rounds)
+            {
+                int at = buffer + Group.IdxX / (GradientRows / ChannelPiece.Channels) * inputRow + Group.IdxX % (GradientRows / ChannelPiece.Channels) * ChannelPiece.Channels;
+                TOperand.Store(shared, at, at + 4, TensorCores.LoadShared(ref shared[at], 0), TensorCores.LoadShared(ref shared[at], 4));
+            }
+
             for (int piece = Group.IdxX; piece < Corners * GradientVoxels * 2; piece += GradientThreads)
             {
-                at = buffer + gradients + piece / 2 * gradientRow + piece % 2 * ChannelPiece.Channels;
+                int at = buffer + gradients + piece / 2 * gradientRow + piece % 2 * TOperand.PieceWords;
                 Words low = TensorCores.LoadShared(ref shared[at], 0);
-                Words high = TensorCores.LoadShared(ref shared[at], 4);
+                Words high;
+                if (TOperand.Rounds)
+                {
+                    high = TensorCores.LoadShared(ref shared[at], 4);
+                    TOperand.Store(shared, at, at + 4, low, high);
+                }
+                else
+                {
+                    high = ChannelPiece.UpperFloats(low);
+                    low = ChannelPiece.LowerFloats(low);
+                }
+
                 biasLow = ChannelPiece.Add(biasLow, low);
                 biasHigh = ChannelPiece.Add(biasHigh, high);
-                TOperand.Store(shared, at, at + 4, low, high);
             }
 
             Group.Barrier();
@@ -361,7 +409,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
     private static void CopyStep(
         ArrayView<uint> shared,
         int stage,
-        ArrayView<float> input,
+        ArrayView<uint> input,
         ArrayView<uint> weights,
         int step,
         int chunks,
@@ -384,22 +432,25 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             long source = shape.Gathers != 0
                 ? ((long)(2 * z + corner / 4) * 2 * shape.Height + 2 * y + corner / 2 % 2) * 2 * shape.Width + 2 * x + corner % 2
                 : ((long)z * shape.Height + y) * shape.Width + x;
-            ChannelPiece.Copy(shared, stage + piece * ChannelPiece.Channels, input.Cast<uint>(), source * shape.InputPitch + channel, inside ? shape.InputChannels - channel : 0, shape.InputAligned);
+            int target = TOperand.Rounds
+                ? piece * ChannelPiece.Channels
+                : voxel / TileEdge * RowWords + VoxelRows.At(voxel % TileEdge, piece % (TOperand.Depth / ChannelPiece.Channels));
+            TOperand.Copy(shared, stage + target, input, source * shape.InputPitch + channel, inside ? shape.InputChannels - channel : 0, shape.InputAligned);
         }
 
-        int target = stage + TileVoxels * TOperand.Depth;
+        int weightsAt = stage + StagedVoxels;
         int from = ((Grid.IdxY * chunks + chunk) * Corners + corner) * VoxelWords * columns;
         for (int at = 4 * Group.IdxX; at < VoxelWords * columns; at += 4 * MultiplyThreads)
-            TensorCores.CopyAsync16(ref shared[target + at], ref weights[from + at], 16);
+            TensorCores.CopyAsync16(ref shared[weightsAt + at], ref weights[from + at], 16);
     }
 
-    private static void CopyGradientTile(ArrayView<uint> shared, int buffer, ArrayView<float> input, ArrayView<float> gradOutput, int tile, TensorCoreTransposeShape shape)
+    private static void CopyGradientTile(ArrayView<uint> shared, int buffer, ArrayView<uint> input, ArrayView<uint> gradOutput, int tile, TensorCoreTransposeShape shape)
     {
         int tileX = tile % shape.TilesX * TileEdge;
         int tileY = tile / shape.TilesX % shape.TilesY * GradientHeight;
         int z = tile / (shape.TilesX * shape.TilesY); // n·D + z, which doubles like z
-        int inputRow = GradientRows + TOperand.RowPadding;
-        int gradientRow = GradientColumns + TOperand.RowPadding;
+        int inputRow = RowOf(GradientRows);
+        int gradientRow = RowOf(GradientColumns);
 
         // One piece of the input a thread.
         int octets = GradientRows / ChannelPiece.Channels;
@@ -407,10 +458,10 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         int y = tileY + voxel / TileEdge;
         int x = tileX + voxel % TileEdge;
         int channel = Grid.IdxY * GradientRows + Group.IdxX % octets * ChannelPiece.Channels;
-        ChannelPiece.Copy(
+        TOperand.Copy(
             shared,
-            buffer + voxel * inputRow + Group.IdxX % octets * ChannelPiece.Channels,
-            input.Cast<uint>(),
+            buffer + voxel * inputRow + Group.IdxX % octets * TOperand.PieceWords,
+            input,
             (((long)z * shape.Height + y) * shape.Width + x) * shape.InputPitch + channel,
             y < shape.Height && x < shape.Width ? shape.InputChannels - channel : 0,
             shape.InputAligned);
@@ -423,10 +474,10 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             y = tileY + voxel / TileEdge;
             x = tileX + voxel % TileEdge;
             long source = ((long)(2 * z + corner / 4) * 2 * shape.Height + 2 * y + corner / 2 % 2) * 2 * shape.Width + 2 * x + corner % 2;
-            ChannelPiece.Copy(
+            TOperand.Copy(
                 shared,
-                buffer + GradientVoxels * inputRow + piece / 2 * gradientRow + piece % 2 * ChannelPiece.Channels,
-                gradOutput.Cast<uint>(),
+                buffer + GradientVoxels * inputRow + piece / 2 * gradientRow + piece % 2 * TOperand.PieceWords,
+                gradOutput,
                 source * shape.OutputPitch + channel,
                 y < shape.Height && x < shape.Width ? shape.OutputChannels - channel : 0,
                 shape.OutputAligned);
@@ -435,7 +486,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
 
     private sealed record MultiplyVariant(
         int Columns,
-        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<uint>, ArrayView<float>, ArrayView<float>, TensorCoreTransposeShape>> Launch);
+        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>> Launch);
 }
 
 /// <summary>A warp's sums of a transposed convolution's weight gradient: 64 input × 16 output channels of a corner, 32 sums a lane.</summary>
@@ -464,13 +515,13 @@ internal struct CornerSums
         Words rows = TOperand.LoadTransposed(ref voxels, 0, row, 8 * row);
         sums.A0 = TOperand.Multiply(rows, columns.X, columns.Y, sums.A0);
         sums.B0 = TOperand.Multiply(rows, columns.Z, columns.W, sums.B0);
-        rows = TOperand.LoadTransposed(ref voxels, 16, row, 8 * row);
+        rows = TOperand.LoadTransposed(ref voxels, 2 * TOperand.PieceWords, row, 8 * row);
         sums.A16 = TOperand.Multiply(rows, columns.X, columns.Y, sums.A16);
         sums.B16 = TOperand.Multiply(rows, columns.Z, columns.W, sums.B16);
-        rows = TOperand.LoadTransposed(ref voxels, 32, row, 8 * row);
+        rows = TOperand.LoadTransposed(ref voxels, 4 * TOperand.PieceWords, row, 8 * row);
         sums.A32 = TOperand.Multiply(rows, columns.X, columns.Y, sums.A32);
         sums.B32 = TOperand.Multiply(rows, columns.Z, columns.W, sums.B32);
-        rows = TOperand.LoadTransposed(ref voxels, 48, row, 8 * row);
+        rows = TOperand.LoadTransposed(ref voxels, 6 * TOperand.PieceWords, row, 8 * row);
         sums.A48 = TOperand.Multiply(rows, columns.X, columns.Y, sums.A48);
         sums.B48 = TOperand.Multiply(rows, columns.Z, columns.W, sums.B48);
         return sums;

@@ -14,34 +14,42 @@ namespace MeanShiftGpu.Kernels;
 /// <see cref="Activation.None"/> it is not read. Launchers queue on the stream and do not wait; one instance serves one
 /// stream at a time.
 /// </remarks>
-public interface IConv3d<T> : IDisposable
+/// <typeparam name="TActivation">How activations and their gradients lie in memory: <typeparamref name="T"/>, or <see cref="Bf16"/> beside float32 parameters.</typeparam>
+/// <typeparam name="T">The real type of parameters and their gradients.</typeparam>
+public interface IConv3d<TActivation, T> : IDisposable
+    where TActivation : unmanaged
     where T : unmanaged
 {
     /// <summary>Overwrites output.</summary>
     void Forward(
         AcceleratorStream stream,
-        ArrayView<T> input,
+        ArrayView<TActivation> input,
         ArrayView<T> weight,
         ArrayView<T> bias,
-        ArrayView<T> output,
+        ArrayView<TActivation> output,
         Conv3dShape shape);
 
     /// <summary>Overwrites gradInput.</summary>
     void BackwardInput(
         AcceleratorStream stream,
-        ArrayView<T> gradOutput,
-        ArrayView<T> output,
+        ArrayView<TActivation> gradOutput,
+        ArrayView<TActivation> output,
         ArrayView<T> weight,
-        ArrayView<T> gradInput,
+        ArrayView<TActivation> gradInput,
         Conv3dShape shape);
 
     /// <summary>Adds to gradWeight and gradBias.</summary>
     void BackwardWeight(
         AcceleratorStream stream,
-        ArrayView<T> input,
-        ArrayView<T> gradOutput,
-        ArrayView<T> output,
+        ArrayView<TActivation> input,
+        ArrayView<TActivation> gradOutput,
+        ArrayView<TActivation> output,
         ArrayView<T> gradWeight,
         ArrayView<T> gradBias,
         Conv3dShape shape);
 }
+
+/// <summary>The launchers of one variant of the 3D convolution, activations and parameters of one type.</summary>
+/// <typeparam name="T">The real type.</typeparam>
+public interface IConv3d<T> : IConv3d<T, T>
+    where T : unmanaged;

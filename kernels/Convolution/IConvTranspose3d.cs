@@ -12,32 +12,40 @@ namespace MeanShiftGpu.Kernels;
 /// [N,2D,2H,2W,Cout] with pitch <see cref="ConvTranspose3dShape.OutputPitch"/>; weight [2,2,2,Cin,Cout]; bias [Cout].
 /// Launchers queue on the stream and do not wait; one instance serves one stream at a time.
 /// </remarks>
-public interface IConvTranspose3d<T> : IDisposable
+/// <typeparam name="TActivation">How activations and their gradients lie in memory: <typeparamref name="T"/>, or <see cref="Bf16"/> beside float32 parameters.</typeparam>
+/// <typeparam name="T">The real type of parameters and their gradients.</typeparam>
+public interface IConvTranspose3d<TActivation, T> : IDisposable
+    where TActivation : unmanaged
     where T : unmanaged
 {
     /// <summary>Overwrites output.</summary>
     void Forward(
         AcceleratorStream stream,
-        ArrayView<T> input,
+        ArrayView<TActivation> input,
         ArrayView<T> weight,
         ArrayView<T> bias,
-        ArrayView<T> output,
+        ArrayView<TActivation> output,
         ConvTranspose3dShape shape);
 
     /// <summary>Overwrites gradInput.</summary>
     void BackwardInput(
         AcceleratorStream stream,
-        ArrayView<T> gradOutput,
+        ArrayView<TActivation> gradOutput,
         ArrayView<T> weight,
-        ArrayView<T> gradInput,
+        ArrayView<TActivation> gradInput,
         ConvTranspose3dShape shape);
 
     /// <summary>Adds to gradWeight and gradBias.</summary>
     void BackwardWeight(
         AcceleratorStream stream,
-        ArrayView<T> input,
-        ArrayView<T> gradOutput,
+        ArrayView<TActivation> input,
+        ArrayView<TActivation> gradOutput,
         ArrayView<T> gradWeight,
         ArrayView<T> gradBias,
         ConvTranspose3dShape shape);
 }
+
+/// <summary>The launchers of one variant of the transposed 3D convolution, activations and parameters of one type.</summary>
+/// <typeparam name="T">The real type.</typeparam>
+public interface IConvTranspose3d<T> : IConvTranspose3d<T, T>
+    where T : unmanaged;

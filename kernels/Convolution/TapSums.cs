@@ -15,7 +15,7 @@ internal interface ITapSums<TSelf>
     /// <param name="sums">The sums.</param>
     /// <param name="taps">The input's fragments, shifted by each tap.</param>
     /// <param name="gradient">This lane's origin in gradOutput.</param>
-    /// <param name="offset">Words from there to the columns: a multiple of 16.</param>
+    /// <param name="offset">Words from there to the columns: two pieces for every 16.</param>
     /// <param name="row">Words from one voxel of gradOutput to the next.</param>
     static abstract TSelf Multiply<TOperand>(TSelf sums, TapFragments taps, ref uint gradient, int offset, int row)
         where TOperand : struct, IOperand;
@@ -120,7 +120,7 @@ internal struct TapSums32 : ITapSums<TapSums32>
         where TOperand : struct, IOperand
     {
         sums.Lower = TapSums16.Multiply<TOperand>(sums.Lower, taps, ref gradient, offset, row);
-        sums.Upper = TapSums16.Multiply<TOperand>(sums.Upper, taps, ref gradient, offset + 16, row);
+        sums.Upper = TapSums16.Multiply<TOperand>(sums.Upper, taps, ref gradient, offset + 2 * TOperand.PieceWords, row);
         return sums;
     }
 
@@ -144,7 +144,7 @@ internal struct TapSums48 : ITapSums<TapSums48>
         where TOperand : struct, IOperand
     {
         sums.Lower = TapSums32.Multiply<TOperand>(sums.Lower, taps, ref gradient, offset, row);
-        sums.Upper = TapSums16.Multiply<TOperand>(sums.Upper, taps, ref gradient, offset + 32, row);
+        sums.Upper = TapSums16.Multiply<TOperand>(sums.Upper, taps, ref gradient, offset + 4 * TOperand.PieceWords, row);
         return sums;
     }
 
@@ -168,7 +168,7 @@ internal struct TapSums64 : ITapSums<TapSums64>
         where TOperand : struct, IOperand
     {
         sums.Lower = TapSums32.Multiply<TOperand>(sums.Lower, taps, ref gradient, offset, row);
-        sums.Upper = TapSums32.Multiply<TOperand>(sums.Upper, taps, ref gradient, offset + 32, row);
+        sums.Upper = TapSums32.Multiply<TOperand>(sums.Upper, taps, ref gradient, offset + 4 * TOperand.PieceWords, row);
         return sums;
     }
 

@@ -24,7 +24,8 @@ internal interface IColumns<TSelf>
         where TOperand : struct, IOperand;
 
     /// <summary>Hands the sums to their places.</summary>
-    static abstract void Store(TSelf sums, ArrayView<float> bias, ArrayView<float> output, ColumnsTarget target);
+    static abstract void Store<TOperand>(TSelf sums, ArrayView<float> bias, ArrayView<uint> output, ColumnsTarget target)
+        where TOperand : struct, IOperand;
 }
 
 /// <summary>The fragments of 64 voxels: rows 0 and 1, 2 and 3, 4 and 5, 6 and 7.</summary>
@@ -86,6 +87,9 @@ internal struct ColumnsTarget
 
     /// <summary>1 where the bias is added.</summary>
     public int HasBias;
+
+    /// <summary>1 where the output is BF16, which only operands that lie in memory as such have; then Aligned is not read.</summary>
+    public int Rounded;
 }
 
 /// <summary>64 voxels × 16 channels: 32 sums a lane.</summary>
@@ -118,7 +122,8 @@ internal struct Columns16 : IColumns<Columns16>
         return sums;
     }
 
-    public static void Store(Columns16 sums, ArrayView<float> bias, ArrayView<float> output, ColumnsTarget target)
+    public static void Store<TOperand>(Columns16 sums, ArrayView<float> bias, ArrayView<uint> output, ColumnsTarget target)
+        where TOperand : struct, IOperand
     {
         if (target.Channel >= target.Channels)
             return;
@@ -126,20 +131,21 @@ internal struct Columns16 : IColumns<Columns16>
         float b1 = Bias(bias, target, 1);
         float b2 = Bias(bias, target, 2);
         float b3 = Bias(bias, target, 3);
-        StoreRow(output, target, 0, sums.A01.X + b0, sums.A01.Y + b1, sums.B01.X + b2, sums.B01.Y + b3);
-        StoreRow(output, target, 1, sums.A01.Z + b0, sums.A01.W + b1, sums.B01.Z + b2, sums.B01.W + b3);
-        StoreRow(output, target, 2, sums.A23.X + b0, sums.A23.Y + b1, sums.B23.X + b2, sums.B23.Y + b3);
-        StoreRow(output, target, 3, sums.A23.Z + b0, sums.A23.W + b1, sums.B23.Z + b2, sums.B23.W + b3);
-        StoreRow(output, target, 4, sums.A45.X + b0, sums.A45.Y + b1, sums.B45.X + b2, sums.B45.Y + b3);
-        StoreRow(output, target, 5, sums.A45.Z + b0, sums.A45.W + b1, sums.B45.Z + b2, sums.B45.W + b3);
-        StoreRow(output, target, 6, sums.A67.X + b0, sums.A67.Y + b1, sums.B67.X + b2, sums.B67.Y + b3);
-        StoreRow(output, target, 7, sums.A67.Z + b0, sums.A67.W + b1, sums.B67.Z + b2, sums.B67.W + b3);
+        StoreRow<TOperand>(output, target, 0, sums.A01.X + b0, sums.A01.Y + b1, sums.B01.X + b2, sums.B01.Y + b3);
+        StoreRow<TOperand>(output, target, 1, sums.A01.Z + b0, sums.A01.W + b1, sums.B01.Z + b2, sums.B01.W + b3);
+        StoreRow<TOperand>(output, target, 2, sums.A23.X + b0, sums.A23.Y + b1, sums.B23.X + b2, sums.B23.Y + b3);
+        StoreRow<TOperand>(output, target, 3, sums.A23.Z + b0, sums.A23.W + b1, sums.B23.Z + b2, sums.B23.W + b3);
+        StoreRow<TOperand>(output, target, 4, sums.A45.X + b0, sums.A45.Y + b1, sums.B45.X + b2, sums.B45.Y + b3);
+        StoreRow<TOperand>(output, target, 5, sums.A45.Z + b0, sums.A45.W + b1, sums.B45.Z + b2, sums.B45.W + b3);
+        StoreRow<TOperand>(output, target, 6, sums.A67.X + b0, sums.A67.Y + b1, sums.B67.X + b2, sums.B67.Y + b3);
+        StoreRow<TOperand>(output, target, 7, sums.A67.Z + b0, sums.A67.W + b1, sums.B67.Z + b2, sums.B67.W + b3);
     }
 
     private static float Bias(ArrayView<float> bias, ColumnsTarget target, int c)
         => target.HasBias != 0 && target.Channel + c < target.Channels ? bias[target.Channel + c] : 0;
 
-    private static void StoreRow(ArrayView<float> output, ColumnsTarget target, int row, float v0, float v1, float v2, float v3)
+    private static void StoreRow<TOperand>(ArrayView<uint> output, ColumnsTarget target, int row, float v0, float v1, float v2, float v3)
+        where TOperand : struct, IOperand
     {
         if (row >= target.Rows)
             return;
@@ -153,6 +159,12 @@ internal struct Columns16 : IColumns<Columns16>
 
         long at = target.Offset + (target.Voxel + (long)row * target.Width) * target.Pitch + target.Channel;
         int count = target.Channels - target.Channel;
+        if (!TOperand.Rounds && target.Rounded != 0)
+        {
+            StoreRounded(output, at, count, TensorCores.RoundToBf16(v0, v1), TensorCores.RoundToBf16(v2, v3));
+            return;
+        }
+
         if (target.Aligned != 0 && count >= 4)
         {
             output.Cast<Words>()[at / 4] = new Words
@@ -165,13 +177,30 @@ internal struct Columns16 : IColumns<Columns16>
             return;
         }
 
-        output[at] = v0;
+        output[at] = Interop.FloatAsInt(v0);
         if (count > 1)
-            output[at + 1] = v1;
+            output[at + 1] = Interop.FloatAsInt(v1);
         if (count > 2)
-            output[at + 2] = v2;
+            output[at + 2] = Interop.FloatAsInt(v2);
         if (count > 3)
-            output[at + 3] = v3;
+            output[at + 3] = Interop.FloatAsInt(v3);
+    }
+
+    // Four BF16 of a voxel, which begins at a multiple of 16 bytes.
+    private static void StoreRounded(ArrayView<uint> output, long at, int count, uint low, uint high)
+    {
+        if (count >= 4)
+        {
+            output.Cast<WordPair>()[at / 4] = new WordPair { X = low, Y = high };
+            return;
+        }
+
+        ArrayView<ushort> elements = output.Cast<ushort>();
+        elements[at] = (ushort)low;
+        if (count > 1)
+            elements[at + 1] = (ushort)(low >> 16);
+        if (count > 2)
+            elements[at + 2] = (ushort)high;
     }
 }
 
@@ -191,11 +220,12 @@ internal struct Columns32 : IColumns<Columns32>
         return sums;
     }
 
-    public static void Store(Columns32 sums, ArrayView<float> bias, ArrayView<float> output, ColumnsTarget target)
+    public static void Store<TOperand>(Columns32 sums, ArrayView<float> bias, ArrayView<uint> output, ColumnsTarget target)
+        where TOperand : struct, IOperand
     {
-        Columns16.Store(sums.Lower, bias, output, target);
+        Columns16.Store<TOperand>(sums.Lower, bias, output, target);
         target.Channel += 16;
-        Columns16.Store(sums.Upper, bias, output, target);
+        Columns16.Store<TOperand>(sums.Upper, bias, output, target);
     }
 }
 
@@ -215,11 +245,12 @@ internal struct Columns48 : IColumns<Columns48>
         return sums;
     }
 
-    public static void Store(Columns48 sums, ArrayView<float> bias, ArrayView<float> output, ColumnsTarget target)
+    public static void Store<TOperand>(Columns48 sums, ArrayView<float> bias, ArrayView<uint> output, ColumnsTarget target)
+        where TOperand : struct, IOperand
     {
-        Columns32.Store(sums.Lower, bias, output, target);
+        Columns32.Store<TOperand>(sums.Lower, bias, output, target);
         target.Channel += 32;
-        Columns16.Store(sums.Upper, bias, output, target);
+        Columns16.Store<TOperand>(sums.Upper, bias, output, target);
     }
 }
 
@@ -239,10 +270,11 @@ internal struct Columns64 : IColumns<Columns64>
         return sums;
     }
 
-    public static void Store(Columns64 sums, ArrayView<float> bias, ArrayView<float> output, ColumnsTarget target)
+    public static void Store<TOperand>(Columns64 sums, ArrayView<float> bias, ArrayView<uint> output, ColumnsTarget target)
+        where TOperand : struct, IOperand
     {
-        Columns32.Store(sums.Lower, bias, output, target);
+        Columns32.Store<TOperand>(sums.Lower, bias, output, target);
         target.Channel += 32;
-        Columns32.Store(sums.Upper, bias, output, target);
+        Columns32.Store<TOperand>(sums.Upper, bias, output, target);
     }
 }

@@ -16,9 +16,17 @@ internal static class TensorCoreLaunch
     public static int Blocks(int count, int size) => (count + size - 1) / size;
 
     /// <summary>1 where every voxel can be fetched or stored by 16 bytes.</summary>
-    public static int Aligned(ArrayView<float> view, int pitch) => pitch % 4 == 0 && view.LoadEffectiveAddressAsPtr() % 16 == 0 ? 1 : 0;
+    public static int Aligned(ArrayView<uint> view, int pitch) => pitch % 4 == 0 && view.LoadEffectiveAddressAsPtr() % 16 == 0 ? 1 : 0;
+
+    /// <summary>A tensor as words: float32 as such, BF16 two to a word.</summary>
+    /// <exception cref="ArgumentException">BF16 that do not begin at a multiple of 16 bytes.</exception>
+    public static ArrayView<uint> Words<TElement>(ArrayView<TElement> view)
+        where TElement : unmanaged
+        => Interop.SizeOf<TElement>() == sizeof(uint) || view.LoadEffectiveAddressAsPtr() % 16 == 0
+            ? view.Cast<uint>()
+            : throw new ArgumentException($"A BF16 tensor must begin at a multiple of 16 bytes; slices of channels begin at multiples of {Bf16.ChannelMultiple}.", nameof(view));
 
     /// <summary>A launch with dynamic shared memory.</summary>
     public static KernelConfig Config((int X, int Y, int Z) groups, int threads, int sharedBytes)
-        => new(new Index3D(groups.X, groups.Y, groups.Z), new Index3D(threads, 1, 1), SharedMemoryConfig.RequestDynamic<Words>(sharedBytes / 16));
+        => new(new Index3D(groups.X, groups.Y, groups.Z), new Index3D(threads, 1, 1), SharedMemoryConfig.RequestDynamic<Kernels.Words>(sharedBytes / 16));
 }

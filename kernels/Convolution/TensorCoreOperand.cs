@@ -11,6 +11,21 @@ internal interface IOperand
     /// <summary>Channels (or voxels, where those are summed over) of one instruction: 8 or 16.</summary>
     static abstract int Depth { get; }
 
+    /// <summary>Whether activations are float32, which are fetched as such and then rounded; otherwise they lie in memory as the operands that they are.</summary>
+    static abstract bool Rounds { get; }
+
+    /// <summary>Words of a piece of 8 channels as it is fetched: 8 of float32, 4 of BF16.</summary>
+    static abstract int PieceWords { get; }
+
+    /// <summary>Begins to copy a piece; zeros where the voxel is outside the volume or the channel does not exist.</summary>
+    /// <param name="shared">The group's memory.</param>
+    /// <param name="target">Where to, 16-byte aligned.</param>
+    /// <param name="source">The activations.</param>
+    /// <param name="element">The piece's first element; anything where the voxel is outside.</param>
+    /// <param name="count">Channels that exist from there on: none outside, possibly more than 8.</param>
+    /// <param name="aligned">1 where every voxel's first element is 16-byte aligned, which BF16 always is.</param>
+    static abstract void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned);
+
     /// <summary>Words between the channels' rows in a tile whose fragments are read across voxels, beyond the row itself, so that no two lanes meet in a bank.</summary>
     static abstract int RowPadding { get; }
 
@@ -46,6 +61,13 @@ internal interface IOperand
 internal readonly struct Tf32Operand : IOperand
 {
     public static int Depth => 8;
+
+    public static bool Rounds => true;
+
+    public static int PieceWords => ChannelPiece.Channels;
+
+    public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
+        => ChannelPiece.Copy(shared, target, source, element, count, aligned);
 
     // Rows of 16·n words at 8 modulo 32 banks: 4 voxels of 8 channels meet every bank once.
     public static int RowPadding => 8;
@@ -92,10 +114,17 @@ internal readonly struct Tf32Operand : IOperand
     };
 }
 
-/// <summary>BF16: float32's range with 8 significant bits.</summary>
+/// <summary>BF16 of float32 activations: float32's range with 8 significant bits.</summary>
 internal readonly struct Bf16Operand : IOperand
 {
     public static int Depth => 16;
+
+    public static bool Rounds => true;
+
+    public static int PieceWords => ChannelPiece.Channels;
+
+    public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
+        => ChannelPiece.Copy(shared, target, source, element, count, aligned);
 
     // Rows at an odd multiple of 16 bytes: 8 rows of 16 bytes meet every bank once.
     public static int RowPadding => 4;
@@ -124,6 +153,42 @@ internal readonly struct Bf16Operand : IOperand
 
     // Matrices: channels 0 to 7 with voxels 0 to 7, with voxels 8 to 15, then channels 8 to 15.
     public static int OriginOfColumns(int lane, int row, int run) => lane % 8 * row + lane / 8 % 2 * run + lane / 16 * 8;
+
+    public static Words LoadColumns(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
+}
+
+/// <summary>BF16 that lie in memory as such: fetched into the place from which matrix instructions read them, without a pass that rounds.</summary>
+internal readonly struct StoredBf16Operand : IOperand
+{
+    public static int Depth => 16;
+
+    public static bool Rounds => false;
+
+    public static int PieceWords => ChannelPiece.Channels / 2;
+
+    public static int RowPadding => 4;
+
+    public static int RowOf(int word, int t) => Bf16Operand.RowOf(word, t);
+
+    public static uint Pack(float first, float second) => Bf16Operand.Pack(first, second);
+
+    public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
+    {
+        int present = ChannelPiece.Clamp(count, ChannelPiece.Channels);
+        TensorCores.CopyAsync16(ref shared[target], ref source[present > 0 ? element / 2 : 0], 2 * present);
+    }
+
+    // Nothing is rounded on the way; Bf16Operand's, so that the contract holds.
+    public static void Store(ArrayView<uint> shared, int first, int second, Words low, Words high) => Bf16Operand.Store(shared, first, second, low, high);
+
+    public static Accumulators Multiply(Words a, uint b0, uint b1, Accumulators c) => Bf16Operand.Multiply(a, b0, b1, c);
+
+    // As Bf16Operand's, but a piece is 4 words.
+    public static int OriginOfTransposed(int lane, int row, int run) => lane % 8 * row + lane / 16 * run + lane / 8 % 2 * 4;
+
+    public static Words LoadTransposed(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
+
+    public static int OriginOfColumns(int lane, int row, int run) => lane % 8 * row + lane / 8 % 2 * run + lane / 16 * 4;
 
     public static Words LoadColumns(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
 }

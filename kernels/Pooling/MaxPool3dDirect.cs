@@ -43,16 +43,16 @@ public sealed class MaxPool3dDirect<T, TReal> : IMaxPool3d<T>
         ArrayView<T> output, // [N, D/2, H/2, W/2, C], pitch OutputPitch
         MaxPool3dShape shape)
     {
-        long corner = WindowCorner(index.X, shape);
+        long corner = MaxPool3dWindow.Corner(index.X, shape);
         T best = input[corner];
-        for (int tap = 1; tap < 8; tap++)
+        for (int tap = 1; tap < MaxPool3dWindow.Taps; tap++)
         {
-            T value = input[corner + TapOffset(tap, shape)];
-            if (IsAbove(value, best))
+            T value = input[corner + MaxPool3dWindow.TapOffset(tap, shape)];
+            if (MaxPool3dWindow.IsAbove(value, best))
                 best = value;
         }
 
-        output[OutputElement(index.X, shape)] = best;
+        output[MaxPool3dWindow.OutputElement(index.X, shape)] = best;
     }
 
     // dx[q,c] = dy[v,c] where q is the first maximum (in the order z, y, x) of v's window, 0 elsewhere.
@@ -66,49 +66,27 @@ public sealed class MaxPool3dDirect<T, TReal> : IMaxPool3d<T>
         ArrayView<T> gradInput, // [N, D, H, W, C], pitch InputPitch
         MaxPool3dShape shape)
     {
-        long corner = WindowCorner(index.X, shape);
+        long corner = MaxPool3dWindow.Corner(index.X, shape);
         T best = input[corner];
         int bestTap = 0;
-        for (int tap = 1; tap < 8; tap++)
+        for (int tap = 1; tap < MaxPool3dWindow.Taps; tap++)
         {
-            T value = input[corner + TapOffset(tap, shape)];
-            if (IsAbove(value, best))
+            T value = input[corner + MaxPool3dWindow.TapOffset(tap, shape)];
+            if (MaxPool3dWindow.IsAbove(value, best))
             {
                 best = value;
                 bestTap = tap;
             }
         }
 
-        T gradient = gradOutput[OutputElement(index.X, shape)];
+        T gradient = gradOutput[MaxPool3dWindow.OutputElement(index.X, shape)];
         if (shape.Accumulate != 0)
         {
-            gradInput[corner + TapOffset(bestTap, shape)] += gradient;
+            gradInput[corner + MaxPool3dWindow.TapOffset(bestTap, shape)] += gradient;
             return;
         }
 
-        for (int tap = 0; tap < 8; tap++)
-            gradInput[corner + TapOffset(tap, shape)] = tap == bestTap ? gradient : T.Zero;
+        for (int tap = 0; tap < MaxPool3dWindow.Taps; tap++)
+            gradInput[corner + MaxPool3dWindow.TapOffset(tap, shape)] = tap == bestTap ? gradient : T.Zero;
     }
-
-    // The element of the window's first voxel, for a thread's (output voxel, channel).
-    private static long WindowCorner(int index, MaxPool3dShape shape)
-    {
-        int width = shape.Width / 2;
-        int height = shape.Height / 2;
-        int voxel = index / shape.Channels;
-        int x = voxel % width;
-        int y = voxel / width % height;
-        long plane = voxel / (width * height); // n·(D/2) + z: D is even, so 2·plane counts the input's planes
-        return ((plane * 2 * shape.Height + y * 2) * shape.Width + x * 2) * shape.InputPitch + index % shape.Channels;
-    }
-
-    private static long OutputElement(int index, MaxPool3dShape shape)
-        => (long)(index / shape.Channels) * shape.OutputPitch + index % shape.Channels;
-
-    // Taps count in the order z, y, x.
-    private static long TapOffset(int tap, MaxPool3dShape shape)
-        => (((long)(tap / 4) * shape.Height + tap / 2 % 2) * shape.Width + tap % 2) * shape.InputPitch;
-
-    // Strictly larger, so that the first of equal values stays; the first NaN stays too.
-    private static bool IsAbove(T value, T best) => value > best || (T.IsNaN(value) && !T.IsNaN(best));
 }

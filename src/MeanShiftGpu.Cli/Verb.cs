@@ -20,7 +20,8 @@ internal abstract class Verb(Session session)
         "--variant", "NAME", "Force kernel variants, for all operations (Direct) or by operation (conv3d=Direct,dice=HostSimd). Default: MEANSHIFTGPU_VARIANT, or else the fastest.");
 
     private readonly Option<Precision?> precision = Parse.Choice<Precision>(
-        "--precision", "What tensor cores (NVIDIA, from compute capability 8.0) may round the operands of convolutions to: float32 (not at all), tf32 or bf16. Default: MEANSHIFTGPU_PRECISION, or else float32.");
+        "--precision",
+        "What tensor cores (NVIDIA, from compute capability 8.0) may round the operands of convolutions to: float32 (not at all), tf32 or bf16; bf16 stores the network's activations so too, bf16-operands does not. Default: MEANSHIFTGPU_PRECISION, or else float32.");
 
     /// <summary>The verb.</summary>
     public abstract string Name { get; }
@@ -80,7 +81,7 @@ internal abstract class Verb(Session session)
         GpuContext context = GpuContext.Create(DeviceOptions(options));
         Session.Line($"device: {context.Description} ({context.Reason})");
         if (context.PrecisionRefusal is { } reason)
-            Session.Warn($"convolutions compute in float32: rounding operands needs tensor cores; {reason}");
+            Session.Warn($"convolutions compute in float32: rounding needs tensor cores; {reason}");
         return context;
     }
 

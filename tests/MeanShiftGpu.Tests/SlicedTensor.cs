@@ -32,6 +32,9 @@ public sealed class SlicedTensor<T> : IDisposable
     /// <summary>From the first voxel's first channel of the slice to the last voxel's last.</summary>
     public ArrayView<T> View => buffer.View.BaseView.SubView(offset, buffer.Length - pitch + channels);
 
+    /// <summary>From the first voxel's first channel of the slice to the end of the wider tensor, for kernels that may read a voxel's padding.</summary>
+    public ArrayView<T> WithPadding => buffer.View.BaseView.SubView(offset, buffer.Length - offset);
+
     /// <summary>The slice, dense; fails where a neighbour changed.</summary>
     public T[] Read()
     {

@@ -55,6 +55,21 @@ public sealed class Tape<T> : IDisposable
     /// <summary>A new tensor, contents undefined; the operation that writes it decides whether it requires a gradient.</summary>
     public Tensor<T> Allocate(TensorShape shape) => new(Arena.Allocate<T>(shape.Length), shape);
 
+    /// <summary>A new tensor that is stored as BF16, its voxels padded to a multiple of 16 bytes.</summary>
+    /// <exception cref="InvalidOperationException">The tape is not of float32, beside which alone there are BF16 activations.</exception>
+    public Tensor<T> AllocateBf16(TensorShape shape)
+    {
+        if (typeof(T) != typeof(float))
+            throw new InvalidOperationException($"BF16 activations are those of a float32 tape; this one is of {typeof(T).Name}.");
+        int padded = (shape.Channels + Bf16.ChannelMultiple - 1) / Bf16.ChannelMultiple * Bf16.ChannelMultiple;
+        TensorShape stored = shape with { Channels = padded };
+        TensorStorage<T> storage = new(Arena.Allocate<byte>(stored.Length * Interop.SizeOf<Bf16>()), stored, isBf16: true);
+        return new Tensor<T>(storage, 0, shape.Channels);
+    }
+
+    /// <summary>A new tensor that is stored as another is.</summary>
+    public Tensor<T> AllocateLike(Tensor<T> other, TensorShape shape) => other.IsBf16 ? AllocateBf16(shape) : Allocate(shape);
+
     /// <summary>Copies numbers from the host into a new tensor.</summary>
     /// <param name="values">[N, D, H, W, C].</param>
     /// <param name="shape">The extents.</param>
@@ -122,41 +137,50 @@ public sealed class Tape<T> : IDisposable
     }
 
     /// <summary>The gradient that has arrived at an operation's output, laid out like its <see cref="Tensor{T}.View"/>.</summary>
-    public ArrayView<T> Gradient(Tensor<T> output) => output.GradientView;
+    public ArrayView<T> Gradient(Tensor<T> output) => GradientAs<T>(output);
+
+    /// <summary>The gradient that has arrived at an operation's output, as it is stored: T or <see cref="Bf16"/>.</summary>
+    public ArrayView<TElement> GradientAs<TElement>(Tensor<T> output)
+        where TElement : unmanaged
+        => output.GradientAs<TElement>();
 
     /// <summary>Adds an operation's contribution to a tensor's gradient.</summary>
     /// <param name="tensor">An input of the operation. Nothing happens if it does not require a gradient.</param>
     /// <param name="write">Overwrites a view that is laid out like the tensor.</param>
     /// <param name="add">Adds to such a view instead; if null and a gradient is there already, the tape writes aside and adds.</param>
-    public void WriteGradient(Tensor<T> tensor, Action<ArrayView<T>> write, Action<ArrayView<T>>? add = null)
+    public void WriteGradient(Tensor<T> tensor, Action<ArrayView<T>> write, Action<ArrayView<T>>? add = null) => WriteGradient<T>(tensor, write, add);
+
+    /// <summary>As <see cref="WriteGradient(Tensor{T}, Action{ArrayView{T}}, Action{ArrayView{T}}?)"/>, for a tensor that may be stored as BF16.</summary>
+    /// <typeparam name="TElement">As what the tensor is stored.</typeparam>
+    public void WriteGradient<TElement>(Tensor<T> tensor, Action<ArrayView<TElement>> write, Action<ArrayView<TElement>>? add = null)
+        where TElement : unmanaged
     {
         TensorStorage<T> storage = tensor.Storage;
         if (!storage.RequiresGradient)
             return;
         if (!storage.HasGradient)
         {
-            storage.Gradient = Arena.Allocate<T>(storage.Shape.Length);
-            storage.HasGradient = true;
+            ArrayView<byte> memory = Arena.Allocate<byte>(storage.Shape.Length * storage.ElementBytes);
+            storage.GiveGradient(memory);
             // The other channels of a wider tensor may get theirs later, or never.
             if (!tensor.IsWhole)
-                storage.Gradient.MemSetToZero(Context.Stream);
-            write(tensor.GradientView);
+                memory.MemSetToZero(Context.Stream);
+            write(tensor.GradientAs<TElement>());
         }
         else if (add is not null)
         {
-            add(tensor.GradientView);
+            add(tensor.GradientAs<TElement>());
         }
         else
         {
             (int, long) mark = Arena.Mark();
-            ArrayView<T> aside = Arena.Allocate<T>(storage.Shape.Length);
-            aside = aside.SubView(tensor.ChannelOffset, aside.Length - tensor.ChannelOffset);
-            write(aside);
-            Elementwise.Add(
-                Context.Stream,
-                aside,
-                tensor.GradientView,
-                new ElementwiseShape(tensor.Shape.Voxels, tensor.Shape.Channels, tensor.Pitch, tensor.Pitch));
+            ArrayView<byte> aside = Arena.Allocate<byte>(storage.Shape.Length * storage.ElementBytes);
+            write(tensor.FromChannel(storage.As<TElement>(aside)));
+            ElementwiseShape shape = new(tensor.Shape.Voxels, tensor.Shape.Channels, tensor.Pitch, tensor.Pitch);
+            if (tensor.IsBf16)
+                Context.Launcher(ElementwiseVariants.Bf16, shape).Add(Context.Stream, tensor.FromChannel(aside.Cast<Bf16>()), tensor.GradientAs<Bf16>(), shape);
+            else
+                Elementwise.Add(Context.Stream, tensor.FromChannel(aside.Cast<T>()), tensor.GradientAs<T>(), shape);
             Arena.Rewind(mark);
         }
     }

@@ -18,7 +18,7 @@ namespace MeanShiftGpu.Benchmarking;
 /// <param name="Size">Its size.</param>
 /// <param name="Device">The device.</param>
 /// <param name="Variant">The kernel variant, or Auto.</param>
-/// <param name="Precision">What convolutions round their operands to: float32 (not at all), tf32 or bf16.</param>
+/// <param name="Precision">What convolutions round their operands to: float32 (not at all), tf32 or bf16-operands; bf16 where activations are stored so.</param>
 /// <param name="MedianMs">Median of the repeats, in milliseconds.</param>
 /// <param name="Gflops">10⁹ operations of the direct algorithm per second; 0 where operations are not counted.</param>
 /// <param name="PeakBytes">Resident memory beyond the inputs, in bytes.</param>
@@ -140,6 +140,26 @@ public sealed class QuickBench
                 Time("conv3d BackwardInput", size, variant.Name, shape.Operations, () => kernels.BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape));
                 Time("conv3d BackwardWeight", size, variant.Name, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, gradOutput, output, weight, bias, shape));
             }
+
+            if (context.Precision == Precision.Bf16)
+                Conv3dBf16(shape with { InputPitch = Padded(from), OutputPitch = Padded(to) }, $"{Items}{edge}³ {from}→{to}");
+        }
+    }
+
+    private void Conv3dBf16(Conv3dShape shape, string size)
+    {
+        foreach ((string variant, IConv3d<Bf16, float> kernels) in Chosen(Conv3dVariants.Bf16, shape))
+        {
+            using Arena arena = new(context);
+            ArrayView<Bf16> input = RandomBf16(arena, shape.Voxels * shape.InputPitch, 1);
+            ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
+            ArrayView<float> bias = Random(arena, shape.OutputChannels, 3);
+            ArrayView<Bf16> output = RandomBf16(arena, shape.Voxels * shape.OutputPitch, 4);
+            ArrayView<Bf16> gradInput = RandomBf16(arena, shape.Voxels * shape.InputPitch, 5);
+            ArrayView<Bf16> gradOutput = RandomBf16(arena, shape.Voxels * shape.OutputPitch, 6);
+            TimeBf16("conv3d Forward", size, variant, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
+            TimeBf16("conv3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape));
+            TimeBf16("conv3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, gradOutput, output, weight, bias, shape));
         }
     }
 
@@ -160,6 +180,21 @@ public sealed class QuickBench
                 Time("conv-transpose3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, output, weight, input, shape));
                 Time("conv-transpose3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, output, weight, bias, shape));
             }
+
+            if (context.Precision != Precision.Bf16)
+                continue;
+            foreach ((string variant, IConvTranspose3d<Bf16, float> kernels) in Chosen(ConvTranspose3dVariants.Bf16, shape))
+            {
+                using Arena arena = new(context);
+                ArrayView<Bf16> input = RandomBf16(arena, shape.InputVoxels * channels, 1);
+                ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
+                ArrayView<float> bias = Random(arena, channels, 3);
+                ArrayView<Bf16> output = RandomBf16(arena, shape.OutputVoxels * channels, 4);
+                string size = $"{Items}{edge}³ {channels}→{channels}";
+                TimeBf16("conv-transpose3d Forward", size, variant, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
+                TimeBf16("conv-transpose3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, output, weight, input, shape));
+                TimeBf16("conv-transpose3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, output, weight, bias, shape));
+            }
         }
     }
 
@@ -177,6 +212,18 @@ public sealed class QuickBench
                 string size = $"{Items}{edge}³ {channels}";
                 Time("max-pool3d Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, output, shape));
                 Time("max-pool3d Backward", size, variant, 0, () => kernels.Backward(context.Stream, input, output, gradInput, shape));
+            }
+
+            if (context.Precision == Precision.Bf16)
+            {
+                IMaxPool3d<Bf16> kernels = context.Launcher(MaxPool3dVariants.Bf16, shape);
+                using Arena arena = new(context);
+                ArrayView<Bf16> input = RandomBf16(arena, shape.InputVoxels * channels, 1);
+                ArrayView<Bf16> gradInput = RandomBf16(arena, shape.InputVoxels * channels, 2);
+                ArrayView<Bf16> output = RandomBf16(arena, shape.OutputVoxels * channels, 3);
+                string size = $"{Items}{edge}³ {channels}";
+                TimeBf16("max-pool3d Forward", size, Variants.Direct, 0, () => kernels.Forward(context.Stream, input, output, shape));
+                TimeBf16("max-pool3d Backward", size, Variants.Direct, 0, () => kernels.Backward(context.Stream, input, output, gradInput, shape));
             }
         }
     }
@@ -199,6 +246,23 @@ public sealed class QuickBench
             Time("sigmoid-head Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, weight, bias, probability, shape));
             Time("sigmoid-head BackwardWeight", size, variant, 0, () => kernels.BackwardWeight(context.Stream, input, gradient, probability, workspace, weight, bias, shape));
             Time("sigmoid-head BackwardInput", size, variant, 0, () => kernels.BackwardInput(context.Stream, gradient, probability, weight, input, shape));
+        }
+
+        if (context.Precision != Precision.Bf16)
+            return;
+        foreach ((string variant, ISigmoidHead<Bf16, float> kernels) in Chosen(SigmoidHeadVariants.Bf16, shape))
+        {
+            using Arena arena = new(context);
+            ArrayView<Bf16> input = RandomBf16(arena, shape.Voxels * channels, 1);
+            ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
+            ArrayView<float> bias = Random(arena, 1, 3);
+            ArrayView<float> probability = Random(arena, shape.Voxels, 4);
+            ArrayView<float> gradient = Random(arena, shape.Voxels, 5);
+            ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
+            string size = $"{Items}{edge}³ {channels}→1";
+            TimeBf16("sigmoid-head Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, weight, bias, probability, shape));
+            TimeBf16("sigmoid-head BackwardWeight", size, variant, 0, () => kernels.BackwardWeight(context.Stream, input, gradient, probability, workspace, weight, bias, shape));
+            TimeBf16("sigmoid-head BackwardInput", size, variant, 0, () => kernels.BackwardInput(context.Stream, gradient, probability, weight, input, shape));
         }
     }
 
@@ -314,10 +378,36 @@ public sealed class QuickBench
         return view;
     }
 
+    private ArrayView<Bf16> RandomBf16(Arena arena, long length, int seed)
+    {
+        Random random = new(seed);
+        Bf16[] values = new Bf16[length];
+        for (long i = 0; i < length; i++)
+            values[i] = Bf16.Round(random.NextSingle() * 2 - 1);
+        ArrayView<Bf16> view = arena.Allocate<Bf16>(length);
+        view.CopyFromCPU(context.Stream, values);
+        return view;
+    }
+
+    private static int Padded(int channels) => (channels + Bf16.ChannelMultiple - 1) / Bf16.ChannelMultiple * Bf16.ChannelMultiple;
+
     private void Time(string name, string size, string variant, double operations, Action run) => Time(name, () => size, variant, operations, run, once: false);
 
+    private void TimeBf16(string name, string size, string variant, double operations, Action run) => Time(name, () => size, variant, operations, run, once: false, "bf16");
+
+    // What a variant on float32 activations rounds to, or a whole network.
+    private string PrecisionOf(string variant, double operations) => (variant, context.Precision) switch
+    {
+        ("Auto", Precision.Bf16) when operations > 0 => "bf16",
+        (Variants.TensorCore, Precision.Bf16) or (Variants.TensorCore, Precision.Bf16Operands) => "bf16-operands",
+        ("Auto", Precision.Bf16Operands) when operations > 0 => "bf16-operands",
+        (Variants.TensorCore, Precision.Tf32) => "tf32",
+        ("Auto", Precision.Tf32) when operations > 0 => "tf32",
+        _ => "float32",
+    };
+
     // The size is asked for afterwards, so that it can hold what was found.
-    private void Time(string name, Func<string> size, string variant, double operations, Action run, bool once)
+    private void Time(string name, Func<string> size, string variant, double operations, Action run, bool once, string? precision = null)
     {
         List<double> times = [];
         long begin = Stopwatch.GetTimestamp();
@@ -352,6 +442,6 @@ public sealed class QuickBench
         times.Sort();
         double median = times.Count % 2 == 1 ? times[times.Count / 2] : (times[times.Count / 2 - 1] + times[times.Count / 2]) / 2;
         double gflops = operations / median / 1e6;
-        report(new BenchResult(name, size(), context.Description, variant, variant is Variants.TensorCore or "Auto" && operations > 0 ? context.Precision.ToString().ToLowerInvariant() : "float32", median, gflops, peakBytes, peak is > 0 && operations > 0 ? 100 * gflops / peak : null, times.Count));
+        report(new BenchResult(name, size(), context.Description, variant, precision ?? PrecisionOf(variant, operations), median, gflops, peakBytes, peak is > 0 && operations > 0 ? 100 * gflops / peak : null, times.Count));
     }
 }

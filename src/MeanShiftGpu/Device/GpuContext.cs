@@ -48,7 +48,7 @@ public sealed class GpuContext : IDisposable
         _ => DeviceKind.Cpu,
     };
 
-    /// <summary>To what convolutions round their operands: what was asked for, or float32 on a device that cannot round.</summary>
+    /// <summary>To what convolutions round their operands and a network its activations: what was asked for, or float32 on a device that cannot round.</summary>
     public Precision Precision { get; }
 
     /// <summary>Why a precision that was asked for is not used; null where it is.</summary>
@@ -68,7 +68,13 @@ public sealed class GpuContext : IDisposable
             false when System.Runtime.Intrinsics.Vector256.IsHardwareAccelerated => "256-bit vectors",
             _ => "128-bit vectors",
         }}"
-        : $"{Kind}, {Accelerator.Name}, {Accelerator.MemorySize / (1 << 20)} MiB{(Precision == Precision.Float32 ? "" : $", {Precision.ToString().ToUpperInvariant()} operands")}";
+        : $"{Kind}, {Accelerator.Name}, {Accelerator.MemorySize / (1 << 20)} MiB{Precision switch
+        {
+            Precision.Float32 => "",
+            Precision.Tf32 => ", TF32 operands",
+            Precision.Bf16 => ", BF16 activations",
+            _ => ", BF16 operands",
+        }}";
 
     /// <summary>Opens a device.</summary>
     /// <exception cref="InputException">The device asked for is not there or does not open; the message says why, and what was found instead.</exception>
@@ -126,6 +132,10 @@ public sealed class GpuContext : IDisposable
             "simulated GPU with warps of 32 threads",
             options ?? new GpuContextOptions());
     }
+
+    /// <summary>The same device with a forced variant, for checks of one variant after the other. Only tensor cores round, so the others get float32.</summary>
+    internal GpuContext WithVariant(string variant) => Attach(
+        Accelerator, Stream, new GpuContextOptions { Variant = variant, Threads = Threads.Count, Precision = variant == Variants.TensorCore ? Precision : Precision.Float32 });
 
     /// <summary>Waits until everything queued on <see cref="Stream"/> is done.</summary>
     public void Synchronize() => Stream.Synchronize();
@@ -187,9 +197,9 @@ public sealed class GpuContext : IDisposable
         string? value = Environment.GetEnvironmentVariable("MEANSHIFTGPU_PRECISION");
         if (string.IsNullOrWhiteSpace(value))
             return Precision.Float32;
-        return Enum.TryParse(value.Trim(), ignoreCase: true, out Precision precision) && Enum.IsDefined(precision)
+        return Enum.TryParse(value.Trim().Replace("-", "", StringComparison.Ordinal), ignoreCase: true, out Precision precision) && Enum.IsDefined(precision)
             ? precision
-            : throw new InputException($"MEANSHIFTGPU_PRECISION: '{value}' is no precision. Expected float32, tf32 or bf16.");
+            : throw new InputException($"MEANSHIFTGPU_PRECISION: '{value}' is no precision. Expected float32, tf32, bf16 or bf16-operands.");
     }
 
     private static (DeviceKind Kind, string Origin) WantedDevice(GpuContextOptions options)

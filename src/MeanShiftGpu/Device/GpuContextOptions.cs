@@ -13,7 +13,7 @@ public sealed record GpuContextOptions
     public string? Variant { get; init; }
 
     /// <summary>
-    /// To what tensor cores may round the operands of convolutions. Null obeys the environment variable MEANSHIFTGPU_PRECISION (float32, tf32, bf16), and
+    /// To what tensor cores may round the operands of convolutions. Null obeys the environment variable MEANSHIFTGPU_PRECISION (float32, tf32, bf16, bf16-operands), and
     /// without it means float32.
     /// </summary>
     public Precision? Precision { get; init; }

@@ -25,7 +25,7 @@ public sealed record Variant<TLauncher, TShape>(
 /// same table, so that no variant exists untested or unmeasured.
 /// </summary>
 /// <param name="operation">The operation's name, as in MEANSHIFTGPU_VARIANT: conv3d, max-pool3d, …</param>
-/// <param name="variants">Best first; the last supports and suits everything.</param>
+/// <param name="variants">Best first; the last supports and suits everything, except on BF16 activations.</param>
 public sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>[] variants)
     where TLauncher : class, IDisposable
 {
@@ -48,7 +48,8 @@ public sealed class VariantTable<TLauncher, TShape>(string operation, params Var
                 : chosen;
         }
 
-        return Supported(context, shape).First(v => v.Suits(shape));
+        return Supported(context, shape).FirstOrDefault(v => v.Suits(shape))
+            ?? throw new InputException($"{Operation}: no variant can run here: {string.Join("; ", Variants.Select(v => $"{v.Name}: {v.Supports(context, shape)}"))}.");
     }
 }
 
@@ -129,12 +130,27 @@ internal static class Variants
             TensorCore,
             (context, shape) => typeof(T) != typeof(float) ? "it computes in float32 only"
                 : (TensorCoreRefusal(context)
-                    ?? (context.Precision == Precision.Float32 ? "it rounds operands, which needs --precision or MEANSHIFTGPU_PRECISION to be tf32 or bf16" : shapeRefusal(shape))),
-            context => (TLauncher)create(context.Accelerator, context.Precision == Precision.Bf16 ? TensorCorePrecision.Bf16 : TensorCorePrecision.Tf32));
+                    ?? (context.Precision == Precision.Float32 ? "it rounds operands, which needs --precision or MEANSHIFTGPU_PRECISION to be tf32, bf16-operands or bf16" : shapeRefusal(shape))),
+            context => (TLauncher)create(context.Accelerator, context.Precision == Precision.Tf32 ? TensorCorePrecision.Tf32 : TensorCorePrecision.Bf16));
+
+    /// <summary>A variant for tensor cores whose activations are stored as BF16.</summary>
+    /// <param name="shapeRefusal">Why it does not take a shape; null where it does.</param>
+    /// <param name="pitches">Elements from one voxel to the next of what it reads and writes.</param>
+    /// <param name="create">Compiles it.</param>
+    public static Variant<TLauncher, TShape> ForBf16<TLauncher, TShape>(Func<TShape, string?> shapeRefusal, Func<TShape, (int Input, int Output)> pitches, Func<Accelerator, TLauncher> create)
+        where TLauncher : class, IDisposable
+        => new(
+            TensorCore,
+            (context, shape) => TensorCoreRefusal(context) ?? PitchRefusal(pitches(shape).Input) ?? PitchRefusal(pitches(shape).Output) ?? shapeRefusal(shape),
+            context => create(context.Accelerator));
+
+    /// <summary>Why BF16 activations cannot be fetched by 16 bytes; null where they can.</summary>
+    public static string? PitchRefusal(int pitch)
+        => pitch % Bf16.ChannelMultiple == 0 ? null : $"voxels of BF16 begin at multiples of {Bf16.ChannelMultiple} channels, here they are {pitch} apart";
 
     /// <summary>The relative error that a variant's float32 results may have against a reference; exact is the bound of those that do not round.</summary>
     public static double Tolerance(GpuContext context, string variant, double exact)
-        => variant != TensorCore ? exact : context.Precision == Precision.Bf16 ? 2e-2 : 2e-3;
+        => variant != TensorCore ? exact : context.Precision == Precision.Tf32 ? 2e-3 : 2e-2;
 
     /// <summary>
     /// Why a device cannot run kernels that form groups of so many threads with so much shared memory; null where it can. The CPU

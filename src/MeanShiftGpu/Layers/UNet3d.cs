@@ -42,6 +42,8 @@ public sealed partial class UNet3d<T> : IDisposable
         options.Validate();
         Context = context;
         Options = options;
+        if (StoresBf16 && options.Widths.FirstOrDefault(w => w % Bf16.ChannelMultiple != 0) is > 0 and int odd)
+            throw new InputException($"network: a width of {odd} does not fit BF16 activations, which take multiples of {Bf16.ChannelMultiple}. Use --precision bf16-operands, tf32 or float32.");
 
         int[] widths = [.. options.Widths];
         int levels = widths.Length - 1;
@@ -79,6 +81,9 @@ public sealed partial class UNet3d<T> : IDisposable
 
     /// <summary>The structure.</summary>
     public UNet3dOptions Options { get; }
+
+    /// <summary>Whether activations and their gradients are stored as BF16; the image and the score maps are not.</summary>
+    public bool StoresBf16 => typeof(T) == typeof(float) && Context.Precision == Precision.Bf16;
 
     /// <summary>The trainable numbers.</summary>
     public ParameterSet<T> Parameters { get; } = new();
@@ -123,11 +128,11 @@ public sealed partial class UNet3d<T> : IDisposable
 
         int levels = encoder.Length;
         Tensor<T>[] joined = new Tensor<T>[levels];
-        Tensor<T> x = input;
+        Tensor<T> x = StoresBf16 ? tape.RoundToBf16(input) : input;
         for (int level = 0; level < levels; level++)
         {
             int width = Options.Widths[level];
-            joined[level] = tape.Allocate(x.Shape with { Channels = width + Options.Widths[level + 1] });
+            joined[level] = tape.AllocateLike(x, x.Shape with { Channels = width + Options.Widths[level + 1] });
             Tensor<T> skip = joined[level].Channels(0, width);
             x = Apply(tape, encoder[level][0], x, Activation.Relu);
             x = Apply(tape, encoder[level][1], x, Activation.Relu, skip);

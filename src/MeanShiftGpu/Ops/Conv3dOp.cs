@@ -35,7 +35,7 @@ public static class Conv3dOp
         if (bias.Length != weight.OutputChannels)
             throw new ArgumentException($"Conv3d: {bias.Name} has {bias.Length} numbers, {weight.Name} has {weight.OutputChannels} output channels.", nameof(bias));
         TensorShape outputShape = input.Shape with { Channels = weight.OutputChannels };
-        output ??= tape.Allocate(outputShape);
+        output ??= tape.AllocateLike(input, outputShape);
         if (output.Shape != outputShape)
             throw new ArgumentException($"Conv3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
 
@@ -50,16 +50,29 @@ public static class Conv3dOp
             activation,
             input.Pitch,
             output.Pitch);
-        IConv3d<T> kernels = tape.Context.Launcher(Conv3dVariants<T>.Table, shape);
-        kernels.Forward(tape.Context.Stream, input.View, weight.Value, bias.Value, output.View, shape);
+        if (input.IsBf16)
+            Run(tape, (IConv3d<Bf16, T>)tape.Context.Launcher(Conv3dVariants.Bf16, shape), input, weight, bias, output, shape);
+        else
+            Run(tape, tape.Context.Launcher(Conv3dVariants<T>.Table, shape), input, weight, bias, output, shape);
+        return output;
+    }
+
+    private static void Run<T, TActivation>(
+        Tape<T> tape, IConv3d<TActivation, T> kernels, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, Conv3dShape shape)
+        where T : unmanaged, INumber<T>
+        where TActivation : unmanaged
+    {
+        kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), weight.Value, bias.Value, output.ViewAs<TActivation>(), shape);
 
         // Only ReLU's mask reads the output again.
-        Tensor<T>[] needed = activation == Activation.None ? [input] : [input, output];
+        Tensor<T>[] needed = shape.Activation == Activation.None ? [input] : [input, output];
         tape.Record("Conv3d", output, [input], [weight, bias], needed, () =>
         {
-            tape.WriteGradient(input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.Gradient(output), output.View, weight.Value, gradInput, shape));
-            kernels.BackwardWeight(tape.Context.Stream, input.View, tape.Gradient(output), output.View, weight.Gradient, bias.Gradient, shape);
+            tape.WriteGradient<TActivation>(
+                input,
+                gradInput => kernels.BackwardInput(tape.Context.Stream, tape.GradientAs<TActivation>(output), output.ViewAs<TActivation>(), weight.Value, gradInput, shape));
+            kernels.BackwardWeight(
+                tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), output.ViewAs<TActivation>(), weight.Gradient, bias.Gradient, shape);
         });
-        return output;
     }
 }

@@ -4,6 +4,18 @@ using MeanShiftGpu.Kernels;
 
 namespace MeanShiftGpu.Ops;
 
+/// <summary>The variants of the 3D convolution on activations that are stored as BF16, beside float32 parameters.</summary>
+public static class Conv3dVariants
+{
+    /// <summary>Best first.</summary>
+    public static VariantTable<IConv3d<Bf16, float>, Conv3dShape> Bf16 { get; } = new(
+        "conv3d",
+        Variants.ForBf16<IConv3d<Bf16, float>, Conv3dShape>(
+            static shape => shape.KernelSize != 3 ? "it takes kernels of 3³ only" : null,
+            static shape => (shape.InputPitch, shape.OutputPitch),
+            Conv3dTensorCore.CreateBf16));
+}
+
 /// <summary>The variants of the 3D convolution.</summary>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 public static class Conv3dVariants<T>

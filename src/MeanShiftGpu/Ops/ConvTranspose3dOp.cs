@@ -22,16 +22,28 @@ public static class ConvTranspose3dOp
         if (weight.KernelSize != 2 || weight.InputChannels != from.Channels || bias.Length != weight.OutputChannels)
             throw new ArgumentException(
                 $"ConvTranspose3d: the input is {from}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, {weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [2³, {from.Channels}, Cout] and Cout.", nameof(input));
-        Tensor<T> output = tape.Allocate(new TensorShape(from.Batch, 2 * from.Depth, 2 * from.Height, 2 * from.Width, weight.OutputChannels));
+        Tensor<T> output = tape.AllocateLike(input, new TensorShape(from.Batch, 2 * from.Depth, 2 * from.Height, 2 * from.Width, weight.OutputChannels));
         ConvTranspose3dShape shape = new(from.Batch, from.Depth, from.Height, from.Width, weight.InputChannels, weight.OutputChannels, input.Pitch, output.Pitch);
-        IConvTranspose3d<T> kernels = tape.Context.Launcher(ConvTranspose3dVariants<T>.Table, shape);
-        kernels.Forward(tape.Context.Stream, input.View, weight.Value, bias.Value, output.View, shape);
+        if (input.IsBf16)
+            Run(tape, (IConvTranspose3d<Bf16, T>)tape.Context.Launcher(ConvTranspose3dVariants.Bf16, shape), input, weight, bias, output, shape);
+        else
+            Run(tape, tape.Context.Launcher(ConvTranspose3dVariants<T>.Table, shape), input, weight, bias, output, shape);
+        return output;
+    }
+
+    private static void Run<T, TActivation>(
+        Tape<T> tape, IConvTranspose3d<TActivation, T> kernels, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, ConvTranspose3dShape shape)
+        where T : unmanaged, INumber<T>
+        where TActivation : unmanaged
+    {
+        kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), weight.Value, bias.Value, output.ViewAs<TActivation>(), shape);
 
         tape.Record("ConvTranspose3d", output, [input], [weight, bias], [input], () =>
         {
-            tape.WriteGradient(input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.Gradient(output), weight.Value, gradInput, shape));
-            kernels.BackwardWeight(tape.Context.Stream, input.View, tape.Gradient(output), weight.Gradient, bias.Gradient, shape);
+            tape.WriteGradient<TActivation>(
+                input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.GradientAs<TActivation>(output), weight.Value, gradInput, shape));
+            kernels.BackwardWeight(
+                tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), weight.Gradient, bias.Gradient, shape);
         });
-        return output;
     }
 }

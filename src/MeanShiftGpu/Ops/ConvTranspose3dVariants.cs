@@ -4,6 +4,18 @@ using MeanShiftGpu.Kernels;
 
 namespace MeanShiftGpu.Ops;
 
+/// <summary>The variants of the transposed 3D convolution on activations that are stored as BF16, beside float32 parameters.</summary>
+public static class ConvTranspose3dVariants
+{
+    /// <summary>Best first.</summary>
+    public static VariantTable<IConvTranspose3d<Bf16, float>, ConvTranspose3dShape> Bf16 { get; } = new(
+        "conv-transpose3d",
+        Variants.ForBf16<IConvTranspose3d<Bf16, float>, ConvTranspose3dShape>(
+            static _ => null,
+            static shape => (shape.InputPitch, shape.OutputPitch),
+            ConvTranspose3dTensorCore.CreateBf16));
+}
+
 /// <summary>The variants of the transposed 3D convolution.</summary>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 public static class ConvTranspose3dVariants<T>

@@ -19,15 +19,24 @@ public static class MaxPool3dOp
         TensorShape extent = input.Shape;
         if (extent.Depth % 2 != 0 || extent.Height % 2 != 0 || extent.Width % 2 != 0)
             throw new ArgumentException($"MaxPool3d: the input is {extent}; depth, height and width must be even.", nameof(input));
-        Tensor<T> output = tape.Allocate(extent with { Depth = extent.Depth / 2, Height = extent.Height / 2, Width = extent.Width / 2 });
+        Tensor<T> output = tape.AllocateLike(input, extent with { Depth = extent.Depth / 2, Height = extent.Height / 2, Width = extent.Width / 2 });
         MaxPool3dShape shape = new(extent.Batch, extent.Depth, extent.Height, extent.Width, extent.Channels, input.Pitch, output.Pitch);
-        IMaxPool3d<T> kernels = tape.Context.Launcher(MaxPool3dVariants<T>.Table, shape);
-        kernels.Forward(tape.Context.Stream, input.View, output.View, shape);
-
-        tape.Record("MaxPool3d", output, [input], [], [input], () => tape.WriteGradient(
-            input,
-            gradInput => kernels.Backward(tape.Context.Stream, input.View, tape.Gradient(output), gradInput, shape),
-            gradInput => kernels.Backward(tape.Context.Stream, input.View, tape.Gradient(output), gradInput, shape with { Accumulate = 1 })));
+        if (input.IsBf16)
+            Run(tape, tape.Context.Launcher(MaxPool3dVariants.Bf16, shape), input, output, shape);
+        else
+            Run(tape, tape.Context.Launcher(MaxPool3dVariants<T>.Table, shape), input, output, shape);
         return output;
+    }
+
+    private static void Run<T, TActivation>(Tape<T> tape, IMaxPool3d<TActivation> kernels, Tensor<T> input, Tensor<T> output, MaxPool3dShape shape)
+        where T : unmanaged, INumber<T>
+        where TActivation : unmanaged
+    {
+        kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), output.ViewAs<TActivation>(), shape);
+
+        tape.Record("MaxPool3d", output, [input], [], [input], () => tape.WriteGradient<TActivation>(
+            input,
+            gradInput => kernels.Backward(tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), gradInput, shape),
+            gradInput => kernels.Backward(tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), gradInput, shape with { Accumulate = 1 })));
     }
 }

@@ -24,15 +24,25 @@ public static class SigmoidHeadOp
                 $"SigmoidHead: the input is {input.Shape}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, {weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [1³, {input.Shape.Channels}, Outputs] and Outputs.", nameof(input));
         Tensor<T> output = tape.Allocate(input.Shape with { Channels = weight.OutputChannels });
         SigmoidHeadShape shape = new(input.Shape.Voxels, weight.InputChannels, weight.OutputChannels, input.Pitch);
-        ISigmoidHead<T> kernels = tape.Context.Launcher(SigmoidHeadVariants<T>.Table, shape);
-        kernels.Forward(tape.Context.Stream, input.View, weight.Value, bias.Value, output.View, shape);
+        if (input.IsBf16)
+            Run(tape, (ISigmoidHead<Bf16, T>)tape.Context.Launcher(SigmoidHeadVariants.Bf16, shape), input, weight, bias, output, shape);
+        else
+            Run(tape, tape.Context.Launcher(SigmoidHeadVariants<T>.Table, shape), input, weight, bias, output, shape);
+        return output;
+    }
+
+    private static void Run<T, TActivation>(
+        Tape<T> tape, ISigmoidHead<TActivation, T> kernels, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, SigmoidHeadShape shape)
+        where T : unmanaged, INumber<T>
+        where TActivation : unmanaged
+    {
+        kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), weight.Value, bias.Value, output.View, shape);
 
         tape.Record("SigmoidHead", output, [input], [weight, bias], [input, output], () =>
         {
-            tape.WriteGradient(input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.Gradient(output), output.View, weight.Value, gradInput, shape));
+            tape.WriteGradient<TActivation>(input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.Gradient(output), output.View, weight.Value, gradInput, shape));
             ArrayView<T> workspace = tape.Arena.Allocate<T>(Math.Max(1, kernels.WorkspaceLength(shape)));
-            kernels.BackwardWeight(tape.Context.Stream, input.View, tape.Gradient(output), output.View, workspace, weight.Gradient, bias.Gradient, shape);
+            kernels.BackwardWeight(tape.Context.Stream, input.ViewAs<TActivation>(), tape.Gradient(output), output.View, workspace, weight.Gradient, bias.Gradient, shape);
         });
-        return output;
     }
 }

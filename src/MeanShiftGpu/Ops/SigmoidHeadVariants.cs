@@ -3,6 +3,18 @@ using MeanShiftGpu.Kernels;
 
 namespace MeanShiftGpu.Ops;
 
+/// <summary>The variants of the network's head on activations that are stored as BF16, beside float32 parameters.</summary>
+public static class SigmoidHeadVariants
+{
+    /// <summary>Best first.</summary>
+    public static VariantTable<ISigmoidHead<Bf16, float>, SigmoidHeadShape> Bf16 { get; } = new(
+        "sigmoid-head",
+        new Variant<ISigmoidHead<Bf16, float>, SigmoidHeadShape>(
+            Variants.Grouped,
+            static (context, shape) => Variants.PitchRefusal(shape.InputPitch) ?? Variants.GroupRefusal(context, GroupSum.Threads, GroupSum.SharedBytes),
+            static context => new SigmoidHeadBf16(context.Accelerator)));
+}
+
 /// <summary>The variants of the network's head: 1³ convolution, bias and sigmoid.</summary>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 public static class SigmoidHeadVariants<T>

@@ -1,11 +1,13 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels;
 
 namespace MeanShiftGpu.Tensors;
 
 /// <summary>
-/// An activation [N, D, H, W, C] on a device, or a slice of the channels of one. It does not own its memory.
+/// An activation [N, D, H, W, C] on a device, or a slice of the channels of one. It does not own its memory, which holds numbers of type T or, in the BF16
+/// mode of a float32 network, <see cref="Bf16"/>; the gradient is stored likewise.
 /// </summary>
 public sealed class Tensor<T>
     where T : unmanaged, INumber<T>
@@ -22,7 +24,7 @@ public sealed class Tensor<T>
     /// <param name="shape">The extents.</param>
     /// <param name="requiresGradient">Whether a tape computes this tensor's gradient.</param>
     public Tensor(ArrayView<T> view, TensorShape shape, bool requiresGradient = false)
-        : this(new TensorStorage<T>(view, shape) { RequiresGradient = requiresGradient }, 0, shape.Channels)
+        : this(new TensorStorage<T>(view.Cast<byte>(), shape, isBf16: false) { RequiresGradient = requiresGradient }, 0, shape.Channels)
     {
     }
 
@@ -33,7 +35,11 @@ public sealed class Tensor<T>
     public int Pitch => Storage.Shape.Channels;
 
     /// <summary>The memory from the first element on; voxel v, channel c is at v·Pitch + c.</summary>
-    public ArrayView<T> View => Storage.View.SubView(ChannelOffset, Storage.View.Length - ChannelOffset);
+    /// <exception cref="InvalidOperationException">The tensor is stored as BF16; see <see cref="ViewAs"/>.</exception>
+    public ArrayView<T> View => ViewAs<T>();
+
+    /// <summary>Whether the memory holds <see cref="Bf16"/>.</summary>
+    public bool IsBf16 => Storage.IsBf16;
 
     /// <summary>Whether a tape computes this tensor's gradient.</summary>
     public bool RequiresGradient => Storage.RequiresGradient;
@@ -44,8 +50,21 @@ public sealed class Tensor<T>
 
     internal bool IsWhole => Shape.Channels == Storage.Shape.Channels;
 
-    /// <summary>The gradient's memory, laid out like <see cref="View"/>; only once a tape's backward pass has written it.</summary>
-    internal ArrayView<T> GradientView => Storage.Gradient.SubView(ChannelOffset, Storage.Gradient.Length - ChannelOffset);
+    /// <summary>The memory as what it holds, T or <see cref="Bf16"/>, laid out as <see cref="View"/>.</summary>
+    /// <exception cref="InvalidOperationException">It holds the other.</exception>
+    public ArrayView<TElement> ViewAs<TElement>()
+        where TElement : unmanaged
+        => FromChannel(Storage.ViewAs<TElement>());
+
+    /// <summary>The gradient's memory, laid out like <see cref="ViewAs"/>; only once a tape's backward pass has written it.</summary>
+    internal ArrayView<TElement> GradientAs<TElement>()
+        where TElement : unmanaged
+        => FromChannel(Storage.GradientAs<TElement>());
+
+    /// <summary>A view of the whole storage from this slice's first channel on.</summary>
+    internal ArrayView<TElement> FromChannel<TElement>(ArrayView<TElement> whole)
+        where TElement : unmanaged
+        => whole.SubView(ChannelOffset, whole.Length - ChannelOffset);
 
     /// <summary>A slice of the channels; it shares this tensor's memory and gradient.</summary>
     public Tensor<T> Channels(int offset, int count)
@@ -57,19 +76,23 @@ public sealed class Tensor<T>
     }
 
     /// <summary>Copies the tensor to the host, [N, D, H, W, C] dense. Waits for the stream.</summary>
-    public T[] ToArray(GpuContext context) => Gather(context, Storage.View);
+    public T[] ToArray(GpuContext context) => IsBf16 ? Gather(context, Storage.ViewAs<Bf16>(), Widened) : Gather(context, Storage.ViewAs<T>(), static value => value);
 
     /// <summary>Copies the gradient to the host, [N, D, H, W, C] dense. Waits for the stream.</summary>
     /// <exception cref="InvalidOperationException">No backward pass has reached this tensor.</exception>
     public T[] GradientToArray(GpuContext context) => Storage.HasGradient
-        ? Gather(context, Storage.Gradient)
+        ? IsBf16 ? Gather(context, Storage.GradientAs<Bf16>(), Widened) : Gather(context, Storage.GradientAs<T>(), static value => value)
         : throw new InvalidOperationException("This tensor has no gradient: no backward pass has reached it, or it does not require one.");
 
-    private T[] Gather(GpuContext context, ArrayView<T> source)
+    private static T Widened(Bf16 value) => T.CreateChecked(value.ToSingle());
+
+    private T[] Gather<TElement>(GpuContext context, ArrayView<TElement> source, Converter<TElement, T> convert)
+        where TElement : unmanaged
     {
-        T[] whole = new T[source.Length];
-        source.CopyToCPU(context.Stream, whole);
+        TElement[] stored = new TElement[source.Length];
+        source.CopyToCPU(context.Stream, stored);
         context.Synchronize();
+        T[] whole = Array.ConvertAll(stored, convert);
         if (IsWhole)
             return whole;
         T[] slice = new T[Shape.Length];
@@ -80,21 +103,43 @@ public sealed class Tensor<T>
 }
 
 /// <summary>The memory behind a tensor and all its slices, with what a tape has to know of it.</summary>
-internal sealed class TensorStorage<T>(ArrayView<T> view, TensorShape shape)
+internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape, bool isBf16)
     where T : unmanaged
 {
     // How often each channel was written, so that a tape can tell whether what it remembers is still there.
     private readonly int[] writes = new int[shape.Channels];
 
-    public ArrayView<T> View { get; } = view;
+    private ArrayView<byte> gradient;
+
+    public bool IsBf16 { get; } = isBf16;
+
+    public long ElementBytes => IsBf16 ? Interop.SizeOf<Bf16>() : Interop.SizeOf<T>();
 
     public TensorShape Shape { get; } = shape;
 
     public bool RequiresGradient { get; set; }
 
-    public ArrayView<T> Gradient { get; set; }
+    public bool HasGradient { get; private set; }
 
-    public bool HasGradient { get; set; }
+    public ArrayView<TElement> ViewAs<TElement>()
+        where TElement : unmanaged
+        => As<TElement>(memory);
+
+    public ArrayView<TElement> GradientAs<TElement>()
+        where TElement : unmanaged
+        => As<TElement>(gradient);
+
+    public void GiveGradient(ArrayView<byte> bytes)
+    {
+        gradient = bytes;
+        HasGradient = true;
+    }
+
+    public ArrayView<TElement> As<TElement>(ArrayView<byte> bytes)
+        where TElement : unmanaged
+        => typeof(TElement) == (IsBf16 ? typeof(Bf16) : typeof(T))
+            ? bytes.Cast<TElement>()
+            : throw new InvalidOperationException($"This tensor {Shape} is stored as {(IsBf16 ? "BF16" : typeof(T).Name)}, the operation takes {typeof(TElement).Name}.");
 
     public int Version(int channelOffset, int channels)
     {

@@ -19,6 +19,8 @@ public sealed record GradCheckOptions
 
     /// <summary>Largest relative error; 0 takes 1e-6 where the gradient is float64 and 1e-2 where it is float32.</summary>
     public double Tolerance { get; init; }
+
+    internal const double SingleTolerance = 1e-2;
 }
 
 /// <summary>The comparison of one input's gradient with finite differences.</summary>
@@ -141,7 +143,7 @@ public static class GradCheck
         where T : unmanaged, INumber<T>
         where TDifference : unmanaged, INumber<TDifference>
     {
-        double tolerance = options.Tolerance > 0 ? options.Tolerance : IsDouble<T>() ? 1e-6 : 1e-2;
+        double tolerance = options.Tolerance > 0 ? options.Tolerance : IsDouble<T>() ? 1e-6 : GradCheckOptions.SingleTolerance;
         double step = options.Step > 0 ? options.Step : IsDouble<TDifference>() ? 1e-5 : 1e-2;
         Random random = new(options.Seed);
 

@@ -309,7 +309,7 @@ public static class ReferenceCheck
         List<ReferenceCheckResult> results = [];
         foreach (Variant<TLauncher, TShape> variant in table.Supported(context, shape))
         {
-            using GpuContext forced = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = variant.Name, Threads = context.Threads.Count, Precision = context.Precision });
+            using GpuContext forced = context.WithVariant(variant.Name);
             using Arena arena = new(forced);
             using Tape<T> tape = Tape<T>.Begin(arena);
             compute(tape, new Comparer<T>(file, variant.Name, Variants.Tolerance(context, variant.Name, SingleTolerance), results));

@@ -255,8 +255,51 @@ public class Conv3dTests
     public void TensorCore_ManyGroups_AddUpExactly([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using Conv3dTensorCoreKernels<Tf32Operand> conv = new(context.Accelerator, groupsWanted: 16);
+        using IConv3d<float> conv = Conv3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 16);
         IsExact(context, conv, Shape(1, 3, 1, 1, 17, 5, 3, Activation.Relu, 0, 1));
+    }
+
+    // Activations in BF16, whose voxels begin at multiples of 16 bytes. Between the cases: as above, and one input channel.
+    public static IEnumerable<TestCaseData> Bf16ActivationCases()
+    {
+        Conv3dShape[] cases =
+        [
+            Shape(1, 5, 2, 9, 1, 8, 3, Activation.Relu, 7, 0),
+            Shape(2, 1, 9, 1, 20, 12, 3, Activation.Relu, 4, 12),
+            Shape(1, 1, 1, 2, 50, 5, 3, Activation.None, 6, 11),
+            Shape(1, 1, 2, 1, 8, 72, 3, Activation.Relu, 8, 0),
+        ];
+        foreach (string device in TestDevices.WithTensorCores)
+        {
+            foreach (Conv3dShape shape in cases)
+                yield return new TestCaseData(device, shape).SetArgDisplayNames(device, Describe(shape));
+        }
+    }
+
+    // The sums are exact in float32; what is stored is their nearest BF16.
+    [TestCaseSource(nameof(Bf16ActivationCases))]
+    public void Bf16Activations_IntegerValues_AreRoundedOnce(string device, Conv3dShape shape)
+    {
+        using GpuContext context = TestDevices.OpenTensorCores(device);
+        using IConv3d<float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
+        IsExact(context, conv, shape, Bf16Buffers.Rounded);
+    }
+
+    [Test]
+    public void Bf16Activations_ManyGroups_AreRoundedOnce([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
+    {
+        using GpuContext context = TestDevices.OpenTensorCores(device);
+        using IConv3d<float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator, groupsWanted: 16).OnFloats(context);
+        IsExact(context, conv, Shape(1, 3, 1, 1, 17, 8, 3, Activation.Relu, 7, 8), Bf16Buffers.Rounded);
+    }
+
+    // The worst was 2.9e-3, of the output, on the simulated GPU.
+    [Test]
+    public void Bf16Activations_AnyValues_MatchReference([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
+    {
+        using GpuContext context = TestDevices.OpenTensorCores(device);
+        using IConv3d<float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
+        MatchesReference(context, conv, Shape(1, 1, 2, 5, 12, 16, 3, Activation.Relu, 4, 0), 2e-2, "BF16 activations");
     }
 
     [Test]
@@ -275,11 +318,14 @@ public class Conv3dTests
         Assert.That(() => forced.Launcher(Conv3dVariants<float>.Table, shape), Throws.TypeOf<InputException>().With.Message.Contains("MEANSHIFTGPU_PRECISION"));
     }
 
-    private static void IsExact(GpuContext context, IConv3d<float> conv, Conv3dShape shape)
+    private static void IsExact(GpuContext context, IConv3d<float> conv, Conv3dShape shape, Func<double, double>? stored = null)
     {
         Problem problem = new(shape, value => Math.Round(4 * value));
         Result<float> result = Run(context, conv, problem, shape);
-        foreach ((string pass, float[] actual, double[] reference) in Pairs(result, Expected(problem, shape)))
+        Result<double> expected = Expected(problem, shape);
+        if (stored is not null)
+            expected = expected with { Output = [.. expected.Output.Select(stored)], GradInput = [.. expected.GradInput.Select(stored)] };
+        foreach ((string pass, float[] actual, double[] reference) in Pairs(result, expected))
             Assert.That(actual.Select(v => (double)v), Is.EqualTo(reference), pass);
     }
 

@@ -14,7 +14,7 @@ public sealed partial class TensorCorePtxTests
     private const int SharedOfA100 = 163 << 10;
     private const int SharedOfConsumerCard = 99 << 10;
 
-    private static readonly string[] Precisions = ["Tf32", "Bf16"];
+    private static readonly string[] Precisions = ["Tf32", "Bf16", "StoredBf16"];
     private static readonly int[] Widths = [16, 32, 48, 64];
 
     [Test]
@@ -27,10 +27,11 @@ public sealed partial class TensorCorePtxTests
             {
                 ["mma.sync"] = 3 * columns / 2, // three taps a step
                 ["ldmatrix.sync"] = 12,
-                ["ld.shared.v4"] = 3 * columns / 16 + 4, // weights, and a piece to round with its mask
+                ["ld.shared.v4"] = 3 * columns / 16 + (precision == "StoredBf16" ? 2 : 4), // weights, and a piece to round or mask, with its mask
                 ["st.shared.v4"] = precision == "Tf32" ? 2 : 1,
-                ["cp.async.cg"] = 11, // two pieces of voxels with their masks, three rows of weights
-                ["st.global.v4"] = columns / 2,
+                ["cp.async.cg"] = precision == "StoredBf16" ? 7 : 11, // two pieces of voxels with their masks, three rows of weights
+                ["st.global.v4"] = columns / 2, // StoredBf16: the sums of splits
+                ["st.global.v2"] = precision == "StoredBf16" ? columns / 2 : 0,
             });
 
     [Test]
@@ -44,9 +45,9 @@ public sealed partial class TensorCorePtxTests
                 ["mma.sync"] = 3 * columns / 8,
                 ["ldmatrix.sync"] = precision == "Tf32" ? 0 : 3 + columns / 16,
                 ["ld.shared.b32"] = precision == "Tf32" ? 12 + columns / 4 + 1 : 1, // one reads the biases
-                ["ld.shared.v4"] = 6,
-                ["st.shared.v4"] = precision == "Tf32" ? 6 : 4,
-                ["cp.async.cg"] = 12, // input, gradOutput and mask of the first and of the next tile
+                ["ld.shared.v4"] = precision == "StoredBf16" ? 2 : 6, // gradOutput and mask; input, to round it
+                ["st.shared.v4"] = precision switch { "Tf32" => 6, "Bf16" => 4, _ => 3 },
+                ["cp.async.cg"] = precision == "StoredBf16" ? 6 : 12, // input, gradOutput and mask of the first and of the next tile
             });
 
     [Test]
@@ -59,10 +60,11 @@ public sealed partial class TensorCorePtxTests
             {
                 ["mma.sync"] = columns / 2,
                 ["ldmatrix.sync"] = 4,
-                ["ld.shared.v4"] = columns / 16 + 2, // weights, and a piece to round
-                ["st.shared.v4"] = precision == "Tf32" ? 2 : 1,
-                ["cp.async.cg"] = 9, // three stages of voxels and weights
-                ["st.global.v4"] = columns / 2,
+                ["ld.shared.v4"] = columns / 16 + (precision == "StoredBf16" ? 0 : 2), // weights, and a piece to round
+                ["st.shared.v4"] = precision switch { "Tf32" => 2, "Bf16" => 1, _ => 0 },
+                ["cp.async.cg"] = precision == "StoredBf16" ? 6 : 9, // three stages of voxels and weights
+                ["st.global.v4"] = precision == "StoredBf16" ? 0 : columns / 2,
+                ["st.global.v2"] = precision == "StoredBf16" ? columns / 2 : 0,
             });
 
     [Test]
@@ -76,9 +78,9 @@ public sealed partial class TensorCorePtxTests
                 ["mma.sync"] = 8,
                 ["ldmatrix.sync"] = precision == "Tf32" ? 0 : 5,
                 ["ld.shared.b32"] = precision == "Tf32" ? 21 : 1, // one reads the biases
-                ["ld.shared.v4"] = 4,
-                ["st.shared.v4"] = precision == "Tf32" ? 6 : 4,
-                ["cp.async.cg"] = 8, // input and gradOutput of the first and of the next tile
+                ["ld.shared.v4"] = precision == "StoredBf16" ? 1 : 4, // gradOutput; input, to round it
+                ["st.shared.v4"] = precision switch { "Tf32" => 6, "Bf16" => 4, _ => 2 }, // StoredBf16: the biases alone
+                ["cp.async.cg"] = precision == "StoredBf16" ? 4 : 8, // input and gradOutput of the first and of the next tile
             });
 
     [Test]
@@ -91,11 +93,16 @@ public sealed partial class TensorCorePtxTests
             Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100));
             Assert.That(sizeof(uint) * 2 * Conv3dTensorCoreKernels<Tf32Operand>.GradientWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100));
             Assert.That(sizeof(uint) * 2 * Conv3dTensorCoreKernels<Bf16Operand>.GradientWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100));
+            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<StoredBf16Operand>.ConvolveWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100 / 2), "two groups");
+            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<StoredBf16Operand>.ConvolveWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
+            Assert.That(sizeof(uint) * 2 * Conv3dTensorCoreKernels<StoredBf16Operand>.GradientWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
         }
 
         // Every pass has a width for a consumer card.
         Assert.That(sizeof(uint) * ConvTranspose3dTensorCoreKernels<Tf32Operand>.MultiplyWords(64), Is.LessThanOrEqualTo(48 << 10));
         Assert.That(sizeof(uint) * ConvTranspose3dTensorCoreKernels<Bf16Operand>.MultiplyWords(64), Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(sizeof(uint) * ConvTranspose3dTensorCoreKernels<StoredBf16Operand>.MultiplyWords(64), Is.LessThanOrEqualTo(48 << 10));
+        Assert.That(sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<StoredBf16Operand>.GradientWords, Is.LessThanOrEqualTo(48 << 10));
         Assert.That(sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<Tf32Operand>.GradientWords, Is.LessThanOrEqualTo(SharedOfConsumerCard));
         Assert.That(sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<Bf16Operand>.GradientWords, Is.LessThanOrEqualTo(SharedOfConsumerCard));
         Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.ConvolveWords(64, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));

@@ -94,6 +94,33 @@ public class MaxPool3dTests
         Assert.That(TestData.RelativeError<double>(actual, expected), Is.LessThan(1e-9));
     }
 
+    // Values and results are BF16, so nothing is rounded but the sum where gradients are added.
+    [TestCaseSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))]
+    public void Bf16_OddShapesAndPitches_EqualReference(string device)
+    {
+        using GpuContext context = TestDevices.OpenTensorCores(device);
+        IMaxPool3d<float> pool = context.Launcher(MaxPool3dVariants.Bf16, default(MaxPool3dShape)).OnFloats(context);
+        foreach (MaxPool3dShape shape in Shapes[..4])
+        {
+            double[] input = [.. TestData.Uniform(shape.InputVoxels * shape.Channels, 1).Select(Bf16Buffers.Rounded)];
+            double[] upstream = [.. TestData.Uniform(shape.OutputVoxels * shape.Channels, 2).Select(Bf16Buffers.Rounded)];
+            double[] before = [.. TestData.Uniform(shape.InputVoxels * shape.Channels, 4).Select(Bf16Buffers.Rounded)];
+            double[] expected = MaxPool3dReference.Backward(input, upstream, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
+            using SlicedTensor<float> x = new(context, input, shape.Channels, shape.InputPitch, shape.InputPitch - shape.Channels);
+            using SlicedTensor<float> y = new(context, new double[upstream.Length], shape.Channels, shape.OutputPitch, (shape.OutputPitch - shape.Channels) / 2);
+            using SlicedTensor<float> gy = new(context, upstream, shape.Channels, shape.OutputPitch, (shape.OutputPitch - shape.Channels) / 2);
+            using SlicedTensor<float> gx = new(context, before, shape.Channels, shape.InputPitch, (shape.InputPitch - shape.Channels) / 2);
+            using SlicedTensor<float> sum = new(context, before, shape.Channels, shape.InputPitch, (shape.InputPitch - shape.Channels) / 2);
+            pool.Forward(context.Stream, x.View, y.View, shape);
+            pool.Backward(context.Stream, x.View, gy.View, gx.View, shape);
+            pool.Backward(context.Stream, x.View, gy.View, sum.View, shape with { Accumulate = 1 });
+
+            Assert.That(y.Read(), Is.EqualTo(MaxPool3dReference.Forward(input, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels)));
+            Assert.That(gx.Read(), Is.EqualTo(expected));
+            Assert.That(sum.Read(), Is.EqualTo(expected.Zip(before, static (a, b) => Bf16Buffers.Rounded(a + b))));
+        }
+    }
+
     // Multiples of 1/1024 are exact in float32, so results can be compared exactly.
     private static double[] Rounded(long count, int seed)
         => [.. TestData.Uniform(count, seed).Select(v => Math.Round(v * 1024) / 1024)];

@@ -1,0 +1,106 @@
+using System.Numerics;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Layers;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Tensors;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests;
+
+/// <summary>What rounding does to a whole network, against the same network in float64.</summary>
+public class NetworkPrecisionTests
+{
+    // Every kind of layer and the skip connection, as small as the simulated GPU needs it.
+    private static readonly UNet3dOptions Structure = new() { Widths = [8, 16] };
+    private static readonly TensorShape Shape = new(1, 2, 4, 2, 1);
+
+    // On the simulated GPU: scores 3.5e-4 (the sigmoid dampens what the layers add up), gradients 4.9e-3.
+    [TestCase(Precision.Bf16, 2e-3, 2e-2)]
+    public void ForwardAndBackward_RoundedNetwork_StaysNearFloat64(Precision precision, double scoreTolerance, double gradientTolerance)
+    {
+        using GpuContext exact = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Precision = Precision.Float32 });
+        using GpuContext rounding = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
+        (double[] scores, double[] gradients) = Run<double>(exact);
+        (float[] roundedScores, float[] roundedGradients) = Run<float>(rounding);
+
+        double scoreError = TestData.RelativeError<float>(roundedScores, scores);
+        double gradientError = TestData.RelativeError<float>(roundedGradients, gradients);
+        TestContext.Out.WriteLine($"{precision}: scores {scoreError:g3}, gradients {gradientError:g3}");
+        Assert.That(scoreError, Is.LessThan(scoreTolerance));
+        Assert.That(gradientError, Is.LessThan(gradientTolerance));
+        Assert.That(scoreError, Is.GreaterThan(1e-6), "nothing was rounded");
+    }
+
+    private static (T[] Scores, T[] Gradients) Run<T>(GpuContext context)
+        where T : unmanaged, INumber<T>
+    {
+        using UNet3d<T> network = new(context, Structure, seed: 3);
+        // At this scale signals keep their size from layer to layer (He et al. 2015); at the customary start they shrink.
+        foreach (Parameter<T> parameter in network.Parameters.Parameters)
+            parameter.Upload(context, [.. parameter.Download(context).Select(v => v * T.CreateChecked(2.5))]);
+        using Arena arena = new(context);
+        using Tape<T> tape = Tape<T>.Begin(arena);
+        Tensor<T> scores = network.Forward(tape, tape.Upload(Array.ConvertAll(TestData.Uniform(Shape.Length, 4), T.CreateChecked), Shape));
+        T[] values = scores.ToArray(context);
+        tape.Backward(scores, Array.ConvertAll(TestData.Uniform(Shape.Length, 5), T.CreateChecked));
+        return (values, [.. network.Parameters.Parameters.SelectMany(p => p.Gradient.GetAsArrayForTest(context))]);
+    }
+
+    [Test]
+    public void Network_WidthThatBf16DoesNotTake_IsRefused()
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Bf16 });
+        Assert.That(
+            () => new UNet3d<float>(context, new UNet3dOptions { Widths = [8, 12] }, seed: 1),
+            Throws.TypeOf<InputException>().With.Message.Contains("a width of 12 does not fit BF16 activations"));
+        using UNet3d<double> reference = new(context, new UNet3dOptions { Widths = [8, 12] }, seed: 1);
+        Assert.That(reference.StoresBf16, Is.False);
+    }
+
+    // Each use of a tensor adds its gradient; the second time it is what was there, so the sum is exact.
+    [Test]
+    public void RoundToBf16_UsedTwice_AddsTheGradients()
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        float[] once = GradientOf(context, uses: 1);
+        Assert.That(GradientOf(context, uses: 2), Is.EqualTo(once.Select(g => 2 * g)));
+        Assert.That(once, Has.All.Not.EqualTo(0f));
+    }
+
+    [Test]
+    public void Bf16Tensor_ReadAsFloat_IsRefused()
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        using Arena arena = new(context);
+        using Tape<float> tape = Tape<float>.Begin(arena);
+        double[] values = TestData.Uniform(6, 1);
+        Tensor<float> stored = tape.RoundToBf16(tape.Upload(Array.ConvertAll(values, v => (float)v), new TensorShape(1, 1, 1, 2, 3)));
+        Assert.That(stored.ToArray(context), Is.EqualTo(values.Select(Bf16Buffers.Rounded)));
+        Assert.That(() => stored.View, Throws.InvalidOperationException.With.Message.Contains("is stored as BF16"));
+    }
+
+    private static float[] GradientOf(GpuContext context, int uses)
+    {
+        TensorShape shape = new(1, 2, 2, 4, 3);
+        ParameterSet<float> parameters = new();
+        Parameter<float> weight = parameters.Add("weight", ParameterLayout.ConvolutionWeight, 1, 3, 1);
+        Parameter<float> bias = parameters.Add("bias", ParameterLayout.Bias, 1, 1, 1);
+        parameters.AllocateOn(context);
+        weight.Upload(context, [1, 2, -3]);
+        using Arena arena = new(context);
+        using Tape<float> tape = Tape<float>.Begin(arena);
+        Tensor<float> input = tape.Upload(Array.ConvertAll(TestData.Uniform(shape.Length, 1), v => (float)v), shape, requiresGradient: true);
+        Tensor<float> stored = tape.RoundToBf16(input);
+        List<(Tensor<float>, double)> losses = [];
+        for (int use = 0; use < uses; use++)
+        {
+            Tensor<float> scores = tape.SigmoidHead(stored, weight, bias);
+            losses.Add((tape.DiceLoss(scores, tape.Upload(Enumerable.Repeat(1f, (int)scores.Shape.Length).ToArray(), scores.Shape)), 1));
+        }
+
+        tape.Backward(tape.WeightedSum(losses));
+        float[] gradient = input.GradientToArray(context);
+        parameters.Dispose();
+        return gradient;
+    }
+}
