@@ -20,7 +20,7 @@ internal static class ParticlePlacement
     /// <param name="options">Extents, shapes, their number and the gap between them.</param>
     /// <param name="random">Draws places and rotations.</param>
     /// <param name="model">Receives the density; zeros before.</param>
-    /// <param name="occupancy">Receives the number of the particle, counted from 1, that a voxel belongs to; zeros before.</param>
+    /// <param name="occupancy">Receives the number of the particle, counted from 1, that a voxel belongs to: by its mask, or within half its radius of its centre; zeros before.</param>
     /// <exception cref="InputException">So many particles do not fit.</exception>
     public static IReadOnlyList<SimulatedParticle> Fill(TomogramOptions options, SplitMix64 random, Volume model, Volume occupancy)
     {
@@ -53,7 +53,28 @@ internal static class ParticlePlacement
             tries = -1;
         }
 
+        for (int i = 0; i < particles.Count; i++)
+            FillCenter(particles[i], i + 1, options.Shapes[particles[i].Class - 1], occupancy);
         return particles;
+    }
+
+    // A ring's centre is empty. Picks are scored by whose voxel they lie in, so that within half the particle's radius of its centre the voxels that nobody takes are its own.
+    private static void FillCenter(SimulatedParticle particle, int number, ParticleShape shape, Volume occupancy)
+    {
+        double radius = shape.RadiusVoxels / 2;
+        for (int z = (int)Math.Max(0, Math.Ceiling(particle.Z - radius)); z <= Math.Min(occupancy.Depth - 1, particle.Z + radius); z++)
+        {
+            for (int y = (int)Math.Max(0, Math.Ceiling(particle.Y - radius)); y <= Math.Min(occupancy.Height - 1, particle.Y + radius); y++)
+            {
+                Span<float> numbers = occupancy.Row(z, y);
+                for (int x = (int)Math.Max(0, Math.Ceiling(particle.X - radius)); x <= Math.Min(occupancy.Width - 1, particle.X + radius); x++)
+                {
+                    (double dz, double dy, double dx) = (z - particle.Z, y - particle.Y, x - particle.X);
+                    if (numbers[x] == 0 && dz * dz + dy * dy + dx * dx <= radius * radius)
+                        numbers[x] = number;
+                }
+            }
+        }
     }
 
     // The mask's voxels, turned and rounded, leave no gap between them that another particle's mask could fit through.

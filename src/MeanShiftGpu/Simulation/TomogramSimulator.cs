@@ -5,7 +5,10 @@ namespace MeanShiftGpu.Simulation;
 /// <summary>One simulated tomogram with its truth.</summary>
 /// <param name="Reconstruction">What the microscope and the back-projection make of the model.</param>
 /// <param name="Model">The density: 1 is the mean within a particle, 0 the surroundings.</param>
-/// <param name="Occupancy">The number of the particle, counted from 1, that a voxel belongs to; 0 outside.</param>
+/// <param name="Occupancy">
+/// The number of the particle, counted from 1, that a voxel belongs to; 0 outside. To a particle belong its mask and what is free within half its radius of its
+/// centre, so that a pick at the centre of a hollow one finds it.
+/// </param>
 /// <param name="Particles">The particles; number n is the n-th.</param>
 /// <param name="DefocusMicrometers">The underfocus that was drawn, in µm.</param>
 /// <param name="SignalVariance">Variance of the images before noise, see <see cref="TomogramOptions.SignalToNoise"/>.</param>

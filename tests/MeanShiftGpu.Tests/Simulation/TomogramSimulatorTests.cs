@@ -1,6 +1,7 @@
 using System.Numerics;
 using MathNet.Numerics.IntegralTransforms;
 using MeanShiftGpu.IO;
+using MeanShiftGpu.Picking;
 using MeanShiftGpu.Simulation;
 using NUnit.Framework;
 
@@ -52,7 +53,9 @@ public class TomogramSimulatorTests
                     double density = tomogram.Model[z, y, x];
                     ref (double Mass, double Z, double Y, double X) sum = ref sums[number - 1];
                     sum = (sum.Mass + density, sum.Z + density * z, sum.Y + density * y, sum.X + density * x);
-                    voxels[number - 1]++;
+                    // The empty centre of a hollow particle is its own, but not its mask.
+                    if (density > Small.Shapes[tomogram.Particles[number - 1].Class - 1].Threshold)
+                        voxels[number - 1]++;
                     foreach ((int nz, int ny, int nx) in (ReadOnlySpan<(int, int, int)>)[(z + 1, y, x), (z, y + 1, x), (z, y, x + 1)])
                     {
                         if (nz < Small.Depth && ny < Small.Height && nx < Small.Width)
@@ -73,6 +76,23 @@ public class TomogramSimulatorTests
                 Assert.That(sums[i].Y / sums[i].Mass, Is.EqualTo(particle.Y).Within(0.1));
                 Assert.That(sums[i].X / sums[i].Mass, Is.EqualTo(particle.X).Within(0.1));
             }
+        }
+    }
+
+    [Test]
+    public void Create_Occupancy_GivesAPickNearTheCentreOfAHollowParticleToIt()
+    {
+        TomogramOptions options = Small with { Shapes = [ParticleShape.Create("ring", 10)], MinimumParticles = 3, MaximumParticles = 3 };
+        using SimulatedTomogram tomogram = TomogramSimulator.Create(options, 0);
+        Particle[] truth = [.. tomogram.Particles.Select((p, i) => new Particle(p.Z, p.Y, p.X) { Id = i + 1 })];
+        // A ball of the ring's volume has a radius of 5.1 voxels, the hole one of 3.5; half of 5.1 less what rounding to a voxel may add.
+        Assert.That(options.Shapes[0].RadiusVoxels / 2, Is.InRange(2.4, 3.5));
+        float[] steps = [-1, 0, 1];
+        foreach ((float z, float y, float x) in from z in steps from y in steps from x in steps select (z, y, x))
+        {
+            OccupancyEvaluation evaluation = new();
+            evaluation.Add([.. truth.Select(p => new Position((float)p.Z + z, (float)p.Y + y, (float)p.X + x))], truth, tomogram.Occupancy);
+            Assert.That((evaluation.Score.Found, evaluation.Score.Background), Is.EqualTo((3, 0)), $"{(z, y, x)}");
         }
     }
 
