@@ -25,14 +25,14 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", "Radius of the mean shift's ball in voxels. Default: that of the training.", 1e-3);
     private readonly Option<double?> mergeDistance = Parse.Real("--merge-distance", "What arrives within this distance of a stronger place belongs to it, in voxels. Default: 1.5 times the bandwidth; just below the shortest distance of particles is best.", 1e-3);
     private readonly Option<double?> minimumDistance = Parse.Real("--min-distance", "Of two picks nearer than this the one with the lower score is dropped, in voxels. Default: 0.", 0);
-    private readonly Option<double?> minimumSupport = Parse.Real("--min-support", "Picks whose summed score is below this fraction of the best one's are dropped. Default: 0.2.", 0, 1);
+    private readonly Option<double?> minimumSupport = Parse.Real("--min-support", "Picks whose summed score is below this fraction of the best one's are dropped; lower where particles differ in size. Default: 0.2.", 0, 1);
     private readonly Option<int> minimumVoxels = Parse.Integer("--min-voxels", "Picks of fewer voxels are dropped.", 1, 1, int.MaxValue);
     private readonly Option<int> iterations = Parse.Integer("--max-iterations", "Most mean-shift iterations.", 60, 1, 100_000);
     private readonly Option<string?> mask = Parse.Text("--mask", "FILE", "MRC file of the volume's size: picks only where it is above 0, and computes only there.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
     private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
     private readonly Option<string?> shard = Parse.Text("--shard", "I/N", "Pick every Nth volume from the Ith on (I from 1 to N), for N processes or a Slurm array. Needs a folder as output.");
-    private readonly Option<string?> suggest = Parse.Text("--suggest", "FILE", "Instead of picking: try thresholds on the validation volumes of this data set's manifest and print the best.");
+    private readonly Option<string?> suggest = Parse.Text("--suggest", "FILE", "Instead of picking: try thresholds and minimum supports on the validation volumes of this data set's manifest and print the best.");
     private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the bandwidth.", 1e-3);
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size in Å. Default: the volume's header.", 1e-6, 1e6);
@@ -262,7 +262,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             PickOptions picking = Settings(options, kind.MeanShift);
             using TomogramPicker picker = new(network, kind.MeanShift, picking) { MemoryLimitBytes = (long)options.GetValue(memory) << 20 };
             double hit = options.GetValue(radius) ?? picking.BandwidthVoxels / 2;
-            ThresholdSweep sweep = new(picker, picking);
+            ThresholdSweep sweep = new(picker, picking, options.GetValue(minimumSupport) is null ? ThresholdSweep.Supports : [picking.MinimumSupportFraction]);
             int truth = 0;
             foreach (DatasetVolume entry in entries)
             {
@@ -279,11 +279,14 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
             IReadOnlyList<ThresholdScore> scores = sweep.Scores(hit);
             ThresholdScore best = ThresholdSweep.Best(scores);
+            // Of each threshold the best support; the file has them all.
             Session.Table(
-                ["threshold", "picks", "precision", "recall", "F1"],
-                scores.Select(s => (string[])[$"{s.Threshold:0.00}{(s == best ? " *" : "")}", $"{s.Picks}", $"{s.Precision:0.000}", $"{s.Recall:0.000}", $"{s.F1:0.000}"]));
-            Session.Line($"best: --threshold {best.Threshold:0.00} (F1 {best.F1:0.000} one-to-one within {hit:0.##} voxels, {truth} centres in {entries.Length} validation volume{(entries.Length == 1 ? "" : "s")})");
-            WriteJson(options, new { Model = options.GetValue(model), RadiusVoxels = hit, Centers = truth, Volumes = entries.Length, Best = best.Threshold, Thresholds = scores });
+                ["threshold", "min support", "picks", "precision", "recall", "F1"],
+                scores.GroupBy(s => s.Threshold).Select(g => g.Contains(best) ? best : ThresholdSweep.Best(g)).Select(s => (string[])[
+                    $"{s.Threshold:0.00}{(s == best ? " *" : "")}", $"{s.MinimumSupport:0.00}", $"{s.Picks}", $"{s.Precision:0.000}", $"{s.Recall:0.000}", $"{s.F1:0.000}"]));
+            Session.Line(
+                $"best: --threshold {best.Threshold:0.00} --min-support {best.MinimumSupport:0.00} (F1 {best.F1:0.000} one-to-one within {hit:0.##} voxels, {truth} centres in {entries.Length} validation volume{(entries.Length == 1 ? "" : "s")})");
+            WriteJson(options, new { Model = options.GetValue(model), RadiusVoxels = hit, Centers = truth, Volumes = entries.Length, Best = best.Threshold, BestMinimumSupport = best.MinimumSupport, Thresholds = scores });
         }
 
         return ExitCode.Done;
