@@ -16,7 +16,10 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
     private readonly Option<double[]?> radii = Parse.RealList("--radii", $"Hit radii in voxels. Default: {string.Join(',', DefaultRadii)}.");
     private readonly Option<double?> beta = Parse.Real("--beta", $"How many times as much recall counts as precision in F-beta. Default: {Evaluation.DefaultBeta}.", 1e-3);
     private readonly Option<string?> occupancy = Parse.Text("--occupancy", "FILE", "An occupancy mask (MRC): picks are scored by the particle in whose mask they lie, as SHREC does. The truth is then particle_locations.txt. With --data and such truth, the masks are the data set's.");
-    private readonly Option<string?> volume = Parse.Text("--volume", "FILE", "The MRC file that the tables belong to: gives its size and voxel size, which RELION 5 tables need.");
+    private readonly Option<string[]> classes = Parse.Texts(
+        "--classes", "NAME", "The names that the truth has for the picks' classes 1, 2, …, as 'train --classes' had them: then each class is evaluated by its own picks. Default: picks of any class count.");
+    private readonly Option<string?> report = Parse.Text("--report", "FILE", "Write a page (HTML) with tables, scores against radius, and slices with true centres and picks.");
+    private readonly Option<string?> volume = Parse.Text("--volume", "FILE", "The MRC file that the tables belong to: gives its size and voxel size, which RELION 5 tables need, and the slices of --report.");
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size of the volume in Å. Default: that of --volume.", 1e-6, 1e6);
     private readonly Option<double?> binning = Parse.Real("--binning", "How many pixels of the tables make a voxel. Default: what the tables say, or 1.", 1e-6);
@@ -25,13 +28,13 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
     protected override string Description =>
         "Compares picks with true centres as the paper's equations 3 to 6 do: dist_pred, dist_GT, precision, recall and F1 at each hit radius; beside it over " +
-        "one-to-one pairs, which punish duplicates, with F-beta and the signed bias along each axis; and by SHREC's occupancy masks. All volumes are pooled.";
+        "one-to-one pairs, which punish duplicates, with F-beta and the signed bias along each axis; of each class; and by SHREC's occupancy masks. All volumes are pooled.";
 
     public override string Example => "meanshift-gpu evaluate --picks picks.star --truth truth.csv --radii 2,4";
 
     protected override bool UsesDevice => false;
 
-    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, beta, occupancy, volume, centre, voxelSize, binning];
+    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, beta, classes, occupancy, report, volume, centre, voxelSize, binning];
 
     protected override ExitCode Run(ParseResult options)
     {
@@ -44,16 +47,36 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         if (options.GetValue(occupancy) is not null && (manifest is not null || truthFiles.Length != 1))
             throw new InputException("evaluate: --occupancy goes with one table of true centres; a data set names its masks itself.");
         DatasetSplit use = options.GetValue(split) ?? DatasetSplit.Test;
-        IReadOnlyList<(string Name, EvaluationVolume Volume)> volumes = manifest is null
-            ? FromTables(pickFiles, truthFiles, Context(options))
-            : FromManifest(pickFiles, manifest, use);
+        string[] names = options.GetValue(classes) ?? [];
+        IReadOnlyList<EvaluatedVolume> volumes = manifest is null
+            ? FromTables(pickFiles, truthFiles, Context(options), names, options.GetValue(volume))
+            : FromManifest(pickFiles, manifest, use, names);
+        EvaluationVolume[] points = [.. volumes.Select(v => v.Points)];
+        if (names.Length > 0)
+            RefuseOtherClasses(points, names);
         double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? given : DefaultRadii;
         double weight = options.GetValue(beta) ?? Evaluation.DefaultBeta;
-        EvaluationResult result = Evaluation.Evaluate([.. volumes.Select(v => v.Volume)], wanted, weight);
+        EvaluationResult result = Evaluation.Evaluate(points, wanted, weight);
+        IReadOnlyList<ClassResult> byClass = Evaluation.EvaluateClasses(points, wanted, names.Length > 0, weight);
         OccupancyScore? masks = Occupancy(options, volumes, manifest, truthFiles, use);
         Print(result, weight);
+        if (byClass.Count > 0)
+            Print(byClass, names.Length > 0);
         if (masks is not null)
             Print(masks);
+        if (options.GetValue(report) is { } page)
+        {
+            EvaluationReport.Write(page, new EvaluationReportContent
+            {
+                Volumes = volumes,
+                RadiiVoxels = wanted,
+                OwnPicks = names.Length > 0,
+                Occupancy = masks,
+                Sources = [new("Picks", string.Join(", ", pickFiles)), new("Truth", manifest is null ? string.Join(", ", truthFiles) : $"{manifest}, {Parse.Word(use)}")],
+            });
+            Session.Line($"report: {page}");
+        }
+
         WriteJson(options, new
         {
             result.Predictions,
@@ -64,8 +87,9 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             result.DistGt,
             Beta = weight,
             result.Radii,
+            Classes = byClass.Select(c => ClassJson(c, names.Length > 0)),
             Occupancy = masks,
-            PerVolume = volumes.Select(v => new { v.Name, Result = Evaluation.Evaluate([v.Volume], wanted, weight) }),
+            PerVolume = volumes.Select(v => new { v.Name, Result = Evaluation.Evaluate([v.Points], wanted, weight) }),
         });
         return ExitCode.Done;
     }
@@ -82,22 +106,24 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         };
     }
 
-    private static List<(string, EvaluationVolume)> FromTables(string[] pickFiles, string[] truthFiles, CoordinateContext context)
+    private static List<EvaluatedVolume> FromTables(string[] pickFiles, string[] truthFiles, CoordinateContext context, string[] names, string? path)
     {
         if (pickFiles.Length != truthFiles.Length)
             throw new InputException($"evaluate: {pickFiles.Length} tables of picks and {truthFiles.Length} of true centres; expected as many of one as of the other, in the same order.");
-        List<(string, EvaluationVolume)> volumes = [];
+        List<EvaluatedVolume> volumes = [];
         for (int i = 0; i < pickFiles.Length; i++)
         {
-            IReadOnlyList<VolumePoints> WithShape(string path)
-                => [.. EvaluationTables.Group(Coordinates.Read(path, context)).Select(v => v with { Shape = context.Shape })];
-            volumes.AddRange(EvaluationTables.Join(pickFiles[i], WithShape(pickFiles[i]), truthFiles[i], WithShape(truthFiles[i])));
+            IReadOnlyList<VolumePoints> WithShape(IReadOnlyList<Particle> particles) => [.. EvaluationTables.Group(particles).Select(v => v with { Shape = context.Shape })];
+            volumes.AddRange(
+                EvaluationTables.Join(pickFiles[i], WithShape(Named(Coordinates.Read(pickFiles[i], context), names)), truthFiles[i], WithShape(Coordinates.Read(truthFiles[i], context)))
+                    .Select(v => new EvaluatedVolume(v.Name, v.Volume, null)));
         }
 
-        return volumes;
+        // --volume is one volume's; several have no pictures.
+        return volumes.Count == 1 ? [volumes[0] with { Path = path }] : volumes;
     }
 
-    private static List<(string, EvaluationVolume)> FromManifest(string[] pickFiles, string manifestPath, DatasetSplit split)
+    private static List<EvaluatedVolume> FromManifest(string[] pickFiles, string manifestPath, DatasetSplit split, string[] names)
     {
         DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(split)];
         if (entries.Length == 0)
@@ -107,16 +133,13 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
         string source = pickFiles[0];
         bool folder = Directory.Exists(source);
-        List<(string, EvaluationVolume)> volumes = [];
+        List<(string Name, EvaluationVolume Volume)> volumes = [];
         List<VolumePoints> truth = [];
         foreach (DatasetVolume entry in entries)
         {
             MrcHeader header = MrcFile.ReadHeader(entry.Volume);
             CoordinateContext context = entry.Context(header.Shape, header.VoxelSize.Mean);
-            VolumePoints points = new(
-                TomogramNames.Of(entry.Volume),
-                [.. Coordinates.Read(entry.Coordinates, context).Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))],
-                header.Shape);
+            VolumePoints points = VolumePoints.Of(TomogramNames.Of(entry.Volume), [.. Coordinates.Read(entry.Coordinates, context)], header.Shape);
             if (!folder)
             {
                 truth.Add(points);
@@ -126,16 +149,30 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             // Picks are in voxels of the volume, whatever the truth counts in.
             CoordinateContext own = new() { Shape = header.Shape, VoxelSizeAngstrom = context.VoxelSizeAngstrom };
             IReadOnlyList<Particle> found = CoordinateFolder.Find(source, TomogramNames.Of(entry.Volume)) is { } table ? Coordinates.Read(table, own) : [];
-            VolumePoints predicted = new(points.Volume, [.. found.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))]);
-            volumes.AddRange(EvaluationTables.Join(source, [predicted], manifestPath, [points]));
+            volumes.AddRange(EvaluationTables.Join(source, [VolumePoints.Of(points.Volume, Named(found, names))], manifestPath, [points]));
         }
 
-        return folder ? volumes : [.. EvaluationTables.Join(source, EvaluationTables.Group(Coordinates.Read(source)), manifestPath, truth)];
+        if (!folder)
+            volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(Coordinates.Read(source), names)), manifestPath, truth));
+        return [.. volumes.Select((v, i) => new EvaluatedVolume(v.Name, v.Volume, entries[i].Volume))];
+    }
+
+    // Picks of class n are of the n-th name.
+    private static Particle[] Named(IReadOnlyList<Particle> picks, string[] names)
+        => [.. picks.Select(p => p.Class is { } n && n >= 1 && n <= names.Length ? p with { Name = names[n - 1] } : p)];
+
+    private static void RefuseOtherClasses(EvaluationVolume[] volumes, string[] names)
+    {
+        HashSet<string> known = new(volumes.SelectMany(v => v.TruthClasses ?? []).OfType<string>(), StringComparer.OrdinalIgnoreCase);
+        if (names.FirstOrDefault(n => !known.Contains(n)) is { } unknown)
+            throw new InputException($"evaluate: --classes: no true particle is of class '{unknown}'; {(known.Count == 0 ? "the truth says no classes" : $"there are {string.Join(", ", known)}")}.");
+        if (volumes.Any(v => v.Predictions.Count > 0 && v.PredictionClasses?.All(c => c is not null) != true))
+            throw new InputException("evaluate: --classes: the table of picks does not say the class of each. Pick with a model that was trained with --classes, in a format that keeps classes.");
     }
 
     /// <summary>SHREC's scores where there are its masks; null otherwise.</summary>
     private OccupancyScore? Occupancy(
-        ParseResult options, IReadOnlyList<(string Name, EvaluationVolume Volume)> volumes, string? manifest, string[] truthFiles, DatasetSplit use)
+        ParseResult options, IReadOnlyList<EvaluatedVolume> volumes, string? manifest, string[] truthFiles, DatasetSplit use)
     {
         (string Truth, string Mask)[] masks = [];
         if (options.GetValue(occupancy) is { } path)
@@ -150,7 +187,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             if (CoordinateFormats.Identify(masks[i].Truth) != CoordinateFormat.Shrec)
                 throw new InputException($"{masks[i].Truth}: is no SHREC table; an occupancy mask numbers the rows of particle_locations.txt.");
             using Volume mask = MrcFile.Read(masks[i].Mask);
-            evaluation.Add(volumes[i].Volume.Predictions, Coordinates.Read(masks[i].Truth), mask);
+            evaluation.Add(volumes[i].Points.Predictions, Coordinates.Read(masks[i].Truth), mask);
         }
 
         return evaluation.Score;
@@ -171,6 +208,23 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             result.Radii.Where(r => r.Bias is not null).Select(r => (string[])[
                 $"{r.RadiusVoxels}", $"{r.Bias!.Pairs}", Signed(r.Bias.Z, r.Bias.ErrorZ), Signed(r.Bias.Y, r.Bias.ErrorY), Signed(r.Bias.X, r.Bias.ErrorX)]));
     }
+
+    private void Print(IReadOnlyList<ClassResult> byClass, bool ownPicks)
+    {
+        IReadOnlyList<RadiusScore> radii = byClass[0].Result.Radii;
+        Session.Line(ownPicks ? "classes by their own picks: 1:1 F1 at each radius" : "classes: recall at each radius");
+        Session.Table(
+            ["class", "centres", .. ownPicks ? ["picks"] : Array.Empty<string>(), .. radii.Select(r => $"{r.RadiusVoxels}")],
+            byClass.Select(c => (string[])[
+                c.Class, $"{c.Result.Truth}", .. ownPicks ? [$"{c.Result.Predictions}"] : Array.Empty<string>(),
+                .. c.Result.Radii.Select(r => $"{(ownPicks ? r.OneToOneF1 : r.Recall):0.000}")]));
+    }
+
+    // Picks without classes are right for one class and wrong for another: there is no precision.
+    private static object ClassJson(ClassResult result, bool ownPicks)
+        => ownPicks
+            ? new { result.Class, result.Result }
+            : new { result.Class, result.Result.Truth, Radii = result.Result.Radii.Select(r => new { r.RadiusVoxels, r.FoundTruth, r.Recall }) };
 
     private void Print(OccupancyScore score)
         => Session.Line(

@@ -7,7 +7,14 @@ namespace MeanShiftGpu.Picking;
 /// The distance that a truth counts with where the volume has no prediction, and a prediction where it has no truth; half of
 /// the volume's shortest edge is a fair one. Null where it is not known: such a volume leaves the distance undefined.
 /// </param>
-public sealed record EvaluationVolume(IReadOnlyList<Position> Predictions, IReadOnlyList<Position> Truth, double? UnmatchedDistanceVoxels = null);
+public sealed record EvaluationVolume(IReadOnlyList<Position> Predictions, IReadOnlyList<Position> Truth, double? UnmatchedDistanceVoxels = null)
+{
+    /// <summary>The class of each prediction; null where it is not known of any.</summary>
+    public IReadOnlyList<string?>? PredictionClasses { get; init; }
+
+    /// <summary>The class of each truth; null where it is not known of any.</summary>
+    public IReadOnlyList<string?>? TruthClasses { get; init; }
+}
 
 /// <summary>Counts and scores at one hit radius.</summary>
 /// <param name="RadiusVoxels">The hit radius; a distance equal to it is a hit.</param>
@@ -76,6 +83,11 @@ public sealed record EvaluationResult(
         Radii.FirstOrDefault(r => r.RadiusVoxels == radiusVoxels)
         ?? throw new ArgumentException($"Evaluation: no scores at radius {radiusVoxels}; there are {string.Join(", ", Radii.Select(r => r.RadiusVoxels))}.", nameof(radiusVoxels));
 }
+
+/// <summary>How good the picks of a class are.</summary>
+/// <param name="Class">Its name.</param>
+/// <param name="Result">Its truths against its own predictions, or, where predictions have no class, against all of them; then only distances from truths and recalls mean something.</param>
+public sealed record ClassResult(string Class, EvaluationResult Result);
 
 /// <summary>
 /// Compares picks with the truth as the mean-shift loss paper does (its equations 3 to 6):
@@ -175,6 +187,28 @@ public static class Evaluation
             Defined((fromPredictions.Sum() + unmatchedPredictions) / predictions),
             Defined((fromTruth.Sum() + unmatchedTruth) / truth),
             scores);
+    }
+
+    /// <summary>Evaluates each class of truth by itself, in the order in which they first come.</summary>
+    /// <param name="volumes">Predictions and truth of each volume, with the classes of the truths.</param>
+    /// <param name="radiiVoxels">Hit radii.</param>
+    /// <param name="ownPicks">Whether only predictions of the same class count; false takes them all, whatever their class.</param>
+    /// <param name="beta">β of F-β.</param>
+    /// <returns>Empty where no truth has a class.</returns>
+    /// <exception cref="InputException">See <see cref="Evaluate"/>.</exception>
+    public static IReadOnlyList<ClassResult> EvaluateClasses(IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels, bool ownPicks, double beta = DefaultBeta)
+    {
+        ArgumentNullException.ThrowIfNull(volumes);
+        IEnumerable<string> classes = volumes.SelectMany(v => v.TruthClasses ?? []).OfType<string>().Distinct(StringComparer.OrdinalIgnoreCase);
+        return [.. classes.Select(c => new ClassResult(c, Evaluate([.. volumes.Select(v => OfClass(v, c, ownPicks))], radiiVoxels, beta)))];
+    }
+
+    private static EvaluationVolume OfClass(EvaluationVolume volume, string name, bool ownPicks)
+    {
+        IReadOnlyList<Position> Only(IReadOnlyList<Position> points, IReadOnlyList<string?>? classes)
+            => classes is null ? [] : [.. points.Where((_, i) => name.Equals(classes[i], StringComparison.OrdinalIgnoreCase))];
+        return new EvaluationVolume(
+            ownPicks ? Only(volume.Predictions, volume.PredictionClasses) : volume.Predictions, Only(volume.Truth, volume.TruthClasses), volume.UnmatchedDistanceVoxels);
     }
 
     private static void Check(IReadOnlyList<Position> positions, int volume, string what)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using MeanShiftGpu.IO;
 
 namespace MeanShiftGpu.Picking;
@@ -6,7 +7,21 @@ namespace MeanShiftGpu.Picking;
 /// <param name="Volume">The volume's name; null where the table does not give one.</param>
 /// <param name="Points">The points, in voxels.</param>
 /// <param name="Shape">The volume's size; null where it is not known.</param>
-public sealed record VolumePoints(string? Volume, IReadOnlyList<Position> Points, VolumeShape? Shape = null);
+public sealed record VolumePoints(string? Volume, IReadOnlyList<Position> Points, VolumeShape? Shape = null)
+{
+    /// <summary>The class of each point: its name, or its number where it has none; null where the table does not say.</summary>
+    public IReadOnlyList<string?>? Classes { get; init; }
+
+    /// <summary>The points of particles.</summary>
+    public static VolumePoints Of(string? volume, IReadOnlyCollection<Particle> particles, VolumeShape? shape = null)
+    {
+        string?[] classes = [.. particles.Select(p => p.Name ?? p.Class?.ToString(CultureInfo.InvariantCulture))];
+        return new VolumePoints(volume, [.. particles.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))], shape)
+        {
+            Classes = classes.Any(c => c is not null) ? classes : null,
+        };
+    }
+}
 
 /// <summary>Joins tables of picks and of truth by volume.</summary>
 public static class EvaluationTables
@@ -17,7 +32,7 @@ public static class EvaluationTables
         ArgumentNullException.ThrowIfNull(particles);
         return particles.Count == 0
             ? [new VolumePoints(null, [])]
-            : [.. particles.GroupBy(p => p.Tomogram).Select(g => new VolumePoints(g.Key, [.. g.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))]))];
+            : [.. particles.GroupBy(p => p.Tomogram).Select(g => VolumePoints.Of(g.Key, [.. g]))];
     }
 
     /// <summary>
@@ -74,6 +89,10 @@ public static class EvaluationTables
         return new EvaluationVolume(
             picks.Points,
             truth.Points,
-            shape is { } s ? Math.Min(s.Depth, Math.Min(s.Height, s.Width)) / 2.0 : null);
+            shape is { } s ? Math.Min(s.Depth, Math.Min(s.Height, s.Width)) / 2.0 : null)
+        {
+            PredictionClasses = picks.Classes,
+            TruthClasses = truth.Classes,
+        };
     }
 }

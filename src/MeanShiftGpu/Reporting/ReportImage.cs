@@ -73,8 +73,35 @@ public sealed record ReportImage
             throw new ArgumentException($"Image: {volume.Length} values for {depth}×{height}×{width} voxels.", nameof(volume));
         ArgumentOutOfRangeException.ThrowIfNegative(z);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(z, depth);
+        return FromSlice(title, volume.Slice(z * height * width, height * width), height, width, z, truth, picks, reachSlices, pairVoxels, window);
+    }
+
+    /// <summary>One slice of a volume, as <see cref="FromVolume"/> shows it.</summary>
+    /// <param name="title">What it is.</param>
+    /// <param name="slice">[H, W].</param>
+    /// <param name="height">H.</param>
+    /// <param name="width">W.</param>
+    /// <param name="z">Where the slice lies in the volume.</param>
+    /// <param name="truth">True centres.</param>
+    /// <param name="picks">Picks.</param>
+    /// <param name="reachSlices">Centres up to this many slices away are shown.</param>
+    /// <param name="pairVoxels">A true centre and a pick within this distance are partners.</param>
+    /// <param name="window">The values that are black and white; null takes the 1st and 99th percentile of the slice.</param>
+    public static ReportImage FromSlice(
+        string title,
+        ReadOnlySpan<float> slice,
+        int height,
+        int width,
+        float z,
+        IReadOnlyList<Position> truth,
+        IReadOnlyList<Position> picks,
+        float reachSlices,
+        float pairVoxels = 4,
+        (float Low, float High)? window = null)
+    {
+        if (slice.Length != (long)height * width)
+            throw new ArgumentException($"Image: {slice.Length} values for {height}×{width} pixels.", nameof(slice));
         ArgumentOutOfRangeException.ThrowIfNegative(reachSlices);
-        ReadOnlySpan<float> slice = volume.Slice(z * height * width, height * width);
         (float low, float high) = window ?? Percentiles(slice);
         byte[] pixels = new byte[slice.Length];
         for (int i = 0; i < pixels.Length; i++)

@@ -19,7 +19,7 @@ public partial class DependencyTests
         ["Ops"] = ["Autograd", "Tensors"],
         ["Layers"] = ["Ops", "Autograd", "Tensors", "IO"],
         ["Training"] = ["Layers", "Ops", "Autograd", "Tensors", "IO"],
-        ["Picking"] = ["Layers", "Ops", "Autograd", "Tensors", "IO"],
+        ["Picking"] = ["Layers", "Ops", "Autograd", "Tensors", "IO", "Reporting"],
         ["Validation"] = ["Layers", "Ops", "Autograd", "Tensors", "IO"],
         ["Benchmarking"] = ["Training", "Picking", "Simulation", "Layers", "Ops", "Autograd", "Tensors", "IO"],
         ["Demo"] = ["Training", "Picking", "Simulation", "Reporting", "Layers", "Ops", "Autograd", "Tensors", "IO"],

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Xml.Linq;
 using MeanShiftGpu.IO;
 using MeanShiftGpu.Kernels;
 using MeanShiftGpu.Layers;
@@ -83,6 +84,17 @@ public class ToolChainTests
 
         ToolRun.Succeeds([.. pick, "--out", folder.At("rod.csv"), "--class", "rod", "--score-map", folder.At("rod.mrc")]);
         Assert.That(Coordinates.Read(folder.At("rod.csv")), Is.EqualTo(both.Where(p => p.Class == 2)).Using<Particle, Particle>((a, b) => (a.Z, a.Y, a.X) == (b.Z, b.Y, b.X)));
+        // The page says what the table says, of each class by its own picks, and shows the test tomogram.
+        string[] evaluate = ["evaluate", "--picks", folder.At("two.csv"), "--data", Path.Combine(data, "manifest.json"), "--radii", "2.5,5"];
+        ToolRun.Succeeds([.. evaluate, "--classes", "ring", "rod", "--report", folder.At("two.html"), "--json", folder.At("evaluated.json")]);
+        XDocument page = XDocument.Parse(File.ReadAllText(folder.At("two.html")).Replace("<!DOCTYPE html>", "", StringComparison.Ordinal));
+        string[] headings = [.. page.Descendants().Where(e => e.Name.LocalName == "h2").Select(e => e.Value)];
+        Assert.That(headings, Does.Contain("Classes").And.Contain("Scores against hit radius").And.Some.StartsWith("model_1, slice "));
+        JsonElement[] classes = [.. ToolRun.Json(folder.At("evaluated.json")).GetProperty("classes").EnumerateArray()];
+        Assert.That(classes.Select(c => c.GetProperty("class").GetString()), Is.EqualTo((string[])["ring", "rod"]));
+        Assert.That(classes.Sum(c => c.GetProperty("result").GetProperty("predictions").GetInt32()), Is.EqualTo(both.Count));
+        ToolRun.Refuses(["no true particle is of class 'hook'", "ring, rod"], [.. evaluate, "--classes", "ring", "hook"]);
+        Assert.That(ToolRun.Succeeds(evaluate).Output, Does.Contain("classes: recall at each radius"), "without --classes picks of any class count");
         ToolRun.Refuses(["choose one with --class"], [.. pick, "--out", folder.At("x.csv"), "--score-map", folder.At("x.mrc")]);
         ToolRun.Refuses(["knows no class 'hook'"], [.. pick, "--out", folder.At("x.csv"), "--class", "hook"]);
     }
@@ -246,11 +258,18 @@ public class ToolChainTests
         JsonElement json = ToolRun.Json(folder.At("suggest.json"));
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(run.Output, Does.Contain("best: --threshold 0."));
-            Assert.That(json.GetProperty("thresholds").GetArrayLength(), Is.EqualTo(18));
+            Assert.That(run.Output, Does.Match(@"best: --threshold 0\.\d\d --min-support 0\.\d\d "));
+            Assert.That(json.GetProperty("thresholds").GetArrayLength(), Is.EqualTo(18 * 6));
             Assert.That(json.GetProperty("centers").GetInt32(), Is.EqualTo(2));
             Assert.That(json.GetProperty("best").GetDouble(), Is.InRange(0.05, 0.9));
         }
+
+        // What is suggested is what picking with these settings gives.
+        (string threshold, string support) = ($"{json.GetProperty("best")}", $"{json.GetProperty("bestMinimumSupport")}");
+        ToolRun.Succeeds(
+            "pick", folder.At("data", "validation_000.mrc"), "--model", folder.At("run", "model.safetensors"), "--device", "cpu", "--out", folder.At("suggested.csv"), "--threshold", threshold, "--min-support", support);
+        JsonElement best = json.GetProperty("thresholds").EnumerateArray().Single(t => $"{t.GetProperty("threshold")}" == threshold && $"{t.GetProperty("minimumSupport")}" == support);
+        Assert.That(Coordinates.Read(folder.At("suggested.csv")), Has.Count.EqualTo(best.GetProperty("picks").GetInt32()));
     }
 
     [Test]

@@ -231,6 +231,23 @@ public class EvaluationTests
     }
 
     [Test]
+    public void EvaluateClasses_WithAndWithoutOwnPicks_CountsWhatBelongsToTheClass()
+    {
+        // Two rings, of which one is picked as a ring and one as a rod, and a rod that nobody picked; a pick of neither.
+        EvaluationVolume first = new(Line(0, 20), Line(0, 20)) { PredictionClasses = ["ring", "Rod"], TruthClasses = ["Ring", "ring"] };
+        EvaluationVolume second = new(Line(90), Line(50)) { PredictionClasses = [null], TruthClasses = ["rod"] };
+        IReadOnlyList<ClassResult> any = Evaluation.EvaluateClasses([first, second], [1], ownPicks: false);
+        IReadOnlyList<ClassResult> own = Evaluation.EvaluateClasses([first, second], [1], ownPicks: true);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(any.Select(c => c.Class), Is.EqualTo(new[] { "Ring", "rod" }), "in the order of the truth, whatever the case");
+            Assert.That(any.Select(c => (c.Result.Truth, c.Result.At(1).FoundTruth)), Is.EqualTo(new[] { (2, 2), (1, 0) }));
+            Assert.That(own.Select(c => (c.Result.Truth, c.Result.Predictions, c.Result.At(1).OneToOneMatches)), Is.EqualTo(new[] { (2, 1, 1), (1, 1, 0) }));
+            Assert.That(Evaluation.EvaluateClasses([new(Line(0), Line(0))], [1], ownPicks: false), Is.Empty);
+        }
+    }
+
+    [Test]
     public void Evaluate_BadInput_IsRefused()
     {
         Assert.Throws<InputException>(() => Evaluation.Evaluate([], [4]));
