@@ -73,11 +73,23 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
     // Where A along z is a plain sum, of which the bias's gradient is made.
     private const int BiasSlice = 1;
 
-    // A weight gradient's tiles are summed in at most this many parts, each with its own copy of the sums, which are added in order.
+    // A weight gradient's tiles are summed in at most this many parts, each with its own copy of the sums, which are added in order. A part is at
+    // least two chunks, lest the copies of a small volume cost more than its products.
     private const int MostParts = 4;
 
     // Tiles of a chunk of a weight gradient, whose products sum over them.
     private const int SumTiles = 32;
+
+    // Channels whose weights are transformed, or transformed back, by one call: together they are long runs of memory at each point.
+    private const int BlockChannels = 8;
+
+    // Vectors between taps and points: [slice][3, 3] and [slice][6, 3].
+    private const int TapScratch = Slices * (9 + 18);
+
+    // Tiles of a chunk of the other passes, rounded up to whole register tiles: few, so that a slice of a chunk leaves the second-level cache room
+    // for the weights and for the activations that the four slices read again. Fewer in a small volume, so that there is work for several threads.
+    private const int ConvolveTiles = 16;
+    private const int FewestChunks = 4;
 
     // A run of tiles that is transformed at once: its packed columns are to stay in the first-level cache.
     private const int MostColumns = 64;
@@ -91,7 +103,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
     private readonly Action<int, int> transformWeights;
     private readonly Action<int, int> convolveChunk;
     private readonly Action<int, int> sumPart;
-    private readonly Action<int, int> reduceParts;
+    private readonly Action<int, int> reduceBlock;
 
     // The pass in progress; every chunk of work reads these.
     private Conv3dShape shape;
@@ -117,7 +129,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         transformWeights = TransformWeights;
         convolveChunk = ConvolveChunk;
         sumPart = SumPart;
-        reduceParts = ReduceParts;
+        reduceBlock = ReduceBlock;
     }
 
     public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
@@ -157,11 +169,12 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         target = gradWeight.Pointer();
         targetBias = gradBias.Pointer();
         targetChannels = shape.OutputChannels;
-        CutTiles(SumTiles, Math.Max(source.Pitch, gradients.Pitch));
-        partCount = Math.Clamp(HostBlock.DivideUp(TileCount, chunkTiles), 1, MostParts);
+        CutTiles(Math.Max(source.Pitch, gradients.Pitch));
+        chunkTiles = SumTiles;
+        partCount = Math.Clamp(HostBlock.DivideUp(TileCount, 2 * chunkTiles), 1, MostParts);
         parts.Require<float>(partCount * PartLength);
         threads.For(partCount * Slices, sumPart);
-        threads.For(source.Channels + 1, reduceParts);
+        threads.For(HostBlock.DivideUp(source.Channels, BlockChannels) + 1, reduceBlock);
     }
 
     public void Dispose()
@@ -174,20 +187,15 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
             worker.Dispose();
     }
 
-    // Tiles of a chunk of the other passes: whole register tiles, and few, so that a slice of a chunk leaves the second-level cache room for
-    // the weights and for the activations that the four slices read again.
-    private static int ConvolveTiles => HostBlock.DivideUp(16, HostTile<TVector, TOps>.Rows) * HostTile<TVector, TOps>.Rows;
-
     private static int Columns(int channels) => HostMatrix<TVector, TOps>.Columns(channels);
 
     private int TileCount => shape.Batch * tilesZ * tilesY * tilesX;
 
-    private void CutTiles(int tilesOfChunk, int widestPitch)
+    private void CutTiles(int widestPitch)
     {
         tilesX = HostBlock.DivideUp(shape.Width, 4);
         tilesY = HostBlock.DivideUp(shape.Height, 4);
         tilesZ = HostBlock.DivideUp(shape.Depth, 2);
-        chunkTiles = tilesOfChunk;
         int zeroCount = MostColumns * widestPitch;
         new Span<float>(zeros.Require<float>(zeroCount), zeroCount).Clear();
     }
@@ -202,73 +210,105 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         columnBias.Clear();
         if (bias != null)
             new Span<float>(bias, targetChannels).CopyTo(columnBias);
-        threads.For(source.Channels, transformWeights);
-        CutTiles(ConvolveTiles, source.Pitch);
+        threads.For(HostBlock.DivideUp(source.Channels, BlockChannels) * HostBlock.DivideUp(columns, 2 * TOps.Width), transformWeights);
+        CutTiles(source.Pitch);
+        int rows = HostTile<TVector, TOps>.Rows;
+        chunkTiles = HostBlock.DivideUp(Math.Clamp(TileCount / FewestChunks, 1, ConvolveTiles), rows) * rows;
         threads.For(HostBlock.DivideUp(TileCount, chunkTiles), convolveChunk);
     }
 
-    // G w of one source channel, into [slice, point][columns / c][source channel][c], c being a register tile's group of target channels.
-    private void TransformWeights(int channel, int workerIndex)
+    // G w of a block of source channels and a register tile's group c of target channels, into [slice, point][columns / c][source channel][c].
+    private void TransformWeights(int item, int workerIndex)
     {
         int columns = Columns(targetChannels);
-        float* packed = transformedWeights.Require<float>(0);
-        float* taps = stackalloc float[27 * TOps.Width];
-        float* alongZ = stackalloc float[4 * 9 * TOps.Width];
-        float* alongY = stackalloc float[24 * 3 * TOps.Width];
-        float* points = stackalloc float[4 * SlicePoints * TOps.Width];
-        for (int column = 0; column < columns; column += TOps.Width)
-        {
-            for (int tap = 0; tap < 27; tap++)
-                LoadTap(tap, channel, column, taps + tap * TOps.Width);
-            Apply(WinogradTransforms<TVector, TOps>.WeightsOfTwo, 3, 1, 4, 3, taps, 1, 9, alongZ);
-            Apply(WinogradTransforms<TVector, TOps>.WeightsOfFour, 3, 1, 6, 3, alongZ, 4, 3, alongY);
-            Apply(WinogradTransforms<TVector, TOps>.WeightsOfFour, 3, 1, 6, 3, alongY, 24, 1, points);
+        (int block, int firstColumn) = Math.DivRem(item, HostBlock.DivideUp(columns, 2 * TOps.Width));
+        firstColumn *= 2 * TOps.Width;
+        int group = HostMatrix<TVector, TOps>.Group(firstColumn, columns);
+        int firstChannel = block * BlockChannels;
+        int channels = Math.Min(BlockChannels, source.Channels - firstChannel);
+        int length = channels * group;
+        // A vector more than the block takes, lest its points share a few sets of the cache.
+        nint pitch = length + TOps.Width;
+        float* points = workers[workerIndex].Source.Require<float>(Slices * SlicePoints * pitch);
+        float* taps = workers[workerIndex].Products.Require<float>(27 * length);
+        float* scratch = stackalloc float[TapScratch * TOps.Width];
+        for (int tap = 0; tap < 27; tap++)
+            PackTap(tap, firstChannel, channels, firstColumn, group, taps + tap * length);
+        for (int i = 0; i < length; i += TOps.Width)
+            TransformTaps(taps + i, length, points + i, pitch, scratch);
 
-            int firstColumn = column / (2 * TOps.Width) * (2 * TOps.Width);
-            int group = HostMatrix<TVector, TOps>.Group(firstColumn, columns);
-            float* to = packed + (long)firstColumn * source.Channels + (long)channel * group + column - firstColumn;
-            for (int point = 0; point < Slices * SlicePoints; point++)
-                TOps.Store(TOps.Load(points + point * TOps.Width), to + (long)point * columns * source.Channels);
-        }
+        float* to = transformedWeights.Require<float>(0) + (long)firstColumn * source.Channels + (long)firstChannel * group;
+        for (int point = 0; point < Slices * SlicePoints; point++)
+            new Span<float>(points + point * pitch, length).CopyTo(new Span<float>(to + (long)point * columns * source.Channels, length));
     }
 
-    // One tap's weights from a source channel to a vector of target channels; zero beyond the last.
-    private void LoadTap(int tap, int channel, int column, float* to)
+    // One tap's weights from a block of source channels to a group of target channels, as [source channel][c]; zero beyond the last target.
+    private void PackTap(int tap, int firstChannel, int channels, int firstColumn, int group, float* packed)
     {
-        int present = Math.Min(TOps.Width, targetChannels - column);
+        int present = Math.Min(group, targetChannels - firstColumn);
+        if (present < group)
+            new Span<float>(packed, channels * group).Clear();
         if (transposed)
         {
-            float* from = weight + ((long)(26 - tap) * targetChannels + column) * source.Channels + channel;
-            for (int c = 0; c < present; c++)
-                to[c] = from[(long)c * source.Channels];
+            float* from = weight + ((long)(26 - tap) * targetChannels + firstColumn) * source.Channels + firstChannel;
+            for (int c = 0; c < present; c++, from += source.Channels)
+            {
+                for (int channel = 0; channel < channels; channel++)
+                    packed[channel * group + c] = from[channel];
+            }
         }
         else
         {
-            float* from = weight + ((long)tap * source.Channels + channel) * targetChannels + column;
-            for (int c = 0; c < present; c++)
-                to[c] = from[c];
+            float* from = weight + ((long)tap * source.Channels + firstChannel) * targetChannels + firstColumn;
+            for (int channel = 0; channel < channels; channel++, from += targetChannels)
+                new Span<float>(from, present).CopyTo(new Span<float>(packed + channel * group, present));
         }
-
-        for (int c = present; c < TOps.Width; c++)
-            to[c] = 0;
     }
 
-    // A matrix (element (o, i) at o·rowPitch + i·columnPitch) applied to the middle axis of vectors [outer][inputs][inner].
-    private static void Apply(ReadOnlySpan<float> matrix, int rowPitch, int columnPitch, int outputs, int inputs, float* from, int outer, int inner, float* to)
+    // G along z, y and x: vectors of taps [3, 3, 3] to points [slice][6, 6], each a pitch apart.
+    private static void TransformTaps(float* taps, nint tapPitch, float* points, nint pitch, float* scratch)
     {
-        for (int a = 0; a < outer; a++)
+        float* alongZ = scratch;
+        float* alongY = scratch + Slices * 9 * TOps.Width;
+        for (int yx = 0; yx < 9; yx++)
         {
-            for (int o = 0; o < outputs; o++)
+            float* tap = taps + yx * tapPitch;
+            WinogradTransforms<TVector, TOps>.WeightsOfTwo(
+                TOps.Load(tap), TOps.Load(tap + 9 * tapPitch), TOps.Load(tap + 18 * tapPitch), alongZ + yx * TOps.Width, 9 * TOps.Width);
+        }
+
+        for (int slice = 0; slice < Slices; slice++)
+        {
+            for (int x = 0; x < 3; x++)
             {
-                for (int b = 0; b < inner; b++)
-                {
-                    TVector sum = TOps.Broadcast(0);
-                    for (int i = 0; i < inputs; i++)
-                        sum = TOps.MultiplyAdd(TOps.Broadcast(matrix[o * rowPitch + i * columnPitch]), TOps.Load(from + ((a * inputs + i) * inner + b) * TOps.Width), sum);
-                    TOps.Store(sum, to + ((a * outputs + o) * inner + b) * TOps.Width);
-                }
+                float* tap = alongZ + (slice * 9 + x) * TOps.Width;
+                WinogradTransforms<TVector, TOps>.Weights(
+                    TOps.Load(tap), TOps.Load(tap + 3 * TOps.Width), TOps.Load(tap + 6 * TOps.Width), alongY + (slice * 18 + x) * TOps.Width, 3 * TOps.Width);
             }
         }
+
+        for (int row = 0; row < Slices * 6; row++)
+        {
+            float* tap = alongY + row * 3 * TOps.Width;
+            WinogradTransforms<TVector, TOps>.Weights(TOps.Load(tap), TOps.Load(tap + TOps.Width), TOps.Load(tap + 2 * TOps.Width), points + row * 6 * pitch, pitch);
+        }
+    }
+
+    // Gᵀ along x, y and z: points [slice][6, 6], a pitch apart, to taps [3, 3, 3].
+    private static void TransformGradientsOfTaps(float* points, nint pitch, float* taps, float* scratch)
+    {
+        float* alongZ = scratch;
+        float* alongY = scratch + Slices * 9 * TOps.Width;
+        for (int row = 0; row < Slices * 6; row++)
+            WinogradTransforms<TVector, TOps>.WeightGradient(points + row * 6 * pitch, pitch, alongY + row * 3 * TOps.Width, TOps.Width);
+        for (int slice = 0; slice < Slices; slice++)
+        {
+            for (int x = 0; x < 3; x++)
+                WinogradTransforms<TVector, TOps>.WeightGradient(alongY + (slice * 18 + x) * TOps.Width, 3 * TOps.Width, alongZ + (slice * 9 + x) * TOps.Width, 3 * TOps.Width);
+        }
+
+        for (int yx = 0; yx < 9; yx++)
+            WinogradTransforms<TVector, TOps>.WeightGradientOfTwo(alongZ + yx * TOps.Width, 9 * TOps.Width, taps + yx * TOps.Width, 9 * TOps.Width);
     }
 
     // One chunk of tiles: for each slice Bᵀ d, the matrix products and Aᵀ m.
@@ -298,11 +338,13 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
                 for (int column = 0; column < columns; column += 2 * TOps.Width)
                 {
                     int group = HostMatrix<TVector, TOps>.Group(column, columns);
-                    for (int tile = 0; tile < tiles; tile += HostTile<TVector, TOps>.Rows)
+                    int rows;
+                    for (int tile = 0; tile < tiles; tile += rows)
                     {
-                        HostTile<TVector, TOps>.Store(
-                            group / TOps.Width, data + point * pointPitch, offsets + tile, channels, matrix + column * channels, group,
-                            products + point * productPitch + (nint)tile * columns + column, columns);
+                        rows = HostTile<TVector, TOps>.RowsFor(tiles - tile);
+                        HostTile<TVector, TOps>.Product(
+                            rows, group / TOps.Width, data + point * pointPitch, offsets + tile, channels, 1, matrix + column * channels, group,
+                            products + point * productPitch + (nint)tile * columns + column, columns, overwrite: true);
                     }
                 }
             }
@@ -559,7 +601,6 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         float* packedGradients = worker.Products.Require<float>(SlicePoints * gradientPitch);
         float* sums = PartSums(part) + (long)slice * SlicePoints * rows * columns;
         float* biasSums = PartSums(part) + (long)Slices * SlicePoints * rows * columns;
-        new Span<float>(sums, SlicePoints * rows * columns).Clear();
         if (slice == BiasSlice)
             new Span<float>(biasSums, columns).Clear();
 
@@ -567,9 +608,9 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         nint* offsets = worker.Offsets.Require<nint>(rows);
         for (int row = 0; row < rows; row++)
             offsets[row] = Math.Min(row, channels - 1);
-        nint segment = 0;
-        int end = Math.Min((part + 1) * each, TileCount);
-        for (int first = part * each; first < end; first += chunkTiles)
+        int begin = part * each;
+        int end = Math.Min(begin + each, TileCount);
+        for (int first = begin; first < end; first += chunkTiles)
         {
             int tiles = Math.Min(chunkTiles, end - first);
             TransformTiles(source, isGradient: false, slice, first, tiles, data, dataPitch, null, worker);
@@ -582,49 +623,58 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
                 for (int column = 0; column < columns; column += 2 * TOps.Width)
                 {
                     int group = HostMatrix<TVector, TOps>.Group(column, columns);
-                    for (int row = 0; row < rows; row += HostTile<TVector, TOps>.Rows)
+                    int height;
+                    for (int row = 0; row < channels; row += height)
                     {
-                        HostTile<TVector, TOps>.Add(
-                            group / TOps.Width, a, offsets + row, &segment, 1, tiles, sourceColumns, b + column, columns, c + (nint)row * columns + column, columns);
+                        height = HostTile<TVector, TOps>.RowsFor(channels - row);
+                        HostTile<TVector, TOps>.Product(
+                            height, group / TOps.Width, a, offsets + row, tiles, sourceColumns, b + column, columns, c + (nint)row * columns + column, columns, overwrite: first == begin);
                     }
                 }
             }
         }
     }
 
-    // The parts' sums, in their order, of one source channel: Gᵀ of them is added to the weights' gradient. After the last channel the bias.
-    private void ReduceParts(int channel, int workerIndex)
+    // The parts' sums, in their order, of a block of source channels: Gᵀ of them is added to the weights' gradient. After the last block the bias.
+    private void ReduceBlock(int block, int workerIndex)
     {
         int columns = Columns(targetChannels);
-        if (channel == source.Channels)
+        int firstChannel = block * BlockChannels;
+        if (firstChannel >= source.Channels)
         {
             ReduceBias(columns);
             return;
         }
 
-        float* points = stackalloc float[4 * SlicePoints * TOps.Width];
-        float* alongX = stackalloc float[24 * 3 * TOps.Width];
-        float* alongY = stackalloc float[4 * 9 * TOps.Width];
-        float* taps = stackalloc float[27 * TOps.Width];
-        for (int column = 0; column < columns; column += TOps.Width)
+        int channels = Math.Min(BlockChannels, source.Channels - firstChannel);
+        int length = channels * columns;
+        nint pitch = length + TOps.Width;
+        float* points = workers[workerIndex].Source.Require<float>(Slices * SlicePoints * pitch);
+        for (int point = 0; point < Slices * SlicePoints; point++)
         {
-            for (int point = 0; point < Slices * SlicePoints; point++)
+            float* from = PartSums(0) + ((long)point * SumRows + firstChannel) * columns;
+            for (int i = 0; i < length; i += TOps.Width)
             {
-                float* from = PartSums(0) + ((long)point * SumRows + channel) * columns + column;
-                TVector sum = TOps.Load(from);
+                TVector sum = TOps.Load(from + i);
                 for (int part = 1; part < partCount; part++)
-                    sum = TOps.Add(sum, TOps.Load(from + part * PartLength));
-                TOps.Store(sum, points + point * TOps.Width);
+                    sum = TOps.Add(sum, TOps.Load(from + part * PartLength + i));
+                TOps.Store(sum, points + point * pitch + i);
             }
+        }
 
-            Apply(WinogradTransforms<TVector, TOps>.WeightsOfFour, 1, 3, 3, 6, points, 24, 1, alongX);
-            Apply(WinogradTransforms<TVector, TOps>.WeightsOfFour, 1, 3, 3, 6, alongX, 4, 3, alongY);
-            Apply(WinogradTransforms<TVector, TOps>.WeightsOfTwo, 1, 3, 3, 4, alongY, 1, 9, taps);
-            for (int tap = 0; tap < 27; tap++)
+        float* taps = stackalloc float[27 * TOps.Width];
+        float* scratch = stackalloc float[TapScratch * TOps.Width];
+        for (int channel = 0; channel < channels; channel++)
+        {
+            for (int column = 0; column < columns; column += TOps.Width)
             {
-                float* to = target + ((long)tap * source.Channels + channel) * targetChannels + column;
-                for (int c = 0; c < Math.Min(TOps.Width, targetChannels - column); c++)
-                    to[c] += taps[tap * TOps.Width + c];
+                TransformGradientsOfTaps(points + channel * columns + column, pitch, taps, scratch);
+                for (int tap = 0; tap < 27; tap++)
+                {
+                    float* to = target + ((long)tap * source.Channels + firstChannel + channel) * targetChannels + column;
+                    for (int c = 0; c < Math.Min(TOps.Width, targetChannels - column); c++)
+                        to[c] += taps[tap * TOps.Width + c];
+                }
             }
         }
     }
@@ -645,8 +695,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         }
     }
 
-    // Source channels rounded up to whole register tiles.
-    private int SumRows => HostBlock.DivideUp(source.Channels, HostTile<TVector, TOps>.Rows) * HostTile<TVector, TOps>.Rows;
+    // The last register tile may have three rows that nobody needs.
+    private int SumRows => source.Channels + 3;
 
     // A part's sums: [slice, point][source channel][columns] of the weights, then [columns] of the bias.
     private long PartLength => ((long)Slices * SlicePoints * SumRows + 1) * Columns(targetChannels);

@@ -21,31 +21,50 @@ internal static unsafe class HostTile<TVector, TOps>
     /// <summary>Rows of a tile.</summary>
     public static int Rows => TOps.TileRows;
 
+    /// <summary>Rows of the next tile where this many remain: 4 where that leaves fewer rows that nobody needs.</summary>
+    public static int RowsFor(int remaining) => remaining <= 4 || (Rows == 6 && remaining == 8) ? 4 : Rows;
+
     /// <summary>Adds one tile of one or two vectors of columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Add(
         int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch)
-    {
-        if (vectors == 2)
-            Two(a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite: false);
-        else
-            One(a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite: false);
-    }
+        => Choose(Rows, vectors, a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite: false);
 
-    /// <summary>The same with a single segment at 0, for a c that is overwritten.</summary>
+    /// <summary>The same for <see cref="RowsFor"/> rows and a single segment at 0; adds or overwrites.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(int vectors, float* a, nint* offsets, int length, float* b, nint bStride, float* c, nint cPitch)
+    public static void Product(int rows, int vectors, float* a, nint* offsets, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
     {
         nint segment = 0;
-        if (vectors == 2)
-            Two(a, offsets, &segment, 1, length, 1, b, bStride, c, cPitch, overwrite: true);
+        Choose(rows, vectors, a, offsets, &segment, 1, length, aStride, b, bStride, c, cPitch, overwrite);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Choose(
+        int rows, int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
+    {
+        if (rows == 4)
+            Choose<FourRows>(vectors, a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite);
+        else if (Rows == 6)
+            Choose<SixRows>(vectors, a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite);
         else
-            One(a, offsets, &segment, 1, length, 1, b, bStride, c, cPitch, overwrite: true);
+            Choose<EightRows>(vectors, a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Choose<TRows>(
+        int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
+        where TRows : struct, IRows
+    {
+        if (vectors == 2)
+            Two<TRows>(a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite);
+        else
+            One<TRows>(a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void Two(
+    private static void Two<TRows>(
         float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
+        where TRows : struct, IRows
     {
         TVector c00 = TOps.Broadcast(0), c01 = TOps.Broadcast(0);
         TVector c10 = TOps.Broadcast(0), c11 = TOps.Broadcast(0);
@@ -59,11 +78,11 @@ internal static unsafe class HostTile<TVector, TOps>
         nint o1 = offsets[1] - offsets[0];
         nint o2 = offsets[2] - offsets[0];
         nint o3 = offsets[3] - offsets[0];
-        nint o4 = offsets[4] - offsets[0];
-        nint o5 = offsets[5] - offsets[0];
-        // The compiler knows Rows: with 6 nothing remains of the last two.
-        nint o6 = Rows == 8 ? offsets[6] - offsets[0] : 0;
-        nint o7 = Rows == 8 ? offsets[7] - offsets[0] : 0;
+        // The compiler knows the count: of rows beyond it nothing remains.
+        nint o4 = TRows.Count > 4 ? offsets[4] - offsets[0] : 0;
+        nint o5 = TRows.Count > 4 ? offsets[5] - offsets[0] : 0;
+        nint o6 = TRows.Count > 6 ? offsets[6] - offsets[0] : 0;
+        nint o7 = TRows.Count > 6 ? offsets[7] - offsets[0] : 0;
         for (int s = 0; s < segmentCount; s++)
         {
             float* p = a + segments[s];
@@ -83,13 +102,17 @@ internal static unsafe class HostTile<TVector, TOps>
                 x = TOps.Broadcast(p[o3]);
                 c30 = TOps.MultiplyAdd(x, b0, c30);
                 c31 = TOps.MultiplyAdd(x, b1, c31);
-                x = TOps.Broadcast(p[o4]);
-                c40 = TOps.MultiplyAdd(x, b0, c40);
-                c41 = TOps.MultiplyAdd(x, b1, c41);
-                x = TOps.Broadcast(p[o5]);
-                c50 = TOps.MultiplyAdd(x, b0, c50);
-                c51 = TOps.MultiplyAdd(x, b1, c51);
-                if (Rows == 8)
+                if (TRows.Count > 4)
+                {
+                    x = TOps.Broadcast(p[o4]);
+                    c40 = TOps.MultiplyAdd(x, b0, c40);
+                    c41 = TOps.MultiplyAdd(x, b1, c41);
+                    x = TOps.Broadcast(p[o5]);
+                    c50 = TOps.MultiplyAdd(x, b0, c50);
+                    c51 = TOps.MultiplyAdd(x, b1, c51);
+                }
+
+                if (TRows.Count > 6)
                 {
                     x = TOps.Broadcast(p[o6]);
                     c60 = TOps.MultiplyAdd(x, b0, c60);
@@ -108,9 +131,13 @@ internal static unsafe class HostTile<TVector, TOps>
         Finish(c10, c11, c + cPitch, overwrite);
         Finish(c20, c21, c + 2 * cPitch, overwrite);
         Finish(c30, c31, c + 3 * cPitch, overwrite);
-        Finish(c40, c41, c + 4 * cPitch, overwrite);
-        Finish(c50, c51, c + 5 * cPitch, overwrite);
-        if (Rows == 8)
+        if (TRows.Count > 4)
+        {
+            Finish(c40, c41, c + 4 * cPitch, overwrite);
+            Finish(c50, c51, c + 5 * cPitch, overwrite);
+        }
+
+        if (TRows.Count > 6)
         {
             Finish(c60, c61, c + 6 * cPitch, overwrite);
             Finish(c70, c71, c + 7 * cPitch, overwrite);
@@ -118,8 +145,9 @@ internal static unsafe class HostTile<TVector, TOps>
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void One(
+    private static void One<TRows>(
         float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
+        where TRows : struct, IRows
     {
         TVector c0 = TOps.Broadcast(0), c1 = TOps.Broadcast(0), c2 = TOps.Broadcast(0);
         TVector c3 = TOps.Broadcast(0), c4 = TOps.Broadcast(0), c5 = TOps.Broadcast(0);
@@ -128,11 +156,11 @@ internal static unsafe class HostTile<TVector, TOps>
         nint o1 = offsets[1] - offsets[0];
         nint o2 = offsets[2] - offsets[0];
         nint o3 = offsets[3] - offsets[0];
-        nint o4 = offsets[4] - offsets[0];
-        nint o5 = offsets[5] - offsets[0];
-        // The compiler knows Rows: with 6 nothing remains of the last two.
-        nint o6 = Rows == 8 ? offsets[6] - offsets[0] : 0;
-        nint o7 = Rows == 8 ? offsets[7] - offsets[0] : 0;
+        // The compiler knows the count: of rows beyond it nothing remains.
+        nint o4 = TRows.Count > 4 ? offsets[4] - offsets[0] : 0;
+        nint o5 = TRows.Count > 4 ? offsets[5] - offsets[0] : 0;
+        nint o6 = TRows.Count > 6 ? offsets[6] - offsets[0] : 0;
+        nint o7 = TRows.Count > 6 ? offsets[7] - offsets[0] : 0;
         for (int s = 0; s < segmentCount; s++)
         {
             float* p = a + segments[s];
@@ -143,9 +171,13 @@ internal static unsafe class HostTile<TVector, TOps>
                 c1 = TOps.MultiplyAdd(TOps.Broadcast(p[o1]), b0, c1);
                 c2 = TOps.MultiplyAdd(TOps.Broadcast(p[o2]), b0, c2);
                 c3 = TOps.MultiplyAdd(TOps.Broadcast(p[o3]), b0, c3);
-                c4 = TOps.MultiplyAdd(TOps.Broadcast(p[o4]), b0, c4);
-                c5 = TOps.MultiplyAdd(TOps.Broadcast(p[o5]), b0, c5);
-                if (Rows == 8)
+                if (TRows.Count > 4)
+                {
+                    c4 = TOps.MultiplyAdd(TOps.Broadcast(p[o4]), b0, c4);
+                    c5 = TOps.MultiplyAdd(TOps.Broadcast(p[o5]), b0, c5);
+                }
+
+                if (TRows.Count > 6)
                 {
                     c6 = TOps.MultiplyAdd(TOps.Broadcast(p[o6]), b0, c6);
                     c7 = TOps.MultiplyAdd(TOps.Broadcast(p[o7]), b0, c7);
@@ -160,9 +192,13 @@ internal static unsafe class HostTile<TVector, TOps>
         Finish(c1, c + cPitch, overwrite);
         Finish(c2, c + 2 * cPitch, overwrite);
         Finish(c3, c + 3 * cPitch, overwrite);
-        Finish(c4, c + 4 * cPitch, overwrite);
-        Finish(c5, c + 5 * cPitch, overwrite);
-        if (Rows == 8)
+        if (TRows.Count > 4)
+        {
+            Finish(c4, c + 4 * cPitch, overwrite);
+            Finish(c5, c + 5 * cPitch, overwrite);
+        }
+
+        if (TRows.Count > 6)
         {
             Finish(c6, c + 6 * cPitch, overwrite);
             Finish(c7, c + 7 * cPitch, overwrite);
@@ -179,4 +215,24 @@ internal static unsafe class HostTile<TVector, TOps>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Finish(TVector value, float* c, bool overwrite)
         => TOps.Store(overwrite ? value : TOps.Add(TOps.Load(c), value), c);
+
+    private interface IRows
+    {
+        static abstract int Count { get; }
+    }
+
+    private readonly struct FourRows : IRows
+    {
+        public static int Count => 4;
+    }
+
+    private readonly struct SixRows : IRows
+    {
+        public static int Count => 6;
+    }
+
+    private readonly struct EightRows : IRows
+    {
+        public static int Count => 8;
+    }
 }

@@ -23,25 +23,66 @@ internal static unsafe class WinogradTransforms<TVector, TOps>
     private const float Q2 = 2;
     private const float Q3 = 2.82842712f;
 
-    /// <summary>G of F(2, 3), [4, 3].</summary>
-    public static ReadOnlySpan<float> WeightsOfTwo =>
-    [
-        1, 0, 0,
-        0.5f, 0.5f, 0.5f,
-        0.5f, -0.5f, 0.5f,
-        0, 0, 1,
-    ];
+    /// <summary>G w of F(4, 3): three weights to six points, one pitch apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Weights(TVector w0, TVector w1, TVector w2, float* points, nint pitch)
+    {
+        TOps.Store(w0, points);
+        TVector even = TOps.MultiplyAdd(TOps.Broadcast(-2f / 3 * P2), w2, TOps.Multiply(TOps.Broadcast(-2f / 3), w0));
+        TVector odd = TOps.Multiply(TOps.Broadcast(-2f / 3 * P), w1);
+        TOps.Store(TOps.Add(even, odd), points + pitch);
+        TOps.Store(TOps.Subtract(even, odd), points + 2 * pitch);
+        even = TOps.MultiplyAdd(TOps.Broadcast(1f / 6 * Q2), w2, TOps.Multiply(TOps.Broadcast(1f / 6), w0));
+        odd = TOps.Multiply(TOps.Broadcast(1f / 6 * Q), w1);
+        TOps.Store(TOps.Add(even, odd), points + 3 * pitch);
+        TOps.Store(TOps.Subtract(even, odd), points + 4 * pitch);
+        TOps.Store(w2, points + 5 * pitch);
+    }
 
-    /// <summary>G of F(4, 3), [6, 3].</summary>
-    public static ReadOnlySpan<float> WeightsOfFour =>
-    [
-        1, 0, 0,
-        -2f / 3, -2f / 3 * P, -2f / 3 * P2,
-        -2f / 3, 2f / 3 * P, -2f / 3 * P2,
-        1f / 6, 1f / 6 * Q, 1f / 6 * Q2,
-        1f / 6, -1f / 6 * Q, 1f / 6 * Q2,
-        0, 0, 1,
-    ];
+    /// <summary>Gᵀ of F(4, 3): six points to the gradients of three weights, each one pitch apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void WeightGradient(float* points, nint pitch, float* gradients, nint gradientPitch)
+    {
+        TVector m1 = TOps.Load(points + pitch);
+        TVector m2 = TOps.Load(points + 2 * pitch);
+        TVector m3 = TOps.Load(points + 3 * pitch);
+        TVector m4 = TOps.Load(points + 4 * pitch);
+        TVector sumP = TOps.Multiply(TOps.Broadcast(-2f / 3), TOps.Add(m1, m2));
+        TVector sumQ = TOps.Multiply(TOps.Broadcast(1f / 6), TOps.Add(m3, m4));
+        TOps.Store(TOps.Add(TOps.Load(points), TOps.Add(sumP, sumQ)), gradients);
+        TOps.Store(
+            TOps.MultiplyAdd(TOps.Broadcast(1f / 6 * Q), TOps.Subtract(m3, m4), TOps.Multiply(TOps.Broadcast(-2f / 3 * P), TOps.Subtract(m1, m2))),
+            gradients + gradientPitch);
+        TOps.Store(
+            TOps.MultiplyAdd(TOps.Broadcast(Q2), sumQ, TOps.MultiplyAdd(TOps.Broadcast(P2), sumP, TOps.Load(points + 5 * pitch))),
+            gradients + 2 * gradientPitch);
+    }
+
+    /// <summary>G w of F(2, 3): three weights to four points, one pitch apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void WeightsOfTwo(TVector w0, TVector w1, TVector w2, float* points, nint pitch)
+    {
+        TVector half = TOps.Broadcast(0.5f);
+        TVector even = TOps.Multiply(half, TOps.Add(w0, w2));
+        TVector odd = TOps.Multiply(half, w1);
+        TOps.Store(w0, points);
+        TOps.Store(TOps.Add(even, odd), points + pitch);
+        TOps.Store(TOps.Subtract(even, odd), points + 2 * pitch);
+        TOps.Store(w2, points + 3 * pitch);
+    }
+
+    /// <summary>Gᵀ of F(2, 3): four points to the gradients of three weights, each one pitch apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void WeightGradientOfTwo(float* points, nint pitch, float* gradients, nint gradientPitch)
+    {
+        TVector half = TOps.Broadcast(0.5f);
+        TVector m1 = TOps.Load(points + pitch);
+        TVector m2 = TOps.Load(points + 2 * pitch);
+        TVector sum = TOps.Multiply(half, TOps.Add(m1, m2));
+        TOps.Store(TOps.Add(TOps.Load(points), sum), gradients);
+        TOps.Store(TOps.Multiply(half, TOps.Subtract(m1, m2)), gradients + gradientPitch);
+        TOps.Store(TOps.Add(TOps.Load(points + 3 * pitch), sum), gradients + 2 * gradientPitch);
+    }
 
     /// <summary>Bᵀ d of F(4, 3): six inputs to six points, one pitch apart.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
