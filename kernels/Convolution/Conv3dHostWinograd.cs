@@ -91,8 +91,9 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
     private const int ConvolveTiles = 16;
     private const int FewestChunks = 4;
 
-    // A run of tiles that is transformed at once: its packed columns are to stay in the first-level cache.
+    // A run of tiles that is transformed at once has at most this many columns, and about this many packed floats: a part of the second-level cache.
     private const int MostColumns = 64;
+    private const int MostPacked = 16 * 1024;
 
     private readonly HostThreads threads;
     private readonly Worker[] workers;
@@ -320,8 +321,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         int channels = source.Channels;
         int sourceColumns = Columns(channels);
         int columns = Columns(targetChannels);
-        nint pointPitch = (nint)chunkTiles * sourceColumns;
         // A vector more than the tiles take, lest the points of a tile share a few sets of the cache.
+        nint pointPitch = (nint)chunkTiles * sourceColumns + TOps.Width;
         nint productPitch = (nint)chunkTiles * columns + TOps.Width;
         float* data = worker.Source.Require<float>(SlicePoints * pointPitch);
         float* products = worker.Products.Require<float>(SlicePoints * productPitch + HostTile<TVector, TOps>.Rows * columns);
@@ -412,7 +413,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         for (int tile = first; tile < first + tiles;)
         {
             // A run of neighbours along x. Its columns begin ≤ column < end are inside the volume.
-            int count = Math.Min(Math.Min(tilesX - tile % tilesX, first + tiles - tile), (MostColumns - 2) / 4);
+            int most = Math.Clamp((MostPacked / (6 * channelPitch) - 2) / 4, 1, (MostColumns - 2) / 4);
+            int count = Math.Min(Math.Min(tilesX - tile % tilesX, first + tiles - tile), most);
             int columns = count * 4 + 2 * border;
             (int n, int z, int y, int x) = TileAt(tile);
             x -= border;
@@ -437,42 +439,30 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         }
     }
 
-    // The same for a run, one vector of channels after the other.
+    // The same for a run: along z and y into packed rows of all its columns, then along x.
     private static void TransformRun<TGate>(HostRow* rows, in Run run, bool isGradient, float* to, nint pointPitch, float* sums, Worker worker)
         where TGate : struct, IHostGate
     {
         int channelPitch = Columns(run.Channels);
-        nint rowLength = (MostColumns + 1) * TOps.Width;
+        // A vector more than the columns take, lest the rows share a few sets of the cache.
+        nint rowLength = run.Columns * channelPitch + TOps.Width;
         float* packed = worker.Columns.Require<float>(6 * rowLength);
         for (int row = 0; row < 6; row++)
         {
-            new Span<float>(packed + row * rowLength, run.Begin * TOps.Width).Clear();
-            new Span<float>(packed + row * rowLength + run.End * TOps.Width, (run.Columns - run.End) * TOps.Width).Clear();
+            new Span<float>(packed + row * rowLength, run.Begin * channelPitch).Clear();
+            new Span<float>(packed + row * rowLength + run.End * channelPitch, (run.Columns - run.End) * channelPitch).Clear();
         }
 
-        for (int column = 0; column < channelPitch; column += TOps.Width)
+        if (isGradient)
+            PackGradients<TGate>(rows, run, packed, rowLength, sums);
+        else
+            PackInputs<TGate>(rows, run, packed, rowLength);
+        for (int row = 0; row < 6; row++)
         {
-            // The last vector overlaps the one before, lest it end beyond the last channel.
-            int channel = Math.Min(column, run.Channels - TOps.Width);
             if (isGradient)
-            {
-                TVector sum = PackGradients<TGate>(rows, run, channel, packed, rowLength);
-                if (sums != null)
-                    TOps.Store(TOps.Add(TOps.Load(sums + column), sum), sums + column);
-            }
+                TransformGradients(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, pointPitch);
             else
-            {
-                PackInputs<TGate>(rows, run, channel, packed, rowLength);
-            }
-
-            for (int row = 0; row < 6; row++)
-            {
-                float* target = to + row * 6 * pointPitch + channel;
-                if (isGradient)
-                    TransformGradients(packed + row * rowLength, run.Tiles, target, pointPitch, channelPitch);
-                else
-                    TransformInputs(packed + row * rowLength, run.Tiles, target, pointPitch, channelPitch);
-            }
+                TransformInputs(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, pointPitch);
         }
     }
 
@@ -512,76 +502,97 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         return new HostRow(widened, null);
     }
 
-    // Bᵀ along z and y of one vector of channels, as [6][column].
-    private static void PackInputs<TGate>(HostRow* rows, in Run run, nint channel, float* packed, nint rowLength)
+    // Bᵀ along z and y, as [6][column][channel]. Here and below the last vector of channels overlaps the one before, lest it end beyond the last channel.
+    private static void PackInputs<TGate>(HostRow* rows, in Run run, float* packed, nint rowLength)
         where TGate : struct, IHostGate
     {
+        nint channelPitch = Columns(run.Channels);
         TVector factor = TOps.Broadcast(run.Factor);
         for (int column = run.Begin; column < run.End; column++)
         {
-            nint i = column * run.Pitch + channel;
-            TVector d0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), TGate.Load<TVector, TOps>(rows[0], i));
-            TVector d1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), TGate.Load<TVector, TOps>(rows[1], i));
-            TVector d2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[8], i), TGate.Load<TVector, TOps>(rows[2], i));
-            TVector d3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[9], i), TGate.Load<TVector, TOps>(rows[3], i));
-            TVector d4 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[10], i), TGate.Load<TVector, TOps>(rows[4], i));
-            TVector d5 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[11], i), TGate.Load<TVector, TOps>(rows[5], i));
-            WinogradTransforms<TVector, TOps>.Input(d0, d1, d2, d3, d4, d5, packed + column * TOps.Width, rowLength);
+            for (nint c = 0; c < channelPitch; c += TOps.Width)
+            {
+                nint channel = Math.Min(c, run.Channels - TOps.Width);
+                nint i = column * run.Pitch + channel;
+                TVector d0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), TGate.Load<TVector, TOps>(rows[0], i));
+                TVector d1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), TGate.Load<TVector, TOps>(rows[1], i));
+                TVector d2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[8], i), TGate.Load<TVector, TOps>(rows[2], i));
+                TVector d3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[9], i), TGate.Load<TVector, TOps>(rows[3], i));
+                TVector d4 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[10], i), TGate.Load<TVector, TOps>(rows[4], i));
+                TVector d5 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[11], i), TGate.Load<TVector, TOps>(rows[5], i));
+                WinogradTransforms<TVector, TOps>.Input(d0, d1, d2, d3, d4, d5, packed + column * channelPitch + channel, rowLength);
+            }
         }
     }
 
-    // A along z and y of one vector of channels, as [6][column]. Returns the sum of all.
-    private static TVector PackGradients<TGate>(HostRow* rows, in Run run, nint channel, float* packed, nint rowLength)
+    // A along z and y, as [6][column][channel], channels in the outer loop: their sum over all columns is added to sums, if it is not null.
+    private static void PackGradients<TGate>(HostRow* rows, in Run run, float* packed, nint rowLength, float* sums)
         where TGate : struct, IHostGate
     {
+        nint channelPitch = Columns(run.Channels);
         TVector factor = TOps.Broadcast(run.Factor);
-        TVector total = TOps.Broadcast(0);
-        for (int column = run.Begin; column < run.End; column++)
+        for (nint c = 0; c < channelPitch; c += TOps.Width)
         {
-            nint i = column * run.Pitch + channel;
-            TVector g0 = TGate.Load<TVector, TOps>(rows[0], i);
-            TVector g1 = TGate.Load<TVector, TOps>(rows[1], i);
-            TVector g2 = TGate.Load<TVector, TOps>(rows[2], i);
-            TVector g3 = TGate.Load<TVector, TOps>(rows[3], i);
-            if (run.Factor != 0)
+            nint channel = Math.Min(c, run.Channels - TOps.Width);
+            TVector total = TOps.Broadcast(0);
+            for (int column = run.Begin; column < run.End; column++)
             {
-                g0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[4], i), g0);
-                g1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[5], i), g1);
-                g2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), g2);
-                g3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), g3);
+                nint i = column * run.Pitch + channel;
+                TVector g0 = TGate.Load<TVector, TOps>(rows[0], i);
+                TVector g1 = TGate.Load<TVector, TOps>(rows[1], i);
+                TVector g2 = TGate.Load<TVector, TOps>(rows[2], i);
+                TVector g3 = TGate.Load<TVector, TOps>(rows[3], i);
+                if (run.Factor != 0)
+                {
+                    g0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[4], i), g0);
+                    g1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[5], i), g1);
+                    g2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), g2);
+                    g3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), g3);
+                }
+
+                total = TOps.Add(total, TOps.Add(TOps.Add(g0, g1), TOps.Add(g2, g3)));
+                WinogradTransforms<TVector, TOps>.Gradient(g0, g1, g2, g3, packed + column * channelPitch + channel, rowLength);
             }
 
-            total = TOps.Add(total, TOps.Add(TOps.Add(g0, g1), TOps.Add(g2, g3)));
-            WinogradTransforms<TVector, TOps>.Gradient(g0, g1, g2, g3, packed + column * TOps.Width, rowLength);
+            if (sums != null)
+                TOps.Store(TOps.Add(TOps.Load(sums + c), total), sums + c);
         }
-
-        return total;
     }
 
     // Bᵀ along x of one packed row.
-    private static void TransformInputs(float* row, int tiles, float* target, nint pointPitch, nint tilePitch)
+    private static void TransformInputs(float* row, int tiles, int channels, float* target, nint pointPitch)
     {
-        TVector d0 = TOps.Load(row);
-        TVector d1 = TOps.Load(row + TOps.Width);
+        nint pitch = Columns(channels);
         for (int tile = 0; tile < tiles; tile++)
         {
-            TVector d4 = TOps.Load(row + 4 * TOps.Width);
-            TVector d5 = TOps.Load(row + 5 * TOps.Width);
-            WinogradTransforms<TVector, TOps>.Input(d0, d1, TOps.Load(row + 2 * TOps.Width), TOps.Load(row + 3 * TOps.Width), d4, d5, target, pointPitch);
-            (d0, d1) = (d4, d5);
-            row += 4 * TOps.Width;
-            target += tilePitch;
+            for (nint c = 0; c < pitch; c += TOps.Width)
+            {
+                nint channel = Math.Min(c, channels - TOps.Width);
+                float* d = row + channel;
+                WinogradTransforms<TVector, TOps>.Input(
+                    TOps.Load(d), TOps.Load(d + pitch), TOps.Load(d + 2 * pitch), TOps.Load(d + 3 * pitch), TOps.Load(d + 4 * pitch), TOps.Load(d + 5 * pitch), target + channel, pointPitch);
+            }
+
+            row += 4 * pitch;
+            target += pitch;
         }
     }
 
     // A along x of one packed row.
-    private static void TransformGradients(float* row, int tiles, float* target, nint pointPitch, nint tilePitch)
+    private static void TransformGradients(float* row, int tiles, int channels, float* target, nint pointPitch)
     {
+        nint pitch = Columns(channels);
         for (int tile = 0; tile < tiles; tile++)
         {
-            WinogradTransforms<TVector, TOps>.Gradient(TOps.Load(row), TOps.Load(row + TOps.Width), TOps.Load(row + 2 * TOps.Width), TOps.Load(row + 3 * TOps.Width), target, pointPitch);
-            row += 4 * TOps.Width;
-            target += tilePitch;
+            for (nint c = 0; c < pitch; c += TOps.Width)
+            {
+                nint channel = Math.Min(c, channels - TOps.Width);
+                float* g = row + channel;
+                WinogradTransforms<TVector, TOps>.Gradient(TOps.Load(g), TOps.Load(g + pitch), TOps.Load(g + 2 * pitch), TOps.Load(g + 3 * pitch), target + channel, pointPitch);
+            }
+
+            row += 4 * pitch;
+            target += pitch;
         }
     }
 
@@ -595,8 +606,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         int sourceColumns = Columns(channels);
         int columns = Columns(targetChannels);
         int rows = SumRows;
-        nint dataPitch = (nint)chunkTiles * sourceColumns;
-        nint gradientPitch = (nint)chunkTiles * columns;
+        nint dataPitch = (nint)chunkTiles * sourceColumns + TOps.Width;
+        nint gradientPitch = (nint)chunkTiles * columns + TOps.Width;
         float* data = worker.Source.Require<float>(SlicePoints * dataPitch);
         float* packedGradients = worker.Products.Require<float>(SlicePoints * gradientPitch);
         float* sums = PartSums(part) + (long)slice * SlicePoints * rows * columns;
