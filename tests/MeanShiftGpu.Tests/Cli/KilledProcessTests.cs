@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using MeanShiftGpu.Training;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests;
@@ -48,15 +49,28 @@ public class KilledProcessTests
     [Test]
     public void Train_KilledAtRandom_LeavesCompleteFilesAndEndsWithTheSameBits()
     {
-        string[] Arguments(string run, params string[] more) => folder.Train(run, 30, ["--checkpoint-every", "1", "--validate-every", "3", .. more]);
-        ToolRun.Succeeds(Arguments("trained"));
+        // A run is killed within the time of thirty steps from its first one on, of which there are enough for every kill to fall amid them; one in four as it starts.
+        string[] Arguments(string run, int steps, params string[] more) => folder.Train(run, steps, ["--checkpoint-every", "1", "--validate-every", "3", "--lr", "1e-4", .. more]);
+        int all = 30 * Kills;
+        ToolRun.Succeeds(Arguments("trained", all));
 
         Random random = new(2);
-        int whole = DurationOf(Arguments("timed"));
+        Stopwatch clock = Stopwatch.StartNew();
+        using (Process timed = Start(Arguments("timed", 30), out ManualResetEventSlim begun))
+        {
+            begun.Wait();
+            clock.Restart();
+            timed.WaitForExit();
+            Assert.That(timed.ExitCode, Is.Zero);
+        }
+
+        long thirty = clock.ElapsedMilliseconds;
         string checkpoint = folder.At("resumed", "checkpoint.safetensors");
+        int killed = 0;
         for (int i = 0; i < Kills; i++)
         {
-            Kill(Arguments("resumed", File.Exists(checkpoint) ? ["--resume"] : []), whole * 0.2 + random.NextDouble() * whole * 0.8);
+            if (Kill(Arguments("resumed", all, File.Exists(checkpoint) ? ["--resume"] : []), random.NextDouble() * thirty, onceTraining: i % 4 != 3))
+                killed++;
             if (File.Exists(checkpoint))
                 Assert.That(() => IO.SafetensorsFile.Read(checkpoint), Throws.Nothing);
             if (File.Exists(folder.At("resumed", "model.safetensors")))
@@ -65,7 +79,8 @@ public class KilledProcessTests
                 Assert.That(() => ToolRun.Json(folder.At("resumed", "history.json")), Throws.Nothing);
         }
 
-        ToolRun.Succeeds(Arguments("resumed", File.Exists(checkpoint) ? ["--resume"] : []));
+        TestContext.Out.WriteLine($"killed {killed} times, the last after step {(File.Exists(checkpoint) ? Trainer.ReadProgress(checkpoint).Done : 0)} of {all}");
+        ToolRun.Succeeds(Arguments("resumed", all, File.Exists(checkpoint) ? ["--resume"] : []));
         AssertComplete("trained", "resumed");
         Assert.That(Names("resumed"), Is.EqualTo(Names("trained")));
     }
@@ -84,29 +99,40 @@ public class KilledProcessTests
     private static int DurationOf(string[] arguments)
     {
         Stopwatch clock = Stopwatch.StartNew();
-        using Process process = Start(arguments);
+        using Process process = Start(arguments, out _);
         process.WaitForExit();
         Assert.That(process.ExitCode, Is.Zero);
         return (int)clock.ElapsedMilliseconds;
     }
 
-    private static void Kill(string[] arguments, double milliseconds)
+    /// <returns>Whether it was still running.</returns>
+    private static bool Kill(string[] arguments, double milliseconds, bool onceTraining = false)
     {
-        using Process process = Start(arguments);
-        if (!process.WaitForExit((int)milliseconds))
+        using Process process = Start(arguments, out ManualResetEventSlim training);
+        if (onceTraining)
+            training.Wait();
+        bool running = !process.WaitForExit((int)milliseconds);
+        if (running)
             process.Kill();
         process.WaitForExit();
+        return running;
     }
 
-    private static Process Start(string[] arguments)
+    // Training is signalled with its first step, and at the latest as the process ends.
+    private static Process Start(string[] arguments, out ManualResetEventSlim training)
     {
+        ManualResetEventSlim signal = training = new();
         string tool = Path.Combine(AppContext.BaseDirectory, "meanshift-gpu.dll");
         string host = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } path ? path : "dotnet";
         try
         {
             ProcessStartInfo start = new(host, [tool, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
             Process process = Process.Start(start)!;
-            process.OutputDataReceived += static (_, _) => { };
+            process.OutputDataReceived += (_, line) =>
+            {
+                if (line.Data?.StartsWith("training:", StringComparison.Ordinal) != false)
+                    signal.Set();
+            };
             process.ErrorDataReceived += static (_, _) => { };
             process.BeginOutputReadLine();
             process.BeginErrorReadLine();
