@@ -75,6 +75,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
         // Headers first: a damaged last volume must not be found out after the others took an hour.
         MrcHeader[] headers = [.. paths.Select(MrcFile.ReadHeader)];
+        for (int i = 0; i < paths.Length; i++)
+            CheckIsVolume(paths[i], headers[i]);
         if (single)
             RefuseDifferentVolumes(options, target, headers);
 
@@ -460,6 +462,15 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Binning = options.GetValue(binning) ?? 1,
         },
     };
+
+    // The ending is a choice of whoever wrote the file; the header alone is not always right.
+    private void CheckIsVolume(string path, MrcHeader header)
+    {
+        if (path.EndsWith(".mrcs", StringComparison.OrdinalIgnoreCase))
+            throw new InputException($"{path}: is by its name a stack of {header.Sections} images, as of a tilt series, not a volume. Reconstruct the tomogram first, or rename it to .mrc where it is one.");
+        if (header.IsImageStack)
+            Session.Warn($"{path}: is by its header a stack of {header.Sections} images (space group 0, one interval along z), as of a tilt series; picks mean nothing unless it is a volume all the same.");
+    }
 
     // A table has one pixel size here, and RELION 5 and EMAN2 count from the centre of each volume.
     private void RefuseDifferentVolumes(ParseResult options, string target, MrcHeader[] headers)

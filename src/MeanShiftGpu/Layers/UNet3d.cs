@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Numerics;
 using System.Text.Json;
 using ILGPU;
@@ -203,7 +204,11 @@ public sealed partial class UNet3d<T> : IDisposable
                 throw new InputException($"{path}: tensor '{name}' is [{string.Join(", ", tensor.Shape)}], this network needs [{string.Join(", ", parameter.FileShape)}]. Use the model with the network that it was trained as.");
             double[] values = parameter.FromFileOrder<double>(tensor.ToDoubles());
             for (int i = 0; i < values.Length; i++)
+            {
+                if (!double.IsFinite(values[i]))
+                    throw new InputException($"{path}: tensor '{name}' holds {values[i].ToString(CultureInfo.InvariantCulture)}; expected finite numbers. The training failed or the file is damaged: train again, or use an earlier model.");
                 all[parameter.Offset + i] = T.CreateChecked(values[i]);
+            }
         }
 
         laidOutLikeValues.CopyFromCPU(Context.Stream, all);

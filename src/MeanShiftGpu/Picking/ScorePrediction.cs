@@ -208,7 +208,7 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
                 {
                     float score = scores[from + x * outputs];
                     if (!float.IsFinite(score))
-                        throw new InputException($"score map: {score} at (z, y, x) = ({inside.Origin.Z + z}, {inside.Origin.Y + y}, {inside.Origin.X + x}); expected finite scores. The model's training failed: train again.");
+                        throw new InputException($"score map: {score} at (z, y, x) = ({inside.Origin.Z + z}, {inside.Origin.Y + y}, {inside.Origin.X + x}); expected finite scores. The model's weights are finite but too large for this volume: its training failed.");
                     map[i] = region.IsEmpty || region[i] > 0 ? score : 0;
                     maximum = Math.Max(maximum, map[i]);
                 }

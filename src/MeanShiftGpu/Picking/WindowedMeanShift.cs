@@ -32,8 +32,12 @@ internal sealed class WindowedMeanShift
     private readonly int margin;
     private readonly Extent windows;
     private readonly Dictionary<(int Z, int Y, int X), List<MovingPoint>> waiting = [];
+    // Kept from window to window: fresh ones of this size would wait for the garbage collector by the hundred megabytes.
+    private readonly List<MovingPoint> starts = [];
     private float[] coreScores = [];
     private float[] windowScores = [];
+    private float[] positions = [];
+    private int[] iterations = [];
     private Window? inMemory;
 
     public WindowedMeanShift(GpuContext context, Arena arena, IVoxelSource scores, float threshold, MeanShiftParameters parameters, PickOptions options)
@@ -80,8 +84,8 @@ internal sealed class WindowedMeanShift
                 {
                     cancellation.ThrowIfCancellationRequested();
                     Window window = OpenWindow(z, y, x);
-                    foreach (List<MovingPoint> starts in StartsOf(window))
-                        Move(window, starts, 0);
+                    foreach (List<MovingPoint> batch in StartsOf(window))
+                        Move(window, batch, 0);
                     progress?.Invoke(++done, (int)windows.Voxels);
                 }
             }
@@ -135,7 +139,7 @@ internal sealed class WindowedMeanShift
             coreScores = new float[core.Size.Voxels];
         float[] values = coreScores;
         scores.Read(core, values);
-        List<MovingPoint> starts = [];
+        starts.Clear();
         int i = 0;
         for (int z = 0; z < core.Size.Depth; z++)
         {
@@ -153,7 +157,7 @@ internal sealed class WindowedMeanShift
             if (starts.Count >= MostPointsAtOnce - core.Size.Height * core.Size.Width)
             {
                 yield return starts;
-                starts = [];
+                starts.Clear();
             }
         }
 
@@ -161,7 +165,7 @@ internal sealed class WindowedMeanShift
             yield return starts;
     }
 
-    // Rounds of iterations, until every point has come to rest, has used its iterations up or has left the core.
+    // Rounds of iterations, until every point has come to rest, has used its iterations up or has left the core. Empties the list.
     private void Move(Window window, List<MovingPoint> points, int iterationsBefore)
     {
         if (iterationsBefore == 0)
@@ -177,8 +181,12 @@ internal sealed class WindowedMeanShift
         ArrayView<float> allSupport = arena.Allocate<float>(points.Count);
         map.CopyFromCPU(context.Stream, ScoresOf(window));
 
-        float[] positions = new float[3 * points.Count];
-        int[] iterations = new int[points.Count];
+        if (iterations.Length < points.Count)
+        {
+            positions = new float[3 * points.Count];
+            iterations = new int[points.Count];
+        }
+
         (int originZ, int originY, int originX) = window.Whole.Origin;
         for (int before = iterationsBefore; points.Count > 0; before += round)
         {
@@ -199,7 +207,7 @@ internal sealed class WindowedMeanShift
             done.CopyToCPU(context.Stream, iterations.AsSpan(0, count));
             context.Synchronize();
 
-            List<MovingPoint> moving = [];
+            int moving = 0;
             for (int i = 0; i < count; i++)
             {
                 MovingPoint point = points[i] with
@@ -212,12 +220,12 @@ internal sealed class WindowedMeanShift
                 if (iterations[i] < now || point.Iterations >= options.MaximumIterations)
                     Cells.Add(point.AtRest());
                 else if (window.CoreHas(point))
-                    moving.Add(point);
+                    points[moving++] = point;
                 else
                     Wait(point);
             }
 
-            points = moving;
+            points.RemoveRange(moving, count - moving);
         }
     }
 

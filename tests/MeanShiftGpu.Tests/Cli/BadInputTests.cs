@@ -23,6 +23,39 @@ public class BadInputTests
     [OneTimeTearDown]
     public void DeleteFolder() => folder.Dispose();
 
+    [Test]
+    public void Pick_AStackOfImages_IsRefusedByItsNameAndDoubtedByItsHeader()
+    {
+        string volume = folder.WriteVolume("tilts.mrc");
+        File.Copy(volume, folder.At("tilts.mrcs"));
+        string output = folder.At("tilts.star");
+        ToolRun.Refuses(["tilts.mrcs", "stack of", "rename"], "pick", folder.At("tilts.mrcs"), "--model", Model, "--out", output, "--device", "cpu");
+        Assert.That(output, Does.Not.Exist);
+        byte[] bytes = File.ReadAllBytes(volume);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(88), 0);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(36), 1);
+        File.WriteAllBytes(volume, bytes);
+        Assert.That(ToolRun.Succeeds("pick", volume, "--model", Model, "--out", output, "--device", "cpu").Error, Does.Contain("tilts.mrc: is by its header a stack of"));
+    }
+
+    [Test]
+    public void Pick_AModelWithNaN_IsRefused()
+    {
+        SafetensorsFile good = SafetensorsFile.Read(Model);
+        string broken = folder.At("nan.safetensors");
+        SafetensorsFile.Write(
+            broken,
+            good.Tensors.ToDictionary(t => t.Key, t =>
+            {
+                float[] values = t.Value.ToFloats();
+                values[0] = t.Key == "mid.conv1.weight" ? float.NaN : values[0];
+                return SafetensorsTensor.FromFloats(t.Value.Shape, values);
+            }),
+            good.Metadata);
+        ToolRun.Refuses([broken, "tensor 'mid.conv1.weight' holds NaN"], "pick", folder.WriteVolume("fine.mrc"), "--model", broken, "--out", folder.At("fine.star"), "--device", "cpu");
+        Assert.That(folder.At("fine.star"), Does.Not.Exist);
+    }
+
     [TestCase("missing", "not found")]
     [TestCase("folder", "is a folder")]
     [TestCase("empty", "")]
