@@ -64,10 +64,12 @@ internal sealed class WindowedMeanShift
     public static long MemoryBytes(Extent volume, double bandwidth)
     {
         const int BytesPerPoint = 256;
+        // Points that came to rest are kept by place: half a million places is some 20 000 particles.
+        const long PlacesBytes = 48L << 20;
         long window = LargestWindow(volume, MarginFor(bandwidth));
         long core = (long)Math.Min(volume.Depth, CoreEdge) * Math.Min(volume.Height, CoreEdge) * Math.Min(volume.Width, CoreEdge);
         // The window on the host and on the device, its core, and the points of a batch.
-        return sizeof(float) * (2 * window + core) + (long)BytesPerPoint * Math.Min(core, MostPointsAtOnce);
+        return sizeof(float) * (2 * window + core) + (long)BytesPerPoint * Math.Min(core, MostPointsAtOnce) + Math.Min(PlacesBytes, core * 16);
     }
 
     /// <summary>Moves every point to its place.</summary>
