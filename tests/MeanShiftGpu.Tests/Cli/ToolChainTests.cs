@@ -187,12 +187,12 @@ public class ToolChainTests
         string volume = folder.WriteVolume("long.mrc", 200, 62, 62);
         string[] arguments = ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--method", "local-maxima", "--device", "cpu"];
         ToolRun whole = ToolRun.Succeeds([.. arguments, "--out", folder.At("whole.csv"), "--score-map", folder.At("whole.mrc")]);
-        ToolRun tiled = ToolRun.Succeeds([.. arguments, "--out", folder.At("tiled.csv"), "--score-map", folder.At("tiled.mrc.gz"), "--memory", "120"]);
+        ToolRun tiled = ToolRun.Succeeds([.. arguments, "--out", folder.At("tiled.csv"), "--score-map", folder.At("tiled.mrc.gz"), "--memory", "210"]);
         Assert.That(whole.Output, Does.Contain(", 1 tile of"));
-        Assert.That(tiled.Output, Does.Contain(" tiles of up to ").And.Contain(" of 120 MiB").And.Contain(" left"));
+        Assert.That(tiled.Output, Does.Contain(" tiles of up to ").And.Contain(" of 210 MiB").And.Contain(" left"));
         using Volume expected = MrcFile.Read(folder.At("whole.mrc"));
         using Volume map = MrcFile.Read(folder.At("tiled.mrc.gz"));
-        // Equal bits were seen.
+        // Equal bits but in the last one, where widths are no multiples of 16.
         for (int z = 0; z < expected.Depth; z++)
             Assert.That(map.Slice(z).ToArray(), Is.EqualTo(expected.Slice(z).ToArray()).Within(1e-6f), $"slice {z}");
         Assert.That(File.ReadAllText(folder.At("tiled.csv")), Is.EqualTo(File.ReadAllText(folder.At("whole.csv"))));
