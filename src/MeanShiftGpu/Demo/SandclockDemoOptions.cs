@@ -49,8 +49,8 @@ public sealed record SandclockDemoOptions
     /// <summary>Hit radii in voxels at which F1 is measured.</summary>
     public IReadOnlyList<double> Radii { get; init; } = [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8];
 
-    /// <summary>How particles are picked, the same for every loss.</summary>
-    public PickOptions Picking { get; init; } = new();
+    /// <summary>How particles are picked, the same for every loss. Sandclocks are all alike.</summary>
+    public PickOptions Picking { get; init; } = new() { MinimumSupportFraction = 0.2f };
 
     /// <summary>Weighting and floor of the clustering, the same for every loss.</summary>
     public MeanShiftOptions PickingMeanShift { get; init; } = MeanShiftOptions.Combined;

@@ -53,8 +53,11 @@ public sealed record PickOptions
     /// <summary>Of two picks nearer than this the one with the lower score is dropped at the end; 0 drops none.</summary>
     public float MinimumDistanceVoxels { get; init; }
 
-    /// <summary>Clusters whose support is below this fraction of the largest one's are dropped.</summary>
-    public float MinimumSupportFraction { get; init; } = 0.2f;
+    /// <summary>
+    /// Clusters whose support is below this fraction of the largest one's are dropped. Particles of half the mass, seen half as well, can have a tenth of the largest
+    /// support; what is no particle mostly has less. Where all particles are alike, 0.2 leaves out a little more noise.
+    /// </summary>
+    public float MinimumSupportFraction { get; init; } = 0.05f;
 
     /// <summary>Clusters of fewer voxels are dropped.</summary>
     public int MinimumVoxels { get; init; } = 1;
