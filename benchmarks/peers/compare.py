@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Puts two files of timings side by side: `compare.py OURS.json PEER.json`. Both have the form of `meanshift-gpu bench --json`."""
+"""Puts two files of timings side by side: `compare.py OURS.json PEER.json`. Both have the form of `meanshift-gpu bench --json`.
+
+Lines compare the same case in the same precision; ours on rounded operands (bf16-operands) stands beside the peer's bf16.
+"""
 
 import json
 import sys
@@ -19,6 +22,8 @@ def main():
     print("| what | size | ours | ms | peer | ms | ours / peer |\n|---|---|---|---|---|---|---|")
     for ours in load(sys.argv[1]):
         for peer in peers.get((ours["name"], ours["size"]), []):
+            if peer["precision"] != ours["precision"].removesuffix("-operands"):
+                continue
             print(
                 f"| {ours['name']} | {ours['size']} | {ours['variant']} {ours['precision']} | {ours['medianMs']:.3f} "
                 f"| {peer['variant']} {peer['precision']} | {peer['medianMs']:.3f} | {ours['medianMs'] / peer['medianMs']:.2f} |")

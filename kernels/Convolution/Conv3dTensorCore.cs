@@ -75,8 +75,12 @@ public static class Conv3dTensorCore
 /// of reading for 38 of mma with N = 64, 20 for 19 with N = 32. Plan: at most 152 registers, 131 KB, one group of 9 warps on a multiprocessor.
 ///
 /// Estimates, not measurements, for 32→32 at 56³: H200, TF32 at 307 TFLOP/s 32 µs, with 2.6 waves of groups and the rounding about 45 µs a pass; BF16
-/// from float32 memory about 30 µs. A card of 29 TFLOP/s TF32 (RTX 4070): 0.4 ms a pass. At 14³ a pass has 16 tiles, so up to 8 groups
-/// share one by its chunks: about 8 µs with the sum, which is latency.
+/// from float32 memory about 30 µs. A card of 29 TFLOP/s TF32 (RTX 4070): 0.4 ms a pass.
+///
+/// At 14³ a pass has 16 tiles for 132 multiprocessors. K is split over chunks of channels, as far as the width pays: TF32 takes 64 columns and 6
+/// splits for 48→64 (96 groups), 8 for 64→64 (128), for 64→48 48 columns and 8 splits (128); BF16 takes two blocks of 32 columns and 3 or 4 splits (96, 128,
+/// 128). Weight gradients have 84 (48→64) to 112 groups in splits of two of 56 tiles. So nothing is left to gain from splitting over taps, which
+/// would fetch every halo again for each. A pass takes about 8 µs with the sum, which is latency.
 /// </remarks>
 internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
     where TOperand : struct, IOperand
@@ -220,10 +224,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
         TensorCoreConv3dShape of,
         PackedWeightsShape packed)
     {
+        of.SetVolume(shape, ConvolveDepth, TileEdge);
         int most = LargeSharedMemory.Most(accelerator);
-        ConvolveVariant variant = convolve.Where(v => v.SharedBytes(of.Masked != 0) <= most).MinBy(v => TensorCoreLaunch.Cost(of.OutputChannels, v.Columns))!;
+        ConvolveVariant variant = convolve.Where(v => v.SharedBytes(of.Masked != 0) <= most).MinBy(v => RelativeTime(of, v.Columns))!;
         int blocks = TensorCoreLaunch.Blocks(of.OutputChannels, variant.Columns);
-        int chunks = TensorCoreLaunch.Blocks(of.InputChannels, TOperand.Depth);
 
         packed.Taps = Taps;
         packed.InputChannels = of.InputChannels;
@@ -232,14 +236,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
         packed.Columns = variant.Columns;
         ArrayView<uint> packedWeights = weights.Pack(stream, weight, packed);
 
-        of.SetVolume(shape, ConvolveDepth, TileEdge);
         of.InputAligned = TensorCoreLaunch.Aligned(input, of.InputPitch) & (of.Masked != 0 ? TensorCoreLaunch.Aligned(mask, of.InputPitch) : 1);
         of.OutputAligned = TensorCoreLaunch.Aligned(output, of.OutputPitch);
 
-        // A small volume has too few tiles to fill the device, so groups share the input channels of a tile.
-        int splits = Math.Clamp(groupsWanted / (of.Tiles * blocks), 1, chunks);
-        of.PerSplit = TensorCoreLaunch.Blocks(chunks, splits);
-        splits = TensorCoreLaunch.Blocks(chunks, of.PerSplit);
+        (int splits, of.PerSplit) = Splits(of, blocks);
         KernelConfig config = TensorCoreLaunch.Config((of.Tiles, blocks, splits), ConvolveThreads, variant.SharedBytes(of.Masked != 0));
         if (splits == 1)
         {
@@ -266,6 +266,24 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
         of.SplitLength = sums.Length;
         variant.Launch.Value(stream, config, input, mask, packedWeights, bias, scratch.Cast<uint>(), of);
         addSplits(stream, LaunchExtent.Of(shape.Voxels * sums.Channels), scratch, bias, output, sums);
+    }
+
+    // A small volume has too few tiles to fill the device, so groups share the input channels of a tile: how many, and the chunks of each.
+    private (int Splits, int PerSplit) Splits(TensorCoreConv3dShape of, int blocks)
+    {
+        int chunks = TensorCoreLaunch.Blocks(of.InputChannels, TOperand.Depth);
+        int perSplit = TensorCoreLaunch.Blocks(chunks, Math.Clamp(groupsWanted / (of.Tiles * blocks), 1, chunks));
+        return (TensorCoreLaunch.Blocks(chunks, perSplit), perSplit);
+    }
+
+    // How long a width takes: groups in turn on each multiprocessor, chunks of a group, cost of a chunk. Where a layer has fewer groups than there are
+    // multiprocessors, narrower ones finish sooner.
+    private long RelativeTime(TensorCoreConv3dShape of, int columns)
+    {
+        int blocks = TensorCoreLaunch.Blocks(of.OutputChannels, columns);
+        (int splits, int perSplit) = Splits(of, blocks);
+        int multiprocessors = Math.Max(1, groupsWanted / 2);
+        return (long)TensorCoreLaunch.Blocks(checked(of.Tiles * blocks * splits), multiprocessors) * perSplit * TensorCoreLaunch.Cost(columns, columns);
     }
 
     // Each width is compiled when a layer first needs it.

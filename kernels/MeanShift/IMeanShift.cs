@@ -127,6 +127,79 @@ public interface IMeanShift<T> : IDisposable
         MeanShiftParameters parameters);
 
     /// <summary>
+    /// <see cref="Forward"/> and <see cref="CenterLossForward"/> of its end points, in as few launches as the variant can. Overwrites trajectory, nearestCenter,
+    /// nearestPoint and loss.
+    /// </summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="scores">[N, D, H, W] at ScorePitch.</param>
+    /// <param name="seeds">[N, S, 3]; may be the beginning of the trajectory itself.</param>
+    /// <param name="trajectory">[T + 1, N, S, 3].</param>
+    /// <param name="centers">[M, 3].</param>
+    /// <param name="centerOffsets">[N + 1].</param>
+    /// <param name="nearestCenter">[N, S], row of centers; −1 in items without centres.</param>
+    /// <param name="nearestPoint">[M], 0 to S − 1 within the centre's item.</param>
+    /// <param name="loss">[1].</param>
+    /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="parameters">Bandwidth, floor, weighting.</param>
+    /// <param name="distance">Euclidean or squared.</param>
+    void LossForward(
+        AcceleratorStream stream,
+        ArrayView<T> scores,
+        ArrayView<T> seeds,
+        ArrayView<T> trajectory,
+        ArrayView<T> centers,
+        ArrayView<int> centerOffsets,
+        ArrayView<int> nearestCenter,
+        ArrayView<int> nearestPoint,
+        ArrayView<T> loss,
+        ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters,
+        CenterDistance distance)
+    {
+        Forward(stream, scores, seeds, trajectory, workspace, shape, parameters);
+        CenterLossForward(stream, shape.Ends(trajectory), centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance);
+    }
+
+    /// <summary>
+    /// <see cref="CenterLossBackward"/> and <see cref="Backward"/> from there, in as few launches as the variant can. Overwrites gradScores.
+    /// </summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="gradLoss">[1], the upstream gradient.</param>
+    /// <param name="scores">[N, D, H, W] at ScorePitch.</param>
+    /// <param name="trajectory">[T + 1, N, S, 3], from the forward pass.</param>
+    /// <param name="centers">[M, 3].</param>
+    /// <param name="centerOffsets">[N + 1].</param>
+    /// <param name="nearestCenter">[N, S], from the forward pass.</param>
+    /// <param name="nearestPoint">[M], from the forward pass.</param>
+    /// <param name="gradPositions">[N, S, 3], scratch: left holding anything.</param>
+    /// <param name="gradScores">[N, D, H, W] at ScorePitch; other channels are left alone.</param>
+    /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="parameters">Bandwidth, floor, weighting.</param>
+    /// <param name="distance">Euclidean or squared.</param>
+    void LossBackward(
+        AcceleratorStream stream,
+        ArrayView<T> gradLoss,
+        ArrayView<T> scores,
+        ArrayView<T> trajectory,
+        ArrayView<T> centers,
+        ArrayView<int> centerOffsets,
+        ArrayView<int> nearestCenter,
+        ArrayView<int> nearestPoint,
+        ArrayView<T> gradPositions,
+        ArrayView<T> gradScores,
+        ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters,
+        CenterDistance distance)
+    {
+        CenterLossBackward(stream, gradLoss, shape.Ends(trajectory), centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance);
+        Backward(stream, scores, trajectory, gradPositions, gradScores, workspace, shape, parameters);
+    }
+
+    /// <summary>
     /// Shifts each of P points of one volume (Batch = 1) until a shift is shorter than the tolerance, at most Iterations times, in
     /// one launch: the clustering of inference. SeedsPerItem is not read. Overwrites converged, iterations and support.
     /// </summary>

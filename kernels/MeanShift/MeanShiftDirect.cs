@@ -262,6 +262,23 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         MeanShiftShape shape,
         CenterDistance distance)
     {
+        Point<T> point = Point<T>.Load(positions, index);
+        CenterLossGradient(index.X, point, gradLoss, centers, centerOffsets, nearestCenter, nearestPoint, shape, distance).Store(gradPositions, index);
+    }
+
+    /// <summary>The gradient of the centre loss with respect to one end point, as <see cref="CenterLossBackwardKernel"/> stores it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static Point<T> CenterLossGradient(
+        int index,
+        Point<T> point,
+        ArrayView<T> gradLoss, // [1]
+        ArrayView<T> centers, // [M, 3]
+        ArrayView<int> centerOffsets, // [N + 1]
+        ArrayView<int> nearestCenter, // [N, S]
+        ArrayView<int> nearestPoint, // [M]
+        MeanShiftShape shape,
+        CenterDistance distance)
+    {
         int item = index / shape.SeedsPerItem;
         int s = index % shape.SeedsPerItem;
         int first = centerOffsets[item];
@@ -270,7 +287,6 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         if (first < end)
         {
             T scale = gradLoss[0] / TReal.From(ItemsWithCenters(centerOffsets, shape));
-            Point<T> point = Point<T>.Load(positions, index);
             gradient = AddDistanceGradient(gradient, point, Point<T>.Load(centers, nearestCenter[index]), scale / TReal.From(shape.SeedsPerItem), distance);
             for (int c = first; c < end; c++)
             {
@@ -279,7 +295,7 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
             }
         }
 
-        gradient.Store(gradPositions, index);
+        return gradient;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -306,7 +322,7 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int ItemsWithCenters(ArrayView<int> centerOffsets, MeanShiftShape shape)
+    internal static int ItemsWithCenters(ArrayView<int> centerOffsets, MeanShiftShape shape)
     {
         int items = 0;
         for (int item = 0; item < shape.Batch; item++)

@@ -16,7 +16,9 @@ namespace MeanShiftGpu.Kernels;
 /// measured):
 /// forward, 256 groups, 14 steps of two voxels a thread and two barriers an iteration, 1300 cycles: 8 µs; backward chain, the same with
 /// twice the arithmetic: 10 µs; gather, 343 tiles, 42 000 pairs of a tile and a record at 60 cycles of one multiprocessor: 11 µs if
-/// they spread evenly, latency and imbalance on top; centre loss 4 µs, its gradient 2 µs. Five launches, about 40 µs with the gaps between them. All of it is
+/// they spread evenly, latency and imbalance on top. The centre loss is fused: a seed's group ends with its distances to the centres (0.3 µs), a second launch of one
+/// group takes the least of each centre's and adds (3 µs for 10 centres), and the chain begins with its seed's gradient (0.3 µs). Four launches (they were five,
+/// and six for several items), about 35 µs with the gaps between them. All of it is
 /// latency: the bytes (scores and gradient, 1.4 MB) take 0.3 µs. On a card with 28 multiprocessors about 120 µs.
 /// </remarks>
 public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
@@ -31,9 +33,8 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
 
     private readonly Accelerator accelerator;
     private readonly MeanShiftDirect<T, TReal> direct;
-    private readonly DeviceScratch<T> itemLosses;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLoss;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<int>, ArrayView<T>> totalLoss;
+    private readonly DeviceScratch<T> distances;
+    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> totalLoss;
     private readonly WeightedKernels?[] weighted = new WeightedKernels?[Enum.GetValues<Weighting>().Length];
 
     /// <summary>Compiles the kernels for an accelerator; those of a weighting follow at its first use.</summary>
@@ -42,10 +43,9 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         ArgumentNullException.ThrowIfNull(accelerator);
         this.accelerator = accelerator;
         direct = new MeanShiftDirect<T, TReal>(accelerator);
-        itemLosses = new DeviceScratch<T>(accelerator);
-        centerLoss = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance>(
-            CenterLossKernel, new KernelSpecialization(MostThreads, null));
-        totalLoss = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<int>, ArrayView<T>>(TotalLossKernel);
+        distances = new DeviceScratch<T>(accelerator);
+        totalLoss = accelerator.LoadKernel<ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance>(
+            TotalLossKernel, new KernelSpecialization(MostThreads, null));
     }
 
     /// <inheritdoc/>
@@ -57,30 +57,40 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-        => For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, shape, new BallConstants<T>(parameters));
+        => For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, scores, None(scores), None(scores), scores, shape, new BallConstants<T>(parameters));
 
     /// <inheritdoc/>
     public void CenterLossForward(AcceleratorStream stream, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
-    {
-        // The loss of a single item is the whole loss.
-        ArrayView<T> losses = shape.Batch == 1 ? loss : itemLosses.Get(stream, shape.Batch);
-        centerLoss(stream, Groups(shape.Batch), positions, centers, centerOffsets, nearestCenter, nearestPoint, losses, shape, distance);
-        if (shape.Batch > 1)
-            totalLoss(stream, 1, losses, centerOffsets, loss);
-    }
+        => direct.CenterLossForward(stream, positions, centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance);
 
     /// <inheritdoc/>
     public void CenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
         => direct.CenterLossBackward(stream, gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance);
 
     /// <inheritdoc/>
+    public void LossForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> loss, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
+    {
+        ArrayView<T> squares = distances.Get(stream, shape.Points + nearestPoint.Length * shape.SeedsPerItem);
+        For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, centers, centerOffsets, nearestCenter, squares, shape, new BallConstants<T>(parameters));
+        totalLoss(stream, Groups(1), squares, centerOffsets, nearestPoint, loss, shape, distance);
+    }
+
+    /// <inheritdoc/>
+    public void LossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
+        => Backward(stream, gradLoss, scores, trajectory, centers, centerOffsets, nearestCenter, nearestPoint, gradScores, workspace, shape, parameters, distance);
+
+    /// <inheritdoc/>
     public void Backward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+        => Backward(stream, gradPositions, scores, trajectory, gradPositions, None(scores), None(scores), None(scores), gradScores, workspace, shape, parameters, default);
+
+    // From the loss's gradient, or, without offsets of centres, from that of the end points.
+    private void Backward(AcceleratorStream stream, ArrayView<T> upstream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
     {
         WeightedKernels kernels = For(parameters.Weighting);
         BallConstants<T> constants = new(parameters);
         int gradientIterations = parameters.GradientIterations(shape.Iterations);
         ArrayView<T> chain = workspace.SubView(0, WorkspaceBytes(shape, parameters)).Cast<T>();
-        kernels.Chain(stream, Groups(shape.Points), scores, trajectory, gradPositions, chain, shape, constants, gradientIterations);
+        kernels.Chain(stream, Groups(shape.Points), scores, trajectory, upstream, centers, centerOffsets, nearestCenter, nearestPoint, chain, shape, constants, gradientIterations, distance);
         kernels.Gather(stream, Groups(shape.Batch * ScoreTiles.Count(shape)), trajectory, chain, gradScores, shape, constants, gradientIterations);
     }
 
@@ -92,120 +102,95 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     public void Dispose()
     {
         direct.Dispose();
-        itemLosses.Dispose();
+        distances.Dispose();
     }
+
+    // A view of nothing, where a kernel has no centres to look at.
+    private static ArrayView<int> None(ArrayView<T> any) => any.Cast<int>().SubView(0, 0);
 
     private static KernelConfig Groups(long groups) => new(checked((int)groups), MostThreads);
 
     private static long ChainLength(MeanShiftShape shape, MeanShiftParameters parameters) => shape.Points * parameters.GradientIterations(shape.Iterations) * 3;
 
-    // nearestCenter, nearestPoint as in the direct kernel; itemLosses[n] = sum over centres of dist(c, nearest point)/centres + sum over points
-    // of dist(p, nearest centre)/S, 0 without centres; dist squared or Euclidean. One group per item: first a thread per point, then eight
-    // threads per centre. All overwritten; each thread's sum in index order, then the threads' in the order of GroupSum.Sum.
+    // nearestPoint[c] = argmin over the points of centre c's item of squares, the lowest index winning ties; loss = mean over items with centres of (sum over
+    // centres of the least dist/centres + sum over points of dist/S), dist the square or its root, 0 if no item has centres. One group: sixteen threads per
+    // centre, eight centres at a time, then a thread per point. Both overwritten; each thread's sum in index order, then as GroupSum.Sum.
     [Kernel(MaxGroupSize = MostThreads)]
-    internal static void CenterLossKernel(
-        ArrayView<T> positions, // [N, S, 3]
-        ArrayView<T> centers, // [M, 3]
+    internal static void TotalLossKernel(
+        ArrayView<T> squares, // [N, S] from each point to its nearest centre, then [M, S] from each centre to the points of its item
         ArrayView<int> centerOffsets, // [N + 1]
-        ArrayView<int> nearestCenter, // [N, S]
         ArrayView<int> nearestPoint, // [M]
-        ArrayView<T> itemLosses, // [N]
+        ArrayView<T> loss, // [1]
         MeanShiftShape shape,
         CenterDistance distance)
     {
-        const int lanes = 8;
+        const int lanes = 16;
         ArrayView<Quad<T>> sums = SharedMemory.Allocate<Quad<T>>(GroupSum.MemoryLength);
-        ArrayView<T> distances = SharedMemory.Allocate<T>(GroupWalk.Threads);
+        ArrayView<T> least = SharedMemory.Allocate<T>(GroupWalk.Threads);
         ArrayView<int> indices = SharedMemory.Allocate<int>(GroupWalk.Threads);
-        int item = Grid.IdxX;
-        int first = centerOffsets[item];
-        int end = centerOffsets[item + 1];
-        long firstPoint = (long)item * shape.SeedsPerItem;
-
-        T overPoints = T.Zero;
-        for (int s = Group.IdxX; s < shape.SeedsPerItem; s += GroupWalk.Threads)
+        T sum = T.Zero;
+        for (int item = 0; item < shape.Batch; item++)
         {
-            Point<T> point = Point<T>.Load(positions, firstPoint + s);
-            int best = -1;
-            T bestDistance = T.Zero;
-            for (int c = first; c < end; c++)
+            int first = centerOffsets[item];
+            int end = centerOffsets[item + 1];
+            T overCenters = T.Zero;
+            for (int firstCenter = first; firstCenter < end; firstCenter += GroupWalk.Threads / lanes)
             {
-                T squared = point.SquaredDistance(Point<T>.Load(centers, c));
-                if (best < 0 || squared < bestDistance)
+                int c = firstCenter + Group.IdxX / lanes;
+                int best = -1;
+                T bestSquared = T.Zero;
+                if (c < end)
                 {
-                    best = c;
-                    bestDistance = squared;
-                }
-            }
-
-            nearestCenter[firstPoint + s] = best;
-            overPoints += distance == CenterDistance.Squared ? bestDistance : TReal.Sqrt(bestDistance);
-        }
-
-        T overCenters = T.Zero;
-        for (int firstCenter = first; firstCenter < end; firstCenter += GroupWalk.Threads / lanes)
-        {
-            int c = firstCenter + Group.IdxX / lanes;
-            int best = -1;
-            T bestDistance = T.Zero;
-            if (c < end)
-            {
-                Point<T> center = Point<T>.Load(centers, c);
-                for (int s = Group.IdxX % lanes; s < shape.SeedsPerItem; s += lanes)
-                {
-                    T squared = center.SquaredDistance(Point<T>.Load(positions, firstPoint + s));
-                    if (best < 0 || squared < bestDistance)
+                    long row = shape.Points + (long)c * shape.SeedsPerItem;
+                    for (int s = Group.IdxX % lanes; s < shape.SeedsPerItem; s += lanes)
                     {
-                        best = s;
-                        bestDistance = squared;
-                    }
-                }
-            }
-
-            Group.Barrier();
-            distances[Group.IdxX] = bestDistance;
-            indices[Group.IdxX] = best;
-            Group.Barrier();
-            if (Group.IdxX % lanes == 0 && c < end)
-            {
-                for (int other = Group.IdxX + 1; other < Group.IdxX + lanes; other++)
-                {
-                    // The lowest index wins ties, as if one thread had looked at all.
-                    if (indices[other] >= 0 && (distances[other] < bestDistance || (distances[other] == bestDistance && indices[other] < best)))
-                    {
-                        best = indices[other];
-                        bestDistance = distances[other];
+                        T squared = squares[row + s];
+                        if (best < 0 || squared < bestSquared)
+                        {
+                            best = s;
+                            bestSquared = squared;
+                        }
                     }
                 }
 
-                nearestPoint[c] = best;
-                overCenters += distance == CenterDistance.Squared ? bestDistance : TReal.Sqrt(bestDistance);
+                Group.Barrier();
+                least[Group.IdxX] = bestSquared;
+                indices[Group.IdxX] = best;
+                Group.Barrier();
+                if (Group.IdxX % lanes == 0 && c < end)
+                {
+                    for (int other = Group.IdxX + 1; other < Group.IdxX + lanes; other++)
+                    {
+                        // The lowest index wins ties, as if one thread had looked at all.
+                        if (indices[other] >= 0 && (least[other] < bestSquared || (least[other] == bestSquared && indices[other] < best)))
+                        {
+                            best = indices[other];
+                            bestSquared = least[other];
+                        }
+                    }
+
+                    nearestPoint[c] = best;
+                    overCenters += distance == CenterDistance.Squared ? bestSquared : TReal.Sqrt(bestSquared);
+                }
+            }
+
+            if (first < end)
+            {
+                T overPoints = T.Zero;
+                for (int s = Group.IdxX; s < shape.SeedsPerItem; s += GroupWalk.Threads)
+                {
+                    T squared = squares[(long)item * shape.SeedsPerItem + s];
+                    overPoints += distance == CenterDistance.Squared ? squared : TReal.Sqrt(squared);
+                }
+
+                sum += overCenters / TReal.From(end - first) + overPoints / TReal.From(shape.SeedsPerItem);
             }
         }
 
-        Quad<T> total = GroupSum.Sum(sums, new Quad<T>(overPoints, overCenters, T.Zero, T.Zero));
+        Quad<T> total = GroupSum.Sum(sums, new Quad<T>(sum, T.Zero, T.Zero, T.Zero));
+        int items = MeanShiftDirect<T, TReal>.ItemsWithCenters(centerOffsets, shape);
         if (Group.IdxX == 0)
-            itemLosses[item] = first == end ? T.Zero : total.Y / TReal.From(end - first) + total.X / TReal.From(shape.SeedsPerItem);
-    }
-
-    // loss = mean of itemLosses over the items with centres, 0 if there is none. One thread, items in order; loss overwritten.
-    [Kernel]
-    internal static void TotalLossKernel(
-        Index1D index,
-        ArrayView<T> itemLosses, // [N]
-        ArrayView<int> centerOffsets, // [N + 1]
-        ArrayView<T> loss) // [1]
-    {
-        T total = T.Zero;
-        int items = 0;
-        for (int item = 0; item < itemLosses.Length; item++)
-        {
-            total += itemLosses[item];
-            if (centerOffsets[item + 1] > centerOffsets[item])
-                items++;
-        }
-
-        loss[0] = items == 0 ? T.Zero : total / TReal.From(items);
+            loss[0] = items == 0 ? T.Zero : total.X / TReal.From(items);
     }
 
     private WeightedKernels For(Weighting weighting)
@@ -219,8 +204,8 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         };
 
     private sealed record WeightedKernels(
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>> Forward,
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int> Chain,
+        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>> Forward,
+        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int, CenterDistance> Chain,
         Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int> Gather)
     {
         public static WeightedKernels Load<TWeighting>(Accelerator accelerator)
@@ -228,9 +213,9 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         {
             KernelSpecialization specialization = new(MostThreads, null);
             return new WeightedKernels(
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>>(
+                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>>(
                     MeanShiftGroupedKernels<T, TReal, TWeighting>.ForwardKernel, specialization),
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>(
+                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int, CenterDistance>(
                     MeanShiftGroupedKernels<T, TReal, TWeighting>.ChainKernel, specialization),
                 accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>(
                     MeanShiftGroupedKernels<T, TReal, TWeighting>.GatherKernel, specialization));
@@ -307,12 +292,17 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
 {
     // p(t+1) = p(t) + sum m (q − p) / W, m = (s + s0) k, over the voxels q of the ball; p stays where W = 0.
     // One group per seed runs all iterations: rows of the box around its point 16 at a time, eight threads along x with two voxels each;
-    // sums per thread in that order, then as GroupSum.Sum; trajectory overwritten.
+    // sums per thread in that order, then as GroupSum.Sum; trajectory overwritten. With centres, the squared distances from the end point to those of its
+    // item, and the nearest, which are the first stage of the centre loss; nearestCenter and squares overwritten.
     [Kernel(MaxGroupSize = GroupWalk.Threads)]
     internal static void ForwardKernel(
         ArrayView<T> scores, // [N, D, H, W], pitch ScorePitch
         ArrayView<T> seeds, // [N, S, 3]
         ArrayView<T> trajectory, // [T + 1, N, S, 3]
+        ArrayView<T> centers, // [M, 3]
+        ArrayView<int> centerOffsets, // [N + 1], or empty: no centres
+        ArrayView<int> nearestCenter, // [N, S]
+        ArrayView<T> squares, // [N, S] from each point to its nearest centre, then [M, S] from each centre to the points of its item
         MeanShiftShape shape,
         BallConstants<T> constants)
     {
@@ -333,25 +323,77 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
             if (Group.IdxX == 0)
                 p.Store(trajectory, t * shape.Points + seed);
         }
+
+        if (centerOffsets.Length > 0)
+            FindNearestCenter(p, seed, item, centers, centerOffsets, nearestCenter, squares, shape);
+    }
+
+    // A thread for each centre; then the first thread looks at what the others found, the lowest index winning ties.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FindNearestCenter(
+        Point<T> point, long seed, int item, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<T> squares, MeanShiftShape shape)
+    {
+        ArrayView<T> least = SharedMemory.Allocate<T>(GroupWalk.Threads);
+        ArrayView<int> indices = SharedMemory.Allocate<int>(GroupWalk.Threads);
+        int first = centerOffsets[item];
+        int end = centerOffsets[item + 1];
+        int best = -1;
+        T bestSquared = T.Zero;
+        for (int c = first + Group.IdxX; c < end; c += GroupWalk.Threads)
+        {
+            T squared = point.SquaredDistance(Point<T>.Load(centers, c));
+            squares[shape.Points + (long)c * shape.SeedsPerItem + seed % shape.SeedsPerItem] = squared;
+            if (best < 0 || squared < bestSquared)
+            {
+                best = c;
+                bestSquared = squared;
+            }
+        }
+
+        least[Group.IdxX] = bestSquared;
+        indices[Group.IdxX] = best;
+        Group.Barrier();
+        if (Group.IdxX > 0)
+            return;
+        int candidates = Math.Min(end - first, GroupWalk.Threads);
+        for (int other = 1; other < candidates; other++)
+        {
+            if (least[other] < bestSquared || (least[other] == bestSquared && indices[other] < best))
+            {
+                best = indices[other];
+                bestSquared = least[other];
+            }
+        }
+
+        nearestCenter[seed] = best;
+        squares[seed] = bestSquared;
     }
 
     // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the ball of p(t); where W = 0 the
-    // point had stayed, so g stays and chain is 0. One group per seed, walking as the forward kernel does; chain overwritten.
+    // point had stayed, so g stays and chain is 0. With centres, g begins as the centre loss's gradient. One group per seed, walking as the forward kernel does;
+    // chain overwritten.
     [Kernel(MaxGroupSize = GroupWalk.Threads)]
     internal static void ChainKernel(
         ArrayView<T> scores, // [N, D, H, W], pitch ScorePitch
         ArrayView<T> trajectory, // [T + 1, N, S, 3]
-        ArrayView<T> gradPositions, // [N, S, 3]
+        ArrayView<T> upstream, // [1], dL/dloss; without centres [N, S, 3], dL/dp(T)
+        ArrayView<T> centers, // [M, 3]
+        ArrayView<int> centerOffsets, // [N + 1], or empty: no centres
+        ArrayView<int> nearestCenter, // [N, S]
+        ArrayView<int> nearestPoint, // [M]
         ArrayView<T> chain, // [N, S, R, 3], R = gradientIterations, the last R iterations
         MeanShiftShape shape,
         BallConstants<T> constants,
-        int gradientIterations)
+        int gradientIterations,
+        CenterDistance distance)
     {
         ArrayView<Quad<T>> sums = SharedMemory.Allocate<Quad<T>>(GroupSum.MemoryLength);
         long seed = Grid.IdxX;
         int item = Grid.IdxX / shape.SeedsPerItem;
-        Point<T> g = Point<T>.Load(gradPositions, seed);
         Point<T> next = Point<T>.Load(trajectory, shape.Iterations * shape.Points + seed);
+        Point<T> g = centerOffsets.Length > 0
+            ? MeanShiftDirect<T, TReal>.CenterLossGradient(Grid.IdxX, next, upstream, centers, centerOffsets, nearestCenter, nearestPoint, shape, distance)
+            : Point<T>.Load(upstream, seed);
         for (int r = gradientIterations - 1; r >= 0; r--)
         {
             int t = shape.Iterations - gradientIterations + r;

@@ -1,3 +1,5 @@
+using ILGPU;
+
 namespace MeanShiftGpu.Kernels;
 
 /// <summary>Extents of a mean shift over a batch of score maps.</summary>
@@ -28,6 +30,12 @@ public readonly record struct MeanShiftShape(
 
     /// <summary>Elements of the trajectory [T + 1, N, S, 3].</summary>
     public long TrajectoryLength => (Iterations + 1) * Points * 3;
+
+    /// <summary>Where the seeds end, [N, S, 3]: the last part of a trajectory.</summary>
+    /// <param name="trajectory">[T + 1, N, S, 3].</param>
+    public ArrayView<T> Ends<T>(ArrayView<T> trajectory)
+        where T : unmanaged
+        => trajectory.SubView(Iterations * Points * 3, Points * 3);
 
     /// <summary>Elements that a view of the scores must hold: all voxels at their pitch, without what follows the last.</summary>
     public long ScoreLength => (Batch * ItemVoxels - 1) * ScorePitch + 1;

@@ -134,8 +134,10 @@ public sealed class GpuContext : IDisposable
     }
 
     /// <summary>The same device with a forced variant, for checks of one variant after the other. Only tensor cores round, so the others get float32.</summary>
-    internal GpuContext WithVariant(string variant) => Attach(
-        Accelerator, Stream, new GpuContextOptions { Variant = variant, Threads = Threads.Count, Precision = variant == Variants.TensorCore ? Precision : Precision.Float32 });
+    /// <param name="variant">Its name.</param>
+    /// <param name="rounding">To what tensor cores round; null for this context's precision.</param>
+    internal GpuContext WithVariant(string variant, Precision? rounding = null) => Attach(
+        Accelerator, Stream, new GpuContextOptions { Variant = variant, Threads = Threads.Count, Precision = variant == Variants.TensorCore ? rounding ?? Precision : Precision.Float32 });
 
     /// <summary>Waits until everything queued on <see cref="Stream"/> is done.</summary>
     public void Synchronize() => Stream.Synchronize();

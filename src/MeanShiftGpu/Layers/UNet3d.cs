@@ -43,8 +43,8 @@ public sealed partial class UNet3d<T> : IDisposable
         options.Validate();
         Context = context;
         Options = options;
-        if (StoresBf16 && options.Widths.FirstOrDefault(w => w % Bf16.ChannelMultiple != 0) is > 0 and int odd)
-            throw new InputException($"network: a width of {odd} does not fit BF16 activations, which take multiples of {Bf16.ChannelMultiple}. Use --precision bf16-operands, tf32 or float32.");
+        if (StoresBf16 && !FitsBf16(options))
+            throw new InputException($"network: widths {string.Join(", ", options.Widths)} do not fit BF16 activations, which take multiples of {Bf16.ChannelMultiple}. Use --precision bf16-operands, tf32 or float32.");
 
         int[] widths = [.. options.Widths];
         int levels = widths.Length - 1;
@@ -82,6 +82,9 @@ public sealed partial class UNet3d<T> : IDisposable
 
     /// <summary>The structure.</summary>
     public UNet3dOptions Options { get; }
+
+    /// <summary>Whether a network's activations can be stored as BF16: the skip connections' slices must begin at multiples of 16 bytes.</summary>
+    internal static bool FitsBf16(UNet3dOptions options) => options.Widths.All(w => w % Bf16.ChannelMultiple == 0);
 
     /// <summary>Whether activations and their gradients are stored as BF16; the image and the score maps are not.</summary>
     public bool StoresBf16 => typeof(T) == typeof(float) && Context.Precision == Precision.Bf16;

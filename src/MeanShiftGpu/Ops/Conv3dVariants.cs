@@ -25,10 +25,12 @@ public static class Conv3dVariants<T>
     public static readonly VariantTable<IConv3d<T>, Conv3dShape> Table = new(
         "conv3d",
         Variants.ForTensorCores<T, IConv3d<T>, Conv3dShape>(
-            static shape => shape.KernelSize != 3 ? "it takes kernels of 3³ only"
-                : shape.InputChannels == 1 ? "one input channel is too little work for its memory traffic"
-                : null,
-            static (accelerator, precision) => Conv3dTensorCore.Create(accelerator, precision)),
+            static shape => shape.KernelSize != 3 ? "it takes kernels of 3³ only" : null,
+            static (accelerator, precision) => Conv3dTensorCore.Create(accelerator, precision)) with
+        {
+            // One input channel is too little work for its memory traffic; forced, it is computed all the same.
+            Suits = static shape => shape.InputChannels > 1,
+        },
         new(Variants.HostWinograd, WinogradRefusal, static context => (IConv3d<T>)(object)new Conv3dHostWinograd(context.Threads)) { Suits = SuitsWinograd },
         Variants.ForHost<T, IConv3d<T>, Conv3dShape>(static threads => new Conv3dHostSimd(threads)),
         new Variant<IConv3d<T>, Conv3dShape>(

@@ -112,13 +112,10 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ArrayView<int> centerOfPoint = nearestCenter.Require(context, shape.Points);
         ArrayView<int> pointOfCenter = nearestPoint.Require(context, centerCount);
         ArrayView<byte> scratch = workspace.Require(context, kernels.WorkspaceBytes(shape, Options.Parameters));
-        ArrayView<T> ends = paths.SubView(shape.Iterations * shape.Points * 3, shape.Points * 3);
         lastShape = shape;
 
-        kernels.Forward(stream, scores, seeds, paths, scratch, shape, Options.Parameters);
-        kernels.CenterLossForward(stream, ends, centers, centerOffsets, centerOfPoint, pointOfCenter, loss, shape, Options.Distance);
-        kernels.CenterLossBackward(stream, one.View, ends, centers, centerOffsets, centerOfPoint, pointOfCenter, gradients, shape, Options.Distance);
-        kernels.Backward(stream, scores, paths, gradients, gradScores, scratch, shape, Options.Parameters);
+        kernels.LossForward(stream, scores, seeds, paths, centers, centerOffsets, centerOfPoint, pointOfCenter, loss, scratch, shape, Options.Parameters, Options.Distance);
+        kernels.LossBackward(stream, one.View, scores, paths, centers, centerOffsets, centerOfPoint, pointOfCenter, gradients, gradScores, scratch, shape, Options.Parameters, Options.Distance);
     }
 
     /// <summary>Loss and gradient of one volume in the caller's memory: copies in, computes, waits, copies out.</summary>

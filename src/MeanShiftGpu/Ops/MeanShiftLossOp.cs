@@ -135,20 +135,17 @@ public static class MeanShiftLossOp
         ArrayView<int> nearestCenter = tape.Arena.Allocate<int>(shape.Points);
         // A batch without centres has no nearest points; an arena's buffer has at least one element.
         ArrayView<int> nearestPoint = tape.Arena.Allocate<int>(Math.Max(1, centers.Count)).SubView(0, centers.Count);
-        ArrayView<T> positions = trajectory.SubView(shape.TrajectoryLength - shape.Points * 3, shape.Points * 3);
         Tensor<T> loss = tape.Allocate(TensorShape.Scalar);
 
-        kernels.Forward(stream, scores.View, trajectory.SubView(0, shape.Points * 3), trajectory, workspace, shape, parameters);
-        kernels.CenterLossForward(stream, positions, centers.Centers, centers.Offsets, nearestCenter, nearestPoint, loss.View, shape, options.Distance);
+        kernels.LossForward(
+            stream, scores.View, trajectory.SubView(0, shape.Points * 3), trajectory, centers.Centers, centers.Offsets, nearestCenter, nearestPoint, loss.View, workspace, shape, parameters, options.Distance);
 
         tape.Record("MeanShiftLoss", loss, [scores], [], [scores], () =>
         {
             ArrayView<T> gradPositions = tape.Arena.Allocate<T>(shape.Points * 3);
-            kernels.CenterLossBackward(
-                stream, tape.Gradient(loss), positions, centers.Centers, centers.Offsets, nearestCenter, nearestPoint, gradPositions, shape, options.Distance);
-            tape.WriteGradient(scores, gradScores => kernels.Backward(
-                stream, scores.View, trajectory, gradPositions, gradScores, workspace, shape, parameters));
+            tape.WriteGradient(scores, gradScores => kernels.LossBackward(
+                stream, tape.Gradient(loss), scores.View, trajectory, centers.Centers, centers.Offsets, nearestCenter, nearestPoint, gradPositions, gradScores, workspace, shape, parameters, options.Distance));
         });
-        return new MeanShiftLossResult<T>(loss, trajectory, positions, nearestCenter);
+        return new MeanShiftLossResult<T>(loss, trajectory, shape.Ends(trajectory), nearestCenter);
     }
 }

@@ -102,14 +102,15 @@ public sealed class Arena(GpuContext context) : IDisposable
         }
     }
 
-    // Memory with its aligned part: GPUs align their memory themselves, the CPU accelerator to 16 bytes only.
+    // Memory with its aligned part. GPUs align their memory themselves (and what OpenCL gives for an address is a handle), the CPU accelerator to 16 bytes
+    // only.
     private readonly struct Block
     {
         public Block(MemoryBuffer1D<byte, Stride1D.Dense> memory)
         {
             Memory = memory;
             ArrayView<byte> whole = memory.View.AsContiguous();
-            long excess = whole.LoadEffectiveAddressAsPtr() % Alignment;
+            long excess = memory.Accelerator.AcceleratorType == AcceleratorType.CPU ? whole.LoadEffectiveAddressAsPtr() % Alignment : 0;
             long skip = excess == 0 ? 0 : Alignment - excess;
             View = whole.SubView(skip, whole.Length - Alignment);
         }

@@ -46,6 +46,10 @@ public sealed class Trainer : IDisposable
     private readonly MemoryBuffer1D<float, Stride1D.Dense> bestValues;
     private readonly MemoryBuffer1D<float, Stride1D.Dense> normWorkspace;
     private readonly MemoryBuffer1D<float, Stride1D.Dense> normAndFactor;
+
+    // What a step reports: loss, gradient's length, then mean shift, Dice and cross-entropy of each class, 0 where there is none. Each is copied here on the
+    // device, and all are read at the step's end, because every read waits for all that was queued before.
+    private readonly MemoryBuffer1D<float, Stride1D.Dense> report;
     private readonly List<TrainingStep> steps = [];
     private readonly List<ValidationResult> validations = [];
     private double bestLoss = double.PositiveInfinity;
@@ -85,6 +89,7 @@ public sealed class Trainer : IDisposable
         gradientNorm = context.Launcher(GradientNormVariants<float>.Table, new FlatShape(count));
         normWorkspace = AllocateZeros(Math.Max(1, gradientNorm.WorkspaceLength(count)));
         normAndFactor = AllocateZeros(2);
+        report = AllocateZeros(2 + 3 * options.ClassCount);
     }
 
     /// <summary>Steps done.</summary>
@@ -135,29 +140,40 @@ public sealed class Trainer : IDisposable
         double rate = options.RateAt(step);
 
         network.Parameters.ZeroGradients(context);
-        double total;
-        double meanShift;
-        double dice;
-        double crossEntropy;
         using (Tape<float> tape = Tape<float>.Begin(arena))
         {
             Losses losses = ComputeLosses(tape, batch, (uint)step);
             tape.Backward(losses.Total);
-            total = Read(losses.Total);
-            meanShift = Mean(losses.Classes, c => c.MeanShift?.Loss);
-            dice = Mean(losses.Classes, c => c.Dice);
-            crossEntropy = Mean(losses.Classes, c => c.CrossEntropy);
+            Report(0, losses.Total);
+            for (int c = 0; c < losses.Classes.Count; c++)
+            {
+                Report(2 + 3 * c, losses.Classes[c].MeanShift?.Loss);
+                Report(3 + 3 * c, losses.Classes[c].Dice);
+                Report(4 + 3 * c, losses.Classes[c].CrossEntropy);
+            }
+
             if (step >= CollapseCheckAfter && step % CollapseCheckInterval == 0)
                 RefuseCollapse(losses.Classes, step);
         }
 
-        double norm = Update(rate, step);
+        Update(rate, step);
+        float[] values = report.GetAsArray1D(context.Stream);
+        double total = values[0];
+        double norm = values[1];
         if (!double.IsFinite(total) || !double.IsFinite(norm))
             throw new TrainingFailedException($"the loss is {total} and the gradient's length {norm} at step {step + 1}. Start again with a lower learning rate or with gradient clipping.");
 
-        TrainingStep done = new(step + 1, total, meanShift, dice, crossEntropy, norm, rate);
+        TrainingStep done = new(step + 1, total, MeanOf(0), MeanOf(1), MeanOf(2), norm, rate);
         steps.Add(done);
         return done;
+
+        double MeanOf(int loss) => Enumerable.Range(0, options.ClassCount).Average(c => (double)values[2 + 3 * c + loss]);
+    }
+
+    private void Report(int at, Tensor<float>? scalar)
+    {
+        if (scalar is not null)
+            report.View.AsContiguous().SubView(at, 1).CopyFrom(context.Stream, scalar.View);
     }
 
     /// <summary>Measures the loss on the validation volumes and remembers the parameters if it is the lowest so far.</summary>
@@ -288,6 +304,7 @@ public sealed class Trainer : IDisposable
         bestValues.Dispose();
         normWorkspace.Dispose();
         normAndFactor.Dispose();
+        report.Dispose();
     }
 
     private static CheckpointState ReadState(SafetensorsFile file, string path)
@@ -347,8 +364,8 @@ public sealed class Trainer : IDisposable
             options.CrossEntropyWeight > 0 ? tape.BinaryCrossEntropy(map, target) : null);
     }
 
-    // Clips the gradient and takes an Adam step; returns the gradient's length.
-    private double Update(double rate, int step)
+    // Clips the gradient and takes an Adam step; reports the gradient's length.
+    private void Update(double rate, int step)
     {
         ArrayView<float> gradients = network.Parameters.Gradients;
         ArrayView<float> norm = normAndFactor.View.AsContiguous().SubView(0, 1);
@@ -363,7 +380,7 @@ public sealed class Trainer : IDisposable
             secondMoments.View.AsContiguous(),
             AdamParameters.ForStep(step + 1, rate, weightDecay: options.WeightDecay));
         network.Parameters.MarkChanged();
-        return Read(norm);
+        report.View.AsContiguous().SubView(1, 1).CopyFrom(context.Stream, norm);
     }
 
     private (long Stuck, long Seeds) CountStuck(MeanShiftLossResult<float> result, IReadOnlyList<Position> centers, double bandwidth)

@@ -236,6 +236,9 @@ public static class ReferenceCheck
         if (s.Depth % options.Divisor != 0 || s.Height % options.Divisor != 0 || s.Width % options.Divisor != 0)
             throw new InputException($"{file.Path}: array 'input' has {s.Depth}×{s.Height}×{s.Width} voxels. Expected multiples of {options.Divisor}, for {widths.Count - 1} poolings.");
         Conv3dShape first = new(input.Shape.Batch, input.Shape.Depth, input.Shape.Height, input.Shape.Width, input.Shape.Channels, widths[0], 3, Activation.Relu, input.Shape.Channels, widths[0]);
+
+        // Widths that BF16 activations do not take are checked with rounded operands.
+        Precision rounding = context.Precision == Precision.Bf16 && !UNet3d<T>.FitsBf16(options) ? Precision.Bf16Operands : context.Precision;
         return WithVariants(context, file, Conv3dVariants<T>.Table, first, (Tape<T> tape, Comparer<T> compare) =>
         {
             using UNet3d<T> network = new(tape.Context, options, seed: 0);
@@ -250,7 +253,7 @@ public static class ReferenceCheck
             compare.Activations("grad.input", x.GradientToArray(tape.Context), x.Shape);
             foreach (Parameter<T> parameter in network.Parameters.Parameters)
                 compare.Values($"grad.{parameter.Name}", parameter.ToFileOrder<T>(Download(tape.Context, parameter.Gradient)), parameter.FileShape);
-        });
+        }, rounding);
     }
 
     private static List<ReferenceCheckResult> MeanShift<T>(GpuContext context, ReferenceFile file)
@@ -302,14 +305,15 @@ public static class ReferenceCheck
         ReferenceFile file,
         VariantTable<TLauncher, TShape> table,
         TShape shape,
-        Action<Tape<T>, Comparer<T>> compute)
+        Action<Tape<T>, Comparer<T>> compute,
+        Precision? rounding = null)
         where T : unmanaged, INumber<T>
         where TLauncher : class, IDisposable
     {
         List<ReferenceCheckResult> results = [];
         foreach (Variant<TLauncher, TShape> variant in table.Supported(context, shape))
         {
-            using GpuContext forced = context.WithVariant(variant.Name);
+            using GpuContext forced = context.WithVariant(variant.Name, rounding);
             using Arena arena = new(forced);
             using Tape<T> tape = Tape<T>.Begin(arena);
             compute(tape, new Comparer<T>(file, variant.Name, Variants.Tolerance(context, variant.Name, SingleTolerance), results));

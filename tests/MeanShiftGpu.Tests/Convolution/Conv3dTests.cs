@@ -219,6 +219,7 @@ public class Conv3dTests
             (TensorCorePrecision.Tf32, Shape(1, 1, 1, 2, 4, 36, 3, Activation.None, 4, 4)),
             (TensorCorePrecision.Tf32, Shape(1, 1, 2, 1, 50, 4, 3, Activation.None, 2, 0)),
             (TensorCorePrecision.Tf32, Shape(1, 1, 1, 1, 4, 72, 3, Activation.Relu, 0, 0)),
+            (TensorCorePrecision.Tf32, Shape(1, 1, 2, 2, 1, 8, 3, Activation.Relu, 0, 0)),
             (TensorCorePrecision.Bf16, Shape(1, 5, 2, 1, 9, 7, 3, Activation.Relu, 2, 1)),
             (TensorCorePrecision.Bf16, Shape(1, 1, 3, 1, 20, 24, 3, Activation.Relu, 4, 0)),
         ];
@@ -311,9 +312,11 @@ public class Conv3dTests
         using GpuContext cpu = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Precision = Precision.Tf32 });
         Assert.That(Conv3dVariants<float>.Table.Supported(exact, shape).Select(v => v.Name), Has.None.EqualTo("TensorCore"));
         Assert.That(Conv3dVariants<float>.Table.Supported(rounding, shape).First().Name, Is.EqualTo("TensorCore"));
-        Assert.That(Conv3dVariants<float>.Table.Supported(rounding, shape with { InputChannels = 1 }).Select(v => v.Name), Has.None.EqualTo("TensorCore"));
+        Assert.That(Conv3dVariants<float>.Table.Variants[0].Suits(shape with { InputChannels = 1 }), Is.False);
         Assert.That(Conv3dVariants<double>.Table.Supported(rounding, shape).Select(v => v.Name), Has.None.EqualTo("TensorCore"));
         Assert.That((cpu.Precision, cpu.PrecisionRefusal), Is.EqualTo((Precision.Float32, "it needs an NVIDIA GPU through CUDA")));
+        using GpuContext everywhere = GpuContext.Attach(rounding.Accelerator, options: new GpuContextOptions { Variant = "conv3d=TensorCore", Precision = Precision.Tf32 });
+        Assert.That(everywhere.Launcher(Conv3dVariants<float>.Table, shape with { InputChannels = 1 }), Is.SameAs(everywhere.Launcher(Conv3dVariants<float>.Table, shape)));
         using GpuContext forced = GpuContext.Attach(exact.Accelerator, options: new GpuContextOptions { Variant = "TensorCore", Precision = Precision.Float32 });
         Assert.That(() => forced.Launcher(Conv3dVariants<float>.Table, shape), Throws.TypeOf<InputException>().With.Message.Contains("MEANSHIFTGPU_PRECISION"));
     }

@@ -52,7 +52,7 @@ public class NetworkPrecisionTests
         using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Bf16 });
         Assert.That(
             () => new UNet3d<float>(context, new UNet3dOptions { Widths = [8, 12] }, seed: 1),
-            Throws.TypeOf<InputException>().With.Message.Contains("a width of 12 does not fit BF16 activations"));
+            Throws.TypeOf<InputException>().With.Message.Contains("widths 8, 12 do not fit BF16 activations"));
         using UNet3d<double> reference = new(context, new UNet3dOptions { Widths = [8, 12] }, seed: 1);
         Assert.That(reference.StoresBf16, Is.False);
     }

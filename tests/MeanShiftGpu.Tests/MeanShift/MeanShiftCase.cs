@@ -94,7 +94,10 @@ internal sealed record MeanShiftCase(MeanShiftShape Shape, MeanShiftOptions Opti
     }
 
     /// <summary>The same from a variant, on its device.</summary>
-    public (T[] Trajectory, T Loss, T[] GradScores) Run<T>(GpuContext context, IMeanShift<T> kernels)
+    /// <param name="context">The device.</param>
+    /// <param name="kernels">The variant.</param>
+    /// <param name="fused">Whether the centre loss is computed with the shifts, or by itself.</param>
+    public (T[] Trajectory, T Loss, T[] GradScores) Run<T>(GpuContext context, IMeanShift<T> kernels, bool fused = true)
         where T : unmanaged, INumber<T>
     {
         // The map is the last of ScorePitch channels; the others hold what must neither count nor change.
@@ -122,10 +125,21 @@ internal sealed record MeanShiftCase(MeanShiftShape Shape, MeanShiftOptions Opti
         ArrayView<T> map = ((ArrayView<T>)scores.View).SubView(channel, Shape.ScoreLength);
         ArrayView<T> gradMap = ((ArrayView<T>)gradScores.View).SubView(channel, Shape.ScoreLength);
         ArrayView<T> ends = ((ArrayView<T>)trajectory.View).SubView(Shape.Iterations * Shape.Points * 3, Shape.Points * 3);
-        kernels.Forward(context.Stream, map, seeds.View, trajectory.View, workspace.View, Shape, Options.Parameters);
-        kernels.CenterLossForward(context.Stream, ends, centers.View, offsets.View, nearestCenter.View, nearestPoint.View, loss.View, Shape, Options.Distance);
-        kernels.CenterLossBackward(context.Stream, gradLoss.View, ends, centers.View, offsets.View, nearestCenter.View, nearestPoint.View, gradPositions.View, Shape, Options.Distance);
-        kernels.Backward(context.Stream, map, trajectory.View, gradPositions.View, gradMap, workspace.View, Shape, Options.Parameters);
+        if (fused)
+        {
+            kernels.LossForward(
+                context.Stream, map, seeds.View, trajectory.View, centers.View, offsets.View, nearestCenter.View, nearestPoint.View, loss.View, workspace.View, Shape, Options.Parameters, Options.Distance);
+            kernels.LossBackward(
+                context.Stream, gradLoss.View, map, trajectory.View, centers.View, offsets.View, nearestCenter.View, nearestPoint.View, gradPositions.View, gradMap, workspace.View, Shape, Options.Parameters, Options.Distance);
+        }
+        else
+        {
+            kernels.Forward(context.Stream, map, seeds.View, trajectory.View, workspace.View, Shape, Options.Parameters);
+            kernels.CenterLossForward(context.Stream, ends, centers.View, offsets.View, nearestCenter.View, nearestPoint.View, loss.View, Shape, Options.Distance);
+            kernels.CenterLossBackward(context.Stream, gradLoss.View, ends, centers.View, offsets.View, nearestCenter.View, nearestPoint.View, gradPositions.View, Shape, Options.Distance);
+            kernels.Backward(context.Stream, map, trajectory.View, gradPositions.View, gradMap, workspace.View, Shape, Options.Parameters);
+        }
+
         context.Synchronize();
 
         T[] interleavedGradient = gradScores.GetAsArray1D();

@@ -84,6 +84,7 @@ public sealed class MeanShiftTests(DeviceKind device)
         (float[] Trajectory, float Loss, float[] GradScores) actual = batch.Run(gpu, single);
         (double[] Trajectory, double Loss, double[] GradScores) precise = batch.Run(gpu, twice);
         (float[] Trajectory, float Loss, float[] GradScores) again = batch.Run(gpu, single);
+        (float[] Trajectory, float Loss, float[] GradScores) apart = batch.Run(gpu, single, fused: false);
         using (Assert.EnterMultipleScope())
         {
             Assert.That(TestData.RelativeError<float>(actual.Trajectory, trajectory), Is.LessThan(FloatTolerance));
@@ -93,6 +94,9 @@ public sealed class MeanShiftTests(DeviceKind device)
             Assert.That(TestData.RelativeError<double>([precise.Loss], [loss]), Is.LessThan(DoubleTolerance));
             Assert.That(TestData.RelativeError<double>(precise.GradScores, gradScores), Is.LessThan(DoubleTolerance));
             Assert.That(again.GradScores, Is.EqualTo(actual.GradScores), "the same bits again");
+            Assert.That(apart.Trajectory, Is.EqualTo(actual.Trajectory), "the centre loss is only fused");
+            Assert.That(apart.GradScores, Is.EqualTo(actual.GradScores), "the centre loss is only fused");
+            Assert.That(apart.Loss, Is.EqualTo(actual.Loss).Within(1e-6 * loss));
         }
     }
 
