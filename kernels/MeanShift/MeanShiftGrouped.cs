@@ -307,42 +307,41 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         BallConstants<T> constants)
     {
         ArrayView<Quad<T>> sums = SharedMemory.Allocate<Quad<T>>(GroupSum.MemoryLength);
-        long seed = Grid.IdxX;
         int item = Grid.IdxX / shape.SeedsPerItem;
-        Point<T> p = Point<T>.Load(seeds, seed);
+        Point<T> p = Point<T>.Load(seeds, Grid.IdxX);
 
         // The seeds may be the trajectory's own beginning: nobody writes before all have read.
         Group.Barrier();
         if (Group.IdxX == 0)
-            p.Store(trajectory, seed);
+            p.Store(trajectory, Grid.IdxX);
         for (int t = 1; t <= shape.Iterations; t++)
         {
             Quad<T> sum = Sum(sums, scores, item, p, p, p, false, shape, constants);
             if (sum.W != T.Zero)
                 p = new Point<T>(p.Z + sum.X / sum.W, p.Y + sum.Y / sum.W, p.X + sum.Z / sum.W);
             if (Group.IdxX == 0)
-                p.Store(trajectory, t * shape.Points + seed);
+                p.Store(trajectory, t * shape.Points + Grid.IdxX);
         }
 
         if (centerOffsets.Length > 0)
-            FindNearestCenter(p, seed, item, centers, centerOffsets, nearestCenter, squares, shape);
+            FindNearestCenter(p, centers, centerOffsets, nearestCenter, squares, shape);
     }
 
     // A thread for each centre; then the first thread looks at what the others found, the lowest index winning ties.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FindNearestCenter(
-        Point<T> point, long seed, int item, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<T> squares, MeanShiftShape shape)
+        Point<T> point, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<T> squares, MeanShiftShape shape)
     {
         ArrayView<T> least = SharedMemory.Allocate<T>(GroupWalk.Threads);
         ArrayView<int> indices = SharedMemory.Allocate<int>(GroupWalk.Threads);
-        int first = centerOffsets[item];
-        int end = centerOffsets[item + 1];
+        int first = centerOffsets[Grid.IdxX / shape.SeedsPerItem];
+        int end = centerOffsets[Grid.IdxX / shape.SeedsPerItem + 1];
         int best = -1;
         T bestSquared = T.Zero;
         for (int c = first + Group.IdxX; c < end; c += GroupWalk.Threads)
         {
             T squared = point.SquaredDistance(Point<T>.Load(centers, c));
-            squares[shape.Points + (long)c * shape.SeedsPerItem + seed % shape.SeedsPerItem] = squared;
+            squares[shape.Points + (long)c * shape.SeedsPerItem + Grid.IdxX % shape.SeedsPerItem] = squared;
             if (best < 0 || squared < bestSquared)
             {
                 best = c;
@@ -365,8 +364,8 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
             }
         }
 
-        nearestCenter[seed] = best;
-        squares[seed] = bestSquared;
+        nearestCenter[Grid.IdxX] = best;
+        squares[Grid.IdxX] = bestSquared;
     }
 
     // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the ball of p(t); where W = 0 the

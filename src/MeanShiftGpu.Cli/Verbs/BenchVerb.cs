@@ -14,6 +14,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     };
 
     private readonly Option<int> batch = Parse.Integer("--batch", "Items in a batch of the layers; unet-step, mean-shift and pick take one.", 1, 1, int.MaxValue);
+    private readonly Option<int?> shrink = Parse.Choice("--shrink", "Divide the edges of the layers, for a check that every case runs. Default: 1.", new[] { 1, 2, 7, 14 }.ToDictionary(n => $"{n}", n => n));
     private readonly Option<Extent?> size = Parse.Size("--size", "pick: the volume in voxels. Default: 56.");
     private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "pick: the network's channels. Default: 32,48,64.", 1, 1024);
     private readonly Option<int?> particles = Parse.Integer("--particles", "pick: particles of the score map that is clustered. Default: one in 45000 voxels.", 1);
@@ -25,7 +26,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 
-    protected override IEnumerable<Symbol> Symbols => [names, batch, size, widths, particles, memory];
+    protected override IEnumerable<Symbol> Symbols => [names, batch, shrink, size, widths, particles, memory];
 
     protected override ExitCode Run(ParseResult options)
     {
@@ -45,6 +46,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         }, batch: options.GetValue(batch))
         {
             PickCase = PickCaseOf(options),
+            Shrink = options.GetValue(shrink) ?? 1,
         };
         if (bench.PeakGflops is { } peak)
             Session.Line($"multiply-add peak of {context.Threads.Count} threads, measured: {peak:0} GFLOP/s");

@@ -79,6 +79,11 @@ public sealed class QuickBench
     /// <summary>The processor's multiply-add peak on the context's threads, in GFLOP/s; null on other devices.</summary>
     public double? PeakGflops => peak;
 
+    /// <summary>
+    /// Divides the edges of the layers, a divisor of 14: for a check that every case runs, on a device that takes too long for the published sizes.
+    /// </summary>
+    public int Shrink { get; init; } = 1;
+
     /// <summary>What the benchmark of picking picks.</summary>
     public PickCase PickCase { get; init; } = new();
 
@@ -119,7 +124,7 @@ public sealed class QuickBench
 
     private void Conv3d()
     {
-        foreach ((int edge, int from, int to) in PublishedLayers)
+        foreach ((int edge, int from, int to) in PublishedLayers.Select(layer => layer with { Edge = layer.Edge / Shrink }))
         {
             Conv3dShape shape = new(batch, edge, edge, edge, from, to, 3, Activation.Relu, from, to);
             foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape))
@@ -165,7 +170,7 @@ public sealed class QuickBench
 
     private void ConvTranspose3d()
     {
-        foreach ((int edge, int channels) in PublishedUpsamplings)
+        foreach ((int edge, int channels) in PublishedUpsamplings.Select(layer => layer with { Edge = layer.Edge / Shrink }))
         {
             ConvTranspose3dShape shape = new(batch, edge, edge, edge, channels, channels, channels, channels);
             foreach ((string variant, IConvTranspose3d<float> kernels) in Chosen(ConvTranspose3dVariants<float>.Table, shape))
@@ -200,7 +205,7 @@ public sealed class QuickBench
 
     private void MaxPool3d()
     {
-        foreach ((int edge, int channels) in ((int, int)[])[(56, 32), (28, 48)])
+        foreach ((int edge, int channels) in ((int, int)[])[(56 / Shrink, 32), (28 / Shrink, 48)])
         {
             MaxPool3dShape shape = new(batch, edge, edge, edge, channels, channels, channels);
             foreach ((string variant, IMaxPool3d<float> kernels) in Chosen(MaxPool3dVariants<float>.Table, shape))
@@ -230,7 +235,7 @@ public sealed class QuickBench
 
     private void SigmoidHead()
     {
-        const int edge = 56;
+        int edge = 56 / Shrink;
         const int channels = 32;
         SigmoidHeadShape shape = new((long)batch * edge * edge * edge, channels, 1, channels);
         foreach ((string variant, ISigmoidHead<float> kernels) in Chosen(SigmoidHeadVariants<float>.Table, shape))
@@ -268,7 +273,7 @@ public sealed class QuickBench
 
     private void Dice()
     {
-        const int edge = 56;
+        int edge = 56 / Shrink;
         FlatShape shape = new((long)batch * edge * edge * edge);
         foreach ((string variant, IDice<float> kernels) in Chosen(DiceVariants<float>.Table, shape))
         {
