@@ -55,9 +55,9 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
     // added in order.
     private const int MostParts = 16;
 
-    // Voxels per step of a weight gradient: their input and gradOutput, together this many bytes, are to stay in the first-level
-    // cache while every pair of channels passes over them.
-    private const int StepBytes = 24 * 1024;
+    // Voxels per step of a weight gradient: their input and gradOutput, together this many bytes, are to stay in the second-level cache
+    // while every pair of channels passes over them. Less would pass over the sums more often, which costs more than leaving the first level.
+    private const int StepBytes = 96 * 1024;
 
     private readonly HostThreads threads;
     private readonly Worker[] workers;
