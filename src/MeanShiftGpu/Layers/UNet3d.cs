@@ -1,5 +1,8 @@
+using System.Buffers;
 using System.Globalization;
 using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using ILGPU;
 using ILGPU.Runtime;
@@ -173,18 +176,21 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <summary>Numbers laid out like the parameters (moments, gradients) as named arrays in a file's order.</summary>
     internal Dictionary<string, SafetensorsTensor> ToTensors(string prefix, ArrayView<T> laidOutLikeValues)
     {
-        T[] all = new T[laidOutLikeValues.Length];
-        laidOutLikeValues.CopyToCPU(Context.Stream, all);
+        // A checkpoint has four of these; one buffer serves them all.
+        int count = (int)laidOutLikeValues.Length;
+        T[] all = ArrayPool<T>.Shared.Rent(count);
+        laidOutLikeValues.CopyToCPU(Context.Stream, all.AsSpan(0, count));
         Context.Synchronize();
-        return Parameters.Parameters.ToDictionary(
+        Dictionary<string, SafetensorsTensor> tensors = Parameters.Parameters.ToDictionary(
             p => prefix + p.Name,
             p =>
             {
-                T[] values = p.ToFileOrder<T>(all.AsSpan((int)p.Offset, (int)p.Length));
-                return values is float[] floats
-                    ? SafetensorsTensor.FromFloats(p.FileShape, floats)
-                    : SafetensorsTensor.FromDoubles(p.FileShape, Array.ConvertAll(values, double.CreateChecked));
+                byte[] data = new byte[p.Length * Unsafe.SizeOf<T>()];
+                p.ToFileOrder(all.AsSpan((int)p.Offset, (int)p.Length), MemoryMarshal.Cast<byte, T>(data.AsSpan()));
+                return new SafetensorsTensor(typeof(T) == typeof(float) ? "F32" : "F64", p.FileShape, data);
             });
+        ArrayPool<T>.Shared.Return(all);
+        return tensors;
     }
 
     /// <summary>Sets the parameters from a file's arrays.</summary>

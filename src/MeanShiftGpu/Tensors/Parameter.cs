@@ -92,9 +92,14 @@ public sealed class Parameter<T>
     public TValue[] ToFileOrder<TValue>(ReadOnlySpan<TValue> values)
     {
         TValue[] result = new TValue[values.Length];
-        for (int i = 0; i < result.Length; i++)
-            result[FileIndex(i)] = values[i];
+        ToFileOrder(values, result);
         return result;
+    }
+
+    internal void ToFileOrder<TValue>(ReadOnlySpan<TValue> values, Span<TValue> result)
+    {
+        for (int i = 0; i < values.Length; i++)
+            result[FileIndex(i)] = values[i];
     }
 
     /// <summary>Numbers in a file's order, put into this library's order.</summary>
