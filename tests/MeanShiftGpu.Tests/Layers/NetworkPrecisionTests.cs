@@ -11,10 +11,10 @@ namespace MeanShiftGpu.Tests;
 public class NetworkPrecisionTests
 {
     // Every kind of layer and the skip connection, as small as the simulated GPU needs it.
-    private static readonly UNet3dOptions Structure = new() { Widths = [8, 16] };
-    private static readonly TensorShape Shape = new(1, 2, 4, 2, 1);
+    private static readonly UNet3dOptions Structure = new() { Widths = [8, 8] };
+    private static readonly TensorShape Shape = new(1, 2, 2, 2, 1);
 
-    // On the simulated GPU: scores 3.5e-4 (the sigmoid dampens what the layers add up), gradients 4.9e-3.
+    // On the simulated GPU: scores 1.1e-4 (the sigmoid dampens what the layers add up), gradients 4.2e-3.
     [TestCase(Precision.Bf16, 2e-3, 2e-2)]
     public void ForwardAndBackward_RoundedNetwork_StaysNearFloat64(Precision precision, double scoreTolerance, double gradientTolerance)
     {
