@@ -146,7 +146,7 @@ public sealed class GpuContext : IDisposable
     /// <exception cref="InputException">The forced variant does not support this device, type or shape.</exception>
     internal TLauncher Launcher<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
         where TLauncher : class, IDisposable
-        => Launcher(table, table.Select(this, shape, variantChoice.For(table.Operation)));
+        => Launcher(table, table.Select(this, shape, variantChoice));
 
     /// <summary>The launchers of one given variant, created at first use and kept.</summary>
     internal TLauncher Launcher<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, Variant<TLauncher, TShape> variant)

@@ -39,13 +39,19 @@ public sealed class VariantTable<TLauncher, TShape>(string operation, params Var
     public IEnumerable<Variant<TLauncher, TShape>> Supported(GpuContext context, TShape shape)
         => Variants.Where(v => v.Supports(context, shape) is null);
 
-    internal Variant<TLauncher, TShape> Select(GpuContext context, TShape shape, string? forced)
+    internal Variant<TLauncher, TShape> Select(GpuContext context, TShape shape, VariantChoice choice)
     {
-        if (forced is not null && Variants.FirstOrDefault(v => string.Equals(v.Name, forced, StringComparison.OrdinalIgnoreCase)) is { } chosen)
+        if (choice.For(Operation) is { } forced && Variants.FirstOrDefault(v => string.Equals(v.Name, forced, StringComparison.OrdinalIgnoreCase)) is { } chosen)
         {
             return chosen.Supports(context, shape) is { } reason
                 ? throw new InputException($"{Operation}: the forced variant {chosen.Name} cannot run here: {reason}. Set MEANSHIFTGPU_VARIANT to {string.Join(" or ", Supported(context, shape).Select(v => v.Name))}, or leave it empty.")
                 : chosen;
+        }
+
+        if (choice.ForAlone(Operation) is { } missing)
+        {
+            string where = context.Precision == Precision.Bf16 ? " for BF16 activations" : "";
+            throw new InputException($"{Operation}: there is no variant {missing} of it{where}. Expected {string.Join(" or ", Variants.Select(v => v.Name))}, or leave {Operation} out of --variant and MEANSHIFTGPU_VARIANT.");
         }
 
         return Supported(context, shape).FirstOrDefault(v => v.Suits(shape))
@@ -79,8 +85,11 @@ internal sealed class VariantChoice
         return choice;
     }
 
-    // A variant forced for everything applies to the operations that have one of that name.
+    /// <summary>The variant forced for an operation; one forced for everything applies to the operations that have it.</summary>
     public string? For(string operation) => byOperation.GetValueOrDefault(operation, everywhere!);
+
+    /// <summary>The variant forced for this operation by its name, which must have it.</summary>
+    public string? ForAlone(string operation) => byOperation.GetValueOrDefault(operation);
 }
 
 /// <summary>Building blocks of variant tables.</summary>

@@ -320,6 +320,15 @@ public class Conv3dTests
         Assert.That(() => forced.Launcher(Conv3dVariants<float>.Table, shape), Throws.TypeOf<InputException>().With.Message.Contains("MEANSHIFTGPU_PRECISION"));
     }
 
+    [Test]
+    public void ForcedVariant_ThatTheOperationDoesNotHave_IsRefused()
+    {
+        using GpuContext forced = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "dice=TensorCore" });
+        Assert.That(() => forced.Launcher(DiceVariants<float>.Table, new FlatShape(8)), Throws.TypeOf<InputException>().With.Message.Contains("no variant TensorCore of it. Expected"));
+        using GpuContext everywhere = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "ImplicitGemm" });
+        Assert.That(everywhere.Launcher(DiceVariants<float>.Table, new FlatShape(8)), Is.Not.Null);
+    }
+
     private static void IsExact(GpuContext context, IConv3d<float> conv, Conv3dShape shape, Func<double, double>? stored = null)
     {
         Problem problem = new(shape, value => Math.Round(4 * value));
