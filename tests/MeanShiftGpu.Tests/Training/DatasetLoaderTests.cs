@@ -99,7 +99,7 @@ public class DatasetLoaderTests
     [Test]
     public void Load_OfAVolumeBeyondItsMemory_TakesLittle()
     {
-        // 29·10⁶ voxels, of which 117 MiB would be needed as float32 with the mask the same again; the statistics read 16 MiB at a time.
+        // 29·10⁶ voxels, of which 112 MiB would be needed as float32 with the mask the same again; the statistics read 16 MiB at a time.
         using (MrcWriter writer = MrcWriter.Create(folder["large.mrc"], new Extent(112, 512, 512), default))
         {
             float[] slice = [.. Enumerable.Range(0, 512 * 512).Select(i => (float)(i * 31 % 17))];
