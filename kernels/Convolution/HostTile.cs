@@ -4,7 +4,7 @@ namespace MeanShiftGpu.Kernels;
 
 /// <summary>
 /// The inner loop of every host convolution: a product of two matrices whose result tile stays in registers,
-/// c[j,·] += Σ_s Σ_k a[offsets[j] + segments[s] + k·aStride] · b[(s·length + k)·bStride + ·],  j = 0 … Rows − 1.
+/// c[j,·] += Σ_s Σ_k a[offsets[j] + segments[s] + k·aStride] · b[(s·length + k)·bStride + ·] for the tile's rows j.
 /// </summary>
 /// <remarks>
 /// a: rows at arbitrary offsets, read one float at a time and broadcast. b: the columns, contiguous vectors. c: added to,
@@ -21,8 +21,8 @@ internal static unsafe class HostTile<TVector, TOps>
     /// <summary>Rows of a tile.</summary>
     public static int Rows => TOps.TileRows;
 
-    /// <summary>Rows of the next tile where this many remain: 4 where that leaves fewer rows that nobody needs.</summary>
-    public static int RowsFor(int remaining) => remaining <= 4 || (Rows == 6 && remaining == 8) ? 4 : Rows;
+    /// <summary>Rows of the next tile where this many remain: 4 where that leaves fewer rows that nobody needs, at most 3.</summary>
+    public static int RowsFor(int remaining) => remaining <= 4 || (Rows == 6 && remaining is 7 or 8) ? 4 : Rows;
 
     /// <summary>Adds one tile of one or two vectors of columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -12,7 +12,7 @@ namespace MeanShiftGpu.Kernels;
 /// the volume at a distance below b; where W = 0 the point stays. Positions are (z, y, x) in voxels. Layouts: scores and
 /// gradScores [N,D,H,W] at <see cref="MeanShiftShape.ScorePitch"/>; trajectory [T+1,N,S,3]; centers [M,3], packed over the batch,
 /// item n owning rows centerOffsets[n] to centerOffsets[n+1] − 1. Launchers queue on the stream and do not wait; one instance
-/// serves one stream at a time. All memory is the caller's; the workspace may hold anything and is left holding anything.
+/// serves one stream at a time. The workspace may hold anything and is left holding anything; a launcher holds no other memory but distances to centres, a few bytes for each seed and centre of its largest call.
 /// </remarks>
 public interface IMeanShift<T> : IDisposable
     where T : unmanaged

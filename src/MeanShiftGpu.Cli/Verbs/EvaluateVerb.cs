@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using MeanShiftGpu.IO;
 using MeanShiftGpu.Picking;
 
@@ -46,8 +47,18 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
         if (options.GetValue(occupancy) is not null && (manifest is not null || truthFiles.Length != 1))
             throw new InputException("evaluate: --occupancy goes with one table of true centres; a data set names its masks itself.");
+        if (manifest is not null && ((Option[])[volume, centre, voxelSize, binning]).FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
+            throw new InputException($"evaluate: {idle.Name} is for tables given by --truth; a data set's manifest says this itself.");
         DatasetSplit use = options.GetValue(split) ?? DatasetSplit.Test;
         string[] names = options.GetValue(classes) ?? [];
+        if (names.Distinct(StringComparer.OrdinalIgnoreCase).Count() < names.Length)
+            throw new InputException($"evaluate: --classes: {string.Join(' ', names)} names a class twice. Give each of the picks' classes once, in the order of their numbers.");
+        if (options.GetValue(report) is { } wantedPage)
+        {
+            OutputFolder.CheckFile(wantedPage);
+            OutputFolder.RefuseReplacing([wantedPage], Inputs(options, pickFiles, truthFiles, manifest, use));
+        }
+
         IReadOnlyList<EvaluatedVolume> volumes = manifest is null
             ? FromTables(pickFiles, truthFiles, Context(options), names, options.GetValue(volume))
             : FromManifest(pickFiles, manifest, use, names);
@@ -93,6 +104,14 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         });
         return ExitCode.Done;
     }
+
+    private string[] Inputs(ParseResult options, string[] pickFiles, string[] truthFiles, string? manifest, DatasetSplit use)
+        =>
+        [
+            .. pickFiles.Where(File.Exists), .. pickFiles.Where(Directory.Exists).SelectMany(Directory.EnumerateFiles), .. truthFiles,
+            .. ((string?[])[manifest, options.GetValue(volume), options.GetValue(occupancy)]).OfType<string>(),
+            .. manifest is null ? [] : DatasetManifest.Read(manifest).Of(use).SelectMany(e => ((string?[])[e.Volume, e.Coordinates, e.Mask]).OfType<string>()),
+        ];
 
     private CoordinateContext Context(ParseResult options)
     {
@@ -152,14 +171,18 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             volumes.AddRange(EvaluationTables.Join(source, [VolumePoints.Of(points.Volume, Named(found, names))], manifestPath, [points]));
         }
 
+        if (folder && !Array.Exists(entries, e => CoordinateFolder.Find(source, TomogramNames.Of(e.Volume)) is not null))
+            throw new InputException($"{source}: has no table for any of the {entries.Length} volumes of {manifestPath}, for example {TomogramNames.Of(entries[0].Volume)}.star. Give the folder that 'pick --out' wrote.");
         if (!folder)
             volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(Coordinates.Read(source), names)), manifestPath, truth));
         return [.. volumes.Select((v, i) => new EvaluatedVolume(v.Name, v.Volume, entries[i].Volume))];
     }
 
-    // Picks of class n are of the n-th name.
+    // Picks of class n are of the n-th name, unless their table names them, or the name is a number: then 'pick' wrote that number.
     private static Particle[] Named(IReadOnlyList<Particle> picks, string[] names)
-        => [.. picks.Select(p => p.Class is { } n && n >= 1 && n <= names.Length ? p with { Name = names[n - 1] } : p)];
+        => [.. picks.Select(p => p.Name is null && p.Class is { } n && n >= 1 && n <= names.Length && !names.Any(IsNumber) ? p with { Name = names[n - 1] } : p)];
+
+    private static bool IsNumber(string name) => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out _);
 
     private static void RefuseOtherClasses(EvaluationVolume[] volumes, string[] names)
     {

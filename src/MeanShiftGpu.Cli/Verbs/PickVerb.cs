@@ -56,6 +56,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
     {
         if (options.GetValue(suggest) is { } manifest)
             return Suggest(options, manifest);
+        if (options.GetValue(radius) is not null)
+            throw new InputException("pick: --radius is the hit radius of --suggest; leave it out, or see --merge-distance and --min-distance.");
         string[] all = options.GetValue(volumes) ?? [];
         if (all.Length == 0)
             throw new InputException("pick: no volume was given. Give one or several MRC files.");
@@ -249,6 +251,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
             throw new InputException("pick: --suggest picks in the data set's validation volumes and writes no table; leave the volumes and --out out.");
         if (options.GetValue(absolute) is not null)
             throw new InputException("pick: --suggest tries fractions of the maximum; leave --threshold-absolute out.");
+        if (((Option[])[threshold, overwrite, format, mask, scoreMap, shard, centre, voxelSize, binning]).FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
+            throw new InputException($"pick: --suggest has no use for {idle.Name}; leave it out.");
         DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(DatasetSplit.Validation)];
         if (entries.Length == 0)
             throw new InputException($"{manifestPath}: no volume has \"split\": \"validation\"; --suggest needs at least one.");

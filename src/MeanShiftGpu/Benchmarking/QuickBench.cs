@@ -360,7 +360,7 @@ public sealed class QuickBench
             VoxelStatistics statistics = VoxelStatistics.Measure(image, "bench");
             Time(
                 "pick: score map",
-                () => $"{size}, widths {string.Join("-", PickCase.Network.Widths)}, {plan.Tiles.Count} tiles of up to {plan.LargestTile}, {plan.Overlap:0.00} times the voxels, {100 * summary.Seconds / summary.ForwardSeconds:0.0} % of tiles × forward",
+                () => $"{size}, widths {string.Join("-", PickCase.Network.Widths)}, {plan.Tiles.Count} tile{(plan.Tiles.Count == 1 ? "" : "s")} of up to {plan.LargestTile}, {plan.Overlap:0.00} times the voxels, {100 * summary.Seconds / summary.ForwardSeconds:0.0} % of tiles × forward",
                 "Auto", PickCase.Network.ForwardOperations(size), () => summary = picker.Predict(plan, image, statistics, [new ScoreMap(0, map)]), once);
         }
 

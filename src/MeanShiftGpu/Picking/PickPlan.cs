@@ -104,8 +104,8 @@ public sealed record PickPlan
             Extent smallest = TilePlan.Smallest(padded, halo, structure.Divisor, alignment);
             PickPlan least = For([], smallest, smallest);
             throw new InputException(
-                $"picking: the memory limit of {memoryLimitBytes >> 20} MiB is too low for a volume of {volume}: the smallest tile with its halo of {halo} voxels, {smallest}, " +
-                $"needs {(least.TotalBytes >> 20) + 1} MiB{(least.NetworkBytes > device ? $" and {(least.NetworkBytes >> 20) + 1} MiB on the device, which has {device >> 20}" : "")}. Raise the limit.");
+                $"picking: the memory limit of {memoryLimitBytes >> 20} MiB is too low for a volume of {volume}: with the smallest tile, {smallest}, it takes " +
+                $"{(least.TotalBytes >> 20) + 1} MiB (process {least.ProcessBytes >> 20}, network {least.NetworkBytes >> 20}, tiles {least.BufferBytes >> 20}, score maps {least.ScoreMapBytes >> 20}, clustering {least.ClusteringBytes >> 20}){(least.NetworkBytes > device ? $" and {(least.NetworkBytes >> 20) + 1} MiB on the device, which has {device >> 20}" : "")}. Raise the limit.");
         }
 
         Extent Largest(Func<Tile, Extent> of) => new(tiles.Max(t => of(t).Depth), tiles.Max(t => of(t).Height), tiles.Max(t => of(t).Width));

@@ -94,7 +94,7 @@ internal sealed class WindowedMeanShift
         }
 
         // Those that crossed from one window into another; usually few, and none after two or three turns.
-        for (int iterations = round; waiting.Count > 0; iterations += round)
+        while (waiting.Count > 0)
         {
             ((int Z, int Y, int X) Window, List<MovingPoint> Points)[] turn = [.. waiting.OrderBy(w => w.Key).Select(w => (w.Key, w.Value))];
             waiting.Clear();

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using System.Text.Json;
 using MeanShiftGpu.IO;
 using NUnit.Framework;
 
@@ -228,5 +229,32 @@ public class BadInputTests
         ToolRun.Refuses([picks, "'b'"], "evaluate", "--picks", picks, "--truth", truth);
         ToolRun.Refuses(["2 tables of picks and 1"], "evaluate", "--picks", picks, picks, "--truth", truth);
         ToolRun.Refuses(["name no volume"], "evaluate", "--picks", picks, "--truth", folder.WriteText("one.csv", "x,y,z\n1,1,1\n"));
+    }
+
+    [Test]
+    public void Evaluate_WhatWouldReplaceInputsOrChangeNothing_IsRefused()
+    {
+        string text = "x,y,z,class\n1,1,1,2\n9,9,9,3\n";
+        string picks = folder.WriteText("picks.csv", text);
+        string truth = folder.WriteText("truth.csv", text);
+        string[] evaluate = ["evaluate", "--picks", picks, "--truth", truth];
+        foreach (string input in (string[])[picks, truth])
+            ToolRun.Refuses([input, "is an input"], [.. evaluate, "--report", input]);
+        Assert.That((File.ReadAllText(picks), File.ReadAllText(truth)), Is.EqualTo((text, text)));
+        ToolRun.Refuses(["does not exist"], [.. evaluate, "--report", folder.At("none", "page.html")]);
+        ToolRun.Refuses(["names a class twice"], [.. evaluate, "--classes", "2", "2"]);
+        ToolRun.Refuses(["--binning", "manifest"], "evaluate", "--picks", picks, "--data", folder.At("manifest.json"), "--binning", "2");
+        ToolRun.Refuses(["--mask"], "pick", "--suggest", "manifest.json", "--model", "m.safetensors", "--mask", "mask.mrc");
+        ToolRun.Refuses(["--radius"], "pick", "volume.mrc", "--model", "m.safetensors", "--out", "o.csv", "--radius", "2");
+    }
+
+    [Test]
+    public void Evaluate_ClassesThatAreNumbers_AreThoseOfThePicks()
+    {
+        string picks = folder.WriteText("picks.csv", "x,y,z,class\n1,1,1,2\n9,9,9,3\n");
+        string truth = folder.WriteText("truth.csv", "x,y,z,class\n1,1,1,2\n9,9,9,3\n");
+        ToolRun.Succeeds("evaluate", "--picks", picks, "--truth", truth, "--classes", "2", "3", "--radii", "1", "--json", folder.At("e.json"));
+        foreach (JsonElement kind in ToolRun.Json(folder.At("e.json")).GetProperty("classes").EnumerateArray())
+            Assert.That(kind.GetProperty("result").GetProperty("radii")[0].GetProperty("f1").GetDouble(), Is.EqualTo(1), kind.GetProperty("class").GetString());
     }
 }
