@@ -132,40 +132,31 @@ public sealed class QuickBench
                 // The direct kernel on the simulated threads of ILGPU's CPU accelerator takes minutes at these sizes.
                 if (context.Kind == DeviceKind.Cpu && variant.Name == "Direct")
                     continue;
-                IConv3d<float> kernels = context.Launcher(Conv3dVariants<float>.Table, variant);
-                using Arena arena = new(context);
-                ArrayView<float> input = Random(arena, shape.Voxels * from, 1);
-                ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
-                ArrayView<float> bias = Random(arena, to, 3);
-                ArrayView<float> output = Random(arena, shape.Voxels * to, 4);
-                ArrayView<float> gradInput = Random(arena, shape.Voxels * from, 5);
-                ArrayView<float> gradOutput = Random(arena, shape.Voxels * to, 6);
-                string size = $"{Items}{edge}³ {from}→{to}";
-                Time("conv3d Forward", size, variant.Name, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
-                Time("conv3d BackwardInput", size, variant.Name, shape.Operations, () => kernels.BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape));
-                Time("conv3d BackwardWeight", size, variant.Name, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, gradOutput, output, weight, bias, shape));
+                Conv3d(context.Launcher(Conv3dVariants<float>.Table, variant), variant.Name, shape);
             }
 
-            if (context.Precision == Precision.Bf16)
-                Conv3dBf16(shape with { InputPitch = Padded(from), OutputPitch = Padded(to) }, $"{Items}{edge}³ {from}→{to}");
+            if (context.Precision != Precision.Bf16)
+                continue;
+            Conv3dShape padded = shape with { InputPitch = Padded(from), OutputPitch = Padded(to) };
+            foreach ((string variant, IConv3d<Bf16, float> kernels) in Chosen(Conv3dVariants.Bf16, padded))
+                Conv3d(kernels, variant, padded);
         }
     }
 
-    private void Conv3dBf16(Conv3dShape shape, string size)
+    private void Conv3d<TActivation>(IConv3d<TActivation, float> kernels, string variant, Conv3dShape shape)
+        where TActivation : unmanaged
     {
-        foreach ((string variant, IConv3d<Bf16, float> kernels) in Chosen(Conv3dVariants.Bf16, shape))
-        {
-            using Arena arena = new(context);
-            ArrayView<Bf16> input = RandomBf16(arena, shape.Voxels * shape.InputPitch, 1);
-            ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
-            ArrayView<float> bias = Random(arena, shape.OutputChannels, 3);
-            ArrayView<Bf16> output = RandomBf16(arena, shape.Voxels * shape.OutputPitch, 4);
-            ArrayView<Bf16> gradInput = RandomBf16(arena, shape.Voxels * shape.InputPitch, 5);
-            ArrayView<Bf16> gradOutput = RandomBf16(arena, shape.Voxels * shape.OutputPitch, 6);
-            TimeBf16("conv3d Forward", size, variant, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
-            TimeBf16("conv3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape));
-            TimeBf16("conv3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, gradOutput, output, weight, bias, shape));
-        }
+        using Arena arena = new(context);
+        ArrayView<TActivation> input = Random<TActivation>(arena, shape.Voxels * shape.InputPitch, 1);
+        ArrayView<float> weight = Random<float>(arena, shape.WeightLength, 2);
+        ArrayView<float> bias = Random<float>(arena, shape.OutputChannels, 3);
+        ArrayView<TActivation> output = Random<TActivation>(arena, shape.Voxels * shape.OutputPitch, 4);
+        ArrayView<TActivation> gradInput = Random<TActivation>(arena, shape.Voxels * shape.InputPitch, 5);
+        ArrayView<TActivation> gradOutput = Random<TActivation>(arena, shape.Voxels * shape.OutputPitch, 6);
+        string size = $"{Items}{shape.Width}³ {shape.InputChannels}→{shape.OutputChannels}";
+        Time<TActivation>("conv3d Forward", size, variant, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
+        Time<TActivation>("conv3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape));
+        Time<TActivation>("conv3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, gradOutput, output, weight, bias, shape));
     }
 
     private void ConvTranspose3d()
@@ -174,33 +165,26 @@ public sealed class QuickBench
         {
             ConvTranspose3dShape shape = new(batch, edge, edge, edge, channels, channels, channels, channels);
             foreach ((string variant, IConvTranspose3d<float> kernels) in Chosen(ConvTranspose3dVariants<float>.Table, shape))
-            {
-                using Arena arena = new(context);
-                ArrayView<float> input = Random(arena, shape.InputVoxels * channels, 1);
-                ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
-                ArrayView<float> bias = Random(arena, channels, 3);
-                ArrayView<float> output = Random(arena, shape.OutputVoxels * channels, 4);
-                string size = $"{Items}{edge}³ {channels}→{channels}";
-                Time("conv-transpose3d Forward", size, variant, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
-                Time("conv-transpose3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, output, weight, input, shape));
-                Time("conv-transpose3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, output, weight, bias, shape));
-            }
-
+                ConvTranspose3d(kernels, variant, shape);
             if (context.Precision != Precision.Bf16)
                 continue;
             foreach ((string variant, IConvTranspose3d<Bf16, float> kernels) in Chosen(ConvTranspose3dVariants.Bf16, shape))
-            {
-                using Arena arena = new(context);
-                ArrayView<Bf16> input = RandomBf16(arena, shape.InputVoxels * channels, 1);
-                ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
-                ArrayView<float> bias = Random(arena, channels, 3);
-                ArrayView<Bf16> output = RandomBf16(arena, shape.OutputVoxels * channels, 4);
-                string size = $"{Items}{edge}³ {channels}→{channels}";
-                TimeBf16("conv-transpose3d Forward", size, variant, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
-                TimeBf16("conv-transpose3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, output, weight, input, shape));
-                TimeBf16("conv-transpose3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, output, weight, bias, shape));
-            }
+                ConvTranspose3d(kernels, variant, shape);
         }
+    }
+
+    private void ConvTranspose3d<TActivation>(IConvTranspose3d<TActivation, float> kernels, string variant, ConvTranspose3dShape shape)
+        where TActivation : unmanaged
+    {
+        using Arena arena = new(context);
+        ArrayView<TActivation> input = Random<TActivation>(arena, shape.InputVoxels * shape.InputChannels, 1);
+        ArrayView<float> weight = Random<float>(arena, shape.WeightLength, 2);
+        ArrayView<float> bias = Random<float>(arena, shape.OutputChannels, 3);
+        ArrayView<TActivation> output = Random<TActivation>(arena, shape.OutputVoxels * shape.OutputChannels, 4);
+        string size = $"{Items}{shape.Width}³ {shape.InputChannels}→{shape.OutputChannels}";
+        Time<TActivation>("conv-transpose3d Forward", size, variant, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
+        Time<TActivation>("conv-transpose3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, output, weight, input, shape));
+        Time<TActivation>("conv-transpose3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, output, weight, bias, shape));
     }
 
     private void MaxPool3d()
@@ -209,28 +193,22 @@ public sealed class QuickBench
         {
             MaxPool3dShape shape = new(batch, edge, edge, edge, channels, channels, channels);
             foreach ((string variant, IMaxPool3d<float> kernels) in Chosen(MaxPool3dVariants<float>.Table, shape))
-            {
-                using Arena arena = new(context);
-                ArrayView<float> input = Random(arena, shape.InputVoxels * channels, 1);
-                ArrayView<float> gradInput = Random(arena, shape.InputVoxels * channels, 2);
-                ArrayView<float> output = Random(arena, shape.OutputVoxels * channels, 3);
-                string size = $"{Items}{edge}³ {channels}";
-                Time("max-pool3d Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, output, shape));
-                Time("max-pool3d Backward", size, variant, 0, () => kernels.Backward(context.Stream, input, output, gradInput, shape));
-            }
-
+                MaxPool3d(kernels, variant, shape);
             if (context.Precision == Precision.Bf16)
-            {
-                IMaxPool3d<Bf16> kernels = context.Launcher(MaxPool3dVariants.Bf16, shape);
-                using Arena arena = new(context);
-                ArrayView<Bf16> input = RandomBf16(arena, shape.InputVoxels * channels, 1);
-                ArrayView<Bf16> gradInput = RandomBf16(arena, shape.InputVoxels * channels, 2);
-                ArrayView<Bf16> output = RandomBf16(arena, shape.OutputVoxels * channels, 3);
-                string size = $"{Items}{edge}³ {channels}";
-                TimeBf16("max-pool3d Forward", size, Variants.Direct, 0, () => kernels.Forward(context.Stream, input, output, shape));
-                TimeBf16("max-pool3d Backward", size, Variants.Direct, 0, () => kernels.Backward(context.Stream, input, output, gradInput, shape));
-            }
+                MaxPool3d(context.Launcher(MaxPool3dVariants.Bf16, shape), Variants.Direct, shape);
         }
+    }
+
+    private void MaxPool3d<TActivation>(IMaxPool3d<TActivation> kernels, string variant, MaxPool3dShape shape)
+        where TActivation : unmanaged
+    {
+        using Arena arena = new(context);
+        ArrayView<TActivation> input = Random<TActivation>(arena, shape.InputVoxels * shape.Channels, 1);
+        ArrayView<TActivation> gradInput = Random<TActivation>(arena, shape.InputVoxels * shape.Channels, 2);
+        ArrayView<TActivation> output = Random<TActivation>(arena, shape.OutputVoxels * shape.Channels, 3);
+        string size = $"{Items}{shape.Width}³ {shape.Channels}";
+        Time<TActivation>("max-pool3d Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, output, shape));
+        Time<TActivation>("max-pool3d Backward", size, variant, 0, () => kernels.Backward(context.Stream, input, output, gradInput, shape));
     }
 
     private void SigmoidHead()
@@ -238,37 +216,28 @@ public sealed class QuickBench
         int edge = 56 / Shrink;
         const int channels = 32;
         SigmoidHeadShape shape = new((long)batch * edge * edge * edge, channels, 1, channels);
+        string size = $"{Items}{edge}³ {channels}→1";
         foreach ((string variant, ISigmoidHead<float> kernels) in Chosen(SigmoidHeadVariants<float>.Table, shape))
-        {
-            using Arena arena = new(context);
-            ArrayView<float> input = Random(arena, shape.Voxels * channels, 1);
-            ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
-            ArrayView<float> bias = Random(arena, 1, 3);
-            ArrayView<float> probability = Random(arena, shape.Voxels, 4);
-            ArrayView<float> gradient = Random(arena, shape.Voxels, 5);
-            ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
-            string size = $"{Items}{edge}³ {channels}→1";
-            Time("sigmoid-head Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, weight, bias, probability, shape));
-            Time("sigmoid-head BackwardWeight", size, variant, 0, () => kernels.BackwardWeight(context.Stream, input, gradient, probability, workspace, weight, bias, shape));
-            Time("sigmoid-head BackwardInput", size, variant, 0, () => kernels.BackwardInput(context.Stream, gradient, probability, weight, input, shape));
-        }
-
+            SigmoidHead(kernels, variant, size, shape);
         if (context.Precision != Precision.Bf16)
             return;
         foreach ((string variant, ISigmoidHead<Bf16, float> kernels) in Chosen(SigmoidHeadVariants.Bf16, shape))
-        {
-            using Arena arena = new(context);
-            ArrayView<Bf16> input = RandomBf16(arena, shape.Voxels * channels, 1);
-            ArrayView<float> weight = Random(arena, shape.WeightLength, 2);
-            ArrayView<float> bias = Random(arena, 1, 3);
-            ArrayView<float> probability = Random(arena, shape.Voxels, 4);
-            ArrayView<float> gradient = Random(arena, shape.Voxels, 5);
-            ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
-            string size = $"{Items}{edge}³ {channels}→1";
-            TimeBf16("sigmoid-head Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, weight, bias, probability, shape));
-            TimeBf16("sigmoid-head BackwardWeight", size, variant, 0, () => kernels.BackwardWeight(context.Stream, input, gradient, probability, workspace, weight, bias, shape));
-            TimeBf16("sigmoid-head BackwardInput", size, variant, 0, () => kernels.BackwardInput(context.Stream, gradient, probability, weight, input, shape));
-        }
+            SigmoidHead(kernels, variant, size, shape);
+    }
+
+    private void SigmoidHead<TActivation>(ISigmoidHead<TActivation, float> kernels, string variant, string size, SigmoidHeadShape shape)
+        where TActivation : unmanaged
+    {
+        using Arena arena = new(context);
+        ArrayView<TActivation> input = Random<TActivation>(arena, shape.Voxels * shape.InputPitch, 1);
+        ArrayView<float> weight = Random<float>(arena, shape.WeightLength, 2);
+        ArrayView<float> bias = Random<float>(arena, 1, 3);
+        ArrayView<float> probability = Random<float>(arena, shape.Voxels, 4);
+        ArrayView<float> gradient = Random<float>(arena, shape.Voxels, 5);
+        ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
+        Time<TActivation>("sigmoid-head Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, weight, bias, probability, shape));
+        Time<TActivation>("sigmoid-head BackwardWeight", size, variant, 0, () => kernels.BackwardWeight(context.Stream, input, gradient, probability, workspace, weight, bias, shape));
+        Time<TActivation>("sigmoid-head BackwardInput", size, variant, 0, () => kernels.BackwardInput(context.Stream, gradient, probability, weight, input, shape));
     }
 
     private void Dice()
@@ -278,14 +247,14 @@ public sealed class QuickBench
         foreach ((string variant, IDice<float> kernels) in Chosen(DiceVariants<float>.Table, shape))
         {
             using Arena arena = new(context);
-            ArrayView<float> prediction = Random(arena, shape.Count, 1);
-            ArrayView<float> target = Random(arena, shape.Count, 2);
-            ArrayView<float> gradient = Random(arena, shape.Count, 3);
-            ArrayView<float> sums = Random(arena, 2, 4);
-            ArrayView<float> loss = Random(arena, 1, 5);
-            ArrayView<float> one = Random(arena, 1, 6);
+            ArrayView<float> prediction = Random<float>(arena, shape.Count, 1);
+            ArrayView<float> target = Random<float>(arena, shape.Count, 2);
+            ArrayView<float> gradient = Random<float>(arena, shape.Count, 3);
+            ArrayView<float> sums = Random<float>(arena, 2, 4);
+            ArrayView<float> loss = Random<float>(arena, 1, 5);
+            ArrayView<float> one = Random<float>(arena, 1, 6);
             ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
-            Time("dice Forward + Backward", $"{Items}{edge}³", variant, 0, () =>
+            Time<float>("dice Forward + Backward", $"{Items}{edge}³", variant, 0, () =>
             {
                 kernels.Forward(context.Stream, prediction, target, workspace, sums, loss, shape);
                 kernels.Backward(context.Stream, target, sums, one, gradient, shape);
@@ -314,7 +283,7 @@ public sealed class QuickBench
             {
                 using GpuContext forced = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = $"mean-shift={variant.Name}", Threads = context.Threads.Count });
                 using Arena arena = new(forced);
-                Time("mean-shift loss, forward and backward", $"{edge}³, {options.SeedCount} seeds, {options.Iterations} iterations, {weighting}", variant.Name, 0, () =>
+                Time<float>("mean-shift loss, forward and backward", $"{edge}³, {options.SeedCount} seeds, {options.Iterations} iterations, {weighting}", variant.Name, 0, () =>
                 {
                     using Tape<float> tape = Tape<float>.Begin(arena);
                     Tensor<float> scores = tape.Upload(volume.Mask, shape, requiresGradient: true);
@@ -342,7 +311,7 @@ public sealed class QuickBench
         using UNet3d<float> network = new(context, structure, seed: 1, options.OutputBias);
         using Trainer trainer = new(network, data, options);
         // Forward, gradient of the input (the first layer needs none) and of the weights: three times the forward operations.
-        Time("unet-step: Dice + mean shift + Adam", $"{edge}³, widths {string.Join("-", structure.Widths)}", "Auto", 3 * structure.ForwardOperations(new Extent(edge, edge, edge)), () => trainer.Step());
+        Time<float>("unet-step: Dice + mean shift + Adam", $"{edge}³, widths {string.Join("-", structure.Widths)}", "Auto", 3 * structure.ForwardOperations(new Extent(edge, edge, edge)), () => trainer.Step());
     }
 
     private void Pick()
@@ -372,33 +341,27 @@ public sealed class QuickBench
         }
     }
 
-    private ArrayView<float> Random(Arena arena, long length, int seed)
+    // Values in [−1, 1], as float32 or rounded to BF16.
+    private ArrayView<TActivation> Random<TActivation>(Arena arena, long length, int seed)
+        where TActivation : unmanaged
     {
         Random random = new(seed);
-        float[] values = new float[length];
+        TActivation[] values = new TActivation[length];
         for (long i = 0; i < length; i++)
-            values[i] = random.NextSingle() * 2 - 1;
-        ArrayView<float> view = arena.Allocate<float>(length);
-        view.CopyFromCPU(context.Stream, values);
-        return view;
-    }
+        {
+            float value = random.NextSingle() * 2 - 1;
+            values[i] = typeof(TActivation) == typeof(float) ? (TActivation)(object)value : (TActivation)(object)Bf16.Round(value);
+        }
 
-    private ArrayView<Bf16> RandomBf16(Arena arena, long length, int seed)
-    {
-        Random random = new(seed);
-        Bf16[] values = new Bf16[length];
-        for (long i = 0; i < length; i++)
-            values[i] = Bf16.Round(random.NextSingle() * 2 - 1);
-        ArrayView<Bf16> view = arena.Allocate<Bf16>(length);
+        ArrayView<TActivation> view = arena.Allocate<TActivation>(length);
         view.CopyFromCPU(context.Stream, values);
         return view;
     }
 
     private static int Padded(int channels) => (channels + Bf16.ChannelMultiple - 1) / Bf16.ChannelMultiple * Bf16.ChannelMultiple;
 
-    private void Time(string name, string size, string variant, double operations, Action run) => Time(name, () => size, variant, operations, run, once: false);
-
-    private void TimeBf16(string name, string size, string variant, double operations, Action run) => Time(name, () => size, variant, operations, run, once: false, "bf16");
+    private void Time<TActivation>(string name, string size, string variant, double operations, Action run)
+        => Time(name, () => size, variant, operations, run, once: false, typeof(TActivation) == typeof(Bf16) ? "bf16" : null);
 
     // What a variant on float32 activations rounds to, or a whole network.
     private string PrecisionOf(string variant, double operations) => (variant, context.Precision) switch
