@@ -136,14 +136,15 @@ def layers(bench, precision):
                 grad, x, [2] * 3, [2] * 3, [0] * 3, [1] * 3, False, indices))
         edge, channels = 56 // bench.shrink, 32
         x = bench.volume(channels, edge, dtype)
-        weight = bench.random(1, channels, 1, 1, 1, dtype=dtype)
-        bias = bench.random(1, dtype=dtype)
-        grad = bench.volume(1, edge, dtype)
-        p = torch.sigmoid(F.conv3d(x, weight, bias))
-        size = f"{bench.items}{edge}³ {channels}→1"
-        bench.time("sigmoid-head Forward", size, "PyTorch", precision, 0, lambda: torch.sigmoid(F.conv3d(x, weight, bias)))
-        bench.time("sigmoid-head BackwardInput", size, "PyTorch", precision, 0, lambda: backward(grad * p * (1 - p), x, weight, False, True, padding=0))
-        bench.time("sigmoid-head BackwardWeight", size, "PyTorch", precision, 0, lambda: backward(grad * p * (1 - p), x, weight, False, False, padding=0))
+        for outputs in 1, 8:
+            weight = bench.random(outputs, channels, 1, 1, 1, dtype=dtype)
+            bias = bench.random(outputs, dtype=dtype)
+            grad = bench.volume(outputs, edge, dtype)
+            p = torch.sigmoid(F.conv3d(x, weight, bias))
+            size = f"{bench.items}{edge}³ {channels}→{outputs}"
+            bench.time("sigmoid-head Forward", size, "PyTorch", precision, 0, lambda: torch.sigmoid(F.conv3d(x, weight, bias)))
+            bench.time("sigmoid-head BackwardInput", size, "PyTorch", precision, 0, lambda: backward(grad * p * (1 - p), x, weight, False, True, padding=0))
+            bench.time("sigmoid-head BackwardWeight", size, "PyTorch", precision, 0, lambda: backward(grad * p * (1 - p), x, weight, False, False, padding=0))
 
 
 def dice(bench):

@@ -5,9 +5,9 @@ namespace MeanShiftGpu.Kernels;
 
 /// <summary>The head on activations that lie in memory as BF16; probabilities, parameters and their gradients are float32. No warp operations, no atomics.</summary>
 /// <remarks>
-/// Pitches are multiples of <see cref="Bf16.ChannelMultiple"/> and tensors begin at multiples of 16 bytes: eight channels a load. Budget at 56³ with 32 channels:
-/// 11.2 MB of activations read forward, read for the weights, written backward: 2.4 µs of an H200's memory each, 31 µs of a card with 360 GB/s (estimates, not
-/// measured). Why there is no variant for tensor cores stands beside <see cref="SigmoidHeadGrouped{T, TReal}"/>.
+/// Pitches are multiples of <see cref="Bf16.ChannelMultiple"/> and tensors begin at multiples of 16 bytes: eight channels a load. Budget at 56³ with 32 channels and
+/// one output: 11.2 MB of activations read forward, read for the weights, written backward: 2.4 µs of an H200's memory each, 31 µs of a card with 360 GB/s (estimates, not
+/// measured). Several outputs go to <see cref="SigmoidHeadTensorCore"/>.
 /// </remarks>
 public sealed class SigmoidHeadBf16 : ISigmoidHead<Bf16, float>
 {

@@ -6,10 +6,11 @@ namespace MeanShiftGpu.Kernels;
 
 /// <summary>The head with loads of 16 bytes and weight gradients in two stages of groups: any GPU. No warp operations, no atomics.</summary>
 /// <remarks>
-/// No variant for tensor cores: a pass at 56³ with 32 channels and one output is 5.6 million multiply-adds, 0.2 µs of an H200's plain units and 1 µs of a card with 13 TFLOP/s,
-/// against 4.7 µs and 63 µs of memory for its 22.5 MB. There is nothing to speed up, and 7 of a matrix instruction's 8 columns would be empty.
+/// A pass at 56³ with 32 channels and one output is 5.6 million multiply-adds, 0.2 µs of an H200's plain units and 1 µs of a card with 13 TFLOP/s, against 4.7 µs and 63 µs
+/// of memory for its 22.5 MB: nothing that tensor cores could speed up, and 7 of a matrix instruction's 8 columns would be empty. Several outputs take as many times the loads
+/// here, so with rounding allowed they go to <see cref="SigmoidHeadTensorCore"/>, where the count stands.
 ///
-/// Budget at 56³ with 32 channels, float32: 22.5 MB of activations read forward, read for the weights, written backward: 4.7 µs of an H200's
+/// Budget at 56³ with 32 channels and one output, float32: 22.5 MB of activations read forward, read for the weights, written backward: 4.7 µs of an H200's
 /// memory each, 63 µs of a card with 360 GB/s. A warp of the direct forward kernel touches 32 lines 32 times, 24 µs of an H200's first-level caches; with four channels
 /// a load 6 µs. A thread of the direct weight kernel makes 86 steps of some 600 cycles in a row, 30 µs; here 11 of four voxels, 5 µs, and 2 µs for the
 /// second stage (estimates, not measured). The backward pass to the input writes neighbours with neighbours and is the direct kernel.

@@ -109,8 +109,12 @@ internal struct Columns16 : IColumns<Columns16>
 
     public static Columns16 Multiply<TOperand>(Columns16 sums, VoxelRows rows, ref uint weights, int offset)
         where TOperand : struct, IOperand
+        => Multiply<TOperand>(sums, rows, TensorCores.LoadShared(ref weights, offset));
+
+    /// <summary>Adds the products with weights that are already in a lane's registers.</summary>
+    public static Columns16 Multiply<TOperand>(Columns16 sums, VoxelRows rows, Words w)
+        where TOperand : struct, IOperand
     {
-        Words w = TensorCores.LoadShared(ref weights, offset);
         sums.A01 = TOperand.Multiply(rows.Rows01, w.X, w.Y, sums.A01);
         sums.A23 = TOperand.Multiply(rows.Rows23, w.X, w.Y, sums.A23);
         sums.A45 = TOperand.Multiply(rows.Rows45, w.X, w.Y, sums.A45);

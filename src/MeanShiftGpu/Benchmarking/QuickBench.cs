@@ -215,14 +215,17 @@ public sealed class QuickBench
     {
         int edge = 56 / Shrink;
         const int channels = 32;
-        SigmoidHeadShape shape = new((long)batch * edge * edge * edge, channels, 1, channels);
-        string size = $"{Items}{edge}³ {channels}→1";
-        foreach ((string variant, ISigmoidHead<float> kernels) in Chosen(SigmoidHeadVariants<float>.Table, shape))
-            SigmoidHead(kernels, variant, size, shape);
-        if (context.Precision != Precision.Bf16)
-            return;
-        foreach ((string variant, ISigmoidHead<Bf16, float> kernels) in Chosen(SigmoidHeadVariants.Bf16, shape))
-            SigmoidHead(kernels, variant, size, shape);
+        foreach (int outputs in (int[])[1, 8])
+        {
+            SigmoidHeadShape shape = new((long)batch * edge * edge * edge, channels, outputs, channels);
+            string size = $"{Items}{edge}³ {channels}→{outputs}";
+            foreach ((string variant, ISigmoidHead<float> kernels) in Chosen(SigmoidHeadVariants<float>.Table, shape))
+                SigmoidHead(kernels, variant, size, shape);
+            if (context.Precision != Precision.Bf16)
+                continue;
+            foreach ((string variant, ISigmoidHead<Bf16, float> kernels) in Chosen(SigmoidHeadVariants.Bf16, shape))
+                SigmoidHead(kernels, variant, size, shape);
+        }
     }
 
     private void SigmoidHead<TActivation>(ISigmoidHead<TActivation, float> kernels, string variant, string size, SigmoidHeadShape shape)
@@ -231,9 +234,9 @@ public sealed class QuickBench
         using Arena arena = new(context);
         ArrayView<TActivation> input = Random<TActivation>(arena, shape.Voxels * shape.InputPitch, 1);
         ArrayView<float> weight = Random<float>(arena, shape.WeightLength, 2);
-        ArrayView<float> bias = Random<float>(arena, 1, 3);
-        ArrayView<float> probability = Random<float>(arena, shape.Voxels, 4);
-        ArrayView<float> gradient = Random<float>(arena, shape.Voxels, 5);
+        ArrayView<float> bias = Random<float>(arena, shape.Outputs, 3);
+        ArrayView<float> probability = Random<float>(arena, shape.Voxels * shape.Outputs, 4);
+        ArrayView<float> gradient = Random<float>(arena, shape.Voxels * shape.Outputs, 5);
         ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
         Time<TActivation>("sigmoid-head Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, weight, bias, probability, shape));
         Time<TActivation>("sigmoid-head BackwardWeight", size, variant, 0, () => kernels.BackwardWeight(context.Stream, input, gradient, probability, workspace, weight, bias, shape));

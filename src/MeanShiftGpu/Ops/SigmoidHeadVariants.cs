@@ -9,10 +9,20 @@ public static class SigmoidHeadVariants
     /// <summary>Best first.</summary>
     public static VariantTable<ISigmoidHead<Bf16, float>, SigmoidHeadShape> Bf16 { get; } = new(
         "sigmoid-head",
+        Variants.ForBf16<ISigmoidHead<Bf16, float>, SigmoidHeadShape>(
+            static _ => null,
+            static shape => (shape.InputPitch, shape.InputPitch),
+            SigmoidHeadTensorCore.CreateBf16) with
+        {
+            Suits = SuitsTensorCores,
+        },
         new Variant<ISigmoidHead<Bf16, float>, SigmoidHeadShape>(
             Variants.Grouped,
             static (context, shape) => Variants.PitchRefusal(shape.InputPitch) ?? Variants.GroupRefusal(context, GroupSum.Threads, GroupSum.SharedBytes),
             static context => new SigmoidHeadBf16(context.Accelerator)));
+
+    // One output is a twentieth of a pass's memory time on plain units: nothing to gain by rounding the scores' last operands. Forced, it is computed all the same.
+    internal static bool SuitsTensorCores(SigmoidHeadShape shape) => shape.Outputs > 1;
 }
 
 /// <summary>The variants of the network's head: 1³ convolution, bias and sigmoid.</summary>
@@ -23,6 +33,12 @@ public static class SigmoidHeadVariants<T>
     /// <summary>Best first.</summary>
     public static VariantTable<ISigmoidHead<T>, SigmoidHeadShape> Table { get; } = new(
         "sigmoid-head",
+        Variants.ForTensorCores<T, ISigmoidHead<T>, SigmoidHeadShape>(
+            static _ => null,
+            static (accelerator, precision) => SigmoidHeadTensorCore.Create(accelerator, precision)) with
+        {
+            Suits = SigmoidHeadVariants.SuitsTensorCores,
+        },
         Variants.ForHost<T, ISigmoidHead<T>, SigmoidHeadShape>(static threads => new SigmoidHeadHostSimd(threads)),
         Variants.ForGroups<T, ISigmoidHead<T>, SigmoidHeadShape>(Variants.Grouped, typeof(SigmoidHeadGrouped<,>), GroupSum.Threads, GroupSum.SharedBytes),
         Variants.ForDirect<T, ISigmoidHead<T>, SigmoidHeadShape>(typeof(SigmoidHeadDirect<,>)));

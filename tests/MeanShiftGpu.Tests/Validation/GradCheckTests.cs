@@ -36,6 +36,17 @@ public class GradCheckTests
         Assert.That(report.ToString(), Does.Contain($"float64, {variant}").And.Contain($"float32, {variant}"));
     }
 
+    // Tensor cores round, so their gradients are compared in float32 alone.
+    [TestCase(Precision.Tf32)]
+    [TestCase(Precision.Bf16Operands)]
+    public void Suite_HeadOnTensorCores_AgreesWithDifferences(Precision precision)
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
+        GradCheckReport report = GradCheckSuite.Run(context, ["sigmoid-head"]);
+        Assert.That(report.Passed, Is.True, () => report.ToString());
+        Assert.That(report.ToString(), Does.Contain("float32, TensorCore"));
+    }
+
     [Test]
     public void Run_OfAWrongGradient_IsCaughtAndLocated()
     {
