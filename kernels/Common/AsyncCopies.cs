@@ -8,7 +8,8 @@ namespace MeanShiftGpu.Kernels;
 /// </summary>
 internal static unsafe class AsyncCopies
 {
-    private const uint NotArrived = 0x7FC0DEAD;
+    // NaN as a float32, and twice NaN as BF16.
+    private const uint NotArrived = 0x7FC07FC0;
 
     [ThreadStatic]
     private static Queue<List<Copy>>? stages;

@@ -64,7 +64,8 @@ public static class Conv3dTensorCore
 /// 55 KB + 27·N·32 bytes of shared memory. An H200 multiprocessor reads 128 bytes a cycle and, at the 62 % of peak that mma.sync is said to reach,
 /// starts an mma every 1.6 cycles: 648 cycles of reading for 691 of mma with N = 32, 864 for 1382 with N = 64. Wider is better; 32 is just
 /// balanced. Rounding costs each group a pass over 600 voxels a chunk, a fifth of the time if nothing hides it; two groups on a multiprocessor do. Plan: at
-/// most 224 registers (2·N sums, 16 of voxels, 4 of weights) and 81 KB (Forward) or 114 KB (a masked BF16 chunk), so that two groups fit an A100.
+/// most 224 registers (2·N sums, 16 of voxels, 4 of weights) and, with N = 64, 57 KB (TF32) or 76 KB (BF16), with a mask 76 or 114 KB. Two groups fit
+/// an A100's 164 KB except of masked BF16, of which two fit an H200's 228 KB.
 ///
 /// Where activations lie in memory as BF16 (StoredBf16), a chunk's voxels are copied to where ldmatrix reads them, without a pass that rounds: 57 KB with N = 64,
 /// or 76 KB where a mask is applied in place. Memory's share halves: 22 MB at 56³ with 32 channels. The one-channel image takes the same kernel with a chunk whose other 15
@@ -75,12 +76,14 @@ public static class Conv3dTensorCore
 /// of reading for 38 of mma with N = 64, 20 for 19 with N = 32. Plan: at most 152 registers, 131 KB, one group of 9 warps on a multiprocessor.
 ///
 /// Estimates, not measurements, for 32→32 at 56³: H200, TF32 at 307 TFLOP/s 32 µs, with 2.6 waves of groups and the rounding about 45 µs a pass; BF16
-/// from float32 memory about 30 µs. A card of 29 TFLOP/s TF32 (RTX 4070): 0.4 ms a pass.
+/// from float32 memory about 30 µs. A card of 29 TFLOP/s TF32 (RTX 4070): 0.4 ms a pass. To Forward and BackwardInput come 3 µs for packing the
+/// weights (<see cref="TensorCoreWeights{TOperand}"/>), to BackwardWeight 4 µs for adding 66 partial gradients (<see cref="PartSums{T}"/>).
 ///
 /// At 14³ a pass has 16 tiles for 132 multiprocessors. K is split over chunks of channels, as far as the width pays: TF32 takes 64 columns and 6
 /// splits for 48→64 (96 groups), 8 for 64→64 (128), for 64→48 48 columns and 8 splits (128); BF16 takes two blocks of 32 columns and 3 or 4 splits (96, 128,
 /// 128). Weight gradients have 84 (48→64) to 112 groups in splits of two of 56 tiles. So nothing is left to gain from splitting over taps, which
-/// would fetch every halo again for each. A pass takes about 8 µs with the sum, which is latency.
+/// would fetch every halo again for each. A pass takes about 5 µs, 3 µs more to add the splits (28 of a weight gradient) and 3 µs to pack the weights: latency,
+/// all of it.
 /// </remarks>
 internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
     where TOperand : struct, IOperand
@@ -99,7 +102,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
     private const int RowWords = HaloEdge * VoxelWords;
     private const int TapRows = 9;
     private const int RingRows = 3;
-    private const int HaloRows = 5;
+    private const int FetchRows = 5;
 
     // Gradient: 9 warps, one for each row of 3 taps, over planes of 64 voxels; 16 input channels a group.
     private const int GradientThreads = 288;
@@ -114,7 +117,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
     private readonly TensorCoreWeights<TOperand> weights;
     private readonly DeviceScratch<float> partials;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<float>, ArrayView<uint>, SplitSumsShape> addSplits;
-    private readonly SplitGradients splitGradients;
+    private readonly PartSums<float> partSums;
     private readonly ConvolveVariant[] convolve;
     private readonly GradientVariant[] gradient;
 
@@ -128,7 +131,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
         weights = new TensorCoreWeights<TOperand>(accelerator);
         partials = new DeviceScratch<float>(accelerator);
         addSplits = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<uint>, SplitSumsShape>(AddSplitsKernel);
-        splitGradients = new SplitGradients(accelerator);
+        partSums = new PartSums<float>(accelerator);
         convolve = [ConvolveWith<Columns16>(), ConvolveWith<Columns32>(), ConvolveWith<Columns48>(), ConvolveWith<Columns64>()];
         gradient = [GradientWith<TapSums16>(), GradientWith<TapSums32>(), GradientWith<TapSums48>(), GradientWith<TapSums64>()];
     }
@@ -199,10 +202,9 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
         of.PerSplit = TensorCoreLaunch.Blocks(of.Tiles, splits);
         splits = TensorCoreLaunch.Blocks(of.Tiles, of.PerSplit);
 
-        SplitGradientsShape sums = new() { Splits = splits, Weights = checked((int)shape.WeightLength), Length = checked((int)shape.WeightLength + shape.OutputChannels) };
-        ArrayView<float> scratch = splitGradients.Partials(stream, sums);
+        ArrayView<float> scratch = partials.Get(stream, splits * (shape.WeightLength + shape.OutputChannels));
         variant.Launch.Value(stream, TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, variant.SharedBytes(masked)), input, gradOutput, output, scratch, of);
-        splitGradients.Add(stream, scratch, gradWeight, gradBias, sums);
+        partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
     }
 
     /// <inheritdoc/>
@@ -210,7 +212,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
     {
         weights.Dispose();
         partials.Dispose();
-        splitGradients.Dispose();
     }
 
     private void Convolve(
@@ -400,7 +401,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
                 Group.Barrier();
                 if (step + 2 < steps)
                     CopyWeightRow(shared, ring, weights, weightBase, step + 2, TColumns.Channels);
-                if (chunk + 1 < lastChunk && row < HaloRows)
+                if (chunk + 1 < lastChunk && row < FetchRows)
                 {
                     int end = (row + 1) * piecesPerRow < HaloPieces ? (row + 1) * piecesPerRow : HaloPieces;
                     for (int piece = row * piecesPerRow + Group.IdxX; piece < end; piece += ConvolveThreads)
@@ -574,7 +575,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
         partials[partial + weights + firstOutput + o] = sum;
     }
 
-    // y[v,o] = act(b[o] + sum over splits). One thread per (voxel, channel); output overwritten, sums in the order of the splits.
+    // y[v,o] = act(b[o] + sum over splits). One thread per (voxel, channel); output overwritten, sums in the order of the splits. At 14³ with 64 channels and 8
+    // splits 5.6 MB from the second-level cache, where they were just written, and at most 8 loads in a row: 3 µs with the launch (estimate).
     [Kernel]
     internal static void AddSplitsKernel(
         Index1D index,

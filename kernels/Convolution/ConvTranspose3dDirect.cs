@@ -26,15 +26,15 @@ public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T>
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape)
-        => forward(stream, checked((int)(shape.OutputVoxels * shape.OutputChannels)), input, weight, bias, output, shape);
+        => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.OutputChannels), input, weight, bias, output, shape);
 
     /// <inheritdoc/>
     public void BackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput, ConvTranspose3dShape shape)
-        => backwardInput(stream, checked((int)(shape.InputVoxels * shape.InputChannels)), gradOutput, weight, gradInput, shape);
+        => backwardInput(stream, LaunchExtent.Of(shape.InputVoxels * shape.InputChannels), gradOutput, weight, gradInput, shape);
 
     /// <inheritdoc/>
     public void BackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape)
-        => backwardWeight(stream, checked((int)(shape.WeightLength + shape.OutputChannels)), input, gradOutput, gradWeight, gradBias, shape);
+        => backwardWeight(stream, LaunchExtent.Of(shape.WeightLength + shape.OutputChannels), input, gradOutput, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -25,7 +25,8 @@ internal sealed class TensorCoreWeights<TOperand>(Accelerator accelerator) : IDi
     public void Dispose() => packed.Dispose();
 
     // One thread per word, which is a weight (TF32) or those of two neighbouring input channels (BF16); packed overwritten. The columns of 16 are permuted as
-    // IColumns stores them.
+    // IColumns stores them. Budget: 0.1 MB (32→32) to 0.6 MB (112→48) read and written, in the second-level cache; one load and one store in a row, so
+    // 3 µs is the launch and its gap (estimate). A training step packs 23 times, before every Forward and BackwardInput: 0.07 ms on any GPU.
     [Kernel]
     internal static void PackKernel(
         Index1D index,

@@ -42,22 +42,22 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
 
     /// <inheritdoc/>
     public void SampleSeeds(AcceleratorStream stream, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
-        => sampleSeeds(stream, checked((int)shape.Points), centers, centerOffsets, seeds, shape, new SeedSamplingConstants(sampling));
+        => sampleSeeds(stream, LaunchExtent.Of(shape.Points), centers, centerOffsets, seeds, shape, new SeedSamplingConstants(sampling));
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-        => For(parameters.Weighting).Forward(stream, checked((int)shape.Points), scores, seeds, trajectory, shape, new BallConstants<T>(parameters));
+        => For(parameters.Weighting).Forward(stream, LaunchExtent.Of(shape.Points), scores, seeds, trajectory, shape, new BallConstants<T>(parameters));
 
     /// <inheritdoc/>
     public void CenterLossForward(AcceleratorStream stream, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
     {
-        nearest(stream, checked((int)(shape.Points + nearestPoint.Length)), positions, centers, centerOffsets, nearestCenter, nearestPoint, shape);
+        nearest(stream, LaunchExtent.Of(shape.Points + nearestPoint.Length), positions, centers, centerOffsets, nearestCenter, nearestPoint, shape);
         centerLoss(stream, 1, positions, centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance);
     }
 
     /// <inheritdoc/>
     public void CenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
-        => centerLossBackward(stream, checked((int)shape.Points), gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance);
+        => centerLossBackward(stream, LaunchExtent.Of(shape.Points), gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance);
 
     /// <inheritdoc/>
     public void Backward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
@@ -70,16 +70,16 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         ArrayView<T> chain = workspace.SubView(0, chainBytes).Cast<T>();
         ArrayView<uint> masks = workspace.SubView(chainBytes, maskBytes).Cast<uint>();
 
-        kernels.Chain(stream, checked((int)shape.Points), scores, trajectory, gradPositions, chain, shape, constants, gradientIterations);
-        listTiles(stream, checked((int)masks.Length), trajectory, chain, masks, shape, constants, gradientIterations);
-        kernels.Gather(stream, checked((int)(shape.Batch * ScoreTiles.Count(shape) * ScoreTiles.Voxels)), trajectory, chain, masks, gradScores, shape, constants, gradientIterations);
+        kernels.Chain(stream, LaunchExtent.Of(shape.Points), scores, trajectory, gradPositions, chain, shape, constants, gradientIterations);
+        listTiles(stream, LaunchExtent.Of(masks.Length), trajectory, chain, masks, shape, constants, gradientIterations);
+        kernels.Gather(stream, LaunchExtent.Of(shape.Batch * ScoreTiles.Count(shape) * ScoreTiles.Voxels), trajectory, chain, masks, gradScores, shape, constants, gradientIterations);
     }
 
     /// <inheritdoc/>
     public void Converge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
     {
         if (iterations.Length > 0)
-            For(parameters.Weighting).Converge(stream, checked((int)iterations.Length), scores, positions, converged, iterations, support, shape, new BallConstants<T>(parameters), T.CreateChecked(toleranceVoxels * toleranceVoxels));
+            For(parameters.Weighting).Converge(stream, LaunchExtent.Of(iterations.Length), scores, positions, converged, iterations, support, shape, new BallConstants<T>(parameters), T.CreateChecked(toleranceVoxels * toleranceVoxels));
     }
 
     /// <inheritdoc/>

@@ -7,7 +7,7 @@ using MeanShiftGpu.Kernels;
 namespace MeanShiftGpu;
 
 /// <summary>One implementation of an operation.</summary>
-/// <param name="Name">The technique: Direct, HostSimd, HostWinograd, ImplicitGemm, TensorCore.</param>
+/// <param name="Name">The technique: Direct, Grouped, HostSimd, HostWinograd, ImplicitGemm, TensorCore.</param>
 /// <param name="Supports">Null when it can run this shape on this context; otherwise the reason why not.</param>
 /// <param name="Create">Compiles it for a context.</param>
 public sealed record Variant<TLauncher, TShape>(

@@ -9,8 +9,8 @@ namespace MeanShiftGpu.Ops;
 public static class MaskOp
 {
     /// <summary>
-    /// weight[v]·input[v,c]. Where the weight is 0 the result is 0 whatever the input is, and no gradient goes back: a loss of the result, with a
-    /// target that is 0 there too, ignores those voxels. A slice of channels becomes a tensor of its own, as losses over maps expect.
+    /// weight[v]·input[v,c]. Where the weight is 0 the result is 0 for every finite input (NaN and infinities stay visible, as NaN), and no gradient goes
+    /// back: a loss of the result, with a target that is 0 there too, ignores those voxels. A slice of channels becomes a tensor of its own, as losses over maps expect.
     /// </summary>
     /// <param name="tape">The tape.</param>
     /// <param name="input">[N, D, H, W, C], or a slice of channels.</param>
