@@ -208,7 +208,8 @@ public class Conv3dTests
     }
 
     // Small, because the simulated GPU is slow. Between them: tiles cut by the volume's edge in every direction, several tiles and batches; channels that
-    // are no multiple of a chunk or of 16, several chunks, every width of columns and two blocks of them; slices, which cannot all be copied by 16 bytes.
+    // are no multiple of a chunk or of 16, several chunks, the widths of columns up to 48 and two blocks of them; slices, which cannot all be copied by 16
+    // bytes.
     public static IEnumerable<TestCaseData> TensorCoreCases()
     {
         (TensorCorePrecision Precision, Conv3dShape Shape)[] cases =
@@ -217,7 +218,7 @@ public class Conv3dTests
             (TensorCorePrecision.Tf32, Shape(2, 1, 9, 1, 5, 20, 3, Activation.Relu, 3, 4)),
             (TensorCorePrecision.Tf32, Shape(1, 5, 2, 1, 9, 7, 3, Activation.Relu, 2, 1)),
             (TensorCorePrecision.Tf32, Shape(1, 1, 1, 2, 4, 36, 3, Activation.None, 4, 4)),
-            (TensorCorePrecision.Tf32, Shape(1, 1, 2, 1, 50, 4, 3, Activation.None, 2, 0)),
+            (TensorCorePrecision.Tf32, Shape(1, 1, 2, 1, 50, 4, 3, Activation.Relu, 2, 0)),
             (TensorCorePrecision.Tf32, Shape(1, 1, 1, 1, 4, 72, 3, Activation.Relu, 0, 0)),
             (TensorCorePrecision.Tf32, Shape(1, 1, 2, 2, 1, 8, 3, Activation.Relu, 0, 0)),
             (TensorCorePrecision.Bf16, Shape(1, 5, 2, 1, 9, 7, 3, Activation.Relu, 2, 1)),
@@ -237,6 +238,19 @@ public class Conv3dTests
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConv3d<float> conv = Conv3dTensorCore.Create(context.Accelerator, precision);
         IsExact(context, conv, shape);
+    }
+
+    // On one multiprocessor 64 channels take one block of 64 columns, in the weight gradient too; on more, two of 32.
+    [Test]
+    public void TensorCore_WidestColumns_AreExact([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
+    {
+        using GpuContext context = TestDevices.OpenTensorCores(device);
+        using IConv3d<float> tf32 = Conv3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 1);
+        IsExact(context, tf32, Shape(1, 1, 1, 2, 4, 64, 3, Activation.Relu, 0, 0));
+        IsExact(context, tf32, Shape(1, 1, 1, 2, 60, 4, 3, Activation.Relu, 0, 0));
+        using IConv3d<float> bf16 = Conv3dTensorCore.CreateBf16(context.Accelerator, groupsWanted: 1).OnFloats(context);
+        IsExact(context, bf16, Shape(1, 1, 1, 2, 8, 64, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
+        IsExact(context, bf16, Shape(1, 1, 1, 2, 64, 8, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
     }
 
     // The worst was 2.7e-4 with TF32 and 2.5e-3 with BF16, both of the output, on the simulated GPU.

@@ -151,6 +151,8 @@ public class ConvTranspose3dTests
             (TensorCorePrecision.Tf32, Shape(1, 1, 1, 9, 5, 18, 2, 1)),
             (TensorCorePrecision.Tf32, Shape(1, 1, 2, 1, 4, 72, 0, 4)),
             (TensorCorePrecision.Tf32, Shape(1, 1, 1, 2, 70, 4, 2, 0)),
+            (TensorCorePrecision.Tf32, Shape(1, 1, 1, 1, 4, 64, 0, 0)),
+            (TensorCorePrecision.Bf16, Shape(1, 1, 1, 1, 60, 4, 0, 0)),
             (TensorCorePrecision.Bf16, Shape(1, 5, 2, 1, 20, 7, 0, 1)),
         ];
         foreach (string device in TestDevices.WithTensorCores)
