@@ -17,6 +17,8 @@ internal sealed class DeviceScratch<T>(Accelerator accelerator) : IDisposable
             // Kernels queued earlier may still use the old memory.
             stream.Synchronize();
             buffer?.Dispose();
+            // Forgotten, so that it is not used again if there is no memory for the next.
+            buffer = null;
             buffer = accelerator.Allocate1D<T>(length);
         }
 

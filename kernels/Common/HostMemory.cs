@@ -37,7 +37,7 @@ public sealed unsafe class HostScratch : IDisposable
         nuint bytes = checked((nuint)count * (nuint)sizeof(T));
         if (bytes > capacity)
         {
-            NativeMemory.AlignedFree(memory);
+            Free();
             memory = NativeMemory.AlignedAlloc(bytes, 64);
             capacity = bytes;
         }
@@ -48,12 +48,18 @@ public sealed unsafe class HostScratch : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        NativeMemory.AlignedFree(memory);
-        memory = null;
-        capacity = 0;
+        Free();
         GC.SuppressFinalize(this);
     }
 
     /// <summary>Frees the memory of an instance that was not disposed.</summary>
-    ~HostScratch() => NativeMemory.AlignedFree(memory);
+    ~HostScratch() => Free();
+
+    // Forgotten as well, so that it is not freed or used again if there is no memory for what should follow.
+    private void Free()
+    {
+        NativeMemory.AlignedFree(memory);
+        memory = null;
+        capacity = 0;
+    }
 }

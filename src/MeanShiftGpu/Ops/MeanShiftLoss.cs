@@ -220,6 +220,8 @@ public sealed class MeanShiftLoss<T> : IDisposable
                 if (buffer is not null)
                     context.Synchronize();
                 buffer?.Dispose();
+                // Forgotten, so that it is not used again if there is no memory for the next.
+                buffer = null;
                 buffer = context.Accelerator.Allocate1D<TElement>(Math.Max(1, length));
             }
 

@@ -113,10 +113,20 @@ public sealed class Trainer : IDisposable
         {
             return DoStep();
         }
-        catch (InputException e) when (e.InnerException is { } cause && DeviceProblem.IsOutOfMemory(cause))
+        catch (Exception e) when (OutOfMemory(e) is { } explained)
         {
-            throw new InputException($"{e.Message} {WhatWouldFit()}", e);
+            throw explained;
         }
+    }
+
+    /// <summary>What to say where memory ran out: that of the arena, or what kernels and losses take beside it. Null for other failures.</summary>
+    internal InputException? OutOfMemory(Exception exception)
+    {
+        Exception cause = exception is InputException { InnerException: { } inner } ? inner : exception;
+        if (!DeviceProblem.IsOutOfMemory(cause))
+            return null;
+        string happened = exception is InputException ? exception.Message : DeviceProblem.Explain(cause) ?? $"memory: {exception.Message}";
+        return new InputException($"{happened.TrimEnd('.')}. {WhatWouldFit()}", exception);
     }
 
     // Every tensor of the forward pass is kept, and has a gradient of its size.

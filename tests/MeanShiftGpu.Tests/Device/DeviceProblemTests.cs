@@ -1,4 +1,6 @@
+using ILGPU.Runtime;
 using ILGPU.Runtime.OpenCL;
+using MeanShiftGpu.Kernels;
 using MeanShiftGpu.Layers;
 using MeanShiftGpu.Simulation;
 using MeanShiftGpu.Tensors;
@@ -37,6 +39,9 @@ public sealed class DeviceProblemTests
     [TestCase(218, "too old")]
     [TestCase(700, "a kernel failed on the GPU (CUDA error 700)")]
     [TestCase(214, "uncorrectable memory error")]
+    [TestCase(220, "NVLink")]
+    [TestCase(802, "fabric manager")]
+    [TestCase(803, "different versions")]
     [TestCase(999, "lost")]
     [TestCase(12345, "error 12345")]
     public void OfCuda_EveryKindOfError_SaysWhatToDo(int code, string words)
@@ -74,8 +79,40 @@ public sealed class DeviceProblemTests
         using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
         using Trainer trainer = new(network, data, options);
         context.MemoryLimitBytes = 30 << 20;
-        Assert.That(
-            trainer.Step,
-            Throws.TypeOf<InputException>().With.Message.Contains("patches of 32×32×32 in batches of 4").And.Message.Contains("a batch of 2, or patches of 26³"));
+        const string fits = "a batch of 2, or patches of 26³";
+        Assert.That(trainer.Step, Throws.TypeOf<InputException>().With.Message.Contains("patches of 32×32×32 in batches of 4").And.Message.Contains(fits));
+
+        // What kernels take for themselves fails with the driver's exception.
+        Assert.That(trainer.OutOfMemory(new CLException((CLError)(-4)))?.Message, Does.Contain("no memory left (error -4)").And.Contain("tile or batch. A step with").And.Contain(fits));
+        Assert.That(trainer.OutOfMemory(new InsufficientMemoryException("none for the host."))?.Message, Does.StartWith("memory: none for the host. A step with").And.Contain(fits));
+        Assert.That(trainer.OutOfMemory(new InputException("something else")), Is.Null);
+        Assert.That(trainer.OutOfMemory(new CLException((CLError)(-1))), Is.Null);
+    }
+
+    private const long MoreThanThereIs = 1L << 60;
+
+    [Test]
+    public void HostScratch_WithoutMemoryToGrow_CanBeUsedAfterwards()
+    {
+        using HostScratch scratch = new();
+        unsafe
+        {
+            scratch.Require<byte>(100);
+            Assert.That(() => { scratch.Require<byte>(MoreThanThereIs); }, Throws.TypeOf<OutOfMemoryException>());
+            Assert.That(scratch.Bytes, Is.Zero);
+            scratch.Require<byte>(50)[49] = 1;
+        }
+
+        Assert.That(scratch.Bytes, Is.EqualTo(50));
+    }
+
+    [Test]
+    public void DeviceScratch_WithoutMemoryToGrow_CanBeUsedAfterwards()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using DeviceScratch<float> scratch = new(context.Accelerator);
+        scratch.Get(context.Stream, 100);
+        Assert.That(() => scratch.Get(context.Stream, MoreThanThereIs / sizeof(float)), Throws.InstanceOf<OutOfMemoryException>());
+        scratch.Get(context.Stream, 50).CopyFromCPU(context.Stream, new float[50]);
     }
 }
