@@ -55,7 +55,7 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
         int partials = FoldedSums<T, TReal>.Partials(shape.Count);
         T sum = T.Zero;
         for (long i = index.X; i < shape.Count; i += partials)
-            sum += target[i] * ClampedLog(prediction[i]) + (T.One - target[i]) * ClampedLog(T.One - prediction[i]);
+            sum += Term(prediction[i], target[i]);
         workspace[index] = sum;
     }
 
@@ -85,6 +85,10 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
             variance = least;
         gradPrediction[index] = gradLoss[0] / TReal.From(shape.Count) * (p - target[index]) / variance;
     }
+
+    /// <summary>t log p + (1 − t) log(1 − p), logarithms at least −100.</summary>
+    internal static T Term(T prediction, T target)
+        => target * ClampedLog(prediction) + (T.One - target) * ClampedLog(T.One - prediction);
 
     // NaN is not ≤ 0 and not below −100, so it reaches the loss.
     private static T ClampedLog(T value)

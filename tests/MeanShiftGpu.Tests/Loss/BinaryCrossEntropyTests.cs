@@ -48,6 +48,18 @@ public class BinaryCrossEntropyTests
     }
 
     [Test]
+    public void ForwardAndBackward_OnTheSimulatedGpu_MatchReference()
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        Assert.That(BinaryCrossEntropyVariants<float>.Table.Supported(context, new FlatShape(1)).Select(v => v.Name), Does.Contain("Grouped"));
+        foreach (long count in Counts[..3])
+        {
+            Check<float>(context, Prediction(count), Target(count));
+            Check<double>(context, Prediction(count), Target(count));
+        }
+    }
+
+    [Test]
     public void Forward_WrongEverywhere_Is100()
         => Assert.That(BinaryCrossEntropyReference.Forward([0, 1], [1, 0]), Is.EqualTo(100));
 
