@@ -53,7 +53,7 @@ public static class SigmoidHeadTensorCore
 /// (<see cref="SigmoidHeadGrouped{T, TReal}"/>) make for each output: forward 5 for 4 multiply-adds, 7.5 µs of an H200 at one a cycle and multiprocessor; backward 3 for
 /// one, 18 µs; for the weights the activations once for each output, 180 MB from the second-level cache, 12 µs at 64 bytes a cycle and multiprocessor. With two outputs those
 /// are at or below the memory's 5 µs. With one, rounding the scores' last operands would buy 1 µs of a step, because a warp's loads in Forward touch 8 lines here and 32
-/// there; so automatic choice takes these kernels from two outputs on.
+/// there; so automatic choice takes these kernels from two outputs on. BF16 activations are rounded already and have these kernels alone.
 ///
 /// Plan, a warp and 64 voxels: Forward, for 16 channels, 8 loads of four channels and 8 instructions (4 of BF16), at most 80 registers; BackwardInput, for 16
 /// channels, 8 instructions and 8 stores of four channels, at most 136 registers. BackwardWeight, a warp and 32 voxels: 8 loads of four channels and 8 instructions (4

@@ -12,17 +12,7 @@ public static class SigmoidHeadVariants
         Variants.ForBf16<ISigmoidHead<Bf16, float>, SigmoidHeadShape>(
             static _ => null,
             static shape => (shape.InputPitch, shape.InputPitch),
-            SigmoidHeadTensorCore.CreateBf16) with
-        {
-            Suits = SuitsTensorCores,
-        },
-        new Variant<ISigmoidHead<Bf16, float>, SigmoidHeadShape>(
-            Variants.Grouped,
-            static (context, shape) => Variants.PitchRefusal(shape.InputPitch) ?? Variants.GroupRefusal(context, GroupSum.Threads, GroupSum.SharedBytes),
-            static context => new SigmoidHeadBf16(context.Accelerator)));
-
-    // One output is a twentieth of a pass's memory time on plain units: nothing to gain by rounding the scores' last operands. Forced, it is computed all the same.
-    internal static bool SuitsTensorCores(SigmoidHeadShape shape) => shape.Outputs > 1;
+            SigmoidHeadTensorCore.CreateBf16));
 }
 
 /// <summary>The variants of the network's head: 1³ convolution, bias and sigmoid.</summary>
@@ -37,7 +27,8 @@ public static class SigmoidHeadVariants<T>
             static _ => null,
             static (accelerator, precision) => SigmoidHeadTensorCore.Create(accelerator, precision)) with
         {
-            Suits = SigmoidHeadVariants.SuitsTensorCores,
+            // One output takes plain units a twentieth of the memory's time: nothing to gain by rounding. Forced, it is computed all the same.
+            Suits = static shape => shape.Outputs > 1,
         },
         Variants.ForHost<T, ISigmoidHead<T>, SigmoidHeadShape>(static threads => new SigmoidHeadHostSimd(threads)),
         Variants.ForGroups<T, ISigmoidHead<T>, SigmoidHeadShape>(Variants.Grouped, typeof(SigmoidHeadGrouped<,>), GroupSum.Threads, GroupSum.SharedBytes),
