@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MeanShiftGpu.Kernels;
 
 /// <summary>
@@ -6,8 +8,15 @@ namespace MeanShiftGpu.Kernels;
 /// The calling thread works too; the others come from the thread pool, so several users share the machine without
 /// oversubscribing it, and are not waited for where the pool is too busy to start them. Not reentrant: a body must not call <see cref="For"/> of the same instance.
 /// </summary>
+/// <remarks>
+/// Calls follow each other closely and many are shorter than the 50 to 100 µs that it takes to wake a thread. A helper therefore looks out for the
+/// next call for a moment before it goes back to the pool, unless somebody else waits for a thread of the pool.
+/// </remarks>
 public sealed class HostThreads
 {
+    // How long a helper looks out for the next call and a caller for the last helper before they sleep.
+    private static readonly TimeSpan Patience = TimeSpan.FromMicroseconds(200);
+
     private readonly Worker[] workers;
     private readonly object gate = new();
     private Action<int, int> body = static (_, _) => { };
@@ -64,15 +73,42 @@ public sealed class HostThreads
         // A helper that the pool starts after this finds nothing to do, so nobody has to wait for it.
         lock (gate)
             open = false;
-        // Chunks are short: spinning for a moment is usually enough and saves the wake-up.
-        SpinWait spin = default;
-        while (Volatile.Read(ref running) != 0 && !spin.NextSpinWillYield)
-            spin.SpinOnce();
+        for (long start = Stopwatch.GetTimestamp(); Volatile.Read(ref running) != 0 && Stopwatch.GetElapsedTime(start) < Patience;)
+            Pause();
         lock (gate)
         {
             while (running != 0)
                 Monitor.Wait(gate);
         }
+    }
+
+    // Whether a call has begun that has chunks left; if so the caller waits until Leave.
+    private bool TryJoin()
+    {
+        if (!Volatile.Read(ref open) || Volatile.Read(ref next) >= chunks)
+            return false;
+        lock (gate)
+        {
+            if (open)
+                running++;
+            return open;
+        }
+    }
+
+    private void Leave()
+    {
+        lock (gate)
+        {
+            if (--running == 0)
+                Monitor.Pulse(gate);
+        }
+    }
+
+    // About a microsecond; lets other threads have the processor.
+    private static void Pause()
+    {
+        Thread.SpinWait(20);
+        Thread.Yield();
     }
 
     private void Work(int worker)
@@ -113,20 +149,35 @@ public sealed class HostThreads
 
         public void Execute()
         {
-            lock (owner.gate)
+            bool isPatient = owner.Count <= Environment.ProcessorCount;
+            long idleSince = Stopwatch.GetTimestamp();
+            while (true)
             {
-                isAsked = owner.open;
-                if (!owner.open)
+                if (owner.TryJoin())
+                {
+                    owner.Work(index);
+                    owner.Leave();
+                    idleSince = Stopwatch.GetTimestamp();
+                }
+                else if (isPatient && Stopwatch.GetElapsedTime(idleSince) < Patience && ThreadPool.PendingWorkItemCount == 0)
+                {
+                    Pause();
+                }
+                else if (TryGo())
+                {
                     return;
-                owner.running++;
+                }
             }
+        }
 
-            owner.Work(index);
+        // Not while there is work: a call that has begun counts on this helper.
+        private bool TryGo()
+        {
             lock (owner.gate)
             {
-                isAsked = false;
-                if (--owner.running == 0)
-                    Monitor.Pulse(owner.gate);
+                bool isNeeded = owner.open && Volatile.Read(ref owner.next) < owner.chunks;
+                isAsked = isNeeded;
+                return !isNeeded;
             }
         }
     }
