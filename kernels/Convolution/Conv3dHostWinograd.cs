@@ -190,6 +190,9 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
 
     private static int Columns(int channels) => HostMatrix<TVector, TOps>.Columns(channels);
 
+    // From one point of the transformed weights to the next: a vector more than they take, lest the points share a few sets of the cache.
+    private nint WeightPitch => (nint)source.Channels * Columns(targetChannels) + TOps.Width;
+
     private int TileCount => shape.Batch * tilesZ * tilesY * tilesX;
 
     private void CutTiles(int widestPitch)
@@ -206,7 +209,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         if (shape.Voxels == 0)
             return;
         int columns = Columns(targetChannels);
-        transformedWeights.Require<float>((long)Slices * SlicePoints * source.Channels * columns);
+        transformedWeights.Require<float>(Slices * SlicePoints * WeightPitch);
         Span<float> columnBias = new(packedBias.Require<float>(columns), columns);
         columnBias.Clear();
         if (bias != null)
@@ -228,19 +231,13 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         int firstChannel = block * BlockChannels;
         int channels = Math.Min(BlockChannels, source.Channels - firstChannel);
         int length = channels * group;
-        // A vector more than the block takes, lest its points share a few sets of the cache.
-        nint pitch = length + TOps.Width;
-        float* points = workers[workerIndex].Source.Require<float>(Slices * SlicePoints * pitch);
         float* taps = workers[workerIndex].Products.Require<float>(27 * length);
         float* scratch = stackalloc float[TapScratch * TOps.Width];
         for (int tap = 0; tap < 27; tap++)
             PackTap(tap, firstChannel, channels, firstColumn, group, taps + tap * length);
-        for (int i = 0; i < length; i += TOps.Width)
-            TransformTaps(taps + i, length, points + i, pitch, scratch);
-
         float* to = transformedWeights.Require<float>(0) + (long)firstColumn * source.Channels + (long)firstChannel * group;
-        for (int point = 0; point < Slices * SlicePoints; point++)
-            new Span<float>(points + point * pitch, length).CopyTo(new Span<float>(to + (long)point * columns * source.Channels, length));
+        for (int i = 0; i < length; i += TOps.Width)
+            TransformTaps(taps + i, length, to + i, WeightPitch, scratch);
     }
 
     // One tap's weights from a block of source channels to a group of target channels, as [source channel][c]; zero beyond the last target.
@@ -335,7 +332,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
             TransformTiles(source, isGradient: false, slice, first, tiles, data, pointPitch, null, worker);
             for (int point = 0; point < SlicePoints; point++)
             {
-                float* matrix = transformedWeights.Require<float>(0) + (long)(slice * SlicePoints + point) * channels * columns;
+                float* matrix = transformedWeights.Require<float>(0) + (slice * SlicePoints + point) * WeightPitch;
                 for (int column = 0; column < columns; column += 2 * TOps.Width)
                 {
                     int group = HostMatrix<TVector, TOps>.Group(column, columns);
