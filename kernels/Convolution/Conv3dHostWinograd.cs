@@ -68,6 +68,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
 {
     private const int Slices = 4;
     private const int SlicePoints = 36;
+    private const int SliceTaps = 9;
     private const int TileOutputs = 32;
 
     // Where A along z is a plain sum, of which the bias's gradient is made.
@@ -80,7 +81,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
     // Tiles of a chunk of a weight gradient, whose products sum over them.
     private const int SumTiles = 32;
 
-    // Channels whose weights are transformed, or transformed back, by one call: together they are long runs of memory at each point.
+    // Channels whose weights are transformed by one call: together they are long runs of memory at each point.
     private const int BlockChannels = 8;
 
     // Vectors between taps and points: [slice][3, 3] and [slice][6, 3].
@@ -104,7 +105,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
     private readonly Action<int, int> transformWeights;
     private readonly Action<int, int> convolveChunk;
     private readonly Action<int, int> sumPart;
-    private readonly Action<int, int> reduceBlock;
+    private readonly Action<int, int> reduceTap;
 
     // The pass in progress; every chunk of work reads these.
     private Conv3dShape shape;
@@ -130,7 +131,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         transformWeights = TransformWeights;
         convolveChunk = ConvolveChunk;
         sumPart = SumPart;
-        reduceBlock = ReduceBlock;
+        reduceTap = ReduceTap;
     }
 
     public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
@@ -175,7 +176,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         partCount = Math.Clamp(HostBlock.DivideUp(TileCount, 2 * chunkTiles), 1, MostParts);
         parts.Require<float>(partCount * PartLength);
         threads.For(partCount * Slices, sumPart);
-        threads.For(HostBlock.DivideUp(source.Channels, BlockChannels) + 1, reduceBlock);
+        threads.For(SliceTaps + 1, reduceTap);
     }
 
     public void Dispose()
@@ -292,21 +293,13 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         }
     }
 
-    // Gᵀ along x, y and z: points [slice][6, 6], a pitch apart, to taps [3, 3, 3].
-    private static void TransformGradientsOfTaps(float* points, nint pitch, float* taps, float* scratch)
+    // Gᵀ along x and y: vectors of one slice's points [6, 6] to its taps [3, 3], each a pitch apart.
+    private static void FoldPoints(float* points, nint pitch, float* taps, nint tapPitch, float* scratch)
     {
-        float* alongZ = scratch;
-        float* alongY = scratch + Slices * 9 * TOps.Width;
-        for (int row = 0; row < Slices * 6; row++)
-            WinogradTransforms<TVector, TOps>.WeightGradient(points + row * 6 * pitch, pitch, alongY + row * 3 * TOps.Width, TOps.Width);
-        for (int slice = 0; slice < Slices; slice++)
-        {
-            for (int x = 0; x < 3; x++)
-                WinogradTransforms<TVector, TOps>.WeightGradient(alongY + (slice * 18 + x) * TOps.Width, 3 * TOps.Width, alongZ + (slice * 9 + x) * TOps.Width, 3 * TOps.Width);
-        }
-
-        for (int yx = 0; yx < 9; yx++)
-            WinogradTransforms<TVector, TOps>.WeightGradientOfTwo(alongZ + yx * TOps.Width, 9 * TOps.Width, taps + yx * TOps.Width, 9 * TOps.Width);
+        for (int row = 0; row < 6; row++)
+            WinogradTransforms<TVector, TOps>.WeightGradient(points + row * 6 * pitch, pitch, scratch + row * 3 * TOps.Width, TOps.Width);
+        for (int x = 0; x < 3; x++)
+            WinogradTransforms<TVector, TOps>.WeightGradient(scratch + x * TOps.Width, 3 * TOps.Width, taps + x * tapPitch, 3 * tapPitch);
     }
 
     // One chunk of tiles: for each slice Bᵀ d, the matrix products and Aᵀ m.
@@ -593,7 +586,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         }
     }
 
-    // One slice of one part of the tiles: Bᵀ d and A g of a chunk, then their products, added to the part's sums.
+    // One slice of one part of the tiles: Bᵀ d and A g of a chunk, then their products, summed over the chunks, then Gᵀ along x and y into the part's sums.
     private void SumPart(int item, int workerIndex)
     {
         Worker worker = workers[workerIndex];
@@ -602,13 +595,15 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         int channels = source.Channels;
         int sourceColumns = Columns(channels);
         int columns = Columns(targetChannels);
-        int rows = SumRows;
+        // The last register tile may have three rows that nobody needs.
+        int rows = channels + 3;
         nint dataPitch = (nint)chunkTiles * sourceColumns + TOps.Width;
         nint gradientPitch = (nint)chunkTiles * columns + TOps.Width;
         float* data = worker.Source.Require<float>(SlicePoints * dataPitch);
         float* packedGradients = worker.Products.Require<float>(SlicePoints * gradientPitch);
-        float* sums = PartSums(part) + (long)slice * SlicePoints * rows * columns;
-        float* biasSums = PartSums(part) + (long)Slices * SlicePoints * rows * columns;
+        nint sumPitch = (nint)rows * columns + TOps.Width;
+        float* sums = worker.Outputs.Require<float>(SlicePoints * sumPitch);
+        float* biasSums = PartSums(part) + PartLength - columns;
         if (slice == BiasSlice)
             new Span<float>(biasSums, columns).Clear();
 
@@ -627,7 +622,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
             {
                 float* a = data + point * dataPitch;
                 float* b = packedGradients + point * gradientPitch;
-                float* c = sums + (nint)point * rows * columns;
+                float* c = sums + point * sumPitch;
                 for (int column = 0; column < columns; column += 2 * TOps.Width)
                 {
                     int group = HostMatrix<TVector, TOps>.Group(column, columns);
@@ -641,47 +636,45 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
                 }
             }
         }
+
+        float* taps = PartSums(part) + slice * SliceTaps * TapLength;
+        float* scratch = stackalloc float[18 * TOps.Width];
+        for (nint i = 0; i < TapLength; i += TOps.Width)
+            FoldPoints(sums + i, sumPitch, taps + i, TapLength, scratch);
     }
 
-    // The parts' sums, in their order, of a block of source channels: Gᵀ of them is added to the weights' gradient. After the last block the bias.
-    private void ReduceBlock(int block, int workerIndex)
+    // The parts' sums, in their order, of one tap of y and x: Gᵀ along z of them is added to the weights' gradient. After the last tap the bias.
+    private void ReduceTap(int tap, int workerIndex)
     {
         int columns = Columns(targetChannels);
-        int firstChannel = block * BlockChannels;
-        if (firstChannel >= source.Channels)
+        if (tap == SliceTaps)
         {
             ReduceBias(columns);
             return;
         }
 
-        int channels = Math.Min(BlockChannels, source.Channels - firstChannel);
-        int length = channels * columns;
-        nint pitch = length + TOps.Width;
-        float* points = workers[workerIndex].Source.Require<float>(Slices * SlicePoints * pitch);
-        for (int point = 0; point < Slices * SlicePoints; point++)
+        nint slicePitch = SliceTaps * TapLength;
+        float* sums = PartSums(0) + tap * TapLength;
+        float* points = stackalloc float[Slices * TOps.Width];
+        float* taps = stackalloc float[3 * TOps.Width];
+        for (int channel = 0; channel < source.Channels; channel++)
         {
-            float* from = PartSums(0) + ((long)point * SumRows + firstChannel) * columns;
-            for (int i = 0; i < length; i += TOps.Width)
+            for (int column = 0; column < columns; column += TOps.Width, sums += TOps.Width)
             {
-                TVector sum = TOps.Load(from + i);
-                for (int part = 1; part < partCount; part++)
-                    sum = TOps.Add(sum, TOps.Load(from + part * PartLength + i));
-                TOps.Store(sum, points + point * pitch + i);
-            }
-        }
-
-        float* taps = stackalloc float[27 * TOps.Width];
-        float* scratch = stackalloc float[TapScratch * TOps.Width];
-        for (int channel = 0; channel < channels; channel++)
-        {
-            for (int column = 0; column < columns; column += TOps.Width)
-            {
-                TransformGradientsOfTaps(points + channel * columns + column, pitch, taps, scratch);
-                for (int tap = 0; tap < 27; tap++)
+                for (int slice = 0; slice < Slices; slice++)
                 {
-                    float* to = target + ((long)tap * source.Channels + firstChannel + channel) * targetChannels + column;
-                    for (int c = 0; c < Math.Min(TOps.Width, targetChannels - column); c++)
-                        to[c] += taps[tap * TOps.Width + c];
+                    float* from = sums + slice * slicePitch;
+                    TVector sum = TOps.Load(from);
+                    for (int part = 1; part < partCount; part++)
+                        sum = TOps.Add(sum, TOps.Load(from + part * PartLength));
+                    TOps.Store(sum, points + slice * TOps.Width);
+                }
+
+                WinogradTransforms<TVector, TOps>.WeightGradientOfTwo(points, TOps.Width, taps, TOps.Width);
+                for (int z = 0; z < 3; z++)
+                {
+                    float* to = target + ((long)(z * SliceTaps + tap) * source.Channels + channel) * targetChannels + column;
+                    HostMatrix<TVector, TOps>.AddRow(taps + z * TOps.Width, to, Math.Min(TOps.Width, targetChannels - column));
                 }
             }
         }
@@ -703,11 +696,10 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         }
     }
 
-    // The last register tile may have three rows that nobody needs.
-    private int SumRows => source.Channels + 3;
+    // A part's sums: [slice][tap of y, x][source channel][columns] of the weights, then [columns] of the bias.
+    private long PartLength => Slices * SliceTaps * TapLength + Columns(targetChannels);
 
-    // A part's sums: [slice, point][source channel][columns] of the weights, then [columns] of the bias.
-    private long PartLength => ((long)Slices * SlicePoints * SumRows + 1) * Columns(targetChannels);
+    private nint TapLength => (nint)source.Channels * Columns(targetChannels);
 
     private float* PartSums(int part) => parts.Require<float>(0) + part * PartLength;
 

@@ -97,10 +97,21 @@ internal static unsafe class HostMatrix<TVector, TOps>
                 for (int part = 1; part < partCount; part++)
                     sum = TOps.Add(sum, TOps.Load(from + part * partLength));
                 TOps.Store(sum, sums);
-                float* to = gradient + (long)row * channels + column;
-                for (int c = 0; c < Math.Min(TOps.Width, channels - column); c++)
-                    to[c] += sums[c];
+                AddRow(sums, gradient + (long)row * channels + column, Math.Min(TOps.Width, channels - column));
             }
         }
+    }
+
+    /// <summary>Adds the first values of a vector in memory to as many others.</summary>
+    public static void AddRow(float* row, float* target, int present)
+    {
+        if (present == TOps.Width)
+        {
+            TOps.Store(TOps.Add(TOps.Load(target), TOps.Load(row)), target);
+            return;
+        }
+
+        for (int c = 0; c < present; c++)
+            target[c] += row[c];
     }
 }
