@@ -55,7 +55,9 @@ public sealed record ReferenceCheckResult(
 public static class ReferenceCheck
 {
     private const double DoubleTolerance = 1e-7;
-    private const double SingleTolerance = 1e-4;
+
+    // The worst of the reference files was 3.1e-6, a gradient of the U-Net with Winograd's algorithm in every convolution.
+    private const double SingleTolerance = 1e-5;
 
     // Differences of this size are the rounding of the reference itself: nothing can agree with the noise of a gradient that is 0.
     private const double ReferenceRounding = 1e-14;
