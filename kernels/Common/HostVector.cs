@@ -7,6 +7,10 @@ namespace MeanShiftGpu.Kernels;
 /// float32 arithmetic on the processor's vectors. Host kernels take the vector type and its operations as type parameters,
 /// so that one source is compiled for each width, with everything inlined.
 /// </summary>
+/// <remarks>
+/// Only convolutions choose a width: they compute more than they load. Poolings, heads, losses and the optimiser wait for memory and take Vector&lt;T&gt;, which
+/// is as wide as .NET prefers; the mean shift takes Vector256, because its rows of a ball, some ten voxels, are no longer.
+/// </remarks>
 /// <typeparam name="TVector">Vector128, Vector256 or Vector512 of float.</typeparam>
 internal unsafe interface IHostVector<TVector>
     where TVector : unmanaged
