@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times the layers of the published U-Net, pass by pass, the Dice loss and a naive mean-shift loss with PyTorch.
+"""Times the layers of the published U-Net, pass by pass, the Dice loss, the binary cross-entropy and a naive mean-shift loss with PyTorch.
 
 Writes records of the same form as `meanshift-gpu bench --json`:
 [{name, size, device, variant, precision, medianMs, gflops, peakBytes, percentOfPeak, repeats}].
@@ -147,6 +147,18 @@ def layers(bench, precision):
             bench.time("sigmoid-head BackwardWeight", size, "PyTorch", precision, 0, lambda: backward(grad * p * (1 - p), x, weight, False, False, padding=0))
 
 
+def binary_cross_entropy(bench):
+    edge = 56 // bench.shrink
+    p = (torch.rand(bench.batch, edge, edge, edge, device=bench.device) * 0.96 + 0.02).requires_grad_()
+    target = (torch.rand(bench.batch, edge, edge, edge, device=bench.device) > 0.9).float()
+
+    def step():
+        p.grad = None
+        F.binary_cross_entropy(p, target).backward()
+
+    bench.time("binary-cross-entropy Forward + Backward", f"{bench.items}{edge}³", "PyTorch", "float32", 0, step)
+
+
 def dice(bench):
     edge = 56 // bench.shrink
     p = torch.rand(bench.batch, edge, edge, edge, device=bench.device, requires_grad=True)
@@ -209,6 +221,7 @@ def main():
         layers(bench, precision)
     bench.set_precision("float32")
     dice(bench)
+    binary_cross_entropy(bench)
     if not options.skip_mean_shift:
         for weighting in ("Flat", "Epanechnikov"):
             mean_shift(bench, weighting)

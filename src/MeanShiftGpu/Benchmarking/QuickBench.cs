@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using ILGPU;
 using ILGPU.Runtime;
-using MeanShiftGpu.Autograd;
 using MeanShiftGpu.IO;
 using MeanShiftGpu.Kernels;
 using MeanShiftGpu.Layers;
@@ -21,7 +20,7 @@ namespace MeanShiftGpu.Benchmarking;
 /// <param name="Precision">What convolutions round their operands to: float32 (not at all), tf32 or bf16-operands; bf16 where activations are stored so.</param>
 /// <param name="MedianMs">Median of the repeats, in milliseconds.</param>
 /// <param name="Gflops">10⁹ operations of the direct algorithm per second; 0 where operations are not counted.</param>
-/// <param name="PeakBytes">Resident memory beyond the inputs, in bytes.</param>
+/// <param name="PeakBytes">Resident memory beyond the inputs, in bytes; null on a GPU, whose memory this process does not see.</param>
 /// <param name="PercentOfPeak">Gflops as a share of the processor's multiply-add peak, measured in the same run; null on other devices.</param>
 /// <param name="Repeats">How often it was timed, after one run that was not.</param>
 public sealed record BenchResult(
@@ -32,7 +31,7 @@ public sealed record BenchResult(
     string Precision,
     double MedianMs,
     double Gflops,
-    long PeakBytes,
+    long? PeakBytes,
     double? PercentOfPeak,
     int Repeats);
 
@@ -42,7 +41,7 @@ public sealed class QuickBench
     private const long MostVoxelsToRepeat = 1 << 22;
 
     /// <summary>The benchmarks by name.</summary>
-    public static readonly IReadOnlyList<string> Names = ["conv3d", "conv-transpose3d", "max-pool3d", "sigmoid-head", "dice", "mean-shift", "unet-step", "pick"];
+    public static readonly IReadOnlyList<string> Names = ["conv3d", "conv-transpose3d", "max-pool3d", "sigmoid-head", "dice", "binary-cross-entropy", "mean-shift", "unet-step", "pick"];
 
     // The 3³ layers of the published network on a 56³ patch: edge, input channels, output channels.
     private static readonly (int Edge, int From, int To)[] PublishedLayers =
@@ -80,7 +79,8 @@ public sealed class QuickBench
     public double? PeakGflops => peak;
 
     /// <summary>
-    /// Divides the edges of the layers, a divisor of 14: for a check that every case runs, on a device that takes too long for the published sizes.
+    /// Divides the edges of the layers, a divisor of 14: for a check that every case runs, on a device that takes too long for the published sizes. Where it is
+    /// above 1, unet-step takes 32³ alone; mean-shift, whose work is its seeds', stays at 56³.
     /// </summary>
     public int Shrink { get; init; } = 1;
 
@@ -107,6 +107,9 @@ public sealed class QuickBench
                 break;
             case "dice":
                 Dice();
+                break;
+            case "binary-cross-entropy":
+                BinaryCrossEntropy();
                 break;
             case "mean-shift":
                 MeanShift();
@@ -265,6 +268,28 @@ public sealed class QuickBench
         }
     }
 
+    private void BinaryCrossEntropy()
+    {
+        int edge = 56 / Shrink;
+        FlatShape shape = new((long)batch * edge * edge * edge);
+        foreach ((string variant, IBinaryCrossEntropy<float> kernels) in Chosen(BinaryCrossEntropyVariants<float>.Table, shape))
+        {
+            using Arena arena = new(context);
+            Random random = new(1);
+            ArrayView<float> prediction = Upload(arena, [.. Enumerable.Range(0, (int)shape.Count).Select(_ => 0.02f + 0.96f * random.NextSingle())]);
+            ArrayView<float> target = Upload(arena, [.. Enumerable.Range(0, (int)shape.Count).Select(_ => random.NextSingle() > 0.9f ? 1f : 0f)]);
+            ArrayView<float> gradient = arena.Allocate<float>(shape.Count);
+            ArrayView<float> loss = arena.Allocate<float>(1);
+            ArrayView<float> one = Upload(arena, [1f]);
+            ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
+            Time<float>("binary-cross-entropy Forward + Backward", $"{Items}{edge}³", variant, 0, () =>
+            {
+                kernels.Forward(context.Stream, prediction, target, workspace, loss, shape);
+                kernels.Backward(context.Stream, prediction, target, one, gradient, shape);
+            });
+        }
+    }
+
     private string Items => batch == 1 ? "" : $"{batch}×";
 
     // The variants that run here, without the direct kernels on the CPU device's simulated threads, which take minutes at these sizes.
@@ -274,24 +299,26 @@ public sealed class QuickBench
             .Where(variant => context.Kind != DeviceKind.Cpu || variant.Name != "Direct")
             .Select(variant => (variant.Name, context.Launcher(table, variant)));
 
+    // Scores, centres and results stay on the device.
     private void MeanShift()
     {
         const int edge = 56;
         SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = edge, Height = edge, Width = edge, Seed = 1 }, 0);
-        TensorShape shape = new(1, edge, edge, edge, 1);
+        using Arena arena = new(context);
+        ArrayView<float> scores = Upload(arena, volume.Mask);
+        ArrayView<float> centers = Upload(arena, [.. volume.Centers.SelectMany(c => (float[])[(float)c.Z, (float)c.Y, (float)c.X])]);
+        ArrayView<int> offsets = Upload(arena, [0, volume.Centers.Count]);
+        ArrayView<float> loss = arena.Allocate<float>(1);
+        ArrayView<float> gradient = arena.Allocate<float>(scores.Length);
         foreach (Weighting weighting in Enum.GetValues<Weighting>())
         {
             MeanShiftOptions options = new() { Weighting = weighting };
             foreach (Variant<IMeanShift<float>, MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(context, options.Shape(1, edge, edge, edge)))
             {
                 using GpuContext forced = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = $"mean-shift={variant.Name}", Threads = context.Threads.Count });
-                using Arena arena = new(forced);
+                using MeanShiftLoss<float> meanShift = new(forced, options);
                 Time<float>("mean-shift loss, forward and backward", $"{edge}³, {options.SeedCount} seeds, {options.Iterations} iterations, {weighting}", variant.Name, 0, () =>
-                {
-                    using Tape<float> tape = Tape<float>.Begin(arena);
-                    Tensor<float> scores = tape.Upload(volume.Mask, shape, requiresGradient: true);
-                    tape.Backward(tape.MeanShiftLoss(scores, tape.UploadCenters([volume.Centers]), options, seed: 1, step: 0).Loss);
-                });
+                    meanShift.Evaluate(scores, centers, offsets, loss, gradient, options.Shape(1, edge, edge, edge), options.Sampling(seed: 1, step: 0)));
             }
         }
     }
@@ -299,7 +326,7 @@ public sealed class QuickBench
     // Several sizes, because a step's time should grow with its voxels and with nothing else.
     private void NetworkStep()
     {
-        foreach (int edge in (int[])[32, 56, 96])
+        foreach (int edge in Shrink > 1 ? (int[])[32] : [32, 56, 96])
             NetworkStep(edge);
     }
 
@@ -356,7 +383,13 @@ public sealed class QuickBench
             values[i] = typeof(TActivation) == typeof(float) ? (TActivation)(object)value : (TActivation)(object)Bf16.Round(value);
         }
 
-        ArrayView<TActivation> view = arena.Allocate<TActivation>(length);
+        return Upload(arena, values);
+    }
+
+    private ArrayView<TElement> Upload<TElement>(Arena arena, TElement[] values)
+        where TElement : unmanaged
+    {
+        ArrayView<TElement> view = arena.Allocate<TElement>(values.Length);
         view.CopyFromCPU(context.Stream, values);
         return view;
     }
@@ -382,11 +415,12 @@ public sealed class QuickBench
     {
         List<double> times = [];
         long begin = Stopwatch.GetTimestamp();
-        long peakBytes = PeakMemory.Measure(() =>
+        long residentBytes = PeakMemory.Measure(() =>
         {
             run();
             context.Synchronize();
         });
+        long? peakBytes = context.Kind == DeviceKind.Cpu ? residentBytes : null;
         if (once)
             times.Add(Stopwatch.GetElapsedTime(begin).TotalMilliseconds);
 
