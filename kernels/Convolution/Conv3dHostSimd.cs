@@ -8,9 +8,9 @@ namespace MeanShiftGpu.Kernels;
 /// The convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results do not depend on the number
 /// of threads. Launchers return when the work is done. Channels that are a multiple of 16 (AVX2) or 32 (AVX-512) run fastest.
 /// </summary>
-public sealed class Conv3dHostSimd : IConv3d<float>
+public sealed class Conv3dHostSimd : IConv3dByPlanes<float>
 {
-    private readonly IConv3d<float> kernels;
+    private readonly IConv3dByPlanes<float> kernels;
 
     /// <summary>Uses the widest vectors of this processor.</summary>
     /// <param name="threads">The threads to share the work among; they may be shared with other host variants.</param>
@@ -35,6 +35,10 @@ public sealed class Conv3dHostSimd : IConv3d<float>
         => kernels.Forward(stream, input, weight, bias, output, shape);
 
     /// <inheritdoc/>
+    public void ForwardPlanes(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+        => kernels.ForwardPlanes(stream, input, weight, bias, output, shape, planes);
+
+    /// <inheritdoc/>
     public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
         => kernels.BackwardInput(stream, gradOutput, output, weight, gradInput, shape);
 
@@ -47,7 +51,7 @@ public sealed class Conv3dHostSimd : IConv3d<float>
 }
 
 /// <summary>The three passes for one width of vectors.</summary>
-internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
+internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<float>
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
 {
@@ -71,6 +75,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
 
     // The pass in progress; every chunk of work reads these.
     private Conv3dShape shape;
+    private PlaneRange range;
     private HostBlock block;
     private HostActivations source;
     private HostActivations gradients;
@@ -94,12 +99,16 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
     }
 
     public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+        => ForwardPlanes(stream, input, weight, bias, output, shape, PlaneRange.Whole(shape));
+
+    public void ForwardPlanes(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
     {
         this.shape = shape;
         this.weight = weight.Pointer();
         transposed = false;
         relu = shape.Activation == Activation.Relu;
-        source = new HostActivations(input.Pointer(), null, shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.InputPitch);
+        range = planes;
+        source = HostActivations.OfInput(input, shape, planes);
         target = output.Pointer();
         targetChannels = shape.OutputChannels;
         targetPitch = shape.OutputPitch;
@@ -113,6 +122,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
         this.weight = weight.Pointer();
         transposed = true;
         relu = false;
+        range = PlaneRange.Whole(shape);
         source = HostActivations.OfGradient(gradOutput, output, shape);
         target = gradInput.Pointer();
         targetChannels = shape.InputChannels;
@@ -125,7 +135,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
         if (shape.Voxels == 0)
             return;
         this.shape = shape;
-        source = new HostActivations(input.Pointer(), null, shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.InputPitch);
+        source = HostActivations.OfInput(input, shape, PlaneRange.Whole(shape));
         gradients = HostActivations.OfGradient(gradOutput, output, shape);
         target = gradWeight.Pointer();
         targetBias = gradBias.Pointer();
@@ -158,8 +168,8 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
         if (bias != null)
             new Span<float>(bias, targetChannels).CopyTo(columnBias);
         threads.For(shape.Taps, packWeights);
-        block = HostBlock.ForThreads(shape.Batch, shape.Depth, shape.Height, shape.Width, source.Channels, shape.KernelSize);
-        threads.For(block.Count(shape.Batch, shape.Depth, shape.Height, shape.Width), convolveBlock);
+        block = HostBlock.ForThreads(shape.Batch, range.Count, shape.Height, shape.Width, source.Channels, shape.KernelSize);
+        threads.For(block.Count(shape.Batch, range.Count, shape.Height, shape.Width), convolveBlock);
     }
 
     private void PackWeights(int tap, int workerIndex)
@@ -180,16 +190,16 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
     {
         int blocksX = HostBlock.DivideUp(shape.Width, block.Width);
         int blocksY = HostBlock.DivideUp(shape.Height, block.Height);
-        int blocksZ = HostBlock.DivideUp(shape.Depth, block.Depth);
+        int blocksZ = HostBlock.DivideUp(range.Count, block.Depth);
         int x = index % blocksX * block.Width;
         int y = index / blocksX % blocksY * block.Height;
-        int z = index / (blocksX * blocksY) % blocksZ * block.Depth;
+        int z = range.Begin + index / (blocksX * blocksY) % blocksZ * block.Depth;
         int n = index / (blocksX * blocksY * blocksZ);
         Region region = RegionAt(n, y, x);
         Worker worker = workers[workerIndex];
         float* planes = worker.Source.Require<float>(shape.KernelSize * region.PlaneLength);
         nint* offsets = VoxelOffsets(region, worker);
-        for (int first = z, end = Math.Min(z + block.Depth, shape.Depth); z < end; z++)
+        for (int first = z, end = Math.Min(z + block.Depth, range.End); z < end; z++)
         {
             PackNextPlanes(region, planes, z, isFirst: z == first);
             ConvolvePlane(region, z, planes, offsets, worker);
@@ -238,7 +248,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3d<float>
         {
             int y = region.Y + (voxel + j) / region.Width;
             int x = region.X + (voxel + j) % region.Width;
-            float* to = target + ((((long)region.N * shape.Depth + z) * shape.Height + y) * shape.Width + x) * targetPitch + column;
+            float* to = target + ((((long)region.N * range.OutputRing + z % range.OutputRing) * shape.Height + y) * shape.Width + x) * targetPitch + column;
             HostMatrix<TVector, TOps>.StoreRow(tile + j * group, to, present, relu);
         }
     }

@@ -11,9 +11,9 @@ namespace MeanShiftGpu.Kernels;
 /// it where channels are many. Results do not depend on the number of threads. Launchers return when
 /// the work is done.
 /// </summary>
-public sealed class Conv3dHostWinograd : IConv3d<float>
+public sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
 {
-    private readonly IConv3d<float> kernels;
+    private readonly IConv3dByPlanes<float> kernels;
 
     /// <summary>Uses the widest vectors of this processor.</summary>
     /// <param name="threads">The threads to share the work among; they may be shared with other host variants.</param>
@@ -39,6 +39,16 @@ public sealed class Conv3dHostWinograd : IConv3d<float>
         => kernels.Forward(stream, input, weight, bias, output, Checked(shape));
 
     /// <inheritdoc/>
+    /// <remarks>The planes begin at an even one, where those of the whole volume's tiles begin.</remarks>
+    /// <exception cref="ArgumentException">The kernel's edge is not 3, or the planes begin at an odd one.</exception>
+    public void ForwardPlanes(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    {
+        if (planes.Begin % 2 != 0)
+            throw new ArgumentException($"Conv3dHostWinograd: planes begin at {planes.Begin}; expected an even number.", nameof(planes));
+        kernels.ForwardPlanes(stream, input, weight, bias, output, Checked(shape), planes);
+    }
+
+    /// <inheritdoc/>
     /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
     public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
         => kernels.BackwardInput(stream, gradOutput, output, weight, gradInput, Checked(shape));
@@ -62,7 +72,7 @@ public sealed class Conv3dHostWinograd : IConv3d<float>
 /// weights and data of a slice, for a chunk of a few dozen tiles, stay in the second-level cache. A point of z combines only two planes, so
 /// the transforms of a slice read little more than those of all points together would.
 /// </remarks>
-internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<float>
+internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dByPlanes<float>
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
 {
@@ -109,6 +119,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
 
     // The pass in progress; every chunk of work reads these.
     private Conv3dShape shape;
+    private PlaneRange range;
     private HostActivations source;
     private HostActivations gradients;
     private float* weight;
@@ -135,12 +146,16 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
     }
 
     public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+        => ForwardPlanes(stream, input, weight, bias, output, shape, PlaneRange.Whole(shape));
+
+    public void ForwardPlanes(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
     {
         this.shape = shape;
         this.weight = weight.Pointer();
         transposed = false;
         relu = shape.Activation == Activation.Relu;
-        source = new HostActivations(input.Pointer(), null, shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.InputPitch);
+        range = planes;
+        source = HostActivations.OfInput(input, shape, planes);
         target = output.Pointer();
         targetChannels = shape.OutputChannels;
         targetPitch = shape.OutputPitch;
@@ -154,6 +169,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         this.weight = weight.Pointer();
         transposed = true;
         relu = false;
+        range = PlaneRange.Whole(shape);
         source = HostActivations.OfGradient(gradOutput, output, shape);
         target = gradInput.Pointer();
         targetChannels = shape.InputChannels;
@@ -166,7 +182,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         if (shape.Voxels == 0)
             return;
         this.shape = shape;
-        source = new HostActivations(input.Pointer(), null, shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.InputPitch);
+        range = PlaneRange.Whole(shape);
+        source = HostActivations.OfInput(input, shape, range);
         gradients = HostActivations.OfGradient(gradOutput, output, shape);
         target = gradWeight.Pointer();
         targetBias = gradBias.Pointer();
@@ -200,7 +217,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
     {
         tilesX = HostBlock.DivideUp(shape.Width, 4);
         tilesY = HostBlock.DivideUp(shape.Height, 4);
-        tilesZ = HostBlock.DivideUp(shape.Depth, 2);
+        tilesZ = HostBlock.DivideUp(range.Count, 2);
         int zeroCount = MostColumns * widestPitch;
         new Span<float>(zeros.Require<float>(zeroCount), zeroCount).Clear();
     }
@@ -366,12 +383,12 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
     private void StoreTile(int tile, float* outputs, int columns)
     {
         (int n, int z, int y, int x) = TileAt(tile);
-        for (int dz = 0; dz < Math.Min(2, shape.Depth - z); dz++)
+        for (int dz = 0; dz < Math.Min(2, range.End - z); dz++)
         {
             for (int dy = 0; dy < Math.Min(4, shape.Height - y); dy++)
             {
                 float* from = outputs + (dz * 4 + dy) * 4 * columns;
-                float* to = target + ((((long)n * shape.Depth + z + dz) * shape.Height + y + dy) * shape.Width + x) * targetPitch;
+                float* to = target + ((((long)n * range.OutputRing + (z + dz) % range.OutputRing) * shape.Height + y + dy) * shape.Width + x) * targetPitch;
                 for (int dx = 0; dx < Math.Min(4, shape.Width - x); dx++)
                 {
                     HostMatrix<TVector, TOps>.StoreRow(from, to, targetChannels, relu);
@@ -388,7 +405,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3d<
         (int row, int x) = Math.DivRem(tile, tilesX);
         (int plane, int y) = Math.DivRem(row, tilesY);
         (int n, int z) = Math.DivRem(plane, tilesZ);
-        return (n, 2 * z, 4 * y, 4 * x);
+        return (n, range.Begin + 2 * z, 4 * y, 4 * x);
     }
 
     // One slice of Bᵀ d of the source or of A g of the gradients, for consecutive tiles, as [point][tile][channel]. Gradients summed

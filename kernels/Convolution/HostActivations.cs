@@ -5,15 +5,21 @@ namespace MeanShiftGpu.Kernels;
 
 /// <summary>
 /// Channels-last activations [N, D, H, W, C] in host memory, read row by row into packed, zero-padded scratch, optionally
-/// through a gate: 0 where the gate's value is not above 0 (the derivative of ReLU, the gate being its output).
+/// through a gate: 0 where the gate's value is not above 0 (the derivative of ReLU, the gate being its output). Memory may hold
+/// a few planes of the D only, plane z at z mod ring.
 /// </summary>
-internal readonly unsafe struct HostActivations(float* values, float* gate, int depth, int height, int width, int channels, int pitch)
+internal readonly unsafe struct HostActivations(float* values, float* gate, int depth, int ring, int height, int width, int channels, int pitch)
 {
+    /// <summary>A convolution's input.</summary>
+    public static HostActivations OfInput(ArrayView<float> input, Conv3dShape shape, PlaneRange planes)
+        => new(input.Pointer(), null, shape.Depth, planes.InputRing, shape.Height, shape.Width, shape.InputChannels, shape.InputPitch);
+
     /// <summary>The gradient that arrives at a convolution's output, through the mask of ReLU if that was applied.</summary>
     public static HostActivations OfGradient(ArrayView<float> gradOutput, ArrayView<float> output, Conv3dShape shape)
         => new(
             gradOutput.Pointer(),
             shape.Activation == Activation.Relu ? output.Pointer() : null,
+            shape.Depth,
             shape.Depth,
             shape.Height,
             shape.Width,
@@ -34,7 +40,7 @@ internal readonly unsafe struct HostActivations(float* values, float* gate, int 
     {
         if (z < 0 || z >= depth || y < 0 || y >= height)
             return false;
-        long offset = (((long)n * depth + z) * height + y) * width * Pitch;
+        long offset = (((long)n * ring + z % ring) * height + y) * width * Pitch;
         row = values + offset;
         rowGate = gate + offset;
         return true;
@@ -58,7 +64,7 @@ internal readonly unsafe struct HostActivations(float* values, float* gate, int 
 
         Clear(target, (long)(first - xBegin) * packedChannels);
         target += (long)(first - xBegin) * packedChannels;
-        long source = ((((long)n * depth + z) * height + y) * width + first) * Pitch;
+        long source = ((((long)n * ring + z % ring) * height + y) * width + first) * Pitch;
         if (Pitch == Channels && packedChannels == Channels)
         {
             int count = (last - first) * Channels;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Autograd;
 using MeanShiftGpu.IO;
 using MeanShiftGpu.Kernels;
 using MeanShiftGpu.Layers;
@@ -39,6 +40,9 @@ public sealed record BenchResult(
 public sealed class QuickBench
 {
     private const long MostVoxelsToRepeat = 1 << 22;
+
+    // The patch of the published training.
+    private const int PatchEdge = 56;
 
     /// <summary>The benchmarks by name.</summary>
     public static readonly IReadOnlyList<string> Names = ["conv3d", "conv-transpose3d", "max-pool3d", "sigmoid-head", "dice", "binary-cross-entropy", "mean-shift", "unet-step", "pick"];
@@ -352,14 +356,16 @@ public sealed class QuickBench
         // A tomogram takes minutes, which need no repeating.
         bool once = size.Voxels > MostVoxelsToRepeat;
         PickPlan plan = picker.Plan(size, mapsInMemory: false);
+        (Extent patch, double patchMs) = PlainForward(network);
         using (MrcWriter image = PickCase.CreateImage())
         using (MrcWriter map = MrcWriter.CreateScratch(Path.GetTempPath(), size))
         {
             PredictionSummary summary = new([], 0, 0, 0);
             VoxelStatistics statistics = VoxelStatistics.Measure(image, "bench");
+            double patches = plan.Tiles.Sum(t => (double)t.Size.Voxels) / patch.Voxels;
             Time(
                 "pick: score map",
-                () => $"{size}, widths {string.Join("-", PickCase.Network.Widths)}, {plan.Tiles.Count} tile{(plan.Tiles.Count == 1 ? "" : "s")} of up to {plan.LargestTile}, {plan.Overlap:0.00} times the voxels, {100 * summary.Seconds / summary.ForwardSeconds:0.0} % of tiles × forward",
+                medianMs => $"{size}, widths {string.Join("-", PickCase.Network.Widths)}, {plan.Tiles.Count} tile{(plan.Tiles.Count == 1 ? "" : "s")} of up to {plan.LargestTile}, {plan.Overlap:0.00} times the voxels, {100 * medianMs / (patches * patchMs):0} % of plain forward passes of as many voxels",
                 "Auto", PickCase.Network.ForwardOperations(size), () => summary = picker.Predict(plan, image, statistics, [new ScoreMap(0, map)]), once);
         }
 
@@ -367,8 +373,30 @@ public sealed class QuickBench
         using (scores)
         {
             ClusterResult found = new([], 0);
-            Time("pick: clustering", () => $"{size}, {found.StartVoxels} voxels, {particles} particles, {found.Picks.Count} picks", "Auto", 0, () => found = picker.Cluster(scores, 1), once);
+            Time("pick: clustering", _ => $"{size}, {found.StartVoxels} voxels, {particles} particles, {found.Picks.Count} picks", "Auto", 0, () => found = picker.Cluster(scores, 1), once);
         }
+    }
+
+    // What picking is held against: one forward pass of a patch as in training, all tensors whole and kept, without files and tiles.
+    private (Extent Patch, double MedianMs) PlainForward(UNet3d<float> network)
+    {
+        int divisor = network.Options.Divisor;
+        int edge = (PatchEdge / Shrink + divisor - 1) / divisor * divisor;
+        Extent patch = new(edge, edge, edge);
+        using Arena arena = new(context);
+        float[] image = new float[patch.Voxels];
+        Random random = new(1);
+        foreach (ref float value in image.AsSpan())
+            value = random.NextSingle() + random.NextSingle() - 1;
+        double median = Time(
+            "pick: plain forward pass", _ => $"{edge}³, widths {string.Join("-", network.Options.Widths)}", "Auto", network.Options.ForwardOperations(patch),
+            () =>
+            {
+                using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
+                network.Forward(tape, tape.Upload(image, new TensorShape(1, edge, edge, edge, 1)));
+            },
+            once: false);
+        return (patch, median);
     }
 
     // Values in [−1, 1], as float32 or rounded to BF16.
@@ -397,7 +425,7 @@ public sealed class QuickBench
     private static int Padded(int channels) => (channels + Bf16.ChannelMultiple - 1) / Bf16.ChannelMultiple * Bf16.ChannelMultiple;
 
     private void Time<TActivation>(string name, string size, string variant, double operations, Action run)
-        => Time(name, () => size, variant, operations, run, once: false, typeof(TActivation) == typeof(Bf16) ? "bf16" : null);
+        => Time(name, _ => size, variant, operations, run, once: false, typeof(TActivation) == typeof(Bf16) ? "bf16" : null);
 
     // What a variant on float32 activations rounds to, or a whole network.
     private string PrecisionOf(string variant, double operations) => (variant, context.Precision) switch
@@ -410,8 +438,8 @@ public sealed class QuickBench
         _ => "float32",
     };
 
-    // The size is asked for afterwards, so that it can hold what was found.
-    private void Time(string name, Func<string> size, string variant, double operations, Action run, bool once, string? precision = null)
+    // The size is asked for afterwards, with the median in milliseconds, so that it can hold what was found.
+    private double Time(string name, Func<double, string> size, string variant, double operations, Action run, bool once, string? precision = null)
     {
         List<double> times = [];
         long begin = Stopwatch.GetTimestamp();
@@ -447,6 +475,7 @@ public sealed class QuickBench
         times.Sort();
         double median = times.Count % 2 == 1 ? times[times.Count / 2] : (times[times.Count / 2 - 1] + times[times.Count / 2]) / 2;
         double gflops = operations / median / 1e6;
-        report(new BenchResult(name, size(), context.Description, variant, precision ?? PrecisionOf(variant, operations), median, gflops, peakBytes, peak is > 0 && operations > 0 ? 100 * gflops / peak : null, times.Count));
+        report(new BenchResult(name, size(median), context.Description, variant, precision ?? PrecisionOf(variant, operations), median, gflops, peakBytes, peak is > 0 && operations > 0 ? 100 * gflops / peak : null, times.Count));
+        return median;
     }
 }

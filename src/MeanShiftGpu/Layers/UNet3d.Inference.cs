@@ -6,178 +6,189 @@ using MeanShiftGpu.Tensors;
 namespace MeanShiftGpu.Layers;
 
 /// <content>
-/// Inference in blocks. At each resolution the convolutions reach only a few voxels, and what takes the memory is the wide tensors between them. So
-/// they are computed in blocks with a small halo: once down to the pooled tensor, then, when the coarser resolutions are done, a second time
-/// together with the way up. Whole tensors are kept only where a resolution hands over to the next, which is a tenth of a forward pass's memory; the
-/// input is read and the scores are written block by block.
+/// Inference plane by plane, for large tiles in the host's memory: <see cref="PlaneSchedule"/> says in which order, and of each tensor only the planes that
+/// something still reads are there. A tile takes the operations of one forward pass, and the memory of its cross-section times some dozens of planes: most
+/// of them are the finest skip connection's, which wait until the coarse resolutions have come as far.
 /// </content>
 /// <remarks>
-/// A volume's tiles give the same bits as the whole: at each resolution blocks are cut where the volume's coordinates are multiples of
-/// their edge, whatever the tile, and a tile begins at a multiple of <see cref="UNet3dOptions.TileAlignment"/>, so that blocks and groups of voxels
-/// are those of the whole volume. Where the tile or its core cuts a block, the halo is as wide as differences of rounding reach.
+/// A volume's tiles give the same bits as the whole: a tile begins at a multiple of <see cref="UNet3dOptions.TileAlignment"/>, so that Winograd's algorithm has the
+/// whole volume's groups of voxels in it, and its halo is as wide as differences of rounding reach.
 /// </remarks>
 public sealed partial class UNet3d<T>
 {
-    // Two convolutions down, one after the upsampling and two up reach four voxels in a row; even, so that pooling's pairs stay whole.
-    private const int BlockHalo = 4;
+    // Rows of a skip connection that are copied by one call.
+    private const int RowsPerChunk = 16;
 
-    // As far as the same convolutions carry differences of rounding, in groups of four voxels.
-    private const int CutBlockHalo = 8;
+    /// <summary>Whether the device's convolutions can compute some planes alone; those of the CPU device can, the plain kernels take whole tensors.</summary>
+    internal bool ComputesByPlanes
+        => Parameters.Parameters.Where(p => p.Layout == ParameterLayout.ConvolutionWeight && p.KernelSize == 3).All(p =>
+            Context.Launcher(Conv3dVariants<T>.Table, new Conv3dShape(1, 1, 1, 1, p.InputChannels, p.OutputChannels, 3, Activation.Relu, p.InputChannels, p.OutputChannels)) is IConv3dByPlanes<T>);
 
-    // Shares of a tile's work, for reports of progress: a block on the way up takes some three times one on the way down.
-    private const int WorkDown = 1;
-    private const int WorkUp = 3;
-
-    /// <summary>Predicts the scores of a part of a volume, block by block, on a device whose memory is the host's.</summary>
+    /// <summary>Predicts the scores of a part of a volume, plane by plane, on a device whose memory is the host's.</summary>
     /// <param name="arena">The memory.</param>
     /// <param name="tile">
     /// What is read, in voxels of the volume: from multiples of <see cref="UNet3dOptions.TileAlignment"/>, its edges multiples of <see cref="UNet3dOptions.Divisor"/>.
     /// </param>
     /// <param name="core">The part of it whose scores are wanted; <see cref="UNet3dOptions.TileHalo"/> from the tile's faces inside the volume.</param>
-    /// <param name="read">Reads boxes of the tile, [D, H, W, InputChannels]; each of them is read up to three times.</param>
+    /// <param name="slab">The most planes that are computed at once.</param>
+    /// <param name="read">Reads some whole planes of the tile, [D, H, W, InputChannels]; each plane once.</param>
     /// <param name="write">Takes the scores of boxes that together are the core, [D, H, W, Outputs].</param>
-    /// <param name="progress">Told the share that is done after each block.</param>
+    /// <param name="progress">Told the share that is done after each step: some planes of one tensor.</param>
     /// <returns>The seconds that it waited for input.</returns>
-    internal double PredictInBlocks(Arena arena, Box tile, Box core, BoxReader<T> read, BoxWriter<T> write, Action<double>? progress = null)
+    internal double PredictByPlanes(Arena arena, Box tile, Box core, int slab, BoxReader<T> read, BoxWriter<T> write, Action<double>? progress = null)
     {
-        arena.Reserve(Options.BlockedInferenceBytes(tile.Size));
+        PlaneSchedule schedule = new(Options, tile.Size.Depth, slab);
+        arena.Reserve(schedule.Bytes(tile.Size));
         using Tape<T> tape = Tape<T>.Begin(arena, inference: true);
-        int edge = UNet3dOptions.BlockEdge(0);
-        bool cutsDown = encoder.Length > 0;
-        (Box Block, Box Seen)[] down = cutsDown ? Blocks(0, tile) : [];
-        (Box Block, Box Seen)[] up = [.. TensorBlocks.Cut(core, edge).Select(b => (b, TensorBlocks.Grown(b, Halo(b.Origin, core.Origin), Halo(End(b), End(core)), tile)))];
-        double work = WorkDown * down.Length + WorkUp * up.Length;
+        Dictionary<PlaneTensor, Tensor<T>> rings = schedule.Tensors.ToDictionary(t => t, t =>
+        {
+            Extent size = t.SizeIn(tile.Size);
+            return tape.Allocate(new TensorShape(1, t.Ring, size.Height, size.Width, t.Channels));
+        });
+        using ReadAhead<T> input = new(
+            [.. schedule.Steps.Where(s => s.Tensor.Stage == PlaneStage.Input).Select(s => TensorBlocks.Planes(tile, s.Begin, s.End))], Options.InputChannels, read);
+        T[] scores = new T[(long)slab * core.Size.Height * core.Size.Width * Options.Outputs];
+        double work = schedule.Steps.Sum(Work);
         double done = 0;
-        double waited = 0;
-
-        Tensor<T>? below = null;
-        if (cutsDown)
+        foreach (PlaneStep step in schedule.Steps)
         {
-            using ReadAhead<T> input = new([.. down.Select(b => b.Seen)], Options.InputChannels, read);
-            below = Coarser(tape, 0, tile, down, seen => Upload(tape, input, seen), () => progress?.Invoke((done += WorkDown) / work));
-            waited += input.WaitedSeconds;
+            switch (step.Tensor.Stage)
+            {
+                case PlaneStage.Input:
+                    Put(input.Next(), rings[step.Tensor], step);
+                    break;
+                case PlaneStage.Scores:
+                    Compute(tape, rings, step);
+                    Take(rings[step.Tensor], step, tile, core, scores, write);
+                    break;
+                default:
+                    Compute(tape, rings, step);
+                    break;
+            }
+
+            progress?.Invoke((done += Work(step)) / work);
         }
 
-        T[] scores = new T[up.Max(b => b.Block.Size.Voxels) * Options.Outputs];
-        using ReadAhead<T> again = new([.. up.Select(b => b.Seen)], Options.InputChannels, read);
-        foreach ((Box block, Box seen) in up)
+        return input.WaitedSeconds;
+
+        double Work(PlaneStep step)
         {
-            (int, long) mark = arena.Mark();
-            Tensor<T> decoded = below is null ? Bottom(tape, Upload(tape, again, seen)) : Up(tape, 0, tile, () => Upload(tape, again, seen), below, seen);
-            Tensor<T> probability = tape.SigmoidHead(decoded, head.Weight, head.Bias);
-            TensorBlocks.Copy(probability.View.AsHostSpan(), seen.Size, TensorBlocks.Within(block, seen), scores, block.Size, (0, 0, 0), Options.Outputs);
-            write(block, scores.AsSpan(0, (int)block.Size.Voxels * Options.Outputs));
-            arena.Rewind(mark);
-            progress?.Invoke((done += WorkUp) / work);
+            Extent size = step.Tensor.SizeIn(tile.Size);
+            return (double)(step.End - step.Begin) * size.Height * size.Width * WorkPerVoxel(step.Tensor);
         }
-
-        return waited + again.WaitedSeconds;
-
-        // A block that the core cuts has another halo here than in the whole volume, so this one must be wide enough to make no difference.
-        (int Z, int Y, int X) Halo((int Z, int Y, int X) face, (int Z, int Y, int X) coreFace) => (Along(face.Z, coreFace.Z), Along(face.Y, coreFace.Y), Along(face.X, coreFace.X));
-        int Along(int face, int coreFace) => face == coreFace && face % edge != 0 ? CutBlockHalo : BlockHalo;
-        static (int Z, int Y, int X) End(Box box) => (box.Origin.Z + box.Size.Depth, box.Origin.Y + box.Size.Height, box.Origin.X + box.Size.Width);
     }
 
-    // What the resolutions from a level on give to the one above: [1, D, H, W, Widths[level]] into output, for a tile of that level and its input.
-    private void LevelInBlocks(Tape<T> tape, int level, Box tile, Tensor<T> input, Tensor<T> output)
+    // Multiplications for a voxel of a tensor; one for each channel where it is moved or compared.
+    private static double WorkPerVoxel(PlaneTensor tensor) => tensor.Stage switch
     {
-        if (level == encoder.Length)
+        PlaneStage.Encoded or PlaneStage.Skip or PlaneStage.Middle or PlaneStage.Decoded => 27.0 * tensor.Sources[0].Tensor.Channels * tensor.Channels,
+        PlaneStage.Joined => 27.0 * tensor.Sources[0].Tensor.Channels * tensor.Sources[0].Tensor.Channels,
+        PlaneStage.Transposed => (double)tensor.Channels * tensor.Channels,
+        _ => tensor.Channels,
+    };
+
+    private void Compute(Tape<T> tape, Dictionary<PlaneTensor, Tensor<T>> rings, PlaneStep step)
+    {
+        PlaneTensor tensor = step.Tensor;
+        Tensor<T> target = rings[tensor];
+        Tensor<T> source = rings[tensor.Sources[0].Tensor];
+        int level = tensor.Level;
+        switch (tensor.Stage)
         {
-            Bottom(tape, input, output);
+            case PlaneStage.Encoded:
+                Convolve(tape, encoder[level][0], source, target, step, Activation.Relu);
+                break;
+            case PlaneStage.Skip:
+                Convolve(tape, encoder[level][1], source, target, step, Activation.Relu);
+                break;
+            case PlaneStage.Middle:
+                Convolve(tape, middle[tensor.Index], source, target, step, Activation.Relu);
+                break;
+            case PlaneStage.Joined:
+                int width = Options.Widths[level];
+                CopyPlanes(rings[tensor.Sources[1].Tensor], target, step);
+                Convolve(tape, up[level].Conv, source, target.Channels(width, target.Shape.Channels - width), step, Activation.None);
+                break;
+            case PlaneStage.Decoded:
+                Convolve(tape, decoder[level][tensor.Index], source, target, step, Activation.Relu);
+                break;
+            case PlaneStage.Pooled:
+                foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 2, 1))
+                    tape.MaxPool3d(source.Planes(from, 2 * count), target.Planes(to, count));
+                break;
+            case PlaneStage.Transposed:
+                foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 1, 2))
+                    tape.ConvTranspose3d(source.Planes(from, count), up[level].Transpose.Weight, up[level].Transpose.Bias, target.Planes(to, 2 * count));
+                break;
+            case PlaneStage.Scores:
+                foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 1, 1))
+                    tape.SigmoidHead(source.Planes(from, count), head.Weight, head.Bias, target.Planes(to, count));
+                break;
+            default:
+                throw new InvalidOperationException($"{tensor.Stage} is not computed.");
+        }
+    }
+
+    private static void Convolve(Tape<T> tape, Convolution convolution, Tensor<T> source, Tensor<T> target, PlaneStep step, Activation activation)
+        => tape.Conv3dPlanes(source, convolution.Weight, convolution.Bias, activation, target, step.Tensor.Depth, step.Begin, step.End);
+
+    // A step's planes in pieces that are contiguous in both rings: each unit of work reads sourcePlanes and writes targetPlanes.
+    private static IEnumerable<(int From, int To, int Count)> Runs(PlaneStep step, int sourceRing, int targetRing, int sourcePlanes, int targetPlanes)
+    {
+        for (int unit = step.Begin / targetPlanes, end = step.End / targetPlanes, count; unit < end; unit += count)
+        {
+            int from = unit * sourcePlanes % sourceRing;
+            int to = unit * targetPlanes % targetRing;
+            count = Math.Min(end - unit, Math.Min((sourceRing - from) / sourcePlanes, (targetRing - to) / targetPlanes));
+            yield return (from, to, count);
+        }
+    }
+
+    // The skip connection's planes beside what was upsampled: the wide tensor of both would have to wait as long as it does.
+    private void CopyPlanes(Tensor<T> source, Tensor<T> target, PlaneStep step)
+    {
+        int channels = source.Shape.Channels;
+        (int height, int width, int pitch) = (source.Shape.Height, source.Shape.Width, target.Pitch);
+        int rows = (step.End - step.Begin) * height;
+        Context.Threads.For((rows + RowsPerChunk - 1) / RowsPerChunk, (chunk, _) =>
+        {
+            for (int row = chunk * RowsPerChunk; row < Math.Min(rows, (chunk + 1) * RowsPerChunk); row++)
+            {
+                (int plane, int y) = Math.DivRem(row, height);
+                plane += step.Begin;
+                long from = ((long)(plane % source.Shape.Depth) * height + y) * width * channels;
+                long to = ((long)(plane % target.Shape.Depth) * height + y) * width * pitch;
+                ReadOnlySpan<T> voxels = source.View.SubView(from, (long)width * channels).AsHostSpan();
+                Span<T> wider = target.View.SubView(to, (long)width * pitch).AsHostSpan();
+                for (int x = 0; x < width; x++)
+                    voxels.Slice(x * channels, channels).CopyTo(wider[(x * pitch)..]);
+            }
+        });
+    }
+
+    private static void Put(ReadOnlySpan<T> planes, Tensor<T> ring, PlaneStep step)
+    {
+        int length = planes.Length / (step.End - step.Begin);
+        for (int plane = step.Begin; plane < step.End; plane++)
+            planes.Slice((plane - step.Begin) * length, length).CopyTo(ring.View.SubView((long)(plane % ring.Shape.Depth) * length, length).AsHostSpan());
+    }
+
+    // Hands over the part of some planes that is in the core.
+    private void Take(Tensor<T> ring, PlaneStep step, Box tile, Box core, T[] scores, BoxWriter<T> write)
+    {
+        int begin = Math.Max(tile.Origin.Z + step.Begin, core.Origin.Z);
+        int end = Math.Min(tile.Origin.Z + step.End, core.Origin.Z + core.Size.Depth);
+        if (begin >= end)
             return;
-        }
-
-        (int, long) mark = tape.Arena.Mark();
-        (Box Block, Box Seen)[] blocks = Blocks(level, tile);
-        Tensor<T> below = Coarser(tape, level, tile, blocks, seen => Gather(tape, input, TensorBlocks.Within(seen, tile)), blockDone: null);
-        foreach ((Box block, Box seen) in blocks)
+        Box box = core with { Origin = (begin, core.Origin.Y, core.Origin.X), Size = core.Size with { Depth = end - begin } };
+        Extent plane = tile.Size with { Depth = 1 };
+        for (int z = begin; z < end; z++)
         {
-            (int, long) blockMark = tape.Arena.Mark();
-            Tensor<T> decoded = Up(tape, level, tile, () => Gather(tape, input, TensorBlocks.Within(seen, tile)), below, seen);
+            Box within = TensorBlocks.Within(box with { Origin = (tile.Origin.Z, box.Origin.Y, box.Origin.X), Size = box.Size with { Depth = 1 } }, tile);
             TensorBlocks.Copy(
-                decoded.View.AsHostSpan(), seen.Size, TensorBlocks.Within(block, seen), output.View.AsHostSpan(), tile.Size, TensorBlocks.Within(block, tile).Origin, Options.Widths[level]);
-            tape.Arena.Rewind(blockMark);
+                ring.Planes((z - tile.Origin.Z) % ring.Shape.Depth, 1).View.AsHostSpan(), plane, within, scores, box.Size, (z - begin, 0, 0), Options.Outputs);
         }
 
-        tape.Arena.Rewind(mark);
+        write(box, scores.AsSpan(0, (int)box.Size.Voxels * Options.Outputs));
     }
-
-    // The way down of a level in blocks, pooled, and what the coarser resolutions make of it: [1, D/2, H/2, W/2, Widths[level + 1]].
-    private Tensor<T> Coarser(Tape<T> tape, int level, Box tile, (Box Block, Box Seen)[] blocks, Func<Box, Tensor<T>> gather, Action? blockDone)
-    {
-        int width = Options.Widths[level];
-        Box half = TensorBlocks.Halved(tile);
-        TensorShape shape = new(1, half.Size.Depth, half.Size.Height, half.Size.Width, width);
-        Tensor<T> below = tape.Allocate(shape with { Channels = Options.Widths[level + 1] });
-        (int, long) mark = tape.Arena.Mark();
-        Tensor<T> pooled = tape.Allocate(shape);
-        foreach ((Box block, Box seen) in blocks)
-        {
-            (int, long) blockMark = tape.Arena.Mark();
-            Tensor<T> x = Apply(tape, encoder[level][0], gather(seen), Activation.Relu);
-            x = tape.MaxPool3d(Apply(tape, encoder[level][1], x, Activation.Relu));
-            Box from = TensorBlocks.Halved(TensorBlocks.Within(block, seen));
-            (int, int, int) to = TensorBlocks.Within(TensorBlocks.Halved(block), half).Origin;
-            TensorBlocks.Copy(x.View.AsHostSpan(), TensorBlocks.Halved(seen).Size, from, pooled.View.AsHostSpan(), half.Size, to, width);
-            tape.Arena.Rewind(blockMark);
-            blockDone?.Invoke();
-        }
-
-        LevelInBlocks(tape, level + 1, half, pooled, below);
-        tape.Arena.Rewind(mark);
-        return below;
-    }
-
-    // The decoder of a level in one block: [1, block, Widths[level]], right at BlockHalo voxels from the block's faces inside the volume.
-    private Tensor<T> Up(Tape<T> tape, int level, Box tile, Func<Tensor<T>> gather, Tensor<T> below, Box block)
-    {
-        int width = Options.Widths[level];
-        TensorShape shape = new(1, block.Size.Depth, block.Size.Height, block.Size.Width, width + Options.Widths[level + 1]);
-        Tensor<T> decoded = tape.Allocate(shape with { Channels = width });
-        Tensor<T> joined = tape.Allocate(shape);
-        (int, long) mark = tape.Arena.Mark();
-        Tensor<T> x = Apply(tape, encoder[level][0], gather(), Activation.Relu);
-        Apply(tape, encoder[level][1], x, Activation.Relu, joined.Channels(0, width));
-        tape.Arena.Rewind(mark);
-        x = tape.ConvTranspose3d(
-            Gather(tape, below, TensorBlocks.Within(TensorBlocks.Halved(block), TensorBlocks.Halved(tile))), up[level].Transpose.Weight, up[level].Transpose.Bias);
-        Apply(tape, up[level].Conv, x, Activation.None, joined.Channels(width, Options.Widths[level + 1]));
-        tape.Arena.Rewind(mark);
-        x = Apply(tape, decoder[level][0], joined, Activation.Relu);
-        return Apply(tape, decoder[level][1], x, Activation.Relu, decoded);
-    }
-
-    private Tensor<T> Bottom(Tape<T> tape, Tensor<T> input)
-    {
-        Tensor<T> output = tape.Allocate(input.Shape with { Channels = Options.Widths[^1] });
-        Bottom(tape, input, output);
-        return output;
-    }
-
-    // The convolutions at the coarsest resolution, to and fro between two tensors; their number is even, so that the last writes the output.
-    private void Bottom(Tape<T> tape, Tensor<T> input, Tensor<T> output)
-    {
-        (int, long) mark = tape.Arena.Mark();
-        Tensor<T> other = tape.Allocate(output.Shape);
-        Tensor<T> x = input;
-        for (int i = 0; i < middle.Length; i++)
-            x = Apply(tape, middle[i], x, Activation.Relu, i % 2 == 0 ? other : output);
-        tape.Arena.Rewind(mark);
-    }
-
-    private static (Box Block, Box Seen)[] Blocks(int level, Box tile)
-        => [.. TensorBlocks.Cut(tile, UNet3dOptions.BlockEdge(level)).Select(b => (b, TensorBlocks.Grown(b, BlockHalo, tile)))];
-
-    private Tensor<T> Upload(Tape<T> tape, ReadAhead<T> boxes, Box box)
-        => tape.Upload(boxes.Next(), new TensorShape(1, box.Size.Depth, box.Size.Height, box.Size.Width, Options.InputChannels));
-
-    private static Tensor<T> Gather(Tape<T> tape, Tensor<T> source, Box box)
-    {
-        Tensor<T> block = tape.Allocate(source.Shape with { Depth = box.Size.Depth, Height = box.Size.Height, Width = box.Size.Width });
-        TensorBlocks.Copy(source.View.AsHostSpan(), SizeOf(source), box, block.View.AsHostSpan(), box.Size, (0, 0, 0), source.Shape.Channels);
-        return block;
-    }
-
-    private static Extent SizeOf(Tensor<T> tensor) => new(tensor.Shape.Depth, tensor.Shape.Height, tensor.Shape.Width);
 }

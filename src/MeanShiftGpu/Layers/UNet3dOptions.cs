@@ -8,6 +8,9 @@ public sealed record UNet3dOptions
     // The most voxels along an axis that Winograd's algorithm computes together.
     private const int GroupEdge = 4;
 
+    /// <summary>Convolutions at the coarsest resolution.</summary>
+    internal const int MiddleConvolutions = 4;
+
     /// <summary>Channels of the input volume.</summary>
     public int InputChannels { get; init; } = 1;
 
@@ -45,7 +48,7 @@ public sealed record UNet3dOptions
     }
 
     /// <summary>
-    /// Inference in blocks computes tiles that begin and end at multiples of this: Winograd's algorithm computes groups of voxels together, whose rounding
+    /// Inference plane by plane computes tiles that begin and end at multiples of this: Winograd's algorithm computes groups of voxels together, whose rounding
     /// depends on each other, and so a tile has the volume's groups at each resolution.
     /// </summary>
     [JsonIgnore]
@@ -87,49 +90,6 @@ public sealed record UNet3dOptions
 
             return sizeof(float) * (channels + share * 4 * Widths[^1]);
         }
-    }
-
-    /// <summary>Edge of the blocks in which inference on the host computes a level: large against their halo, small against the memory.</summary>
-    internal static int BlockEdge(int level) => level == 0 ? 64 : 32;
-
-    /// <summary>Memory of inference in blocks in float32, in bytes, without the input.</summary>
-    /// <param name="tile">The input's extents.</param>
-    public long BlockedInferenceBytes(Extent tile)
-    {
-        // Buffers begin at multiples of 256 bytes; there are never more than some dozens.
-        const int Gaps = 1 << 16;
-        return sizeof(float) * Beyond(0, tile, InputChannels) + Gaps;
-
-        // Elements beyond a level's input and output, as UNet3d.PredictInBlocks takes them.
-        long Beyond(int level, Extent size, int from)
-        {
-            int width = Widths[level];
-            long block = Block(level, size).Voxels;
-            if (level == Widths.Count - 1)
-                return level == 0 ? block * (from + 2L * width + Outputs) : size.Voxels * width;
-            int below = Widths[level + 1];
-            Extent half = new(size.Depth / 2, size.Height / 2, size.Width / 2);
-            long down = block * (from + 2L * width) + block / 8 * width;
-            long up = block * (2L * width + below + Math.Max(from + width, Math.Max(below + below / 8 + 1, width)) + (level == 0 ? Outputs : 0));
-            return half.Voxels * below + Math.Max(half.Voxels * width + Math.Max(down, Beyond(level + 1, half, width)), up);
-        }
-    }
-
-    /// <summary>The largest block of a level, halo included.</summary>
-    internal static Extent Block(int level, Extent size)
-    {
-        const int Halo = 8;
-        int edge = BlockEdge(level) + Halo;
-        return new Extent(Math.Min(size.Depth, edge), Math.Min(size.Height, edge), Math.Min(size.Width, edge));
-    }
-
-    /// <summary>The most numbers that a tensor of inference in blocks has: what one level hands over to the next.</summary>
-    internal long LargestBlockedTensor(Extent tile)
-    {
-        long largest = 0;
-        for (int level = 1, share = 8; level < Widths.Count; level++, share *= 8)
-            largest = Math.Max(largest, tile.Voxels / share * Math.Max(Widths[level - 1], Widths[level]));
-        return largest;
     }
 
     /// <summary>Multiplications and additions of a forward pass in the direct algorithm, borders counted as inside.</summary>

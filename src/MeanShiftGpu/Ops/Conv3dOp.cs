@@ -57,6 +57,35 @@ public static class Conv3dOp
         return output;
     }
 
+    /// <summary>
+    /// Some planes of the convolution, for inference; input and output hold planes of a volume in rings: plane z at z mod their depth.
+    /// </summary>
+    /// <param name="tape">The tape.</param>
+    /// <param name="input">[1, ring, H, W, Cin].</param>
+    /// <param name="weight">[3, 3, 3, Cin, Cout].</param>
+    /// <param name="bias">[Cout].</param>
+    /// <param name="activation">Applied in the same kernel.</param>
+    /// <param name="output">[1, ring, H, W, Cout].</param>
+    /// <param name="depth">Planes of the volume.</param>
+    /// <param name="begin">The first plane to compute, an even one.</param>
+    /// <param name="end">The one after the last.</param>
+    /// <exception cref="ArgumentException">Shapes do not fit.</exception>
+    internal static void Conv3dPlanes<T>(
+        this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Activation activation, Tensor<T> output, int depth, int begin, int end)
+        where T : unmanaged, INumber<T>
+    {
+        TensorShape expected = input.Shape with { Depth = output.Shape.Depth, Channels = weight.OutputChannels };
+        if (input.Shape.Batch != 1 || input.Shape.Channels != weight.InputChannels || output.Shape != expected)
+            throw new ArgumentException($"Conv3dPlanes: {weight.Name} takes {weight.InputChannels} channels to {weight.OutputChannels}; the input is {input.Shape}, the output {output.Shape}.", nameof(input));
+        Conv3dShape shape = new(
+            1, depth, input.Shape.Height, input.Shape.Width, weight.InputChannels, weight.OutputChannels, weight.KernelSize, activation, input.Pitch, output.Pitch);
+        if (tape.Context.Launcher(Conv3dVariants<T>.Table, shape) is not IConv3dByPlanes<T> kernels)
+            throw new ArgumentException("Conv3dPlanes: this device's convolutions take whole volumes.", nameof(tape));
+        kernels.ForwardPlanes(
+            tape.Context.Stream, input.View, weight.Value, bias.Value, output.View, shape, new PlaneRange(begin, end, input.Shape.Depth, output.Shape.Depth));
+        tape.Record("Conv3dPlanes", output, [input], [weight, bias], [], static () => throw new NotSupportedException("Conv3dPlanes is for inference: there is no backward pass."));
+    }
+
     private static void Run<T, TActivation>(
         Tape<T> tape, IConv3d<TActivation, T> kernels, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, Conv3dShape shape)
         where T : unmanaged, INumber<T>

@@ -13,16 +13,20 @@ public static class ConvTranspose3dOp
     /// <param name="input">[N, D, H, W, Cin].</param>
     /// <param name="weight">[2, 2, 2, Cin, Cout].</param>
     /// <param name="bias">[Cout].</param>
+    /// <param name="output">Where to write; null for a new tensor.</param>
     /// <returns>[N, 2D, 2H, 2W, Cout].</returns>
     /// <exception cref="ArgumentException">Shapes do not fit.</exception>
-    public static Tensor<T> ConvTranspose3d<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias)
+    public static Tensor<T> ConvTranspose3d<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
     {
         TensorShape from = input.Shape;
         if (weight.KernelSize != 2 || weight.InputChannels != from.Channels || bias.Length != weight.OutputChannels)
             throw new ArgumentException(
                 $"ConvTranspose3d: the input is {from}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, {weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [2³, {from.Channels}, Cout] and Cout.", nameof(input));
-        Tensor<T> output = tape.AllocateLike(input, new TensorShape(from.Batch, 2 * from.Depth, 2 * from.Height, 2 * from.Width, weight.OutputChannels));
+        TensorShape outputShape = new(from.Batch, 2 * from.Depth, 2 * from.Height, 2 * from.Width, weight.OutputChannels);
+        output ??= tape.AllocateLike(input, outputShape);
+        if (output.Shape != outputShape)
+            throw new ArgumentException($"ConvTranspose3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
         ConvTranspose3dShape shape = new(from.Batch, from.Depth, from.Height, from.Width, weight.InputChannels, weight.OutputChannels, input.Pitch, output.Pitch);
         if (input.IsBf16)
             Run(tape, (IConvTranspose3d<Bf16, T>)tape.Context.Launcher(ConvTranspose3dVariants.Bf16, shape), input, weight, bias, output, shape);

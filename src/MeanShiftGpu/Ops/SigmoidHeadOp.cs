@@ -14,15 +14,19 @@ public static class SigmoidHeadOp
     /// <param name="input">[N, D, H, W, Cin].</param>
     /// <param name="weight">[1, 1, 1, Cin, Outputs].</param>
     /// <param name="bias">[Outputs].</param>
+    /// <param name="output">Where to write, a whole tensor; null for a new one.</param>
     /// <returns>Probabilities [N, D, H, W, Outputs].</returns>
     /// <exception cref="ArgumentException">Shapes do not fit.</exception>
-    public static Tensor<T> SigmoidHead<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias)
+    public static Tensor<T> SigmoidHead<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
     {
         if (weight.KernelSize != 1 || weight.InputChannels != input.Shape.Channels || bias.Length != weight.OutputChannels)
             throw new ArgumentException(
                 $"SigmoidHead: the input is {input.Shape}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, {weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [1³, {input.Shape.Channels}, Outputs] and Outputs.", nameof(input));
-        Tensor<T> output = tape.Allocate(input.Shape with { Channels = weight.OutputChannels });
+        TensorShape outputShape = input.Shape with { Channels = weight.OutputChannels };
+        output ??= tape.Allocate(outputShape);
+        if (output.Shape != outputShape || !output.IsWhole)
+            throw new ArgumentException($"SigmoidHead: the output is {output.Shape}, expected a whole tensor {outputShape}.", nameof(output));
         SigmoidHeadShape shape = new(input.Shape.Voxels, weight.InputChannels, weight.OutputChannels, input.Pitch);
         if (input.IsBf16)
             Run(tape, (ISigmoidHead<Bf16, T>)tape.Context.Launcher(SigmoidHeadVariants.Bf16, shape), input, weight, bias, output, shape);

@@ -11,6 +11,10 @@ public sealed record PickPlan
     // A network's parameters, and as the kernels repack them.
     private const int CopiesOfParameters = 6;
 
+    // Voxels of a step plane by plane, so many that starting it takes little of its time. Where memory is short steps may be as small as the second number of planes.
+    private const long SlabVoxels = 1 << 18;
+    private const int SmallestSlab = 2;
+
     // Of a device's memory the driver and other programs need some.
     private const double ShareOfDevice = 0.8;
 
@@ -22,6 +26,9 @@ public sealed record PickPlan
 
     /// <summary>The largest tile with its halo.</summary>
     public required Extent LargestTile { get; init; }
+
+    /// <summary>How many planes of a tile the network computes at once; 0 where it takes tiles whole.</summary>
+    public required int Slab { get; init; }
 
     /// <summary>What the process may take.</summary>
     public required long MemoryLimitBytes { get; init; }
@@ -71,45 +78,55 @@ public sealed record PickPlan
         ArgumentNullException.ThrowIfNull(options);
         UNet3dOptions structure = network.Options;
         bool onHost = network.Context.Kind == DeviceKind.Cpu;
+        bool byPlanes = onHost && network.ComputesByPlanes;
         long device = onHost ? long.MaxValue : (long)(ShareOfDevice * network.Context.Accelerator.MemorySize);
         Extent padded = volume.RoundUpTo(structure.Divisor);
-        // In blocks a tile has the whole volume's bits where it is aligned; on a GPU every voxel is computed alone, and a score needs no more than what it depends on.
-        (int halo, int alignment) = onHost ? (structure.TileHalo, structure.TileAlignment) : (structure.ReceptiveRadius, structure.Divisor);
-        PickPlan For(IReadOnlyList<Tile> tiles, Extent tile, Extent core) => new()
+        // The processor's convolutions give a tile the whole volume's bits where it is aligned; others compute every voxel alone, and a score needs no more than what it depends on.
+        (int halo, int alignment) = byPlanes ? (structure.TileHalo, structure.TileAlignment) : (structure.ReceptiveRadius, structure.Divisor);
+        Dictionary<(int, int), PlaneSchedule> schedules = [];
+        PlaneSchedule Schedule(Extent tile, int slab)
+            => schedules.TryGetValue((tile.Depth, slab), out PlaneSchedule? known) ? known : schedules[(tile.Depth, slab)] = new PlaneSchedule(structure, tile.Depth, slab);
+        PickPlan For(IReadOnlyList<Tile> tiles, Extent tile, Extent core, int slab) => new()
         {
+            Slab = slab,
             Volume = volume,
             Tiles = tiles,
             LargestTile = tile,
             Maps = maps,
             MemoryLimitBytes = memoryLimitBytes,
             ProcessBytes = ProcessBytesAtRest + CopiesOfParameters * sizeof(float) * network.Parameters.Values.Length,
-            NetworkBytes = onHost ? structure.BlockedInferenceBytes(tile) : (long)(structure.InferenceBytesPerVoxel * tile.Voxels),
-            BufferBytes = ScorePrediction.BufferBytes(tile, core, structure, onHost, maps),
+            NetworkBytes = byPlanes ? Schedule(tile, slab).Bytes(tile) : (long)(structure.InferenceBytesPerVoxel * tile.Voxels),
+            BufferBytes = ScorePrediction.BufferBytes(tile, core, structure, slab, maps),
             ScoreMapBytes = mapsInMemory ? sizeof(float) * volume.Voxels * maps : 0,
             ClusteringBytes = options.Method == PickMethod.MeanShift ? WindowedMeanShift.MemoryBytes(volume, options.BandwidthVoxels) : 0,
             NetworkOnHost = onHost,
         };
 
-        bool Fits(Extent tile, Extent core)
+        bool Fits(Extent tile, Extent core, int slab)
         {
-            PickPlan plan = For([], tile, core);
+            PickPlan plan = For([], tile, core, slab);
             // Numbers of a tensor are counted with 31 bits.
-            long largest = onHost ? structure.LargestBlockedTensor(tile) : tile.Voxels * structure.Widths.Take(2).Sum();
+            long largest = byPlanes ? Schedule(tile, slab).LargestBuffer(tile) : tile.Voxels * structure.Widths.Take(2).Sum();
             return fits(plan) && plan.NetworkBytes <= device && largest <= int.MaxValue;
         }
 
-        IReadOnlyList<Tile> tiles = TilePlan.Create(padded, halo, structure.Divisor, alignment, Fits);
+        int smallestSlab = byPlanes ? SmallestSlab : 0;
+        IReadOnlyList<Tile> tiles = TilePlan.Create(padded, halo, structure.Divisor, alignment, (tile, core) => Fits(tile, core, smallestSlab));
         if (tiles.Count == 0)
         {
             Extent smallest = TilePlan.Smallest(padded, halo, structure.Divisor, alignment);
-            PickPlan least = For([], smallest, smallest);
+            PickPlan least = For([], smallest, smallest, smallestSlab);
             throw new InputException(
                 $"picking: the memory limit of {memoryLimitBytes >> 20} MiB is too low for a volume of {volume}: with the smallest tile, {smallest}, it takes " +
                 $"{(least.TotalBytes >> 20) + 1} MiB (process {least.ProcessBytes >> 20}, network {least.NetworkBytes >> 20}, tiles {least.BufferBytes >> 20}, score maps {least.ScoreMapBytes >> 20}, clustering {least.ClusteringBytes >> 20}){(least.NetworkBytes > device ? $" and {(least.NetworkBytes >> 20) + 1} MiB on the device, which has {device >> 20}" : "")}. Raise the limit.");
         }
 
         Extent Largest(Func<Tile, Extent> of) => new(tiles.Max(t => of(t).Depth), tiles.Max(t => of(t).Height), tiles.Max(t => of(t).Width));
-        return For(tiles, Largest(t => t.Size), Largest(t => t.CoreSize));
+        (Extent largestTile, Extent largestCore) = (Largest(t => t.Size), Largest(t => t.CoreSize));
+        int planes = byPlanes ? Math.Max(SmallestSlab, (int)Math.Min(SlabVoxels / ((long)largestTile.Height * largestTile.Width), largestTile.Depth)) : 0;
+        while (planes > smallestSlab && !Fits(largestTile, largestCore, planes))
+            planes = Math.Max(planes / 2, smallestSlab);
+        return For(tiles, largestTile, largestCore, planes);
     }
 
     /// <inheritdoc/>

@@ -30,8 +30,8 @@ public sealed record PredictionSummary(IReadOnlyList<float> Maxima, int TilesCom
 }
 
 /// <summary>
-/// Score maps, tile by tile: while the network runs, what comes next is read and normalised and the last scores are written. On the host's memory
-/// the network reads and writes blocks of a tile, on a GPU whole tiles.
+/// Score maps, tile by tile: while the network runs, what comes next is read and normalised and the last scores are written. On the CPU device
+/// the network reads and writes some planes of a tile at a time, on a GPU whole tiles.
 /// </summary>
 internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
 {
@@ -52,15 +52,15 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
     /// <param name="tile">The largest tile.</param>
     /// <param name="core">The largest core.</param>
     /// <param name="structure">The network.</param>
-    /// <param name="onHost">Whether it runs in the host's memory.</param>
+    /// <param name="slab">How many planes it computes at once; 0 where it takes tiles whole.</param>
     /// <param name="mapCount">How many score maps are predicted.</param>
-    public static long BufferBytes(Extent tile, Extent core, UNet3dOptions structure, bool onHost, int mapCount)
+    public static long BufferBytes(Extent tile, Extent core, UNet3dOptions structure, int slab, int mapCount)
     {
         // Two boxes of input; the network's scores; those of each map, and the mask.
-        Extent read = onHost ? UNet3dOptions.Block(0, tile) : tile;
-        long scores = onHost ? read.Voxels : tile.Voxels + core.Voxels;
-        long boxes = onHost ? read.Voxels : core.Voxels;
-        return sizeof(float) * (2L * structure.InputChannels * read.Voxels + structure.Outputs * scores + (mapCount + 1L) * boxes);
+        Extent read = slab > 0 ? tile with { Depth = Math.Min(slab, tile.Depth) } : tile;
+        Extent write = slab > 0 ? core with { Depth = Math.Min(slab, core.Depth) } : core;
+        long scores = slab > 0 ? write.Voxels : tile.Voxels + core.Voxels;
+        return sizeof(float) * (2L * structure.InputChannels * read.Voxels + structure.Outputs * scores + (mapCount + 1L) * write.Voxels);
     }
 
     /// <summary>Predicts score maps of the network in one pass.</summary>
@@ -69,8 +69,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
     /// <param name="source">The volume.</param>
     /// <param name="statistics">Its mean and deviation; null where it is normalised already.</param>
     /// <param name="region">Only tiles with a voxel above 0 are computed, and scores outside are 0; null for everywhere.</param>
-    /// <param name="progress">Told after each block or tile; null for nobody.</param>
-    /// <param name="cancellation">Stops after a block or tile.</param>
+    /// <param name="progress">Told after each step or tile; null for nobody.</param>
+    /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
     public PredictionSummary Run(
         PickPlan volumePlan,
         IReadOnlyList<ScoreMap> scoreMaps,
@@ -98,8 +98,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
 
         try
         {
-            bool onHost = network.Context.Kind == DeviceKind.Cpu;
-            using ReadAhead<float>? tiles = onHost ? null : new ReadAhead<float>([.. wanted.Select(t => new Box(t.Origin, t.Size))], 1, Read);
+            bool byPlanes = plan.Slab > 0;
+            using ReadAhead<float>? tiles = byPlanes ? null : new ReadAhead<float>([.. wanted.Select(t => new Box(t.Origin, t.Size))], 1, Read);
             for (; done < wanted.Length; done++)
             {
                 cancellation.ThrowIfCancellationRequested();
@@ -109,7 +109,7 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
                 double waited = 0;
                 if (tiles is null)
                 {
-                    waited = network.PredictInBlocks(arena, box, core, Read, Write, Report);
+                    waited = network.PredictByPlanes(arena, box, core, plan.Slab, Read, Write, Report);
                 }
                 else
                 {
@@ -220,9 +220,11 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
 
     private bool MeetsMask(Tile tile)
     {
-        foreach (Box block in TensorBlocks.Cut(new Box(tile.CoreOrigin, tile.CoreSize).ClippedTo(plan.Volume), UNet3dOptions.BlockEdge(0)))
+        Box core = new Box(tile.CoreOrigin, tile.CoreSize).ClippedTo(plan.Volume);
+        int step = plan.Slab > 0 ? plan.Slab : core.Size.Depth;
+        for (int z = 0; z < core.Size.Depth; z += step)
         {
-            if (ReadMask(block).ContainsAnyExceptInRange(float.NegativeInfinity, 0f))
+            if (ReadMask(TensorBlocks.Planes(core, z, Math.Min(z + step, core.Size.Depth))).ContainsAnyExceptInRange(float.NegativeInfinity, 0f))
                 return true;
         }
 

@@ -55,8 +55,8 @@ public sealed class TomogramPicker : IDisposable
     /// <summary>Predicts the first score map of a volume in memory.</summary>
     /// <param name="image">[D, H, W], normalised to mean 0 and standard deviation 1.</param>
     /// <param name="size">Its extents; edges that are no multiples of the network's divisor are padded with zeros.</param>
-    /// <param name="progress">Told after each block or tile; null for nobody.</param>
-    /// <param name="cancellation">Stops after a block or tile.</param>
+    /// <param name="progress">Told after each step or tile; null for nobody.</param>
+    /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
     /// <returns>[D, H, W], scores from 0 to 1.</returns>
     public unsafe float[] PredictScores(ReadOnlySpan<float> image, Extent size, Action<PredictionProgress>? progress = null, CancellationToken cancellation = default)
     {
@@ -77,8 +77,8 @@ public sealed class TomogramPicker : IDisposable
     /// <param name="normalization">Its mean and deviation; null where it is normalised already.</param>
     /// <param name="maps">Which of the network's score maps, and where their scores go; as many as were planned.</param>
     /// <param name="mask">Scores are computed where this is above 0, and 0 elsewhere; null for everywhere.</param>
-    /// <param name="progress">Told after each block or tile; null for nobody.</param>
-    /// <param name="cancellation">Stops after a block or tile.</param>
+    /// <param name="progress">Told after each step or tile; null for nobody.</param>
+    /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
     /// <exception cref="InputException">A file cannot be read or written, or a score is not finite.</exception>
     public PredictionSummary Predict(
         PickPlan plan,

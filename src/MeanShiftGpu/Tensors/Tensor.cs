@@ -75,6 +75,11 @@ public sealed class Tensor<T>
         return new Tensor<T>(Storage, ChannelOffset + offset, count);
     }
 
+    /// <summary>
+    /// Some planes of a tensor of one item. It shares the memory but no gradient, and a tape does not see that it is the same: for inference.
+    /// </summary>
+    internal Tensor<T> Planes(int first, int count) => new(Storage.Planes(first, count), ChannelOffset, Shape.Channels);
+
     /// <summary>Copies the tensor to the host, [N, D, H, W, C] dense. Waits for the stream.</summary>
     public T[] ToArray(GpuContext context) => IsBf16 ? Gather(context, Storage.ViewAs<Bf16>(), Widened) : Gather(context, Storage.ViewAs<T>(), static value => value);
 
@@ -140,6 +145,13 @@ internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape
         => typeof(TElement) == (IsBf16 ? typeof(Bf16) : typeof(T))
             ? bytes.Cast<TElement>()
             : throw new InvalidOperationException($"This tensor {Shape} is stored as {(IsBf16 ? "BF16" : typeof(T).Name)}, the operation takes {typeof(TElement).Name}.");
+
+    public TensorStorage<T> Planes(int first, int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(Shape.Batch, 1);
+        long plane = (long)Shape.Height * Shape.Width * Shape.Channels * ElementBytes;
+        return new TensorStorage<T>(memory.SubView(first * plane, count * plane), Shape with { Depth = count }, IsBf16);
+    }
 
     public int Version(int channelOffset, int channels)
     {

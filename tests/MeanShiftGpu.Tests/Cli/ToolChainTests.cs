@@ -184,7 +184,7 @@ public class ToolChainTests
     [Test]
     public void Pick_WithLessMemory_GivesTheSameScoresInTiles()
     {
-        string volume = folder.WriteVolume("long.mrc", 200, 62, 62);
+        string volume = folder.WriteVolume("long.mrc", 40, 62, 320);
         string[] arguments = ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--method", "local-maxima", "--device", "cpu"];
         ToolRun whole = ToolRun.Succeeds([.. arguments, "--out", folder.At("whole.csv"), "--score-map", folder.At("whole.mrc")]);
         ToolRun tiled = ToolRun.Succeeds([.. arguments, "--out", folder.At("tiled.csv"), "--score-map", folder.At("tiled.mrc.gz"), "--memory", "210"]);

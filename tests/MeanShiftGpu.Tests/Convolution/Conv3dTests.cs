@@ -195,6 +195,53 @@ public class Conv3dTests
         }
     }
 
+    // Some planes alone, in rings that they wrap around; planes that they do not depend on are NaN.
+    [Test]
+    public void HostVariants_SomePlanes_HaveTheBitsOfTheWhole([Values] bool winograd, [Values(128, 256, 512)] int bits, [Values(1, 33)] int inputChannels)
+    {
+        const int inputRing = 7;
+        const int outputRing = 5;
+        Conv3dShape shape = Shape(1, 11, 6, 9, inputChannels, 17, 3, Activation.Relu, 2, 3);
+        int inputPlane = shape.Height * shape.Width * shape.InputPitch;
+        int outputPlane = shape.Height * shape.Width * shape.OutputPitch;
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using IConv3dByPlanes<float> conv = winograd ? new Conv3dHostWinograd(context.Threads, bits) : new Conv3dHostSimd(context.Threads, bits);
+        Problem problem = new(shape, value => value);
+        float[] whole = Run(context, conv, problem, shape).Output;
+        using MemoryBuffer1D<float, Stride1D.Dense> weight = context.ToDevice<float>(problem.Weight);
+        using MemoryBuffer1D<float, Stride1D.Dense> bias = context.ToDevice<float>(problem.Bias);
+        foreach ((int begin, int end) in ((int, int)[])[(0, 4), (4, 6), (6, 10), (10, 11)])
+        {
+            double[] ring = new double[inputRing * inputPlane];
+            Array.Fill(ring, double.NaN);
+            for (int z = Math.Max(0, begin - 1); z <= Math.Min(end, shape.Depth - 1); z++)
+                Array.Copy(problem.Input, z * inputPlane, ring, z % inputRing * inputPlane, inputPlane);
+            double[] untouched = new double[outputRing * outputPlane];
+            Array.Fill(untouched, Problem.Untouched);
+            using MemoryBuffer1D<float, Stride1D.Dense> input = context.ToDevice<float>(ring);
+            using MemoryBuffer1D<float, Stride1D.Dense> output = context.ToDevice<float>(untouched);
+            conv.ForwardPlanes(context.Stream, input.View, weight.View, bias.View, output.View, shape, new PlaneRange(begin, end, inputRing, outputRing));
+            context.Synchronize();
+
+            float[] expected = [.. untouched.Select(v => (float)v)];
+            for (int z = begin; z < end; z++)
+                Array.Copy(whole, z * outputPlane, expected, z % outputRing * outputPlane, outputPlane);
+            Assert.That(output.GetAsArray1D(), Is.EqualTo(expected), $"planes {begin} to {end}");
+        }
+    }
+
+    [Test]
+    public void HostWinograd_PlanesFromAnOddOne_AreRefused()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using Conv3dHostWinograd conv = new(context.Threads);
+        Conv3dShape shape = Shape(1, 4, 4, 4, 16, 16, 3, Activation.Relu, 0, 0);
+        using MemoryBuffer1D<float, Stride1D.Dense> memory = context.ToDevice<float>(new double[shape.WeightLength]);
+        Assert.That(
+            () => conv.ForwardPlanes(context.Stream, memory.View, memory.View, memory.View, memory.View, shape, new PlaneRange(1, 3, 4, 4)),
+            Throws.ArgumentException.With.Message.Contains("begin at 1; expected an even number"));
+    }
+
     [TestCase(32, 32, "", typeof(Conv3dHostWinograd))]
     [TestCase(1, 32, "", typeof(Conv3dHostSimd))]
     [TestCase(32, 1, "", typeof(Conv3dHostSimd))]
