@@ -28,6 +28,9 @@ public sealed partial class UNet3d<T> : IDisposable
 {
     private const string MetadataKey = "meanshift_gpu.unet3d";
 
+    // A tenth of the standard deviation of other layers.
+    private const double HeadVarianceFactor = 0.01;
+
     private readonly Convolution[][] encoder;
     private readonly Convolution[] middle;
     private readonly (Convolution Transpose, Convolution Conv)[] up;
@@ -253,32 +256,35 @@ public sealed partial class UNet3d<T> : IDisposable
             Parameters.Add($"{name}.weight", layout, kernelSize, from, to),
             Parameters.Add($"{name}.bias", ParameterLayout.Bias, 1, 1, to));
 
-    // Uniform in ±1/√(fan in) for weights and biases: the customary start of such networks.
+    // Weights uniform with mean 0, biases 0. The variance of the weights keeps the size of a signal from layer to layer (He et al. 2015): 2/(fan in) where a
+    // ReLU follows, which loses half of it, and 1/(fan in) elsewhere. With the customary ±1/√(fan in) every layer loses more than half, and next to nothing comes
+    // through the bottom: gradients of 1e-6, which Adam scales up to steps as long as any, in random directions; such runs collapse now and then.
+    // The head begins small, so that the map begins nearly even, away from where the sigmoid saturates.
     private void Initialise(int seed, double outputBias)
     {
         // The algorithm behind a seeded System.Random is fixed, so a seed means the same network everywhere.
         Random random = new(seed);
         T[] all = new T[Parameters.Values.Length];
-        double bound = 0;
-        foreach (Parameter<T> parameter in Parameters.Parameters)
+        foreach (Parameter<T> parameter in Parameters.Parameters.Where(p => p.Layout != ParameterLayout.Bias))
         {
-            // A bias follows its weight and shares its bound.
-            if (parameter.Layout != ParameterLayout.Bias)
-            {
-                int taps = parameter.KernelSize * parameter.KernelSize * parameter.KernelSize;
-                int fanIn = taps * (parameter.Layout == ParameterLayout.TransposedConvolutionWeight ? parameter.OutputChannels : parameter.InputChannels);
-                bound = 1 / Math.Sqrt(fanIn);
-            }
-
+            // A voxel of a transposed convolution's output sees one tap, of an ordinary one's all.
+            int taps = parameter.Layout == ParameterLayout.TransposedConvolutionWeight ? 1 : parameter.KernelSize * parameter.KernelSize * parameter.KernelSize;
+            double variance = VarianceFactor(parameter) / (taps * parameter.InputChannels);
+            double bound = Math.Sqrt(3 * variance);
             for (long i = 0; i < parameter.Length; i++)
                 all[parameter.Offset + i] = T.CreateChecked((float)((random.NextDouble() * 2 - 1) * bound));
         }
 
         for (int o = 0; o < Options.Outputs; o++)
-            all[head.Bias.Offset + o] += T.CreateChecked(outputBias);
+            all[head.Bias.Offset + o] = T.CreateChecked(outputBias);
         Parameters.Values.CopyFromCPU(Context.Stream, all);
         Parameters.MarkChanged();
     }
+
+    private double VarianceFactor(Parameter<T> weight)
+        => weight == head.Weight ? HeadVarianceFactor
+            : up.Any(u => weight == u.Transpose.Weight || weight == u.Conv.Weight) ? 1
+            : 2;
 
     private readonly record struct Convolution(Parameter<T> Weight, Parameter<T> Bias);
 }
