@@ -313,10 +313,15 @@ public static class GradCheckSuite
         {
             // Odd widths, except for BF16 activations, which do not take them.
             UNet3d<T> network = new(context, new UNet3dOptions { Widths = context.Precision == Precision.Bf16 ? [8, 8, 8] : [3, 4, 5] }, seed: 5);
-            // The customary start shrinks signals layer by layer; at this scale they keep their size (He et al. 2015), and so do
-            // the gradients, which otherwise drown in the rounding of the differences.
+            // A network begins with biases of 0 and a head so small that gradients would drown in the rounding of the differences.
             foreach (Parameter<T> parameter in network.Parameters.Parameters)
-                parameter.Upload(context, [.. parameter.Download(context).Select(v => v * T.CreateChecked(2.5f))]);
+            {
+                if (parameter.Layout == ParameterLayout.Bias)
+                    parameter.Upload(context, Convert<T>(Numbers(parameter.Length, 9 + (int)parameter.Offset, -0.2, 0.2)));
+                else if (parameter.Name == "head.weight")
+                    parameter.Upload(context, [.. parameter.Download(context).Select(v => v * T.CreateChecked(10))]);
+            }
+
             MeanShiftOptions meanShift = new() { BandwidthVoxels = 3, Iterations = 3 };
             return new GradCheckFunction<T>([Input("image", Shape, 6)], network.Parameters, (tape, x) =>
             {
