@@ -313,11 +313,12 @@ public static class GradCheckSuite
         {
             // Odd widths, except for BF16 activations, which do not take them.
             UNet3d<T> network = new(context, new UNet3dOptions { Widths = context.Precision == Precision.Bf16 ? [8, 8, 8] : [3, 4, 5] }, seed: 5);
-            // A network begins with biases of 0 and a head so small that gradients would drown in the rounding of the differences.
+            // A network begins with biases of 0, and a head so small that gradients would drown in the rounding of the differences. Positive biases keep
+            // most units of these few on the slope of their ReLU.
             foreach (Parameter<T> parameter in network.Parameters.Parameters)
             {
                 if (parameter.Layout == ParameterLayout.Bias)
-                    parameter.Upload(context, Convert<T>(Numbers(parameter.Length, 9 + (int)parameter.Offset, -0.2, 0.2)));
+                    parameter.Upload(context, Convert<T>(Numbers(parameter.Length, 9 + (int)parameter.Offset, 0, 0.4)));
                 else if (parameter.Name == "head.weight")
                     parameter.Upload(context, [.. parameter.Download(context).Select(v => v * T.CreateChecked(10))]);
             }
