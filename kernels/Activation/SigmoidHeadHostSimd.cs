@@ -137,14 +137,23 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
             target[i] += source[i] * factor;
     }
 
+    // The last few, too, go through a vector: the scalar exponential rounds otherwise, and a score must not depend on where its chunk ends.
     private static void Sigmoid(float* values, long count)
     {
         long i = 0;
         for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
-            (Vector<float>.One / (Vector<float>.One + Vector.Exp(-Vector.Load(values + i)))).Store(values + i);
-        for (; i < count; i++)
-            values[i] = 1 / (1 + MathF.Exp(-values[i]));
+            Sigmoid(Vector.Load(values + i)).Store(values + i);
+        if (i == count)
+            return;
+        Span<float> rest = new(values + i, (int)(count - i));
+        Span<float> padded = stackalloc float[Vector<float>.Count];
+        padded.Clear();
+        rest.CopyTo(padded);
+        Sigmoid(new Vector<float>(padded)).CopyTo(padded);
+        padded[..rest.Length].CopyTo(rest);
     }
+
+    private static Vector<float> Sigmoid(Vector<float> logits) => Vector<float>.One / (Vector<float>.One + Vector.Exp(-logits));
 
     private static float Total(float* partials, int chunks, int stride)
     {
