@@ -287,14 +287,13 @@ public class Conv3dTests
         IsExact(context, conv, shape);
     }
 
-    // On one multiprocessor 64 channels take one block of 64 columns, in the weight gradient too; on more, two of 32.
+    // On one multiprocessor 64 channels take one block of 64 columns, in the weight gradient too; on more, two of 32. TF32 with a mask is among the cases above.
     [Test]
     public void TensorCore_WidestColumns_AreExact([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConv3d<float> tf32 = Conv3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 1);
         IsExact(context, tf32, Shape(1, 1, 1, 2, 4, 64, 3, Activation.Relu, 0, 0));
-        IsExact(context, tf32, Shape(1, 1, 1, 2, 60, 4, 3, Activation.Relu, 0, 0));
         using IConv3d<float> bf16 = Conv3dTensorCore.CreateBf16(context.Accelerator, groupsWanted: 1).OnFloats(context);
         IsExact(context, bf16, Shape(1, 1, 1, 2, 8, 64, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
         IsExact(context, bf16, Shape(1, 1, 1, 2, 64, 8, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
