@@ -30,7 +30,7 @@ public sealed class SigmoidHeadGrouped<T, TReal> : ISigmoidHead<T>
     private readonly SigmoidHeadDirect<T, TReal> direct;
     private readonly PartSums<T> partSums;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int> forward;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int> partialWeight;
+    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int> partialWeight;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public SigmoidHeadGrouped(Accelerator accelerator)
@@ -38,7 +38,7 @@ public sealed class SigmoidHeadGrouped<T, TReal> : ISigmoidHead<T>
         direct = new SigmoidHeadDirect<T, TReal>(accelerator);
         partSums = new PartSums<T>(accelerator);
         forward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(ForwardKernel);
-        partialWeight = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(
+        partialWeight = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(
             PartialWeightKernel, new KernelSpecialization(GroupSum.Threads, null));
     }
 
@@ -57,14 +57,11 @@ public sealed class SigmoidHeadGrouped<T, TReal> : ISigmoidHead<T>
     public void BackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
     {
         int parts = Parts(shape);
-        ArrayView<T> weightParts = workspace.SubView(0, (long)parts * shape.WeightLength);
-        ArrayView<T> biasParts = workspace.SubView((long)parts * shape.WeightLength, (long)parts * shape.Outputs);
         KernelConfig config = new(
             new Index3D(parts, (shape.InputChannels + 4 * Columns - 1) / (4 * Columns), shape.Outputs),
             new Index3D(GroupSum.Threads, 1, 1));
-        partialWeight(stream, config, input, gradProbability, probability, weightParts, biasParts, shape, Access(input, shape));
-        partSums.Add(stream, weightParts, gradWeight.SubView(0, shape.WeightLength), parts);
-        partSums.Add(stream, biasParts, gradBias.SubView(0, shape.Outputs), parts);
+        partialWeight(stream, config, input, gradProbability, probability, workspace, shape, Access(input, shape));
+        partSums.Add(stream, workspace, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.Outputs), parts);
     }
 
     /// <inheritdoc/>
@@ -109,15 +106,14 @@ public sealed class SigmoidHeadGrouped<T, TReal> : ISigmoidHead<T>
         probability[index] = T.One / (T.One + TReal.Exp(-sum));
     }
 
-    // weightParts[g,i,o] = sum over group g's voxels of x[v,i] dp[v,o] p(1-p); biasParts[g,o] without x. Group: part × 32 channels × output;
-    // thread: four channels of every 16th voxel, four voxels at a time; then the first of a column adds the 16 rows in order. Both overwritten.
+    // parts[g,i,o] = sum over group g's voxels of x[v,i] dp[v,o] p(1-p), behind them [g,o] without x. Group: part × 32 channels × output; thread: four
+    // channels of every 16th voxel, four voxels at a time; then the first of a column adds the 16 rows in order. Parts overwritten.
     [Kernel(MaxGroupSize = GroupSum.Threads)]
     internal static void PartialWeightKernel(
         ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<T> gradProbability, // [N, D, H, W, Outputs]
         ArrayView<T> probability, // [N, D, H, W, Outputs]
-        ArrayView<T> weightParts, // [parts, Cin, Outputs]
-        ArrayView<T> biasParts, // [parts, Outputs]
+        ArrayView<T> parts, // [parts, Cin·Outputs + Outputs]
         SigmoidHeadShape shape,
         int access)
     {
@@ -154,17 +150,18 @@ public sealed class SigmoidHeadGrouped<T, TReal> : ISigmoidHead<T>
             biasSum += biasSums[row * Columns + Group.IdxX];
         }
 
-        long index = ((long)Grid.IdxX * shape.InputChannels + channel) * shape.Outputs + o;
+        long part = (long)Grid.IdxX * (shape.WeightLength + shape.Outputs);
+        long index = part + (long)channel * shape.Outputs + o;
         if (present > 0)
-            weightParts[index] = sum.X;
+            parts[index] = sum.X;
         if (present > 1)
-            weightParts[index + shape.Outputs] = sum.Y;
+            parts[index + shape.Outputs] = sum.Y;
         if (present > 2)
-            weightParts[index + 2L * shape.Outputs] = sum.Z;
+            parts[index + 2L * shape.Outputs] = sum.Z;
         if (present > 3)
-            weightParts[index + 3L * shape.Outputs] = sum.W;
+            parts[index + 3L * shape.Outputs] = sum.W;
         if (channel == 0)
-            biasParts[(long)Grid.IdxX * shape.Outputs + o] = biasSum;
+            parts[part + shape.WeightLength + o] = biasSum;
     }
 
     private static Quad<T> LoadInput(ArrayView<T> input, long voxel, int channel, int present, SigmoidHeadShape shape, int access)

@@ -84,7 +84,7 @@ internal sealed class SigmoidHeadTensorCoreKernels<TOperand> : ISigmoidHead<uint
     private readonly PartSums<float> partSums;
     private readonly Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreHeadShape> forward;
     private readonly Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<uint>, TensorCoreHeadShape> backwardInput;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreHeadShape> partialWeight;
+    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreHeadShape> partialWeight;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public SigmoidHeadTensorCoreKernels(Accelerator accelerator)
@@ -93,7 +93,7 @@ internal sealed class SigmoidHeadTensorCoreKernels<TOperand> : ISigmoidHead<uint
         partSums = new PartSums<float>(accelerator);
         forward = accelerator.LoadKernel<ArrayView<uint>, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreHeadShape>(ForwardKernel, group);
         backwardInput = accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<uint>, TensorCoreHeadShape>(BackwardInputKernel, group);
-        partialWeight = accelerator.LoadKernel<ArrayView<uint>, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreHeadShape>(PartialWeightKernel, group);
+        partialWeight = accelerator.LoadKernel<ArrayView<uint>, ArrayView<float>, ArrayView<float>, ArrayView<float>, TensorCoreHeadShape>(PartialWeightKernel, group);
     }
 
     /// <inheritdoc/>
@@ -111,12 +111,9 @@ internal sealed class SigmoidHeadTensorCoreKernels<TOperand> : ISigmoidHead<uint
     public void BackwardWeight(AcceleratorStream stream, ArrayView<uint> input, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
     {
         int parts = Parts(shape);
-        ArrayView<float> weightParts = workspace.SubView(0, (long)parts * shape.WeightLength);
-        ArrayView<float> biasParts = workspace.SubView((long)parts * shape.WeightLength, (long)parts * shape.Outputs);
         KernelConfig config = Config(parts, TensorCoreLaunch.Blocks(shape.Outputs, BlockOutputs), TensorCoreLaunch.Blocks(shape.InputChannels, GradientChannels));
-        partialWeight(stream, config, input, gradProbability, probability, weightParts, biasParts, Of(shape, input));
-        partSums.Add(stream, weightParts, gradWeight.SubView(0, shape.WeightLength), parts);
-        partSums.Add(stream, biasParts, gradBias.SubView(0, shape.Outputs), parts);
+        partialWeight(stream, config, input, gradProbability, probability, workspace, Of(shape, input));
+        partSums.Add(stream, workspace, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.Outputs), parts);
     }
 
     /// <inheritdoc/>
@@ -231,16 +228,15 @@ internal sealed class SigmoidHeadTensorCoreKernels<TOperand> : ISigmoidHead<uint
         }
     }
 
-    // weightParts[g,i,o] = sum over group g's voxels of x[v,i] dp[v,o] p(1-p); biasParts[g,o] without x, summed in float32. Group: part × 8 outputs × 32 channels, its warps by
-    // turns 32 voxels each; lane (g, t) fetches the channels 4g … 4g+3, and the gradients of output g, of every fourth voxel from t on. Then the first warp adds the
-    // four warps' sums in order. Both overwritten.
+    // parts[p,i,o] = sum over part p's voxels of x[v,i] dp[v,o] p(1-p), behind them [p,o] without x, summed in float32. Group: part × 8 outputs × 32 channels, its warps
+    // by turns 32 voxels each; lane (g, t) fetches the channels 4g … 4g+3, and the gradients of output g, of every fourth voxel from t on. Then the first warp adds the
+    // four warps' sums in order. Parts overwritten.
     [Kernel(MaxGroupSize = Threads)]
     internal static void PartialWeightKernel(
         ArrayView<uint> input, // [N, D, H, W, Cin], pitch Pitch
         ArrayView<float> gradProbability, // [N, D, H, W, Outputs]
         ArrayView<float> probability, // [N, D, H, W, Outputs]
-        ArrayView<float> weightParts, // [parts, Cin, Outputs]
-        ArrayView<float> biasParts, // [parts, Outputs]
+        ArrayView<float> parts, // [parts, Cin·Outputs + Outputs]
         TensorCoreHeadShape shape)
     {
         ArrayView<Words> lowSums = SharedMemory.Allocate<Words>(Threads);
@@ -277,10 +273,10 @@ internal sealed class SigmoidHeadTensorCoreKernels<TOperand> : ISigmoidHead<uint
         }
 
         int output = firstOutput + lane % 4 * 2;
-        StoreParts(weightParts, channel, output, sums.Low.X, sums.Low.Y, shape);
-        StoreParts(weightParts, channel + 1, output, sums.Low.Z, sums.Low.W, shape);
-        StoreParts(weightParts, channel + 2, output, sums.High.X, sums.High.Y, shape);
-        StoreParts(weightParts, channel + 3, output, sums.High.Z, sums.High.W, shape);
+        StorePart(parts, channel, output, sums.Low.X, sums.Low.Y, shape);
+        StorePart(parts, channel + 1, output, sums.Low.Z, sums.Low.W, shape);
+        StorePart(parts, channel + 2, output, sums.High.X, sums.High.Y, shape);
+        StorePart(parts, channel + 3, output, sums.High.Z, sums.High.W, shape);
 
         // An output's bias: four lanes of each warp.
         output = firstOutput + lane;
@@ -289,7 +285,7 @@ internal sealed class SigmoidHeadTensorCoreKernels<TOperand> : ISigmoidHead<uint
         biasSum = 0;
         for (int i = 0; i < 4 * Warps; i++)
             biasSum += biasSums[i / 4 * 32 + lane * 4 + i % 4];
-        biasParts[(long)Grid.IdxX * shape.Outputs + output] = biasSum;
+        parts[PartElement(shape.Channels, output, shape)] = biasSum;
     }
 
     // A lane's first voxel of its warp's 64.
@@ -407,16 +403,20 @@ internal sealed class SigmoidHeadTensorCoreKernels<TOperand> : ISigmoidHead<uint
             probability[element + 1] = 1 / (1 + Float32.Exp(-second));
     }
 
-    private static void StoreParts(ArrayView<float> parts, int channel, int output, float first, float second, TensorCoreHeadShape shape)
+    private static void StorePart(ArrayView<float> parts, int channel, int output, float first, float second, TensorCoreHeadShape shape)
     {
         if (channel >= shape.Channels)
             return;
-        long element = ((long)Grid.IdxX * shape.Channels + channel) * shape.Outputs + output;
+        long element = PartElement(channel, output, shape);
         if (output < shape.Outputs)
             parts[element] = first;
         if (output + 1 < shape.Outputs)
             parts[element + 1] = second;
     }
+
+    // Behind the weights of the last channel stand the biases.
+    private static long PartElement(int channel, int output, TensorCoreHeadShape shape)
+        => ((long)Grid.IdxX * (shape.Channels + 1) + channel) * shape.Outputs + output;
 
     // Channels 4g and 4g + 1, then 4g + 2 and 4g + 3.
     private struct ChannelSums

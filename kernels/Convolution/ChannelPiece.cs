@@ -8,6 +8,11 @@ internal static class ChannelPiece
     /// <summary>Channels, each a word before rounding.</summary>
     public const int Channels = 8;
 
+    /// <summary>Words from one voxel of so many channels to the next in a tile whose fragments are read across voxels.</summary>
+    public static int RowWords<TOperand>(int channels)
+        where TOperand : struct, IOperand
+        => channels / Channels * TOperand.PieceWords + TOperand.RowPadding;
+
     /// <summary>Begins to copy a piece; zeros where the voxel is outside the volume or the channel does not exist.</summary>
     /// <param name="shared">The group's memory.</param>
     /// <param name="target">Where to, 16-byte aligned.</param>

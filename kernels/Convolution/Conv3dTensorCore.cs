@@ -198,9 +198,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
         int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, variant.Columns);
 
         // One group for each multiprocessor: more would write more partial sums than they save time.
-        int splits = Math.Clamp(groupsWanted / 2 / (rowBlocks * columnBlocks), 1, of.Tiles);
-        of.PerSplit = TensorCoreLaunch.Blocks(of.Tiles, splits);
-        splits = TensorCoreLaunch.Blocks(of.Tiles, of.PerSplit);
+        (int splits, of.PerSplit) = TensorCoreLaunch.Share(of.Tiles, groupsWanted / 2 / (rowBlocks * columnBlocks));
 
         ArrayView<float> scratch = partials.Get(stream, splits * (shape.WeightLength + shape.OutputChannels));
         variant.Launch.Value(stream, TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, variant.SharedBytes(masked)), input, gradOutput, output, scratch, of);
@@ -273,8 +271,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
     private (int Splits, int PerSplit) Splits(TensorCoreConv3dShape of, int blocks)
     {
         int chunks = TensorCoreLaunch.Blocks(of.InputChannels, TOperand.Depth);
-        int perSplit = TensorCoreLaunch.Blocks(chunks, Math.Clamp(groupsWanted / (of.Tiles * blocks), 1, chunks));
-        return (TensorCoreLaunch.Blocks(chunks, perSplit), perSplit);
+        return TensorCoreLaunch.Share(chunks, groupsWanted / (of.Tiles * blocks));
     }
 
     // How long a width takes: groups in turn on each multiprocessor, chunks of a group, cost of a chunk. Where a layer has fewer groups than there are
@@ -321,13 +318,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
 
     // Input, gradOutput, mask; there are two such buffers.
     internal static int GradientWords(int columns, int masked)
-        => GradientHalo * RowOf(GradientRows) + (1 + masked) * GradientVoxels * RowOf(columns);
+        => GradientHalo * ChannelPiece.RowWords<TOperand>(GradientRows) + (1 + masked) * GradientVoxels * ChannelPiece.RowWords<TOperand>(columns);
 
     private static int RingAt(int masked)
         => TOperand.Rounds ? (1 + masked) * ConvolveHalo * TOperand.Depth + ConvolveHalo * VoxelWords : (2 + masked) * ConvolveHalo * VoxelWords;
-
-    // Words from one voxel to the next in a tile whose fragments are read across voxels.
-    private static int RowOf(int channels) => channels / ChannelPiece.Channels * TOperand.PieceWords + TOperand.RowPadding;
 
     // y[v,o] = act(b[o] + sum over taps and channels of x[v+tap,i] w[tap,i,o]), or the same without b and act of some channels only.
     // A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels: fetch the surroundings (asynchronously,
@@ -461,8 +455,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
         ArrayView<uint> shared = SharedMemory.GetDynamic<Words>().Cast<uint>();
         int lane = Group.IdxX % 32;
         int tapRow = Group.IdxX / 32;
-        int inputRow = RowOf(GradientRows);
-        int gradientRow = RowOf(TSums.Channels);
+        int inputRow = ChannelPiece.RowWords<TOperand>(GradientRows);
+        int gradientRow = ChannelPiece.RowWords<TOperand>(TSums.Channels);
         int gradients = GradientHalo * inputRow;
         int bufferWords = gradients + (1 + shape.Masked) * GradientVoxels * gradientRow;
         int inputOrigin = (tapRow / 3 * PlaneVoxels + tapRow % 3 * HaloEdge) * inputRow + TOperand.OriginOfTransposed(lane, inputRow, HaloEdge * inputRow);
@@ -476,8 +470,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
         TensorCores.CommitCopies();
 
         TSums sums = default;
-        Accumulators biasLow = default;
-        Accumulators biasHigh = default;
+        BiasSums bias = default;
         int buffer = 0;
         for (; tile < lastTile; tile++)
         {
@@ -524,8 +517,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
                     high = ChannelPiece.UpperFloats(pairs);
                 }
 
-                biasLow = ChannelPiece.Add(biasLow, low);
-                biasHigh = ChannelPiece.Add(biasHigh, high);
+                bias = BiasSums.Add(bias, low, high);
             }
 
             Group.Barrier();
@@ -561,18 +553,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
             Columns = shape.OutputChannels,
         });
 
-        if (Grid.IdxY != 0)
-            return;
-        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX], ChannelPiece.Bits(biasLow));
-        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX + 4], ChannelPiece.Bits(biasHigh));
-        Group.Barrier();
-        int o = Group.IdxX;
-        if (o >= TSums.Channels || firstOutput + o >= shape.OutputChannels)
-            return;
-        float sum = 0;
-        for (int t = o / ChannelPiece.Channels; t < GradientThreads; t += TSums.Channels / ChannelPiece.Channels)
-            sum += Interop.IntAsFloat(shared[ChannelPiece.Channels * t + o % ChannelPiece.Channels]);
-        partials[partial + weights + firstOutput + o] = sum;
+        if (Grid.IdxY == 0)
+            BiasSums.Store(bias, shared, GradientThreads, TSums.Channels, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
     }
 
     // y[v,o] = act(b[o] + sum over splits). One thread per (voxel, channel); output overwritten, sums in the order of the splits. At 14³ with 64 channels and 8

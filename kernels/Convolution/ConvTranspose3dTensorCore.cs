@@ -107,9 +107,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
 
     /// <summary>Words of one of the gradient's two buffers: input, then gradOutput.</summary>
     internal static int GradientWords
-        => GradientVoxels * RowOf(GradientRows) + Corners * GradientVoxels * RowOf(GradientColumns);
-
-    private static int RowOf(int channels) => channels / ChannelPiece.Channels * TOperand.PieceWords + TOperand.RowPadding;
+        => GradientVoxels * ChannelPiece.RowWords<TOperand>(GradientRows) + Corners * GradientVoxels * ChannelPiece.RowWords<TOperand>(GradientColumns);
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output, ConvTranspose3dShape shape)
@@ -163,9 +161,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         of.SetVolume(shape, planes: 1, GradientHeight, TileEdge);
         int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
         int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, GradientColumns);
-        int splits = Math.Clamp(groupsWanted / (rowBlocks * columnBlocks), 1, of.Tiles);
-        of.PerSplit = TensorCoreLaunch.Blocks(of.Tiles, splits);
-        splits = TensorCoreLaunch.Blocks(of.Tiles, of.PerSplit);
+        (int splits, of.PerSplit) = TensorCoreLaunch.Share(of.Tiles, groupsWanted / (rowBlocks * columnBlocks));
 
         ArrayView<float> scratch = partials.Get(stream, splits * (shape.WeightLength + shape.OutputChannels));
         gradient.Value(stream, TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, sizeof(uint) * 2 * GradientWords), input, gradOutput, scratch, of);
@@ -318,8 +314,8 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         ArrayView<uint> shared = SharedMemory.GetDynamic<Words>().Cast<uint>();
         int lane = Group.IdxX % 32;
         int corner = Group.IdxX / 32;
-        int inputRow = RowOf(GradientRows);
-        int gradientRow = RowOf(GradientColumns);
+        int inputRow = ChannelPiece.RowWords<TOperand>(GradientRows);
+        int gradientRow = ChannelPiece.RowWords<TOperand>(GradientColumns);
         int gradients = GradientVoxels * inputRow;
         int inputOrigin = TOperand.OriginOfTransposed(lane, inputRow, TileEdge * inputRow);
         int gradientOrigin = gradients + corner * GradientVoxels * gradientRow + TOperand.OriginOfColumns(lane, gradientRow, TileEdge * gradientRow);
@@ -330,8 +326,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         TensorCores.CommitCopies();
 
         CornerSums sums = default;
-        Accumulators biasLow = default;
-        Accumulators biasHigh = default;
+        BiasSums bias = default;
         int buffer = 0;
         for (; tile < lastTile; tile++)
         {
@@ -361,8 +356,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
                     low = ChannelPiece.LowerFloats(low);
                 }
 
-                biasLow = ChannelPiece.Add(biasLow, low);
-                biasHigh = ChannelPiece.Add(biasHigh, high);
+                bias = BiasSums.Add(bias, low, high);
             }
 
             Group.Barrier();
@@ -393,18 +387,8 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             Columns = shape.OutputChannels,
         });
 
-        if (Grid.IdxY != 0)
-            return;
-        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX], ChannelPiece.Bits(biasLow));
-        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX + 4], ChannelPiece.Bits(biasHigh));
-        Group.Barrier();
-        int o = Group.IdxX;
-        if (o >= GradientColumns || firstOutput + o >= shape.OutputChannels)
-            return;
-        float sum = 0;
-        for (int t = o / ChannelPiece.Channels; t < GradientThreads; t += 2)
-            sum += Interop.IntAsFloat(shared[ChannelPiece.Channels * t + o % ChannelPiece.Channels]);
-        partials[partial + weights + firstOutput + o] = sum;
+        if (Grid.IdxY == 0)
+            BiasSums.Store(bias, shared, GradientThreads, GradientColumns, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
     }
 
     private static void CopyStep(
@@ -450,8 +434,8 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         int tileX = tile % shape.TilesX * TileEdge;
         int tileY = tile / shape.TilesX % shape.TilesY * GradientHeight;
         int z = tile / (shape.TilesX * shape.TilesY); // n·D + z, which doubles like z
-        int inputRow = RowOf(GradientRows);
-        int gradientRow = RowOf(GradientColumns);
+        int inputRow = ChannelPiece.RowWords<TOperand>(GradientRows);
+        int gradientRow = ChannelPiece.RowWords<TOperand>(GradientColumns);
 
         // One piece of the input a thread.
         int octets = GradientRows / ChannelPiece.Channels;

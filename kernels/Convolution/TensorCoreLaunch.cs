@@ -15,6 +15,13 @@ internal static class TensorCoreLaunch
     /// <summary>Blocks of a size that hold a count.</summary>
     public static int Blocks(int count, int size) => (count + size - 1) / size;
 
+    /// <summary>How many groups share a count of chunks or tiles, where so many are wanted, and how many each takes.</summary>
+    public static (int Splits, int PerSplit) Share(int count, int wanted)
+    {
+        int perSplit = Blocks(count, Math.Clamp(wanted, 1, count));
+        return (Blocks(count, perSplit), perSplit);
+    }
+
     /// <summary>1 where every voxel can be fetched or stored by 16 bytes.</summary>
     public static int Aligned(ArrayView<uint> view, int pitch) => pitch % 4 == 0 && view.LoadEffectiveAddressAsPtr() % 16 == 0 ? 1 : 0;
 
