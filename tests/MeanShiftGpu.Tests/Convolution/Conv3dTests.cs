@@ -115,11 +115,11 @@ public class Conv3dTests
     public void ImplicitGemm_Repeated_GivesSameBits()
     {
         Conv3dShape shape = Shape(1, 5, 5, 9, 5, 6, 3, Activation.Relu, 0, 0);
-        Problem problem = new(shape, value => value);
+        ConvolutionProblem problem = Problem(shape, value => value);
         using GpuContext context = GpuContext.CreateSimulatedGpu();
         using Conv3dImplicitGemm<float> conv = new(context.Accelerator);
-        Result<float> first = Run(context, conv, problem, shape);
-        Result<float> second = Run(context, conv, problem, shape);
+        ConvolutionResult<float> first = Run(context, conv, problem, shape);
+        ConvolutionResult<float> second = Run(context, conv, problem, shape);
         Assert.That(second.GradWeight, Is.EqualTo(first.GradWeight));
         Assert.That(second.GradBias, Is.EqualTo(first.GradBias));
         Assert.That(second.GradInput, Is.EqualTo(first.GradInput));
@@ -143,11 +143,9 @@ public class Conv3dTests
         foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape).Where(v => v.Name != "HostWinograd"))
         {
             using IConv3d<float> conv = variant.Create(context);
-            Problem problem = new(shape, value => Math.Round(4 * value));
-            Result<float> result = Run(context, conv, problem, shape);
-            Result<double> expected = Expected(problem, shape);
-            foreach ((string pass, float[] actual, double[] reference) in Pairs(result, expected))
-                Assert.That(actual.Select(v => (double)v), Is.EqualTo(reference), $"{variant.Name}, {pass}");
+            ConvolutionProblem problem = Problem(shape, value => Math.Round(4 * value));
+            ConvolutionResult<float> result = Run(context, conv, problem, shape);
+            result.IsExactly(Expected(problem, shape), variant.Name);
         }
     }
 
@@ -160,11 +158,11 @@ public class Conv3dTests
         foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape))
         {
             using IConv3d<float> conv = variant.Create(context);
-            Problem problem = new(shape, value => value);
+            ConvolutionProblem problem = Problem(shape, value => value);
             Array.Clear(problem.Bias);
             Array.Clear(problem.GradWeight);
             Array.Clear(problem.GradBias);
-            Result<float> result = Run(context, conv, problem, shape);
+            ConvolutionResult<float> result = Run(context, conv, problem, shape);
             double forward = Dot(result.Output, problem.GradOutput);
             // Relative to the sum of the products' magnitudes, because they cancel; the worst was 2.5e-8.
             double tolerance = 3e-7 * result.Output.Zip(problem.GradOutput, (a, b) => Math.Abs(a * b)).Sum();
@@ -177,8 +175,8 @@ public class Conv3dTests
     public void HostVariants_AnyNumberOfThreads_GiveSameBits([Values] bool winograd, [Values(1, 16, 48)] int inputChannels)
     {
         Conv3dShape shape = Shape(1, 21, 9, 20, inputChannels, 24, 3, Activation.Relu, 0, 0);
-        Problem problem = new(shape, value => value);
-        List<Result<float>> results = [];
+        ConvolutionProblem problem = Problem(shape, value => value);
+        List<ConvolutionResult<float>> results = [];
         foreach (int threads in (int[])[1, 2, 3])
         {
             using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
@@ -186,7 +184,7 @@ public class Conv3dTests
             results.Add(Run(context, conv, problem, shape));
         }
 
-        foreach (Result<float> other in results.Skip(1))
+        foreach (ConvolutionResult<float> other in results.Skip(1))
         {
             Assert.That(other.Output, Is.EqualTo(results[0].Output));
             Assert.That(other.GradInput, Is.EqualTo(results[0].GradInput));
@@ -206,7 +204,7 @@ public class Conv3dTests
         int outputPlane = shape.Height * shape.Width * shape.OutputPitch;
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using IConv3dByPlanes<float> conv = winograd ? new Conv3dHostWinograd(context.Threads, bits) : new Conv3dHostSimd(context.Threads, bits);
-        Problem problem = new(shape, value => value);
+        ConvolutionProblem problem = Problem(shape, value => value);
         float[] whole = Run(context, conv, problem, shape).Output;
         using MemoryBuffer1D<float, Stride1D.Dense> weight = context.ToDevice<float>(problem.Weight);
         using MemoryBuffer1D<float, Stride1D.Dense> bias = context.ToDevice<float>(problem.Bias);
@@ -217,7 +215,7 @@ public class Conv3dTests
             for (int z = Math.Max(0, begin - 1); z <= Math.Min(end, shape.Depth - 1); z++)
                 Array.Copy(problem.Input, z * inputPlane, ring, z % inputRing * inputPlane, inputPlane);
             double[] untouched = new double[outputRing * outputPlane];
-            Array.Fill(untouched, Problem.Untouched);
+            Array.Fill(untouched, ConvolutionProblem.Untouched);
             using MemoryBuffer1D<float, Stride1D.Dense> input = context.ToDevice<float>(ring);
             using MemoryBuffer1D<float, Stride1D.Dense> output = context.ToDevice<float>(untouched);
             conv.ForwardPlanes(context.Stream, input.View, weight.View, bias.View, output.View, shape, new PlaneRange(begin, end, inputRing, outputRing));
@@ -391,13 +389,12 @@ public class Conv3dTests
 
     private static void IsExact(GpuContext context, IConv3d<float> conv, Conv3dShape shape, Func<double, double>? stored = null)
     {
-        Problem problem = new(shape, value => Math.Round(4 * value));
-        Result<float> result = Run(context, conv, problem, shape);
-        Result<double> expected = Expected(problem, shape);
+        ConvolutionProblem problem = Problem(shape, value => Math.Round(4 * value));
+        ConvolutionResult<float> result = Run(context, conv, problem, shape);
+        ConvolutionResult<double> expected = Expected(problem, shape);
         if (stored is not null)
             expected = expected with { Output = [.. expected.Output.Select(stored)], GradInput = [.. expected.GradInput.Select(stored)] };
-        foreach ((string pass, float[] actual, double[] reference) in Pairs(result, expected))
-            Assert.That(actual.Select(v => (double)v), Is.EqualTo(reference), pass);
+        result.IsExactly(expected);
     }
 
     private static void EveryVariantMatchesReference<T>(VariantTable<IConv3d<T>, Conv3dShape> table, DeviceKind device, Conv3dShape shape, double tolerance)
@@ -414,66 +411,29 @@ public class Conv3dTests
     private static void MatchesReference<T>(GpuContext context, IConv3d<T> conv, Conv3dShape shape, double tolerance, string variant = "HostSimd")
         where T : unmanaged, INumber<T>
     {
-        Problem problem = new(shape, value => value);
-        Result<T> result = Run(context, conv, problem, shape);
-        foreach ((string pass, T[] actual, double[] reference) in Pairs(result, Expected(problem, shape)))
-        {
-            double error = TestData.RelativeError<T>(actual, reference);
-            TestContext.Out.WriteLine($"{variant}, {pass}: {error:g2}");
-            Assert.That(error, Is.LessThanOrEqualTo(tolerance), $"{variant}, {pass}");
-        }
-
-        AssertNeighboursUntouched(result.Output, shape.OutputChannels, shape.OutputPitch);
-        AssertNeighboursUntouched(result.GradInput, shape.InputChannels, shape.InputPitch);
+        ConvolutionProblem problem = Problem(shape, value => value);
+        ConvolutionResult<T> result = Run(context, conv, problem, shape);
+        result.IsNear(Expected(problem, shape), tolerance, variant);
+        ConvolutionProblem.AssertNeighboursUntouched(result.Output, shape.OutputChannels, shape.OutputPitch);
+        ConvolutionProblem.AssertNeighboursUntouched(result.GradInput, shape.InputChannels, shape.InputPitch);
     }
 
-    private static void AssertNeighboursUntouched<T>(T[] values, int channels, int pitch)
+    private static ConvolutionResult<T> Run<T>(GpuContext context, IConv3d<T> conv, ConvolutionProblem problem, Conv3dShape shape)
         where T : unmanaged, INumber<T>
-    {
-        for (int i = 0; i < values.Length; i++)
+        => problem.Run<T>(context, v =>
         {
-            if (i % pitch >= channels && values[i] != T.CreateChecked(Problem.Untouched))
-                Assert.Fail($"Element {i}, channel {i % pitch} of a pitch of {pitch}, was overwritten with {values[i]}.");
-        }
-    }
+            conv.Forward(context.Stream, v.Input, v.Weight, v.Bias, v.Output, shape);
+            conv.BackwardInput(context.Stream, v.GradOutput, v.Output, v.Weight, v.GradInput, shape);
+            conv.BackwardWeight(context.Stream, v.Input, v.GradOutput, v.Output, v.GradWeight, v.GradBias, shape);
+        });
 
-    private static Result<T> Run<T>(GpuContext context, IConv3d<T> conv, Problem problem, Conv3dShape shape)
-        where T : unmanaged, INumber<T>
-    {
-        using MemoryBuffer1D<T, Stride1D.Dense> input = context.ToDevice<T>(problem.Input);
-        using MemoryBuffer1D<T, Stride1D.Dense> weight = context.ToDevice<T>(problem.Weight);
-        using MemoryBuffer1D<T, Stride1D.Dense> bias = context.ToDevice<T>(problem.Bias);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradOutput = context.ToDevice<T>(problem.GradOutput);
-        using MemoryBuffer1D<T, Stride1D.Dense> output = context.ToDevice<T>(problem.Output);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradInput = context.ToDevice<T>(problem.GradInput);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradWeight = context.ToDevice<T>(problem.GradWeight);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradBias = context.ToDevice<T>(problem.GradBias);
-        conv.Forward(context.Stream, input.View, weight.View, bias.View, output.View, shape);
-        conv.BackwardInput(context.Stream, gradOutput.View, output.View, weight.View, gradInput.View, shape);
-        conv.BackwardWeight(context.Stream, input.View, gradOutput.View, output.View, gradWeight.View, gradBias.View, shape);
-        context.Synchronize();
-        return new Result<T>(output.GetAsArray1D(), gradInput.GetAsArray1D(), gradWeight.GetAsArray1D(), gradBias.GetAsArray1D());
-    }
-
-    private static Result<double> Expected(Problem problem, Conv3dShape shape)
-    {
-        double[] output = (double[])problem.Output.Clone();
-        double[] gradInput = (double[])problem.GradInput.Clone();
-        double[] gradWeight = (double[])problem.GradWeight.Clone();
-        double[] gradBias = (double[])problem.GradBias.Clone();
-        Conv3dReference.Forward(problem.Input, problem.Weight, problem.Bias, output, shape);
-        Conv3dReference.BackwardInput(problem.GradOutput, output, problem.Weight, gradInput, shape);
-        Conv3dReference.BackwardWeight(problem.Input, problem.GradOutput, output, gradWeight, gradBias, shape);
-        return new Result<double>(output, gradInput, gradWeight, gradBias);
-    }
-
-    private static IEnumerable<(string Pass, T[] Actual, double[] Expected)> Pairs<T>(Result<T> actual, Result<double> expected)
-    {
-        yield return ("output", actual.Output, expected.Output);
-        yield return ("gradInput", actual.GradInput, expected.GradInput);
-        yield return ("gradWeight", actual.GradWeight, expected.GradWeight);
-        yield return ("gradBias", actual.GradBias, expected.GradBias);
-    }
+    private static ConvolutionResult<double> Expected(ConvolutionProblem problem, Conv3dShape shape)
+        => problem.Expected(result =>
+        {
+            Conv3dReference.Forward(problem.Input, problem.Weight, problem.Bias, result.Output, shape);
+            Conv3dReference.BackwardInput(problem.GradOutput, result.Output, problem.Weight, result.GradInput, shape);
+            Conv3dReference.BackwardWeight(problem.Input, problem.GradOutput, result.Output, result.GradWeight, result.GradBias, shape);
+        });
 
     private static double Dot(float[] a, double[] b) => a.Zip(b, (x, y) => x * y).Sum();
 
@@ -483,47 +443,6 @@ public class Conv3dTests
     private static string Describe(Conv3dShape s)
         => $"{s.Batch}x{s.Depth}x{s.Height}x{s.Width}, {s.InputChannels}({s.InputPitch}) to {s.OutputChannels}({s.OutputPitch}), kernel {s.KernelSize}, {s.Activation}";
 
-    private sealed record Result<T>(T[] Output, T[] GradInput, T[] GradWeight, T[] GradBias);
-
-    // Inputs of all passes, exactly representable in float32; results hold values beforehand, so that overwriting and adding show.
-    private sealed class Problem
-    {
-        public const double Untouched = 7;
-
-        public Problem(Conv3dShape shape, Func<double, double> map)
-        {
-            double[] Draw(long count, int seed) => [.. TestData.Uniform(count, seed).Select(v => (double)(float)map(v))];
-            double[] Fill(long count)
-            {
-                double[] values = new double[count];
-                Array.Fill(values, Untouched);
-                return values;
-            }
-
-            Input = Draw(shape.Voxels * shape.InputPitch, 1);
-            Weight = Draw(shape.WeightLength, 2);
-            Bias = Draw(shape.OutputChannels, 3);
-            GradOutput = Draw(shape.Voxels * shape.OutputPitch, 4);
-            GradWeight = Draw(shape.WeightLength, 5);
-            GradBias = Draw(shape.OutputChannels, 6);
-            Output = Fill(shape.Voxels * shape.OutputPitch);
-            GradInput = Fill(shape.Voxels * shape.InputPitch);
-        }
-
-        public double[] Input { get; }
-
-        public double[] Weight { get; }
-
-        public double[] Bias { get; }
-
-        public double[] GradOutput { get; }
-
-        public double[] GradWeight { get; }
-
-        public double[] GradBias { get; }
-
-        public double[] Output { get; }
-
-        public double[] GradInput { get; }
-    }
+    private static ConvolutionProblem Problem(Conv3dShape shape, Func<double, double> map)
+        => new(shape.Voxels * shape.InputPitch, shape.Voxels * shape.OutputPitch, shape.WeightLength, shape.OutputChannels, map);
 }

@@ -1,6 +1,4 @@
 using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
 using MeanShiftGpu.Kernels;
 using MeanShiftGpu.Ops;
 using MeanShiftGpu.Validation;
@@ -89,11 +87,9 @@ public class ConvTranspose3dTests
         foreach (Variant<IConvTranspose3d<float>, ConvTranspose3dShape> variant in ConvTranspose3dVariants<float>.Table.Supported(context, shape))
         {
             using IConvTranspose3d<float> conv = variant.Create(context);
-            Problem problem = new(shape, value => Math.Round(4 * value));
-            Result<float> result = Run(context, conv, problem, shape);
-            Result<double> expected = Expected(problem, shape);
-            foreach ((string pass, float[] actual, double[] reference) in Pairs(result, expected))
-                Assert.That(actual.Select(v => (double)v), Is.EqualTo(reference), $"{variant.Name}, {pass}");
+            ConvolutionProblem problem = Problem(shape, value => Math.Round(4 * value));
+            ConvolutionResult<float> result = Run(context, conv, problem, shape);
+            result.IsExactly(Expected(problem, shape), variant.Name);
         }
     }
 
@@ -106,11 +102,11 @@ public class ConvTranspose3dTests
         foreach (Variant<IConvTranspose3d<float>, ConvTranspose3dShape> variant in ConvTranspose3dVariants<float>.Table.Supported(context, shape))
         {
             using IConvTranspose3d<float> conv = variant.Create(context);
-            Problem problem = new(shape, value => value);
+            ConvolutionProblem problem = Problem(shape, value => value);
             Array.Clear(problem.Bias);
             Array.Clear(problem.GradWeight);
             Array.Clear(problem.GradBias);
-            Result<float> result = Run(context, conv, problem, shape);
+            ConvolutionResult<float> result = Run(context, conv, problem, shape);
             double forward = Dot(result.Output, problem.GradOutput);
             // Relative to the sum of the products' magnitudes, because they cancel; the worst was 3.1e-9.
             double tolerance = 1e-7 * result.Output.Zip(problem.GradOutput, (a, b) => Math.Abs(a * b)).Sum();
@@ -123,8 +119,8 @@ public class ConvTranspose3dTests
     public void HostSimd_AnyNumberOfThreads_GivesSameBits([Values(1, 16, 48)] int inputChannels)
     {
         ConvTranspose3dShape shape = Shape(1, 7, 9, 20, inputChannels, 24, 0, 0);
-        Problem problem = new(shape, value => value);
-        List<Result<float>> results = [];
+        ConvolutionProblem problem = Problem(shape, value => value);
+        List<ConvolutionResult<float>> results = [];
         foreach (int threads in (int[])[1, 2, 3])
         {
             using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
@@ -132,7 +128,7 @@ public class ConvTranspose3dTests
             results.Add(Run(context, conv, problem, shape));
         }
 
-        foreach (Result<float> other in results.Skip(1))
+        foreach (ConvolutionResult<float> other in results.Skip(1))
         {
             Assert.That(other.Output, Is.EqualTo(results[0].Output));
             Assert.That(other.GradInput, Is.EqualTo(results[0].GradInput));
@@ -212,13 +208,12 @@ public class ConvTranspose3dTests
 
     private static void IsExact(GpuContext context, IConvTranspose3d<float> conv, ConvTranspose3dShape shape, Func<double, double>? stored = null)
     {
-        Problem problem = new(shape, value => Math.Round(4 * value));
-        Result<float> result = Run(context, conv, problem, shape);
-        Result<double> expected = Expected(problem, shape);
+        ConvolutionProblem problem = Problem(shape, value => Math.Round(4 * value));
+        ConvolutionResult<float> result = Run(context, conv, problem, shape);
+        ConvolutionResult<double> expected = Expected(problem, shape);
         if (stored is not null)
             expected = expected with { Output = [.. expected.Output.Select(stored)], GradInput = [.. expected.GradInput.Select(stored)] };
-        foreach ((string pass, float[] actual, double[] reference) in Pairs(result, expected))
-            Assert.That(actual.Select(v => (double)v), Is.EqualTo(reference), pass);
+        result.IsExactly(expected);
     }
 
     private static void EveryVariantMatchesReference<T>(VariantTable<IConvTranspose3d<T>, ConvTranspose3dShape> table, DeviceKind device, ConvTranspose3dShape shape, double tolerance)
@@ -235,66 +230,29 @@ public class ConvTranspose3dTests
     private static void MatchesReference<T>(GpuContext context, IConvTranspose3d<T> conv, ConvTranspose3dShape shape, double tolerance, string variant = "HostSimd")
         where T : unmanaged, INumber<T>
     {
-        Problem problem = new(shape, value => value);
-        Result<T> result = Run(context, conv, problem, shape);
-        foreach ((string pass, T[] actual, double[] reference) in Pairs(result, Expected(problem, shape)))
-        {
-            double error = TestData.RelativeError<T>(actual, reference);
-            TestContext.Out.WriteLine($"{variant}, {pass}: {error:g2}");
-            Assert.That(error, Is.LessThanOrEqualTo(tolerance), $"{variant}, {pass}");
-        }
-
-        AssertNeighboursUntouched(result.Output, shape.OutputChannels, shape.OutputPitch);
-        AssertNeighboursUntouched(result.GradInput, shape.InputChannels, shape.InputPitch);
+        ConvolutionProblem problem = Problem(shape, value => value);
+        ConvolutionResult<T> result = Run(context, conv, problem, shape);
+        result.IsNear(Expected(problem, shape), tolerance, variant);
+        ConvolutionProblem.AssertNeighboursUntouched(result.Output, shape.OutputChannels, shape.OutputPitch);
+        ConvolutionProblem.AssertNeighboursUntouched(result.GradInput, shape.InputChannels, shape.InputPitch);
     }
 
-    private static void AssertNeighboursUntouched<T>(T[] values, int channels, int pitch)
+    private static ConvolutionResult<T> Run<T>(GpuContext context, IConvTranspose3d<T> conv, ConvolutionProblem problem, ConvTranspose3dShape shape)
         where T : unmanaged, INumber<T>
-    {
-        for (int i = 0; i < values.Length; i++)
+        => problem.Run<T>(context, v =>
         {
-            if (i % pitch >= channels && values[i] != T.CreateChecked(Problem.Untouched))
-                Assert.Fail($"Element {i}, channel {i % pitch} of a pitch of {pitch}, was overwritten with {values[i]}.");
-        }
-    }
+            conv.Forward(context.Stream, v.Input, v.Weight, v.Bias, v.Output, shape);
+            conv.BackwardInput(context.Stream, v.GradOutput, v.Weight, v.GradInput, shape);
+            conv.BackwardWeight(context.Stream, v.Input, v.GradOutput, v.GradWeight, v.GradBias, shape);
+        });
 
-    private static Result<T> Run<T>(GpuContext context, IConvTranspose3d<T> conv, Problem problem, ConvTranspose3dShape shape)
-        where T : unmanaged, INumber<T>
-    {
-        using MemoryBuffer1D<T, Stride1D.Dense> input = context.ToDevice<T>(problem.Input);
-        using MemoryBuffer1D<T, Stride1D.Dense> weight = context.ToDevice<T>(problem.Weight);
-        using MemoryBuffer1D<T, Stride1D.Dense> bias = context.ToDevice<T>(problem.Bias);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradOutput = context.ToDevice<T>(problem.GradOutput);
-        using MemoryBuffer1D<T, Stride1D.Dense> output = context.ToDevice<T>(problem.Output);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradInput = context.ToDevice<T>(problem.GradInput);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradWeight = context.ToDevice<T>(problem.GradWeight);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradBias = context.ToDevice<T>(problem.GradBias);
-        conv.Forward(context.Stream, input.View, weight.View, bias.View, output.View, shape);
-        conv.BackwardInput(context.Stream, gradOutput.View, weight.View, gradInput.View, shape);
-        conv.BackwardWeight(context.Stream, input.View, gradOutput.View, gradWeight.View, gradBias.View, shape);
-        context.Synchronize();
-        return new Result<T>(output.GetAsArray1D(), gradInput.GetAsArray1D(), gradWeight.GetAsArray1D(), gradBias.GetAsArray1D());
-    }
-
-    private static Result<double> Expected(Problem problem, ConvTranspose3dShape shape)
-    {
-        double[] output = (double[])problem.Output.Clone();
-        double[] gradInput = (double[])problem.GradInput.Clone();
-        double[] gradWeight = (double[])problem.GradWeight.Clone();
-        double[] gradBias = (double[])problem.GradBias.Clone();
-        ConvTranspose3dReference.Forward(problem.Input, problem.Weight, problem.Bias, output, shape);
-        ConvTranspose3dReference.BackwardInput(problem.GradOutput, problem.Weight, gradInput, shape);
-        ConvTranspose3dReference.BackwardWeight(problem.Input, problem.GradOutput, gradWeight, gradBias, shape);
-        return new Result<double>(output, gradInput, gradWeight, gradBias);
-    }
-
-    private static IEnumerable<(string Pass, T[] Actual, double[] Expected)> Pairs<T>(Result<T> actual, Result<double> expected)
-    {
-        yield return ("output", actual.Output, expected.Output);
-        yield return ("gradInput", actual.GradInput, expected.GradInput);
-        yield return ("gradWeight", actual.GradWeight, expected.GradWeight);
-        yield return ("gradBias", actual.GradBias, expected.GradBias);
-    }
+    private static ConvolutionResult<double> Expected(ConvolutionProblem problem, ConvTranspose3dShape shape)
+        => problem.Expected(result =>
+        {
+            ConvTranspose3dReference.Forward(problem.Input, problem.Weight, problem.Bias, result.Output, shape);
+            ConvTranspose3dReference.BackwardInput(problem.GradOutput, problem.Weight, result.GradInput, shape);
+            ConvTranspose3dReference.BackwardWeight(problem.Input, problem.GradOutput, result.GradWeight, result.GradBias, shape);
+        });
 
     private static double Dot(float[] a, double[] b) => a.Zip(b, (x, y) => x * y).Sum();
 
@@ -304,47 +262,6 @@ public class ConvTranspose3dTests
     private static string Describe(ConvTranspose3dShape s)
         => $"{s.Batch}x{s.Depth}x{s.Height}x{s.Width}, {s.InputChannels}({s.InputPitch}) to {s.OutputChannels}({s.OutputPitch})";
 
-    private sealed record Result<T>(T[] Output, T[] GradInput, T[] GradWeight, T[] GradBias);
-
-    // Inputs of all passes, exactly representable in float32; results hold values beforehand, so that overwriting and adding show.
-    private sealed class Problem
-    {
-        public const double Untouched = 7;
-
-        public Problem(ConvTranspose3dShape shape, Func<double, double> map)
-        {
-            double[] Draw(long count, int seed) => [.. TestData.Uniform(count, seed).Select(v => (double)(float)map(v))];
-            double[] Fill(long count)
-            {
-                double[] values = new double[count];
-                Array.Fill(values, Untouched);
-                return values;
-            }
-
-            Input = Draw(shape.InputVoxels * shape.InputPitch, 1);
-            Weight = Draw(shape.WeightLength, 2);
-            Bias = Draw(shape.OutputChannels, 3);
-            GradOutput = Draw(shape.OutputVoxels * shape.OutputPitch, 4);
-            GradWeight = Draw(shape.WeightLength, 5);
-            GradBias = Draw(shape.OutputChannels, 6);
-            Output = Fill(shape.OutputVoxels * shape.OutputPitch);
-            GradInput = Fill(shape.InputVoxels * shape.InputPitch);
-        }
-
-        public double[] Input { get; }
-
-        public double[] Weight { get; }
-
-        public double[] Bias { get; }
-
-        public double[] GradOutput { get; }
-
-        public double[] GradWeight { get; }
-
-        public double[] GradBias { get; }
-
-        public double[] Output { get; }
-
-        public double[] GradInput { get; }
-    }
+    private static ConvolutionProblem Problem(ConvTranspose3dShape shape, Func<double, double> map)
+        => new(shape.InputVoxels * shape.InputPitch, shape.OutputVoxels * shape.OutputPitch, shape.WeightLength, shape.OutputChannels, map);
 }
