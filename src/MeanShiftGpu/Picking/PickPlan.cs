@@ -48,14 +48,22 @@ public sealed record PickPlan
     /// <summary>The score maps, where they are kept in memory.</summary>
     public required long ScoreMapBytes { get; init; }
 
-    /// <summary>Clustering, which follows when the network's tensors have been given back.</summary>
+    /// <summary>Clustering, which follows when the network's tensors have been given back, or beside them where <see cref="KeepsNetwork"/>.</summary>
     public required long ClusteringBytes { get; init; }
 
     /// <summary>Whether the network's tensors are in the host's memory.</summary>
     public required bool NetworkOnHost { get; init; }
 
     /// <summary>The process at its largest.</summary>
-    public long TotalBytes => ProcessBytes + ScoreMapBytes + Math.Max(BufferBytes + (NetworkOnHost ? NetworkBytes : 0), ClusteringBytes);
+    public long TotalBytes => KeepsNetwork
+        ? BytesBeside(NetworkBytes)
+        : ProcessBytes + ScoreMapBytes + Math.Max(BufferBytes + (NetworkOnHost ? NetworkBytes : 0), ClusteringBytes);
+
+    /// <summary>Whether the network's tensors stay for the next volume: taking memory from the system anew costs some 0.4 s a GiB.</summary>
+    public bool KeepsNetwork => NetworkOnHost && BytesBeside(NetworkBytes) <= MemoryLimitBytes;
+
+    /// <summary>The process at its largest where tensors of some bytes stay all the time.</summary>
+    internal long BytesBeside(long tensorBytes) => ProcessBytes + ScoreMapBytes + tensorBytes + Math.Max(BufferBytes, ClusteringBytes);
 
     /// <summary>Voxels that the network computes for each voxel of the volume: 1 without halos.</summary>
     public double Overlap => Tiles.Sum(t => (double)t.Size.Voxels) / Volume.Voxels;

@@ -35,6 +35,9 @@ public sealed record PredictionSummary(IReadOnlyList<float> Maxima, int TilesCom
 /// </summary>
 internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
 {
+    // From less than this the time that is left cannot be told.
+    private const double LeastShare = 0.005;
+
     private PickPlan plan = null!;
     private IReadOnlyList<ScoreMap> maps = [];
     private IVoxelSource image = null!;
@@ -93,6 +96,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
         {
             cancellation.ThrowIfCancellationRequested();
             double share = (done + shareOfTile) / wanted.Length;
+            if (share < LeastShare)
+                return;
             progress?.Invoke(new PredictionProgress(skipped + (shareOfTile < 1 ? done : done + 1), plan.Tiles.Count, share, Stopwatch.GetElapsedTime(start) * ((1 - share) / share)));
         }
 

@@ -104,9 +104,13 @@ public sealed class TomogramPicker : IDisposable
 
         if (image.Size != plan.Volume || (mask is not null && mask.Size != plan.Volume))
             throw new ArgumentException($"The plan is for a volume of {plan.Volume}; the image has {image.Size}{(mask is null ? "" : $", the mask {mask.Size}")}.", nameof(plan));
+        // What an earlier volume has left may be more than this one takes.
+        if (!Keeps(plan))
+            arena.Release();
         PredictionSummary summary = prediction.Run(plan, maps, image, normalization, mask, progress, cancellation);
-        // Clustering comes next and needs the room for itself.
-        arena.Release();
+        // Clustering comes next and may need the room for itself.
+        if (!Keeps(plan))
+            arena.Release();
         return summary;
     }
 
@@ -156,6 +160,8 @@ public sealed class TomogramPicker : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => arena.Dispose();
+
+    private bool Keeps(PickPlan plan) => plan.KeepsNetwork && plan.BytesBeside(arena.CapacityBytes) <= plan.MemoryLimitBytes;
 
     private (IReadOnlyList<Pick> Picks, long Starts) PickModes(IVoxelSource scores, float threshold, PickOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {

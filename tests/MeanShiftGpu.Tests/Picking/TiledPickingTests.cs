@@ -265,6 +265,10 @@ public class TiledPickingTests(DeviceKind device)
             Assert.That(plan.Tiles.Sum(t => t.CoreSize.Voxels), Is.EqualTo(size.Voxels));
         }
 
+        // The tensors' memory stays for the next volume where clustering has room beside it.
+        PickPlan roomy = PickPlan.Create(network, size, Options, 100_000L << 20, 1, mapsInMemory: false);
+        PickPlan tight = PickPlan.Create(network, size, Options, roomy.ProcessBytes + roomy.BufferBytes + roomy.NetworkBytes, 1, mapsInMemory: false);
+        Assert.That((roomy.KeepsNetwork, tight.KeepsNetwork, tight.NetworkBytes), Is.EqualTo((device == DeviceKind.Cpu, false, roomy.NetworkBytes)));
         InputException e = Assert.Throws<InputException>(() => PickPlan.Create(network, size, Options, 64 << 20, 1, mapsInMemory: false))!;
         Assert.That(e.Message, Does.Contain("Raise the limit"));
     }
