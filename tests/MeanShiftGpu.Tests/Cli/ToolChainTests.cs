@@ -192,9 +192,8 @@ public class ToolChainTests
         Assert.That(tiled.Output, Does.Contain(" tiles of up to ").And.Contain(" of 210 MiB").And.Contain(" left"));
         using Volume expected = MrcFile.Read(folder.At("whole.mrc"));
         using Volume map = MrcFile.Read(folder.At("tiled.mrc.gz"));
-        // Equal bits but in the last one, where widths are no multiples of 16.
         for (int z = 0; z < expected.Depth; z++)
-            Assert.That(map.Slice(z).ToArray(), Is.EqualTo(expected.Slice(z).ToArray()).Within(1e-6f), $"slice {z}");
+            Assert.That(map.Slice(z).ToArray(), Is.EqualTo(expected.Slice(z).ToArray()), $"slice {z}");
         Assert.That(File.ReadAllText(folder.At("tiled.csv")), Is.EqualTo(File.ReadAllText(folder.At("whole.csv"))));
     }
 
