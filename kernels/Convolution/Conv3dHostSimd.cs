@@ -301,20 +301,29 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<
         int pad = shape.KernelSize / 2;
         int channels = source.Channels;
         int columns = HostMatrix<TVector, TOps>.Columns(targetChannels);
-        int rowsPerPlane = shape.KernelSize * shape.KernelSize * channels;
-        int firstRow = Math.Max(0, pad - z) * rowsPerPlane;
-        int endRow = Math.Min(shape.KernelSize, shape.Depth + pad - z) * rowsPerPlane;
+        int runLength = shape.KernelSize * channels;
+        int rowsPerPlane = shape.KernelSize * runLength;
+        int firstPlane = Math.Max(0, pad - z);
+        int endPlane = Math.Min(shape.KernelSize, shape.Depth + pad - z);
+        int firstRow = firstPlane * rowsPerPlane;
+        int endRow = endPlane * rowsPerPlane;
 
+        // The rows of one tap of z and y are a run of one packed row of voxels.
         nint* offsets = worker.Offsets.Require<nint>(endRow + HostTile<TVector, TOps>.Rows);
-        for (int row = firstRow; row < endRow + HostTile<TVector, TOps>.Rows; row++)
+        nint* offset = offsets + firstRow;
+        for (int kz = firstPlane; kz < endPlane; kz++)
         {
-            // Beyond the end the last row again: computed, not stored.
-            int present = Math.Min(row, endRow - 1);
-            int kz = present / rowsPerPlane;
-            int inPlane = present % rowsPerPlane;
-            int ky = inPlane / (shape.KernelSize * channels);
-            offsets[row] = Slot(z + kz - pad) * region.PlaneLength + ky * region.RowLength + inPlane % (shape.KernelSize * channels);
+            for (int ky = 0; ky < shape.KernelSize; ky++)
+            {
+                nint start = Slot(z + kz - pad) * region.PlaneLength + ky * region.RowLength;
+                for (int i = 0; i < runLength; i++)
+                    *offset++ = start + i;
+            }
         }
+
+        // Beyond the end the last row again: computed, not stored.
+        for (int i = 0; i < HostTile<TVector, TOps>.Rows; i++)
+            offset[i] = offset[-1];
 
         int step = Math.Clamp(StepBytes / (region.Width * (channels + columns) * sizeof(float)), 1, region.Height);
         nint* segments = worker.Segments.Require<nint>(step);
