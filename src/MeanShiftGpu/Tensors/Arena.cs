@@ -1,5 +1,6 @@
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels;
 
 namespace MeanShiftGpu.Tensors;
 
@@ -110,7 +111,13 @@ public sealed class Arena(GpuContext context) : IDisposable
         {
             Memory = memory;
             ArrayView<byte> whole = memory.View.AsContiguous();
-            long excess = memory.Accelerator.AcceleratorType == AcceleratorType.CPU ? whole.LoadEffectiveAddressAsPtr() % Alignment : 0;
+            long excess = 0;
+            if (memory.Accelerator.AcceleratorType == AcceleratorType.CPU)
+            {
+                excess = whole.LoadEffectiveAddressAsPtr() % Alignment;
+                AdviseHugePages(whole);
+            }
+
             long skip = excess == 0 ? 0 : Alignment - excess;
             View = whole.SubView(skip, whole.Length - Alignment);
         }
@@ -120,5 +127,7 @@ public sealed class Arena(GpuContext context) : IDisposable
         public ArrayView<byte> View { get; }
 
         public long Length => View.Length;
+
+        private static unsafe void AdviseHugePages(ArrayView<byte> view) => HostMemory.AdviseHugePages(view.Pointer(), view.Length);
     }
 }
