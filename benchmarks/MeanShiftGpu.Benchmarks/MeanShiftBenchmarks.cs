@@ -56,7 +56,7 @@ public class MeanShiftBenchmarks
         converged = context.Accelerator.Allocate1D<float>(Points * 3);
         iterations = context.Accelerator.Allocate1D<int>(Points);
         support = context.Accelerator.Allocate1D<float>(Points);
-        workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, launcher.WorkspaceBytes(Shape, Options.Parameters)));
+        workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, launcher.WorkspaceBytes(Shape, Options.Parameters, centers: 0)));
     }
 
     [Benchmark]

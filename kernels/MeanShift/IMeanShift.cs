@@ -12,13 +12,16 @@ namespace MeanShiftGpu.Kernels;
 /// the volume at a distance below b; where W = 0 the point stays. Positions are (z, y, x) in voxels. Layouts: scores and
 /// gradScores [N,D,H,W] at <see cref="MeanShiftShape.ScorePitch"/>; trajectory [T+1,N,S,3]; centers [M,3], packed over the batch,
 /// item n owning rows centerOffsets[n] to centerOffsets[n+1] − 1. Launchers queue on the stream and do not wait; one instance
-/// serves one stream at a time. The workspace may hold anything and is left holding anything; a launcher holds no other memory but distances to centres, a few bytes for each seed and centre of its largest call.
+/// serves one stream at a time. The workspace may hold anything and is left holding anything; a launcher holds no other memory.
 /// </remarks>
 public interface IMeanShift<T> : IDisposable
     where T : unmanaged
 {
-    /// <summary>Bytes of workspace that <see cref="Forward"/> needs, <see cref="Backward"/> needs, and <see cref="Converge"/> needs: one size fits all.</summary>
-    long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters);
+    /// <summary>Bytes of workspace that every launcher which takes one needs: one size fits all.</summary>
+    /// <param name="shape">Extents.</param>
+    /// <param name="parameters">Bandwidth, floor, weighting.</param>
+    /// <param name="centers">M, the rows of centers that <see cref="LossForward"/> will get; the others take none.</param>
+    long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters, long centers);
 
     /// <summary>
     /// Draws S seeds per item, uniform in balls around the item's centres in turn, clipped to the margin inside the volume (or

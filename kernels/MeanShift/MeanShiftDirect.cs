@@ -34,7 +34,7 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     }
 
     /// <inheritdoc/>
-    public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters)
+    public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters, long centers)
     {
         int gradientIterations = parameters.GradientIterations(shape.Iterations);
         return ChainLength(shape, gradientIterations) * Unsafe.SizeOf<T>() + MaskLength(shape, gradientIterations) * sizeof(uint);

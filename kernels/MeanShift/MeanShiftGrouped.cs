@@ -32,7 +32,6 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
 
     private readonly Accelerator accelerator;
     private readonly MeanShiftDirect<T, TReal> direct;
-    private readonly DeviceScratch<T> distances;
     private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> totalLoss;
     private readonly WeightedKernels?[] weighted = new WeightedKernels?[Enum.GetValues<Weighting>().Length];
 
@@ -42,13 +41,13 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         ArgumentNullException.ThrowIfNull(accelerator);
         this.accelerator = accelerator;
         direct = new MeanShiftDirect<T, TReal>(accelerator);
-        distances = new DeviceScratch<T>(accelerator);
         totalLoss = accelerator.LoadKernel<ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance>(
             TotalLossKernel, new KernelSpecialization(MostThreads, null));
     }
 
     /// <inheritdoc/>
-    public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters) => ChainLength(shape, parameters) * Unsafe.SizeOf<T>();
+    public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters, long centers)
+        => Math.Max(SquaresLength(shape, centers), ChainLength(shape, parameters)) * Unsafe.SizeOf<T>();
 
     /// <inheritdoc/>
     public void SampleSeeds(AcceleratorStream stream, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
@@ -69,7 +68,7 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     /// <inheritdoc/>
     public void LossForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> loss, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
     {
-        ArrayView<T> squares = distances.Get(stream, shape.Points + nearestPoint.Length * shape.SeedsPerItem);
+        ArrayView<T> squares = Part(workspace, SquaresLength(shape, nearestPoint.Length));
         For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, centers, centerOffsets, nearestCenter, squares, shape, new BallConstants<T>(parameters));
         totalLoss(stream, Groups(1), squares, centerOffsets, nearestPoint, loss, shape, distance);
     }
@@ -88,7 +87,7 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         WeightedKernels kernels = For(parameters.Weighting);
         BallConstants<T> constants = new(parameters);
         int gradientIterations = parameters.GradientIterations(shape.Iterations);
-        ArrayView<T> chain = workspace.SubView(0, WorkspaceBytes(shape, parameters)).Cast<T>();
+        ArrayView<T> chain = Part(workspace, ChainLength(shape, parameters));
         kernels.Chain(stream, Groups(shape.Points), scores, trajectory, upstream, centers, centerOffsets, nearestCenter, nearestPoint, chain, shape, constants, gradientIterations, distance);
         kernels.Gather(stream, Groups(shape.Batch * ScoreTiles.Count(shape)), trajectory, chain, gradScores, shape, constants, gradientIterations);
     }
@@ -98,16 +97,24 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         => direct.Converge(stream, scores, positions, converged, iterations, support, workspace, shape, parameters, toleranceVoxels);
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        direct.Dispose();
-        distances.Dispose();
-    }
+    public void Dispose() => direct.Dispose();
 
     // A view of nothing, where a kernel has no centres to look at.
     private static ArrayView<int> None(ArrayView<T> any) => any.Cast<int>().SubView(0, 0);
 
     private static KernelConfig Groups(long groups) => new(checked((int)groups), MostThreads);
+
+    // The forward and the backward pass each begin at the workspace's beginning: neither leaves anything to the other.
+    private static ArrayView<T> Part(ArrayView<byte> workspace, long length)
+    {
+        long bytes = length * Unsafe.SizeOf<T>();
+        return workspace.Length >= bytes
+            ? workspace.SubView(0, bytes).Cast<T>()
+            : throw new ArgumentException($"mean shift: the workspace holds {workspace.Length} bytes, {bytes} are needed.", nameof(workspace));
+    }
+
+    // From each point to its nearest centre, and from each centre to the points of its item.
+    private static long SquaresLength(MeanShiftShape shape, long centers) => shape.Points + centers * shape.SeedsPerItem;
 
     private static long ChainLength(MeanShiftShape shape, MeanShiftParameters parameters) => shape.Points * parameters.GradientIterations(shape.Iterations) * 3;
 
@@ -322,19 +329,20 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
                 p.Store(trajectory, t * shape.Points + Grid.IdxX);
         }
 
-        if (centerOffsets.Length > 0)
-            FindNearestCenter(p, centers, centerOffsets, nearestCenter, squares, shape);
+        FindNearestCenter(p, centers, centerOffsets, nearestCenter, squares, shape);
     }
 
-    // A thread for each centre; then the first thread looks at what the others found, the lowest index winning ties.
+    // A thread for each centre; then the first thread looks at what the others found, the lowest index winning ties. Every thread comes to the barrier,
+    // centres or not, and goes on to the end: PoCL miscompiles a barrier under a condition, be it the same for all threads.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FindNearestCenter(
         Point<T> point, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<T> squares, MeanShiftShape shape)
     {
         ArrayView<T> least = SharedMemory.Allocate<T>(GroupWalk.Threads);
         ArrayView<int> indices = SharedMemory.Allocate<int>(GroupWalk.Threads);
-        int first = centerOffsets[Grid.IdxX / shape.SeedsPerItem];
-        int end = centerOffsets[Grid.IdxX / shape.SeedsPerItem + 1];
+        bool hasCenters = centerOffsets.Length > 0;
+        int first = hasCenters ? centerOffsets[Grid.IdxX / shape.SeedsPerItem] : 0;
+        int end = hasCenters ? centerOffsets[Grid.IdxX / shape.SeedsPerItem + 1] : 0;
         int best = -1;
         T bestSquared = T.Zero;
         for (int c = first + Group.IdxX; c < end; c += GroupWalk.Threads)
@@ -351,20 +359,21 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         least[Group.IdxX] = bestSquared;
         indices[Group.IdxX] = best;
         Group.Barrier();
-        if (Group.IdxX > 0)
-            return;
-        int candidates = Math.Min(end - first, GroupWalk.Threads);
-        for (int other = 1; other < candidates; other++)
+        if (Group.IdxX == 0 && hasCenters)
         {
-            if (least[other] < bestSquared || (least[other] == bestSquared && indices[other] < best))
+            int candidates = Math.Min(end - first, GroupWalk.Threads);
+            for (int other = 1; other < candidates; other++)
             {
-                best = indices[other];
-                bestSquared = least[other];
+                if (least[other] < bestSquared || (least[other] == bestSquared && indices[other] < best))
+                {
+                    best = indices[other];
+                    bestSquared = least[other];
+                }
             }
-        }
 
-        nearestCenter[Grid.IdxX] = best;
-        squares[Grid.IdxX] = bestSquared;
+            nearestCenter[Grid.IdxX] = best;
+            squares[Grid.IdxX] = bestSquared;
+        }
     }
 
     // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the ball of p(t); where W = 0 the
@@ -557,34 +566,29 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         int rows = BallRange<T, TReal>.Last(p.Y, constants.Bandwidth, shape.Height) - firstY + 1;
 
         Quad<T> sum = Quad<T>.Zero;
-        int z = firstZ;
         int y = Group.IdxX / GroupWalk.Lanes;
-        while (z <= lastZ && rows > 0)
+        for (int z = firstZ; z <= lastZ; z++)
         {
-            // On to the row's own slice; a few steps, cheaper than a division.
-            if (y >= rows)
+            for (; y < rows; y += GroupWalk.Rows)
             {
-                y -= rows;
-                z++;
-                continue;
+                T dz = TReal.From(z) - p.Z;
+                T dy = TReal.From(firstY + y) - p.Y;
+                T rowSquared = dz * dz + dy * dy;
+                T rowProduct = g.Z * (TReal.From(z) - next.Z) + g.Y * (TReal.From(firstY + y) - next.Y);
+                long row = ((((long)item * shape.Depth + z) * shape.Height + firstY + y) * shape.Width) * shape.ScorePitch;
+                for (int x = firstX + Group.IdxX % GroupWalk.Lanes; x <= lastX; x += 2 * GroupWalk.Lanes)
+                {
+                    // Both are loaded before either is used, whether or not the ball holds them.
+                    int other = Math.Min(x + GroupWalk.Lanes, lastX);
+                    T score = scores[row + (long)x * shape.ScorePitch];
+                    T otherScore = scores[row + (long)other * shape.ScorePitch];
+                    sum = Add(sum, score, true, x, dz, dy, rowSquared, rowProduct, p.X, next.X, g.X, isChain, constants);
+                    sum = Add(sum, otherScore, x + GroupWalk.Lanes <= lastX, other, dz, dy, rowSquared, rowProduct, p.X, next.X, g.X, isChain, constants);
+                }
             }
 
-            T dz = TReal.From(z) - p.Z;
-            T dy = TReal.From(firstY + y) - p.Y;
-            T rowSquared = dz * dz + dy * dy;
-            T rowProduct = g.Z * (TReal.From(z) - next.Z) + g.Y * (TReal.From(firstY + y) - next.Y);
-            long row = ((((long)item * shape.Depth + z) * shape.Height + firstY + y) * shape.Width) * shape.ScorePitch;
-            for (int x = firstX + Group.IdxX % GroupWalk.Lanes; x <= lastX; x += 2 * GroupWalk.Lanes)
-            {
-                // Both are loaded before either is used, whether or not the ball holds them.
-                int other = Math.Min(x + GroupWalk.Lanes, lastX);
-                T score = scores[row + (long)x * shape.ScorePitch];
-                T otherScore = scores[row + (long)other * shape.ScorePitch];
-                sum = Add(sum, score, true, x, dz, dy, rowSquared, rowProduct, p.X, next.X, g.X, isChain, constants);
-                sum = Add(sum, otherScore, x + GroupWalk.Lanes <= lastX, other, dz, dy, rowSquared, rowProduct, p.X, next.X, g.X, isChain, constants);
-            }
-
-            y += GroupWalk.Rows;
+            // On to the thread's row of the next slice, or of the one after: cheaper than a division.
+            y -= rows;
         }
 
         return GroupSum.Sum(sums, sum);

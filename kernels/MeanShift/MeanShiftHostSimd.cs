@@ -20,7 +20,7 @@ public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<f
     ];
 
     /// <inheritdoc/>
-    public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters) => HostRows.WorkspaceBytes(shape, parameters);
+    public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters, long centers) => HostRows.WorkspaceBytes(shape, parameters);
 
     /// <inheritdoc/>
     public void SampleSeeds(AcceleratorStream stream, ArrayView<float> centers, ArrayView<int> centerOffsets, ArrayView<float> seeds, MeanShiftShape shape, SeedSampling sampling)

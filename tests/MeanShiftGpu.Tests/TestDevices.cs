@@ -1,3 +1,5 @@
+using System.Reflection;
+using ILGPU.Runtime;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests;
@@ -26,6 +28,22 @@ public static class TestDevices
             Assert.Ignore(e.Message);
             throw;
         }
+    }
+
+    /// <summary>Bytes of all buffers on a device that have not been disposed. ILGPU counts its objects but does not tell.</summary>
+    public static long BytesHeld(GpuContext context)
+    {
+        const BindingFlags hidden = BindingFlags.Instance | BindingFlags.NonPublic;
+        FieldInfo children = typeof(Accelerator).GetField("childObjects", hidden) ?? throw new MissingFieldException("ILGPU's Accelerator keeps its objects elsewhere now.");
+        long bytes = 0;
+        // A typed buffer, which is generic, holds an untyped one that is listed too.
+        foreach (object? child in ((System.Collections.IEnumerable)children.GetValue(context.Accelerator)!))
+        {
+            if (((WeakReference<AcceleratorObject>)child!).TryGetTarget(out AcceleratorObject? held) && held is MemoryBuffer { IsDisposed: false } buffer && !buffer.GetType().IsGenericType)
+                bytes += buffer.LengthInBytes;
+        }
+
+        return bytes;
     }
 
     /// <summary>Devices that run kernels with warp-wide instructions, for TestFixtureSource.</summary>

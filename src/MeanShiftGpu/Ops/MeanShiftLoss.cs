@@ -51,7 +51,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
 
     /// <summary>Bytes of device memory held beyond the caller's views.</summary>
     public long Bytes
-        => trajectory.Bytes + gradPositions.Bytes + nearestCenter.Bytes + nearestPoint.Bytes + workspace.Bytes
+        => one.LengthInBytes + trajectory.Bytes + gradPositions.Bytes + nearestCenter.Bytes + nearestPoint.Bytes + workspace.Bytes
             + scoresCopy.Bytes + gradScoresCopy.Bytes + centersCopy.Bytes + lossCopy.Bytes + offsetsCopy.Bytes;
 
     /// <summary>Loss and gradient with seeds drawn on the device. Queues on the context's stream and does not wait.</summary>
@@ -111,7 +111,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ArrayView<T> gradients = gradPositions.Require(context, shape.Points * 3);
         ArrayView<int> centerOfPoint = nearestCenter.Require(context, shape.Points);
         ArrayView<int> pointOfCenter = nearestPoint.Require(context, centerCount);
-        ArrayView<byte> scratch = workspace.Require(context, kernels.WorkspaceBytes(shape, Options.Parameters));
+        ArrayView<byte> scratch = workspace.Require(context, kernels.WorkspaceBytes(shape, Options.Parameters, centerCount));
         lastShape = shape;
 
         kernels.LossForward(stream, scores, seeds, paths, centers, centerOffsets, centerOfPoint, pointOfCenter, loss, scratch, shape, Options.Parameters, Options.Distance);

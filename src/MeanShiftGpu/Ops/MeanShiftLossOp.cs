@@ -131,7 +131,7 @@ public static class MeanShiftLossOp
         AcceleratorStream stream = tape.Context.Stream;
         IMeanShift<T> kernels = tape.Context.Launcher(MeanShiftVariants<T>.Table, shape);
         MeanShiftParameters parameters = options.Parameters;
-        ArrayView<byte> workspace = tape.Arena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters)));
+        ArrayView<byte> workspace = tape.Arena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers.Count)));
         ArrayView<int> nearestCenter = tape.Arena.Allocate<int>(shape.Points);
         // A batch without centres has no nearest points; an arena's buffer has at least one element.
         ArrayView<int> nearestPoint = tape.Arena.Allocate<int>(Math.Max(1, centers.Count)).SubView(0, centers.Count);

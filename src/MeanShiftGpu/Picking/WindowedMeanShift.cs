@@ -177,7 +177,7 @@ internal sealed class WindowedMeanShift
         MeanShiftShape shape = new(1, size.Depth, size.Height, size.Width, 1, round, ScorePitch: 1);
         IMeanShift<float> kernels = context.Launcher(MeanShiftVariants<float>.Table, shape);
         ArrayView<float> map = arena.Allocate<float>(size.Voxels);
-        ArrayView<byte> workspace = arena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters)));
+        ArrayView<byte> workspace = arena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers: 0)));
         ArrayView<float> allPositions = arena.Allocate<float>(3L * points.Count);
         ArrayView<int> allIterations = arena.Allocate<int>(points.Count);
         ArrayView<float> allSupport = arena.Allocate<float>(points.Count);

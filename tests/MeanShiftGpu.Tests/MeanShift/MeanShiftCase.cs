@@ -119,7 +119,7 @@ internal sealed record MeanShiftCase(MeanShiftShape Shape, MeanShiftOptions Opti
         using MemoryBuffer1D<int, Stride1D.Dense> nearestPoint = context.Accelerator.Allocate1D<int>(Centers.Length / 3);
         using MemoryBuffer1D<T, Stride1D.Dense> loss = context.ToDevice<T>([untouched]);
         using MemoryBuffer1D<T, Stride1D.Dense> gradLoss = context.ToDevice<T>([GradLoss]);
-        using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, kernels.WorkspaceBytes(Shape, Options.Parameters)));
+        using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, kernels.WorkspaceBytes(Shape, Options.Parameters, Centers.Length / 3)));
         workspace.MemSet(0xff);
 
         ArrayView<T> map = ((ArrayView<T>)scores.View).SubView(channel, Shape.ScoreLength);

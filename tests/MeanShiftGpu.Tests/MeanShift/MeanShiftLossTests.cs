@@ -1,3 +1,4 @@
+using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Kernels;
 using MeanShiftGpu.Ops;
@@ -114,6 +115,38 @@ public sealed class MeanShiftLossTests(DeviceKind device)
             Assert.That(second, Is.EqualTo(first));
             Assert.That(loss.Bytes, Is.EqualTo(bytes));
         }
+    }
+
+    // Many centres, so that the forward pass's part of the workspace is the larger one; few, so that it is the backward pass's.
+    [TestCase(1)]
+    [TestCase(40)]
+    public void Bytes_EveryVariant_AreAllThatTheDeviceHolds(int centerCount)
+    {
+        using GpuContext gpu = device == DeviceKind.Cpu ? GpuContext.CreateSimulatedGpu() : TestDevices.Open(device);
+        MeanShiftOptions options = new() { BandwidthVoxels = 1.5, Iterations = 2, SeedCount = 4 };
+        float[] scores = [.. TestData.Uniform(4 * 5 * 6, 1).Select(v => (float)Math.Abs(v))];
+        float[] centers = [.. Enumerable.Range(0, 3 * centerCount).Select(i => (float)(i % 4))];
+        foreach (Variant<IMeanShift<float>, MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(gpu, options.Shape(1, 4, 5, 6)))
+        {
+            using GpuContext forced = gpu.WithVariant(variant.Name);
+            long before = TestDevices.BytesHeld(gpu);
+            using MeanShiftLoss<float> loss = new(forced, options);
+            loss.Evaluate(scores, 4, 5, 6, centers, new float[scores.Length], seed: 1);
+            Assert.That(TestDevices.BytesHeld(gpu) - before, Is.EqualTo(loss.Bytes), variant.Name);
+        }
+    }
+
+    [Test]
+    public void Evaluate_TooSmallAWorkspace_IsRefused()
+    {
+        MeanShiftShape shape = MeanShiftOptions.Compact.Shape(1, 4, 5, 6);
+        MeanShiftParameters parameters = MeanShiftOptions.Compact.Parameters;
+        using GpuContext gpu = GpuContext.CreateSimulatedGpu();
+        using MeanShiftGrouped<float, Float32> kernels = new(gpu.Accelerator);
+        using MemoryBuffer1D<byte, Stride1D.Dense> workspace = gpu.Accelerator.Allocate1D<byte>(kernels.WorkspaceBytes(shape, parameters, centers: 0) - 1);
+        Assert.That(
+            () => kernels.Backward(gpu.Stream, default, default, default, default, workspace.View, shape, parameters),
+            Throws.ArgumentException.With.Message.Contains($"the workspace holds {workspace.Length} bytes, {workspace.Length + 1} are needed"));
     }
 
     [Test]

@@ -123,7 +123,7 @@ public sealed class MeanShiftTests(DeviceKind device)
         {
             using MemoryBuffer1D<double, Stride1D.Dense> trajectory = gpu.Accelerator.Allocate1D<double>(shape.TrajectoryLength);
             using MemoryBuffer1D<double, Stride1D.Dense> gradScores = gpu.Accelerator.Allocate1D<double>(shape.ScoreLength);
-            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = gpu.Accelerator.Allocate1D<byte>(kernels.WorkspaceBytes(shape, parameters));
+            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = gpu.Accelerator.Allocate1D<byte>(kernels.WorkspaceBytes(shape, parameters, centers: 0));
             kernels.Forward(gpu.Stream, scores.View, positions.View, trajectory.View, workspace.View, shape, parameters);
             kernels.Backward(gpu.Stream, scores.View, trajectory.View, gradPositions.View, gradScores.View, workspace.View, shape, parameters);
             gpu.Synchronize();
@@ -197,7 +197,7 @@ public sealed class MeanShiftTests(DeviceKind device)
             using MemoryBuffer1D<T, Stride1D.Dense> positions = context.ToDevice<T>(starts);
             using MemoryBuffer1D<int, Stride1D.Dense> iterations = context.Accelerator.Allocate1D<int>(starts.Length / 3);
             using MemoryBuffer1D<T, Stride1D.Dense> support = context.Accelerator.Allocate1D<T>(starts.Length / 3);
-            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, options.Parameters)));
+            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, options.Parameters, centers: 0)));
             kernels.Converge(context.Stream, map.View, positions.View, positions.View, iterations.View, support.View, workspace.View, shape, options.Parameters, tolerance);
             context.Synchronize();
             using (Assert.EnterMultipleScope())
@@ -222,7 +222,7 @@ public sealed class MeanShiftTests(DeviceKind device)
                 [float.NaN, 1, 1, 1e30f, 2, 2, 2, -1e30f, 2, 2, 2, float.PositiveInfinity, 2, 2.5f, 9.5f]);
             using MemoryBuffer1D<int, Stride1D.Dense> iterations = context.Accelerator.Allocate1D<int>(5);
             using MemoryBuffer1D<float, Stride1D.Dense> support = context.Accelerator.Allocate1D<float>(5);
-            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters)));
+            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers: 0)));
             kernels.Converge(context.Stream, map.View, positions.View, positions.View, iterations.View, support.View, workspace.View, shape, parameters, 0.01);
             context.Synchronize();
             using (Assert.EnterMultipleScope())

@@ -319,7 +319,7 @@ public class TiledPickingTests(DeviceKind device)
         IMeanShift<float> kernels = context.Launcher(MeanShiftVariants<float>.Table, shape);
         ILGPU.ArrayView<float> scores = arena.Allocate<float>(map.Length);
         ILGPU.ArrayView<float> positions = arena.Allocate<float>(starts.Positions.Length);
-        ILGPU.ArrayView<byte> workspace = arena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters)));
+        ILGPU.ArrayView<byte> workspace = arena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers: 0)));
         ILGPU.Runtime.ArrayViewExtensions.CopyFromCPU(scores, context.Stream, map);
         ILGPU.Runtime.ArrayViewExtensions.CopyFromCPU(positions, context.Stream, starts.Positions);
         kernels.Converge(context.Stream, scores, positions, positions, arena.Allocate<int>(starts.Count), arena.Allocate<float>(starts.Count), workspace, shape, parameters, Options.ConvergenceVoxels);
