@@ -14,6 +14,10 @@ public readonly struct Bf16(ushort bits)
     /// <summary>Channels to whose multiple the voxels of a BF16 tensor are padded: 16 bytes, so that every voxel is fetched by accesses of that size.</summary>
     public const int ChannelMultiple = 8;
 
+    /// <summary>A voxel's channels with their padding.</summary>
+    /// <param name="channels">Channels in use.</param>
+    public static int Padded(int channels) => (channels + ChannelMultiple - 1) / ChannelMultiple * ChannelMultiple;
+
     /// <summary>The nearest BF16, ties to even; NaN stays NaN.</summary>
     /// <param name="value">A float32.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

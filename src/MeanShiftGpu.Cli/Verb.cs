@@ -13,7 +13,7 @@ internal abstract class Verb(Session session)
     private readonly Option<string?> json = Parse.Text("--json", "FILE", "Write the result to this file as JSON.");
     private readonly Option<bool> verbose = new("--verbose") { Description = "Print the stack trace of an error." };
     private readonly Option<DeviceKind?> device = Parse.Choice(
-        "--device", "Device: auto, cuda, opencl or cpu. Default: MEANSHIFTGPU_DEVICE, or else auto, the first of these that works.",
+        "--device", "Device: auto, cuda, opencl or cpu; simulated is a GPU simulated on the CPU, slow, for checks. Default: MEANSHIFTGPU_DEVICE, or else auto, the first of cuda, opencl and cpu that works.",
         Enum.GetValues<DeviceKind>().ToDictionary(k => k.ToString().ToLowerInvariant(), k => k));
     private readonly Option<int?> threads = Parse.Integer("--threads", "Threads of the CPU device; results do not depend on it. Default: one for each processor.", 1, 4096);
     private readonly Option<string?> variant = Parse.Text(

@@ -61,8 +61,7 @@ public sealed class Tape<T> : IDisposable
     {
         if (typeof(T) != typeof(float))
             throw new InvalidOperationException($"BF16 activations are those of a float32 tape; this one is of {typeof(T).Name}.");
-        int padded = (shape.Channels + Bf16.ChannelMultiple - 1) / Bf16.ChannelMultiple * Bf16.ChannelMultiple;
-        TensorShape stored = shape with { Channels = padded };
+        TensorShape stored = shape with { Channels = Bf16.Padded(shape.Channels) };
         TensorStorage<T> storage = new(Arena.Allocate<byte>(stored.Length * Interop.SizeOf<Bf16>()), stored, isBf16: true);
         return new Tensor<T>(storage, 0, shape.Channels);
     }

@@ -144,7 +144,7 @@ public sealed class QuickBench
 
             if (context.Precision != Precision.Bf16)
                 continue;
-            Conv3dShape padded = shape with { InputPitch = Padded(from), OutputPitch = Padded(to) };
+            Conv3dShape padded = shape with { InputPitch = Bf16.Padded(from), OutputPitch = Bf16.Padded(to) };
             foreach ((string variant, IConv3d<Bf16, float> kernels) in Chosen(Conv3dVariants.Bf16, padded))
                 Conv3d(kernels, variant, padded);
         }
@@ -421,8 +421,6 @@ public sealed class QuickBench
         view.CopyFromCPU(context.Stream, values);
         return view;
     }
-
-    private static int Padded(int channels) => (channels + Bf16.ChannelMultiple - 1) / Bf16.ChannelMultiple * Bf16.ChannelMultiple;
 
     private void Time<TActivation>(string name, string size, string variant, double operations, Action run)
         => Time(name, _ => size, variant, operations, run, once: false, typeof(TActivation) == typeof(Bf16) ? "bf16" : null);

@@ -14,4 +14,10 @@ public enum DeviceKind
 
     /// <summary>This machine's processor cores.</summary>
     Cpu,
+
+    /// <summary>
+    /// This machine's processor as a GPU with warps of 32 threads: kernels written for such warps run, slowly, for checks without a GPU. Never chosen
+    /// automatically; a context on it reports <see cref="Cpu"/>.
+    /// </summary>
+    Simulated,
 }

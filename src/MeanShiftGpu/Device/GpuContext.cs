@@ -13,6 +13,8 @@ namespace MeanShiftGpu;
 /// </summary>
 public sealed class GpuContext : IDisposable
 {
+    private const int SimulatedWarpSize = 32;
+
     private readonly Context? ownedContext;
     private readonly Dictionary<(Type Interface, string Operation, string Variant), IDisposable> launchers = [];
     private readonly VariantChoice variantChoice;
@@ -40,7 +42,7 @@ public sealed class GpuContext : IDisposable
     /// <summary>The threads of the host variants.</summary>
     public HostThreads Threads { get; }
 
-    /// <summary>The kind of device in use; never <see cref="DeviceKind.Auto"/>.</summary>
+    /// <summary>The kind of device in use: <see cref="DeviceKind.Cuda"/>, <see cref="DeviceKind.OpenCL"/> or <see cref="DeviceKind.Cpu"/>.</summary>
     public DeviceKind Kind => Accelerator.AcceleratorType switch
     {
         AcceleratorType.Cuda => DeviceKind.Cuda,
@@ -57,24 +59,37 @@ public sealed class GpuContext : IDisposable
     /// <summary>Bytes that tensors may take: the device's memory, or what this process may use of the machine's.</summary>
     internal long MemoryLimitBytes { get; set; }
 
+    /// <summary>Bytes that an arena could take now, those that it holds already included: other programs use a GPU's memory too.</summary>
+    /// <param name="held">What it holds.</param>
+    internal long AvailableBytes(long held) => Accelerator is CudaAccelerator cuda ? Math.Min(MemoryLimitBytes, held + cuda.GetFreeMemory()) : MemoryLimitBytes;
+
+    /// <summary>Whether tensors take the host's memory, which the process's other needs share: on the CPU device. The simulated GPU's are planned as a GPU's.</summary>
+    internal bool ComputesInHostMemory => Kind == DeviceKind.Cpu && !IsSimulatedGpu;
+
     /// <summary>Why this device was taken, in one sentence.</summary>
     public string Reason { get; }
 
     /// <summary>The device in one line, for reports.</summary>
-    public string Description => Kind == DeviceKind.Cpu
-        ? $"CPU, {Threads.Count} thread{(Threads.Count == 1 ? "" : "s")}, {System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated switch
+    public string Description => Kind switch
+    {
+        DeviceKind.Cpu when IsSimulatedGpu => "simulated GPU, warps of 32 threads",
+        DeviceKind.Cpu => $"CPU, {Threads.Count} thread{(Threads.Count == 1 ? "" : "s")}, {System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated switch
         {
             true => "512-bit vectors",
             false when System.Runtime.Intrinsics.Vector256.IsHardwareAccelerated => "256-bit vectors",
             _ => "128-bit vectors",
-        }}"
-        : $"{Kind}, {Accelerator.Name}, {Accelerator.MemorySize / (1 << 20)} MiB{Precision switch
-        {
-            Precision.Float32 => "",
-            Precision.Tf32 => ", TF32 operands",
-            Precision.Bf16 => ", BF16 activations",
-            _ => ", BF16 operands",
-        }}";
+        }}",
+        _ => $"{Kind}, {Accelerator.Name}, {Accelerator.MemorySize / (1 << 20)} MiB",
+    }
+    + Precision switch
+    {
+        Precision.Float32 => "",
+        Precision.Tf32 => ", TF32 operands",
+        Precision.Bf16 => ", BF16 activations",
+        _ => ", BF16 operands",
+    };
+
+    private bool IsSimulatedGpu => Accelerator is CPUAccelerator { WarpSize: SimulatedWarpSize };
 
     /// <summary>Opens a device.</summary>
     /// <exception cref="InputException">The device asked for is not there or does not open; the message says why, and what was found instead.</exception>
@@ -82,6 +97,8 @@ public sealed class GpuContext : IDisposable
     {
         options ??= new GpuContextOptions();
         (DeviceKind wanted, string origin) = WantedDevice(options);
+        if (wanted == DeviceKind.Simulated)
+            return CreateSimulatedGpu(options);
 
         Context context = CreateIlgpuContext(cpuDevice: null);
         try
@@ -213,6 +230,6 @@ public sealed class GpuContext : IDisposable
             return (DeviceKind.Auto, "");
         return Enum.TryParse(value.Trim(), ignoreCase: true, out DeviceKind kind) && Enum.IsDefined(kind)
             ? (kind, "asked for by MEANSHIFTGPU_DEVICE")
-            : throw new InputException($"MEANSHIFTGPU_DEVICE: '{value}' is no device. Expected auto, cuda, opencl or cpu.");
+            : throw new InputException($"MEANSHIFTGPU_DEVICE: '{value}' is no device. Expected auto, cuda, opencl, cpu or simulated.");
     }
 }

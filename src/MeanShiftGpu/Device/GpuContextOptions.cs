@@ -3,7 +3,7 @@ namespace MeanShiftGpu;
 /// <summary>How a <see cref="GpuContext"/> chooses its device and its kernels.</summary>
 public sealed record GpuContextOptions
 {
-    /// <summary>The device; <see cref="DeviceKind.Auto"/> also obeys the environment variable MEANSHIFTGPU_DEVICE (cuda, opencl, cpu).</summary>
+    /// <summary>The device; <see cref="DeviceKind.Auto"/> also obeys the environment variable MEANSHIFTGPU_DEVICE (cuda, opencl, cpu, simulated).</summary>
     public DeviceKind Device { get; init; } = DeviceKind.Auto;
 
     /// <summary>

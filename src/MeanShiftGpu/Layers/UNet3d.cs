@@ -95,6 +95,12 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <summary>Whether activations and their gradients are stored as BF16; the image and the score maps are not.</summary>
     public bool StoresBf16 => typeof(T) == typeof(float) && Context.Precision == Precision.Bf16;
 
+    /// <summary>Device memory of a forward pass over whole tensors, in bytes for each voxel of the input, as this network stores them.</summary>
+    public double InferenceBytesPerVoxel => Options.InferenceBytesPerVoxel(StoresBf16);
+
+    /// <summary>Device memory of a forward and a backward pass, in bytes for each voxel of the input, without what the losses take.</summary>
+    public double TrainingBytesPerVoxel => Options.TrainingBytesPerVoxel(StoresBf16);
+
     /// <summary>The trainable numbers.</summary>
     public ParameterSet<T> Parameters { get; } = new();
 

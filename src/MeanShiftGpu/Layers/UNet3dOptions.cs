@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using MeanShiftGpu.Kernels;
 
 namespace MeanShiftGpu.Layers;
 
@@ -7,6 +8,8 @@ public sealed record UNet3dOptions
 {
     // The most voxels along an axis that Winograd's algorithm computes together.
     private const int GroupEdge = 4;
+
+    private const int Bf16Bytes = 2;
 
     /// <summary>Convolutions at the coarsest resolution.</summary>
     internal const int MiddleConvolutions = 4;
@@ -74,13 +77,24 @@ public sealed record UNet3dOptions
         }
     }
 
-    /// <summary>Device memory of a forward pass in float32, in bytes for each voxel of the input.</summary>
-    [JsonIgnore]
-    public double InferenceBytesPerVoxel
+    /// <summary>Device memory of a forward pass over whole tensors, in bytes for each voxel of the input.</summary>
+    /// <param name="bf16">Whether activations are stored as BF16; the input and the score maps are float32 all the same.</param>
+    public double InferenceBytesPerVoxel(bool bf16)
+        => sizeof(float) * (InputChannels + Outputs)
+            + (bf16 ? Bf16Bytes * (Bf16.Padded(InputChannels) + ActivationsPerVoxel) : sizeof(float) * ActivationsPerVoxel);
+
+    /// <summary>Device memory of a forward and a backward pass, in bytes for each voxel of the input, without what the losses take.</summary>
+    /// <param name="bf16">Whether activations and their gradients are stored as BF16.</param>
+    public double TrainingBytesPerVoxel(bool bf16)
+        // Every tensor of the forward pass is kept and has a gradient as large, except the input.
+        => InferenceBytesPerVoxel(bf16) + sizeof(float) * Outputs + (bf16 ? Bf16Bytes : sizeof(float)) * ActivationsPerVoxel;
+
+    // Numbers between the input and the head, for each voxel of the input.
+    private double ActivationsPerVoxel
     {
         get
         {
-            double channels = InputChannels + Outputs;
+            double channels = 0;
             double share = 1;
             for (int level = 0; level < Widths.Count - 1; level++, share /= 8)
             {
@@ -88,7 +102,7 @@ public sealed record UNet3dOptions
                 channels += share * (4 * Widths[level] + 2 * Widths[level + 1] + Widths[level] / 8.0);
             }
 
-            return sizeof(float) * (channels + share * 4 * Widths[^1]);
+            return channels + share * 4 * Widths[^1];
         }
     }
 

@@ -85,9 +85,9 @@ public sealed record PickPlan
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(options);
         UNet3dOptions structure = network.Options;
-        bool onHost = network.Context.Kind == DeviceKind.Cpu;
+        bool onHost = network.Context.ComputesInHostMemory;
         bool byPlanes = onHost && network.ComputesByPlanes;
-        long device = onHost ? long.MaxValue : (long)(ShareOfDevice * network.Context.Accelerator.MemorySize);
+        long device = onHost ? long.MaxValue : (long)(ShareOfDevice * network.Context.MemoryLimitBytes);
         Extent padded = volume.RoundUpTo(structure.Divisor);
         // The processor's convolutions give a tile the whole volume's bits where it is aligned; others compute every voxel alone, and a score needs no more than what it depends on.
         (int halo, int alignment) = byPlanes ? (structure.TileHalo, structure.TileAlignment) : (structure.ReceptiveRadius, structure.Divisor);
@@ -103,7 +103,7 @@ public sealed record PickPlan
             Maps = maps,
             MemoryLimitBytes = memoryLimitBytes,
             ProcessBytes = ProcessBytesAtRest + CopiesOfParameters * sizeof(float) * network.Parameters.Values.Length,
-            NetworkBytes = byPlanes ? Schedule(tile, slab).Bytes(tile) : (long)(structure.InferenceBytesPerVoxel * tile.Voxels),
+            NetworkBytes = byPlanes ? Schedule(tile, slab).Bytes(tile) : (long)(network.InferenceBytesPerVoxel * tile.Voxels),
             BufferBytes = ScorePrediction.BufferBytes(tile, core, structure, slab, maps),
             ScoreMapBytes = mapsInMemory ? sizeof(float) * volume.Voxels * maps : 0,
             ClusteringBytes = options.Method == PickMethod.MeanShift ? WindowedMeanShift.MemoryBytes(volume, options.BandwidthVoxels) : 0,

@@ -45,6 +45,9 @@ public sealed class TomogramPicker : IDisposable
     /// <summary>The most memory that the process may take, in bytes; larger volumes are cut into smaller tiles, with the same result.</summary>
     public long MemoryLimitBytes { get; init; } = 2L << 30;
 
+    /// <summary>The most device memory that tensors took at a time.</summary>
+    internal long MostArenaBytes => arena.MostBytes;
+
     /// <summary>How a volume would be picked.</summary>
     /// <param name="volume">Its extents.</param>
     /// <param name="maps">How many score maps are predicted.</param>

@@ -1,5 +1,6 @@
 using ILGPU;
 using ILGPU.Runtime;
+using ILGPU.Runtime.CPU;
 using MeanShiftGpu.Kernels;
 
 namespace MeanShiftGpu.Tensors;
@@ -11,7 +12,7 @@ namespace MeanShiftGpu.Tensors;
 public sealed class Arena(GpuContext context) : IDisposable
 {
     // The alignment that ILGPU assumes of views passed to kernels.
-    private const long Alignment = 256;
+    private const int Alignment = 256;
     private const long SmallestBlock = 1 << 20;
 
     private readonly List<Block> blocks = [];
@@ -23,6 +24,9 @@ public sealed class Arena(GpuContext context) : IDisposable
 
     /// <summary>Bytes held on the device.</summary>
     public long CapacityBytes => blocks.Sum(b => b.Memory.LengthInBytes);
+
+    /// <summary>The most bytes that were handed out at a time, gaps included.</summary>
+    internal long MostBytes { get; private set; }
 
     /// <summary>How often memory was taken from the device.</summary>
     public int Allocations { get; private set; }
@@ -44,12 +48,13 @@ public sealed class Arena(GpuContext context) : IDisposable
 
         if (block == blocks.Count)
         {
-            blocks.Add(new Block(AllocateMemory(Math.Max(padded, SmallestBlock) + Alignment)));
+            blocks.Add(new Block(AllocateMemory(Math.Max(padded, SmallestBlock))));
             offset = 0;
         }
 
         ArrayView<byte> view = blocks[block].View.SubView(offset, bytes);
         offset += padded;
+        MostBytes = Math.Max(MostBytes, blocks.Take(block).Sum(b => b.Length) + offset);
         return view.Cast<T>();
     }
 
@@ -63,7 +68,7 @@ public sealed class Arena(GpuContext context) : IDisposable
         if (blocks.Count > 0 && blocks[0].Length >= bytes)
             return;
         Release();
-        blocks.Add(new Block(AllocateMemory(bytes + Alignment)));
+        blocks.Add(new Block(AllocateMemory(bytes)));
     }
 
     /// <summary>The current position, for <see cref="Rewind"/>.</summary>
@@ -87,42 +92,34 @@ public sealed class Arena(GpuContext context) : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Release();
 
-    private MemoryBuffer1D<byte, Stride1D.Dense> AllocateMemory(long bytes)
+    // GPUs align their memory themselves.
+    private MemoryBuffer AllocateMemory(long bytes)
     {
         try
         {
             Allocations++;
             if (CapacityBytes + bytes > Context.MemoryLimitBytes)
                 throw new InsufficientMemoryException();
-            return Context.Accelerator.Allocate1D<byte>(bytes);
+            return Context.Accelerator is CPUAccelerator cpu ? new AlignedHostBuffer(cpu, bytes, Alignment) : Context.Accelerator.Allocate1D<byte>(bytes);
         }
         catch (Exception e) when (e is AcceleratorException or OutOfMemoryException)
         {
             throw new InputException(
-                $"device memory: {bytes >> 20} MiB more were needed beside {CapacityBytes >> 20} MiB already held, and {Context.Description} has no more. Use a smaller patch or batch, or a narrower network.", e);
+                $"device memory: {bytes >> 20} MiB more were needed beside {CapacityBytes >> 20} MiB already held, and {Context.Description} does not have them. Use a smaller patch or batch, or a narrower network.", e);
         }
     }
 
-    // Memory with its aligned part. GPUs align their memory themselves (and what OpenCL gives for an address is a handle), the CPU accelerator to 16 bytes
-    // only.
     private readonly struct Block
     {
-        public Block(MemoryBuffer1D<byte, Stride1D.Dense> memory)
+        public Block(MemoryBuffer memory)
         {
             Memory = memory;
-            ArrayView<byte> whole = memory.View.AsContiguous();
-            long excess = 0;
-            if (memory.Accelerator.AcceleratorType == AcceleratorType.CPU)
-            {
-                excess = whole.LoadEffectiveAddressAsPtr() % Alignment;
-                AdviseHugePages(whole);
-            }
-
-            long skip = excess == 0 ? 0 : Alignment - excess;
-            View = whole.SubView(skip, whole.Length - Alignment);
+            View = memory.AsArrayView<byte>(0, memory.LengthInBytes);
+            if (memory is AlignedHostBuffer)
+                AdviseHugePages(View);
         }
 
-        public MemoryBuffer1D<byte, Stride1D.Dense> Memory { get; }
+        public MemoryBuffer Memory { get; }
 
         public ArrayView<byte> View { get; }
 

@@ -28,6 +28,9 @@ public sealed class Trainer : IDisposable
     private const int CollapseCheckAfter = 40;
     private const int CollapseCheckInterval = 20;
 
+    // Buffers begin at multiples of 256 bytes, and the losses have a few small ones.
+    private const long Gaps = 1 << 16;
+
     // The seeds of validation are the same every time, and none of training's.
     private const uint ValidationStep = uint.MaxValue;
 
@@ -104,6 +107,9 @@ public sealed class Trainer : IDisposable
     /// <summary>How often device memory was taken for tensors; it does not grow after the first step and validation.</summary>
     public int ArenaAllocations => arena.Allocations;
 
+    /// <summary>The most bytes of it that were in use at a time.</summary>
+    internal long MostArenaBytes => arena.MostBytes;
+
     /// <summary>Does one step.</summary>
     /// <exception cref="TrainingFailedException">The loss is no longer finite, or the score map collapsed to zeros.</exception>
     /// <exception cref="InputException">The device has too little memory; the message says what would fit.</exception>
@@ -129,18 +135,43 @@ public sealed class Trainer : IDisposable
         return new InputException($"{happened.TrimEnd('.')}. {WhatWouldFit()}", exception);
     }
 
-    // Every tensor of the forward pass is kept, and has a gradient of its size.
+    /// <summary>Device memory that the tensors of a step with the given patches take.</summary>
+    internal long PlannedBytes(Extent patch, int batchSize)
+    {
+        // Beside the network's tensors: a target for each class; the map of annotated voxels, and the masked scores with their gradients; and where a score map
+        // gets a second gradient, it is written aside and added.
+        int targets = batch.Masks?.Count ?? 0;
+        int masked = batch.Labelled is null ? 0 : 1 + 2 * options.ClassCount;
+        double bytes = (network.TrainingBytesPerVoxel + sizeof(float) * (targets + masked + options.ClassCount)) * patch.Voxels * batchSize;
+        for (int c = 0; options.MeanShiftWeight > 0 && c < options.ClassCount; c++)
+        {
+            MeanShiftOptions meanShift = options.MeanShiftOf(c);
+            MeanShiftShape shape = meanShift.Shape(batchSize, patch.Depth, patch.Height, patch.Width, options.ClassCount);
+            bytes += context.Launcher(MeanShiftVariants<float>.Table, shape).WorkspaceBytes(shape, meanShift.Parameters, centers: 0) + sizeof(float) * (shape.TrajectoryLength + 4 * shape.Points);
+        }
+
+        return (long)bytes;
+    }
+
+    // All at once, so that nothing is lost between blocks and what does not fit is known before the first kernel. An OpenCL device may refuse so much in one
+    // piece that it would give in several.
+    private void ReserveMemory()
+    {
+        if (arena.CapacityBytes == 0 && context.Kind != DeviceKind.OpenCL)
+            arena.Reserve(PlannedBytes(options.Patch, options.BatchSize) + Gaps);
+    }
+
     private string WhatWouldFit()
     {
         (int depth, int height, int width) = options.Patch;
-        double perItem = 2 * network.Options.InferenceBytesPerVoxel * depth * height * width;
-        double available = context.MemoryLimitBytes;
-        int batchSize = (int)(available / perItem);
+        long available = context.AvailableBytes(arena.CapacityBytes);
         int divisor = network.Options.Divisor;
-        int edge = (int)(Math.Cbrt(available / (2 * network.Options.InferenceBytesPerVoxel * options.BatchSize)) / divisor) * divisor;
-        string smaller = string.Join(", or ", new[] { batchSize > 0 ? $"a batch of {batchSize}" : "", edge > 0 ? $"patches of {edge}³" : "" }.Where(s => s.Length > 0));
-        return $"A step with patches of {depth}×{height}×{width} in batches of {options.BatchSize} needs about {perItem * options.BatchSize / (1 << 20):0} MiB; "
-            + (smaller.Length > 0 ? $"in {available / (1 << 20):0} MiB fit about {smaller}." : "this device is too small for this network.");
+        int batchSize = Enumerable.Range(1, options.BatchSize - 1).TakeWhile(n => PlannedBytes(options.Patch, n) + Gaps <= available).LastOrDefault();
+        int edge = divisor * Enumerable.Range(1, (Math.Max(depth, Math.Max(height, width)) - 1) / divisor)
+            .TakeWhile(n => PlannedBytes(new Extent(n * divisor, n * divisor, n * divisor), options.BatchSize) + Gaps <= available).LastOrDefault();
+        string smaller = string.Join(" or for ", new[] { batchSize > 0 ? $"a batch of {batchSize}" : "", edge > 0 ? $"patches of {edge}³" : "" }.Where(s => s.Length > 0));
+        return $"A step with patches of {depth}×{height}×{width} in batches of {options.BatchSize} needs about {(PlannedBytes(options.Patch, options.BatchSize) >> 20) + 1} MiB; "
+            + $"{available >> 20} MiB are there, {(smaller.Length > 0 ? $"enough for {smaller}" : "too few for this network")}.";
     }
 
     private TrainingStep DoStep()
@@ -149,6 +180,7 @@ public sealed class Trainer : IDisposable
         sampler.Fill(batch, step);
         double rate = options.RateAt(step);
 
+        ReserveMemory();
         network.Parameters.ZeroGradients(context);
         using (Tape<float> tape = Tape<float>.Begin(arena))
         {

@@ -69,6 +69,7 @@ public sealed class DeviceProblemTests
         Assert.That(arena.Allocate<byte>(1 << 20).Length, Is.EqualTo(1 << 20));
     }
 
+    // What the line proposes is tried, and what is one size larger.
     [Test]
     public void Step_BeyondTheLimit_SaysWhichPatchAndBatchWouldFit()
     {
@@ -77,16 +78,30 @@ public sealed class DeviceProblemTests
         TrainingData data = new([new TrainingVolume("sandclock", new Extent(32, 32, 32), volume.Image, volume.Mask, volume.Centers)], []);
         TrainingOptions options = TrainingOptions.Compact with { Patch = new Extent(32, 32, 32), BatchSize = 4 };
         using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
-        using Trainer trainer = new(network, data, options);
         context.MemoryLimitBytes = 30 << 20;
-        const string fits = "a batch of 2, or patches of 26³";
-        Assert.That(trainer.Step, Throws.TypeOf<InputException>().With.Message.Contains("patches of 32×32×32 in batches of 4").And.Message.Contains(fits));
+        const string fits = "30 MiB are there, enough for a batch of 2 or for patches of 26³.";
+        using Trainer trainer = new(network, data, options);
+        Assert.That(
+            trainer.Step,
+            Throws.TypeOf<InputException>()
+                .With.Message.Contains($"A step with patches of 32×32×32 in batches of 4 needs about 56 MiB; {fits}")
+                .And.Message.Not.Contains("\n"));
+        Assert.That(() => Step(options with { BatchSize = 2 }), Throws.Nothing);
+        Assert.That(() => Step(options with { Patch = new Extent(26, 26, 26) }), Throws.Nothing);
+        Assert.That(() => Step(options with { BatchSize = 3 }), Throws.TypeOf<InputException>());
+        Assert.That(() => Step(options with { Patch = new Extent(28, 28, 28) }), Throws.TypeOf<InputException>());
 
         // What kernels take for themselves fails with the driver's exception.
         Assert.That(trainer.OutOfMemory(new CLException((CLError)(-4)))?.Message, Does.Contain("no memory left (error -4)").And.Contain("tile or batch. A step with").And.Contain(fits));
         Assert.That(trainer.OutOfMemory(new InsufficientMemoryException("none for the host."))?.Message, Does.StartWith("memory: none for the host. A step with").And.Contain(fits));
         Assert.That(trainer.OutOfMemory(new InputException("something else")), Is.Null);
         Assert.That(trainer.OutOfMemory(new CLException((CLError)(-1))), Is.Null);
+
+        void Step(TrainingOptions with)
+        {
+            using Trainer other = new(network, data, with);
+            other.Step();
+        }
     }
 
     private const long MoreThanThereIs = 1L << 60;
