@@ -14,9 +14,9 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     };
 
     private readonly Option<int> batch = Parse.Integer("--batch", "Items in a batch of the layers; unet-step, mean-shift and pick take one.", 1, 1, int.MaxValue);
-    private readonly Option<int?> shrink = Parse.Choice("--shrink", "Divide the edges of the layers, for a check that every case runs; unet-step takes 32³ alone then. Default: 1.", new[] { 1, 2, 7, 14 }.ToDictionary(n => $"{n}", n => n));
+    private readonly Option<int?> shrink = Parse.Choice("--shrink", "Divide the edges of the layers and steps and run each once, for a check that every case runs. Default: 1.", new[] { 1, 2, 7, 14 }.ToDictionary(n => $"{n}", n => n));
     private readonly Option<Extent?> size = Parse.Size("--size", "pick: the volume in voxels. Default: 56.");
-    private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "pick: the network's channels. Default: 32,48,64.", 1, 1024);
+    private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "The network's channels. Default: 32,48,64.", 1, 1024);
     private readonly Option<int?> particles = Parse.Integer("--particles", "pick: particles of the score map that is clustered. Default: one in 45000 voxels.", 1);
     private readonly Option<int> memory = Parse.Integer("--memory", "pick: memory for the whole process in MiB.", 1536, 1, int.MaxValue);
 
@@ -48,6 +48,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         {
             PickCase = PickCaseOf(options),
             Shrink = options.GetValue(shrink) ?? 1,
+            Network = NetworkOf(options),
         };
         if (bench.PeakGflops is { } peak)
             Session.Line($"multiply-add peak of {context.Threads.Count} threads, measured: {peak:0} GFLOP/s");
@@ -61,13 +62,15 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         return ExitCode.Done;
     }
 
+    private UNet3dOptions NetworkOf(ParseResult options) => options.GetValue(widths) is { Length: > 0 } given ? new UNet3dOptions { Widths = given } : new();
+
     private PickCase PickCaseOf(ParseResult options)
     {
         PickCase standard = new();
         return standard with
         {
             Size = options.GetValue(size) ?? standard.Size,
-            Network = options.GetValue(widths) is { Length: > 0 } given ? new UNet3dOptions { Widths = given } : standard.Network,
+            Network = NetworkOf(options),
             Particles = options.GetValue(particles),
             MemoryLimitBytes = (long)options.GetValue(memory) << 20,
         };

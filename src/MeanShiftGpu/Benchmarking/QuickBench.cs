@@ -41,21 +41,11 @@ public sealed class QuickBench
 {
     private const long MostVoxelsToRepeat = 1 << 22;
 
-    // The patch of the published training.
+    // The patch of the published training, whose layers are timed.
     private const int PatchEdge = 56;
 
     /// <summary>The benchmarks by name.</summary>
     public static readonly IReadOnlyList<string> Names = ["conv3d", "conv-transpose3d", "max-pool3d", "sigmoid-head", "dice", "binary-cross-entropy", "mean-shift", "unet-step", "pick"];
-
-    // The 3³ layers of the published network on a 56³ patch: edge, input channels, output channels.
-    private static readonly (int Edge, int From, int To)[] PublishedLayers =
-    [
-        (56, 1, 32), (56, 32, 32), (28, 32, 48), (28, 48, 48), (14, 48, 64), (14, 64, 64),
-        (28, 64, 64), (28, 112, 48), (56, 48, 48), (56, 80, 32),
-    ];
-
-    // Its transposed convolutions: edge of the input, channels. Its poolings and head are on the edges and channels of the table above.
-    private static readonly (int Edge, int Channels)[] PublishedUpsamplings = [(14, 64), (28, 48)];
 
     private readonly GpuContext context;
     private readonly int batch;
@@ -83,10 +73,13 @@ public sealed class QuickBench
     public double? PeakGflops => peak;
 
     /// <summary>
-    /// Divides the edges of the layers, a divisor of 14: for a check that every case runs, on a device that takes too long for the published sizes. Where it is
-    /// above 1, unet-step takes 32³ alone; mean-shift, whose work is its seeds', stays at 56³.
+    /// Divides the edges of layers and steps, and runs each case once: for a check that every case runs, on a device that takes too long for the published sizes.
+    /// Mean-shift, whose work is its seeds', stays at 56³, and picking has a size of its own.
     /// </summary>
     public int Shrink { get; init; } = 1;
+
+    /// <summary>The network whose layers and steps are timed.</summary>
+    public UNet3dOptions Network { get; init; } = new();
 
     /// <summary>What the benchmark of picking picks.</summary>
     public PickCase PickCase { get; init; } = new();
@@ -131,7 +124,7 @@ public sealed class QuickBench
 
     private void Conv3d()
     {
-        foreach ((int edge, int from, int to) in PublishedLayers.Select(layer => layer with { Edge = layer.Edge / Shrink }))
+        foreach ((int edge, int from, int to) in Convolutions().Distinct())
         {
             Conv3dShape shape = new(batch, edge, edge, edge, from, to, 3, Activation.Relu, from, to);
             foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape))
@@ -168,8 +161,9 @@ public sealed class QuickBench
 
     private void ConvTranspose3d()
     {
-        foreach ((int edge, int channels) in PublishedUpsamplings.Select(layer => layer with { Edge = layer.Edge / Shrink }))
+        for (int level = Network.Widths.Count - 1; level > 0; level--)
         {
+            (int edge, int channels) = (EdgeOf(level), Network.Widths[level]);
             ConvTranspose3dShape shape = new(batch, edge, edge, edge, channels, channels, channels, channels);
             foreach ((string variant, IConvTranspose3d<float> kernels) in Chosen(ConvTranspose3dVariants<float>.Table, shape))
                 ConvTranspose3d(kernels, variant, shape);
@@ -196,8 +190,9 @@ public sealed class QuickBench
 
     private void MaxPool3d()
     {
-        foreach ((int edge, int channels) in ((int, int)[])[(56 / Shrink, 32), (28 / Shrink, 48)])
+        for (int level = 0; level < Network.Widths.Count - 1; level++)
         {
+            (int edge, int channels) = (2 * EdgeOf(level + 1), Network.Widths[level]);
             MaxPool3dShape shape = new(batch, edge, edge, edge, channels, channels, channels);
             foreach ((string variant, IMaxPool3d<float> kernels) in Chosen(MaxPool3dVariants<float>.Table, shape))
                 MaxPool3d(kernels, variant, shape);
@@ -220,8 +215,7 @@ public sealed class QuickBench
 
     private void SigmoidHead()
     {
-        int edge = 56 / Shrink;
-        const int channels = 32;
+        (int edge, int channels) = (EdgeOf(0), Network.Widths[0]);
         foreach (int outputs in (int[])[1, 8])
         {
             SigmoidHeadShape shape = new((long)batch * edge * edge * edge, channels, outputs, channels);
@@ -252,7 +246,7 @@ public sealed class QuickBench
 
     private void Dice()
     {
-        int edge = 56 / Shrink;
+        int edge = EdgeOf(0);
         FlatShape shape = new((long)batch * edge * edge * edge);
         foreach ((string variant, IDice<float> kernels) in Chosen(DiceVariants<float>.Table, shape))
         {
@@ -274,7 +268,7 @@ public sealed class QuickBench
 
     private void BinaryCrossEntropy()
     {
-        int edge = 56 / Shrink;
+        int edge = EdgeOf(0);
         FlatShape shape = new((long)batch * edge * edge * edge);
         foreach ((string variant, IBinaryCrossEntropy<float> kernels) in Chosen(BinaryCrossEntropyVariants<float>.Table, shape))
         {
@@ -296,6 +290,26 @@ public sealed class QuickBench
 
     private string Items => batch == 1 ? "" : $"{batch}×";
 
+    private int EdgeOf(int level) => Math.Max(1, PatchEdge / Shrink >> level);
+
+    // The network's 3³ layers in their order: edge, input channels, output channels.
+    private IEnumerable<(int Edge, int From, int To)> Convolutions()
+    {
+        IReadOnlyList<int> widths = Network.Widths;
+        for (int level = 0; level < widths.Count; level++)
+        {
+            yield return (EdgeOf(level), level == 0 ? Network.InputChannels : widths[level - 1], widths[level]);
+            yield return (EdgeOf(level), widths[level], widths[level]);
+        }
+
+        for (int level = widths.Count - 2; level >= 0; level--)
+        {
+            yield return (EdgeOf(level), widths[level + 1], widths[level + 1]);
+            yield return (EdgeOf(level), widths[level] + widths[level + 1], widths[level]);
+            yield return (EdgeOf(level), widths[level], widths[level]);
+        }
+    }
+
     // The variants that run here, without the direct kernels on the CPU device's simulated threads, which take minutes at these sizes.
     private IEnumerable<(string Name, TLauncher Kernels)> Chosen<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
         where TLauncher : class, IDisposable
@@ -306,7 +320,7 @@ public sealed class QuickBench
     // Scores, centres and results stay on the device.
     private void MeanShift()
     {
-        const int edge = 56;
+        const int edge = PatchEdge;
         SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = edge, Height = edge, Width = edge, Seed = 1 }, 0);
         using Arena arena = new(context);
         ArrayView<float> scores = Upload(arena, volume.Mask);
@@ -330,22 +344,33 @@ public sealed class QuickBench
     // Several sizes, because a step's time should grow with its voxels and with nothing else.
     private void NetworkStep()
     {
-        foreach (int edge in Shrink > 1 ? (int[])[32] : [32, 56, 96])
+        foreach (int edge in ((int[])[32, 56, 96]).Select(e => Math.Max(1, e / Shrink / Network.Divisor) * Network.Divisor).Distinct())
             NetworkStep(edge);
     }
 
     private void NetworkStep(int edge)
     {
         int particles = edge * edge * edge / 12000;
-        SandclockVolume volume = Sandclock.Create(
-            new SandclockOptions { Depth = edge, Height = edge, Width = edge, MinimumParticles = particles, MaximumParticles = particles, Seed = 1 }, 0);
+        SandclockVolume volume = Shrink == 1
+            ? Sandclock.Create(new SandclockOptions { Depth = edge, Height = edge, Width = edge, MinimumParticles = particles, MaximumParticles = particles, Seed = 1 }, 0)
+            : OneParticle(edge);
         TrainingOptions options = TrainingOptions.Combined with { Patch = new Extent(edge, edge, edge), Augmentation = Augmentation.None, DiceWeight = 1 };
-        UNet3dOptions structure = new();
+        if (Shrink > 1)
+            options = options with { CenterMarginVoxels = 0 };
         TrainingData data = new([new TrainingVolume("sandclock", new Extent(edge, edge, edge), volume.Image, volume.Mask, volume.Centers)], []);
-        using UNet3d<float> network = new(context, structure, seed: 1, options.OutputBias);
+        using UNet3d<float> network = new(context, Network, seed: 1, options.OutputBias);
         using Trainer trainer = new(network, data, options);
         // Forward, gradient of the input (the first layer needs none) and of the weights: three times the forward operations.
-        Time<float>("unet-step: Dice + mean shift + Adam", $"{edge}³, widths {string.Join("-", structure.Widths)}", "Auto", 3 * structure.ForwardOperations(new Extent(edge, edge, edge)), () => trainer.Step());
+        Time<float>("unet-step: Dice + mean shift + Adam", $"{edge}³, widths {string.Join("-", Network.Widths)}", "Auto", 3 * Network.ForwardOperations(new Extent(edge, edge, edge)), () => trainer.Step());
+    }
+
+    // Where sandclocks have no room.
+    private static SandclockVolume OneParticle(int edge)
+    {
+        float[] voxels = new float[edge * edge * edge];
+        voxels[voxels.Length / 2] = 1;
+        float middle = (edge - 1) / 2f;
+        return new SandclockVolume(edge, edge, edge, voxels, voxels, [new Position(middle, middle, middle)]);
     }
 
     private void Pick()
@@ -354,7 +379,7 @@ public sealed class QuickBench
         using TomogramPicker picker = new(network, MeanShiftOptions.Compact, new PickOptions()) { MemoryLimitBytes = PickCase.MemoryLimitBytes };
         Extent size = PickCase.Size;
         // A tomogram takes minutes, which need no repeating.
-        bool once = size.Voxels > MostVoxelsToRepeat;
+        bool once = Shrink > 1 || size.Voxels > MostVoxelsToRepeat;
         PickPlan plan = picker.Plan(size, mapsInMemory: false);
         (Extent patch, double patchMs) = PlainForward(network);
         using (MrcWriter image = PickCase.CreateImage())
@@ -423,7 +448,7 @@ public sealed class QuickBench
     }
 
     private void Time<TActivation>(string name, string size, string variant, double operations, Action run)
-        => Time(name, _ => size, variant, operations, run, once: false, typeof(TActivation) == typeof(Bf16) ? "bf16" : null);
+        => Time(name, _ => size, variant, operations, run, once: Shrink > 1, typeof(TActivation) == typeof(Bf16) ? "bf16" : null);
 
     // What a variant on float32 activations rounds to, or a whole network.
     private string PrecisionOf(string variant, double operations) => (variant, context.Precision) switch
