@@ -124,7 +124,7 @@ public class TiledPickingTests(DeviceKind device)
         using Volume mask = new(16, 18, 150);
         mask[8, 9, 70] = 1;
         mask[8, 9, 71] = 2;
-        PickPlan plan = PickPlan.Create(network, size, Options, long.MaxValue, 1, true, p => p.LargestTile.Width <= 72);
+        PickPlan plan = PickPlan.Create(network, size, Options, long.MaxValue, 1, true, p => p.LargestTile.Width <= 48 || (p.NetworkOnHost && p.LargestTile.Width <= 72));
         using Volume all = new(16, 18, 150);
         using Volume map = new(16, 18, 150);
         picker.Predict(plan, image, null, [new ScoreMap(0, all)]);
