@@ -9,7 +9,12 @@ namespace MeanShiftGpu.Tensors;
 /// Device memory that is handed out front to back and taken back all at once. A training step that asks for the same
 /// buffers in the same order gets the same addresses every time, and nothing is allocated after the first.
 /// </summary>
-public sealed class Arena(GpuContext context) : IDisposable
+/// <param name="context">The device.</param>
+/// <param name="hugePages">
+/// Asks for pages of 2 MiB where the memory is the host's: for memory that is used many times over, as by training. Their first use waits for 2 MiB of zeros
+/// at a time, which costs a volume's inference more than it gains.
+/// </param>
+public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposable
 {
     // The alignment that ILGPU assumes of views passed to kernels.
     private const int Alignment = 256;
@@ -48,7 +53,7 @@ public sealed class Arena(GpuContext context) : IDisposable
 
         if (block == blocks.Count)
         {
-            blocks.Add(new Block(AllocateMemory(Math.Max(padded, SmallestBlock))));
+            AddBlock(Math.Max(padded, SmallestBlock));
             offset = 0;
         }
 
@@ -68,7 +73,7 @@ public sealed class Arena(GpuContext context) : IDisposable
         if (blocks.Count > 0 && blocks[0].Length >= bytes)
             return;
         Release();
-        blocks.Add(new Block(AllocateMemory(bytes)));
+        AddBlock(bytes);
     }
 
     /// <summary>The current position, for <see cref="Rewind"/>.</summary>
@@ -91,6 +96,14 @@ public sealed class Arena(GpuContext context) : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => Release();
+
+    private unsafe void AddBlock(long bytes)
+    {
+        Block added = new(AllocateMemory(bytes));
+        if (hugePages && added.Memory is AlignedHostBuffer)
+            HostMemory.AdviseHugePages(added.View.Pointer(), added.Length);
+        blocks.Add(added);
+    }
 
     // GPUs align their memory themselves.
     private MemoryBuffer AllocateMemory(long bytes)
@@ -115,8 +128,6 @@ public sealed class Arena(GpuContext context) : IDisposable
         {
             Memory = memory;
             View = memory.AsArrayView<byte>(0, memory.LengthInBytes);
-            if (memory is AlignedHostBuffer)
-                AdviseHugePages(View);
         }
 
         public MemoryBuffer Memory { get; }
@@ -124,7 +135,5 @@ public sealed class Arena(GpuContext context) : IDisposable
         public ArrayView<byte> View { get; }
 
         public long Length => View.Length;
-
-        private static unsafe void AdviseHugePages(ArrayView<byte> view) => HostMemory.AdviseHugePages(view.Pointer(), view.Length);
     }
 }

@@ -82,7 +82,7 @@ public sealed class Trainer : IDisposable
         batch = new PatchBatch(options.BatchSize, options);
         validationBatch = new PatchBatch(1, options);
         validationPatches = [.. data.Validation.SelectMany(v => PatchGrid.Cover(v, options).Select(origin => (v, origin)))];
-        arena = new Arena(context);
+        arena = new Arena(context, hugePages: true);
 
         long count = network.Parameters.Values.Length;
         firstMoments = AllocateZeros(count);
