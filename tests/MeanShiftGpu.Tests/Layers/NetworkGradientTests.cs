@@ -1,5 +1,3 @@
-using System.Numerics;
-using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Kernels;
 using MeanShiftGpu.Layers;
 using MeanShiftGpu.Ops;
@@ -22,24 +20,12 @@ public class NetworkGradientTests
         Conv3dShape layer = new(1, 8, 8, 8, 16, 16, 3, Activation.Relu, 16, 16);
         Assert.That(context.Launcher(Conv3dVariants<float>.Table, layer), Is.TypeOf<Conv3dHostWinograd>());
 
-        (double[] scores, double[] gradients) = Run<double>(context);
-        (float[] singleScores, float[] singleGradients) = Run<float>(context);
+        (double[] scores, double[] gradients) = NetworkRun.Of<double>(context, Structure, Shape);
+        (float[] singleScores, float[] singleGradients) = NetworkRun.Of<float>(context, Structure, Shape);
         double scoreError = TestData.RelativeError<float>(singleScores, scores);
         double gradientError = TestData.RelativeError<float>(singleGradients, gradients);
         TestContext.Out.WriteLine($"scores {scoreError:g3}, gradients {gradientError:g3}");
         Assert.That(scoreError, Is.LessThan(1e-5));
         Assert.That(gradientError, Is.LessThan(1e-5));
-    }
-
-    private static (T[] Scores, T[] Gradients) Run<T>(GpuContext context)
-        where T : unmanaged, INumber<T>
-    {
-        using UNet3d<T> network = new(context, Structure, seed: 3);
-        using Arena arena = new(context);
-        using Tape<T> tape = Tape<T>.Begin(arena);
-        Tensor<T> scores = network.Forward(tape, tape.Upload(Array.ConvertAll(TestData.Uniform(Shape.Length, 4), T.CreateChecked), Shape));
-        T[] values = scores.ToArray(context);
-        tape.Backward(scores, Array.ConvertAll(TestData.Uniform(Shape.Length, 5), T.CreateChecked));
-        return (values, [.. network.Parameters.Parameters.SelectMany(p => p.Gradient.GetAsArrayForTest(context))]);
     }
 }
