@@ -51,7 +51,7 @@ public sealed class Conv3dHostSimd : IConv3dByPlanes<float>
 }
 
 /// <summary>The three passes for one width of vectors.</summary>
-internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<float>
+internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVector, TOps>
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
 {
@@ -63,34 +63,20 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<
     // while every pair of channels passes over them. Less would pass over the sums more often, which costs more than leaving the first level.
     private const int StepBytes = 96 * 1024;
 
-    private readonly HostThreads threads;
     private readonly Worker[] workers;
     private readonly HostScratch packedWeights = new();
-    private readonly HostScratch packedBias = new();
     private readonly HostScratch parts = new();
     private readonly Action<int, int> packWeights;
     private readonly Action<int, int> convolveBlock;
     private readonly Action<int, int> sumPart;
     private readonly Action<int, int> reduceParts;
 
-    // The pass in progress; every chunk of work reads these.
-    private Conv3dShape shape;
-    private PlaneRange range;
     private HostBlock block;
-    private HostActivations source;
-    private HostActivations gradients;
-    private float* weight;
-    private float* target;
-    private float* targetBias;
-    private int targetChannels;
-    private int targetPitch;
-    private bool transposed;
-    private bool relu;
     private int partCount;
 
     public Conv3dHostKernels(HostThreads threads)
+        : base(threads)
     {
-        this.threads = threads;
         workers = [.. Enumerable.Range(0, threads.Count).Select(_ => new Worker())];
         packWeights = PackWeights;
         convolveBlock = ConvolveBlock;
@@ -98,78 +84,31 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<
         reduceParts = ReduceParts;
     }
 
-    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
-        => ForwardPlanes(stream, input, weight, bias, output, shape, PlaneRange.Whole(shape));
-
-    public void ForwardPlanes(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    public override void Dispose()
     {
-        this.shape = shape;
-        this.weight = weight.Pointer();
-        transposed = false;
-        relu = shape.Activation == Activation.Relu;
-        range = planes;
-        source = HostActivations.OfInput(input, shape, planes);
-        target = output.Pointer();
-        targetChannels = shape.OutputChannels;
-        targetPitch = shape.OutputPitch;
-        Convolve(bias.Pointer());
+        base.Dispose();
+        packedWeights.Dispose();
+        parts.Dispose();
+        foreach (Worker worker in workers)
+            worker.Dispose();
     }
 
-    // The forward pass of gradOutput under the weights with channels exchanged and taps reversed.
-    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+    protected override void Convolve()
     {
-        this.shape = shape;
-        this.weight = weight.Pointer();
-        transposed = true;
-        relu = false;
-        range = PlaneRange.Whole(shape);
-        source = HostActivations.OfGradient(gradOutput, output, shape);
-        target = gradInput.Pointer();
-        targetChannels = shape.InputChannels;
-        targetPitch = shape.InputPitch;
-        Convolve(null);
+        packedWeights.Require<float>((long)shape.Taps * source.Channels * Columns(targetChannels));
+        threads.For(shape.Taps, packWeights);
+        block = HostBlock.ForThreads(shape.Batch, range.Count, shape.Height, shape.Width, source.Channels, shape.KernelSize);
+        threads.For(block.Count(shape.Batch, range.Count, shape.Height, shape.Width), convolveBlock);
     }
 
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+    protected override void SumProducts()
     {
-        if (shape.Voxels == 0)
-            return;
-        this.shape = shape;
-        source = HostActivations.OfInput(input, shape, PlaneRange.Whole(shape));
-        gradients = HostActivations.OfGradient(gradOutput, output, shape);
-        target = gradWeight.Pointer();
-        targetBias = gradBias.Pointer();
-        targetChannels = shape.OutputChannels;
         block = HostBlock.ForPlanes(shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.KernelSize);
         int planes = shape.Batch * shape.Depth;
         partCount = HostBlock.DivideUp(planes, HostBlock.DivideUp(planes, MostParts));
         parts.Require<float>(partCount * PartLength);
         threads.For(partCount, sumPart);
         threads.For(shape.Taps + 1, reduceParts);
-    }
-
-    public void Dispose()
-    {
-        packedWeights.Dispose();
-        packedBias.Dispose();
-        parts.Dispose();
-        foreach (Worker worker in workers)
-            worker.Dispose();
-    }
-
-    private void Convolve(float* bias)
-    {
-        if (shape.Voxels == 0)
-            return;
-        int columns = HostMatrix<TVector, TOps>.Columns(targetChannels);
-        packedWeights.Require<float>((long)shape.Taps * source.Channels * columns);
-        Span<float> columnBias = new(packedBias.Require<float>(columns), columns);
-        columnBias.Clear();
-        if (bias != null)
-            new Span<float>(bias, targetChannels).CopyTo(columnBias);
-        threads.For(shape.Taps, packWeights);
-        block = HostBlock.ForThreads(shape.Batch, range.Count, shape.Height, shape.Width, source.Channels, shape.KernelSize);
-        threads.For(block.Count(shape.Batch, range.Count, shape.Height, shape.Width), convolveBlock);
     }
 
     private void PackWeights(int tap, int workerIndex)
@@ -210,7 +149,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<
     {
         int pad = shape.KernelSize / 2;
         int channels = source.Channels;
-        int columns = HostMatrix<TVector, TOps>.Columns(targetChannels);
+        int columns = Columns(targetChannels);
         int voxels = region.Height * region.Width;
         float* packed = packedWeights.Require<float>(0);
         float* columnBias = packedBias.Require<float>(0);
@@ -233,15 +172,14 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<
             float* groupWeights = packed + (long)channels * (column * shape.Taps + firstPlane * shape.KernelSize * shape.KernelSize * group);
             for (int voxel = 0; voxel < voxels; voxel += HostTile<TVector, TOps>.Rows)
             {
-                HostMatrix<TVector, TOps>.FillTile(tile, columnBias + column, group);
-                HostTile<TVector, TOps>.Add(
+                HostTile<TVector, TOps>.Overwrite(
                     group / TOps.Width, planes, offsets + voxel, segments, segmentCount, shape.KernelSize * channels, 1, groupWeights, group, tile, group);
-                StoreTile(region, z, voxel, Math.Min(HostTile<TVector, TOps>.Rows, voxels - voxel), tile, column, group);
+                StoreTile(region, z, voxel, Math.Min(HostTile<TVector, TOps>.Rows, voxels - voxel), tile, columnBias + column, column, group);
             }
         }
     }
 
-    private void StoreTile(in Region region, int z, int voxel, int rows, float* tile, int column, int group)
+    private void StoreTile(in Region region, int z, int voxel, int rows, float* tile, float* bias, int column, int group)
     {
         int present = Math.Min(group, targetChannels - column);
         for (int j = 0; j < rows; j++)
@@ -249,7 +187,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<
             int y = region.Y + (voxel + j) / region.Width;
             int x = region.X + (voxel + j) % region.Width;
             float* to = target + ((((long)region.N * range.OutputRing + z % range.OutputRing) * shape.Height + y) * shape.Width + x) * targetPitch + column;
-            HostMatrix<TVector, TOps>.StoreRow(tile + j * group, to, present, relu);
+            HostMatrix<TVector, TOps>.StoreRow(tile + j * group, bias, to, present, relu);
         }
     }
 
@@ -277,7 +215,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<
 
     private void SumBlock(in Region region, int zBegin, int zEnd, float* sums, Worker worker)
     {
-        int columns = HostMatrix<TVector, TOps>.Columns(targetChannels);
+        int columns = Columns(targetChannels);
         int weightRows = shape.Taps * source.Channels;
         float* planes = worker.Source.Require<float>(shape.KernelSize * region.PlaneLength);
         float* packedGradients = worker.Gradients.Require<float>((long)region.Height * region.Width * columns);
@@ -300,7 +238,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<
     {
         int pad = shape.KernelSize / 2;
         int channels = source.Channels;
-        int columns = HostMatrix<TVector, TOps>.Columns(targetChannels);
+        int columns = Columns(targetChannels);
         int runLength = shape.KernelSize * channels;
         int rowsPerPlane = shape.KernelSize * runLength;
         int firstPlane = Math.Max(0, pad - z);
@@ -363,7 +301,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<
     {
         long first = (long)tap * source.Channels;
         HostMatrix<TVector, TOps>.AddParts(
-            PartSums(0) + first * HostMatrix<TVector, TOps>.Columns(targetChannels),
+            PartSums(0) + first * Columns(targetChannels),
             PartLength,
             partCount,
             tap < shape.Taps ? source.Channels : 1,
@@ -372,7 +310,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : IConv3dByPlanes<
     }
 
     // A part's sums: [taps, Cin, columns] of the weights, then [columns] of the bias.
-    private long PartLength => ((long)shape.Taps * source.Channels + 1) * HostMatrix<TVector, TOps>.Columns(targetChannels);
+    private long PartLength => ((long)shape.Taps * source.Channels + 1) * Columns(targetChannels);
 
     private float* PartSums(int part) => parts.Require<float>(0) + part * PartLength;
 

@@ -72,7 +72,7 @@ public sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
 /// weights and data of a slice, for a chunk of a few dozen tiles, stay in the second-level cache. A point of z combines only two planes, so
 /// the transforms of a slice read little more than those of all points together would.
 /// </remarks>
-internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dByPlanes<float>
+internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHost<TVector, TOps>
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
 {
@@ -106,10 +106,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dB
     private const int MostColumns = 64;
     private const int MostPacked = 16 * 1024;
 
-    private readonly HostThreads threads;
     private readonly Worker[] workers;
     private readonly HostScratch transformedWeights = new();
-    private readonly HostScratch packedBias = new();
     private readonly HostScratch zeros = new();
     private readonly HostScratch parts = new();
     private readonly Action<int, int> transformWeights;
@@ -117,18 +115,6 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dB
     private readonly Action<int, int> sumPart;
     private readonly Action<int, int> reduceTap;
 
-    // The pass in progress; every chunk of work reads these.
-    private Conv3dShape shape;
-    private PlaneRange range;
-    private HostActivations source;
-    private HostActivations gradients;
-    private float* weight;
-    private float* target;
-    private float* targetBias;
-    private int targetChannels;
-    private int targetPitch;
-    private bool transposed;
-    private bool relu;
     private int tilesX;
     private int tilesY;
     private int tilesZ;
@@ -136,8 +122,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dB
     private int partCount;
 
     public Conv3dHostWinogradKernels(HostThreads threads)
+        : base(threads)
     {
-        this.threads = threads;
         workers = [.. Enumerable.Range(0, threads.Count).Select(_ => new Worker())];
         transformWeights = TransformWeights;
         convolveChunk = ConvolveChunk;
@@ -145,68 +131,15 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dB
         reduceTap = ReduceTap;
     }
 
-    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
-        => ForwardPlanes(stream, input, weight, bias, output, shape, PlaneRange.Whole(shape));
-
-    public void ForwardPlanes(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    public override void Dispose()
     {
-        this.shape = shape;
-        this.weight = weight.Pointer();
-        transposed = false;
-        relu = shape.Activation == Activation.Relu;
-        range = planes;
-        source = HostActivations.OfInput(input, shape, planes);
-        target = output.Pointer();
-        targetChannels = shape.OutputChannels;
-        targetPitch = shape.OutputPitch;
-        Convolve(bias.Pointer());
-    }
-
-    // The forward pass of gradOutput under the weights with channels exchanged and taps reversed.
-    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
-    {
-        this.shape = shape;
-        this.weight = weight.Pointer();
-        transposed = true;
-        relu = false;
-        range = PlaneRange.Whole(shape);
-        source = HostActivations.OfGradient(gradOutput, output, shape);
-        target = gradInput.Pointer();
-        targetChannels = shape.InputChannels;
-        targetPitch = shape.InputPitch;
-        Convolve(null);
-    }
-
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
-    {
-        if (shape.Voxels == 0)
-            return;
-        this.shape = shape;
-        range = PlaneRange.Whole(shape);
-        source = HostActivations.OfInput(input, shape, range);
-        gradients = HostActivations.OfGradient(gradOutput, output, shape);
-        target = gradWeight.Pointer();
-        targetBias = gradBias.Pointer();
-        targetChannels = shape.OutputChannels;
-        CutTiles(Math.Max(source.Pitch, gradients.Pitch));
-        chunkTiles = SumTiles;
-        partCount = Math.Clamp(HostBlock.DivideUp(TileCount, 2 * chunkTiles), 1, MostParts);
-        parts.Require<float>(partCount * PartLength);
-        threads.For(partCount * Slices, sumPart);
-        threads.For(SliceTaps + 1, reduceTap);
-    }
-
-    public void Dispose()
-    {
+        base.Dispose();
         transformedWeights.Dispose();
-        packedBias.Dispose();
         zeros.Dispose();
         parts.Dispose();
         foreach (Worker worker in workers)
             worker.Dispose();
     }
-
-    private static int Columns(int channels) => HostMatrix<TVector, TOps>.Columns(channels);
 
     // From one point of the transformed weights to the next: a vector more than they take, lest the points share a few sets of the cache.
     private nint WeightPitch => (nint)source.Channels * Columns(targetChannels) + TOps.Width;
@@ -222,21 +155,25 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dB
         new Span<float>(zeros.Require<float>(zeroCount), zeroCount).Clear();
     }
 
-    private void Convolve(float* bias)
+    protected override void Convolve()
     {
-        if (shape.Voxels == 0)
-            return;
         int columns = Columns(targetChannels);
         transformedWeights.Require<float>(Slices * SlicePoints * WeightPitch);
-        Span<float> columnBias = new(packedBias.Require<float>(columns), columns);
-        columnBias.Clear();
-        if (bias != null)
-            new Span<float>(bias, targetChannels).CopyTo(columnBias);
         threads.For(HostBlock.DivideUp(source.Channels, BlockChannels) * HostBlock.DivideUp(columns, 2 * TOps.Width), transformWeights);
         CutTiles(source.Pitch);
         int rows = HostTile<TVector, TOps>.Rows;
         chunkTiles = HostBlock.DivideUp(Math.Clamp(TileCount / FewestChunks, 1, ConvolveTiles), rows) * rows;
         threads.For(HostBlock.DivideUp(TileCount, chunkTiles), convolveChunk);
+    }
+
+    protected override void SumProducts()
+    {
+        CutTiles(Math.Max(source.Pitch, gradients.Pitch));
+        chunkTiles = SumTiles;
+        partCount = Math.Clamp(HostBlock.DivideUp(TileCount, 2 * chunkTiles), 1, MostParts);
+        parts.Require<float>(partCount * PartLength);
+        threads.For(partCount * Slices, sumPart);
+        threads.For(SliceTaps + 1, reduceTap);
     }
 
     // G w of a block of source channels and a register tile's group c of target channels, into [slice, point][columns / c][source channel][c].
@@ -334,7 +271,6 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dB
         float* data = worker.Source.Require<float>(SlicePoints * pointPitch);
         float* products = worker.Products.Require<float>(SlicePoints * productPitch + HostTile<TVector, TOps>.Rows * columns);
         float* outputs = worker.Outputs.Require<float>((long)chunkTiles * TileOutputs * columns);
-        float* bias = packedBias.Require<float>(0);
         nint* offsets = TileOffsets(tiles, sourceColumns, worker);
         float* scratch = stackalloc float[24 * TOps.Width];
         for (int slice = 0; slice < Slices; slice++)
@@ -362,7 +298,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dB
                 for (int column = 0; column < columns; column += TOps.Width)
                 {
                     WinogradTransforms<TVector, TOps>.Output(
-                        products + (nint)tile * columns + column, productPitch, slice, TOps.Load(bias + column), outputs + (nint)tile * TileOutputs * columns + column, columns, scratch);
+                        products + (nint)tile * columns + column, productPitch, slice, outputs + (nint)tile * TileOutputs * columns + column, columns, scratch);
                 }
             }
         }
@@ -382,6 +318,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dB
 
     private void StoreTile(int tile, float* outputs, int columns)
     {
+        float* bias = packedBias.Require<float>(0);
         (int n, int z, int y, int x) = TileAt(tile);
         for (int dz = 0; dz < Math.Min(2, range.End - z); dz++)
         {
@@ -391,7 +328,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : IConv3dB
                 float* to = target + ((((long)n * range.OutputRing + (z + dz) % range.OutputRing) * shape.Height + y + dy) * shape.Width + x) * targetPitch;
                 for (int dx = 0; dx < Math.Min(4, shape.Width - x); dx++)
                 {
-                    HostMatrix<TVector, TOps>.StoreRow(from, to, targetChannels, relu);
+                    HostMatrix<TVector, TOps>.StoreRow(from, bias, to, targetChannels, relu);
                     from += columns;
                     to += targetPitch;
                 }

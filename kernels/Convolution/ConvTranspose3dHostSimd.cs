@@ -151,10 +151,7 @@ internal sealed unsafe class ConvTranspose3dHostKernels<TVector, TOps> : IConvTr
         transposed = isTransposed;
         int columns = HostMatrix<TVector, TOps>.Columns(target);
         packedWeights.Require<float>((long)Taps * source * columns);
-        Span<float> columnBias = new(packedBias.Require<float>(columns), columns);
-        columnBias.Clear();
-        if (bias != null)
-            new Span<float>(bias, target).CopyTo(columnBias);
+        HostMatrix<TVector, TOps>.PackBias(bias, packedBias, target);
         threads.For(Taps, packWeights);
         threads.For(checked((int)((shape.InputVoxels + ChunkVoxels - 1) / ChunkVoxels)), chunk);
     }
@@ -199,10 +196,9 @@ internal sealed unsafe class ConvTranspose3dHostKernels<TVector, TOps> : IConvTr
                 long corner = OutputOffset(tap);
                 for (int v = 0; v < voxels; v += HostTile<TVector, TOps>.Rows)
                 {
-                    HostMatrix<TVector, TOps>.FillTile(tile, columnBias + column, group);
-                    HostTile<TVector, TOps>.Add(group / TOps.Width, input, offsets + v, &segment, 1, sourceChannels, 1, tapWeights, group, tile, group);
+                    HostTile<TVector, TOps>.Overwrite(group / TOps.Width, input, offsets + v, &segment, 1, sourceChannels, 1, tapWeights, group, tile, group);
                     for (int j = 0; j < Math.Min(HostTile<TVector, TOps>.Rows, voxels - v); j++)
-                        HostMatrix<TVector, TOps>.StoreRow(tile + j * group, output + (corners[v + j] + corner) * shape.OutputPitch + column, present, relu: false);
+                        HostMatrix<TVector, TOps>.StoreRow(tile + j * group, columnBias + column, output + (corners[v + j] + corner) * shape.OutputPitch + column, present, relu: false);
                 }
             }
         }
@@ -231,10 +227,9 @@ internal sealed unsafe class ConvTranspose3dHostKernels<TVector, TOps> : IConvTr
             float* groupWeights = packed + (long)sourceChannels * column * Taps;
             for (int v = 0; v < voxels; v += HostTile<TVector, TOps>.Rows)
             {
-                HostMatrix<TVector, TOps>.FillTile(tile, columnBias + column, group);
-                HostTile<TVector, TOps>.Add(group / TOps.Width, output, offsets + v, segments, Taps, sourceChannels, 1, groupWeights, group, tile, group);
+                HostTile<TVector, TOps>.Overwrite(group / TOps.Width, output, offsets + v, segments, Taps, sourceChannels, 1, groupWeights, group, tile, group);
                 for (int j = 0; j < Math.Min(HostTile<TVector, TOps>.Rows, voxels - v); j++)
-                    HostMatrix<TVector, TOps>.StoreRow(tile + j * group, input + (first + v + j) * shape.InputPitch + column, present, relu: false);
+                    HostMatrix<TVector, TOps>.StoreRow(tile + j * group, columnBias + column, input + (first + v + j) * shape.InputPitch + column, present, relu: false);
             }
         }
     }

@@ -47,7 +47,7 @@ internal readonly record struct HostBlock(int Depth, int Height, int Width)
     /// <summary>The same plane, but cut further until there are enough blocks to share among threads.</summary>
     public static HostBlock ForThreads(int batch, int depth, int height, int width, int channels, int kernelSize)
     {
-        HostBlock block = ForPlanes(depth, height, width, channels, kernelSize) with { Depth = Math.Min(depth, 8) };
+        HostBlock block = ForPlanes(depth, height, width, channels, kernelSize);
         while (block.Count(batch, depth, height, width) < EnoughBlocks)
         {
             if (block.Depth > 2)

@@ -47,28 +47,31 @@ internal static unsafe class HostMatrix<TVector, TOps>
         }
     }
 
-    /// <summary>Fills a tile's rows with the same values, a group's bias.</summary>
-    public static void FillTile(float* tile, float* columnBias, int group)
+    /// <summary>Packs a bias as [columns], zero beyond the last channel and where there is none.</summary>
+    public static void PackBias(float* bias, HostScratch packed, int channels)
     {
-        for (int j = 0; j < HostTile<TVector, TOps>.Rows; j++)
-        {
-            for (int c = 0; c < group; c += TOps.Width)
-                TOps.Store(TOps.Load(columnBias + c), tile + j * group + c);
-        }
+        int columns = Columns(channels);
+        Span<float> columnBias = new(packed.Require<float>(columns), columns);
+        columnBias.Clear();
+        if (bias != null)
+            new Span<float>(bias, channels).CopyTo(columnBias);
     }
 
-    /// <summary>Stores one row of a tile; channels beyond the last are left out.</summary>
-    public static void StoreRow(float* row, float* target, int present, bool relu)
+    /// <summary>Stores the sum of a row of a tile and the bias; channels beyond the last are left out.</summary>
+    public static void StoreRow(float* row, float* bias, float* target, int present, bool relu)
     {
         int c = 0;
         for (; c <= present - TOps.Width; c += TOps.Width)
         {
-            TVector value = TOps.Load(row + c);
+            TVector value = TOps.Add(TOps.Load(bias + c), TOps.Load(row + c));
             TOps.Store(relu ? TOps.Relu(value) : value, target + c);
         }
 
         for (; c < present; c++)
-            target[c] = relu && row[c] < 0 ? 0 : row[c];
+        {
+            float value = bias[c] + row[c];
+            target[c] = relu && value < 0 ? 0 : value;
+        }
     }
 
     /// <summary>Adds the sum of packed rows, [rows][columns], to one row; first among themselves, so that few roundings meet a large sum.</summary>

@@ -30,6 +30,12 @@ internal static unsafe class HostTile<TVector, TOps>
         int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch)
         => Choose(Rows, vectors, a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite: false);
 
+    /// <summary>The same, but overwrites the tile.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Overwrite(
+        int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch)
+        => Choose(Rows, vectors, a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite: true);
+
     /// <summary>The same for <see cref="RowsFor"/> rows and a single segment at 0; adds or overwrites.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Product(int rows, int vectors, float* a, nint* offsets, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)

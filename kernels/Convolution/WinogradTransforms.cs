@@ -119,10 +119,10 @@ internal static unsafe class WinogradTransforms<TVector, TOps>
 
     /// <summary>
     /// Aᵀ m of F(4, 3) along y and x for the products [6, 6] of one tile at one point of z, added to the tile's outputs [z: 2][y: 4][x: 4] as
-    /// F(2, 3)'s Aᵀ has it along z. Points of z must come in order: the first that an output depends on overwrites it with the sum of bias
-    /// and product. Products and outputs are a pitch apart each; scratch holds 24 vectors.
+    /// F(2, 3)'s Aᵀ has it along z. Points of z must come in order: the first that an output depends on overwrites it.
+    /// Products and outputs are a pitch apart each; scratch holds 24 vectors.
     /// </summary>
-    public static void Output(float* products, nint productPitch, int zPoint, TVector bias, float* outputs, nint pitch, float* scratch)
+    public static void Output(float* products, nint productPitch, int zPoint, float* outputs, nint pitch, float* scratch)
     {
         for (int x = 0; x < 6; x++)
         {
@@ -137,10 +137,10 @@ internal static unsafe class WinogradTransforms<TVector, TOps>
         for (int y = 0; y < 4; y++)
         {
             Output(scratch + y * 6 * TOps.Width, TOps.Width, out TVector x0, out TVector x1, out TVector x2, out TVector x3);
-            AddAlongZ(x0, zPoint, bias, outputs, 16 * pitch);
-            AddAlongZ(x1, zPoint, bias, outputs + pitch, 16 * pitch);
-            AddAlongZ(x2, zPoint, bias, outputs + 2 * pitch, 16 * pitch);
-            AddAlongZ(x3, zPoint, bias, outputs + 3 * pitch, 16 * pitch);
+            AddAlongZ(x0, zPoint, outputs, 16 * pitch);
+            AddAlongZ(x1, zPoint, outputs + pitch, 16 * pitch);
+            AddAlongZ(x2, zPoint, outputs + 2 * pitch, 16 * pitch);
+            AddAlongZ(x3, zPoint, outputs + 3 * pitch, 16 * pitch);
             outputs += 4 * pitch;
         }
     }
@@ -165,17 +165,17 @@ internal static unsafe class WinogradTransforms<TVector, TOps>
 
     // Aᵀ of F(2, 3) is (m0 + m1 + m2, m1 − m2 + m3).
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddAlongZ(TVector product, int zPoint, TVector bias, float* near, nint plane)
+    private static void AddAlongZ(TVector product, int zPoint, float* near, nint plane)
     {
         float* far = near + plane;
         switch (zPoint)
         {
             case 0:
-                TOps.Store(TOps.Add(bias, product), near);
+                TOps.Store(product, near);
                 break;
             case 1:
                 TOps.Store(TOps.Add(TOps.Load(near), product), near);
-                TOps.Store(TOps.Add(bias, product), far);
+                TOps.Store(product, far);
                 break;
             case 2:
                 TOps.Store(TOps.Add(TOps.Load(near), product), near);

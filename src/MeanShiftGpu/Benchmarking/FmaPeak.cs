@@ -10,10 +10,10 @@ public static class FmaPeak
 {
     private const int Accumulators = 12;
     private const int Iterations = 4_000_000;
-    private const int Repeats = 5;
+    private const int Repeats = 20;
 
     /// <summary>
-    /// Fused multiply-adds in registers on all threads at once, with the widest vectors that the machine has: the best of a few
+    /// Fused multiply-adds in registers on all threads at once, with the widest vectors that the machine has: the best of some
     /// runs in 10⁹ operations per second, a multiply-add counted as two.
     /// </summary>
     public static double MeasureGflops(HostThreads threads)
