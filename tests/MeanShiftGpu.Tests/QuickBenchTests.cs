@@ -25,4 +25,25 @@ public class QuickBenchTests
 
         IEnumerable<string> NamesOf(string precision) => results.Where(r => r.Precision == precision).Select(r => r.Name).Distinct();
     }
+
+    [TestCase("", "HostWinograd,HostSimd")]
+    [TestCase("HostSimd", "HostSimd")]
+    [TestCase("conv3d=HostWinograd,dice=Direct", "HostWinograd")]
+    [TestCase("Direct", "Direct")]
+    public void Run_ForcedVariant_IsTimedAlone(string forced, string expected)
+    {
+        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = forced });
+        List<BenchResult> results = [];
+        QuickBench bench = new(context, results.Add) { Shrink = 56, Network = new UNet3dOptions { Widths = [8] } };
+        bench.Run("conv3d");
+        Assert.That(results.Select(r => r.Variant).Distinct(), Is.EquivalentTo(expected.Split(',')));
+    }
+
+    [Test]
+    public void Run_ForcedVariantThatTheOperationLacks_IsRefused()
+    {
+        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "conv3d=Grouped" });
+        QuickBench bench = new(context, _ => { }) { Shrink = 56, Network = new UNet3dOptions { Widths = [8] } };
+        Assert.That(() => bench.Run("conv3d"), Throws.TypeOf<InputException>().With.Message.StartsWith("conv3d: there is no variant Grouped"));
+    }
 }

@@ -22,7 +22,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     public override string Name => "bench";
 
-    protected override string Description => "Times kernels and whole steps in this process: medians, operations per second, the share of the processor's peak, and memory.";
+    protected override string Description => "Times kernels (each variant, or the one that --variant forces) and whole steps in this process: medians, operations per second, the share of the processor's peak, and memory.";
 
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 

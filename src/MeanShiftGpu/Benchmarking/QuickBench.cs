@@ -127,18 +127,10 @@ public sealed class QuickBench
         foreach ((int edge, int from, int to) in Convolutions().Distinct())
         {
             Conv3dShape shape = new(batch, edge, edge, edge, from, to, 3, Activation.Relu, from, to);
-            foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape))
-            {
-                // The direct kernel on the simulated threads of ILGPU's CPU accelerator takes minutes at these sizes.
-                if (context.Kind == DeviceKind.Cpu && variant.Name == "Direct")
-                    continue;
-                Conv3d(context.Launcher(Conv3dVariants<float>.Table, variant), variant.Name, shape);
-            }
-
-            if (context.Precision != Precision.Bf16)
-                continue;
+            foreach ((string variant, IConv3d<float> kernels) in Chosen(Conv3dVariants<float>.Table, shape))
+                Conv3d(kernels, variant, shape);
             Conv3dShape padded = shape with { InputPitch = Bf16.Padded(from), OutputPitch = Bf16.Padded(to) };
-            foreach ((string variant, IConv3d<Bf16, float> kernels) in Chosen(Conv3dVariants.Bf16, padded))
+            foreach ((string variant, IConv3d<Bf16, float> kernels) in ChosenBf16(Conv3dVariants.Bf16, padded))
                 Conv3d(kernels, variant, padded);
         }
     }
@@ -167,9 +159,7 @@ public sealed class QuickBench
             ConvTranspose3dShape shape = new(batch, edge, edge, edge, channels, channels, channels, channels);
             foreach ((string variant, IConvTranspose3d<float> kernels) in Chosen(ConvTranspose3dVariants<float>.Table, shape))
                 ConvTranspose3d(kernels, variant, shape);
-            if (context.Precision != Precision.Bf16)
-                continue;
-            foreach ((string variant, IConvTranspose3d<Bf16, float> kernels) in Chosen(ConvTranspose3dVariants.Bf16, shape))
+            foreach ((string variant, IConvTranspose3d<Bf16, float> kernels) in ChosenBf16(ConvTranspose3dVariants.Bf16, shape))
                 ConvTranspose3d(kernels, variant, shape);
         }
     }
@@ -196,8 +186,8 @@ public sealed class QuickBench
             MaxPool3dShape shape = new(batch, edge, edge, edge, channels, channels, channels);
             foreach ((string variant, IMaxPool3d<float> kernels) in Chosen(MaxPool3dVariants<float>.Table, shape))
                 MaxPool3d(kernels, variant, shape);
-            if (context.Precision == Precision.Bf16)
-                MaxPool3d(context.Launcher(MaxPool3dVariants.Bf16, shape), Variants.Direct, shape);
+            foreach ((string variant, IMaxPool3d<Bf16> kernels) in ChosenBf16(MaxPool3dVariants.Bf16, shape))
+                MaxPool3d(kernels, variant, shape);
         }
     }
 
@@ -222,9 +212,7 @@ public sealed class QuickBench
             string size = $"{Items}{edge}³ {channels}→{outputs}";
             foreach ((string variant, ISigmoidHead<float> kernels) in Chosen(SigmoidHeadVariants<float>.Table, shape))
                 SigmoidHead(kernels, variant, size, shape);
-            if (context.Precision != Precision.Bf16)
-                continue;
-            foreach ((string variant, ISigmoidHead<Bf16, float> kernels) in Chosen(SigmoidHeadVariants.Bf16, shape))
+            foreach ((string variant, ISigmoidHead<Bf16, float> kernels) in ChosenBf16(SigmoidHeadVariants.Bf16, shape))
                 SigmoidHead(kernels, variant, size, shape);
         }
     }
@@ -310,12 +298,19 @@ public sealed class QuickBench
         }
     }
 
-    // The variants that run here, without the direct kernels on the CPU device's simulated threads, which take minutes at these sizes.
+    // The variants that run here, or the forced one. On the CPU device's simulated threads the direct kernels take minutes at these sizes: without them, where there is another.
     private IEnumerable<(string Name, TLauncher Kernels)> Chosen<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
         where TLauncher : class, IDisposable
-        => table.Supported(context, shape)
-            .Where(variant => context.Kind != DeviceKind.Cpu || variant.Name != "Direct")
-            .Select(variant => (variant.Name, context.Launcher(table, variant)));
+    {
+        Variant<TLauncher, TShape>[] candidates = [.. context.Candidates(table, shape)];
+        bool withDirect = context.Kind != DeviceKind.Cpu || candidates.All(variant => variant.Name == Variants.Direct);
+        return candidates.Where(variant => withDirect || variant.Name != Variants.Direct).Select(variant => (variant.Name, context.Launcher(table, variant)));
+    }
+
+    // The same for a table of kernels on BF16 activations, which are timed where a network would store such.
+    private IEnumerable<(string Name, TLauncher Kernels)> ChosenBf16<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
+        where TLauncher : class, IDisposable
+        => context.Precision == Precision.Bf16 ? Chosen(table, shape) : [];
 
     // Scores, centres and results stay on the device.
     private void MeanShift()
@@ -331,11 +326,11 @@ public sealed class QuickBench
         foreach (Weighting weighting in Enum.GetValues<Weighting>())
         {
             MeanShiftOptions options = new() { Weighting = weighting };
-            foreach (Variant<IMeanShift<float>, MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(context, options.Shape(1, edge, edge, edge)))
+            foreach ((string variant, _) in Chosen(MeanShiftVariants<float>.Table, options.Shape(1, edge, edge, edge)))
             {
-                using GpuContext forced = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = $"mean-shift={variant.Name}", Threads = context.Threads.Count });
+                using GpuContext forced = context.WithVariant(variant);
                 using MeanShiftLoss<float> meanShift = new(forced, options);
-                Time<float>("mean-shift loss, forward and backward", $"{edge}³, {options.SeedCount} seeds, {options.Iterations} iterations, {weighting}", variant.Name, 0, () =>
+                Time<float>("mean-shift loss, forward and backward", $"{edge}³, {options.SeedCount} seeds, {options.Iterations} iterations, {weighting}", variant, 0, () =>
                     meanShift.Evaluate(scores, centers, offsets, loss, gradient, options.Shape(1, edge, edge, edge), options.Sampling(seed: 1, step: 0)));
             }
         }

@@ -165,6 +165,12 @@ public sealed class GpuContext : IDisposable
         where TLauncher : class, IDisposable
         => Launcher(table, table.Select(this, shape, variantChoice));
 
+    /// <summary>The variants of an operation that can run a case here: the forced one alone, or all.</summary>
+    /// <exception cref="InputException">The forced variant does not support this device, type or shape.</exception>
+    internal IEnumerable<Variant<TLauncher, TShape>> Candidates<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
+        where TLauncher : class, IDisposable
+        => table.Candidates(this, shape, variantChoice);
+
     /// <summary>The launchers of one given variant, created at first use and kept.</summary>
     internal TLauncher Launcher<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, Variant<TLauncher, TShape> variant)
         where TLauncher : class, IDisposable

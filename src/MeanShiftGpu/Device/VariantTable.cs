@@ -40,6 +40,15 @@ public sealed class VariantTable<TLauncher, TShape>(string operation, params Var
         => Variants.Where(v => v.Supports(context, shape) is null);
 
     internal Variant<TLauncher, TShape> Select(GpuContext context, TShape shape, VariantChoice choice)
+        => Forced(context, shape, choice)
+            ?? Supported(context, shape).FirstOrDefault(v => v.Suits(shape))
+            ?? throw new InputException($"{Operation}: no variant can run here: {string.Join("; ", Variants.Select(v => $"{v.Name}: {v.Supports(context, shape)}"))}.");
+
+    /// <summary>The variants that can run a shape and that the choice leaves: all, or the forced one alone.</summary>
+    internal IEnumerable<Variant<TLauncher, TShape>> Candidates(GpuContext context, TShape shape, VariantChoice choice)
+        => Forced(context, shape, choice) is { } forced ? [forced] : Supported(context, shape);
+
+    private Variant<TLauncher, TShape>? Forced(GpuContext context, TShape shape, VariantChoice choice)
     {
         if (choice.For(Operation) is { } forced && Variants.FirstOrDefault(v => string.Equals(v.Name, forced, StringComparison.OrdinalIgnoreCase)) is { } chosen)
         {
@@ -54,8 +63,7 @@ public sealed class VariantTable<TLauncher, TShape>(string operation, params Var
             throw new InputException($"{Operation}: there is no variant {missing} of it{where}. Expected {string.Join(" or ", Variants.Select(v => v.Name))}, or leave {Operation} out of --variant and MEANSHIFTGPU_VARIANT.");
         }
 
-        return Supported(context, shape).FirstOrDefault(v => v.Suits(shape))
-            ?? throw new InputException($"{Operation}: no variant can run here: {string.Join("; ", Variants.Select(v => $"{v.Name}: {v.Supports(context, shape)}"))}.");
+        return null;
     }
 }
 
