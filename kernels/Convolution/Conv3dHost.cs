@@ -15,10 +15,12 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
     // The target's bias, [columns]; zeros in a gradient of the input.
     protected readonly HostScratch packedBias = new();
 
-    // The pass in progress; every chunk of work reads these. The target is the activations that are computed, or the gradient of the weights.
+    // The pass in progress; every chunk of work reads these. The source's channels are those of all sources side by side. The target is the activations
+    // that are computed, or the gradient of the weights.
     protected Conv3dShape shape;
     protected PlaneRange range;
-    protected HostActivations source;
+    protected HostActivations[] sources = [];
+    protected int sourceChannels;
     protected HostActivations gradients;
     protected float* weight;
     protected float* target;
@@ -29,16 +31,17 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
     protected bool relu;
 
     public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
-        => ForwardPlanes(stream, input, weight, bias, output, shape, PlaneRange.Whole(shape));
+        => ForwardPlanes(stream, [new(input, shape.InputChannels, shape.InputPitch, shape.Depth)], weight, bias, output, shape, PlaneRange.Whole(shape));
 
-    public void ForwardPlanes(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    public void ForwardPlanes(AcceleratorStream stream, ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
     {
         this.shape = shape;
         this.weight = weight.Pointer();
         transposed = false;
         relu = shape.Activation == Activation.Relu;
         range = planes;
-        source = HostActivations.OfInput(input, shape, planes);
+        sources = HostActivations.OfInputs(inputs, shape);
+        sourceChannels = shape.InputChannels;
         target = output.Pointer();
         targetChannels = shape.OutputChannels;
         targetPitch = shape.OutputPitch;
@@ -53,7 +56,8 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
         transposed = true;
         relu = false;
         range = PlaneRange.Whole(shape);
-        source = HostActivations.OfGradient(gradOutput, output, shape);
+        sources = [HostActivations.OfGradient(gradOutput, output, shape)];
+        sourceChannels = shape.OutputChannels;
         target = gradInput.Pointer();
         targetChannels = shape.InputChannels;
         targetPitch = shape.InputPitch;
@@ -66,7 +70,8 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
             return;
         this.shape = shape;
         range = PlaneRange.Whole(shape);
-        source = HostActivations.OfInput(input, shape, range);
+        sources = HostActivations.OfInputs([new(input, shape.InputChannels, shape.InputPitch, shape.Depth)], shape);
+        sourceChannels = shape.InputChannels;
         gradients = HostActivations.OfGradient(gradOutput, output, shape);
         target = gradWeight.Pointer();
         targetBias = gradBias.Pointer();
@@ -78,10 +83,10 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
 
     protected static int Columns(int channels) => HostMatrix<TVector, TOps>.Columns(channels);
 
-    // Computes the range of the target from the source.
+    // Computes the range of the target from the sources.
     protected abstract void Convolve();
 
-    // Adds the products of source and gradients to the gradients of the weights and the bias.
+    // Adds the products of sources and gradients to the gradients of the weights and the bias.
     protected abstract void SumProducts();
 
     private void PackBiasAndConvolve(float* bias)

@@ -35,8 +35,8 @@ public sealed class Conv3dHostSimd : IConv3dByPlanes<float>
         => kernels.Forward(stream, input, weight, bias, output, shape);
 
     /// <inheritdoc/>
-    public void ForwardPlanes(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
-        => kernels.ForwardPlanes(stream, input, weight, bias, output, shape, planes);
+    public void ForwardPlanes(AcceleratorStream stream, ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+        => kernels.ForwardPlanes(stream, inputs, weight, bias, output, shape, planes);
 
     /// <inheritdoc/>
     public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
@@ -95,9 +95,9 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
 
     protected override void Convolve()
     {
-        packedWeights.Require<float>((long)shape.Taps * source.Channels * Columns(targetChannels));
+        packedWeights.Require<float>((long)shape.Taps * sourceChannels * Columns(targetChannels));
         threads.For(shape.Taps, packWeights);
-        block = HostBlock.ForThreads(shape.Batch, range.Count, shape.Height, shape.Width, source.Channels, shape.KernelSize);
+        block = HostBlock.ForThreads(shape.Batch, range.Count, shape.Height, shape.Width, sourceChannels, shape.KernelSize);
         threads.For(block.Count(shape.Batch, range.Count, shape.Height, shape.Width), convolveBlock);
     }
 
@@ -119,7 +119,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
             packedWeights.Require<float>(0),
             tap,
             shape.Taps,
-            source.Channels,
+            sourceChannels,
             targetChannels,
             transposed);
     }
@@ -148,7 +148,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
     private void ConvolvePlane(in Region region, int z, float* planes, nint* offsets, Worker worker)
     {
         int pad = shape.KernelSize / 2;
-        int channels = source.Channels;
+        int channels = sourceChannels;
         int columns = Columns(targetChannels);
         int voxels = region.Height * region.Width;
         float* packed = packedWeights.Require<float>(0);
@@ -216,7 +216,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
     private void SumBlock(in Region region, int zBegin, int zEnd, float* sums, Worker worker)
     {
         int columns = Columns(targetChannels);
-        int weightRows = shape.Taps * source.Channels;
+        int weightRows = shape.Taps * sourceChannels;
         float* planes = worker.Source.Require<float>(shape.KernelSize * region.PlaneLength);
         float* packedGradients = worker.Gradients.Require<float>((long)region.Height * region.Width * columns);
         for (int z = zBegin; z < zEnd; z++)
@@ -225,7 +225,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
             for (int y = 0; y < region.Height; y++)
             {
                 float* row = packedGradients + (long)y * region.Width * columns;
-                gradients.PackRow<TVector, TOps>(region.N, z, region.Y + y, region.X, region.X + region.Width, row, columns);
+                gradients.PackRow<TVector, TOps>(region.N, z, region.Y + y, region.X, region.X + region.Width, row, columns, columns);
                 HostMatrix<TVector, TOps>.AddRows(row, region.Width, columns, sums + (long)weightRows * columns);
             }
 
@@ -237,7 +237,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
     private void SumPlane(in Region region, int z, float* planes, float* packedGradients, float* sums, Worker worker)
     {
         int pad = shape.KernelSize / 2;
-        int channels = source.Channels;
+        int channels = sourceChannels;
         int columns = Columns(targetChannels);
         int runLength = shape.KernelSize * channels;
         int rowsPerPlane = shape.KernelSize * runLength;
@@ -299,18 +299,18 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
     // The parts' sums, in their order, added to the weights of one tap; after the last tap, to the bias.
     private void ReduceParts(int tap, int workerIndex)
     {
-        long first = (long)tap * source.Channels;
+        long first = (long)tap * sourceChannels;
         HostMatrix<TVector, TOps>.AddParts(
             PartSums(0) + first * Columns(targetChannels),
             PartLength,
             partCount,
-            tap < shape.Taps ? source.Channels : 1,
+            tap < shape.Taps ? sourceChannels : 1,
             targetChannels,
             tap < shape.Taps ? target + first * targetChannels : targetBias);
     }
 
     // A part's sums: [taps, Cin, columns] of the weights, then [columns] of the bias.
-    private long PartLength => ((long)shape.Taps * source.Channels + 1) * Columns(targetChannels);
+    private long PartLength => ((long)shape.Taps * sourceChannels + 1) * Columns(targetChannels);
 
     private float* PartSums(int part) => parts.Require<float>(0) + part * PartLength;
 
@@ -319,7 +319,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
         int height = Math.Min(block.Height, shape.Height - y);
         int width = Math.Min(block.Width, shape.Width - x);
         int border = shape.KernelSize - 1;
-        nint rowLength = (nint)(width + border) * source.Channels;
+        nint rowLength = (nint)(width + border) * sourceChannels;
         return new Region(n, y, x, height, width, rowLength, (height + border) * rowLength);
     }
 
@@ -335,7 +335,13 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
             float* to = planes + Slot(from) * region.PlaneLength;
             for (int y = region.Y - pad; y < region.Y + region.Height + pad; y++)
             {
-                source.PackRow<TVector, TOps>(region.N, from, y, region.X - pad, region.X + region.Width + pad, to, source.Channels);
+                float* firstChannel = to;
+                foreach (ref readonly HostActivations source in sources.AsSpan())
+                {
+                    source.PackRow<TVector, TOps>(region.N, from, y, region.X - pad, region.X + region.Width + pad, firstChannel, source.Channels, sourceChannels);
+                    firstChannel += source.Channels;
+                }
+
                 to += region.RowLength;
             }
         }
@@ -349,7 +355,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
         {
             // Beyond the end the last voxel again: computed, not stored.
             int voxel = Math.Min(v, voxels - 1);
-            offsets[v] = voxel / region.Width * region.RowLength + (nint)(voxel % region.Width) * source.Channels;
+            offsets[v] = voxel / region.Width * region.RowLength + (nint)(voxel % region.Width) * sourceChannels;
         }
 
         return offsets;

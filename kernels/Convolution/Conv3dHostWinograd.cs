@@ -41,11 +41,11 @@ public sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
     /// <inheritdoc/>
     /// <remarks>The planes begin at an even one, where those of the whole volume's tiles begin.</remarks>
     /// <exception cref="ArgumentException">The kernel's edge is not 3, or the planes begin at an odd one.</exception>
-    public void ForwardPlanes(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    public void ForwardPlanes(AcceleratorStream stream, ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
     {
         if (planes.Begin % 2 != 0)
             throw new ArgumentException($"Conv3dHostWinograd: planes begin at {planes.Begin}; expected an even number.", nameof(planes));
-        kernels.ForwardPlanes(stream, input, weight, bias, output, Checked(shape), planes);
+        kernels.ForwardPlanes(stream, inputs, weight, bias, output, Checked(shape), planes);
     }
 
     /// <inheritdoc/>
@@ -142,7 +142,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     }
 
     // From one point of the transformed weights to the next: a vector more than they take, lest the points share a few sets of the cache.
-    private nint WeightPitch => (nint)source.Channels * Columns(targetChannels) + TOps.Width;
+    private nint WeightPitch => (nint)sourceChannels * Columns(targetChannels) + TOps.Width;
 
     private int TileCount => shape.Batch * tilesZ * tilesY * tilesX;
 
@@ -159,8 +159,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     {
         int columns = Columns(targetChannels);
         transformedWeights.Require<float>(Slices * SlicePoints * WeightPitch);
-        threads.For(HostBlock.DivideUp(source.Channels, BlockChannels) * HostBlock.DivideUp(columns, 2 * TOps.Width), transformWeights);
-        CutTiles(source.Pitch);
+        threads.For(HostBlock.DivideUp(sourceChannels, BlockChannels) * HostBlock.DivideUp(columns, 2 * TOps.Width), transformWeights);
+        CutTiles(sources.Max(s => s.Pitch));
         int rows = HostTile<TVector, TOps>.Rows;
         chunkTiles = HostBlock.DivideUp(Math.Clamp(TileCount / FewestChunks, 1, ConvolveTiles), rows) * rows;
         threads.For(HostBlock.DivideUp(TileCount, chunkTiles), convolveChunk);
@@ -168,7 +168,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
 
     protected override void SumProducts()
     {
-        CutTiles(Math.Max(source.Pitch, gradients.Pitch));
+        CutTiles(Math.Max(sources.Max(s => s.Pitch), gradients.Pitch));
         chunkTiles = SumTiles;
         partCount = Math.Clamp(HostBlock.DivideUp(TileCount, 2 * chunkTiles), 1, MostParts);
         parts.Require<float>(partCount * PartLength);
@@ -184,13 +184,13 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         firstColumn *= 2 * TOps.Width;
         int group = HostMatrix<TVector, TOps>.Group(firstColumn, columns);
         int firstChannel = block * BlockChannels;
-        int channels = Math.Min(BlockChannels, source.Channels - firstChannel);
+        int channels = Math.Min(BlockChannels, sourceChannels - firstChannel);
         int length = channels * group;
         float* taps = workers[workerIndex].Products.Require<float>(27 * length);
         float* scratch = stackalloc float[TapScratch * TOps.Width];
         for (int tap = 0; tap < 27; tap++)
             PackTap(tap, firstChannel, channels, firstColumn, group, taps + tap * length);
-        float* to = transformedWeights.Require<float>(0) + (long)firstColumn * source.Channels + (long)firstChannel * group;
+        float* to = transformedWeights.Require<float>(0) + (long)firstColumn * sourceChannels + (long)firstChannel * group;
         for (int i = 0; i < length; i += TOps.Width)
             TransformTaps(taps + i, length, to + i, WeightPitch, scratch);
     }
@@ -203,8 +203,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             new Span<float>(packed, channels * group).Clear();
         if (transposed)
         {
-            float* from = weight + ((long)(26 - tap) * targetChannels + firstColumn) * source.Channels + firstChannel;
-            for (int c = 0; c < present; c++, from += source.Channels)
+            float* from = weight + ((long)(26 - tap) * targetChannels + firstColumn) * sourceChannels + firstChannel;
+            for (int c = 0; c < present; c++, from += sourceChannels)
             {
                 for (int channel = 0; channel < channels; channel++)
                     packed[channel * group + c] = from[channel];
@@ -212,7 +212,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         }
         else
         {
-            float* from = weight + ((long)tap * source.Channels + firstChannel) * targetChannels + firstColumn;
+            float* from = weight + ((long)tap * sourceChannels + firstChannel) * targetChannels + firstColumn;
             for (int channel = 0; channel < channels; channel++, from += targetChannels)
                 new Span<float>(from, present).CopyTo(new Span<float>(packed + channel * group, present));
         }
@@ -262,8 +262,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         Worker worker = workers[workerIndex];
         int first = chunk * chunkTiles;
         int tiles = Math.Min(chunkTiles, TileCount - first);
-        int channels = source.Channels;
-        int sourceColumns = Columns(channels);
+        int channels = sourceChannels;
+        int sourceColumns = SourceColumns;
         int columns = Columns(targetChannels);
         // A vector more than the tiles take, lest the points of a tile share a few sets of the cache.
         nint pointPitch = (nint)chunkTiles * sourceColumns + TOps.Width;
@@ -275,7 +275,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         float* scratch = stackalloc float[24 * TOps.Width];
         for (int slice = 0; slice < Slices; slice++)
         {
-            TransformTiles(source, isGradient: false, slice, first, tiles, data, pointPitch, null, worker);
+            TransformSources(slice, first, tiles, data, pointPitch, worker);
             for (int point = 0; point < SlicePoints; point++)
             {
                 float* matrix = transformedWeights.Require<float>(0) + (slice * SlicePoints + point) * WeightPitch;
@@ -345,9 +345,23 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         return (n, range.Begin + 2 * z, 4 * y, 4 * x);
     }
 
-    // One slice of Bᵀ d of the source or of A g of the gradients, for consecutive tiles, as [point][tile][channel]. Gradients summed
-    // along all axes are added to sums, if it is not null.
-    private void TransformTiles(in HostActivations from, bool isGradient, int slice, int first, int tiles, float* data, nint pointPitch, float* sums, Worker worker)
+    // Floats from one tile's transformed source to the next. Whole vectors are written, those of one source's last channels over the next one's first, which follow.
+    private int SourceColumns => sourceChannels - sources[^1].Channels + Columns(sources[^1].Channels);
+
+    // One slice of Bᵀ d for consecutive tiles, as [point][tile][channel], the sources' channels side by side.
+    private void TransformSources(int slice, int first, int tiles, float* data, nint pointPitch, Worker worker)
+    {
+        int tilePitch = SourceColumns;
+        foreach (ref readonly HostActivations source in sources.AsSpan())
+        {
+            TransformTiles(source, isGradient: false, slice, first, tiles, data, tilePitch, pointPitch, null, worker);
+            data += source.Channels;
+        }
+    }
+
+    // One slice of Bᵀ d of a source or of A g of the gradients, for consecutive tiles. Gradients summed along all axes are added to sums, if it is not null.
+    private void TransformTiles(
+        in HostActivations from, bool isGradient, int slice, int first, int tiles, float* data, int tilePitch, nint pointPitch, float* sums, Worker worker)
     {
         int channelPitch = Columns(from.Channels);
         int border = isGradient ? 0 : 1;
@@ -372,19 +386,19 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
                     : RowAt(from, n, plane, line, x);
             }
 
-            float* to = data + (long)(tile - first) * channelPitch;
+            float* to = data + (long)(tile - first) * tilePitch;
             if (from.Channels < TOps.Width)
-                TransformRun<HostOpenGate>(rows, run with { Begin = 0, End = columns, Channels = TOps.Width, Pitch = TOps.Width }, isGradient, to, pointPitch, sums, worker);
+                TransformRun<HostOpenGate>(rows, run with { Begin = 0, End = columns, Channels = TOps.Width, Pitch = TOps.Width }, isGradient, to, tilePitch, pointPitch, sums, worker);
             else if (from.IsGated)
-                TransformRun<HostReluGate>(rows, run, isGradient, to, pointPitch, sums, worker);
+                TransformRun<HostReluGate>(rows, run, isGradient, to, tilePitch, pointPitch, sums, worker);
             else
-                TransformRun<HostOpenGate>(rows, run, isGradient, to, pointPitch, sums, worker);
+                TransformRun<HostOpenGate>(rows, run, isGradient, to, tilePitch, pointPitch, sums, worker);
             tile += count;
         }
     }
 
     // The same for a run: along z and y into packed rows of all its columns, then along x.
-    private static void TransformRun<TGate>(HostRow* rows, in Run run, bool isGradient, float* to, nint pointPitch, float* sums, Worker worker)
+    private static void TransformRun<TGate>(HostRow* rows, in Run run, bool isGradient, float* to, int tilePitch, nint pointPitch, float* sums, Worker worker)
         where TGate : struct, IHostGate
     {
         int channelPitch = Columns(run.Channels);
@@ -404,9 +418,9 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         for (int row = 0; row < 6; row++)
         {
             if (isGradient)
-                TransformGradients(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, pointPitch);
+                TransformGradients(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, tilePitch, pointPitch);
             else
-                TransformInputs(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, pointPitch);
+                TransformInputs(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, tilePitch, pointPitch);
         }
     }
 
@@ -442,7 +456,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     private static HostRow WidenedRow(in HostActivations from, int n, int z, int y, int x, int columns, int row, Worker worker)
     {
         float* widened = worker.Rows.Require<float>(12 * MostColumns * TOps.Width) + row * MostColumns * TOps.Width;
-        from.PackRow<TVector, TOps>(n, z, y, x, x + columns, widened, TOps.Width);
+        from.PackRow<TVector, TOps>(n, z, y, x, x + columns, widened, TOps.Width, TOps.Width);
         return new HostRow(widened, null);
     }
 
@@ -504,7 +518,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     }
 
     // Bᵀ along x of one packed row.
-    private static void TransformInputs(float* row, int tiles, int channels, float* target, nint pointPitch)
+    private static void TransformInputs(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
     {
         nint pitch = Columns(channels);
         for (int tile = 0; tile < tiles; tile++)
@@ -518,12 +532,12 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             }
 
             row += 4 * pitch;
-            target += pitch;
+            target += tilePitch;
         }
     }
 
     // A along x of one packed row.
-    private static void TransformGradients(float* row, int tiles, int channels, float* target, nint pointPitch)
+    private static void TransformGradients(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
     {
         nint pitch = Columns(channels);
         for (int tile = 0; tile < tiles; tile++)
@@ -536,7 +550,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             }
 
             row += 4 * pitch;
-            target += pitch;
+            target += tilePitch;
         }
     }
 
@@ -546,8 +560,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         Worker worker = workers[workerIndex];
         (int part, int slice) = Math.DivRem(item, Slices);
         int each = HostBlock.DivideUp(TileCount, partCount);
-        int channels = source.Channels;
-        int sourceColumns = Columns(channels);
+        int channels = sourceChannels;
+        int sourceColumns = SourceColumns;
         int columns = Columns(targetChannels);
         // The last register tile may have three rows that nobody needs.
         int rows = channels + 3;
@@ -570,8 +584,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         for (int first = begin; first < end; first += chunkTiles)
         {
             int tiles = Math.Min(chunkTiles, end - first);
-            TransformTiles(source, isGradient: false, slice, first, tiles, data, dataPitch, null, worker);
-            TransformTiles(gradients, isGradient: true, slice, first, tiles, packedGradients, gradientPitch, slice == BiasSlice ? biasSums : null, worker);
+            TransformSources(slice, first, tiles, data, dataPitch, worker);
+            TransformTiles(gradients, isGradient: true, slice, first, tiles, packedGradients, columns, gradientPitch, slice == BiasSlice ? biasSums : null, worker);
             for (int point = 0; point < SlicePoints; point++)
             {
                 float* a = data + point * dataPitch;
@@ -611,7 +625,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         float* sums = PartSums(0) + tap * TapLength;
         float* points = stackalloc float[Slices * TOps.Width];
         float* taps = stackalloc float[3 * TOps.Width];
-        for (int channel = 0; channel < source.Channels; channel++)
+        for (int channel = 0; channel < sourceChannels; channel++)
         {
             for (int column = 0; column < columns; column += TOps.Width, sums += TOps.Width)
             {
@@ -627,7 +641,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
                 WinogradTransforms<TVector, TOps>.WeightGradientOfTwo(points, TOps.Width, taps, TOps.Width);
                 for (int z = 0; z < 3; z++)
                 {
-                    float* to = target + ((long)(z * SliceTaps + tap) * source.Channels + channel) * targetChannels + column;
+                    float* to = target + ((long)(z * SliceTaps + tap) * sourceChannels + channel) * targetChannels + column;
                     HostMatrix<TVector, TOps>.AddRow(taps + z * TOps.Width, to, Math.Min(TOps.Width, targetChannels - column));
                 }
             }
@@ -653,7 +667,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     // A part's sums: [slice][tap of y, x][source channel][columns] of the weights, then [columns] of the bias.
     private long PartLength => Slices * SliceTaps * TapLength + Columns(targetChannels);
 
-    private nint TapLength => (nint)source.Channels * Columns(targetChannels);
+    private nint TapLength => (nint)sourceChannels * Columns(targetChannels);
 
     private float* PartSums(int part) => parts.Require<float>(0) + part * PartLength;
 

@@ -11,8 +11,13 @@ namespace MeanShiftGpu.Kernels;
 internal readonly unsafe struct HostActivations(float* values, float* gate, int depth, int ring, int height, int width, int channels, int pitch)
 {
     /// <summary>A convolution's input.</summary>
-    public static HostActivations OfInput(ArrayView<float> input, Conv3dShape shape, PlaneRange planes)
-        => new(input.Pointer(), null, shape.Depth, planes.InputRing, shape.Height, shape.Width, shape.InputChannels, shape.InputPitch);
+    public static HostActivations[] OfInputs(ReadOnlySpan<PlaneInput<float>> inputs, Conv3dShape shape)
+    {
+        HostActivations[] sources = new HostActivations[inputs.Length];
+        for (int i = 0; i < sources.Length; i++)
+            sources[i] = new(inputs[i].View.Pointer(), null, shape.Depth, inputs[i].Ring, shape.Height, shape.Width, inputs[i].Channels, inputs[i].Pitch);
+        return sources;
+    }
 
     /// <summary>The gradient that arrives at a convolution's output, through the mask of ReLU if that was applied.</summary>
     public static HostActivations OfGradient(ArrayView<float> gradOutput, ArrayView<float> output, Conv3dShape shape)
@@ -48,9 +53,9 @@ internal readonly unsafe struct HostActivations(float* values, float* gate, int 
 
     /// <summary>
     /// Packs the voxels xBegin ≤ x &lt; xEnd of one row as [x][packedChannels], zero outside the volume and in the channels that
-    /// are not there.
+    /// are not there; from one x to the next are packedPitch floats.
     /// </summary>
-    public void PackRow<TVector, TOps>(int n, int z, int y, int xBegin, int xEnd, float* target, int packedChannels)
+    public void PackRow<TVector, TOps>(int n, int z, int y, int xBegin, int xEnd, float* target, int packedChannels, int packedPitch)
         where TVector : unmanaged
         where TOps : struct, IHostVector<TVector>
     {
@@ -58,14 +63,14 @@ internal readonly unsafe struct HostActivations(float* values, float* gate, int 
         int last = Math.Min(xEnd, width);
         if (z < 0 || z >= depth || y < 0 || y >= height || first >= last)
         {
-            Clear(target, (long)(xEnd - xBegin) * packedChannels);
+            Clear(target, xEnd - xBegin, packedChannels, packedPitch);
             return;
         }
 
-        Clear(target, (long)(first - xBegin) * packedChannels);
-        target += (long)(first - xBegin) * packedChannels;
+        Clear(target, first - xBegin, packedChannels, packedPitch);
+        target += (long)(first - xBegin) * packedPitch;
         long source = ((((long)n * ring + z % ring) * height + y) * width + first) * Pitch;
-        if (Pitch == Channels && packedChannels == Channels)
+        if (Pitch == Channels && packedPitch == Channels)
         {
             int count = (last - first) * Channels;
             PackRun<TVector, TOps>(source, target, count);
@@ -78,12 +83,12 @@ internal readonly unsafe struct HostActivations(float* values, float* gate, int 
                 PackRun<TVector, TOps>(source, target, Channels);
                 for (int c = Channels; c < packedChannels; c++)
                     target[c] = 0;
-                target += packedChannels;
+                target += packedPitch;
                 source += Pitch;
             }
         }
 
-        Clear(target, (long)(xEnd - last) * packedChannels);
+        Clear(target, xEnd - last, packedChannels, packedPitch);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -109,5 +114,15 @@ internal readonly unsafe struct HostActivations(float* values, float* gate, int 
             target[i] = open[i] > 0 ? from[i] : 0;
     }
 
-    private static void Clear(float* target, long count) => new Span<float>(target, checked((int)count)).Clear();
+    private static void Clear(float* target, int voxels, int channels, int pitch)
+    {
+        if (pitch == channels)
+        {
+            new Span<float>(target, checked(voxels * channels)).Clear();
+            return;
+        }
+
+        for (int voxel = 0; voxel < voxels; voxel++, target += pitch)
+            new Span<float>(target, channels).Clear();
+    }
 }

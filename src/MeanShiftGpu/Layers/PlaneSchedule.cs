@@ -21,10 +21,10 @@ internal enum PlaneStage
     /// <summary>The transposed convolution; its level is the finer one.</summary>
     Transposed,
 
-    /// <summary>The skip connection and the convolution of what was upsampled, side by side.</summary>
-    Joined,
+    /// <summary>The convolution after it.</summary>
+    Upsampled,
 
-    /// <summary>A convolution on the way up.</summary>
+    /// <summary>A convolution on the way up; the first one reads the skip connection and what was upsampled.</summary>
     Decoded,
 
     /// <summary>The head.</summary>
@@ -165,9 +165,9 @@ internal sealed class PlaneSchedule
         for (int level = levels - 1; level >= 0; level--)
         {
             x = Add(new PlaneTensor(PlaneStage.Transposed, level, 0, widths[level + 1], level, (x, PlaneReach.Upsampling)));
-            x = Add(new PlaneTensor(PlaneStage.Joined, level, 0, widths[level] + widths[level + 1], level, (x, PlaneReach.Convolution), (skips[level], PlaneReach.Same)));
-            for (int i = 0; i < 2; i++)
-                x = Add(new PlaneTensor(PlaneStage.Decoded, level, i, widths[level], level, (x, PlaneReach.Convolution)));
+            x = Add(new PlaneTensor(PlaneStage.Upsampled, level, 0, widths[level + 1], level, (x, PlaneReach.Convolution)));
+            x = Add(new PlaneTensor(PlaneStage.Decoded, level, 0, widths[level], level, (skips[level], PlaneReach.Convolution), (x, PlaneReach.Convolution)));
+            x = Add(new PlaneTensor(PlaneStage.Decoded, level, 1, widths[level], level, (x, PlaneReach.Convolution)));
         }
 
         return Add(new PlaneTensor(PlaneStage.Scores, 0, 0, structure.Outputs, 0, (x, PlaneReach.Same)));

@@ -16,9 +16,6 @@ namespace MeanShiftGpu.Layers;
 /// </remarks>
 public sealed partial class UNet3d<T>
 {
-    // Rows of a skip connection that are copied by one call.
-    private const int RowsPerChunk = 16;
-
     /// <summary>Whether the device's convolutions can compute some planes alone; those of the CPU device can, the plain kernels take whole tensors.</summary>
     internal bool ComputesByPlanes
         => Parameters.Parameters.Where(p => p.Layout == ParameterLayout.ConvolutionWeight && p.KernelSize == 3).All(p =>
@@ -81,8 +78,8 @@ public sealed partial class UNet3d<T>
     // Multiplications for a voxel of a tensor; one for each channel where it is moved or compared.
     private static double WorkPerVoxel(PlaneTensor tensor) => tensor.Stage switch
     {
-        PlaneStage.Encoded or PlaneStage.Skip or PlaneStage.Middle or PlaneStage.Decoded => 27.0 * tensor.Sources[0].Tensor.Channels * tensor.Channels,
-        PlaneStage.Joined => 27.0 * tensor.Sources[0].Tensor.Channels * tensor.Sources[0].Tensor.Channels,
+        PlaneStage.Encoded or PlaneStage.Skip or PlaneStage.Middle or PlaneStage.Upsampled or PlaneStage.Decoded
+            => 27.0 * tensor.Sources.Sum(s => s.Tensor.Channels) * tensor.Channels,
         PlaneStage.Transposed => (double)tensor.Channels * tensor.Channels,
         _ => tensor.Channels,
     };
@@ -96,21 +93,19 @@ public sealed partial class UNet3d<T>
         switch (tensor.Stage)
         {
             case PlaneStage.Encoded:
-                Convolve(tape, encoder[level][0], source, target, step, Activation.Relu);
+                Convolve(encoder[level][0], Activation.Relu);
                 break;
             case PlaneStage.Skip:
-                Convolve(tape, encoder[level][1], source, target, step, Activation.Relu);
+                Convolve(encoder[level][1], Activation.Relu);
                 break;
             case PlaneStage.Middle:
-                Convolve(tape, middle[tensor.Index], source, target, step, Activation.Relu);
+                Convolve(middle[tensor.Index], Activation.Relu);
                 break;
-            case PlaneStage.Joined:
-                int width = Options.Widths[level];
-                CopyPlanes(rings[tensor.Sources[1].Tensor], target, step);
-                Convolve(tape, up[level].Conv, source, target.Channels(width, target.Shape.Channels - width), step, Activation.None);
+            case PlaneStage.Upsampled:
+                Convolve(up[level].Conv, Activation.None);
                 break;
             case PlaneStage.Decoded:
-                Convolve(tape, decoder[level][tensor.Index], source, target, step, Activation.Relu);
+                Convolve(decoder[level][tensor.Index], Activation.Relu);
                 break;
             case PlaneStage.Pooled:
                 foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 2, 1))
@@ -127,10 +122,11 @@ public sealed partial class UNet3d<T>
             default:
                 throw new InvalidOperationException($"{tensor.Stage} is not computed.");
         }
-    }
 
-    private static void Convolve(Tape<T> tape, Convolution convolution, Tensor<T> source, Tensor<T> target, PlaneStep step, Activation activation)
-        => tape.Conv3dPlanes(source, convolution.Weight, convolution.Bias, activation, target, step.Tensor.Depth, step.Begin, step.End);
+        void Convolve(Convolution convolution, Activation activation)
+            => tape.Conv3dPlanes(
+                [.. tensor.Sources.Select(s => rings[s.Tensor])], convolution.Weight, convolution.Bias, activation, target, tensor.Depth, step.Begin, step.End);
+    }
 
     // A step's planes in pieces that are contiguous in both rings: each unit of work reads sourcePlanes and writes targetPlanes.
     private static IEnumerable<(int From, int To, int Count)> Runs(PlaneStep step, int sourceRing, int targetRing, int sourcePlanes, int targetPlanes)
@@ -142,28 +138,6 @@ public sealed partial class UNet3d<T>
             count = Math.Min(end - unit, Math.Min((sourceRing - from) / sourcePlanes, (targetRing - to) / targetPlanes));
             yield return (from, to, count);
         }
-    }
-
-    // The skip connection's planes beside what was upsampled: the wide tensor of both would have to wait as long as it does.
-    private void CopyPlanes(Tensor<T> source, Tensor<T> target, PlaneStep step)
-    {
-        int channels = source.Shape.Channels;
-        (int height, int width, int pitch) = (source.Shape.Height, source.Shape.Width, target.Pitch);
-        int rows = (step.End - step.Begin) * height;
-        Context.Threads.For((rows + RowsPerChunk - 1) / RowsPerChunk, (chunk, _) =>
-        {
-            for (int row = chunk * RowsPerChunk; row < Math.Min(rows, (chunk + 1) * RowsPerChunk); row++)
-            {
-                (int plane, int y) = Math.DivRem(row, height);
-                plane += step.Begin;
-                long from = ((long)(plane % source.Shape.Depth) * height + y) * width * channels;
-                long to = ((long)(plane % target.Shape.Depth) * height + y) * width * pitch;
-                ReadOnlySpan<T> voxels = source.View.SubView(from, (long)width * channels).AsHostSpan();
-                Span<T> wider = target.View.SubView(to, (long)width * pitch).AsHostSpan();
-                for (int x = 0; x < width; x++)
-                    voxels.Slice(x * channels, channels).CopyTo(wider[(x * pitch)..]);
-            }
-        });
     }
 
     private static void Put(ReadOnlySpan<T> planes, Tensor<T> ring, PlaneStep step)

@@ -58,10 +58,10 @@ public static class Conv3dOp
     }
 
     /// <summary>
-    /// Some planes of the convolution, for inference; input and output hold planes of a volume in rings: plane z at z mod their depth.
+    /// Some planes of the convolution, for inference; inputs and output hold planes of a volume in rings: plane z at z mod their depth.
     /// </summary>
     /// <param name="tape">The tape.</param>
-    /// <param name="input">[1, ring, H, W, Cin].</param>
+    /// <param name="inputs">[1, ring, H, W, channels] each, together Cin channels.</param>
     /// <param name="weight">[3, 3, 3, Cin, Cout].</param>
     /// <param name="bias">[Cout].</param>
     /// <param name="activation">Applied in the same kernel.</param>
@@ -71,19 +71,29 @@ public static class Conv3dOp
     /// <param name="end">The one after the last.</param>
     /// <exception cref="ArgumentException">Shapes do not fit.</exception>
     internal static void Conv3dPlanes<T>(
-        this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Activation activation, Tensor<T> output, int depth, int begin, int end)
+        this Tape<T> tape, ReadOnlySpan<Tensor<T>> inputs, Parameter<T> weight, Parameter<T> bias, Activation activation, Tensor<T> output, int depth, int begin, int end)
         where T : unmanaged, INumber<T>
     {
-        TensorShape expected = input.Shape with { Depth = output.Shape.Depth, Channels = weight.OutputChannels };
-        if (input.Shape.Batch != 1 || input.Shape.Channels != weight.InputChannels || output.Shape != expected)
-            throw new ArgumentException($"Conv3dPlanes: {weight.Name} takes {weight.InputChannels} channels to {weight.OutputChannels}; the input is {input.Shape}, the output {output.Shape}.", nameof(input));
+        PlaneInput<T>[] planes = new PlaneInput<T>[inputs.Length];
+        int channels = 0;
+        for (int i = 0; i < planes.Length; i++)
+        {
+            TensorShape input = inputs[i].Shape;
+            if (input with { Depth = 1, Channels = 1 } != output.Shape with { Batch = 1, Depth = 1, Channels = 1 })
+                throw new ArgumentException($"Conv3dPlanes: an input is {input}, the output {output.Shape}; expected planes of one extent.", nameof(inputs));
+            planes[i] = new PlaneInput<T>(inputs[i].View, input.Channels, inputs[i].Pitch, input.Depth);
+            channels += input.Channels;
+        }
+
+        if (channels != weight.InputChannels || output.Shape.Channels != weight.OutputChannels)
+            throw new ArgumentException($"Conv3dPlanes: {weight.Name} takes {weight.InputChannels} channels to {weight.OutputChannels}; the inputs have {channels}, the output {output.Shape.Channels}.", nameof(inputs));
         Conv3dShape shape = new(
-            1, depth, input.Shape.Height, input.Shape.Width, weight.InputChannels, weight.OutputChannels, weight.KernelSize, activation, input.Pitch, output.Pitch);
+            1, depth, output.Shape.Height, output.Shape.Width, channels, weight.OutputChannels, weight.KernelSize, activation, channels, output.Pitch);
         if (tape.Context.Launcher(Conv3dVariants<T>.Table, shape) is not IConv3dByPlanes<T> kernels)
             throw new ArgumentException("Conv3dPlanes: this device's convolutions take whole volumes.", nameof(tape));
         kernels.ForwardPlanes(
-            tape.Context.Stream, input.View, weight.Value, bias.Value, output.View, shape, new PlaneRange(begin, end, input.Shape.Depth, output.Shape.Depth));
-        tape.Record("Conv3dPlanes", output, [input], [weight, bias], [], static () => throw new NotSupportedException("Conv3dPlanes is for inference: there is no backward pass."));
+            tape.Context.Stream, planes, weight.Value, bias.Value, output.View, shape, new PlaneRange(begin, end, output.Shape.Depth));
+        tape.Record("Conv3dPlanes", output, inputs, [weight, bias], [], static () => throw new NotSupportedException("Conv3dPlanes is for inference: there is no backward pass."));
     }
 
     private static void Run<T, TActivation>(

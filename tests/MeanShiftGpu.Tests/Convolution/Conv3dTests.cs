@@ -193,14 +193,15 @@ public class Conv3dTests
         }
     }
 
-    // Some planes alone, in rings that they wrap around; planes that they do not depend on are NaN.
+    // Some planes alone, in rings that they wrap around, the input's channels in one buffer or two; what they do not depend on is NaN.
     [Test]
-    public void HostVariants_SomePlanes_HaveTheBitsOfTheWhole([Values] bool winograd, [Values(128, 256, 512)] int bits, [Values(1, 33)] int inputChannels)
+    public void HostVariants_SomePlanes_HaveTheBitsOfTheWhole(
+        [Values] bool winograd, [Values(128, 256, 512)] int bits, [Values("1", "33", "3+4", "5+28", "20+13", "16+32")] string channels)
     {
-        const int inputRing = 7;
         const int outputRing = 5;
-        Conv3dShape shape = Shape(1, 11, 6, 9, inputChannels, 17, 3, Activation.Relu, 2, 3);
-        int inputPlane = shape.Height * shape.Width * shape.InputPitch;
+        int[] parts = [.. channels.Split('+').Select(int.Parse)];
+        Conv3dShape shape = Shape(1, 11, 6, 9, parts.Sum(), 17, 3, Activation.Relu, 2, 3);
+        int plane = shape.Height * shape.Width;
         int outputPlane = shape.Height * shape.Width * shape.OutputPitch;
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using IConv3dByPlanes<float> conv = winograd ? new Conv3dHostWinograd(context.Threads, bits) : new Conv3dHostSimd(context.Threads, bits);
@@ -210,16 +211,30 @@ public class Conv3dTests
         using MemoryBuffer1D<float, Stride1D.Dense> bias = context.ToDevice<float>(problem.Bias);
         foreach ((int begin, int end) in ((int, int)[])[(0, 4), (4, 6), (6, 10), (10, 11)])
         {
-            double[] ring = new double[inputRing * inputPlane];
-            Array.Fill(ring, double.NaN);
-            for (int z = Math.Max(0, begin - 1); z <= Math.Min(end, shape.Depth - 1); z++)
-                Array.Copy(problem.Input, z * inputPlane, ring, z % inputRing * inputPlane, inputPlane);
+            MemoryBuffer1D<float, Stride1D.Dense>[] buffers = new MemoryBuffer1D<float, Stride1D.Dense>[parts.Length];
+            PlaneInput<float>[] inputs = new PlaneInput<float>[parts.Length];
+            for (int part = 0, first = 0; part < parts.Length; first += parts[part++])
+            {
+                (int ringPlanes, int pitch) = (7 + part, parts[part] + 2 + part);
+                double[] ring = new double[ringPlanes * plane * pitch];
+                Array.Fill(ring, double.NaN);
+                for (int z = Math.Max(0, begin - 1); z <= Math.Min(end, shape.Depth - 1); z++)
+                {
+                    for (int i = 0; i < plane; i++)
+                        Array.Copy(problem.Input, (z * plane + i) * shape.InputPitch + first, ring, (z % ringPlanes * plane + i) * pitch, parts[part]);
+                }
+
+                buffers[part] = context.ToDevice<float>(ring);
+                inputs[part] = new PlaneInput<float>(buffers[part].View, parts[part], pitch, ringPlanes);
+            }
+
             double[] untouched = new double[outputRing * outputPlane];
             Array.Fill(untouched, ConvolutionProblem.Untouched);
-            using MemoryBuffer1D<float, Stride1D.Dense> input = context.ToDevice<float>(ring);
             using MemoryBuffer1D<float, Stride1D.Dense> output = context.ToDevice<float>(untouched);
-            conv.ForwardPlanes(context.Stream, input.View, weight.View, bias.View, output.View, shape, new PlaneRange(begin, end, inputRing, outputRing));
+            conv.ForwardPlanes(context.Stream, inputs, weight.View, bias.View, output.View, shape, new PlaneRange(begin, end, outputRing));
             context.Synchronize();
+            foreach (MemoryBuffer1D<float, Stride1D.Dense> buffer in buffers)
+                buffer.Dispose();
 
             float[] expected = [.. untouched.Select(v => (float)v)];
             for (int z = begin; z < end; z++)
@@ -236,7 +251,7 @@ public class Conv3dTests
         Conv3dShape shape = Shape(1, 4, 4, 4, 16, 16, 3, Activation.Relu, 0, 0);
         using MemoryBuffer1D<float, Stride1D.Dense> memory = context.ToDevice<float>(new double[shape.WeightLength]);
         Assert.That(
-            () => conv.ForwardPlanes(context.Stream, memory.View, memory.View, memory.View, memory.View, shape, new PlaneRange(1, 3, 4, 4)),
+            () => conv.ForwardPlanes(context.Stream, [new(memory.View, 16, 16, 4)], memory.View, memory.View, memory.View, shape, new PlaneRange(1, 3, 4)),
             Throws.ArgumentException.With.Message.Contains("begin at 1; expected an even number"));
     }
 
