@@ -10,6 +10,9 @@ namespace MeanShiftGpu.Cli;
 /// </summary>
 internal abstract class Verb(Session session)
 {
+    /// <summary>How a data set says what its volumes' headers do not.</summary>
+    protected const string VoxelSizeInManifest = "\"voxelSizeAngstrom\" in the manifest";
+
     private readonly Option<string?> json = Parse.Text("--json", "FILE", "Write the result to this file as JSON.");
     private readonly Option<bool> verbose = new("--verbose") { Description = "Print the stack trace of an error." };
     private readonly Option<DeviceKind?> device = Parse.Choice(
@@ -67,13 +70,27 @@ internal abstract class Verb(Session session)
                     throw new InputException($"--json: {path} has another place on this command line, and would be replaced. Choose another name.");
             }
 
-            return (int)Run(parsed);
+            try
+            {
+                return (int)Run(parsed);
+            }
+            catch (InputException e) when (e.Missing is { } fact && OptionFor(parsed, fact) is { } option)
+            {
+                throw new InputException($"{e.Message.TrimEnd('.')} ({option}).", e);
+            }
         });
         return command;
     }
 
+    /// <summary>How this verb is told a fact that the library misses; null where it cannot be.</summary>
+    protected virtual string? OptionFor(ParseResult options, MissingFact fact) => null;
+
     /// <summary>Does the work.</summary>
     protected abstract ExitCode Run(ParseResult options);
+
+    /// <summary>What is to be said of a volume whose voxels differ along the axes.</summary>
+    protected static string NoCubes(VoxelSize size)
+        => $"has voxels of {size}; bandwidth, balls and the network take them for cubes. Resample the volume, unless the header is wrong.";
 
     /// <summary>Opens the device that the options ask for, and says which it is.</summary>
     protected GpuContext OpenDevice(ParseResult options)

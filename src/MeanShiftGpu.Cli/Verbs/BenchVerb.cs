@@ -28,6 +28,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols => [names, batch, shrink, size, widths, particles, memory];
 
+    protected override string? OptionFor(ParseResult options, MissingFact fact) => fact == MissingFact.Memory ? memory.Name : null;
+
     protected override ExitCode Run(ParseResult options)
     {
         string[] chosen = options.GetValue(names) is { Length: > 0 } given ? given : [.. QuickBench.Names];

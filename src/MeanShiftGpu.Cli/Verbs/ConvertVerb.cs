@@ -36,6 +36,14 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     protected override IEnumerable<Symbol> Symbols =>
         [input, output, from, to, volume, volumeSize, voxelSize, binning, fromBinning, toBinning, fromCentre, toCentre, tomograms, tomogram, tomogramName, objectName];
 
+    protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
+    {
+        MissingFact.VoxelSize => options.GetValue(volume) is null ? $"{voxelSize.Name} or {volume.Name}" : voxelSize.Name,
+        MissingFact.VolumeSize => $"{volume.Name} or {volumeSize.Name}; relion5: or {tomograms.Name}",
+        MissingFact.TomogramName => $"{tomogramName.Name} or {volume.Name}",
+        _ => to.Name,
+    };
+
     protected override ExitCode Run(ParseResult options)
     {
         string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms) }.OfType<string>()];
@@ -45,7 +53,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         {
             From = options.GetValue(from),
             To = options.GetValue(to),
-            VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header?.VoxelSize.Mean ?? 0,
+            VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header?.VoxelSize.CubeAngstrom ?? 0,
+            VoxelSizeProblem = header?.VoxelSize.ProblemOf(options.GetValue(volume)!),
             Shape = options.GetValue(volumeSize) is { } size ? new VolumeShape(size.Depth, size.Height, size.Width) : header?.Shape,
             Binning = options.GetValue(binning) ?? 0,
             FromBinning = options.GetValue(fromBinning) ?? 0,

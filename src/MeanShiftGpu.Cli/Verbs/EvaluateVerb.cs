@@ -37,6 +37,14 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, beta, classes, occupancy, report, volume, centre, voxelSize, binning];
 
+    protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
+    {
+        MissingFact.VoxelSize when options.GetValue(data) is not null => VoxelSizeInManifest,
+        MissingFact.VoxelSize => options.GetValue(volume) is null ? $"{voxelSize.Name} or {volume.Name}" : voxelSize.Name,
+        MissingFact.VolumeSize => volume.Name,
+        _ => null,
+    };
+
     protected override ExitCode Run(ParseResult options)
     {
         string[] pickFiles = options.GetRequiredValue(picks);
@@ -115,14 +123,13 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
     private CoordinateContext Context(ParseResult options)
     {
-        MrcHeader? header = options.GetValue(volume) is { } path ? MrcFile.ReadHeader(path) : null;
-        return new CoordinateContext
+        CoordinateContext told = new()
         {
-            Shape = header?.Shape,
             Centre = options.GetValue(centre) ?? RelionCentre.HalfSize,
-            VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header?.VoxelSize.Mean ?? 0,
+            VoxelSizeAngstrom = options.GetValue(voxelSize) ?? 0,
             Binning = options.GetValue(binning) ?? 0,
         };
+        return options.GetValue(volume) is { } path && MrcFile.ReadHeader(path) is var header ? told.WithVolume(path, header.Shape, header.VoxelSize) : told;
     }
 
     private static List<EvaluatedVolume> FromTables(string[] pickFiles, string[] truthFiles, CoordinateContext context, string[] names, string? path)
@@ -157,7 +164,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         foreach (DatasetVolume entry in entries)
         {
             MrcHeader header = MrcFile.ReadHeader(entry.Volume);
-            CoordinateContext context = entry.Context(header.Shape, header.VoxelSize.Mean);
+            CoordinateContext context = entry.Context(header.Shape, header.VoxelSize);
             VolumePoints points = VolumePoints.Of(TomogramNames.Of(entry.Volume), [.. Coordinates.Read(entry.Coordinates, context)], header.Shape);
             if (!folder)
             {
@@ -166,7 +173,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             }
 
             // Picks are in voxels of the volume, whatever the truth counts in.
-            CoordinateContext own = new() { Shape = header.Shape, VoxelSizeAngstrom = context.VoxelSizeAngstrom };
+            CoordinateContext own = new CoordinateContext { VoxelSizeAngstrom = entry.VoxelSizeAngstrom }.WithVolume(entry.Volume, header.Shape, header.VoxelSize);
             IReadOnlyList<Particle> found = CoordinateFolder.Find(source, TomogramNames.Of(entry.Volume)) is { } table ? Coordinates.Read(table, own) : [];
             volumes.AddRange(EvaluationTables.Join(source, [VolumePoints.Of(points.Volume, Named(found, names))], manifestPath, [points]));
         }

@@ -52,6 +52,14 @@ internal sealed class PickVerb(Session session) : Verb(session)
         mask, scoreMap, memory, shard, suggest, radius, centre, voxelSize, binning,
     ];
 
+    protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
+    {
+        MissingFact.VoxelSize => options.GetValue(suggest) is null ? voxelSize.Name : VoxelSizeInManifest,
+        MissingFact.Format => format.Name,
+        MissingFact.Memory => memory.Name,
+        _ => null,
+    };
+
     protected override ExitCode Run(ParseResult options)
     {
         if (options.GetValue(suggest) is { } manifest)
@@ -77,8 +85,17 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
         // Headers first: a damaged last volume must not be found out after the others took an hour.
         MrcHeader[] headers = [.. paths.Select(MrcFile.ReadHeader)];
+        VolumeShape? region = options.GetValue(mask) is { } maskPath ? MrcFile.ReadHeader(maskPath).Shape : null;
         for (int i = 0; i < paths.Length; i++)
+        {
             CheckIsVolume(paths[i], headers[i]);
+            if (IsDone(options, files[i]))
+                continue;
+            if (region is { } masked && masked != headers[i].Shape)
+                throw new InputException($"{options.GetValue(mask)}: the mask has {masked} voxels, {paths[i]} has {headers[i].Shape}; expected the same size.");
+            Coordinates.CheckOptions(files[i].Table, WriteOptions(options, paths[i], headers[i]));
+        }
+
         if (single)
             RefuseDifferentVolumes(options, target, headers);
 
@@ -92,6 +109,12 @@ internal sealed class PickVerb(Session session) : Verb(session)
             PickOptions picking = Settings(options, meanShift);
             using TomogramPicker picker = new(network, meanShift, picking) { MemoryLimitBytes = (long)options.GetValue(memory) << 20 };
             PickedClass[] classes = Classes(options, network.Options, description);
+            // What does not fit the memory is refused before the volumes ahead of it are computed.
+            for (int i = 0; i < paths.Length; i++)
+            {
+                if (!IsDone(options, files[i]))
+                    Plan(picker, SizeOf(headers[i]), files[i], classes.Length);
+            }
 
             List<VolumePicks> found = [];
             List<object> report = [];
@@ -112,7 +135,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             }
 
             if (single)
-                PickTable.Write(target, found, WriteOptions(options, headers[0]));
+                PickTable.Write(target, found, WriteOptions(options, paths[0], headers[0]));
             using Process process = Process.GetCurrentProcess();
             Session.Line($"peak memory {process.PeakWorkingSet64 >> 20} MiB");
             WriteJson(options, new { Model = options.GetValue(model), Output = target, Device = context.Description, Options = picking, PeakMemoryBytes = process.PeakWorkingSet64, Volumes = report });
@@ -128,17 +151,18 @@ internal sealed class PickVerb(Session session) : Verb(session)
         string path = files.Volume;
         using MrcReader volume = MrcReader.Open(path, Cancellation);
         Extent size = volume.Size;
-        double voxel = options.GetValue(voxelSize) ?? volume.VoxelSize.Mean;
+        double voxel = options.GetValue(voxelSize) ?? volume.VoxelSize.CubeAngstrom;
+        if (voxel == 0 && !volume.VoxelSize.IsCube)
+            Session.Warn($"{path}: {NoCubes(volume.VoxelSize)}");
         if (description is { VoxelSizeAngstrom: > 0 } && voxel > 0 && Math.Abs(voxel / description.VoxelSizeAngstrom - 1) > 0.05)
             Session.Warn($"{path}: voxels of {voxel:0.##} Å, the model was trained at {description.VoxelSizeAngstrom:0.##} Å; expect worse picks unless the volume is rescaled.");
-        using MrcReader? region = OpenMask(options, path, size);
+        using MrcReader? region = OpenMask(options);
         VoxelStatistics statistics = VoxelStatistics.Measure(volume, path, Cancellation);
         if (statistics.Deviation == 0)
             Session.Warn($"{path}: every voxel has the same value, so picks mean nothing. Was the right volume given?");
 
-        // Maps that the user wants are files at once; any others are kept in memory where that leaves enough for the network.
-        bool inMemory = files.Map is null && sizeof(float) * size.Voxels * classes.Length <= picker.MemoryLimitBytes / 8;
-        PickPlan plan = picker.Plan(size, classes.Length, inMemory);
+        PickPlan plan = Plan(picker, size, files, classes.Length);
+        bool inMemory = plan.ScoreMapBytes > 0;
         Session.Line($"{files.Name}: {size} voxels, {plan}");
         List<IDisposable> maps = [];
         try
@@ -180,6 +204,12 @@ internal sealed class PickVerb(Session session) : Verb(session)
             maps.ForEach(m => m.Dispose());
         }
     }
+
+    // Maps that the user wants are files at once; any others are kept in memory where that leaves enough for the network.
+    private static PickPlan Plan(TomogramPicker picker, Extent size, PickFiles files, int maps)
+        => picker.Plan(size, maps, files.Map is null && sizeof(float) * size.Voxels * maps <= picker.MemoryLimitBytes / 8);
+
+    private static Extent SizeOf(MrcHeader header) => new(header.Shape.Depth, header.Shape.Height, header.Shape.Width);
 
     private (IReadOnlyList<Pick> Picks, object Summary) Cluster(
         ParseResult options, TomogramPicker picker, PickedClass kind, string title, IVoxelSource map, float maximum, MrcReader? region)
@@ -273,7 +303,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             foreach (DatasetVolume entry in entries)
             {
                 using MrcReader volume = MrcReader.Open(entry.Volume, Cancellation);
-                Particle[] centers = [.. Coordinates.Read(entry.Coordinates, entry.Context(volume.Header.Shape, volume.VoxelSize.Mean)).Where(kind.IsOne)];
+                Particle[] centers = [.. Coordinates.Read(entry.Coordinates, entry.Context(volume.Header.Shape, volume.VoxelSize)).Where(kind.IsOne)];
                 Coordinates.CheckInside(entry.Coordinates, centers, volume.Header.Shape);
                 truth += centers.Length;
                 VoxelStatistics statistics = VoxelStatistics.Measure(volume, entry.Volume, Cancellation);
@@ -300,7 +330,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     private void WriteTable(ParseResult options, string folder, PickFiles files, VolumePicks picks, MrcHeader header)
     {
-        CoordinateWriteOptions writing = WriteOptions(options, header) with { TomogramName = picks.Tomogram };
+        CoordinateWriteOptions writing = WriteOptions(options, files.Volume, header) with { TomogramName = picks.Tomogram };
         if (picks.Picks.Count > 0)
         {
             CoordinateFolder.Write(folder, [.. PickTable.ToParticles(picks)], writing);
@@ -354,15 +384,13 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     private static object Skipped(PickFiles files) => new { files.Volume, files.Name, Skipped = true, files.Table };
 
-    private MrcReader? OpenMask(ParseResult options, string volume, Extent size)
+    private MrcReader? OpenMask(ParseResult options)
     {
         if (options.GetValue(mask) is not { } path)
             return null;
         MrcReader region = MrcReader.Open(path, Cancellation);
         try
         {
-            if (region.Size != size)
-                throw new InputException($"{path}: the mask has {region.Size} voxels, {volume} has {size}; expected the same size.");
             if (!(VoxelStatistics.Measure(region, path, Cancellation).Maximum > 0))
                 throw new InputException($"{path}: no voxel of the mask is above 0, so there is nowhere to pick.");
             return region;
@@ -455,16 +483,15 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private CoordinateFormat FormatOf(ParseResult options, string target)
         => options.GetValue(format) ?? (CoordinateFormats.Endings.Contains(Path.GetExtension(target).ToLowerInvariant()) ? CoordinateFormats.ForWriting(target) : CoordinateFormat.Relion3);
 
-    private CoordinateWriteOptions WriteOptions(ParseResult options, MrcHeader header) => new()
+    private CoordinateWriteOptions WriteOptions(ParseResult options, string volume, MrcHeader header) => new()
     {
         Format = FormatOf(options, options.GetValue(output)!),
         Context = new CoordinateContext
         {
-            Shape = header.Shape,
             Centre = options.GetValue(centre) ?? RelionCentre.HalfSize,
-            VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header.VoxelSize.Mean,
+            VoxelSizeAngstrom = options.GetValue(voxelSize) ?? 0,
             Binning = options.GetValue(binning) ?? 1,
-        },
+        }.WithVolume(volume, header.Shape, header.VoxelSize),
     };
 
     // The ending is a choice of whoever wrote the file; the header alone is not always right.
@@ -479,8 +506,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
     // A table has one pixel size here, and RELION 5 and EMAN2 count from the centre of each volume.
     private void RefuseDifferentVolumes(ParseResult options, string target, MrcHeader[] headers)
     {
-        double first = headers[0].VoxelSize.Mean;
-        bool sizesDiffer = options.GetValue(voxelSize) is null && headers.Any(h => Math.Abs(h.VoxelSize.Mean - first) > 1e-3 * first);
+        double first = headers[0].VoxelSize.CubeAngstrom;
+        bool sizesDiffer = options.GetValue(voxelSize) is null && headers.Any(h => Math.Abs(h.VoxelSize.CubeAngstrom - first) > 1e-3 * first);
         bool shapesDiffer = FormatOf(options, target) is CoordinateFormat.Relion5 && headers.Any(h => h.Shape != headers[0].Shape);
         if (sizesDiffer || shapesDiffer)
             throw new InputException($"{target}: the volumes differ in {(sizesDiffer ? "voxel size" : "size")}, which one table cannot hold. Give a folder, which gets a table for each volume.");

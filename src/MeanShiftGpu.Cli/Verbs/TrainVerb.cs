@@ -69,6 +69,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         contrast, noise, validateEvery, checkpointEvery, volumeMemory, seed,
     ];
 
+    protected override string? OptionFor(ParseResult options, MissingFact fact) => fact == MissingFact.VoxelSize ? VoxelSizeInManifest : null;
+
     protected override ExitCode Run(ParseResult options)
     {
         string folder = options.GetValue(output)!;
@@ -250,7 +252,9 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             Session.Warn("the data set has no validation volume, so the last model is kept, not the best.");
         foreach (TrainingVolume volume in volumes.Volumes.Where(v => v.Centers.Count == 0))
             Session.Warn($"{volume.Name}: no centres.");
-        double[] sizes = [.. volumes.Volumes.Select(v => v.VoxelSizeAngstrom).Where(s => s > 0)];
+        foreach (TrainingVolume volume in volumes.Volumes.Where(v => !v.VoxelSize.IsCube))
+            Session.Warn($"{volume.Name}: {NoCubes(volume.VoxelSize)}");
+        double[] sizes = [.. volumes.Volumes.Select(v => v.VoxelSize.CubeAngstrom).Where(s => s > 0)];
         if (sizes.Length > 0 && sizes.Max() > 1.05 * sizes.Min())
             Session.Warn($"voxel sizes from {sizes.Min():0.##} to {sizes.Max():0.##} Å in one data set; particles then differ in size. Rescale the volumes.");
     }
@@ -325,7 +329,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         {
             TrainingHistory history = trainer.History;
             ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
-            double[] voxels = [.. data.Training.Select(v => v.VoxelSizeAngstrom).Where(s => s > 0)];
+            double[] voxels = [.. data.Training.Select(v => v.VoxelSize.CubeAngstrom).Where(s => s > 0)];
             ModelFile.Save(Model, network, new ModelDescription
             {
                 Training = Settings,

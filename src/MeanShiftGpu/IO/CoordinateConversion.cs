@@ -12,6 +12,9 @@ public sealed record ConversionOptions
     /// <summary>The volume's voxel size in Å; 0 to take it from the input.</summary>
     public double VoxelSizeAngstrom { get; init; }
 
+    /// <summary>Why the volume has no one voxel size (see <see cref="VoxelSize.ProblemOf"/>), where a table needs one; null where it is merely unknown.</summary>
+    public string? VoxelSizeProblem { get; init; }
+
     /// <summary>The volume's size, for formats that count from the centre.</summary>
     public VolumeShape? Shape { get; init; }
 
@@ -69,7 +72,10 @@ public static class CoordinateConversion
         ArgumentNullException.ThrowIfNull(options);
         bool toFolder = Directory.Exists(output) || !CoordinateFormats.Endings.Contains(Path.GetExtension(output).ToLowerInvariant());
         CoordinateFormat to = options.To ?? (toFolder
-            ? throw new InputException($"{output}: is a folder, or has no ending of a table; name the format that it gets.")
+            ? throw new InputException(Directory.Exists(output)
+                ? $"{output}: is a folder, which gets a table for each tomogram; name their format."
+                : $"{output}: does not end like a table ({string.Join(", ", CoordinateFormats.Endings)}), so it would be a folder with a table for each tomogram; choose another name, or name their format.")
+            { Missing = MissingFact.Format }
             : CoordinateFormats.ForWriting(output));
 
         CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
@@ -101,6 +107,7 @@ public static class CoordinateConversion
             Context = new CoordinateContext
             {
                 VoxelSizeAngstrom = voxel,
+                VoxelSizeProblem = options.VoxelSizeProblem,
                 Binning = toBinning,
                 Shape = options.Shape,
                 Centre = options.ToCentre,
@@ -133,6 +140,7 @@ public static class CoordinateConversion
     {
         Format = format,
         VoxelSizeAngstrom = options.VoxelSizeAngstrom,
+        VoxelSizeProblem = options.VoxelSizeProblem,
         Binning = options.FromBinning > 0 ? options.FromBinning : CoordinateFormats.CountsUnbinnedPixels(format) ? options.Binning : 0,
         Shape = options.Shape,
         Centre = options.FromCentre,

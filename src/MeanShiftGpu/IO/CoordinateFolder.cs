@@ -21,7 +21,7 @@ public static class CoordinateFolder
         List<string> written = [];
         foreach (IGrouping<string?, Particle> tomogram in particles.GroupBy(p => p.Tomogram ?? options.TomogramName))
         {
-            string name = tomogram.Key ?? throw new InputException($"{folder}: particles without a tomogram's name cannot be sorted into files. Give a name, or a file to write to.");
+            string name = tomogram.Key ?? throw new InputException($"{folder}: particles without a tomogram's name cannot be sorted into files. Give a file to write to, or their tomogram's name.") { Missing = MissingFact.TomogramName };
             IEnumerable<IGrouping<string, Particle>> tables = tomogram.GroupBy(p => format == CoordinateFormat.Copick ? ParticleNames.NameOf(p) : "");
             foreach (IGrouping<string, Particle> table in tables)
             {

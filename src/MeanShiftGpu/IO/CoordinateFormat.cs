@@ -107,7 +107,7 @@ public static class CoordinateFormats
             ".TBL" => CoordinateFormat.Dynamo,
             ".EM" => CoordinateFormat.Motl,
             ".JSON" when path.EndsWith(Eman2Json.NameEnding, StringComparison.OrdinalIgnoreCase) => CoordinateFormat.Eman2,
-            ".JSON" => throw new InputException($"{path}: a .json table is EMAN2's or copick's; name the format (eman2 or copick)."),
+            ".JSON" => throw new InputException($"{path}: a .json table is EMAN2's or copick's; name the format, eman2 or copick.") { Missing = MissingFact.Format },
             _ => throw Unknown(path),
         };
     }

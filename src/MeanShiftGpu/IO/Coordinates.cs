@@ -76,8 +76,7 @@ public static class Coordinates
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(particles);
         options ??= new CoordinateWriteOptions();
-        options.Context.Validate();
-        CoordinateFormat format = options.Format ?? CoordinateFormats.ForWriting(path);
+        CoordinateFormat format = CheckOptions(path, options);
         for (int i = 0; i < particles.Count; i++)
         {
             if (!double.IsFinite(particles[i].Z + particles[i].Y + particles[i].X))
@@ -114,6 +113,24 @@ public static class Coordinates
                 RelionStar.Write(path, particles, format, options);
                 break;
         }
+    }
+
+    /// <summary>Refuses options that lack what a table needs, which can be known before there are any particles.</summary>
+    /// <returns>The format.</returns>
+    /// <exception cref="InputException">The ending is unknown, or the options lack what the format needs.</exception>
+    public static CoordinateFormat CheckOptions(string path, CoordinateWriteOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Context.Validate();
+        CoordinateFormat format = options.Format ?? CoordinateFormats.ForWriting(path);
+        if (format == CoordinateFormat.Copick)
+            CopickJson.CheckOptions(path, options);
+        else if (format == CoordinateFormat.Eman2)
+            Eman2Json.CheckOptions(path, options);
+        else if (CoordinateFormats.IsStar(format))
+            RelionStar.CheckOptions(path, format, options);
+        return format;
     }
 
     /// <summary>Refuses particles whose centre lies outside a volume, that is, beyond the outer faces of its voxels.</summary>

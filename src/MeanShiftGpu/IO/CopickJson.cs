@@ -19,9 +19,7 @@ internal static class CopickJson
         if (JsonTable.Text(path, "", root, "unit") is { } unit && unit != "angstrom")
             throw new InputException($"{path}: unit is {InputFile.Quote(unit)}; expected angstrom.");
         double spacing = Math.Max(0, JsonTable.Number(path, "", root, Spacing) ?? 0);
-        double pixel = spacing > 0 ? spacing : context.VoxelSizeAngstrom / context.BinningOrOne;
-        if (pixel <= 0)
-            throw new InputException($"{path}: counts in Å and does not give its voxel_spacing; give the voxel size.");
+        double pixel = spacing > 0 ? spacing : context.RequireVoxelSize(path, "counts in Å and does not give its voxel_spacing") / context.BinningOrOne;
         double binning = context.BinningFor(pixel);
         string? name = JsonTable.Text(path, "", root, "pickable_object_name");
         string? run = JsonTable.Text(path, "", root, "run_name");
@@ -52,12 +50,13 @@ internal static class CopickJson
         return new CoordinateTable(CoordinateFormat.Copick, particles, spacing);
     });
 
+    /// <summary>Refuses options that lack what a file needs.</summary>
+    public static void CheckOptions(string path, CoordinateWriteOptions options) => options.Context.RequireVoxelSize(path, "copick counts in Å");
+
     public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         double binning = options.Context.BinningOrOne;
         double pixel = options.Context.VoxelSizeAngstrom / binning;
-        if (pixel <= 0)
-            throw new InputException($"{path}: copick counts in Å; give the voxel size.");
         string[] names = [.. particles.Select(ParticleNames.NameOf).Distinct()];
         if (names.Length > 1)
             throw new InputException($"{path}: the particles are of several kinds ({string.Join(", ", names.Take(5))}), and a copick file holds one. Give a folder.");

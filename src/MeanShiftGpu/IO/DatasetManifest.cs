@@ -54,16 +54,10 @@ public sealed record DatasetVolume
 
     /// <summary>How the coordinates are to be read.</summary>
     /// <param name="shape">The volume's size.</param>
-    /// <param name="headerVoxelSizeAngstrom">The voxel size that the volume's header gives; 0 when unknown.</param>
-    public CoordinateContext Context(VolumeShape shape, double headerVoxelSizeAngstrom) => new()
-    {
-        Shape = shape,
-        VoxelSizeAngstrom = VoxelSizeAngstrom > 0 ? VoxelSizeAngstrom : headerVoxelSizeAngstrom,
-        Binning = Binning,
-        Tomogram = Tomogram,
-        TomogramsStar = TomogramsStar,
-        Centre = Relion5Centre,
-    };
+    /// <param name="header">The voxel size that the volume's header gives.</param>
+    public CoordinateContext Context(VolumeShape shape, VoxelSize header)
+        => new CoordinateContext { VoxelSizeAngstrom = VoxelSizeAngstrom, Binning = Binning, Tomogram = Tomogram, TomogramsStar = TomogramsStar, Centre = Relion5Centre }
+            .WithVolume(Volume, shape, header);
 }
 
 /// <summary>

@@ -50,13 +50,18 @@ internal static class Eman2Json
         return new CoordinateTable(CoordinateFormat.Eman2, particles, pixel);
     });
 
+    /// <summary>Refuses options that lack what a file needs.</summary>
+    public static void CheckOptions(string path, CoordinateWriteOptions options)
+    {
+        Shape(path, options.Context);
+        options.Context.RequireVoxelSize(path, "EMAN2 coordinates count in unbinned pixels, whose size the file gives");
+    }
+
     public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         CoordinateContext context = options.Context;
         VolumeShape shape = Shape(path, context);
         double binning = context.BinningOrOne;
-        if (context.VoxelSizeAngstrom <= 0)
-            throw new InputException($"{path}: EMAN2 coordinates count in unbinned pixels, whose size the file gives; give the voxel size.");
         Func<Particle, int?> numbers = ParticleNames.ClassNumbers(particles);
         int ClassOf(Particle p) => numbers(p) ?? 0;
         AtomicFile.Write(path, stream =>
@@ -93,7 +98,7 @@ internal static class Eman2Json
     }
 
     private static VolumeShape Shape(string path, CoordinateContext context)
-        => context.Shape ?? throw new InputException($"{path}: EMAN2 coordinates count from the tomogram's middle; give the volume or its size.");
+        => context.RequireShape(path, "EMAN2 coordinates count from the tomogram's middle");
 
     private static string? TomogramOf(string path)
     {

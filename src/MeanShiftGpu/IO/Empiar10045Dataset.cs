@@ -26,7 +26,7 @@ public static class Empiar10045Dataset
         string tomogram, string coordinates, string folder, int averaging, double binning, PatchDatasetOptions options, CancellationToken cancellation = default)
     {
         using Volume volume = averaging == 1 ? MrcFile.Read(tomogram) : ReadBinned(tomogram, averaging, cancellation);
-        IReadOnlyList<Particle> particles = Coordinates.Read(coordinates, new CoordinateContext { Binning = binning, Shape = volume.Shape, VoxelSizeAngstrom = volume.VoxelSizeAngstrom });
+        IReadOnlyList<Particle> particles = Coordinates.Read(coordinates, new CoordinateContext { Binning = binning }.WithVolume(tomogram, volume.Shape, volume.VoxelSize));
         Coordinates.CheckInside(coordinates, particles, volume.Shape);
         IReadOnlyList<(int, int, int)> origins = PatchDataset.Choose(volume.Shape, particles, options);
         if (origins.Count == 0)

@@ -11,6 +11,7 @@ internal static class RelionStar
     private const string CentredX = "rlnCenteredCoordinateXAngst";
     private const string Score = "rlnAutopickFigureOfMerit";
     private const string TiltSeriesPixelSize = "rlnTomoTiltSeriesPixelSize";
+    private const string Relion5Counts = "RELION 5 coordinates count in Å from the tomogram's centre";
 
     private static readonly string[] Centred = [CentredX, "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst"];
     private static readonly string[] Pixels = ["rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"];
@@ -70,21 +71,31 @@ internal static class RelionStar
         double binning = options.Context.BinningOrOne;
         double pixelSize = options.Context.VoxelSizeAngstrom / binning;
         TomogramTable? tomograms = format == CoordinateFormat.Relion5 && options.Context.TomogramsStar is { } star ? TomogramTable.Read(star) : null;
-        if (format == CoordinateFormat.Relion5 && tomograms is null && (pixelSize <= 0 || options.Context.Shape is null))
-            throw new InputException($"{path}: RELION 5 coordinates count in Å from the tomogram's centre; give the volume's size and voxel size, or tomograms.star.");
         bool tomo = format is CoordinateFormat.Relion4 or CoordinateFormat.Relion5;
         if (tomo && options.Template?.Table("optics") is { } optics)
             file.Tables.Add(optics);
         else if (format == CoordinateFormat.Relion4)
-            file.Tables.Add(CreateOptics(path, pixelSize, binning));
+            file.Tables.Add(CreateOptics(pixelSize, binning));
         file.Tables.Add(CreateTable(path, particles, format, options, binning, pixelSize, tomograms));
         file.Write(path);
     }
 
-    private static StarTable CreateOptics(string path, double pixelSize, double binning)
+    /// <summary>Refuses options that lack what a table needs.</summary>
+    public static void CheckOptions(string path, CoordinateFormat format, CoordinateWriteOptions options)
     {
-        if (pixelSize <= 0)
-            throw new InputException($"{path}: RELION 4 needs the pixel size of the tilt series; give the voxel size.");
+        if (format == CoordinateFormat.Relion5 && options.Context.TomogramsStar is null)
+        {
+            options.Context.RequireShape(path, Relion5Counts);
+            options.Context.RequireVoxelSize(path, Relion5Counts);
+        }
+        else if (format == CoordinateFormat.Relion4 && options.Template?.Table("optics") is null)
+        {
+            options.Context.RequireVoxelSize(path, "RELION 4 needs the pixel size of the tilt series");
+        }
+    }
+
+    private static StarTable CreateOptics(double pixelSize, double binning)
+    {
         StarTable optics = new("optics", ["rlnOpticsGroup", "rlnOpticsGroupName", TiltSeriesPixelSize, "rlnTomoSubtomogramBinning", "rlnImagePixelSize", "rlnImageDimensionality"]);
         optics.Comments.Add("version 30001");
         optics.Rows.Add(["1", "opticsGroup1", Text(pixelSize), Text(binning), Text(pixelSize * binning), "3"]);
@@ -125,7 +136,7 @@ internal static class RelionStar
         {
             Particle p = particles[i];
             string name = p.Tomogram ?? options.TomogramName
-                ?? throw new InputException($"{path}: particle {i + 1} has no tomogram name; RELION joins tables by {columns[0]}. Give a name.");
+                ?? throw new InputException($"{path}: particle {i + 1} has no tomogram name; RELION joins tables by {columns[0]}. Give a name.") { Missing = MissingFact.TomogramName };
             if (format == CoordinateFormat.Warp && !name.EndsWith(".tomostar", StringComparison.Ordinal))
                 name = $"{Path.GetFileNameWithoutExtension(name)}.tomostar";
             (double X, double Y, double Z) pixels = (Unbinned(p.X, binning), Unbinned(p.Y, binning), Unbinned(p.Z, binning));
@@ -328,13 +339,11 @@ internal static class RelionStar
             bool relion4 = table.Has("rlnTomoName");
             double pixelSize = pixelSizeAngstrom = PixelSize(row);
             double binning = relion4 ? context.BinningFor(pixelSize) : context.BinningOrOne;
-            if (pixelSize <= 0)
-                pixelSize = context.VoxelSizeAngstrom / binning;
             (double X, double Y, double Z) offset = OriginAngstrom.All(table.Has) ? OffsetAngstrom(row) : default;
             if (offset != default)
             {
                 if (pixelSize <= 0)
-                    throw new InputException($"{path}: line {row.Line}: rlnOrigin*Angst are in Å, but the table has no pixel size; give the voxel size.");
+                    pixelSize = context.RequireVoxelSize(path, $"line {row.Line}: rlnOrigin*Angst are in Å, but the table has no pixel size") / binning;
                 (x, y, z) = (x - (offset.X / pixelSize), y - (offset.Y / pixelSize), z - (offset.Z / pixelSize));
             }
             else if (OriginPixels.All(table.Has))
@@ -378,10 +387,10 @@ internal static class RelionStar
 
             double unbinned = pixelSizeAngstrom = PixelSize(row);
             double factor = context.BinningFor(unbinned);
+            const string unlessTomograms = $"{Relion5Counts}; without tomograms.star (which optimisation_set.star names) its size and voxel size are needed";
+            VolumeShape shape = context.RequireShape(path, unlessTomograms);
             if (unbinned <= 0)
-                unbinned = context.VoxelSizeAngstrom / factor;
-            if (context.Shape is not { } shape || unbinned <= 0)
-                throw new InputException($"{path}: RELION 5 coordinates count in Å from the tomogram's centre; give tomograms.star (or read optimisation_set.star), or the volume's size and voxel size.");
+                unbinned = context.RequireVoxelSize(path, unlessTomograms) / factor;
             return (shape.Width * factor, shape.Height * factor, shape.Depth * factor, unbinned, factor);
         }
 

@@ -88,8 +88,8 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
     /// <summary>The edges of a voxel in Å; 0 where unknown.</summary>
     public VoxelSize VoxelSize { get; set; }
 
-    /// <summary>The edge of a voxel in Å, the mean over the known axes; 0 when unknown.</summary>
-    public double VoxelSizeAngstrom => VoxelSize.Mean;
+    /// <summary>The edge of a voxel in Å; 0 when unknown, or where voxels are no cubes.</summary>
+    public double VoxelSizeAngstrom => VoxelSize.CubeAngstrom;
 
     /// <summary>One voxel.</summary>
     public ref float this[int z, int y, int x] => ref Row(z, y)[x];

@@ -126,7 +126,8 @@ public sealed record PickPlan
             PickPlan least = For([], smallest, smallest, smallestSlab);
             throw new InputException(
                 $"picking: the memory limit of {memoryLimitBytes >> 20} MiB is too low for a volume of {volume}: with the smallest tile, {smallest}, it takes " +
-                $"{(least.TotalBytes >> 20) + 1} MiB (process {least.ProcessBytes >> 20}, network {least.NetworkBytes >> 20}, tiles {least.BufferBytes >> 20}, score maps {least.ScoreMapBytes >> 20}, clustering {least.ClusteringBytes >> 20}){(least.NetworkBytes > device ? $" and {(least.NetworkBytes >> 20) + 1} MiB on the device, which has {device >> 20}" : "")}. Raise the limit.");
+                $"{(least.TotalBytes >> 20) + 1} MiB (process {least.ProcessBytes >> 20}, network {least.NetworkBytes >> 20}, tiles {least.BufferBytes >> 20}, score maps {least.ScoreMapBytes >> 20}, clustering {least.ClusteringBytes >> 20}){(least.NetworkBytes > device ? $" and {(least.NetworkBytes >> 20) + 1} MiB on the device, which has {device >> 20}" : "")}. Raise the limit.")
+            { Missing = MissingFact.Memory };
         }
 
         Extent Largest(Func<Tile, Extent> of) => new(tiles.Max(t => of(t).Depth), tiles.Max(t => of(t).Height), tiles.Max(t => of(t).Width));

@@ -91,7 +91,7 @@ public static class DatasetLoader
     private static TrainingVolume Open(DatasetVolume entry, AnnotationChoice choice, int index, ref long memory, CancellationToken cancellation)
     {
         MrcHeader header = MrcFile.ReadHeader(entry.Volume);
-        IReadOnlyList<Particle> particles = Coordinates.Read(entry.Coordinates, entry.Context(header.Shape, header.VoxelSize.Mean));
+        IReadOnlyList<Particle> particles = Coordinates.Read(entry.Coordinates, entry.Context(header.Shape, header.VoxelSize));
         Coordinates.CheckInside(entry.Coordinates, particles, header.Shape);
         List<(Particle Particle, int Class)> chosen = Choose(particles, choice, index);
         MappedVoxels.Change? labels = choice.Masks && entry.Mask is not null ? Labels(entry, entry.Mask, header.Shape, choice, chosen) : null;
@@ -106,7 +106,7 @@ public static class DatasetLoader
                 [.. chosen.Select(p => new Position((float)p.Particle.Z, (float)p.Particle.Y, (float)p.Particle.X))])
             {
                 CenterClasses = choice.Classes.Count == 0 ? null : [.. chosen.Select(p => p.Class)],
-                VoxelSizeAngstrom = entry.VoxelSizeAngstrom > 0 ? entry.VoxelSizeAngstrom : header.VoxelSize.Mean,
+                VoxelSize = entry.VoxelSizeAngstrom > 0 ? new VoxelSize(entry.VoxelSizeAngstrom) : header.VoxelSize,
             };
         }
         catch

@@ -29,8 +29,8 @@ public sealed record TrainingVolume(string Name, IVoxelSource Image, IVoxelSourc
     /// <summary>The class of a centre.</summary>
     public int ClassOf(int center) => CenterClasses?[center] ?? 0;
 
-    /// <summary>The edge of a voxel in Å; 0 when unknown. Picking compares it with that of its volumes.</summary>
-    public double VoxelSizeAngstrom { get; init; }
+    /// <summary>The edges of a voxel in Å; 0 where unknown. Picking compares them with those of its volumes.</summary>
+    public VoxelSize VoxelSize { get; init; }
 
     /// <summary>Shifts and scales numbers to mean 0 and standard deviation 1; constant data become 0.</summary>
     public static void Normalize(Span<float> values)

@@ -182,7 +182,7 @@ public class BadInputTests
         ToolRun.Refuses(["'.xlsx'"], [.. pick, "--out", folder.At("c.xlsx")]);
         ToolRun.Refuses(["folder"], [.. pick, "--out", folder.At("nowhere", "c.star")]);
         ToolRun.Refuses(["same name"], "pick", volume, volume, "--model", Model, "--out", folder.At("c.star"), "--device", "cpu");
-        ToolRun.Refuses(["Raise the limit"], "pick", folder.WriteVolume("large.mrc", 60, 60, 60), "--model", Model, "--out", folder.At("c.star"), "--device", "cpu", "--memory", "1");
+        ToolRun.Refuses(["Raise the limit (--memory)"], "pick", folder.WriteVolume("large.mrc", 60, 60, 60), "--model", Model, "--out", folder.At("c.star"), "--device", "cpu", "--memory", "1");
     }
 
     [Test]
@@ -198,6 +198,66 @@ public class BadInputTests
         ToolRun.Refuses(["another place on this command line"], [.. pick, "--out", folder.At("p.star"), "--json", Model]);
         Assert.That(File.ReadAllBytes(volume), Is.EqualTo(before));
         Assert.That(folder.At("p.star"), Does.Not.Exist);
+    }
+
+    // The format's lack is known from the headers: no volume is computed first, and what exists already does not matter.
+    [TestCase("relion4", "star")]
+    [TestCase("relion5", "star")]
+    [TestCase("copick", "json")]
+    [TestCase("eman2", "json")]
+    public void Pick_AFormatThatNeedsAVoxelSize_AsksForItBeforeTheFirstTile(string format, string ending)
+    {
+        string good = folder.WriteVolume("first.mrc");
+        string bare = folder.WriteVolume("second.mrc", voxelSize: new VoxelSize(0));
+        string output = folder.At($"bare-{format}");
+        string[] pick = ["--model", Model, "--format", format, "--device", "cpu"];
+        ToolRun.Refuses(["second", "give the voxel size (--voxel-size)"], ["pick", good, bare, "--out", output, .. pick]);
+        Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
+        ToolRun.Refuses(["give the voxel size (--voxel-size)"], ["pick", bare, "--out", folder.At($"bare-{format}.{ending}"), .. pick]);
+        Assert.That(folder.At($"bare-{format}.{ending}"), Does.Not.Exist);
+        ToolRun.Succeeds(["pick", bare, "--out", folder.At($"bare-{format}.{ending}"), "--voxel-size", "10", .. pick]);
+        ToolRun.Refuses(["second", "has voxels of 10 × 10 × 13 Å (z, y, x)", "(--voxel-size)"], ["pick", good, folder.WriteVolume("second.mrc", voxelSize: new VoxelSize(10, 10, 13)), "--out", output, .. pick]);
+        Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
+    }
+
+    [Test]
+    public void VoxelsThatAreNoCubes_AreWarnedAboutWherePixelsDoAndRefusedWhereAngstromIsCounted()
+    {
+        string volume = folder.WriteVolume("flat.mrc", voxelSize: new VoxelSize(10, 10, 13));
+        string table = folder.At("flat.star");
+        const string problem = "flat.mrc: has voxels of 10 × 10 × 13 Å (z, y, x)";
+        Assert.That(ToolRun.Succeeds("pick", volume, "--model", Model, "--out", table, "--device", "cpu").Error, Does.Contain(problem));
+        Assert.That(File.ReadAllText(table), Does.Not.Contain("rlnDetectorPixelSize"), "no size is better than a mean of three");
+        Assert.That(ToolRun.Succeeds("pick", volume, "--model", Model, "--out", table, "--device", "cpu", "--overwrite", "--voxel-size", "10").Error, Does.Not.Contain(problem));
+        Assert.That(File.ReadAllText(table), Does.Contain("rlnDetectorPixelSize"));
+
+        // Pixels of 5 Å: two of them are a voxel along two axes only.
+        string angstrom = folder.At("angstrom.json");
+        string pixels = folder.WriteText("pixels.csv", "x,y,z\n5,5,5\n");
+        ToolRun.Succeeds("convert", pixels, "--out", angstrom, "--to", "copick", "--voxel-size", "5");
+        ToolRun.Succeeds("convert", pixels, "--out", folder.At("flat.tbl"), "--volume", volume);
+        ToolRun.Refuses([problem, "(--voxel-size)"], "convert", pixels, "--out", folder.At("flat.json"), "--to", "copick", "--volume", volume);
+        ToolRun.Refuses([problem, "(--voxel-size)"], "convert", angstrom, "--out", folder.At("flat.csv"), "--volume", volume);
+        ToolRun.Succeeds("convert", angstrom, "--out", folder.At("flat.csv"), "--volume", volume, "--voxel-size", "10");
+        ToolRun.Succeeds("evaluate", "--picks", pixels, "--truth", pixels, "--volume", volume);
+        ToolRun.Refuses([problem, "(--voxel-size)"], "evaluate", "--picks", angstrom, "--truth", pixels, "--volume", volume);
+        ToolRun.Succeeds("evaluate", "--picks", angstrom, "--truth", pixels, "--volume", volume, "--voxel-size", "10");
+
+        string[] train = ["--out", folder.At("flat-run"), "--steps", "1", "--widths", "4,4", "--patch", "12", "--center-margin", "2", "--device", "cpu"];
+        ToolRun.Refuses([problem, "(\"voxelSizeAngstrom\" in the manifest)"], ["train", "--data", folder.WriteManifest("flat.json", volume, angstrom), .. train]);
+        Assert.That(ToolRun.Succeeds(["train", "--data", folder.WriteManifest("flat.json", volume, pixels), .. train]).Error, Does.Contain(problem));
+    }
+
+    [Test]
+    public void Pick_WhatDoesNotFitALaterVolume_IsRefusedBeforeTheFirstTile()
+    {
+        string[] volumes = [folder.WriteVolume("small.mrc"), folder.WriteVolume("bigger.mrc", 60, 60, 60)];
+        string output = folder.At("later");
+        string[] pick = ["pick", .. volumes, "--model", Model, "--out", output, "--device", "cpu"];
+        ToolRun.Refuses(["small.mrc", "the mask has", "bigger.mrc", "same size"], [.. pick, "--mask", volumes[0]]);
+        ToolRun.Refuses(["60×60×60", "Raise the limit (--memory)"], [.. pick, "--memory", "195"]);
+        Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
+        ToolRun.Succeeds("pick", volumes[0], "--model", Model, "--out", output, "--device", "cpu", "--memory", "195");
     }
 
     [Test]

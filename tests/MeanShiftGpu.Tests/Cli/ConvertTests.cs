@@ -73,12 +73,14 @@ public class ConvertTests
         Assert.That(run.Error, Does.StartWith("warning: ").And.Contain("1 of 2 centres lie outside"));
     }
 
-    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.star", "name", "")]
-    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.json", "name the format", "")]
-    [TestCase("a.csv", "x,y,z\n1,2,3\n", "copick.json", "voxel size", "--to copick")]
-    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a_info.json", "size", "--voxel-size 10")]
-    [TestCase("a.csv", "x,y,z\n1,2,3\n", "r5.star", "volume's size", "--to relion5 --voxel-size 10 --tomogram-name T")]
-    [TestCase("a.csv", "x,y,z\n1,2,3\n", "folder", "name the format", "")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.star", "Give a name (--tomogram-name or --volume)", "")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.json", "name the format, eman2 or copick (--to)", "")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.xyz", "does not end like a table", "")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.xyz", "name their format (--to)", "")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "copick.json", "give the voxel size (--voxel-size or --volume)", "--to copick")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a_info.json", "give the volume's size (--volume or --volume-size", "--voxel-size 10")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "r5.star", "give the volume's size (--volume or --volume-size; relion5: or --tomograms)", "--to relion5 --voxel-size 10 --tomogram-name T")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "folder", "name their format (--to)", "")]
     [TestCase("a.csv", "x,y,z,tomogram\n1,2,3,A\n1,2,3,B\n", "b.coords", "folder", "")]
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "b.tbl", "not one of", "--from unknown")]
     public void Convert_WithoutAFactThatIsNeeded_SaysWhich(string name, string text, string output, string expected, string more)

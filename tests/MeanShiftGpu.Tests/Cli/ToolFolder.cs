@@ -33,10 +33,10 @@ public sealed class ToolFolder : IDisposable
         => ["train", "--data", Manifest, "--out", At(run), "--steps", $"{steps}", .. Network, .. more];
 
     /// <summary>Writes a volume of a ramp.</summary>
-    public string WriteVolume(string name, int depth = 12, int height = 16, int width = 20)
+    public string WriteVolume(string name, int depth = 12, int height = 16, int width = 20, VoxelSize? voxelSize = null)
     {
         string path = At(name);
-        using Volume volume = new(depth, height, width, new VoxelSize(10));
+        using Volume volume = new(depth, height, width, voxelSize ?? new VoxelSize(10));
         for (int z = 0; z < depth; z++)
         {
             Span<float> slice = volume.Slice(z);

@@ -38,7 +38,7 @@ public class DatasetManifestTests
             Assert.That(first.Volume, Is.EqualTo(folder["a.mrc"]));
             Assert.That(first.Coordinates, Is.EqualTo(folder["a.csv"]));
             Assert.That(first.Mask, Is.EqualTo(folder["m.mrc"]));
-            Assert.That(first.Context(new(1, 2, 3), 7), Is.EqualTo(new CoordinateContext
+            Assert.That(first.Context(new(1, 2, 3), new(7)), Is.EqualTo(new CoordinateContext
             {
                 Shape = new(1, 2, 3),
                 VoxelSizeAngstrom = 10.5,
@@ -46,7 +46,7 @@ public class DatasetManifestTests
                 Tomogram = "TS_01",
                 TomogramsStar = folder["t.star"],
             }));
-            Assert.That(manifest.Of(DatasetSplit.Test).Single().Context(new(1, 2, 3), 7).VoxelSizeAngstrom, Is.EqualTo(7));
+            Assert.That(manifest.Of(DatasetSplit.Test).Single().Context(new(1, 2, 3), new(7)).VoxelSizeAngstrom, Is.EqualTo(7));
             Assert.That(manifest.Of(DatasetSplit.Validation), Is.Empty);
         });
         manifest.Write(folder["again.json"]);

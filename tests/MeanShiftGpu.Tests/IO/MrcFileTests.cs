@@ -27,7 +27,7 @@ public class MrcFileTests
             Assert.That(volume.Shape, Is.EqualTo(new VolumeShape(73, 25, 43)));
             Assert.That(volume.VoxelSize.X, Is.EqualTo(17.93 / 40).Within(1e-6));
             Assert.That(volume.VoxelSize.Z, Is.EqualTo(33.03 / 72).Within(1e-6));
-            Assert.That(volume.VoxelSize.IsIsotropic, Is.False);
+            Assert.That(volume.VoxelSize.IsCube, Is.False);
         });
         AssertStatistics(volume, header);
     }

@@ -44,17 +44,21 @@ public class VolumeTests
         Assert.Throws<ObjectDisposedException>(() => volume.Slice(0));
     }
 
-    [TestCase(0, 0, 0, 0, true)]
-    [TestCase(10, 10, 10, 10, true)]
-    [TestCase(0, 10, 10, 10, true)]
-    [TestCase(10, 10, 13, 11, false)]
-    public void VoxelSize_Mean_LeavesOutTheUnknown(double z, double y, double x, double mean, bool isotropic)
+    [TestCase(0, 0, 0, 0, true, "0 Å")]
+    [TestCase(10, 10, 10, 10, true, "10 Å")]
+    [TestCase(0, 10, 10, 10, true, "10 Å")]
+    [TestCase(10, 10, 10.09, 10.03, true, "10.03 Å")]
+    [TestCase(10, 10, 10.11, 0, false, "10 × 10 × 10.11 Å (z, y, x)")]
+    [TestCase(0, 10, 13, 0, false, "0 × 10 × 13 Å (z, y, x)")]
+    public void VoxelSize_OfACube_IsOneWhereTheKnownEdgesAgree(double z, double y, double x, double edge, bool cube, string text)
     {
         VoxelSize size = new(z, y, x);
         Assert.Multiple(() =>
         {
-            Assert.That(size.Mean, Is.EqualTo(mean));
-            Assert.That(size.IsIsotropic, Is.EqualTo(isotropic));
+            Assert.That(size.CubeAngstrom, Is.EqualTo(edge).Within(1e-9));
+            Assert.That(size.IsCube, Is.EqualTo(cube));
+            Assert.That(size.ToString(), Is.EqualTo(text));
+            Assert.That(size.ProblemOf("a.mrc"), cube ? Is.Null : Does.StartWith($"a.mrc: has voxels of {text}"));
         });
     }
 }
