@@ -40,6 +40,16 @@ public class QuickBenchTests
     }
 
     [Test]
+    public void Run_UnetStep_TimesThePatchesAskedFor()
+    {
+        using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
+        List<BenchResult> results = [];
+        QuickBench bench = new(context, results.Add) { Shrink = 2, Patches = [8, 13], Network = new UNet3dOptions { Widths = [8, 8] } };
+        bench.Run("unet-step");
+        Assert.That(results.Select(r => r.Size), Is.EqualTo((string[])["4³, widths 8-8", "6³, widths 8-8"]));
+    }
+
+    [Test]
     public void Run_ForcedVariantThatTheOperationLacks_IsRefused()
     {
         using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "conv3d=Grouped" });

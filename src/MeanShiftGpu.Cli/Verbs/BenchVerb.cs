@@ -17,6 +17,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly Option<int?> shrink = Parse.Choice("--shrink", "Divide the edges of the layers and steps and run each once, for a check that every case runs. Default: 1.", new[] { 1, 2, 7, 14 }.ToDictionary(n => $"{n}", n => n));
     private readonly Option<Extent?> size = Parse.Size("--size", "pick: the volume in voxels. Default: 56.");
     private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "The network's channels. Default: 32,48,64.", 1, 1024);
+    private readonly Option<int[]?> patches = Parse.IntegerList("--patch", "N,N,…", "unet-step: edges of the patches in voxels, rounded down to what the network takes. Default: 32,56,96.", 1, 512);
     private readonly Option<int?> particles = Parse.Integer("--particles", "pick: particles of the score map that is clustered. Default: one in 45000 voxels.", 1);
     private readonly Option<int> memory = Parse.Integer("--memory", "pick: memory for the whole process in MiB.", 1536, 1, int.MaxValue);
 
@@ -26,7 +27,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 
-    protected override IEnumerable<Symbol> Symbols => [names, batch, shrink, size, widths, particles, memory];
+    protected override IEnumerable<Symbol> Symbols => [names, batch, shrink, size, widths, patches, particles, memory];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => fact == MissingFact.Memory ? memory.Name : null;
 
@@ -51,6 +52,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             PickCase = PickCaseOf(options),
             Shrink = options.GetValue(shrink) ?? 1,
             Network = NetworkOf(options),
+            Patches = options.GetValue(patches) is { Length: > 0 } edges ? edges : QuickBench.StandardPatches,
         };
         if (bench.PeakGflops is { } peak)
             Session.Line($"multiply-add peak of {context.Threads.Count} threads, measured: {peak:0} GFLOP/s");

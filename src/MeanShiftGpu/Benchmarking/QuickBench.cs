@@ -47,6 +47,9 @@ public sealed class QuickBench
     /// <summary>The benchmarks by name.</summary>
     public static readonly IReadOnlyList<string> Names = ["conv3d", "conv-transpose3d", "max-pool3d", "sigmoid-head", "dice", "binary-cross-entropy", "mean-shift", "unet-step", "pick"];
 
+    /// <summary>Edges of several patches, because a step's time should grow with its voxels and with nothing else.</summary>
+    public static readonly IReadOnlyList<int> StandardPatches = [32, 56, 96];
+
     private readonly GpuContext context;
     private readonly int batch;
     private readonly double minimumSeconds;
@@ -80,6 +83,9 @@ public sealed class QuickBench
 
     /// <summary>The network whose layers and steps are timed.</summary>
     public UNet3dOptions Network { get; init; } = new();
+
+    /// <summary>Edges of the patches whose steps are timed.</summary>
+    public IReadOnlyList<int> Patches { get; init; } = StandardPatches;
 
     /// <summary>What the benchmark of picking picks.</summary>
     public PickCase PickCase { get; init; } = new();
@@ -336,10 +342,9 @@ public sealed class QuickBench
         }
     }
 
-    // Several sizes, because a step's time should grow with its voxels and with nothing else.
     private void NetworkStep()
     {
-        foreach (int edge in ((int[])[32, 56, 96]).Select(e => Math.Max(1, e / Shrink / Network.Divisor) * Network.Divisor).Distinct())
+        foreach (int edge in Patches.Select(e => Math.Max(1, e / Shrink / Network.Divisor) * Network.Divisor).Distinct())
             NetworkStep(edge);
     }
 
