@@ -182,12 +182,17 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
     private void StoreTile(in Region region, int z, int voxel, int rows, float* tile, float* bias, int column, int group)
     {
         int present = Math.Min(group, targetChannels - column);
+        (int y, int x) = Math.DivRem(voxel, region.Width);
+        long first = (((long)region.N * range.OutputRing + z % range.OutputRing) * shape.Height + region.Y + y) * shape.Width + region.X + x;
+        float* to = target + first * targetPitch + column;
         for (int j = 0; j < rows; j++)
         {
-            int y = region.Y + (voxel + j) / region.Width;
-            int x = region.X + (voxel + j) % region.Width;
-            float* to = target + ((((long)region.N * range.OutputRing + z % range.OutputRing) * shape.Height + y) * shape.Width + x) * targetPitch + column;
             HostMatrix<TVector, TOps>.StoreRow(tile + j * group, bias, to, present, relu);
+            to += targetPitch;
+            if (++x < region.Width)
+                continue;
+            x = 0;
+            to += (long)(shape.Width - region.Width) * targetPitch;
         }
     }
 
@@ -349,15 +354,17 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
 
     private nint* VoxelOffsets(in Region region, Worker worker)
     {
-        int voxels = region.Height * region.Width;
-        nint* offsets = worker.Offsets.Require<nint>(voxels + HostTile<TVector, TOps>.Rows);
-        for (int v = 0; v < voxels + HostTile<TVector, TOps>.Rows; v++)
+        nint* offsets = worker.Offsets.Require<nint>(region.Height * region.Width + HostTile<TVector, TOps>.Rows);
+        nint* offset = offsets;
+        for (int y = 0; y < region.Height; y++)
         {
-            // Beyond the end the last voxel again: computed, not stored.
-            int voxel = Math.Min(v, voxels - 1);
-            offsets[v] = voxel / region.Width * region.RowLength + (nint)(voxel % region.Width) * sourceChannels;
+            for (int x = 0; x < region.Width; x++)
+                *offset++ = y * region.RowLength + (nint)x * sourceChannels;
         }
 
+        // Beyond the end the last voxel again: computed, not stored.
+        for (int i = 0; i < HostTile<TVector, TOps>.Rows; i++)
+            offset[i] = offset[-1];
         return offsets;
     }
 

@@ -39,6 +39,21 @@ public class QuickBenchTests
         Assert.That(results.Select(r => r.Variant).Distinct(), Is.EquivalentTo(expected.Split(',')));
     }
 
+    // Of each tensor once; the backward passes read the output too, for the mask of ReLU, and gradients of weights are added to.
+    [TestCase("conv3d Forward", 1 + 8 + 216)]
+    [TestCase("conv3d BackwardInput", 1 + 2 * 8 + 216)]
+    [TestCase("conv3d BackwardWeight", 1 + 2 * 8 + 2 * 216)]
+    public void Run_Convolution_SaysBytesPerSecondAndTheirShareOfTheBandwidth(string pass, int numbers)
+    {
+        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "HostSimd" });
+        List<BenchResult> results = [];
+        QuickBench bench = new(context, results.Add) { Shrink = 56, Network = new UNet3dOptions { Widths = [8] } };
+        bench.Run("conv3d");
+        BenchResult result = results.First(r => r.Name == pass && r.Size == "1³ 1→8");
+        Assert.That(result.GigabytesPerSecond * result.MedianMs * 1e6, Is.EqualTo(4.0 * numbers).Within(1e-6));
+        Assert.That(result.PercentOfBandwidth, Is.EqualTo(100 * result.GigabytesPerSecond / bench.BandwidthGigabytesPerSecond));
+    }
+
     [Test]
     public void Run_UnetStep_TimesThePatchesAskedFor()
     {

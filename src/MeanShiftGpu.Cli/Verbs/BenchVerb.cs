@@ -23,7 +23,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     public override string Name => "bench";
 
-    protected override string Description => "Times kernels (each variant, or the one that --variant forces) and whole steps in this process: medians, operations per second, the share of the processor's peak, and memory.";
+    protected override string Description => "Times kernels (each variant, or the one that --variant forces) and whole steps in this process: medians, operations per second and the share of the processor's peak, of convolutions the bytes per second and the share of the memory's bandwidth too, and memory.";
 
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 
@@ -44,8 +44,10 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             results.Add(result);
             string speed = result.Gflops > 0 ? $", {result.Gflops:0.0} GFLOP/s" : "";
             string share = result.PercentOfPeak is { } percent ? $" ({percent:0} % of the peak)" : "";
+            string rate = result.GigabytesPerSecond is { } gigabytes ? $", {gigabytes:0.0} GB/s" : "";
+            string shareOfRate = result.PercentOfBandwidth is { } ofBandwidth ? $" ({ofBandwidth:0} % of the bandwidth)" : "";
             string resident = result.PeakBytes is { } bytes ? $", {bytes / 1048576.0:0.0} MiB" : "";
-            Session.Line($"{result.Name}, {result.Size}, {result.Variant}: {result.MedianMs:0.00} ms{speed}{share}{resident}, median of {result.Repeats}");
+            Session.Line($"{result.Name}, {result.Size}, {result.Variant}: {result.MedianMs:0.00} ms{speed}{share}{rate}{shareOfRate}{resident}, median of {result.Repeats}");
             Cancellation.ThrowIfCancellationRequested();
         }, batch: options.GetValue(batch))
         {
@@ -55,7 +57,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             Patches = options.GetValue(patches) is { Length: > 0 } edges ? edges : QuickBench.StandardPatches,
         };
         if (bench.PeakGflops is { } peak)
-            Session.Line($"multiply-add peak of {context.Threads.Count} threads, measured: {peak:0} GFLOP/s");
+            Session.Line($"{context.Threads.Count} threads, measured: multiply-add peak {peak:0} GFLOP/s, memory {bench.BandwidthGigabytesPerSecond:0.0} GB/s");
         foreach (string name in chosen)
         {
             Cancellation.ThrowIfCancellationRequested();

@@ -23,6 +23,8 @@ namespace MeanShiftGpu.Benchmarking;
 /// <param name="Gflops">10⁹ operations of the direct algorithm per second; 0 where operations are not counted.</param>
 /// <param name="PeakBytes">Resident memory beyond the inputs, in bytes; null on a GPU, whose memory this process does not see.</param>
 /// <param name="PercentOfPeak">Gflops as a share of the processor's multiply-add peak, measured in the same run; null on other devices.</param>
+/// <param name="GigabytesPerSecond">10⁹ bytes per second of what has to be read and written at least, each tensor once; null where these are not counted.</param>
+/// <param name="PercentOfBandwidth">The same as a share of the memory's bandwidth, measured in the same run; null on other devices. It is above 100 where caches hold the tensors.</param>
 /// <param name="Repeats">How often it was timed, after one run that was not.</param>
 public sealed record BenchResult(
     string Name,
@@ -34,6 +36,8 @@ public sealed record BenchResult(
     double Gflops,
     long? PeakBytes,
     double? PercentOfPeak,
+    double? GigabytesPerSecond,
+    double? PercentOfBandwidth,
     int Repeats);
 
 /// <summary>Timings without a benchmark framework: enough to compare a machine or a change within one run.</summary>
@@ -55,8 +59,9 @@ public sealed class QuickBench
     private readonly double minimumSeconds;
     private readonly Action<BenchResult> report;
     private readonly double? peak;
+    private readonly double? bandwidth;
 
-    /// <summary>Measures the processor's peak and prepares.</summary>
+    /// <summary>Measures the limits of processor and memory and prepares.</summary>
     /// <param name="context">The device.</param>
     /// <param name="report">Told each result as it comes.</param>
     /// <param name="minimumSeconds">Each case is repeated for at least this long, and at least three times.</param>
@@ -69,11 +74,17 @@ public sealed class QuickBench
         this.context = context;
         this.report = report;
         this.minimumSeconds = minimumSeconds;
-        peak = context.Kind == DeviceKind.Cpu ? FmaPeak.MeasureGflops(context.Threads) : null;
+        if (context.Kind != DeviceKind.Cpu)
+            return;
+        peak = FmaPeak.MeasureGflops(context.Threads);
+        bandwidth = MemoryBandwidth.MeasureGigabytesPerSecond(context.Threads);
     }
 
     /// <summary>The processor's multiply-add peak on the context's threads, in GFLOP/s; null on other devices.</summary>
     public double? PeakGflops => peak;
+
+    /// <summary>The memory's bandwidth on the context's threads, in 10⁹ bytes per second; null on other devices.</summary>
+    public double? BandwidthGigabytesPerSecond => bandwidth;
 
     /// <summary>
     /// Divides the edges of layers and steps, and runs each case once: for a check that every case runs, on a device that takes too long for the published sizes.
@@ -152,9 +163,15 @@ public sealed class QuickBench
         ArrayView<TActivation> gradInput = Random<TActivation>(arena, shape.Voxels * shape.InputPitch, 5);
         ArrayView<TActivation> gradOutput = Random<TActivation>(arena, shape.Voxels * shape.OutputPitch, 6);
         string size = $"{Items}{shape.Width}³ {shape.InputChannels}→{shape.OutputChannels}";
-        Time<TActivation>("conv3d Forward", size, variant, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape));
-        Time<TActivation>("conv3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape));
-        Time<TActivation>("conv3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, gradOutput, output, weight, bias, shape));
+        // The mask of ReLU is the output, which the backward passes therefore read beside its gradient.
+        long inputBytes = input.LengthInBytes;
+        long outputBytes = output.LengthInBytes;
+        long weightBytes = weight.LengthInBytes;
+        Time<TActivation>("conv3d Forward", size, variant, shape.Operations, () => kernels.Forward(context.Stream, input, weight, bias, output, shape), inputBytes + weightBytes + outputBytes);
+        Time<TActivation>(
+            "conv3d BackwardInput", size, variant, shape.Operations, () => kernels.BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape), 2 * outputBytes + weightBytes + inputBytes);
+        Time<TActivation>(
+            "conv3d BackwardWeight", size, variant, shape.Operations, () => kernels.BackwardWeight(context.Stream, input, gradOutput, output, weight, bias, shape), inputBytes + 2 * outputBytes + 2 * weightBytes);
     }
 
     private void ConvTranspose3d()
@@ -447,8 +464,8 @@ public sealed class QuickBench
         return view;
     }
 
-    private void Time<TActivation>(string name, string size, string variant, double operations, Action run)
-        => Time(name, _ => size, variant, operations, run, once: Shrink > 1, typeof(TActivation) == typeof(Bf16) ? "bf16" : null);
+    private void Time<TActivation>(string name, string size, string variant, double operations, Action run, long? bytes = null)
+        => Time(name, _ => size, variant, operations, run, once: Shrink > 1, typeof(TActivation) == typeof(Bf16) ? "bf16" : null, bytes);
 
     // What a variant on float32 activations rounds to, or a whole network.
     private string PrecisionOf(string variant, double operations) => (variant, context.Precision) switch
@@ -462,7 +479,7 @@ public sealed class QuickBench
     };
 
     // The size is asked for afterwards, with the median in milliseconds, so that it can hold what was found.
-    private double Time(string name, Func<double, string> size, string variant, double operations, Action run, bool once, string? precision = null)
+    private double Time(string name, Func<double, string> size, string variant, double operations, Action run, bool once, string? precision = null, long? bytes = null)
     {
         List<double> times = [];
         long begin = Stopwatch.GetTimestamp();
@@ -498,7 +515,10 @@ public sealed class QuickBench
         times.Sort();
         double median = times.Count % 2 == 1 ? times[times.Count / 2] : (times[times.Count / 2 - 1] + times[times.Count / 2]) / 2;
         double gflops = operations / median / 1e6;
-        report(new BenchResult(name, size(median), context.Description, variant, precision ?? PrecisionOf(variant, operations), median, gflops, peakBytes, peak is > 0 && operations > 0 ? 100 * gflops / peak : null, times.Count));
+        double? gigabytes = bytes / median / 1e6;
+        report(new BenchResult(
+            name, size(median), context.Description, variant, precision ?? PrecisionOf(variant, operations), median, gflops, peakBytes,
+            peak is > 0 && operations > 0 ? 100 * gflops / peak : null, gigabytes, 100 * gigabytes / bandwidth, times.Count));
         return median;
     }
 }
