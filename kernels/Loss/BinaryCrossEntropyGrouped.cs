@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using ILGPU;
 using ILGPU.Runtime;
 
@@ -16,16 +17,13 @@ public sealed class BinaryCrossEntropyGrouped<T, TReal> : IBinaryCrossEntropy<T>
     where TReal : struct, IReal<T>
 {
     private readonly BinaryCrossEntropyDirect<T, TReal> direct;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> partial;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, FlatShape, int> total;
+    private readonly LossGrouped<T, TReal, BinaryCrossEntropySummand<T, TReal>> grouped;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public BinaryCrossEntropyGrouped(Accelerator accelerator)
     {
         direct = new BinaryCrossEntropyDirect<T, TReal>(accelerator);
-        KernelSpecialization specialization = new(GroupSum.Threads, null);
-        partial = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(PartialKernel, specialization);
-        total = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, FlatShape, int>(TotalKernel, specialization);
+        grouped = new LossGrouped<T, TReal, BinaryCrossEntropySummand<T, TReal>>(accelerator);
     }
 
     /// <inheritdoc/>
@@ -33,11 +31,8 @@ public sealed class BinaryCrossEntropyGrouped<T, TReal> : IBinaryCrossEntropy<T>
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
-    {
-        int groups = GroupSum.Groups(shape.Count);
-        partial(stream, new KernelConfig(groups, GroupSum.Threads), prediction, target, workspace, shape);
-        total(stream, new KernelConfig(1, GroupSum.Threads), workspace, loss, shape, groups);
-    }
+        // The backward pass reads no sums, so there is no memory for them: the loss's stands in, unused.
+        => grouped.Forward(stream, prediction, target, workspace, sums: loss, loss, shape);
 
     /// <inheritdoc/>
     public void Backward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
@@ -45,47 +40,34 @@ public sealed class BinaryCrossEntropyGrouped<T, TReal> : IBinaryCrossEntropy<T>
 
     /// <inheritdoc/>
     public void Dispose() => direct.Dispose();
+}
 
-    // workspace[g] = sums of t log p + (1 - t) log(1 - p) over the elements of group g's threads, which take every (groups·128)th, four at a time with a sum
-    // each; then as GroupSum.Sum; workspace overwritten.
-    [Kernel(MaxGroupSize = GroupSum.Threads)]
-    internal static void PartialKernel(
-        ArrayView<T> prediction, // [Count]
-        ArrayView<T> target, // [Count]
-        ArrayView<T> workspace, // [groups, 4]
-        FlatShape shape)
+/// <summary>t log p + (1 − t) log(1 − p), of four pairs at a time with a sum each: L = −Σ / n.</summary>
+internal readonly struct BinaryCrossEntropySummand<T, TReal> : ISummand<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    /// <inheritdoc/>
+    public static int PairsPerStep
     {
-        ArrayView<Quad<T>> memory = SharedMemory.Allocate<Quad<T>>(GroupSum.MemoryLength);
-        long stride = (long)Grid.DimX * GroupSum.Threads;
-        Quad<T> sum = Quad<T>.Zero;
-        for (long i = (long)Grid.IdxX * GroupSum.Threads + Group.IdxX; i < shape.Count; i += 4 * stride)
-        {
-            sum = Quad<T>.Add(sum, new Quad<T>(
-                Term(prediction, target, i, shape),
-                Term(prediction, target, i + stride, shape),
-                Term(prediction, target, i + 2 * stride, shape),
-                Term(prediction, target, i + 3 * stride, shape)));
-        }
-
-        sum = GroupSum.Sum(memory, sum);
-        if (Group.IdxX == 0)
-            workspace.Cast<Quad<T>>()[Grid.IdxX] = sum;
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => 4;
     }
 
-    // L = -sum / n. One group; loss overwritten.
-    [Kernel(MaxGroupSize = GroupSum.Threads)]
-    internal static void TotalKernel(
-        ArrayView<T> workspace, // [groups, 4]
-        ArrayView<T> loss, // [1]
-        FlatShape shape,
-        int groups)
-    {
-        ArrayView<Quad<T>> memory = SharedMemory.Allocate<Quad<T>>(GroupSum.MemoryLength);
-        Quad<T> sum = GroupSum.Total(memory, workspace, groups);
-        if (Group.IdxX == 0)
-            loss[0] = -(sum.X + sum.Y + (sum.Z + sum.W)) / TReal.From(shape.Count);
-    }
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Quad<T> Step(ArrayView<T> prediction, ArrayView<T> target, long i, long stride, long count)
+        => new(
+            Term(prediction, target, i, count),
+            Term(prediction, target, i + stride, count),
+            Term(prediction, target, i + 2 * stride, count),
+            Term(prediction, target, i + 3 * stride, count));
 
-    private static T Term(ArrayView<T> prediction, ArrayView<T> target, long i, FlatShape shape)
-        => i < shape.Count ? BinaryCrossEntropyDirect<T, TReal>.Term(prediction[i], target[i]) : T.Zero;
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Finish(Quad<T> sum, ArrayView<T> sums, ArrayView<T> loss, long count)
+        => loss[0] = -(sum.X + sum.Y + (sum.Z + sum.W)) / TReal.From(count);
+
+    private static T Term(ArrayView<T> prediction, ArrayView<T> target, long i, long count)
+        => i < count ? BinaryCrossEntropyDirect<T, TReal>.Term(prediction[i], target[i]) : T.Zero;
 }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using ILGPU;
 using ILGPU.Runtime;
 
@@ -16,16 +17,13 @@ public sealed class DiceGrouped<T, TReal> : IDice<T>
     where TReal : struct, IReal<T>
 {
     private readonly DiceDirect<T, TReal> direct;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> partial;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, int> total;
+    private readonly LossGrouped<T, TReal, DiceSummand<T, TReal>> grouped;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public DiceGrouped(Accelerator accelerator)
     {
         direct = new DiceDirect<T, TReal>(accelerator);
-        KernelSpecialization specialization = new(GroupSum.Threads, null);
-        partial = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(PartialKernel, specialization);
-        total = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, int>(TotalKernel, specialization);
+        grouped = new LossGrouped<T, TReal, DiceSummand<T, TReal>>(accelerator);
     }
 
     /// <inheritdoc/>
@@ -33,11 +31,7 @@ public sealed class DiceGrouped<T, TReal> : IDice<T>
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
-    {
-        int groups = GroupSum.Groups(shape.Count);
-        partial(stream, new KernelConfig(groups, GroupSum.Threads), prediction, target, workspace, shape);
-        total(stream, new KernelConfig(1, GroupSum.Threads), workspace, sums, loss, groups);
-    }
+        => grouped.Forward(stream, prediction, target, workspace, sums, loss, shape);
 
     /// <inheritdoc/>
     public void Backward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
@@ -45,47 +39,37 @@ public sealed class DiceGrouped<T, TReal> : IDice<T>
 
     /// <inheritdoc/>
     public void Dispose() => direct.Dispose();
+}
 
-    // workspace[g] = sums of p t and of p + t over the elements of group g's threads, which take every (groups·128)th.
-    // Two elements at a time, each with sums of its own; then as GroupSum.Sum; workspace overwritten.
-    [Kernel(MaxGroupSize = GroupSum.Threads)]
-    internal static void PartialKernel(
-        ArrayView<T> prediction, // [Count]
-        ArrayView<T> target, // [Count]
-        ArrayView<T> workspace, // [groups, 4]
-        FlatShape shape)
+/// <summary>p t and p + t, of two pairs at a time, each with sums of its own: A = 2 Σ p t + 1, B = Σ (p + t) + 1, L = 1 − A / B, and the sums are A, B.</summary>
+internal readonly struct DiceSummand<T, TReal> : ISummand<T>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+{
+    /// <inheritdoc/>
+    public static int PairsPerStep
     {
-        ArrayView<Quad<T>> memory = SharedMemory.Allocate<Quad<T>>(GroupSum.MemoryLength);
-        long stride = (long)Grid.DimX * GroupSum.Threads;
-        Quad<T> sum = Quad<T>.Zero;
-        for (long i = (long)Grid.IdxX * GroupSum.Threads + Group.IdxX; i < shape.Count; i += 2 * stride)
-        {
-            long other = i + stride;
-            bool exists = other < shape.Count;
-            T p = prediction[i];
-            T t = target[i];
-            T otherP = exists ? prediction[other] : T.Zero;
-            T otherT = exists ? target[other] : T.Zero;
-            sum = Quad<T>.Add(sum, new Quad<T>(p * t, p + t, otherP * otherT, otherP + otherT));
-        }
-
-        sum = GroupSum.Sum(memory, sum);
-        if (Group.IdxX == 0)
-            workspace.Cast<Quad<T>>()[Grid.IdxX] = sum;
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => 2;
     }
 
-    // A = 2 sum(p t) + 1, B = sum(p + t) + 1, L = 1 - A / B. One group; sums and loss overwritten.
-    [Kernel(MaxGroupSize = GroupSum.Threads)]
-    internal static void TotalKernel(
-        ArrayView<T> workspace, // [groups, 4]
-        ArrayView<T> sums, // [2]: A, B
-        ArrayView<T> loss, // [1]
-        int groups)
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Quad<T> Step(ArrayView<T> prediction, ArrayView<T> target, long i, long stride, long count)
     {
-        ArrayView<Quad<T>> memory = SharedMemory.Allocate<Quad<T>>(GroupSum.MemoryLength);
-        Quad<T> sum = GroupSum.Total(memory, workspace, groups);
-        if (Group.IdxX != 0)
-            return;
+        long other = i + stride;
+        bool exists = other < count;
+        T p = prediction[i];
+        T t = target[i];
+        T otherP = exists ? prediction[other] : T.Zero;
+        T otherT = exists ? target[other] : T.Zero;
+        return new Quad<T>(p * t, p + t, otherP * otherT, otherP + otherT);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Finish(Quad<T> sum, ArrayView<T> sums, ArrayView<T> loss, long count)
+    {
         T overlap = sum.X + sum.Z;
         T a = overlap + overlap + T.One;
         T b = sum.Y + sum.W + T.One;
