@@ -114,12 +114,17 @@ public static class CoordinateFormats
 
     /// <summary>The format of a file: by its ending, and by its content where that has several. STAR tables are told apart as they are read.</summary>
     /// <exception cref="InputException">The ending is not known, or the content is none of those that have it.</exception>
-    internal static CoordinateFormat OfFile(string path) => Path.GetExtension(path).ToUpperInvariant() switch
+    internal static CoordinateFormat OfFile(string path)
     {
-        ".JSON" => JsonTable.FormatOf(path),
-        ".TXT" => IsShrec(path) ? CoordinateFormat.Shrec : CoordinateFormat.Coords,
-        _ => ForWriting(path),
-    };
+        // A name that leads nowhere is to be called that, whatever its ending.
+        InputFile.Open(path).Dispose();
+        return Path.GetExtension(path).ToUpperInvariant() switch
+        {
+            ".JSON" => JsonTable.FormatOf(path),
+            ".TXT" => IsShrec(path) ? CoordinateFormat.Shrec : CoordinateFormat.Coords,
+            _ => ForWriting(path),
+        };
+    }
 
     /// <summary>The format of a file, that of a STAR table by its columns.</summary>
     /// <exception cref="InputException">The file cannot be read, or is none of the formats.</exception>
@@ -130,7 +135,9 @@ public static class CoordinateFormats
     }
 
     private static bool IsShrec(string path)
-        => InputFile.ReadLines(path, "a table of coordinates").FirstOrDefault(l => !string.IsNullOrWhiteSpace(l.Text)).Text is { } line && ShrecLocations.IsRow(line);
+        => InputFile.ReadLines(path, "a table of coordinates").FirstOrDefault(l => !string.IsNullOrWhiteSpace(l.Text)).Text is { } line
+            ? ShrecLocations.IsRow(line)
+            : ForWriting(path) == CoordinateFormat.Shrec;
 
     private static InputException Unknown(string path)
     {

@@ -31,7 +31,7 @@ public sealed record CoordinateTable(CoordinateFormat Format, IReadOnlyList<Part
 /// </summary>
 public static class Coordinates
 {
-    /// <summary>Reads the particles of a table. One with a heading but no rows gives an empty list.</summary>
+    /// <summary>Reads the particles of a table. One with a heading but no rows gives an empty list, as do blank lines alone in a format without heading.</summary>
     /// <exception cref="InputException">See <see cref="ReadTable"/>.</exception>
     public static IReadOnlyList<Particle> Read(string path, CoordinateContext? context = null) => ReadTable(path, context).Particles;
 
@@ -54,7 +54,7 @@ public static class Coordinates
             CoordinateFormat.Eman2 => Eman2Json.Read(path, context),
             CoordinateFormat.Copick => CopickJson.Read(path, context),
             CoordinateFormat.Shrec => new(format, ShrecLocations.ReadParticles(path, context), 0),
-            CoordinateFormat.Csv or CoordinateFormat.Tsv or CoordinateFormat.Coords => new(format, DelimitedTable.Read(path, context), 0),
+            CoordinateFormat.Csv or CoordinateFormat.Tsv or CoordinateFormat.Coords => new(format, DelimitedTable.Read(path, format, context), 0),
             _ => RelionStar.Read(path, context),
         };
 

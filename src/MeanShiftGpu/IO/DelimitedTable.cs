@@ -15,13 +15,15 @@ internal static class DelimitedTable
 
     private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name"];
 
-    public static List<Particle> Read(string path, CoordinateContext context)
+    public static List<Particle> Read(string path, CoordinateFormat format, CoordinateContext context)
     {
         List<Particle> particles = [];
+        bool any = false;
         string? delimiter = null;
         string[]? columns = null;
         foreach ((int number, string text) in InputFile.ReadLines(path, Expected))
         {
+            any = true;
             string line = text.Trim(' ');
             if (string.IsNullOrWhiteSpace(line) || line[0] == '#')
                 continue;
@@ -39,7 +41,7 @@ internal static class DelimitedTable
             particles.Add(ToParticle(path, number, columns, fields, context.BinningOrOne));
         }
 
-        return columns is null ? throw new InputException($"{path}: is empty. Expected {Expected}.") : particles;
+        return columns is null && !(any && format == CoordinateFormat.Coords) ? throw new InputException($"{path}: is empty. Expected {Expected}.") : particles;
     }
 
     public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateFormat format, CoordinateWriteOptions options)
@@ -67,6 +69,8 @@ internal static class DelimitedTable
                 csv.NextRecord();
             }
 
+            if (!heading && particles.Count == 0)
+                writer.Write(HeadlessTable.NoRows);
             if (heading)
                 Line(["x", "y", "z", .. scores ? ["score"] : (string[])[], .. classes ? ["class"] : (string[])[], .. tomograms ? ["tomogram"] : (string[])[], .. angles ? ["rot", "tilt", "psi"] : (string[])[], .. names ? ["name"] : (string[])[]]);
             foreach (Particle p in particles)

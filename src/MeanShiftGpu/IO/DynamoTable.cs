@@ -21,10 +21,10 @@ internal static class DynamoTable
         bool any = false;
         foreach ((int line, string text) in InputFile.ReadLines(path, Expected))
         {
+            any = true;
             string[] fields = text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
             if (fields.Length == 0 || fields[0][0] == '#')
                 continue;
-            any = true;
             if (fields.Length < MinimumColumns)
                 throw new InputException($"{path}: line {line}: {fields.Length} values; expected {Expected}.");
             double Number(int column)
@@ -64,6 +64,8 @@ internal static class DynamoTable
         AtomicFile.Write(path, stream =>
         {
             using StreamWriter writer = new(stream, new UTF8Encoding(false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
+            if (particles.Count == 0)
+                writer.Write(HeadlessTable.NoRows);
             double[] row = new double[pixel > 0 ? Columns : Columns - 1];
             for (int i = 0; i < particles.Count; i++)
             {

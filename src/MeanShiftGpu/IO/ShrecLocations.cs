@@ -34,19 +34,21 @@ public static class ShrecLocations
 
     private const string Expected = "rows of a name, x y z and three angles (NaN for vesicles and fiducials)";
 
-    /// <summary>Reads all rows.</summary>
-    /// <exception cref="InputException">The file is missing or empty, or a row is not as expected (with its line).</exception>
+    /// <summary>Reads all rows; none where there are blank lines alone.</summary>
+    /// <exception cref="InputException">The file is missing or has no byte, or a row is not as expected (with its line).</exception>
     public static IReadOnlyList<ShrecObject> Read(string path)
     {
         List<ShrecObject> objects = [];
+        bool any = false;
         foreach ((int line, string text) in InputFile.ReadLines(path, Expected))
         {
+            any = true;
             string[] fields = Fields(text);
             if (fields.Length > 0)
                 objects.Add(Parse(path, line, fields));
         }
 
-        return objects.Count > 0 ? objects : throw new InputException($"{path}: is empty. Expected {Expected}.");
+        return any ? objects : throw new InputException($"{path}: is empty. Expected {Expected}.");
     }
 
     /// <summary>Writes all rows, the positions with as many digits as they have.</summary>
@@ -66,6 +68,8 @@ public static class ShrecLocations
         AtomicFile.Write(path, stream =>
         {
             using StreamWriter writer = new(stream, new UTF8Encoding(false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
+            if (objects.Count == 0)
+                writer.Write(HeadlessTable.NoRows);
             foreach (ShrecObject o in objects)
             {
                 (double, double, double) angles = o.Angles?.ToZxz() ?? (double.NaN, double.NaN, double.NaN);

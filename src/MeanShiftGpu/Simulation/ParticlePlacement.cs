@@ -24,7 +24,7 @@ internal static class ParticlePlacement
     /// <exception cref="InputException">So many particles do not fit.</exception>
     public static IReadOnlyList<SimulatedParticle> Fill(TomogramOptions options, SplitMix64 random, Volume model, Volume occupancy)
     {
-        int byDensity = (int)Math.Round(options.Extent.Voxels * 1e-6 * TomogramOptions.ParticlesPerMillionVoxels);
+        int byDensity = options.ParticlesByDensity;
         int fewest = options.MinimumParticles ?? Math.Min(byDensity, options.MaximumParticles ?? byDensity);
         int most = options.MaximumParticles ?? Math.Max(byDensity, fewest);
         int count = fewest + random.NextInt(most - fewest + 1);

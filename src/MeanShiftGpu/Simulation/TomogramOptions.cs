@@ -57,6 +57,9 @@ public sealed record TomogramOptions
     /// <summary>The size in voxels.</summary>
     public Extent Extent => new(Depth, Height, Width);
 
+    /// <summary>The number of particles where it is not given.</summary>
+    internal int ParticlesByDensity => (int)Math.Round(Extent.Voxels * 1e-6 * ParticlesPerMillionVoxels);
+
     /// <summary>The tilts in degrees.</summary>
     public IReadOnlyList<double> TiltsDegrees
         => [.. Enumerable.Range(0, (int)Math.Floor((LastTiltDegrees - FirstTiltDegrees) / TiltStepDegrees + 1e-9) + 1).Select(i => FirstTiltDegrees + i * TiltStepDegrees)];
@@ -70,6 +73,8 @@ public sealed record TomogramOptions
         Require(Shapes.Count is >= 1 and <= 1000, $"{Shapes.Count} kinds of particles; expected 1 to 1000");
         Require(MinimumParticles is null or (>= 0 and <= 1_000_000) && MaximumParticles is null or (>= 0 and <= 1_000_000) && (MinimumParticles ?? 0) <= (MaximumParticles ?? int.MaxValue),
             $"{MinimumParticles} to {MaximumParticles} particles; expected 0 ≤ fewest ≤ most ≤ 1000000");
+        Require(MinimumParticles is not null || MaximumParticles is not null || ParticlesByDensity > 0,
+            $"a volume of {Extent} voxels would have no particle at {ParticlesPerMillionVoxels} for a million voxels; expected a larger one, or a number of particles");
         Require(GapVoxels is >= 0 and <= 64, $"a gap of {GapVoxels} voxels; expected 0 to 64");
         Require(FirstTiltDegrees is >= -89 and <= 89 && LastTiltDegrees is >= -89 and <= 89 && FirstTiltDegrees <= LastTiltDegrees && TiltStepDegrees is >= 0.1 and <= 90,
             $"tilts from {FirstTiltDegrees} to {LastTiltDegrees} in steps of {TiltStepDegrees} degrees; expected −89 ≤ first ≤ last ≤ 89 and a step of 0.1 to 90");

@@ -231,6 +231,18 @@ public class CoordinateFormatTests
         Assert.That(Coordinates.Read(path, new CoordinateContext { Tomogram = "TS_02_10.00Apx" }).Single().X, Is.EqualTo(4));
     }
 
+    // Of a tomogram without particles every format keeps just that.
+    [Test]
+    public void Write_NoParticles_ReadsBackAsNone()
+    {
+        foreach (CoordinateFormat format in All)
+        {
+            string path = folder[format == CoordinateFormat.Shrec ? ShrecLocations.FileName : $"none-{CoordinateFormats.Word(format)}{CoordinateFormats.Ending(format)}"];
+            Coordinates.Write(path, [], new CoordinateWriteOptions { Format = format, Context = Frame, TomogramName = "TS_01" });
+            Assert.That(Coordinates.Read(path, Frame), Is.Empty, path);
+        }
+    }
+
     [Test]
     public void Write_SeveralTomogramsInAFileOfOne_IsRefused()
     {
@@ -248,6 +260,8 @@ public class CoordinateFormatTests
     [TestCase("a.xml", "", "empty")]
     [TestCase("a.tbl", "1 2 3\n", "line 1: 3 values")]
     [TestCase("a.tbl", "", "empty")]
+    [TestCase("a.coords", "", "empty")]
+    [TestCase("particle_locations.txt", "", "empty")]
     [TestCase("a.em", "abc", "3 bytes")]
     [TestCase("a.json", "[]", "no JSON object")]
     [TestCase("a.json", "{", "line 1")]
