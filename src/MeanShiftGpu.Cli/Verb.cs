@@ -82,6 +82,16 @@ internal abstract class Verb(Session session)
         return command;
     }
 
+    /// <summary>Refuses to replace what an earlier run has left in a folder, unless that is asked for.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="overwrite">Whether it was asked for.</param>
+    /// <param name="names">The files that show that there was one.</param>
+    protected static void RefuseReplacing(string folder, bool overwrite, params string[] names)
+    {
+        if (!overwrite && names.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists) is { } earlier)
+            throw new InputException($"{earlier}: is there from an earlier run. Choose another folder, or replace it with --overwrite.");
+    }
+
     /// <summary>How this verb is told a fact that the library misses; null where it cannot be.</summary>
     protected virtual string? OptionFor(ParseResult options, MissingFact fact) => null;
 

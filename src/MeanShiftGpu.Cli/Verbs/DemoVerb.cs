@@ -7,7 +7,7 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>The whole chain on simulated data, with a report.</summary>
 internal sealed class DemoVerb(Session session) : Verb(session)
 {
-    private readonly Option<string?> output = Parse.Text("--out", "DIR", "Folder for metrics.json, report.html, models and picks. Default: demo-out.");
+    private readonly Option<string?> output = Parse.Text("--out", "DIR", "Folder for metrics.json, report.html, models and picks; those of an earlier demo are replaced. Default: demo-out.");
     private readonly Option<int?> steps = Parse.Integer("--steps", $"Training steps of each run. Default: {new SandclockDemoOptions().Steps}.", 1, 1_000_000);
     private readonly Option<int?> runs = Parse.Integer("--runs", "Runs of each loss, with seeds from --seed on: more than one gives a mean ± SD. Default: 1.", 1, 100);
     private readonly Option<int?> volumes = Parse.Integer("--volumes", $"Unseen volumes that picks are evaluated on. Default: {new SandclockDemoOptions().TestVolumes}.", 1, 10_000);
@@ -35,16 +35,23 @@ internal sealed class DemoVerb(Session session) : Verb(session)
             Seeds = [.. Enumerable.Range(first, options.GetValue(runs) ?? 1)],
         };
 
+        // A demo may be repeated, as everything in its folder comes from it; a report that no demo wrote is somebody's work.
+        string report = Path.Combine(directory, SandclockDemo.ReportName);
+        if (File.Exists(Path.Combine(directory, SandclockDemo.MetricsName)))
+            Session.Line($"{directory}: an earlier demo is replaced");
+        else if (File.Exists(report))
+            throw new InputException($"{report}: is no demo's (there is no {SandclockDemo.MetricsName} beside it), and would be replaced. Choose another folder with --out.");
+
         using GpuContext context = OpenDevice(options);
         int trainings = demo.Seeds.Count * Enum.GetValues<DemoLoss>().Length;
         IReadOnlyList<DemoRun> results = [];
         int done = 0;
-        Session.Progress("demo", report => results = SandclockDemo.Run(
+        Session.Progress("demo", tell => results = SandclockDemo.Run(
             context,
             demo,
             directory,
             clock,
-            p => report(
+            p => tell(
                 (done + (double)p.Training.Latest.Step / p.Training.Steps) / trainings,
                 $"training {done + 1} of {trainings} ({Words(p.Loss)}), step {p.Training.Latest.Step} of {p.Training.Steps}, loss {p.Training.Latest.Loss:0.000}, {p.Training.StepsPerSecond:0.0} steps/s"),
             _ => done++,
@@ -64,7 +71,7 @@ internal sealed class DemoVerb(Session session) : Verb(session)
                 $"{r.Evaluation.Truth}",
                 $"{r.TrainingSeconds:0}",
             ]));
-        Session.Line($"{clock.Elapsed.TotalSeconds:0} s; open {Path.Combine(directory, "report.html")}");
+        Session.Line($"{clock.Elapsed.TotalSeconds:0} s; open {report}");
         WriteJson(options, results.Select(r => new { loss = SandclockDemo.JsonName(r.Loss), r.Seed, r.TrainingSeconds, r.Evaluation }));
         return ExitCode.Done;
     }

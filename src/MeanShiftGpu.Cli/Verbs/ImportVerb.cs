@@ -12,6 +12,7 @@ internal sealed class ImportVerb(Session session) : Verb(session)
     private readonly Argument<string> layout = new("LAYOUT") { HelpName = $"{Shrec2021}|{Empiar10045}", Description = "Which data." };
     private readonly Argument<string> source = new("SOURCE") { Description = "SHREC 2021: the folder that holds model_0, model_1 and so on. EMPIAR-10045: the tomogram (MRC)." };
     private readonly Option<string?> output = Parse.Text("--out", "DIR", "Folder for manifest.json, which 'train' reads, and for patches.", required: true);
+    private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the data set that is in --out." };
     private readonly Option<Extent?> patch = Parse.Size("--patch", "Cut the volumes into patches of this size, as the paper does. Default: whole volumes (SHREC 2021), 56 (EMPIAR-10045).");
     private readonly Option<string?> coordinates = Parse.Text("--coordinates", "FILE", "EMPIAR-10045: the deposited centres (.coords), in unbinned pixels.");
     private readonly Option<int> averaging = Parse.Integer("--average", "EMPIAR-10045: bin the tomogram first by averaging blocks of so many voxels along each edge; 8 for an unbinned one.", 1, 1, 64);
@@ -30,12 +31,13 @@ internal sealed class ImportVerb(Session session) : Verb(session)
 
     protected override bool UsesDevice => false;
 
-    protected override IEnumerable<Symbol> Symbols => [layout, source, output, patch, coordinates, averaging, binning, maskRadius, sparse, seed];
+    protected override IEnumerable<Symbol> Symbols => [layout, source, output, overwrite, patch, coordinates, averaging, binning, maskRadius, sparse, seed];
 
     protected override ExitCode Run(ParseResult options)
     {
         string folder = options.GetValue(output)!;
         OutputFolder.Prepare(folder);
+        RefuseReplacing(folder, options.GetValue(overwrite), DatasetManifest.UsualName);
         DatasetManifest manifest = options.GetRequiredValue(layout) switch
         {
             Shrec2021 => Shrec(options, folder),
@@ -43,10 +45,10 @@ internal sealed class ImportVerb(Session session) : Verb(session)
             string other => throw new InputException($"import: '{other}' is not known.{ParseProblem.Nearest(other, [Shrec2021, Empiar10045])} Expected {Shrec2021} or {Empiar10045}."),
         };
         int Count(DatasetSplit split) => manifest.Of(split).Count();
-        Session.Line($"{Path.Combine(folder, "manifest.json")}: {manifest.Volumes.Count} volumes, {Count(DatasetSplit.Train)} for training, {Count(DatasetSplit.Validation)} for validation, {Count(DatasetSplit.Test)} for testing");
+        Session.Line($"{Path.Combine(folder, DatasetManifest.UsualName)}: {manifest.Volumes.Count} volumes, {Count(DatasetSplit.Train)} for training, {Count(DatasetSplit.Validation)} for validation, {Count(DatasetSplit.Test)} for testing");
         WriteJson(options, new
         {
-            Manifest = Path.Combine(folder, "manifest.json"),
+            Manifest = Path.Combine(folder, DatasetManifest.UsualName),
             Volumes = manifest.Volumes.Select(v => new { v.Volume, v.Coordinates, v.Mask, v.MaskAbove, v.Split }),
         });
         return ExitCode.Done;
@@ -59,7 +61,7 @@ internal sealed class ImportVerb(Session session) : Verb(session)
         DatasetManifest models = ShrecDataset.Import(options.GetRequiredValue(source));
         if (options.GetValue(patch) is not { } size)
         {
-            models.Write(Path.Combine(folder, "manifest.json"));
+            models.Write(Path.Combine(folder, DatasetManifest.UsualName));
             return models;
         }
 

@@ -14,6 +14,7 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
     private static readonly TomogramOptions Defaults = new();
 
     private readonly Option<string?> output = Parse.Text("--out", "DIR", "Folder for volumes, coordinates, masks and manifest.json; created where it does not exist.", required: true);
+    private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the data set that is in --out." };
     private readonly Option<string?> preset = Parse.Text(
         "--preset", "paper|demo|tomogram",
         "Sandclock volumes of the paper (56³, 13 to 17 particles) or of the demo (36³, 4 to 6), or tomograms with a missing wedge (64×200×200), written in the layout of SHREC 2021. Default: paper.");
@@ -58,7 +59,7 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols =>
     [
-        output, preset, training, validation, test, size, particles, voxelSize, seed, distance, noise, format, noMasks, shapes, densities, gap, tilts, ratio, defocus,
+        output, overwrite, preset, training, validation, test, size, particles, voxelSize, seed, distance, noise, format, noMasks, shapes, densities, gap, tilts, ratio, defocus,
         voltage, aberration, amplitude, keepPhases, bright,
     ];
 
@@ -75,12 +76,13 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         SandclockDatasetOptions dataset = Settings(options);
         dataset.Sandclock.Validate();
         OutputFolder.Prepare(folder);
+        RefuseReplacing(folder, options.GetValue(overwrite), DatasetManifest.UsualName);
 
         IReadOnlyList<SimulatedVolume> volumes = [];
         Session.Progress("simulating", report =>
             volumes = SandclockDataset.Write(folder, dataset, (done, total) => report((double)done / total, $"{done} of {total} volumes"), Cancellation));
 
-        string manifest = Path.Combine(folder, SandclockDataset.ManifestName);
+        string manifest = Path.Combine(folder, DatasetManifest.UsualName);
         Session.Line($"{volumes.Count} volumes of {dataset.Sandclock.Depth}×{dataset.Sandclock.Height}×{dataset.Sandclock.Width} voxels with {volumes.Sum(v => v.Particles)} particles: {manifest}");
         WriteJson(options, new
         {
@@ -105,12 +107,13 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         if (splits.Length == 0)
             throw new InputException("simulate: no tomogram for training, validation or testing; expected one at least.");
         OutputFolder.Prepare(folder);
+        RefuseReplacing(folder, options.GetValue(overwrite), DatasetManifest.UsualName);
 
         IReadOnlyList<WrittenTomogram> written = [];
         Session.Progress("simulating", report =>
             written = TomogramDataset.Write(folder, tomogram, splits, (done, total) => report((double)done / total, $"{done} of {total} tomograms"), Cancellation));
 
-        string manifest = Path.Combine(folder, TomogramDataset.ManifestName);
+        string manifest = Path.Combine(folder, DatasetManifest.UsualName);
         foreach (ParticleShape shape in tomogram.Shapes)
             Session.Line($"{shape.Name}: {written.Sum(w => w.Particles.GetValueOrDefault(shape.Name))} particles of {shape.MaskVoxels} voxels, radius {shape.RadiusVoxels:0.0} (a ball of the same volume) to {shape.OuterRadiusVoxels:0.0}");
         Session.Line($"{written.Count} tomograms of {tomogram.Extent} voxels of {tomogram.VoxelSizeAngstrom:0.##} Å, {tomogram.TiltsDegrees.Count} tilts: {manifest}");

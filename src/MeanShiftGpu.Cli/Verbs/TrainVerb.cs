@@ -18,7 +18,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly Option<string?> output = Parse.Text("--out", "DIR", $"Folder for {ModelName} (the best by validation), {CheckpointName} and {HistoryName}.", required: true);
     private readonly Option<TrainingOptions?> preset = PresetOption();
     private readonly Option<bool> resume = new("--resume") { Description = $"Go on from the checkpoint in --out, with its settings; the result is that of a run without interruption." };
-    private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace an unfinished run in --out." };
+    private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the run that is in --out." };
     private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "Channels at each resolution of the network, finest first. Default: 32,48,64, the published network.", 1, 1024);
     private readonly Option<int?> steps = Parse.Integer("--steps", $"Optimiser steps. {Default(o => o.Steps)}", 1);
     private readonly Option<int?> batch = Parse.Integer("--batch", $"Patches of a step. {Default(o => o.BatchSize)}", 1, 4096);
@@ -77,12 +77,11 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         string checkpoint = Path.Combine(folder, CheckpointName);
         bool resuming = options.GetValue(resume);
         (UNet3dOptions structure, TrainingOptions settings) = Settings(options, checkpoint, resuming);
-        settings.Validate();
-        structure.Validate();
+        settings.ValidateFor(structure);
         DatasetManifest manifest = DatasetManifest.Read(options.GetValue(data)!);
         OutputFolder.Prepare(folder);
         if (!resuming && !options.GetValue(overwrite))
-            RefuseUnfinished(checkpoint);
+            RefuseEarlierRun(folder, checkpoint);
 
         using GpuContext context = OpenDevice(options);
         using TrainingData volumes = Load(manifest, settings, (long)options.GetValue(volumeMemory) << 20);
@@ -229,13 +228,17 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         },
     };
 
-    private static void RefuseUnfinished(string checkpoint)
+    private static void RefuseEarlierRun(string folder, string checkpoint)
     {
-        if (!File.Exists(checkpoint))
-            return;
-        (int done, int all) = Trainer.ReadProgress(checkpoint);
-        if (done < all)
-            throw new InputException($"{checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with --overwrite, or choose another folder.");
+        if (File.Exists(checkpoint))
+        {
+            (int done, int all) = Trainer.ReadProgress(checkpoint);
+            throw new InputException(done < all
+                ? $"{checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with --overwrite, or choose another folder."
+                : $"{checkpoint}: a run of {all} steps has ended here. Choose another folder, or replace it with --overwrite.");
+        }
+
+        RefuseReplacing(folder, overwrite: false, ModelName, HistoryName);
     }
 
     private void Describe(TrainingData volumes, TrainingOptions settings)

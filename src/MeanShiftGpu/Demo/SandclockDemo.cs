@@ -38,6 +38,12 @@ public sealed record DemoProgress(DemoLoss Loss, int Seed, TrainingProgress Trai
 /// </summary>
 public static class SandclockDemo
 {
+    /// <summary>The figures' name in the folder.</summary>
+    public const string MetricsName = "metrics.json";
+
+    /// <summary>The report's name in the folder.</summary>
+    public const string ReportName = "report.html";
+
     private static readonly JsonSerializerOptions JsonOptions = new() { WriteIndented = true };
 
     /// <summary>Runs the demo and writes its folder.</summary>
@@ -57,7 +63,7 @@ public static class SandclockDemo
         Action<DemoRun>? finished = null,
         CancellationToken cancellation = default)
     {
-        CreateDirectory(directory);
+        OutputFolder.Prepare(directory);
         IReadOnlyList<SandclockVolume> test = Simulate(options, options.DataSeed + 2, options.TestVolumes);
         TrainingData data = new(
             ToTraining(Simulate(options, options.DataSeed, options.TrainingVolumes)),
@@ -74,7 +80,7 @@ public static class SandclockDemo
             }
         }
 
-        WriteMetrics(Path.Combine(directory, "metrics.json"), runs, started.Elapsed.TotalSeconds);
+        WriteMetrics(Path.Combine(directory, MetricsName), runs, started.Elapsed.TotalSeconds);
         SandclockReport.Write(directory, context, options, test, runs, started.Elapsed);
         return runs;
     }
@@ -169,17 +175,5 @@ public static class SandclockDemo
             }),
         };
         AtomicFile.Write(path, stream => JsonSerializer.Serialize(stream, metrics, JsonOptions));
-    }
-
-    private static void CreateDirectory(string directory)
-    {
-        try
-        {
-            Directory.CreateDirectory(directory);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new InputException($"{directory}: the folder cannot be created: {e.Message} Choose another with --out.", e);
-        }
     }
 }

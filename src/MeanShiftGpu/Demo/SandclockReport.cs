@@ -20,7 +20,7 @@ internal static class SandclockReport
         TimeSpan elapsed)
     {
         List<ReportPanel> panels = [.. Enumerable.Range(0, Math.Min(PanelVolumes, test.Count)).Select(i => Panel(test[i], i, runs))];
-        ReportHtml.Write(Path.Combine(directory, "report.html"), new ReportDocument
+        ReportHtml.Write(Path.Combine(directory, SandclockDemo.ReportName), new ReportDocument
         {
             Title = "Sandclock: finding particle centres with Dice, mean shift and both",
             Lead = Lead(options, test, runs),

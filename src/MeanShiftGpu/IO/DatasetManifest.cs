@@ -72,6 +72,9 @@ public sealed record DatasetVolume
 /// </summary>
 public sealed record DatasetManifest
 {
+    /// <summary>What a data set's manifest is called in its folder.</summary>
+    public const string UsualName = "manifest.json";
+
     private const long MaxBytes = 64 << 20;
     private const string Expected = "a data set's manifest in JSON";
 

@@ -33,7 +33,7 @@ public static class Empiar10045Dataset
             throw new InputException($"{tomogram}: no patch of {options.Patch} voxels in {volume.Shape} has a centre; choose smaller patches.");
         IReadOnlyList<DatasetVolume> entries = PatchDataset.Write(folder, "patch", volume, particles, isInside: null, origins, i => PaperSplit(i, origins.Count), options);
         DatasetManifest manifest = new() { Volumes = entries };
-        manifest.Write(Path.Combine(folder, "manifest.json"));
+        manifest.Write(Path.Combine(folder, DatasetManifest.UsualName));
         return manifest;
     }
 

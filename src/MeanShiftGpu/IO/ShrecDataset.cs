@@ -100,7 +100,7 @@ public static class ShrecDataset
         if (entries.Count == 0)
             throw new InputException($"{folder}: no patch of {patch} voxels has two centres; choose larger patches.");
         DatasetManifest manifest = new() { Volumes = entries };
-        manifest.Write(Path.Combine(folder, "manifest.json"));
+        manifest.Write(Path.Combine(folder, DatasetManifest.UsualName));
         return manifest;
     }
 

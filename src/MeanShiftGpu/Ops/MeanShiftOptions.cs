@@ -20,11 +20,14 @@ public sealed record MeanShiftOptions
     /// <summary>Flat weighting and squared distance: the cheapest gradient. For training together with half a Dice loss.</summary>
     public static MeanShiftOptions Combined { get; } = new() { Weighting = Weighting.Flat, Distance = CenterDistance.Squared };
 
+    /// <summary>The largest bandwidth in voxels.</summary>
+    public const double MaximumBandwidthVoxels = SeedSampling.MaxRadiusVoxels;
+
     /// <summary>b: voxels nearer than this to a point count in its mean.</summary>
     public double BandwidthVoxels
     {
         get;
-        init => field = InRange(value, double.Epsilon, SeedSampling.MaxRadiusVoxels, "bandwidth");
+        init => field = InRange(value, double.Epsilon, MaximumBandwidthVoxels, "bandwidth");
     }
 
     = 4;

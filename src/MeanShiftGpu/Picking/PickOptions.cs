@@ -1,3 +1,5 @@
+using MeanShiftGpu.Ops;
+
 namespace MeanShiftGpu.Picking;
 
 /// <summary>What the picking threshold is measured in.</summary>
@@ -76,7 +78,8 @@ public sealed record PickOptions
             Require(Threshold is >= 0 and < 1, $"threshold {Threshold}; expected a fraction of the maximum, 0 to less than 1");
         else
             Require(Threshold >= 0 && float.IsFinite(Threshold), $"threshold {Threshold}; expected a score of 0 or more");
-        Require(BandwidthVoxels > 0 && float.IsFinite(BandwidthVoxels), $"bandwidth {BandwidthVoxels}; expected more than 0 voxels");
+        Require(BandwidthVoxels > 0 && BandwidthVoxels <= MeanShiftOptions.MaximumBandwidthVoxels,
+            $"bandwidth {BandwidthVoxels}; expected more than 0 and at most {MeanShiftOptions.MaximumBandwidthVoxels} voxels");
         Require(MaximumIterations >= 1, $"{MaximumIterations} iterations at most; expected 1 or more");
         Require(ConvergenceVoxels >= 0 && float.IsFinite(ConvergenceVoxels), $"convergence {ConvergenceVoxels}; expected 0 voxels or more");
         Require(EffectiveMergeDistanceVoxels > 0 && float.IsFinite(EffectiveMergeDistanceVoxels),

@@ -35,9 +35,6 @@ public sealed record SimulatedVolume(DatasetVolume Entry, int Particles);
 /// <summary>Writes simulated volumes as a data set that training reads.</summary>
 public static class SandclockDataset
 {
-    /// <summary>The manifest's name in the folder.</summary>
-    public const string ManifestName = "manifest.json";
-
     /// <summary>
     /// Writes volumes (MRC, float32), coordinates, masks (MRC, bytes) and, when all of them are there, the manifest. Volume n of the data set is
     /// <see cref="Sandclock.Create"/> with index n, counted through training, validation and test.
@@ -64,7 +61,7 @@ public static class SandclockDataset
         if (!(options.VoxelSizeAngstrom >= 0 && double.IsFinite(options.VoxelSizeAngstrom)))
             throw new InputException($"simulation: a voxel size of {options.VoxelSizeAngstrom} Å; expected 0 (unknown) or more.");
 
-        string manifest = Path.Combine(folder, ManifestName);
+        string manifest = Path.Combine(folder, DatasetManifest.UsualName);
         // An older manifest must not vouch for a mixture of old and new volumes.
         File.Delete(manifest);
         List<SimulatedVolume> written = [];

@@ -16,9 +16,6 @@ public sealed record WrittenTomogram(
 /// </summary>
 public static class TomogramDataset
 {
-    /// <summary>The manifest's name in the folder.</summary>
-    public const string ManifestName = "manifest.json";
-
     private const int LargestInt8 = sbyte.MaxValue;
     private const int LargestInt16 = short.MaxValue;
 
@@ -36,7 +33,7 @@ public static class TomogramDataset
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(splits);
         options.Validate();
-        string manifest = Path.Combine(folder, ManifestName);
+        string manifest = Path.Combine(folder, DatasetManifest.UsualName);
         // An older manifest must not vouch for a mixture of old and new tomograms.
         File.Delete(manifest);
         List<WrittenTomogram> written = [];

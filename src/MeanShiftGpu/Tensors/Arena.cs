@@ -118,7 +118,7 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
         catch (Exception e) when (e is AcceleratorException or OutOfMemoryException)
         {
             throw new InputException(
-                $"device memory: {bytes >> 20} MiB more were needed beside {CapacityBytes >> 20} MiB already held, and {Context.Description} does not have them. Use a smaller patch or batch, or a narrower network.", e);
+                $"device memory: {bytes >> 20} MiB more were needed beside {CapacityBytes >> 20} MiB already held, and {Context.Description} does not have them. End other programs that use it, or take another device.", e);
         }
     }
 

@@ -100,7 +100,7 @@ public static class DatasetLoader
         try
         {
             return new TrainingVolume(
-                Path.GetFileName(entry.Volume),
+                entry.Volume,
                 image,
                 labels is null ? null : Open(entry.Mask!, header, _ => labels, ref memory, cancellation),
                 [.. chosen.Select(p => new Position((float)p.Particle.Z, (float)p.Particle.Y, (float)p.Particle.X))])

@@ -67,14 +67,7 @@ public sealed class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(data);
         ArgumentNullException.ThrowIfNull(options);
-        options.Validate();
-        int divisor = network.Options.Divisor;
-        (int depth, int height, int width) = options.Patch;
-        if (Math.Min(depth, Math.Min(height, width)) < divisor || depth % divisor != 0 || height % divisor != 0 || width % divisor != 0)
-            throw new InputException($"training: a patch of {depth}×{height}×{width} voxels does not fit this network; expected edges that are multiples of {divisor}.");
-        if (network.Options.Outputs != options.ClassCount || network.Options.InputChannels != 1)
-            throw new InputException($"training: the network has {network.Options.InputChannels} inputs and {network.Options.Outputs} outputs; expected 1 and {options.ClassCount}, one output for each class of particles.");
-
+        options.ValidateFor(network.Options);
         this.network = network;
         this.options = options;
         context = network.Context;
@@ -203,7 +196,7 @@ public sealed class Trainer : IDisposable
         double total = values[0];
         double norm = values[1];
         if (!double.IsFinite(total) || !double.IsFinite(norm))
-            throw new TrainingFailedException($"the loss is {total} and the gradient's length {norm} at step {step + 1}. Start again with a lower learning rate or with gradient clipping.");
+            throw new TrainingFailedException($"the loss is {total} and the gradient's length {norm} at step {step + 1}. Start again with a lower learning rate{(options.ClipNorm > 0 ? $", a clip norm below {options.ClipNorm}" : ", with gradient clipping")}{(options.WarmUpSteps > step ? "" : " or a longer warm-up")}.");
 
         TrainingStep done = new(step + 1, total, MeanOf(0), MeanOf(1), MeanOf(2), norm, rate);
         steps.Add(done);

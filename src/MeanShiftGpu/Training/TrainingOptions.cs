@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using MeanShiftGpu.Layers;
 using MeanShiftGpu.Ops;
 
 namespace MeanShiftGpu.Training;
@@ -190,6 +191,19 @@ public sealed record TrainingOptions
             : LearningRate * 0.5 * (1 + Math.Cos(Math.PI * (step - WarmUpSteps) / Math.Max(1, Steps - WarmUpSteps)));
     }
 
+    /// <summary>Checks the values, alone and against the network.</summary>
+    /// <exception cref="InputException">A value is out of range, or does not fit the network.</exception>
+    public void ValidateFor(UNet3dOptions network)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        Validate();
+        network.Validate();
+        if (Math.Min(Patch.Depth, Math.Min(Patch.Height, Patch.Width)) < 1 || Patch != Patch.RoundUpTo(network.Divisor))
+            throw new InputException($"training: a patch of {Patch} voxels does not fit this network; expected edges that are multiples of {network.Divisor}.");
+        if (network.Outputs != ClassCount || network.InputChannels != 1)
+            throw new InputException($"training: the network has {network.InputChannels} inputs and {network.Outputs} outputs; expected 1 and {ClassCount}, one output for each class of particles.");
+    }
+
     /// <summary>Checks the values.</summary>
     /// <exception cref="InputException">A value is out of range.</exception>
     public void Validate()
@@ -209,6 +223,8 @@ public sealed record TrainingOptions
         // Ranges are checked where the settings of a class are made.
         for (int c = 0; c < ClassCount; c++)
             MeanShiftOf(c);
+        if (MeanShiftWeight > 0 && 2 * CenterMarginVoxels > Math.Min(Patch.Depth, Math.Min(Patch.Height, Patch.Width)) - 1)
+            throw new InputException($"training: no centre can lie {CenterMarginVoxels} voxels inside a patch of {Patch}, so the mean-shift loss would never see one. Use larger patches or a smaller center margin.");
         if (Augmentation == Augmentation.FlipsAndSwaps && (Patch.Depth != Patch.Height || Patch.Height != Patch.Width))
             throw new InputException($"training: axes can be exchanged in cubes only, the patch is {Patch}. Use a cube or augmentation 'flips'.");
     }

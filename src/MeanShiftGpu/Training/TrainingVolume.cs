@@ -3,7 +3,7 @@ using MeanShiftGpu.IO;
 namespace MeanShiftGpu.Training;
 
 /// <summary>A volume with its annotated centres. Its voxels lie in memory or in a file, from which patches are read.</summary>
-/// <param name="Name">For messages.</param>
+/// <param name="Name">Its file or another name, for messages.</param>
 /// <param name="Image">The voxels, normalised to mean 0 and standard deviation 1.</param>
 /// <param name="Mask">As large as the image: inside particles their class counted from 1, 0 outside; null draws balls around the centres where a mask is needed.</param>
 /// <param name="Centers">Particle centres in voxels.</param>

@@ -156,8 +156,11 @@ public class BadInputTests
     [TestCase("--mean-shift", "0", "loss weights")]
     [TestCase("--widths", "4,0", "whole numbers from 1")]
     [TestCase("--bandwidth", "0", "bandwidth")]
-    public void Train_SettingsThatDoNotFit_AreRefused(string option, string value, string expected)
-        => ToolRun.Refuses([expected], "train", "--data", folder.Manifest, "--out", folder.At("unfit"), "--augmentation", "flips", "--device", "cpu", option, value);
+    public void Train_SettingsThatDoNotFit_AreRefusedBeforeAVolumeIsRead(string option, string value, string expected)
+    {
+        string unread = folder.WriteManifest("unread.json", folder.WriteText("unread.mrc", "no volume"), folder.WriteText("unread.csv", "x,y,z\n5,5,5\n"));
+        ToolRun.Refuses([expected], "train", "--data", unread, "--out", folder.At("unfit"), "--augmentation", "flips", "--device", "cpu", option, value);
+    }
 
     [Test]
     public void Pick_AFileThatIsNoModel_IsRefused()
@@ -278,6 +281,7 @@ public class BadInputTests
         ToolRun.Refuses(["/proc/run"], "train", "--data", folder.Manifest, "--out", "/proc/run", "--device", "cpu");
         ToolRun.Refuses(["/proc"], "pick", volume, "--model", Model, "--out", "/proc/picks.star", "--device", "cpu");
         ToolRun.Refuses(["/proc/data"], "simulate", "--out", "/proc/data");
+        ToolRun.Refuses(["/proc/demo"], "demo", "--out", "/proc/demo", "--device", "cpu");
         ToolRun.Refuses(["/proc"], "devices", "--json", "/proc/devices.json");
     }
 

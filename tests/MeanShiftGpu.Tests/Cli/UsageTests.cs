@@ -1,5 +1,6 @@
 using System.Text.Json;
 using MeanShiftGpu.Cli;
+using MeanShiftGpu.Training;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests;
@@ -43,6 +44,9 @@ public class UsageTests
     [TestCase("three numbers", "simulate", "--out", "o", "--preset", "tomogram", "--tilts", "60")]
     [TestCase("expected one of sandclock", "simulate", "--out", "o", "--preset", "tomogram", "--shapes", "cube")]
     [TestCase("expected paper, demo or tomogram", "simulate", "--out", "o", "--preset", "small")]
+    [TestCase("would have no particle", "simulate", "--out", "o", "--preset", "tomogram", "--size", "8")]
+    [TestCase("'2000' is not a number from 0.001 to 1024", "pick", "a.mrc", "--model", "m", "--out", "o.star", "--bandwidth", "2000")]
+    [TestCase("nowhere: file not found", "evaluate", "--picks", "nowhere", "--truth", "nowhere")]
     [TestCase("no operation is called 'conv5d'", "gradcheck", "conv5d", "--device", "cpu")]
     [TestCase("'conv' is no operation", "devices", "--variant", "conv=Direct")]
     [TestCase("'Fast' is no variant", "devices", "--variant", "Fast")]
@@ -55,6 +59,44 @@ public class UsageTests
         ToolRun run = ToolRun.Of("verify", "nowhere", "--device", "cpu", "--verbose");
         Assert.That(run.Code, Is.EqualTo(2));
         Assert.That(run.Error, Does.Contain("   at "));
+    }
+
+    // What is in a folder may be work of hours; a demo's is its own, and everything in it comes again.
+    [Test]
+    public void OutputFolders_ThatHoldResults_AreReplacedWhenAskedFor()
+    {
+        using ToolFolder folder = new();
+        folder.Simulate();
+        byte[] manifest = File.ReadAllBytes(folder.Manifest);
+        string[] tomograms = ["simulate", "--out", folder.At("data"), "--preset", "tomogram", "--size", "12", "--particles", "0,0", "--train", "1", "--test", "0", "--tilts", "-60,60,60"];
+        ToolRun.Refuses([folder.Manifest, "Choose another folder", "--overwrite"], ["simulate", "--out", folder.At("data")]);
+        ToolRun.Refuses([folder.Manifest, "Choose another folder", "--overwrite"], tomograms);
+        ToolRun.Refuses([folder.Manifest, "Choose another folder", "--overwrite"], "import", "shrec2021", "nowhere", "--out", folder.At("data"));
+        Assert.That(File.ReadAllBytes(folder.Manifest), Is.EqualTo(manifest));
+
+        ToolRun.Succeeds(folder.Train("run", 1));
+        string model = folder.At("run", "model.safetensors");
+        ToolRun.Refuses(["a run of 1 steps has ended here", "Choose another folder", "--overwrite"], folder.Train("run", 2));
+        ToolRun.Succeeds(folder.Train("run", 2, "--overwrite"));
+        Assert.That(Trainer.ReadProgress(folder.At("run", "checkpoint.safetensors")), Is.EqualTo((2, 2)));
+        File.Delete(folder.At("run", "checkpoint.safetensors"));
+        ToolRun.Refuses([model, "Choose another folder", "--overwrite"], folder.Train("run", 2));
+
+        ToolRun.Succeeds([.. tomograms, "--overwrite"]);
+        Assert.That(IO.DatasetManifest.Read(folder.Manifest).Volumes.Single().Coordinates, Does.EndWith("particle_locations.txt"));
+    }
+
+    [Test]
+    public void Demo_InTheFolderOfAnotherReport_IsRefusedAndInThatOfADemoReplacesIt()
+    {
+        using ToolFolder folder = new();
+        string report = folder.WriteText("report.html", "mine");
+        string[] demo = ["demo", "--out", folder.Path, "--steps", "1", "--volumes", "1", "--device", "cpu"];
+        ToolRun.Refuses([report, "is no demo's", "--out"], demo);
+        Assert.That(File.ReadAllText(report), Is.EqualTo("mine"));
+        folder.WriteText("metrics.json", "{}");
+        Assert.That(ToolRun.Succeeds(demo).Output, Does.Contain("an earlier demo is replaced"));
+        Assert.That(File.ReadAllText(report), Does.Contain("Sandclock"));
     }
 
     [Test]

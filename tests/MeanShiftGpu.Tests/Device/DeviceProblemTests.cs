@@ -92,7 +92,7 @@ public sealed class DeviceProblemTests
         Assert.That(() => Step(options with { Patch = new Extent(28, 28, 28) }), Throws.TypeOf<InputException>());
 
         // What kernels take for themselves fails with the driver's exception.
-        Assert.That(trainer.OutOfMemory(new CLException((CLError)(-4)))?.Message, Does.Contain("no memory left (error -4)").And.Contain("tile or batch. A step with").And.Contain(fits));
+        Assert.That(trainer.OutOfMemory(new CLException((CLError)(-4)))?.Message, Does.Contain("no memory left (error -4)").And.Contain("--device cpu. A step with").And.Contain(fits));
         Assert.That(trainer.OutOfMemory(new InsufficientMemoryException("none for the host."))?.Message, Does.StartWith("memory: none for the host. A step with").And.Contain(fits));
         Assert.That(trainer.OutOfMemory(new InputException("something else")), Is.Null);
         Assert.That(trainer.OutOfMemory(new CLException((CLError)(-1))), Is.Null);

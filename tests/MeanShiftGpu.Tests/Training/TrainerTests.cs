@@ -196,6 +196,18 @@ public class TrainerTests
         Assert.That(() => trainer.Run(), Throws.TypeOf<TrainingFailedException>().With.Message.Contains("collapsed"));
     }
 
+    // What is proposed is something that the run has not had.
+    [TestCase(0, 0, "with gradient clipping or a longer warm-up")]
+    [TestCase(1, 20, "a clip norm below 1.")]
+    public void Step_WhenTheLossIsNoLongerFinite_SaysWhatMayHelp(double clip, int warmUp, string proposal)
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        TrainingOptions options = Options with { Steps = 20, LearningRate = 1e38, ClipNorm = clip, WarmUpSteps = warmUp };
+        using UNet3d<float> network = new(context, Network, seed: 1);
+        using Trainer trainer = new(network, Data(), options);
+        Assert.That(() => trainer.Run(), Throws.TypeOf<TrainingFailedException>().With.Message.Contains("Start again with a lower learning rate, " + proposal));
+    }
+
     [Test]
     public void Step_OfTwoClasses_LeavesTheMapOfAnAbsentClassToItsMaskAlone()
     {
