@@ -306,7 +306,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         return option;
     }
 
-    // "Default: 0.002 (combined: 0.001, paper: 1E-05, published-code: 1E-05)."
+    // "Default: 0.001 (paper: 1E-05, published-code: 1E-05)."
     private static string Default<T>(Func<TrainingOptions, T> value)
     {
         T own = value(TrainingOptions.Compact);

@@ -456,7 +456,8 @@ public sealed class Trainer : IDisposable
             if (batch.Centers(c).All(item => item.Count == 0) || Maximum(classes[c].Scores) >= CollapsedMaximum)
                 continue;
             string map = classes.Count == 1 ? "the score map" : $"the score map of class '{options.Classes[c].Name}'";
-            throw new TrainingFailedException($"{map} collapsed to zeros (its maximum is below {CollapsedMaximum} at step {step + 1}) and will not recover. Start again with a lower learning rate, a longer warm-up, or an output bias of -2.");
+            throw new TrainingFailedException($"{map} collapsed to zeros (its maximum is below {CollapsedMaximum} at step {step + 1}) and will not recover. Start again with "
+                + (options.OutputBias != -2 ? "an output bias of -2, or with a lower learning rate." : "a lower learning rate or a longer warm-up."));
         }
     }
 

@@ -91,7 +91,7 @@ public sealed record TrainingOptions
     public Extent Patch { get; init; } = new(56, 56, 56);
 
     /// <summary>Highest learning rate.</summary>
-    public double LearningRate { get; init; } = 2e-3;
+    public double LearningRate { get; init; } = 1e-3;
 
     /// <summary>Course of the learning rate.</summary>
     public LearningRateSchedule Schedule { get; init; } = LearningRateSchedule.Cosine;
@@ -106,7 +106,9 @@ public sealed record TrainingOptions
     public double WeightDecay { get; init; }
 
     /// <summary>Added to the bias of the network's head before training.</summary>
-    public double OutputBias { get; init; }
+    /// <remarks>The mean shift weighs scores against each other and does not hold the map as a whole. From even scores of 0.5 the first steps push them all at once, and often to
+    /// zeros that no gradient leads back from; from low scores, and with no more than this learning rate, it is rare.</remarks>
+    public double OutputBias { get; init; } = -2;
 
     /// <summary>Random changes to the patches.</summary>
     public Augmentation Augmentation { get; init; } = Augmentation.Flips;
@@ -135,6 +137,7 @@ public sealed record TrainingOptions
         Schedule = LearningRateSchedule.Constant,
         WarmUpSteps = 0,
         ClipNorm = 0,
+        OutputBias = 0,
         Augmentation = Augmentation.None,
     };
 
@@ -150,8 +153,6 @@ public sealed record TrainingOptions
         Preset = "combined",
         MeanShift = MeanShiftOptions.Combined,
         DiceWeight = 0.5,
-        LearningRate = 1e-3,
-        OutputBias = -2,
     };
 
     /// <summary>The presets by the names that the command line uses.</summary>

@@ -193,7 +193,7 @@ public class TrainerTests
         TrainingOptions options = Options with { Steps = 100, OutputBias = -20 };
         using UNet3d<float> network = new(context, Network, seed: 1, options.OutputBias);
         using Trainer trainer = new(network, Data(), options);
-        Assert.That(() => trainer.Run(), Throws.TypeOf<TrainingFailedException>().With.Message.Contains("collapsed"));
+        Assert.That(() => trainer.Run(), Throws.TypeOf<TrainingFailedException>().With.Message.Contains("collapsed").And.Message.Contains("output bias of -2"));
     }
 
     // What is proposed is something that the run has not had.
