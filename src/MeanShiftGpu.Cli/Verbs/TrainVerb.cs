@@ -28,6 +28,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly Option<int?> warmUp = Parse.Integer("--warm-up", $"Steps over which the rate rises. {Default(o => o.WarmUpSteps)}", 0);
     private readonly Option<double?> clip = Parse.Real("--clip", $"Longest gradient, 0 for any. {Default(o => o.ClipNorm)}", 0);
     private readonly Option<double?> decay = Parse.Real("--weight-decay", $"Decoupled weight decay (AdamW). {Default(o => o.WeightDecay)}", 0);
+    private readonly Option<double?> beta2 = Parse.Real("--beta2", $"Adam's decay of second moments, below 1. {Default(o => o.Beta2)}", 0, 0.999999);
     private readonly Option<double?> outputBias = Parse.Real("--output-bias", $"Added to the head's bias at the start. {Default(o => o.OutputBias)}");
     private readonly Option<double?> meanShiftWeight = Parse.Real("--mean-shift", $"Weight of the mean-shift loss. {Default(o => o.MeanShiftWeight)}", 0);
     private readonly Option<double?> diceWeight = Parse.Real("--dice", $"Weight of the Dice loss. {Default(o => o.DiceWeight)}", 0);
@@ -64,7 +65,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols =>
     [
-        data, output, preset, resume, overwrite, widths, steps, batch, patch, rate, schedule, warmUp, clip, decay, outputBias, meanShiftWeight, diceWeight,
+        data, output, preset, resume, overwrite, widths, steps, batch, patch, rate, schedule, warmUp, clip, decay, beta2, outputBias, meanShiftWeight, diceWeight,
         crossEntropyWeight, classes, centers, labelRadius, maskRadius, weighting, distance, bandwidth, iterations, scoreFloor, seeds, seedRadius, seedMargin, centerMargin, augmentation,
         contrast, noise, validateEvery, checkpointEvery, volumeMemory, seed,
     ];
@@ -205,6 +206,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         WarmUpSteps = options.GetValue(warmUp) ?? basis.WarmUpSteps,
         ClipNorm = options.GetValue(clip) ?? basis.ClipNorm,
         WeightDecay = options.GetValue(decay) ?? basis.WeightDecay,
+        Beta2 = options.GetValue(beta2) ?? basis.Beta2,
         OutputBias = options.GetValue(outputBias) ?? basis.OutputBias,
         MeanShiftWeight = options.GetValue(meanShiftWeight) ?? basis.MeanShiftWeight,
         DiceWeight = options.GetValue(diceWeight) ?? basis.DiceWeight,

@@ -413,7 +413,7 @@ public sealed class Trainer : IDisposable
             network.Parameters.Values,
             firstMoments.View.AsContiguous(),
             secondMoments.View.AsContiguous(),
-            AdamParameters.ForStep(step + 1, rate, weightDecay: options.WeightDecay));
+            AdamParameters.ForStep(step + 1, rate, beta2: options.Beta2, weightDecay: options.WeightDecay));
         network.Parameters.MarkChanged();
         report.View.AsContiguous().SubView(1, 1).CopyFrom(context.Stream, norm);
     }

@@ -105,9 +105,11 @@ public sealed record TrainingOptions
     /// <summary>Decoupled weight decay (AdamW); 0 is Adam.</summary>
     public double WeightDecay { get; init; }
 
-    /// <summary>Added to the bias of the network's head before training.</summary>
-    /// <remarks>The mean shift weighs scores against each other and does not hold the map as a whole. From even scores of 0.5 the first steps push them all at once, and often to
-    /// zeros that no gradient leads back from; from low scores, and with no more than this learning rate, it is rare.</remarks>
+    /// <summary>Adam's β₂: how long second moments are remembered. The mean shift's gradients change their length by orders of magnitude as a map takes shape; with the customary
+    /// 0.999 the moments lag behind, steps come out too long, and now and then the map is pushed to zeros that no gradient leads back from.</summary>
+    public double Beta2 { get; init; } = 0.99;
+
+    /// <summary>Added to the bias of the network's head before training: an almost empty map is nearer to what is sought than one of 0.5 everywhere.</summary>
     public double OutputBias { get; init; } = -2;
 
     /// <summary>Random changes to the patches.</summary>
@@ -137,6 +139,7 @@ public sealed record TrainingOptions
         Schedule = LearningRateSchedule.Constant,
         WarmUpSteps = 0,
         ClipNorm = 0,
+        Beta2 = 0.999,
         OutputBias = 0,
         Augmentation = Augmentation.None,
     };
@@ -153,6 +156,7 @@ public sealed record TrainingOptions
         Preset = "combined",
         MeanShift = MeanShiftOptions.Combined,
         DiceWeight = 0.5,
+        Beta2 = 0.999,
     };
 
     /// <summary>The presets by the names that the command line uses.</summary>
@@ -217,6 +221,8 @@ public sealed record TrainingOptions
             throw new InputException($"training: batches of {BatchSize} patches of {Patch} voxels; expected at most {Array.MaxLength} voxels in all.");
         if (!(LearningRate > 0) || WeightDecay < 0 || ClipNorm < 0 || WarmUpSteps < 0)
             throw new InputException($"training: learning rate {LearningRate}, weight decay {WeightDecay}, clip {ClipNorm}, warm-up {WarmUpSteps}; expected a positive rate and nothing below 0.");
+        if (Beta2 is not (>= 0 and < 1))
+            throw new InputException($"training: a beta2 of {Beta2}; expected 0 or more and less than 1.");
         if (LabelRadiusVoxels < 0 || CentersPerVolume < 0 || ContrastJitter is not (>= 0 and < 1) || NoiseJitter is not (>= 0 and <= 100))
             throw new InputException($"training: label radius {LabelRadiusVoxels}, {CentersPerVolume} centres of a volume, contrast {ContrastJitter}, noise {NoiseJitter}; expected nothing below 0, a contrast below 1 and noise up to 100.");
         if (Classes.GroupBy(c => c.Name, StringComparer.OrdinalIgnoreCase).FirstOrDefault(g => g.Count() > 1) is { } twice)

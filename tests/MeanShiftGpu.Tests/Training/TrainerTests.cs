@@ -162,6 +162,21 @@ public class TrainerTests
     }
 
     [Test]
+    public void Beta2_CountsFromTheSecondStepOn()
+    {
+        // The correction for the moments' start makes the first step the same for every beta2.
+        double FarthestAfter(int steps)
+        {
+            float[] usual = Train(Options with { Steps = steps, Beta2 = 0.999 }, threads: 2).Values;
+            float[] shorter = Train(Options with { Steps = steps, Beta2 = 0.5 }, threads: 2).Values;
+            return usual.Zip(shorter, (a, b) => Math.Abs((double)a - b)).Max();
+        }
+
+        Assert.That(FarthestAfter(1), Is.LessThan(1e-7));
+        Assert.That(FarthestAfter(2), Is.GreaterThan(1e-6));
+    }
+
+    [Test]
     public void OutputBias_IsAddedToTheHeadsBiasAlone()
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
