@@ -354,19 +354,18 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         int tilePitch = SourceColumns;
         foreach (ref readonly HostActivations source in sources.AsSpan())
         {
-            TransformTiles(source, isGradient: false, slice, first, tiles, data, tilePitch, pointPitch, null, worker);
+            TransformTiles<InputTransform>(source, slice, first, tiles, data, tilePitch, pointPitch, null, worker);
             data += source.Channels;
         }
     }
 
     // One slice of Bᵀ d of a source or of A g of the gradients, for consecutive tiles. Gradients summed along all axes are added to sums, if it is not null.
-    private void TransformTiles(
-        in HostActivations from, bool isGradient, int slice, int first, int tiles, float* data, int tilePitch, nint pointPitch, float* sums, Worker worker)
+    private void TransformTiles<TTransform>(in HostActivations from, int slice, int first, int tiles, float* data, int tilePitch, nint pointPitch, float* sums, Worker worker)
+        where TTransform : struct, ITransform
     {
         int channelPitch = Columns(from.Channels);
-        int border = isGradient ? 0 : 1;
-        int rowCount = isGradient ? 4 : 6;
-        (int near, int far, float factor) = isGradient ? GradientPlanes(slice) : InputPlanes(slice);
+        int border = TTransform.Border;
+        (int near, int far, float factor) = TTransform.Planes(slice);
         HostRow* rows = stackalloc HostRow[12];
         for (int tile = first; tile < first + tiles;)
         {
@@ -377,10 +376,10 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             (int n, int z, int y, int x) = TileAt(tile);
             x -= border;
             Run run = new(count, columns, Math.Max(0, -x), Math.Min(columns, shape.Width - x), from.Channels, from.Pitch, factor);
-            for (int row = 0; row < 2 * rowCount; row++)
+            for (int row = 0; row < 2 * TTransform.Rows; row++)
             {
-                int plane = z - border + (row < rowCount ? near : far);
-                int line = y - border + row % rowCount;
+                int plane = z - border + (row < TTransform.Rows ? near : far);
+                int line = y - border + row % TTransform.Rows;
                 rows[row] = from.Channels < TOps.Width
                     ? WidenedRow(from, n, plane, line, x, columns, row, worker)
                     : RowAt(from, n, plane, line, x);
@@ -388,17 +387,18 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
 
             float* to = data + (long)(tile - first) * tilePitch;
             if (from.Channels < TOps.Width)
-                TransformRun<HostOpenGate>(rows, run with { Begin = 0, End = columns, Channels = TOps.Width, Pitch = TOps.Width }, isGradient, to, tilePitch, pointPitch, sums, worker);
+                TransformRun<TTransform, HostOpenGate>(rows, run with { Begin = 0, End = columns, Channels = TOps.Width, Pitch = TOps.Width }, to, tilePitch, pointPitch, sums, worker);
             else if (from.IsGated)
-                TransformRun<HostReluGate>(rows, run, isGradient, to, tilePitch, pointPitch, sums, worker);
+                TransformRun<TTransform, HostReluGate>(rows, run, to, tilePitch, pointPitch, sums, worker);
             else
-                TransformRun<HostOpenGate>(rows, run, isGradient, to, tilePitch, pointPitch, sums, worker);
+                TransformRun<TTransform, HostOpenGate>(rows, run, to, tilePitch, pointPitch, sums, worker);
             tile += count;
         }
     }
 
     // The same for a run: along z and y into packed rows of all its columns, then along x.
-    private static void TransformRun<TGate>(HostRow* rows, in Run run, bool isGradient, float* to, int tilePitch, nint pointPitch, float* sums, Worker worker)
+    private static void TransformRun<TTransform, TGate>(HostRow* rows, in Run run, float* to, int tilePitch, nint pointPitch, float* sums, Worker worker)
+        where TTransform : struct, ITransform
         where TGate : struct, IHostGate
     {
         int channelPitch = Columns(run.Channels);
@@ -411,36 +411,10 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             new Span<float>(packed + row * rowLength + run.End * channelPitch, (run.Columns - run.End) * channelPitch).Clear();
         }
 
-        if (isGradient)
-            PackGradients<TGate>(rows, run, packed, rowLength, sums);
-        else
-            PackInputs<TGate>(rows, run, packed, rowLength);
+        TTransform.Pack<TGate>(rows, run, packed, rowLength, sums);
         for (int row = 0; row < 6; row++)
-        {
-            if (isGradient)
-                TransformGradients(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, tilePitch, pointPitch);
-            else
-                TransformInputs(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, tilePitch, pointPitch);
-        }
+            TTransform.AlongX(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, tilePitch, pointPitch);
     }
-
-    // A slice of F(2, 3)'s Bᵀ along z is one plane of a tile's four plus a factor times another one.
-    private static (int Near, int Far, float Factor) InputPlanes(int slice) => slice switch
-    {
-        0 => (0, 2, -1),
-        1 => (1, 2, 1),
-        2 => (2, 1, -1),
-        _ => (3, 1, -1),
-    };
-
-    // The same of A, of a tile's two planes.
-    private static (int Near, int Far, float Factor) GradientPlanes(int slice) => slice switch
-    {
-        0 => (0, 1, 0),
-        1 => (0, 1, 1),
-        2 => (0, 1, -1),
-        _ => (1, 0, 0),
-    };
 
     // A row from voxel x on; rows outside the volume are zeros.
     private HostRow RowAt(in HostActivations from, int n, int z, int y, int x)
@@ -458,100 +432,6 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         float* widened = worker.Rows.Require<float>(12 * MostColumns * TOps.Width) + row * MostColumns * TOps.Width;
         from.PackRow<TVector, TOps>(n, z, y, x, x + columns, widened, TOps.Width, TOps.Width);
         return new HostRow(widened, null);
-    }
-
-    // Bᵀ along z and y, as [6][column][channel]. Here and below the last vector of channels overlaps the one before, lest it end beyond the last channel.
-    private static void PackInputs<TGate>(HostRow* rows, in Run run, float* packed, nint rowLength)
-        where TGate : struct, IHostGate
-    {
-        nint channelPitch = Columns(run.Channels);
-        TVector factor = TOps.Broadcast(run.Factor);
-        for (int column = run.Begin; column < run.End; column++)
-        {
-            for (nint c = 0; c < channelPitch; c += TOps.Width)
-            {
-                nint channel = Math.Min(c, run.Channels - TOps.Width);
-                nint i = column * run.Pitch + channel;
-                TVector d0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), TGate.Load<TVector, TOps>(rows[0], i));
-                TVector d1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), TGate.Load<TVector, TOps>(rows[1], i));
-                TVector d2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[8], i), TGate.Load<TVector, TOps>(rows[2], i));
-                TVector d3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[9], i), TGate.Load<TVector, TOps>(rows[3], i));
-                TVector d4 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[10], i), TGate.Load<TVector, TOps>(rows[4], i));
-                TVector d5 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[11], i), TGate.Load<TVector, TOps>(rows[5], i));
-                WinogradTransforms<TVector, TOps>.Input(d0, d1, d2, d3, d4, d5, packed + column * channelPitch + channel, rowLength);
-            }
-        }
-    }
-
-    // A along z and y, as [6][column][channel], channels in the outer loop: their sum over all columns is added to sums, if it is not null.
-    private static void PackGradients<TGate>(HostRow* rows, in Run run, float* packed, nint rowLength, float* sums)
-        where TGate : struct, IHostGate
-    {
-        nint channelPitch = Columns(run.Channels);
-        TVector factor = TOps.Broadcast(run.Factor);
-        for (nint c = 0; c < channelPitch; c += TOps.Width)
-        {
-            nint channel = Math.Min(c, run.Channels - TOps.Width);
-            TVector total = TOps.Broadcast(0);
-            for (int column = run.Begin; column < run.End; column++)
-            {
-                nint i = column * run.Pitch + channel;
-                TVector g0 = TGate.Load<TVector, TOps>(rows[0], i);
-                TVector g1 = TGate.Load<TVector, TOps>(rows[1], i);
-                TVector g2 = TGate.Load<TVector, TOps>(rows[2], i);
-                TVector g3 = TGate.Load<TVector, TOps>(rows[3], i);
-                if (run.Factor != 0)
-                {
-                    g0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[4], i), g0);
-                    g1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[5], i), g1);
-                    g2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), g2);
-                    g3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), g3);
-                }
-
-                total = TOps.Add(total, TOps.Add(TOps.Add(g0, g1), TOps.Add(g2, g3)));
-                WinogradTransforms<TVector, TOps>.Gradient(g0, g1, g2, g3, packed + column * channelPitch + channel, rowLength);
-            }
-
-            if (sums != null)
-                TOps.Store(TOps.Add(TOps.Load(sums + c), total), sums + c);
-        }
-    }
-
-    // Bᵀ along x of one packed row.
-    private static void TransformInputs(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
-    {
-        nint pitch = Columns(channels);
-        for (int tile = 0; tile < tiles; tile++)
-        {
-            for (nint c = 0; c < pitch; c += TOps.Width)
-            {
-                nint channel = Math.Min(c, channels - TOps.Width);
-                float* d = row + channel;
-                WinogradTransforms<TVector, TOps>.Input(
-                    TOps.Load(d), TOps.Load(d + pitch), TOps.Load(d + 2 * pitch), TOps.Load(d + 3 * pitch), TOps.Load(d + 4 * pitch), TOps.Load(d + 5 * pitch), target + channel, pointPitch);
-            }
-
-            row += 4 * pitch;
-            target += tilePitch;
-        }
-    }
-
-    // A along x of one packed row.
-    private static void TransformGradients(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
-    {
-        nint pitch = Columns(channels);
-        for (int tile = 0; tile < tiles; tile++)
-        {
-            for (nint c = 0; c < pitch; c += TOps.Width)
-            {
-                nint channel = Math.Min(c, channels - TOps.Width);
-                float* g = row + channel;
-                WinogradTransforms<TVector, TOps>.Gradient(TOps.Load(g), TOps.Load(g + pitch), TOps.Load(g + 2 * pitch), TOps.Load(g + 3 * pitch), target + channel, pointPitch);
-            }
-
-            row += 4 * pitch;
-            target += tilePitch;
-        }
     }
 
     // One slice of one part of the tiles: Bᵀ d and A g of a chunk, then their products, summed over the chunks, then Gᵀ along x and y into the part's sums.
@@ -585,7 +465,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         {
             int tiles = Math.Min(chunkTiles, end - first);
             TransformSources(slice, first, tiles, data, dataPitch, worker);
-            TransformTiles(gradients, isGradient: true, slice, first, tiles, packedGradients, columns, gradientPitch, slice == BiasSlice ? biasSums : null, worker);
+            TransformTiles<GradientTransform>(gradients, slice, first, tiles, packedGradients, columns, gradientPitch, slice == BiasSlice ? biasSums : null, worker);
             for (int point = 0; point < SlicePoints; point++)
             {
                 float* a = data + point * dataPitch;
@@ -670,6 +550,148 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     private nint TapLength => (nint)sourceChannels * Columns(targetChannels);
 
     private float* PartSums(int part) => parts.Require<float>(0) + part * PartLength;
+
+    /// <summary>What becomes of activations before the matrix products: which planes and rows of a tile count, and the two steps.</summary>
+    private interface ITransform
+    {
+        /// <summary>Voxels that a tile reads on either side of its outputs.</summary>
+        static abstract int Border { get; }
+
+        /// <summary>Rows of a tile along y.</summary>
+        static abstract int Rows { get; }
+
+        /// <summary>A slice along z is one plane of a tile plus a factor times another one.</summary>
+        static abstract (int Near, int Far, float Factor) Planes(int slice);
+
+        /// <summary>Along z and y, from the rows of the near plane and those of the far one to [6][column][channel].</summary>
+        static abstract void Pack<TGate>(HostRow* rows, in Run run, float* packed, nint rowLength, float* sums)
+            where TGate : struct, IHostGate;
+
+        /// <summary>Along x of one packed row.</summary>
+        static abstract void AlongX(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch);
+    }
+
+    /// <summary>Bᵀ d of an input. Here and below the last vector of channels overlaps the one before, lest it end beyond the last channel.</summary>
+    private readonly struct InputTransform : ITransform
+    {
+        public static int Border => 1;
+
+        public static int Rows => 6;
+
+        public static (int Near, int Far, float Factor) Planes(int slice) => slice switch
+        {
+            0 => (0, 2, -1),
+            1 => (1, 2, 1),
+            2 => (2, 1, -1),
+            _ => (3, 1, -1),
+        };
+
+        public static void Pack<TGate>(HostRow* rows, in Run run, float* packed, nint rowLength, float* sums)
+            where TGate : struct, IHostGate
+        {
+            nint channelPitch = Columns(run.Channels);
+            TVector factor = TOps.Broadcast(run.Factor);
+            for (int column = run.Begin; column < run.End; column++)
+            {
+                for (nint c = 0; c < channelPitch; c += TOps.Width)
+                {
+                    nint channel = Math.Min(c, run.Channels - TOps.Width);
+                    nint i = column * run.Pitch + channel;
+                    TVector d0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), TGate.Load<TVector, TOps>(rows[0], i));
+                    TVector d1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), TGate.Load<TVector, TOps>(rows[1], i));
+                    TVector d2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[8], i), TGate.Load<TVector, TOps>(rows[2], i));
+                    TVector d3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[9], i), TGate.Load<TVector, TOps>(rows[3], i));
+                    TVector d4 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[10], i), TGate.Load<TVector, TOps>(rows[4], i));
+                    TVector d5 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[11], i), TGate.Load<TVector, TOps>(rows[5], i));
+                    WinogradTransforms<TVector, TOps>.Input(d0, d1, d2, d3, d4, d5, packed + column * channelPitch + channel, rowLength);
+                }
+            }
+        }
+
+        public static void AlongX(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
+        {
+            nint pitch = Columns(channels);
+            for (int tile = 0; tile < tiles; tile++)
+            {
+                for (nint c = 0; c < pitch; c += TOps.Width)
+                {
+                    nint channel = Math.Min(c, channels - TOps.Width);
+                    float* d = row + channel;
+                    WinogradTransforms<TVector, TOps>.Input(
+                        TOps.Load(d), TOps.Load(d + pitch), TOps.Load(d + 2 * pitch), TOps.Load(d + 3 * pitch), TOps.Load(d + 4 * pitch), TOps.Load(d + 5 * pitch), target + channel, pointPitch);
+                }
+
+                row += 4 * pitch;
+                target += tilePitch;
+            }
+        }
+    }
+
+    /// <summary>A g of the gradients, channels in the outer loop: their sum over all columns is added to sums, if it is not null.</summary>
+    private readonly struct GradientTransform : ITransform
+    {
+        public static int Border => 0;
+
+        public static int Rows => 4;
+
+        public static (int Near, int Far, float Factor) Planes(int slice) => slice switch
+        {
+            0 => (0, 1, 0),
+            1 => (0, 1, 1),
+            2 => (0, 1, -1),
+            _ => (1, 0, 0),
+        };
+
+        public static void Pack<TGate>(HostRow* rows, in Run run, float* packed, nint rowLength, float* sums)
+            where TGate : struct, IHostGate
+        {
+            nint channelPitch = Columns(run.Channels);
+            TVector factor = TOps.Broadcast(run.Factor);
+            for (nint c = 0; c < channelPitch; c += TOps.Width)
+            {
+                nint channel = Math.Min(c, run.Channels - TOps.Width);
+                TVector total = TOps.Broadcast(0);
+                for (int column = run.Begin; column < run.End; column++)
+                {
+                    nint i = column * run.Pitch + channel;
+                    TVector g0 = TGate.Load<TVector, TOps>(rows[0], i);
+                    TVector g1 = TGate.Load<TVector, TOps>(rows[1], i);
+                    TVector g2 = TGate.Load<TVector, TOps>(rows[2], i);
+                    TVector g3 = TGate.Load<TVector, TOps>(rows[3], i);
+                    if (run.Factor != 0)
+                    {
+                        g0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[4], i), g0);
+                        g1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[5], i), g1);
+                        g2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), g2);
+                        g3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), g3);
+                    }
+
+                    total = TOps.Add(total, TOps.Add(TOps.Add(g0, g1), TOps.Add(g2, g3)));
+                    WinogradTransforms<TVector, TOps>.Gradient(g0, g1, g2, g3, packed + column * channelPitch + channel, rowLength);
+                }
+
+                if (sums != null)
+                    TOps.Store(TOps.Add(TOps.Load(sums + c), total), sums + c);
+            }
+        }
+
+        public static void AlongX(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
+        {
+            nint pitch = Columns(channels);
+            for (int tile = 0; tile < tiles; tile++)
+            {
+                for (nint c = 0; c < pitch; c += TOps.Width)
+                {
+                    nint channel = Math.Min(c, channels - TOps.Width);
+                    float* g = row + channel;
+                    WinogradTransforms<TVector, TOps>.Gradient(TOps.Load(g), TOps.Load(g + pitch), TOps.Load(g + 2 * pitch), TOps.Load(g + 3 * pitch), target + channel, pointPitch);
+                }
+
+                row += 4 * pitch;
+                target += tilePitch;
+            }
+        }
+    }
 
     // Tiles that are neighbours along x, made of rows of one plane and, times a factor, those of another one.
     private readonly record struct Run(int Tiles, int Columns, int Begin, int End, int Channels, nint Pitch, float Factor);
