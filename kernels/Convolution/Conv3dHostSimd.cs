@@ -272,32 +272,19 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
         nint* segments = worker.Segments.Require<nint>(step);
         for (int s = 0; s < step; s++)
             segments[s] = s * region.RowLength;
-        float* edge = stackalloc float[HostTile<TVector, TOps>.Rows * 2 * TOps.Width];
         for (int y = 0; y < region.Height; y += step)
         {
-            int rows = Math.Min(step, region.Height - y);
-            float* from = planes + y * region.RowLength;
-            float* by = packedGradients + (long)y * region.Width * columns;
-            for (int row = firstRow; row < endRow; row += HostTile<TVector, TOps>.Rows)
-            {
-                for (int column = 0; column < columns; column += 2 * TOps.Width)
-                {
-                    int group = HostMatrix<TVector, TOps>.Group(column, columns);
-                    float* to = sums + (long)row * columns + column;
-                    if (row + HostTile<TVector, TOps>.Rows <= endRow)
-                    {
-                        HostTile<TVector, TOps>.Add(
-                            group / TOps.Width, from, offsets + row, segments, rows, region.Width, channels, by + column, columns, to, columns);
-                        continue;
-                    }
-
-                    new Span<float>(edge, HostTile<TVector, TOps>.Rows * group).Clear();
-                    HostTile<TVector, TOps>.Add(
-                        group / TOps.Width, from, offsets + row, segments, rows, region.Width, channels, by + column, columns, edge, group);
-                    for (int i = 0; i < (endRow - row) * group; i++)
-                        to[i / group * columns + i % group] += edge[i];
-                }
-            }
+            HostMatrix<TVector, TOps>.AddProduct(
+                endRow - firstRow,
+                columns,
+                planes + y * region.RowLength,
+                offsets + firstRow,
+                segments,
+                Math.Min(step, region.Height - y),
+                region.Width,
+                channels,
+                packedGradients + (long)y * region.Width * columns,
+                sums + (long)firstRow * columns);
         }
     }
 

@@ -247,6 +247,7 @@ internal sealed unsafe class ConvTranspose3dHostKernels<TVector, TOps> : IConvTr
         for (int i = 0; i < paddedRows; i++)
             offsets[i] = Math.Min(i, shape.InputChannels - 1);
 
+        nint segment = 0;
         long end = Math.Min((part + 1) * partVoxels, shape.InputVoxels);
         for (long first = part * partVoxels; first < end; first += StepVoxels)
         {
@@ -255,38 +256,17 @@ internal sealed unsafe class ConvTranspose3dHostKernels<TVector, TOps> : IConvTr
             {
                 PackGradients(first, voxels, tap, packed, columns);
                 HostMatrix<TVector, TOps>.AddRows(packed, voxels, columns, biasSums);
-                AddProducts(input + first * shape.InputPitch, voxels, packed, columns, offsets, sums + (long)tap * shape.InputChannels * columns);
-            }
-        }
-    }
-
-    private void AddProducts(float* from, int voxels, float* packed, int columns, nint* offsets, float* sums)
-    {
-        nint segment = 0;
-        float* edge = stackalloc float[HostTile<TVector, TOps>.Rows * 2 * TOps.Width];
-        for (int row = 0; row < shape.InputChannels; row += HostTile<TVector, TOps>.Rows)
-        {
-            for (int column = 0; column < columns; column += 2 * TOps.Width)
-            {
-                int group = HostMatrix<TVector, TOps>.Group(column, columns);
-                float* to = sums + (long)row * columns + column;
-                bool isWhole = row + HostTile<TVector, TOps>.Rows <= shape.InputChannels;
-                if (!isWhole)
-                    new Span<float>(edge, HostTile<TVector, TOps>.Rows * group).Clear();
-                HostTile<TVector, TOps>.Add(
-                    group / TOps.Width,
-                    from,
-                    offsets + row,
+                HostMatrix<TVector, TOps>.AddProduct(
+                    shape.InputChannels,
+                    columns,
+                    input + first * shape.InputPitch,
+                    offsets,
                     &segment,
                     1,
                     voxels,
                     shape.InputPitch,
-                    packed + column,
-                    columns,
-                    isWhole ? to : edge,
-                    isWhole ? columns : group);
-                for (int i = 0; !isWhole && i < (shape.InputChannels - row) * group; i++)
-                    to[i / group * columns + i % group] += edge[i];
+                    packed,
+                    sums + (long)tap * shape.InputChannels * columns);
             }
         }
     }

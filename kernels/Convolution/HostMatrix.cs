@@ -74,6 +74,33 @@ internal static unsafe class HostMatrix<TVector, TOps>
         }
     }
 
+    /// <summary>
+    /// Adds a product of <see cref="HostTile{TVector, TOps}"/>'s form to [rows][columns] sums, b being as wide. There are offsets of a tile's rows more than are wanted:
+    /// what a last tile computes beyond them is left out.
+    /// </summary>
+    public static void AddProduct(
+        int rows, int columns, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, float* sums)
+    {
+        float* edge = stackalloc float[HostTile<TVector, TOps>.Rows * 2 * TOps.Width];
+        for (int row = 0; row < rows; row += HostTile<TVector, TOps>.Rows)
+        {
+            for (int column = 0; column < columns; column += 2 * TOps.Width)
+            {
+                int group = Group(column, columns);
+                float* to = sums + (long)row * columns + column;
+                if (row + HostTile<TVector, TOps>.Rows <= rows)
+                {
+                    HostTile<TVector, TOps>.Add(group / TOps.Width, a, offsets + row, segments, segmentCount, length, aStride, b + column, columns, to, columns);
+                    continue;
+                }
+
+                HostTile<TVector, TOps>.Overwrite(group / TOps.Width, a, offsets + row, segments, segmentCount, length, aStride, b + column, columns, edge, group);
+                for (int i = 0; i < (rows - row) * group; i++)
+                    to[i / group * columns + i % group] += edge[i];
+            }
+        }
+    }
+
     /// <summary>Adds the sum of packed rows, [rows][columns], to one row; first among themselves, so that few roundings meet a large sum.</summary>
     public static void AddRows(float* rows, int count, int columns, float* sums)
     {
