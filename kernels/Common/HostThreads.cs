@@ -6,7 +6,8 @@ namespace MeanShiftGpu.Kernels;
 /// The threads of the host (CPU) variants. Work is cut into a number of chunks that the caller derives from the problem's
 /// shape alone, never from the number of threads, so results have the same bits whatever that number is.
 /// The calling thread works too; the others come from the thread pool, so several users share the machine without
-/// oversubscribing it, and are not waited for where the pool is too busy to start them. Not reentrant: a body must not call <see cref="For"/> of the same instance.
+/// oversubscribing it, and are not waited for where the pool is too busy to start them. One call at a time:
+/// neither its body nor another thread may call <see cref="For"/> of the same instance meanwhile.
 /// </summary>
 /// <remarks>
 /// Calls follow each other closely and many are shorter than the 50 to 100 µs that it takes to wake a thread. A helper therefore looks out for the
@@ -23,6 +24,7 @@ public sealed class HostThreads
     private int chunks;
     private int next;
     private int running;
+    private int inUse;
     private bool open;
     private Exception? failure;
 
@@ -41,7 +43,23 @@ public sealed class HostThreads
     /// <summary>Runs <paramref name="body"/> once for every chunk, in any order, and returns when all are done.</summary>
     /// <param name="chunks">The number of chunks of work.</param>
     /// <param name="body">Called with (chunk, worker); the worker's number, 0 to Count − 1, selects scratch memory.</param>
+    /// <exception cref="InvalidOperationException">Another call is in progress.</exception>
     public void For(int chunks, Action<int, int> body)
+    {
+        // Workers' scratch memory, and what a pass keeps beside it, would be used twice at a time.
+        if (Interlocked.Exchange(ref inUse, 1) != 0)
+            throw new InvalidOperationException("HostThreads: another call is in progress, of another thread or around this one. A GpuContext and what is created from it serve one caller at a time: give each thread a context of its own.");
+        try
+        {
+            Run(chunks, body);
+        }
+        finally
+        {
+            Volatile.Write(ref inUse, 0);
+        }
+    }
+
+    private void Run(int chunks, Action<int, int> body)
     {
         int helpers = Math.Min(workers.Length, chunks - 1);
         if (helpers <= 0)

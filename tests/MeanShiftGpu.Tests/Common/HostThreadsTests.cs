@@ -1,4 +1,5 @@
 using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Ops;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests;
@@ -80,6 +81,52 @@ public class HostThreadsTests
             if (chunk == 37)
                 throw new InvalidOperationException("chunk 37");
         }
+    }
+
+    // Also where the first call has a single thread or chunk, which needs no helper.
+    [Test]
+    public void For_WhileAnotherCallIsInProgress_IsRefused([Values(1, 2)] int threads, [Values(1, 2)] int chunks)
+    {
+        HostThreads host = new(threads);
+        List<Exception?> refusals = [];
+        host.For(chunks, (chunk, _) =>
+        {
+            if (chunk != 0)
+                return;
+            refusals.Add(Refusal());
+            refusals.Add(Task.Run(Refusal).Result);
+        });
+        Assert.That(refusals, Is.All.TypeOf<InvalidOperationException>().With.Message.Contains("give each thread a context of its own"));
+
+        int done = 0;
+        host.For(100, (_, _) => Interlocked.Increment(ref done));
+        Assert.That(done, Is.EqualTo(100));
+
+        Exception? Refusal()
+        {
+            try
+            {
+                host.For(1, (_, _) => { });
+                return null;
+            }
+            catch (InvalidOperationException e)
+            {
+                return e;
+            }
+        }
+    }
+
+    // Through the operations: two threads with one context.
+    [Test]
+    public void Evaluate_WhileTheContextIsInUse_IsRefused()
+    {
+        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "HostSimd" });
+        using MeanShiftLoss<float> loss = new(context, MeanShiftOptions.Compact);
+        float[] scores = new float[8 * 8 * 8];
+        context.Threads.For(1, (_, _) => Assert.That(
+            () => Task.Run(() => loss.Evaluate(scores, 8, 8, 8, [4, 4, 4], new float[scores.Length], seed: 1, step: 0)).GetAwaiter().GetResult(),
+            Throws.InvalidOperationException.With.Message.Contains("one caller at a time")));
+        Assert.That(loss.Evaluate(scores, 8, 8, 8, [4, 4, 4], new float[scores.Length], seed: 1, step: 0), Is.GreaterThan(0));
     }
 
     // A program around this library may fill the pool; its threads are then late, and the calling one does the work.
