@@ -34,12 +34,19 @@ public static class Conv3dTensorCore
     internal static IConv3d<Bf16, float> CreateBf16(Accelerator accelerator, int groupsWanted)
         => new Of<Bf16>(new Conv3dTensorCoreKernels<StoredBf16Operand>(accelerator, groupsWanted));
 
-    private sealed class OfFloat32(IConv3d<uint, float> kernels) : Of<float>(kernels), IConv3d<float>;
+    /// <summary>How many channels the blocks have that a convolution of <see cref="Create(Accelerator, TensorCorePrecision)"/> needed so far, of activations and of gradients of weights.</summary>
+    internal static (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed<TElement>(IConv3d<TElement, float> convolution)
+        where TElement : unmanaged
+        => ((Of<TElement>)convolution).WidthsUsed;
+
+    private sealed class OfFloat32(IWidthsOfConv3d kernels) : Of<float>(kernels), IConv3d<float>;
 
     // The kernels take activations by words, whatever they hold.
-    private class Of<TElement>(IConv3d<uint, float> kernels) : IConv3d<TElement, float>
+    private class Of<TElement>(IWidthsOfConv3d kernels) : IConv3d<TElement, float>
         where TElement : unmanaged
     {
+        public (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed => kernels.WidthsUsed;
+
         public void Forward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output, Conv3dShape shape)
             => kernels.Forward(stream, TensorCoreLaunch.Words(input), weight, bias, TensorCoreLaunch.Words(output), shape);
 
@@ -51,6 +58,13 @@ public static class Conv3dTensorCore
 
         public void Dispose() => kernels.Dispose();
     }
+}
+
+/// <summary>Kernels for blocks of several widths, of which the launcher chooses.</summary>
+internal interface IWidthsOfConv3d : IConv3d<uint, float>
+{
+    /// <summary>The widths that were chosen so far.</summary>
+    (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed { get; }
 }
 
 /// <summary>
@@ -85,7 +99,7 @@ public static class Conv3dTensorCore
 /// would fetch every halo again for each. A pass takes about 5 µs, 3 µs more to add the splits (28 of a weight gradient) and 3 µs to pack the weights: latency,
 /// all of it.
 /// </remarks>
-internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
+internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     where TOperand : struct, IOperand
 {
     private const int TileEdge = 8;
@@ -109,6 +123,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IConv3d<uint, float>
     private const int GradientVoxels = TileEdge * TileEdge;
     private const int GradientHalo = 3 * PlaneVoxels;
     private const int GradientRows = 16;
+
+    /// <inheritdoc/>
+    public (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed
+        => ([.. convolve.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)], [.. gradient.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)]);
 
     private static int HaloPieces => ConvolveHalo * TOperand.Depth / ChannelPiece.Channels;
 

@@ -307,8 +307,14 @@ public class Conv3dTests
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConv3d<float> tf32 = Conv3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 1);
         IsExact(context, tf32, Shape(1, 1, 1, 2, 4, 64, 3, Activation.Relu, 0, 0));
-        using IConv3d<float> bf16 = Conv3dTensorCore.CreateBf16(context.Accelerator, groupsWanted: 1).OnFloats(context);
+        (IReadOnlyList<int> activations, IReadOnlyList<int> gradients) = Conv3dTensorCore.WidthsUsed(tf32);
+        Assert.That((activations, gradients), Is.EqualTo(((int[])[16, 64], (int[])[64])), "16 for the input's gradient");
+
+        IConv3d<Bf16, float> stored = Conv3dTensorCore.CreateBf16(context.Accelerator, groupsWanted: 1);
+        using IConv3d<float> bf16 = stored.OnFloats(context);
         IsExact(context, bf16, Shape(1, 1, 1, 2, 8, 64, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
+        (activations, gradients) = Conv3dTensorCore.WidthsUsed(stored);
+        Assert.That((activations, gradients), Is.EqualTo(((int[])[16, 64], (int[])[64])));
         IsExact(context, bf16, Shape(1, 1, 1, 2, 64, 8, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
     }
 
