@@ -57,7 +57,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             Patches = options.GetValue(patches) is { Length: > 0 } edges ? edges : QuickBench.StandardPatches,
         };
         if (bench.PeakGflops is { } peak)
-            Session.Line($"{context.Threads.Count} threads, measured: multiply-add peak {peak:0} GFLOP/s, memory {bench.BandwidthGigabytesPerSecond:0.0} GB/s");
+            Session.Line($"{Counted.Of(context.Threads.Count, "thread")}, measured: multiply-add peak {peak:0} GFLOP/s, memory {bench.BandwidthGigabytesPerSecond:0.0} GB/s");
         foreach (string name in chosen)
         {
             Cancellation.ThrowIfCancellationRequested();

@@ -75,14 +75,14 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         string?[] names = [.. result.Particles.Select(p => p.Tomogram).Distinct()];
         string target = options.GetValue(output)!;
         Session.Line(FormattableString.Invariant(
-            $"{target}: {result.Particles.Count} particles of {names.Length} tomogram{(names.Length == 1 ? "" : "s")}, {CoordinateFormats.Word(result.From)} to {CoordinateFormats.Word(result.To)}; {(result.VoxelSizeAngstrom > 0 ? FormattableString.Invariant($"voxels of {result.VoxelSizeAngstrom:0.####} Å") : "voxel size unknown")}, pixels per voxel: input {result.FromBinning:0.###}, output {result.ToBinning:0.###}"));
+            $"{target}: {Counted.Of(result.Particles.Count, "particle")} of {Counted.Of(names.Length, "tomogram")}, {CoordinateFormats.Word(result.From)} to {CoordinateFormats.Word(result.To)}; {(result.VoxelSizeAngstrom > 0 ? FormattableString.Invariant($"voxels of {result.VoxelSizeAngstrom:0.####} Å") : "voxel size unknown")}, pixels per voxel: input {result.FromBinning:0.###}, output {result.ToBinning:0.###}"));
         if (result.Particles.Any(p => p.Score is not null) && !CoordinateFormats.HoldsScores(result.To))
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no scores; they were left out.");
         if (result.Particles.Any(p => p.Orientation is not null) && !CoordinateFormats.HoldsAngles(result.To))
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no angles; they were left out.");
         int outside = shape is { } known ? result.Particles.Count(p => !Coordinates.IsInside(p, known)) : 0;
         if (outside > 0)
-            Session.Warn($"{options.GetRequiredValue(input)}: {outside} of {result.Particles.Count} centres lie outside the volume of {shape}. Check the binning, the voxel size and the format.");
+            Session.Warn($"{options.GetRequiredValue(input)}: {outside} of {Counted.Of(result.Particles.Count, "centre")} outside the volume of {shape}. Check the binning, the voxel size and the format.");
         WriteJson(options, new
         {
             result.From,

@@ -73,7 +73,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         EvaluationVolume[] points = [.. volumes.Select(v => v.Points)];
         if (names.Length > 0)
             RefuseOtherClasses(points, names);
-        double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? given : DefaultRadii;
+        double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? [.. given.Distinct()] : DefaultRadii;
         double weight = options.GetValue(beta) ?? Evaluation.DefaultBeta;
         EvaluationResult result = Evaluation.Evaluate(points, wanted, weight);
         IReadOnlyList<ClassResult> byClass = Evaluation.EvaluateClasses(points, wanted, names.Length > 0, weight);
@@ -135,7 +135,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
     private static List<EvaluatedVolume> FromTables(string[] pickFiles, string[] truthFiles, CoordinateContext context, string[] names, string? path)
     {
         if (pickFiles.Length != truthFiles.Length)
-            throw new InputException($"evaluate: {pickFiles.Length} tables of picks and {truthFiles.Length} of true centres; expected as many of one as of the other, in the same order.");
+            throw new InputException($"evaluate: {Counted.Of(pickFiles.Length, "table")} of picks and {truthFiles.Length} of true centres; expected as many of one as of the other, in the same order.");
         List<EvaluatedVolume> volumes = [];
         for (int i = 0; i < pickFiles.Length; i++)
         {
@@ -155,7 +155,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         if (entries.Length == 0)
             throw new InputException($"{manifestPath}: has no volume with the split {Parse.Word(split)}.");
         if (pickFiles.Length != 1)
-            throw new InputException($"evaluate: {pickFiles.Length} tables of picks; with --data expected one table with the volumes' names, or a folder.");
+            throw new InputException($"evaluate: {Counted.Of(pickFiles.Length, "table")} of picks; with --data expected one table with the volumes' names, or a folder.");
 
         string source = pickFiles[0];
         bool folder = Directory.Exists(source);
@@ -179,7 +179,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         }
 
         if (folder && !Array.Exists(entries, e => CoordinateFolder.Find(source, TomogramNames.Of(e.Volume)) is not null))
-            throw new InputException($"{source}: has no table for any of the {entries.Length} volumes of {manifestPath}, for example {TomogramNames.Of(entries[0].Volume)}.star. Give the folder that 'pick --out' wrote.");
+            throw new InputException($"{source}: has no table for any of {Counted.Of(entries.Length, "volume")} of {manifestPath}, for example {TomogramNames.Of(entries[0].Volume)}.star. Give the folder that 'pick --out' wrote.");
         if (!folder)
             volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(Coordinates.Read(source), names)), manifestPath, truth));
         return [.. volumes.Select((v, i) => new EvaluatedVolume(v.Name, v.Volume, entries[i].Volume))];
@@ -225,17 +225,20 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
     private void Print(EvaluationResult result, double weight)
     {
-        Session.Line($"{result.Predictions} picks and {result.Truth} true centres in {result.Volumes} volume{(result.Volumes == 1 ? "" : "s")}, {result.VolumesWithoutPredictions} without picks");
-        Session.Line($"dist_pred {Number(result.DistPred)} voxels, dist_GT {Number(result.DistGt)} voxels");
+        Session.Line($"{Counted.Of(result.Predictions, "pick")} and {Counted.Of(result.Truth, "true centre")} in {Counted.Of(result.Volumes, "volume")}, {result.VolumesWithoutPredictions} without picks");
+        Session.Line($"dist_pred {Voxels(result.DistPred)}, dist_GT {Voxels(result.DistGt)}");
         Session.Table(
             ["radius", "precision", "recall", "F1", $"F{weight}", "1:1 precision", "1:1 recall", "1:1 F1", $"1:1 F{weight}"],
             result.Radii.Select(r => (string[])[
                 $"{r.RadiusVoxels}", $"{r.Precision:0.000}", $"{r.Recall:0.000}", $"{r.F1:0.000}", $"{r.FBeta:0.000}",
                 $"{r.OneToOnePrecision:0.000}", $"{r.OneToOneRecall:0.000}", $"{r.OneToOneF1:0.000}", $"{r.OneToOneFBeta:0.000}"]));
+        RadiusScore[] paired = [.. result.Radii.Where(r => r.Bias is not null)];
+        if (paired.Length == 0)
+            return;
         Session.Line("bias of the one-to-one pairs (pick - truth) in voxels, ± its standard error");
         Session.Table(
             ["radius", "pairs", "z", "y", "x"],
-            result.Radii.Where(r => r.Bias is not null).Select(r => (string[])[
+            paired.Select(r => (string[])[
                 $"{r.RadiusVoxels}", $"{r.Bias!.Pairs}", Signed(r.Bias.Z, r.Bias.ErrorZ), Signed(r.Bias.Y, r.Bias.ErrorY), Signed(r.Bias.X, r.Bias.ErrorX)]));
     }
 
@@ -258,10 +261,10 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
     private void Print(OccupancyScore score)
         => Session.Line(
-            $"by occupancy masks: {score.Found} of {score.Truth} particles found, {score.FoundAgain} picks in one already found, {score.OtherObjects} in other objects, {score.Background} in none, {score.OutsideVolume} outside; " +
-            $"precision {score.Precision:0.000}, recall {score.Recall:0.000}, F1 {score.F1:0.000}, mean distance {Number(score.MeanDistanceVoxels)} voxels");
+            $"by occupancy masks: {score.Found} of {Counted.Of(score.Truth, "particle")} found, {Counted.Of(score.FoundAgain, "pick")} in one already found, {score.OtherObjects} in other objects, {score.Background} in none, {score.OutsideVolume} outside; " +
+            $"precision {score.Precision:0.000}, recall {score.Recall:0.000}, F1 {score.F1:0.000}, mean distance {Voxels(score.MeanDistanceVoxels)}");
 
     private static string Signed(double mean, double error) => double.IsNaN(error) ? $"{mean:+0.000;-0.000;0.000}" : $"{mean:+0.000;-0.000;0.000} ± {error:0.000}";
 
-    private static string Number(double? value) => value is { } v ? $"{v:0.00}" : "undefined";
+    private static string Voxels(double? value) => value is { } v ? $"{v:0.00} voxels" : "undefined";
 }

@@ -32,8 +32,8 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
 
         int failed = report.Results.Count(r => !r.Passed);
         Session.Line(failed == 0
-            ? $"all {report.Results.Count} gradients agree with finite differences"
-            : $"{failed} of {report.Results.Count} gradients do not agree with finite differences");
+            ? $"{Counted.Of(report.Results.Count, "gradient")} checked, all agree with finite differences"
+            : $"{failed} of {Counted.Of(report.Results.Count, "gradient")} not in agreement with finite differences");
         WriteJson(options, report.Results);
         return report.Passed ? ExitCode.Done : ExitCode.CheckFailed;
     }

@@ -45,7 +45,7 @@ internal sealed class ImportVerb(Session session) : Verb(session)
             string other => throw new InputException($"import: '{other}' is not known.{ParseProblem.Nearest(other, [Shrec2021, Empiar10045])} Expected {Shrec2021} or {Empiar10045}."),
         };
         int Count(DatasetSplit split) => manifest.Of(split).Count();
-        Session.Line($"{Path.Combine(folder, DatasetManifest.UsualName)}: {manifest.Volumes.Count} volumes, {Count(DatasetSplit.Train)} for training, {Count(DatasetSplit.Validation)} for validation, {Count(DatasetSplit.Test)} for testing");
+        Session.Line($"{Path.Combine(folder, DatasetManifest.UsualName)}: {Counted.Of(manifest.Volumes.Count, "volume")}, {Count(DatasetSplit.Train)} for training, {Count(DatasetSplit.Validation)} for validation, {Count(DatasetSplit.Test)} for testing");
         WriteJson(options, new
         {
             Manifest = Path.Combine(folder, DatasetManifest.UsualName),
@@ -67,7 +67,7 @@ internal sealed class ImportVerb(Session session) : Verb(session)
 
         DatasetManifest manifest = models;
         Session.Progress("cutting patches", report => manifest = ShrecDataset.WritePatches(
-            models, folder, size, (done, total) => report((double)done / total, $"{done} of {total} models"), Cancellation));
+            models, folder, size, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "model")}"), Cancellation));
         return manifest;
     }
 

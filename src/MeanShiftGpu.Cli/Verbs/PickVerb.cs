@@ -104,7 +104,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         using (network)
         {
             if (description is null)
-                Session.Warn($"{options.GetValue(model)}: weights without a description of their training; the bandwidth and weighting are the defaults.");
+                Session.Warn($"{options.GetValue(model)}: weights without a description of their training; the bandwidth and weighting are the defaults. Give the model that 'train' wrote, not its checkpoint.");
             MeanShiftOptions meanShift = ModelFile.MeanShiftOf(description);
             PickOptions picking = Settings(options, meanShift);
             using TomogramPicker picker = new(network, meanShift, picking) { MemoryLimitBytes = (long)options.GetValue(memory) << 20 };
@@ -156,6 +156,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Session.Warn($"{path}: {NoCubes(volume.VoxelSize)}");
         if (description is { VoxelSizeAngstrom: > 0 } && voxel > 0 && Math.Abs(voxel / description.VoxelSizeAngstrom - 1) > 0.05)
             Session.Warn($"{path}: voxels of {voxel:0.##} Å, the model was trained at {description.VoxelSizeAngstrom:0.##} Å; expect worse picks unless the volume is rescaled.");
+        foreach (PickedClass kind in classes)
+            WarnOfNoRoom(path, size, Settings(options, kind.MeanShift));
         using MrcReader? region = OpenMask(options);
         VoxelStatistics statistics = VoxelStatistics.Measure(volume, path, Cancellation);
         if (statistics.Deviation == 0)
@@ -179,7 +181,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             if (files.Map is not null)
                 ((MrcWriter)maps[0]).Complete();
             Session.Line(
-                $"{files.Name}: {plan.Tiles.Count} tile{(plan.Tiles.Count == 1 ? "" : "s")}, {clock.Elapsed.TotalSeconds:0.0} s (network {predicted.ForwardSeconds:0.0}, score map{(classes.Length == 1 ? "" : "s")} {predicted.Seconds:0.0})");
+                $"{files.Name}: {Counted.Of(plan.Tiles.Count, "tile")}, {clock.Elapsed.TotalSeconds:0.0} s (network {predicted.ForwardSeconds:0.0}, score map{(classes.Length == 1 ? "" : "s")} {predicted.Seconds:0.0})");
             object summary = new
             {
                 Volume = path,
@@ -219,7 +221,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         ClusterResult found = picker.Cluster(map, maximum, region, picking, cancellation: Cancellation);
         IReadOnlyList<Pick> picks = [.. found.Picks.Select(p => p with { Class = kind.Number, ClassName = kind.Name })];
         double seconds = clock.Elapsed.TotalSeconds;
-        Session.Line($"{title}: {picks.Count} picks from {found.StartVoxels} voxels above the threshold, clustering {seconds:0.0} s, scores up to {maximum:0.000}");
+        Session.Line($"{title}: {Counted.Of(picks.Count, "pick")} from {Counted.Of(found.StartVoxels, "voxel")} above the threshold, clustering {seconds:0.0} s, scores up to {maximum:0.000}");
         if (picks.Count == 0)
             Session.Warn($"{title}: no pick; the largest score is {maximum:0.000}. {(picking.ThresholdKind == ThresholdKind.Absolute ? "Lower --threshold-absolute." : "Was the model trained on such data?")}");
         object summary = new
@@ -238,7 +240,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     {
         IReadOnlyList<ClassOptions> known = description?.Training.Classes ?? [];
         if (known.Count != (network.Outputs == 1 ? known.Count : network.Outputs))
-            throw new InputException($"{options.GetValue(model)}: the network has {network.Outputs} outputs, its description {known.Count} classes. Use a model that 'train' wrote.");
+            throw new InputException($"{options.GetValue(model)}: the network has {Counted.Of(network.Outputs, "output")}, its description {Counted.Of(known.Count, "class", "classes")}. Use a model that 'train' wrote.");
         PickedClass[] all = known.Count == 0
             ? [new PickedClass(0, null, null, ModelFile.MeanShiftOf(description))]
             :
@@ -321,7 +323,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
                 scores.GroupBy(s => s.Threshold).Select(g => g.Contains(best) ? best : ThresholdSweep.Best(g)).Select(s => (string[])[
                     $"{s.Threshold:0.00}{(s == best ? " *" : "")}", $"{s.MinimumSupport:0.00}", $"{s.Picks}", $"{s.Precision:0.000}", $"{s.Recall:0.000}", $"{s.F1:0.000}"]));
             Session.Line(
-                $"best: --threshold {best.Threshold:0.00} --min-support {best.MinimumSupport:0.00} (F1 {best.F1:0.000} one-to-one within {hit:0.##} voxels, {truth} centres in {entries.Length} validation volume{(entries.Length == 1 ? "" : "s")})");
+                $"best: --threshold {best.Threshold:0.00} --min-support {best.MinimumSupport:0.00} (F1 {best.F1:0.000} one-to-one within {hit:0.##} voxels, {Counted.Of(truth, "centre")} in {Counted.Of(entries.Length, "validation volume")})");
             WriteJson(options, new { Model = options.GetValue(model), RadiusVoxels = hit, Centers = truth, Volumes = entries.Length, Best = best.Threshold, BestMinimumSupport = best.MinimumSupport, Thresholds = scores });
         }
 
@@ -357,7 +359,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (single)
             throw new InputException("pick: --shard needs a folder as --out: the processes cannot write one table together.");
         string[] mine = [.. all.Where((_, i) => i % count == index - 1)];
-        Session.Line($"shard {index} of {count}: {mine.Length} of {all.Length} volumes");
+        Session.Line($"shard {index} of {count}: {mine.Length} of {Counted.Of(all.Length, "volume")}");
         return mine;
     }
 
@@ -400,6 +402,13 @@ internal sealed class PickVerb(Session session) : Verb(session)
             region.Dispose();
             throw;
         }
+    }
+
+    private void WarnOfNoRoom(string path, Extent size, PickOptions picking)
+    {
+        int shortest = Math.Min(size.Depth, Math.Min(size.Height, size.Width));
+        if (picking.Method == PickMethod.MeanShift && shortest < picking.BandwidthVoxels)
+            Session.Warn($"{path}: an edge of {Counted.Of(shortest, "voxel")} is shorter than the bandwidth of {picking.BandwidthVoxels}, so that picks are drawn to the volume's middle. Is this the right volume, or --bandwidth too large?");
     }
 
     private static string FolderOf(string file) => Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
@@ -451,9 +460,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             written.Add(target);
             OutputFolder.CheckFile(target);
             CoordinateFormat wanted = FormatOf(options, target);
-            string ending = CoordinateFormats.Ending(wanted);
-            if (ending != CoordinateFormats.Ending(CoordinateFormat.Coords) && !target.EndsWith(ending, StringComparison.OrdinalIgnoreCase))
-                throw new InputException($"pick: --format {CoordinateFormats.Word(wanted)} contradicts the name {target}; expected {ending}.");
+            CoordinateFormats.RefuseOtherEnding(target, wanted);
             if (count > 1 && !CoordinateFormats.HoldsSeveralTomograms(wanted))
                 throw new InputException($"{target}: this format has no column for the volume's name, so it holds one volume, not {count}. Write a .star or .csv file, or give a folder.");
         }

@@ -80,10 +80,10 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
 
         IReadOnlyList<SimulatedVolume> volumes = [];
         Session.Progress("simulating", report =>
-            volumes = SandclockDataset.Write(folder, dataset, (done, total) => report((double)done / total, $"{done} of {total} volumes"), Cancellation));
+            volumes = SandclockDataset.Write(folder, dataset, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}"), Cancellation));
 
         string manifest = Path.Combine(folder, DatasetManifest.UsualName);
-        Session.Line($"{volumes.Count} volumes of {dataset.Sandclock.Depth}×{dataset.Sandclock.Height}×{dataset.Sandclock.Width} voxels with {volumes.Sum(v => v.Particles)} particles: {manifest}");
+        Session.Line($"{Counted.Of(volumes.Count, "volume")} of {dataset.Sandclock.Depth}×{dataset.Sandclock.Height}×{dataset.Sandclock.Width} voxels with {Counted.Of(volumes.Sum(v => v.Particles), "particle")}: {manifest}");
         WriteJson(options, new
         {
             Manifest = manifest,
@@ -111,12 +111,12 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
 
         IReadOnlyList<WrittenTomogram> written = [];
         Session.Progress("simulating", report =>
-            written = TomogramDataset.Write(folder, tomogram, splits, (done, total) => report((double)done / total, $"{done} of {total} tomograms"), Cancellation));
+            written = TomogramDataset.Write(folder, tomogram, splits, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "tomogram")}"), Cancellation));
 
         string manifest = Path.Combine(folder, DatasetManifest.UsualName);
         foreach (ParticleShape shape in tomogram.Shapes)
-            Session.Line($"{shape.Name}: {written.Sum(w => w.Particles.GetValueOrDefault(shape.Name))} particles of {shape.MaskVoxels} voxels, radius {shape.RadiusVoxels:0.0} (a ball of the same volume) to {shape.OuterRadiusVoxels:0.0}");
-        Session.Line($"{written.Count} tomograms of {tomogram.Extent} voxels of {tomogram.VoxelSizeAngstrom:0.##} Å, {tomogram.TiltsDegrees.Count} tilts: {manifest}");
+            Session.Line($"{shape.Name}: {Counted.Of(written.Sum(w => w.Particles.GetValueOrDefault(shape.Name)), "particle")} of {Counted.Of(shape.MaskVoxels, "voxel")}, radius {shape.RadiusVoxels:0.0} (a ball of the same volume) to {shape.OuterRadiusVoxels:0.0}");
+        Session.Line($"{Counted.Of(written.Count, "tomogram")} of {tomogram.Extent} voxels of {tomogram.VoxelSizeAngstrom:0.##} Å, {Counted.Of(tomogram.TiltsDegrees.Count, "tilt")}: {manifest}");
         WriteJson(options, new
         {
             Manifest = manifest,
@@ -143,7 +143,7 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         (int fewest, int most)? range = ParticleRange(options);
         double[]? underfocus = options.GetValue(defocus) is { Length: > 0 } least ? least : null;
         if (underfocus is { Length: > 2 })
-            throw new InputException($"--defocus: {underfocus.Length} numbers; expected the least and the most, for instance 2,4.");
+            throw new InputException($"--defocus: {Counted.Of(underfocus.Length, "number")}; expected the least and the most, for instance 2,4.");
         double[]? angles = options.GetValue(tilts) is { Length: 3 } triple ? triple : null;
         MicroscopeOptions microscope = Defaults.Microscope;
         Extent extent = options.GetValue(size) ?? Defaults.Extent;
@@ -180,7 +180,7 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         {
             null or { Length: 0 } => null,
             [int fewest, int most] => (fewest, most),
-            { } range => throw new InputException($"--particles: {range.Length} numbers; expected the fewest and the most, for instance 4,6."),
+            { } range => throw new InputException($"--particles: {Counted.Of(range.Length, "number")}; expected the fewest and the most, for instance 4,6."),
         };
 
     // An option that the chosen kind of data does not know would change nothing.

@@ -120,7 +120,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     {
         TrainingData? data = null;
         Session.Progress("reading", report => data = DatasetLoader.Load(
-            manifest, AnnotationChoice.Of(settings), memoryBytes, (done, total) => report((double)done / total, $"{done} of {total} volumes"), Cancellation));
+            manifest, AnnotationChoice.Of(settings), memoryBytes, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}"), Cancellation));
         return data!;
     }
 
@@ -175,7 +175,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             => options.GetValue(option) is not { Length: > 0 } values ? null
                 : values.Length == 1 ? values[0]
                 : values.Length == basis.Classes.Count ? values[classIndex]
-                : throw new InputException($"{option.Name}: {values.Length} numbers for {basis.ClassCount} class{(basis.ClassCount == 1 ? "" : "es")}; expected one for all, or one for each of --classes.");
+                : throw new InputException($"{option.Name}: {Counted.Of(values.Length, "number")} for {Counted.Of(basis.ClassCount, "class", "classes")}; expected one for all, or one for each of --classes.");
         return basis with
         {
             MaskRadiusVoxels = Of(maskRadius, 0) ?? basis.MaskRadiusVoxels,
@@ -237,7 +237,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             (int done, int all) = Trainer.ReadProgress(checkpoint);
             throw new InputException(done < all
                 ? $"{checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with --overwrite, or choose another folder."
-                : $"{checkpoint}: a run of {all} steps has ended here. Choose another folder, or replace it with --overwrite.");
+                : $"{checkpoint}: a run of {Counted.Of(all, "step")} has ended here. Choose another folder, or replace it with --overwrite.");
         }
 
         RefuseReplacing(folder, overwrite: false, ModelName, HistoryName);
@@ -246,11 +246,11 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private void Describe(TrainingData volumes, TrainingOptions settings)
     {
         int count = volumes.Training.Sum(v => v.Centers.Count);
-        string kinds = settings.Classes.Count == 0 ? "" : $" of {settings.Classes.Count} classes ({string.Join(", ", settings.Classes.Select((k, c) => $"{k.Name}: {volumes.Training.Sum(v => Enumerable.Range(0, v.Centers.Count).Count(i => v.ClassOf(i) == c))}"))})";
-        Session.Line($"data: {volumes.Training.Count} training volumes with {count} centres{kinds}, {volumes.Validation.Count} for validation; patches of {settings.Patch}, batches of {settings.BatchSize}, {settings.Steps} steps");
+        string kinds = settings.Classes.Count == 0 ? "" : $" of {Counted.Of(settings.Classes.Count, "class", "classes")} ({string.Join(", ", settings.Classes.Select((k, c) => $"{k.Name}: {volumes.Training.Sum(v => Enumerable.Range(0, v.Centers.Count).Count(i => v.ClassOf(i) == c))}"))})";
+        Session.Line($"data: {Counted.Of(volumes.Training.Count, "training volume")} with {Counted.Of(count, "centre")}{kinds}, {volumes.Validation.Count} for validation; patches of {settings.Patch}, batches of {settings.BatchSize}, {Counted.Of(settings.Steps, "step")}");
         TrainingVolume[] inFiles = [.. volumes.Volumes.Where(v => v.Image is not Volume || v.Mask is not (null or Volume))];
         if (inFiles.Length > 0)
-            Session.Line($"{inFiles.Length} of {volumes.Volumes.Count()} volumes do not fit --volume-memory; their patches are read from the files");
+            Session.Line($"{inFiles.Length} of {Counted.Of(volumes.Volumes.Count(), "volume")} beyond --volume-memory: patches are read from the files");
         if (settings.CentersPerVolume > 0 && settings.NeedsMasks && settings.LabelRadiusVoxels == 0)
             Session.Warn("only some centres are used, and Dice takes all else for background; --label-radius makes it ignore what is not annotated.");
         if (volumes.Validation.Count == 0)
@@ -268,8 +268,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     {
         TrainingHistory history = trainer.History;
         ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
-        double stepsPerSecond = (trainer.StepsDone - begun) / Math.Max(seconds, 1e-9);
-        Session.Line($"{trainer.StepsDone} steps, {stepsPerSecond:0.00} per second{(best is null ? "" : $"; best validation loss {best.Loss:0.0000} at step {best.Step}")}");
+        double? stepsPerSecond = trainer.StepsDone > begun ? (trainer.StepsDone - begun) / Math.Max(seconds, 1e-9) : null;
+        Session.Line($"{Counted.Of(trainer.StepsDone, "step")}, {(stepsPerSecond is { } rate ? $"{rate:0.00} per second" : "none of them now")}{(best is null ? "" : $"; best validation loss {best.Loss:0.0000} at step {best.Step}")}");
         Session.Line($"model: {files.Model}");
         WriteJson(options, new
         {

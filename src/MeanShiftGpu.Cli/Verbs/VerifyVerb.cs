@@ -28,8 +28,8 @@ internal sealed class VerifyVerb(Session session) : Verb(session)
 
         int failed = results.Count(r => !r.Passed);
         Session.Line(failed == 0
-            ? $"all {results.Count} arrays agree with the reference"
-            : $"{failed} of {results.Count} arrays do not agree with the reference");
+            ? $"{Counted.Of(results.Count, "array")} checked, all agree with the reference"
+            : $"{failed} of {Counted.Of(results.Count, "array")} not in agreement with the reference");
         WriteJson(options, results);
         return failed == 0 ? ExitCode.Done : ExitCode.CheckFailed;
     }

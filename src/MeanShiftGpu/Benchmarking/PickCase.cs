@@ -47,7 +47,7 @@ public sealed record PickCase
         (int z, int y, int x) = (Along(Size.Depth), Along(Size.Height), Along(Size.Width));
         int count = Particles ?? (int)Math.Clamp(Size.Voxels / VoxelsPerParticle, 1, Math.Max(1, z * y * x));
         if (count > z * y * x)
-            throw new InputException($"bench: {count} particles do not fit into {Size}; there is room for {z * y * x}.");
+            throw new InputException($"bench: there is no room for {Counted.Of(count, "particle")} in {Size}, only for {z * y * x}.");
         int[] places = [.. Enumerable.Range(0, z * y * x)];
         Random random = new(2);
         random.Shuffle(places);

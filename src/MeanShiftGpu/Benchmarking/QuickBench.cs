@@ -407,7 +407,7 @@ public sealed class QuickBench
             double patches = plan.Tiles.Sum(t => (double)t.Size.Voxels) / patch.Voxels;
             Time(
                 "pick: score map",
-                medianMs => $"{size}, widths {string.Join("-", PickCase.Network.Widths)}, {plan.Tiles.Count} tile{(plan.Tiles.Count == 1 ? "" : "s")} of up to {plan.LargestTile}, {plan.Overlap:0.00} times the voxels, {100 * medianMs / (patches * patchMs):0} % of plain forward passes of as many voxels",
+                medianMs => $"{size}, widths {string.Join("-", PickCase.Network.Widths)}, {Counted.Of(plan.Tiles.Count, "tile")} of up to {plan.LargestTile}, {plan.Overlap:0.00} times the voxels, {100 * medianMs / (patches * patchMs):0} % of plain forward passes of as many voxels",
                 "Auto", PickCase.Network.ForwardOperations(size), () => summary = picker.Predict(plan, image, statistics, [new ScoreMap(0, map)]), once);
         }
 
@@ -415,7 +415,7 @@ public sealed class QuickBench
         using (scores)
         {
             ClusterResult found = new([], 0);
-            Time("pick: clustering", _ => $"{size}, {found.StartVoxels} voxels, {particles} particles, {found.Picks.Count} picks", "Auto", 0, () => found = picker.Cluster(scores, 1), once);
+            Time("pick: clustering", _ => $"{size}, {Counted.Of(found.StartVoxels, "voxel")}, {Counted.Of(particles, "particle")}, {Counted.Of(found.Picks.Count, "pick")}", "Auto", 0, () => found = picker.Cluster(scores, 1), once);
         }
     }
 

@@ -26,7 +26,7 @@ public static class DeviceDiscovery
         [
             .. devices.Select((d, i) => new DeviceInfo(
                 d.Kind,
-                d.Kind == DeviceKind.Cpu ? $"{Environment.ProcessorCount} processors" : d.Device.Name,
+                d.Kind == DeviceKind.Cpu ? Counted.Of(Environment.ProcessorCount, "processor") : d.Device.Name,
                 d.Kind == DeviceKind.Cpu ? 0 : d.Device.MemorySize,
                 i == 0,
                 i == 0 ? ReasonForAuto(d.Kind, devices.Count) : $"{devices[0].Kind} comes first")),

@@ -73,7 +73,7 @@ public sealed class GpuContext : IDisposable
     public string Description => Kind switch
     {
         DeviceKind.Cpu when IsSimulatedGpu => "simulated GPU, warps of 32 threads",
-        DeviceKind.Cpu => $"CPU, {Threads.Count} thread{(Threads.Count == 1 ? "" : "s")}, {System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated switch
+        DeviceKind.Cpu => $"CPU, {Counted.Of(Threads.Count, "thread")}, {System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated switch
         {
             true => "512-bit vectors",
             false when System.Runtime.Intrinsics.Vector256.IsHardwareAccelerated => "256-bit vectors",

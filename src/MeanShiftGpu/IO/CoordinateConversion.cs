@@ -78,6 +78,8 @@ public static class CoordinateConversion
             { Missing = MissingFact.Format }
             : CoordinateFormats.ForWriting(output));
 
+        if (!toFolder)
+            CoordinateFormats.RefuseOtherEnding(output, to);
         CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
         CoordinateContext reading = Reading(table.Format, options);
         double fromBinning = CoordinateFormats.CountsUnbinnedPixels(table.Format) || reading.Binning > 0 ? reading.BinningFor(table.PixelSizeAngstrom) : 1;

@@ -73,6 +73,17 @@ public static class CoordinateFormats
         _ => ".star",
     };
 
+    /// <summary>Refuses a name whose ending is that of another format's files; .txt serves columns and SHREC's rows.</summary>
+    /// <exception cref="InputException">It is.</exception>
+    public static void RefuseOtherEnding(string path, CoordinateFormat format)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        string ending = Ending(format);
+        bool fits = path.EndsWith(ending, StringComparison.OrdinalIgnoreCase) || (format == CoordinateFormat.Coords && path.EndsWith(".txt", StringComparison.OrdinalIgnoreCase));
+        if (!fits)
+            throw new InputException($"{path}: a table of the format {Word(format)} ends in {ending}. Choose that ending, or another format.") { Missing = MissingFact.Format };
+    }
+
     /// <summary>Whether a format's pixels are those of the tilt series, not those of a binned tomogram.</summary>
     public static bool CountsUnbinnedPixels(CoordinateFormat format)
         => format is CoordinateFormat.Relion4 or CoordinateFormat.Relion5 or CoordinateFormat.Eman2;

@@ -111,7 +111,7 @@ public sealed record DatasetManifest
         }
         catch (JsonException e)
         {
-            throw new InputException($"{path}: line {(e.LineNumber ?? 0) + 1}: {InputFile.OneLine(e.Message)} Expected {Expected}.", e);
+            throw new InputException($"{path}: {InputFile.JsonProblem(e)} Expected {Expected}.", e);
         }
         // Text with half a surrogate pair is found when it is asked for.
         catch (InvalidOperationException e)

@@ -37,7 +37,7 @@ internal static class DelimitedTable
             }
 
             if (fields.Length != columns.Length)
-                throw new InputException($"{path}: line {number}: {fields.Length} values; expected {columns.Length} ({string.Join(", ", columns)}).");
+                throw new InputException($"{path}: line {number}: {Counted.Of(fields.Length, "value")}; expected {columns.Length} ({string.Join(", ", columns)}).");
             particles.Add(ToParticle(path, number, columns, fields, context.BinningOrOne));
         }
 
@@ -103,7 +103,7 @@ internal static class DelimitedTable
             {
                 3 => ["x", "y", "z"],
                 4 => ["class", "x", "y", "z"],
-                _ => throw new InputException($"{path}: line {number}: {fields.Length} columns without a heading; expected 3 (x, y, z) or 4 (class, x, y, z). Add a heading with the columns' names."),
+                _ => throw new InputException($"{path}: line {number}: {Counted.Of(fields.Length, "column")} without a heading; expected 3 (x, y, z) or 4 (class, x, y, z). Add a heading with the columns' names."),
             };
         }
 

@@ -26,7 +26,7 @@ internal static class DynamoTable
             if (fields.Length == 0 || fields[0][0] == '#')
                 continue;
             if (fields.Length < MinimumColumns)
-                throw new InputException($"{path}: line {line}: {fields.Length} values; expected {Expected}.");
+                throw new InputException($"{path}: line {line}: {Counted.Of(fields.Length, "value")}; expected {Expected}.");
             double Number(int column)
                 => double.TryParse(fields[column - 1], NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
                     ? value

@@ -21,7 +21,7 @@ internal static class EmMotl
         IReadOnlyDictionary<int, string> names = TomogramNumbers.ReadNames(path);
         byte[] bytes = InputFile.ReadAllBytes(path, 1 << 30, Expected);
         if (bytes.Length < HeaderBytes)
-            throw new InputException($"{path}: has {bytes.Length} bytes, less than the {HeaderBytes} of an EM header; expected {Expected}.");
+            throw new InputException($"{path}: has {Counted.Of(bytes.Length, "byte")}, less than the {HeaderBytes} of an EM header; expected {Expected}.");
         // The machine's code in byte 0 is often wrong; 20 rows tell the byte order for sure.
         bool bigEndian = BinaryPrimitives.ReadInt32LittleEndian(bytes.AsSpan(4)) != Rows;
         int Header(int offset) => bigEndian ? BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan(offset)) : BinaryPrimitives.ReadInt32LittleEndian(bytes.AsSpan(offset));

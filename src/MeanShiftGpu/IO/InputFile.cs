@@ -1,9 +1,11 @@
 using System.Text;
+using System.Text.Json;
+using System.Text.RegularExpressions;
 
 namespace MeanShiftGpu.IO;
 
 /// <summary>Opening and reading files, with every failure as one line.</summary>
-internal static class InputFile
+internal static partial class InputFile
 {
     /// <summary>Longer lines than this do not occur in tables; they mean that the file is something else.</summary>
     private const int MaxLineLength = 1 << 20;
@@ -89,6 +91,13 @@ internal static class InputFile
             throw new InputException($"{path}: cannot be read: {OneLine(e.Message)}", e);
         }
     }
+
+    /// <summary>What is wrong with JSON and in which line, from 1; the parser's own words end with places counted from 0.</summary>
+    public static string JsonProblem(JsonException exception)
+        => $"line {(exception.LineNumber ?? 0) + 1}: {OneLine(PlacePattern().Replace(exception.Message, ""))}";
+
+    [GeneratedRegex(@" (Path: .*? \| )?LineNumber: \d+ \| BytePositionInLine: \d+\.")]
+    private static partial Regex PlacePattern();
 
     /// <summary>The first line of another component's message.</summary>
     public static string OneLine(string message) => message.ReplaceLineEndings(" ").Trim();

@@ -32,7 +32,7 @@ internal static class JsonTable
         }
         catch (JsonException e)
         {
-            throw new InputException($"{path}: line {(e.LineNumber ?? 0) + 1}: {InputFile.OneLine(e.Message)} Expected {expected}.", e);
+            throw new InputException($"{path}: {InputFile.JsonProblem(e)} Expected {expected}.", e);
         }
         // Text with half a surrogate pair is found when it is asked for.
         catch (InvalidOperationException e)

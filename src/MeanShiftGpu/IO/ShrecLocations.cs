@@ -105,7 +105,7 @@ public static class ShrecLocations
     private static ShrecObject Parse(string path, int line, string[] fields)
     {
         if (fields.Length != 7)
-            throw new InputException($"{path}: line {line}: {fields.Length} values; expected {Expected}.");
+            throw new InputException($"{path}: line {line}: {Counted.Of(fields.Length, "value")}; expected {Expected}.");
         double[] numbers = new double[6];
         for (int i = 0; i < numbers.Length; i++)
         {

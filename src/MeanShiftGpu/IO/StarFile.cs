@@ -196,7 +196,7 @@ public sealed class StarFile
             throw new InputException($"{path}: line {number}: {InputFile.Quote(line)} is no column, loop_ or data_; expected {Expected}.");
         List<string> tokens = Split(path, number, line);
         if (tokens.Count != table.Columns.Count)
-            throw new InputException($"{path}: line {number}: {tokens.Count} values, but table {InputFile.Quote(table.Name)} has {table.Columns.Count} columns.");
+            throw new InputException($"{path}: line {number}: {Counted.Of(tokens.Count, "value")}, but table {InputFile.Quote(table.Name)} has {Counted.Of(table.Columns.Count, "column")}.");
         table.Rows.Add([.. tokens]);
         table.RowLines.Add(number);
     }

@@ -57,12 +57,12 @@ public static class EvaluationReport
         IReadOnlyList<ClassResult> classes = Evaluation.EvaluateClasses(volumes, radii, content.OwnPicks);
         ReportHtml.Write(path, new ReportDocument
         {
-            Title = $"Picks against truth in {content.Volumes.Count} volume{(content.Volumes.Count == 1 ? "" : "s")}",
+            Title = $"Picks against truth in {Counted.Of(content.Volumes.Count, "volume")}",
             Lead = Lead(content, result),
             Tables =
             [
                 Scores(content, result),
-                Bias(content, result),
+                .. content.RadiiVoxels.Any(r => result.At(r).Bias is not null) ? [Bias(content, result)] : Array.Empty<ReportTable>(),
                 .. classes.Count > 0 ? [Classes(content, classes)] : Array.Empty<ReportTable>(),
                 .. content.Volumes.Count > 1 ? [PerVolume(content)] : Array.Empty<ReportTable>(),
             ],
@@ -81,11 +81,11 @@ public static class EvaluationReport
         RadiusScore first = result.At(content.RadiiVoxels[0]);
         List<string> lead =
         [
-            $"{result.Predictions} picks and {result.Truth} true centres. Within {first.RadiusVoxels} voxels F1 is {first.F1:0.000}: {first.HitPredictions} picks lie near a true centre " +
+            $"{Counted.Of(result.Predictions, "pick")} and {Counted.Of(result.Truth, "true centre")}. Within {first.RadiusVoxels} voxels F1 is {first.F1:0.000}: {first.HitPredictions} picks lie near a true centre " +
             $"(precision {first.Precision:0.000}), {first.FoundTruth} true centres have a pick (recall {first.Recall:0.000}). {Distances(result)}",
         ];
         if (first.Bias is { } bias)
-            lead.Add($"On average over {bias.Pairs} pairs a pick lies {bias.Z:+0.000;-0.000;0.000} voxels along z, {bias.Y:+0.000;-0.000;0.000} along y and {bias.X:+0.000;-0.000;0.000} along x from its centre.");
+            lead.Add($"On average over {Counted.Of(bias.Pairs, "pair")} a pick lies {bias.Z:+0.000;-0.000;0.000} voxels along z, {bias.Y:+0.000;-0.000;0.000} along y and {bias.X:+0.000;-0.000;0.000} along x from its centre.");
         if (content.Occupancy is { } masks)
             lead.Add($"By SHREC's occupancy masks {masks.Found} of {masks.Truth} particles are found, {masks.FoundAgain} picks lie in one that another found, {masks.OtherObjects} in other objects, {masks.Background} in none: F1 {masks.F1:0.000}.");
         return lead;

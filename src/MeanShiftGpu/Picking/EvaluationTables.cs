@@ -59,7 +59,7 @@ public static class EvaluationTables
             {
                 if (volume.Points.Count == 0)
                     continue;
-                throw new InputException($"{picksName}: {volume.Points.Count} picks name no volume, but {truthName} has {truth.Count}. Add a column with the volume's name.");
+                throw new InputException($"{picksName}: {Counted.Of(volume.Points.Count, "pick")} without a volume's name, but {truthName} has {truth.Count}. Add a column with the volume's name.");
             }
 
             byName[Key(volume.Volume)] = volume;
@@ -69,7 +69,7 @@ public static class EvaluationTables
         foreach (VolumePoints volume in truth)
         {
             if (volume.Volume is null)
-                throw new InputException($"{truthName}: {volume.Points.Count} centres name no volume, but {picksName} has several. Add a column with the volume's name.");
+                throw new InputException($"{truthName}: {Counted.Of(volume.Points.Count, "centre")} without a volume's name, but {picksName} has several. Add a column with the volume's name.");
             byName.Remove(Key(volume.Volume), out VolumePoints? found);
             pairs.Add((volume.Volume, Pair(found ?? new VolumePoints(volume.Volume, []), volume)));
         }

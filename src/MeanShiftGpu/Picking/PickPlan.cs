@@ -142,7 +142,7 @@ public sealed record PickPlan
     public override string ToString()
     {
         string network = NetworkOnHost ? "network" : "on the device: network";
-        return $"{Tiles.Count} tile{(Tiles.Count == 1 ? "" : "s")} of up to {LargestTile} ({Overlap:0.0} times the volume's voxels), "
+        return $"{Counted.Of(Tiles.Count, "tile")} of up to {LargestTile} ({Overlap:0.0} times the volume's voxels), "
             + $"memory {TotalBytes >> 20} of {MemoryLimitBytes >> 20} MiB "
             + $"(process {ProcessBytes >> 20}, {network} {NetworkBytes >> 20}, tiles {BufferBytes >> 20}, score map{(Maps == 1 ? "" : "s")} {(ScoreMapBytes == 0 ? "on disk" : $"{ScoreMapBytes >> 20}")}, clustering {ClusteringBytes >> 20})";
     }

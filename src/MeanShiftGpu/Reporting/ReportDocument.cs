@@ -128,7 +128,7 @@ public sealed record ReportTable(string Title, IReadOnlyList<ReportColumn> Colum
             ? "One training run for each row."
             : counts.Min() == counts.Max()
                 ? $"Mean ± SD over {counts[0]} training runs."
-                : $"Mean ± SD over {string.Join(", ", rows.Zip(counts, (r, n) => $"{n} training run{(n == 1 ? "" : "s")} ({r.Name})"))}.";
+                : $"Mean ± SD over {string.Join(", ", rows.Zip(counts, (r, n) => $"{Counted.Of(n, "training run")} ({r.Name})"))}.";
         return new ReportTable(title, columns, [.. rows, .. references], $"{caption} {over}".Trim());
     }
 }

@@ -21,7 +21,7 @@ public sealed class PatchSampler
         if (volumes.Count == 0)
             throw new InputException("training: the data set has no training volume.");
         if (options.MeanShiftWeight > 0 && volumes.All(v => v.Centers.Count == 0))
-            throw new InputException($"training: none of the {volumes.Count} training volumes has a centre; the mean-shift loss needs some. Check the coordinate files of the manifest.");
+            throw new InputException($"training: no centre in {Counted.Of(volumes.Count, "training volume")}; the mean-shift loss needs some. Check the coordinate files of the manifest.");
         this.options = options;
         if (options.MeanShiftWeight > 0 && !volumes.Any(v => v.Centers.Any(c => CanCount(v, c))))
             throw new InputException($"training: none of the centres can lie {options.CenterMarginVoxels} voxels inside a patch of {options.Patch}, so the mean-shift loss would never see one. Use larger patches or a smaller center margin.");

@@ -287,7 +287,7 @@ public static class GradCheckSuite
             ScoreFloor = weighting == Weighting.Linear ? 0 : 0.05,
         };
 
-        public override string Name => $"mean-shift {weighting} {distance}, {iterations} iteration{(iterations == 1 ? "" : "s")}";
+        public override string Name => $"mean-shift {weighting} {distance}, {Counted.Of(iterations, "iteration")}";
 
         // Seeds are given: their distance from every voxel is generic, so that few probes meet an edge of a ball.
         public override GradCheckFunction<T> Create<T>(GpuContext context)

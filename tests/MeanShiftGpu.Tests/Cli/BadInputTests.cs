@@ -112,7 +112,7 @@ public class BadInputTests
         Assert.That(Directory.GetFileSystemEntries(folder.At("bad-run")), Is.Empty);
     }
 
-    [TestCase("x,y,z\n", "has a centre")]
+    [TestCase("x,y,z\n", "no centre in 1 training volume;")]
     [TestCase("x,y,z\n5,5,50\n", "outside")]
     [TestCase("x,y,z\n-3,5,5\n", "outside")]
     [TestCase("x,y,z,weight\n5,5,5,1\n", "unknown column 'weight'")]
@@ -126,7 +126,8 @@ public class BadInputTests
         ToolRun.Refuses([expected], "train", "--data", manifest, "--out", folder.At("bad-coordinates"), "--patch", "12", "--widths", "4,4", "--device", "cpu");
     }
 
-    [TestCase("{", "line 1")]
+    [TestCase("{", "line 1: Expected depth to be zero")]
+    [TestCase("{\n#", "line 2: '#' is an invalid start of a property name. Expected a '\"'. Expected a data set's manifest in JSON.")]
     [TestCase("""{"volumes": []}""", "volumes")]
     [TestCase("""{"volumes": [{"volume": "no.mrc", "coordinates": "no.csv", "split": "train"}]}""", "no.mrc")]
     [TestCase("""{"volumes": [{"volme": "a.mrc"}]}""", "unknown property 'volme'")]
@@ -182,6 +183,8 @@ public class BadInputTests
         string volume = folder.WriteVolume("c.mrc");
         string[] pick = ["pick", volume, "--model", Model, "--device", "cpu"];
         ToolRun.Refuses(["exclude"], [.. pick, "--out", folder.At("c.star"), "--threshold", "0.3", "--threshold-absolute", "0.5"]);
+        ToolRun.Refuses(["the format csv ends in .csv", "(--format)"], [.. pick, "--out", folder.At("c.star"), "--format", "csv"]);
+        ToolRun.Refuses(["the format coords ends in .coords", "(--format)"], [.. pick, "--out", folder.At("c.star"), "--format", "coords"]);
         ToolRun.Refuses(["'.xlsx'"], [.. pick, "--out", folder.At("c.xlsx")]);
         ToolRun.Refuses(["folder"], [.. pick, "--out", folder.At("nowhere", "c.star")]);
         ToolRun.Refuses(["same name"], "pick", volume, volume, "--model", Model, "--out", folder.At("c.star"), "--device", "cpu");
@@ -292,7 +295,7 @@ public class BadInputTests
         string truth = folder.WriteText("truth.csv", "x,y,z,tomogram\n1,1,1,a\n2,2,2,c\n");
         ToolRun.Refuses([picks, "'b'"], "evaluate", "--picks", picks, "--truth", truth);
         ToolRun.Refuses(["2 tables of picks and 1"], "evaluate", "--picks", picks, picks, "--truth", truth);
-        ToolRun.Refuses(["name no volume"], "evaluate", "--picks", picks, "--truth", folder.WriteText("one.csv", "x,y,z\n1,1,1\n"));
+        ToolRun.Refuses(["1 centre without a volume's name"], "evaluate", "--picks", picks, "--truth", folder.WriteText("one.csv", "x,y,z\n1,1,1\n"));
     }
 
     [Test]

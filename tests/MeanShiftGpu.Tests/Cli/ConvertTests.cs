@@ -70,7 +70,7 @@ public class ConvertTests
         StarTable table = StarFile.Read(folder.At("five.star")).Table("particles")!;
         // Voxels of 10 Å are two pixels of 5 Å; the centre of 20 × 16 × 12 voxels is pixel 20, 16, 12, and voxel 10, 8, 6 is pixel 20.5, 16.5, 12.5.
         Assert.That(table.Rows[0].Take(4), Is.EqualTo(new[] { "TS_07", "2.5", "2.5", "2.5" }));
-        Assert.That(run.Error, Does.StartWith("warning: ").And.Contain("1 of 2 centres lie outside"));
+        Assert.That(run.Error, Does.StartWith("warning: ").And.Contain("1 of 2 centres outside"));
     }
 
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.star", "Give a name (--tomogram-name or --volume)", "")]
@@ -80,6 +80,7 @@ public class ConvertTests
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "copick.json", "give the voxel size (--voxel-size or --volume)", "--to copick")]
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "a_info.json", "give the volume's size (--volume or --volume-size", "--voxel-size 10")]
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "r5.star", "give the volume's size (--volume or --volume-size; relion5: or --tomograms)", "--to relion5 --voxel-size 10 --tomogram-name T")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.star", "the format csv ends in .csv. Choose that ending, or another format (--to)", "--to csv")]
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "folder", "name their format (--to)", "")]
     [TestCase("a.csv", "x,y,z,tomogram\n1,2,3,A\n1,2,3,B\n", "b.coords", "folder", "")]
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "b.tbl", "not one of", "--from unknown")]

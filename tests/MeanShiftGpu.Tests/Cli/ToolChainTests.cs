@@ -315,6 +315,44 @@ public class ToolChainTests
     }
 
     [Test]
+    public void Train_ResumeOfAFinishedRun_SaysThatNothingWasLeft()
+    {
+        ToolRun.Succeeds(folder.Train("finished", 2));
+        byte[] model = File.ReadAllBytes(folder.At("finished", "model.safetensors"));
+        ToolRun again = ToolRun.Succeeds(folder.Train("finished", 2, "--resume", "--json", folder.At("finished.json")));
+        Assert.That(again.Output, Does.Contain("resumed after step 2 of 2").And.Contain("2 steps, none of them now").And.Not.Contain("per second"));
+        Assert.That(ToolRun.Json(folder.At("finished.json")).GetProperty("stepsPerSecond").ValueKind, Is.EqualTo(JsonValueKind.Null));
+        Assert.That(File.ReadAllBytes(folder.At("finished", "model.safetensors")), Is.EqualTo(model));
+    }
+
+    [Test]
+    public void Pick_AVolumeWithoutRoomForTheBandwidth_IsWarnedAbout()
+    {
+        string volume = folder.WriteVolume("flat.mrc", 3, 16, 20);
+        string[] pick = ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--out", folder.At("flat.csv"), "--device", "cpu", "--overwrite"];
+        Assert.That(ToolRun.Succeeds(pick).Error, Does.Contain("flat.mrc: an edge of 3 voxels is shorter than the bandwidth of 4,"));
+        Assert.That(ToolRun.Succeeds([.. pick, "--bandwidth", "3"]).Error, Does.Not.Contain("bandwidth"));
+        Assert.That(ToolRun.Succeeds([.. pick, "--method", "components"]).Error, Does.Not.Contain("bandwidth"));
+    }
+
+    [Test]
+    public void Evaluate_WithoutPairsOrWithARadiusTwice_PrintsNoEmptyTableAndEachRadiusOnce()
+    {
+        string near = folder.WriteText("near.csv", "x,y,z\n5,5,5\n");
+        string far = folder.WriteText("far.csv", "x,y,z\n15,15,15\n");
+        string report = folder.At("pairs.html");
+        string[] radii = ["--radii", "2,2,4", "--report", report];
+        string[] Radii(string output) => [.. output.Split('\n').SkipWhile(l => !l.StartsWith("radius", StringComparison.Ordinal)).Skip(1).TakeWhile(l => l.Length > 0 && char.IsDigit(l[0])).Select(l => l.Split(' ')[0])];
+        ToolRun none = ToolRun.Succeeds(["evaluate", "--picks", near, "--truth", far, .. radii]);
+        Assert.That(none.Output, Does.Not.Contain("bias"));
+        Assert.That(File.ReadAllText(report), Does.Not.Contain("Bias"));
+        Assert.That(Radii(none.Output), Is.EqualTo((string[])["2", "4"]));
+        ToolRun some = ToolRun.Succeeds(["evaluate", "--picks", near, "--truth", near, .. radii]);
+        Assert.That(some.Output, Does.Contain("bias"));
+        Assert.That(File.ReadAllText(report), Does.Contain("Bias"));
+    }
+
+    [Test]
     public void Train_ResumeWithOtherSettings_IsRefused()
     {
         ToolRun.Refuses(["checkpoint", "other settings"], "train", "--data", folder.Manifest, "--out", folder.At("run"), "--resume", "--lr", "0.5", "--device", "cpu");

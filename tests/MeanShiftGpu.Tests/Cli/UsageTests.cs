@@ -76,7 +76,7 @@ public class UsageTests
 
         ToolRun.Succeeds(folder.Train("run", 1));
         string model = folder.At("run", "model.safetensors");
-        ToolRun.Refuses(["a run of 1 steps has ended here", "Choose another folder", "--overwrite"], folder.Train("run", 2));
+        ToolRun.Refuses(["a run of 1 step has ended here", "Choose another folder", "--overwrite"], folder.Train("run", 2));
         ToolRun.Succeeds(folder.Train("run", 2, "--overwrite"));
         Assert.That(Trainer.ReadProgress(folder.At("run", "checkpoint.safetensors")), Is.EqualTo((2, 2)));
         File.Delete(folder.At("run", "checkpoint.safetensors"));
