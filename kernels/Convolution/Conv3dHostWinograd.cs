@@ -413,7 +413,25 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
 
         TTransform.Pack<TGate>(rows, run, packed, rowLength, sums);
         for (int row = 0; row < 6; row++)
-            TTransform.AlongX(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, tilePitch, pointPitch);
+            TransformRow<TTransform>(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, tilePitch, pointPitch);
+    }
+
+    // Along x of one packed row, in which a tile begins four columns after the one before.
+    private static void TransformRow<TTransform>(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
+        where TTransform : struct, ITransform
+    {
+        nint pitch = Columns(channels);
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            for (nint c = 0; c < pitch; c += TOps.Width)
+            {
+                nint channel = Math.Min(c, channels - TOps.Width);
+                TTransform.AlongX(row + channel, pitch, target + channel, pointPitch);
+            }
+
+            row += 4 * pitch;
+            target += tilePitch;
+        }
     }
 
     // A row from voxel x on; rows outside the volume are zeros.
@@ -567,8 +585,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         static abstract void Pack<TGate>(HostRow* rows, in Run run, float* packed, nint rowLength, float* sums)
             where TGate : struct, IHostGate;
 
-        /// <summary>Along x of one packed row.</summary>
-        static abstract void AlongX(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch);
+        /// <summary>Along x, one vector of channels of one tile of a packed row.</summary>
+        static abstract void AlongX(float* from, nint pitch, float* target, nint pointPitch);
     }
 
     /// <summary>Bᵀ d of an input. Here and below the last vector of channels overlaps the one before, lest it end beyond the last channel.</summary>
@@ -608,23 +626,10 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             }
         }
 
-        public static void AlongX(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
-        {
-            nint pitch = Columns(channels);
-            for (int tile = 0; tile < tiles; tile++)
-            {
-                for (nint c = 0; c < pitch; c += TOps.Width)
-                {
-                    nint channel = Math.Min(c, channels - TOps.Width);
-                    float* d = row + channel;
-                    WinogradTransforms<TVector, TOps>.Input(
-                        TOps.Load(d), TOps.Load(d + pitch), TOps.Load(d + 2 * pitch), TOps.Load(d + 3 * pitch), TOps.Load(d + 4 * pitch), TOps.Load(d + 5 * pitch), target + channel, pointPitch);
-                }
-
-                row += 4 * pitch;
-                target += tilePitch;
-            }
-        }
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void AlongX(float* d, nint pitch, float* target, nint pointPitch)
+            => WinogradTransforms<TVector, TOps>.Input(
+                TOps.Load(d), TOps.Load(d + pitch), TOps.Load(d + 2 * pitch), TOps.Load(d + 3 * pitch), TOps.Load(d + 4 * pitch), TOps.Load(d + 5 * pitch), target, pointPitch);
     }
 
     /// <summary>A g of the gradients, channels in the outer loop: their sum over all columns is added to sums, if it is not null.</summary>
@@ -675,22 +680,9 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             }
         }
 
-        public static void AlongX(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
-        {
-            nint pitch = Columns(channels);
-            for (int tile = 0; tile < tiles; tile++)
-            {
-                for (nint c = 0; c < pitch; c += TOps.Width)
-                {
-                    nint channel = Math.Min(c, channels - TOps.Width);
-                    float* g = row + channel;
-                    WinogradTransforms<TVector, TOps>.Gradient(TOps.Load(g), TOps.Load(g + pitch), TOps.Load(g + 2 * pitch), TOps.Load(g + 3 * pitch), target + channel, pointPitch);
-                }
-
-                row += 4 * pitch;
-                target += tilePitch;
-            }
-        }
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void AlongX(float* g, nint pitch, float* target, nint pointPitch)
+            => WinogradTransforms<TVector, TOps>.Gradient(TOps.Load(g), TOps.Load(g + pitch), TOps.Load(g + 2 * pitch), TOps.Load(g + 3 * pitch), target, pointPitch);
     }
 
     // Tiles that are neighbours along x, made of rows of one plane and, times a factor, those of another one.
