@@ -81,7 +81,7 @@ if (json is not null)
 }
 
 internal sealed record Result(
-    string Name, string Size, string Device, string Variant, string Precision, double MedianMs, double Gflops, long PeakBytes, double? PercentOfPeak, double? GigabytesPerSecond,
+    string Name, string Size, string Device, string Variant, string Precision, double MedianMs, double Gflops, long PeakBytes, double? PeakGflops, double? PercentOfPeak, double? GigabytesPerSecond,
     double? PercentOfBandwidth, int Repeats);
 
 /// <summary>Runs cases as `meanshift-gpu bench` does: one run that counts for memory alone, then medians.</summary>
@@ -115,7 +115,7 @@ internal sealed class Bench
         times.Sort();
         double median = (times[(times.Count - 1) / 2] + times[times.Count / 2]) / 2;
         double gflops = operations / median / 1e6;
-        Records.Add(new Result(name, size, $"CPU, {get_num_threads()} threads, libtorch {__version__}", variant, "float32", median, gflops, peakBytes, null, null, null, times.Count));
+        Records.Add(new Result(name, size, $"CPU, {get_num_threads()} threads, libtorch {__version__}", variant, "float32", median, gflops, peakBytes, null, null, null, null, times.Count));
         Console.WriteLine($"{name}, {size}, {variant}: {median:0.00} ms{(operations > 0 ? $", {gflops:0.0} GFLOP/s" : "")}, {peakBytes / 1048576.0:0.0} MiB, median of {times.Count}");
         return median;
 

@@ -2,7 +2,7 @@
 """Times the layers of the published U-Net, pass by pass, the Dice loss, the binary cross-entropy and a naive mean-shift loss with PyTorch.
 
 Writes records of the same form as `meanshift-gpu bench --json`:
-[{name, size, device, variant, precision, medianMs, gflops, peakBytes, percentOfPeak, gigabytesPerSecond, percentOfBandwidth, repeats}].
+[{name, size, device, variant, precision, medianMs, gflops, peakBytes, peakGflops, percentOfPeak, gigabytesPerSecond, percentOfBandwidth, repeats}].
 Needs PyTorch with CUDA (any 2.x). `--device cpu --shrink 7` checks the script in seconds without a GPU. What this PyTorch cannot run is named and left out.
 """
 
@@ -88,7 +88,7 @@ class Bench:
         median = statistics.median(times)
         self.records.append({
             "name": name, "size": size, "device": self.name, "variant": variant, "precision": precision, "medianMs": median,
-            "gflops": operations / median / 1e6, "peakBytes": peak, "percentOfPeak": None,
+            "gflops": operations / median / 1e6, "peakBytes": peak, "peakGflops": None, "percentOfPeak": None,
             "gigabytesPerSecond": None, "percentOfBandwidth": None, "repeats": len(times),
         })
         print(f"{name}, {size}, {variant} {precision}: {median:.3f} ms, {operations / median / 1e6:.0f} GFLOP/s, {peak / 2**20:.1f} MiB", flush=True)

@@ -55,6 +55,19 @@ public class QuickBenchTests
     }
 
     [Test]
+    public void Run_Convolution_SaysItsShareOfAPeakMeasuredBesideIt()
+    {
+        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "HostSimd" });
+        List<BenchResult> results = [];
+        QuickBench bench = new(context, results.Add) { Shrink = 56, Network = new UNet3dOptions { Widths = [8] } };
+        bench.Run("conv3d");
+        bench.Run("dice");
+        Assert.That(results.Where(r => r.Gflops > 0).Select(r => r.PercentOfPeak), Is.EqualTo(results.Where(r => r.Gflops > 0).Select(r => 100 * r.Gflops / r.PeakGflops)).And.All.Positive);
+        Assert.That(results.Where(r => r.Gflops > 0).Select(r => r.PeakGflops).Distinct().Count(), Is.GreaterThan(1), "each case has its own");
+        Assert.That(results.Where(r => r.Gflops == 0).Select(r => r.PeakGflops), Is.Not.Empty.And.All.Null);
+    }
+
+    [Test]
     public void Run_UnetStep_TimesThePatchesAskedFor()
     {
         using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
@@ -62,6 +75,17 @@ public class QuickBenchTests
         QuickBench bench = new(context, results.Add) { Shrink = 2, Patches = [8, 13], Network = new UNet3dOptions { Widths = [8, 8] } };
         bench.Run("unet-step");
         Assert.That(results.Select(r => r.Size), Is.EqualTo((string[])["4³, widths 8-8", "6³, widths 8-8"]));
+    }
+
+    [TestCase("", "Auto")]
+    [TestCase("conv3d=HostSimd", "Auto but conv3d=HostSimd")]
+    public void Run_UnetStep_SaysWhatWasForced(string forced, string expected)
+    {
+        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = forced });
+        List<BenchResult> results = [];
+        QuickBench bench = new(context, results.Add) { Shrink = 2, Patches = [8], Network = new UNet3dOptions { Widths = [8, 8] } };
+        bench.Run("unet-step");
+        Assert.That(results.Select(r => r.Variant), Is.EqualTo((string[])[expected]));
     }
 
     [Test]

@@ -43,7 +43,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         {
             results.Add(result);
             string speed = result.Gflops > 0 ? $", {result.Gflops:0.0} GFLOP/s" : "";
-            string share = result.PercentOfPeak is { } percent ? $" ({percent:0} % of the peak)" : "";
+            string share = result.PercentOfPeak is { } percent ? $" ({percent:0} % of the peak, {result.PeakGflops:0})" : "";
             string rate = result.GigabytesPerSecond is { } gigabytes ? $", {gigabytes:0.0} GB/s" : "";
             string shareOfRate = result.PercentOfBandwidth is { } ofBandwidth ? $" ({ofBandwidth:0} % of the bandwidth)" : "";
             string resident = result.PeakBytes is { } bytes ? $", {bytes / 1048576.0:0.0} MiB" : "";
@@ -56,8 +56,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             Network = NetworkOf(options),
             Patches = options.GetValue(patches) is { Length: > 0 } edges ? edges : QuickBench.StandardPatches,
         };
-        if (bench.PeakGflops is { } peak)
-            Session.Line($"{Counted.Of(context.Threads.Count, "thread")}, measured: multiply-add peak {peak:0} GFLOP/s, memory {bench.BandwidthGigabytesPerSecond:0.0} GB/s");
+        if (bench.BandwidthGigabytesPerSecond is { } bandwidth)
+            Session.Line($"{Counted.Of(context.Threads.Count, "thread")}, memory measured: {bandwidth:0.0} GB/s");
         foreach (string name in chosen)
         {
             Cancellation.ThrowIfCancellationRequested();

@@ -9,12 +9,13 @@ namespace MeanShiftGpu.Benchmarking;
 public static class FmaPeak
 {
     private const int Accumulators = 12;
-    private const int Iterations = 4_000_000;
-    private const int Repeats = 20;
+    private const int Iterations = 1_000_000;
+    private const int Repeats = 3;
 
     /// <summary>
-    /// Fused multiply-adds in registers on all threads at once, with the widest vectors that the machine has: the best of some
-    /// runs in 10⁹ operations per second, a multiply-add counted as two.
+    /// Fused multiply-adds in registers on all threads at once, with the widest vectors that the machine has, in 10⁹ operations per
+    /// second, a multiply-add counted as two: the best of three runs of some 3 ms, because a thread can start late. So short a look
+    /// can be taken again between the runs of a kernel: what a machine gives changes where others share it.
     /// </summary>
     public static double MeasureGflops(HostThreads threads)
     {

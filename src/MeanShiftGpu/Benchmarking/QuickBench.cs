@@ -17,12 +17,13 @@ namespace MeanShiftGpu.Benchmarking;
 /// <param name="Name">What was timed.</param>
 /// <param name="Size">Its size.</param>
 /// <param name="Device">The device.</param>
-/// <param name="Variant">The kernel variant, or Auto.</param>
+/// <param name="Variant">The kernel variant; Auto for whole networks, with what was forced.</param>
 /// <param name="Precision">What convolutions round their operands to: float32 (not at all), tf32 or bf16-operands; bf16 where activations are stored so.</param>
 /// <param name="MedianMs">Median of the repeats, in milliseconds.</param>
 /// <param name="Gflops">10⁹ operations of the direct algorithm per second; 0 where operations are not counted.</param>
 /// <param name="PeakBytes">Resident memory beyond the inputs, in bytes; null on a GPU, whose memory this process does not see.</param>
-/// <param name="PercentOfPeak">Gflops as a share of the processor's multiply-add peak, measured in the same run; null on other devices.</param>
+/// <param name="PeakGflops">The processor's multiply-add peak in GFLOP/s, measured between the repeats: the median; null on other devices and where operations are not counted.</param>
+/// <param name="PercentOfPeak">Gflops as a share of PeakGflops; null where that is.</param>
 /// <param name="GigabytesPerSecond">10⁹ bytes per second of what has to be read and written at least, each tensor once; null where these are not counted.</param>
 /// <param name="PercentOfBandwidth">The same as a share of the memory's bandwidth, measured in the same run; null on other devices. It is above 100 where caches hold the tensors.</param>
 /// <param name="Repeats">How often it was timed, after one run that was not.</param>
@@ -35,6 +36,7 @@ public sealed record BenchResult(
     double MedianMs,
     double Gflops,
     long? PeakBytes,
+    double? PeakGflops,
     double? PercentOfPeak,
     double? GigabytesPerSecond,
     double? PercentOfBandwidth,
@@ -48,6 +50,11 @@ public sealed class QuickBench
     // The patch of the published training, whose layers are timed.
     private const int PatchEdge = 56;
 
+    private const string Auto = "Auto";
+
+    // A machine that others share gives more or less within seconds, so the peak is looked at again and again, for a tenth of the time.
+    private static readonly TimeSpan BetweenPeaks = TimeSpan.FromMilliseconds(100);
+
     /// <summary>The benchmarks by name.</summary>
     public static readonly IReadOnlyList<string> Names = ["conv3d", "conv-transpose3d", "max-pool3d", "sigmoid-head", "dice", "binary-cross-entropy", "mean-shift", "unet-step", "pick"];
 
@@ -56,12 +63,11 @@ public sealed class QuickBench
 
     private readonly GpuContext context;
     private readonly int batch;
-    private readonly double minimumSeconds;
+    private readonly TimeSpan minimumTime;
     private readonly Action<BenchResult> report;
-    private readonly double? peak;
     private readonly double? bandwidth;
 
-    /// <summary>Measures the limits of processor and memory and prepares.</summary>
+    /// <summary>Measures the memory's bandwidth and prepares.</summary>
     /// <param name="context">The device.</param>
     /// <param name="report">Told each result as it comes.</param>
     /// <param name="minimumSeconds">Each case is repeated for at least this long, and at least three times.</param>
@@ -73,15 +79,10 @@ public sealed class QuickBench
         this.batch = batch;
         this.context = context;
         this.report = report;
-        this.minimumSeconds = minimumSeconds;
-        if (context.Kind != DeviceKind.Cpu)
-            return;
-        peak = FmaPeak.MeasureGflops(context.Threads);
-        bandwidth = MemoryBandwidth.MeasureGigabytesPerSecond(context.Threads);
+        minimumTime = TimeSpan.FromSeconds(minimumSeconds);
+        if (context.Kind == DeviceKind.Cpu)
+            bandwidth = MemoryBandwidth.MeasureGigabytesPerSecond(context.Threads);
     }
-
-    /// <summary>The processor's multiply-add peak on the context's threads, in GFLOP/s; null on other devices.</summary>
-    public double? PeakGflops => peak;
 
     /// <summary>The memory's bandwidth on the context's threads, in 10⁹ bytes per second; null on other devices.</summary>
     public double? BandwidthGigabytesPerSecond => bandwidth;
@@ -299,6 +300,9 @@ public sealed class QuickBench
         }
     }
 
+    // What takes the variants of a whole network.
+    private string Choice => context.ForcedVariants.Length == 0 ? Auto : $"{Auto} but {context.ForcedVariants}";
+
     private string Items => batch == 1 ? "" : $"{batch}×";
 
     private int EdgeOf(int level) => Math.Max(1, PatchEdge / Shrink >> level);
@@ -378,7 +382,7 @@ public sealed class QuickBench
         using UNet3d<float> network = new(context, Network, seed: 1, options.OutputBias);
         using Trainer trainer = new(network, data, options);
         // Forward, gradient of the input (the first layer needs none) and of the weights: three times the forward operations.
-        Time<float>("unet-step: Dice + mean shift + Adam", $"{edge}³, widths {string.Join("-", Network.Widths)}", "Auto", 3 * Network.ForwardOperations(new Extent(edge, edge, edge)), () => trainer.Step());
+        Time<float>("unet-step: Dice + mean shift + Adam", $"{edge}³, widths {string.Join("-", Network.Widths)}", Choice, 3 * Network.ForwardOperations(new Extent(edge, edge, edge)), () => trainer.Step());
     }
 
     // Where sandclocks have no room.
@@ -408,14 +412,14 @@ public sealed class QuickBench
             Time(
                 "pick: score map",
                 medianMs => $"{size}, widths {string.Join("-", PickCase.Network.Widths)}, {Counted.Of(plan.Tiles.Count, "tile")} of up to {plan.LargestTile}, {plan.Overlap:0.00} times the voxels, {100 * medianMs / (patches * patchMs):0} % of plain forward passes of as many voxels",
-                "Auto", PickCase.Network.ForwardOperations(size), () => summary = picker.Predict(plan, image, statistics, [new ScoreMap(0, map)]), once);
+                Choice, PickCase.Network.ForwardOperations(size), () => summary = picker.Predict(plan, image, statistics, [new ScoreMap(0, map)]), once);
         }
 
         (MrcWriter scores, int particles) = PickCase.CreateMap();
         using (scores)
         {
             ClusterResult found = new([], 0);
-            Time("pick: clustering", _ => $"{size}, {Counted.Of(found.StartVoxels, "voxel")}, {Counted.Of(particles, "particle")}, {Counted.Of(found.Picks.Count, "pick")}", "Auto", 0, () => found = picker.Cluster(scores, 1), once);
+            Time("pick: clustering", _ => $"{size}, {Counted.Of(found.StartVoxels, "voxel")}, {Counted.Of(particles, "particle")}, {Counted.Of(found.Picks.Count, "pick")}", Choice, 0, () => found = picker.Cluster(scores, 1), once);
         }
     }
 
@@ -431,7 +435,7 @@ public sealed class QuickBench
         foreach (ref float value in image.AsSpan())
             value = random.NextSingle() + random.NextSingle() - 1;
         double median = Time(
-            "pick: plain forward pass", _ => $"{edge}³, widths {string.Join("-", network.Options.Widths)}", "Auto", network.Options.ForwardOperations(patch),
+            "pick: plain forward pass", _ => $"{edge}³, widths {string.Join("-", network.Options.Widths)}", Choice, network.Options.ForwardOperations(patch),
             () =>
             {
                 using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
@@ -468,13 +472,13 @@ public sealed class QuickBench
         => Time(name, _ => size, variant, operations, run, once: Shrink > 1, typeof(TActivation) == typeof(Bf16) ? "bf16" : null, bytes);
 
     // What a variant on float32 activations rounds to, or a whole network.
-    private string PrecisionOf(string variant, double operations) => (variant, context.Precision) switch
+    private string PrecisionOf(string variant, double operations) => (variant.StartsWith(Auto, StringComparison.Ordinal) ? Auto : variant, context.Precision) switch
     {
-        ("Auto", Precision.Bf16) when operations > 0 => "bf16",
+        (Auto, Precision.Bf16) when operations > 0 => "bf16",
         (Variants.TensorCore, Precision.Bf16) or (Variants.TensorCore, Precision.Bf16Operands) => "bf16-operands",
-        ("Auto", Precision.Bf16Operands) when operations > 0 => "bf16-operands",
+        (Auto, Precision.Bf16Operands) when operations > 0 => "bf16-operands",
         (Variants.TensorCore, Precision.Tf32) => "tf32",
-        ("Auto", Precision.Tf32) when operations > 0 => "tf32",
+        (Auto, Precision.Tf32) when operations > 0 => "tf32",
         _ => "float32",
     };
 
@@ -482,13 +486,16 @@ public sealed class QuickBench
     private double Time(string name, Func<double, string> size, string variant, double operations, Action run, bool once, string? precision = null, long? bytes = null)
     {
         List<double> times = [];
+        List<double> peaks = [];
+        bool withPeak = context.Kind == DeviceKind.Cpu && operations > 0;
+        MeasurePeak();
         long begin = Stopwatch.GetTimestamp();
         long residentBytes = PeakMemory.Measure(() =>
         {
             run();
             context.Synchronize();
         });
-        long? peakBytes = context.Kind == DeviceKind.Cpu ? residentBytes : null;
+        long? residentOnHost = context.Kind == DeviceKind.Cpu ? residentBytes : null;
         if (once)
             times.Add(Stopwatch.GetElapsedTime(begin).TotalMilliseconds);
 
@@ -503,22 +510,41 @@ public sealed class QuickBench
         }
 
         Stopwatch total = Stopwatch.StartNew();
-        while (!once && (times.Count < 3 || total.Elapsed.TotalSeconds < minimumSeconds))
+        Stopwatch sincePeak = Stopwatch.StartNew();
+        while (!once && (times.Count < 3 || total.Elapsed < minimumTime))
         {
             long start = Stopwatch.GetTimestamp();
             for (int call = 0; call < calls; call++)
                 run();
             context.Synchronize();
             times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds / calls);
+            if (sincePeak.Elapsed < BetweenPeaks)
+                continue;
+            MeasurePeak();
+            sincePeak.Restart();
         }
 
-        times.Sort();
-        double median = times.Count % 2 == 1 ? times[times.Count / 2] : (times[times.Count / 2 - 1] + times[times.Count / 2]) / 2;
+        MeasurePeak();
+        double median = Median(times);
         double gflops = operations / median / 1e6;
+        double? peak = withPeak ? Median(peaks) : null;
         double? gigabytes = bytes / median / 1e6;
         report(new BenchResult(
-            name, size(median), context.Description, variant, precision ?? PrecisionOf(variant, operations), median, gflops, peakBytes,
-            peak is > 0 && operations > 0 ? 100 * gflops / peak : null, gigabytes, 100 * gigabytes / bandwidth, times.Count));
+            name, size(median), context.Description, variant, precision ?? PrecisionOf(variant, operations), median, gflops, residentOnHost,
+            peak, 100 * gflops / peak, gigabytes, 100 * gigabytes / bandwidth, times.Count));
         return median;
+
+        void MeasurePeak()
+        {
+            if (withPeak)
+                peaks.Add(FmaPeak.MeasureGflops(context.Threads));
+        }
+    }
+
+    private static double Median(List<double> values)
+    {
+        values.Sort();
+        int middle = values.Count / 2;
+        return values.Count % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
     }
 }

@@ -56,6 +56,9 @@ public sealed class GpuContext : IDisposable
     /// <summary>Why a precision that was asked for is not used; null where it is.</summary>
     public string? PrecisionRefusal { get; }
 
+    /// <summary>The variants that are forced, as they were written; empty where the choice is automatic throughout.</summary>
+    internal string ForcedVariants => variantChoice.Text;
+
     /// <summary>Bytes that tensors may take: the device's memory, or what this process may use of the machine's.</summary>
     internal long MemoryLimitBytes { get; set; }
 

@@ -73,9 +73,12 @@ internal sealed class VariantChoice
     private readonly Dictionary<string, string> byOperation = new(StringComparer.OrdinalIgnoreCase);
     private string? everywhere;
 
+    /// <summary>What was parsed.</summary>
+    public string Text { get; private init; } = "";
+
     public static VariantChoice Parse(string text)
     {
-        VariantChoice choice = new();
+        VariantChoice choice = new() { Text = text };
         foreach (string entry in text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             string[] parts = entry.Split('=', StringSplitOptions.TrimEntries);
