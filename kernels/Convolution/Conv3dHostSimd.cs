@@ -103,7 +103,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
 
     protected override void SumProducts()
     {
-        block = HostBlock.ForPlanes(shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.KernelSize);
+        block = HostBlock.ForSums(shape.Depth, shape.Height, shape.Width, shape.InputChannels, shape.KernelSize);
         int planes = shape.Batch * shape.Depth;
         partCount = HostBlock.DivideUp(planes, HostBlock.DivideUp(planes, MostParts));
         parts.Require<float>(partCount * PartLength);

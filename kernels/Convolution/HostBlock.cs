@@ -7,8 +7,11 @@ namespace MeanShiftGpu.Kernels;
 /// </summary>
 internal readonly record struct HostBlock(int Depth, int Height, int Width)
 {
-    // Leaves half of a 512 KiB cache to the weights.
+    // Leaves half of a 512 KiB cache to the weights, all of which every register tile reads.
     private const long CacheBytes = 224 * 1024;
+
+    // All sums are read and written once for a few rows of a block, so more rows are worth more than the room that they take from the sums.
+    private const long CacheBytesForSums = 2 * CacheBytes;
 
     // Voxels of a register tile with the widest vectors.
     private const int TileVoxels = 8;
@@ -24,6 +27,13 @@ internal readonly record struct HostBlock(int Depth, int Height, int Width)
     /// blocks, which have less border. Of the heights that with which a plane of the volume takes least time.
     /// </summary>
     public static HostBlock ForPlanes(int depth, int height, int width, int channels, int kernelSize)
+        => ForPlanes(depth, height, width, channels, kernelSize, CacheBytes);
+
+    /// <summary>The same for sums over all voxels.</summary>
+    public static HostBlock ForSums(int depth, int height, int width, int channels, int kernelSize)
+        => ForPlanes(depth, height, width, channels, kernelSize, CacheBytesForSums);
+
+    private static HostBlock ForPlanes(int depth, int height, int width, int channels, int kernelSize, long cacheBytes)
     {
         int border = kernelSize - 1;
         long bytesPerVoxel = (long)kernelSize * channels * sizeof(float);
@@ -34,7 +44,7 @@ internal readonly record struct HostBlock(int Depth, int Height, int Width)
             int blockWidth = DivideUp(width, columns);
             for (int blockHeight = Math.Min(2, height); blockHeight <= height; blockHeight++)
             {
-                if ((blockHeight + border) * (blockWidth + border) * bytesPerVoxel > CacheBytes)
+                if ((blockHeight + border) * (blockWidth + border) * bytesPerVoxel > cacheBytes)
                     break;
                 double time = PlaneTime(height, width, blockHeight, blockWidth, border);
                 if (time < leastTime)
