@@ -62,7 +62,7 @@ public interface IMeanShift<T> : IDisposable
     /// <summary>
     /// Per item: the mean over its centres of the distance to the nearest point, plus the mean over its points of the distance
     /// to the nearest centre; the loss is the mean over the items that have centres, 0 if none has. Of equally near ones the first
-    /// counts. Overwrites loss, nearestCenter and nearestPoint.
+    /// counts. Overwrites loss, nearestCenter and nearestPoint; rows of centers from centerOffsets[N] on are nobody's.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="positions">[N, S, 3], the last part of a trajectory.</param>

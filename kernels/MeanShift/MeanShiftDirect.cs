@@ -201,8 +201,10 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         {
             int c = (int)(index - shape.Points);
             int item = 0;
-            while (centerOffsets[item + 1] <= c)
+            while (item < shape.Batch && centerOffsets[item + 1] <= c)
                 item++;
+            if (item == shape.Batch)
+                return;
             Point<T> center = Point<T>.Load(centers, c);
             for (int s = 0; s < shape.SeedsPerItem; s++)
             {

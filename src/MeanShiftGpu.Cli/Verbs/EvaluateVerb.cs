@@ -65,6 +65,8 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         {
             OutputFolder.CheckFile(wantedPage);
             OutputFolder.RefuseReplacing([wantedPage], Inputs(options, pickFiles, truthFiles, manifest, use));
+            if (Path.GetExtension(wantedPage).ToLowerInvariant() is not (".html" or ".htm"))
+                throw new InputException($"--report: {wantedPage} is no name of a page; expected one that ends in .html.");
         }
 
         IReadOnlyList<EvaluatedVolume> volumes = manifest is null
@@ -73,6 +75,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         EvaluationVolume[] points = [.. volumes.Select(v => v.Points)];
         if (names.Length > 0)
             RefuseOtherClasses(points, names);
+        WarnOfOutside(volumes);
         double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? [.. given.Distinct()] : DefaultRadii;
         double weight = options.GetValue(beta) ?? Evaluation.DefaultBeta;
         EvaluationResult result = Evaluation.Evaluate(points, wanted, weight);
@@ -164,8 +167,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         foreach (DatasetVolume entry in entries)
         {
             MrcHeader header = MrcFile.ReadHeader(entry.Volume);
-            CoordinateContext context = entry.Context(header.Shape, header.VoxelSize);
-            VolumePoints points = VolumePoints.Of(TomogramNames.Of(entry.Volume), [.. Coordinates.Read(entry.Coordinates, context)], header.Shape);
+            VolumePoints points = VolumePoints.Of(TomogramNames.Of(entry.Volume), entry.ReadParticles(header.Shape, header.VoxelSize), header.Shape);
             if (!folder)
             {
                 truth.Add(points);
@@ -190,6 +192,21 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         => [.. picks.Select(p => p.Name is null && p.Class is { } n && n >= 1 && n <= names.Length && !names.Any(IsNumber) ? p with { Name = names[n - 1] } : p)];
 
     private static bool IsNumber(string name) => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out _);
+
+    private void WarnOfOutside(IReadOnlyList<EvaluatedVolume> volumes)
+    {
+        foreach (EvaluatedVolume volume in volumes)
+        {
+            if (volume.Points.Shape is not { } shape)
+                continue;
+            foreach ((string kind, IReadOnlyList<Position> points) in ((string, IReadOnlyList<Position>)[])[("pick", volume.Points.Predictions), ("true centre", volume.Points.Truth)])
+            {
+                int outside = points.Count(p => !Coordinates.IsInside(new Particle(p.Z, p.Y, p.X), shape));
+                if (outside > 0)
+                    Session.Warn($"{volume.Name}: {outside} of {Counted.Of(points.Count, kind)} outside the volume of {shape} voxels. Check the binning, the voxel size and the format.");
+            }
+        }
+    }
 
     private static void RefuseOtherClasses(EvaluationVolume[] volumes, string[] names)
     {

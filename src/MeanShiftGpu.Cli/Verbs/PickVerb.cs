@@ -22,7 +22,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<PickMethod?> method = Parse.Choice<PickMethod>("--method", "mean-shift: every voxel above the threshold moves to its mode. local-maxima: voxels that no neighbour exceeds. components: connected voxels. Default: mean-shift.");
     private readonly Option<double?> threshold = Parse.Real("--threshold", "Voxels count whose score is above this fraction of the map's maximum. Default: 0.3; --suggest finds a better one.", 0, 0.999999);
     private readonly Option<double?> absolute = Parse.Real("--threshold-absolute", "The same as a score, for models trained with Dice and volumes that may be empty.", 0);
-    private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", "Radius of the mean shift's ball in voxels. Default: that of the training.", 1e-3, MeanShiftOptions.MaximumBandwidthVoxels);
+    private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", "Radius of the mean shift's ball in voxels. Default: that of the training.", MeanShiftOptions.MinimumBandwidthVoxels, MeanShiftOptions.MaximumBandwidthVoxels);
     private readonly Option<double?> mergeDistance = Parse.Real("--merge-distance", "What arrives within this distance of a stronger place belongs to it, in voxels. Default: 1.5 times the bandwidth; just below the shortest distance of particles is best.", 1e-3);
     private readonly Option<double?> minimumDistance = Parse.Real("--min-distance", "Of two picks nearer than this the one with the lower score is dropped, in voxels. Default: 0.", 0);
     private readonly Option<double?> minimumSupport = Parse.Real("--min-support", "Picks whose summed score is below this fraction of the best one's are dropped: lower where particles differ much in size, higher where all are alike. Default: 0.05.", 0, 1);
@@ -305,7 +305,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             foreach (DatasetVolume entry in entries)
             {
                 using MrcReader volume = MrcReader.Open(entry.Volume, Cancellation);
-                Particle[] centers = [.. Coordinates.Read(entry.Coordinates, entry.Context(volume.Header.Shape, volume.VoxelSize)).Where(kind.IsOne)];
+                Particle[] centers = [.. entry.ReadParticles(volume.Header.Shape, volume.VoxelSize).Where(kind.IsOne)];
                 Coordinates.CheckInside(entry.Coordinates, centers, volume.Header.Shape);
                 truth += centers.Length;
                 VoxelStatistics statistics = VoxelStatistics.Measure(volume, entry.Volume, Cancellation);
@@ -485,6 +485,9 @@ internal sealed class PickVerb(Session session) : Verb(session)
         }
 
         OutputFolder.RefuseReplacing(written, [.. paths, options.GetValue(model)!, .. options.GetValue(mask) is { } region ? [region] : Array.Empty<string>()]);
+        // Where the table is there too, the volume has been picked, and nothing is written.
+        if (single && !options.GetValue(overwrite) && !File.Exists(target) && written.Skip(1).FirstOrDefault(File.Exists) is { } existing)
+            throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another name with --score-map, or replace it with --overwrite.");
     }
 
     private CoordinateFormat FormatOf(ParseResult options, string target)

@@ -77,6 +77,8 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         dataset.Sandclock.Validate();
         OutputFolder.Prepare(folder);
         RefuseReplacing(folder, options.GetValue(overwrite), DatasetManifest.UsualName);
+        if (!options.GetValue(overwrite))
+            RefuseVolumes(folder);
 
         IReadOnlyList<SimulatedVolume> volumes = [];
         Session.Progress("simulating", report =>
@@ -91,6 +93,15 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
             Volumes = volumes.Select(v => new { v.Entry.Volume, v.Entry.Coordinates, v.Entry.Mask, v.Entry.Split, v.Particles }),
         });
         return ExitCode.Done;
+    }
+
+    // Volumes without a manifest are somebody's, or those of a run that was stopped: SHREC's layout is the one that is written, too.
+    private static void RefuseVolumes(string folder)
+    {
+        string? there = Directory.EnumerateFiles(folder, "*.mrc").FirstOrDefault()
+            ?? Directory.EnumerateDirectories(folder, "model_*").Select(model => Path.Combine(model, "reconstruction.mrc")).FirstOrDefault(File.Exists);
+        if (there is not null)
+            throw new InputException($"{there}: is there already, and might be replaced. Choose an empty folder, or write into this one with --overwrite.");
     }
 
     private ExitCode WriteTomograms(ParseResult options)
@@ -108,6 +119,8 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
             throw new InputException("simulate: no tomogram for training, validation or testing; expected one at least.");
         OutputFolder.Prepare(folder);
         RefuseReplacing(folder, options.GetValue(overwrite), DatasetManifest.UsualName);
+        if (!options.GetValue(overwrite))
+            RefuseVolumes(folder);
 
         IReadOnlyList<WrittenTomogram> written = [];
         Session.Progress("simulating", report =>

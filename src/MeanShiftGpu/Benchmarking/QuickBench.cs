@@ -26,7 +26,7 @@ namespace MeanShiftGpu.Benchmarking;
 /// <param name="PercentOfPeak">Gflops as a share of PeakGflops; null where that is.</param>
 /// <param name="GigabytesPerSecond">10⁹ bytes per second of what has to be read and written at least, each tensor once; null where these are not counted.</param>
 /// <param name="PercentOfBandwidth">The same as a share of the memory's bandwidth, measured in the same run; null on other devices. It is above 100 where caches hold the tensors.</param>
-/// <param name="Repeats">How often it was timed, after one run that was not.</param>
+/// <param name="Repeats">How often it was timed, after a first run that was not; of what takes minutes, that first run alone.</param>
 public sealed record BenchResult(
     string Name,
     string Size,
@@ -489,15 +489,17 @@ public sealed class QuickBench
         List<double> peaks = [];
         bool withPeak = context.Kind == DeviceKind.Cpu && operations > 0;
         MeasurePeak();
-        long begin = Stopwatch.GetTimestamp();
+        double firstMs = 0;
         long residentBytes = PeakMemory.Measure(() =>
         {
+            long begin = Stopwatch.GetTimestamp();
             run();
             context.Synchronize();
+            firstMs = Stopwatch.GetElapsedTime(begin).TotalMilliseconds;
         });
         long? residentOnHost = context.Kind == DeviceKind.Cpu ? residentBytes : null;
         if (once)
-            times.Add(Stopwatch.GetElapsedTime(begin).TotalMilliseconds);
+            times.Add(firstMs);
 
         // A GPU queues launches: enough for a millisecond are timed together, as a training step runs them, without a wait after each.
         int calls = 1;

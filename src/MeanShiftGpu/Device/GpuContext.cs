@@ -107,7 +107,7 @@ public sealed class GpuContext : IDisposable
         try
         {
             (Device device, string reason) = DeviceDiscovery.Choose(context, wanted, origin);
-            return new GpuContext(context, device.CreateAccelerator(context), stream: null, reason, options);
+            return Open(context, device, reason, options);
         }
         catch (Exception e) when (e is AcceleratorException or NotSupportedException)
         {
@@ -131,7 +131,7 @@ public sealed class GpuContext : IDisposable
     /// </summary>
     /// <param name="accelerator">The caller's accelerator.</param>
     /// <param name="stream">The stream to queue on; null for the accelerator's default stream.</param>
-    /// <param name="options">Variants and threads; the device is not read.</param>
+    /// <param name="options">Variants, threads and precision; the device is not read.</param>
     public static GpuContext Attach(Accelerator accelerator, AcceleratorStream? stream = null, GpuContextOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
@@ -145,12 +145,29 @@ public sealed class GpuContext : IDisposable
     public static GpuContext CreateSimulatedGpu(GpuContextOptions? options = null)
     {
         Context context = CreateIlgpuContext(CPUDeviceKind.Nvidia);
-        return new GpuContext(
-            context,
-            context.GetCPUDevice(0).CreateAccelerator(context),
-            stream: null,
-            "simulated GPU with warps of 32 threads",
-            options ?? new GpuContextOptions());
+        try
+        {
+            return Open(context, context.GetCPUDevice(0), "simulated GPU with warps of 32 threads", options ?? new GpuContextOptions());
+        }
+        catch
+        {
+            context.Dispose();
+            throw;
+        }
+    }
+
+    private static GpuContext Open(Context context, Device device, string reason, GpuContextOptions options)
+    {
+        Accelerator accelerator = device.CreateAccelerator(context);
+        try
+        {
+            return new GpuContext(context, accelerator, stream: null, reason, options);
+        }
+        catch
+        {
+            accelerator.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The same device with a forced variant, for checks of one variant after the other. Only tensor cores round, so the others get float32.</summary>

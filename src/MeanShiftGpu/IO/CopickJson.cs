@@ -42,7 +42,8 @@ internal static class CopickJson
                 Name = name,
                 Tomogram = run,
                 Score = JsonTable.Number(path, where, point, "score"),
-                Id = point.TryGetProperty("instance_id", out JsonElement id) ? JsonTable.Whole(path, $"{where}instance_id", id) : null,
+                // 0 stands for none.
+                Id = point.TryGetProperty("instance_id", out JsonElement id) && JsonTable.Whole(path, $"{where}instance_id", id) is var number and not 0 ? number : null,
                 Angles = angles,
             });
         }

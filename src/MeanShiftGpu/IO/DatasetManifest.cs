@@ -31,7 +31,7 @@ public sealed record DatasetVolume
     /// <summary>Inside particles the mask is above this: 0, or the highest label of something else.</summary>
     public double MaskAbove { get; init; }
 
-    /// <summary>The tomogram's name in the table of coordinates, where that holds several; null for all rows.</summary>
+    /// <summary>The tomogram's name in the table of coordinates, where that holds several; null for the volume's own name.</summary>
     public string? Tomogram { get; init; }
 
     /// <summary>RELION's tomograms.star as a full path, for RELION 5 coordinates; null otherwise.</summary>
@@ -58,6 +58,21 @@ public sealed record DatasetVolume
     public CoordinateContext Context(VolumeShape shape, VoxelSize header)
         => new CoordinateContext { VoxelSizeAngstrom = VoxelSizeAngstrom, Binning = Binning, Tomogram = Tomogram, TomogramsStar = TomogramsStar, Centre = Relion5Centre }
             .WithVolume(Volume, shape, header);
+
+    /// <summary>Reads its particles. Of a table that names several tomograms only those of <see cref="Tomogram"/>, or of the volume's own name.</summary>
+    /// <param name="shape">The volume's size.</param>
+    /// <param name="header">The voxel size that the volume's header gives.</param>
+    /// <exception cref="InputException">The table cannot be read, or names several tomograms and none is this volume.</exception>
+    public IReadOnlyList<Particle> ReadParticles(VolumeShape shape, VoxelSize header)
+    {
+        IReadOnlyList<Particle> particles = IO.Coordinates.Read(Coordinates, Context(shape, header));
+        string[] named = [.. particles.Select(p => p.Tomogram).OfType<string>().Distinct()];
+        if (Tomogram is not null || named.Length < 2)
+            return particles;
+        return named.Any(name => TomogramNames.AreSame(name, Volume))
+            ? [.. particles.Where(p => p.Tomogram is null || TomogramNames.AreSame(p.Tomogram, Volume))]
+            : throw new InputException($"{Coordinates}: names several tomograms ({string.Join(", ", named.Take(5).Select(InputFile.Quote))}{(named.Length > 5 ? ", …" : "")}), and none is called like the volume {Volume}. Say in the data set's manifest which it is: \"tomogram\": \"NAME\".");
+    }
 }
 
 /// <summary>

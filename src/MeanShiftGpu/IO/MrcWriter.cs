@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace MeanShiftGpu.IO;
 
 /// <summary>
-/// Writes a float32 MRC volume box by box, in any order, without holding it; what has been written can be read again. The file has its
-/// name only once it is complete.
+/// Writes a float32 MRC volume box by box, in any order, without holding it; what has been written can be read again until
+/// it is completed. The file has its name only then.
 /// </summary>
 public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
 {
@@ -90,7 +90,7 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
         }
     }
 
-    /// <summary>Writes the header and gives the file its name. Nothing is written afterwards.</summary>
+    /// <summary>Writes the header and gives the file its name. Nothing is written or read afterwards.</summary>
     /// <exception cref="InputException">The file cannot be written.</exception>
     public void Complete()
     {

@@ -11,11 +11,15 @@ internal static class ParticleNames
     public static string NameOf(Particle particle)
         => particle.Name ?? (particle.Class is { } number ? string.Create(CultureInfo.InvariantCulture, $"class_{number}") : "particle");
 
-    /// <summary>Class numbers for formats that have no names: the particles' own, or else the place of the name in the alphabet from 1; null where neither is known.</summary>
+    /// <summary>
+    /// Class numbers for formats that have no names: the particles' own; names have in their alphabetical order the numbers from 1 that no particle has; null where neither is known.
+    /// </summary>
     public static Func<Particle, int?> ClassNumbers(IReadOnlyList<Particle> particles)
     {
         string[] names = [.. particles.Where(p => p.Class is null && p.Name is not null).Select(p => p.Name!).Distinct().Order(StringComparer.Ordinal)];
-        return p => p.Class ?? (p.Name is null ? null : Array.BinarySearch(names, p.Name, StringComparer.Ordinal) + 1);
+        HashSet<int> taken = [.. particles.Select(p => p.Class).OfType<int>()];
+        int[] free = [.. Enumerable.Range(1, names.Length + taken.Count).Where(number => !taken.Contains(number)).Take(names.Length)];
+        return p => p.Class ?? (p.Name is null ? null : free[Array.BinarySearch(names, p.Name, StringComparer.Ordinal)]);
     }
 }
 

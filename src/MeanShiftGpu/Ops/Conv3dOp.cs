@@ -16,9 +16,9 @@ public static class Conv3dOp
     /// <param name="weight">[k, k, k, Cin, Cout], k = 1 or 3.</param>
     /// <param name="bias">[Cout].</param>
     /// <param name="activation">Applied in the same kernel.</param>
-    /// <param name="output">Where to write, for example a slice of a wider tensor; null for a new tensor.</param>
+    /// <param name="output">Where to write, for example a slice of a wider tensor, not over the input; null for a new tensor.</param>
     /// <returns>[N, D, H, W, Cout].</returns>
-    /// <exception cref="ArgumentException">Shapes do not fit.</exception>
+    /// <exception cref="ArgumentException">Shapes do not fit, or the output overlaps the input.</exception>
     public static Tensor<T> Conv3d<T>(
         this Tape<T> tape,
         Tensor<T> input,
@@ -38,6 +38,8 @@ public static class Conv3dOp
         output ??= tape.AllocateLike(input, outputShape);
         if (output.Shape != outputShape)
             throw new ArgumentException($"Conv3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
+        if (output.Overlaps(input))
+            throw new ArgumentException("Conv3d: the output overlaps the input, which neighbouring voxels still read.", nameof(output));
 
         Conv3dShape shape = new(
             input.Shape.Batch,

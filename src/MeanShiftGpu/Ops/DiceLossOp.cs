@@ -31,6 +31,6 @@ public static class DiceLossOp
         return loss;
     }
 
-    // What the backward pass needs of the forward pass: Σpt and Σp + Σt.
+    // What the backward pass needs of the forward pass: 2Σpt + 1 and Σp + Σt + 1.
     private const int DiceSums = 2;
 }

@@ -20,6 +20,9 @@ public sealed record MeanShiftOptions
     /// <summary>Flat weighting and squared distance: the cheapest gradient. For training together with half a Dice loss.</summary>
     public static MeanShiftOptions Combined { get; } = new() { Weighting = Weighting.Flat, Distance = CenterDistance.Squared };
 
+    /// <summary>The smallest bandwidth in voxels.</summary>
+    public const double MinimumBandwidthVoxels = 1e-3;
+
     /// <summary>The largest bandwidth in voxels.</summary>
     public const double MaximumBandwidthVoxels = SeedSampling.MaxRadiusVoxels;
 
@@ -27,7 +30,7 @@ public sealed record MeanShiftOptions
     public double BandwidthVoxels
     {
         get;
-        init => field = InRange(value, double.Epsilon, MaximumBandwidthVoxels, "bandwidth");
+        init => field = InRange(value, MinimumBandwidthVoxels, MaximumBandwidthVoxels, "bandwidth");
     }
 
     = 4;
@@ -92,12 +95,15 @@ public sealed record MeanShiftOptions
     public SeedSampling Sampling(ulong seed, uint step) => new(seed, step, SeedRadiusVoxels, SeedMarginVoxels);
 
     /// <summary>The extents of a batch under these settings.</summary>
+    /// <exception cref="InputException">Seeds times iterations are more than 2³¹ − 1.</exception>
     public MeanShiftShape Shape(int batch, int depth, int height, int width, int scorePitch = 1)
-        => new(batch, depth, height, width, SeedCount, Iterations, scorePitch);
+        => (long)SeedCount * Iterations <= int.MaxValue
+            ? new(batch, depth, height, width, SeedCount, Iterations, scorePitch)
+            : throw new InputException($"mean shift: {SeedCount} seeds and {Iterations} iterations are too many together. Expected a product of at most {int.MaxValue}.");
 
     private static TNumber InRange<TNumber>(TNumber value, TNumber minimum, TNumber maximum, string name)
         where TNumber : System.Numerics.INumber<TNumber>
         => value >= minimum && value <= maximum
             ? value
-            : throw new InputException($"mean shift: {name} {value} is out of range. Expected {(minimum is double.Epsilon ? "more than 0" : $"{minimum}")}{(maximum is double.MaxValue ? " or more" : $" to {maximum}")}.");
+            : throw new InputException($"mean shift: {name} {value} is out of range. Expected {minimum}{(maximum is double.MaxValue ? " or more" : $" to {maximum}")}.");
 }

@@ -1,3 +1,5 @@
+using MeanShiftGpu.IO;
+
 namespace MeanShiftGpu.Picking;
 
 /// <summary>Predictions and truth of one volume.</summary>
@@ -9,6 +11,9 @@ namespace MeanShiftGpu.Picking;
 /// </param>
 public sealed record EvaluationVolume(IReadOnlyList<Position> Predictions, IReadOnlyList<Position> Truth, double? UnmatchedDistanceVoxels = null)
 {
+    /// <summary>The volume's size; null where it is not known.</summary>
+    public VolumeShape? Shape { get; init; }
+
     /// <summary>The class of each prediction; null where it is not known of any.</summary>
     public IReadOnlyList<string?>? PredictionClasses { get; init; }
 

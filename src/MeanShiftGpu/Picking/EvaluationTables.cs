@@ -91,6 +91,7 @@ public static class EvaluationTables
             truth.Points,
             shape is { } s ? Math.Min(s.Depth, Math.Min(s.Height, s.Width)) / 2.0 : null)
         {
+            Shape = shape,
             PredictionClasses = picks.Classes,
             TruthClasses = truth.Classes,
         };

@@ -48,6 +48,9 @@ public sealed class Tensor<T>
 
     internal int ChannelOffset { get; }
 
+    internal bool Overlaps(Tensor<T> other)
+        => ReferenceEquals(Storage, other.Storage) && ChannelOffset < other.ChannelOffset + other.Shape.Channels && other.ChannelOffset < ChannelOffset + Shape.Channels;
+
     internal bool IsWhole => Shape.Channels == Storage.Shape.Channels;
 
     /// <summary>The memory as what it holds, T or <see cref="Bf16"/>, laid out as <see cref="View"/>.</summary>

@@ -91,7 +91,7 @@ public static class DatasetLoader
     private static TrainingVolume Open(DatasetVolume entry, AnnotationChoice choice, int index, ref long memory, CancellationToken cancellation)
     {
         MrcHeader header = MrcFile.ReadHeader(entry.Volume);
-        IReadOnlyList<Particle> particles = Coordinates.Read(entry.Coordinates, entry.Context(header.Shape, header.VoxelSize));
+        IReadOnlyList<Particle> particles = entry.ReadParticles(header.Shape, header.VoxelSize);
         Coordinates.CheckInside(entry.Coordinates, particles, header.Shape);
         List<(Particle Particle, int Class)> chosen = Choose(particles, choice, index);
         MappedVoxels.Change? labels = choice.Masks && entry.Mask is not null ? Labels(entry, entry.Mask, header.Shape, choice, chosen) : null;
@@ -195,7 +195,14 @@ public static class DatasetLoader
         // Of some particles only, or of several classes: the mask must say whose a voxel is.
         if (chosen.Any(p => p.Particle.Id is null))
             throw new InputException($"{path}: with some of the centres or several classes a mask must number its particles as their table does (SHREC, Dynamo, DeepFinder, copick), and {entry.Coordinates} gives no numbers. Leave the mask out of the manifest; balls are used then.");
-        Dictionary<int, int> labels = chosen.ToDictionary(p => p.Particle.Id!.Value, p => p.Class + 1);
+        Dictionary<int, int> labels = [];
+        foreach ((Particle particle, int classIndex) in chosen)
+        {
+            int id = particle.Id!.Value;
+            if (id < 1 || !labels.TryAdd(id, classIndex + 1))
+                throw new InputException($"{path}: the mask must number its particles as their table does, and in {entry.Coordinates} {(id < 1 ? $"a particle has the number {id}" : $"two particles have the number {id}")}; expected different numbers from 1, 0 being what is no particle. Leave the mask out of the manifest; balls are used then.");
+        }
+
         return values =>
         {
             foreach (ref float value in values)

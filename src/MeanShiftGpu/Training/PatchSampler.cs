@@ -83,9 +83,11 @@ public sealed class PatchSampler
             return 0;
         if (center is null)
             return (int)(random % (uint)(extent - patch + 1));
-        int margin = (int)Math.Min(Math.Ceiling(options.CenterMarginVoxels), (patch - 1) / 2);
-        int room = patch - 2 * margin;
-        int origin = (int)MathF.Round(center.Value) - margin - (int)(random % (uint)room);
+        // The places that CanCount counts, as if the volume had no end.
+        double margin = Math.Min(options.CenterMarginVoxels, (patch - 1) / 2);
+        int first = (int)Math.Ceiling(center.Value - (patch - 1 - margin));
+        int last = (int)Math.Floor(center.Value - margin);
+        int origin = last - (int)(random % (uint)Math.Max(1, last - first + 1));
         return Math.Clamp(origin, 0, extent - patch);
     }
 

@@ -317,8 +317,8 @@ public sealed class Trainer : IDisposable
     {
         SafetensorsFile file = SafetensorsFile.Read(path);
         CheckpointState state = ReadState(file, path);
-        if (JsonSerializer.Serialize(state.Options) != JsonSerializer.Serialize(options))
-            throw new InputException($"{path}: the checkpoint was written with other settings, so going on would give neither run's result. Resume with the settings it began with.");
+        if (FirstDifference(state.Options, options) is { } difference)
+            throw new InputException($"{path}: the checkpoint was written with other settings ({difference}), so going on would give neither run's result. Resume with the settings it began with.");
         network.SetParameters(file, path, "");
         network.ReadTensors(file, path, FirstMomentPrefix, firstMoments.View.AsContiguous());
         network.ReadTensors(file, path, SecondMomentPrefix, secondMoments.View.AsContiguous());
@@ -342,15 +342,30 @@ public sealed class Trainer : IDisposable
         report.Dispose();
     }
 
+    private static string? FirstDifference(TrainingOptions before, TrainingOptions now)
+    {
+        JsonElement other = JsonSerializer.SerializeToElement(now);
+        foreach (JsonProperty setting in JsonSerializer.SerializeToElement(before).EnumerateObject())
+        {
+            string wanted = other.GetProperty(setting.Name).GetRawText();
+            if (setting.Value.GetRawText() != wanted)
+                return $"{setting.Name} {setting.Value.GetRawText()}, here {wanted}";
+        }
+
+        return null;
+    }
+
     private static CheckpointState ReadState(SafetensorsFile file, string path)
     {
         if (!file.Metadata.TryGetValue(MetadataKey, out string? json))
             throw new InputException($"{path}: no training state (metadata '{MetadataKey}' is missing). A checkpoint is needed, a finished model has none.");
         try
         {
-            return JsonSerializer.Deserialize<CheckpointState>(json) ?? throw new JsonException("empty");
+            return JsonSerializer.Deserialize<CheckpointState>(json) is { Options: not null, Steps: not null, Validations: not null } state
+                ? state
+                : throw new JsonException($"{nameof(CheckpointState.Options)}, {nameof(CheckpointState.Steps)} or {nameof(CheckpointState.Validations)} is missing");
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InputException)
         {
             throw new InputException($"{path}: metadata '{MetadataKey}' is not a training state: {e.Message}", e);
         }

@@ -77,6 +77,19 @@ public class TapeTests
     }
 
     [Test]
+    public void Conv3d_OverItsInput_IsRefused()
+    {
+        using ParameterSet<double> set = new();
+        Parameter<double> weight = set.Add("weight", ParameterLayout.ConvolutionWeight, 1, 1, 1);
+        Parameter<double> bias = set.Add("bias", ParameterLayout.Bias, 1, 1, 1);
+        set.AllocateOn(context);
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Tensor<double> wide = tape.Allocate(Shape with { Channels = 2 });
+        Assert.That(() => tape.Conv3d(wide.Channels(1, 1), weight, bias, output: wide.Channels(1, 1)), Throws.ArgumentException.With.Message.Contains("overlaps"));
+        Assert.That(() => tape.Conv3d(wide.Channels(1, 1), weight, bias, output: wide.Channels(0, 1)), Throws.Nothing);
+    }
+
+    [Test]
     public void Backward_WhenANeededTensorWasOverwritten_IsRefused()
     {
         using ParameterSet<double> set = new();

@@ -164,6 +164,27 @@ public class BadInputTests
     }
 
     [Test]
+    public void Simulate_IntoAFolderWithVolumes_LeavesThem()
+    {
+        Directory.CreateDirectory(folder.At("shrec/model_0"));
+        File.WriteAllText(folder.At("shrec/model_0/reconstruction.mrc"), "a tomogram");
+        ToolRun.Refuses(["reconstruction.mrc", "--overwrite"], "simulate", "--out", folder.At("shrec"), "--preset", "tomogram");
+        File.WriteAllText(folder.At("shrec/x.mrc"), "a volume");
+        ToolRun.Refuses(["x.mrc", "--overwrite"], "simulate", "--out", folder.At("shrec"));
+    }
+
+    [Test]
+    public void Evaluate_AReportThatIsNamedLikeAVolume_IsRefused()
+    {
+        string table = folder.WriteText("points.csv", "x,y,z\n1,1,1\n");
+        ToolRun.Refuses(["no name of a page"], "evaluate", "--picks", table, "--truth", folder.WriteText("truth.csv", "x,y,z\n1,1,1\n"), "--report", folder.WriteVolume("page.mrc"));
+    }
+
+    [Test]
+    public void Pick_AScoreMapThatIsThere_IsNotReplaced()
+        => ToolRun.Refuses(["b.mrc", "--overwrite"], "pick", folder.WriteVolume("a.mrc"), "--model", Model, "--out", folder.At("new.star"), "--score-map", folder.WriteVolume("b.mrc"), "--device", "cpu");
+
+    [Test]
     public void Pick_AFileThatIsNoModel_IsRefused()
         => ToolRun.Refuses(["fake.safetensors"], "pick", folder.WriteVolume("v.mrc"), "--model", folder.WriteText("fake.safetensors", "not a model"), "--out", folder.At("fake.star"), "--device", "cpu");
 

@@ -49,6 +49,23 @@ public class CoordinateFormatTests
         }
     }
 
+    // Names have no number of their own: they get what no other class has.
+    [TestCase(CoordinateFormat.Dynamo)]
+    [TestCase(CoordinateFormat.Motl)]
+    [TestCase(CoordinateFormat.DeepFinder)]
+    public void Write_OfClassesByNumberAndByName_KeepsThemApart(CoordinateFormat format)
+    {
+        string path = Write(format, [new(1, 2, 3) { Class = 1 }, new(4, 5, 6) { Name = "ribosome" }, new(7, 8, 9) { Name = "proteasome" }, new(7, 8, 10) { Class = 3 }]);
+        Assert.That(Coordinates.Read(path, Frame).Select(p => p.Class), Is.EqualTo(new[] { 1, 4, 2, 3 }));
+    }
+
+    [Test]
+    public void Read_CopickWithoutNumbers_HasNone()
+    {
+        string path = Write(CoordinateFormat.Copick, [new(1, 2, 3) { Name = "ribosome" }, new(4, 5, 6) { Name = "ribosome", Id = 7 }]);
+        Assert.That(Coordinates.Read(path, Frame).Select(p => p.Id), Is.EqualTo(new int?[] { null, 7 }));
+    }
+
     [Test]
     public void RoundTrip_ThroughAFolder_KeepsTheTomograms([ValueSource(nameof(All))] CoordinateFormat format)
     {
@@ -174,7 +191,7 @@ public class CoordinateFormatTests
         {
             Assert.That(TemporaryFolder.Refused(() => Coordinates.Read(path), path), Does.Contain("voxel size"));
             Assert.That(particles.Select(p => (p.X, p.Y, p.Z)), Is.EqualTo(new[] { (4.0, 2.0, 3.0), (0.0, 5.0, 1.0), (3.0, 1.5, 9.2), (3.0, 1.0, 5.0) }));
-            Assert.That((particles[0].Name, particles[0].Score, particles[0].Id), Is.EqualTo(("ribosome", 1.0, 0)));
+            Assert.That((particles[0].Name, particles[0].Score, particles[0].Id), Is.EqualTo(("ribosome", 1.0, (int?)null)));
             // The portal states the first particle's orientation in its RELION fixture too.
             Assert.That(particles[0].Angles!.Value.ToMatrix().AngleTo(new ParticleAngles(90, 45, 180).ToMatrix()), Is.LessThan(1e-6));
         });

@@ -60,6 +60,35 @@ public sealed class MeanShiftLossTests(DeviceKind device)
     }
 
     [Test]
+    public void Evaluate_RowsOfCentresThatAreNobodys_AreNotRead()
+    {
+        MeanShiftOptions options = MeanShiftOptions.Combined with { SeedCount = 4 };
+        double[] centers = [5, 6, 7, 7.5, 8, 11];
+        (double Loss, double[] Gradient) exact = Evaluate(centers);
+        (double Loss, double[] Gradient) spare = Evaluate([.. centers, .. Enumerable.Repeat(double.NaN, 9)]);
+        Assert.That(spare.Loss, Is.EqualTo(exact.Loss));
+        Assert.That(spare.Gradient, Is.EqualTo(exact.Gradient));
+
+        (double Loss, double[] Gradient) Evaluate(double[] rows)
+        {
+            using MeanShiftLoss<double> loss = new(context, options);
+            using MemoryBuffer1D<double, Stride1D.Dense> scores = context.ToDevice<double>(Scores());
+            using MemoryBuffer1D<double, Stride1D.Dense> deviceCenters = context.ToDevice<double>(rows);
+            using MemoryBuffer1D<int, Stride1D.Dense> offsets = context.Accelerator.Allocate1D(new[] { 0, 2 });
+            using MemoryBuffer1D<double, Stride1D.Dense> value = context.Accelerator.Allocate1D<double>(1);
+            using MemoryBuffer1D<double, Stride1D.Dense> gradient = context.Accelerator.Allocate1D<double>(scores.Length);
+            MeanShiftShape shape = options.Shape(1, Depth, Height, Width);
+            loss.Evaluate(scores.View, deviceCenters.View, offsets.View, value.View, gradient.View, shape, options.Sampling(seed: 1, step: 0));
+            context.Synchronize();
+            return (value.GetAsArray1D()[0], gradient.GetAsArray1D());
+        }
+    }
+
+    [TestCase(1 << 20, 2048)]
+    public void Shape_MoreSeedsTimesIterationsThanAnIntHolds_IsRefused(int seeds, int iterations)
+        => Assert.That(() => new MeanShiftOptions { SeedCount = seeds, Iterations = iterations }.Shape(1, 8, 8, 8), Throws.TypeOf<InputException>().With.Message.Contains("too many together"));
+
+    [Test]
     public void Evaluate_CentreOutside_NamesIt()
     {
         using MeanShiftLoss<float> loss = new(context);

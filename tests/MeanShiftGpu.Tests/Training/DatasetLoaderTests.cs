@@ -57,6 +57,28 @@ public class DatasetLoaderTests
             Throws.TypeOf<InputException>().With.Message.Contains("must number its particles"));
     }
 
+    [TestCase("volume", null, 2)]
+    [TestCase("elsewhere", "elsewhere", 2)]
+    [TestCase("elsewhere", null, 0)]
+    public void Load_OfATableOfSeveralTomograms_TakesTheVolumesOwn(string first, string? named, int expected)
+    {
+        folder.Write("several.csv", $"x,y,z,tomogram\n1,0,0,{first}\n2,0,0,other\n3,0,0,{first}\n");
+        DatasetManifest manifest = new() { Volumes = [Write().Volumes[0] with { Coordinates = folder["several.csv"], Mask = null, Tomogram = named }] };
+        if (expected == 0)
+            Assert.That(() => DatasetLoader.Load(manifest, AnnotationChoice.All), Throws.TypeOf<InputException>().With.Message.Contains("'elsewhere', 'other'").And.Message.Contains("\"tomogram\""));
+        else
+            Assert.That(DatasetLoader.Load(manifest, AnnotationChoice.All).Training[0].Centers.Select(c => c.X), Is.EqualTo(new float[] { 1, 3 }));
+    }
+
+    [TestCase(0, "a particle has the number 0")]
+    [TestCase(5, "two particles have the number 5")]
+    public void Load_OfNumbersThatAMaskCannotHave_IsRefused(int id, string expected)
+    {
+        folder.Write("tags.tbl", string.Concat(((int[])[id, 5]).Select((tag, i) => $"{tag}{string.Concat(Enumerable.Repeat(" 0", 22))} {i + 2} 1 1\n")));
+        DatasetManifest manifest = new() { Volumes = [Write().Volumes[0] with { Coordinates = folder["tags.tbl"] }] };
+        Assert.That(() => DatasetLoader.Load(manifest, new AnnotationChoice([], 2, 1)), Throws.TypeOf<InputException>().With.Message.Contains(expected));
+    }
+
     // All in memory, all in files, and the first image alone in memory: it takes 20·17·19 float32.
     [TestCase(0)]
     [TestCase(20 * 17 * 19 * 4)]

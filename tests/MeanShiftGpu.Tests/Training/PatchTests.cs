@@ -72,6 +72,19 @@ public class PatchTests
         Assert.That(batch.Centers(0)[0], Has.Count.EqualTo(counted));
     }
 
+    [TestCase(9, 10, 11)]
+    [TestCase(9.3f, 10.5f, 11.7f)]
+    public void Sampler_PlacesEveryPatchSoThatItsCentreCounts(float z, float y, float x)
+    {
+        PatchSampler sampler = new([Volume with { Centers = [new(z, y, x)] }], Options);
+        PatchBatch batch = new(1, Options);
+        for (int step = 0; step < 300; step++)
+        {
+            sampler.Fill(batch, step);
+            Assert.That(batch.Centers(0)[0], Has.Count.EqualTo(1), $"step {step}");
+        }
+    }
+
     [Test]
     public void Fill_WithALabelRadius_LeavesTheRestUnlabelled()
     {

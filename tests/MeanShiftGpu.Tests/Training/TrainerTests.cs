@@ -86,7 +86,16 @@ public class TrainerTests
         using (Trainer trainer = new(network, Data(), Options))
             trainer.SaveCheckpoint(path);
         using Trainer other = new(network, Data(), Options with { LearningRate = 1e-4 });
-        Assert.That(() => other.Resume(path), Throws.TypeOf<InputException>().With.Message.Contains("other settings"));
+        Assert.That(() => other.Resume(path), Throws.TypeOf<InputException>().With.Message.Contains("other settings (LearningRate").And.Message.Contains("here 0.0001"));
+    }
+
+    [TestCase("{}")]
+    [TestCase("""{"Options":{"MeanShift":{"BandwidthVoxels":-1}},"Steps":[],"Validations":[]}""")]
+    public void ReadProgress_OfADamagedState_NamesTheFile(string state)
+    {
+        string path = Path.Combine(TestContext.CurrentContext.WorkDirectory, "checkpoint-damaged.safetensors");
+        IO.SafetensorsFile.Write(path, [], new Dictionary<string, string> { ["meanshift_gpu.training"] = state });
+        Assert.That(() => Trainer.ReadProgress(path), Throws.TypeOf<InputException>().With.Message.Contains("checkpoint-damaged.safetensors: metadata"));
     }
 
     [Test]
