@@ -24,6 +24,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size of the volume in Å. Default: that of --volume.", 1e-6, 1e6);
     private readonly Option<double?> binning = Parse.Real("--binning", "How many pixels of the tables make a voxel. Default: what the tables say, or 1.", 1e-6);
+    private readonly Option<double?> truthBinning = Parse.Real("--truth-binning", "How many pixels of the tables of true centres make a voxel, where it is not as many as of the picks'. Default: --binning.", 1e-6);
 
     public override string Name => "evaluate";
 
@@ -35,7 +36,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
     protected override bool UsesDevice => false;
 
-    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, beta, classes, occupancy, report, volume, centre, voxelSize, binning];
+    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, beta, classes, occupancy, report, volume, centre, voxelSize, binning, truthBinning];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
     {
@@ -55,7 +56,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
         if (options.GetValue(occupancy) is not null && (manifest is not null || truthFiles.Length != 1))
             throw new InputException("evaluate: --occupancy goes with one table of true centres; a data set names its masks itself.");
-        if (manifest is not null && ((Option[])[volume, centre, voxelSize, binning]).FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
+        if (manifest is not null && ((Option[])[volume, centre, voxelSize, binning, truthBinning]).FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
             throw new InputException($"evaluate: {idle.Name} is for tables given by --truth; a data set's manifest says this itself.");
         DatasetSplit use = options.GetValue(split) ?? DatasetSplit.Test;
         string[] names = options.GetValue(classes) ?? [];
@@ -70,7 +71,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         }
 
         IReadOnlyList<EvaluatedVolume> volumes = manifest is null
-            ? FromTables(pickFiles, truthFiles, Context(options), names, options.GetValue(volume))
+            ? FromTables(pickFiles, truthFiles, Context(options), options.GetValue(truthBinning), names, options.GetValue(volume))
             : FromManifest(pickFiles, manifest, use, names);
         EvaluationVolume[] points = [.. volumes.Select(v => v.Points)];
         if (names.Length > 0)
@@ -135,8 +136,9 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         return options.GetValue(volume) is { } path && MrcFile.ReadHeader(path) is var header ? told.WithVolume(path, header.Shape, header.VoxelSize) : told;
     }
 
-    private static List<EvaluatedVolume> FromTables(string[] pickFiles, string[] truthFiles, CoordinateContext context, string[] names, string? path)
+    private static List<EvaluatedVolume> FromTables(string[] pickFiles, string[] truthFiles, CoordinateContext context, double? truthBinning, string[] names, string? path)
     {
+        CoordinateContext truthContext = context with { Binning = truthBinning ?? context.Binning };
         if (pickFiles.Length != truthFiles.Length)
             throw new InputException($"evaluate: {Counted.Of(pickFiles.Length, "table")} of picks and {truthFiles.Length} of true centres; expected as many of one as of the other, in the same order.");
         List<EvaluatedVolume> volumes = [];
@@ -144,7 +146,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         {
             IReadOnlyList<VolumePoints> WithShape(IReadOnlyList<Particle> particles) => [.. EvaluationTables.Group(particles).Select(v => v with { Shape = context.Shape })];
             volumes.AddRange(
-                EvaluationTables.Join(pickFiles[i], WithShape(Named(Coordinates.Read(pickFiles[i], context), names)), truthFiles[i], WithShape(Coordinates.Read(truthFiles[i], context)))
+                EvaluationTables.Join(pickFiles[i], WithShape(Named(Coordinates.Read(pickFiles[i], context), names)), truthFiles[i], WithShape(Coordinates.Read(truthFiles[i], truthContext)))
                     .Select(v => new EvaluatedVolume(v.Name, v.Volume, null)));
         }
 

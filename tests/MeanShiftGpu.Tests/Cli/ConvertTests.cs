@@ -11,6 +11,25 @@ public class ConvertTests
     [OneTimeTearDown]
     public void DeleteFolder() => folder.Dispose();
 
+    // Pixel 2i + 0.5 is voxel i at binning 2: only where each side is read with its own are the places the same.
+    [TestCase("dist_pred 0.00", "--binning", "2", "--truth-binning", "1")]
+    [TestCase("dist_pred 6.50", "--binning", "2")]
+    public void Evaluate_OfPicksInUnbinnedPixels_ScalesEachSideAsItIsTold(string expected, params string[] binnings)
+    {
+        string picks = folder.WriteText("unbinned.coords", "14.5 14.5 14.5\n");
+        string truth = folder.WriteText("voxels.coords", "7 7 7\n");
+        ToolRun run = ToolRun.Succeeds(["evaluate", "--picks", picks, "--truth", truth, .. binnings]);
+        Assert.That(run.Output, Does.Contain(expected));
+    }
+
+    [Test]
+    public void Evaluate_APickOutsideTheVolume_IsTold()
+    {
+        string points = folder.WriteText("outside.coords", "1 1 1\n900 1 1\n");
+        ToolRun run = ToolRun.Succeeds("evaluate", "--picks", points, "--truth", folder.WriteText("inside.coords", "1 1 1\n"), "--volume", folder.WriteVolume("small.mrc"));
+        Assert.That(run.Error, Does.Contain("1 of 2 picks outside the volume"));
+    }
+
     [Test]
     public void Convert_Relion4ToDynamo_TakesPixelSizeAndBinningFromTheTable()
     {
