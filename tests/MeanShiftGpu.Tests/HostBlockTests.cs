@@ -15,6 +15,10 @@ public class HostBlockTests
         => Assert.That(HostBlock.ForPlanes(5, height, width, channels, kernelSize: 3), Is.EqualTo(new HostBlock(5, blockHeight, blockWidth)));
 
     [Test]
+    public void ForSums_TakesMoreRowsOfTheSamePlanes()
+        => Assert.That(HostBlock.ForSums(5, 56, 56, 80, kernelSize: 3), Is.EqualTo(new HostBlock(5, 6, 56)));
+
+    [Test]
     public void ForPlanes_MoreChannelsThanFit_StillTakesSome()
     {
         HostBlock block = HostBlock.ForPlanes(5, 100, 100, 5000, kernelSize: 3);

@@ -203,7 +203,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
                 continue;
             foreach ((string kind, IReadOnlyList<Position> points) in ((string, IReadOnlyList<Position>)[])[("pick", volume.Points.Predictions), ("true centre", volume.Points.Truth)])
             {
-                int outside = points.Count(p => !Coordinates.IsInside(new Particle(p.Z, p.Y, p.X), shape));
+                int outside = points.Count(p => !Coordinates.IsInside(p.Z, p.Y, p.X, shape));
                 if (outside > 0)
                     Session.Warn($"{volume.Name}: {outside} of {Counted.Of(points.Count, kind)} outside the volume of {shape} voxels. Check the binning, the voxel size and the format.");
             }

@@ -75,10 +75,7 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         string folder = options.GetValue(output)!;
         SandclockDatasetOptions dataset = Settings(options);
         dataset.Sandclock.Validate();
-        OutputFolder.Prepare(folder);
-        RefuseReplacing(folder, options.GetValue(overwrite), DatasetManifest.UsualName);
-        if (!options.GetValue(overwrite))
-            RefuseVolumes(folder);
+        Prepare(folder, options.GetValue(overwrite));
 
         IReadOnlyList<SimulatedVolume> volumes = [];
         Session.Progress("simulating", report =>
@@ -96,11 +93,13 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
     }
 
     // Volumes without a manifest are somebody's, or those of a run that was stopped: SHREC's layout is the one that is written, too.
-    private static void RefuseVolumes(string folder)
+    private static void Prepare(string folder, bool overwrite)
     {
+        OutputFolder.Prepare(folder);
+        RefuseReplacing(folder, overwrite, DatasetManifest.UsualName);
         string? there = Directory.EnumerateFiles(folder, "*.mrc").FirstOrDefault()
             ?? Directory.EnumerateDirectories(folder, "model_*").Select(model => Path.Combine(model, "reconstruction.mrc")).FirstOrDefault(File.Exists);
-        if (there is not null)
+        if (there is not null && !overwrite)
             throw new InputException($"{there}: is there already, and might be replaced. Choose an empty folder, or write into this one with --overwrite.");
     }
 
@@ -117,10 +116,7 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         ];
         if (splits.Length == 0)
             throw new InputException("simulate: no tomogram for training, validation or testing; expected one at least.");
-        OutputFolder.Prepare(folder);
-        RefuseReplacing(folder, options.GetValue(overwrite), DatasetManifest.UsualName);
-        if (!options.GetValue(overwrite))
-            RefuseVolumes(folder);
+        Prepare(folder, options.GetValue(overwrite));
 
         IReadOnlyList<WrittenTomogram> written = [];
         Session.Progress("simulating", report =>

@@ -153,8 +153,11 @@ public static class Coordinates
     public static bool IsInside(Particle particle, VolumeShape shape)
     {
         ArgumentNullException.ThrowIfNull(particle);
-        return IsWithin(particle.Z, shape.Depth) && IsWithin(particle.Y, shape.Height) && IsWithin(particle.X, shape.Width);
+        return IsInside(particle.Z, particle.Y, particle.X, shape);
     }
+
+    /// <summary>The same of a place in voxels.</summary>
+    public static bool IsInside(double z, double y, double x, VolumeShape shape) => IsWithin(z, shape.Depth) && IsWithin(y, shape.Height) && IsWithin(x, shape.Width);
 
     internal static InputException NoSuchTomogram(string path, string wanted, IEnumerable<string> names)
         => new($"{path}: has no particles of tomogram {InputFile.Quote(wanted)}; it names {string.Join(", ", names.Distinct().Take(5).Select(InputFile.Quote))}.");

@@ -79,10 +79,7 @@ public class TapeTests
     [Test]
     public void Conv3d_OverItsInput_IsRefused()
     {
-        using ParameterSet<double> set = new();
-        Parameter<double> weight = set.Add("weight", ParameterLayout.ConvolutionWeight, 1, 1, 1);
-        Parameter<double> bias = set.Add("bias", ParameterLayout.Bias, 1, 1, 1);
-        set.AllocateOn(context);
+        using ParameterSet<double> set = OneByOne(out Parameter<double> weight, out Parameter<double> bias);
         using Tape<double> tape = Tape<double>.Begin(arena);
         Tensor<double> wide = tape.Allocate(Shape with { Channels = 2 });
         Assert.That(() => tape.Conv3d(wide.Channels(1, 1), weight, bias, output: wide.Channels(1, 1)), Throws.ArgumentException.With.Message.Contains("overlaps"));
@@ -92,10 +89,7 @@ public class TapeTests
     [Test]
     public void Backward_WhenANeededTensorWasOverwritten_IsRefused()
     {
-        using ParameterSet<double> set = new();
-        Parameter<double> weight = set.Add("weight", ParameterLayout.ConvolutionWeight, 1, 1, 1);
-        Parameter<double> bias = set.Add("bias", ParameterLayout.Bias, 1, 1, 1);
-        set.AllocateOn(context);
+        using ParameterSet<double> set = OneByOne(out Parameter<double> weight, out Parameter<double> bias);
         using Tape<double> tape = Tape<double>.Begin(arena);
         Tensor<double> x = tape.Upload(Values, Shape, requiresGradient: true);
         Tensor<double> y = tape.Conv3d(x, weight, bias);
@@ -108,10 +102,7 @@ public class TapeTests
     [Test]
     public void Backward_WhenAParameterWasChanged_IsRefused()
     {
-        using ParameterSet<double> set = new();
-        Parameter<double> weight = set.Add("weight", ParameterLayout.ConvolutionWeight, 1, 1, 1);
-        Parameter<double> bias = set.Add("bias", ParameterLayout.Bias, 1, 1, 1);
-        set.AllocateOn(context);
+        using ParameterSet<double> set = OneByOne(out Parameter<double> weight, out Parameter<double> bias);
         using Tape<double> tape = Tape<double>.Begin(arena);
         Tensor<double> loss = tape.DiceLoss(tape.Conv3d(tape.Upload(Values, Shape), weight, bias), tape.Upload(Target, Shape));
         weight.Upload(context, [2.0]);
@@ -184,6 +175,16 @@ public class TapeTests
         Assert.That(Addresses(arena), Is.EqualTo(first));
         Assert.That(arena.Allocations, Is.EqualTo(allocations));
         Assert.That(first.All(a => a % 256 == 0), Is.True);
+    }
+
+    // The parameters of a 1³ convolution of one channel.
+    private ParameterSet<double> OneByOne(out Parameter<double> weight, out Parameter<double> bias)
+    {
+        ParameterSet<double> set = new();
+        weight = set.Add("weight", ParameterLayout.ConvolutionWeight, 1, 1, 1);
+        bias = set.Add("bias", ParameterLayout.Bias, 1, 1, 1);
+        set.AllocateOn(context);
+        return set;
     }
 
     private static Tensor<double> Loss(Tape<double> tape, out Tensor<double> x)
