@@ -1,4 +1,5 @@
 using ILGPU.Runtime;
+using MeanShiftGpu.Device;
 
 namespace MeanShiftGpu.Benchmarks;
 

@@ -1,9 +1,10 @@
 using BenchmarkDotNet.Attributes;
 using ILGPU;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels;
-using MeanShiftGpu.Ops;
-using MeanShiftGpu.Validation;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Loss;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Ops.Dice;
 
 namespace MeanShiftGpu.Benchmarks;
 

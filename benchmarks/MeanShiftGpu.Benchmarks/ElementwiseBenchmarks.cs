@@ -1,9 +1,10 @@
 using BenchmarkDotNet.Attributes;
 using ILGPU;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Elementwise;
+using MeanShiftGpu.Ops.Elementwise;
 using MeanShiftGpu.Tensors;
-using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Benchmarks;
 

@@ -1,8 +1,8 @@
 using BenchmarkDotNet.Attributes;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels;
-using MeanShiftGpu.Ops;
-using MeanShiftGpu.Validation;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.MeanShift;
+using MeanShiftGpu.Ops.MeanShift;
 
 namespace MeanShiftGpu.Benchmarks;
 

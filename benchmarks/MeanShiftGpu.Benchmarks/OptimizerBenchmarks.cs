@@ -1,9 +1,11 @@
 using BenchmarkDotNet.Attributes;
 using ILGPU;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels;
-using MeanShiftGpu.Ops;
-using MeanShiftGpu.Validation;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Optimizer;
+using MeanShiftGpu.Ops.Adam;
+using MeanShiftGpu.Ops.GradientNorm;
 
 namespace MeanShiftGpu.Benchmarks;
 

@@ -1,9 +1,9 @@
 using BenchmarkDotNet.Attributes;
 using ILGPU;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels;
-using MeanShiftGpu.Ops;
-using MeanShiftGpu.Validation;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Head;
+using MeanShiftGpu.Ops.SigmoidHead;
 
 namespace MeanShiftGpu.Benchmarks;
 

@@ -1,7 +1,8 @@
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Host;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// What the host algorithms of the convolution share: their three passes as the convolution of a source into a target and as a sum over voxels.

@@ -1,8 +1,9 @@
 using System.Runtime.Intrinsics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Host;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results do not depend on the number

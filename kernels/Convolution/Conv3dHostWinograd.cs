@@ -2,8 +2,9 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Host;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The convolution with a kernel of 3³ by Winograd's algorithm, on the processor's vectors and cores, for buffers of the CPU accelerator.

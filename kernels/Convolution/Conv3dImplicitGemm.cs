@@ -2,8 +2,11 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Kernels.Machine.Sums;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The 3³ convolution as a matrix product whose left side is never written down: halo tiles in shared memory, blocks of 8 voxels

@@ -1,4 +1,4 @@
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>What a convolution applies to its sums before it stores them.</summary>
 public enum Activation

@@ -1,17 +1,11 @@
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Kernels.Machine.Sums;
+using MeanShiftGpu.Kernels.Machine.TensorCore;
 
-namespace MeanShiftGpu.Kernels;
-
-/// <summary>What a tensor core multiplies; it adds in float32.</summary>
-public enum TensorCorePrecision
-{
-    /// <summary>float32 rounded to 11 significant bits.</summary>
-    Tf32,
-
-    /// <summary>float32 rounded to 8 significant bits, at twice the speed.</summary>
-    Bf16,
-}
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>The convolution 3³ on tensor cores: implicit matrix products, operands rounded to nearest, float32 sums and memory.</summary>
 public static class Conv3dTensorCore

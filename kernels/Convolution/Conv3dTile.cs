@@ -1,4 +1,4 @@
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// What a group of <see cref="Conv3dImplicitGemm{T}"/> computes at once, as a type parameter: Depth × Height rows of eight voxels

@@ -1,4 +1,4 @@
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// Extents of a transposed 3D convolution with kernel 2³ and stride 2: every input voxel becomes a cube of 2³ output voxels,

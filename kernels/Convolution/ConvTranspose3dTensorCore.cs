@@ -1,7 +1,11 @@
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Kernels.Machine.Sums;
+using MeanShiftGpu.Kernels.Machine.TensorCore;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>The transposed convolution 2³ with stride 2 on tensor cores: operands rounded to nearest, float32 sums and memory.</summary>
 public static class ConvTranspose3dTensorCore

@@ -1,7 +1,8 @@
 using System.Runtime.CompilerServices;
 using ILGPU;
+using MeanShiftGpu.Kernels.Machine.Host;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// Channels-last activations [N, D, H, W, C] in host memory, read row by row into packed, zero-padded scratch, optionally

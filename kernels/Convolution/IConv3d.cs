@@ -1,7 +1,8 @@
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Real;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The launchers of one variant of the 3D convolution: stride 1, zero padding, bias, fused activation.

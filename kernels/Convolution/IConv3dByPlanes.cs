@@ -1,7 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>Some planes of a volume, of whose output only a few are in memory.</summary>
 /// <param name="Begin">The first plane to compute.</param>

@@ -1,7 +1,8 @@
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Real;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The launchers of one variant of the transposed 3D convolution: kernel 2³, stride 2, bias, no activation.

@@ -1,6 +1,7 @@
 using ILGPU;
+using MeanShiftGpu.Kernels.Machine.TensorCore;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// A warp's sums of a weight gradient: 3 neighbouring taps × 16 input channels × a multiple of 16 output channels, as a type parameter.

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
+using MeanShiftGpu.Kernels.Machine.Host;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The factors of Winograd's algorithm for kernels of 3 taps along one axis (Lavin and Gray 2016): y = Aᵀ[(G w) ⊙ (Bᵀ d)] gives m

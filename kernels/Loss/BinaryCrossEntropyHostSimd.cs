@@ -1,8 +1,10 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Host;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The binary cross-entropy on the CPU device: vectors over the elements, one partial sum for each chunk.</summary>
 public sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : IBinaryCrossEntropy<float>

@@ -1,7 +1,8 @@
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The launchers of one variant of the binary cross-entropy, the mean over all elements.</summary>
 /// <remarks>

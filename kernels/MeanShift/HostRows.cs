@@ -1,8 +1,9 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using ILGPU;
+using MeanShiftGpu.Kernels.Machine.Host;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
 /// The score map as rows that vectors of eight can read: the caller's own memory where its voxels are neighbours and rows are as

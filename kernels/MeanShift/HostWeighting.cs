@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>A weighting on eight voxels at a time; the same functions as <see cref="IWeighting{T}"/>.</summary>
 internal interface IHostWeighting

@@ -1,7 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
 /// The launchers of one variant of the differentiable mean shift (Lamm, Righetto, Peng, "Mean Shift clustering as a loss

@@ -1,8 +1,9 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using ILGPU;
+using MeanShiftGpu.Kernels.Machine.Real;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>A position or direction in voxels.</summary>
 internal readonly struct Point<T>

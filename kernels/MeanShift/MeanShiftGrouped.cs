@@ -2,8 +2,11 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Kernels.Machine.Sums;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
 /// The mean shift with a group of threads for each seed, which walks the ball's voxels together, and one for each tile of the score

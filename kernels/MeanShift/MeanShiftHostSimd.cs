@@ -1,7 +1,9 @@
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Host;
+using MeanShiftGpu.Kernels.Machine.Real;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
 /// The mean shift on the CPU device: eight voxels of a row at a time. Seeds are shifted in fixed chunks; the score gradient is

@@ -1,6 +1,6 @@
 using ILGPU;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>Extents of a mean shift over a batch of score maps.</summary>
 /// <param name="Batch">N, items.</param>

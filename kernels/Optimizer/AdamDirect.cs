@@ -1,8 +1,10 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Real;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The plain Adam step: one thread per parameter, any accelerator. The truth for the others.</summary>
 public sealed class AdamDirect<T, TReal> : IAdam<T>

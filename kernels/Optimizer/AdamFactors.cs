@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>
 /// What an Adam step needs of its settings, worked out in double and rounded once to the kernel's real type: a float32

@@ -1,8 +1,9 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Host;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The Adam step on the CPU device: vectors over the parameters.</summary>
 public sealed unsafe class AdamHostSimd(HostThreads threads) : IAdam<float>

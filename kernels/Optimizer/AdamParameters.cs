@@ -1,4 +1,4 @@
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The settings of one Adam step. Use <see cref="ForStep"/>: it computes the bias corrections.</summary>
 /// <param name="LearningRate">α.</param>

@@ -1,8 +1,9 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Host;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The gradient norm on the CPU device: vectors within a chunk, the chunks' sums added in double.</summary>
 public sealed unsafe class GradientNormHostSimd(HostThreads threads) : IGradientNorm<float>

@@ -1,7 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The launchers of one variant of the Adam and AdamW optimiser.</summary>
 /// <remarks>

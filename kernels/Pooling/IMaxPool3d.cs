@@ -1,7 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The launchers of one variant of the 3D max pooling with windows of 2³ voxels and stride 2.</summary>
 /// <remarks>

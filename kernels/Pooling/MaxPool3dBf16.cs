@@ -1,7 +1,9 @@
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Real;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The max pooling of activations that lie in memory as BF16: the direct kernels with half their bytes.</summary>
 public sealed class MaxPool3dBf16 : IMaxPool3d<Bf16>

@@ -1,8 +1,10 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Real;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The plain max pooling: one thread per result, any accelerator. The truth for the others.</summary>
 public sealed class MaxPool3dDirect<T, TReal> : IMaxPool3d<T>

@@ -1,8 +1,9 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Host;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The max pooling on the CPU device: vectors over the channels, one row of output voxels after the other.</summary>
 public sealed unsafe class MaxPool3dHostSimd(HostThreads threads) : IMaxPool3d<float>

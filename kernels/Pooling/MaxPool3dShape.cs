@@ -1,4 +1,4 @@
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>
 /// Extents of a 3D maximum over windows of 2 × 2 × 2 voxels, stride 2. Activations are channels-last; a pitch is the number

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace MeanShiftGpu.Kernels;
+namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The window of a thread that pools one output voxel's channel.</summary>
 internal static class MaxPool3dWindow

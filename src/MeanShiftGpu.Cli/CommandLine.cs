@@ -2,6 +2,8 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using MeanShiftGpu.Cli.Verbs;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Cli;
 

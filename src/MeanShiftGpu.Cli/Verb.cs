@@ -1,6 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using MeanShiftGpu.IO;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Cli;
 

@@ -1,5 +1,5 @@
-using MeanShiftGpu;
-using MeanShiftGpu.Ops;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Ops.MeanShift;
 
 // A score map of 20×24×28 voxels with one bright particle, and its annotated centre (z, y, x).
 (int depth, int height, int width) = (20, 24, 28);

@@ -1,6 +1,9 @@
 using System.CommandLine;
-using MeanShiftGpu.Benchmarking;
-using MeanShiftGpu.Layers;
+using MeanShiftGpu.Cli.Benchmarking;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Cli.Verbs;
 

@@ -1,5 +1,9 @@
 using System.CommandLine;
-using MeanShiftGpu.IO;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates;
+using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
@@ -80,7 +84,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no scores; they were left out.");
         if (result.Particles.Any(p => p.Orientation is not null) && !CoordinateFormats.HoldsAngles(result.To))
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no angles; they were left out.");
-        int outside = shape is { } known ? result.Particles.Count(p => !Coordinates.IsInside(p, known)) : 0;
+        int outside = shape is { } known ? result.Particles.Count(p => !CoordinateTables.IsInside(p, known)) : 0;
         if (outside > 0)
             Session.Warn($"{options.GetRequiredValue(input)}: {outside} of {Counted.Of(result.Particles.Count, "centre")} outside the volume of {shape}. Check the binning, the voxel size and the format.");
         WriteJson(options, new

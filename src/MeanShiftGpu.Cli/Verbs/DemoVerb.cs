@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Diagnostics;
-using MeanShiftGpu.Demo;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Demo;
 
 namespace MeanShiftGpu.Cli.Verbs;
 

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using MeanShiftGpu.Device;
 
 namespace MeanShiftGpu.Cli.Verbs;
 

@@ -1,7 +1,12 @@
 using System.CommandLine;
 using System.Globalization;
-using MeanShiftGpu.IO;
-using MeanShiftGpu.Picking;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates;
+using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Evaluation;
+using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
@@ -15,7 +20,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
     private readonly Option<string?> data = Parse.Text("--data", "FILE", "A data set's manifest, instead of --truth.");
     private readonly Option<DatasetSplit?> split = Parse.Choice<DatasetSplit>("--split", "Which volumes of the data set to evaluate. Default: test.");
     private readonly Option<double[]?> radii = Parse.RealList("--radii", $"Hit radii in voxels. Default: {string.Join(',', DefaultRadii)}.");
-    private readonly Option<double?> beta = Parse.Real("--beta", $"How many times as much recall counts as precision in F-beta. Default: {Evaluation.DefaultBeta}.", 1e-3);
+    private readonly Option<double?> beta = Parse.Real("--beta", $"How many times as much recall counts as precision in F-beta. Default: {Evaluator.DefaultBeta}.", 1e-3);
     private readonly Option<string?> occupancy = Parse.Text("--occupancy", "FILE", "An occupancy mask (MRC): picks are scored by the particle in whose mask they lie, as SHREC does. The truth is then particle_locations.txt. With --data and such truth, the masks are the data set's.");
     private readonly Option<string[]> classes = Parse.Texts(
         "--classes", "NAME", "The names that the truth has for the picks' classes 1, 2, …, as 'train --classes' had them: then each class is evaluated by its own picks. Default: picks of any class count.");
@@ -78,9 +83,9 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             RefuseOtherClasses(points, names);
         WarnOfOutside(volumes);
         double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? [.. given.Distinct()] : DefaultRadii;
-        double weight = options.GetValue(beta) ?? Evaluation.DefaultBeta;
-        EvaluationResult result = Evaluation.Evaluate(points, wanted, weight);
-        IReadOnlyList<ClassResult> byClass = Evaluation.EvaluateClasses(points, wanted, names.Length > 0, weight);
+        double weight = options.GetValue(beta) ?? Evaluator.DefaultBeta;
+        EvaluationResult result = Evaluator.Evaluate(points, wanted, weight);
+        IReadOnlyList<ClassResult> byClass = Evaluator.EvaluateClasses(points, wanted, names.Length > 0, weight);
         OccupancyScore? masks = Occupancy(options, volumes, manifest, truthFiles, use);
         Print(result, weight);
         if (byClass.Count > 0)
@@ -112,7 +117,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             result.Radii,
             Classes = byClass.Select(c => ClassJson(c, names.Length > 0)),
             Occupancy = masks,
-            PerVolume = volumes.Select(v => new { v.Name, Result = Evaluation.Evaluate([v.Points], wanted, weight) }),
+            PerVolume = volumes.Select(v => new { v.Name, Result = Evaluator.Evaluate([v.Points], wanted, weight) }),
         });
         return ExitCode.Done;
     }
@@ -146,7 +151,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         {
             IReadOnlyList<VolumePoints> WithShape(IReadOnlyList<Particle> particles) => [.. EvaluationTables.Group(particles).Select(v => v with { Shape = context.Shape })];
             volumes.AddRange(
-                EvaluationTables.Join(pickFiles[i], WithShape(Named(Coordinates.Read(pickFiles[i], context), names)), truthFiles[i], WithShape(Coordinates.Read(truthFiles[i], truthContext)))
+                EvaluationTables.Join(pickFiles[i], WithShape(Named(CoordinateTables.Read(pickFiles[i], context), names)), truthFiles[i], WithShape(CoordinateTables.Read(truthFiles[i], truthContext)))
                     .Select(v => new EvaluatedVolume(v.Name, v.Volume, null)));
         }
 
@@ -178,14 +183,14 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
             // Picks are in voxels of the volume, whatever the truth counts in.
             CoordinateContext own = new CoordinateContext { VoxelSizeAngstrom = entry.VoxelSizeAngstrom }.WithVolume(entry.Volume, header.Shape, header.VoxelSize);
-            IReadOnlyList<Particle> found = CoordinateFolder.Find(source, TomogramNames.Of(entry.Volume)) is { } table ? Coordinates.Read(table, own) : [];
+            IReadOnlyList<Particle> found = CoordinateFolder.Find(source, TomogramNames.Of(entry.Volume)) is { } table ? CoordinateTables.Read(table, own) : [];
             volumes.AddRange(EvaluationTables.Join(source, [VolumePoints.Of(points.Volume, Named(found, names))], manifestPath, [points]));
         }
 
         if (folder && !Array.Exists(entries, e => CoordinateFolder.Find(source, TomogramNames.Of(e.Volume)) is not null))
             throw new InputException($"{source}: has no table for any of {Counted.Of(entries.Length, "volume")} of {manifestPath}, for example {TomogramNames.Of(entries[0].Volume)}.star. Give the folder that 'pick --out' wrote.");
         if (!folder)
-            volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(Coordinates.Read(source), names)), manifestPath, truth));
+            volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(CoordinateTables.Read(source), names)), manifestPath, truth));
         return [.. volumes.Select((v, i) => new EvaluatedVolume(v.Name, v.Volume, entries[i].Volume))];
     }
 
@@ -203,7 +208,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
                 continue;
             foreach ((string kind, IReadOnlyList<Position> points) in ((string, IReadOnlyList<Position>)[])[("pick", volume.Points.Predictions), ("true centre", volume.Points.Truth)])
             {
-                int outside = points.Count(p => !Coordinates.IsInside(p.Z, p.Y, p.X, shape));
+                int outside = points.Count(p => !CoordinateTables.IsInside(p.Z, p.Y, p.X, shape));
                 if (outside > 0)
                     Session.Warn($"{volume.Name}: {outside} of {Counted.Of(points.Count, kind)} outside the volume of {shape} voxels. Check the binning, the voxel size and the format.");
             }
@@ -236,7 +241,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             if (CoordinateFormats.Identify(masks[i].Truth) != CoordinateFormat.Shrec)
                 throw new InputException($"{masks[i].Truth}: is no SHREC table; an occupancy mask numbers the rows of particle_locations.txt.");
             using Volume mask = MrcFile.Read(masks[i].Mask);
-            evaluation.Add(volumes[i].Points.Predictions, Coordinates.Read(masks[i].Truth), mask);
+            evaluation.Add(volumes[i].Points.Predictions, CoordinateTables.Read(masks[i].Truth), mask);
         }
 
         return evaluation.Score;

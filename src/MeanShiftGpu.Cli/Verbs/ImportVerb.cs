@@ -1,5 +1,8 @@
 using System.CommandLine;
-using MeanShiftGpu.IO;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Cli.Verbs;
 

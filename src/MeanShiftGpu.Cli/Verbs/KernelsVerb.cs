@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Text;
-using MeanShiftGpu.IO;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Cli.Verbs;
 

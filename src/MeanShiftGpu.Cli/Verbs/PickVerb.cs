@@ -1,10 +1,17 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
-using MeanShiftGpu.IO;
-using MeanShiftGpu.Layers;
-using MeanShiftGpu.Ops;
-using MeanShiftGpu.Picking;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates;
+using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Evaluation;
+using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Tomography.Volumes;
 using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Cli.Verbs;
@@ -93,7 +100,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
                 continue;
             if (region is { } masked && masked != headers[i].Shape)
                 throw new InputException($"{options.GetValue(mask)}: the mask has {masked} voxels, {paths[i]} has {headers[i].Shape}; expected the same size.");
-            Coordinates.CheckOptions(files[i].Table, WriteOptions(options, paths[i], headers[i]));
+            CoordinateTables.CheckOptions(files[i].Table, WriteOptions(options, paths[i], headers[i]));
         }
 
         if (single)
@@ -306,7 +313,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             {
                 using MrcReader volume = MrcReader.Open(entry.Volume, Cancellation);
                 Particle[] centers = [.. entry.ReadParticles(volume.Header.Shape, volume.VoxelSize).Where(kind.IsOne)];
-                Coordinates.CheckInside(entry.Coordinates, centers, volume.Header.Shape);
+                CoordinateTables.CheckInside(entry.Coordinates, centers, volume.Header.Shape);
                 truth += centers.Length;
                 VoxelStatistics statistics = VoxelStatistics.Measure(volume, entry.Volume, Cancellation);
                 PickPlan plan = picker.Plan(volume.Size, mapsInMemory: false);

@@ -1,7 +1,10 @@
 using System.CommandLine;
 using System.Globalization;
-using MeanShiftGpu.IO;
-using MeanShiftGpu.Simulation;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Simulation;
 
 namespace MeanShiftGpu.Cli.Verbs;
 

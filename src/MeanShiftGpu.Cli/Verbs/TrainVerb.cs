@@ -1,8 +1,12 @@
 using System.CommandLine;
 using System.Diagnostics;
-using MeanShiftGpu.IO;
-using MeanShiftGpu.Kernels;
-using MeanShiftGpu.Layers;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.MeanShift;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Cli.Verbs;

@@ -1,5 +1,7 @@
 using System.CommandLine;
-using MeanShiftGpu.Validation;
+using MeanShiftGpu.Checks;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Cli.Verbs;
 

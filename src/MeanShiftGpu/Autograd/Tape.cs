@@ -1,7 +1,9 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Elementwise;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Autograd;

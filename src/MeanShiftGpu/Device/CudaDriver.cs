@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>What the NVIDIA driver says of itself, asked without ILGPU, which skips a driver that it cannot use without a word.</summary>
 /// <param name="IsInstalled">Whether the driver's library is there.</param>

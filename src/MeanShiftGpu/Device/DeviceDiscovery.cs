@@ -3,8 +3,9 @@ using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
 using ILGPU.Runtime.OpenCL;
+using MeanShiftGpu.Storage;
 
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>What a machine has, and whether this library would use it.</summary>
 /// <param name="Kind">The kind of device.</param>
@@ -21,7 +22,7 @@ public static class DeviceDiscovery
     public static IReadOnlyList<DeviceInfo> List()
     {
         using Context context = GpuContext.CreateIlgpuContext(cpuDevice: null);
-        List<(DeviceKind Kind, Device Device)> devices = Ordered(context);
+        List<(DeviceKind Kind, ILGPU.Runtime.Device Device)> devices = Ordered(context);
         return
         [
             .. devices.Select((d, i) => new DeviceInfo(
@@ -33,12 +34,12 @@ public static class DeviceDiscovery
         ];
     }
 
-    internal static (Device Device, string Reason) Choose(Context context, DeviceKind wanted, string origin)
+    internal static (ILGPU.Runtime.Device Device, string Reason) Choose(Context context, DeviceKind wanted, string origin)
     {
-        List<(DeviceKind Kind, Device Device)> devices = Ordered(context);
+        List<(DeviceKind Kind, ILGPU.Runtime.Device Device)> devices = Ordered(context);
         if (wanted == DeviceKind.Auto)
             return (devices[0].Device, ReasonForAuto(devices[0].Kind, devices.Count));
-        foreach ((DeviceKind kind, Device device) in devices)
+        foreach ((DeviceKind kind, ILGPU.Runtime.Device device) in devices)
         {
             if (kind == wanted)
                 return (device, origin);
@@ -71,12 +72,12 @@ public static class DeviceDiscovery
         _ => count == 1 ? "no CUDA or OpenCL device was found" : "the CPU comes last",
     };
 
-    private static List<(DeviceKind Kind, Device Device)> Ordered(Context context)
+    private static List<(DeviceKind Kind, ILGPU.Runtime.Device Device)> Ordered(Context context)
     {
-        List<(DeviceKind Kind, Device Device)> cuda = [];
+        List<(DeviceKind Kind, ILGPU.Runtime.Device Device)> cuda = [];
         foreach (CudaDevice device in context.GetCudaDevices())
             cuda.Add((DeviceKind.Cuda, device));
-        List<(DeviceKind Kind, Device Device)> openCL = [];
+        List<(DeviceKind Kind, ILGPU.Runtime.Device Device)> openCL = [];
         foreach (CLDevice device in context.GetCLDevices())
             openCL.Add((DeviceKind.OpenCL, device));
         return

@@ -1,4 +1,4 @@
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>Which kind of device runs the kernels.</summary>
 public enum DeviceKind

@@ -2,7 +2,7 @@ using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
 using ILGPU.Runtime.OpenCL;
 
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>What a failure inside a device's driver means, in a line that a person can act on.</summary>
 public static class DeviceProblem

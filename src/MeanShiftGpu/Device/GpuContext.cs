@@ -3,9 +3,11 @@ using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
 using ILGPU.Runtime.OpenCL;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Kernels.Machine.Host;
+using MeanShiftGpu.Kernels.Machine.TensorCore;
+using MeanShiftGpu.Storage;
 
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>
 /// One device with its stream, its compiled kernels and its host threads. Everything else is created from it and must be
@@ -106,7 +108,7 @@ public sealed class GpuContext : IDisposable
         Context context = CreateIlgpuContext(cpuDevice: null);
         try
         {
-            (Device device, string reason) = DeviceDiscovery.Choose(context, wanted, origin);
+            (ILGPU.Runtime.Device device, string reason) = DeviceDiscovery.Choose(context, wanted, origin);
             return Open(context, device, reason, options);
         }
         catch (Exception e) when (e is AcceleratorException or NotSupportedException)
@@ -156,7 +158,7 @@ public sealed class GpuContext : IDisposable
         }
     }
 
-    private static GpuContext Open(Context context, Device device, string reason, GpuContextOptions options)
+    private static GpuContext Open(Context context, ILGPU.Runtime.Device device, string reason, GpuContextOptions options)
     {
         Accelerator accelerator = device.CreateAccelerator(context);
         try

@@ -1,4 +1,4 @@
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>How a <see cref="GpuContext"/> chooses its device and its kernels.</summary>
 public sealed record GpuContextOptions

@@ -2,9 +2,10 @@ using System.Reflection;
 using ILGPU;
 using ILGPU.Backends.EntryPoints;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Real;
 
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>
 /// Every GPU kernel there is, found by its <see cref="KernelAttribute"/> and closed over every set of type arguments that its

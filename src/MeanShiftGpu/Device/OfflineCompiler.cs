@@ -2,7 +2,7 @@ using ILGPU;
 using ILGPU.Backends;
 using ILGPU.Runtime.CPU;
 
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>
 /// Compiles kernels with one of ILGPU's backends, for a device that need not be there, under the settings with which

@@ -1,7 +1,7 @@
 using ILGPU.Backends.OpenCL;
 using ILGPU.Runtime.OpenCL;
 
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>
 /// Compiles kernels to OpenCL C for the least capable device that ILGPU supports: no sub-groups, no 64-bit atomics, no

@@ -2,7 +2,7 @@ using System.Reflection;
 using System.Runtime.InteropServices;
 using ILGPU;
 
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>
 /// ILGPU loads "libOpenCL.so"; where only the run-time package is installed the file is "libOpenCL.so.1" and ILGPU would

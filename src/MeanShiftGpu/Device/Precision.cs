@@ -1,4 +1,4 @@
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>
 /// To what a device may round on its way to float32 sums: the operands of matrix products (convolutions) and, with <see cref="Bf16"/>, the network's activations

@@ -1,8 +1,9 @@
 using System.Runtime.CompilerServices;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime.Cuda;
+using MeanShiftGpu.Storage;
 
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>Compiles kernels to PTX for an NVIDIA architecture. No GPU and no CUDA installation is needed.</summary>
 public sealed class PtxCompiler : IDisposable

@@ -2,9 +2,12 @@ using System.Numerics;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Kernels.Machine.Host;
+using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Kernels.Machine.TensorCore;
+using MeanShiftGpu.Storage;
 
-namespace MeanShiftGpu;
+namespace MeanShiftGpu.Device;
 
 /// <summary>One implementation of an operation.</summary>
 /// <param name="Name">The technique: Direct, Grouped, HostSimd, HostWinograd, ImplicitGemm, TensorCore.</param>
@@ -30,7 +33,7 @@ public sealed class VariantTable<TLauncher, TShape>(string operation, params Var
     where TLauncher : class, IDisposable
 {
     /// <summary>The operation's name.</summary>
-    public string Operation { get; } = MeanShiftGpu.Variants.Operations.Contains(operation) ? operation : throw new ArgumentException($"{operation} is not in the list of operations.", nameof(operation));
+    public string Operation { get; } = MeanShiftGpu.Device.Variants.Operations.Contains(operation) ? operation : throw new ArgumentException($"{operation} is not in the list of operations.", nameof(operation));
 
     /// <summary>The variants, best first.</summary>
     public IReadOnlyList<Variant<TLauncher, TShape>> Variants { get; } = variants;

@@ -1,7 +1,9 @@
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine.Host;
+using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tensors;
 

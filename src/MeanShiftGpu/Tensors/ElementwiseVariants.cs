@@ -1,5 +1,6 @@
 using System.Numerics;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Elementwise;
 
 namespace MeanShiftGpu.Tensors;
 

@@ -1,6 +1,7 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Device;
 
 namespace MeanShiftGpu.Tensors;
 

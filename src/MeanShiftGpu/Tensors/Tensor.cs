@@ -1,7 +1,8 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine.Real;
 
 namespace MeanShiftGpu.Tensors;
 

@@ -1,4 +1,4 @@
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Kernels.Machine.Real;
 
 namespace MeanShiftGpu.Training;
 

@@ -1,8 +1,9 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using MeanShiftGpu.IO;
-using MeanShiftGpu.Layers;
-using MeanShiftGpu.Ops;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Training;
 

@@ -1,4 +1,4 @@
-using MeanShiftGpu.IO;
+using MeanShiftGpu.Geometry;
 
 namespace MeanShiftGpu.Training;
 

@@ -1,3 +1,5 @@
+using MeanShiftGpu.Geometry;
+
 namespace MeanShiftGpu.Training;
 
 /// <summary>A mirror image and an exchange of axes of a patch.</summary>

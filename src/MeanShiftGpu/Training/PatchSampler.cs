@@ -1,4 +1,6 @@
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Training;
 

@@ -1,6 +1,8 @@
 using System.Text.Json.Serialization;
-using MeanShiftGpu.Layers;
-using MeanShiftGpu.Ops;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Training;
 

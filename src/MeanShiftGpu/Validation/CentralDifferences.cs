@@ -2,6 +2,7 @@ using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Device;
 using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Validation;

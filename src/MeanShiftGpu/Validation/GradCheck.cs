@@ -1,6 +1,7 @@
 using System.Numerics;
 using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Device;
 using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Validation;

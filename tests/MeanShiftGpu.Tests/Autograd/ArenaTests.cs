@@ -1,10 +1,12 @@
 using ILGPU;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Autograd;
 
 public class ArenaTests
 {

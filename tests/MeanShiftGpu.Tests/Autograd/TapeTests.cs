@@ -1,6 +1,12 @@
 using MeanShiftGpu.Autograd;
-using MeanShiftGpu.Ops;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine.Host;
+using MeanShiftGpu.Ops.Conv3d;
+using MeanShiftGpu.Ops.Dice;
+using MeanShiftGpu.Ops.Elementwise;
+using MeanShiftGpu.Ops.MaxPool3d;
 using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Autograd;
@@ -196,5 +202,5 @@ public class TapeTests
 
 internal static class ArrayViewAddress
 {
-    public static unsafe nint LoadEffectiveAddressAsPtrForTest(this ILGPU.ArrayView<float> view) => (nint)MeanShiftGpu.Kernels.HostMemory.Pointer(view);
+    public static unsafe nint LoadEffectiveAddressAsPtrForTest(this ILGPU.ArrayView<float> view) => (nint)HostMemory.Pointer(view);
 }

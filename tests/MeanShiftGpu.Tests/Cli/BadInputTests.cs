@@ -1,10 +1,13 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json;
-using MeanShiftGpu.IO;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Volumes;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>Whatever is wrong with the input ends in one line that names the file, and leaves no results.</summary>
 [NonParallelizable]

@@ -1,8 +1,10 @@
 using System.Text.Json;
-using MeanShiftGpu.IO;
+using MeanShiftGpu.Tests.Support;
+using MeanShiftGpu.Tomography.Coordinates;
+using MeanShiftGpu.Tomography.Files;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Cli;
 
 public class ConvertTests
 {
@@ -37,8 +39,8 @@ public class ConvertTests
         string source = TemporaryFolder.Data("relion4/empiar10064_first_rows.star");
         ToolRun run = ToolRun.Succeeds("convert", source, "--out", folder.At("a.tbl"), "--voxel-size", "10.48", "--json", folder.At("a.json"));
         JsonElement json = ToolRun.Json(folder.At("a.json"));
-        IReadOnlyList<Particle> direct = Coordinates.Read(source, new CoordinateContext { VoxelSizeAngstrom = 10.48 });
-        IReadOnlyList<Particle> through = Coordinates.Read(folder.At("a.tbl"));
+        IReadOnlyList<Particle> direct = CoordinateTables.Read(source, new CoordinateContext { VoxelSizeAngstrom = 10.48 });
+        IReadOnlyList<Particle> through = CoordinateTables.Read(folder.At("a.tbl"));
         using (Assert.EnterMultipleScope())
         {
             Assert.That(run.Output, Does.Contain("relion4 to dynamo").And.Contain("10.48 Å"));
@@ -77,8 +79,8 @@ public class ConvertTests
         Assert.That(File.Exists(folder.At("copick", "ExperimentRuns", "TS_02", "Picks", "meanshift-gpu_1_proteasome.json")));
         ToolRun.Succeeds("convert", folder.At("copick"), "--out", folder.At("out.csv"));
         Assert.That(
-            Coordinates.Read(folder.At("out.csv")).Select(p => (p.X, p.Y, p.Z, p.Score, p.Tomogram, p.Name)),
-            Is.EquivalentTo(Coordinates.Read(folder.At("in.csv")).Select(p => (p.X, p.Y, p.Z, p.Score, p.Tomogram, p.Name))));
+            CoordinateTables.Read(folder.At("out.csv")).Select(p => (p.X, p.Y, p.Z, p.Score, p.Tomogram, p.Name)),
+            Is.EquivalentTo(CoordinateTables.Read(folder.At("in.csv")).Select(p => (p.X, p.Y, p.Z, p.Score, p.Tomogram, p.Name))));
     }
 
     [Test]

@@ -1,9 +1,10 @@
 using System.Diagnostics;
 using System.Globalization;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Training;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>
 /// Processes that are killed (SIGKILL) at random moments leave complete files or none, and the next run ends with the bits of an undisturbed one.
@@ -72,9 +73,9 @@ public class KilledProcessTests
             if (Kill(Arguments("resumed", all, File.Exists(checkpoint) ? ["--resume"] : []), random.NextDouble() * thirty, onceTraining: i % 4 != 3))
                 killed++;
             if (File.Exists(checkpoint))
-                Assert.That(() => IO.SafetensorsFile.Read(checkpoint), Throws.Nothing);
+                Assert.That(() => SafetensorsFile.Read(checkpoint), Throws.Nothing);
             if (File.Exists(folder.At("resumed", "model.safetensors")))
-                Assert.That(() => IO.SafetensorsFile.Read(folder.At("resumed", "model.safetensors")), Throws.Nothing);
+                Assert.That(() => SafetensorsFile.Read(folder.At("resumed", "model.safetensors")), Throws.Nothing);
             if (File.Exists(folder.At("resumed", "history.json")))
                 Assert.That(() => ToolRun.Json(folder.At("resumed", "history.json")), Throws.Nothing);
         }

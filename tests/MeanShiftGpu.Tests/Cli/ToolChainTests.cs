@@ -1,12 +1,16 @@
 using System.Text.Json;
 using System.Xml.Linq;
-using MeanShiftGpu.IO;
-using MeanShiftGpu.Kernels;
-using MeanShiftGpu.Layers;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.MeanShift;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Tomography.Coordinates;
+using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Volumes;
 using MeanShiftGpu.Training;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>The whole chain from files to figures, with a network that is far too small and short of training to find anything.</summary>
 [NonParallelizable]
@@ -34,7 +38,7 @@ public class ToolChainTests
             Assert.That(json.GetProperty("volumes").GetArrayLength(), Is.EqualTo(5));
             Assert.That(manifest.Of(DatasetSplit.Train).Count(), Is.EqualTo(3));
             Assert.That(MrcFile.ReadHeader(manifest.Volumes[0].Volume).Shape, Is.EqualTo(new VolumeShape(18, 21, 19)));
-            Assert.That(Coordinates.Read(manifest.Volumes[0].Coordinates), Has.Count.EqualTo(2));
+            Assert.That(CoordinateTables.Read(manifest.Volumes[0].Coordinates), Has.Count.EqualTo(2));
         }
     }
 
@@ -55,7 +59,7 @@ public class ToolChainTests
         using Volume classes = MrcFile.Read(model.ClassMask);
         using Volume occupancy = MrcFile.Read(model.OccupancyMask);
         Assert.That(MrcFile.ReadHeader(model.Reconstruction).VoxelSize, Is.EqualTo(new VoxelSize(10)));
-        IReadOnlyList<Particle> particles = Coordinates.Read(manifest.Volumes[0].Coordinates);
+        IReadOnlyList<Particle> particles = CoordinateTables.Read(manifest.Volumes[0].Coordinates);
         Assert.That(particles.Select(p => p.Name), Is.EqualTo((string[])["ring", "rod", "ring"]));
         // A rod's centre is inside it, a ring's is not.
         (int z, int y, int x) = ((int)Math.Round(particles[1].Z), (int)Math.Round(particles[1].Y), (int)Math.Round(particles[1].X));
@@ -78,12 +82,12 @@ public class ToolChainTests
         string[] pick = ["pick", tomogram, "--model", folder.At("two-run", "model.safetensors"), "--device", "cpu"];
         ToolRun.Succeeds([.. pick, "--out", folder.At("two.csv"), "--json", folder.At("two.json")]);
         JsonElement volume = ToolRun.Json(folder.At("two.json")).GetProperty("volumes")[0];
-        IReadOnlyList<Particle> both = Coordinates.Read(folder.At("two.csv"));
+        IReadOnlyList<Particle> both = CoordinateTables.Read(folder.At("two.csv"));
         Assert.That(volume.GetProperty("maps").EnumerateArray().Select(m => m.GetProperty("className").GetString()), Is.EqualTo((string[])["ring", "rod"]));
         Assert.That(both.Select(p => p.Class).Distinct(), Is.EquivalentTo((int?[])[1, 2]));
 
         ToolRun.Succeeds([.. pick, "--out", folder.At("rod.csv"), "--class", "rod", "--score-map", folder.At("rod.mrc")]);
-        Assert.That(Coordinates.Read(folder.At("rod.csv")), Is.EqualTo(both.Where(p => p.Class == 2)).Using<Particle, Particle>((a, b) => (a.Z, a.Y, a.X) == (b.Z, b.Y, b.X)));
+        Assert.That(CoordinateTables.Read(folder.At("rod.csv")), Is.EqualTo(both.Where(p => p.Class == 2)).Using<Particle, Particle>((a, b) => (a.Z, a.Y, a.X) == (b.Z, b.Y, b.X)));
         // The page says what the table says, of each class by its own picks, and shows the test tomogram.
         string[] evaluate = ["evaluate", "--picks", folder.At("two.csv"), "--data", Path.Combine(data, "manifest.json"), "--radii", "2.5,5"];
         ToolRun.Succeeds([.. evaluate, "--classes", "ring", "rod", "--report", folder.At("two.html"), "--json", folder.At("evaluated.json")]);
@@ -144,7 +148,7 @@ public class ToolChainTests
         {
             Assert.That(run.Output, Does.Contain("1 tile"));
             Assert.That(MrcFile.ReadHeader(folder.At("map.mrc")).Shape, Is.EqualTo(new VolumeShape(18, 21, 19)));
-            Assert.That(Coordinates.Read(picks), Has.Count.EqualTo(volume.GetProperty("picks").GetArrayLength()));
+            Assert.That(CoordinateTables.Read(picks), Has.Count.EqualTo(volume.GetProperty("picks").GetArrayLength()));
             Assert.That(figures.GetProperty("truth").GetInt32(), Is.EqualTo(2));
             Assert.That(figures.GetProperty("radii").GetArrayLength(), Is.EqualTo(2));
             Assert.That(figures.GetProperty("radii")[1].GetProperty("f1").GetDouble(), Is.InRange(0, 1));
@@ -175,7 +179,7 @@ public class ToolChainTests
         ToolRun.Succeeds(["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", table, "--format", $"relion{version}", "--binning", "2", "--device", "cpu", "--json", folder.At("p.json")]);
         Assert.That(File.ReadAllText(table), Does.Contain(column));
         CoordinateContext context = new() { Shape = new VolumeShape(18, 21, 19), VoxelSizeAngstrom = 10, Binning = 2, Tomogram = "train_001" };
-        IReadOnlyList<Particle> read = Coordinates.Read(table, context);
+        IReadOnlyList<Particle> read = CoordinateTables.Read(table, context);
         JsonElement picks = ToolRun.Json(folder.At("p.json")).GetProperty("volumes")[1].GetProperty("picks");
         Assert.That(read, Has.Count.EqualTo(picks.GetArrayLength()));
         Assert.That(read[0].Z, Is.EqualTo(picks[0].GetProperty("z").GetDouble()).Within(1e-4), "Å with six decimals over 10 Å voxels");
@@ -268,7 +272,7 @@ public class ToolChainTests
         ToolRun.Succeeds(
             "pick", folder.At("data", "validation_000.mrc"), "--model", folder.At("run", "model.safetensors"), "--device", "cpu", "--out", folder.At("suggested.csv"), "--threshold", threshold, "--min-support", support);
         JsonElement best = json.GetProperty("thresholds").EnumerateArray().Single(t => $"{t.GetProperty("threshold")}" == threshold && $"{t.GetProperty("minimumSupport")}" == support);
-        Assert.That(Coordinates.Read(folder.At("suggested.csv")), Has.Count.EqualTo(best.GetProperty("picks").GetInt32()));
+        Assert.That(CoordinateTables.Read(folder.At("suggested.csv")), Has.Count.EqualTo(best.GetProperty("picks").GetInt32()));
     }
 
     [Test]

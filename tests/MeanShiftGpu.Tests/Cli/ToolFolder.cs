@@ -1,7 +1,9 @@
-using MeanShiftGpu.IO;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Volumes;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>A folder for the files of a fixture, with a tiny data set and the smallest training on it.</summary>
 public sealed class ToolFolder : IDisposable

@@ -3,7 +3,7 @@ using System.Text.Json;
 using MeanShiftGpu.Cli;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>One run of the command-line tool within the test process.</summary>
 /// <param name="Code">Its exit code.</param>

@@ -1,9 +1,12 @@
 using System.Text.Json;
 using MeanShiftGpu.Cli;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Training;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Cli;
 
 public class UsageTests
 {
@@ -83,7 +86,7 @@ public class UsageTests
         ToolRun.Refuses([model, "Choose another folder", "--overwrite"], folder.Train("run", 2));
 
         ToolRun.Succeeds([.. tomograms, "--overwrite"]);
-        Assert.That(IO.DatasetManifest.Read(folder.Manifest).Volumes.Single().Coordinates, Does.EndWith("particle_locations.txt"));
+        Assert.That(DatasetManifest.Read(folder.Manifest).Volumes.Single().Coordinates, Does.EndWith("particle_locations.txt"));
     }
 
     [Test]
@@ -195,13 +198,13 @@ public class UsageTests
     }
 
     private static void WritePooling(string path, float[] input, float output, float[] gradInput)
-        => IO.SafetensorsFile.Write(
+        => SafetensorsFile.Write(
             path,
-            new Dictionary<string, IO.SafetensorsTensor>
+            new Dictionary<string, SafetensorsTensor>
             {
-                ["input"] = IO.SafetensorsTensor.FromFloats([1, 1, 2, 2, 2], input),
-                ["output"] = IO.SafetensorsTensor.FromFloats([1, 1, 1, 1, 1], [output]),
-                ["grad_output"] = IO.SafetensorsTensor.FromFloats([1, 1, 1, 1, 1], [2]),
-                ["grad_input"] = IO.SafetensorsTensor.FromFloats([1, 1, 2, 2, 2], gradInput),
+                ["input"] = SafetensorsTensor.FromFloats([1, 1, 2, 2, 2], input),
+                ["output"] = SafetensorsTensor.FromFloats([1, 1, 1, 1, 1], [output]),
+                ["grad_output"] = SafetensorsTensor.FromFloats([1, 1, 1, 1, 1], [2]),
+                ["grad_input"] = SafetensorsTensor.FromFloats([1, 1, 2, 2, 2], gradInput),
             });
 }

@@ -1,13 +1,18 @@
 using ILGPU.Runtime;
 using ILGPU.Runtime.OpenCL;
-using MeanShiftGpu.Kernels;
-using MeanShiftGpu.Layers;
-using MeanShiftGpu.Simulation;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Host;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Tests.Support;
+using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Device;
 
 /// <summary>What a person reads when a device fails. Failures are injected: this machine's devices work.</summary>
 public sealed class DeviceProblemTests

@@ -4,10 +4,13 @@ using System.Reflection;
 using System.Text.RegularExpressions;
 using ILGPU;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Storage;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Device;
 
 /// <summary>Every kernel of the catalogue, compiled for devices that this machine need not have.</summary>
 public sealed partial class PtxTests

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Device;
 
 /// <summary>What a kernel uses on an architecture, as the assembler reports it.</summary>
 public sealed record PtxasReport(int Registers, int StackBytes, int SpillStoreBytes, int SpillLoadBytes, int LocalBytes, int SharedBytes)

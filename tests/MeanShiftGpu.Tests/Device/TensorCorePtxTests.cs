@@ -1,8 +1,9 @@
 using System.Text.RegularExpressions;
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Kernels.Convolution;
+using MeanShiftGpu.Kernels.Machine.TensorCore;
 using NUnit.Framework;
 
-namespace MeanShiftGpu.Tests;
+namespace MeanShiftGpu.Tests.Device;
 
 /// <summary>
 /// The tensor-core kernels against the plan that stands beside them: instructions counted in their PTX, registers as ptxas assigns them, shared memory as their

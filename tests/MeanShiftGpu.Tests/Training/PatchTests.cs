@@ -1,4 +1,5 @@
-using MeanShiftGpu.Kernels;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Training;
 using NUnit.Framework;
 
@@ -105,7 +106,7 @@ public class PatchTests
         foreach (float[]? mask in (float[]?[])[null, labels])
         {
             PatchBatch batch = new(1, options);
-            batch.Fill(0, Volume with { CenterClasses = [0, 1, 0], Mask = mask is null ? null : IO.Volume.Of(mask, Volume.Size) }, (3, 3, 4), PatchOrientation.Identity);
+            batch.Fill(0, Volume with { CenterClasses = [0, 1, 0], Mask = mask is null ? null : MeanShiftGpu.Geometry.Volume.Of(mask, Volume.Size) }, (3, 3, 4), PatchOrientation.Identity);
             Assert.That(batch.Centers(0)[0], Is.EqualTo(new[] { new Position(2, 3, 3) }));
             Assert.That(batch.Centers(1)[0], Is.EqualTo(new[] { new Position(6, 7, 7) }));
             Assert.That(batch.Masks![0].Sum(), Is.EqualTo(mask is null ? 7 : 1));
@@ -117,7 +118,7 @@ public class PatchTests
     [Test]
     public void Sampler_WithNoiseAndContrast_ChangesAPatchAsMuchAsAsked()
     {
-        TrainingVolume flat = Volume with { Image = new IO.Volume(20, 24, 28) };
+        TrainingVolume flat = Volume with { Image = new Volume(20, 24, 28) };
         TrainingOptions options = Options with { NoiseJitter = 0.5, ContrastJitter = 0.3 };
         PatchSampler sampler = new([flat], options);
         PatchBatch batch = new(1, options);

@@ -1,6 +1,10 @@
-using MeanShiftGpu.Layers;
-using MeanShiftGpu.Ops;
-using MeanShiftGpu.Simulation;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tests.Support;
+using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
 using NUnit.Framework;
 
@@ -94,7 +98,7 @@ public class TrainerTests
     public void ReadProgress_OfADamagedState_NamesTheFile(string state)
     {
         string path = Path.Combine(TestContext.CurrentContext.WorkDirectory, "checkpoint-damaged.safetensors");
-        IO.SafetensorsFile.Write(path, [], new Dictionary<string, string> { ["meanshift_gpu.training"] = state });
+        SafetensorsFile.Write(path, [], new Dictionary<string, string> { ["meanshift_gpu.training"] = state });
         Assert.That(() => Trainer.ReadProgress(path), Throws.TypeOf<InputException>().With.Message.Contains("checkpoint-damaged.safetensors: metadata"));
     }
 

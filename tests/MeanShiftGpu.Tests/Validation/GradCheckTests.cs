@@ -1,5 +1,9 @@
 using ILGPU.Runtime;
+using MeanShiftGpu.Checks;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Validation;
 using NUnit.Framework;
 

@@ -1,5 +1,0 @@
-namespace MeanShiftGpu.Kernels;
-
-/// <summary>A dense run of numbers whose arrangement does not matter: a map under a loss, the parameters of a network.</summary>
-/// <param name="Count">How many numbers.</param>
-public readonly record struct FlatShape(long Count);

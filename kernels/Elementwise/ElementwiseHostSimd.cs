@@ -1,0 +1,111 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Host;
+
+namespace MeanShiftGpu.Kernels.Elementwise;
+
+/// <summary>The elementwise arithmetic on the CPU device: vectors over the channels, or over everything where it is dense.</summary>
+public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwise<float>
+{
+    /// <inheritdoc/>
+    public void Add(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+    {
+        float* from = source.Pointer();
+        float* to = target.Pointer();
+        if (shape.SourcePitch == shape.Channels && shape.TargetPitch == shape.Channels)
+        {
+            HostChunks.Of(shape.Voxels * shape.Channels).For(threads, (_, start, end) => AddRun(from + start, to + start, end - start));
+            return;
+        }
+
+        HostChunks.Of(shape.Voxels, shape.Channels).For(threads, (_, start, end) =>
+        {
+            for (long v = start; v < end; v++)
+                AddRun(from + v * shape.SourcePitch, to + v * shape.TargetPitch, shape.Channels);
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Mask(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> weight, ArrayView<float> target, ElementwiseShape shape)
+    {
+        float* from = source.Pointer();
+        float* weights = weight.Pointer();
+        float* to = target.Pointer();
+        if (shape is { Channels: 1, SourcePitch: 1, TargetPitch: 1 })
+        {
+            HostChunks.Of(shape.Voxels).For(threads, (_, start, end) => MultiplyRun(from + start, weights + start, to + start, end - start));
+            return;
+        }
+
+        HostChunks.Of(shape.Voxels, shape.Channels).For(threads, (_, start, end) =>
+        {
+            for (long v = start; v < end; v++)
+                ScaleRun(from + v * shape.SourcePitch, weights[v], to + v * shape.TargetPitch, shape.Channels);
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Fill(AcceleratorStream stream, ArrayView<float> target, float value)
+    {
+        float* to = target.Pointer();
+        HostChunks.Of(target.Length).For(threads, (_, start, end) => new Span<float>(to + start, (int)(end - start)).Fill(value));
+    }
+
+    /// <inheritdoc/>
+    public void WeightedAdd(AcceleratorStream stream, ArrayView<float> term, float weight, ArrayView<float> total, int accumulate)
+    {
+        float* from = term.Pointer();
+        float* to = total.Pointer();
+        HostChunks.Of(total.Length).For(threads, (_, start, end) =>
+        {
+            if (accumulate != 0)
+                AddScaledRun(from + start, weight, to + start, end - start);
+            else
+                ScaleRun(from + start, weight, to + start, end - start);
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+
+    private static void AddRun(float* source, float* target, long count)
+    {
+        long i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+            (Vector.Load(target + i) + Vector.Load(source + i)).Store(target + i);
+        for (; i < count; i++)
+            target[i] += source[i];
+    }
+
+    private static void MultiplyRun(float* source, float* weight, float* target, long count)
+    {
+        long i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+            (Vector.Load(source + i) * Vector.Load(weight + i)).Store(target + i);
+        for (; i < count; i++)
+            target[i] = source[i] * weight[i];
+    }
+
+    private static void ScaleRun(float* source, float factor, float* target, long count)
+    {
+        Vector<float> factors = new(factor);
+        long i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+            (Vector.Load(source + i) * factors).Store(target + i);
+        for (; i < count; i++)
+            target[i] = source[i] * factor;
+    }
+
+    private static void AddScaledRun(float* source, float factor, float* target, long count)
+    {
+        Vector<float> factors = new(factor);
+        long i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+            (Vector.Load(target + i) + Vector.Load(source + i) * factors).Store(target + i);
+        for (; i < count; i++)
+            target[i] += source[i] * factor;
+    }
+}

@@ -1,0 +1,166 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine.Host;
+
+namespace MeanShiftGpu.Kernels.Head;
+
+/// <summary>The head on the CPU device: vectors over the input channels, the sigmoid with vectors over the voxels.</summary>
+public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHead<float>
+{
+    private readonly HostScratch scratch = new();
+
+    /// <inheritdoc/>
+    public long WorkspaceLength(SigmoidHeadShape shape) => (long)Voxels(shape).Count * (shape.WeightLength + shape.Outputs);
+
+    /// <inheritdoc/>
+    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> probability, SigmoidHeadShape shape)
+    {
+        float* x = input.Pointer();
+        float* w = Transpose(weight.Pointer(), shape);
+        float* b = bias.Pointer();
+        float* p = probability.Pointer();
+        Voxels(shape).For(threads, (_, start, end) =>
+        {
+            for (long v = start; v < end; v++)
+            {
+                for (int o = 0; o < shape.Outputs; o++)
+                    p[v * shape.Outputs + o] = b[o] + Dot(x + v * shape.InputPitch, w + (long)o * shape.InputChannels, shape.InputChannels);
+            }
+
+            Sigmoid(p + start * shape.Outputs, (end - start) * shape.Outputs);
+        });
+    }
+
+    /// <inheritdoc/>
+    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> weight, ArrayView<float> gradInput, SigmoidHeadShape shape)
+    {
+        float* gp = gradProbability.Pointer();
+        float* p = probability.Pointer();
+        float* w = Transpose(weight.Pointer(), shape);
+        float* gx = gradInput.Pointer();
+        Voxels(shape).For(threads, (_, start, end) =>
+        {
+            for (long v = start; v < end; v++)
+            {
+                long map = v * shape.Outputs;
+                Scale(w, GradLogit(gp[map], p[map]), gx + v * shape.InputPitch, shape.InputChannels);
+                for (int o = 1; o < shape.Outputs; o++)
+                    AddScaled(w + (long)o * shape.InputChannels, GradLogit(gp[map + o], p[map + o]), gx + v * shape.InputPitch, shape.InputChannels);
+            }
+        });
+    }
+
+    /// <inheritdoc/>
+    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
+    {
+        float* x = input.Pointer();
+        float* gp = gradProbability.Pointer();
+        float* p = probability.Pointer();
+        float* partials = workspace.Pointer();
+        int sums = shape.WeightLength + shape.Outputs;
+        HostChunks chunks = Voxels(shape);
+        chunks.For(threads, (chunk, start, end) =>
+        {
+            // [Outputs, Cin], then the biases.
+            float* partial = partials + (long)chunk * sums;
+            new Span<float>(partial, sums).Clear();
+            for (long v = start; v < end; v++)
+            {
+                for (int o = 0; o < shape.Outputs; o++)
+                {
+                    float gradient = GradLogit(gp[v * shape.Outputs + o], p[v * shape.Outputs + o]);
+                    AddScaled(x + v * shape.InputPitch, gradient, partial + (long)o * shape.InputChannels, shape.InputChannels);
+                    partial[shape.WeightLength + o] += gradient;
+                }
+            }
+        });
+
+        float* gw = gradWeight.Pointer();
+        float* gb = gradBias.Pointer();
+        for (int o = 0; o < shape.Outputs; o++)
+        {
+            for (int i = 0; i < shape.InputChannels; i++)
+                gw[i * shape.Outputs + o] += Total(partials + (long)o * shape.InputChannels + i, chunks.Count, sums);
+            gb[o] += Total(partials + shape.WeightLength + o, chunks.Count, sums);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => scratch.Dispose();
+
+    private static HostChunks Voxels(SigmoidHeadShape shape) => HostChunks.Of(shape.Voxels, shape.InputChannels);
+
+    // [Cin, Outputs] to [Outputs, Cin], so that vectors run over the input channels.
+    private float* Transpose(float* weight, SigmoidHeadShape shape)
+    {
+        float* transposed = scratch.Require<float>(shape.WeightLength);
+        for (int i = 0; i < shape.InputChannels; i++)
+        {
+            for (int o = 0; o < shape.Outputs; o++)
+                transposed[o * shape.InputChannels + i] = weight[i * shape.Outputs + o];
+        }
+
+        return transposed;
+    }
+
+    private static float GradLogit(float gradProbability, float probability) => gradProbability * probability * (1 - probability);
+
+    private static float Dot(float* a, float* b, int count)
+    {
+        Vector<float> sum = Vector<float>.Zero;
+        int i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+            sum = Vector.FusedMultiplyAdd(Vector.Load(a + i), Vector.Load(b + i), sum);
+        float total = Vector.Sum(sum);
+        for (; i < count; i++)
+            total += a[i] * b[i];
+        return total;
+    }
+
+    private static void Scale(float* source, float factor, float* target, int count)
+    {
+        Vector<float> factors = new(factor);
+        int i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+            (Vector.Load(source + i) * factors).Store(target + i);
+        for (; i < count; i++)
+            target[i] = source[i] * factor;
+    }
+
+    private static void AddScaled(float* source, float factor, float* target, int count)
+    {
+        Vector<float> factors = new(factor);
+        int i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+            Vector.FusedMultiplyAdd(Vector.Load(source + i), factors, Vector.Load(target + i)).Store(target + i);
+        for (; i < count; i++)
+            target[i] += source[i] * factor;
+    }
+
+    // The last few, too, go through a vector: the scalar exponential rounds otherwise, and a score must not depend on where its chunk ends.
+    private static void Sigmoid(float* values, long count)
+    {
+        long i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+            Sigmoid(Vector.Load(values + i)).Store(values + i);
+        if (i == count)
+            return;
+        Span<float> rest = new(values + i, (int)(count - i));
+        Span<float> padded = stackalloc float[Vector<float>.Count];
+        padded.Clear();
+        rest.CopyTo(padded);
+        Sigmoid(new Vector<float>(padded)).CopyTo(padded);
+        padded[..rest.Length].CopyTo(rest);
+    }
+
+    private static Vector<float> Sigmoid(Vector<float> logits) => Vector<float>.One / (Vector<float>.One + Vector.Exp(-logits));
+
+    private static float Total(float* partials, int chunks, int stride)
+    {
+        double total = 0;
+        for (int chunk = 0; chunk < chunks; chunk++)
+            total += partials[(long)chunk * stride];
+        return (float)total;
+    }
+}

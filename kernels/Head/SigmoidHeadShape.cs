@@ -1,0 +1,12 @@
+namespace MeanShiftGpu.Kernels.Head;
+
+/// <summary>Extents of the network's head: a 1³ convolution, bias and sigmoid. Voxels are independent, so only their number counts.</summary>
+/// <param name="Voxels">N·D·H·W.</param>
+/// <param name="InputChannels">Cin.</param>
+/// <param name="Outputs">Number of maps.</param>
+/// <param name="InputPitch">Elements from one input voxel to the next (≥ Cin); also of gradInput.</param>
+public readonly record struct SigmoidHeadShape(long Voxels, int InputChannels, int Outputs, int InputPitch)
+{
+    /// <summary>Number of weights: Cin·Outputs.</summary>
+    public int WeightLength => InputChannels * Outputs;
+}

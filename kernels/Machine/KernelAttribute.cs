@@ -1,0 +1,15 @@
+namespace MeanShiftGpu.Kernels.Machine;
+
+/// <summary>
+/// Marks a static method as the entry point of a GPU kernel. The catalogue that compiles, assembles and tests every kernel
+/// finds them by this mark, so no kernel can exist untested.
+/// </summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class KernelAttribute : Attribute
+{
+    /// <summary>
+    /// The largest group that an explicitly grouped kernel is launched with, which bounds the registers of a thread; 0 where
+    /// ILGPU chooses the group. The launcher loads the kernel with the same number.
+    /// </summary>
+    public int MaxGroupSize { get; set; }
+}

@@ -1,0 +1,165 @@
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates.Formats;
+
+namespace MeanShiftGpu.Tomography.Coordinates;
+
+/// <summary>What a conversion must be told where the tables do not say it. Coordinates are those of one volume, or of several alike.</summary>
+public sealed record ConversionOptions
+{
+    /// <summary>The input's format; null to take it from its name and content.</summary>
+    public CoordinateFormat? From { get; init; }
+
+    /// <summary>The output's format; null for that of its name.</summary>
+    public CoordinateFormat? To { get; init; }
+
+    /// <summary>The volume's voxel size in Å; 0 to take it from the input.</summary>
+    public double VoxelSizeAngstrom { get; init; }
+
+    /// <summary>Why the volume has no one voxel size (see <see cref="VoxelSize.ProblemOf"/>), where a table needs one; null where it is merely unknown.</summary>
+    public string? VoxelSizeProblem { get; init; }
+
+    /// <summary>The volume's size, for formats that count from the centre.</summary>
+    public VolumeShape? Shape { get; init; }
+
+    /// <summary>How many unbinned pixels make a voxel of the volume; 0 to take it from the input. For formats that count in unbinned pixels.</summary>
+    public double Binning { get; init; }
+
+    /// <summary>How many of the input's pixels make a voxel, where that is not what its format says; 0 otherwise.</summary>
+    public double FromBinning { get; init; }
+
+    /// <summary>How many of the output's pixels make a voxel, where that is not what its format says; 0 otherwise.</summary>
+    public double ToBinning { get; init; }
+
+    /// <summary>The centre of RELION 5 coordinates that are read.</summary>
+    public RelionCentre FromCentre { get; init; }
+
+    /// <summary>The centre of RELION 5 coordinates that are written.</summary>
+    public RelionCentre ToCentre { get; init; }
+
+    /// <summary>RELION's tomograms.star, for the sizes of tomograms.</summary>
+    public string? TomogramsStar { get; init; }
+
+    /// <summary>Convert the particles of this tomogram only.</summary>
+    public string? Tomogram { get; init; }
+
+    /// <summary>The tomogram's name, for particles without one.</summary>
+    public string? TomogramName { get; init; }
+
+    /// <summary>What the particles are, for formats with names and particles without one.</summary>
+    public string? ObjectName { get; init; }
+}
+
+/// <summary>What was converted.</summary>
+/// <param name="From">The input's format.</param>
+/// <param name="To">The output's format.</param>
+/// <param name="Particles">The particles, in voxels of the volume.</param>
+/// <param name="VoxelSizeAngstrom">The volume's voxel size in Å; 0 when unknown.</param>
+/// <param name="FromBinning">Pixels of the input in a voxel.</param>
+/// <param name="ToBinning">Pixels of the output in a voxel.</param>
+/// <param name="Files">The tables written.</param>
+public sealed record ConversionResult(
+    CoordinateFormat From, CoordinateFormat To, IReadOnlyList<Particle> Particles, double VoxelSizeAngstrom, double FromBinning, double ToBinning, IReadOnlyList<string> Files);
+
+/// <summary>Turns tables of coordinates of one format into those of another.</summary>
+public static class CoordinateConversion
+{
+    /// <summary>Reads a table, or the tables of a folder, and writes a table, or a table for each tomogram into a folder.</summary>
+    /// <param name="input">A file or a folder.</param>
+    /// <param name="output">A file; a name without the ending of a table is a folder.</param>
+    /// <param name="options">What the tables do not say.</param>
+    /// <exception cref="InputException">A table cannot be read or written, what a format needs is not known, or what was told contradicts the table.</exception>
+    public static ConversionResult Convert(string input, string output, ConversionOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(output);
+        ArgumentNullException.ThrowIfNull(options);
+        bool toFolder = Directory.Exists(output) || !CoordinateFormats.Endings.Contains(Path.GetExtension(output).ToLowerInvariant());
+        CoordinateFormat to = options.To ?? (toFolder
+            ? throw new InputException(Directory.Exists(output)
+                ? $"{output}: is a folder, which gets a table for each tomogram; name their format."
+                : $"{output}: does not end like a table ({string.Join(", ", CoordinateFormats.Endings)}), so it would be a folder with a table for each tomogram; choose another name, or name their format.")
+            { Missing = MissingFact.Format }
+            : CoordinateFormats.ForWriting(output));
+
+        if (!toFolder)
+            CoordinateFormats.RefuseOtherEnding(output, to);
+        CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
+        CoordinateContext reading = Reading(table.Format, options);
+        double fromBinning = CoordinateFormats.CountsUnbinnedPixels(table.Format) || reading.Binning > 0 ? reading.BinningFor(table.PixelSizeAngstrom) : 1;
+        RefuseContradiction(input, table, options, fromBinning);
+        double voxel = options.VoxelSizeAngstrom > 0 ? options.VoxelSizeAngstrom : table.PixelSizeAngstrom * fromBinning;
+        double toBinning = options.ToBinning > 0 ? options.ToBinning
+            : !CoordinateFormats.CountsUnbinnedPixels(to) ? 1
+            : options.Binning > 0 ? options.Binning
+            : CoordinateFormats.CountsUnbinnedPixels(table.Format) ? fromBinning : 1;
+
+        bool star = CoordinateFormats.IsStar(table.Format) && CoordinateFormats.IsStar(to);
+        List<Particle> particles =
+        [
+            .. table.Particles.Select(p => p with
+            {
+                Name = p.Name ?? (p.Class is null ? options.ObjectName : null),
+                // Columns of other formats mean nothing there.
+                OtherColumns = star || table.Format == to ? p.OtherColumns : [],
+            }),
+        ];
+        CoordinateWriteOptions writing = new()
+        {
+            Format = to,
+            TomogramName = options.TomogramName,
+            ObjectName = options.ObjectName,
+            Template = star && File.Exists(input) && CoordinateFormats.CountsUnbinnedPixels(table.Format) == CoordinateFormats.CountsUnbinnedPixels(to) ? RelionStar.TemplateOf(input) : null,
+            Context = new CoordinateContext
+            {
+                VoxelSizeAngstrom = voxel,
+                VoxelSizeProblem = options.VoxelSizeProblem,
+                Binning = toBinning,
+                Shape = options.Shape,
+                Centre = options.ToCentre,
+                TomogramsStar = options.TomogramsStar,
+            },
+        };
+        IReadOnlyList<string> files = [output];
+        if (toFolder)
+            files = CoordinateFolder.Write(output, particles, writing);
+        else
+            CoordinateTables.Write(output, particles, writing);
+        return new ConversionResult(table.Format, to, particles, voxel, fromBinning, toBinning, files);
+    }
+
+    private static CoordinateTable ReadFile(string input, ConversionOptions options)
+        => CoordinateTables.ReadTable(input, Reading(options.From ?? CoordinateFormats.Identify(input), options));
+
+    private static CoordinateTable ReadFolder(string input, ConversionOptions options)
+    {
+        // Whether the binning counts depends on the format, which the first reading tells.
+        CoordinateFormat format = options.From ?? CoordinateFolder.FormatOf(input);
+        IReadOnlyList<CoordinateTable> tables = CoordinateFolder.Read(input, Reading(format, options) with { Format = options.From });
+        double[] pixels = [.. tables.Select(t => t.PixelSizeAngstrom).Distinct()];
+        return tables.All(t => t.Format == tables[0].Format) && pixels.Length == 1
+            ? tables[0] with { Particles = [.. tables.SelectMany(t => t.Particles)] }
+            : throw new InputException($"{input}: its tables differ in format or pixel size. Convert them one by one.");
+    }
+
+    private static CoordinateContext Reading(CoordinateFormat format, ConversionOptions options) => new()
+    {
+        Format = format,
+        VoxelSizeAngstrom = options.VoxelSizeAngstrom,
+        VoxelSizeProblem = options.VoxelSizeProblem,
+        Binning = options.FromBinning > 0 ? options.FromBinning : CoordinateFormats.CountsUnbinnedPixels(format) ? options.Binning : 0,
+        Shape = options.Shape,
+        Centre = options.FromCentre,
+        TomogramsStar = options.TomogramsStar,
+        Tomogram = options.Tomogram,
+    };
+
+    private static void RefuseContradiction(string input, CoordinateTable table, ConversionOptions options, double binning)
+    {
+        if (!CoordinateFormats.CountsUnbinnedPixels(table.Format) || table.PixelSizeAngstrom <= 0 || options.VoxelSizeAngstrom <= 0)
+            return;
+        double told = table.PixelSizeAngstrom * binning;
+        if (Math.Abs(told - options.VoxelSizeAngstrom) > 0.01 * options.VoxelSizeAngstrom)
+            throw new InputException(FormattableString.Invariant($"{input}: {binning:0.###} pixels of {table.PixelSizeAngstrom:0.###} Å make voxels of {told:0.###} Å, not of {options.VoxelSizeAngstrom:0.###} Å. Correct the binning or the voxel size."));
+    }
+}

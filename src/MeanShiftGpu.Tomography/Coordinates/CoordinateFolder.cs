@@ -1,0 +1,124 @@
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates.Formats;
+using MeanShiftGpu.Tomography.Files;
+
+namespace MeanShiftGpu.Tomography.Coordinates;
+
+/// <summary>
+/// A folder with a table for each tomogram: NAME.star and so on; copick's ExperimentRuns/NAME/Picks/USER_SESSION_OBJECT.json; EMAN2's NAME_info.json;
+/// SHREC's NAME/particle_locations.txt.
+/// </summary>
+public static class CoordinateFolder
+{
+    private const string CopickRuns = "ExperimentRuns";
+    private const string CopickPicks = "Picks";
+
+    /// <summary>Writes a table for each tomogram that the particles name, and for each object where the format holds one. The folder is created.</summary>
+    /// <returns>The tables.</returns>
+    /// <exception cref="InputException">A particle has no tomogram's name, two tomograms share a file name, or a table cannot be written.</exception>
+    public static IReadOnlyList<string> Write(string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        ArgumentNullException.ThrowIfNull(particles);
+        ArgumentNullException.ThrowIfNull(options);
+        CoordinateFormat format = options.Format ?? CoordinateFormat.Relion3;
+        List<string> written = [];
+        foreach (IGrouping<string?, Particle> tomogram in particles.GroupBy(p => p.Tomogram ?? options.TomogramName))
+        {
+            string name = tomogram.Key ?? throw new InputException($"{folder}: particles without a tomogram's name cannot be sorted into files. Give a file to write to, or their tomogram's name.") { Missing = MissingFact.TomogramName };
+            IEnumerable<IGrouping<string, Particle>> tables = tomogram.GroupBy(p => format == CoordinateFormat.Copick ? ParticleNames.NameOf(p) : "");
+            foreach (IGrouping<string, Particle> table in tables)
+            {
+                string path = Path.Combine(folder, FileName(format, name, table.Key.Length > 0 ? table.Key : "particle"));
+                if (written.Contains(path))
+                    throw new InputException($"{path}: two tomograms would be written to this file. Rename one of them.");
+                OutputFolder.Prepare(Path.GetDirectoryName(path)!);
+                CoordinateTables.Write(path, [.. table.Select(p => p with { Tomogram = name })], options with { Format = format });
+                written.Add(path);
+            }
+        }
+
+        return written;
+    }
+
+    /// <summary>Reads all tables of a folder; particles whose table does not name a tomogram get that of the file or its folder.</summary>
+    /// <exception cref="InputException">There is no table, or one cannot be read.</exception>
+    public static IReadOnlyList<CoordinateTable> Read(string folder, CoordinateContext context)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        ArgumentNullException.ThrowIfNull(context);
+        string[] files = Files(folder);
+        return files.Length == 0
+            ? throw NoTable(folder)
+            : [.. files.Select(f => CoordinateTables.ReadTable(f, context)).Select((t, i) => t with { Particles = [.. t.Particles.Select(p => p.Tomogram is null ? p with { Tomogram = TomogramOf(files[i]) } : p)] })];
+    }
+
+    /// <summary>The format of a folder's first table.</summary>
+    /// <exception cref="InputException">There is none, or it cannot be read.</exception>
+    public static CoordinateFormat FormatOf(string folder) => CoordinateFormats.Identify(Files(folder).FirstOrDefault() ?? throw NoTable(folder));
+
+    /// <summary>The table of a tomogram in a folder; null when there is none.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="tomogram">The tomogram's name, without ending.</param>
+    public static string? Find(string folder, string tomogram)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        ArgumentNullException.ThrowIfNull(tomogram);
+        return CoordinateFormats.Endings.Select(e => Path.Combine(folder, tomogram + e)).FirstOrDefault(File.Exists)
+            ?? Files(folder).FirstOrDefault(f => TomogramOf(f) == tomogram);
+    }
+
+    /// <summary>The name of a tomogram's table in its folder.</summary>
+    /// <param name="format">The table's format.</param>
+    /// <param name="tomogram">The tomogram's name.</param>
+    /// <param name="particle">What the particles are, where the format says it in the file's name.</param>
+    public static string FileName(CoordinateFormat format, string tomogram, string particle = "particle")
+    {
+        string name = Path.GetFileName(tomogram);
+        return format switch
+        {
+            CoordinateFormat.Copick => Path.Combine(CopickRuns, name, CopickPicks, $"meanshift-gpu_1_{particle.Replace('_', '-')}.json"),
+            CoordinateFormat.Eman2 => name + Eman2Json.NameEnding,
+            CoordinateFormat.Shrec => Path.Combine(name, ShrecLocations.FileName),
+            _ => name + CoordinateFormats.Ending(format),
+        };
+    }
+
+    private static InputException NoTable(string folder)
+        => new($"{folder}: has no table of coordinates; expected files like TS_01.star, TS_01_info.json, TS_01/{ShrecLocations.FileName} or {CopickRuns}/TS_01/{CopickPicks}/*.json.");
+
+    private static string[] Files(string folder)
+    {
+        try
+        {
+            string runs = Path.GetFileName(Path.TrimEndingDirectorySeparator(folder)) == CopickRuns ? folder : Path.Combine(folder, CopickRuns);
+            IEnumerable<string> tables = Directory.EnumerateFiles(folder).Where(IsTable)
+                .Concat(Directory.EnumerateDirectories(folder).Select(d => Path.Combine(d, ShrecLocations.FileName)).Where(File.Exists));
+            if (Directory.Exists(runs))
+            {
+                tables = tables.Concat(Directory.EnumerateDirectories(runs).Select(d => Path.Combine(d, CopickPicks)).Where(Directory.Exists)
+                    .SelectMany(d => Directory.EnumerateFiles(d, "*.json")));
+            }
+
+            return [.. tables.Order(StringComparer.Ordinal)];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new InputException($"{folder}: cannot be read: {InputFile.OneLine(e.Message)}", e);
+        }
+    }
+
+    private static bool IsTable(string file)
+        => file.EndsWith(".json", StringComparison.OrdinalIgnoreCase)
+            ? file.EndsWith(Eman2Json.NameEnding, StringComparison.OrdinalIgnoreCase)
+            : CoordinateFormats.Endings.Contains(Path.GetExtension(file).ToLowerInvariant());
+
+    private static string TomogramOf(string file)
+    {
+        string? folder = Path.GetDirectoryName(Path.GetFullPath(file));
+        return Path.GetFileName(folder) == CopickPicks ? Path.GetFileName(Path.GetDirectoryName(folder))!
+            : Path.GetFileName(file) == ShrecLocations.FileName ? Path.GetFileName(folder)!
+            : file.EndsWith(Eman2Json.NameEnding, StringComparison.OrdinalIgnoreCase) ? Path.GetFileName(file)[..^Eman2Json.NameEnding.Length]
+            : Path.GetFileNameWithoutExtension(file);
+    }
+}

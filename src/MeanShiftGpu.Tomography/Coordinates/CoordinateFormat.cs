@@ -1,0 +1,161 @@
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates.Formats;
+
+namespace MeanShiftGpu.Tomography.Coordinates;
+
+/// <summary>
+/// Formats of tables of coordinates. Pixels are 0 at the first voxel's centre where nothing else is said; the angles' conventions are at
+/// <see cref="ParticleAngles"/>.
+/// </summary>
+public enum CoordinateFormat
+{
+    /// <summary>RELION 3 (.star): pixels of the tomogram, rlnMicrographName.</summary>
+    Relion3,
+
+    /// <summary>Warp and WarpTools (.star): as RELION 3, with the tomogram named as its .tomostar.</summary>
+    Warp,
+
+    /// <summary>RELION 4 (.star): unbinned pixels, rlnTomoName, an optics table.</summary>
+    Relion4,
+
+    /// <summary>RELION 5 (.star): Å from the tomogram's centre (see <see cref="RelionCentre"/>), rlnTomoName.</summary>
+    Relion5,
+
+    /// <summary>Columns x, y, z and more with a heading, separated by commas (.csv).</summary>
+    Csv,
+
+    /// <summary>The same, separated by tabs (.tsv).</summary>
+    Tsv,
+
+    /// <summary>Columns x y z, or class x y z, without a heading, separated by blanks (.coords, .txt).</summary>
+    Coords,
+
+    /// <summary>DeepFinder's object list (.xml): pixels of the tomogram.</summary>
+    DeepFinder,
+
+    /// <summary>Dynamo's table (.tbl): pixels of the tomogram, the first voxel's centre is 1; shifts are added.</summary>
+    Dynamo,
+
+    /// <summary>A motive list of AV3, TOM and others (.em): 20 rows, pixels of the tomogram, the first voxel's centre is 1; shifts are added.</summary>
+    Motl,
+
+    /// <summary>EMAN2's info file (.json, boxes_3d): unbinned pixels from voxel size/2 (rounded down) of the tomogram; one tomogram in a file.</summary>
+    Eman2,
+
+    /// <summary>copick's picks (.json): Å from the first voxel's centre; one tomogram and object in a file.</summary>
+    Copick,
+
+    /// <summary>SHREC 2021's particle_locations.txt: pixels of the tomogram; one tomogram in a file.</summary>
+    Shrec,
+}
+
+/// <summary>What is known of a format without looking into a file.</summary>
+public static class CoordinateFormats
+{
+    /// <summary>The formats by the words that the command line uses.</summary>
+    public static IReadOnlyDictionary<string, CoordinateFormat> Words { get; } =
+        Enum.GetValues<CoordinateFormat>().ToDictionary(Word);
+
+    /// <summary>A format's word.</summary>
+    public static string Word(CoordinateFormat format) => format.ToString().ToLowerInvariant();
+
+    /// <summary>Endings of names that are tables of coordinates.</summary>
+    public static IReadOnlyList<string> Endings { get; } = [".star", ".csv", ".tsv", ".coords", ".txt", ".xml", ".tbl", ".em", ".json"];
+
+    /// <summary>The usual ending of a format's files, with the dot.</summary>
+    public static string Ending(CoordinateFormat format) => format switch
+    {
+        CoordinateFormat.Csv => ".csv",
+        CoordinateFormat.Tsv => ".tsv",
+        CoordinateFormat.Coords => ".coords",
+        CoordinateFormat.DeepFinder => ".xml",
+        CoordinateFormat.Dynamo => ".tbl",
+        CoordinateFormat.Motl => ".em",
+        CoordinateFormat.Eman2 or CoordinateFormat.Copick => ".json",
+        CoordinateFormat.Shrec => ".txt",
+        _ => ".star",
+    };
+
+    /// <summary>Refuses a name whose ending is that of another format's files; .txt serves columns and SHREC's rows.</summary>
+    /// <exception cref="InputException">It is.</exception>
+    public static void RefuseOtherEnding(string path, CoordinateFormat format)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        string ending = Ending(format);
+        bool fits = path.EndsWith(ending, StringComparison.OrdinalIgnoreCase) || (format == CoordinateFormat.Coords && path.EndsWith(".txt", StringComparison.OrdinalIgnoreCase));
+        if (!fits)
+            throw new InputException($"{path}: a table of the format {Word(format)} ends in {ending}. Choose that ending, or another format.") { Missing = MissingFact.Format };
+    }
+
+    /// <summary>Whether a format's pixels are those of the tilt series, not those of a binned tomogram.</summary>
+    public static bool CountsUnbinnedPixels(CoordinateFormat format)
+        => format is CoordinateFormat.Relion4 or CoordinateFormat.Relion5 or CoordinateFormat.Eman2;
+
+    /// <summary>Whether a table says for each particle which tomogram it belongs to.</summary>
+    public static bool HoldsSeveralTomograms(CoordinateFormat format)
+        => format is not (CoordinateFormat.Coords or CoordinateFormat.Eman2 or CoordinateFormat.Copick or CoordinateFormat.Shrec);
+
+    /// <summary>Whether a table has a column for scores.</summary>
+    public static bool HoldsScores(CoordinateFormat format) => format is not (CoordinateFormat.Coords or CoordinateFormat.DeepFinder or CoordinateFormat.Shrec);
+
+    /// <summary>Whether a table has columns for angles.</summary>
+    public static bool HoldsAngles(CoordinateFormat format) => format is not (CoordinateFormat.Coords or CoordinateFormat.Eman2);
+
+    /// <summary>Whether a format is a STAR table.</summary>
+    public static bool IsStar(CoordinateFormat format)
+        => format is CoordinateFormat.Relion3 or CoordinateFormat.Warp or CoordinateFormat.Relion4 or CoordinateFormat.Relion5;
+
+    /// <summary>The format that a name is written in: by its ending, RELION 3 for .star; a .json must be said to be EMAN2's or copick's.</summary>
+    /// <exception cref="InputException">The ending is not known, or does not decide.</exception>
+    public static CoordinateFormat ForWriting(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        return Path.GetExtension(path).ToUpperInvariant() switch
+        {
+            ".STAR" => CoordinateFormat.Relion3,
+            ".CSV" => CoordinateFormat.Csv,
+            ".TSV" => CoordinateFormat.Tsv,
+            ".TXT" when Path.GetFileName(path) == ShrecLocations.FileName => CoordinateFormat.Shrec,
+            ".TXT" or ".COORDS" => CoordinateFormat.Coords,
+            ".XML" => CoordinateFormat.DeepFinder,
+            ".TBL" => CoordinateFormat.Dynamo,
+            ".EM" => CoordinateFormat.Motl,
+            ".JSON" when path.EndsWith(Eman2Json.NameEnding, StringComparison.OrdinalIgnoreCase) => CoordinateFormat.Eman2,
+            ".JSON" => throw new InputException($"{path}: a .json table is EMAN2's or copick's; name the format, eman2 or copick.") { Missing = MissingFact.Format },
+            _ => throw Unknown(path),
+        };
+    }
+
+    /// <summary>The format of a file: by its ending, and by its content where that has several. STAR tables are told apart as they are read.</summary>
+    /// <exception cref="InputException">The ending is not known, or the content is none of those that have it.</exception>
+    internal static CoordinateFormat OfFile(string path)
+    {
+        // A name that leads nowhere is to be called that, whatever its ending.
+        InputFile.Open(path).Dispose();
+        return Path.GetExtension(path).ToUpperInvariant() switch
+        {
+            ".JSON" => JsonTable.FormatOf(path),
+            ".TXT" => IsShrec(path) ? CoordinateFormat.Shrec : CoordinateFormat.Coords,
+            _ => ForWriting(path),
+        };
+    }
+
+    /// <summary>The format of a file, that of a STAR table by its columns.</summary>
+    /// <exception cref="InputException">The file cannot be read, or is none of the formats.</exception>
+    public static CoordinateFormat Identify(string path)
+    {
+        CoordinateFormat format = OfFile(path);
+        return IsStar(format) ? RelionStar.FormatOf(path) : format;
+    }
+
+    private static bool IsShrec(string path)
+        => InputFile.ReadLines(path, "a table of coordinates").FirstOrDefault(l => !string.IsNullOrWhiteSpace(l.Text)).Text is { } line
+            ? ShrecLocations.IsRow(line)
+            : ForWriting(path) == CoordinateFormat.Shrec;
+
+    private static InputException Unknown(string path)
+    {
+        string ending = Path.GetExtension(path).ToLowerInvariant();
+        return new InputException($"{path}: {(ending.Length == 0 ? "a name without ending" : InputFile.Quote(ending))} is no supported table of coordinates; expected {string.Join(", ", Endings.SkipLast(1))} or {Endings[^1]}.");
+    }
+}

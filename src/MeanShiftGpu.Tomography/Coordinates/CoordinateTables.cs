@@ -1,0 +1,171 @@
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates.Formats;
+using MeanShiftGpu.Tomography.Files;
+
+namespace MeanShiftGpu.Tomography.Coordinates;
+
+/// <summary>What a written table must say beyond the particles.</summary>
+public sealed record CoordinateWriteOptions
+{
+    /// <summary>The volume's voxel size, binning and size, as the format needs them.</summary>
+    public CoordinateContext Context { get; init; } = new();
+
+    /// <summary>The format; null for that of the name's ending (RELION 3 for .star).</summary>
+    public CoordinateFormat? Format { get; init; }
+
+    /// <summary>The tomogram's name, for particles that do not have one.</summary>
+    public string? TomogramName { get; init; }
+
+    /// <summary>What the particles are, for copick files without any.</summary>
+    public string? ObjectName { get; init; }
+
+    /// <summary>A STAR file whose other tables (optics, general) are written again.</summary>
+    public StarFile? Template { get; init; }
+}
+
+/// <summary>What a file of coordinates holds.</summary>
+/// <param name="Format">Its format.</param>
+/// <param name="Particles">Its particles, in voxels of the volume.</param>
+/// <param name="PixelSizeAngstrom">The size of the pixels that it counts in, where it gives that; 0 otherwise.</param>
+public sealed record CoordinateTable(CoordinateFormat Format, IReadOnlyList<Particle> Particles, double PixelSizeAngstrom);
+
+/// <summary>
+/// The front door to tables of particle coordinates (see <see cref="CoordinateFormat"/>). In memory a coordinate is (z, y, x) in voxels of the volume, 0 at
+/// the centre of the first voxel; files give x first, and their pixels may be finer or start elsewhere (see <see cref="CoordinateContext"/>).
+/// </summary>
+public static class CoordinateTables
+{
+    /// <summary>Reads the particles of a table. One with a heading but no rows gives an empty list, as do blank lines alone in a format without heading.</summary>
+    /// <exception cref="InputException">See <see cref="ReadTable"/>.</exception>
+    public static IReadOnlyList<Particle> Read(string path, CoordinateContext? context = null) => ReadTable(path, context).Particles;
+
+    /// <summary>Reads a table.</summary>
+    /// <exception cref="InputException">
+    /// The file is missing, empty, or of an unknown format; a column is unknown or missing; a value is no number (with its line); the
+    /// tomogram asked for is not there; the context lacks what the format needs.
+    /// </exception>
+    public static CoordinateTable ReadTable(string path, CoordinateContext? context = null)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        context ??= new CoordinateContext();
+        context.Validate();
+        CoordinateFormat format = context.Format ?? CoordinateFormats.OfFile(path);
+        CoordinateTable table = format switch
+        {
+            CoordinateFormat.DeepFinder => new(format, DeepFinderXml.Read(path, context), 0),
+            CoordinateFormat.Dynamo => DynamoTable.Read(path, context),
+            CoordinateFormat.Motl => new(format, EmMotl.Read(path, context), 0),
+            CoordinateFormat.Eman2 => Eman2Json.Read(path, context),
+            CoordinateFormat.Copick => CopickJson.Read(path, context),
+            CoordinateFormat.Shrec => new(format, ShrecLocations.ReadParticles(path, context), 0),
+            CoordinateFormat.Csv or CoordinateFormat.Tsv or CoordinateFormat.Coords => new(format, DelimitedTable.Read(path, format, context), 0),
+            _ => RelionStar.Read(path, context),
+        };
+
+        if (context.Tomogram is { } wanted && table.Particles.Count > 0)
+        {
+            List<Particle> kept = [.. table.Particles.Where(p => p.Tomogram is null || TomogramNames.AreSame(p.Tomogram, wanted))];
+            return kept.Count > 0 ? table with { Particles = kept } : throw NoSuchTomogram(path, wanted, table.Particles.Select(p => p.Tomogram!));
+        }
+
+        return table;
+    }
+
+    /// <summary>Writes a table. Formats that number tomograms write their names to a file beside it (picks.tomograms.doc beside picks.tbl).</summary>
+    /// <exception cref="InputException">
+    /// The ending is unknown, the options lack what the format needs, the format holds one tomogram and the particles are of several, or the file cannot be written.
+    /// </exception>
+    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        ArgumentNullException.ThrowIfNull(particles);
+        options ??= new CoordinateWriteOptions();
+        CoordinateFormat format = CheckOptions(path, options);
+        for (int i = 0; i < particles.Count; i++)
+        {
+            if (!double.IsFinite(particles[i].Z + particles[i].Y + particles[i].X))
+                throw new InputException($"{path}: cannot be written: particle {i + 1} has a coordinate that is not finite.");
+        }
+
+        string?[] tomograms = [.. particles.Select(p => p.Tomogram).Distinct().Take(2)];
+        if (tomograms.Length > 1 && !CoordinateFormats.HoldsSeveralTomograms(format))
+            throw new InputException($"{path}: the format {CoordinateFormats.Word(format)} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
+        switch (format)
+        {
+            case CoordinateFormat.DeepFinder:
+                DeepFinderXml.Write(path, particles, options);
+                break;
+            case CoordinateFormat.Dynamo:
+                DynamoTable.Write(path, particles, options);
+                break;
+            case CoordinateFormat.Motl:
+                EmMotl.Write(path, particles, options);
+                break;
+            case CoordinateFormat.Eman2:
+                Eman2Json.Write(path, particles, options);
+                break;
+            case CoordinateFormat.Copick:
+                CopickJson.Write(path, particles, options);
+                break;
+            case CoordinateFormat.Shrec:
+                ShrecLocations.WriteParticles(path, particles, options);
+                break;
+            case CoordinateFormat.Csv or CoordinateFormat.Tsv or CoordinateFormat.Coords:
+                DelimitedTable.Write(path, particles, format, options);
+                break;
+            default:
+                RelionStar.Write(path, particles, format, options);
+                break;
+        }
+    }
+
+    /// <summary>Refuses options that lack what a table needs, which can be known before there are any particles.</summary>
+    /// <returns>The format.</returns>
+    /// <exception cref="InputException">The ending is unknown, or the options lack what the format needs.</exception>
+    public static CoordinateFormat CheckOptions(string path, CoordinateWriteOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Context.Validate();
+        CoordinateFormat format = options.Format ?? CoordinateFormats.ForWriting(path);
+        if (format == CoordinateFormat.Copick)
+            CopickJson.CheckOptions(path, options);
+        else if (format == CoordinateFormat.Eman2)
+            Eman2Json.CheckOptions(path, options);
+        else if (CoordinateFormats.IsStar(format))
+            RelionStar.CheckOptions(path, format, options);
+        return format;
+    }
+
+    /// <summary>Refuses particles whose centre lies outside a volume, that is, beyond the outer faces of its voxels.</summary>
+    /// <param name="path">The table's name, for the message.</param>
+    /// <param name="particles">Coordinates in voxels of the volume.</param>
+    /// <param name="shape">The volume's size.</param>
+    /// <exception cref="InputException">One lies outside; the message names the first and says how many.</exception>
+    public static void CheckInside(string path, IReadOnlyList<Particle> particles, VolumeShape shape)
+    {
+        ArgumentNullException.ThrowIfNull(particles);
+        int outside = particles.Count(p => !IsInside(p, shape));
+        if (outside == 0)
+            return;
+        Particle first = particles.First(p => !IsInside(p, shape));
+        throw new InputException(FormattableString.Invariant(
+            $"{path}: {outside} of {Counted.Of(particles.Count, "centre")} outside the volume of {shape} voxels, the first at (z, y, x) = ({first.Z:0.##}, {first.Y:0.##}, {first.X:0.##}). Check the binning, the voxel size and the axis order."));
+    }
+
+    /// <summary>Whether a particle's centre lies in a volume, that is, in −0.5 to size − 0.5 along every axis.</summary>
+    public static bool IsInside(Particle particle, VolumeShape shape)
+    {
+        ArgumentNullException.ThrowIfNull(particle);
+        return IsInside(particle.Z, particle.Y, particle.X, shape);
+    }
+
+    /// <summary>The same of a place in voxels.</summary>
+    public static bool IsInside(double z, double y, double x, VolumeShape shape) => IsWithin(z, shape.Depth) && IsWithin(y, shape.Height) && IsWithin(x, shape.Width);
+
+    internal static InputException NoSuchTomogram(string path, string wanted, IEnumerable<string> names)
+        => new($"{path}: has no particles of tomogram {InputFile.Quote(wanted)}; it names {string.Join(", ", names.Distinct().Take(5).Select(InputFile.Quote))}.");
+
+    private static bool IsWithin(double coordinate, int size) => coordinate >= -0.5 && coordinate <= size - 0.5;
+}

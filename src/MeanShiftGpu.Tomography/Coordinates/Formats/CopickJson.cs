@@ -1,0 +1,135 @@
+using System.Text.Json;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Files;
+
+namespace MeanShiftGpu.Tomography.Coordinates.Formats;
+
+/// <summary>
+/// copick's picks of one object in one tomogram: points with a location in Å (the voxel's index times its size), a 4×4 transformation whose upper
+/// left 3×3 turns the object into the tomogram and whose last column, in Å, is added to the location, instance_id and score.
+/// </summary>
+internal static class CopickJson
+{
+    public const string Points = "points";
+
+    private const string Expected = "copick's picks with points";
+    private const string Spacing = "voxel_spacing";
+
+    public static CoordinateTable Read(string path, CoordinateContext context) => JsonTable.Read(path, Expected, root =>
+    {
+        JsonElement points = JsonTable.List(path, root, Points, Expected);
+        if (JsonTable.Text(path, "", root, "unit") is { } unit && unit != "angstrom")
+            throw new InputException($"{path}: unit is {InputFile.Quote(unit)}; expected angstrom.");
+        double spacing = Math.Max(0, JsonTable.Number(path, "", root, Spacing) ?? 0);
+        double pixel = spacing > 0 ? spacing : context.RequireVoxelSize(path, "counts in Å and does not give its voxel_spacing") / context.BinningOrOne;
+        double binning = context.BinningFor(pixel);
+        string? name = JsonTable.Text(path, "", root, "pickable_object_name");
+        string? run = JsonTable.Text(path, "", root, "run_name");
+        List<Particle> particles = new(points.GetArrayLength());
+        foreach (JsonElement point in points.EnumerateArray())
+        {
+            string where = $"{Points}[{particles.Count}].";
+            if (point.ValueKind != JsonValueKind.Object || !point.TryGetProperty("location", out JsonElement location) || location.ValueKind != JsonValueKind.Object)
+                throw new InputException($"{path}: {where}location is missing; expected x, y and z.");
+            (ParticleAngles? angles, double[] shift) = Transformation(path, where, point);
+            double Voxel(string axis, double added)
+            {
+                double angstrom = JsonTable.Number(path, $"{where}location.", location, axis)
+                    ?? throw new InputException($"{path}: {where}location.{axis} is missing; expected a number.");
+                return CoordinateContext.ToVoxel((angstrom + added) / pixel, binning);
+            }
+
+            particles.Add(new Particle(Voxel("z", shift[2]), Voxel("y", shift[1]), Voxel("x", shift[0]))
+            {
+                Name = name,
+                Tomogram = run,
+                Score = JsonTable.Number(path, where, point, "score"),
+                // 0 stands for none.
+                Id = point.TryGetProperty("instance_id", out JsonElement id) && JsonTable.Whole(path, $"{where}instance_id", id) is var number and not 0 ? number : null,
+                Angles = angles,
+            });
+        }
+
+        return new CoordinateTable(CoordinateFormat.Copick, particles, spacing);
+    });
+
+    /// <summary>Refuses options that lack what a file needs.</summary>
+    public static void CheckOptions(string path, CoordinateWriteOptions options) => options.Context.RequireVoxelSize(path, "copick counts in Å");
+
+    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    {
+        double binning = options.Context.BinningOrOne;
+        double pixel = options.Context.VoxelSizeAngstrom / binning;
+        string[] names = [.. particles.Select(ParticleNames.NameOf).Distinct()];
+        if (names.Length > 1)
+            throw new InputException($"{path}: the particles are of several kinds ({string.Join(", ", names.Take(5))}), and a copick file holds one. Give a folder.");
+        string name = options.ObjectName ?? names.FirstOrDefault() ?? "particle";
+        AtomicFile.Write(path, stream =>
+        {
+            using Utf8JsonWriter json = new(stream, JsonTable.WriterOptions);
+            json.WriteStartObject();
+            json.WriteString("pickable_object_name", name);
+            json.WriteString("user_id", "meanshift-gpu");
+            json.WriteString("session_id", "1");
+            json.WriteString("run_name", particles.Select(p => p.Tomogram).FirstOrDefault(t => t is not null) ?? options.TomogramName);
+            json.WriteNumber(Spacing, pixel);
+            json.WriteString("unit", "angstrom");
+            json.WriteStartArray(Points);
+            foreach (Particle p in particles)
+                WritePoint(json, p, pixel, binning);
+            json.WriteEndArray();
+            json.WriteEndObject();
+        });
+    }
+
+    private static void WritePoint(Utf8JsonWriter json, Particle p, double pixel, double binning)
+    {
+        double Angstrom(double voxel) => TableNumber.Rounded(CoordinateContext.ToPixel(voxel, binning) * pixel);
+        RotationMatrix m = p.Orientation?.ToMatrix() ?? RotationMatrix.Identity;
+        json.WriteStartObject();
+        json.WriteStartObject("location");
+        json.WriteNumber("x", Angstrom(p.X));
+        json.WriteNumber("y", Angstrom(p.Y));
+        json.WriteNumber("z", Angstrom(p.Z));
+        json.WriteEndObject();
+        json.WriteStartArray("transformation_");
+        foreach (double[] row in (double[][])[[m.XX, m.XY, m.XZ, 0], [m.YX, m.YY, m.YZ, 0], [m.ZX, m.ZY, m.ZZ, 0], [0, 0, 0, 1]])
+        {
+            json.WriteStartArray();
+            foreach (double value in row)
+                json.WriteNumberValue(value);
+            json.WriteEndArray();
+        }
+
+        json.WriteEndArray();
+        json.WriteNumber("instance_id", p.Id ?? 0);
+        if (p.Score is { } score)
+            json.WriteNumber("score", score);
+        else
+            json.WriteNull("score");
+        json.WriteEndObject();
+    }
+
+    private static (ParticleAngles? Angles, double[] Shift) Transformation(string path, string where, JsonElement point)
+    {
+        if (!point.TryGetProperty("transformation_", out JsonElement rows) || rows.ValueKind == JsonValueKind.Null)
+            return (null, [0, 0, 0]);
+        InputException Bad() => new($"{path}: {where}transformation_ is no rotation and shift; expected 4 × 4 numbers with an orthonormal upper left and 0 0 0 1 below.");
+        if (rows.ValueKind != JsonValueKind.Array || rows.GetArrayLength() != 4)
+            throw Bad();
+        double[] m = new double[16];
+        int i = 0;
+        foreach (JsonElement row in rows.EnumerateArray())
+        {
+            if (row.ValueKind != JsonValueKind.Array || row.GetArrayLength() != 4)
+                throw Bad();
+            foreach (JsonElement value in row.EnumerateArray())
+                m[i++] = JsonTable.Number(path, $"{where}transformation_", value) ?? throw Bad();
+        }
+
+        RotationMatrix rotation = new(m[0], m[1], m[2], m[4], m[5], m[6], m[8], m[9], m[10]);
+        RotationMatrix squared = rotation * rotation.Transposed;
+        bool rotates = Math.Abs(rotation.Determinant - 1) < 1e-3 && Math.Abs(squared.XX - 1) < 1e-3 && Math.Abs(squared.YY - 1) < 1e-3 && Math.Abs(squared.ZZ - 1) < 1e-3;
+        return rotates && m[12] == 0 && m[13] == 0 && m[14] == 0 && m[15] == 1 ? (ParticleAngles.FromMatrix(rotation), [m[3], m[7], m[11]]) : throw Bad();
+    }
+}

@@ -1,0 +1,180 @@
+using System.Globalization;
+using System.Text;
+using CsvHelper;
+using CsvHelper.Configuration;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Files;
+
+namespace MeanShiftGpu.Tomography.Coordinates.Formats;
+
+/// <summary>
+/// Coordinates in plain columns separated by commas, semicolons, tabs or blanks. With a heading, columns are found by name; without one
+/// they are x y z, or class x y z. The delimiter is the one that the first line has.
+/// </summary>
+internal static class DelimitedTable
+{
+    private const string Expected = "a table of coordinates, x, y, z";
+
+    private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name"];
+
+    public static List<Particle> Read(string path, CoordinateFormat format, CoordinateContext context)
+    {
+        List<Particle> particles = [];
+        bool any = false;
+        string? delimiter = null;
+        string[]? columns = null;
+        foreach ((int number, string text) in InputFile.ReadLines(path, Expected))
+        {
+            any = true;
+            string line = text.Trim(' ');
+            if (string.IsNullOrWhiteSpace(line) || line[0] == '#')
+                continue;
+            delimiter ??= DelimiterOf(line);
+            string[] fields = Split(path, number, line, delimiter);
+            if (columns is null)
+            {
+                columns = ColumnsFrom(path, number, fields);
+                if (columns.Length > 0 && !fields.Any(IsNumber))
+                    continue;
+            }
+
+            if (fields.Length != columns.Length)
+                throw new InputException($"{path}: line {number}: {Counted.Of(fields.Length, "value")}; expected {columns.Length} ({string.Join(", ", columns)}).");
+            particles.Add(ToParticle(path, number, columns, fields, context.BinningOrOne));
+        }
+
+        return columns is null && !(any && format == CoordinateFormat.Coords) ? throw new InputException($"{path}: is empty. Expected {Expected}.") : particles;
+    }
+
+    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateFormat format, CoordinateWriteOptions options)
+    {
+        double binning = options.Context.BinningOrOne;
+        bool heading = format is CoordinateFormat.Csv or CoordinateFormat.Tsv;
+        string delimiter = format switch { CoordinateFormat.Csv => ",", CoordinateFormat.Tsv => "\t", _ => " " };
+        bool scores = heading && particles.Any(p => p.Score is not null);
+        bool classes = particles.Any(p => p.Class is not null);
+        bool tomograms = heading && particles.Any(p => p.Tomogram is not null);
+        bool angles = heading && particles.Any(p => p.Orientation is not null);
+        bool names = heading && particles.Any(p => p.Name is not null);
+        static string Text(double? value) => value?.ToString("R", CultureInfo.InvariantCulture) ?? "";
+        string Pixel(double voxel) => TableNumber.Text(CoordinateContext.ToPixel(voxel, binning));
+        static string Angle(double? value) => value is { } known ? TableNumber.Text(known) : "";
+
+        AtomicFile.Write(path, stream =>
+        {
+            using StreamWriter writer = new(stream, new UTF8Encoding(false), 1 << 16, leaveOpen: true);
+            using CsvWriter csv = new(writer, new CsvConfiguration(CultureInfo.InvariantCulture) { Delimiter = delimiter, NewLine = "\n", WhiteSpaceChars = [] });
+            void Line(IEnumerable<string> fields)
+            {
+                foreach (string field in fields)
+                    csv.WriteField(field);
+                csv.NextRecord();
+            }
+
+            if (!heading && particles.Count == 0)
+                writer.Write(HeadlessTable.NoRows);
+            if (heading)
+                Line(["x", "y", "z", .. scores ? ["score"] : (string[])[], .. classes ? ["class"] : (string[])[], .. tomograms ? ["tomogram"] : (string[])[], .. angles ? ["rot", "tilt", "psi"] : (string[])[], .. names ? ["name"] : (string[])[]]);
+            foreach (Particle p in particles)
+            {
+                string number = p.Class?.ToString(CultureInfo.InvariantCulture) ?? (heading ? "" : "0");
+                List<string> row = [Pixel(p.X), Pixel(p.Y), Pixel(p.Z)];
+                if (classes && !heading)
+                    row.Insert(0, number);
+                if (scores)
+                    row.Add(Text(p.Score));
+                if (classes && heading)
+                    row.Add(number);
+                if (tomograms)
+                    row.Add(p.Tomogram ?? "");
+                if (angles)
+                    row.AddRange([Angle(p.Orientation?.Rot), Angle(p.Orientation?.Tilt), Angle(p.Orientation?.Psi)]);
+                if (names)
+                    row.Add(p.Name ?? "");
+                Line(row);
+            }
+        });
+    }
+
+    /// <summary>The names of the columns: from the heading, or by their number where the first line holds numbers.</summary>
+    private static string[] ColumnsFrom(string path, int number, string[] fields)
+    {
+        if (fields.Any(IsNumber))
+        {
+            return fields.Length switch
+            {
+                3 => ["x", "y", "z"],
+                4 => ["class", "x", "y", "z"],
+                _ => throw new InputException($"{path}: line {number}: {Counted.Of(fields.Length, "column")} without a heading; expected 3 (x, y, z) or 4 (class, x, y, z). Add a heading with the columns' names."),
+            };
+        }
+
+        string[] columns = [.. fields.Select(f => f.Trim().ToLowerInvariant())];
+        string? unknown = columns.FirstOrDefault(c => !KnownColumns.Contains(c));
+        if (unknown is not null)
+            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name.");
+        if (columns.Distinct().Count() != columns.Length)
+            throw new InputException($"{path}: line {number}: a column stands twice in the heading.");
+        string? missing = KnownColumns.Take(3).FirstOrDefault(c => !columns.Contains(c));
+        return missing is null ? columns : throw new InputException($"{path}: line {number}: no column {missing}; expected x, y, z.");
+    }
+
+    private static Particle ToParticle(string path, int number, string[] columns, string[] fields, double binning)
+    {
+        string Field(string column) => Array.IndexOf(columns, column) is >= 0 and int i ? fields[i].Trim() : "";
+        double Required(string column)
+            => Optional(column) ?? throw new InputException($"{path}: line {number}: {column} is empty; expected a number.");
+        double? Optional(string column)
+        {
+            string text = Field(column);
+            if (text.Length == 0)
+                return null;
+            return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
+                ? value
+                : throw new InputException($"{path}: line {number}: {column} is {InputFile.Quote(text)}; expected a number.");
+        }
+
+        double? label = Optional("class");
+        if (label is { } c && (c != Math.Floor(c) || Math.Abs(c) > int.MaxValue))
+            throw new InputException($"{path}: line {number}: class is {InputFile.Quote(Field("class"))}; expected a whole number (four columns without a heading are class, x, y, z).");
+        string tomogram = Field("tomogram");
+        double? rot = Optional("rot"), tilt = Optional("tilt"), psi = Optional("psi");
+        string name = Field("name");
+        double Voxel(string column) => CoordinateContext.ToVoxel(Required(column), binning);
+        return new Particle(Voxel("z"), Voxel("y"), Voxel("x"))
+        {
+            Score = Optional("score"),
+            Class = (int?)label,
+            Name = name.Length == 0 ? null : name,
+            Tomogram = tomogram.Length == 0 ? null : tomogram,
+            Angles = rot is null && tilt is null && psi is null ? null : new ParticleAngles(rot ?? 0, tilt ?? 0, psi ?? 0),
+        };
+    }
+
+    private static bool IsNumber(string field)
+        => double.TryParse(field.Trim(), NumberStyles.Float, CultureInfo.InvariantCulture, out _);
+
+    /// <summary>The delimiter of a line; " " stands for any number of blanks.</summary>
+    private static string DelimiterOf(string line)
+        => line.Contains(',', StringComparison.Ordinal) ? ","
+            : line.Contains(';', StringComparison.Ordinal) ? ";"
+            : line.Contains('\t', StringComparison.Ordinal) ? "\t" : " ";
+
+    private static string[] Split(string path, int number, string line, string delimiter)
+    {
+        if (delimiter == " ")
+            return line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+        if (!line.Contains('"', StringComparison.Ordinal))
+            return line.Split(delimiter);
+        // Quoted fields are the library's business; a field does not run over several lines in such tables.
+        using CsvParser parser = new(new StringReader(line), new CsvConfiguration(CultureInfo.InvariantCulture) { Delimiter = delimiter, BadDataFound = null, MaxFieldSize = 0 });
+        try
+        {
+            return parser.Read() ? parser.Record ?? [] : [];
+        }
+        catch (CsvHelperException e)
+        {
+            throw new InputException($"{path}: line {number}: cannot be split at {InputFile.Quote(delimiter)}: {InputFile.OneLine(e.Message.Split('\n')[0])}", e);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+using System.Globalization;
+using System.Text;
+using System.Text.RegularExpressions;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Datasets;
+
+namespace MeanShiftGpu.Tomography.Coordinates;
+
+/// <summary>Names and numbers of classes and tomograms, for formats that have the one but not the other.</summary>
+internal static class ParticleNames
+{
+    /// <summary>What a particle is called in formats with names: its name, or its class.</summary>
+    public static string NameOf(Particle particle)
+        => particle.Name ?? (particle.Class is { } number ? string.Create(CultureInfo.InvariantCulture, $"class_{number}") : "particle");
+
+    /// <summary>
+    /// Class numbers for formats that have no names: the particles' own; names have in their alphabetical order the numbers from 1 that no particle has; null where neither is known.
+    /// </summary>
+    public static Func<Particle, int?> ClassNumbers(IReadOnlyList<Particle> particles)
+    {
+        string[] names = [.. particles.Where(p => p.Class is null && p.Name is not null).Select(p => p.Name!).Distinct().Order(StringComparer.Ordinal)];
+        HashSet<int> taken = [.. particles.Select(p => p.Class).OfType<int>()];
+        int[] free = [.. Enumerable.Range(1, names.Length + taken.Count).Where(number => !taken.Contains(number)).Take(names.Length)];
+        return p => p.Class ?? (p.Name is null ? null : free[Array.BinarySearch(names, p.Name, StringComparer.Ordinal)]);
+    }
+}
+
+/// <summary>The name by which tables know a tomogram.</summary>
+public static partial class TomogramNames
+{
+    /// <summary>
+    /// A volume's file name without folder, .gz or .bz2, and ending, and without what programs add when they reconstruct: TS_01.mrc.gz, Warp's TS_01_10.00Apx.mrc and
+    /// RELION 5's rec_TS_01.mrc are TS_01. A reconstruction.mrc, as SHREC calls all of them, has its folder's name.
+    /// </summary>
+    public static string Of(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        string name = Path.GetFileName(path);
+        foreach (string packed in (string[])[".gz", ".bz2"])
+        {
+            if (name.EndsWith(packed, StringComparison.OrdinalIgnoreCase))
+                name = name[..^packed.Length];
+        }
+
+        // First what was added, whose dot is none of an ending.
+        string plain = Path.GetFileNameWithoutExtension(AddedPattern().Replace(name, ""));
+        name = plain.Length > 0 ? plain : Path.GetFileNameWithoutExtension(name);
+        string folder = Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(path))) ?? "";
+        return name == ShrecDataset.ReconstructionName && folder.Length > 0 ? folder : name;
+    }
+
+    /// <summary>Whether two names, from files or tables, are of the same tomogram.</summary>
+    public static bool AreSame(string one, string other) => one == other || Of(one) == Of(other);
+
+    [GeneratedRegex(@"^rec_|_\d+\.\d+Apx(?=\.|$)", RegexOptions.CultureInvariant)]
+    private static partial Regex AddedPattern();
+}
+
+/// <summary>
+/// Numbers of tomograms for formats that have no names: the names themselves where all are numbers, or else their order. Names go to a text file beside
+/// the table (picks.tomograms.doc beside picks.tbl), a number and a name on each line, as Dynamo maps them; a reader takes them from there.
+/// </summary>
+internal sealed class TomogramNumbers
+{
+    private const string Expected = "numbers and names of tomograms";
+
+    private readonly Dictionary<string, int> numbers = new(StringComparer.Ordinal);
+
+    /// <summary>Numbers the tomograms of particles; those without one are in <paramref name="otherwise"/>, or else in tomogram 1.</summary>
+    public TomogramNumbers(IReadOnlyList<Particle> particles, string? otherwise)
+    {
+        Otherwise = otherwise;
+        string[] names = [.. particles.Select(p => p.Tomogram ?? otherwise).OfType<string>().Distinct()];
+        bool numbered = names.All(n => int.TryParse(n, NumberStyles.None, CultureInfo.InvariantCulture, out int i) && i.ToString(CultureInfo.InvariantCulture) == n);
+        HasNames = !numbered;
+        for (int i = 0; i < names.Length; i++)
+            numbers[names[i]] = numbered ? int.Parse(names[i], CultureInfo.InvariantCulture) : i + 1;
+    }
+
+    private string? Otherwise { get; }
+
+    private bool HasNames { get; }
+
+    /// <summary>The number of a particle's tomogram.</summary>
+    public int Of(Particle particle) => (particle.Tomogram ?? Otherwise) is { } name ? numbers[name] : 1;
+
+    /// <summary>Writes the names beside a table, if there are any.</summary>
+    public void WriteNames(string table)
+    {
+        string path = NamesFile(table);
+        if (HasNames)
+            AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(string.Concat(numbers.Select(n => string.Create(CultureInfo.InvariantCulture, $"{n.Value} {n.Key}\n"))))));
+        else if (File.Exists(path))
+            // The names of an earlier table would be taken for this one's.
+            File.Delete(path);
+    }
+
+    /// <summary>The names beside a table; empty where there are none.</summary>
+    public static IReadOnlyDictionary<int, string> ReadNames(string table)
+    {
+        Dictionary<int, string> names = [];
+        string path = NamesFile(table);
+        if (!File.Exists(path))
+            return names;
+        foreach ((int line, string text) in InputFile.ReadLines(path, Expected))
+        {
+            string[] fields = text.Trim().Split((char[]?)null, 2, StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+            if (fields.Length == 0)
+                continue;
+            if (fields.Length != 2 || !int.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out int number) || !names.TryAdd(number, fields[1]))
+                throw new InputException($"{path}: line {line}: {InputFile.Quote(text)}; expected {Expected}, each number once.");
+        }
+
+        return names;
+    }
+
+    private static string NamesFile(string table) => Path.ChangeExtension(table, ".tomograms.doc");
+}

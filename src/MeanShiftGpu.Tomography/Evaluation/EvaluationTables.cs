@@ -1,0 +1,101 @@
+using System.Globalization;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates;
+
+namespace MeanShiftGpu.Tomography.Evaluation;
+
+/// <summary>The points of one volume in a table of coordinates.</summary>
+/// <param name="Volume">The volume's name; null where the table does not give one.</param>
+/// <param name="Points">The points, in voxels.</param>
+/// <param name="Shape">The volume's size; null where it is not known.</param>
+public sealed record VolumePoints(string? Volume, IReadOnlyList<Position> Points, VolumeShape? Shape = null)
+{
+    /// <summary>The class of each point: its name, or its number where it has none; null where the table does not say.</summary>
+    public IReadOnlyList<string?>? Classes { get; init; }
+
+    /// <summary>The points of particles.</summary>
+    public static VolumePoints Of(string? volume, IReadOnlyCollection<Particle> particles, VolumeShape? shape = null)
+    {
+        string?[] classes = [.. particles.Select(p => p.Name ?? p.Class?.ToString(CultureInfo.InvariantCulture))];
+        return new VolumePoints(volume, [.. particles.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))], shape)
+        {
+            Classes = classes.Any(c => c is not null) ? classes : null,
+        };
+    }
+}
+
+/// <summary>Joins tables of picks and of truth by volume.</summary>
+public static class EvaluationTables
+{
+    /// <summary>The points of a table, grouped by the volumes that it names, in the order in which they come.</summary>
+    public static IReadOnlyList<VolumePoints> Group(IReadOnlyList<Particle> particles)
+    {
+        ArgumentNullException.ThrowIfNull(particles);
+        return particles.Count == 0
+            ? [new VolumePoints(null, [])]
+            : [.. particles.GroupBy(p => p.Tomogram).Select(g => VolumePoints.Of(g.Key, [.. g]))];
+    }
+
+    /// <summary>
+    /// Pairs predictions with the truth of the same volume. One group on either side is a pair whatever the names; otherwise names decide,
+    /// folders and endings left out. A volume with truth and no predictions counts as all missed.
+    /// </summary>
+    /// <param name="picksName">The picks' file, for messages.</param>
+    /// <param name="picks">Predictions by volume.</param>
+    /// <param name="truthName">The truth's file, for messages.</param>
+    /// <param name="truth">Truth by volume.</param>
+    /// <exception cref="InputException">Picks name a volume that the truth does not have, or a name is missing where there are several.</exception>
+    public static IReadOnlyList<(string Name, EvaluationVolume Volume)> Join(
+        string picksName, IReadOnlyList<VolumePoints> picks, string truthName, IReadOnlyList<VolumePoints> truth)
+    {
+        ArgumentNullException.ThrowIfNull(picks);
+        ArgumentNullException.ThrowIfNull(truth);
+        if (truth.Count == 1 && picks.Count == 1)
+            return [(truth[0].Volume ?? picks[0].Volume ?? picksName, Pair(picks[0], truth[0]))];
+
+        Dictionary<string, VolumePoints> byName = [];
+        foreach (VolumePoints volume in picks)
+        {
+            if (volume.Volume is null)
+            {
+                if (volume.Points.Count == 0)
+                    continue;
+                throw new InputException($"{picksName}: {Counted.Of(volume.Points.Count, "pick")} without a volume's name, but {truthName} has {truth.Count}. Add a column with the volume's name.");
+            }
+
+            byName[Key(volume.Volume)] = volume;
+        }
+
+        List<(string, EvaluationVolume)> pairs = [];
+        foreach (VolumePoints volume in truth)
+        {
+            if (volume.Volume is null)
+                throw new InputException($"{truthName}: {Counted.Of(volume.Points.Count, "centre")} without a volume's name, but {picksName} has several. Add a column with the volume's name.");
+            byName.Remove(Key(volume.Volume), out VolumePoints? found);
+            pairs.Add((volume.Volume, Pair(found ?? new VolumePoints(volume.Volume, []), volume)));
+        }
+
+        return byName.Count == 0
+            ? pairs
+            : throw new InputException(
+                $"{picksName}: picks of '{byName.First().Value.Volume}', which {truthName} does not have; it has {string.Join(", ", truth.Take(5).Select(t => $"'{t.Volume}'"))}{(truth.Count > 5 ? ", …" : "")}. The volumes' names must agree.");
+    }
+
+    // RELION and others write a tomogram's name with or without folder and ending.
+    private static string Key(string name) => TomogramNames.Of(name).ToUpperInvariant();
+
+    private static EvaluationVolume Pair(VolumePoints picks, VolumePoints truth)
+    {
+        VolumeShape? shape = truth.Shape ?? picks.Shape;
+        return new EvaluationVolume(
+            picks.Points,
+            truth.Points,
+            shape is { } s ? Math.Min(s.Depth, Math.Min(s.Height, s.Width)) / 2.0 : null)
+        {
+            Shape = shape,
+            PredictionClasses = picks.Classes,
+            TruthClasses = truth.Classes,
+        };
+    }
+}

@@ -1,0 +1,74 @@
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Tomography.Picking;
+
+namespace MeanShiftGpu.Tomography.Evaluation;
+
+/// <summary>How good picks are at one threshold and one minimum support.</summary>
+/// <param name="Threshold">The threshold, as a fraction of each map's maximum.</param>
+/// <param name="MinimumSupport">The least support of a pick, as a fraction of the best one's in its volume.</param>
+/// <param name="Picks">Picks in all volumes.</param>
+/// <param name="Precision">Of one-to-one pairs within the hit radius.</param>
+/// <param name="Recall">Of one-to-one pairs within the hit radius.</param>
+/// <param name="F1">Of one-to-one pairs within the hit radius.</param>
+public sealed record ThresholdScore(float Threshold, float MinimumSupport, int Picks, double Precision, double Recall, double F1);
+
+/// <summary>
+/// Finds the threshold and the minimum support that pick best in volumes whose centres are known. Particles of different sizes differ in support, so that a
+/// minimum that drops noise beside large ones drops small ones too.
+/// </summary>
+/// <param name="picker">Clusters the maps.</param>
+/// <param name="options">How, except for the threshold.</param>
+/// <param name="supports">The minimum supports that are tried.</param>
+public sealed class ThresholdSweep(TomogramPicker picker, PickOptions options, IReadOnlyList<float> supports)
+{
+    private readonly (float Threshold, float Support, List<EvaluationVolume> Volumes)[] settings =
+        [.. from threshold in Thresholds from support in supports select (threshold, support, new List<EvaluationVolume>())];
+
+    /// <summary>The fractions of the maximum that are tried.</summary>
+    public static IReadOnlyList<float> Thresholds { get; } = [.. Enumerable.Range(1, 18).Select(i => i / 20f)];
+
+    /// <summary>The minimum supports that are worth trying.</summary>
+    public static IReadOnlyList<float> Supports { get; } = [0, 0.02f, 0.05f, 0.1f, 0.2f, 0.3f];
+
+    /// <summary>Picks from one map with every setting.</summary>
+    /// <param name="scores">The map.</param>
+    /// <param name="maximum">Its largest score.</param>
+    /// <param name="truth">The centres of its particles.</param>
+    /// <param name="cancellation">Stops between two windows.</param>
+    public void Add(IVoxelSource scores, float maximum, IReadOnlyList<Position> truth, CancellationToken cancellation = default)
+    {
+        foreach (var at in settings.GroupBy(s => s.Threshold))
+        {
+            // Clustered once; weak picks are dropped afterwards, and what is then too near to a stronger one.
+            PickOptions all = options with { ThresholdKind = ThresholdKind.FractionOfMaximum, Threshold = at.Key, MinimumSupportFraction = 0, MinimumDistanceVoxels = 0 };
+            IReadOnlyList<Pick> picks = picker.Cluster(scores, maximum, options: all, cancellation: cancellation).Picks;
+            float largest = picks.Count == 0 ? 0 : picks.Max(p => p.Support);
+            foreach ((_, float support, List<EvaluationVolume> volumes) in at)
+            {
+                Pick[] strong = [.. picks.Where(p => p.Support >= support * largest)];
+                volumes.Add(new EvaluationVolume([.. Clustering.Apart(strong, options.MinimumDistanceVoxels).Select(p => p.Position)], truth));
+            }
+        }
+    }
+
+    /// <summary>The scores with every setting, pooled over the volumes: threshold by threshold, and of each by support.</summary>
+    /// <param name="radiusVoxels">A pick within this distance of a centre is a hit.</param>
+    public IReadOnlyList<ThresholdScore> Scores(double radiusVoxels) =>
+    [
+        .. settings.Select(s =>
+        {
+            EvaluationResult result = Evaluator.Evaluate(s.Volumes, [radiusVoxels]);
+            RadiusScore score = result.Radii[0];
+            return new ThresholdScore(s.Threshold, s.Support, result.Predictions, score.OneToOnePrecision, score.OneToOneRecall, score.OneToOneF1);
+        }),
+    ];
+
+    /// <summary>The score with the best F1; of several equal ones that in their middle, which is furthest from both edges.</summary>
+    public static ThresholdScore Best(IEnumerable<ThresholdScore> scores)
+    {
+        ThresholdScore[] all = [.. scores];
+        double best = all.Max(s => s.F1);
+        ThresholdScore[] equal = [.. all.Where(s => s.F1 == best)];
+        return equal[equal.Length / 2];
+    }
+}

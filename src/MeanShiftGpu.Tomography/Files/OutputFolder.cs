@@ -1,0 +1,62 @@
+using MeanShiftGpu.Storage;
+
+namespace MeanShiftGpu.Tomography.Files;
+
+/// <summary>Prepares a folder for results before any work is spent on them.</summary>
+public static class OutputFolder
+{
+    /// <summary>Creates a folder with its parents where it does not exist, and makes sure that files can be written there.</summary>
+    /// <exception cref="InputException">The folder cannot be created or written to, or a file has its name.</exception>
+    public static void Prepare(string folder)
+    {
+        if (string.IsNullOrWhiteSpace(folder))
+            throw new InputException("No name was given for an output folder.");
+        if (File.Exists(folder))
+            throw new InputException($"{folder}: is a file; expected a folder for the results.");
+        try
+        {
+            Directory.CreateDirectory(folder);
+            string probe = Path.Combine(folder, $".{Guid.NewGuid():N}.tmp");
+            File.WriteAllBytes(probe, [0]);
+            File.Delete(probe);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new InputException($"{folder.Replace('\0', '?')}: cannot be written to: {InputFile.OneLine(e.Message)} Choose another folder, or check its rights and the free space.", e);
+        }
+    }
+
+    /// <summary>Makes sure, before any work is spent on it, that a file can be written in its folder, which must exist.</summary>
+    /// <exception cref="InputException">The folder is missing or cannot be written to.</exception>
+    public static void CheckFile(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        if (string.IsNullOrWhiteSpace(path) || path.Contains('\0', StringComparison.Ordinal))
+            throw new InputException("No valid name was given for an output file.");
+        if (Directory.Exists(path))
+            throw new InputException($"{path}: cannot be written: a folder has this name. Give a file name.");
+        string folder = Path.GetDirectoryName(Path.GetFullPath(path)) ?? "/";
+        if (!Directory.Exists(folder))
+            throw new InputException($"{path}: cannot be written: the folder {folder} does not exist. Create it first.");
+        Prepare(folder);
+    }
+
+    /// <summary>Makes sure that no file to be written replaces one that is read, or another that is written.</summary>
+    /// <exception cref="InputException">Two names stand for one file.</exception>
+    public static void RefuseReplacing(IReadOnlyList<string> written, IReadOnlyList<string> read)
+    {
+        ArgumentNullException.ThrowIfNull(written);
+        ArgumentNullException.ThrowIfNull(read);
+        for (int i = 0; i < written.Count; i++)
+        {
+            if (read.Any(path => AreSame(path, written[i])))
+                throw new InputException($"{written[i]}: is an input, and would be replaced by a result. Choose another name for the result.");
+            if (written.Take(i).Any(path => AreSame(path, written[i])))
+                throw new InputException($"{written[i]}: is the name of two results. Choose another name for one of them.");
+        }
+    }
+
+    /// <summary>Whether two names stand for the same place; links are not followed.</summary>
+    public static bool AreSame(string first, string second)
+        => first.Length > 0 && second.Length > 0 && Path.GetFullPath(first) == Path.GetFullPath(second);
+}

@@ -1,0 +1,192 @@
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.MeanShift;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Tomography.Picking;
+
+/// <summary>What was found in a score map.</summary>
+/// <param name="Picks">The highest score first.</param>
+/// <param name="StartVoxels">How many voxels were above the threshold.</param>
+public sealed record ClusterResult(IReadOnlyList<Pick> Picks, long StartVoxels);
+
+/// <summary>
+/// Finds particles in a volume: predicts a score map, in tiles where it is large, and clusters it by a score-weighted mean
+/// shift from every voxel above the threshold. Volume and map may lie in memory or in files; neither is ever held whole for the work.
+/// </summary>
+public sealed class TomogramPicker : IDisposable
+{
+    private readonly UNet3d<float> network;
+    private readonly MeanShiftOptions meanShift;
+    private readonly PickOptions options;
+    private readonly Arena arena;
+    private readonly ScorePrediction prediction;
+
+    /// <summary>Prepares picking.</summary>
+    /// <param name="network">The trained network; not disposed.</param>
+    /// <param name="meanShift">Weighting and score floor of the clustering: those of the training.</param>
+    /// <param name="options">Threshold, bandwidth and merging.</param>
+    public TomogramPicker(UNet3d<float> network, MeanShiftOptions meanShift, PickOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        ArgumentNullException.ThrowIfNull(meanShift);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate();
+        if (network.Options.InputChannels != 1)
+            throw new InputException($"picking: the network expects {network.Options.InputChannels} input channels; a tomogram has one.");
+        this.network = network;
+        this.meanShift = meanShift;
+        this.options = options;
+        arena = new Arena(network.Context);
+        prediction = new ScorePrediction(network, arena);
+    }
+
+    /// <summary>The most memory that the process may take, in bytes; larger volumes are cut into smaller tiles, with the same result.</summary>
+    public long MemoryLimitBytes { get; init; } = 2L << 30;
+
+    /// <summary>The most device memory that tensors took at a time.</summary>
+    internal long MostArenaBytes => arena.MostBytes;
+
+    /// <summary>How a volume would be picked.</summary>
+    /// <param name="volume">Its extents.</param>
+    /// <param name="maps">How many score maps are predicted.</param>
+    /// <param name="mapsInMemory">Whether they are kept in memory.</param>
+    /// <exception cref="InputException">Not even the smallest tile fits the memory limit.</exception>
+    public PickPlan Plan(Extent volume, int maps = 1, bool mapsInMemory = true) => PickPlan.Create(network, volume, options, MemoryLimitBytes, maps, mapsInMemory);
+
+    /// <summary>Predicts the first score map of a volume in memory.</summary>
+    /// <param name="image">[D, H, W], normalised to mean 0 and standard deviation 1.</param>
+    /// <param name="size">Its extents; edges that are no multiples of the network's divisor are padded with zeros.</param>
+    /// <param name="progress">Told after each step or tile; null for nobody.</param>
+    /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
+    /// <returns>[D, H, W], scores from 0 to 1.</returns>
+    public unsafe float[] PredictScores(ReadOnlySpan<float> image, Extent size, Action<PredictionProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        if (image.Length != size.Voxels)
+            throw new ArgumentException($"{image.Length} voxels are not a volume of {size}.", nameof(image));
+        float[] scores = new float[size.Voxels];
+        fixed (float* from = image, to = scores)
+        {
+            Predict(Plan(size), new PinnedVoxels(from, size), null, [new ScoreMap(0, new PinnedVoxels(to, size))], null, progress, cancellation);
+        }
+
+        return scores;
+    }
+
+    /// <summary>Predicts score maps of a volume in one pass of the network, wherever volume and maps lie.</summary>
+    /// <param name="plan">What <see cref="Plan"/> said for it.</param>
+    /// <param name="image">The volume.</param>
+    /// <param name="normalization">Its mean and deviation; null where it is normalised already.</param>
+    /// <param name="maps">Which of the network's score maps, and where their scores go; as many as were planned.</param>
+    /// <param name="mask">Scores are computed where this is above 0, and 0 elsewhere; null for everywhere.</param>
+    /// <param name="progress">Told after each step or tile; null for nobody.</param>
+    /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
+    /// <exception cref="InputException">A file cannot be read or written, or a score is not finite.</exception>
+    public PredictionSummary Predict(
+        PickPlan plan,
+        IVoxelSource image,
+        VoxelStatistics? normalization,
+        IReadOnlyList<ScoreMap> maps,
+        IVoxelSource? mask = null,
+        Action<PredictionProgress>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        ArgumentNullException.ThrowIfNull(image);
+        ArgumentNullException.ThrowIfNull(maps);
+        if (maps.Count == 0 || maps.Count > plan.Maps)
+            throw new ArgumentException($"The plan is for {plan.Maps} score maps, not {maps.Count}.", nameof(maps));
+        foreach (ScoreMap map in maps)
+        {
+            if (map.Output < 0 || map.Output >= network.Options.Outputs)
+                throw new ArgumentOutOfRangeException(nameof(maps), map.Output, $"The network has {network.Options.Outputs} outputs.");
+            if (map.Sink.Size != plan.Volume)
+                throw new ArgumentException($"The plan is for a volume of {plan.Volume}; a map has {map.Sink.Size}.", nameof(maps));
+        }
+
+        if (image.Size != plan.Volume || (mask is not null && mask.Size != plan.Volume))
+            throw new ArgumentException($"The plan is for a volume of {plan.Volume}; the image has {image.Size}{(mask is null ? "" : $", the mask {mask.Size}")}.", nameof(plan));
+        // What an earlier volume has left may be more than this one takes.
+        if (!Keeps(plan))
+            arena.Release();
+        PredictionSummary summary = prediction.Run(plan, maps, image, normalization, mask, progress, cancellation);
+        // Clustering comes next and may need the room for itself.
+        if (!Keeps(plan))
+            arena.Release();
+        return summary;
+    }
+
+    /// <summary>Clusters a score map in memory.</summary>
+    /// <param name="scores">[D, H, W].</param>
+    /// <param name="size">Its extents.</param>
+    /// <returns>Picks with sub-voxel centres, the highest score first; empty where no score is above the threshold.</returns>
+    /// <exception cref="InputException">A score is not finite; the line says where.</exception>
+    public unsafe IReadOnlyList<Pick> Cluster(ReadOnlySpan<float> scores, Extent size)
+    {
+        if (scores.Length != size.Voxels)
+            throw new ArgumentException($"{scores.Length} scores are not a map of {size}.", nameof(scores));
+        fixed (float* map = scores)
+        {
+            PinnedVoxels source = new(map, size);
+            return Cluster(source, VoxelStatistics.Measure(source, "score map").Maximum).Picks;
+        }
+    }
+
+    /// <summary>Clusters a score map, wherever that lies.</summary>
+    /// <param name="scores">The map: finite, and 0 outside the mask.</param>
+    /// <param name="maximum">Its largest score.</param>
+    /// <param name="mask">Picks whose centre is not in it are dropped, and those near its border marked; null for everywhere.</param>
+    /// <param name="options">How to cluster; null for the picker's own options.</param>
+    /// <param name="progress">Told (windows done, windows); null for nobody.</param>
+    /// <param name="cancellation">Stops between two windows.</param>
+    public ClusterResult Cluster(
+        IVoxelSource scores,
+        float maximum,
+        IVoxelSource? mask = null,
+        PickOptions? options = null,
+        Action<int, int>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        options ??= this.options;
+        options.Validate();
+        float threshold = options.ThresholdFor(maximum);
+        (IReadOnlyList<Pick> picks, long starts) = options.Method switch
+        {
+            PickMethod.LocalMaxima => PickMaxima(scores, threshold, options, cancellation),
+            PickMethod.Components => PickComponents(scores, threshold, options, cancellation),
+            _ => PickModes(scores, threshold, options, progress, cancellation),
+        };
+        return new ClusterResult(new BorderCheck(scores.Size, mask, options.BandwidthVoxels).Apply(picks), starts);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => arena.Dispose();
+
+    private bool Keeps(PickPlan plan) => plan.KeepsNetwork && plan.BytesBeside(arena.CapacityBytes) <= plan.MemoryLimitBytes;
+
+    private (IReadOnlyList<Pick> Picks, long Starts) PickModes(IVoxelSource scores, float threshold, PickOptions options, Action<int, int>? progress, CancellationToken cancellation)
+    {
+        MeanShiftParameters parameters = new(options.BandwidthVoxels, meanShift.ScoreFloor, meanShift.Weighting);
+        WindowedMeanShift windows = new(network.Context, arena, scores, threshold, parameters, options);
+        windows.Run(progress, cancellation);
+        List<PointGroup> merged = Clustering.MergeToEnd(windows.Cells.Groups, options.EffectiveMergeDistanceVoxels);
+        return (Clustering.ToPicks(merged, options), windows.StartVoxels);
+    }
+
+    private static (IReadOnlyList<Pick> Picks, long Starts) PickMaxima(IVoxelSource scores, float threshold, PickOptions options, CancellationToken cancellation)
+    {
+        (List<PointGroup> maxima, long above) = LocalMaxima.Find(scores, threshold, cancellation);
+        // The highest maximum stands for all within the merge distance; there are no others to merge with.
+        PickOptions apart = options with { MinimumDistanceVoxels = Math.Max(options.MinimumDistanceVoxels, options.EffectiveMergeDistanceVoxels) };
+        return (Clustering.ToPicks(maxima, apart), above);
+    }
+
+    private static (IReadOnlyList<Pick> Picks, long Starts) PickComponents(IVoxelSource scores, float threshold, PickOptions options, CancellationToken cancellation)
+    {
+        (List<PointGroup> components, long above) = ConnectedComponents.Find(scores, threshold, cancellation);
+        return (Clustering.ToPicks(components, options), above);
+    }
+}

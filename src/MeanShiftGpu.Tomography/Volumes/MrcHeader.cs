@@ -1,0 +1,264 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+
+namespace MeanShiftGpu.Tomography.Volumes;
+
+/// <summary>How an MRC file stores a voxel; the numbers are the header's.</summary>
+public enum MrcMode
+{
+    /// <summary>One byte, signed unless the header says otherwise.</summary>
+    Int8 = 0,
+
+    /// <summary>Signed 16-bit integer.</summary>
+    Int16 = 1,
+
+    /// <summary>32-bit real.</summary>
+    Float32 = 2,
+
+    /// <summary>Unsigned 16-bit integer.</summary>
+    UInt16 = 6,
+
+    /// <summary>16-bit real.</summary>
+    Float16 = 12,
+
+    /// <summary>Unsigned 4-bit integers, two to a byte, the first in the low half; a row of odd length ends in a half byte.</summary>
+    Packed4Bit = 101,
+}
+
+/// <summary>
+/// The header of an MRC2014 (or CCP4) file: 1024 bytes, of which the fields this library uses. Sizes are given twice: in the file's
+/// order (columns, rows, sections) and along the axes of the volume.
+/// </summary>
+public sealed record MrcHeader
+{
+    /// <summary>The header's length in bytes; an extended header follows.</summary>
+    public const int Length = 1024;
+
+    /// <summary>No real file has longer edges; a header that says so is damaged.</summary>
+    private const int MaxEdge = 1 << 20;
+
+    private const int ImodStamp = 1146047817;
+
+    /// <summary>How voxels are stored.</summary>
+    public required MrcMode Mode { get; init; }
+
+    /// <summary>Whether a mode 0 file holds bytes of 0–255 instead of −128–127.</summary>
+    public bool UnsignedBytes { get; init; }
+
+    /// <summary>Whether numbers are stored most significant byte first.</summary>
+    public bool BigEndian { get; init; }
+
+    /// <summary>Voxels along the file's fastest axis.</summary>
+    public required int Columns { get; init; }
+
+    /// <summary>Voxels along the file's second axis.</summary>
+    public required int Rows { get; init; }
+
+    /// <summary>Voxels along the file's slowest axis.</summary>
+    public required int Sections { get; init; }
+
+    /// <summary>Which axis of the volume columns, rows and sections run along: 1 x, 2 y, 3 z.</summary>
+    public (int Column, int Row, int Section) Axes { get; init; } = (1, 2, 3);
+
+    /// <summary>The size along z, y, x.</summary>
+    public VolumeShape Shape => new(Size(3), Size(2), Size(1));
+
+    /// <summary>The edges of a voxel in Å: cell divided by intervals; 0 where the header does not say.</summary>
+    public VoxelSize VoxelSize { get; init; }
+
+    /// <summary>Space group: 0 image stack or volume, 1 volume, from 401 a stack of volumes.</summary>
+    public int SpaceGroup { get; init; }
+
+    /// <summary>How many volumes follow one another; 1 except for stacks of volumes.</summary>
+    public int VolumeCount { get; init; } = 1;
+
+    /// <summary>Whether the sections are separate images (z is then an image number, not a position).</summary>
+    public bool IsImageStack { get; init; }
+
+    /// <summary>Bytes between the header and the voxels.</summary>
+    public int ExtendedHeaderBytes { get; init; }
+
+    /// <summary>The smallest value as the header states it (not checked).</summary>
+    public float Minimum { get; init; }
+
+    /// <summary>The largest value as the header states it (not checked).</summary>
+    public float Maximum { get; init; }
+
+    /// <summary>Text that programs left behind.</summary>
+    public IReadOnlyList<string> Labels { get; init; } = [];
+
+    /// <summary>What was odd about the header and how it was taken, one line each; empty for a sound file.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+
+    /// <summary>Bytes of a row of voxels.</summary>
+    public long RowBytes => Mode switch
+    {
+        MrcMode.Int8 => Columns,
+        MrcMode.Packed4Bit => ((long)Columns + 1) / 2,
+        MrcMode.Float32 => 4L * Columns,
+        _ => 2L * Columns,
+    };
+
+    /// <summary>Bytes of all voxels.</summary>
+    public Int128 DataBytes => (Int128)RowBytes * Rows * Sections;
+
+    /// <summary>Where the voxels begin.</summary>
+    public long DataOffset => Length + (long)ExtendedHeaderBytes;
+
+    /// <summary>Reads a header from its 1024 bytes.</summary>
+    /// <param name="bytes">The header.</param>
+    /// <param name="path">The file's name, for messages.</param>
+    /// <exception cref="InputException">This is no MRC file, the header is damaged, or the mode is not supported.</exception>
+    internal static MrcHeader Parse(ReadOnlySpan<byte> bytes, string path)
+    {
+        List<string> notes = [];
+        bool stampBig = bytes[212] == 0x11 && bytes[213] == 0x11;
+        bool stampLittle = bytes[212] == 0x44 && bytes[213] is 0x44 or 0x41;
+        bool big = stampBig;
+        // Machine stamps are often wrong or missing: the byte order is the one that makes sense, the stamp only breaks ties.
+        if (!IsSane(bytes, big) && IsSane(bytes, !big))
+        {
+            big = !big;
+            notes.Add($"the machine stamp {bytes[212]:X2} {bytes[213]:X2} contradicts the sizes; read as {(big ? "big" : "little")}-endian");
+        }
+        else if (!stampBig && !stampLittle)
+        {
+            notes.Add($"unusual machine stamp {bytes[212]:X2} {bytes[213]:X2}; read as little-endian");
+        }
+
+        Fields fields = new(bytes, big);
+        bool hasTag = bytes.Slice(208, 3).SequenceEqual("MAP"u8);
+        int columns = fields.Int(0), rows = fields.Int(4), sections = fields.Int(8), mode = fields.Int(12);
+        if (!IsSane(bytes, big) && !hasTag)
+            throw new InputException($"{path}: is not an MRC file: no 'MAP' at byte 208, and the sizes {columns}, {rows}, {sections} with mode {mode} make no sense. Expected an MRC2014 volume.");
+        if (columns < 1 || rows < 1 || sections < 1 || columns > MaxEdge || rows > MaxEdge || sections > MaxEdge)
+            throw new InputException($"{path}: the MRC header gives the size {columns} × {rows} × {sections}; expected 1 to {MaxEdge} voxels per axis. The header is damaged.");
+        if (!hasTag)
+            notes.Add("no 'MAP' at byte 208 (an older MRC file)");
+
+        (int Column, int Row, int Section) axes = Axis(fields, path, notes);
+        int extended = fields.Int(92);
+        if (extended < 0)
+            throw new InputException($"{path}: the MRC header gives an extended header of {extended} bytes. The header is damaged.");
+
+        int group = fields.Int(88);
+        int intervalsZ = fields.Int(36);
+        bool stack = group == 0 && intervalsZ == 1 && sections > 1;
+        if (stack)
+            notes.Add($"a stack of {sections} images (space group 0, one interval along z): z is the image number");
+        int volumes = 1;
+        if (group is >= 401 and <= 630)
+        {
+            if (intervalsZ < 1 || sections % intervalsZ != 0)
+                throw new InputException($"{path}: a stack of volumes (space group {group}) of {sections} sections, {intervalsZ} per volume, does not divide. The header is damaged.");
+            volumes = sections / intervalsZ;
+        }
+
+        float maximum = fields.Real(80);
+        return new MrcHeader
+        {
+            Mode = Supported(mode, path),
+            UnsignedBytes = mode == 0 && AreBytesUnsigned(fields, maximum, notes),
+            BigEndian = big,
+            Columns = columns,
+            Rows = rows,
+            Sections = sections,
+            Axes = axes,
+            VoxelSize = new VoxelSize(
+                stack ? 0 : Edge(fields.Real(48), fields.Int(36), 'z', notes),
+                Edge(fields.Real(44), fields.Int(32), 'y', notes),
+                Edge(fields.Real(40), fields.Int(28), 'x', notes)),
+            SpaceGroup = group,
+            VolumeCount = volumes,
+            IsImageStack = stack,
+            ExtendedHeaderBytes = extended,
+            Minimum = fields.Real(76),
+            Maximum = maximum,
+            Labels = ReadLabels(bytes, fields.Int(220)),
+            Notes = notes,
+        };
+    }
+
+    /// <summary>The size along an axis of the volume: 1 x, 2 y, 3 z.</summary>
+    private int Size(int axis) => Axes.Column == axis ? Columns : Axes.Row == axis ? Rows : Sections;
+
+    private static bool IsSane(ReadOnlySpan<byte> bytes, bool big)
+    {
+        Fields fields = new(bytes, big);
+        return fields.Int(0) is >= 1 and <= MaxEdge
+            && fields.Int(4) is >= 1 and <= MaxEdge
+            && fields.Int(8) is >= 1 and <= MaxEdge
+            && fields.Int(12) is (>= 0 and <= 16) or 101;
+    }
+
+    private static MrcMode Supported(int mode, string path) => mode switch
+    {
+        0 or 1 or 2 or 6 or 12 or 101 => (MrcMode)mode,
+        3 or 4 => throw new InputException($"{path}: MRC mode {mode} holds complex numbers (a Fourier transform); expected real voxels, mode 0, 1, 2, 6, 12 or 101. Transform it back first."),
+        _ => throw new InputException($"{path}: MRC mode {mode} is not supported; expected mode 0, 1, 2, 6, 12 or 101. Convert the file to mode 2."),
+    };
+
+    private static (int Column, int Row, int Section) Axis(Fields fields, string path, List<string> notes)
+    {
+        (int Column, int Row, int Section) axes = (fields.Int(64), fields.Int(68), fields.Int(72));
+        if (axes == (0, 0, 0))
+        {
+            notes.Add("the axis order is not given; taken as x, y, z");
+            return (1, 2, 3);
+        }
+
+        int[] sorted = [axes.Column, axes.Row, axes.Section];
+        Array.Sort(sorted);
+        return sorted is [1, 2, 3]
+            ? axes
+            : throw new InputException($"{path}: the MRC header gives the axis order {axes.Column}, {axes.Row}, {axes.Section}; expected 1, 2, 3 in some order. The header is damaged.");
+    }
+
+    /// <summary>
+    /// Mode 0 is signed by the standard. IMOD marks its files and says by a flag; other files give themselves away by a maximum
+    /// above 127.
+    /// </summary>
+    private static bool AreBytesUnsigned(Fields fields, float maximum, List<string> notes)
+    {
+        if (fields.Int(152) == ImodStamp)
+            return (fields.Int(156) & 1) == 0;
+        if (!(maximum > 127))
+            return false;
+        notes.Add($"mode 0 with a maximum of {maximum.ToString(CultureInfo.InvariantCulture)}: bytes taken as unsigned");
+        return true;
+    }
+
+    private static double Edge(float cell, int intervals, char axis, List<string> notes)
+    {
+        if (cell == 0 || intervals == 0)
+            return 0;
+        if (float.IsFinite(cell) && cell > 0 && intervals > 0)
+            return (double)cell / intervals;
+        notes.Add($"the cell along {axis} makes no sense ({cell.ToString(CultureInfo.InvariantCulture)} Å in {intervals} intervals); voxel size taken as unknown");
+        return 0;
+    }
+
+    private static List<string> ReadLabels(ReadOnlySpan<byte> bytes, int count)
+    {
+        List<string> labels = [];
+        for (int i = 0; i < Math.Clamp(count, 0, 10); i++)
+        {
+            string label = System.Text.Encoding.Latin1.GetString(bytes.Slice(224 + (80 * i), 80)).TrimEnd('\0', ' ');
+            if (label.Length > 0)
+                labels.Add(label);
+        }
+
+        return labels;
+    }
+
+    private readonly ref struct Fields(ReadOnlySpan<byte> bytes, bool big)
+    {
+        private readonly ReadOnlySpan<byte> bytes = bytes;
+
+        public int Int(int offset) => big ? BinaryPrimitives.ReadInt32BigEndian(bytes[offset..]) : BinaryPrimitives.ReadInt32LittleEndian(bytes[offset..]);
+
+        public float Real(int offset) => BitConverter.Int32BitsToSingle(Int(offset));
+    }
+}

@@ -1,0 +1,173 @@
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Convolution;
+using MeanShiftGpu.Kernels.Machine.Host;
+using MeanShiftGpu.Ops.Conv3d;
+using MeanShiftGpu.Ops.ConvTranspose3d;
+using MeanShiftGpu.Ops.MaxPool3d;
+using MeanShiftGpu.Ops.SigmoidHead;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Network;
+
+/// <content>
+/// Inference plane by plane, for large tiles in the host's memory: <see cref="PlaneSchedule"/> says in which order, and of each tensor only the planes that
+/// something still reads are there. A tile takes the operations of one forward pass, and the memory of its cross-section times some dozens of planes: most
+/// of them are the finest skip connection's, which wait until the coarse resolutions have come as far.
+/// </content>
+/// <remarks>
+/// A volume's tiles give the same bits as the whole: a tile begins at a multiple of <see cref="UNet3dOptions.TileAlignment"/>, so that Winograd's algorithm has the
+/// whole volume's groups of voxels in it, and its halo is as wide as differences of rounding reach.
+/// </remarks>
+public sealed partial class UNet3d<T>
+{
+    /// <summary>Whether the device's convolutions can compute some planes alone; those of the CPU device can, the plain kernels take whole tensors.</summary>
+    internal bool ComputesByPlanes
+        => Parameters.Parameters.Where(p => p.Layout == ParameterLayout.ConvolutionWeight && p.KernelSize == 3).All(p =>
+            Context.Launcher(Conv3dVariants<T>.Table, new Conv3dShape(1, 1, 1, 1, p.InputChannels, p.OutputChannels, 3, Activation.Relu, p.InputChannels, p.OutputChannels)) is IConv3dByPlanes<T>);
+
+    /// <summary>Predicts the scores of a part of a volume, plane by plane, on a device whose memory is the host's.</summary>
+    /// <param name="arena">The memory.</param>
+    /// <param name="tile">
+    /// What is read, in voxels of the volume: from multiples of <see cref="UNet3dOptions.TileAlignment"/>, its edges multiples of <see cref="UNet3dOptions.Divisor"/>.
+    /// </param>
+    /// <param name="core">The part of it whose scores are wanted; <see cref="UNet3dOptions.TileHalo"/> from the tile's faces inside the volume.</param>
+    /// <param name="slab">The most planes that are computed at once.</param>
+    /// <param name="read">Reads some whole planes of the tile, [D, H, W, InputChannels]; each plane once.</param>
+    /// <param name="write">Takes the scores of boxes that together are the core, [D, H, W, Outputs].</param>
+    /// <param name="progress">Told the share that is done after each step: some planes of one tensor.</param>
+    /// <returns>The seconds that it waited for input.</returns>
+    internal double PredictByPlanes(Arena arena, Box tile, Box core, int slab, BoxReader<T> read, BoxWriter<T> write, Action<double>? progress = null)
+    {
+        PlaneSchedule schedule = new(Options, tile.Size.Depth, slab);
+        arena.Reserve(schedule.Bytes(tile.Size));
+        using Tape<T> tape = Tape<T>.Begin(arena, inference: true);
+        Dictionary<PlaneTensor, Tensor<T>> rings = schedule.Tensors.ToDictionary(t => t, t =>
+        {
+            Extent size = t.SizeIn(tile.Size);
+            return tape.Allocate(new TensorShape(1, t.Ring, size.Height, size.Width, t.Channels));
+        });
+        using ReadAhead<T> input = new(
+            [.. schedule.Steps.Where(s => s.Tensor.Stage == PlaneStage.Input).Select(s => TensorBlocks.Planes(tile, s.Begin, s.End))], Options.InputChannels, read);
+        T[] scores = new T[(long)slab * core.Size.Height * core.Size.Width * Options.Outputs];
+        double work = schedule.Steps.Sum(Work);
+        double done = 0;
+        foreach (PlaneStep step in schedule.Steps)
+        {
+            switch (step.Tensor.Stage)
+            {
+                case PlaneStage.Input:
+                    Put(input.Next(), rings[step.Tensor], step);
+                    break;
+                case PlaneStage.Scores:
+                    Compute(tape, rings, step);
+                    Take(rings[step.Tensor], step, tile, core, scores, write);
+                    break;
+                default:
+                    Compute(tape, rings, step);
+                    break;
+            }
+
+            progress?.Invoke((done += Work(step)) / work);
+        }
+
+        return input.WaitedSeconds;
+
+        double Work(PlaneStep step)
+        {
+            Extent size = step.Tensor.SizeIn(tile.Size);
+            return (double)(step.End - step.Begin) * size.Height * size.Width * WorkPerVoxel(step.Tensor);
+        }
+    }
+
+    // Multiplications for a voxel of a tensor; one for each channel where it is moved or compared.
+    private static double WorkPerVoxel(PlaneTensor tensor) => tensor.Stage switch
+    {
+        PlaneStage.Encoded or PlaneStage.Skip or PlaneStage.Middle or PlaneStage.Upsampled or PlaneStage.Decoded
+            => 27.0 * tensor.Sources.Sum(s => s.Tensor.Channels) * tensor.Channels,
+        PlaneStage.Transposed => (double)tensor.Channels * tensor.Channels,
+        _ => tensor.Channels,
+    };
+
+    private void Compute(Tape<T> tape, Dictionary<PlaneTensor, Tensor<T>> rings, PlaneStep step)
+    {
+        PlaneTensor tensor = step.Tensor;
+        Tensor<T> target = rings[tensor];
+        Tensor<T> source = rings[tensor.Sources[0].Tensor];
+        int level = tensor.Level;
+        switch (tensor.Stage)
+        {
+            case PlaneStage.Encoded:
+                Convolve(encoder[level][0], Activation.Relu);
+                break;
+            case PlaneStage.Skip:
+                Convolve(encoder[level][1], Activation.Relu);
+                break;
+            case PlaneStage.Middle:
+                Convolve(middle[tensor.Index], Activation.Relu);
+                break;
+            case PlaneStage.Upsampled:
+                Convolve(up[level].Conv, Activation.None);
+                break;
+            case PlaneStage.Decoded:
+                Convolve(decoder[level][tensor.Index], Activation.Relu);
+                break;
+            case PlaneStage.Pooled:
+                foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 2, 1))
+                    tape.MaxPool3d(source.Planes(from, 2 * count), target.Planes(to, count));
+                break;
+            case PlaneStage.Transposed:
+                foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 1, 2))
+                    tape.ConvTranspose3d(source.Planes(from, count), up[level].Transpose.Weight, up[level].Transpose.Bias, target.Planes(to, 2 * count));
+                break;
+            case PlaneStage.Scores:
+                foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 1, 1))
+                    tape.SigmoidHead(source.Planes(from, count), head.Weight, head.Bias, target.Planes(to, count));
+                break;
+            default:
+                throw new InvalidOperationException($"{tensor.Stage} is not computed.");
+        }
+
+        void Convolve(Convolution convolution, Activation activation)
+            => tape.Conv3dPlanes(
+                [.. tensor.Sources.Select(s => rings[s.Tensor])], convolution.Weight, convolution.Bias, activation, target, tensor.Depth, step.Begin, step.End);
+    }
+
+    // A step's planes in pieces that are contiguous in both rings: each unit of work reads sourcePlanes and writes targetPlanes.
+    private static IEnumerable<(int From, int To, int Count)> Runs(PlaneStep step, int sourceRing, int targetRing, int sourcePlanes, int targetPlanes)
+    {
+        for (int unit = step.Begin / targetPlanes, end = step.End / targetPlanes, count; unit < end; unit += count)
+        {
+            int from = unit * sourcePlanes % sourceRing;
+            int to = unit * targetPlanes % targetRing;
+            count = Math.Min(end - unit, Math.Min((sourceRing - from) / sourcePlanes, (targetRing - to) / targetPlanes));
+            yield return (from, to, count);
+        }
+    }
+
+    private static void Put(ReadOnlySpan<T> planes, Tensor<T> ring, PlaneStep step)
+    {
+        int length = planes.Length / (step.End - step.Begin);
+        for (int plane = step.Begin; plane < step.End; plane++)
+            planes.Slice((plane - step.Begin) * length, length).CopyTo(ring.View.SubView((long)(plane % ring.Shape.Depth) * length, length).AsHostSpan());
+    }
+
+    // Hands over the part of some planes that is in the core.
+    private void Take(Tensor<T> ring, PlaneStep step, Box tile, Box core, T[] scores, BoxWriter<T> write)
+    {
+        int begin = Math.Max(tile.Origin.Z + step.Begin, core.Origin.Z);
+        int end = Math.Min(tile.Origin.Z + step.End, core.Origin.Z + core.Size.Depth);
+        if (begin >= end)
+            return;
+        Box box = core with { Origin = (begin, core.Origin.Y, core.Origin.X), Size = core.Size with { Depth = end - begin } };
+        Extent plane = tile.Size with { Depth = 1 };
+        for (int z = begin; z < end; z++)
+        {
+            Box within = TensorBlocks.Within(box with { Origin = (tile.Origin.Z, box.Origin.Y, box.Origin.X), Size = box.Size with { Depth = 1 } }, tile);
+            TensorBlocks.Copy(
+                ring.Planes((z - tile.Origin.Z) % ring.Shape.Depth, 1).View.AsHostSpan(), plane, within, scores, box.Size, (z - begin, 0, 0), Options.Outputs);
+        }
+
+        write(box, scores.AsSpan(0, (int)box.Size.Voxels * Options.Outputs));
+    }
+}

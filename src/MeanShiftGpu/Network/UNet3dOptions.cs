@@ -1,0 +1,149 @@
+using System.Text.Json.Serialization;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Storage;
+
+namespace MeanShiftGpu.Network;
+
+/// <summary>The structure of a <see cref="UNet3d{T}"/>. The defaults are the published network.</summary>
+public sealed record UNet3dOptions
+{
+    // The most voxels along an axis that Winograd's algorithm computes together.
+    private const int GroupEdge = 4;
+
+    private const int Bf16Bytes = 2;
+
+    /// <summary>Convolutions at the coarsest resolution.</summary>
+    internal const int MiddleConvolutions = 4;
+
+    /// <summary>Channels of the input volume.</summary>
+    public int InputChannels { get; init; } = 1;
+
+    /// <summary>Score maps predicted: one for each class of particle.</summary>
+    public int Outputs { get; init; } = 1;
+
+    /// <summary>Channels at each resolution, finest first; one pooling between each two.</summary>
+    public IReadOnlyList<int> Widths { get; init; } = [32, 48, 64];
+
+    /// <summary>Factor by which the coarsest resolution is coarser: volume extents must be its multiples.</summary>
+    [JsonIgnore]
+    public int Divisor => 1 << (Widths.Count - 1);
+
+    /// <summary>
+    /// Voxels along one axis on either side of a core that its scores depend on, where the core begins and ends at multiples of
+    /// <see cref="Divisor"/>: tiles that overlap by this much give the whole volume's scores.
+    /// </summary>
+    [JsonIgnore]
+    public int ReceptiveRadius
+    {
+        get
+        {
+            // Walking back from the output. On the way up each resolution has three 3³ convolutions, each of which reaches one voxel
+            // further; halving rounds up. Then the four at the bottom, and two for each resolution on the way down. The skip
+            // connections reach less far.
+            int radius = 0;
+            int levels = Widths.Count - 1;
+            for (int level = 0; level < levels; level++)
+                radius = (radius + 3 + 1) / 2;
+            radius += 4;
+            for (int level = 0; level < levels; level++)
+                radius = 2 * radius + 2;
+            return radius;
+        }
+    }
+
+    /// <summary>
+    /// Inference plane by plane computes tiles that begin and end at multiples of this: Winograd's algorithm computes groups of voxels together, whose rounding
+    /// depends on each other, and so a tile has the volume's groups at each resolution.
+    /// </summary>
+    [JsonIgnore]
+    internal int TileAlignment => GroupEdge * Divisor;
+
+    /// <summary>
+    /// Voxels along one axis from the faces of such a tile at which not only the score is the whole volume's, as at <see cref="ReceptiveRadius"/>, but each bit of it.
+    /// </summary>
+    [JsonIgnore]
+    internal int TileHalo
+    {
+        get
+        {
+            // Walking forward from a face, counting the voxels that may be rounded otherwise: through the way down, the bottom, and the way up.
+            int voxels = 0;
+            int levels = Widths.Count - 1;
+            for (int level = 0; level < levels; level++)
+                voxels = (AfterConvolutions(voxels, 2) + 1) / 2;
+            voxels = AfterConvolutions(voxels, 4);
+            for (int level = 0; level < levels; level++)
+                voxels = AfterConvolutions(2 * voxels, 3);
+            return voxels;
+        }
+    }
+
+    /// <summary>Device memory of a forward pass over whole tensors, in bytes for each voxel of the input.</summary>
+    /// <param name="bf16">Whether activations are stored as BF16; the input and the score maps are float32 all the same.</param>
+    public double InferenceBytesPerVoxel(bool bf16)
+        => sizeof(float) * (InputChannels + Outputs)
+            + (bf16 ? Bf16Bytes * (Bf16.Padded(InputChannels) + ActivationsPerVoxel) : sizeof(float) * ActivationsPerVoxel);
+
+    /// <summary>Device memory of a forward and a backward pass, in bytes for each voxel of the input, without what the losses take.</summary>
+    /// <param name="bf16">Whether activations and their gradients are stored as BF16.</param>
+    public double TrainingBytesPerVoxel(bool bf16)
+        // Every tensor of the forward pass is kept and has a gradient as large, except the input.
+        => InferenceBytesPerVoxel(bf16) + sizeof(float) * Outputs + (bf16 ? Bf16Bytes : sizeof(float)) * ActivationsPerVoxel;
+
+    // Numbers between the input and the head, for each voxel of the input.
+    private double ActivationsPerVoxel
+    {
+        get
+        {
+            double channels = 0;
+            double share = 1;
+            for (int level = 0; level < Widths.Count - 1; level++, share /= 8)
+            {
+                // The joined tensor, one convolution down and two up at this level's width, the upsampled tensor, and the pooled one.
+                channels += share * (4 * Widths[level] + 2 * Widths[level + 1] + Widths[level] / 8.0);
+            }
+
+            return channels + share * 4 * Widths[^1];
+        }
+    }
+
+    /// <summary>Multiplications and additions of a forward pass in the direct algorithm, borders counted as inside.</summary>
+    /// <param name="volume">The input's extents.</param>
+    public double ForwardOperations(Extent volume)
+    {
+        const int taps = 27;
+        double perVoxel = (double)Widths[0] * Outputs;
+        double share = 1;
+        int from = InputChannels;
+        for (int level = 0; level < Widths.Count - 1; level++, share /= 8)
+        {
+            (double here, double below) = (Widths[level], Widths[level + 1]);
+            // Down: two convolutions. Up: each fine voxel takes one tap of the transposed convolution, then three convolutions.
+            perVoxel += share * (taps * (from * here + here * here) + below * below + taps * (below * below + (here + below) * here + here * here));
+            from = Widths[level];
+        }
+
+        perVoxel += share * taps * (from * (double)Widths[^1] + 3.0 * Widths[^1] * Widths[^1]);
+        return 2 * perVoxel * volume.Voxels;
+    }
+
+    // A group depends on one voxel before and one after it, and each of its voxels on all within it; but the voxel before matters to its first output
+    // only, and that after it to its last.
+    private static int AfterConvolutions(int voxels, int convolutions)
+    {
+        for (int i = 0; i < convolutions; i++)
+            voxels = voxels % GroupEdge == 0 ? voxels + 1 : (voxels + GroupEdge - 1) / GroupEdge * GroupEdge;
+        return voxels;
+    }
+
+    /// <summary>Checks the values.</summary>
+    /// <exception cref="InputException">A value is out of range.</exception>
+    public void Validate()
+    {
+        if (InputChannels < 1 || Outputs < 1)
+            throw new InputException($"network: {InputChannels} input channels and {Outputs} outputs; both must be at least 1.");
+        if (Widths.Count is < 1 or > 6 || Widths.Any(w => w is < 1 or > 1024))
+            throw new InputException($"network: widths {string.Join(",", Widths)}; expected 1 to 6 numbers between 1 and 1024.");
+    }
+}

@@ -1,0 +1,54 @@
+using System.Numerics;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Kernels.Convolution;
+using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Ops.ConvTranspose3d;
+
+/// <summary>The transposed 3D convolution on a tape.</summary>
+public static class ConvTranspose3dOp
+{
+    /// <summary>Transposed convolution with a 2³ kernel and stride 2, which doubles the extents.</summary>
+    /// <param name="tape">The tape.</param>
+    /// <param name="input">[N, D, H, W, Cin].</param>
+    /// <param name="weight">[2, 2, 2, Cin, Cout].</param>
+    /// <param name="bias">[Cout].</param>
+    /// <param name="output">Where to write; null for a new tensor.</param>
+    /// <returns>[N, 2D, 2H, 2W, Cout].</returns>
+    /// <exception cref="ArgumentException">Shapes do not fit.</exception>
+    public static Tensor<T> ConvTranspose3d<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
+        where T : unmanaged, INumber<T>
+    {
+        TensorShape from = input.Shape;
+        if (weight.KernelSize != 2 || weight.InputChannels != from.Channels || bias.Length != weight.OutputChannels)
+            throw new ArgumentException(
+                $"ConvTranspose3d: the input is {from}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, {weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [2³, {from.Channels}, Cout] and Cout.", nameof(input));
+        TensorShape outputShape = new(from.Batch, 2 * from.Depth, 2 * from.Height, 2 * from.Width, weight.OutputChannels);
+        output ??= tape.AllocateLike(input, outputShape);
+        if (output.Shape != outputShape)
+            throw new ArgumentException($"ConvTranspose3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
+        ConvTranspose3dShape shape = new(from.Batch, from.Depth, from.Height, from.Width, weight.InputChannels, weight.OutputChannels, input.Pitch, output.Pitch);
+        if (input.IsBf16)
+            Run(tape, (IConvTranspose3d<Bf16, T>)tape.Context.Launcher(ConvTranspose3dVariants.Bf16, shape), input, weight, bias, output, shape);
+        else
+            Run(tape, tape.Context.Launcher(ConvTranspose3dVariants<T>.Table, shape), input, weight, bias, output, shape);
+        return output;
+    }
+
+    private static void Run<T, TActivation>(
+        Tape<T> tape, IConvTranspose3d<TActivation, T> kernels, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, ConvTranspose3dShape shape)
+        where T : unmanaged, INumber<T>
+        where TActivation : unmanaged
+    {
+        kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), weight.Value, bias.Value, output.ViewAs<TActivation>(), shape);
+
+        tape.Record("ConvTranspose3d", output, [input], [weight, bias], [input], () =>
+        {
+            tape.WriteGradient<TActivation>(
+                input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.GradientAs<TActivation>(output), weight.Value, gradInput, shape));
+            kernels.BackwardWeight(
+                tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), weight.Gradient, bias.Gradient, shape);
+        });
+    }
+}

@@ -1,0 +1,17 @@
+using System.Numerics;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Ops;
+
+/// <summary>What the losses over a map ask of their arguments.</summary>
+internal static class MapArguments
+{
+    public static void Check<T>(string operation, Tensor<T> prediction, Tensor<T> target)
+        where T : unmanaged, INumber<T>
+    {
+        if (prediction.Shape != target.Shape)
+            throw new ArgumentException($"{operation}: the prediction is {prediction.Shape}, the target {target.Shape}; expected the same.", nameof(target));
+        if (!prediction.IsWhole || !target.IsWhole)
+            throw new ArgumentException($"{operation}: expects whole tensors, not slices of channels.", nameof(prediction));
+    }
+}

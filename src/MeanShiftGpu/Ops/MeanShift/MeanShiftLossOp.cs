@@ -1,0 +1,152 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.MeanShift;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Ops.MeanShift;
+
+/// <summary>The annotated centres of a batch on the device.</summary>
+/// <param name="Centers">[M, 3], (z, y, x) in voxels, packed over the batch.</param>
+/// <param name="Offsets">[N + 1]: item n owns rows Offsets[n] to Offsets[n+1] − 1.</param>
+/// <param name="Count">M.</param>
+/// <param name="Batch">N.</param>
+public readonly record struct CenterBatch<T>(ArrayView<T> Centers, ArrayView<int> Offsets, int Count, int Batch)
+    where T : unmanaged;
+
+/// <summary>What a mean-shift loss computed.</summary>
+/// <param name="Loss">The scalar.</param>
+/// <param name="Trajectory">Every position of every seed, [T + 1, N, S, 3].</param>
+/// <param name="Positions">Where the seeds ended, [N, S, 3]: the trajectory's last part.</param>
+/// <param name="NearestCenter">The row of the centre nearest to each, [N, S]; −1 in items without centres.</param>
+public sealed record MeanShiftLossResult<T>(Tensor<T> Loss, ArrayView<T> Trajectory, ArrayView<T> Positions, ArrayView<int> NearestCenter)
+    where T : unmanaged, INumber<T>;
+
+/// <summary>The mean-shift loss on a tape.</summary>
+public static class MeanShiftLossOp
+{
+    /// <summary>Copies the centres of a batch to the device.</summary>
+    /// <param name="tape">The tape whose arena holds them.</param>
+    /// <param name="centers">One list for each item of the batch; a list may be empty.</param>
+    public static CenterBatch<T> UploadCenters<T>(this Tape<T> tape, IReadOnlyList<IReadOnlyList<Position>> centers)
+        where T : unmanaged, INumber<T>
+    {
+        int count = centers.Sum(c => c.Count);
+        T[] packed = new T[3 * Math.Max(count, 1)];
+        int[] offsets = new int[centers.Count + 1];
+        int row = 0;
+        for (int n = 0; n < centers.Count; n++)
+        {
+            foreach (Position center in centers[n])
+            {
+                packed[3 * row] = T.CreateChecked(center.Z);
+                packed[3 * row + 1] = T.CreateChecked(center.Y);
+                packed[3 * row + 2] = T.CreateChecked(center.X);
+                row++;
+            }
+
+            offsets[n + 1] = row;
+        }
+
+        ArrayView<T> centersView = tape.Arena.Allocate<T>(packed.Length);
+        ArrayView<int> offsetsView = tape.Arena.Allocate<int>(offsets.Length);
+        centersView.CopyFromCPU(tape.Context.Stream, packed);
+        offsetsView.CopyFromCPU(tape.Context.Stream, offsets);
+        return new CenterBatch<T>(centersView, offsetsView, count, centers.Count);
+    }
+
+    /// <summary>
+    /// Draws seeds around the centres, shifts them along one score map and compares where they end with the centres:
+    /// the mean over centres of the distance to the nearest seed plus the mean over seeds of the distance to the nearest centre.
+    /// </summary>
+    /// <param name="tape">The tape.</param>
+    /// <param name="scores">[N, D, H, W, 1]: a score map, or a slice of one channel of several.</param>
+    /// <param name="centers">The annotated centres.</param>
+    /// <param name="options">Bandwidth, weighting, distance, seeds.</param>
+    /// <param name="seed">Random key of the seeds.</param>
+    /// <param name="step">Training step: every step draws other seeds.</param>
+    public static MeanShiftLossResult<T> MeanShiftLoss<T>(
+        this Tape<T> tape,
+        Tensor<T> scores,
+        CenterBatch<T> centers,
+        MeanShiftOptions options,
+        ulong seed,
+        uint step)
+        where T : unmanaged, INumber<T>
+    {
+        MeanShiftShape shape = ShapeOf(scores, centers, options, options.SeedCount);
+        ArrayView<T> trajectory = tape.Arena.Allocate<T>(shape.TrajectoryLength);
+        IMeanShift<T> kernels = tape.Context.Launcher(MeanShiftVariants<T>.Table, shape);
+        kernels.SampleSeeds(
+            tape.Context.Stream,
+            centers.Centers,
+            centers.Offsets,
+            trajectory.SubView(0, shape.Points * 3),
+            shape,
+            new SeedSampling(seed, step, options.SeedRadiusVoxels, options.SeedMarginVoxels));
+        return MeanShiftLoss(tape, scores, centers, options, trajectory, shape);
+    }
+
+    /// <summary>The same with given seeds.</summary>
+    /// <param name="tape">The tape.</param>
+    /// <param name="scores">[N, D, H, W, 1].</param>
+    /// <param name="centers">The annotated centres.</param>
+    /// <param name="seeds">[N, S, 3], (z, y, x) in voxels, S the same for every item.</param>
+    /// <param name="options">Bandwidth, weighting, distance.</param>
+    public static MeanShiftLossResult<T> MeanShiftLoss<T>(
+        this Tape<T> tape,
+        Tensor<T> scores,
+        CenterBatch<T> centers,
+        ReadOnlySpan<T> seeds,
+        MeanShiftOptions options)
+        where T : unmanaged, INumber<T>
+    {
+        if (seeds.Length == 0 || seeds.Length % (3 * scores.Shape.Batch) != 0)
+            throw new ArgumentException($"MeanShiftLoss: {seeds.Length} numbers are not [N, S, 3] seeds for {scores.Shape.Batch} items.", nameof(seeds));
+        MeanShiftShape shape = ShapeOf(scores, centers, options, seeds.Length / 3 / scores.Shape.Batch);
+        ArrayView<T> trajectory = tape.Arena.Allocate<T>(shape.TrajectoryLength);
+        trajectory.SubView(0, seeds.Length).CopyFromCPU(tape.Context.Stream, seeds);
+        return MeanShiftLoss(tape, scores, centers, options, trajectory, shape);
+    }
+
+    private static MeanShiftShape ShapeOf<T>(Tensor<T> scores, CenterBatch<T> centers, MeanShiftOptions options, int seedsPerItem)
+        where T : unmanaged, INumber<T>
+    {
+        if (scores.Shape.Channels != 1 || scores.Shape.Batch != centers.Batch)
+            throw new ArgumentException($"MeanShiftLoss: scores are {scores.Shape} for centres of {centers.Batch} items; expected [{centers.Batch}, D, H, W, 1].", nameof(scores));
+        return new MeanShiftShape(scores.Shape.Batch, scores.Shape.Depth, scores.Shape.Height, scores.Shape.Width, seedsPerItem, options.Iterations, scores.Pitch);
+    }
+
+    // The trajectory's first part holds the seeds.
+    private static MeanShiftLossResult<T> MeanShiftLoss<T>(
+        Tape<T> tape,
+        Tensor<T> scores,
+        CenterBatch<T> centers,
+        MeanShiftOptions options,
+        ArrayView<T> trajectory,
+        MeanShiftShape shape)
+        where T : unmanaged, INumber<T>
+    {
+        AcceleratorStream stream = tape.Context.Stream;
+        IMeanShift<T> kernels = tape.Context.Launcher(MeanShiftVariants<T>.Table, shape);
+        MeanShiftParameters parameters = options.Parameters;
+        ArrayView<byte> workspace = tape.Arena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers.Count)));
+        ArrayView<int> nearestCenter = tape.Arena.Allocate<int>(shape.Points);
+        // A batch without centres has no nearest points; an arena's buffer has at least one element.
+        ArrayView<int> nearestPoint = tape.Arena.Allocate<int>(Math.Max(1, centers.Count)).SubView(0, centers.Count);
+        Tensor<T> loss = tape.Allocate(TensorShape.Scalar);
+
+        kernels.LossForward(
+            stream, scores.View, trajectory.SubView(0, shape.Points * 3), trajectory, centers.Centers, centers.Offsets, nearestCenter, nearestPoint, loss.View, workspace, shape, parameters, options.Distance);
+
+        tape.Record("MeanShiftLoss", loss, [scores], [], [scores], () =>
+        {
+            ArrayView<T> gradPositions = tape.Arena.Allocate<T>(shape.Points * 3);
+            tape.WriteGradient(scores, gradScores => kernels.LossBackward(
+                stream, tape.Gradient(loss), scores.View, trajectory, centers.Centers, centers.Offsets, nearestCenter, nearestPoint, gradPositions, gradScores, workspace, shape, parameters, options.Distance));
+        });
+        return new MeanShiftLossResult<T>(loss, trajectory, shape.Ends(trajectory), nearestCenter);
+    }
+}

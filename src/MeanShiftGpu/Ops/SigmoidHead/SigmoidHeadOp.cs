@@ -1,0 +1,53 @@
+using System.Numerics;
+using ILGPU;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Kernels.Head;
+using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Ops.SigmoidHead;
+
+/// <summary>The network's head on a tape.</summary>
+public static class SigmoidHeadOp
+{
+    /// <summary>1³ convolution, bias and sigmoid in one kernel.</summary>
+    /// <param name="tape">The tape.</param>
+    /// <param name="input">[N, D, H, W, Cin].</param>
+    /// <param name="weight">[1, 1, 1, Cin, Outputs].</param>
+    /// <param name="bias">[Outputs].</param>
+    /// <param name="output">Where to write, a whole tensor; null for a new one.</param>
+    /// <returns>Probabilities [N, D, H, W, Outputs].</returns>
+    /// <exception cref="ArgumentException">Shapes do not fit.</exception>
+    public static Tensor<T> SigmoidHead<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
+        where T : unmanaged, INumber<T>
+    {
+        if (weight.KernelSize != 1 || weight.InputChannels != input.Shape.Channels || bias.Length != weight.OutputChannels)
+            throw new ArgumentException(
+                $"SigmoidHead: the input is {input.Shape}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, {weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [1³, {input.Shape.Channels}, Outputs] and Outputs.", nameof(input));
+        TensorShape outputShape = input.Shape with { Channels = weight.OutputChannels };
+        output ??= tape.Allocate(outputShape);
+        if (output.Shape != outputShape || !output.IsWhole)
+            throw new ArgumentException($"SigmoidHead: the output is {output.Shape}, expected a whole tensor {outputShape}.", nameof(output));
+        SigmoidHeadShape shape = new(input.Shape.Voxels, weight.InputChannels, weight.OutputChannels, input.Pitch);
+        if (input.IsBf16)
+            Run(tape, (ISigmoidHead<Bf16, T>)tape.Context.Launcher(SigmoidHeadVariants.Bf16, shape), input, weight, bias, output, shape);
+        else
+            Run(tape, tape.Context.Launcher(SigmoidHeadVariants<T>.Table, shape), input, weight, bias, output, shape);
+        return output;
+    }
+
+    private static void Run<T, TActivation>(
+        Tape<T> tape, ISigmoidHead<TActivation, T> kernels, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, SigmoidHeadShape shape)
+        where T : unmanaged, INumber<T>
+        where TActivation : unmanaged
+    {
+        kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), weight.Value, bias.Value, output.View, shape);
+
+        tape.Record("SigmoidHead", output, [input], [weight, bias], [input, output], () =>
+        {
+            tape.WriteGradient<TActivation>(input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.Gradient(output), output.View, weight.Value, gradInput, shape));
+            ArrayView<T> workspace = tape.Arena.Allocate<T>(Math.Max(1, kernels.WorkspaceLength(shape)));
+            kernels.BackwardWeight(tape.Context.Stream, input.ViewAs<TActivation>(), tape.Gradient(output), output.View, workspace, weight.Gradient, bias.Gradient, shape);
+        });
+    }
+}

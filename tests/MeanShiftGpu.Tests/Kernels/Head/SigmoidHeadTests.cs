@@ -1,0 +1,286 @@
+using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Head;
+using MeanShiftGpu.Kernels.Machine.TensorCore;
+using MeanShiftGpu.Ops.SigmoidHead;
+using MeanShiftGpu.Tests.Support;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Kernels.Head;
+
+[TestFixture]
+public class SigmoidHeadTests
+{
+    private static readonly SigmoidHeadShape[] Shapes =
+    [
+        new(1, 1, 1, 1),
+        new(7 * 5 * 3, 4, 1, 6),
+        new(2 * 9 * 5 * 3, 13, 3, 13),
+        new(3001, 32, 1, 48), // several chunks of the host variant
+        new(1203, 35, 2, 40),
+    ];
+
+    // Worst errors seen: float32 6.7e-7 (a bias gradient summed over 3001 voxels), float64 3.2e-15.
+    private static double Tolerance<T>() => typeof(T) == typeof(float) ? 3e-6 : 2e-14;
+
+    [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
+    public void ForwardAndBackward_OddShapesAndPitches_MatchReference(DeviceKind kind)
+    {
+        using GpuContext context = TestDevices.Open(kind);
+        foreach (SigmoidHeadShape shape in Shapes)
+        {
+            Check<float>(context, shape, TestData.Uniform(shape.WeightLength, 2));
+            Check<double>(context, shape, TestData.Uniform(shape.WeightLength, 2));
+        }
+    }
+
+    // Logits up to ±400: exp overflows float32 on one side, p rounds to 1 on the other.
+    [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
+    public void ForwardAndBackward_SaturatedSigmoid_StaysFinite(DeviceKind kind)
+    {
+        using GpuContext context = TestDevices.Open(kind);
+        SigmoidHeadShape shape = new(131, 9, 2, 9);
+        double[] weight = [.. TestData.Uniform(shape.WeightLength, 2).Select(w => w * 200)];
+        Saturated<float>(context, shape, weight);
+        Saturated<double>(context, shape, weight);
+    }
+
+    [Test]
+    public void ForwardAndBackward_OnTheSimulatedGpu_MatchReference()
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        Assert.That(SigmoidHeadVariants<float>.Table.Supported(context, Shapes[0]).Select(v => v.Name), Does.Contain("Grouped"));
+        foreach (SigmoidHeadShape shape in (SigmoidHeadShape[])[Shapes[0], Shapes[1], new(67, 13, 3, 13), new(203, 36, 2, 40)])
+        {
+            Check<float>(context, shape, TestData.Uniform(shape.WeightLength, 2));
+            Check<double>(context, shape, TestData.Uniform(shape.WeightLength, 2));
+        }
+    }
+
+    [Test]
+    public void HostSimd_OneAndMoreThreads_SameBitsEachTime()
+    {
+        SigmoidHeadShape shape = new(9001, 17, 2, 20);
+        float[][] results = [.. new[] { 1, 2, 3 }.SelectMany(threads =>
+        {
+            using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
+            return RunTwice(context, "HostSimd", shape);
+        })];
+
+        foreach (float[] other in results.Skip(1))
+            Assert.That(other, Is.EqualTo(results[0]));
+    }
+
+    // Voxels enough for several groups, each with a part of the weights' gradient.
+    [TestCase("Direct", Precision.Float32)]
+    [TestCase("Grouped", Precision.Float32)]
+    [TestCase("TensorCore", Precision.Tf32)]
+    [TestCase("TensorCore", Precision.Bf16Operands)]
+    public void GpuVariants_Repeated_SameBits(string variant, Precision precision)
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
+        float[][] results = RunTwice(context, variant, new SigmoidHeadShape(1031, 17, 2, 20));
+        Assert.That(results[1], Is.EqualTo(results[0]));
+    }
+
+    private static float[][] RunTwice(GpuContext context, string name, SigmoidHeadShape shape)
+    {
+        Variant<ISigmoidHead<float>, SigmoidHeadShape> variant = SigmoidHeadVariants<float>.Table.Supported(context, shape).Single(v => v.Name == name);
+        return [.. Enumerable.Range(0, 2).Select(_ =>
+        {
+            Results<float> r = Run(context, variant, shape, TestData.Uniform(shape.WeightLength, 2));
+            return (float[])[.. r.Probability, .. r.GradInput, .. r.GradWeight, .. r.GradBias];
+        })];
+    }
+
+    [Test]
+    public void Reference_Backward_MatchesCentralDifferences()
+    {
+        const int Channels = 4;
+        const int Outputs = 2;
+        double[] x = TestData.Uniform(15 * Channels, 1);
+        double[] w = TestData.Uniform(Channels * Outputs, 2);
+        double[] b = TestData.Uniform(Outputs, 3);
+        double[] upstream = TestData.Uniform(15 * Outputs, 4);
+
+        (double[] gradInput, double[] gradWeight, double[] gradBias) =
+            SigmoidHeadReference.Backward(x, w, SigmoidHeadReference.Forward(x, w, b, Channels, Outputs), upstream, Channels, Outputs);
+
+        double Loss(double[] input, double[] weight, double[] bias)
+            => NumericalGradient.Dot(SigmoidHeadReference.Forward(input, weight, bias, Channels, Outputs), upstream);
+
+        // Worst seen 1.2e-10.
+        Assert.Multiple(() =>
+        {
+            Assert.That(TestData.RelativeError<double>(gradInput, NumericalGradient.Of(v => Loss(v, w, b), x)), Is.LessThan(1e-9));
+            Assert.That(TestData.RelativeError<double>(gradWeight, NumericalGradient.Of(v => Loss(x, v, b), w)), Is.LessThan(1e-9));
+            Assert.That(TestData.RelativeError<double>(gradBias, NumericalGradient.Of(v => Loss(x, w, v), b)), Is.LessThan(1e-9));
+        });
+    }
+
+    // Between them: one voxel, several groups, warps that end within a row of 8 voxels and those beyond the last; parts of several steps; channels that are no multiple of
+    // 4, 16 or 32, which cannot all be fetched by 16 bytes; outputs beyond one instruction's 8 and the 16 of a BF16 depth.
+    public static IEnumerable<TestCaseData> TensorCoreCases()
+    {
+        SigmoidHeadShape[] shapes = [new(69, 37, 19, 40), new(300, 24, 8, 32), new(1031, 4, 2, 8), new(67, 13, 3, 16), new(1, 1, 1, 8)];
+        return from device in TestDevices.WithTensorCores
+               from operands in (string[])["Tf32", "Bf16", "StoredBf16"]
+               from shape in shapes.Take(operands == "Tf32" ? 5 : 2)
+               select new TestCaseData(device, operands, shape).SetArgDisplayNames(device, operands, $"{shape.Voxels} voxels, {shape.InputChannels}({shape.InputPitch}) to {shape.Outputs}");
+    }
+
+    // Small integers are exact in both formats, and with probabilities of 1/2 so are the logits' gradients: whatever is in the wrong place shows. The sigmoid is float32's.
+    [TestCaseSource(nameof(TensorCoreCases))]
+    public void TensorCore_IntegerValues_AreExact(string device, string operands, SigmoidHeadShape shape)
+    {
+        using GpuContext context = TestDevices.OpenTensorCores(device);
+        using ISigmoidHead<float> head = operands switch
+        {
+            "Tf32" => SigmoidHeadTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32),
+            "Bf16" => SigmoidHeadTensorCore.Create(context.Accelerator, TensorCorePrecision.Bf16),
+            _ => SigmoidHeadTensorCore.CreateBf16(context.Accelerator).OnFloats(context),
+        };
+        static double[] Integers(double[] values) => [.. values.Select(v => Math.Round(4 * v))];
+        (double[] input, double[] upstream) = (Integers(Input(shape)), [.. Integers(Upstream(shape)).Select(v => 4 * v)]);
+        double[] weight = [.. Integers(TestData.Uniform(shape.WeightLength, 2)).Select(v => v / 16)];
+        double[] halves = [.. upstream.Select(_ => 0.5)];
+        int offset = operands == "StoredBf16" ? 0 : shape.InputPitch - shape.InputChannels;
+        (double[] gradInput, double[] gradWeight, double[] gradBias) = SigmoidHeadReference.Backward(input, weight, halves, upstream, shape.InputChannels, shape.Outputs);
+
+        Results<float> r = Run(context, head, shape, weight, offset, input, upstream, halves);
+
+        if (operands == "StoredBf16")
+            gradInput = [.. gradInput.Select(Bf16Buffers.Rounded)];
+        double[] probability = SigmoidHeadReference.Forward(input, weight, Bias(shape), shape.InputChannels, shape.Outputs);
+        Assert.Multiple(() =>
+        {
+            Assert.That(TestData.RelativeError<float>(r.Probability, probability), Is.LessThan(Tolerance<float>()));
+            Assert.That(r.GradInput, Is.EqualTo(gradInput));
+            Assert.That(r.GradWeight, Is.EqualTo(gradWeight.Select(g => g + Before)));
+            Assert.That(r.GradBias, Is.EqualTo(gradBias.Select(g => g + Before)));
+        });
+    }
+
+    // Worst errors seen on the simulated GPU, both of gradInput: TF32 3.5e-4, BF16 2.6e-3.
+    [Test]
+    public void TensorCore_AnyValues_MatchReference(
+        [ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device,
+        [Values(Precision.Tf32, Precision.Bf16Operands)] Precision precision)
+    {
+        using GpuContext opened = TestDevices.OpenTensorCores(device);
+        using GpuContext context = opened.WithVariant("TensorCore", precision);
+        foreach (SigmoidHeadShape shape in (SigmoidHeadShape[])[new(203, 36, 2, 40), new(71, 13, 9, 13)])
+            Check<float>(context, shape, TestData.Uniform(shape.WeightLength, 2), "TensorCore");
+    }
+
+    // One output stays on plain units, because nothing is gained there by rounding.
+    [TestCase(Precision.Tf32, 1, false)]
+    [TestCase(Precision.Tf32, 2, true)]
+    [TestCase(Precision.Float32, 2, false)]
+    public void Select_WithoutAForcedVariant_TakesTensorCoresFromTwoOutputsOn(Precision precision, int outputs, bool tensorCores)
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
+        string name = SigmoidHeadVariants<float>.Table.Select(context, new SigmoidHeadShape(64, 32, outputs, 32), VariantChoice.Parse("")).Name;
+        Assert.That(name == "TensorCore", Is.EqualTo(tensorCores), name);
+    }
+
+    // The reference gets the rounded input, so only what the kernels round themselves differs. Worst error: 3.0e-3, of gradInput.
+    [TestCaseSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))]
+    public void Bf16_ChannelsAndPaddings_MatchReference(string device)
+    {
+        using GpuContext context = TestDevices.OpenTensorCores(device);
+        foreach (SigmoidHeadShape shape in (SigmoidHeadShape[])[new(1, 1, 1, 8), new(105, 4, 1, 8), new(67, 13, 3, 16), new(203, 36, 2, 40), new(300, 16, 1, 48)])
+        {
+            double[] input = [.. Input(shape).Select(Bf16Buffers.Rounded)];
+            double[] weight = TestData.Uniform(shape.WeightLength, 2);
+            Results<float> r = Run(context, context.Launcher(SigmoidHeadVariants.Bf16, shape).OnFloats(context), shape, weight, offset: 0);
+            MatchesReference(r, shape, input, weight, 2e-2, "BF16 activations");
+        }
+    }
+
+    private static double[] Input(SigmoidHeadShape shape) => TestData.Uniform(shape.Voxels * shape.InputChannels, 1);
+
+    private static double[] Bias(SigmoidHeadShape shape) => TestData.Uniform(shape.Outputs, 3);
+
+    private static double[] Upstream(SigmoidHeadShape shape) => TestData.Uniform(shape.Voxels * shape.Outputs, 4);
+
+    // Parameter gradients accumulate: the buffers start at this value.
+    private const double Before = 0.5;
+
+    private static void Check<T>(GpuContext context, SigmoidHeadShape shape, double[] weight, string? only = null)
+        where T : unmanaged, INumber<T>
+    {
+        foreach (Variant<ISigmoidHead<T>, SigmoidHeadShape> variant in SigmoidHeadVariants<T>.Table.Supported(context, shape).Where(v => only is null || v.Name == only))
+            MatchesReference(Run(context, variant, shape, weight), shape, Input(shape), weight, MeanShiftGpu.Device.Variants.Tolerance(context, variant.Name, Tolerance<T>()), variant.Name);
+    }
+
+    private static void MatchesReference<T>(Results<T> r, SigmoidHeadShape shape, double[] input, double[] weight, double tolerance, string variant)
+        where T : unmanaged, INumber<T>
+    {
+        double[] probability = SigmoidHeadReference.Forward(input, weight, Bias(shape), shape.InputChannels, shape.Outputs);
+        (double[] gradInput, double[] gradWeight, double[] gradBias) =
+            SigmoidHeadReference.Backward(input, weight, probability, Upstream(shape), shape.InputChannels, shape.Outputs);
+        (string Name, double Error)[] errors =
+        [
+            ("probability", TestData.RelativeError<T>(r.Probability, probability)),
+            ("gradInput", TestData.RelativeError<T>(r.GradInput, gradInput)),
+            ("gradWeight", TestData.RelativeError<T>(r.GradWeight, [.. gradWeight.Select(g => g + Before)])),
+            ("gradBias", TestData.RelativeError<T>(r.GradBias, [.. gradBias.Select(g => g + Before)])),
+        ];
+        foreach ((string name, double error) in errors)
+        {
+            TestContext.Out.WriteLine($"{variant}, {typeof(T).Name}, {shape}, {name}: {error:g2}");
+            Assert.That(error, Is.LessThan(tolerance), $"{variant}, {typeof(T).Name}, {shape}, {name}");
+        }
+    }
+
+    private static void Saturated<T>(GpuContext context, SigmoidHeadShape shape, double[] weight)
+        where T : unmanaged, INumber<T>
+    {
+        double[] expected = SigmoidHeadReference.Forward(Input(shape), weight, Bias(shape), shape.InputChannels, shape.Outputs);
+        Assert.That(expected.Count(p => p is < 1e-40 or 1), Is.GreaterThan(10), "the case is meant to saturate");
+        foreach (Variant<ISigmoidHead<T>, SigmoidHeadShape> variant in SigmoidHeadVariants<T>.Table.Supported(context, shape))
+        {
+            Results<T> r = Run(context, variant, shape, weight);
+            // A logit of 200 rounded to float32 is off by 1e-5, and so is a probability relatively; worst seen 5.3e-7 in the norm.
+            Assert.That(TestData.RelativeError<T>(r.Probability, expected), Is.LessThan(2e-6), variant.Name);
+            Assert.That(r.Probability, Has.All.InRange(T.Zero, T.One), variant.Name);
+            Assert.That(r.GradInput.Concat(r.GradWeight).Concat(r.GradBias).All(T.IsFinite), Is.True, variant.Name);
+        }
+    }
+
+    private static Results<T> Run<T>(GpuContext context, Variant<ISigmoidHead<T>, SigmoidHeadShape> variant, SigmoidHeadShape shape, double[] weight)
+        where T : unmanaged, INumber<T>
+        => Run(context, context.Launcher(SigmoidHeadVariants<T>.Table, variant), shape, weight, offset: shape.InputPitch - shape.InputChannels);
+
+    // The backward passes get the forward pass's probabilities, or those given.
+    private static Results<T> Run<T>(
+        GpuContext context, ISigmoidHead<T> head, SigmoidHeadShape shape, double[] weight, int offset, double[]? input = null, double[]? upstream = null, double[]? given = null)
+        where T : unmanaged, INumber<T>
+    {
+        int channels = shape.InputChannels;
+        using SlicedTensor<T> x = new(context, input ?? Input(shape), channels, shape.InputPitch, offset);
+        using SlicedTensor<T> gx = new(context, Input(shape), channels, shape.InputPitch, offset / 2);
+        using MemoryBuffer1D<T, Stride1D.Dense> w = context.ToDevice<T>(weight);
+        using MemoryBuffer1D<T, Stride1D.Dense> b = context.ToDevice<T>(Bias(shape));
+        using MemoryBuffer1D<T, Stride1D.Dense> p = context.ToDevice<T>(Upstream(shape));
+        using MemoryBuffer1D<T, Stride1D.Dense> gp = context.ToDevice<T>(upstream ?? Upstream(shape));
+        using MemoryBuffer1D<T, Stride1D.Dense> gw = context.ToDevice<T>([.. weight.Select(_ => Before)]);
+        using MemoryBuffer1D<T, Stride1D.Dense> gb = context.ToDevice<T>([.. Bias(shape).Select(_ => Before)]);
+        using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>(TestData.Uniform(head.WorkspaceLength(shape), 9));
+
+        head.Forward(context.Stream, x.WithPadding, w.View, b.View, p.View, shape);
+        context.Synchronize();
+        T[] probability = p.GetAsArray1D();
+        if (given is not null)
+            p.CopyFromCPU(Array.ConvertAll(given, T.CreateChecked));
+        head.BackwardInput(context.Stream, gp.View, p.View, w.View, gx.WithPadding, shape);
+        head.BackwardWeight(context.Stream, x.WithPadding, gp.View, p.View, workspace.View, gw.View, gb.View, shape);
+        context.Synchronize();
+        return new Results<T>(probability, gx.Read(), gw.GetAsArray1D(), gb.GetAsArray1D());
+    }
+
+    private sealed record Results<T>(T[] Probability, T[] GradInput, T[] GradWeight, T[] GradBias);
+}

@@ -1,0 +1,76 @@
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Training;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Network;
+
+/// <summary>What is planned for a network's tensors is what its arena then hands out, in the storage that the precision uses.</summary>
+public class NetworkMemoryTests
+{
+    // An arena's buffers begin at multiples of 256 bytes, so that there are half as many between two on average; a small network's forward pass has fifteen.
+    private const long Gaps = 15 * 256;
+
+    private static readonly UNet3dOptions Structure = new() { Widths = [8, 8] };
+    private static readonly Extent Size = new(4, 4, 8);
+
+    [TestCase(Precision.Float32)]
+    [TestCase(Precision.Bf16)]
+    public void Predict_OnAGpu_TakesWhatWasPlanned(Precision precision)
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
+        using UNet3d<float> network = new(context, Structure, seed: 1);
+        using TomogramPicker picker = new(network, MeanShiftOptions.Compact, new PickOptions());
+        PickPlan plan = picker.Plan(Size);
+        Assert.That(plan.Tiles, Has.Count.EqualTo(1));
+        Assert.That(plan.NetworkOnHost, Is.False);
+        picker.PredictScores(new float[Size.Voxels], Size);
+        TestContext.Out.WriteLine($"{precision}: planned {plan.NetworkBytes}, taken {picker.MostArenaBytes}");
+        Assert.That(picker.MostArenaBytes, Is.InRange(plan.NetworkBytes, plan.NetworkBytes + Gaps));
+    }
+
+    // One class with Dice, several with all losses and annotations around some centres only.
+    [TestCase(Precision.Float32, 1)]
+    [TestCase(Precision.Bf16, 1)]
+    [TestCase(Precision.Float32, 2)]
+    public void Step_OnAGpu_TakesWhatWasPlanned(Precision precision, int classes)
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
+        ClassOptions[] both = [new("a"), new("b")];
+        TrainingOptions options = TrainingOptions.Combined with
+        {
+            Patch = Size,
+            CenterMarginVoxels = 0,
+            MeanShift = MeanShiftOptions.Combined with { SeedCount = 4, BandwidthVoxels = 1.5, Iterations = 2 },
+            CrossEntropyWeight = classes - 1,
+            Classes = classes == 1 ? [] : both,
+        };
+        using UNet3d<float> network = new(context, Structure with { Outputs = classes }, seed: 1);
+        TrainingVolume volume = new("one", Size, new float[Size.Voxels], null, [new Position(2, 2, 3)]);
+        using Trainer trainer = new(network, new TrainingData([volume], []), options);
+        trainer.Step();
+        long planned = trainer.PlannedBytes(Size, options.BatchSize);
+        TestContext.Out.WriteLine($"{precision}, {classes}: planned {planned}, taken {trainer.MostArenaBytes}");
+        // Twice the buffers, and the losses' scalars and workspaces; float32 would take almost twice the bytes of BF16.
+        Assert.That(trainer.MostArenaBytes, Is.InRange(planned - sizeof(float) * classes * Size.Voxels, planned + 2 * Gaps + classes * Gaps));
+    }
+
+    [Test]
+    public void Plan_InBf16_FitsLargerTilesIntoTheSameDevice()
+    {
+        long Voxels(Precision precision)
+        {
+            using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
+            context.MemoryLimitBytes = 256 << 20;
+            using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [32, 48] }, seed: 1);
+            PickPlan plan = PickPlan.Create(network, new Extent(256, 256, 256), new PickOptions(), 4L << 30, 1, mapsInMemory: false);
+            Assert.That(plan.NetworkBytes, Is.LessThan(256 << 20).And.GreaterThan(128 << 20));
+            return plan.LargestTile.Voxels;
+        }
+
+        Assert.That(Voxels(Precision.Bf16), Is.GreaterThan(1.5 * Voxels(Precision.Float32)));
+    }
+}
