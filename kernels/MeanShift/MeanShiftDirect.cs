@@ -27,7 +27,7 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLossBackward;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, MeanShiftShape, BallConstants<T>, int> listTiles;
     private readonly Accelerator accelerator;
-    private readonly WeightedKernels?[] weighted = new WeightedKernels?[Enum.GetValues<Weighting>().Length];
+    private readonly Dictionary<Weighting, WeightedKernels> weighted = [];
 
     /// <summary>Compiles the kernels for an accelerator; those of a weighting follow at its first use.</summary>
     public MeanShiftDirect(Accelerator accelerator)
@@ -60,12 +60,12 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     public void CenterLossForward(AcceleratorStream stream, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
     {
         nearest(stream, LaunchExtent.Of(shape.Points + nearestPoint.Length), positions, centers, centerOffsets, nearestCenter, nearestPoint, shape);
-        centerLoss(stream, 1, positions, centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance);
+        centerLoss(stream, 1, positions, centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance.Known());
     }
 
     /// <inheritdoc/>
     public void CenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
-        => centerLossBackward(stream, LaunchExtent.Of(shape.Points), gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance);
+        => centerLossBackward(stream, LaunchExtent.Of(shape.Points), gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance.Known());
 
     /// <inheritdoc/>
     public void Backward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
@@ -391,13 +391,14 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     }
 
     private WeightedKernels For(Weighting weighting)
-        => weighted[(int)weighting] ??= weighting switch
+        => weighted.TryGetValue(weighting, out WeightedKernels? loaded) ? loaded : weighted[weighting] = weighting switch
         {
             Weighting.Flat => WeightedKernels.Load<FlatWeighting<T, TReal>>(accelerator),
             Weighting.Linear => WeightedKernels.Load<LinearWeighting<T, TReal>>(accelerator),
             Weighting.Cone => WeightedKernels.Load<ConeWeighting<T, TReal>>(accelerator),
             Weighting.Epanechnikov => WeightedKernels.Load<EpanechnikovWeighting<T, TReal>>(accelerator),
-            _ => WeightedKernels.Load<GaussianWeighting<T, TReal>>(accelerator),
+            Weighting.Gaussian => WeightedKernels.Load<GaussianWeighting<T, TReal>>(accelerator),
+            _ => throw UnknownValue.Of(weighting),
         };
 
     private sealed record WeightedKernels(

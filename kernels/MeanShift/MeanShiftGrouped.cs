@@ -36,7 +36,7 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     private readonly Accelerator accelerator;
     private readonly MeanShiftDirect<T, TReal> direct;
     private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> totalLoss;
-    private readonly WeightedKernels?[] weighted = new WeightedKernels?[Enum.GetValues<Weighting>().Length];
+    private readonly Dictionary<Weighting, WeightedKernels> weighted = [];
 
     /// <summary>Compiles the kernels for an accelerator; those of a weighting follow at its first use.</summary>
     public MeanShiftGrouped(Accelerator accelerator)
@@ -73,7 +73,7 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     {
         ArrayView<T> squares = Part(workspace, SquaresLength(shape, nearestPoint.Length));
         For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, centers, centerOffsets, nearestCenter, squares, shape, new BallConstants<T>(parameters));
-        totalLoss(stream, Groups(1), squares, centerOffsets, nearestPoint, loss, shape, distance);
+        totalLoss(stream, Groups(1), squares, centerOffsets, nearestPoint, loss, shape, distance.Known());
     }
 
     /// <inheritdoc/>
@@ -91,7 +91,7 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         BallConstants<T> constants = new(parameters);
         int gradientIterations = parameters.GradientIterations(shape.Iterations);
         ArrayView<T> chain = Part(workspace, ChainLength(shape, parameters));
-        kernels.Chain(stream, Groups(shape.Points), scores, trajectory, upstream, centers, centerOffsets, nearestCenter, nearestPoint, chain, shape, constants, gradientIterations, distance);
+        kernels.Chain(stream, Groups(shape.Points), scores, trajectory, upstream, centers, centerOffsets, nearestCenter, nearestPoint, chain, shape, constants, gradientIterations, distance.Known());
         kernels.Gather(stream, Groups(shape.Batch * ScoreTiles.Count(shape)), trajectory, chain, gradScores, shape, constants, gradientIterations);
     }
 
@@ -203,13 +203,14 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     }
 
     private WeightedKernels For(Weighting weighting)
-        => weighted[(int)weighting] ??= weighting switch
+        => weighted.TryGetValue(weighting, out WeightedKernels? loaded) ? loaded : weighted[weighting] = weighting switch
         {
             Weighting.Flat => WeightedKernels.Load<FlatWeighting<T, TReal>>(accelerator),
             Weighting.Linear => WeightedKernels.Load<LinearWeighting<T, TReal>>(accelerator),
             Weighting.Cone => WeightedKernels.Load<ConeWeighting<T, TReal>>(accelerator),
             Weighting.Epanechnikov => WeightedKernels.Load<EpanechnikovWeighting<T, TReal>>(accelerator),
-            _ => WeightedKernels.Load<GaussianWeighting<T, TReal>>(accelerator),
+            Weighting.Gaussian => WeightedKernels.Load<GaussianWeighting<T, TReal>>(accelerator),
+            _ => throw UnknownValue.Of(weighting),
         };
 
     private sealed record WeightedKernels(

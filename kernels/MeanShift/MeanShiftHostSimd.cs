@@ -1,5 +1,6 @@
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Host;
 using MeanShiftGpu.Kernels.Machine.Real;
 
@@ -11,16 +12,6 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// </summary>
 public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<float>
 {
-    // In the order of the enumeration.
-    private readonly HostPasses[] passes =
-    [
-        new HostPasses<HostFlat>(threads),
-        new HostPasses<HostLinear>(threads),
-        new HostPasses<HostCone>(threads),
-        new HostPasses<HostEpanechnikov>(threads),
-        new HostPasses<HostGaussian>(threads),
-    ];
-
     /// <inheritdoc/>
     public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters, long centers) => HostRows.WorkspaceBytes(shape, parameters);
 
@@ -34,7 +25,7 @@ public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<f
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> seeds, ArrayView<float> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-        => passes[(int)parameters.Weighting].Forward(HostRows.Of(threads, scores, workspace, shape, parameters), seeds.Pointer(), trajectory.Pointer());
+        => For(parameters.Weighting).Forward(HostRows.Of(threads, scores, workspace, shape, parameters), seeds.Pointer(), trajectory.Pointer());
 
     // The few numbers of the loss do not repay vectors: the direct kernels' bodies, called in order.
 
@@ -43,23 +34,23 @@ public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<f
     {
         for (int i = 0; i < shape.Points + nearestPoint.Length; i++)
             MeanShiftDirect<float, Float32>.NearestKernel(i, positions, centers, centerOffsets, nearestCenter, nearestPoint, shape);
-        MeanShiftDirect<float, Float32>.CenterLossKernel(0, positions, centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance);
+        MeanShiftDirect<float, Float32>.CenterLossKernel(0, positions, centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance.Known());
     }
 
     /// <inheritdoc/>
     public void CenterLossBackward(AcceleratorStream stream, ArrayView<float> gradLoss, ArrayView<float> positions, ArrayView<float> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<float> gradPositions, MeanShiftShape shape, CenterDistance distance)
     {
         for (int i = 0; i < shape.Points; i++)
-            MeanShiftDirect<float, Float32>.CenterLossBackwardKernel(i, gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance);
+            MeanShiftDirect<float, Float32>.CenterLossBackwardKernel(i, gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance.Known());
     }
 
     /// <inheritdoc/>
     public void Backward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> trajectory, ArrayView<float> gradPositions, ArrayView<float> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-        => passes[(int)parameters.Weighting].Backward(HostRows.Of(threads, scores, workspace, shape, parameters), trajectory.Pointer(), gradPositions.Pointer(), gradScores.Pointer());
+        => For(parameters.Weighting).Backward(HostRows.Of(threads, scores, workspace, shape, parameters), trajectory.Pointer(), gradPositions.Pointer(), gradScores.Pointer());
 
     /// <inheritdoc/>
     public void Converge(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> positions, ArrayView<float> converged, ArrayView<int> iterations, ArrayView<float> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
-        => passes[(int)parameters.Weighting].Converge(
+        => For(parameters.Weighting).Converge(
             HostRows.Of(threads, scores, workspace, shape, parameters),
             positions.Pointer(),
             converged.Pointer(),
@@ -72,4 +63,14 @@ public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<f
     public void Dispose()
     {
     }
+
+    private HostPasses For(Weighting weighting) => weighting switch
+    {
+        Weighting.Flat => new HostPasses<HostFlat>(threads),
+        Weighting.Linear => new HostPasses<HostLinear>(threads),
+        Weighting.Cone => new HostPasses<HostCone>(threads),
+        Weighting.Epanechnikov => new HostPasses<HostEpanechnikov>(threads),
+        Weighting.Gaussian => new HostPasses<HostGaussian>(threads),
+        _ => throw UnknownValue.Of(weighting),
+    };
 }

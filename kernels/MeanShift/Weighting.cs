@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
 
 namespace MeanShiftGpu.Kernels.MeanShift;
@@ -31,6 +32,14 @@ public enum CenterDistance
 
     /// <summary>‖p − c‖²: the paper's equations 1 and 2.</summary>
     Squared,
+}
+
+/// <summary>What launchers ask before a kernel, which cannot throw.</summary>
+internal static class CenterDistances
+{
+    /// <summary>The distance itself, where the kernels know it.</summary>
+    public static CenterDistance Known(this CenterDistance distance)
+        => distance is CenterDistance.Euclidean or CenterDistance.Squared ? distance : throw UnknownValue.Of(distance);
 }
 
 /// <summary>

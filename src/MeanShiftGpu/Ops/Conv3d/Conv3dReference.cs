@@ -1,4 +1,5 @@
 using MeanShiftGpu.Kernels.Convolution;
+using MeanShiftGpu.Kernels.Machine;
 
 namespace MeanShiftGpu.Ops.Conv3d;
 
@@ -23,7 +24,7 @@ public static class Conv3dReference
             }
         });
 
-        if (shape.Activation != Activation.Relu)
+        if (!IsRelu(shape.Activation))
             return;
         for (long voxel = 0; voxel < shape.Voxels; voxel++)
         {
@@ -72,11 +73,18 @@ public static class Conv3dReference
 
     private static long Weight(Conv3dShape shape, int tap, int i, int o) => ((long)tap * shape.InputChannels + i) * shape.OutputChannels + o;
 
+    private static bool IsRelu(Activation activation) => activation switch
+    {
+        Activation.None => false,
+        Activation.Relu => true,
+        _ => throw UnknownValue.Of(activation),
+    };
+
     // The gradient of the sums before the activation.
     private static double Gradient(double[] gradOutput, double[] output, long voxel, int o, Conv3dShape shape)
     {
         long index = voxel * shape.OutputPitch + o;
-        return shape.Activation == Activation.Relu && !(output[index] > 0) ? 0 : gradOutput[index];
+        return IsRelu(shape.Activation) && !(output[index] > 0) ? 0 : gradOutput[index];
     }
 
     // Calls visit(output voxel, input voxel, tap) for every output voxel and tap whose input voxel is inside the volume.

@@ -55,10 +55,22 @@ public sealed record MeanShiftOptions
     = 0.05;
 
     /// <summary>How a voxel counts by its distance.</summary>
-    public Weighting Weighting { get; init; } = Weighting.Epanechnikov;
+    public Weighting Weighting
+    {
+        get;
+        init => field = Known(value, "weighting");
+    }
+
+    = Weighting.Epanechnikov;
 
     /// <summary>How the loss measures a seed's distance from a centre.</summary>
-    public CenterDistance Distance { get; init; } = CenterDistance.Euclidean;
+    public CenterDistance Distance
+    {
+        get;
+        init => field = Known(value, "distance");
+    }
+
+    = CenterDistance.Euclidean;
 
     /// <summary>S, seeds of each volume.</summary>
     public int SeedCount
@@ -101,6 +113,10 @@ public sealed record MeanShiftOptions
         => (long)SeedCount * Iterations <= int.MaxValue
             ? new(batch, depth, height, width, SeedCount, Iterations, scorePitch)
             : throw new InputException($"mean shift: {SeedCount} seeds and {Iterations} iterations are too many together. Expected a product of at most {int.MaxValue}.");
+
+    private static TEnum Known<TEnum>(TEnum value, string name)
+        where TEnum : struct, Enum
+        => Enum.IsDefined(value) ? value : throw new InputException($"mean shift: there is no {name} {value}. Expected {string.Join(", ", Enum.GetNames<TEnum>())}.");
 
     private static TNumber InRange<TNumber>(TNumber value, TNumber minimum, TNumber maximum, string name)
         where TNumber : System.Numerics.INumber<TNumber>

@@ -1,3 +1,4 @@
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.MeanShift;
 
 namespace MeanShiftGpu.Ops.MeanShift;
@@ -171,10 +172,15 @@ public sealed class MeanShiftReference
         {
             double[] difference = Difference(positions, s, centers, c);
             double length = Norm(difference);
-            double slope = distance == CenterDistance.Squared ? 2 : length == 0 ? 0 : 1 / length;
+            (double value, double slope) = distance switch
+            {
+                CenterDistance.Euclidean => (length, length == 0 ? 0 : 1 / length),
+                CenterDistance.Squared => (length * length, 2),
+                _ => throw UnknownValue.Of(distance),
+            };
             for (int axis = 0; axis < 3; axis++)
                 gradPositions[s * 3 + axis] += share * slope * difference[axis];
-            return share * (distance == CenterDistance.Squared ? length * length : length);
+            return share * value;
         }
     }
 
@@ -267,7 +273,8 @@ public sealed class MeanShiftReference
         Weighting.Linear => d / bandwidth,
         Weighting.Cone => 1 - d / bandwidth,
         Weighting.Epanechnikov => 1 - d * d / (bandwidth * bandwidth),
-        _ => Math.Exp(-d * d / (2 * (bandwidth / 2) * (bandwidth / 2))),
+        Weighting.Gaussian => Math.Exp(-d * d / (2 * (bandwidth / 2) * (bandwidth / 2))),
+        _ => throw UnknownValue.Of(weighting),
     };
 
     // dk/dd.
@@ -277,7 +284,8 @@ public sealed class MeanShiftReference
         Weighting.Linear => 1 / bandwidth,
         Weighting.Cone => -1 / bandwidth,
         Weighting.Epanechnikov => -2 * d / (bandwidth * bandwidth),
-        _ => -d / (bandwidth / 2 * (bandwidth / 2)) * Weight(d),
+        Weighting.Gaussian => -d / (bandwidth / 2 * (bandwidth / 2)) * Weight(d),
+        _ => throw UnknownValue.Of(weighting),
     };
 
     // q − p of a voxel.
