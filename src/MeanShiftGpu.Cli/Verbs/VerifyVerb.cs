@@ -2,6 +2,7 @@ using System.CommandLine;
 using MeanShiftGpu.Checks;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Cli.Verbs;
 

@@ -23,17 +23,30 @@ public sealed record Variant<TLauncher, TShape>(
     public Func<TShape, bool> Suits { get; init; } = static _ => true;
 }
 
+/// <summary>What a table of variants is called and holds, whatever its kernels.</summary>
+public interface IVariantTable
+{
+    /// <summary>The operation's name.</summary>
+    string Operation { get; }
+
+    /// <summary>The variants' names, best first.</summary>
+    IEnumerable<string> Names { get; }
+}
+
 /// <summary>
 /// The variants of an operation, best first. Automatic choice, tests, benchmarks and the reference check all enumerate the
 /// same table, so that no variant exists untested or unmeasured.
 /// </summary>
 /// <param name="operation">The operation's name, as in MEANSHIFTGPU_VARIANT: conv3d, max-pool3d, …</param>
 /// <param name="variants">Best first; the last supports and suits everything, except on BF16 activations.</param>
-public sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>[] variants)
+public sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>[] variants) : IVariantTable
     where TLauncher : class, IDisposable
 {
     /// <summary>The operation's name.</summary>
-    public string Operation { get; } = MeanShiftGpu.Device.Variants.Operations.Contains(operation) ? operation : throw new ArgumentException($"{operation} is not in the list of operations.", nameof(operation));
+    public string Operation { get; } = operation;
+
+    /// <inheritdoc/>
+    public IEnumerable<string> Names => Variants.Select(variant => variant.Name);
 
     /// <summary>The variants, best first.</summary>
     public IReadOnlyList<Variant<TLauncher, TShape>> Variants { get; } = variants;
@@ -116,14 +129,14 @@ internal static class Variants
     public const string ImplicitGemm = "ImplicitGemm";
     public const string Grouped = "Grouped";
 
-    /// <summary>Every name that a table may hold, for the check of forced variants.</summary>
-    public static readonly string[] Names = [Direct, HostSimd, HostWinograd, TensorCore, ImplicitGemm, Grouped];
+    /// <summary>All tables. The catalogue of operations, which lies above, gives them when the library is loaded.</summary>
+    public static Lazy<IReadOnlyList<IVariantTable>> Tables { get; set; } = new(() => []);
+
+    /// <summary>Every name that a table holds, for the check of forced variants.</summary>
+    public static IEnumerable<string> Names => Tables.Value.SelectMany(table => table.Names).Distinct().Order(StringComparer.Ordinal);
 
     /// <summary>The name of every table's operation, for the same check.</summary>
-    public static readonly string[] Operations =
-    [
-        "adam", "binary-cross-entropy", "conv-transpose3d", "conv3d", "dice", "elementwise", "gradient-norm", "max-pool3d", "mean-shift", "sigmoid-head",
-    ];
+    public static IEnumerable<string> Operations => Tables.Value.Select(table => table.Operation).Distinct().Order(StringComparer.Ordinal);
 
     /// <summary>The variant that runs everywhere: a kernel class generic over (T, TReal, further…), given open.</summary>
     public static Variant<TLauncher, TShape> ForDirect<T, TLauncher, TShape>(Type openKernelClass, params Type[] further)

@@ -8,6 +8,7 @@ using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
+using MeanShiftGpu.Validation;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Checks;

@@ -1,0 +1,97 @@
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.MeanShift;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Validation;
+
+namespace MeanShiftGpu.Ops.MeanShift;
+
+/// <summary>What is checked and timed of the mean shift.</summary>
+internal static class MeanShiftCases
+{
+    /// <summary>Gradients beside central differences, of every weighting and distance.</summary>
+    public static IReadOnlyList<GradCheckCase> GradChecks { get; } =
+    [
+        .. from iterations in new[] { 1, 10 }
+           from weighting in Enum.GetValues<Weighting>()
+           from distance in Enum.GetValues<CenterDistance>()
+           select new GradCheck(weighting, distance, iterations),
+    ];
+
+    /// <summary>Results beside those of reference files.</summary>
+    public static IReadOnlyList<ReferenceCase> References { get; } = [new Reference()];
+
+    private sealed class GradCheck(Weighting weighting, CenterDistance distance, int iterations) : GradCheckCase
+    {
+        private static readonly TensorShape Shape = new(2, 9, 8, 10, 1);
+        private static readonly Position[][] Centers = [[new(3, 3, 4), new(5.25f, 4.5f, 6)], [new(4.5f, 4, 5)]];
+
+        private readonly MeanShiftOptions options = new()
+        {
+            Weighting = weighting,
+            Distance = distance,
+            Iterations = iterations,
+            BandwidthVoxels = 3,
+            ScoreFloor = weighting == Weighting.Linear ? 0 : 0.05,
+        };
+
+        public override string Name => $"mean-shift {weighting} {distance}, {Counted.Of(iterations, "iteration")}";
+
+        // Seeds are given: their distance from every voxel is generic, so that few probes meet an edge of a ball.
+        public override GradCheckFunction<T> Create<T>(GpuContext context)
+            => new([CaseData.Input("scores", Shape, 3, 0.05, 0.95)], null, (tape, x) =>
+                tape.MeanShiftLoss(x[0], tape.UploadCenters<T>(Centers), CaseData.Convert<T>(CaseData.Numbers(2 * 6 * 3, 4, 2, 6)), options).Loss);
+
+        public override IEnumerable<string> Variants<T>(GpuContext context)
+            => MeanShiftVariants<T>.Table.Names(context, new MeanShiftShape(2, 9, 8, 10, 6, iterations, 1));
+    }
+
+    private sealed class Reference() : ReferenceCase("mean_shift_")
+    {
+        public override List<ReferenceCheckResult> Check<T>(GpuContext context, ReferenceFile file)
+        {
+            string[] words = file.Name.Split('_');
+            if (words.Length < 4 || !TryWord(words[2], out Weighting weighting) || !TryWord(words[3], out CenterDistance distance))
+                throw new InputException($"{file.Path}: the name does not say which mean shift it is. Expected mean_shift_WEIGHTING_DISTANCE with {string.Join(", ", Enum.GetNames<Weighting>())} and {string.Join(", ", Enum.GetNames<CenterDistance>())}.");
+            SafetensorsTensor score = file.Tensor("score", ReferenceFile.Any, ReferenceFile.Any, ReferenceFile.Any);
+            double[] seeds = file.Tensor("seeds", ReferenceFile.Any, 3).ToDoubles();
+            double[] centers = file.Tensor("centers", ReferenceFile.Any, 3).ToDoubles();
+            int seedCount = seeds.Length / 3;
+            int iterations = (int)file.Tensor("positions", ReferenceFile.Any, seedCount, 3).Shape[0] - 1;
+            if (iterations < 1)
+                throw new InputException($"{file.Path}: array 'positions' holds the seeds alone. Expected the seeds, then the positions after each iteration.");
+            MeanShiftOptions options;
+            try
+            {
+                options = new() { Weighting = weighting, Distance = distance, Iterations = iterations, BandwidthVoxels = file.Setting("bandwidth"), ScoreFloor = file.Setting("score floor") };
+            }
+            catch (InputException e) when (!e.Message.StartsWith(file.Path, StringComparison.Ordinal))
+            {
+                throw new InputException($"{file.Path}: {e.Message}", e);
+            }
+
+            TensorShape shape = new(1, (int)score.Shape[0], (int)score.Shape[1], (int)score.Shape[2], 1);
+            return file.WithVariants(context, MeanShiftVariants<T>.Table, new MeanShiftShape(1, shape.Depth, shape.Height, shape.Width, seedCount, options.Iterations, 1), (Tape<T> tape, ReferenceComparer<T> compare) =>
+            {
+                Tensor<T> x = tape.Upload(CaseData.Convert<T>(score.ToDoubles()), shape, requiresGradient: true);
+                ArrayView<int> offsets = tape.Arena.Allocate<int>(2);
+                offsets.CopyFromCPU(tape.Context.Stream, [0, centers.Length / 3]);
+                CenterBatch<T> batch = new(ReferenceFile.Place(tape, centers), offsets, centers.Length / 3, 1);
+                MeanShiftLossResult<T> result = tape.MeanShiftLoss(x, batch, CaseData.Convert<T>(seeds), options);
+                compare.Values("positions", ReferenceFile.Download(tape.Context, result.Trajectory), iterations + 1, seedCount, 3);
+                compare.Values("loss", result.Loss.ToArray(tape.Context));
+                tape.Backward(result.Loss);
+                compare.Values("grad_score", x.GradientToArray(tape.Context), shape.Depth, shape.Height, shape.Width);
+            });
+        }
+    }
+
+    // A name of the enumeration; its numbers are none of a file's business.
+    private static bool TryWord<TEnum>(string text, out TEnum value)
+        where TEnum : struct, Enum
+        => Enum.TryParse(text, ignoreCase: true, out value) && !char.IsAsciiDigit(text[0]);
+}

@@ -1,0 +1,43 @@
+using System.Reflection;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Ops;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Ops;
+
+/// <summary>The catalogue of operations is whole.</summary>
+public class OperationsTests
+{
+    private const BindingFlags Static = BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic;
+
+    // A table that no row has could be forced by no name, and nothing would check or time it.
+    [Test]
+    public void Catalogue_HasEveryTable()
+    {
+        IVariantTable[] tables =
+        [
+            .. from type in typeof(GpuContext).Assembly.GetTypes()
+               where type.Name.Contains("Variants", StringComparison.Ordinal) && type.Namespace != typeof(GpuContext).Namespace
+               from closed in type.IsGenericTypeDefinition ? [type.MakeGenericType(typeof(float)), type.MakeGenericType(typeof(double))] : new[] { type }
+               from table in closed.GetFields(Static).Select(field => field.GetValue(null)).OfType<IVariantTable>()
+               select table,
+        ];
+        Assert.That(tables, Has.Length.GreaterThan(20));
+        Assert.That(Operations.All.SelectMany(operation => operation.Tables), Is.EquivalentTo(tables));
+    }
+
+    [Test]
+    public void EveryRow_IsNamedAsItsTables()
+    {
+        foreach (Operation operation in Operations.All)
+            Assert.That(operation.Tables.Select(table => table.Operation), Is.All.EqualTo(operation.Name));
+        Assert.That(Operations.All.Select(operation => operation.Name), Is.Unique);
+    }
+
+    [Test]
+    public void Names_AreThoseOfTheTables()
+    {
+        Assert.That(Variants.Operations, Is.EquivalentTo(Operations.All.Select(operation => operation.Name)));
+        Assert.That(Variants.Names, Is.SupersetOf(new[] { Variants.Direct, Variants.HostSimd, Variants.HostWinograd, Variants.TensorCore, Variants.ImplicitGemm, Variants.Grouped }));
+    }
+}
