@@ -6,6 +6,7 @@ using MeanShiftGpu.Ops.BinaryCrossEntropy;
 using MeanShiftGpu.Ops.Conv3d;
 using MeanShiftGpu.Ops.ConvTranspose3d;
 using MeanShiftGpu.Ops.Dice;
+using MeanShiftGpu.Ops.Elementwise;
 using MeanShiftGpu.Ops.GradientNorm;
 using MeanShiftGpu.Ops.MaxPool3d;
 using MeanShiftGpu.Ops.MeanShift;
@@ -25,6 +26,9 @@ internal sealed record Operation(string Name, params IReadOnlyList<IVariantTable
 
     /// <summary>What `verify` recomputes.</summary>
     public IReadOnlyList<ReferenceCase> References { get; init; } = [];
+
+    /// <summary>What BenchmarkDotNet times.</summary>
+    public IReadOnlyList<BenchmarkCase> Benchmarks { get; init; } = [];
 }
 
 /// <summary>
@@ -40,44 +44,56 @@ internal static class Operations
         {
             GradChecks = Conv3dCases.GradChecks,
             References = Conv3dCases.References,
+            Benchmarks = Conv3dCases.Benchmarks,
         },
         new("conv-transpose3d", ConvTranspose3dVariants<float>.Table, ConvTranspose3dVariants<double>.Table, ConvTranspose3dVariants.Bf16)
         {
             GradChecks = ConvTranspose3dCases.GradChecks,
             References = ConvTranspose3dCases.References,
+            Benchmarks = ConvTranspose3dCases.Benchmarks,
         },
         new("max-pool3d", MaxPool3dVariants<float>.Table, MaxPool3dVariants<double>.Table, MaxPool3dVariants.Bf16)
         {
             GradChecks = CompositeCases.MaxPool3d,
             References = MaxPool3dCases.References,
+            Benchmarks = MaxPool3dCases.Benchmarks,
         },
         new("sigmoid-head", SigmoidHeadVariants<float>.Table, SigmoidHeadVariants<double>.Table, SigmoidHeadVariants.Bf16)
         {
             GradChecks = SigmoidHeadCases.GradChecks,
+            Benchmarks = SigmoidHeadCases.Benchmarks,
         },
         new("dice", DiceVariants<float>.Table, DiceVariants<double>.Table)
         {
             GradChecks = DiceCases.GradChecks,
             References = DiceCases.References,
+            Benchmarks = DiceCases.Benchmarks,
         },
         new("binary-cross-entropy", BinaryCrossEntropyVariants<float>.Table, BinaryCrossEntropyVariants<double>.Table)
         {
             GradChecks = BinaryCrossEntropyCases.GradChecks,
+            Benchmarks = BinaryCrossEntropyCases.Benchmarks,
         },
         new("elementwise", ElementwiseVariants<float>.Table, ElementwiseVariants<double>.Table, ElementwiseVariants.Bf16)
         {
             GradChecks = CompositeCases.Elementwise,
+            Benchmarks = ElementwiseCases.Benchmarks,
         },
         new("mean-shift", MeanShiftVariants<float>.Table, MeanShiftVariants<double>.Table)
         {
             GradChecks = MeanShiftCases.GradChecks,
             References = MeanShiftCases.References,
+            Benchmarks = MeanShiftCases.Benchmarks,
         },
         new("adam", AdamVariants<float>.Table, AdamVariants<double>.Table)
         {
             References = AdamCases.References,
+            Benchmarks = AdamCases.Benchmarks,
         },
-        new("gradient-norm", GradientNormVariants<float>.Table, GradientNormVariants<double>.Table),
+        new("gradient-norm", GradientNormVariants<float>.Table, GradientNormVariants<double>.Table)
+        {
+            Benchmarks = GradientNormCases.Benchmarks,
+        },
     ];
 
     // The names that can be forced are asked for below the operations, before any of them is used.

@@ -1,5 +1,8 @@
+using ILGPU;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Loss;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Validation;
 
@@ -11,10 +14,38 @@ internal static class BinaryCrossEntropyCases
     /// <summary>Gradients beside central differences.</summary>
     public static IReadOnlyList<GradCheckCase> GradChecks { get; } = [new GradCheck()];
 
+    /// <summary>What is timed: one map of 56³ voxels, 1.4 MB read forward, 2.1 MB read or written backward.</summary>
+    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
+    [
+        new BenchmarkCase<IBinaryCrossEntropy<float>, FlatShape>(BinaryCrossEntropyVariants<float>.Table, Patch, Patch, Passes, "56", "Forward", "Backward"),
+    ];
+
     private sealed class GradCheck() : LossGradCheckCase("binary-cross-entropy")
     {
         public override IEnumerable<string> Variants<T>(GpuContext context) => BinaryCrossEntropyVariants<T>.Table.Names(context, default);
 
         protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> prediction, Tensor<T> target) => tape.BinaryCrossEntropy(prediction, target);
+    }
+
+    private static FlatShape Patch => new(56 * 56 * 56);
+
+    private static BenchmarkPasses Passes(BenchmarkData data, IBinaryCrossEntropy<float> kernels, FlatShape shape)
+    {
+        ArrayView<float> prediction = data.Uniform(shape.Count, 1, static v => 0.02f + 0.96f * v);
+        ArrayView<float> target = data.Uniform(shape.Count, 2, static v => v > 0.9f ? 1f : 0f);
+        ArrayView<float> workspace = data.Zeros(kernels.WorkspaceLength(shape));
+        ArrayView<float> loss = data.Zeros(1);
+        ArrayView<float> gradLoss = data.Place([1f]);
+        ArrayView<float> gradient = data.Zeros(shape.Count);
+        return new BenchmarkPasses(
+            [
+                () => kernels.Forward(data.Stream, prediction, target, workspace, loss, shape),
+                () => kernels.Backward(data.Stream, prediction, target, gradLoss, gradient, shape),
+            ],
+            () =>
+            {
+                (double[] p, double[] t) = (data.ReadDouble(prediction), data.ReadDouble(target));
+                return [("loss", data.Read(loss), [BinaryCrossEntropyReference.Forward(p, t)], null), ("gradient", data.Read(gradient), BinaryCrossEntropyReference.Backward(p, t), null)];
+            });
     }
 }

@@ -1,3 +1,4 @@
+using ILGPU;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
@@ -15,6 +16,19 @@ internal static class Conv3dCases
 
     /// <summary>Results beside those of reference files.</summary>
     public static IReadOnlyList<ReferenceCase> References { get; } = [new Reference()];
+
+    /// <summary>What is timed: the layers of the published network at a patch of 56³, with ReLU.</summary>
+    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
+    [
+        .. from layer in new (int Edge, int Inputs, int Outputs)[]
+           {
+               (56, 1, 32), (56, 32, 32), (56, 48, 48), (56, 80, 32), (28, 32, 48), (28, 48, 48), (28, 64, 64), (28, 112, 48), (14, 48, 64), (14, 64, 64),
+           }
+           let shape = new Conv3dShape(1, layer.Edge, layer.Edge, layer.Edge, layer.Inputs, layer.Outputs, 3, Activation.Relu, layer.Inputs, layer.Outputs)
+           select new BenchmarkCase<IConv3d<float>, Conv3dShape>(
+               Conv3dVariants<float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
+               $"{layer.Inputs} to {layer.Outputs} at {layer.Edge}", "Forward", "BackwardInput", "BackwardWeight"),
+    ];
 
     private sealed class GradCheck(int kernelSize, Activation activation) : GradCheckCase
     {
@@ -48,5 +62,37 @@ internal static class Conv3dCases
                 ReferenceFile.CompareLayer(tape, file, compare, input, set, weight, bias, x => tape.Conv3d(x, weight, bias));
             });
         }
+    }
+
+    private static BenchmarkPasses Passes(BenchmarkData data, IConv3d<float> kernels, Conv3dShape shape)
+    {
+        ArrayView<float> input = data.Uniform(shape.Voxels * shape.InputChannels, 1);
+        // Around zero, so that ReLU masks about half.
+        ArrayView<float> weight = data.Uniform(shape.WeightLength, 2, static v => v - 0.5f);
+        ArrayView<float> bias = data.Uniform(shape.OutputChannels, 3);
+        ArrayView<float> gradOutput = data.Uniform(shape.Voxels * shape.OutputChannels, 4);
+        ArrayView<float> output = data.Zeros(gradOutput.Length);
+        ArrayView<float> gradInput = data.Zeros(input.Length);
+        ArrayView<float> gradWeight = data.Zeros(weight.Length);
+        ArrayView<float> gradBias = data.Zeros(bias.Length);
+        return new BenchmarkPasses(
+            [
+                () => kernels.Forward(data.Stream, input, weight, bias, output, shape),
+                () => kernels.BackwardInput(data.Stream, gradOutput, output, weight, gradInput, shape),
+                () => kernels.BackwardWeight(data.Stream, input, gradOutput, output, gradWeight, gradBias, shape),
+            ],
+            () =>
+            {
+                (double[] x, double[] w, double[] g) = (data.ReadDouble(input), data.ReadDouble(weight), data.ReadDouble(gradOutput));
+                (double[] y, double[] gx, double[] gw, double[] gb) = (new double[g.Length], new double[x.Length], new double[w.Length], new double[shape.OutputChannels]);
+                Conv3dReference.Forward(x, w, data.ReadDouble(bias), y, shape);
+                Conv3dReference.BackwardInput(g, y, w, gx, shape);
+                Conv3dReference.BackwardWeight(x, g, y, gw, gb, shape);
+                return
+                [
+                    ("output", data.Read(output), y, null), ("gradInput", data.Read(gradInput), gx, null),
+                    ("gradWeight", data.Read(gradWeight), gw, null), ("gradBias", data.Read(gradBias), gb, null),
+                ];
+            });
     }
 }

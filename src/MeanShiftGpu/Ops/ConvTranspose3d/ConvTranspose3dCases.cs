@@ -1,3 +1,4 @@
+using ILGPU;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
@@ -14,6 +15,16 @@ internal static class ConvTranspose3dCases
 
     /// <summary>Results beside those of reference files.</summary>
     public static IReadOnlyList<ReferenceCase> References { get; } = [new Reference()];
+
+    /// <summary>What is timed: the layers of the published network at a patch of 56³.</summary>
+    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
+    [
+        .. from layer in new (int Edge, int Channels)[] { (14, 64), (28, 48) }
+           let shape = new ConvTranspose3dShape(1, layer.Edge, layer.Edge, layer.Edge, layer.Channels, layer.Channels, layer.Channels, layer.Channels)
+           select new BenchmarkCase<IConvTranspose3d<float>, ConvTranspose3dShape>(
+               ConvTranspose3dVariants<float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
+               $"{layer.Channels} to {layer.Channels} at {layer.Edge}", "Forward", "BackwardInput", "BackwardWeight"),
+    ];
 
     private sealed class GradCheck : GradCheckCase
     {
@@ -44,5 +55,36 @@ internal static class ConvTranspose3dCases
                 ReferenceFile.CompareLayer(tape, file, compare, input, set, weight, bias, x => tape.ConvTranspose3d(x, weight, bias));
             });
         }
+    }
+
+    private static BenchmarkPasses Passes(BenchmarkData data, IConvTranspose3d<float> kernels, ConvTranspose3dShape shape)
+    {
+        ArrayView<float> input = data.Uniform(shape.InputVoxels * shape.InputChannels, 1);
+        ArrayView<float> weight = data.Uniform(shape.WeightLength, 2, static v => v - 0.5f);
+        ArrayView<float> bias = data.Uniform(shape.OutputChannels, 3);
+        ArrayView<float> gradOutput = data.Uniform(shape.OutputVoxels * shape.OutputChannels, 4);
+        ArrayView<float> output = data.Zeros(gradOutput.Length);
+        ArrayView<float> gradInput = data.Zeros(input.Length);
+        ArrayView<float> gradWeight = data.Zeros(weight.Length);
+        ArrayView<float> gradBias = data.Zeros(bias.Length);
+        return new BenchmarkPasses(
+            [
+                () => kernels.Forward(data.Stream, input, weight, bias, output, shape),
+                () => kernels.BackwardInput(data.Stream, gradOutput, weight, gradInput, shape),
+                () => kernels.BackwardWeight(data.Stream, input, gradOutput, gradWeight, gradBias, shape),
+            ],
+            () =>
+            {
+                (double[] x, double[] w, double[] g) = (data.ReadDouble(input), data.ReadDouble(weight), data.ReadDouble(gradOutput));
+                (double[] y, double[] gx, double[] gw, double[] gb) = (new double[g.Length], new double[x.Length], new double[w.Length], new double[shape.OutputChannels]);
+                ConvTranspose3dReference.Forward(x, w, data.ReadDouble(bias), y, shape);
+                ConvTranspose3dReference.BackwardInput(g, w, gx, shape);
+                ConvTranspose3dReference.BackwardWeight(x, g, gw, gb, shape);
+                return
+                [
+                    ("output", data.Read(output), y, null), ("gradInput", data.Read(gradInput), gx, null),
+                    ("gradWeight", data.Read(gradWeight), gw, null), ("gradBias", data.Read(gradBias), gb, null),
+                ];
+            });
     }
 }

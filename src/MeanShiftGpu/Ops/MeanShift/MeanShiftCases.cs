@@ -25,6 +25,19 @@ internal static class MeanShiftCases
     /// <summary>Results beside those of reference files.</summary>
     public static IReadOnlyList<ReferenceCase> References { get; } = [new Reference()];
 
+    /// <summary>What is timed: the loss with its gradient at the published size, and the convergence of points as in picking.</summary>
+    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
+    [
+        .. from weighting in new[] { Weighting.Flat, Weighting.Epanechnikov, Weighting.Gaussian }
+           let options = new MeanShiftOptions { Weighting = weighting }
+           select new BenchmarkCase<IMeanShift<float>, MeanShiftShape>(
+               MeanShiftVariants<float>.Table,
+               options.Shape(1, 56, 56, 56),
+               (options with { SeedCount = 8 }).Shape(1, 17, 17, 17),
+               (data, kernels, shape) => Passes(data, kernels, shape, options),
+               $"{weighting} at 56", "ForwardBackward", "Converge20000Points"),
+    ];
+
     private sealed class GradCheck(Weighting weighting, CenterDistance distance, int iterations) : GradCheckCase
     {
         private static readonly TensorShape Shape = new(2, 9, 8, 10, 1);
@@ -94,4 +107,36 @@ internal static class MeanShiftCases
     private static bool TryWord<TEnum>(string text, out TEnum value)
         where TEnum : struct, Enum
         => Enum.TryParse(text, ignoreCase: true, out value) && !char.IsAsciiDigit(text[0]);
+
+    private static BenchmarkPasses Passes(BenchmarkData data, IMeanShift<float> kernels, MeanShiftShape shape, MeanShiftOptions options)
+    {
+        const int points = 20_000;
+        // In a small volume seeds keep inside, for the reference walks every voxel for every seed.
+        options = options with { SeedCount = shape.SeedsPerItem, SeedRadiusVoxels = Math.Min(options.SeedRadiusVoxels, 5 * shape.Depth / 17.0) };
+        MeanShiftLoss<float> loss = data.Own(new MeanShiftLoss<float>(data.Context, options));
+        ArrayView<float> scores = data.Uniform(shape.ItemVoxels, 1);
+        ArrayView<float> gradScores = data.Zeros(shape.ItemVoxels);
+        ArrayView<float> centers = data.Uniform(8 * 3, 2, v => 8 + v * (shape.Depth - 16));
+        ArrayView<int> offsets = data.Place([0, 8]);
+        ArrayView<float> lossValue = data.Zeros(1);
+        ArrayView<float> starts = data.Uniform(points * 3, 3, v => v * (shape.Depth - 1));
+        ArrayView<float> converged = data.Zeros(points * 3);
+        ArrayView<int> iterations = data.Place(new int[points]);
+        ArrayView<float> support = data.Zeros(points);
+        ArrayView<byte> workspace = data.Place(new byte[Math.Max(1, kernels.WorkspaceBytes(shape, options.Parameters, centers: 0))]);
+        return new BenchmarkPasses(
+            [
+                () => loss.Evaluate(scores, centers, offsets, lossValue, gradScores, shape, options.Sampling(1, 1)),
+                () => kernels.Converge(data.Stream, scores, starts, converged, iterations, support, workspace, shape, options.Parameters, 0.01),
+            ],
+            () =>
+            {
+                double[] seeds = data.ReadDouble(loss.Trajectory)[..(shape.SeedsPerItem * 3)];
+                MeanShiftReferenceResult expected = new MeanShiftReference(shape.Depth, shape.Height, shape.Width, options)
+                    .Evaluate(data.ReadDouble(scores), seeds, data.ReadDouble(centers));
+                // A voxel at a ball's very edge may fall either way in float32, which a jump at the rim makes visible.
+                double tolerance = expected.EdgeDistanceVoxels > 1e-4 ? 1e-5 : 1e-2;
+                return [("loss", data.Read(lossValue), [expected.Loss], tolerance), ("gradient", data.Read(gradScores), expected.GradScores, tolerance)];
+            });
+    }
 }
