@@ -6,7 +6,6 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Convolution;
 using MeanShiftGpu.Kernels.Head;
-using MeanShiftGpu.Kernels.Loss;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Kernels.MeanShift;
@@ -25,6 +24,7 @@ using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Tomography.Volumes;
 using MeanShiftGpu.Training;
+using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Cli.Benchmarking;
 
@@ -70,8 +70,21 @@ public sealed class QuickBench
     // A machine that others share gives more or less within seconds, so the peak is looked at again and again, for a tenth of the time.
     private static readonly TimeSpan BetweenPeaks = TimeSpan.FromMilliseconds(100);
 
+    private static readonly (string Name, Action<QuickBench> Run)[] Benchmarks =
+    [
+        ("conv3d", static bench => bench.Conv3d()),
+        ("conv-transpose3d", static bench => bench.ConvTranspose3d()),
+        ("max-pool3d", static bench => bench.MaxPool3d()),
+        ("sigmoid-head", static bench => bench.SigmoidHead()),
+        ("dice", static bench => bench.Loss(DiceVariants<float>.Table, DiceCases.Passes)),
+        ("binary-cross-entropy", static bench => bench.Loss(BinaryCrossEntropyVariants<float>.Table, BinaryCrossEntropyCases.Passes)),
+        ("mean-shift", static bench => bench.MeanShift()),
+        ("unet-step", static bench => bench.NetworkStep()),
+        ("pick", static bench => bench.Pick()),
+    ];
+
     /// <summary>The benchmarks by name.</summary>
-    public static readonly IReadOnlyList<string> Names = ["conv3d", "conv-transpose3d", "max-pool3d", "sigmoid-head", "dice", "binary-cross-entropy", "mean-shift", "unet-step", "pick"];
+    public static readonly IReadOnlyList<string> Names = [.. Benchmarks.Select(benchmark => benchmark.Name)];
 
     /// <summary>Edges of several patches, because a step's time should grow with its voxels and with nothing else.</summary>
     public static readonly IReadOnlyList<int> StandardPatches = [32, 56, 96];
@@ -121,38 +134,9 @@ public sealed class QuickBench
     /// <exception cref="InputException">No benchmark has this name.</exception>
     public void Run(string name)
     {
-        switch (name)
-        {
-            case "conv3d":
-                Conv3d();
-                break;
-            case "conv-transpose3d":
-                ConvTranspose3d();
-                break;
-            case "max-pool3d":
-                MaxPool3d();
-                break;
-            case "sigmoid-head":
-                SigmoidHead();
-                break;
-            case "dice":
-                Dice();
-                break;
-            case "binary-cross-entropy":
-                BinaryCrossEntropy();
-                break;
-            case "mean-shift":
-                MeanShift();
-                break;
-            case "unet-step":
-                NetworkStep();
-                break;
-            case "pick":
-                Pick();
-                break;
-            default:
-                throw new InputException($"bench: there is no benchmark '{name}'. Expected one of {string.Join(", ", Names)}.");
-        }
+        Action<QuickBench> run = Benchmarks.FirstOrDefault(benchmark => benchmark.Name == name).Run
+            ?? throw new InputException($"bench: there is no benchmark '{name}'. Expected one of {string.Join(", ", Names)}.");
+        run(this);
     }
 
     private void Conv3d()
@@ -271,46 +255,20 @@ public sealed class QuickBench
         Time<TActivation>("sigmoid-head BackwardInput", size, variant, 0, () => kernels.BackwardInput(context.Stream, gradient, probability, weight, input, shape));
     }
 
-    private void Dice()
+    // Both passes of a loss, on the numbers of the catalogue's benchmark.
+    private void Loss<TLauncher>(VariantTable<TLauncher, FlatShape> table, Func<BenchmarkData, TLauncher, FlatShape, BenchmarkPasses> prepare)
+        where TLauncher : class, IDisposable
     {
         int edge = EdgeOf(0);
         FlatShape shape = new((long)batch * edge * edge * edge);
-        foreach ((string variant, IDice<float> kernels) in Chosen(DiceVariants<float>.Table, shape))
+        foreach ((string variant, TLauncher kernels) in Chosen(table, shape))
         {
-            using Arena arena = new(context);
-            ArrayView<float> prediction = Random<float>(arena, shape.Count, 1);
-            ArrayView<float> target = Random<float>(arena, shape.Count, 2);
-            ArrayView<float> gradient = Random<float>(arena, shape.Count, 3);
-            ArrayView<float> sums = Random<float>(arena, 2, 4);
-            ArrayView<float> loss = Random<float>(arena, 1, 5);
-            ArrayView<float> one = Random<float>(arena, 1, 6);
-            ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
-            Time<float>("dice Forward + Backward", $"{Items}{edge}³", variant, 0, () =>
+            using BenchmarkData data = new(context);
+            Action[] passes = prepare(data, kernels, shape).Run;
+            Time<float>($"{table.Operation} Forward + Backward", $"{Items}{edge}³", variant, 0, () =>
             {
-                kernels.Forward(context.Stream, prediction, target, workspace, sums, loss, shape);
-                kernels.Backward(context.Stream, target, sums, one, gradient, shape);
-            });
-        }
-    }
-
-    private void BinaryCrossEntropy()
-    {
-        int edge = EdgeOf(0);
-        FlatShape shape = new((long)batch * edge * edge * edge);
-        foreach ((string variant, IBinaryCrossEntropy<float> kernels) in Chosen(BinaryCrossEntropyVariants<float>.Table, shape))
-        {
-            using Arena arena = new(context);
-            Random random = new(1);
-            ArrayView<float> prediction = Upload(arena, [.. Enumerable.Range(0, (int)shape.Count).Select(_ => 0.02f + 0.96f * random.NextSingle())]);
-            ArrayView<float> target = Upload(arena, [.. Enumerable.Range(0, (int)shape.Count).Select(_ => random.NextSingle() > 0.9f ? 1f : 0f)]);
-            ArrayView<float> gradient = arena.Allocate<float>(shape.Count);
-            ArrayView<float> loss = arena.Allocate<float>(1);
-            ArrayView<float> one = Upload(arena, [1f]);
-            ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
-            Time<float>("binary-cross-entropy Forward + Backward", $"{Items}{edge}³", variant, 0, () =>
-            {
-                kernels.Forward(context.Stream, prediction, target, workspace, loss, shape);
-                kernels.Backward(context.Stream, prediction, target, one, gradient, shape);
+                foreach (Action pass in passes)
+                    pass();
             });
         }
     }

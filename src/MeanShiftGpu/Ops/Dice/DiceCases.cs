@@ -48,7 +48,8 @@ internal static class DiceCases
 
     private static FlatShape Patch => new(56 * 56 * 56);
 
-    private static BenchmarkPasses Passes(BenchmarkData data, IDice<float> kernels, FlatShape shape)
+    /// <summary>Both passes on a map of scores and a mask.</summary>
+    public static BenchmarkPasses Passes(BenchmarkData data, IDice<float> kernels, FlatShape shape)
     {
         ArrayView<float> prediction = data.Uniform(shape.Count, 1, static v => 0.02f + 0.96f * v);
         ArrayView<float> target = data.Uniform(shape.Count, 2, static v => v > 0.9f ? 1f : 0f);
