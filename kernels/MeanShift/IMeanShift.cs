@@ -10,8 +10,7 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// <remarks>
 /// One iteration moves a point p by Σ_q m_q·(q − p) / W with m_q = (s_q + s₀)·k(|p − q|/b), W = Σ_q m_q, over every voxel q of
 /// the volume at a distance below b; where W = 0 the point stays. Positions are (z, y, x) in voxels. Layouts: scores and
-/// gradScores [N,D,H,W] at <see cref="MeanShiftShape.ScorePitch"/>; trajectory [T+1,N,S,3]; centers [M,3], packed over the batch,
-/// item n owning rows centerOffsets[n] to centerOffsets[n+1] − 1. Launchers queue on the stream and do not wait; one instance
+/// gradScores [N,D,H,W] at <see cref="MeanShiftShape.ScorePitch"/>; trajectory [T+1,N,S,3]. Launchers queue on the stream and do not wait; one instance
 /// serves one stream at a time. The workspace may hold anything and is left holding anything; a launcher holds no other memory.
 /// </remarks>
 public interface IMeanShift<T> : IDisposable
@@ -29,15 +28,13 @@ public interface IMeanShift<T> : IDisposable
     /// Overwrites seeds.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
-    /// <param name="centers">[M, 3].</param>
-    /// <param name="centerOffsets">[N + 1].</param>
+    /// <param name="centers">The annotated centres.</param>
     /// <param name="seeds">[N, S, 3].</param>
     /// <param name="shape">Extents.</param>
     /// <param name="sampling">Radius, margin and random counters.</param>
     void SampleSeeds(
         AcceleratorStream stream,
-        ArrayView<T> centers,
-        ArrayView<int> centerOffsets,
+        CenterViews<T> centers,
         ArrayView<T> seeds,
         MeanShiftShape shape,
         SeedSampling sampling);
@@ -62,24 +59,20 @@ public interface IMeanShift<T> : IDisposable
     /// <summary>
     /// Per item: the mean over its centres of the distance to the nearest point, plus the mean over its points of the distance
     /// to the nearest centre; the loss is the mean over the items that have centres, 0 if none has. Of equally near ones the first
-    /// counts. Overwrites loss, nearestCenter and nearestPoint; rows of centers from centerOffsets[N] on are nobody's.
+    /// counts. Overwrites loss and nearest; centres from Offsets[N] on are nobody's.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="positions">[N, S, 3], the last part of a trajectory.</param>
-    /// <param name="centers">[M, 3].</param>
-    /// <param name="centerOffsets">[N + 1].</param>
-    /// <param name="nearestCenter">[N, S], row of centers; −1 in items without centres.</param>
-    /// <param name="nearestPoint">[M], 0 to S − 1 within the centre's item.</param>
+    /// <param name="centers">The annotated centres.</param>
+    /// <param name="nearest">Gets the nearest centre of each point and the nearest point of each centre.</param>
     /// <param name="loss">[1].</param>
     /// <param name="shape">Extents.</param>
     /// <param name="distance">Euclidean or squared.</param>
     void CenterLossForward(
         AcceleratorStream stream,
         ArrayView<T> positions,
-        ArrayView<T> centers,
-        ArrayView<int> centerOffsets,
-        ArrayView<int> nearestCenter,
-        ArrayView<int> nearestPoint,
+        CenterViews<T> centers,
+        NearestPairs nearest,
         ArrayView<T> loss,
         MeanShiftShape shape,
         CenterDistance distance);
@@ -88,10 +81,8 @@ public interface IMeanShift<T> : IDisposable
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="gradLoss">[1], the upstream gradient.</param>
     /// <param name="positions">[N, S, 3].</param>
-    /// <param name="centers">[M, 3].</param>
-    /// <param name="centerOffsets">[N + 1].</param>
-    /// <param name="nearestCenter">[N, S], from the forward pass.</param>
-    /// <param name="nearestPoint">[M], from the forward pass.</param>
+    /// <param name="centers">The annotated centres.</param>
+    /// <param name="nearest">From the forward pass.</param>
     /// <param name="gradPositions">[N, S, 3].</param>
     /// <param name="shape">Extents.</param>
     /// <param name="distance">Euclidean or squared.</param>
@@ -99,10 +90,8 @@ public interface IMeanShift<T> : IDisposable
         AcceleratorStream stream,
         ArrayView<T> gradLoss,
         ArrayView<T> positions,
-        ArrayView<T> centers,
-        ArrayView<int> centerOffsets,
-        ArrayView<int> nearestCenter,
-        ArrayView<int> nearestPoint,
+        CenterViews<T> centers,
+        NearestPairs nearest,
         ArrayView<T> gradPositions,
         MeanShiftShape shape,
         CenterDistance distance);
@@ -130,17 +119,15 @@ public interface IMeanShift<T> : IDisposable
         MeanShiftParameters parameters);
 
     /// <summary>
-    /// <see cref="Forward"/> and <see cref="CenterLossForward"/> of its end points, in as few launches as the variant can. Overwrites trajectory, nearestCenter,
-    /// nearestPoint and loss.
+    /// <see cref="Forward"/> and <see cref="CenterLossForward"/> of its end points, in as few launches as the variant can. Overwrites trajectory,
+    /// nearest and loss.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="scores">[N, D, H, W] at ScorePitch.</param>
     /// <param name="seeds">[N, S, 3]; may be the beginning of the trajectory itself.</param>
     /// <param name="trajectory">[T + 1, N, S, 3].</param>
-    /// <param name="centers">[M, 3].</param>
-    /// <param name="centerOffsets">[N + 1].</param>
-    /// <param name="nearestCenter">[N, S], row of centers; −1 in items without centres.</param>
-    /// <param name="nearestPoint">[M], 0 to S − 1 within the centre's item.</param>
+    /// <param name="centers">The annotated centres.</param>
+    /// <param name="nearest">Gets the nearest centre of each point and the nearest point of each centre.</param>
     /// <param name="loss">[1].</param>
     /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
     /// <param name="shape">Extents.</param>
@@ -151,10 +138,8 @@ public interface IMeanShift<T> : IDisposable
         ArrayView<T> scores,
         ArrayView<T> seeds,
         ArrayView<T> trajectory,
-        ArrayView<T> centers,
-        ArrayView<int> centerOffsets,
-        ArrayView<int> nearestCenter,
-        ArrayView<int> nearestPoint,
+        CenterViews<T> centers,
+        NearestPairs nearest,
         ArrayView<T> loss,
         ArrayView<byte> workspace,
         MeanShiftShape shape,
@@ -162,7 +147,7 @@ public interface IMeanShift<T> : IDisposable
         CenterDistance distance)
     {
         Forward(stream, scores, seeds, trajectory, workspace, shape, parameters);
-        CenterLossForward(stream, shape.Ends(trajectory), centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance);
+        CenterLossForward(stream, shape.Ends(trajectory), centers, nearest, loss, shape, distance);
     }
 
     /// <summary>
@@ -172,10 +157,8 @@ public interface IMeanShift<T> : IDisposable
     /// <param name="gradLoss">[1], the upstream gradient.</param>
     /// <param name="scores">[N, D, H, W] at ScorePitch.</param>
     /// <param name="trajectory">[T + 1, N, S, 3], from the forward pass.</param>
-    /// <param name="centers">[M, 3].</param>
-    /// <param name="centerOffsets">[N + 1].</param>
-    /// <param name="nearestCenter">[N, S], from the forward pass.</param>
-    /// <param name="nearestPoint">[M], from the forward pass.</param>
+    /// <param name="centers">The annotated centres.</param>
+    /// <param name="nearest">From the forward pass.</param>
     /// <param name="gradPositions">[N, S, 3], scratch: left holding anything.</param>
     /// <param name="gradScores">[N, D, H, W] at ScorePitch; other channels are left alone.</param>
     /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
@@ -187,10 +170,8 @@ public interface IMeanShift<T> : IDisposable
         ArrayView<T> gradLoss,
         ArrayView<T> scores,
         ArrayView<T> trajectory,
-        ArrayView<T> centers,
-        ArrayView<int> centerOffsets,
-        ArrayView<int> nearestCenter,
-        ArrayView<int> nearestPoint,
+        CenterViews<T> centers,
+        NearestPairs nearest,
         ArrayView<T> gradPositions,
         ArrayView<T> gradScores,
         ArrayView<byte> workspace,
@@ -198,7 +179,7 @@ public interface IMeanShift<T> : IDisposable
         MeanShiftParameters parameters,
         CenterDistance distance)
     {
-        CenterLossBackward(stream, gradLoss, shape.Ends(trajectory), centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance);
+        CenterLossBackward(stream, gradLoss, shape.Ends(trajectory), centers, nearest, gradPositions, shape, distance);
         Backward(stream, scores, trajectory, gradPositions, gradScores, workspace, shape, parameters);
     }
 

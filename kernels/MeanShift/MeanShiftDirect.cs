@@ -22,7 +22,7 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     where TReal : struct, IReal<T>
 {
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<int>, ArrayView<T>, MeanShiftShape, SeedSamplingConstants> sampleSeeds;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, MeanShiftShape> nearest;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, MeanShiftShape> findNearest;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLoss;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLossBackward;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, MeanShiftShape, BallConstants<T>, int> listTiles;
@@ -35,7 +35,7 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         ArgumentNullException.ThrowIfNull(accelerator);
         this.accelerator = accelerator;
         sampleSeeds = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<int>, ArrayView<T>, MeanShiftShape, SeedSamplingConstants>(SampleSeedsKernel);
-        nearest = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, MeanShiftShape>(NearestKernel);
+        findNearest = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, MeanShiftShape>(NearestKernel);
         centerLoss = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance>(CenterLossKernel);
         centerLossBackward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance>(CenterLossBackwardKernel);
         listTiles = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, MeanShiftShape, BallConstants<T>, int>(ListTilesKernel);
@@ -49,23 +49,23 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     }
 
     /// <inheritdoc/>
-    public void SampleSeeds(AcceleratorStream stream, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
-        => sampleSeeds(stream, LaunchExtent.Of(shape.Points), centers, centerOffsets, seeds, shape, new SeedSamplingConstants(sampling));
+    public void SampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
+        => sampleSeeds(stream, LaunchExtent.Of(shape.Points), centers.Positions, centers.Offsets, seeds, shape, new SeedSamplingConstants(sampling));
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
         => For(parameters.Weighting).Forward(stream, LaunchExtent.Of(shape.Points), scores, seeds, trajectory, shape, new BallConstants<T>(parameters));
 
     /// <inheritdoc/>
-    public void CenterLossForward(AcceleratorStream stream, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
+    public void CenterLossForward(AcceleratorStream stream, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
     {
-        nearest(stream, LaunchExtent.Of(shape.Points + nearestPoint.Length), positions, centers, centerOffsets, nearestCenter, nearestPoint, shape);
-        centerLoss(stream, 1, positions, centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance.Known());
+        findNearest(stream, LaunchExtent.Of(shape.Points + nearest.Points.Length), positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, shape);
+        centerLoss(stream, 1, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, loss, shape, distance.Known());
     }
 
     /// <inheritdoc/>
-    public void CenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
-        => centerLossBackward(stream, LaunchExtent.Of(shape.Points), gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance.Known());
+    public void CenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
+        => centerLossBackward(stream, LaunchExtent.Of(shape.Points), gradLoss, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, gradPositions, shape, distance.Known());
 
     /// <inheritdoc/>
     public void Backward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)

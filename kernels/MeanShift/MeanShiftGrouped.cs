@@ -53,45 +53,45 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         => Math.Max(SquaresLength(shape, centers), ChainLength(shape, parameters)) * Unsafe.SizeOf<T>();
 
     /// <inheritdoc/>
-    public void SampleSeeds(AcceleratorStream stream, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
-        => direct.SampleSeeds(stream, centers, centerOffsets, seeds, shape, sampling);
+    public void SampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
+        => direct.SampleSeeds(stream, centers, seeds, shape, sampling);
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
         => For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, scores, None(scores), None(scores), scores, shape, new BallConstants<T>(parameters));
 
     /// <inheritdoc/>
-    public void CenterLossForward(AcceleratorStream stream, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
-        => direct.CenterLossForward(stream, positions, centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance);
+    public void CenterLossForward(AcceleratorStream stream, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
+        => direct.CenterLossForward(stream, positions, centers, nearest, loss, shape, distance);
 
     /// <inheritdoc/>
-    public void CenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
-        => direct.CenterLossBackward(stream, gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance);
+    public void CenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
+        => direct.CenterLossBackward(stream, gradLoss, positions, centers, nearest, gradPositions, shape, distance);
 
     /// <inheritdoc/>
-    public void LossForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> loss, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
+    public void LossForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
     {
-        ArrayView<T> squares = Part(workspace, SquaresLength(shape, nearestPoint.Length));
-        For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, centers, centerOffsets, nearestCenter, squares, shape, new BallConstants<T>(parameters));
-        totalLoss(stream, Groups(1), squares, centerOffsets, nearestPoint, loss, shape, distance.Known());
+        ArrayView<T> squares = Part(workspace, SquaresLength(shape, nearest.Points.Length));
+        For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, centers.Positions, centers.Offsets, nearest.Centers, squares, shape, new BallConstants<T>(parameters));
+        totalLoss(stream, Groups(1), squares, centers.Offsets, nearest.Points, loss, shape, distance.Known());
     }
 
     /// <inheritdoc/>
-    public void LossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
-        => Backward(stream, gradLoss, scores, trajectory, centers, centerOffsets, nearestCenter, nearestPoint, gradScores, workspace, shape, parameters, distance);
+    public void LossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> scores, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
+        => Backward(stream, gradLoss, scores, trajectory, centers, nearest, gradScores, workspace, shape, parameters, distance);
 
     /// <inheritdoc/>
     public void Backward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-        => Backward(stream, gradPositions, scores, trajectory, gradPositions, None(scores), None(scores), None(scores), gradScores, workspace, shape, parameters, default);
+        => Backward(stream, gradPositions, scores, trajectory, new CenterViews<T>(gradPositions, None(scores)), new NearestPairs(None(scores), None(scores)), gradScores, workspace, shape, parameters, default);
 
     // From the loss's gradient, or, without offsets of centres, from that of the end points.
-    private void Backward(AcceleratorStream stream, ArrayView<T> upstream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
+    private void Backward(AcceleratorStream stream, ArrayView<T> upstream, ArrayView<T> scores, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
     {
         WeightedKernels kernels = For(parameters.Weighting);
         BallConstants<T> constants = new(parameters);
         int gradientIterations = parameters.GradientIterations(shape.Iterations);
         ArrayView<T> chain = Part(workspace, ChainLength(shape, parameters));
-        kernels.Chain(stream, Groups(shape.Points), scores, trajectory, upstream, centers, centerOffsets, nearestCenter, nearestPoint, chain, shape, constants, gradientIterations, distance.Known());
+        kernels.Chain(stream, Groups(shape.Points), scores, trajectory, upstream, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, chain, shape, constants, gradientIterations, distance.Known());
         kernels.Gather(stream, Groups(shape.Batch * ScoreTiles.Count(shape)), trajectory, chain, gradScores, shape, constants, gradientIterations);
     }
 

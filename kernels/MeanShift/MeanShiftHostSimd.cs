@@ -12,15 +12,21 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// </summary>
 public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<float>
 {
+    private readonly HostPasses flat = new HostPasses<HostFlat>(threads);
+    private readonly HostPasses linear = new HostPasses<HostLinear>(threads);
+    private readonly HostPasses cone = new HostPasses<HostCone>(threads);
+    private readonly HostPasses epanechnikov = new HostPasses<HostEpanechnikov>(threads);
+    private readonly HostPasses gaussian = new HostPasses<HostGaussian>(threads);
+
     /// <inheritdoc/>
     public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters, long centers) => HostRows.WorkspaceBytes(shape, parameters);
 
     /// <inheritdoc/>
-    public void SampleSeeds(AcceleratorStream stream, ArrayView<float> centers, ArrayView<int> centerOffsets, ArrayView<float> seeds, MeanShiftShape shape, SeedSampling sampling)
+    public void SampleSeeds(AcceleratorStream stream, CenterViews<float> centers, ArrayView<float> seeds, MeanShiftShape shape, SeedSampling sampling)
     {
         SeedSamplingConstants constants = new(sampling);
         for (int i = 0; i < shape.Points; i++)
-            MeanShiftDirect<float, Float32>.SampleSeedsKernel(i, centers, centerOffsets, seeds, shape, constants);
+            MeanShiftDirect<float, Float32>.SampleSeedsKernel(i, centers.Positions, centers.Offsets, seeds, shape, constants);
     }
 
     /// <inheritdoc/>
@@ -30,18 +36,18 @@ public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<f
     // The few numbers of the loss do not repay vectors: the direct kernels' bodies, called in order.
 
     /// <inheritdoc/>
-    public void CenterLossForward(AcceleratorStream stream, ArrayView<float> positions, ArrayView<float> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<float> loss, MeanShiftShape shape, CenterDistance distance)
+    public void CenterLossForward(AcceleratorStream stream, ArrayView<float> positions, CenterViews<float> centers, NearestPairs nearest, ArrayView<float> loss, MeanShiftShape shape, CenterDistance distance)
     {
-        for (int i = 0; i < shape.Points + nearestPoint.Length; i++)
-            MeanShiftDirect<float, Float32>.NearestKernel(i, positions, centers, centerOffsets, nearestCenter, nearestPoint, shape);
-        MeanShiftDirect<float, Float32>.CenterLossKernel(0, positions, centers, centerOffsets, nearestCenter, nearestPoint, loss, shape, distance.Known());
+        for (int i = 0; i < shape.Points + nearest.Points.Length; i++)
+            MeanShiftDirect<float, Float32>.NearestKernel(i, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, shape);
+        MeanShiftDirect<float, Float32>.CenterLossKernel(0, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, loss, shape, distance.Known());
     }
 
     /// <inheritdoc/>
-    public void CenterLossBackward(AcceleratorStream stream, ArrayView<float> gradLoss, ArrayView<float> positions, ArrayView<float> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<int> nearestPoint, ArrayView<float> gradPositions, MeanShiftShape shape, CenterDistance distance)
+    public void CenterLossBackward(AcceleratorStream stream, ArrayView<float> gradLoss, ArrayView<float> positions, CenterViews<float> centers, NearestPairs nearest, ArrayView<float> gradPositions, MeanShiftShape shape, CenterDistance distance)
     {
         for (int i = 0; i < shape.Points; i++)
-            MeanShiftDirect<float, Float32>.CenterLossBackwardKernel(i, gradLoss, positions, centers, centerOffsets, nearestCenter, nearestPoint, gradPositions, shape, distance.Known());
+            MeanShiftDirect<float, Float32>.CenterLossBackwardKernel(i, gradLoss, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, gradPositions, shape, distance.Known());
     }
 
     /// <inheritdoc/>
@@ -66,11 +72,11 @@ public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<f
 
     private HostPasses For(Weighting weighting) => weighting switch
     {
-        Weighting.Flat => new HostPasses<HostFlat>(threads),
-        Weighting.Linear => new HostPasses<HostLinear>(threads),
-        Weighting.Cone => new HostPasses<HostCone>(threads),
-        Weighting.Epanechnikov => new HostPasses<HostEpanechnikov>(threads),
-        Weighting.Gaussian => new HostPasses<HostGaussian>(threads),
+        Weighting.Flat => flat,
+        Weighting.Linear => linear,
+        Weighting.Cone => cone,
+        Weighting.Epanechnikov => epanechnikov,
+        Weighting.Gaussian => gaussian,
         _ => throw UnknownValue.Of(weighting),
     };
 }

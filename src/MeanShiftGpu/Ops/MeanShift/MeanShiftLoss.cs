@@ -77,7 +77,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ObjectDisposedException.ThrowIf(disposed, this);
         RequireLength("centerOffsets", centerOffsets.Length, shape.Batch + 1L);
         ArrayView<T> seeds = trajectory.Require(context, shape.TrajectoryLength).SubView(0, shape.Points * 3);
-        Launcher(shape).SampleSeeds(context.Stream, centers, centerOffsets, seeds, shape, sampling);
+        Launcher(shape).SampleSeeds(context.Stream, new CenterViews<T>(centers, centerOffsets), seeds, shape, sampling);
         Evaluate(scores, seeds, centers, centerOffsets, loss, gradScores, shape);
     }
 
@@ -111,13 +111,13 @@ public sealed class MeanShiftLoss<T> : IDisposable
         long centerCount = centers.Length / 3;
         ArrayView<T> paths = trajectory.Require(context, shape.TrajectoryLength);
         ArrayView<T> gradients = gradPositions.Require(context, shape.Points * 3);
-        ArrayView<int> centerOfPoint = nearestCenter.Require(context, shape.Points);
-        ArrayView<int> pointOfCenter = nearestPoint.Require(context, centerCount);
+        CenterViews<T> annotated = new(centers, centerOffsets);
+        NearestPairs nearest = new(nearestCenter.Require(context, shape.Points), nearestPoint.Require(context, centerCount));
         ArrayView<byte> scratch = workspace.Require(context, kernels.WorkspaceBytes(shape, Options.Parameters, centerCount));
         lastShape = shape;
 
-        kernels.LossForward(stream, scores, seeds, paths, centers, centerOffsets, centerOfPoint, pointOfCenter, loss, scratch, shape, Options.Parameters, Options.Distance);
-        kernels.LossBackward(stream, one.View, scores, paths, centers, centerOffsets, centerOfPoint, pointOfCenter, gradients, gradScores, scratch, shape, Options.Parameters, Options.Distance);
+        kernels.LossForward(stream, scores, seeds, paths, annotated, nearest, loss, scratch, shape, Options.Parameters, Options.Distance);
+        kernels.LossBackward(stream, one.View, scores, paths, annotated, nearest, gradients, gradScores, scratch, shape, Options.Parameters, Options.Distance);
     }
 
     /// <summary>Loss and gradient of one volume in the caller's memory: copies in, computes, waits, copies out.</summary>

@@ -14,7 +14,10 @@ namespace MeanShiftGpu.Ops.MeanShift;
 /// <param name="Count">M.</param>
 /// <param name="Batch">N.</param>
 public readonly record struct CenterBatch<T>(ArrayView<T> Centers, ArrayView<int> Offsets, int Count, int Batch)
-    where T : unmanaged;
+    where T : unmanaged
+{
+    internal CenterViews<T> Views => new(Centers, Offsets);
+}
 
 /// <summary>What a mean-shift loss computed.</summary>
 /// <param name="Loss">The scalar.</param>
@@ -81,8 +84,7 @@ public static class MeanShiftLossOp
         IMeanShift<T> kernels = tape.Context.Launcher(MeanShiftVariants<T>.Table, shape);
         kernels.SampleSeeds(
             tape.Context.Stream,
-            centers.Centers,
-            centers.Offsets,
+            centers.Views,
             trajectory.SubView(0, shape.Points * 3),
             shape,
             new SeedSampling(seed, step, options.SeedRadiusVoxels, options.SeedMarginVoxels));
@@ -133,20 +135,20 @@ public static class MeanShiftLossOp
         IMeanShift<T> kernels = tape.Context.Launcher(MeanShiftVariants<T>.Table, shape);
         MeanShiftParameters parameters = options.Parameters;
         ArrayView<byte> workspace = tape.Arena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers.Count)));
-        ArrayView<int> nearestCenter = tape.Arena.Allocate<int>(shape.Points);
         // A batch without centres has no nearest points; an arena's buffer has at least one element.
-        ArrayView<int> nearestPoint = tape.Arena.Allocate<int>(Math.Max(1, centers.Count)).SubView(0, centers.Count);
+        NearestPairs nearest = new(
+            tape.Arena.Allocate<int>(shape.Points), tape.Arena.Allocate<int>(Math.Max(1, centers.Count)).SubView(0, centers.Count));
         Tensor<T> loss = tape.Allocate(TensorShape.Scalar);
 
         kernels.LossForward(
-            stream, scores.View, trajectory.SubView(0, shape.Points * 3), trajectory, centers.Centers, centers.Offsets, nearestCenter, nearestPoint, loss.View, workspace, shape, parameters, options.Distance);
+            stream, scores.View, trajectory.SubView(0, shape.Points * 3), trajectory, centers.Views, nearest, loss.View, workspace, shape, parameters, options.Distance);
 
         tape.Record("MeanShiftLoss", loss, [scores], [], [scores], () =>
         {
             ArrayView<T> gradPositions = tape.Arena.Allocate<T>(shape.Points * 3);
             tape.WriteGradient(scores, gradScores => kernels.LossBackward(
-                stream, tape.Gradient(loss), scores.View, trajectory, centers.Centers, centers.Offsets, nearestCenter, nearestPoint, gradPositions, gradScores, workspace, shape, parameters, options.Distance));
+                stream, tape.Gradient(loss), scores.View, trajectory, centers.Views, nearest, gradPositions, gradScores, workspace, shape, parameters, options.Distance));
         });
-        return new MeanShiftLossResult<T>(loss, trajectory, shape.Ends(trajectory), nearestCenter);
+        return new MeanShiftLossResult<T>(loss, trajectory, shape.Ends(trajectory), nearest.Centers);
     }
 }

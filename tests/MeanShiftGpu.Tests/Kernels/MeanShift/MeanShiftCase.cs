@@ -126,18 +126,20 @@ internal sealed record MeanShiftCase(MeanShiftShape Shape, MeanShiftOptions Opti
         ArrayView<T> map = ((ArrayView<T>)scores.View).SubView(channel, Shape.ScoreLength);
         ArrayView<T> gradMap = ((ArrayView<T>)gradScores.View).SubView(channel, Shape.ScoreLength);
         ArrayView<T> ends = ((ArrayView<T>)trajectory.View).SubView(Shape.Iterations * Shape.Points * 3, Shape.Points * 3);
+        CenterViews<T> annotated = new(centers.View, offsets.View);
+        NearestPairs nearest = new(nearestCenter.View, nearestPoint.View);
         if (fused)
         {
             kernels.LossForward(
-                context.Stream, map, seeds.View, trajectory.View, centers.View, offsets.View, nearestCenter.View, nearestPoint.View, loss.View, workspace.View, Shape, Options.Parameters, Options.Distance);
+                context.Stream, map, seeds.View, trajectory.View, annotated, nearest, loss.View, workspace.View, Shape, Options.Parameters, Options.Distance);
             kernels.LossBackward(
-                context.Stream, gradLoss.View, map, trajectory.View, centers.View, offsets.View, nearestCenter.View, nearestPoint.View, gradPositions.View, gradMap, workspace.View, Shape, Options.Parameters, Options.Distance);
+                context.Stream, gradLoss.View, map, trajectory.View, annotated, nearest, gradPositions.View, gradMap, workspace.View, Shape, Options.Parameters, Options.Distance);
         }
         else
         {
             kernels.Forward(context.Stream, map, seeds.View, trajectory.View, workspace.View, Shape, Options.Parameters);
-            kernels.CenterLossForward(context.Stream, ends, centers.View, offsets.View, nearestCenter.View, nearestPoint.View, loss.View, Shape, Options.Distance);
-            kernels.CenterLossBackward(context.Stream, gradLoss.View, ends, centers.View, offsets.View, nearestCenter.View, nearestPoint.View, gradPositions.View, Shape, Options.Distance);
+            kernels.CenterLossForward(context.Stream, ends, annotated, nearest, loss.View, Shape, Options.Distance);
+            kernels.CenterLossBackward(context.Stream, gradLoss.View, ends, annotated, nearest, gradPositions.View, Shape, Options.Distance);
             kernels.Backward(context.Stream, map, trajectory.View, gradPositions.View, gradMap, workspace.View, Shape, Options.Parameters);
         }
 

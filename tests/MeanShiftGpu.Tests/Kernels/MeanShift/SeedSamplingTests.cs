@@ -118,7 +118,7 @@ public sealed class SeedSamplingTests(DeviceKind device)
         using MemoryBuffer1D<double, Stride1D.Dense> centers = context.ToDevice<double>([2, 12, 20]);
         using MemoryBuffer1D<int, Stride1D.Dense> offsets = context.Accelerator.Allocate1D(new[] { 0, 1 });
         using MemoryBuffer1D<double, Stride1D.Dense> seeds = context.Accelerator.Allocate1D<double>(thin.Points * 3);
-        kernels.SampleSeeds(context.Stream, centers.View, offsets.View, seeds.View, thin, new SeedSampling(1, 0, 7.5, 2));
+        kernels.SampleSeeds(context.Stream, new(centers.View, offsets.View), seeds.View, thin, new SeedSampling(1, 0, 7.5, 2));
         context.Synchronize();
         Assert.That(seeds.GetAsArray1D().Where((_, i) => i % 3 == 0), Is.All.EqualTo(1));
     }
@@ -128,7 +128,7 @@ public sealed class SeedSamplingTests(DeviceKind device)
     {
         IMeanShift<double> kernels = context.Launcher(MeanShiftVariants<double>.Table, MeanShiftVariants<double>.Table.Variants[^1]);
         Assert.That(
-            () => kernels.SampleSeeds(context.Stream, default, default, default, Shape, new SeedSampling(1, 0, -1, 2)),
+            () => kernels.SampleSeeds(context.Stream, default, default, Shape, new SeedSampling(1, 0, -1, 2)),
             Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("RadiusVoxels"));
     }
 
@@ -139,7 +139,7 @@ public sealed class SeedSamplingTests(DeviceKind device)
         using MemoryBuffer1D<T, Stride1D.Dense> centers = context.ToDevice<T>(Centers);
         using MemoryBuffer1D<int, Stride1D.Dense> offsets = context.Accelerator.Allocate1D(Offsets);
         using MemoryBuffer1D<T, Stride1D.Dense> seeds = context.Accelerator.Allocate1D<T>(Shape.Points * 3);
-        kernels.SampleSeeds(context.Stream, centers.View, offsets.View, seeds.View, Shape, sampling);
+        kernels.SampleSeeds(context.Stream, new(centers.View, offsets.View), seeds.View, Shape, sampling);
         context.Synchronize();
         return seeds.GetAsArray1D();
     }
