@@ -176,9 +176,9 @@ public sealed class QuickBench
 
     private void ConvTranspose3d()
     {
-        for (int level = Network.Widths.Count - 1; level > 0; level--)
+        foreach (NetworkNode node in Layers(NodeOp.Transposed))
         {
-            (int edge, int channels) = (EdgeOf(level), Network.Widths[level]);
+            (int edge, int channels) = (EdgeOf(node.Level + 1), node.Channels);
             ConvTranspose3dShape shape = new(batch, edge, edge, edge, channels, channels, channels, channels);
             foreach ((string variant, IConvTranspose3d<float> kernels) in Chosen(ConvTranspose3dVariants<float>.Table, shape))
                 ConvTranspose3d(kernels, variant, shape);
@@ -203,9 +203,9 @@ public sealed class QuickBench
 
     private void MaxPool3d()
     {
-        for (int level = 0; level < Network.Widths.Count - 1; level++)
+        foreach (NetworkNode node in Layers(NodeOp.Pooling))
         {
-            (int edge, int channels) = (2 * EdgeOf(level + 1), Network.Widths[level]);
+            (int edge, int channels) = (2 * EdgeOf(node.Level), node.Channels);
             MaxPool3dShape shape = new(batch, edge, edge, edge, channels, channels, channels);
             foreach ((string variant, IMaxPool3d<float> kernels) in Chosen(MaxPool3dVariants<float>.Table, shape))
                 MaxPool3d(kernels, variant, shape);
@@ -282,21 +282,9 @@ public sealed class QuickBench
 
     // The network's 3³ layers in their order: edge, input channels, output channels.
     private IEnumerable<(int Edge, int From, int To)> Convolutions()
-    {
-        IReadOnlyList<int> widths = Network.Widths;
-        for (int level = 0; level < widths.Count; level++)
-        {
-            yield return (EdgeOf(level), level == 0 ? Network.InputChannels : widths[level - 1], widths[level]);
-            yield return (EdgeOf(level), widths[level], widths[level]);
-        }
+        => Layers(NodeOp.Convolution).Select(n => (EdgeOf(n.Level), n.InputChannels, n.Channels));
 
-        for (int level = widths.Count - 2; level >= 0; level--)
-        {
-            yield return (EdgeOf(level), widths[level + 1], widths[level + 1]);
-            yield return (EdgeOf(level), widths[level] + widths[level + 1], widths[level]);
-            yield return (EdgeOf(level), widths[level], widths[level]);
-        }
-    }
+    private IEnumerable<NetworkNode> Layers(NodeOp op) => Network.Graph.Nodes.Where(n => n.Op == op);
 
     // The variants that run here, or the forced one. On the CPU device's simulated threads the direct kernels take minutes at these sizes: without them, where there is another.
     private IEnumerable<(string Name, TLauncher Kernels)> Chosen<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)

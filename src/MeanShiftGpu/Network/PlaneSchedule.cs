@@ -2,75 +2,16 @@ using MeanShiftGpu.Geometry;
 
 namespace MeanShiftGpu.Network;
 
-/// <summary>What planes of a tensor are made by; the order of a forward pass.</summary>
-internal enum PlaneStage
-{
-    /// <summary>The image.</summary>
-    Input,
-
-    /// <summary>The first convolution of a resolution on the way down.</summary>
-    Encoded,
-
-    /// <summary>The second one, which both the pooling and the way up read.</summary>
-    Skip,
-
-    /// <summary>The pooling; its level is the finer one.</summary>
-    Pooled,
-
-    /// <summary>A convolution at the coarsest resolution.</summary>
-    Middle,
-
-    /// <summary>The transposed convolution; its level is the finer one.</summary>
-    Transposed,
-
-    /// <summary>The convolution after it.</summary>
-    Upsampled,
-
-    /// <summary>A convolution on the way up; the first one reads the skip connection and what was upsampled.</summary>
-    Decoded,
-
-    /// <summary>The head.</summary>
-    Scores,
-}
-
-/// <summary>How planes of a tensor depend on those of one that it is computed from.</summary>
-internal enum PlaneReach
-{
-    /// <summary>On the same plane.</summary>
-    Same,
-
-    /// <summary>On the plane before and the one after it too.</summary>
-    Convolution,
-
-    /// <summary>Each on two planes.</summary>
-    Pooling,
-
-    /// <summary>Two on each plane.</summary>
-    Upsampling,
-}
-
 /// <summary>A tensor of the network of which some planes are in memory, plane z at z mod <see cref="Ring"/>.</summary>
-/// <param name="stage">What makes it.</param>
-/// <param name="level">The resolution, 0 the finest; of what makes it.</param>
-/// <param name="index">Which of several convolutions of one stage and level.</param>
-/// <param name="channels">Its channels.</param>
-/// <param name="shift">Its extents are the tile's divided by 2 to the power of this.</param>
+/// <param name="node">The tensor and what computes it.</param>
 /// <param name="sources">What it is computed from.</param>
-internal sealed class PlaneTensor(PlaneStage stage, int level, int index, int channels, int shift, params (PlaneTensor Tensor, PlaneReach Reach)[] sources)
+internal sealed class PlaneTensor(NetworkNode node, IReadOnlyList<PlaneTensor> sources)
 {
-    public PlaneStage Stage { get; } = stage;
+    public NetworkNode Node { get; } = node;
 
-    public int Level { get; } = level;
+    public IReadOnlyList<PlaneTensor> Sources { get; } = sources;
 
-    public int Index { get; } = index;
-
-    public int Channels { get; } = channels;
-
-    public int Shift { get; } = shift;
-
-    public IReadOnlyList<(PlaneTensor Tensor, PlaneReach Reach)> Sources { get; } = sources;
-
-    public List<(PlaneTensor Tensor, PlaneReach Reach)> Users { get; } = [];
+    public List<PlaneTensor> Users { get; } = [];
 
     /// <summary>Planes of the whole tensor.</summary>
     public int Depth { get; set; }
@@ -82,7 +23,7 @@ internal sealed class PlaneTensor(PlaneStage stage, int level, int index, int ch
     public int Ready { get; set; }
 
     /// <summary>A tile's extents at this tensor's resolution.</summary>
-    public Extent SizeIn(Extent tile) => new(tile.Depth >> Shift, tile.Height >> Shift, tile.Width >> Shift);
+    public Extent SizeIn(Extent tile) => new(tile.Depth >> Node.Level, tile.Height >> Node.Level, tile.Width >> Node.Level);
 }
 
 /// <summary>Planes of a tensor that are computed at once.</summary>
@@ -111,14 +52,16 @@ internal sealed class PlaneSchedule
     public PlaneSchedule(UNet3dOptions structure, int depth, int slab)
     {
         this.slab = slab;
-        PlaneTensor scores = AddTensors(structure);
-        foreach (PlaneTensor tensor in tensors)
+        Dictionary<NetworkNode, PlaneTensor> known = [];
+        foreach (NetworkNode node in structure.Graph.Nodes)
         {
-            tensor.Depth = depth >> tensor.Shift;
-            foreach ((PlaneTensor source, PlaneReach reach) in tensor.Sources)
-                source.Users.Add((tensor, reach));
+            PlaneTensor tensor = known[node] = new PlaneTensor(node, [.. node.Sources.Select(s => known[s])]) { Depth = depth >> node.Level };
+            tensors.Add(tensor);
+            foreach (PlaneTensor source in tensor.Sources)
+                source.Users.Add(tensor);
         }
 
+        PlaneTensor scores = tensors[^1];
         for (int end = slab; scores.Ready < depth; end += slab)
             Require(scores, end);
         foreach (PlaneTensor tensor in tensors)
@@ -146,53 +89,21 @@ internal sealed class PlaneSchedule
     private static long Length(PlaneTensor tensor, Extent tile)
     {
         Extent size = tensor.SizeIn(tile);
-        return (long)tensor.Ring * size.Height * size.Width * tensor.Channels;
-    }
-
-    private PlaneTensor AddTensors(UNet3dOptions structure)
-    {
-        IReadOnlyList<int> widths = structure.Widths;
-        int levels = widths.Count - 1;
-        PlaneTensor[] skips = new PlaneTensor[levels];
-        PlaneTensor x = Add(new PlaneTensor(PlaneStage.Input, 0, 0, structure.InputChannels, 0));
-        for (int level = 0; level < levels; level++)
-        {
-            x = Add(new PlaneTensor(PlaneStage.Encoded, level, 0, widths[level], level, (x, PlaneReach.Convolution)));
-            skips[level] = Add(new PlaneTensor(PlaneStage.Skip, level, 0, widths[level], level, (x, PlaneReach.Convolution)));
-            x = Add(new PlaneTensor(PlaneStage.Pooled, level, 0, widths[level], level + 1, (skips[level], PlaneReach.Pooling)));
-        }
-
-        for (int i = 0; i < UNet3dOptions.MiddleConvolutions; i++)
-            x = Add(new PlaneTensor(PlaneStage.Middle, levels, i, widths[levels], levels, (x, PlaneReach.Convolution)));
-        for (int level = levels - 1; level >= 0; level--)
-        {
-            x = Add(new PlaneTensor(PlaneStage.Transposed, level, 0, widths[level + 1], level, (x, PlaneReach.Upsampling)));
-            x = Add(new PlaneTensor(PlaneStage.Upsampled, level, 0, widths[level + 1], level, (x, PlaneReach.Convolution)));
-            x = Add(new PlaneTensor(PlaneStage.Decoded, level, 0, widths[level], level, (skips[level], PlaneReach.Convolution), (x, PlaneReach.Convolution)));
-            x = Add(new PlaneTensor(PlaneStage.Decoded, level, 1, widths[level], level, (x, PlaneReach.Convolution)));
-        }
-
-        return Add(new PlaneTensor(PlaneStage.Scores, 0, 0, structure.Outputs, 0, (x, PlaneReach.Same)));
-    }
-
-    private PlaneTensor Add(PlaneTensor tensor)
-    {
-        tensors.Add(tensor);
-        return tensor;
+        return (long)tensor.Ring * size.Height * size.Width * tensor.Node.Channels;
     }
 
     // Computes a tensor's planes up to one, after what they read.
     private void Require(PlaneTensor tensor, int end)
     {
         end = Math.Min((end + Group - 1) / Group * Group, tensor.Depth);
-        int most = Math.Max((slab >> tensor.Shift) / Group * Group, Group);
+        int most = Math.Max((slab >> tensor.Node.Level) / Group * Group, Group);
         while (tensor.Ready < end)
         {
             int to = Math.Min(tensor.Ready + most, end);
-            foreach ((PlaneTensor source, PlaneReach reach) in tensor.Sources)
-                Require(source, LastRead(to, reach));
+            foreach (PlaneTensor source in tensor.Sources)
+                Require(source, LastRead(to, tensor.Node.Op));
             // What the new planes overwrite, nobody reads any more.
-            int oldest = tensor.Users.Where(u => u.Tensor.Ready < u.Tensor.Depth).Select(u => FirstRead(u.Tensor.Ready, u.Reach)).DefaultIfEmpty(tensor.Ready).Min();
+            int oldest = tensor.Users.Where(u => u.Ready < u.Depth).Select(u => FirstRead(u.Ready, u.Node.Op)).DefaultIfEmpty(tensor.Ready).Min();
             tensor.Ring = Math.Max(tensor.Ring, to - Math.Min(oldest, tensor.Ready));
             steps.Add(new PlaneStep(tensor, tensor.Ready, to));
             tensor.Ready = to;
@@ -200,20 +111,20 @@ internal sealed class PlaneSchedule
     }
 
     /// <summary>The first plane that planes from one on read.</summary>
-    internal static int FirstRead(int begin, PlaneReach reach) => reach switch
+    internal static int FirstRead(int begin, NodeOp op) => op switch
     {
-        PlaneReach.Convolution => Math.Max(0, begin - 1),
-        PlaneReach.Pooling => 2 * begin,
-        PlaneReach.Upsampling => begin / 2,
+        NodeOp.Convolution => Math.Max(0, begin - 1),
+        NodeOp.Pooling => 2 * begin,
+        NodeOp.Transposed => begin / 2,
         _ => begin,
     };
 
     /// <summary>The plane after the last that planes up to one read; it may be beyond the tensor.</summary>
-    internal static int LastRead(int end, PlaneReach reach) => reach switch
+    internal static int LastRead(int end, NodeOp op) => op switch
     {
-        PlaneReach.Convolution => end + 1,
-        PlaneReach.Pooling => 2 * end,
-        PlaneReach.Upsampling => (end + 1) / 2,
+        NodeOp.Convolution => end + 1,
+        NodeOp.Pooling => 2 * end,
+        NodeOp.Transposed => (end + 1) / 2,
         _ => end,
     };
 }

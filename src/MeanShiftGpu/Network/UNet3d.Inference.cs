@@ -45,21 +45,21 @@ public sealed partial class UNet3d<T>
         Dictionary<PlaneTensor, Tensor<T>> rings = schedule.Tensors.ToDictionary(t => t, t =>
         {
             Extent size = t.SizeIn(tile.Size);
-            return tape.Allocate(new TensorShape(1, t.Ring, size.Height, size.Width, t.Channels));
+            return tape.Allocate(new TensorShape(1, t.Ring, size.Height, size.Width, t.Node.Channels));
         });
         using ReadAhead<T> input = new(
-            [.. schedule.Steps.Where(s => s.Tensor.Stage == PlaneStage.Input).Select(s => TensorBlocks.Planes(tile, s.Begin, s.End))], Options.InputChannels, read);
+            [.. schedule.Steps.Where(s => s.Tensor.Node.Op == NodeOp.Input).Select(s => TensorBlocks.Planes(tile, s.Begin, s.End))], Options.InputChannels, read);
         T[] scores = new T[(long)slab * core.Size.Height * core.Size.Width * Options.Outputs];
         double work = schedule.Steps.Sum(Work);
         double done = 0;
         foreach (PlaneStep step in schedule.Steps)
         {
-            switch (step.Tensor.Stage)
+            switch (step.Tensor.Node.Op)
             {
-                case PlaneStage.Input:
+                case NodeOp.Input:
                     Put(input.Next(), rings[step.Tensor], step);
                     break;
-                case PlaneStage.Scores:
+                case NodeOp.Head:
                     Compute(tape, rings, step);
                     Take(rings[step.Tensor], step, tile, core, scores, write);
                     break;
@@ -73,64 +73,41 @@ public sealed partial class UNet3d<T>
 
         return input.WaitedSeconds;
 
+        // Multiplications; one for each channel where it is moved or compared.
         double Work(PlaneStep step)
         {
             Extent size = step.Tensor.SizeIn(tile.Size);
-            return (double)(step.End - step.Begin) * size.Height * size.Width * WorkPerVoxel(step.Tensor);
+            return (double)(step.End - step.Begin) * size.Height * size.Width * Math.Max(step.Tensor.Node.Multiplications, step.Tensor.Node.Channels);
         }
     }
-
-    // Multiplications for a voxel of a tensor; one for each channel where it is moved or compared.
-    private static double WorkPerVoxel(PlaneTensor tensor) => tensor.Stage switch
-    {
-        PlaneStage.Encoded or PlaneStage.Skip or PlaneStage.Middle or PlaneStage.Upsampled or PlaneStage.Decoded
-            => 27.0 * tensor.Sources.Sum(s => s.Tensor.Channels) * tensor.Channels,
-        PlaneStage.Transposed => (double)tensor.Channels * tensor.Channels,
-        _ => tensor.Channels,
-    };
 
     private void Compute(Tape<T> tape, Dictionary<PlaneTensor, Tensor<T>> rings, PlaneStep step)
     {
         PlaneTensor tensor = step.Tensor;
         Tensor<T> target = rings[tensor];
-        Tensor<T> source = rings[tensor.Sources[0].Tensor];
-        int level = tensor.Level;
-        switch (tensor.Stage)
+        Tensor<T> source = rings[tensor.Sources[0]];
+        switch (tensor.Node.Op)
         {
-            case PlaneStage.Encoded:
-                Convolve(encoder[level][0], Activation.Relu);
+            case NodeOp.Convolution:
+                (Parameter<T> weight, Parameter<T> bias) = parameters[tensor.Node];
+                tape.Conv3dPlanes(
+                    [.. tensor.Sources.Select(s => rings[s])], weight, bias, tensor.Node.Activation, target, tensor.Depth, step.Begin, step.End);
                 break;
-            case PlaneStage.Skip:
-                Convolve(encoder[level][1], Activation.Relu);
-                break;
-            case PlaneStage.Middle:
-                Convolve(middle[tensor.Index], Activation.Relu);
-                break;
-            case PlaneStage.Upsampled:
-                Convolve(up[level].Conv, Activation.None);
-                break;
-            case PlaneStage.Decoded:
-                Convolve(decoder[level][tensor.Index], Activation.Relu);
-                break;
-            case PlaneStage.Pooled:
+            case NodeOp.Pooling:
                 foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 2, 1))
                     tape.MaxPool3d(source.Planes(from, 2 * count), target.Planes(to, count));
                 break;
-            case PlaneStage.Transposed:
+            case NodeOp.Transposed:
                 foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 1, 2))
-                    tape.ConvTranspose3d(source.Planes(from, count), up[level].Transpose.Weight, up[level].Transpose.Bias, target.Planes(to, 2 * count));
+                    tape.ConvTranspose3d(source.Planes(from, count), parameters[tensor.Node].Weight, parameters[tensor.Node].Bias, target.Planes(to, 2 * count));
                 break;
-            case PlaneStage.Scores:
+            case NodeOp.Head:
                 foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 1, 1))
-                    tape.SigmoidHead(source.Planes(from, count), head.Weight, head.Bias, target.Planes(to, count));
+                    tape.SigmoidHead(source.Planes(from, count), parameters[tensor.Node].Weight, parameters[tensor.Node].Bias, target.Planes(to, count));
                 break;
             default:
-                throw new InvalidOperationException($"{tensor.Stage} is not computed.");
+                throw new InvalidOperationException($"{tensor.Node} is not computed.");
         }
-
-        void Convolve(Convolution convolution, Activation activation)
-            => tape.Conv3dPlanes(
-                [.. tensor.Sources.Select(s => rings[s.Tensor])], convolution.Weight, convolution.Bias, activation, target, tensor.Depth, step.Begin, step.End);
     }
 
     // A step's planes in pieces that are contiguous in both rings: each unit of work reads sourcePlanes and writes targetPlanes.

@@ -21,9 +21,7 @@ using MeanShiftGpu.Tensors;
 namespace MeanShiftGpu.Network;
 
 /// <summary>
-/// The 3D U-Net of the mean-shift paper. Per resolution two 3³ convolutions with ReLU and a pooling on the way down, four
-/// convolutions at the bottom; on the way up a transposed convolution and a 3³ convolution (no ReLU after either), the skip
-/// connection first in the concatenation, two convolutions with ReLU; a 1³ head with sigmoid.
+/// The 3D U-Net of the mean-shift paper, as <see cref="NetworkGraph"/> says.
 /// </summary>
 /// <remarks>
 /// Skip connections are not copied: the last convolution before a pooling and the last one of the upsampling write
@@ -37,11 +35,8 @@ public sealed partial class UNet3d<T> : IDisposable
     // A tenth of the standard deviation of other layers.
     private const double HeadVarianceFactor = 0.01;
 
-    private readonly Convolution[][] encoder;
-    private readonly Convolution[] middle;
-    private readonly (Convolution Transpose, Convolution Conv)[] up;
-    private readonly Convolution[][] decoder;
-    private readonly Convolution head;
+    private readonly NetworkGraph graph;
+    private readonly Dictionary<NetworkNode, (Parameter<T> Weight, Parameter<T> Bias)> parameters = [];
 
     /// <summary>Creates a network with random parameters.</summary>
     /// <param name="context">The device.</param>
@@ -58,33 +53,15 @@ public sealed partial class UNet3d<T> : IDisposable
         if (StoresBf16 && !FitsBf16(options))
             throw new InputException($"network: widths {string.Join(", ", options.Widths)} do not fit BF16 activations, which take multiples of {Bf16.ChannelMultiple}. Use --precision bf16-operands, tf32 or float32.");
 
-        int[] widths = [.. options.Widths];
-        int levels = widths.Length - 1;
-        encoder = new Convolution[levels][];
-        decoder = new Convolution[levels][];
-        up = new (Convolution, Convolution)[levels];
-        for (int level = 0; level < levels; level++)
+        graph = options.Graph;
+        foreach (NetworkNode node in graph.Nodes.Where(n => n.HasParameters))
         {
-            int from = level == 0 ? options.InputChannels : widths[level - 1];
-            encoder[level] = [AddConv3(from, widths[level], $"enc{level}.conv0"), AddConv3(widths[level], widths[level], $"enc{level}.conv1")];
+            ParameterLayout layout = node.Op == NodeOp.Transposed ? ParameterLayout.TransposedConvolutionWeight : ParameterLayout.ConvolutionWeight;
+            parameters[node] = (
+                Parameters.Add($"{node.Name}.weight", layout, node.KernelSize, node.InputChannels, node.Channels),
+                Parameters.Add($"{node.Name}.bias", ParameterLayout.Bias, 1, 1, node.Channels));
         }
 
-        int bottom = widths[levels];
-        middle =
-        [
-            AddConv3(levels == 0 ? options.InputChannels : widths[levels - 1], bottom, "mid.conv0"),
-            AddConv3(bottom, bottom, "mid.conv1"),
-            AddConv3(bottom, bottom, "mid.conv2"),
-            AddConv3(bottom, bottom, "mid.conv3"),
-        ];
-        for (int level = levels - 1; level >= 0; level--)
-        {
-            int below = widths[level + 1];
-            up[level] = (Add(ParameterLayout.TransposedConvolutionWeight, 2, below, below, $"up{level}.transpose"), AddConv3(below, below, $"up{level}.conv"));
-            decoder[level] = [AddConv3(widths[level] + below, widths[level], $"dec{level}.conv0"), AddConv3(widths[level], widths[level], $"dec{level}.conv1")];
-        }
-
-        head = Add(ParameterLayout.ConvolutionWeight, 1, widths[0], options.Outputs, "head");
         Parameters.AllocateOn(context);
         Initialise(seed, outputBias);
     }
@@ -148,32 +125,46 @@ public sealed partial class UNet3d<T> : IDisposable
         if (shape.Channels != Options.InputChannels || shape.Depth % divisor != 0 || shape.Height % divisor != 0 || shape.Width % divisor != 0)
             throw new ArgumentException($"UNet3d: the input is {shape}; expected {Options.InputChannels} channels and extents that are multiples of {divisor}.", nameof(input));
 
-        int levels = encoder.Length;
-        Tensor<T>[] joined = new Tensor<T>[levels];
-        Tensor<T> x = StoresBf16 ? tape.RoundToBf16(input) : input;
-        for (int level = 0; level < levels; level++)
+        Dictionary<NetworkNode, Tensor<T>> tensors = [];
+        Dictionary<NetworkNode, Tensor<T>> joined = [];
+        int levelsSeen = -1;
+        foreach (NetworkNode node in graph.Nodes)
         {
-            int width = Options.Widths[level];
-            joined[level] = tape.AllocateLike(x, x.Shape with { Channels = width + Options.Widths[level + 1] });
-            Tensor<T> skip = joined[level].Channels(0, width);
-            x = Apply(tape, encoder[level][0], x, Activation.Relu);
-            x = Apply(tape, encoder[level][1], x, Activation.Relu, skip);
-            x = tape.MaxPool3d(x);
+            Tensor<T> x = tensors[node] = Apply(node);
+            // What is joined is allocated before its parts, with the first tensor of its resolution; each part is written into its channels.
+            if (node.Level <= levelsSeen)
+                continue;
+            levelsSeen = node.Level;
+            foreach (NetworkNode join in graph.Nodes.Where(n => n.Level == node.Level && n.Sources.Count > 1))
+            {
+                joined[join] = tape.AllocateLike(x, x.Shape with { Channels = join.InputChannels });
+                int from = 0;
+                foreach (NetworkNode source in join.Sources)
+                {
+                    tensors[source] = joined[join].Channels(from, source.Channels);
+                    from += source.Channels;
+                }
+            }
         }
 
-        foreach (Convolution convolution in middle)
-            x = Apply(tape, convolution, x, Activation.Relu);
+        return tensors[graph.Nodes[^1]];
 
-        for (int level = levels - 1; level >= 0; level--)
+        Tensor<T> Apply(NetworkNode node)
         {
-            Tensor<T> upsampled = joined[level].Channels(Options.Widths[level], Options.Widths[level + 1]);
-            x = tape.ConvTranspose3d(x, up[level].Transpose.Weight, up[level].Transpose.Bias);
-            Apply(tape, up[level].Conv, x, Activation.None, upsampled);
-            x = Apply(tape, decoder[level][0], joined[level], Activation.Relu);
-            x = Apply(tape, decoder[level][1], x, Activation.Relu);
+            if (node.Op == NodeOp.Input)
+                return StoresBf16 ? tape.RoundToBf16(input) : input;
+            Tensor<T> source = node.Sources.Count > 1 ? joined[node] : tensors[node.Sources[0]];
+            if (node.Op == NodeOp.Pooling)
+                return tape.MaxPool3d(source);
+            (Parameter<T> weight, Parameter<T> bias) = parameters[node];
+            return node.Op switch
+            {
+                NodeOp.Convolution => tape.Conv3d(source, weight, bias, node.Activation, tensors.GetValueOrDefault(node)),
+                NodeOp.Transposed => tape.ConvTranspose3d(source, weight, bias, tensors.GetValueOrDefault(node)),
+                NodeOp.Head => tape.SigmoidHead(source, weight, bias),
+                _ => throw new InvalidOperationException($"{node} is not computed."),
+            };
         }
-
-        return tape.SigmoidHead(x, head.Weight, head.Bias);
     }
 
     /// <summary>Writes the parameters as safetensors, weights in the usual order [Cout, Cin, kD, kH, kW], with the structure as metadata.</summary>
@@ -258,16 +249,6 @@ public sealed partial class UNet3d<T> : IDisposable
         }
     }
 
-    private static Tensor<T> Apply(Tape<T> tape, Convolution convolution, Tensor<T> input, Activation activation, Tensor<T>? output = null)
-        => tape.Conv3d(input, convolution.Weight, convolution.Bias, activation, output);
-
-    private Convolution AddConv3(int from, int to, string name) => Add(ParameterLayout.ConvolutionWeight, 3, from, to, name);
-
-    private Convolution Add(ParameterLayout layout, int kernelSize, int from, int to, string name)
-        => new(
-            Parameters.Add($"{name}.weight", layout, kernelSize, from, to),
-            Parameters.Add($"{name}.bias", ParameterLayout.Bias, 1, 1, to));
-
     // Weights uniform with mean 0, biases 0. The variance of the weights keeps the size of a signal from layer to layer (He et al. 2015): 2/(fan in) where a
     // ReLU follows, which loses half of it, and 1/(fan in) elsewhere. With the customary ±1/√(fan in) every layer loses more than half, and next to nothing comes
     // through the bottom: gradients of 1e-6, which Adam scales up to steps as long as any, in random directions; such runs collapse now and then.
@@ -277,26 +258,19 @@ public sealed partial class UNet3d<T> : IDisposable
         // The algorithm behind a seeded System.Random is fixed, so a seed means the same network everywhere.
         Random random = new(seed);
         T[] all = new T[Parameters.Values.Length];
-        foreach (Parameter<T> parameter in Parameters.Parameters.Where(p => p.Layout != ParameterLayout.Bias))
+        foreach (NetworkNode node in graph.Nodes.Where(n => n.HasParameters))
         {
-            // A voxel of a transposed convolution's output sees one tap, of an ordinary one's all.
-            int taps = parameter.Layout == ParameterLayout.TransposedConvolutionWeight ? 1 : parameter.KernelSize * parameter.KernelSize * parameter.KernelSize;
-            double variance = VarianceFactor(parameter) / (taps * parameter.InputChannels);
+            Parameter<T> parameter = parameters[node].Weight;
+            double factor = node.Op == NodeOp.Head ? HeadVarianceFactor : node.Activation == Activation.Relu ? 2 : 1;
+            double variance = factor / (node.Taps * node.InputChannels);
             double bound = Math.Sqrt(3 * variance);
             for (long i = 0; i < parameter.Length; i++)
                 all[parameter.Offset + i] = T.CreateChecked((float)((random.NextDouble() * 2 - 1) * bound));
         }
 
         for (int o = 0; o < Options.Outputs; o++)
-            all[head.Bias.Offset + o] = T.CreateChecked(outputBias);
+            all[parameters[graph.Nodes[^1]].Bias.Offset + o] = T.CreateChecked(outputBias);
         Parameters.Values.CopyFromCPU(Context.Stream, all);
         Parameters.MarkChanged();
     }
-
-    private double VarianceFactor(Parameter<T> weight)
-        => weight == head.Weight ? HeadVarianceFactor
-            : up.Any(u => weight == u.Transpose.Weight || weight == u.Conv.Weight) ? 1
-            : 2;
-
-    private readonly record struct Convolution(Parameter<T> Weight, Parameter<T> Bias);
 }

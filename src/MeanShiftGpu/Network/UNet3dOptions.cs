@@ -13,9 +13,6 @@ public sealed record UNet3dOptions
 
     private const int Bf16Bytes = 2;
 
-    /// <summary>Convolutions at the coarsest resolution.</summary>
-    internal const int MiddleConvolutions = 4;
-
     /// <summary>Channels of the input volume.</summary>
     public int InputChannels { get; init; } = 1;
 
@@ -24,6 +21,9 @@ public sealed record UNet3dOptions
 
     /// <summary>Channels at each resolution, finest first; one pooling between each two.</summary>
     public IReadOnlyList<int> Widths { get; init; } = [32, 48, 64];
+
+    /// <summary>The network of this structure.</summary>
+    internal NetworkGraph Graph => new(this);
 
     /// <summary>Factor by which the coarsest resolution is coarser: volume extents must be its multiples.</summary>
     [JsonIgnore]
@@ -38,17 +38,23 @@ public sealed record UNet3dOptions
     {
         get
         {
-            // Walking back from the output. On the way up each resolution has three 3³ convolutions, each of which reaches one voxel
-            // further; halving rounds up. Then the four at the bottom, and two for each resolution on the way down. The skip
-            // connections reach less far.
-            int radius = 0;
-            int levels = Widths.Count - 1;
-            for (int level = 0; level < levels; level++)
-                radius = (radius + 3 + 1) / 2;
-            radius += 4;
-            for (int level = 0; level < levels; level++)
-                radius = 2 * radius + 2;
-            return radius;
+            // Walking back from the scores: a convolution reaches one voxel further, a halving rounds up.
+            IReadOnlyList<NetworkNode> nodes = Graph.Nodes;
+            Dictionary<NetworkNode, int> radius = nodes.ToDictionary(n => n, _ => 0);
+            foreach (NetworkNode node in nodes.Reverse())
+            {
+                int reach = node.Op switch
+                {
+                    NodeOp.Convolution => radius[node] + 1,
+                    NodeOp.Pooling => 2 * radius[node],
+                    NodeOp.Transposed => (radius[node] + 1) / 2,
+                    _ => radius[node],
+                };
+                foreach (NetworkNode source in node.Sources)
+                    radius[source] = Math.Max(radius[source], reach);
+            }
+
+            return radius[nodes[0]];
         }
     }
 
@@ -67,15 +73,22 @@ public sealed record UNet3dOptions
     {
         get
         {
-            // Walking forward from a face, counting the voxels that may be rounded otherwise: through the way down, the bottom, and the way up.
-            int voxels = 0;
-            int levels = Widths.Count - 1;
-            for (int level = 0; level < levels; level++)
-                voxels = (AfterConvolutions(voxels, 2) + 1) / 2;
-            voxels = AfterConvolutions(voxels, 4);
-            for (int level = 0; level < levels; level++)
-                voxels = AfterConvolutions(2 * voxels, 3);
-            return voxels;
+            // Walking forward from a face, counting the voxels that may be rounded otherwise.
+            IReadOnlyList<NetworkNode> nodes = Graph.Nodes;
+            Dictionary<NetworkNode, int> voxels = [];
+            foreach (NetworkNode node in nodes)
+            {
+                int before = node.Sources.Select(s => voxels[s]).DefaultIfEmpty(0).Max();
+                voxels[node] = node.Op switch
+                {
+                    NodeOp.Convolution => AfterConvolution(before),
+                    NodeOp.Pooling => (before + 1) / 2,
+                    NodeOp.Transposed => 2 * before,
+                    _ => before,
+                };
+            }
+
+            return voxels[nodes[^1]];
         }
     }
 
@@ -93,49 +106,16 @@ public sealed record UNet3dOptions
 
     // Numbers between the input and the head, for each voxel of the input.
     private double ActivationsPerVoxel
-    {
-        get
-        {
-            double channels = 0;
-            double share = 1;
-            for (int level = 0; level < Widths.Count - 1; level++, share /= 8)
-            {
-                // The joined tensor, one convolution down and two up at this level's width, the upsampled tensor, and the pooled one.
-                channels += share * (4 * Widths[level] + 2 * Widths[level + 1] + Widths[level] / 8.0);
-            }
-
-            return channels + share * 4 * Widths[^1];
-        }
-    }
+        => Graph.Nodes.Where(n => n.Op is not (NodeOp.Input or NodeOp.Head)).Sum(n => n.Share * n.Channels);
 
     /// <summary>Multiplications and additions of a forward pass in the direct algorithm, borders counted as inside.</summary>
     /// <param name="volume">The input's extents.</param>
-    public double ForwardOperations(Extent volume)
-    {
-        const int taps = 27;
-        double perVoxel = (double)Widths[0] * Outputs;
-        double share = 1;
-        int from = InputChannels;
-        for (int level = 0; level < Widths.Count - 1; level++, share /= 8)
-        {
-            (double here, double below) = (Widths[level], Widths[level + 1]);
-            // Down: two convolutions. Up: each fine voxel takes one tap of the transposed convolution, then three convolutions.
-            perVoxel += share * (taps * (from * here + here * here) + below * below + taps * (below * below + (here + below) * here + here * here));
-            from = Widths[level];
-        }
-
-        perVoxel += share * taps * (from * (double)Widths[^1] + 3.0 * Widths[^1] * Widths[^1]);
-        return 2 * perVoxel * volume.Voxels;
-    }
+    public double ForwardOperations(Extent volume) => 2 * Graph.Nodes.Sum(n => n.Share * n.Multiplications) * volume.Voxels;
 
     // A group depends on one voxel before and one after it, and each of its voxels on all within it; but the voxel before matters to its first output
     // only, and that after it to its last.
-    private static int AfterConvolutions(int voxels, int convolutions)
-    {
-        for (int i = 0; i < convolutions; i++)
-            voxels = voxels % GroupEdge == 0 ? voxels + 1 : (voxels + GroupEdge - 1) / GroupEdge * GroupEdge;
-        return voxels;
-    }
+    private static int AfterConvolution(int voxels)
+        => voxels % GroupEdge == 0 ? voxels + 1 : (voxels + GroupEdge - 1) / GroupEdge * GroupEdge;
 
     /// <summary>Checks the values.</summary>
     /// <exception cref="InputException">A value is out of range.</exception>

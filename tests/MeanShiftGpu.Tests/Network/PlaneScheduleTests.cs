@@ -17,24 +17,24 @@ public class PlaneScheduleTests
         Dictionary<PlaneTensor, int> done = schedule.Tensors.ToDictionary(t => t, _ => 0);
         foreach ((PlaneTensor tensor, int begin, int end) in schedule.Steps)
         {
-            Assert.That((begin, begin % 2, end == tensor.Depth || end % 2 == 0), Is.EqualTo((done[tensor], 0, true)), $"{tensor.Stage} {tensor.Level}");
-            Assert.That(end - begin, Is.InRange(1, Math.Min(tensor.Ring, Math.Max(slab >> tensor.Shift, 2))));
-            foreach ((PlaneTensor source, PlaneReach reach) in tensor.Sources)
+            Assert.That((begin, begin % 2, end == tensor.Depth || end % 2 == 0), Is.EqualTo((done[tensor], 0, true)), $"{tensor.Node}");
+            Assert.That(end - begin, Is.InRange(1, Math.Min(tensor.Ring, Math.Max(slab >> tensor.Node.Level, 2))));
+            foreach (PlaneTensor source in tensor.Sources)
             {
                 for (int plane = begin; plane < end; plane++)
                 {
-                    int[] read = reach switch
+                    int[] read = tensor.Node.Op switch
                     {
-                        PlaneReach.Convolution => [plane - 1, plane, plane + 1],
-                        PlaneReach.Pooling => [2 * plane, 2 * plane + 1],
-                        PlaneReach.Upsampling => [plane / 2],
+                        NodeOp.Convolution => [plane - 1, plane, plane + 1],
+                        NodeOp.Pooling => [2 * plane, 2 * plane + 1],
+                        NodeOp.Transposed => [plane / 2],
                         _ => [plane],
                     };
                     // Groups of two planes are computed together, so a group reads what either of them does.
-                    if (reach == PlaneReach.Convolution)
+                    if (tensor.Node.Op == NodeOp.Convolution)
                         read = [plane / 2 * 2 - 1, .. read, plane / 2 * 2 + 2];
                     foreach (int z in read.Where(z => z >= 0 && z < source.Depth))
-                        Assert.That(held[source][z % source.Ring], Is.EqualTo(z), $"{tensor.Stage} {tensor.Level} plane {plane} reads {source.Stage} {source.Level}");
+                        Assert.That(held[source][z % source.Ring], Is.EqualTo(z), $"{tensor.Node} plane {plane} reads {source.Node}");
                 }
             }
 
