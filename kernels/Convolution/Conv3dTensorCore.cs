@@ -482,7 +482,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         TensorCores.CommitCopies();
 
         TSums sums = default;
-        BiasSums bias = default;
+        PieceSums bias = default;
         int buffer = 0;
         for (; tile < lastTile; tile++)
         {
@@ -502,34 +502,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             for (int piece = Group.IdxX; piece < GradientVoxels * TSums.Channels / ChannelPiece.Channels; piece += GradientThreads)
             {
                 int at = buffer + gradients + piece / (TSums.Channels / ChannelPiece.Channels) * gradientRow + octet;
-                int maskAt = at + GradientVoxels * gradientRow;
-                Words low = TensorCores.LoadShared(ref shared[at], 0);
-                Words high;
-                if (TOperand.Rounds)
-                {
-                    high = TensorCores.LoadShared(ref shared[at], 4);
-                    if (shape.Masked != 0)
-                    {
-                        low = ChannelPiece.Masked(low, TensorCores.LoadShared(ref shared[maskAt], 0));
-                        high = ChannelPiece.Masked(high, TensorCores.LoadShared(ref shared[maskAt], 4));
-                    }
-
-                    TOperand.Store(shared, at, at + 4, low, high);
-                }
-                else
-                {
-                    Words pairs = low;
-                    if (shape.Masked != 0)
-                    {
-                        pairs = ChannelPiece.MaskedPairs(pairs, TensorCores.LoadShared(ref shared[maskAt], 0));
-                        TensorCores.StoreShared(ref shared[at], pairs);
-                    }
-
-                    low = ChannelPiece.LowerFloats(pairs);
-                    high = ChannelPiece.UpperFloats(pairs);
-                }
-
-                bias = BiasSums.Add(bias, low, high);
+                bias = PieceSums.AddRounding<TOperand>(bias, shared, at, at + GradientVoxels * gradientRow, shape.Masked);
             }
 
             Group.Barrier();
@@ -566,7 +539,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         });
 
         if (Grid.IdxY == 0)
-            BiasSums.Store(bias, shared, GradientThreads, TSums.Channels, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
+            PieceSums.Store(bias, shared, GradientThreads, TSums.Channels, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
     }
 
     // y[v,o] = act(b[o] + sum over splits). One thread per (voxel, channel); output overwritten, sums in the order of the splits. At 14³ with 64 channels and 8

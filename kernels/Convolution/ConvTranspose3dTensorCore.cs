@@ -330,7 +330,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         TensorCores.CommitCopies();
 
         CornerSums sums = default;
-        BiasSums bias = default;
+        PieceSums bias = default;
         int buffer = 0;
         for (; tile < lastTile; tile++)
         {
@@ -347,20 +347,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             for (int piece = Group.IdxX; piece < Corners * GradientVoxels * 2; piece += GradientThreads)
             {
                 int at = buffer + gradients + piece / 2 * gradientRow + piece % 2 * TOperand.PieceWords;
-                Words low = TensorCores.LoadShared(ref shared[at], 0);
-                Words high;
-                if (TOperand.Rounds)
-                {
-                    high = TensorCores.LoadShared(ref shared[at], 4);
-                    TOperand.Store(shared, at, at + 4, low, high);
-                }
-                else
-                {
-                    high = ChannelPiece.UpperFloats(low);
-                    low = ChannelPiece.LowerFloats(low);
-                }
-
-                bias = BiasSums.Add(bias, low, high);
+                bias = PieceSums.AddRounding<TOperand>(bias, shared, at, 0, 0);
             }
 
             Group.Barrier();
@@ -392,7 +379,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         });
 
         if (Grid.IdxY == 0)
-            BiasSums.Store(bias, shared, GradientThreads, GradientColumns, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
+            PieceSums.Store(bias, shared, GradientThreads, GradientColumns, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
     }
 
     private static void CopyStep(

@@ -23,7 +23,7 @@ public sealed class ElementwiseBf16 : IElementwiseBf16
         ArgumentNullException.ThrowIfNull(accelerator);
         round = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<Bf16>, ElementwiseShape>(RoundKernel);
         widen = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<Bf16>, ArrayView<float>, ElementwiseShape>(WidenKernel);
-        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<Bf16>, ArrayView<Bf16>, ElementwiseShape>(AddKernel);
+        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<Bf16>, ArrayView<Bf16>, ElementwiseShape>(ElementwiseDirect<float, Float32>.AddKernel);
     }
 
     /// <inheritdoc/>
@@ -61,18 +61,6 @@ public sealed class ElementwiseBf16 : IElementwiseBf16
         ArrayView<float> target, // [voxels, channels], pitch TargetPitch
         ElementwiseShape shape)
         => target[Element(index.X, shape, shape.TargetPitch)] = source[Element(index.X, shape, shape.SourcePitch)].ToSingle();
-
-    // target[v,c] += source[v,c]. One thread per (voxel, channel), channels fastest; rounds one element of target once.
-    [Kernel]
-    internal static void AddKernel(
-        Index1D index,
-        ArrayView<Bf16> source, // [voxels, channels], pitch SourcePitch
-        ArrayView<Bf16> target, // [voxels, channels], pitch TargetPitch
-        ElementwiseShape shape)
-    {
-        long at = Element(index.X, shape, shape.TargetPitch);
-        target[at] = Bf16.Round(target[at].ToSingle() + source[Element(index.X, shape, shape.SourcePitch)].ToSingle());
-    }
 
     private static long Element(int index, ElementwiseShape shape, int pitch) => (long)(index / shape.Channels) * pitch + index % shape.Channels;
 }

@@ -16,7 +16,7 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ElementwiseShape> add;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<Plain<T>>, ArrayView<Plain<T>>, ElementwiseShape> add;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape> mask;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, T> fill;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, T, ArrayView<T>, int> weightedAdd;
@@ -24,7 +24,7 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public ElementwiseDirect(Accelerator accelerator)
     {
-        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ElementwiseShape>(AddKernel);
+        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<Plain<T>>, ArrayView<Plain<T>>, ElementwiseShape>(AddKernel);
         mask = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape>(MaskKernel);
         fill = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T>(FillKernel);
         weightedAdd = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T, ArrayView<T>, int>(WeightedAddKernel);
@@ -32,7 +32,7 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
 
     /// <inheritdoc/>
     public void Add(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> target, ElementwiseShape shape)
-        => add(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source, target, shape);
+        => add(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source.Cast<Plain<T>>(), target.Cast<Plain<T>>(), shape);
 
     /// <inheritdoc/>
     public void Mask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
@@ -52,17 +52,19 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     }
 
     // target[v,c] += source[v,c].
-    // One thread per (voxel, channel), channels fastest; accumulates one element of target.
+    // One thread per (voxel, channel), channels fastest; accumulates one element of target, which is rounded once where it is stored as BF16.
     [Kernel]
-    internal static void AddKernel(
+    internal static void AddKernel<TStored>(
         Index1D index,
-        ArrayView<T> source, // [voxels, channels], pitch SourcePitch
-        ArrayView<T> target, // [voxels, channels], pitch TargetPitch
+        ArrayView<TStored> source, // [voxels, channels], pitch SourcePitch
+        ArrayView<TStored> target, // [voxels, channels], pitch TargetPitch
         ElementwiseShape shape)
+        where TStored : unmanaged, IStored<TStored, T>
     {
         long voxel = index.X / shape.Channels;
         int channel = index.X % shape.Channels;
-        target[voxel * shape.TargetPitch + channel] += source[voxel * shape.SourcePitch + channel];
+        ref TStored sum = ref target[voxel * shape.TargetPitch + channel];
+        sum = TStored.Store(TStored.Load(sum) + TStored.Load(source[voxel * shape.SourcePitch + channel]));
     }
 
     // target[v,c] = weight[v]·source[v,c].

@@ -16,7 +16,7 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly FoldedSums<T, TReal> folded;
+    private readonly ThreadSums<T, TReal> folded;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> partial;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, FlatShape> total;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> backward;
@@ -24,19 +24,19 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public BinaryCrossEntropyDirect(Accelerator accelerator)
     {
-        folded = new FoldedSums<T, TReal>(accelerator);
+        folded = new ThreadSums<T, TReal>(accelerator);
         partial = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(PartialKernel);
         total = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, FlatShape>(TotalKernel);
         backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(BackwardKernel);
     }
 
     /// <inheritdoc/>
-    public long WorkspaceLength(FlatShape shape) => FoldedSums<T, TReal>.WorkspaceLength(shape.Count, 1);
+    public long WorkspaceLength(FlatShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Count, 1);
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
     {
-        partial(stream, FoldedSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
+        partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
         total(stream, 1, folded.Fold(stream, workspace, shape.Count, 1), loss, shape);
     }
 
@@ -59,7 +59,7 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
         ArrayView<T> workspace, // [partials]
         FlatShape shape)
     {
-        int partials = FoldedSums<T, TReal>.Partials(shape.Count);
+        int partials = ThreadSums<T, TReal>.Partials(shape.Count);
         T sum = T.Zero;
         for (long i = index.X; i < shape.Count; i += partials)
             sum += Term(prediction[i], target[i]);
@@ -73,7 +73,7 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
         ArrayView<T> groups, // [groups]
         ArrayView<T> loss, // [1]
         FlatShape shape)
-        => loss[index] = -FoldedSums<T, TReal>.Total(groups, 1, 0) / TReal.From(shape.Count);
+        => loss[index] = -ThreadSums<T, TReal>.Total(groups, 1, 0) / TReal.From(shape.Count);
 
     // dL/dp = (p - t) / max(p (1 - p), 1e-12) / n, times gradLoss. One thread per element; gradPrediction overwritten.
     [Kernel]

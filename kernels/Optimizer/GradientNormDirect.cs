@@ -16,25 +16,25 @@ public sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly FoldedSums<T, TReal> sums;
+    private readonly ThreadSums<T, TReal> sums;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>> squares;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, T> finish;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public GradientNormDirect(Accelerator accelerator)
     {
-        sums = new FoldedSums<T, TReal>(accelerator);
+        sums = new ThreadSums<T, TReal>(accelerator);
         squares = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>>(SquaresKernel);
         finish = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, T>(FinishKernel);
     }
 
     /// <inheritdoc/>
-    public long WorkspaceLength(long count) => FoldedSums<T, TReal>.WorkspaceLength(count, 1);
+    public long WorkspaceLength(long count) => ThreadSums<T, TReal>.WorkspaceLength(count, 1);
 
     /// <inheritdoc/>
     public void ClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
     {
-        int partials = FoldedSums<T, TReal>.Partials(gradients.Length);
+        int partials = ThreadSums<T, TReal>.Partials(gradients.Length);
         squares(stream, partials, gradients, workspace.SubView(0, partials));
         ArrayView<T> groups = sums.Fold(stream, workspace, gradients.Length, 1);
         finish(stream, 1, groups, norm, factor, TReal.From(maxNorm));
@@ -69,7 +69,7 @@ public sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
         ArrayView<T> factor, // [1]
         T maxNorm)
     {
-        T length = TReal.Sqrt(FoldedSums<T, TReal>.Total(groups, 1, 0));
+        T length = TReal.Sqrt(ThreadSums<T, TReal>.Total(groups, 1, 0));
         T clip = T.One;
         if (maxNorm > T.Zero && length + TReal.From(1e-6) > maxNorm)
             clip = maxNorm / (length + TReal.From(1e-6));
