@@ -12,12 +12,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// The transposed convolution as eight matrix products, one for each corner of the 2³ cube, on tiles in shared memory with blocks of
 /// registers. No warp operations and no atomics: for GPUs without tensor cores, for OpenCL, and for float64.
 /// </summary>
-/// <remarks>
-/// Budget, float32, forward and backward to the input: per group (two warps) and eight source channels 8·64 multiply-adds a thread against 32 loads of
-/// 16 bytes from shared memory, 256 cycles of each on a multiprocessor of 128 lanes; 5 KB from the caches in that time, 20 bytes a
-/// cycle however many groups share it, most of the 24 that caches give: all three limit it alike. Work is 1 % of the published network's, so that is left so.
-/// Estimates, not measured: 48→48 from 28³ (0.8 GFLOP a pass, 38 MB) 0.04 ms on an H200, 0.2 ms on a card of 13 TFLOP/s and 360 GB/s.
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T>
     where T : unmanaged, INumber<T>
 {

@@ -11,10 +11,7 @@ namespace MeanShiftGpu.Kernels.Machine.Sums;
 /// reduces them to [Groups, sums]; a last kernel of the operation adds the groups with <see cref="Total"/>. No thread
 /// adds more than a few hundred numbers in a row, so a GPU is not left waiting for one thread.
 /// </summary>
-/// <remarks>
-/// Budget: 2048 partials of 4 bytes are nothing to read; a thread of <see cref="Fold"/> adds 32 of them and the last thread 64 groups, some 600 cycles each where they come from the
-/// second-level cache one after the other: 10 µs each on any GPU (an estimate, not measured).
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class ThreadSums<T, TReal>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
