@@ -10,12 +10,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// The plain convolution: one thread per result, no atomics, no shared memory, any accelerator. The truth for the others.
 /// At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with an int.
 /// </summary>
-/// <remarks>
-/// Budget, float32, the layer 32→32 at 56³: 4.9 · 10⁹ multiply-adds a pass, each with two loads of 4 bytes. Forward, a warp has one voxel and 32 output channels, so
-/// that a load of input is one address and one of weights one line: 2 cycles of a multiprocessor's load unit a warp's multiply-add, eight times its arithmetic, 1.2 ms
-/// on an H200 and 6 ms on a card with 28 multiprocessors. Backward to the input the warp's weights lie in 32 lines: 32 cycles, 19 and 85 ms. A weight's thread
-/// adds 175 616 voxels in a row, some 300 cycles each: 27 ms on either (estimates, not measured). The bytes, 45 MB, take 9 µs of an H200's memory.
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class Conv3dDirect<T, TReal> : IConv3d<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>

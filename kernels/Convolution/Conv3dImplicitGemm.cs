@@ -13,19 +13,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// × 8 channels in registers, plain multiply-adds. No warp operations and no atomics: for GPUs without tensor cores, for
 /// OpenCL, and for float64.
 /// </summary>
-/// <remarks>
-/// Budget, float32, per group and chunk of four source channels (27 taps): 27·4·64 = 6912 multiply-adds a thread against 324 loads of
-/// 16 bytes from shared memory, of which a warp's take 4 cycles each at worst: 1296 cycles of shared memory beside 1728 of
-/// arithmetic (128 lanes a multiprocessor), so the arithmetic limits it. Source from the second-level cache: 2.8 (halo) × 4 channels of a
-/// tile's 128 voxels, 5.8 KB, and weights 27·4·Channels, 13.8 KB at 32 channels, in 3456 cycles: 6 bytes a cycle, a quarter
-/// of what caches give. Estimates, not measured, at 70 % of the multiply-add peak: the layer 32→32 at 56³ (9.7 GFLOP a pass) in 0.21 ms on an H200
-/// (67 TFLOP/s), 1.1 ms on a card of 13 TFLOP/s. At 14³ there are 56 groups, too few for a big GPU: 0.06 ms there, limited by one warp's
-/// multiply-adds per scheduler. What ptxas makes of it is held by PtxTests.
-///
-/// The one-channel first layer, 1→32 at 56³, comes here in float32 and TF32: 0.3 GFLOP and 23 MB. Forward multiplies the one channel alone, 6 µs beside 5 µs
-/// of memory, but its only chunk's loads are not hidden: 12 µs on an H200, 0.1 ms on the card of 13 TFLOP/s and 360 GB/s. BackwardWeight multiplies by the
-/// whole chunk, of which a quarter exists, and adds 512 parts: 0.045 ms and 0.2 ms. There is no BackwardInput (estimates).
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class Conv3dImplicitGemm<T> : IConv3d<T>
     where T : unmanaged, INumber<T>
 {

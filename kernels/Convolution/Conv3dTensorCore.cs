@@ -64,35 +64,7 @@ internal interface IWidthsOfConv3d : IConv3d<uint, float>
 /// <summary>
 /// The passes of the convolution 3³ with one kind of operand. BackwardInput is Forward with the weights mirrored and transposed and with gradOutput masked.
 /// </summary>
-/// <remarks>
-/// Budget. Operations: 2·27·Cin·Cout a voxel and pass; memory: Cin + Cout floats a voxel (BackwardInput and BackwardWeight read the mask too), halo reads
-/// mostly from the second-level cache. With 32 channels that is 9.7 GFLOP and 45 MB at 56³: the tensor cores are the limit, not memory.
-///
-/// Convolve, a warp and a chunk (8 channels of TF32, 16 of BF16) with N columns: 27·N/2 mma, 27·4 ldmatrix, 27·N/16 16-byte loads, which read
-/// 55 KB + 27·N·32 bytes of shared memory. An H200 multiprocessor reads 128 bytes a cycle and, at the 62 % of peak that mma.sync is said to reach,
-/// starts an mma every 1.6 cycles: 648 cycles of reading for 691 of mma with N = 32, 864 for 1382 with N = 64. Wider is better; 32 is just
-/// balanced. Rounding costs each group a pass over 600 voxels a chunk, a fifth of the time if nothing hides it; two groups on a multiprocessor do. Plan: at
-/// most 224 registers (2·N sums, 16 of voxels, 4 of weights) and, with N = 64, 57 KB (TF32) or 76 KB (BF16), with a mask 76 or 114 KB. Two groups fit
-/// an A100's 164 KB except of masked BF16, of which two fit an H200's 228 KB.
-///
-/// Where activations lie in memory as BF16 (StoredBf16), a chunk's voxels are copied to where ldmatrix reads them, without a pass that rounds: 57 KB with N = 64,
-/// or 76 KB where a mask is applied in place. Memory's share halves: 22 MB at 56³ with 32 channels. The one-channel image takes the same kernel with a chunk whose other 15
-/// channels are zeros: half the work of a layer 32→32, about 8 µs on an H200 where its 14 MB take 3 µs (estimates); a kernel of its own could save those
-/// 5 µs, twice a step.
-///
-/// Gradient, a warp and 8 voxels of TF32 (16 of BF16) with N columns: 3·N/8 mma on 12 + N/4 loads of 128 bytes (3 + N/16 ldmatrix.trans): 28 cycles
-/// of reading for 38 of mma with N = 64, 20 for 19 with N = 32. Plan: at most 152 registers, 131 KB, one group of 9 warps on a multiprocessor.
-///
-/// Estimates, not measurements, for 32→32 at 56³: H200, TF32 at 307 TFLOP/s 32 µs, with 2.6 waves of groups and the rounding about 45 µs a pass; BF16
-/// from float32 memory about 30 µs. A card of 29 TFLOP/s TF32 (RTX 4070): 0.4 ms a pass. To Forward and BackwardInput come 3 µs for packing the
-/// weights (<see cref="TensorCoreWeights{TOperand}"/>), to BackwardWeight 4 µs for adding 66 partial gradients (<see cref="PartSums{T}"/>).
-///
-/// At 14³ a pass has 16 tiles for 132 multiprocessors. K is split over chunks of channels, as far as the width pays: TF32 takes 64 columns and 6
-/// splits for 48→64 (96 groups), 8 for 64→64 (128), for 64→48 48 columns and 8 splits (128); BF16 takes two blocks of 32 columns and 3 or 4 splits (96, 128,
-/// 128). Weight gradients have 84 (48→64) to 112 groups in splits of two of 56 tiles. So nothing is left to gain from splitting over taps, which
-/// would fetch every halo again for each. A pass takes about 5 µs, 3 µs more to add the splits (28 of a weight gradient) and 3 µs to pack the weights: latency,
-/// all of it.
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     where TOperand : struct, IOperand
 {
@@ -482,7 +454,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         TensorCores.CommitCopies();
 
         TSums sums = default;
-        BiasSums bias = default;
+        PieceSums bias = default;
         int buffer = 0;
         for (; tile < lastTile; tile++)
         {
@@ -502,34 +474,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             for (int piece = Group.IdxX; piece < GradientVoxels * TSums.Channels / ChannelPiece.Channels; piece += GradientThreads)
             {
                 int at = buffer + gradients + piece / (TSums.Channels / ChannelPiece.Channels) * gradientRow + octet;
-                int maskAt = at + GradientVoxels * gradientRow;
-                Words low = TensorCores.LoadShared(ref shared[at], 0);
-                Words high;
-                if (TOperand.Rounds)
-                {
-                    high = TensorCores.LoadShared(ref shared[at], 4);
-                    if (shape.Masked != 0)
-                    {
-                        low = ChannelPiece.Masked(low, TensorCores.LoadShared(ref shared[maskAt], 0));
-                        high = ChannelPiece.Masked(high, TensorCores.LoadShared(ref shared[maskAt], 4));
-                    }
-
-                    TOperand.Store(shared, at, at + 4, low, high);
-                }
-                else
-                {
-                    Words pairs = low;
-                    if (shape.Masked != 0)
-                    {
-                        pairs = ChannelPiece.MaskedPairs(pairs, TensorCores.LoadShared(ref shared[maskAt], 0));
-                        TensorCores.StoreShared(ref shared[at], pairs);
-                    }
-
-                    low = ChannelPiece.LowerFloats(pairs);
-                    high = ChannelPiece.UpperFloats(pairs);
-                }
-
-                bias = BiasSums.Add(bias, low, high);
+                bias = PieceSums.AddRounding<TOperand>(bias, shared, at, at + GradientVoxels * gradientRow, shape.Masked);
             }
 
             Group.Barrier();
@@ -566,7 +511,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         });
 
         if (Grid.IdxY == 0)
-            BiasSums.Store(bias, shared, GradientThreads, TSums.Channels, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
+            PieceSums.Store(bias, shared, GradientThreads, TSums.Channels, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
     }
 
     // y[v,o] = act(b[o] + sum over splits). One thread per (voxel, channel); output overwritten, sums in the order of the splits. At 14³ with 64 channels and 8

@@ -10,12 +10,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// The plain transposed convolution: one thread per result, no atomics, no shared memory, any accelerator. The truth for the
 /// others. At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with an int.
 /// </summary>
-/// <remarks>
-/// Budget, float32, 48→48 from 28³ to 56³: 0.4 · 10⁹ multiply-adds a pass, each with two loads of 4 bytes, as in <see cref="Conv3dDirect{T, TReal}"/>: forward 2 cycles of a
-/// multiprocessor's load unit for a warp's, 0.1 ms on an H200 and 0.5 ms on a card with 28 multiprocessors; backward to the input 32 cycles where the weights of a warp lie
-/// in as many lines, 1.6 and 7 ms. A weight's thread adds 21 952 voxels in a row, some 300 cycles each: 3.4 ms on either (estimates, not measured). The bytes, 38 MB, take
-/// 8 µs of an H200's memory.
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>

@@ -12,12 +12,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// The transposed convolution as eight matrix products, one for each corner of the 2³ cube, on tiles in shared memory with blocks of
 /// registers. No warp operations and no atomics: for GPUs without tensor cores, for OpenCL, and for float64.
 /// </summary>
-/// <remarks>
-/// Budget, float32, forward and backward to the input: per group (two warps) and eight source channels 8·64 multiply-adds a thread against 32 loads of
-/// 16 bytes from shared memory, 256 cycles of each on a multiprocessor of 128 lanes; 5 KB from the caches in that time, 20 bytes a
-/// cycle however many groups share it, most of the 24 that caches give: all three limit it alike. Work is 1 % of the published network's, so that is left so.
-/// Estimates, not measured: 48→48 from 28³ (0.8 GFLOP a pass, 38 MB) 0.04 ms on an H200, 0.2 ms on a card of 13 TFLOP/s and 360 GB/s.
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T>
     where T : unmanaged, INumber<T>
 {
@@ -142,43 +137,8 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
         RegisterBlock<T> sum = new(new Octet<T>(
             QuadAccess.Load(bias, channel, shape.OutputChannels - channel, 0),
             QuadAccess.Load(bias, channel + Channels / 2, shape.OutputChannels - channel - Channels / 2, 0)));
-        for (int first = 0; first < shape.InputChannels; first += Chunk)
-        {
-            Group.Barrier();
-            for (int e = Group.IdxX; e < Voxels * Chunk / 4; e += Threads)
-            {
-                long voxel = (long)Grid.IdxX * Voxels + e / 2;
-                int c = first + e % 2 * 4;
-                Quad<T> value = Quad<T>.Zero;
-                if (voxel < shape.InputVoxels && c < shape.InputChannels)
-                    value = QuadAccess.Load(input, voxel * shape.InputPitch + c, shape.InputChannels - c, inputAccess);
-                Scatter(source, value, e % 2 * 4, e / 2);
-            }
-
-            for (int e = Group.IdxX; e < Chunk * Channels; e += Threads)
-            {
-                int c = first + e / Channels;
-                int o = Grid.IdxY * Channels + e % Channels;
-                T value = T.Zero;
-                if (c < shape.InputChannels && o < shape.OutputChannels)
-                    value = weight[((long)corner * shape.InputChannels + c) * shape.OutputChannels + o];
-                weights[e] = value;
-            }
-
-            Group.Barrier();
-            sum = Multiply(source, weights, sum);
-        }
-
-        long run = (long)Grid.IdxX * Voxels + Group.IdxX / Columns * 4;
-        int present = shape.OutputChannels - channel;
-        StoreOutput(output, run, corner, channel, sum.V0, present, shape, outputAccess);
-        StoreOutput(output, run + 1, corner, channel, sum.V1, present, shape, outputAccess);
-        StoreOutput(output, run + 2, corner, channel, sum.V2, present, shape, outputAccess);
-        StoreOutput(output, run + 3, corner, channel, sum.V3, present, shape, outputAccess);
-        StoreOutput(output, run + Voxels / 2, corner, channel, sum.V4, present, shape, outputAccess);
-        StoreOutput(output, run + Voxels / 2 + 1, corner, channel, sum.V5, present, shape, outputAccess);
-        StoreOutput(output, run + Voxels / 2 + 2, corner, channel, sum.V6, present, shape, outputAccess);
-        StoreOutput(output, run + Voxels / 2 + 3, corner, channel, sum.V7, present, shape, outputAccess);
+        sum = AddCorner(sum, source, weights, input, weight, corner, false, shape, inputAccess);
+        StoreBlock(output, channel, sum, shape.OutputChannels - channel, corner, true, shape, outputAccess);
     }
 
     // dx[v,i] = sum over corners k and output channels of g[2v+k,o] w[k,i,o].
@@ -196,47 +156,9 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
         ArrayView<T> weights = SharedMemory.Allocate<T>(Chunk * Channels); // [Chunk, Channels]
         RegisterBlock<T> sum = new(new Octet<T>(Quad<T>.Zero, Quad<T>.Zero));
         for (int corner = 0; corner < 8; corner++)
-        {
-            for (int first = 0; first < shape.OutputChannels; first += Chunk)
-            {
-                Group.Barrier();
-                for (int e = Group.IdxX; e < Voxels * Chunk / 4; e += Threads)
-                {
-                    long voxel = (long)Grid.IdxX * Voxels + e / 2;
-                    int c = first + e % 2 * 4;
-                    Quad<T> value = Quad<T>.Zero;
-                    if (voxel < shape.InputVoxels && c < shape.OutputChannels)
-                        value = QuadAccess.Load(gradOutput, OutputVoxel(voxel, corner, shape) * shape.OutputPitch + c, shape.OutputChannels - c, outputAccess);
-                    Scatter(source, value, e % 2 * 4, e / 2);
-                }
-
-                // Neighbouring threads take neighbouring output channels, which are neighbours in global memory.
-                for (int e = Group.IdxX; e < Chunk * Channels; e += Threads)
-                {
-                    int c = first + e % Chunk;
-                    int i = Grid.IdxY * Channels + e / Chunk;
-                    T value = T.Zero;
-                    if (c < shape.OutputChannels && i < shape.InputChannels)
-                        value = weight[((long)corner * shape.InputChannels + i) * shape.OutputChannels + c];
-                    weights[e % Chunk * Channels + e / Chunk] = value;
-                }
-
-                Group.Barrier();
-                sum = Multiply(source, weights, sum);
-            }
-        }
-
+            sum = AddCorner(sum, source, weights, gradOutput, weight, corner, true, shape, outputAccess);
         int channel = Grid.IdxY * Channels + Group.IdxX % Columns * 4;
-        long run = (long)Grid.IdxX * Voxels + Group.IdxX / Columns * 4;
-        int present = shape.InputChannels - channel;
-        StoreInput(gradInput, run, channel, sum.V0, present, shape, inputAccess);
-        StoreInput(gradInput, run + 1, channel, sum.V1, present, shape, inputAccess);
-        StoreInput(gradInput, run + 2, channel, sum.V2, present, shape, inputAccess);
-        StoreInput(gradInput, run + 3, channel, sum.V3, present, shape, inputAccess);
-        StoreInput(gradInput, run + Voxels / 2, channel, sum.V4, present, shape, inputAccess);
-        StoreInput(gradInput, run + Voxels / 2 + 1, channel, sum.V5, present, shape, inputAccess);
-        StoreInput(gradInput, run + Voxels / 2 + 2, channel, sum.V6, present, shape, inputAccess);
-        StoreInput(gradInput, run + Voxels / 2 + 3, channel, sum.V7, present, shape, inputAccess);
+        StoreBlock(gradInput, channel, sum, shape.InputChannels - channel, 0, false, shape, inputAccess);
     }
 
     // parts[p,k,i,o] = sum over the voxels of part p of x[v,i] g[2v+k,o]; biasParts[p,k,o] = sum of g[2v+k,o].
@@ -312,6 +234,53 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
             QuadAccess.Store(biasParts, part * shape.OutputChannels + firstOutput + column * 4, biasSum, present, 0);
     }
 
+    // Adds one corner's products with the group's voxels, chunk of channels by chunk. Forward takes input voxels; the gradient of the input takes the
+    // output voxels at the corner, and the weights transposed. The flag is a constant wherever this is called, so no branch on it is left.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static RegisterBlock<T> AddCorner(
+        RegisterBlock<T> sum,
+        ArrayView<T> source, // [Chunk, Voxels], shared
+        ArrayView<T> weights, // [Chunk, Channels], shared
+        ArrayView<T> activations, // input or gradOutput
+        ArrayView<T> weight, // [2, 2, 2, Cin, Cout]
+        int corner,
+        bool ofGradient,
+        ConvTranspose3dShape shape,
+        int access)
+    {
+        int channels = ofGradient ? shape.OutputChannels : shape.InputChannels;
+        int pitch = ofGradient ? shape.OutputPitch : shape.InputPitch;
+        for (int first = 0; first < channels; first += Chunk)
+        {
+            Group.Barrier();
+            for (int e = Group.IdxX; e < Voxels * Chunk / 4; e += Threads)
+            {
+                long voxel = (long)Grid.IdxX * Voxels + e / 2;
+                int c = first + e % 2 * 4;
+                Quad<T> value = Quad<T>.Zero;
+                if (voxel < shape.InputVoxels && c < channels)
+                    value = QuadAccess.Load(activations, (ofGradient ? OutputVoxel(voxel, corner, shape) : voxel) * pitch + c, channels - c, access);
+                Scatter(source, value, e % 2 * 4, e / 2);
+            }
+
+            // Neighbouring threads take neighbouring output channels, which are neighbours in global memory.
+            for (int e = Group.IdxX; e < Chunk * Channels; e += Threads)
+            {
+                int i = ofGradient ? Grid.IdxY * Channels + e / Chunk : first + e / Channels;
+                int o = ofGradient ? first + e % Chunk : Grid.IdxY * Channels + e % Channels;
+                T value = T.Zero;
+                if (i < shape.InputChannels && o < shape.OutputChannels)
+                    value = weight[((long)corner * shape.InputChannels + i) * shape.OutputChannels + o];
+                weights[ofGradient ? e % Chunk * Channels + e / Chunk : e] = value;
+            }
+
+            Group.Barrier();
+            sum = Multiply(source, weights, sum);
+        }
+
+        return sum;
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Scatter(ArrayView<T> source, Quad<T> value, int channel, int voxel)
     {
@@ -350,23 +319,28 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
         return ((2 * slice + corner / 4) * (2L * shape.Height) + 2 * y + corner / 2 % 2) * (2L * shape.Width) + 2 * x + corner % 2;
     }
 
+    // Stores a thread's block: of output voxels at a corner, or of input voxels.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreOutput(ArrayView<T> output, long voxel, int corner, int channel, Octet<T> value, int present, ConvTranspose3dShape shape, int access)
+    private static void StoreBlock(ArrayView<T> target, int channel, RegisterBlock<T> sum, int present, int corner, bool isOutput, ConvTranspose3dShape shape, int access)
     {
-        if (voxel >= shape.InputVoxels)
-            return;
-        long index = OutputVoxel(voxel, corner, shape) * shape.OutputPitch + channel;
-        QuadAccess.Store(output, index, value.Low, present, access);
-        QuadAccess.Store(output, index + Channels / 2, value.High, present - Channels / 2, access);
+        long run = (long)Grid.IdxX * Voxels + Group.IdxX / Columns * 4;
+        StoreVoxel(target, run, channel, sum.V0, present, corner, isOutput, shape, access);
+        StoreVoxel(target, run + 1, channel, sum.V1, present, corner, isOutput, shape, access);
+        StoreVoxel(target, run + 2, channel, sum.V2, present, corner, isOutput, shape, access);
+        StoreVoxel(target, run + 3, channel, sum.V3, present, corner, isOutput, shape, access);
+        StoreVoxel(target, run + Voxels / 2, channel, sum.V4, present, corner, isOutput, shape, access);
+        StoreVoxel(target, run + Voxels / 2 + 1, channel, sum.V5, present, corner, isOutput, shape, access);
+        StoreVoxel(target, run + Voxels / 2 + 2, channel, sum.V6, present, corner, isOutput, shape, access);
+        StoreVoxel(target, run + Voxels / 2 + 3, channel, sum.V7, present, corner, isOutput, shape, access);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreInput(ArrayView<T> gradInput, long voxel, int channel, Octet<T> value, int present, ConvTranspose3dShape shape, int access)
+    private static void StoreVoxel(ArrayView<T> target, long voxel, int channel, Octet<T> value, int present, int corner, bool isOutput, ConvTranspose3dShape shape, int access)
     {
         if (voxel >= shape.InputVoxels)
             return;
-        long index = voxel * shape.InputPitch + channel;
-        QuadAccess.Store(gradInput, index, value.Low, present, access);
-        QuadAccess.Store(gradInput, index + Channels / 2, value.High, present - Channels / 2, access);
+        long index = (isOutput ? OutputVoxel(voxel, corner, shape) * shape.OutputPitch : voxel * shape.InputPitch) + channel;
+        QuadAccess.Store(target, index, value.Low, present, access);
+        QuadAccess.Store(target, index + Channels / 2, value.High, present - Channels / 2, access);
     }
 }

@@ -49,15 +49,7 @@ public static class ConvTranspose3dTensorCore
 /// The passes of the transposed convolution with one kind of operand. Forward multiplies an input voxel's channels with the weights of each of its 8 corners;
 /// BackwardInput adds up over the corners what Forward spread.
 /// </summary>
-/// <remarks>
-/// Budget. Operations: 16·Cin·Cout an input voxel and pass; memory: Cin + 8·Cout floats. With 48 channels at 28³ that is 0.8 GFLOP and 38 MB, so memory
-/// is the limit, where plain multiply-adds would not keep up with it. Multiply, a warp and a chunk with N columns: N/2 mma, 4 ldmatrix, N/16
-/// 16-byte loads; 47 KB (TF32) or 72 KB (BF16) with N = 64, at most 184 registers. Gradient, a warp and 8 voxels (16 of BF16): 8 mma on 20 loads
-/// (5 ldmatrix.trans); 68 KB, at most 72 registers. Activations that lie in memory as BF16 need no rounding tiles: 30 KB for Multiply, half the traffic.
-///
-/// Estimates, not measurements, for 48→48 from 28³ to 56³: H200, 8 µs of memory traffic a pass, 10 to 15 µs with launch and tail; a card of
-/// 500 GB/s 0.08 ms. To Forward and BackwardInput come 3 µs for packing the weights, to BackwardWeight 4 µs for adding 88 partial gradients (6.5 MB).
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspose3d<uint, float>
     where TOperand : struct, IOperand
 {
@@ -330,7 +322,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         TensorCores.CommitCopies();
 
         CornerSums sums = default;
-        BiasSums bias = default;
+        PieceSums bias = default;
         int buffer = 0;
         for (; tile < lastTile; tile++)
         {
@@ -347,20 +339,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             for (int piece = Group.IdxX; piece < Corners * GradientVoxels * 2; piece += GradientThreads)
             {
                 int at = buffer + gradients + piece / 2 * gradientRow + piece % 2 * TOperand.PieceWords;
-                Words low = TensorCores.LoadShared(ref shared[at], 0);
-                Words high;
-                if (TOperand.Rounds)
-                {
-                    high = TensorCores.LoadShared(ref shared[at], 4);
-                    TOperand.Store(shared, at, at + 4, low, high);
-                }
-                else
-                {
-                    high = ChannelPiece.UpperFloats(low);
-                    low = ChannelPiece.LowerFloats(low);
-                }
-
-                bias = BiasSums.Add(bias, low, high);
+                bias = PieceSums.AddRounding<TOperand>(bias, shared, at, 0, 0);
             }
 
             Group.Barrier();
@@ -392,7 +371,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         });
 
         if (Grid.IdxY == 0)
-            BiasSums.Store(bias, shared, GradientThreads, GradientColumns, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
+            PieceSums.Store(bias, shared, GradientThreads, GradientColumns, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
     }
 
     private static void CopyStep(

@@ -6,11 +6,7 @@ using MeanShiftGpu.Kernels.Machine.Real;
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>Arithmetic on tensors of BF16: one thread per element, any accelerator.</summary>
-/// <remarks>
-/// Budget: a network rounds its image and nothing else. At 56³ that reads 0.7 MB and writes one number into every 16 bytes, 2.8 MB of lines: 0.7 µs of an H200's memory, 10 µs of a
-/// card with 360 GB/s, beside some 40 instructions an element, most of them a division of integers; widening is the same backwards, where the image has a gradient: a launch, 3 µs.
-/// Addition, where a tensor is used twice, moves 6 bytes an element: 84 MB at 56³ with 80 channels, 18 and 230 µs, as long as its instructions take (estimates, not measured).
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class ElementwiseBf16 : IElementwiseBf16
 {
     private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<Bf16>, ElementwiseShape> round;
@@ -23,7 +19,7 @@ public sealed class ElementwiseBf16 : IElementwiseBf16
         ArgumentNullException.ThrowIfNull(accelerator);
         round = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<Bf16>, ElementwiseShape>(RoundKernel);
         widen = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<Bf16>, ArrayView<float>, ElementwiseShape>(WidenKernel);
-        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<Bf16>, ArrayView<Bf16>, ElementwiseShape>(AddKernel);
+        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<Bf16>, ArrayView<Bf16>, ElementwiseShape>(ElementwiseDirect<float, Float32>.AddKernel);
     }
 
     /// <inheritdoc/>
@@ -61,18 +57,6 @@ public sealed class ElementwiseBf16 : IElementwiseBf16
         ArrayView<float> target, // [voxels, channels], pitch TargetPitch
         ElementwiseShape shape)
         => target[Element(index.X, shape, shape.TargetPitch)] = source[Element(index.X, shape, shape.SourcePitch)].ToSingle();
-
-    // target[v,c] += source[v,c]. One thread per (voxel, channel), channels fastest; rounds one element of target once.
-    [Kernel]
-    internal static void AddKernel(
-        Index1D index,
-        ArrayView<Bf16> source, // [voxels, channels], pitch SourcePitch
-        ArrayView<Bf16> target, // [voxels, channels], pitch TargetPitch
-        ElementwiseShape shape)
-    {
-        long at = Element(index.X, shape, shape.TargetPitch);
-        target[at] = Bf16.Round(target[at].ToSingle() + source[Element(index.X, shape, shape.SourcePitch)].ToSingle());
-    }
 
     private static long Element(int index, ElementwiseShape shape, int pitch) => (long)(index / shape.Channels) * pitch + index % shape.Channels;
 }

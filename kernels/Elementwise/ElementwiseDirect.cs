@@ -7,16 +7,12 @@ using MeanShiftGpu.Kernels.Machine.Real;
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>The plain elementwise arithmetic: one thread per element, any accelerator. The truth for the others.</summary>
-/// <remarks>
-/// Budget, float32: addition moves 12 bytes an element with one operation and a division of integers, some 40 instructions; at 56³ with 80 channels, 14 million elements, 169 MB: 35 µs
-/// of an H200's memory, twice its instructions' time, and 470 µs of a card with 360 GB/s. The published network adds no whole activation so: convolutions and poolings add
-/// in their own kernels, and what is added are score maps. These and masks move 2.1 MB at 56³, the others a number: a launch, 3 µs (estimates, not measured).
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ElementwiseShape> add;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<Plain<T>>, ArrayView<Plain<T>>, ElementwiseShape> add;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape> mask;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, T> fill;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, T, ArrayView<T>, int> weightedAdd;
@@ -24,7 +20,7 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public ElementwiseDirect(Accelerator accelerator)
     {
-        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ElementwiseShape>(AddKernel);
+        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<Plain<T>>, ArrayView<Plain<T>>, ElementwiseShape>(AddKernel);
         mask = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape>(MaskKernel);
         fill = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T>(FillKernel);
         weightedAdd = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T, ArrayView<T>, int>(WeightedAddKernel);
@@ -32,7 +28,7 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
 
     /// <inheritdoc/>
     public void Add(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> target, ElementwiseShape shape)
-        => add(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source, target, shape);
+        => add(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source.Cast<Plain<T>>(), target.Cast<Plain<T>>(), shape);
 
     /// <inheritdoc/>
     public void Mask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
@@ -52,17 +48,19 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     }
 
     // target[v,c] += source[v,c].
-    // One thread per (voxel, channel), channels fastest; accumulates one element of target.
+    // One thread per (voxel, channel), channels fastest; accumulates one element of target, which is rounded once where it is stored as BF16.
     [Kernel]
-    internal static void AddKernel(
+    internal static void AddKernel<TStored>(
         Index1D index,
-        ArrayView<T> source, // [voxels, channels], pitch SourcePitch
-        ArrayView<T> target, // [voxels, channels], pitch TargetPitch
+        ArrayView<TStored> source, // [voxels, channels], pitch SourcePitch
+        ArrayView<TStored> target, // [voxels, channels], pitch TargetPitch
         ElementwiseShape shape)
+        where TStored : unmanaged, IStored<TStored, T>
     {
         long voxel = index.X / shape.Channels;
         int channel = index.X % shape.Channels;
-        target[voxel * shape.TargetPitch + channel] += source[voxel * shape.SourcePitch + channel];
+        ref TStored sum = ref target[voxel * shape.TargetPitch + channel];
+        sum = TStored.Store(TStored.Load(sum) + TStored.Load(source[voxel * shape.SourcePitch + channel]));
     }
 
     // target[v,c] = weight[v]·source[v,c].

@@ -8,16 +8,12 @@ using MeanShiftGpu.Kernels.Machine.Sums;
 namespace MeanShiftGpu.Kernels.Head;
 
 /// <summary>The plain head: one thread per result, sums over voxels by partial sums, any accelerator. The truth for the others.</summary>
-/// <remarks>
-/// Budget at 56³ with 32 channels and one output, float32: 22.5 MB a pass, 4.7 µs of an H200's memory, 63 µs of a card with 360 GB/s; 5.6 million multiply-adds are nothing. Forward the
-/// first-level caches limit an H200: a warp's voxels lie in 32 lines, which it touches 32 times, 24 µs. The gradient of the input is written by neighbours side by side, at memory's pace.
-/// The weights' waits for latency: 2048 partial sums of 86 voxels each, some 600 cycles a voxel, 30 µs, then <see cref="FoldedSums{T, TReal}"/>, 20 µs on any GPU (estimates, not measured).
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class SigmoidHeadDirect<T, TReal> : ISigmoidHead<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly FoldedSums<T, TReal> sums;
+    private readonly ThreadSums<T, TReal> sums;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape> forward;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape> backwardInput;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, int, SigmoidHeadShape> partialWeight;
@@ -26,7 +22,7 @@ public sealed class SigmoidHeadDirect<T, TReal> : ISigmoidHead<T>
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public SigmoidHeadDirect(Accelerator accelerator)
     {
-        sums = new FoldedSums<T, TReal>(accelerator);
+        sums = new ThreadSums<T, TReal>(accelerator);
         forward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>(ForwardKernel);
         backwardInput = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>(BackwardInputKernel);
         partialWeight = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, int, SigmoidHeadShape>(PartialWeightKernel);
@@ -34,7 +30,7 @@ public sealed class SigmoidHeadDirect<T, TReal> : ISigmoidHead<T>
     }
 
     /// <inheritdoc/>
-    public long WorkspaceLength(SigmoidHeadShape shape) => FoldedSums<T, TReal>.WorkspaceLength(shape.Voxels, Sums(shape));
+    public long WorkspaceLength(SigmoidHeadShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Voxels, Sums(shape));
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability, SigmoidHeadShape shape)
@@ -47,7 +43,7 @@ public sealed class SigmoidHeadDirect<T, TReal> : ISigmoidHead<T>
     /// <inheritdoc/>
     public void BackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
     {
-        int partials = FoldedSums<T, TReal>.Partials(shape.Voxels);
+        int partials = ThreadSums<T, TReal>.Partials(shape.Voxels);
         partialWeight(stream, LaunchExtent.Of((long)partials * Sums(shape)), input, gradProbability, probability, workspace, partials, shape);
         ArrayView<T> groups = sums.Fold(stream, workspace, shape.Voxels, Sums(shape));
         totalWeight(stream, Sums(shape), groups, gradWeight, gradBias, shape);
@@ -136,7 +132,7 @@ public sealed class SigmoidHeadDirect<T, TReal> : ISigmoidHead<T>
         ArrayView<T> gradBias, // [Outputs]
         SigmoidHeadShape shape)
     {
-        T total = FoldedSums<T, TReal>.Total(groups, shape.WeightLength + shape.Outputs, index.X);
+        T total = ThreadSums<T, TReal>.Total(groups, shape.WeightLength + shape.Outputs, index.X);
         if (index.X < shape.WeightLength)
             gradWeight[index] += total;
         else

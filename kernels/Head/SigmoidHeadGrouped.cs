@@ -1,7 +1,6 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Loss;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Kernels.Machine.Sums;
@@ -9,19 +8,7 @@ using MeanShiftGpu.Kernels.Machine.Sums;
 namespace MeanShiftGpu.Kernels.Head;
 
 /// <summary>The head with loads of 16 bytes and weight gradients in two stages of groups: any GPU. No warp operations, no atomics.</summary>
-/// <remarks>
-/// A pass at 56³ with 32 channels and one output is 5.6 million multiply-adds, 0.2 µs of an H200's plain units and 1 µs of a card with 13 TFLOP/s, against 4.7 µs and 63 µs
-/// of memory for its 22.5 MB: nothing that tensor cores could speed up, and 7 of a matrix instruction's 8 columns would be empty. Several outputs take as many times the loads
-/// here, so with rounding allowed they go to <see cref="SigmoidHeadTensorCore"/>, where the count stands.
-///
-/// Budget at 56³ with 32 channels and one output, float32: 22.5 MB of activations read forward, read for the weights, written backward: 4.7 µs of an H200's
-/// memory each, 63 µs of a card with 360 GB/s. A warp of the direct forward kernel touches 32 lines 32 times, 24 µs of an H200's first-level caches; with four channels
-/// a load 6 µs. A thread of the direct weight kernel makes 86 steps of some 600 cycles in a row, 30 µs; here 11 of four voxels, 5 µs, and 2 µs for the
-/// second stage (estimates, not measured). The backward pass to the input writes neighbours with neighbours and is the direct kernel.
-///
-/// The Dice sums are a pass of their own (<see cref="DiceGrouped{T, TReal}"/>): made here they would save reading the two maps, 0.3 µs, and a launch, 2 µs of a step
-/// of a millisecond; but a map's mask comes between, each class has its loss, and there are maps without Dice and without any target.
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class SigmoidHeadGrouped<T, TReal> : ISigmoidHead<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>

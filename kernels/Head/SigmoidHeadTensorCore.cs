@@ -50,19 +50,7 @@ public static class SigmoidHeadTensorCore
 /// Every activation is used once, so it goes from memory straight into fragments, without shared memory: what a matrix instruction sums over may come in any
 /// order, and so may its rows, so a lane fetches four neighbouring channels (16 bytes of float32, 8 of BF16) and calls them four of its columns (Forward) or
 /// rows (BackwardWeight). An instruction makes 8 outputs; further blocks of 8 fetch the input again.
-///
-/// Budget at 56³ with 32 channels and 8 outputs, float32: 22.5 MB of activations read forward, read for the weights, written backward; 5.6 MB of probabilities written
-/// forward, read backward with as many of their gradients: 5.9, 7.0 and 7.0 µs of an H200's memory, 78, 94 and 94 µs of a card with 360 GB/s; with BF16
-/// activations 3.5, 4.7 and 4.7 µs. The matrix instructions take 0.3 µs. What they save is loads, which the plain kernels
-/// (<see cref="SigmoidHeadGrouped{T, TReal}"/>) make for each output: forward 5 for 4 multiply-adds, 7.5 µs of an H200 at one a cycle and multiprocessor; backward 3 for
-/// one, 18 µs; for the weights the activations once for each output, 180 MB from the second-level cache, 12 µs at 64 bytes a cycle and multiprocessor. With two outputs those
-/// are at or below the memory's 5 µs. With one, rounding the scores' last operands would buy 1 µs of a step, because a warp's loads in Forward touch 8 lines here and 32
-/// there; so automatic choice takes these kernels from two outputs on. BF16 activations are rounded already and have these kernels alone.
-///
-/// Plan, a warp and 64 voxels: Forward, for 16 channels, 8 loads of four channels and 8 instructions (4 of BF16), at most 80 registers; BackwardInput, for 16
-/// channels, 8 instructions and 8 stores of four channels, at most 136 registers. BackwardWeight, a warp and 32 voxels: 8 loads of four channels and 8 instructions (4
-/// of BF16), at most 104 registers, 4.6 KB of shared memory for the sums of 4 warps; 256 groups have 32 KB under way on a multiprocessor of an H200, whose memory
-/// wants 22. Times are estimates, not measurements.
+/// Budget and plan: kernels/README.md.
 /// </remarks>
 internal sealed class SigmoidHeadTensorCoreKernels<TOperand> : ISigmoidHead<uint, float>
     where TOperand : struct, IOperand

@@ -8,15 +8,12 @@ using MeanShiftGpu.Kernels.Machine.Sums;
 namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The plain binary cross-entropy: the sum by partial sums, any accelerator. The truth for the others.</summary>
-/// <remarks>
-/// Budget at 56³, float32: 1.4 MB forward, 2.1 MB backward, 0.3 and 0.4 µs of an H200's memory, 4 and 6 µs of a card with 360 GB/s. Forward the latency limits, as in
-/// <see cref="DiceDirect{T, TReal}"/>, 50 µs on any GPU with two logarithms an element; backward is a division and some six operations an element, a launch's 3 µs (estimates, not measured).
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly FoldedSums<T, TReal> folded;
+    private readonly ThreadSums<T, TReal> folded;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> partial;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, FlatShape> total;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> backward;
@@ -24,19 +21,19 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public BinaryCrossEntropyDirect(Accelerator accelerator)
     {
-        folded = new FoldedSums<T, TReal>(accelerator);
+        folded = new ThreadSums<T, TReal>(accelerator);
         partial = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(PartialKernel);
         total = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, FlatShape>(TotalKernel);
         backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(BackwardKernel);
     }
 
     /// <inheritdoc/>
-    public long WorkspaceLength(FlatShape shape) => FoldedSums<T, TReal>.WorkspaceLength(shape.Count, 1);
+    public long WorkspaceLength(FlatShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Count, 1);
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
     {
-        partial(stream, FoldedSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
+        partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
         total(stream, 1, folded.Fold(stream, workspace, shape.Count, 1), loss, shape);
     }
 
@@ -59,7 +56,7 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
         ArrayView<T> workspace, // [partials]
         FlatShape shape)
     {
-        int partials = FoldedSums<T, TReal>.Partials(shape.Count);
+        int partials = ThreadSums<T, TReal>.Partials(shape.Count);
         T sum = T.Zero;
         for (long i = index.X; i < shape.Count; i += partials)
             sum += Term(prediction[i], target[i]);
@@ -73,7 +70,7 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
         ArrayView<T> groups, // [groups]
         ArrayView<T> loss, // [1]
         FlatShape shape)
-        => loss[index] = -FoldedSums<T, TReal>.Total(groups, 1, 0) / TReal.From(shape.Count);
+        => loss[index] = -ThreadSums<T, TReal>.Total(groups, 1, 0) / TReal.From(shape.Count);
 
     // dL/dp = (p - t) / max(p (1 - p), 1e-12) / n, times gradLoss. One thread per element; gradPrediction overwritten.
     [Kernel]

@@ -8,16 +8,13 @@ using MeanShiftGpu.Kernels.Machine.Sums;
 namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The plain Dice loss: sums by partial sums, then one thread per element, any accelerator. The truth for the others.</summary>
-/// <remarks>
-/// Budget at 56³, float32: 1.4 MB a pass, 0.3 µs of an H200's memory, 4 µs of a card with 360 GB/s. Forward the latency limits: 2048 threads add 86 pairs in a row, then 128 add
-/// 32 and one adds 64 for each sum, some 600 cycles each, 26 + 10 + 10 µs on any GPU; backward is one read, one write and two operations an element, a launch's 3 µs (estimates, not measured).
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class DiceDirect<T, TReal> : IDice<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
     private const int Sums = 2;
-    private readonly FoldedSums<T, TReal> folded;
+    private readonly ThreadSums<T, TReal> folded;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> partial;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>> total;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>> backward;
@@ -25,19 +22,19 @@ public sealed class DiceDirect<T, TReal> : IDice<T>
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public DiceDirect(Accelerator accelerator)
     {
-        folded = new FoldedSums<T, TReal>(accelerator);
+        folded = new ThreadSums<T, TReal>(accelerator);
         partial = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(PartialKernel);
         total = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>>(TotalKernel);
         backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>>(BackwardKernel);
     }
 
     /// <inheritdoc/>
-    public long WorkspaceLength(FlatShape shape) => FoldedSums<T, TReal>.WorkspaceLength(shape.Count, Sums);
+    public long WorkspaceLength(FlatShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Count, Sums);
 
     /// <inheritdoc/>
     public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
     {
-        partial(stream, FoldedSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
+        partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
         total(stream, 1, folded.Fold(stream, workspace, shape.Count, Sums), sums, loss);
     }
 
@@ -60,7 +57,7 @@ public sealed class DiceDirect<T, TReal> : IDice<T>
         ArrayView<T> workspace, // [partials, 2]
         FlatShape shape)
     {
-        int partials = FoldedSums<T, TReal>.Partials(shape.Count);
+        int partials = ThreadSums<T, TReal>.Partials(shape.Count);
         T overlap = T.Zero;
         T size = T.Zero;
         for (long i = index.X; i < shape.Count; i += partials)
@@ -81,9 +78,9 @@ public sealed class DiceDirect<T, TReal> : IDice<T>
         ArrayView<T> sums, // [2]: A, B
         ArrayView<T> loss) // [1]
     {
-        T overlap = FoldedSums<T, TReal>.Total(groups, Sums, 0);
+        T overlap = ThreadSums<T, TReal>.Total(groups, Sums, 0);
         T a = overlap + overlap + T.One;
-        T b = FoldedSums<T, TReal>.Total(groups, Sums, 1) + T.One;
+        T b = ThreadSums<T, TReal>.Total(groups, Sums, 1) + T.One;
         sums[0] = a;
         sums[1] = b;
         loss[index] = T.One - a / b;

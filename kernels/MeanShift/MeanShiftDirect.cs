@@ -11,12 +11,7 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// The plain mean shift: one thread per seed forward and through the reverse chain, then one thread per voxel that gathers
 /// the score gradient. No atomics, no shared memory, any accelerator. The truth for the others.
 /// </summary>
-/// <remarks>
-/// Budget, float32, on an H200 and on a card with 28 multiprocessors (estimates, not measured). The loss of 256 seeds is latency and is counted beside
-/// <see cref="MeanShiftGrouped{T, TReal}"/>, which takes its place on GPUs; of these kernels they run seed sampling, a thread a seed with some 300 instructions of random numbers (3 µs, a
-/// launch), and <see cref="Converge"/>: of 94 000 points of a map with bandwidth 4 a thread each makes up to 30 shifts over 9³ voxels with some 15 instructions, 3 · 10¹⁰ in all:
-/// 0.9 ms if they fill the device, 5 ms on the small one, the reads of neighbouring points meeting in the caches; a point alone takes 0.5 ms, which is the least.
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>

@@ -12,17 +12,7 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// The mean shift with a group of threads for each seed, which walks the ball's voxels together, and one for each tile of the score
 /// gradient. Plain shared-memory reductions in a fixed order, no warp operations, no atomics: every GPU, and the same bits every time.
 /// </summary>
-/// <remarks>
-/// What the direct kernels cost on a GPU: a seed is one thread, whose 10 iterations over a box of 9³ voxels (bandwidth 4) are 7290 dependent
-/// steps of about 40 cycles, 0.17 ms however large the device; and the gather reads a bit mask of 80 words for each voxel and nine
-/// numbers from global memory for each hit. Here, for 10 centres, 256 seeds and 10 iterations at 56³, Epanechnikov, bandwidth 4, per launch (estimates for an
-/// H200, not measured): sampling, a thread for each seed: 2 µs; forward, 256 groups, 6 steps of two voxels a thread and two barriers an iteration, 700 cycles:
-/// 4 µs; the centre loss is fused: a seed's group ends with its distances to the centres (0.3 µs), a launch of one group takes the least of each centre's and adds,
-/// 3 µs, and the backward chain begins with its seed's gradient (0.3 µs); chain, as forward with twice the arithmetic: 5 µs; gather, 343 tiles, 18 000 pairs of a tile
-/// and a record at 60 cycles of one multiprocessor: 5 µs if they spread evenly, 9 µs where one tile has all 260 records of a particle's 26 seeds. Five
-/// launches, about 30 µs with the gaps between them. All of it is latency: the bytes (scores and gradient, 1.4 MB) take 0.3 µs. On a card with 28
-/// multiprocessors about 60 µs.
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>

@@ -8,33 +8,30 @@ using MeanShiftGpu.Kernels.Machine.Sums;
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The plain gradient norm: strided partial sums, then their sum. Any accelerator. The truth for the others.</summary>
-/// <remarks>
-/// Budget for the published network's 0.9 million parameters, float32: 3.7 MB, 0.8 µs of an H200's memory, 10 µs of a card with 360 GB/s. Latency limits: 2048 threads add 450
-/// squares in a row, some 600 cycles each, then 64 add 32 and one adds 64: 140 + 10 + 10 µs on any GPU (estimates, not measured).
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly FoldedSums<T, TReal> sums;
+    private readonly ThreadSums<T, TReal> sums;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>> squares;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, T> finish;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public GradientNormDirect(Accelerator accelerator)
     {
-        sums = new FoldedSums<T, TReal>(accelerator);
+        sums = new ThreadSums<T, TReal>(accelerator);
         squares = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>>(SquaresKernel);
         finish = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, T>(FinishKernel);
     }
 
     /// <inheritdoc/>
-    public long WorkspaceLength(long count) => FoldedSums<T, TReal>.WorkspaceLength(count, 1);
+    public long WorkspaceLength(long count) => ThreadSums<T, TReal>.WorkspaceLength(count, 1);
 
     /// <inheritdoc/>
     public void ClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
     {
-        int partials = FoldedSums<T, TReal>.Partials(gradients.Length);
+        int partials = ThreadSums<T, TReal>.Partials(gradients.Length);
         squares(stream, partials, gradients, workspace.SubView(0, partials));
         ArrayView<T> groups = sums.Fold(stream, workspace, gradients.Length, 1);
         finish(stream, 1, groups, norm, factor, TReal.From(maxNorm));
@@ -69,7 +66,7 @@ public sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
         ArrayView<T> factor, // [1]
         T maxNorm)
     {
-        T length = TReal.Sqrt(FoldedSums<T, TReal>.Total(groups, 1, 0));
+        T length = TReal.Sqrt(ThreadSums<T, TReal>.Total(groups, 1, 0));
         T clip = T.One;
         if (maxNorm > T.Zero && length + TReal.From(1e-6) > maxNorm)
             clip = maxNorm / (length + TReal.From(1e-6));

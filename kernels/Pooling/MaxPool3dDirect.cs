@@ -7,33 +7,51 @@ using MeanShiftGpu.Kernels.Machine.Real;
 namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The plain max pooling: one thread per result, any accelerator. The truth for the others.</summary>
-public sealed class MaxPool3dDirect<T, TReal> : IMaxPool3d<T>
+/// <typeparam name="TElement">What the tensors hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
+/// <typeparam name="T">The real type.</typeparam>
+/// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or <see cref="Bf16"/>.</typeparam>
+public sealed class MaxPool3dDirect<TElement, T, TStored> : IMaxPool3d<TElement>
+    where TElement : unmanaged
     where T : unmanaged, INumber<T>
-    where TReal : struct, IReal<T>
+    where TStored : unmanaged, IStored<TStored, T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, MaxPool3dShape> forward;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, MaxPool3dShape> backward;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<TStored>, MaxPool3dShape> forward;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<TStored>, ArrayView<TStored>, MaxPool3dShape> backward;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public MaxPool3dDirect(Accelerator accelerator)
     {
-        forward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, MaxPool3dShape>(ForwardKernel);
-        backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, MaxPool3dShape>(BackwardKernel);
+        ArgumentNullException.ThrowIfNull(accelerator);
+        forward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<TStored>, ArrayView<TStored>, MaxPool3dShape>(MaxPool3dDirectKernels<T, TStored>.ForwardKernel);
+        backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<TStored>, ArrayView<TStored>, ArrayView<TStored>, MaxPool3dShape>(
+            MaxPool3dDirectKernels<T, TStored>.BackwardKernel);
     }
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> output, MaxPool3dShape shape)
-        => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.Channels), input, output, shape);
+    public void Forward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> output, MaxPool3dShape shape)
+        => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.Channels), input.Cast<TStored>(), output.Cast<TStored>(), shape);
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape)
-        => backward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.Channels), input, gradOutput, gradInput, shape);
+    public void Backward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> gradInput, MaxPool3dShape shape)
+        => backward(
+            stream,
+            LaunchExtent.Of(shape.OutputVoxels * shape.Channels),
+            input.Cast<TStored>(),
+            gradOutput.Cast<TStored>(),
+            gradInput.Cast<TStored>(),
+            shape);
 
     /// <inheritdoc/>
     public void Dispose()
     {
     }
+}
 
+/// <summary>The kernels of <see cref="MaxPool3dDirect{TElement, T, TStored}"/>.</summary>
+internal static class MaxPool3dDirectKernels<T, TStored>
+    where T : unmanaged, INumber<T>
+    where TStored : unmanaged, IStored<TStored, T>
+{
     // y[v,c] = max of x over the 2 x 2 x 2 voxels of v's window; NaN wins.
     // One thread per (output voxel, channel); output overwritten. Extents of the input are even. Limited by memory: 25 MB at 56³ with 32
     // channels, 5 µs on an H200, 70 µs at 360 GB/s; the 180 instructions a thread, index arithmetic mostly, take 4 µs and 20 µs beside it
@@ -41,16 +59,16 @@ public sealed class MaxPool3dDirect<T, TReal> : IMaxPool3d<T>
     [Kernel]
     internal static void ForwardKernel(
         Index1D index,
-        ArrayView<T> input, // [N, D, H, W, C], pitch InputPitch
-        ArrayView<T> output, // [N, D/2, H/2, W/2, C], pitch OutputPitch
+        ArrayView<TStored> input, // [N, D, H, W, C], pitch InputPitch
+        ArrayView<TStored> output, // [N, D/2, H/2, W/2, C], pitch OutputPitch
         MaxPool3dShape shape)
     {
         long corner = MaxPool3dWindow.Corner(index.X, shape);
-        T best = input[corner];
+        TStored best = input[corner];
         for (int tap = 1; tap < MaxPool3dWindow.Taps; tap++)
         {
-            T value = input[corner + MaxPool3dWindow.TapOffset(tap, shape)];
-            if (MaxPool3dWindow.IsAbove(value, best))
+            TStored value = input[corner + MaxPool3dWindow.TapOffset(tap, shape)];
+            if (MaxPool3dWindow.IsAbove(TStored.Load(value), TStored.Load(best)))
                 best = value;
         }
 
@@ -63,17 +81,17 @@ public sealed class MaxPool3dDirect<T, TReal> : IMaxPool3d<T>
     [Kernel]
     internal static void BackwardKernel(
         Index1D index,
-        ArrayView<T> input, // [N, D, H, W, C], pitch InputPitch
-        ArrayView<T> gradOutput, // [N, D/2, H/2, W/2, C], pitch OutputPitch
-        ArrayView<T> gradInput, // [N, D, H, W, C], pitch InputPitch
+        ArrayView<TStored> input, // [N, D, H, W, C], pitch InputPitch
+        ArrayView<TStored> gradOutput, // [N, D/2, H/2, W/2, C], pitch OutputPitch
+        ArrayView<TStored> gradInput, // [N, D, H, W, C], pitch InputPitch
         MaxPool3dShape shape)
     {
         long corner = MaxPool3dWindow.Corner(index.X, shape);
-        T best = input[corner];
+        T best = TStored.Load(input[corner]);
         int bestTap = 0;
         for (int tap = 1; tap < MaxPool3dWindow.Taps; tap++)
         {
-            T value = input[corner + MaxPool3dWindow.TapOffset(tap, shape)];
+            T value = TStored.Load(input[corner + MaxPool3dWindow.TapOffset(tap, shape)]);
             if (MaxPool3dWindow.IsAbove(value, best))
             {
                 best = value;
@@ -81,14 +99,15 @@ public sealed class MaxPool3dDirect<T, TReal> : IMaxPool3d<T>
             }
         }
 
-        T gradient = gradOutput[MaxPool3dWindow.OutputElement(index.X, shape)];
+        TStored gradient = gradOutput[MaxPool3dWindow.OutputElement(index.X, shape)];
         if (shape.Accumulate != 0)
         {
-            gradInput[corner + MaxPool3dWindow.TapOffset(bestTap, shape)] += gradient;
+            ref TStored taken = ref gradInput[corner + MaxPool3dWindow.TapOffset(bestTap, shape)];
+            taken = TStored.Store(TStored.Load(taken) + TStored.Load(gradient));
             return;
         }
 
         for (int tap = 0; tap < MaxPool3dWindow.Taps; tap++)
-            gradInput[corner + MaxPool3dWindow.TapOffset(tap, shape)] = tap == bestTap ? gradient : T.Zero;
+            gradInput[corner + MaxPool3dWindow.TapOffset(tap, shape)] = tap == bestTap ? gradient : default;
     }
 }

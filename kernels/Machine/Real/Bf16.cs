@@ -7,7 +7,7 @@ namespace MeanShiftGpu.Kernels.Machine.Real;
 /// The upper half of a float32: its range with 8 significant bits. Activations lie in memory so in the BF16 mode; arithmetic on them is in float32.
 /// </summary>
 /// <param name="bits">The bits.</param>
-public readonly struct Bf16(ushort bits)
+public readonly struct Bf16(ushort bits) : IStored<Bf16, float>
 {
     private readonly ushort bits = bits;
 
@@ -31,4 +31,12 @@ public readonly struct Bf16(ushort bits)
     /// <summary>The same number in float32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public float ToSingle() => Interop.IntAsFloat((uint)bits << 16);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Load(Bf16 stored) => stored.ToSingle();
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Bf16 Store(float value) => Round(value);
 }

@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Kernels.Machine.Sums;
 /// <summary>
 /// Sums over the threads of a group in a fixed order, with plain shared memory; and, over many items, in two stages: groups
 /// write their sums, 256 of them at most, and one group adds those. No thread adds more than a few dozen
-/// numbers in a row, where the two thousand threads of <see cref="FoldedSums{T, TReal}"/> leave a big GPU waiting for memory.
+/// numbers in a row, where the two thousand threads of <see cref="ThreadSums{T, TReal}"/> leave a big GPU waiting for memory.
 /// </summary>
 public static class GroupSum
 {

@@ -9,12 +9,7 @@ namespace MeanShiftGpu.Kernels.Machine.Sums;
 /// The second stage of a weight gradient: groups of threads have each summed a part of the voxels; the parts are added in a
 /// fixed order, so the bits repeat.
 /// </summary>
-/// <remarks>
-/// Budget. Every part is read once, soon after it was written: 7 MB, the most there is (66 parts of 32→32 on an H200's 132 multiprocessors), come from the
-/// second-level cache in 2 µs. A lane adds an eighth of the parts, four loads at a time of some 600 cycles each: 3 rounds for 66 parts, 5 for 132 (1→32
-/// with BF16 activations), 16 for 512 (the same by ImplicitGemm): 1, 2 and 5 µs. With the launch 4 to 7 µs (estimates, not measured); one thread to a
-/// result would take 22, 45 and 170 µs.
-/// </remarks>
+/// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class PartSums<T>
     where T : unmanaged, INumber<T>
 {

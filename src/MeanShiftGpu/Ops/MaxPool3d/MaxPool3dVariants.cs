@@ -11,7 +11,7 @@ public static class MaxPool3dVariants
     /// <summary>Best first.</summary>
     public static VariantTable<IMaxPool3d<Bf16>, MaxPool3dShape> Bf16 { get; } = new(
         "max-pool3d",
-        new Variant<IMaxPool3d<Bf16>, MaxPool3dShape>(Variants.Direct, static (_, _) => null, static context => new MaxPool3dBf16(context.Accelerator)));
+        new Variant<IMaxPool3d<Bf16>, MaxPool3dShape>(Variants.Direct, static (_, _) => null, static context => new MaxPool3dDirect<Bf16, float, Bf16>(context.Accelerator)));
 }
 
 /// <summary>The variants of the 3D max pooling.</summary>
@@ -23,5 +23,5 @@ public static class MaxPool3dVariants<T>
     public static VariantTable<IMaxPool3d<T>, MaxPool3dShape> Table { get; } = new(
         "max-pool3d",
         Variants.ForHost<T, IMaxPool3d<T>, MaxPool3dShape>(static threads => new MaxPool3dHostSimd(threads)),
-        Variants.ForDirect<T, IMaxPool3d<T>, MaxPool3dShape>(typeof(MaxPool3dDirect<,>)));
+        new Variant<IMaxPool3d<T>, MaxPool3dShape>(Variants.Direct, static (_, _) => null, static context => new MaxPool3dDirect<T, T, Plain<T>>(context.Accelerator)));
 }

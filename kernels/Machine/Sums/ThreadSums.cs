@@ -11,11 +11,8 @@ namespace MeanShiftGpu.Kernels.Machine.Sums;
 /// reduces them to [Groups, sums]; a last kernel of the operation adds the groups with <see cref="Total"/>. No thread
 /// adds more than a few hundred numbers in a row, so a GPU is not left waiting for one thread.
 /// </summary>
-/// <remarks>
-/// Budget: 2048 partials of 4 bytes are nothing to read; a thread of <see cref="Fold"/> adds 32 of them and the last thread 64 groups, some 600 cycles each where they come from the
-/// second-level cache one after the other: 10 µs each on any GPU (an estimate, not measured).
-/// </remarks>
-internal sealed class FoldedSums<T, TReal>
+/// <remarks>Budget: kernels/README.md.</remarks>
+internal sealed class ThreadSums<T, TReal>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
@@ -25,7 +22,7 @@ internal sealed class FoldedSums<T, TReal>
 
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, int, int> fold;
 
-    public FoldedSums(Accelerator accelerator)
+    public ThreadSums(Accelerator accelerator)
         => fold = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, int, int>(FoldKernel);
 
     /// <summary>The number of partial sums over some items; a function of their number alone. Kernels call it too (Math.Clamp would not compile there).</summary>
