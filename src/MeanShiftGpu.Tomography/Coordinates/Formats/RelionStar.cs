@@ -24,8 +24,25 @@ internal static class RelionStar
     private static readonly string[] ParticleAngleColumns = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
     private static readonly string[] TomogramSizes = ["rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"];
 
+    public static TableFormat Relion3 { get; } = Row(CoordinateFormat.Relion3);
+
+    public static TableFormat Warp { get; } = Row(CoordinateFormat.Warp) with { IsUsual = false };
+
+    public static TableFormat Relion4 { get; } = Row(CoordinateFormat.Relion4) with { IsUsual = false, CountsUnbinnedPixels = true };
+
+    public static TableFormat Relion5 { get; } = Row(CoordinateFormat.Relion5) with { IsUsual = false, CountsUnbinnedPixels = true };
+
+    private static TableFormat Row(CoordinateFormat format) => new(format, ".star")
+    {
+        IsStar = true,
+        Recognise = FormatOf,
+        Read = Read,
+        Write = (path, particles, options) => Write(path, particles, format, options),
+        Check = (path, options) => CheckOptions(path, format, options),
+    };
+
     /// <summary>Reads the particles of a table, or of the table that an optimisation set names.</summary>
-    public static CoordinateTable Read(string path, CoordinateContext context)
+    private static CoordinateTable Read(string path, CoordinateContext context)
     {
         (path, StarFile file, StarTable table, string? tomograms) = Open(path, context.TomogramsStar);
         TomogramTable? sizes = tomograms is null ? null : TomogramTable.Read(tomograms);
@@ -33,7 +50,7 @@ internal static class RelionStar
     }
 
     /// <summary>Which RELION's a table is, or Warp's.</summary>
-    public static CoordinateFormat FormatOf(string path) => FormatOf(Open(path, null).Table);
+    private static CoordinateFormat FormatOf(string path) => FormatOf(Open(path, null).Table);
 
     /// <summary>A file whose other tables can be written again; null where it only names another.</summary>
     public static StarFile? TemplateOf(string path) => StarFile.Read(path) is { } file && FindParticles(file) is not null ? file : null;
@@ -62,7 +79,7 @@ internal static class RelionStar
     }
 
     /// <summary>Writes particles.</summary>
-    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateFormat format, CoordinateWriteOptions options)
+    private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateFormat format, CoordinateWriteOptions options)
     {
         StarFile file = new();
         foreach (StarTable kept in options.Template?.Tables ?? [])
@@ -84,7 +101,7 @@ internal static class RelionStar
     }
 
     /// <summary>Refuses options that lack what a table needs.</summary>
-    public static void CheckOptions(string path, CoordinateFormat format, CoordinateWriteOptions options)
+    private static void CheckOptions(string path, CoordinateFormat format, CoordinateWriteOptions options)
     {
         if (format == CoordinateFormat.Relion5 && options.Context.TomogramsStar is null)
         {
