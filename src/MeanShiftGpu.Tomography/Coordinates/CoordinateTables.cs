@@ -53,7 +53,8 @@ public static class CoordinateTables
         CoordinateTable table = CoordinateFormats.Of(format).Read(path, context);
         if (context.Tomogram is { } wanted && table.Particles.Count > 0)
         {
-            List<Particle> kept = [.. table.Particles.Where(p => p.Tomogram is null || TomogramNames.AreSame(p.Tomogram, wanted))];
+            Func<string, bool> isWanted = TomogramName.Among(table.Particles.Select(p => p.Tomogram).OfType<string>(), wanted);
+            List<Particle> kept = [.. table.Particles.Where(p => p.Tomogram is null || isWanted(p.Tomogram))];
             return kept.Count > 0 ? table with { Particles = kept } : throw NoSuchTomogram(path, wanted, table.Particles.Select(p => p.Tomogram!));
         }
 
