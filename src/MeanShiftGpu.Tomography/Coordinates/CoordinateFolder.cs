@@ -10,8 +10,8 @@ namespace MeanShiftGpu.Tomography.Coordinates;
 /// </summary>
 public static class CoordinateFolder
 {
-    private const string CopickRuns = "ExperimentRuns";
-    private const string CopickPicks = "Picks";
+    private const string CopickRuns = CopickJson.RunsFolder;
+    private const string CopickPicks = CopickJson.PicksFolder;
 
     /// <summary>Writes a table for each tomogram that the particles name, and for each object where the format holds one. The folder is created.</summary>
     /// <returns>The tables.</returns>
@@ -26,7 +26,7 @@ public static class CoordinateFolder
         foreach (IGrouping<string?, Particle> tomogram in particles.GroupBy(p => p.Tomogram ?? options.TomogramName))
         {
             string name = tomogram.Key ?? throw new InputException($"{folder}: particles without a tomogram's name cannot be sorted into files. Give a file to write to, or their tomogram's name.") { Missing = MissingFact.TomogramName };
-            IEnumerable<IGrouping<string, Particle>> tables = tomogram.GroupBy(p => format == CoordinateFormat.Copick ? ParticleNames.NameOf(p) : "");
+            IEnumerable<IGrouping<string, Particle>> tables = tomogram.GroupBy(p => CoordinateFormats.Of(format).HoldsSeveralObjects ? "" : ParticleNames.NameOf(p));
             foreach (IGrouping<string, Particle> table in tables)
             {
                 string path = Path.Combine(folder, FileName(format, name, table.Key.Length > 0 ? table.Key : "particle"));
@@ -75,13 +75,7 @@ public static class CoordinateFolder
     public static string FileName(CoordinateFormat format, string tomogram, string particle = "particle")
     {
         string name = Path.GetFileName(tomogram);
-        return format switch
-        {
-            CoordinateFormat.Copick => Path.Combine(CopickRuns, name, CopickPicks, $"meanshift-gpu_1_{particle.Replace('_', '-')}.json"),
-            CoordinateFormat.Eman2 => name + Eman2Json.NameEnding,
-            CoordinateFormat.Shrec => Path.Combine(name, ShrecLocations.FileName),
-            _ => name + CoordinateFormats.Ending(format),
-        };
+        return CoordinateFormats.Of(format).FileName?.Invoke(name, particle) ?? name + CoordinateFormats.Ending(format);
     }
 
     private static InputException NoTable(string folder)

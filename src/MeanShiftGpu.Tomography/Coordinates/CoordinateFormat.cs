@@ -49,81 +49,67 @@ public enum CoordinateFormat
     Shrec,
 }
 
-/// <summary>What is known of a format without looking into a file.</summary>
+/// <summary>The table of formats, and what is known of one without looking into a file.</summary>
 public static class CoordinateFormats
 {
-    /// <summary>The formats by the words that the command line uses.</summary>
-    public static IReadOnlyDictionary<string, CoordinateFormat> Words { get; } =
-        Enum.GetValues<CoordinateFormat>().ToDictionary(Word);
+    /// <summary>Every format. The order is that of messages; of several rows with one ending the first is the most common.</summary>
+    internal static IReadOnlyList<TableFormat> Table { get; } =
+    [
+        RelionStar.Relion3, RelionStar.Warp, RelionStar.Relion4, RelionStar.Relion5,
+        DelimitedTable.Csv, DelimitedTable.Tsv, DelimitedTable.Coords,
+        DeepFinderXml.Format, DynamoTable.Format, EmMotl.Format, Eman2Json.Format, CopickJson.Format, ShrecLocations.Format,
+    ];
 
-    /// <summary>A format's word.</summary>
-    public static string Word(CoordinateFormat format) => format.ToString().ToLowerInvariant();
+    private static readonly Dictionary<CoordinateFormat, TableFormat> ById = Table.ToDictionary(t => t.Id);
+
+    /// <summary>The formats by the words that the command line uses.</summary>
+    public static IReadOnlyDictionary<string, CoordinateFormat> Words { get; } = Table.ToDictionary(t => t.Word, t => t.Id);
 
     /// <summary>Endings of names that are tables of coordinates.</summary>
-    public static IReadOnlyList<string> Endings { get; } = [".star", ".csv", ".tsv", ".coords", ".txt", ".xml", ".tbl", ".em", ".json"];
+    public static IReadOnlyList<string> Endings { get; } = [.. Table.SelectMany(t => t.Endings).Distinct()];
+
+    /// <summary>A format's row.</summary>
+    internal static TableFormat Of(CoordinateFormat format) => ById[format];
+
+    /// <summary>A format's word.</summary>
+    public static string Word(CoordinateFormat format) => Of(format).Word;
 
     /// <summary>The usual ending of a format's files, with the dot.</summary>
-    public static string Ending(CoordinateFormat format) => format switch
-    {
-        CoordinateFormat.Csv => ".csv",
-        CoordinateFormat.Tsv => ".tsv",
-        CoordinateFormat.Coords => ".coords",
-        CoordinateFormat.DeepFinder => ".xml",
-        CoordinateFormat.Dynamo => ".tbl",
-        CoordinateFormat.Motl => ".em",
-        CoordinateFormat.Eman2 or CoordinateFormat.Copick => ".json",
-        CoordinateFormat.Shrec => ".txt",
-        _ => ".star",
-    };
+    public static string Ending(CoordinateFormat format) => Of(format).Endings[0];
+
+    /// <summary>Whether a format's pixels are those of the tilt series, not those of a binned tomogram.</summary>
+    public static bool CountsUnbinnedPixels(CoordinateFormat format) => Of(format).CountsUnbinnedPixels;
+
+    /// <summary>Whether a table says for each particle which tomogram it belongs to.</summary>
+    public static bool HoldsSeveralTomograms(CoordinateFormat format) => Of(format).HoldsSeveralTomograms;
+
+    /// <summary>Whether a table has a column for scores.</summary>
+    public static bool HoldsScores(CoordinateFormat format) => Of(format).HoldsScores;
+
+    /// <summary>Whether a table has columns for angles.</summary>
+    public static bool HoldsAngles(CoordinateFormat format) => Of(format).HoldsAngles;
+
+    /// <summary>Whether a format is a STAR table.</summary>
+    public static bool IsStar(CoordinateFormat format) => Of(format).IsStar;
 
     /// <summary>Refuses a name whose ending is that of another format's files; .txt serves columns and SHREC's rows.</summary>
     /// <exception cref="InputException">It is.</exception>
     public static void RefuseOtherEnding(string path, CoordinateFormat format)
     {
         ArgumentNullException.ThrowIfNull(path);
-        string ending = Ending(format);
-        bool fits = path.EndsWith(ending, StringComparison.OrdinalIgnoreCase) || (format == CoordinateFormat.Coords && path.EndsWith(".txt", StringComparison.OrdinalIgnoreCase));
-        if (!fits)
-            throw new InputException($"{path}: a table of the format {Word(format)} ends in {ending}. Choose that ending, or another format.") { Missing = MissingFact.Format };
+        if (!Of(format).HasEnding(path))
+            throw new InputException($"{path}: a table of the format {Word(format)} ends in {Ending(format)}. Choose that ending, or another format.") { Missing = MissingFact.Format };
     }
-
-    /// <summary>Whether a format's pixels are those of the tilt series, not those of a binned tomogram.</summary>
-    public static bool CountsUnbinnedPixels(CoordinateFormat format)
-        => format is CoordinateFormat.Relion4 or CoordinateFormat.Relion5 or CoordinateFormat.Eman2;
-
-    /// <summary>Whether a table says for each particle which tomogram it belongs to.</summary>
-    public static bool HoldsSeveralTomograms(CoordinateFormat format)
-        => format is not (CoordinateFormat.Coords or CoordinateFormat.Eman2 or CoordinateFormat.Copick or CoordinateFormat.Shrec);
-
-    /// <summary>Whether a table has a column for scores.</summary>
-    public static bool HoldsScores(CoordinateFormat format) => format is not (CoordinateFormat.Coords or CoordinateFormat.DeepFinder or CoordinateFormat.Shrec);
-
-    /// <summary>Whether a table has columns for angles.</summary>
-    public static bool HoldsAngles(CoordinateFormat format) => format is not (CoordinateFormat.Coords or CoordinateFormat.Eman2);
-
-    /// <summary>Whether a format is a STAR table.</summary>
-    public static bool IsStar(CoordinateFormat format)
-        => format is CoordinateFormat.Relion3 or CoordinateFormat.Warp or CoordinateFormat.Relion4 or CoordinateFormat.Relion5;
 
     /// <summary>The format that a name is written in: by its ending, RELION 3 for .star; a .json must be said to be EMAN2's or copick's.</summary>
     /// <exception cref="InputException">The ending is not known, or does not decide.</exception>
     public static CoordinateFormat ForWriting(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
-        return Path.GetExtension(path).ToUpperInvariant() switch
-        {
-            ".STAR" => CoordinateFormat.Relion3,
-            ".CSV" => CoordinateFormat.Csv,
-            ".TSV" => CoordinateFormat.Tsv,
-            ".TXT" when Path.GetFileName(path) == ShrecLocations.FileName => CoordinateFormat.Shrec,
-            ".TXT" or ".COORDS" => CoordinateFormat.Coords,
-            ".XML" => CoordinateFormat.DeepFinder,
-            ".TBL" => CoordinateFormat.Dynamo,
-            ".EM" => CoordinateFormat.Motl,
-            ".JSON" when path.EndsWith(Eman2Json.NameEnding, StringComparison.OrdinalIgnoreCase) => CoordinateFormat.Eman2,
-            ".JSON" => throw new InputException($"{path}: a .json table is EMAN2's or copick's; name the format, eman2 or copick.") { Missing = MissingFact.Format },
-            _ => throw Unknown(path),
-        };
+        TableFormat[] rows = WithEnding(path);
+        TableFormat? row = Array.Find(rows, t => t.IsNamed(path)) ?? Array.Find(rows, t => t.IsUsual);
+        string words = string.Join(" or ", rows.Select(t => t.Word));
+        return row?.Id ?? throw new InputException($"{path}: its ending does not decide which table it is; name the format, {words}.") { Missing = MissingFact.Format };
     }
 
     /// <summary>The format of a file: by its ending, and by its content where that has several. STAR tables are told apart as they are read.</summary>
@@ -132,12 +118,7 @@ public static class CoordinateFormats
     {
         // A name that leads nowhere is to be called that, whatever its ending.
         InputFile.Open(path).Dispose();
-        return Path.GetExtension(path).ToUpperInvariant() switch
-        {
-            ".JSON" => JsonTable.FormatOf(path),
-            ".TXT" => IsShrec(path) ? CoordinateFormat.Shrec : CoordinateFormat.Coords,
-            _ => ForWriting(path),
-        };
+        return Array.Find(WithEnding(path), t => !t.IsStar && t.Recognise is not null)?.Recognise!(path) ?? ForWriting(path);
     }
 
     /// <summary>The format of a file, that of a STAR table by its columns.</summary>
@@ -145,17 +126,15 @@ public static class CoordinateFormats
     public static CoordinateFormat Identify(string path)
     {
         CoordinateFormat format = OfFile(path);
-        return IsStar(format) ? RelionStar.FormatOf(path) : format;
+        return Of(format) is { IsStar: true, Recognise: { } recognise } ? recognise(path) : format;
     }
 
-    private static bool IsShrec(string path)
-        => InputFile.ReadLines(path, "a table of coordinates").FirstOrDefault(l => !string.IsNullOrWhiteSpace(l.Text)).Text is { } line
-            ? ShrecLocations.IsRow(line)
-            : ForWriting(path) == CoordinateFormat.Shrec;
-
-    private static InputException Unknown(string path)
+    private static TableFormat[] WithEnding(string path)
     {
         string ending = Path.GetExtension(path).ToLowerInvariant();
-        return new InputException($"{path}: {(ending.Length == 0 ? "a name without ending" : InputFile.Quote(ending))} is no supported table of coordinates; expected {string.Join(", ", Endings.SkipLast(1))} or {Endings[^1]}.");
+        TableFormat[] rows = [.. Table.Where(t => t.Endings.Contains(ending))];
+        return rows.Length > 0
+            ? rows
+            : throw new InputException($"{path}: {(ending.Length == 0 ? "a name without ending" : InputFile.Quote(ending))} is no supported table of coordinates; expected {string.Join(", ", Endings.SkipLast(1))} or {Endings[^1]}.");
     }
 }

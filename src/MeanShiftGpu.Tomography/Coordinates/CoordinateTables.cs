@@ -1,6 +1,5 @@
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Coordinates.Formats;
 using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
@@ -51,21 +50,11 @@ public static class CoordinateTables
         context ??= new CoordinateContext();
         context.Validate();
         CoordinateFormat format = context.Format ?? CoordinateFormats.OfFile(path);
-        CoordinateTable table = format switch
-        {
-            CoordinateFormat.DeepFinder => new(format, DeepFinderXml.Read(path, context), 0),
-            CoordinateFormat.Dynamo => DynamoTable.Read(path, context),
-            CoordinateFormat.Motl => new(format, EmMotl.Read(path, context), 0),
-            CoordinateFormat.Eman2 => Eman2Json.Read(path, context),
-            CoordinateFormat.Copick => CopickJson.Read(path, context),
-            CoordinateFormat.Shrec => new(format, ShrecLocations.ReadParticles(path, context), 0),
-            CoordinateFormat.Csv or CoordinateFormat.Tsv or CoordinateFormat.Coords => new(format, DelimitedTable.Read(path, format, context), 0),
-            _ => RelionStar.Read(path, context),
-        };
-
+        CoordinateTable table = CoordinateFormats.Of(format).Read(path, context);
         if (context.Tomogram is { } wanted && table.Particles.Count > 0)
         {
-            List<Particle> kept = [.. table.Particles.Where(p => p.Tomogram is null || TomogramNames.AreSame(p.Tomogram, wanted))];
+            Func<string, bool> isWanted = TomogramName.Among(table.Particles.Select(p => p.Tomogram).OfType<string>(), wanted);
+            List<Particle> kept = [.. table.Particles.Where(p => p.Tomogram is null || isWanted(p.Tomogram))];
             return kept.Count > 0 ? table with { Particles = kept } : throw NoSuchTomogram(path, wanted, table.Particles.Select(p => p.Tomogram!));
         }
 
@@ -91,33 +80,7 @@ public static class CoordinateTables
         string?[] tomograms = [.. particles.Select(p => p.Tomogram).Distinct().Take(2)];
         if (tomograms.Length > 1 && !CoordinateFormats.HoldsSeveralTomograms(format))
             throw new InputException($"{path}: the format {CoordinateFormats.Word(format)} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
-        switch (format)
-        {
-            case CoordinateFormat.DeepFinder:
-                DeepFinderXml.Write(path, particles, options);
-                break;
-            case CoordinateFormat.Dynamo:
-                DynamoTable.Write(path, particles, options);
-                break;
-            case CoordinateFormat.Motl:
-                EmMotl.Write(path, particles, options);
-                break;
-            case CoordinateFormat.Eman2:
-                Eman2Json.Write(path, particles, options);
-                break;
-            case CoordinateFormat.Copick:
-                CopickJson.Write(path, particles, options);
-                break;
-            case CoordinateFormat.Shrec:
-                ShrecLocations.WriteParticles(path, particles, options);
-                break;
-            case CoordinateFormat.Csv or CoordinateFormat.Tsv or CoordinateFormat.Coords:
-                DelimitedTable.Write(path, particles, format, options);
-                break;
-            default:
-                RelionStar.Write(path, particles, format, options);
-                break;
-        }
+        CoordinateFormats.Of(format).Write(path, particles, options with { Format = format });
     }
 
     /// <summary>Refuses options that lack what a table needs, which can be known before there are any particles.</summary>
@@ -129,12 +92,7 @@ public static class CoordinateTables
         ArgumentNullException.ThrowIfNull(options);
         options.Context.Validate();
         CoordinateFormat format = options.Format ?? CoordinateFormats.ForWriting(path);
-        if (format == CoordinateFormat.Copick)
-            CopickJson.CheckOptions(path, options);
-        else if (format == CoordinateFormat.Eman2)
-            Eman2Json.CheckOptions(path, options);
-        else if (CoordinateFormats.IsStar(format))
-            RelionStar.CheckOptions(path, format, options);
+        CoordinateFormats.Of(format).Check(path, options);
         return format;
     }
 

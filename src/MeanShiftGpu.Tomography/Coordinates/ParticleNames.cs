@@ -1,8 +1,6 @@
 using System.Globalization;
 using System.Text;
-using System.Text.RegularExpressions;
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Datasets;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
 
@@ -23,37 +21,6 @@ internal static class ParticleNames
         int[] free = [.. Enumerable.Range(1, names.Length + taken.Count).Where(number => !taken.Contains(number)).Take(names.Length)];
         return p => p.Class ?? (p.Name is null ? null : free[Array.BinarySearch(names, p.Name, StringComparer.Ordinal)]);
     }
-}
-
-/// <summary>The name by which tables know a tomogram.</summary>
-public static partial class TomogramNames
-{
-    /// <summary>
-    /// A volume's file name without folder, .gz or .bz2, and ending, and without what programs add when they reconstruct: TS_01.mrc.gz, Warp's TS_01_10.00Apx.mrc and
-    /// RELION 5's rec_TS_01.mrc are TS_01. A reconstruction.mrc, as SHREC calls all of them, has its folder's name.
-    /// </summary>
-    public static string Of(string path)
-    {
-        ArgumentNullException.ThrowIfNull(path);
-        string name = Path.GetFileName(path);
-        foreach (string packed in (string[])[".gz", ".bz2"])
-        {
-            if (name.EndsWith(packed, StringComparison.OrdinalIgnoreCase))
-                name = name[..^packed.Length];
-        }
-
-        // First what was added, whose dot is none of an ending.
-        string plain = Path.GetFileNameWithoutExtension(AddedPattern().Replace(name, ""));
-        name = plain.Length > 0 ? plain : Path.GetFileNameWithoutExtension(name);
-        string folder = Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(path))) ?? "";
-        return name == ShrecDataset.ReconstructionName && folder.Length > 0 ? folder : name;
-    }
-
-    /// <summary>Whether two names, from files or tables, are of the same tomogram.</summary>
-    public static bool AreSame(string one, string other) => one == other || Of(one) == Of(other);
-
-    [GeneratedRegex(@"^rec_|_\d+\.\d+Apx(?=\.|$)", RegexOptions.CultureInvariant)]
-    private static partial Regex AddedPattern();
 }
 
 /// <summary>

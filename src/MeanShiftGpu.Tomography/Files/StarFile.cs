@@ -77,7 +77,7 @@ public sealed class StarFile
         bool inLoopHeader = false;
         foreach ((int number, string text) in InputFile.ReadLines(path, Expected))
         {
-            string line = text.Trim();
+            string line = WithoutRemark(text.Trim());
             if (line.Length == 0)
                 continue;
             if (line[0] == '#')
@@ -88,12 +88,13 @@ public sealed class StarFile
 
             if (line.StartsWith("data_", StringComparison.Ordinal))
             {
-                table = new StarTable(line[5..], [], isLoop: false);
+                bool loop = line.EndsWith(" loop_", StringComparison.Ordinal) || line.EndsWith("\tloop_", StringComparison.Ordinal);
+                table = new StarTable(loop ? line[5..^5].Trim() : line[5..], [], isLoop: loop);
                 foreach (string comment in comments)
                     table.Comments.Add(comment);
                 comments.Clear();
                 file.Tables.Add(table);
-                inLoopHeader = false;
+                inLoopHeader = loop;
             }
             else if (table is null)
             {
@@ -120,6 +121,15 @@ public sealed class StarFile
         if (file.Tables.Count == 0)
             throw new InputException($"{path}: is empty. Expected {Expected}.");
         return file;
+    }
+
+    /// <summary>A line that begins a block or a loop, without a comment behind it; other lines as they are.</summary>
+    private static string WithoutRemark(string line)
+    {
+        if (!line.StartsWith("data_", StringComparison.Ordinal) && !line.StartsWith("loop_", StringComparison.Ordinal))
+            return line;
+        int remark = Math.Max(line.IndexOf(" #", StringComparison.Ordinal), line.IndexOf("\t#", StringComparison.Ordinal));
+        return remark < 0 ? line : line[..remark].TrimEnd();
     }
 
     /// <summary>Writes a file.</summary>

@@ -11,11 +11,25 @@ namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 internal static class CopickJson
 {
     public const string Points = "points";
+    public const string RunsFolder = "ExperimentRuns";
+    public const string PicksFolder = "Picks";
+
+    public static TableFormat Format { get; } = new(CoordinateFormat.Copick, ".json")
+    {
+        HoldsSeveralTomograms = false,
+        HoldsSeveralObjects = false,
+        IsUsual = false,
+        Recognise = JsonTable.FormatOf,
+        FileName = static (tomogram, particle) => Path.Combine(RunsFolder, tomogram, PicksFolder, $"meanshift-gpu_1_{particle.Replace('_', '-')}.json"),
+        Read = Read,
+        Write = Write,
+        Check = CheckOptions,
+    };
 
     private const string Expected = "copick's picks with points";
     private const string Spacing = "voxel_spacing";
 
-    public static CoordinateTable Read(string path, CoordinateContext context) => JsonTable.Read(path, Expected, root =>
+    private static CoordinateTable Read(string path, CoordinateContext context) => JsonTable.Read(path, Expected, root =>
     {
         JsonElement points = JsonTable.List(path, root, Points, Expected);
         if (JsonTable.Text(path, "", root, "unit") is { } unit && unit != "angstrom")
@@ -54,9 +68,9 @@ internal static class CopickJson
     });
 
     /// <summary>Refuses options that lack what a file needs.</summary>
-    public static void CheckOptions(string path, CoordinateWriteOptions options) => options.Context.RequireVoxelSize(path, "copick counts in Å");
+    private static void CheckOptions(string path, CoordinateWriteOptions options) => options.Context.RequireVoxelSize(path, "copick counts in Å");
 
-    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         double binning = options.Context.BinningOrOne;
         double pixel = options.Context.VoxelSizeAngstrom / binning;

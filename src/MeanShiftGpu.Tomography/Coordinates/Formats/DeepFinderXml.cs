@@ -11,9 +11,16 @@ internal static class DeepFinderXml
 {
     private const string Expected = "DeepFinder's object list (objlist of object elements)";
 
+    public static TableFormat Format { get; } = new(CoordinateFormat.DeepFinder, ".xml")
+    {
+        HoldsScores = false,
+        Read = static (path, context) => new(CoordinateFormat.DeepFinder, Read(path, context), 0),
+        Write = Write,
+    };
+
     private static readonly string[] Known = ["tomo_idx", "obj_id", "class_label", "x", "y", "z", "phi", "psi", "the"];
 
-    public static List<Particle> Read(string path, CoordinateContext context)
+    private static List<Particle> Read(string path, CoordinateContext context)
     {
         IReadOnlyDictionary<int, string> names = TomogramNumbers.ReadNames(path);
         using FileStream stream = InputFile.Open(path);
@@ -44,7 +51,7 @@ internal static class DeepFinderXml
         }
     }
 
-    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         TomogramNumbers tomograms = new(particles, options.TomogramName);
         Func<Particle, int?> classes = ParticleNames.ClassNumbers(particles);

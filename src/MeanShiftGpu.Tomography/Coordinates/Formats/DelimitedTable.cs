@@ -15,9 +15,22 @@ internal static class DelimitedTable
 {
     private const string Expected = "a table of coordinates, x, y, z";
 
+    public static TableFormat Csv { get; } = Row(CoordinateFormat.Csv, ",", heading: true, ".csv");
+
+    public static TableFormat Tsv { get; } = Row(CoordinateFormat.Tsv, "\t", heading: true, ".tsv");
+
+    public static TableFormat Coords { get; } = Row(CoordinateFormat.Coords, " ", heading: false, ".coords", ".txt")
+        with { HoldsSeveralTomograms = false, HoldsScores = false, HoldsAngles = false };
+
     private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name"];
 
-    public static List<Particle> Read(string path, CoordinateFormat format, CoordinateContext context)
+    private static TableFormat Row(CoordinateFormat format, string delimiter, bool heading, params string[] endings) => new(format, endings)
+    {
+        Read = (path, context) => new(format, Read(path, heading, context), 0),
+        Write = (path, particles, options) => Write(path, particles, delimiter, heading, options),
+    };
+
+    private static List<Particle> Read(string path, bool heading, CoordinateContext context)
     {
         List<Particle> particles = [];
         bool any = false;
@@ -43,14 +56,12 @@ internal static class DelimitedTable
             particles.Add(ToParticle(path, number, columns, fields, context.BinningOrOne));
         }
 
-        return columns is null && !(any && format == CoordinateFormat.Coords) ? throw new InputException($"{path}: is empty. Expected {Expected}.") : particles;
+        return columns is null && !(any && !heading) ? throw new InputException($"{path}: is empty. Expected {Expected}.") : particles;
     }
 
-    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateFormat format, CoordinateWriteOptions options)
+    private static void Write(string path, IReadOnlyList<Particle> particles, string delimiter, bool heading, CoordinateWriteOptions options)
     {
         double binning = options.Context.BinningOrOne;
-        bool heading = format is CoordinateFormat.Csv or CoordinateFormat.Tsv;
-        string delimiter = format switch { CoordinateFormat.Csv => ",", CoordinateFormat.Tsv => "\t", _ => " " };
         bool scores = heading && particles.Any(p => p.Score is not null);
         bool classes = particles.Any(p => p.Class is not null);
         bool tomograms = heading && particles.Any(p => p.Tomogram is not null);

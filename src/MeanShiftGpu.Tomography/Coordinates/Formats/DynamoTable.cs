@@ -15,7 +15,9 @@ internal static class DynamoTable
     private const int MinimumColumns = 26;
     private const int Columns = 36;
 
-    public static CoordinateTable Read(string path, CoordinateContext context)
+    public static TableFormat Format { get; } = new(CoordinateFormat.Dynamo, ".tbl") { Read = Read, Write = Write };
+
+    private static CoordinateTable Read(string path, CoordinateContext context)
     {
         IReadOnlyDictionary<int, string> names = TomogramNumbers.ReadNames(path);
         List<Particle> particles = [];
@@ -56,7 +58,7 @@ internal static class DynamoTable
         return any ? new CoordinateTable(CoordinateFormat.Dynamo, particles, tablePixel) : throw new InputException($"{path}: is empty. Expected {Expected}.");
     }
 
-    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         TomogramNumbers tomograms = new(particles, options.TomogramName);
         Func<Particle, int?> classes = ParticleNames.ClassNumbers(particles);

@@ -17,7 +17,13 @@ internal static class EmMotl
     private const byte Float32 = 5;
     private const string Expected = "a motive list (an EM file of 20 float32 rows)";
 
-    public static List<Particle> Read(string path, CoordinateContext context)
+    public static TableFormat Format { get; } = new(CoordinateFormat.Motl, ".em")
+    {
+        Read = static (path, context) => new(CoordinateFormat.Motl, Read(path, context), 0),
+        Write = Write,
+    };
+
+    private static List<Particle> Read(string path, CoordinateContext context)
     {
         IReadOnlyDictionary<int, string> names = TomogramNumbers.ReadNames(path);
         byte[] bytes = InputFile.ReadAllBytes(path, 1 << 30, Expected);
@@ -64,7 +70,7 @@ internal static class EmMotl
         return particles;
     }
 
-    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         TomogramNumbers tomograms = new(particles, options.TomogramName);
         Func<Particle, int?> classes = ParticleNames.ClassNumbers(particles);

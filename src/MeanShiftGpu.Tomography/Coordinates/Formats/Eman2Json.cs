@@ -20,7 +20,21 @@ internal static class Eman2Json
     private const string PixelSize = "apix_unbin";
     private const int BoxSize = 32;
 
-    public static CoordinateTable Read(string path, CoordinateContext context) => JsonTable.Read(path, Expected, root =>
+    public static TableFormat Format { get; } = new(CoordinateFormat.Eman2, ".json")
+    {
+        CountsUnbinnedPixels = true,
+        HoldsSeveralTomograms = false,
+        HoldsAngles = false,
+        IsUsual = false,
+        IsNamed = static path => path.EndsWith(NameEnding, StringComparison.OrdinalIgnoreCase),
+        Recognise = JsonTable.FormatOf,
+        FileName = static (tomogram, _) => tomogram + NameEnding,
+        Read = Read,
+        Write = Write,
+        Check = CheckOptions,
+    };
+
+    private static CoordinateTable Read(string path, CoordinateContext context) => JsonTable.Read(path, Expected, root =>
     {
         JsonElement boxes = JsonTable.List(path, root, Boxes, Expected);
         double pixel = Math.Max(0, JsonTable.Number(path, "", root, PixelSize) ?? 0);
@@ -54,13 +68,13 @@ internal static class Eman2Json
     });
 
     /// <summary>Refuses options that lack what a file needs.</summary>
-    public static void CheckOptions(string path, CoordinateWriteOptions options)
+    private static void CheckOptions(string path, CoordinateWriteOptions options)
     {
         Shape(path, options.Context);
         options.Context.RequireVoxelSize(path, "EMAN2 coordinates count in unbinned pixels, whose size the file gives");
     }
 
-    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         CoordinateContext context = options.Context;
         VolumeShape shape = Shape(path, context);

@@ -24,8 +24,25 @@ internal static class RelionStar
     private static readonly string[] ParticleAngleColumns = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
     private static readonly string[] TomogramSizes = ["rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"];
 
+    public static TableFormat Relion3 { get; } = Row(CoordinateFormat.Relion3);
+
+    public static TableFormat Warp { get; } = Row(CoordinateFormat.Warp) with { IsUsual = false };
+
+    public static TableFormat Relion4 { get; } = Row(CoordinateFormat.Relion4) with { IsUsual = false, CountsUnbinnedPixels = true };
+
+    public static TableFormat Relion5 { get; } = Row(CoordinateFormat.Relion5) with { IsUsual = false, CountsUnbinnedPixels = true };
+
+    private static TableFormat Row(CoordinateFormat format) => new(format, ".star")
+    {
+        IsStar = true,
+        Recognise = FormatOf,
+        Read = Read,
+        Write = (path, particles, options) => Write(path, particles, format, options),
+        Check = (path, options) => CheckOptions(path, format, options),
+    };
+
     /// <summary>Reads the particles of a table, or of the table that an optimisation set names.</summary>
-    public static CoordinateTable Read(string path, CoordinateContext context)
+    private static CoordinateTable Read(string path, CoordinateContext context)
     {
         (path, StarFile file, StarTable table, string? tomograms) = Open(path, context.TomogramsStar);
         TomogramTable? sizes = tomograms is null ? null : TomogramTable.Read(tomograms);
@@ -33,7 +50,7 @@ internal static class RelionStar
     }
 
     /// <summary>Which RELION's a table is, or Warp's.</summary>
-    public static CoordinateFormat FormatOf(string path) => FormatOf(Open(path, null).Table);
+    private static CoordinateFormat FormatOf(string path) => FormatOf(Open(path, null).Table);
 
     /// <summary>A file whose other tables can be written again; null where it only names another.</summary>
     public static StarFile? TemplateOf(string path) => StarFile.Read(path) is { } file && FindParticles(file) is not null ? file : null;
@@ -62,7 +79,7 @@ internal static class RelionStar
     }
 
     /// <summary>Writes particles.</summary>
-    public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateFormat format, CoordinateWriteOptions options)
+    private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateFormat format, CoordinateWriteOptions options)
     {
         StarFile file = new();
         foreach (StarTable kept in options.Template?.Tables ?? [])
@@ -84,7 +101,7 @@ internal static class RelionStar
     }
 
     /// <summary>Refuses options that lack what a table needs.</summary>
-    public static void CheckOptions(string path, CoordinateFormat format, CoordinateWriteOptions options)
+    private static void CheckOptions(string path, CoordinateFormat format, CoordinateWriteOptions options)
     {
         if (format == CoordinateFormat.Relion5 && options.Context.TomogramsStar is null)
         {
@@ -141,8 +158,10 @@ internal static class RelionStar
             string name = p.Tomogram ?? options.TomogramName
                 ?? throw new InputException($"{path}: particle {i + 1} has no tomogram name; RELION joins tables by {columns[0]}. Give a name.") { Missing = MissingFact.TomogramName };
             if (format == CoordinateFormat.Warp && !name.EndsWith(".tomostar", StringComparison.Ordinal))
-                name = $"{Path.GetFileNameWithoutExtension(name)}.tomostar";
+                name = $"{TomogramName.WithoutEndings(Path.GetFileName(name))}.tomostar";
             (double X, double Y, double Z) pixels = (Unbinned(p.X, binning), Unbinned(p.Y, binning), Unbinned(p.Z, binning));
+            if (format == CoordinateFormat.Relion5 && tomograms?.Find(path, name) is { } known)
+                name = known.Name;
             if (format == CoordinateFormat.Relion5)
                 pixels = ToCentred(path, name, pixels, options.Context, tomograms, binning, pixelSize);
 
@@ -187,7 +206,7 @@ internal static class RelionStar
         (double x, double y, double z) size = default;
         if (tomograms is not null)
         {
-            if (!tomograms.Entries.TryGetValue(tomogram, out TomogramTable.Entry? entry) || entry.PixelSize <= 0)
+            if (tomograms.Find(path, tomogram) is not { PixelSize: > 0 } entry)
                 throw new InputException($"{path}: tomogram {InputFile.Quote(tomogram)} is not in {tomograms.Path}, or has no {TiltSeriesPixelSize} there.");
             (size, pixelSize) = ((entry.SizeX, entry.SizeY, entry.SizeZ), entry.PixelSize);
         }
@@ -247,6 +266,7 @@ internal static class RelionStar
             {
                 TableRow row = new(path, table, i);
                 entries[row.Text("rlnTomoName")] = new Entry(
+                    row.Text("rlnTomoName"),
                     row.Number(TomogramSizes[0]),
                     row.Number(TomogramSizes[1]),
                     row.Number(TomogramSizes[2]),
@@ -257,7 +277,19 @@ internal static class RelionStar
             return new TomogramTable(path, entries);
         }
 
-        public sealed record Entry(double SizeX, double SizeY, double SizeZ, double PixelSize, double Binning);
+        private readonly ILookup<TomogramName, Entry> byName = Entries.Values.ToLookup(e => new TomogramName(e.Name));
+
+        /// <summary>A tomogram by its exact name, or else by the one name that is equal to it; null where there is none.</summary>
+        public Entry? Find(string table, string tomogram)
+        {
+            if (Entries.TryGetValue(tomogram, out Entry? exact) || Entries.TryGetValue(TomogramName.WithoutEndings(tomogram), out exact))
+                return exact;
+            Entry[] same = [.. byName[new TomogramName(tomogram)]];
+            return same.Length < 2 ? same.FirstOrDefault()
+                : throw new InputException($"{table}: tomogram {InputFile.Quote(tomogram)} may be {string.Join(" or ", same.Select(e => InputFile.Quote(e.Name)))} of {Path}. Use the exact name.");
+        }
+
+        public sealed record Entry(string Name, double SizeX, double SizeY, double SizeZ, double PixelSize, double Binning);
     }
 
     private readonly struct TableRow(string path, StarTable table, int row)
@@ -309,11 +341,14 @@ internal static class RelionStar
                 consumed.Add(nameColumn);
             int[] kept = [.. Enumerable.Range(0, table.Columns.Count).Where(i => !consumed.Contains(table.Columns[i]))];
             bool any = false;
+            Func<string, bool>? isWanted = context.Tomogram is { } wanted && nameColumn is not null
+                ? TomogramName.Among(table.Rows.Select(r => r[table.IndexOf(nameColumn)]), wanted)
+                : null;
             for (int i = 0; i < table.Rows.Count; i++)
             {
                 TableRow row = new(path, table, i);
                 string? tomogram = nameColumn is null ? null : row.Text(nameColumn);
-                if (context.Tomogram is not null && tomogram is not null && !TomogramNames.AreSame(tomogram, context.Tomogram))
+                if (isWanted is not null && !isWanted(tomogram!))
                     continue;
                 any = true;
                 (double x, double y, double z) = centred ? FromCentred(row, tomogram) : FromPixels(row);
@@ -379,7 +414,7 @@ internal static class RelionStar
         {
             if (tomograms is not null)
             {
-                if (tomogram is null || !tomograms.Entries.TryGetValue(tomogram, out TomogramTable.Entry? entry))
+                if (tomogram is null || tomograms.Find(path, tomogram) is not { } entry)
                     throw new InputException($"{path}: line {row.Line}: tomogram {InputFile.Quote(tomogram ?? "")} is not in {tomograms.Path}.");
                 double size = pixelSizeAngstrom = entry.PixelSize > 0 ? entry.PixelSize : PixelSize(row);
                 if (size <= 0 || entry.Binning < 0)

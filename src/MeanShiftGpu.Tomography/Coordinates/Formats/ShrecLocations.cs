@@ -36,6 +36,18 @@ public static class ShrecLocations
 
     private const string Expected = "rows of a name, x y z and three angles (NaN for vesicles and fiducials)";
 
+    internal static TableFormat Format { get; } = new(CoordinateFormat.Shrec, ".txt")
+    {
+        HoldsSeveralTomograms = false,
+        HoldsScores = false,
+        IsUsual = false,
+        IsNamed = static path => Path.GetFileName(path) == FileName,
+        Recognise = static path => IsOurs(path) ? CoordinateFormat.Shrec : CoordinateFormat.Coords,
+        FileName = static (tomogram, _) => Path.Combine(tomogram, FileName),
+        Read = static (path, context) => new(CoordinateFormat.Shrec, ReadParticles(path, context), 0),
+        Write = WriteParticles,
+    };
+
     /// <summary>Reads all rows; none where there are blank lines alone.</summary>
     /// <exception cref="InputException">The file is missing or has no byte, or a row is not as expected (with its line).</exception>
     public static IReadOnlyList<ShrecObject> Read(string path)
@@ -80,8 +92,14 @@ public static class ShrecLocations
         });
     }
 
+    /// <summary>Whether a file's first line is such a row, or its name is SHREC's where it has none.</summary>
+    private static bool IsOurs(string path)
+        => InputFile.ReadLines(path, "a table of coordinates").FirstOrDefault(l => !string.IsNullOrWhiteSpace(l.Text)).Text is { } line
+            ? IsRow(line)
+            : Path.GetFileName(path) == FileName;
+
     /// <summary>Whether a line is such a row: a name and six numbers.</summary>
-    internal static bool IsRow(string line)
+    private static bool IsRow(string line)
         => Fields(line) is { Length: 7 } fields && !TryNumber(fields[0], out _) && fields[1..].All(f => TryNumber(f, out _));
 
     /// <summary>The particles among the rows, with their names and occupancy ids.</summary>
@@ -98,7 +116,7 @@ public static class ShrecLocations
     }
 
     /// <summary>Writes particles; those without a name are called by their class.</summary>
-    internal static void WriteParticles(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    private static void WriteParticles(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         double Pixel(double voxel) => CoordinateContext.ToPixel(voxel, options.Context.BinningOrOne);
         Write(path, [.. particles.Select(p => new ShrecObject(ParticleNames.NameOf(p), Pixel(p.Z), Pixel(p.Y), Pixel(p.X)) { Angles = p.Orientation ?? default(ParticleAngles) })]);

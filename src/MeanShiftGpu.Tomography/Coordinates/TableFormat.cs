@@ -1,0 +1,55 @@
+namespace MeanShiftGpu.Tomography.Coordinates;
+
+/// <summary>
+/// One format of tables: a row of <see cref="CoordinateFormats.Table"/>. Everything that the program knows about a format is here or in its file
+/// in Formats/, so that a new format is one file and one row.
+/// </summary>
+/// <param name="Id">The format.</param>
+/// <param name="Endings">Endings of its files' names, with the dot; the first is the one that is written.</param>
+internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
+{
+    /// <summary>The word that the command line uses.</summary>
+    public string Word { get; } = Id.ToString().ToLowerInvariant();
+
+    /// <summary>Whether its pixels are those of the tilt series, not those of a binned tomogram.</summary>
+    public bool CountsUnbinnedPixels { get; init; }
+
+    /// <summary>Whether a table says for each particle which tomogram it belongs to.</summary>
+    public bool HoldsSeveralTomograms { get; init; } = true;
+
+    /// <summary>Whether a table holds particles of several kinds.</summary>
+    public bool HoldsSeveralObjects { get; init; } = true;
+
+    /// <summary>Whether a table has scores.</summary>
+    public bool HoldsScores { get; init; } = true;
+
+    /// <summary>Whether a table has angles.</summary>
+    public bool HoldsAngles { get; init; } = true;
+
+    /// <summary>Whether it is a STAR table: unknown columns and other tables are kept from one of them to another.</summary>
+    public bool IsStar { get; init; }
+
+    /// <summary>Whether a name with its ending is written in this format unless another one is named; at most one row of an ending has it.</summary>
+    public bool IsUsual { get; init; } = true;
+
+    /// <summary>Whether a file's name alone says that it is of this format.</summary>
+    public Func<string, bool> IsNamed { get; init; } = static _ => false;
+
+    /// <summary>Which of the formats with its ending a file is, by its content; null where the ending decides.</summary>
+    public Func<string, CoordinateFormat>? Recognise { get; init; }
+
+    /// <summary>Where a tomogram's table lies in a folder of tables: from the tomogram's name and what the particles are.</summary>
+    public Func<string, string, string>? FileName { get; init; }
+
+    /// <summary>Reads a file.</summary>
+    public required Func<string, CoordinateContext, CoordinateTable> Read { get; init; }
+
+    /// <summary>Writes a file.</summary>
+    public required Action<string, IReadOnlyList<Particle>, CoordinateWriteOptions> Write { get; init; }
+
+    /// <summary>Refuses options that lack what a file needs, which can be known before there are any particles.</summary>
+    public Action<string, CoordinateWriteOptions> Check { get; init; } = static (_, _) => { };
+
+    /// <summary>Whether a name has one of its endings.</summary>
+    public bool HasEnding(string path) => Array.Exists(Endings, e => path.EndsWith(e, StringComparison.OrdinalIgnoreCase));
+}

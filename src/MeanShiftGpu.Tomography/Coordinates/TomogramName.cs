@@ -1,0 +1,92 @@
+using System.Text.RegularExpressions;
+using MeanShiftGpu.Tomography.Datasets;
+
+namespace MeanShiftGpu.Tomography.Coordinates;
+
+/// <summary>
+/// The name of a tomogram, from a table or a volume's file. Two names are equal when they are the same without folder, without known endings of
+/// files, and without what programs add when they reconstruct. A dot alone makes no ending: TS_1.5 and TS_1.6 are two tomograms.
+/// </summary>
+public readonly partial struct TomogramName : IEquatable<TomogramName>
+{
+    private static readonly string[] Endings =
+    [
+        ".gz", ".bz2", ".tomostar", ".mrc", ".mrcs", ".rec", ".map", ".ccp4", ".st", ".ali", ".hdf", ".em", ".xml", ".json", ".star", ".csv", ".tsv", ".tbl", ".coords", ".txt",
+    ];
+
+    private readonly string? bare;
+
+    /// <summary>A name as a table or a file system gives it.</summary>
+    public TomogramName(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        Text = text;
+        string file = Path.GetFileName(text);
+        string name = WithoutEndings(file);
+        if (name == ShrecDataset.ReconstructionName && file != name && Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(text))) is { Length: > 0 } folder)
+            name = folder;
+        string plain = WithoutEndings(AddedPattern().Replace(name, ""));
+        bare = plain.Length > 0 ? plain : name;
+    }
+
+    /// <summary>What was given.</summary>
+    public string Text { get; }
+
+    /// <summary>The name that is compared: TS_01.mrc.gz, Warp's TS_01_10.00Apx.mrc and RELION 5's rec_TS_01.mrc are TS_01.</summary>
+    public string Bare => bare ?? "";
+
+    /// <summary>
+    /// Which of the names that a table has are those of a tomogram: those that are spelled exactly so, or else those that are equal to it.
+    /// </summary>
+    public static Func<string, bool> Among(IEnumerable<string> names, string wanted)
+    {
+        HashSet<string> all = [.. names];
+        if (all.Contains(wanted))
+            return name => name == wanted;
+        string file = WithoutEndings(Path.GetFileName(wanted));
+        if (all.Contains(file))
+            return name => name == file;
+        TomogramName one = new(wanted);
+        HashSet<string> same = [.. all.Where(name => new TomogramName(name) == one)];
+        return same.Contains;
+    }
+
+    /// <summary>A name or a file's name without its folder and its known endings.</summary>
+    internal static string WithoutEndings(string name)
+    {
+        while (Array.Find(Endings, e => name.Length > e.Length && name.EndsWith(e, StringComparison.OrdinalIgnoreCase)) is { } ending)
+            name = name[..^ending.Length];
+        return name;
+    }
+
+    /// <inheritdoc/>
+    public bool Equals(TomogramName other) => Bare == other.Bare;
+
+    /// <inheritdoc/>
+    public override bool Equals(object? obj) => obj is TomogramName other && Equals(other);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => Bare.GetHashCode(StringComparison.Ordinal);
+
+    /// <inheritdoc/>
+    public override string ToString() => Text ?? "";
+
+    /// <summary>Whether two names are of the same tomogram.</summary>
+    public static bool operator ==(TomogramName left, TomogramName right) => left.Equals(right);
+
+    /// <summary>Whether two names are of different tomograms.</summary>
+    public static bool operator !=(TomogramName left, TomogramName right) => !left.Equals(right);
+
+    [GeneratedRegex(@"^rec_|_\d+\.\d+Apx$", RegexOptions.CultureInvariant)]
+    private static partial Regex AddedPattern();
+}
+
+/// <summary>The name by which tables know a tomogram (see <see cref="TomogramName"/>).</summary>
+public static class TomogramNames
+{
+    /// <summary>A name without folder, known endings and additions. A reconstruction.mrc, as SHREC calls all of them, has its folder's name.</summary>
+    public static string Of(string path) => new TomogramName(path).Bare;
+
+    /// <summary>Whether two names, from files or tables, are of the same tomogram.</summary>
+    public static bool AreSame(string one, string other) => one == other || new TomogramName(one) == new TomogramName(other);
+}
