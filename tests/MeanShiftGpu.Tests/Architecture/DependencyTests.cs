@@ -144,9 +144,9 @@ public class DependencyTests
     }
 
     [TestCase("kernels/MeanShiftGpu.Kernels.csproj", new string[0], new[] { "ILGPU", "ILGPU.Algorithms" })]
-    [TestCase("src/MeanShiftGpu/MeanShiftGpu.csproj", new[] { "MeanShiftGpu.Kernels.csproj" }, new string[0])]
-    [TestCase("src/MeanShiftGpu.Tomography/MeanShiftGpu.Tomography.csproj", new[] { "MeanShiftGpu.csproj" }, null)]
-    [TestCase("src/MeanShiftGpu.Cli/MeanShiftGpu.Cli.csproj", new[] { "MeanShiftGpu.Tomography.csproj" }, null)]
+    [TestCase("src/MeanShiftGpu/MeanShiftGpu.csproj", new[] { "MeanShiftGpu.Kernels.csproj" }, new[] { "ILGPU", "ILGPU.Algorithms" })]
+    [TestCase("src/MeanShiftGpu.Tomography/MeanShiftGpu.Tomography.csproj", new[] { "MeanShiftGpu.csproj", "MeanShiftGpu.Kernels.csproj" }, null)]
+    [TestCase("src/MeanShiftGpu.Cli/MeanShiftGpu.Cli.csproj", new[] { "MeanShiftGpu.Tomography.csproj", "MeanShiftGpu.Kernels.csproj" }, null)]
     public void Project_ReferencesOnlyWhatItMay(string project, string[] projects, string[]? packages)
     {
         XDocument document = XDocument.Load(Path.Combine(Root(), project));
