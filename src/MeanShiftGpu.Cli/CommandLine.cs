@@ -62,6 +62,13 @@ internal static class CommandLine
         }
     }
 
+    /// <summary>What is wrong with the arguments, in one line, without running anything; null where nothing is.</summary>
+    public static string? FindProblem(IReadOnlyList<string> args)
+    {
+        RootCommand root = CreateRoot(new Session(TextWriter.Null, TextWriter.Null, terminal: false, CancellationToken.None));
+        return ParseProblem.Find(root.Parse(args), root);
+    }
+
     private static RootCommand CreateRoot(Session session)
     {
         RootCommand root = new(
