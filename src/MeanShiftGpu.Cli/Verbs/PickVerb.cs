@@ -49,10 +49,13 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     public override string Example => "meanshift-gpu pick tomogram.mrc --model run/model.safetensors --out picks.star --score-map scores.mrc";
 
-    protected override IEnumerable<Symbol> Symbols =>
+    public override IReadOnlyList<OptionGroup> Groups =>
     [
-        volumes, model, output, overwrite, format, onlyClass, method, threshold, absolute, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels, iterations,
-        mask, scoreMap, memory, shard, suggest, radius, centre, voxelSize, binning,
+        new(OptionGroup.Data, volumes, model, output, overwrite, format, mask, scoreMap, voxelSize, binning, centre),
+        new(OptionGroup.Particle, onlyClass, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels),
+        new("Threshold", threshold, absolute, suggest, radius),
+        new(OptionGroup.Device, [memory, .. DeviceSymbols, shard]),
+        new(OptionGroup.Advanced, method, iterations),
     ];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
