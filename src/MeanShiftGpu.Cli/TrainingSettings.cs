@@ -68,6 +68,26 @@ internal static class TrainingSettings
         Integer(Advanced, "--seed", "The same seed gives the same bits, whatever the number of threads.", int.MinValue, int.MaxValue, o => o.Seed, (o, v) => o with { Seed = v }),
     ];
 
+    /// <summary>The settings to begin from.</summary>
+    public static Option<TrainingOptions?> PresetOption()
+    {
+        Option<TrainingOptions?> option = new("--preset")
+        {
+            HelpName = string.Join('|', TrainingOptions.Presets.Keys),
+            Description = "Settings to begin from; other options change them one by one. Default: compact.",
+            Arity = ArgumentArity.ExactlyOne,
+        };
+        option.CustomParser = result =>
+        {
+            string name = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+            if (TrainingOptions.Presets.TryGetValue(name, out TrainingOptions? found))
+                return found;
+            result.AddError($"--preset: '{name}' is not known.{ParseProblem.Nearest(name, TrainingOptions.Presets.Keys)} Expected {string.Join(", ", TrainingOptions.Presets.Keys)}");
+            return null;
+        };
+        return option;
+    }
+
     private static TrainingSetting Integer(
         string group, string name, string help, int minimum, int maximum, Func<TrainingOptions, int> get, Func<TrainingOptions, int, TrainingOptions> set)
         => Of(group, Parse.Integer(name, $"{help} {Default(get)}", minimum, maximum), set);

@@ -95,7 +95,7 @@ internal abstract class Verb(Session session)
     /// <param name="folder">The folder.</param>
     /// <param name="overwrite">Whether it was asked for.</param>
     /// <param name="names">The files that show that there was one.</param>
-    protected static void RefuseReplacing(string folder, bool overwrite, params string[] names)
+    internal static void RefuseReplacing(string folder, bool overwrite, params string[] names)
     {
         if (!overwrite && names.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists) is { } earlier)
             throw new InputException($"{earlier}: is there from an earlier run. Choose another folder, or replace it with --overwrite.");

@@ -101,13 +101,13 @@ internal sealed class PickVerb(Session session) : Verb(session)
         PickFiles[] files = [.. paths.Select(p => outputs.FilesOf(p, all.Length))];
         if (Array.TrueForAll(files, outputs.IsDone))
         {
-            WriteJson(options, new { outputs.Model, Output = outputs.Target, Volumes = files.Select(f => Skip(outputs, f)).ToArray() });
+            WriteJson(options, new { outputs.Model, Output = outputs.Target, Volumes = files.Select(f => PickReport.Skip(Session, outputs, f)).ToArray() });
             return ExitCode.Done;
         }
 
         MrcHeader[] headers = [.. paths.Select(MrcFile.ReadHeader)];
         for (int i = 0; i < paths.Length; i++)
-            CheckIsVolume(paths[i], headers[i]);
+            PickReport.CheckIsVolume(Session, paths[i], headers[i]);
         outputs.Check(files, headers);
 
         using GpuContext context = OpenDevice(options);
@@ -127,12 +127,12 @@ internal sealed class PickVerb(Session session) : Verb(session)
         {
             if (!outputs.Single && outputs.IsDone(files[i]))
             {
-                report.Add(Skip(outputs, files[i]));
+                report.Add(PickReport.Skip(Session, outputs, files[i]));
                 continue;
             }
 
-            PickResult result = Pick(options, picker, files[i]);
-            report.Add(Summary(files[i], headers[i], result));
+            PickResult result = PickReport.Pick(Session, picker, files[i], outputs.Mask, options.GetValue(voxelSize));
+            report.Add(PickReport.Summary(files[i], headers[i], result));
             found.Add(new VolumePicks(files[i].Name, result.Picks));
             if (!outputs.Single)
                 outputs.WriteTable(files[i], found[^1], headers[i]);
@@ -156,77 +156,6 @@ internal sealed class PickVerb(Session session) : Verb(session)
         return picker;
     }
 
-    private PickResult Pick(ParseResult options, TomogramPicker picker, PickFiles files)
-    {
-        using MrcReader volume = MrcReader.Open(files.Volume, Cancellation);
-        string? maskPath = options.GetValue(mask);
-        using MrcReader? region = maskPath is null ? null : MrcReader.Open(maskPath, Cancellation);
-        PickRequest request = new()
-        {
-            Name = files.Volume,
-            VoxelSizeAngstrom = options.GetValue(voxelSize),
-            Mask = region,
-            MaskName = maskPath ?? "",
-            ScoreMapFile = files.Map,
-            ScratchFolder = PickOutputs.FolderOf(files.Table),
-            Planned = plan => Session.Line($"{files.Name}: {volume.Size} voxels, {plan}"),
-            Warned = warning => Session.Warn($"{(warning.Class is { } kind ? Title(files, picker, kind) : files.Volume)}: {warning.Fact} {RemedyFor(warning)}"),
-        };
-        PickResult result = null!;
-        Session.Progress(files.Name, report => result = picker.Pick(volume, request with { Progress = progress => Say(progress, report) }, Cancellation));
-        foreach (ClassPicks part in result.Classes)
-            Session.Line($"{Title(files, picker, part.Class)}: {Counted.Of(part.Picks.Count, "pick")} from {Counted.Of(part.StartVoxels, "voxel")} above the threshold, clustering {part.ClusteringSeconds:0.0} s, scores up to {part.MaximumScore:0.000}");
-        Session.Line(
-            $"{files.Name}: {Counted.Of(result.Plan.Tiles.Count, "tile")}, {result.Seconds:0.0} s (network {result.Prediction.ForwardSeconds:0.0}, score map{(result.Classes.Count == 1 ? "" : "s")} {result.Prediction.Seconds:0.0})");
-        return result;
-    }
-
-    private static string Title(PickFiles files, TomogramPicker picker, PickedClass kind) => picker.Classes.Count > 1 ? $"{files.Name}, {kind.Label}" : files.Name;
-
-    // The library does not know which option it is.
-    private static string RemedyFor(PickWarning warning) => warning.Kind switch
-    {
-        PickWarningKind.NoRoom => "Is this the right volume, or --bandwidth too large?",
-        PickWarningKind.NoPick when warning.Class!.Options.ThresholdKind == ThresholdKind.Absolute => "Lower --threshold-absolute.",
-        _ => warning.Remedy,
-    };
-
-    // The time is estimated from the first block, and better with every other.
-    private static void Say(PredictionProgress progress, Action<double, string> report)
-        => report(progress.Share, $"tile {Math.Min(progress.TilesDone + 1, progress.Tiles)} of {progress.Tiles}{(progress.Share < 1 ? $", about {Duration(progress.Remaining)} left" : "")}");
-
-    private static object Summary(PickFiles files, MrcHeader header, PickResult result) => new
-    {
-        files.Volume,
-        files.Name,
-        Size = new[] { header.Shape.Depth, header.Shape.Height, header.Shape.Width },
-        result.VoxelSizeAngstrom,
-        Tiles = result.Plan.Tiles.Count,
-        result.Prediction.TilesComputed,
-        result.Plan.Overlap,
-        PlannedMemoryBytes = result.Plan.TotalBytes,
-        result.Seconds,
-        ScoreMapSeconds = result.Prediction.Seconds,
-        result.Prediction.ForwardSeconds,
-        ScoreMap = files.Map,
-        Maps = result.Classes.Select(c => new { Class = c.Class.Number, ClassName = c.Class.Name, c.ClusteringSeconds, c.MaximumScore, c.StartVoxels }),
-        Picks = result.Picks.Select(p => new { p.Z, p.Y, p.X, p.Score, p.Class, p.ClassName, p.Support, p.Voxels, p.Spread, p.Moved, p.AtBorder }),
-    };
-
-    // Says that a volume has been picked, and whether it should be again.
-    private object Skip(PickOutputs outputs, PickFiles files)
-    {
-        Session.Line($"{files.Name}: {files.Table} exists, skipped; --overwrite picks again");
-        DateTime made = File.GetLastWriteTimeUtc(files.Table);
-        foreach (string input in (string[])[files.Volume, outputs.Model])
-        {
-            if (File.Exists(input) && File.GetLastWriteTimeUtc(input) > made)
-                Session.Warn($"{files.Table}: is older than {input}; --overwrite picks again.");
-        }
-
-        return new { files.Volume, files.Name, Skipped = true, files.Table };
-    }
-
     private ExitCode Suggest(ParseResult options, string manifestPath)
     {
         if (options.GetValue(volumes) is { Length: > 0 } || options.GetValue(output) is not null)
@@ -246,20 +175,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         PickOptions picking = picker.Classes[0].Options;
         double hit = options.GetValue(radius) ?? picking.BandwidthVoxels / 2;
         ThresholdSweep sweep = new(picker, picking, options.GetValue(minimumSupport) is null ? ThresholdSweep.Supports : [picking.MinimumSupportFraction]);
-        int truth = 0;
-        foreach (DatasetVolume entry in entries)
-            Session.Progress(TomogramNames.Of(entry.Volume), report => truth += sweep.Add(entry, progress => Say(progress, report), Cancellation));
-
-        IReadOnlyList<ThresholdScore> scores = sweep.Scores(hit);
-        ThresholdScore best = ThresholdSweep.Best(scores);
-        // Of each threshold the best support; the file has them all.
-        Session.Table(
-            ["threshold", "min support", "picks", "precision", "recall", "F1"],
-            scores.GroupBy(s => s.Threshold).Select(g => g.Contains(best) ? best : ThresholdSweep.Best(g)).Select(s => (string[])[
-                $"{s.Threshold:0.00}{(s == best ? " *" : "")}", $"{s.MinimumSupport:0.00}", $"{s.Picks}", $"{s.Precision:0.000}", $"{s.Recall:0.000}", $"{s.F1:0.000}"]));
-        Session.Line(
-            $"best: --threshold {best.Threshold:0.00} --min-support {best.MinimumSupport:0.00} (F1 {best.F1:0.000} one-to-one within {hit:0.##} voxels, {Counted.Of(truth, "centre")} in {Counted.Of(entries.Length, "validation volume")})");
-        WriteJson(options, new { Model = options.GetValue(model), RadiusVoxels = hit, Centers = truth, Volumes = entries.Length, Best = best.Threshold, BestMinimumSupport = best.MinimumSupport, Thresholds = scores });
+        WriteJson(options, PickReport.Suggest(Session, sweep, entries, hit, options.GetValue(model)!));
         return ExitCode.Done;
     }
 
@@ -268,7 +184,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (options.GetValue(threshold) is not null && options.GetValue(absolute) is not null)
             throw new InputException("pick: --threshold and --threshold-absolute exclude each other; give one.");
         PickOptions defaults = new();
-        PickOptions picking = defaults with
+        return defaults with
         {
             Method = options.GetValue(method) ?? defaults.Method,
             ThresholdKind = options.GetValue(absolute) is null ? ThresholdKind.FractionOfMaximum : ThresholdKind.Absolute,
@@ -280,19 +196,5 @@ internal sealed class PickVerb(Session session) : Verb(session)
             MinimumVoxels = options.GetValue(minimumVoxels),
             MaximumIterations = options.GetValue(iterations),
         };
-        picking.Validate();
-        return picking;
     }
-
-    // The ending is a choice of whoever wrote the file; the header alone is not always right.
-    private void CheckIsVolume(string path, MrcHeader header)
-    {
-        if (path.EndsWith(".mrcs", StringComparison.OrdinalIgnoreCase))
-            throw new InputException($"{path}: is by its name a stack of {header.Sections} images, as of a tilt series, not a volume. Reconstruct the tomogram first, or rename it to .mrc where it is one.");
-        if (header.IsImageStack)
-            Session.Warn($"{path}: is by its header a stack of {header.Sections} images (space group 0, one interval along z), as of a tilt series; picks mean nothing unless it is a volume all the same.");
-    }
-
-    private static string Duration(TimeSpan time)
-        => time.TotalHours >= 1 ? $"{(int)time.TotalHours}:{time.Minutes:00} h" : time.TotalMinutes >= 1 ? $"{time.Minutes}:{time.Seconds:00} min" : $"{time.TotalSeconds:0.0} s";
 }

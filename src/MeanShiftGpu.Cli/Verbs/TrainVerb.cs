@@ -13,13 +13,9 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Trains a network.</summary>
 internal sealed class TrainVerb(Session session) : Verb(session)
 {
-    private const string ModelName = "model.safetensors";
-    private const string CheckpointName = "checkpoint.safetensors";
-    private const string HistoryName = "history.json";
-
     private readonly Option<string?> data = Parse.Text("--data", "FILE", "The data set's manifest (JSON): volumes, coordinates, split; masks are optional.", required: true);
-    private readonly Option<string?> output = Parse.Text("--out", "DIR", $"Folder for {ModelName} (the best by validation), {CheckpointName} and {HistoryName}.", required: true);
-    private readonly Option<TrainingOptions?> preset = PresetOption();
+    private readonly Option<string?> output = Parse.Text("--out", "DIR", $"Folder for {TrainingFiles.ModelName} (the best by validation), {TrainingFiles.CheckpointName} and {TrainingFiles.HistoryName}.", required: true);
+    private readonly Option<TrainingOptions?> preset = TrainingSettings.PresetOption();
     private readonly Option<bool> resume = new("--resume") { Description = $"Go on from the checkpoint in --out, with its settings; the result is that of a run without interruption." };
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the run that is in --out." };
     private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "Channels at each resolution of the network, finest first. Default: 32,48,64, the published network.", 1, 1024);
@@ -49,14 +45,14 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     protected override ExitCode Run(ParseResult options)
     {
         string folder = options.GetValue(output)!;
-        string checkpoint = Path.Combine(folder, CheckpointName);
+        string checkpoint = Path.Combine(folder, TrainingFiles.CheckpointName);
         bool resuming = options.GetValue(resume);
         (UNet3dOptions structure, TrainingOptions training) = Settings(options, checkpoint, resuming);
         training.ValidateFor(structure);
         DatasetManifest manifest = DatasetManifest.Read(options.GetValue(data)!);
         OutputFolder.Prepare(folder);
         if (!resuming && !options.GetValue(overwrite))
-            RefuseEarlierRun(folder, checkpoint);
+            TrainingFiles.RefuseEarlierRun(folder);
 
         using GpuContext context = OpenDevice(options);
         using TrainingData volumes = Load(manifest, training, (long)options.GetValue(volumeMemory) << 20);
@@ -71,7 +67,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
         Stopwatch clock = Stopwatch.StartNew();
         int begun = trainer.StepsDone;
-        RunFiles files = new(folder, trainer, network, training, volumes);
+        TrainingFiles files = new(folder, trainer, network, training, volumes);
         try
         {
             Train(trainer, files, options.GetValue(checkpointEvery));
@@ -98,7 +94,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         return data!;
     }
 
-    private void Train(Trainer trainer, RunFiles files, int checkpointInterval)
+    private void Train(Trainer trainer, TrainingFiles files, int checkpointInterval)
         => Session.Progress("training", report => trainer.Run(
             progress =>
             {
@@ -142,19 +138,6 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     private IEnumerable<Symbol> Of(string group) => settings.Where(s => s.Group == group).Select(s => s.Option);
 
-    private static void RefuseEarlierRun(string folder, string checkpoint)
-    {
-        if (File.Exists(checkpoint))
-        {
-            (int done, int all) = Trainer.ReadProgress(checkpoint);
-            throw new InputException(done < all
-                ? $"{checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with --overwrite, or choose another folder."
-                : $"{checkpoint}: a run of {Counted.Of(all, "step")} has ended here. Choose another folder, or replace it with --overwrite.");
-        }
-
-        RefuseReplacing(folder, overwrite: false, ModelName, HistoryName);
-    }
-
     private void Describe(TrainingData volumes, TrainingOptions training)
     {
         int count = volumes.Training.Sum(v => v.Centers.Count);
@@ -176,7 +159,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             Session.Warn($"voxel sizes from {sizes.Min():0.##} to {sizes.Max():0.##} Å in one data set; particles then differ in size. Rescale the volumes.");
     }
 
-    private void Report(ParseResult options, GpuContext context, RunFiles files, Trainer trainer, int begun, double seconds)
+    private void Report(ParseResult options, GpuContext context, TrainingFiles files, Trainer trainer, int begun, double seconds)
     {
         TrainingHistory history = trainer.History;
         ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
@@ -201,57 +184,5 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         });
     }
 
-    private static Option<TrainingOptions?> PresetOption()
-    {
-        Option<TrainingOptions?> option = new("--preset")
-        {
-            HelpName = string.Join('|', TrainingOptions.Presets.Keys),
-            Description = "Settings to begin from; other options change them one by one. Default: compact.",
-            Arity = ArgumentArity.ExactlyOne,
-        };
-        option.CustomParser = result =>
-        {
-            string name = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
-            if (TrainingOptions.Presets.TryGetValue(name, out TrainingOptions? found))
-                return found;
-            result.AddError($"--preset: '{name}' is not known.{ParseProblem.Nearest(name, TrainingOptions.Presets.Keys)} Expected {string.Join(", ", TrainingOptions.Presets.Keys)}");
-            return null;
-        };
-        return option;
-    }
-
     private static string Duration(TimeSpan time) => time.TotalHours >= 1 ? $"{(int)time.TotalHours}:{time.Minutes:00}:{time.Seconds:00}" : $"{time.Minutes}:{time.Seconds:00}";
-
-    /// <summary>The files of a run. None of them holds a time, so that equal runs give equal files.</summary>
-    private sealed class RunFiles(
-        string folder, Trainer trainer, UNet3d<float> network, TrainingOptions settings, TrainingData data)
-    {
-        public string Model { get; } = Path.Combine(folder, ModelName);
-
-        public string Checkpoint { get; } = Path.Combine(folder, CheckpointName);
-
-        public string History { get; } = Path.Combine(folder, HistoryName);
-
-        public TrainingOptions Settings { get; } = settings;
-
-        public void WriteModel()
-        {
-            TrainingHistory history = trainer.History;
-            ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
-            double[] voxels = [.. data.Training.Select(v => v.VoxelSize.CubeAngstrom).Where(s => s > 0)];
-            ModelFile.Save(Model, network, new ModelDescription
-            {
-                Training = Settings,
-                VoxelSizeAngstrom = voxels.Length == 0 ? 0 : voxels.Average(),
-                Steps = best?.Step ?? trainer.StepsDone,
-                ValidationLoss = best?.Loss,
-            });
-        }
-
-        public void WriteCheckpoint()
-        {
-            trainer.SaveCheckpoint(Checkpoint);
-            JsonOutput.Write(History, new { Options = Settings, trainer.History.Steps, trainer.History.Validations });
-        }
-    }
 }
