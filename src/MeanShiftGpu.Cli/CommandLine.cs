@@ -112,7 +112,7 @@ internal static class CommandLine
 
     private static string OneLine(string message) => message.ReplaceLineEndings(" ").Trim();
 
-    /// <summary>The parser's help, and below it what a person can copy.</summary>
+    /// <summary>The parser's help with its options in groups, and below it what a person can copy.</summary>
     private sealed class HelpWithExample(SynchronousCommandLineAction help, IReadOnlyList<Verb> verbs) : SynchronousCommandLineAction
     {
         // Help is given whatever else is missing or wrong.
@@ -120,10 +120,15 @@ internal static class CommandLine
 
         public override int Invoke(ParseResult parseResult)
         {
+            TextWriter output = parseResult.InvocationConfiguration.Output;
+            using StringWriter text = new();
+            parseResult.InvocationConfiguration.Output = text;
             int code = help.Invoke(parseResult);
-            if (verbs.FirstOrDefault(v => v.Name == parseResult.CommandResult.Command.Name) is { } verb)
+            parseResult.InvocationConfiguration.Output = output;
+            Verb? verb = verbs.FirstOrDefault(v => v.Name == parseResult.CommandResult.Command.Name);
+            output.Write(OptionGroup.Arrange(text.ToString(), verb?.Groups ?? []));
+            if (verb is not null)
             {
-                TextWriter output = parseResult.InvocationConfiguration.Output;
                 output.WriteLine("Example:");
                 output.WriteLine($"  {verb.Example}");
                 output.WriteLine();

@@ -14,6 +14,9 @@ internal sealed class Session
     private readonly TextWriter error;
     private readonly IAnsiConsole? console;
 
+    // Warnings that wait for the end of a progress bar, which they would tear.
+    private List<string>? held;
+
     /// <summary>Opens the output.</summary>
     public Session(TextWriter output, TextWriter error, bool terminal, CancellationToken cancellation)
     {
@@ -54,7 +57,13 @@ internal sealed class Session
     }
 
     /// <summary>Writes something that may be wrong with the input but does not stop the work.</summary>
-    public void Warn(string text) => error.WriteLine($"warning: {text}");
+    public void Warn(string text)
+    {
+        if (held is null)
+            error.WriteLine($"warning: {text}");
+        else
+            held.Add(text);
+    }
 
     /// <summary>Writes a table; the first column is text, the others are aligned to the right.</summary>
     public void Table(IReadOnlyList<string> headings, IEnumerable<IReadOnlyList<string>> rows)
@@ -84,18 +93,28 @@ internal sealed class Session
             return;
         }
 
-        console.Progress()
-            .AutoClear(true)
-            .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn())
-            .Start(progress =>
-            {
-                ProgressTask task = progress.AddTask(Markup.Escape(title), maxValue: 1);
-                work((fraction, words) =>
+        held = [];
+        try
+        {
+            console.Progress()
+                .AutoClear(true)
+                .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn())
+                .Start(progress =>
                 {
-                    task.Value = fraction;
-                    task.Description = Markup.Escape($"{title}  {words}");
+                    ProgressTask task = progress.AddTask(Markup.Escape(title), maxValue: 1);
+                    work((fraction, words) =>
+                    {
+                        task.Value = fraction;
+                        task.Description = Markup.Escape($"{title}  {words}");
+                    });
                 });
-            });
+        }
+        finally
+        {
+            List<string> waiting = held;
+            held = null;
+            waiting.ForEach(Warn);
+        }
     }
 
     // The first, the last, and one every few seconds in between: a log stays readable.

@@ -42,7 +42,13 @@ internal abstract class Verb(Session session)
     protected virtual bool UsesDevice => true;
 
     /// <summary>The verb's own arguments and options, in the order of the help.</summary>
-    protected abstract IEnumerable<Symbol> Symbols { get; }
+    protected virtual IEnumerable<Symbol> Symbols => Groups.SelectMany(g => g.Symbols).Except(DeviceSymbols);
+
+    /// <summary>The groups of options in the help, where there are many; what is in none of them stands in the last.</summary>
+    public virtual IReadOnlyList<OptionGroup> Groups => [];
+
+    /// <summary>The options of every verb that computes on a device.</summary>
+    protected IEnumerable<Symbol> DeviceSymbols => [device, threads, variant, precision];
 
     /// <summary>Where results and progress go.</summary>
     protected Session Session { get; } = session;
@@ -54,7 +60,7 @@ internal abstract class Verb(Session session)
     public Command CreateCommand()
     {
         Command command = new(Name, Description);
-        Symbol[] common = UsesDevice ? [device, threads, variant, precision, json, verbose] : [json, verbose];
+        Symbol[] common = UsesDevice ? [.. DeviceSymbols, json, verbose] : [json, verbose];
         foreach (Symbol symbol in Symbols.Concat(common))
         {
             if (symbol is Argument argument)
@@ -89,7 +95,7 @@ internal abstract class Verb(Session session)
     /// <param name="folder">The folder.</param>
     /// <param name="overwrite">Whether it was asked for.</param>
     /// <param name="names">The files that show that there was one.</param>
-    protected static void RefuseReplacing(string folder, bool overwrite, params string[] names)
+    internal static void RefuseReplacing(string folder, bool overwrite, params string[] names)
     {
         if (!overwrite && names.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists) is { } earlier)
             throw new InputException($"{earlier}: is there from an earlier run. Choose another folder, or replace it with --overwrite.");

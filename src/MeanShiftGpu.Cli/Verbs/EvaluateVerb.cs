@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
@@ -58,7 +57,6 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         string? manifest = options.GetValue(data);
         if (manifest is null == (truthFiles.Length == 0))
             throw new InputException("evaluate: expected either --truth with tables of true centres, or --data with a data set's manifest.");
-
         if (options.GetValue(occupancy) is not null && (manifest is not null || truthFiles.Length != 1))
             throw new InputException("evaluate: --occupancy goes with one table of true centres; a data set names its masks itself.");
         if (manifest is not null && ((Option[])[volume, centre, voxelSize, binning, truthBinning]).FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
@@ -76,17 +74,17 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         }
 
         IReadOnlyList<EvaluatedVolume> volumes = manifest is null
-            ? FromTables(pickFiles, truthFiles, Context(options), options.GetValue(truthBinning), names, options.GetValue(volume))
-            : FromManifest(pickFiles, manifest, use, names);
+            ? EvaluationInputs.FromTables(pickFiles, truthFiles, Context(options), options.GetValue(truthBinning), names, options.GetValue(volume))
+            : EvaluationInputs.FromManifest(pickFiles, manifest, use, names);
         EvaluationVolume[] points = [.. volumes.Select(v => v.Points)];
         if (names.Length > 0)
-            RefuseOtherClasses(points, names);
+            EvaluationInputs.RefuseOtherClasses(points, names);
         WarnOfOutside(volumes);
         double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? [.. given.Distinct()] : DefaultRadii;
         double weight = options.GetValue(beta) ?? Evaluator.DefaultBeta;
         EvaluationResult result = Evaluator.Evaluate(points, wanted, weight);
         IReadOnlyList<ClassResult> byClass = Evaluator.EvaluateClasses(points, wanted, names.Length > 0, weight);
-        OccupancyScore? masks = Occupancy(options, volumes, manifest, truthFiles, use);
+        OccupancyScore? masks = EvaluationInputs.Occupancy(options.GetValue(occupancy), volumes, manifest, truthFiles, use);
         Print(result, weight);
         if (byClass.Count > 0)
             Print(byClass, names.Length > 0);
@@ -141,65 +139,6 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         return options.GetValue(volume) is { } path && MrcFile.ReadHeader(path) is var header ? told.WithVolume(path, header.Shape, header.VoxelSize) : told;
     }
 
-    private static List<EvaluatedVolume> FromTables(string[] pickFiles, string[] truthFiles, CoordinateContext context, double? truthBinning, string[] names, string? path)
-    {
-        CoordinateContext truthContext = context with { Binning = truthBinning ?? context.Binning };
-        if (pickFiles.Length != truthFiles.Length)
-            throw new InputException($"evaluate: {Counted.Of(pickFiles.Length, "table")} of picks and {truthFiles.Length} of true centres; expected as many of one as of the other, in the same order.");
-        List<EvaluatedVolume> volumes = [];
-        for (int i = 0; i < pickFiles.Length; i++)
-        {
-            IReadOnlyList<VolumePoints> WithShape(IReadOnlyList<Particle> particles) => [.. EvaluationTables.Group(particles).Select(v => v with { Shape = context.Shape })];
-            volumes.AddRange(
-                EvaluationTables.Join(pickFiles[i], WithShape(Named(CoordinateTables.Read(pickFiles[i], context), names)), truthFiles[i], WithShape(CoordinateTables.Read(truthFiles[i], truthContext)))
-                    .Select(v => new EvaluatedVolume(v.Name, v.Volume, null)));
-        }
-
-        // --volume is one volume's; several have no pictures.
-        return volumes.Count == 1 ? [volumes[0] with { Path = path }] : volumes;
-    }
-
-    private static List<EvaluatedVolume> FromManifest(string[] pickFiles, string manifestPath, DatasetSplit split, string[] names)
-    {
-        DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(split)];
-        if (entries.Length == 0)
-            throw new InputException($"{manifestPath}: has no volume with the split {Parse.Word(split)}.");
-        if (pickFiles.Length != 1)
-            throw new InputException($"evaluate: {Counted.Of(pickFiles.Length, "table")} of picks; with --data expected one table with the volumes' names, or a folder.");
-
-        string source = pickFiles[0];
-        bool folder = Directory.Exists(source);
-        List<(string Name, EvaluationVolume Volume)> volumes = [];
-        List<VolumePoints> truth = [];
-        foreach (DatasetVolume entry in entries)
-        {
-            MrcHeader header = MrcFile.ReadHeader(entry.Volume);
-            VolumePoints points = VolumePoints.Of(TomogramNames.Of(entry.Volume), entry.ReadParticles(header.Shape, header.VoxelSize), header.Shape);
-            if (!folder)
-            {
-                truth.Add(points);
-                continue;
-            }
-
-            // Picks are in voxels of the volume, whatever the truth counts in.
-            CoordinateContext own = new CoordinateContext { VoxelSizeAngstrom = entry.VoxelSizeAngstrom }.WithVolume(entry.Volume, header.Shape, header.VoxelSize);
-            IReadOnlyList<Particle> found = CoordinateFolder.Find(source, TomogramNames.Of(entry.Volume)) is { } table ? CoordinateTables.Read(table, own) : [];
-            volumes.AddRange(EvaluationTables.Join(source, [VolumePoints.Of(points.Volume, Named(found, names))], manifestPath, [points]));
-        }
-
-        if (folder && !Array.Exists(entries, e => CoordinateFolder.Find(source, TomogramNames.Of(e.Volume)) is not null))
-            throw new InputException($"{source}: has no table for any of {Counted.Of(entries.Length, "volume")} of {manifestPath}, for example {TomogramNames.Of(entries[0].Volume)}.star. Give the folder that 'pick --out' wrote.");
-        if (!folder)
-            volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(CoordinateTables.Read(source), names)), manifestPath, truth));
-        return [.. volumes.Select((v, i) => new EvaluatedVolume(v.Name, v.Volume, entries[i].Volume))];
-    }
-
-    // Picks of class n are of the n-th name, unless their table names them, or the name is a number: then 'pick' wrote that number.
-    private static Particle[] Named(IReadOnlyList<Particle> picks, string[] names)
-        => [.. picks.Select(p => p.Name is null && p.Class is { } n && n >= 1 && n <= names.Length && !names.Any(IsNumber) ? p with { Name = names[n - 1] } : p)];
-
-    private static bool IsNumber(string name) => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out _);
-
     private void WarnOfOutside(IReadOnlyList<EvaluatedVolume> volumes)
     {
         foreach (EvaluatedVolume volume in volumes)
@@ -215,38 +154,6 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         }
     }
 
-    private static void RefuseOtherClasses(EvaluationVolume[] volumes, string[] names)
-    {
-        HashSet<string> known = new(volumes.SelectMany(v => v.TruthClasses ?? []).OfType<string>(), StringComparer.OrdinalIgnoreCase);
-        if (names.FirstOrDefault(n => !known.Contains(n)) is { } unknown)
-            throw new InputException($"evaluate: --classes: no true particle is of class '{unknown}'; {(known.Count == 0 ? "the truth says no classes" : $"there are {string.Join(", ", known)}")}.");
-        if (volumes.Any(v => v.Predictions.Count > 0 && v.PredictionClasses?.All(c => c is not null) != true))
-            throw new InputException("evaluate: --classes: the table of picks does not say the class of each. Pick with a model that was trained with --classes, in a format that keeps classes.");
-    }
-
-    /// <summary>SHREC's scores where there are its masks; null otherwise.</summary>
-    private OccupancyScore? Occupancy(
-        ParseResult options, IReadOnlyList<EvaluatedVolume> volumes, string? manifest, string[] truthFiles, DatasetSplit use)
-    {
-        (string Truth, string Mask)[] masks = [];
-        if (options.GetValue(occupancy) is { } path)
-            masks = [(truthFiles[0], path)];
-        else if (manifest is not null && DatasetManifest.Read(manifest).Of(use).ToArray() is var entries && entries.All(e => e.Mask is not null && CoordinateFormats.Identify(e.Coordinates) == CoordinateFormat.Shrec))
-            masks = [.. entries.Select(e => (e.Coordinates, e.Mask!))];
-        if (masks.Length == 0)
-            return null;
-        OccupancyEvaluation evaluation = new();
-        for (int i = 0; i < masks.Length; i++)
-        {
-            if (CoordinateFormats.Identify(masks[i].Truth) != CoordinateFormat.Shrec)
-                throw new InputException($"{masks[i].Truth}: is no SHREC table; an occupancy mask numbers the rows of particle_locations.txt.");
-            using Volume mask = MrcFile.Read(masks[i].Mask);
-            evaluation.Add(volumes[i].Points.Predictions, CoordinateTables.Read(masks[i].Truth), mask);
-        }
-
-        return evaluation.Score;
-    }
-
     private void Print(EvaluationResult result, double weight)
     {
         Session.Line($"{Counted.Of(result.Predictions, "pick")} and {Counted.Of(result.Truth, "true centre")} in {Counted.Of(result.Volumes, "volume")}, {result.VolumesWithoutPredictions} without picks");
@@ -256,8 +163,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             result.Radii.Select(r => (string[])[
                 $"{r.RadiusVoxels}", $"{r.Precision:0.000}", $"{r.Recall:0.000}", $"{r.F1:0.000}", $"{r.FBeta:0.000}",
                 $"{r.OneToOnePrecision:0.000}", $"{r.OneToOneRecall:0.000}", $"{r.OneToOneF1:0.000}", $"{r.OneToOneFBeta:0.000}"]));
-        RadiusScore[] paired = [.. result.Radii.Where(r => r.Bias is not null)];
-        if (paired.Length == 0)
+        if (result.Radii.Where(r => r.Bias is not null).ToArray() is not { Length: > 0 } paired)
             return;
         Session.Line("bias of the one-to-one pairs (pick - truth) in voxels, ± its standard error");
         Session.Table(

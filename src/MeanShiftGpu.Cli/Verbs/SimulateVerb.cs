@@ -60,10 +60,12 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
 
     protected override bool UsesDevice => false;
 
-    protected override IEnumerable<Symbol> Symbols =>
+    public override IReadOnlyList<OptionGroup> Groups =>
     [
-        output, overwrite, preset, training, validation, test, size, particles, voxelSize, seed, distance, noise, format, noMasks, shapes, densities, gap, tilts, ratio, defocus,
-        voltage, aberration, amplitude, keepPhases, bright,
+        new(OptionGroup.Data, output, overwrite, preset, training, validation, test, size, voxelSize, format, noMasks),
+        new(OptionGroup.Particle, particles, distance, gap, shapes, densities, bright),
+        new("Imaging", noise, tilts, ratio, defocus, voltage, aberration, amplitude, keepPhases),
+        new(OptionGroup.Advanced, seed),
     ];
 
     protected override ExitCode Run(ParseResult options)

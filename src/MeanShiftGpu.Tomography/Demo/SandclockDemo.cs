@@ -127,9 +127,10 @@ public static class SandclockDemo
             Extent size = new(volume.Depth, volume.Height, volume.Width);
             float[] image = [.. volume.Image];
             TrainingVolume.Normalize(image);
-            float[] scores = picker.PredictScores(image, size, cancellation: cancellation);
+            float[] scores = new float[size.Voxels];
+            PickRequest request = new() { Normalize = false, Scores = [Volume.Of(scores, size)] };
+            picks.Add(picker.Pick(Volume.Of(image, size), request, cancellation).Picks);
             maps.Add(scores);
-            picks.Add(picker.Cluster(scores, size));
         }
 
         CoordinateTables.Write(

@@ -1,5 +1,8 @@
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Tomography.Coordinates;
+using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Tomography.Evaluation;
 
@@ -29,6 +32,23 @@ public sealed class ThresholdSweep(TomogramPicker picker, PickOptions options, I
 
     /// <summary>The minimum supports that are worth trying.</summary>
     public static IReadOnlyList<float> Supports { get; } = [0, 0.02f, 0.05f, 0.1f, 0.2f, 0.3f];
+
+    /// <summary>Predicts the map of a data set's volume, of the picker's first class, and picks from it with every setting.</summary>
+    /// <param name="entry">The volume and its centres.</param>
+    /// <param name="progress">Told how far the network is; null for nobody.</param>
+    /// <param name="cancellation">Stops after a tile, or between two windows.</param>
+    /// <returns>How many centres of the class there are.</returns>
+    public int Add(DatasetVolume entry, Action<PredictionProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(entry);
+        using MrcReader volume = MrcReader.Open(entry.Volume, cancellation);
+        Particle[] centers = [.. entry.ReadParticles(volume.Header.Shape, volume.VoxelSize).Where(picker.Classes[0].IsOne)];
+        CoordinateTables.CheckInside(entry.Coordinates, centers, volume.Header.Shape);
+        PickRequest request = new() { Name = entry.Volume, Normalize = entry.Normalize, Progress = progress };
+        using PredictedScores scores = picker.PredictScores(volume, request, cancellation);
+        Add(scores.Maps[0], scores.Summary.Maxima[0], [.. centers.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))], cancellation);
+        return centers.Length;
+    }
 
     /// <summary>Picks from one map with every setting.</summary>
     /// <param name="scores">The map.</param>

@@ -65,6 +65,13 @@ public sealed record PickOptions
     /// <summary>Clusters of fewer voxels are dropped.</summary>
     public int MinimumVoxels { get; init; } = 1;
 
+    /// <summary>The defaults, with the bandwidth of a training.</summary>
+    public static PickOptions For(MeanShiftOptions training)
+    {
+        ArgumentNullException.ThrowIfNull(training);
+        return new PickOptions { BandwidthVoxels = (float)training.BandwidthVoxels };
+    }
+
     /// <summary>The merge distance that is used: <see cref="MergeDistanceVoxels"/>, or 1.5 b.</summary>
     public float EffectiveMergeDistanceVoxels => MergeDistanceVoxels ?? 1.5f * BandwidthVoxels;
 

@@ -1,9 +1,12 @@
+using System.Diagnostics;
+using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Tomography.Picking;
 
@@ -15,6 +18,7 @@ public sealed record ClusterResult(IReadOnlyList<Pick> Picks, long StartVoxels);
 /// <summary>
 /// Finds particles in a volume: predicts a score map, in tiles where it is large, and clusters it by a score-weighted mean
 /// shift from every voxel above the threshold. Volume and map may lie in memory or in files; neither is ever held whole for the work.
+/// <see cref="Open"/> a model, then <see cref="Pick"/>; the other methods are the parts of that.
 /// </summary>
 public sealed class TomogramPicker : IDisposable
 {
@@ -23,6 +27,7 @@ public sealed class TomogramPicker : IDisposable
     private readonly PickOptions options;
     private readonly Arena arena;
     private readonly ScorePrediction prediction;
+    private bool ownsNetwork;
 
     /// <summary>Prepares picking.</summary>
     /// <param name="network">The trained network; not disposed.</param>
@@ -41,10 +46,48 @@ public sealed class TomogramPicker : IDisposable
         this.options = options;
         arena = new Arena(network.Context);
         prediction = new ScorePrediction(network, arena);
+        Classes = [new PickedClass(0, null, null, options)];
+    }
+
+    /// <summary>Opens a model that a training wrote.</summary>
+    /// <param name="context">The device.</param>
+    /// <param name="modelPath">The model's file.</param>
+    /// <param name="options">How a class is picked that was trained with a mean shift; null for <see cref="PickOptions.For"/>.</param>
+    /// <param name="onlyClass">The name or number of the one class that is picked; null for all.</param>
+    /// <exception cref="InputException">Not a model, or it does not know the class.</exception>
+    public static TomogramPicker Open(
+        GpuContext context, string modelPath, Func<MeanShiftOptions, PickOptions>? options = null, string? onlyClass = null)
+    {
+        options ??= PickOptions.For;
+        (UNet3d<float> network, ModelDescription? description) = ModelFile.Load(context, modelPath);
+        try
+        {
+            MeanShiftOptions meanShift = ModelFile.MeanShiftOf(description);
+            return new TomogramPicker(network, meanShift, options(meanShift))
+            {
+                Description = description,
+                Classes = PickedClass.Of(modelPath, network.Options, description, options, onlyClass),
+                ownsNetwork = true,
+            };
+        }
+        catch
+        {
+            network.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The most memory that the process may take, in bytes; larger volumes are cut into smaller tiles, with the same result.</summary>
-    public long MemoryLimitBytes { get; init; } = 2L << 30;
+    public long MemoryLimitBytes { get; set; } = 2L << 30;
+
+    /// <summary>How the model was trained; null where that is not known.</summary>
+    public ModelDescription? Description { get; private init; }
+
+    /// <summary>The classes that are picked, at least one.</summary>
+    public IReadOnlyList<PickedClass> Classes { get; private init; }
+
+    /// <summary>How score maps are clustered, where classes do not differ in it.</summary>
+    public PickOptions Options => options;
 
     /// <summary>The most device memory that tensors took at a time.</summary>
     internal long MostArenaBytes => arena.MostBytes;
@@ -55,6 +98,60 @@ public sealed class TomogramPicker : IDisposable
     /// <param name="mapsInMemory">Whether they are kept in memory.</param>
     /// <exception cref="InputException">Not even the smallest tile fits the memory limit.</exception>
     public PickPlan Plan(Extent volume, int maps = 1, bool mapsInMemory = true) => PickPlan.Create(network, volume, options, MemoryLimitBytes, maps, mapsInMemory);
+
+    /// <summary>How <see cref="Pick"/> picks a volume: maps stay in memory where that leaves enough of it for the network.</summary>
+    /// <param name="volume">Its extents.</param>
+    /// <param name="request">Where the scores go; null where nobody wants them.</param>
+    /// <exception cref="InputException">Not even the smallest tile fits the memory limit.</exception>
+    public PickPlan PlanFor(Extent volume, PickRequest? request = null)
+        => Plan(volume, Classes.Count, request?.ScoreMapFile is null && (request?.Scores is not null || sizeof(float) * volume.Voxels * Classes.Count <= MemoryLimitBytes / 8));
+
+    /// <summary>Picks the particles of a volume: score maps of all classes in one pass of the network, then the clusters of each.</summary>
+    /// <param name="volume">The volume, in memory or in a file.</param>
+    /// <param name="request">Mask, score maps, and who is told; null for none of it.</param>
+    /// <param name="cancellation">Stops after some planes of one tensor, after a tile, or between two windows of the clustering.</param>
+    /// <exception cref="InputException">A voxel is not finite, the memory does not suffice, or a file cannot be read or written.</exception>
+    public PickResult Pick(IVoxelSource volume, PickRequest? request = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(volume);
+        Stopwatch clock = Stopwatch.StartNew();
+        PickRequest wanted = request ?? new PickRequest();
+        List<PickWarning> warnings = [];
+        wanted = wanted with { Warned = (Action<PickWarning>)warnings.Add + wanted.Warned };
+        double voxel = wanted.VoxelSizeAngstrom ?? volume.VoxelSize.CubeAngstrom;
+        foreach (PickWarning warning in WarningsOf(volume, voxel))
+            wanted.Warned(warning);
+        using PredictedScores scores = PredictScores(volume, wanted, cancellation);
+        ClassPicks[] found = [.. Classes.Select((kind, i) => Cluster(kind, scores.Maps[i], scores.Summary.Maxima[i], wanted, cancellation))];
+        scores.Complete();
+        return new PickResult
+        {
+            Classes = found,
+            Warnings = warnings,
+            VoxelSizeAngstrom = voxel,
+            Plan = scores.Plan,
+            Prediction = scores.Summary,
+            Seconds = clock.Elapsed.TotalSeconds,
+        };
+    }
+
+    /// <summary>The score maps of all classes of a volume.</summary>
+    internal PredictedScores PredictScores(IVoxelSource volume, PickRequest request, CancellationToken cancellation)
+    {
+        if (request.ScoreMapFile is not null && (Classes.Count > 1 || request.Scores is not null))
+            throw new ArgumentException("A file holds the scores of one class, and then no memory is wanted for them.", nameof(request));
+        if (request.Scores is { } given && given.Count != Classes.Count)
+            throw new ArgumentException($"There are {given.Count} volumes for the scores of {Classes.Count} classes.", nameof(request));
+        if (request.Mask is { } mask && !(VoxelStatistics.Measure(mask, request.MaskName, cancellation).Maximum > 0))
+            throw new InputException($"{request.MaskName}: no voxel of the mask is above 0, so there is nowhere to pick.");
+        VoxelStatistics statistics = VoxelStatistics.Measure(volume, request.Name, cancellation);
+        if (statistics.Deviation == 0)
+            request.Warned?.Invoke(new PickWarning(PickWarningKind.Constant, "every voxel has the same value, so picks mean nothing.", "Was the right volume given?"));
+        PickPlan plan = PlanFor(volume.Size, request);
+        request.Planned?.Invoke(plan);
+        return PredictedScores.Create(request, plan, volume.VoxelSize, sinks => Predict(
+            plan, volume, request.Normalize ? statistics : null, [.. Classes.Select((c, i) => new ScoreMap(c.Output, sinks[i]))], request.Mask, request.Progress, cancellation));
+    }
 
     /// <summary>Predicts the first score map of a volume in memory.</summary>
     /// <param name="image">[D, H, W], normalised to mean 0 and standard deviation 1.</param>
@@ -163,7 +260,53 @@ public sealed class TomogramPicker : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => arena.Dispose();
+    public void Dispose()
+    {
+        arena.Dispose();
+        if (ownsNetwork)
+            network.Dispose();
+    }
+
+    // What can be said of a volume before a voxel is read.
+    private IEnumerable<PickWarning> WarningsOf(IVoxelSource volume, double voxel)
+    {
+        if (voxel == 0 && !volume.VoxelSize.IsCube)
+            yield return new PickWarning(PickWarningKind.NoCubes, $"has voxels of {volume.VoxelSize}; bandwidth, balls and the network take them for cubes.", "Resample the volume, unless the header is wrong.");
+        if (Description is { VoxelSizeAngstrom: > 0 } && voxel > 0 && Math.Abs(voxel / Description.VoxelSizeAngstrom - 1) > 0.05)
+        {
+            yield return new PickWarning(
+                PickWarningKind.OtherVoxelSize,
+                $"voxels of {voxel:0.##} Å, the model was trained at {Description.VoxelSizeAngstrom:0.##} Å;", "expect worse picks unless the volume is rescaled.");
+        }
+
+        Extent size = volume.Size;
+        int shortest = Math.Min(size.Depth, Math.Min(size.Height, size.Width));
+        foreach (PickOptions picking in Classes.Select(c => c.Options))
+        {
+            if (picking.Method == PickMethod.MeanShift && shortest < picking.BandwidthVoxels)
+            {
+                yield return new PickWarning(
+                    PickWarningKind.NoRoom,
+                    $"an edge of {Counted.Of(shortest, "voxel")} is shorter than the bandwidth of {picking.BandwidthVoxels}, so that picks are drawn to the volume's middle.",
+                    "Is this the right volume, or the bandwidth too large?");
+            }
+        }
+    }
+
+    private ClassPicks Cluster(PickedClass kind, IVoxelSource scores, float maximum, PickRequest request, CancellationToken cancellation)
+    {
+        Stopwatch clock = Stopwatch.StartNew();
+        ClusterResult found = Cluster(scores, maximum, request.Mask, kind.Options, cancellation: cancellation);
+        if (found.Picks.Count == 0)
+        {
+            request.Warned?.Invoke(new PickWarning(
+                PickWarningKind.NoPick, $"no pick; the largest score is {maximum:0.000}.",
+                kind.Options.ThresholdKind == ThresholdKind.Absolute ? "Lower the threshold." : "Was the model trained on such data?", kind));
+        }
+
+        Pick[] picks = [.. found.Picks.Select(p => p with { Class = kind.Number, ClassName = kind.Name })];
+        return new ClassPicks(kind, picks, found.StartVoxels, maximum, clock.Elapsed.TotalSeconds);
+    }
 
     private bool Keeps(PickPlan plan) => plan.KeepsNetwork && plan.BytesBeside(arena.CapacityBytes) <= plan.MemoryLimitBytes;
 

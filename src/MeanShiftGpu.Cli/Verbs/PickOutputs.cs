@@ -1,0 +1,170 @@
+using System.Globalization;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates;
+using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Tomography.Volumes;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>What belongs to a volume that is picked.</summary>
+internal sealed record PickFiles(string Volume, string Name, string Table, string? Map);
+
+/// <summary>The tables and score maps that 'pick' writes: their names, what may not be replaced, and what is there already.</summary>
+internal sealed class PickOutputs
+{
+    /// <summary>A table, or a folder that gets a table for each volume.</summary>
+    public required string Target { get; init; }
+
+    /// <summary>The model.</summary>
+    public required string Model { get; init; }
+
+    /// <summary>The format of the tables; null for that of the name's ending.</summary>
+    public CoordinateFormat? GivenFormat { get; init; }
+
+    /// <summary>A file for the score map, or a folder; null for none.</summary>
+    public string? ScoreMap { get; init; }
+
+    /// <summary>The mask; null for none.</summary>
+    public string? Mask { get; init; }
+
+    /// <summary>Whether what is there is picked again.</summary>
+    public bool Overwrite { get; init; }
+
+    /// <summary>Voxel size, binning and centre of the tables.</summary>
+    public required CoordinateContext Context { get; init; }
+
+    /// <summary>Whether one table holds all volumes.</summary>
+    public bool Single => HasTableEnding(Target);
+
+    private CoordinateFormat Format => GivenFormat ?? (Single ? CoordinateFormats.ForWriting(Target) : CoordinateFormat.Relion3);
+
+    /// <summary>The volumes of one of several processes: of "2/5" the second of five.</summary>
+    public string[] Shard(string text, string[] all, out int index, out int count)
+    {
+        string[] parts = text.Split('/');
+        (index, count) = (0, 0);
+        if (parts.Length != 2 || !int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out index) || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out count)
+            || index < 1 || index > count)
+        {
+            throw new InputException($"--shard: '{text}' is not I/N with I from 1 to N, for example 2/8. A Slurm array --array=1-8 gives $SLURM_ARRAY_TASK_ID/8.");
+        }
+
+        if (Single)
+            throw new InputException("pick: --shard needs a folder as --out: the processes cannot write one table together.");
+        (int first, int step) = (index - 1, count);
+        return [.. all.Where((_, i) => i % step == first)];
+    }
+
+    /// <summary>Finds everything that can be wrong with the outputs before the first tile is computed, and makes the folders.</summary>
+    /// <param name="paths">All volumes, those of other processes included.</param>
+    public void Prepare(string[] paths)
+    {
+        if (paths.GroupBy(TomogramNames.Of).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            throw new InputException($"pick: {string.Join(" and ", twice)} have the same name, so their picks could not be told apart. Pick them one by one.");
+        int count = paths.Length;
+        List<string> written = [];
+        if (Single)
+        {
+            written.Add(Target);
+            OutputFolder.CheckFile(Target);
+            CoordinateFormats.RefuseOtherEnding(Target, Format);
+            if (count > 1 && !CoordinateFormats.HoldsSeveralTomograms(Format))
+                throw new InputException($"{Target}: this format has no column for the volume's name, so it holds one volume, not {count}. Write a .star or .csv file, or give a folder.");
+        }
+        else
+        {
+            if (Path.GetExtension(Target).Length is > 1 and <= 5 && !Directory.Exists(Target))
+                throw new InputException($"{Target}: '{Path.GetExtension(Target)}' is no table of coordinates; expected {string.Join(", ", CoordinateFormats.Endings)}, or a folder.");
+            OutputFolder.Prepare(Target);
+        }
+
+        if (ScoreMap is { } map)
+        {
+            if (count == 1 && !Directory.Exists(map))
+            {
+                OutputFolder.CheckFile(map);
+                written.Add(map);
+            }
+            else
+            {
+                OutputFolder.Prepare(map);
+            }
+        }
+
+        OutputFolder.RefuseReplacing(written, [.. paths, Model, .. Mask is { } region ? [region] : Array.Empty<string>()]);
+        // Where the table is there too, the volume has been picked, and nothing is written.
+        if (Single && !Overwrite && !File.Exists(Target) && written.Skip(1).FirstOrDefault(File.Exists) is { } existing)
+            throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another name with --score-map, or replace it with --overwrite.");
+    }
+
+    /// <summary>The files of a volume, one of so many.</summary>
+    public PickFiles FilesOf(string path, int count)
+    {
+        string name = TomogramNames.Of(path);
+        string? map = ScoreMap is null || (count == 1 && !Directory.Exists(ScoreMap)) ? ScoreMap : Path.Combine(ScoreMap, $"{name}_scores.mrc");
+        return new PickFiles(path, name, Single ? Target : Path.Combine(Target, CoordinateFolder.FileName(Format, name)), map);
+    }
+
+    /// <summary>Whether a volume has been picked: tables and maps are complete or not there, and the table comes last.</summary>
+    public bool IsDone(PickFiles files) => !Overwrite && File.Exists(files.Table) && (files.Map is null || File.Exists(files.Map));
+
+    /// <summary>Refuses volumes that do not fit mask or tables; a damaged last volume must not be found out after the others took an hour.</summary>
+    /// <param name="files">The volumes.</param>
+    /// <param name="headers">Their headers.</param>
+    public void Check(PickFiles[] files, MrcHeader[] headers)
+    {
+        VolumeShape? region = Mask is { } maskPath ? MrcFile.ReadHeader(maskPath).Shape : null;
+        for (int i = 0; i < files.Length; i++)
+        {
+            if (IsDone(files[i]))
+                continue;
+            if (region is { } masked && masked != headers[i].Shape)
+                throw new InputException($"{Mask}: the mask has {masked} voxels, {files[i].Volume} has {headers[i].Shape}; expected the same size.");
+            CoordinateTables.CheckOptions(files[i].Table, Writing(files[i], headers[i]));
+        }
+
+        if (Single)
+            RefuseDifferentVolumes(headers);
+    }
+
+    /// <summary>Writes the table of one volume into the folder.</summary>
+    public void WriteTable(PickFiles files, VolumePicks picks, MrcHeader header)
+    {
+        CoordinateWriteOptions writing = Writing(files, header) with { TomogramName = picks.Tomogram };
+        if (picks.Picks.Count > 0)
+        {
+            CoordinateFolder.Write(Target, [.. PickTable.ToParticles(picks)], writing);
+            return;
+        }
+
+        // A volume without picks has been picked too: its table is empty.
+        OutputFolder.Prepare(FolderOf(files.Table));
+        PickTable.Write(files.Table, [picks], writing);
+    }
+
+    /// <summary>Writes one table of all volumes.</summary>
+    public void WriteTable(PickFiles[] files, IReadOnlyList<VolumePicks> picks, MrcHeader[] headers) => PickTable.Write(Target, picks, Writing(files[0], headers[0]));
+
+    /// <summary>The folder of a file.</summary>
+    public static string FolderOf(string file) => Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
+
+    private static bool HasTableEnding(string path) => CoordinateFormats.Endings.Contains(Path.GetExtension(path).ToLowerInvariant());
+
+    private CoordinateWriteOptions Writing(PickFiles files, MrcHeader header) => new()
+    {
+        Format = Format,
+        Context = Context.WithVolume(files.Volume, header.Shape, header.VoxelSize),
+    };
+
+    // A table has one pixel size here, and RELION 5 and EMAN2 count from the centre of each volume.
+    private void RefuseDifferentVolumes(MrcHeader[] headers)
+    {
+        double first = headers[0].VoxelSize.CubeAngstrom;
+        bool sizesDiffer = Context.VoxelSizeAngstrom == 0 && headers.Any(h => Math.Abs(h.VoxelSize.CubeAngstrom - first) > 1e-3 * first);
+        bool shapesDiffer = Format is CoordinateFormat.Relion5 && headers.Any(h => h.Shape != headers[0].Shape);
+        if (sizesDiffer || shapesDiffer)
+            throw new InputException($"{Target}: the volumes differ in {(sizesDiffer ? "voxel size" : "size")}, which one table cannot hold. Give a folder, which gets a table for each volume.");
+    }
+}

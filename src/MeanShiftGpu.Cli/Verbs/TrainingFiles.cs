@@ -1,0 +1,62 @@
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Training;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>The files of a run. None of them holds a time, so that equal runs give equal files.</summary>
+internal sealed class TrainingFiles(
+    string folder, Trainer trainer, UNet3d<float> network, TrainingOptions settings, TrainingData data)
+{
+    /// <summary>The best model by validation.</summary>
+    public const string ModelName = "model.safetensors";
+
+    /// <summary>The checkpoint.</summary>
+    public const string CheckpointName = "checkpoint.safetensors";
+
+    /// <summary>Losses and validations.</summary>
+    public const string HistoryName = "history.json";
+
+    public string Model { get; } = Path.Combine(folder, ModelName);
+
+    public string Checkpoint { get; } = Path.Combine(folder, CheckpointName);
+
+    public string History { get; } = Path.Combine(folder, HistoryName);
+
+    public TrainingOptions Settings { get; } = settings;
+
+    public void WriteModel()
+    {
+        TrainingHistory history = trainer.History;
+        ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
+        double[] voxels = [.. data.Training.Select(v => v.VoxelSize.CubeAngstrom).Where(s => s > 0)];
+        ModelFile.Save(Model, network, new ModelDescription
+        {
+            Training = Settings,
+            VoxelSizeAngstrom = voxels.Length == 0 ? 0 : voxels.Average(),
+            Steps = best?.Step ?? trainer.StepsDone,
+            ValidationLoss = best?.Loss,
+        });
+    }
+
+    public void WriteCheckpoint()
+    {
+        trainer.SaveCheckpoint(Checkpoint);
+        JsonOutput.Write(History, new { Options = Settings, trainer.History.Steps, trainer.History.Validations });
+    }
+
+    /// <summary>Refuses to replace an earlier run.</summary>
+    public static void RefuseEarlierRun(string folder)
+    {
+        string checkpoint = Path.Combine(folder, CheckpointName);
+        if (File.Exists(checkpoint))
+        {
+            (int done, int all) = Trainer.ReadProgress(checkpoint);
+            throw new InputException(done < all
+                ? $"{checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with --overwrite, or choose another folder."
+                : $"{checkpoint}: a run of {Counted.Of(all, "step")} has ended here. Choose another folder, or replace it with --overwrite.");
+        }
+
+        Verb.RefuseReplacing(folder, overwrite: false, ModelName, HistoryName);
+    }
+}

@@ -1,0 +1,127 @@
+using System.Globalization;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates;
+using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Volumes;
+
+namespace MeanShiftGpu.Tomography.Evaluation;
+
+/// <summary>Brings picks and truth together, from tables or from a data set.</summary>
+public static class EvaluationInputs
+{
+    /// <summary>The volumes of tables of picks and of true centres, in their order.</summary>
+    /// <param name="pickFiles">Tables of picks.</param>
+    /// <param name="truthFiles">Tables of true centres, as many.</param>
+    /// <param name="context">How the tables are read.</param>
+    /// <param name="truthBinning">The binning of the true centres, where it is another.</param>
+    /// <param name="names">The names of the picks' classes 1, 2, …; may be empty.</param>
+    /// <param name="path">The volume's file, for pictures; null for none.</param>
+    /// <exception cref="InputException">A table cannot be read, or they do not fit each other.</exception>
+    public static IReadOnlyList<EvaluatedVolume> FromTables(
+        IReadOnlyList<string> pickFiles, IReadOnlyList<string> truthFiles, CoordinateContext context, double? truthBinning, IReadOnlyList<string> names, string? path)
+    {
+        CoordinateContext truthContext = context with { Binning = truthBinning ?? context.Binning };
+        if (pickFiles.Count != truthFiles.Count)
+            throw new InputException($"evaluate: {Counted.Of(pickFiles.Count, "table")} of picks and {truthFiles.Count} of true centres; expected as many of one as of the other, in the same order.");
+        List<EvaluatedVolume> volumes = [];
+        for (int i = 0; i < pickFiles.Count; i++)
+        {
+            IReadOnlyList<VolumePoints> WithShape(IReadOnlyList<Particle> particles) => [.. EvaluationTables.Group(particles).Select(v => v with { Shape = context.Shape })];
+            volumes.AddRange(
+                EvaluationTables.Join(pickFiles[i], WithShape(Named(CoordinateTables.Read(pickFiles[i], context), names)), truthFiles[i], WithShape(CoordinateTables.Read(truthFiles[i], truthContext)))
+                    .Select(v => new EvaluatedVolume(v.Name, v.Volume, null)));
+        }
+
+        // --volume is one volume's; several have no pictures.
+        return volumes.Count == 1 ? [volumes[0] with { Path = path }] : volumes;
+    }
+
+    /// <summary>The volumes of a data set, with their picks in one table or a folder of tables.</summary>
+    /// <param name="pickFiles">The table or the folder.</param>
+    /// <param name="manifestPath">The data set's manifest.</param>
+    /// <param name="split">Which of its volumes.</param>
+    /// <param name="names">The names of the picks' classes 1, 2, …; may be empty.</param>
+    /// <exception cref="InputException">A table cannot be read, or picks and data set do not fit each other.</exception>
+    public static IReadOnlyList<EvaluatedVolume> FromManifest(IReadOnlyList<string> pickFiles, string manifestPath, DatasetSplit split, IReadOnlyList<string> names)
+    {
+        DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(split)];
+        if (entries.Length == 0)
+            throw new InputException($"{manifestPath}: has no volume with the split {split.ToString().ToLowerInvariant()}.");
+        if (pickFiles.Count != 1)
+            throw new InputException($"evaluate: {Counted.Of(pickFiles.Count, "table")} of picks; with a data set expected one table with the volumes' names, or a folder.");
+
+        string source = pickFiles[0];
+        bool folder = Directory.Exists(source);
+        List<(string Name, EvaluationVolume Volume)> volumes = [];
+        List<VolumePoints> truth = [];
+        foreach (DatasetVolume entry in entries)
+        {
+            MrcHeader header = MrcFile.ReadHeader(entry.Volume);
+            VolumePoints points = VolumePoints.Of(TomogramNames.Of(entry.Volume), entry.ReadParticles(header.Shape, header.VoxelSize), header.Shape);
+            if (!folder)
+            {
+                truth.Add(points);
+                continue;
+            }
+
+            // Picks are in voxels of the volume, whatever the truth counts in.
+            CoordinateContext own = new CoordinateContext { VoxelSizeAngstrom = entry.VoxelSizeAngstrom }.WithVolume(entry.Volume, header.Shape, header.VoxelSize);
+            IReadOnlyList<Particle> found = CoordinateFolder.Find(source, TomogramNames.Of(entry.Volume)) is { } table ? CoordinateTables.Read(table, own) : [];
+            volumes.AddRange(EvaluationTables.Join(source, [VolumePoints.Of(points.Volume, Named(found, names))], manifestPath, [points]));
+        }
+
+        if (folder && !Array.Exists(entries, e => CoordinateFolder.Find(source, TomogramNames.Of(e.Volume)) is not null))
+            throw new InputException($"{source}: has no table for any of {Counted.Of(entries.Length, "volume")} of {manifestPath}, for example {TomogramNames.Of(entries[0].Volume)}.star. Give the folder that 'pick' wrote.");
+        if (!folder)
+            volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(CoordinateTables.Read(source), names)), manifestPath, truth));
+        return [.. volumes.Select((v, i) => new EvaluatedVolume(v.Name, v.Volume, entries[i].Volume))];
+    }
+
+    // Picks of class n are of the n-th name, unless their table names them, or the name is a number: then 'pick' wrote that number.
+    private static Particle[] Named(IReadOnlyList<Particle> picks, IReadOnlyList<string> names)
+        => [.. picks.Select(p => p.Name is null && p.Class is { } n && n >= 1 && n <= names.Count && !names.Any(IsNumber) ? p with { Name = names[n - 1] } : p)];
+
+    private static bool IsNumber(string name) => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out _);
+
+    /// <summary>Refuses names that no true particle has, and picks that do not say their class.</summary>
+    /// <param name="volumes">The volumes.</param>
+    /// <param name="names">The names of the picks' classes.</param>
+    /// <exception cref="InputException">A name is unknown, or a class is missing.</exception>
+    public static void RefuseOtherClasses(IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<string> names)
+    {
+        HashSet<string> known = new(volumes.SelectMany(v => v.TruthClasses ?? []).OfType<string>(), StringComparer.OrdinalIgnoreCase);
+        if (names.FirstOrDefault(n => !known.Contains(n)) is { } unknown)
+            throw new InputException($"evaluate: no true particle is of class '{unknown}'; {(known.Count == 0 ? "the truth says no classes" : $"there are {string.Join(", ", known)}")}.");
+        if (volumes.Any(v => v.Predictions.Count > 0 && v.PredictionClasses?.All(c => c is not null) != true))
+            throw new InputException("evaluate: the table of picks does not say the class of each. Pick with a model that was trained with classes, in a format that keeps classes.");
+    }
+
+    /// <summary>SHREC's scores where there are its masks; null otherwise.</summary>
+    /// <param name="path">The mask of the one table of true centres; null for those of the data set.</param>
+    /// <param name="volumes">The volumes.</param>
+    /// <param name="manifest">The data set's manifest; null where there are tables.</param>
+    /// <param name="truthFiles">The tables of true centres.</param>
+    /// <param name="split">Which volumes of the data set.</param>
+    /// <exception cref="InputException">A mask cannot be read, or its table is none of SHREC's.</exception>
+    public static OccupancyScore? Occupancy(string? path, IReadOnlyList<EvaluatedVolume> volumes, string? manifest, IReadOnlyList<string> truthFiles, DatasetSplit split)
+    {
+        (string Truth, string Mask)[] masks = [];
+        if (path is not null)
+            masks = [(truthFiles[0], path)];
+        else if (manifest is not null && DatasetManifest.Read(manifest).Of(split).ToArray() is var entries && entries.All(e => e.Mask is not null && CoordinateFormats.Identify(e.Coordinates) == CoordinateFormat.Shrec))
+            masks = [.. entries.Select(e => (e.Coordinates, e.Mask!))];
+        if (masks.Length == 0)
+            return null;
+        OccupancyEvaluation evaluation = new();
+        for (int i = 0; i < masks.Length; i++)
+        {
+            if (CoordinateFormats.Identify(masks[i].Truth) != CoordinateFormat.Shrec)
+                throw new InputException($"{masks[i].Truth}: is no SHREC table; an occupancy mask numbers the rows of particle_locations.txt.");
+            using Volume mask = MrcFile.Read(masks[i].Mask);
+            evaluation.Add(volumes[i].Points.Predictions, CoordinateTables.Read(masks[i].Truth), mask);
+        }
+
+        return evaluation.Score;
+    }
+}

@@ -1,0 +1,65 @@
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Tomography.Volumes;
+
+namespace MeanShiftGpu.Tomography.Picking;
+
+/// <summary>The score maps of a volume, in the caller's memory, in own memory, in a file that the user wants, or in scratch files.</summary>
+internal sealed class PredictedScores : IDisposable
+{
+    private readonly List<IDisposable> owned = [];
+    private readonly MrcWriter? file;
+
+    private PredictedScores(PickRequest request, PickPlan plan, VoxelSize voxelSize)
+    {
+        Plan = plan;
+        try
+        {
+            if (request.ScoreMapFile is { } path)
+                owned.Add(file = MrcWriter.Create(path, plan.Volume, voxelSize));
+            while (request.Scores is null && owned.Count < plan.Maps)
+                owned.Add(plan.ScoreMapBytes > 0 ? new Volume(plan.Volume.Depth, plan.Volume.Height, plan.Volume.Width) : MrcWriter.CreateScratch(request.ScratchFolder ?? Path.GetTempPath(), plan.Volume));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+
+        Maps = request.Scores is { } given ? [.. given] : [.. owned.Cast<IVoxelSource>()];
+    }
+
+    /// <summary>The maps, in the order of the picker's classes.</summary>
+    public IReadOnlyList<IVoxelSource> Maps { get; }
+
+    /// <summary>The plan.</summary>
+    public PickPlan Plan { get; }
+
+    /// <summary>What the network found, and what it took.</summary>
+    public PredictionSummary Summary { get; private set; } = new([], 0, 0, 0);
+
+    /// <summary>Makes room for the maps, and has them predicted.</summary>
+    /// <param name="request">Where they go.</param>
+    /// <param name="plan">The plan for the volume.</param>
+    /// <param name="voxelSize">The volume's voxel size, for a file.</param>
+    /// <param name="predict">Predicts into the sinks.</param>
+    public static PredictedScores Create(PickRequest request, PickPlan plan, VoxelSize voxelSize, Func<IReadOnlyList<IVoxelSink>, PredictionSummary> predict)
+    {
+        PredictedScores scores = new(request, plan, voxelSize);
+        try
+        {
+            scores.Summary = predict([.. scores.Maps.Cast<IVoxelSink>()]);
+            return scores;
+        }
+        catch
+        {
+            scores.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Gives the file that the user wants its name.</summary>
+    public void Complete() => file?.Complete();
+
+    /// <inheritdoc/>
+    public void Dispose() => owned.ForEach(m => m.Dispose());
+}

@@ -1,0 +1,67 @@
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tests.Support;
+using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Training;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Tomography.Picking;
+
+/// <summary>What a program calls: open a model, pick a volume.</summary>
+public class PickInAProgramTests
+{
+    private static readonly Extent Size = new(16, 20, 24);
+
+    [Test]
+    public void Pick_ModelOfTwoClasses_IsThePartsOfIt()
+    {
+        using TemporaryFolder folder = new();
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        string model = folder["model.safetensors"];
+        using (UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4], Outputs = 2 }, seed: 3))
+            ModelFile.Save(model, network, new ModelDescription { Training = new TrainingOptions { Classes = [new("rod"), new("7") { BandwidthVoxels = 3 }] } });
+        using Volume image = Volume.Of([.. Enumerable.Range(0, (int)Size.Voxels).Select(i => (float)Math.Sin(i * i))], Size);
+        using TomogramPicker picker = TomogramPicker.Open(context, model);
+        using Volume first = new(Size.Depth, Size.Height, Size.Width);
+        using Volume second = new(Size.Depth, Size.Height, Size.Width);
+
+        List<PickWarning> told = [];
+        PickResult result = picker.Pick(image, new PickRequest { Scores = [first, second], Warned = told.Add });
+
+        Assert.That(picker.Classes.Select(c => (c.Label, c.Number, c.Options.BandwidthVoxels)), Is.EqualTo(new[] { ("rod", (int?)1, 4f), ("7", (int?)7, 3f) }));
+        Assert.That(told, Is.EqualTo(result.Warnings));
+        Assert.That(result.Picks, Is.Not.Empty);
+        for (int c = 0; c < 2; c++)
+        {
+            ClassPicks part = result.Classes[c];
+            IReadOnlyList<Pick> expected = picker.Cluster(c == 0 ? first : second, part.MaximumScore, options: part.Class.Options).Picks;
+            Assert.That(part.Picks, Is.EqualTo(expected.Select(p => p with { Class = part.Class.Number, ClassName = part.Class.Name })));
+        }
+
+        Assert.That(picker.Pick(image).Picks, Is.EqualTo(result.Picks), "the maps may lie anywhere");
+    }
+
+    [Test]
+    public void Open_ClassThatTheModelDoesNotKnow_SaysWhichItKnows()
+    {
+        using TemporaryFolder folder = new();
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        string model = folder["model.safetensors"];
+        using (UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4], Outputs = 2 }, seed: 3))
+            ModelFile.Save(model, network, new ModelDescription { Training = new TrainingOptions { Classes = [new("rod"), new("ring")] } });
+        InputException e = Assert.Throws<InputException>(() => TomogramPicker.Open(context, model, onlyClass: "hook"))!;
+        Assert.That(e.Message, Does.Contain("'hook'").And.Contain("rod, ring").And.Contain(model));
+    }
+
+    [Test]
+    public void Pick_ConstantVolume_Warns()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4] }, seed: 3);
+        using TomogramPicker picker = new(network, TrainingOptions.Compact.MeanShift, new PickOptions { BandwidthVoxels = 17 });
+        using Volume image = new(Size.Depth, Size.Height, Size.Width);
+        Assert.That(picker.Pick(image).Warnings.Select(w => w.Kind), Is.SupersetOf(new[] { PickWarningKind.NoRoom, PickWarningKind.Constant }));
+    }
+}
