@@ -1,6 +1,7 @@
 using MeanShiftGpu.Checks;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Tests.Support;
+using MeanShiftGpu.Validation;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Checks;

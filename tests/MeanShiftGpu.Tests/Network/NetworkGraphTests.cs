@@ -36,7 +36,7 @@ public class NetworkGraphTests
             "enc0.conv0", "enc0.conv1", "enc1.conv0", "enc1.conv1", "mid.conv0", "mid.conv1", "mid.conv2", "mid.conv3",
             "up1.transpose", "up1.conv", "dec1.conv0", "dec1.conv1", "up0.transpose", "up0.conv", "dec0.conv0", "dec0.conv1", "head",
         ];
-        Assert.That(network.Parameters.Values.Length, Is.EqualTo(1_075_873));
+        Assert.That(network.Parameters.Parameters.Sum(p => p.Length), Is.EqualTo(1_075_873));
         Assert.That(network.Parameters.Parameters.Select(p => p.Name), Is.EqualTo(layers.SelectMany(l => (string[])[$"{l}.weight", $"{l}.bias"])));
     }
 }

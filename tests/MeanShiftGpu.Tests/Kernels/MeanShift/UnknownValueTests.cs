@@ -69,10 +69,10 @@ public sealed class UnknownValueTests
         Assert.That(() => Backward(UnknownDistance), Throws.TypeOf<ArgumentOutOfRangeException>());
 
         void Forward(CenterDistance distance)
-            => kernels.CenterLossForward(context.Stream, points.View, center.View, offsets.View, nearestCenter.View, nearestPoint.View, loss.View, Shape, distance);
+            => kernels.CenterLossForward(context.Stream, points.View, new(center.View, offsets.View), new(nearestCenter.View, nearestPoint.View), loss.View, Shape, distance);
 
         void Backward(CenterDistance distance) => kernels.CenterLossBackward(
-            context.Stream, loss.View, points.View, center.View, offsets.View, nearestCenter.View, nearestPoint.View, gradient.View, Shape, distance);
+            context.Stream, loss.View, points.View, new(center.View, offsets.View), new(nearestCenter.View, nearestPoint.View), gradient.View, Shape, distance);
     }
 
     // Two weightings that compute the same number would hide a forgotten arm; no two do.
