@@ -95,7 +95,7 @@ public sealed record PickPlan
         (int halo, int alignment) = byPlanes ? (structure.TileHalo, structure.TileAlignment) : (structure.ReceptiveRadius, structure.Divisor);
         Dictionary<(int, int), PlaneSchedule> schedules = [];
         PlaneSchedule Schedule(Extent tile, int slab)
-            => schedules.TryGetValue((tile.Depth, slab), out PlaneSchedule? known) ? known : schedules[(tile.Depth, slab)] = new PlaneSchedule(structure, tile.Depth, slab);
+            => schedules.TryGetValue((tile.Depth, slab), out PlaneSchedule? known) ? known : schedules[(tile.Depth, slab)] = new PlaneSchedule(structure.Graph, tile.Depth, slab);
         PickPlan For(IReadOnlyList<Tile> tiles, Extent tile, Extent core, int slab) => new()
         {
             Slab = slab,

@@ -46,14 +46,14 @@ internal sealed class PlaneSchedule
     private readonly int slab;
 
     /// <summary>Plans a tile.</summary>
-    /// <param name="structure">The network.</param>
+    /// <param name="graph">The network.</param>
     /// <param name="depth">Planes of the tile, a multiple of the network's divisor.</param>
     /// <param name="slab">The most planes of the finest resolution that a step computes; coarser ones accordingly, but at least two.</param>
-    public PlaneSchedule(UNet3dOptions structure, int depth, int slab)
+    public PlaneSchedule(NetworkGraph graph, int depth, int slab)
     {
         this.slab = slab;
         Dictionary<NetworkNode, PlaneTensor> known = [];
-        foreach (NetworkNode node in structure.Graph.Nodes)
+        foreach (NetworkNode node in graph.Nodes)
         {
             PlaneTensor tensor = known[node] = new PlaneTensor(node, [.. node.Sources.Select(s => known[s])]) { Depth = depth >> node.Level };
             tensors.Add(tensor);

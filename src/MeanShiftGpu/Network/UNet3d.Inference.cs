@@ -39,7 +39,7 @@ public sealed partial class UNet3d<T>
     /// <returns>The seconds that it waited for input.</returns>
     internal double PredictByPlanes(Arena arena, Box tile, Box core, int slab, BoxReader<T> read, BoxWriter<T> write, Action<double>? progress = null)
     {
-        PlaneSchedule schedule = new(Options, tile.Size.Depth, slab);
+        PlaneSchedule schedule = new(graph, tile.Size.Depth, slab);
         arena.Reserve(schedule.Bytes(tile.Size));
         using Tape<T> tape = Tape<T>.Begin(arena, inference: true);
         Dictionary<PlaneTensor, Tensor<T>> rings = schedule.Tensors.ToDictionary(t => t, t =>

@@ -12,7 +12,7 @@ public class PlaneScheduleTests
     public void Steps_ReadOnlyWhatTheRingsHold_AndComputeEveryPlaneOnce([Values("7", "4,5", "3,4,5", "2,2,2,2,2")] string widths, [Values(1, 2, 5, 13)] int sixteenths, [Values(2, 4, 7, 12, 1000)] int slab)
     {
         UNet3dOptions structure = new() { Widths = [.. widths.Split(',').Select(int.Parse)] };
-        PlaneSchedule schedule = new(structure, 16 * sixteenths, slab);
+        PlaneSchedule schedule = new(structure.Graph, 16 * sixteenths, slab);
         Dictionary<PlaneTensor, int[]> held = schedule.Tensors.ToDictionary(t => t, t => Enumerable.Repeat(-1, t.Ring).ToArray());
         Dictionary<PlaneTensor, int> done = schedule.Tensors.ToDictionary(t => t, _ => 0);
         foreach ((PlaneTensor tensor, int begin, int end) in schedule.Steps)
@@ -51,10 +51,10 @@ public class PlaneScheduleTests
     {
         UNet3dOptions structure = new();
         Extent tile = new(128, 256, 256);
-        long bytes = new PlaneSchedule(structure, 128, 4).Bytes(tile);
-        Assert.That(new PlaneSchedule(structure, 4096, 4).Bytes(tile with { Depth = 4096 }), Is.EqualTo(bytes));
+        long bytes = new PlaneSchedule(structure.Graph, 128, 4).Bytes(tile);
+        Assert.That(new PlaneSchedule(structure.Graph, 4096, 4).Bytes(tile with { Depth = 4096 }), Is.EqualTo(bytes));
         Assert.That(bytes, Is.LessThan(1115L << 20).And.GreaterThan(1105L << 20));
         // A shallow tile's skip connection has no 64 planes to keep.
-        Assert.That(new PlaneSchedule(structure, 16, 4).Bytes(tile with { Depth = 16 }), Is.LessThan(0.7 * bytes));
+        Assert.That(new PlaneSchedule(structure.Graph, 16, 4).Bytes(tile with { Depth = 16 }), Is.LessThan(0.7 * bytes));
     }
 }

@@ -113,7 +113,7 @@ public class TiledPickingTests(DeviceKind device)
         Assert.That(scores, Is.EqualTo(wanted));
         Assert.That(wanted.Max() - wanted.Min(), Is.GreaterThan(0.1), "the scores depend on the voxels");
         Assert.That(arena.Allocations, Is.EqualTo(1), "what was planned was enough");
-        Assert.That(arena.CapacityBytes, Is.LessThanOrEqualTo(new PlaneSchedule(structure, depth, slab).Bytes(tile) + 4096));
+        Assert.That(arena.CapacityBytes, Is.LessThanOrEqualTo(new PlaneSchedule(structure.Graph, depth, slab).Bytes(tile) + 4096));
     }
 
     [Test]
