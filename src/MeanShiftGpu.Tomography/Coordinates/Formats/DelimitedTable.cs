@@ -20,7 +20,8 @@ internal static class DelimitedTable
     public static TableFormat Tsv { get; } = Row(CoordinateFormat.Tsv, "\t", heading: true, ".tsv");
 
     public static TableFormat Coords { get; } = Row(CoordinateFormat.Coords, " ", heading: false, ".coords", ".txt")
-        with { HoldsSeveralTomograms = false, HoldsScores = false, HoldsAngles = false };
+        with
+    { HoldsSeveralTomograms = false, HoldsScores = false, HoldsAngles = false };
 
     private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name"];
 
