@@ -67,7 +67,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             ToCentre = options.GetValue(toCentre) ?? RelionCentre.HalfSize,
             TomogramsStar = options.GetValue(tomograms),
             Tomogram = options.GetValue(tomogram),
-            TomogramName = options.GetValue(tomogramName) ?? (options.GetValue(volume) is { } named ? Path.GetFileNameWithoutExtension(named) : null),
+            TomogramName = options.GetValue(tomogramName) ?? (options.GetValue(volume) is { } named ? TomogramNames.Of(named) : null),
             ObjectName = options.GetValue(objectName),
         });
         Report(options, result, options.GetValue(volumeSize) is { } extent ? new VolumeShape(extent.Depth, extent.Height, extent.Width) : header?.Shape);

@@ -39,6 +39,9 @@ public sealed class StarTable
     /// <summary>The line of the file that each row came from; empty for a table made in memory.</summary>
     internal List<int> RowLines { get; } = [];
 
+    /// <summary>What a table of pairs has read so far: its one row is made when all are known.</summary>
+    internal List<string> PairValues { get; } = [];
+
     private readonly List<string> columnList = [];
 
     /// <summary>Whether the table has a column.</summary>
@@ -120,6 +123,8 @@ public sealed class StarFile
 
         if (file.Tables.Count == 0)
             throw new InputException($"{path}: is empty. Expected {Expected}.");
+        foreach (StarTable pairs in file.Tables.Where(t => t.PairValues.Count > 0))
+            pairs.Rows.Add([.. pairs.PairValues]);
         return file;
     }
 
@@ -192,13 +197,9 @@ public sealed class StarFile
             throw new InputException($"{path}: line {number}: column {InputFile.Quote(column)} stands twice in table {InputFile.Quote(table.Name)}, or has no name.");
         if (table.IsLoop)
             return;
-        if (table.Rows.Count == 0)
-        {
-            table.Rows.Add([]);
+        if (table.PairValues.Count == 0)
             table.RowLines.Add(number);
-        }
-
-        table.Rows[0] = [.. table.Rows[0], tokens[1]];
+        table.PairValues.Add(tokens[1]);
     }
 
     private static void AddRow(string path, int number, StarTable table, string line)

@@ -68,4 +68,17 @@ public class StarFileTests
             });
         }
     }
+
+    // A copy of the row for each pair took minutes here.
+    [Test]
+    public void Read_ManyPairs_KeepsThemInOrder()
+    {
+        using TemporaryFolder folder = new();
+        string path = folder["pairs.star"];
+        File.WriteAllText(path, "data_pairs\n" + string.Concat(Enumerable.Range(0, 100_000).Select(i => $"_c{i} {i}\n")));
+        StarTable table = StarFile.Read(path).Tables[0];
+        Assert.That(table.Rows, Has.Count.EqualTo(1));
+        Assert.That(table.Rows[0], Has.Length.EqualTo(100_000));
+        Assert.That(table.Rows[0][^1], Is.EqualTo("99999"));
+    }
 }
