@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
@@ -44,6 +45,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     {
         MissingFact.VoxelSize => options.GetValue(volume) is null ? $"{voxelSize.Name} or {volume.Name}" : voxelSize.Name,
         MissingFact.VolumeSize => $"{volume.Name} or {volumeSize.Name}; relion5: or {tomograms.Name}",
+        MissingFact.Binning => fromBinning.Name,
         MissingFact.TomogramName => $"{tomogramName.Name} or {volume.Name}",
         _ => to.Name,
     };
@@ -78,8 +80,9 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     {
         string?[] names = [.. result.Particles.Select(p => p.Tomogram).Distinct()];
         string target = options.GetValue(output)!;
+        double[] voxels = [.. result.ToPixels.Select(g => g.VoxelSizeAngstrom)];
         Session.Line(FormattableString.Invariant(
-            $"{target}: {Counted.Of(result.Particles.Count, "particle")} of {Counted.Of(names.Length, "tomogram")}, {CoordinateFormats.Word(result.From)} to {CoordinateFormats.Word(result.To)}; {(result.VoxelSizeAngstrom > 0 ? FormattableString.Invariant($"voxels of {result.VoxelSizeAngstrom:0.####} Å") : "voxel size unknown")}, pixels per voxel: input {result.FromBinning:0.###}, output {result.ToBinning:0.###}"));
+            $"{target}: {Counted.Of(result.Particles.Count, "particle")} of {Counted.Of(names.Length, "tomogram")}, {CoordinateFormats.Word(result.From)} to {CoordinateFormats.Word(result.To)}; {(voxels.Any(v => v > 0) ? $"voxels of {Numbers(voxels)} Å" : "voxel size unknown")}, pixels per voxel: input {Numbers(result.FromPixels.Select(g => g.PerVoxel))}, output {Numbers(result.ToPixels.Select(g => g.PerVoxel))}"));
         if (result.Particles.Any(p => p.Score is not null) && !CoordinateFormats.HoldsScores(result.To))
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no scores; they were left out.");
         if (result.Particles.Any(p => p.Orientation is not null) && !CoordinateFormats.HoldsAngles(result.To))
@@ -94,10 +97,17 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             result.Files,
             Particles = result.Particles.Count,
             Tomograms = names,
-            result.VoxelSizeAngstrom,
-            result.FromBinning,
-            result.ToBinning,
+            VoxelSizeAngstrom = One(voxels),
+            FromBinning = One(result.FromPixels.Select(g => g.PerVoxel)),
+            ToBinning = One(result.ToPixels.Select(g => g.PerVoxel)),
             OutsideVolume = shape is null ? (int?)null : outside,
         });
     }
+
+    /// <summary>A number that is the same for all rows, to nine digits; null where rows differ.</summary>
+    private static double? One(IEnumerable<double> values) => Different(values) is [var one] ? one : null;
+
+    private static string Numbers(IEnumerable<double> values) => string.Join(" and ", Different(values).Select(v => v.ToString("0.####", CultureInfo.InvariantCulture)));
+
+    private static double[] Different(IEnumerable<double> values) => [.. values.Select(v => double.Round(v, 9)).Distinct().DefaultIfEmpty(0)];
 }

@@ -40,7 +40,12 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         new(OptionGroup.Advanced, [widths, .. Of(OptionGroup.Advanced), checkpointEvery]),
     ];
 
-    protected override string? OptionFor(ParseResult options, MissingFact fact) => fact == MissingFact.VoxelSize ? VoxelSizeInManifest : null;
+    protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
+    {
+        MissingFact.VoxelSize => VoxelSizeInManifest,
+        MissingFact.Binning => BinningInManifest,
+        _ => null,
+    };
 
     protected override ExitCode Run(ParseResult options)
     {

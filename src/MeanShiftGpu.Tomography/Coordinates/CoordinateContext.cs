@@ -13,9 +13,15 @@ public enum RelionCentre
     HalfSizeMinusOne,
 }
 
+/// <summary>A volume that rows of a table belong to.</summary>
+/// <param name="Name">The tomogram's name.</param>
+/// <param name="Shape">The volume's size.</param>
+/// <param name="VoxelSize">The voxel size.</param>
+public sealed record CoordinateVolume(string Name, VolumeShape Shape, VoxelSize VoxelSize);
+
 /// <summary>
 /// What a table of coordinates does not say itself. A table may count in finer pixels than the volume has (unbinned ones), or in Å from the
-/// tomogram's centre; what is read is always in voxels of the volume. With binning B, pixel i is voxel (i + 0.5)/B − 0.5.
+/// tomogram's centre; what is read is always in voxels of the volume (see <see cref="PixelGrid"/>).
 /// </summary>
 public sealed record CoordinateContext
 {
@@ -46,29 +52,62 @@ public sealed record CoordinateContext
     /// <summary>Keep the particles of this tomogram only.</summary>
     public string? Tomogram { get; init; }
 
-    /// <summary>The volume's voxel in pixels of the table, for tables that do not name their pixel size.</summary>
-    internal double BinningOrOne => Binning > 0 ? Binning : 1;
+    /// <summary>
+    /// The volumes that the rows belong to, where a table names tomograms of several: each row is read with the size and voxel size of its own.
+    /// Empty where all rows are of one volume, or of several alike.
+    /// </summary>
+    public IReadOnlyList<CoordinateVolume> Volumes { get; init; } = [];
 
     /// <summary>
-    /// How many of a table's pixels make a voxel where the table gives their size: a nearly whole ratio is whole, because headers round.
+    /// The pixels of a row. Where their size is known and the binning is not told, the volume's voxel size gives how many make a voxel: a nearly whole
+    /// ratio is whole, because headers round.
     /// </summary>
+    /// <param name="pixelSizeAngstrom">The pixels' size as the table gives it; 0 where it does not.</param>
     /// <exception cref="InputException">The ratio is not told, and the volume's voxels are no cubes.</exception>
-    internal double BinningFor(double pixelSizeAngstrom)
+    internal PixelGrid Grid(double pixelSizeAngstrom)
     {
-        if (Binning > 0 || pixelSizeAngstrom <= 0)
-            return BinningOrOne;
+        double size = Math.Max(0, pixelSizeAngstrom);
+        if (Binning > 0 || size == 0)
+            return new PixelGrid(size, Binning > 0 ? Binning : 1);
         if (VoxelSizeAngstrom <= 0)
-            return VoxelSizeProblem is null ? 1 : throw NoVoxelSize(VoxelSizeProblem);
-        double ratio = VoxelSizeAngstrom / pixelSizeAngstrom;
-        double whole = Math.Round(ratio);
-        return whole >= 1 && Math.Abs(ratio - whole) < 0.01 * whole ? whole : ratio;
+            return VoxelSizeProblem is null ? new PixelGrid(size, 1) : throw NoVoxelSize(VoxelSizeProblem);
+        return new PixelGrid(size, NearlyWhole(VoxelSizeAngstrom / size));
     }
 
-    /// <summary>A place in voxels from one in pixels; both are 0 at their first element's centre, and with it start at −0.5.</summary>
-    internal static double ToVoxel(double pixel, double binning) => ((pixel + 0.5) / binning) - 0.5;
+    /// <summary>The pixels of a row that counts in voxels of a tomogram, which are the volume's unless the binning is told.</summary>
+    /// <param name="place">The table and line, for messages.</param>
+    /// <param name="pixelSizeAngstrom">The pixels' size as the table gives it; 0 where it does not.</param>
+    /// <exception cref="InputException">The table's tomogram has voxels of another size than the volume.</exception>
+    internal PixelGrid TomogramGrid(string place, double pixelSizeAngstrom)
+    {
+        double size = Math.Max(0, pixelSizeAngstrom);
+        if (Binning <= 0 && size > 0 && VoxelSizeAngstrom > 0 && Math.Abs(size - VoxelSizeAngstrom) > 0.01 * VoxelSizeAngstrom)
+            throw new InputException(FormattableString.Invariant($"{place}: counts in pixels of {size:0.####} Å, and the volume has voxels of {VoxelSizeAngstrom:0.####} Å. Say how many of its pixels make a voxel (the binning), or correct the voxel size.")) { Missing = MissingFact.Binning };
+        return new PixelGrid(size, Binning > 0 ? Binning : 1);
+    }
 
-    /// <summary>The inverse of <see cref="ToVoxel"/>.</summary>
-    internal static double ToPixel(double voxel, double binning) => ((voxel + 0.5) * binning) - 0.5;
+    /// <summary>A ratio of sizes, which is whole where it is nearly so.</summary>
+    internal static double NearlyWhole(double ratio)
+        => Math.Round(ratio) is >= 1 and var whole && Math.Abs(ratio - whole) < 0.01 * whole ? whole : ratio;
+
+    /// <summary>The context of a row that names a tomogram: that of its volume where <see cref="Volumes"/> has it.</summary>
+    /// <param name="path">The table, for messages.</param>
+    /// <param name="tomogram">The row's tomogram; null where it names none.</param>
+    internal CoordinateContext Of(string path, string? tomogram)
+    {
+        if (Volumes.Count == 0 || tomogram is null)
+            return this;
+        byTomogram ??= new TomogramIndex<CoordinateContext>(Volumes.Select(v => (v.Name, this with
+        {
+            Shape = v.Shape,
+            VoxelSizeAngstrom = VoxelSizeAngstrom > 0 ? VoxelSizeAngstrom : v.VoxelSize.CubeAngstrom,
+            VoxelSizeProblem = VoxelSizeAngstrom > 0 ? null : v.VoxelSize.ProblemOf(v.Name),
+            Volumes = [],
+        })));
+        return byTomogram.Find(tomogram, path) ?? this;
+    }
+
+    private TomogramIndex<CoordinateContext>? byTomogram;
 
     /// <summary>The context of a volume, whose header gives the voxel size where it is not told.</summary>
     /// <param name="path">The volume's file.</param>

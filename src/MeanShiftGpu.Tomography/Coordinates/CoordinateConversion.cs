@@ -54,12 +54,11 @@ public sealed record ConversionOptions
 /// <param name="From">The input's format.</param>
 /// <param name="To">The output's format.</param>
 /// <param name="Particles">The particles, in voxels of the volume.</param>
-/// <param name="VoxelSizeAngstrom">The volume's voxel size in Å; 0 when unknown.</param>
-/// <param name="FromBinning">Pixels of the input in a voxel.</param>
-/// <param name="ToBinning">Pixels of the output in a voxel.</param>
+/// <param name="FromPixels">The pixels that the input counts in; several where its rows differ.</param>
+/// <param name="ToPixels">The pixels that the output counts in.</param>
 /// <param name="Files">The tables written.</param>
 public sealed record ConversionResult(
-    CoordinateFormat From, CoordinateFormat To, IReadOnlyList<Particle> Particles, double VoxelSizeAngstrom, double FromBinning, double ToBinning, IReadOnlyList<string> Files);
+    CoordinateFormat From, CoordinateFormat To, IReadOnlyList<Particle> Particles, IReadOnlyList<PixelGrid> FromPixels, IReadOnlyList<PixelGrid> ToPixels, IReadOnlyList<string> Files);
 
 /// <summary>Turns tables of coordinates of one format into those of another.</summary>
 public static class CoordinateConversion
@@ -85,14 +84,7 @@ public static class CoordinateConversion
         if (!toFolder)
             CoordinateFormats.RefuseOtherEnding(output, to);
         CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
-        CoordinateContext reading = Reading(table.Format, options);
-        double fromBinning = CoordinateFormats.CountsUnbinnedPixels(table.Format) || reading.Binning > 0 ? reading.BinningFor(table.PixelSizeAngstrom) : 1;
-        RefuseContradiction(input, table, options, fromBinning);
-        double voxel = options.VoxelSizeAngstrom > 0 ? options.VoxelSizeAngstrom : table.PixelSizeAngstrom * fromBinning;
-        double toBinning = options.ToBinning > 0 ? options.ToBinning
-            : !CoordinateFormats.CountsUnbinnedPixels(to) ? 1
-            : options.Binning > 0 ? options.Binning
-            : CoordinateFormats.CountsUnbinnedPixels(table.Format) ? fromBinning : 1;
+        RefuseContradiction(input, table, options);
 
         bool star = CoordinateFormats.IsStar(table.Format) && CoordinateFormats.IsStar(to);
         List<Particle> particles =
@@ -112,9 +104,9 @@ public static class CoordinateConversion
             Template = star && File.Exists(input) && CoordinateFormats.CountsUnbinnedPixels(table.Format) == CoordinateFormats.CountsUnbinnedPixels(to) ? RelionStar.TemplateOf(input) : null,
             Context = new CoordinateContext
             {
-                VoxelSizeAngstrom = voxel,
+                VoxelSizeAngstrom = options.VoxelSizeAngstrom,
                 VoxelSizeProblem = options.VoxelSizeProblem,
-                Binning = toBinning,
+                Binning = options.ToBinning > 0 ? options.ToBinning : CoordinateFormats.CountsUnbinnedPixels(to) ? options.Binning : 0,
                 Shape = options.Shape,
                 Centre = options.ToCentre,
                 TomogramsStar = options.TomogramsStar,
@@ -125,7 +117,8 @@ public static class CoordinateConversion
             files = CoordinateFolder.Write(output, particles, writing);
         else
             CoordinateTables.Write(output, particles, writing);
-        return new ConversionResult(table.Format, to, particles, voxel, fromBinning, toBinning, files);
+        return new ConversionResult(
+            table.Format, to, particles, [.. particles.Select(p => p.Pixels).Distinct()], [.. particles.Select(p => writing.GridOf(output, p)).Distinct()], files);
     }
 
     private static CoordinateTable ReadFile(string input, ConversionOptions options)
@@ -136,10 +129,9 @@ public static class CoordinateConversion
         // Whether the binning counts depends on the format, which the first reading tells.
         CoordinateFormat format = options.From ?? CoordinateFolder.FormatOf(input);
         IReadOnlyList<CoordinateTable> tables = CoordinateFolder.Read(input, Reading(format, options) with { Format = options.From });
-        double[] pixels = [.. tables.Select(t => t.PixelSizeAngstrom).Distinct()];
-        return tables.All(t => t.Format == tables[0].Format) && pixels.Length == 1
+        return tables.All(t => t.Format == tables[0].Format)
             ? tables[0] with { Particles = [.. tables.SelectMany(t => t.Particles)] }
-            : throw new InputException($"{input}: its tables differ in format or pixel size. Convert them one by one.");
+            : throw new InputException($"{input}: its tables differ in format. Convert them one by one.");
     }
 
     private static CoordinateContext Reading(CoordinateFormat format, ConversionOptions options) => new()
@@ -154,12 +146,15 @@ public static class CoordinateConversion
         Tomogram = options.Tomogram,
     };
 
-    private static void RefuseContradiction(string input, CoordinateTable table, ConversionOptions options, double binning)
+    /// <summary>Refuses a voxel size that is not what pixel size and binning make.</summary>
+    private static void RefuseContradiction(string input, CoordinateTable table, ConversionOptions options)
     {
-        if (!CoordinateFormats.CountsUnbinnedPixels(table.Format) || table.PixelSizeAngstrom <= 0 || options.VoxelSizeAngstrom <= 0)
+        if (options.VoxelSizeAngstrom <= 0)
             return;
-        double told = table.PixelSizeAngstrom * binning;
-        if (Math.Abs(told - options.VoxelSizeAngstrom) > 0.01 * options.VoxelSizeAngstrom)
-            throw new InputException(FormattableString.Invariant($"{input}: {binning:0.###} pixels of {table.PixelSizeAngstrom:0.###} Å make voxels of {told:0.###} Å, not of {options.VoxelSizeAngstrom:0.###} Å. Correct the binning or the voxel size."));
+        foreach (PixelGrid pixels in table.Particles.Select(p => p.Pixels).Distinct().Where(g => g.SizeAngstrom > 0))
+        {
+            if (Math.Abs(pixels.VoxelSizeAngstrom - options.VoxelSizeAngstrom) > 0.01 * options.VoxelSizeAngstrom)
+                throw new InputException(FormattableString.Invariant($"{input}: {pixels.PerVoxel:0.###} pixels of {pixels.SizeText} make voxels of {pixels.VoxelSizeAngstrom:0.###} Å, not of {options.VoxelSizeAngstrom:0.###} Å. Correct the binning or the voxel size."));
+        }
     }
 }

@@ -1,5 +1,6 @@
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates.Formats;
 using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
@@ -21,13 +22,41 @@ public sealed record CoordinateWriteOptions
 
     /// <summary>A STAR file whose other tables (optics, general) are written again.</summary>
     public StarFile? Template { get; init; }
+
+    // Read when it is first asked for.
+    private TomogramsStar? tomograms;
+
+    /// <summary>A particle's tomogram as RELION's tomograms.star has it, for RELION 5; null where there is no such file.</summary>
+    /// <param name="path">The table, for messages.</param>
+    /// <param name="p">The particle.</param>
+    /// <exception cref="InputException">The file cannot be read, or does not have the tomogram.</exception>
+    internal TomogramEntry? TomogramOf(string path, Particle p)
+    {
+        if (Format != CoordinateFormat.Relion5 || Context.TomogramsStar is not { } star || (p.Tomogram ?? TomogramName) is not { } name)
+            return null;
+        if (tomograms?.Path != star)
+            tomograms = TomogramsStar.Read(star);
+        return tomograms.Find(name, path) ?? throw new InputException($"{path}: tomogram {InputFile.Quote(name)} is not in {star}.");
+    }
+
+    /// <summary>
+    /// The pixels in which a particle is written. The voxel size is the context's, or else the one that the particle's own table gave. So is the
+    /// binning, in a format of unbinned pixels; other formats count in voxels unless the context says a binning.
+    /// </summary>
+    internal PixelGrid GridOf(string path, Particle p)
+    {
+        double voxel = Context.VoxelSizeAngstrom > 0 ? Context.VoxelSizeAngstrom : p.Pixels.VoxelSizeAngstrom;
+        if (TomogramOf(path, p) is { } entry)
+            return entry.Grid(Context.Binning, voxel, p.Pixels.SizeAngstrom);
+        double perVoxel = Context.Binning > 0 ? Context.Binning : CoordinateFormats.CountsUnbinnedPixels(Format!.Value) ? p.Pixels.PerVoxel : 1;
+        return new PixelGrid(voxel / perVoxel, perVoxel);
+    }
 }
 
 /// <summary>What a file of coordinates holds.</summary>
 /// <param name="Format">Its format.</param>
 /// <param name="Particles">Its particles, in voxels of the volume.</param>
-/// <param name="PixelSizeAngstrom">The size of the pixels that it counts in, where it gives that; 0 otherwise.</param>
-public sealed record CoordinateTable(CoordinateFormat Format, IReadOnlyList<Particle> Particles, double PixelSizeAngstrom);
+public sealed record CoordinateTable(CoordinateFormat Format, IReadOnlyList<Particle> Particles);
 
 /// <summary>
 /// The front door to tables of particle coordinates (see <see cref="CoordinateFormat"/>). In memory a coordinate is (z, y, x) in voxels of the volume, 0 at
@@ -51,6 +80,8 @@ public static class CoordinateTables
         context.Validate();
         CoordinateFormat format = context.Format ?? CoordinateFormats.OfFile(path);
         CoordinateTable table = CoordinateFormats.Of(format).Read(path, context);
+        RefuseSomeWithoutSize(path, table, context);
+        RefuseFractions(path, table);
         if (context.Tomogram is { } wanted && table.Particles.Count > 0)
         {
             Func<string, bool> isWanted = TomogramName.Among(table.Particles.Select(p => p.Tomogram).OfType<string>(), wanted);
@@ -70,7 +101,8 @@ public static class CoordinateTables
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(particles);
         options ??= new CoordinateWriteOptions();
-        CoordinateFormat format = CheckOptions(path, options);
+        CoordinateFormat format = CheckOptions(path, options, particles);
+        options = options with { Format = format };
         for (int i = 0; i < particles.Count; i++)
         {
             if (!double.IsFinite(particles[i].Z + particles[i].Y + particles[i].X))
@@ -80,20 +112,65 @@ public static class CoordinateTables
         string?[] tomograms = [.. particles.Select(p => p.Tomogram).Distinct().Take(2)];
         if (tomograms.Length > 1 && !CoordinateFormats.HoldsSeveralTomograms(format))
             throw new InputException($"{path}: the format {CoordinateFormats.Word(format)} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
-        CoordinateFormats.Of(format).Write(path, particles, options with { Format = format });
+        RefuseMixedSizes(path, particles, options);
+        CoordinateFormats.Of(format).Write(path, particles, options);
     }
 
     /// <summary>Refuses options that lack what a table needs, which can be known before there are any particles.</summary>
     /// <returns>The format.</returns>
     /// <exception cref="InputException">The ending is unknown, or the options lack what the format needs.</exception>
-    public static CoordinateFormat CheckOptions(string path, CoordinateWriteOptions options)
+    public static CoordinateFormat CheckOptions(string path, CoordinateWriteOptions options) => CheckOptions(path, options, []);
+
+    // Particles that were read may say what the options do not.
+    private static CoordinateFormat CheckOptions(string path, CoordinateWriteOptions options, IReadOnlyList<Particle> particles)
     {
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(options);
         options.Context.Validate();
-        CoordinateFormat format = options.Format ?? CoordinateFormats.ForWriting(path);
-        CoordinateFormats.Of(format).Check(path, options);
-        return format;
+        TableFormat format = CoordinateFormats.Of(options.Format ?? CoordinateFormats.ForWriting(path));
+        if (format.ShapeReason(options) is { } needsShape)
+            options.Context.RequireShape(path, needsShape);
+        if (format.VoxelSizeReason(options) is { } needsVoxelSize && (particles.Count == 0 || particles.Any(p => p.Pixels.SizeAngstrom <= 0)))
+            options.Context.RequireVoxelSize(path, needsVoxelSize);
+        return format.Id;
+    }
+
+    /// <summary>Refuses particles whose pixels' sizes a table cannot hold: several where it has one, or none of some.</summary>
+    private static void RefuseMixedSizes(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+    {
+        TableFormat format = CoordinateFormats.Of(options.Format!.Value);
+        if (format.PixelSizes == PixelSizes.None)
+            return;
+        PixelGrid[] grids = [.. particles.Select(p => options.GridOf(path, p)).Distinct().OrderBy(g => g.SizeAngstrom)];
+        if (grids.Length > 1 && (format.PixelSizes == PixelSizes.OneInTable || grids[0].SizeAngstrom <= 0))
+        {
+            string limit = format.PixelSizes == PixelSizes.OneInTable ? "holds one size" : "needs the size of all or of none";
+            throw new InputException($"{path}: the particles count in pixels of {grids[0].SizeText} and of {grids[^1].SizeText}, and a {format.Word} table {limit}. Convert each data set by itself, or give the voxel size.") { Missing = MissingFact.VoxelSize };
+        }
+    }
+
+    /// <summary>Refuses a table some of whose rows give the size of their pixels and others none, where the volume's voxel size makes different binnings of them.</summary>
+    private static void RefuseSomeWithoutSize(string path, CoordinateTable table, CoordinateContext context)
+    {
+        if (context.Binning > 0 || table.Particles.All(p => p.Pixels.PerVoxel == 1))
+            return;
+        int without = table.Particles.Count(p => p.Pixels.SizeAngstrom <= 0);
+        if (without > 0 && without < table.Particles.Count)
+            throw new InputException($"{path}: {without} of {Counted.Of(table.Particles.Count, "particle")} {(without == 1 ? "does" : "do")} not say the size of {(without == 1 ? "its" : "their")} pixels, and the others do. Complete the table, or say how many of its pixels make a voxel.") { Missing = MissingFact.Binning };
+    }
+
+    /// <summary>Refuses coordinates that are fractions of the tomogram: several places that all lie within the first pixel are no pixels.</summary>
+    private static void RefuseFractions(string path, CoordinateTable table)
+    {
+        const int several = 3;
+        const double rounding = 1e-9;
+        static double[] Coordinates(Particle p) => [p.Pixels.ToPixel(p.Z), p.Pixels.ToPixel(p.Y), p.Pixels.ToPixel(p.X)];
+        if (table.Particles.Count >= several
+            && table.Particles.All(p => Coordinates(p).All(c => c is >= -rounding and <= 1 + rounding))
+            && table.Particles.Any(p => Coordinates(p).Any(c => Math.Abs(c - Math.Round(c)) > rounding)))
+        {
+            throw new InputException($"{path}: all {table.Particles.Count} particles lie between 0 and 1 along every axis. These are no pixels, but probably fractions of the tomogram, as Warp's template matching writes them. Multiply them by the tomogram's size in voxels.");
+        }
     }
 
     /// <summary>Refuses particles whose centre lies outside a volume, that is, beyond the outer faces of its voxels.</summary>

@@ -21,6 +21,9 @@ public sealed record Particle(double Z, double Y, double X)
     /// <summary>The tomogram's name (rlnTomoName, rlnMicrographName); null where the table does not say.</summary>
     public string? Tomogram { get; init; }
 
+    /// <summary>The pixels that its table counts in; those of a particle that comes from no table are the volume's voxels, of unknown size.</summary>
+    public PixelGrid Pixels { get; init; } = PixelGrid.Voxels;
+
     /// <summary>The orientation, in its box where there are <see cref="BoxAngles"/>; null where the table does not say.</summary>
     public ParticleAngles? Angles { get; init; }
 

@@ -1,5 +1,18 @@
 namespace MeanShiftGpu.Tomography.Coordinates;
 
+/// <summary>Where a table of a format says the size of its pixels.</summary>
+internal enum PixelSizes
+{
+    /// <summary>Nowhere.</summary>
+    None,
+
+    /// <summary>Once, for all of its rows.</summary>
+    OneInTable,
+
+    /// <summary>In each row, or in the group of each.</summary>
+    EachRow,
+}
+
 /// <summary>
 /// One format of tables: a row of <see cref="CoordinateFormats.Table"/>. Everything that the program knows about a format is here or in its file
 /// in Formats/, so that a new format is one file and one row.
@@ -26,6 +39,9 @@ internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
     /// <summary>Whether a table has angles.</summary>
     public bool HoldsAngles { get; init; } = true;
 
+    /// <summary>Where a table says the size of its pixels.</summary>
+    public PixelSizes PixelSizes { get; init; }
+
     /// <summary>Whether it is a STAR table: unknown columns and other tables are kept from one of them to another.</summary>
     public bool IsStar { get; init; }
 
@@ -47,8 +63,11 @@ internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
     /// <summary>Writes a file.</summary>
     public required Action<string, IReadOnlyList<Particle>, CoordinateWriteOptions> Write { get; init; }
 
-    /// <summary>Refuses options that lack what a file needs, which can be known before there are any particles.</summary>
-    public Action<string, CoordinateWriteOptions> Check { get; init; } = static (_, _) => { };
+    /// <summary>Why a file cannot be written without the voxel size; null where it can, with these options.</summary>
+    public Func<CoordinateWriteOptions, string?> VoxelSizeReason { get; init; } = static _ => null;
+
+    /// <summary>Why a file cannot be written without the volume's size; null where it can, with these options.</summary>
+    public Func<CoordinateWriteOptions, string?> ShapeReason { get; init; } = static _ => null;
 
     /// <summary>Whether a name has one of its endings.</summary>
     public bool HasEnding(string path) => Array.Exists(Endings, e => path.EndsWith(e, StringComparison.OrdinalIgnoreCase));

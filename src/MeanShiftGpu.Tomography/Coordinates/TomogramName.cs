@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
@@ -32,7 +33,7 @@ public readonly partial struct TomogramName : IEquatable<TomogramName>
     /// <summary>What was given.</summary>
     public string Text { get; }
 
-    /// <summary>The name that is compared: TS_01.mrc.gz, Warp's TS_01_10.00Apx.mrc and RELION 5's rec_TS_01.mrc are TS_01.</summary>
+    /// <summary>The name that is compared: TS_01.mrc.gz, Warp's TS_01_10.00Apx.mrc, RELION 5's rec_TS_01.mrc, IMOD's TS_01_rec.mrc and AreTomo's TS_01_Vol.mrc are TS_01.</summary>
     public string Bare => bare ?? "";
 
     /// <summary>
@@ -77,8 +78,44 @@ public readonly partial struct TomogramName : IEquatable<TomogramName>
     /// <summary>Whether two names are of different tomograms.</summary>
     public static bool operator !=(TomogramName left, TomogramName right) => !left.Equals(right);
 
-    [GeneratedRegex(@"^rec_|_\d+\.\d+Apx$", RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"^rec_|(_rec|_Vol|_bin\d+|_\d+\.\d+Apx)+$", RegexOptions.CultureInvariant)]
     private static partial Regex AddedPattern();
+}
+
+/// <summary>
+/// Things by the name of their tomogram, found by the one rule: the exact spelling first, then the spelling without a file's endings, then the one
+/// thing whose name is equal.
+/// </summary>
+internal sealed class TomogramIndex<T>
+    where T : class
+{
+    private readonly Dictionary<string, T> exact = [];
+    private readonly ILookup<TomogramName, string> equal;
+
+    /// <summary>An index; of several things with one name the last counts.</summary>
+    public TomogramIndex(IEnumerable<(string Name, T Thing)> things)
+    {
+        foreach ((string name, T thing) in things)
+            exact[name] = thing;
+        equal = exact.Keys.ToLookup(name => new TomogramName(name));
+    }
+
+    /// <summary>The thing of a tomogram; null where there is none.</summary>
+    /// <param name="tomogram">The name.</param>
+    /// <param name="path">The file that has the name, for messages.</param>
+    /// <exception cref="InputException">Several names are equal to it, and none is spelled so.</exception>
+    public T? Find(string tomogram, string path)
+    {
+        if (exact.TryGetValue(tomogram, out T? thing) || exact.TryGetValue(TomogramName.WithoutEndings(tomogram), out thing))
+            return thing;
+        string[] same = [.. equal[new TomogramName(tomogram)]];
+        return same.Length switch
+        {
+            0 => null,
+            1 => exact[same[0]],
+            _ => throw new InputException($"{path}: tomogram {InputFile.Quote(tomogram)} may be {string.Join(" or ", same.Select(InputFile.Quote))}. Use the exact name."),
+        };
+    }
 }
 
 /// <summary>The name by which tables know a tomogram (see <see cref="TomogramName"/>).</summary>

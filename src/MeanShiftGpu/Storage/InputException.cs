@@ -9,6 +9,9 @@ public enum MissingFact
     /// <summary>The volume's size in voxels.</summary>
     VolumeSize,
 
+    /// <summary>How many of a table's pixels make a voxel of the volume.</summary>
+    Binning,
+
     /// <summary>The tomogram's name.</summary>
     TomogramName,
 

@@ -23,7 +23,8 @@ internal static class CopickJson
         FileName = static (tomogram, particle) => Path.Combine(RunsFolder, tomogram, PicksFolder, $"meanshift-gpu_1_{particle.Replace('_', '-')}.json"),
         Read = Read,
         Write = Write,
-        Check = CheckOptions,
+        PixelSizes = PixelSizes.OneInTable,
+        VoxelSizeReason = static _ => "copick counts in Å",
     };
 
     private const string Expected = "copick's picks with points";
@@ -35,10 +36,12 @@ internal static class CopickJson
         if (JsonTable.Text(path, "", root, "unit") is { } unit && unit != "angstrom")
             throw new InputException($"{path}: unit is {InputFile.Quote(unit)}; expected angstrom.");
         double spacing = Math.Max(0, JsonTable.Number(path, "", root, Spacing) ?? 0);
-        double pixel = spacing > 0 ? spacing : context.RequireVoxelSize(path, "counts in Å and does not give its voxel_spacing") / context.BinningOrOne;
-        double binning = context.BinningFor(pixel);
         string? name = JsonTable.Text(path, "", root, "pickable_object_name");
         string? run = JsonTable.Text(path, "", root, "run_name");
+        CoordinateContext own = context.Of(path, run);
+        PixelGrid grid = own.Grid(spacing);
+        if (spacing == 0)
+            grid = grid with { SizeAngstrom = own.RequireVoxelSize(path, "counts in Å and does not give its voxel_spacing") / grid.PerVoxel };
         List<Particle> particles = new(points.GetArrayLength());
         foreach (JsonElement point in points.EnumerateArray())
         {
@@ -50,11 +53,12 @@ internal static class CopickJson
             {
                 double angstrom = JsonTable.Number(path, $"{where}location.", location, axis)
                     ?? throw new InputException($"{path}: {where}location.{axis} is missing; expected a number.");
-                return CoordinateContext.ToVoxel((angstrom + added) / pixel, binning);
+                return grid.ToVoxel((angstrom + added) / grid.SizeAngstrom);
             }
 
             particles.Add(new Particle(Voxel("z", shift[2]), Voxel("y", shift[1]), Voxel("x", shift[0]))
             {
+                Pixels = grid,
                 Name = name,
                 Tomogram = run,
                 Score = JsonTable.Number(path, where, point, "score"),
@@ -64,16 +68,12 @@ internal static class CopickJson
             });
         }
 
-        return new CoordinateTable(CoordinateFormat.Copick, particles, spacing);
+        return new CoordinateTable(CoordinateFormat.Copick, particles);
     });
-
-    /// <summary>Refuses options that lack what a file needs.</summary>
-    private static void CheckOptions(string path, CoordinateWriteOptions options) => options.Context.RequireVoxelSize(path, "copick counts in Å");
 
     private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
-        double binning = options.Context.BinningOrOne;
-        double pixel = options.Context.VoxelSizeAngstrom / binning;
+        PixelGrid grid = options.GridOf(path, particles.Count > 0 ? particles[0] : new Particle(0, 0, 0));
         string[] names = [.. particles.Select(ParticleNames.NameOf).Distinct()];
         if (names.Length > 1)
             throw new InputException($"{path}: the particles are of several kinds ({string.Join(", ", names.Take(5))}), and a copick file holds one. Give a folder.");
@@ -86,19 +86,19 @@ internal static class CopickJson
             json.WriteString("user_id", "meanshift-gpu");
             json.WriteString("session_id", "1");
             json.WriteString("run_name", particles.Select(p => p.Tomogram).FirstOrDefault(t => t is not null) ?? options.TomogramName);
-            json.WriteNumber(Spacing, pixel);
+            json.WriteNumber(Spacing, grid.SizeAngstrom);
             json.WriteString("unit", "angstrom");
             json.WriteStartArray(Points);
             foreach (Particle p in particles)
-                WritePoint(json, p, pixel, binning);
+                WritePoint(json, p, grid);
             json.WriteEndArray();
             json.WriteEndObject();
         });
     }
 
-    private static void WritePoint(Utf8JsonWriter json, Particle p, double pixel, double binning)
+    private static void WritePoint(Utf8JsonWriter json, Particle p, PixelGrid grid)
     {
-        double Angstrom(double voxel) => TableNumber.Rounded(CoordinateContext.ToPixel(voxel, binning) * pixel);
+        double Angstrom(double voxel) => TableNumber.Rounded(grid.ToPixel(voxel) * grid.SizeAngstrom);
         RotationMatrix m = p.Orientation?.ToMatrix() ?? RotationMatrix.Identity;
         json.WriteStartObject();
         json.WriteStartObject("location");

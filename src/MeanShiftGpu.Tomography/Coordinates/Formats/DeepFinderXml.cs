@@ -14,7 +14,7 @@ internal static class DeepFinderXml
     public static TableFormat Format { get; } = new(CoordinateFormat.DeepFinder, ".xml")
     {
         HoldsScores = false,
-        Read = static (path, context) => new(CoordinateFormat.DeepFinder, Read(path, context), 0),
+        Read = static (path, context) => new(CoordinateFormat.DeepFinder, Read(path, context)),
         Write = Write,
     };
 
@@ -55,7 +55,6 @@ internal static class DeepFinderXml
     {
         TomogramNumbers tomograms = new(particles, options.TomogramName);
         Func<Particle, int?> classes = ParticleNames.ClassNumbers(particles);
-        string Number(double voxel) => TableNumber.Text(CoordinateContext.ToPixel(voxel, options.Context.BinningOrOne));
         AtomicFile.Write(path, stream =>
         {
             using XmlWriter xml = XmlWriter.Create(stream, new XmlWriterSettings { Indent = true, OmitXmlDeclaration = true, Encoding = new UTF8Encoding(false), NewLineChars = "\n", CloseOutput = false });
@@ -67,9 +66,10 @@ internal static class DeepFinderXml
                 if (p.Id is { } id)
                     xml.WriteAttributeString("obj_id", id.ToString(CultureInfo.InvariantCulture));
                 xml.WriteAttributeString("class_label", (classes(p) ?? 1).ToString(CultureInfo.InvariantCulture));
-                xml.WriteAttributeString("x", Number(p.X));
-                xml.WriteAttributeString("y", Number(p.Y));
-                xml.WriteAttributeString("z", Number(p.Z));
+                PixelGrid grid = options.GridOf(path, p);
+                xml.WriteAttributeString("x", TableNumber.Text(grid.ToPixel(p.X)));
+                xml.WriteAttributeString("y", TableNumber.Text(grid.ToPixel(p.Y)));
+                xml.WriteAttributeString("z", TableNumber.Text(grid.ToPixel(p.Z)));
                 if (p.Orientation is { } angles)
                 {
                     (double phi, double theta, double psi) = angles.ToZxz();
@@ -101,12 +101,13 @@ internal static class DeepFinderXml
         int? Whole(string name) => Number(name) is not { } value ? null
             : value == Math.Floor(value) && Math.Abs(value) <= int.MaxValue ? (int)value
             : throw new InputException($"{path}: line {Line(xml)}: {name} is {InputFile.Quote(xml.GetAttribute(name)!)}; expected a whole number.");
-        double Voxel(string name) => CoordinateContext.ToVoxel(
-            Number(name) ?? throw new InputException($"{path}: line {Line(xml)}: an object without {name}; expected x, y and z."), context.BinningOrOne);
+        PixelGrid grid = context.Grid(0);
+        double Voxel(string name) => grid.ToVoxel(Number(name) ?? throw new InputException($"{path}: line {Line(xml)}: an object without {name}; expected x, y and z."));
 
         (double? phi, double? theta, double? psi) = (Number("phi"), Number("the"), Number("psi"));
         Particle particle = new(Voxel("z"), Voxel("y"), Voxel("x"))
         {
+            Pixels = grid,
             Id = Whole("obj_id"),
             Class = Whole("class_label"),
             Tomogram = Whole("tomo_idx") is { } number ? names.GetValueOrDefault(number, number.ToString(CultureInfo.InvariantCulture)) : null,

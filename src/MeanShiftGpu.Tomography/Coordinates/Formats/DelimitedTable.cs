@@ -27,7 +27,7 @@ internal static class DelimitedTable
 
     private static TableFormat Row(CoordinateFormat format, string delimiter, bool heading, params string[] endings) => new(format, endings)
     {
-        Read = (path, context) => new(format, Read(path, heading, context), 0),
+        Read = (path, context) => new(format, Read(path, heading, context)),
         Write = (path, particles, options) => Write(path, particles, delimiter, heading, options),
     };
 
@@ -35,6 +35,7 @@ internal static class DelimitedTable
     {
         List<Particle> particles = [];
         bool any = false;
+        bool headed = true;
         string? delimiter = null;
         string[]? columns = null;
         foreach ((int number, string text) in InputFile.ReadLines(path, Expected))
@@ -43,33 +44,44 @@ internal static class DelimitedTable
             string line = text.Trim(' ');
             if (string.IsNullOrWhiteSpace(line) || line[0] == '#')
                 continue;
-            delimiter ??= DelimiterOf(line);
+            delimiter ??= DelimiterOf(path, number, line);
             string[] fields = Split(path, number, line, delimiter);
             if (columns is null)
             {
                 columns = ColumnsFrom(path, number, fields);
-                if (columns.Length > 0 && !fields.Any(IsNumber))
+                headed = !fields.Any(IsNumber);
+                if (headed)
                     continue;
             }
 
             if (fields.Length != columns.Length)
                 throw new InputException($"{path}: line {number}: {Counted.Of(fields.Length, "value")}; expected {columns.Length} ({string.Join(", ", columns)}).");
-            particles.Add(ToParticle(path, number, columns, fields, context.BinningOrOne));
+            particles.Add(ToParticle(path, number, columns, fields, context));
         }
 
+        if (!headed && columns!.Length == 4)
+            RefuseOtherOrder(path, particles);
         return columns is null && !(any && !heading) ? throw new InputException($"{path}: is empty. Expected {Expected}.") : particles;
+    }
+
+    /// <summary>Refuses four columns without a heading that are rather x y z and a score, or x y z and a class, than class x y z.</summary>
+    private static void RefuseOtherOrder(string path, List<Particle> particles)
+    {
+        double[] last = [.. particles.Select(p => p.Pixels.ToPixel(p.Z))];
+        bool scores = last.All(v => v is >= 0 and <= 1) && last.Any(v => v != Math.Floor(v));
+        bool classes = last.All(v => v >= 0 && v == Math.Floor(v)) && particles.Select(p => p.Class).Distinct().Count() > last.Distinct().Count();
+        if (scores || classes)
+            throw new InputException($"{path}: has four columns without a heading, which are read as class, x, y, z; but the last one looks like a {(scores ? "score" : "class")}. Write a heading with the columns' names in the first line, for example x y z {(scores ? "score" : "class")}.");
     }
 
     private static void Write(string path, IReadOnlyList<Particle> particles, string delimiter, bool heading, CoordinateWriteOptions options)
     {
-        double binning = options.Context.BinningOrOne;
         bool scores = heading && particles.Any(p => p.Score is not null);
         bool classes = particles.Any(p => p.Class is not null);
         bool tomograms = heading && particles.Any(p => p.Tomogram is not null);
         bool angles = heading && particles.Any(p => p.Orientation is not null);
         bool names = heading && particles.Any(p => p.Name is not null);
         static string Text(double? value) => value?.ToString("R", CultureInfo.InvariantCulture) ?? "";
-        string Pixel(double voxel) => TableNumber.Text(CoordinateContext.ToPixel(voxel, binning));
         static string Angle(double? value) => value is { } known ? TableNumber.Text(known) : "";
 
         AtomicFile.Write(path, stream =>
@@ -90,7 +102,8 @@ internal static class DelimitedTable
             foreach (Particle p in particles)
             {
                 string number = p.Class?.ToString(CultureInfo.InvariantCulture) ?? (heading ? "" : "0");
-                List<string> row = [Pixel(p.X), Pixel(p.Y), Pixel(p.Z)];
+                PixelGrid grid = options.GridOf(path, p);
+                List<string> row = [TableNumber.Text(grid.ToPixel(p.X)), TableNumber.Text(grid.ToPixel(p.Y)), TableNumber.Text(grid.ToPixel(p.Z))];
                 if (classes && !heading)
                     row.Insert(0, number);
                 if (scores)
@@ -123,6 +136,8 @@ internal static class DelimitedTable
 
         string[] columns = [.. fields.Select(f => f.Trim().ToLowerInvariant())];
         string? unknown = columns.FirstOrDefault(c => !KnownColumns.Contains(c));
+        if (unknown?.Length == 0)
+            throw new InputException($"{path}: line {number}: column {Array.IndexOf(columns, "") + 1} has no name. Name it or leave it out (pandas writes its index so, unless to_csv has index=False); expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name.");
         if (unknown is not null)
             throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name.");
         if (columns.Distinct().Count() != columns.Length)
@@ -131,7 +146,7 @@ internal static class DelimitedTable
         return missing is null ? columns : throw new InputException($"{path}: line {number}: no column {missing}; expected x, y, z.");
     }
 
-    private static Particle ToParticle(string path, int number, string[] columns, string[] fields, double binning)
+    private static Particle ToParticle(string path, int number, string[] columns, string[] fields, CoordinateContext context)
     {
         string Field(string column) => Array.IndexOf(columns, column) is >= 0 and int i ? fields[i].Trim() : "";
         double Required(string column)
@@ -143,7 +158,7 @@ internal static class DelimitedTable
                 return null;
             return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
                 ? value
-                : throw new InputException($"{path}: line {number}: {column} is {InputFile.Quote(text)}; expected a number.");
+                : throw new InputException($"{path}: line {number}: {column} is {InputFile.Quote(text)}; expected a number{(HasDecimalComma(text) ? " with a decimal point, not a comma" : "")}.");
         }
 
         double? label = Optional("class");
@@ -152,9 +167,11 @@ internal static class DelimitedTable
         string tomogram = Field("tomogram");
         double? rot = Optional("rot"), tilt = Optional("tilt"), psi = Optional("psi");
         string name = Field("name");
-        double Voxel(string column) => CoordinateContext.ToVoxel(Required(column), binning);
+        PixelGrid grid = context.Of(path, tomogram.Length == 0 ? null : tomogram).Grid(0);
+        double Voxel(string column) => grid.ToVoxel(Required(column));
         return new Particle(Voxel("z"), Voxel("y"), Voxel("x"))
         {
+            Pixels = grid,
             Score = Optional("score"),
             Class = (int?)label,
             Name = name.Length == 0 ? null : name,
@@ -167,10 +184,15 @@ internal static class DelimitedTable
         => double.TryParse(field.Trim(), NumberStyles.Float, CultureInfo.InvariantCulture, out _);
 
     /// <summary>The delimiter of a line; " " stands for any number of blanks.</summary>
-    private static string DelimiterOf(string line)
-        => line.Contains(',', StringComparison.Ordinal) ? ","
+    private static string DelimiterOf(string path, int number, string line)
+        => line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries) is { Length: > 1 } words && Array.TrueForAll(words, HasDecimalComma)
+            ? throw new InputException($"{path}: line {number}: {InputFile.Quote(line)} has decimal commas; expected numbers with decimal points.")
+            : line.Contains(',', StringComparison.Ordinal) ? ","
             : line.Contains(';', StringComparison.Ordinal) ? ";"
             : line.Contains('\t', StringComparison.Ordinal) ? "\t" : " ";
+
+    private static bool HasDecimalComma(string text)
+        => text.Count(c => c == ',') == 1 && char.IsAsciiDigit(text[^1]) && IsNumber(text.Replace(',', '.'));
 
     private static string[] Split(string path, int number, string line, string delimiter)
     {

@@ -15,13 +15,12 @@ internal static class DynamoTable
     private const int MinimumColumns = 26;
     private const int Columns = 36;
 
-    public static TableFormat Format { get; } = new(CoordinateFormat.Dynamo, ".tbl") { Read = Read, Write = Write };
+    public static TableFormat Format { get; } = new(CoordinateFormat.Dynamo, ".tbl") { PixelSizes = PixelSizes.EachRow, Read = Read, Write = Write };
 
     private static CoordinateTable Read(string path, CoordinateContext context)
     {
         IReadOnlyDictionary<int, string> names = TomogramNumbers.ReadNames(path);
         List<Particle> particles = [];
-        double tablePixel = 0;
         bool any = false;
         foreach ((int line, string text) in InputFile.ReadLines(path, Expected))
         {
@@ -39,41 +38,39 @@ internal static class DynamoTable
                 ? (int)value
                 : throw new InputException($"{path}: line {line}: column {column} is {InputFile.Quote(fields[column - 1])}; expected a whole number.");
 
-            double pixel = fields.Length >= Columns && Number(Columns) > 0 ? Number(Columns) : 0;
-            if (particles.Count == 0)
-                tablePixel = pixel;
-            double binning = context.BinningFor(pixel);
-            double Voxel(int axis) => CoordinateContext.ToVoxel(Number(24 + axis) + Number(4 + axis) - 1, binning);
-            int tomogram = Whole(20);
+            int number = Whole(20);
+            string tomogram = names.GetValueOrDefault(number, number.ToString(CultureInfo.InvariantCulture));
+            PixelGrid grid = context.Of(path, tomogram).Grid(fields.Length >= Columns ? Number(Columns) : 0);
+            double Voxel(int axis) => grid.ToVoxel(Number(24 + axis) + Number(4 + axis) - 1);
             particles.Add(new Particle(Voxel(2), Voxel(1), Voxel(0))
             {
                 Id = Whole(1),
                 Score = Number(10),
                 Class = Whole(22),
-                Tomogram = names.GetValueOrDefault(tomogram, tomogram.ToString(CultureInfo.InvariantCulture)),
+                Tomogram = tomogram,
+                Pixels = grid,
                 Angles = ParticleAngles.FromDynamo(Number(7), Number(8), Number(9)),
             });
         }
 
-        return any ? new CoordinateTable(CoordinateFormat.Dynamo, particles, tablePixel) : throw new InputException($"{path}: is empty. Expected {Expected}.");
+        return any ? new CoordinateTable(CoordinateFormat.Dynamo, particles) : throw new InputException($"{path}: is empty. Expected {Expected}.");
     }
 
     private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         TomogramNumbers tomograms = new(particles, options.TomogramName);
         Func<Particle, int?> classes = ParticleNames.ClassNumbers(particles);
-        double binning = options.Context.BinningOrOne;
-        double pixel = options.Context.VoxelSizeAngstrom / binning;
-        double Pixel(double voxel) => CoordinateContext.ToPixel(voxel, binning) + 1;
+        bool sizes = particles.Any(p => options.GridOf(path, p).SizeAngstrom > 0);
         AtomicFile.Write(path, stream =>
         {
             using StreamWriter writer = new(stream, new UTF8Encoding(false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
             if (particles.Count == 0)
                 writer.Write(HeadlessTable.NoRows);
-            double[] row = new double[pixel > 0 ? Columns : Columns - 1];
+            double[] row = new double[sizes ? Columns : Columns - 1];
             for (int i = 0; i < particles.Count; i++)
             {
                 Particle p = particles[i];
+                PixelGrid grid = options.GridOf(path, p);
                 (double tdrot, double tilt, double narot) = (p.Orientation ?? default).ToDynamo();
                 Array.Clear(row);
                 void Set(int column, double value) => row[column - 1] = TableNumber.Rounded(value);
@@ -90,11 +87,11 @@ internal static class DynamoTable
                 Set(15, 60);
                 Set(20, tomograms.Of(p));
                 Set(22, classes(p) ?? 1);
-                Set(24, Pixel(p.X));
-                Set(25, Pixel(p.Y));
-                Set(26, Pixel(p.Z));
-                if (pixel > 0)
-                    Set(Columns, pixel);
+                Set(24, grid.ToPixel(p.X) + 1);
+                Set(25, grid.ToPixel(p.Y) + 1);
+                Set(26, grid.ToPixel(p.Z) + 1);
+                if (sizes)
+                    Set(Columns, grid.SizeAngstrom);
                 writer.WriteLine(string.Join(' ', row.Select(v => v.ToString("R", CultureInfo.InvariantCulture))));
             }
         });

@@ -19,7 +19,7 @@ internal static class EmMotl
 
     public static TableFormat Format { get; } = new(CoordinateFormat.Motl, ".em")
     {
-        Read = static (path, context) => new(CoordinateFormat.Motl, Read(path, context), 0),
+        Read = static (path, context) => new(CoordinateFormat.Motl, Read(path, context)),
         Write = Write,
     };
 
@@ -42,6 +42,7 @@ internal static class EmMotl
         if (promised < 0)
             throw new InputException($"{path}: has {bytes.Length} bytes, but its header promises {Header(8)} × {Header(12)} particles of {ParticleBytes} bytes. The file is truncated or its header damaged.");
 
+        PixelGrid grid = context.Grid(0);
         List<Particle> particles = new((int)count);
         for (int i = 0; i < count; i++)
         {
@@ -55,10 +56,11 @@ internal static class EmMotl
             int Whole(int row) => Value(row) is var value && value == Math.Floor(value) && Math.Abs(value) < 1 << 30
                 ? (int)value
                 : throw new InputException($"{path}: particle {i + 1}: row {row} is {Value(row)}; expected a whole number.");
-            double Voxel(int axis) => CoordinateContext.ToVoxel(Value(8 + axis) + Value(11 + axis) - 1, context.BinningOrOne);
+            double Voxel(int axis) => grid.ToVoxel(Value(8 + axis) + Value(11 + axis) - 1);
             int tomogram = Whole(5);
             particles.Add(new Particle(Voxel(2), Voxel(1), Voxel(0))
             {
+                Pixels = grid,
                 Id = Whole(4),
                 Score = Value(1),
                 Class = Whole(20),
@@ -74,7 +76,6 @@ internal static class EmMotl
     {
         TomogramNumbers tomograms = new(particles, options.TomogramName);
         Func<Particle, int?> classes = ParticleNames.ClassNumbers(particles);
-        double Pixel(double voxel) => CoordinateContext.ToPixel(voxel, options.Context.BinningOrOne) + 1;
         AtomicFile.Write(path, stream =>
         {
             byte[] header = new byte[HeaderBytes];
@@ -88,15 +89,16 @@ internal static class EmMotl
             for (int i = 0; i < particles.Count; i++)
             {
                 Particle p = particles[i];
+                PixelGrid grid = options.GridOf(path, p);
                 (double phi, double theta, double psi) = (p.Orientation ?? default).ToZxz();
                 Array.Clear(column);
                 void Set(int row, double value) => BinaryPrimitives.WriteSingleLittleEndian(column.AsSpan(4 * (row - 1)), (float)value);
                 Set(1, p.Score ?? 0);
                 Set(4, i + 1);
                 Set(5, tomograms.Of(p));
-                Set(8, Pixel(p.X));
-                Set(9, Pixel(p.Y));
-                Set(10, Pixel(p.Z));
+                Set(8, grid.ToPixel(p.X) + 1);
+                Set(9, grid.ToPixel(p.Y) + 1);
+                Set(10, grid.ToPixel(p.Z) + 1);
                 Set(17, phi);
                 Set(18, psi);
                 Set(19, theta);

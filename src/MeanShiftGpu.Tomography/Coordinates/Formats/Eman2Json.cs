@@ -18,6 +18,7 @@ internal static class Eman2Json
 
     private const string Expected = "EMAN2's info file with boxes_3d";
     private const string PixelSize = "apix_unbin";
+    private const string Counts = "EMAN2 coordinates count from the tomogram's middle";
     private const int BoxSize = 32;
 
     public static TableFormat Format { get; } = new(CoordinateFormat.Eman2, ".json")
@@ -31,7 +32,9 @@ internal static class Eman2Json
         FileName = static (tomogram, _) => tomogram + NameEnding,
         Read = Read,
         Write = Write,
-        Check = CheckOptions,
+        PixelSizes = PixelSizes.OneInTable,
+        VoxelSizeReason = static _ => "EMAN2 coordinates count in unbinned pixels, whose size the file gives",
+        ShapeReason = static _ => Counts,
     };
 
     private static CoordinateTable Read(string path, CoordinateContext context) => JsonTable.Read(path, Expected, root =>
@@ -40,7 +43,8 @@ internal static class Eman2Json
         double pixel = Math.Max(0, JsonTable.Number(path, "", root, PixelSize) ?? 0);
         Dictionary<int, string> names = ClassNames(path, root);
         string? tomogram = TomogramOf(path);
-        double binning = context.BinningFor(pixel);
+        CoordinateContext own = context.Of(path, tomogram);
+        PixelGrid grid = own.Grid(pixel);
         List<Particle> particles = new(boxes.GetArrayLength());
         foreach (JsonElement box in boxes.EnumerateArray())
         {
@@ -51,12 +55,13 @@ internal static class Eman2Json
             double Voxel(int axis, Func<VolumeShape, int> size)
             {
                 double value = JsonTable.Number(path, $"{where}[{axis}]", At(axis)) ?? throw new InputException($"{path}: {where}[{axis}] is null; expected a number.");
-                return pixel > 0 ? (value / binning) + (size(Shape(path, context)) / 2) : value;
+                return pixel > 0 ? (value / grid.PerVoxel) + (size(own.RequireShape(path, Counts)) / 2) : value;
             }
 
             int? number = At(5).ValueKind == JsonValueKind.Undefined ? null : JsonTable.Whole(path, $"{where}[5]", At(5));
             particles.Add(new Particle(Voxel(2, s => s.Depth), Voxel(1, s => s.Height), Voxel(0, s => s.Width))
             {
+                Pixels = grid,
                 Score = At(4).ValueKind == JsonValueKind.Undefined ? null : JsonTable.Number(path, $"{where}[4]", At(4)),
                 Class = number,
                 Name = number is { } n ? names.GetValueOrDefault(n) : null,
@@ -64,35 +69,27 @@ internal static class Eman2Json
             });
         }
 
-        return new CoordinateTable(CoordinateFormat.Eman2, particles, pixel);
+        return new CoordinateTable(CoordinateFormat.Eman2, particles);
     });
-
-    /// <summary>Refuses options that lack what a file needs.</summary>
-    private static void CheckOptions(string path, CoordinateWriteOptions options)
-    {
-        Shape(path, options.Context);
-        options.Context.RequireVoxelSize(path, "EMAN2 coordinates count in unbinned pixels, whose size the file gives");
-    }
 
     private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
-        CoordinateContext context = options.Context;
-        VolumeShape shape = Shape(path, context);
-        double binning = context.BinningOrOne;
+        VolumeShape shape = options.Context.RequireShape(path, Counts);
+        PixelGrid grid = options.GridOf(path, particles.Count > 0 ? particles[0] : new Particle(0, 0, 0));
         Func<Particle, int?> numbers = ParticleNames.ClassNumbers(particles);
         int ClassOf(Particle p) => numbers(p) ?? 0;
         AtomicFile.Write(path, stream =>
         {
             using Utf8JsonWriter json = new(stream, JsonTable.WriterOptions);
             json.WriteStartObject();
-            json.WriteNumber(PixelSize, context.VoxelSizeAngstrom / binning);
+            json.WriteNumber(PixelSize, grid.SizeAngstrom);
             json.WriteStartArray(Boxes);
             foreach (Particle p in particles)
             {
                 json.WriteStartArray();
-                json.WriteNumberValue(TableNumber.Rounded((p.X - (shape.Width / 2)) * binning));
-                json.WriteNumberValue(TableNumber.Rounded((p.Y - (shape.Height / 2)) * binning));
-                json.WriteNumberValue(TableNumber.Rounded((p.Z - (shape.Depth / 2)) * binning));
+                json.WriteNumberValue(TableNumber.Rounded((p.X - (shape.Width / 2)) * grid.PerVoxel));
+                json.WriteNumberValue(TableNumber.Rounded((p.Y - (shape.Height / 2)) * grid.PerVoxel));
+                json.WriteNumberValue(TableNumber.Rounded((p.Z - (shape.Depth / 2)) * grid.PerVoxel));
                 json.WriteStringValue("meanshift-gpu");
                 json.WriteNumberValue(p.Score ?? 0);
                 json.WriteNumberValue(ClassOf(p));
@@ -104,7 +101,7 @@ internal static class Eman2Json
             foreach (IGrouping<int, Particle> group in particles.GroupBy(ClassOf).OrderBy(g => g.Key))
             {
                 json.WriteStartObject(group.Key.ToString(CultureInfo.InvariantCulture));
-                json.WriteNumber("boxsize", (int)Math.Round(BoxSize * binning));
+                json.WriteNumber("boxsize", (int)Math.Round(BoxSize * grid.PerVoxel));
                 json.WriteString("name", ParticleNames.NameOf(group.First()));
                 json.WriteEndObject();
             }
@@ -113,9 +110,6 @@ internal static class Eman2Json
             json.WriteEndObject();
         });
     }
-
-    private static VolumeShape Shape(string path, CoordinateContext context)
-        => context.RequireShape(path, "EMAN2 coordinates count from the tomogram's middle");
 
     private static string? TomogramOf(string path)
     {

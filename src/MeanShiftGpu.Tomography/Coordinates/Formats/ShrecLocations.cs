@@ -44,7 +44,7 @@ public static class ShrecLocations
         IsNamed = static path => Path.GetFileName(path) == FileName,
         Recognise = static path => IsOurs(path) ? CoordinateFormat.Shrec : CoordinateFormat.Coords,
         FileName = static (tomogram, _) => Path.Combine(tomogram, FileName),
-        Read = static (path, context) => new(CoordinateFormat.Shrec, ReadParticles(path, context), 0),
+        Read = static (path, context) => new(CoordinateFormat.Shrec, ReadParticles(path, context)),
         Write = WriteParticles,
     };
 
@@ -105,21 +105,21 @@ public static class ShrecLocations
     /// <summary>The particles among the rows, with their names and occupancy ids.</summary>
     internal static List<Particle> ReadParticles(string path, CoordinateContext context)
     {
-        double Voxel(double pixel) => CoordinateContext.ToVoxel(pixel, context.BinningOrOne);
+        PixelGrid grid = context.Grid(0);
         // All of them have the same name; the tomogram's is its folder's.
         string? tomogram = Path.GetFileName(path) == FileName ? Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(path))) : null;
         return
         [
             .. Read(path).Select((o, i) => (Object: o, Id: i + 1)).Where(r => r.Object.IsParticle).Select(r =>
-                new Particle(Voxel(r.Object.Z), Voxel(r.Object.Y), Voxel(r.Object.X)) { Name = r.Object.Name, Id = r.Id, Tomogram = tomogram, Angles = r.Object.Angles }),
+                new Particle(grid.ToVoxel(r.Object.Z), grid.ToVoxel(r.Object.Y), grid.ToVoxel(r.Object.X)) { Pixels = grid, Name = r.Object.Name, Id = r.Id, Tomogram = tomogram, Angles = r.Object.Angles }),
         ];
     }
 
     /// <summary>Writes particles; those without a name are called by their class.</summary>
     private static void WriteParticles(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
-        double Pixel(double voxel) => CoordinateContext.ToPixel(voxel, options.Context.BinningOrOne);
-        Write(path, [.. particles.Select(p => new ShrecObject(ParticleNames.NameOf(p), Pixel(p.Z), Pixel(p.Y), Pixel(p.X)) { Angles = p.Orientation ?? default(ParticleAngles) })]);
+        Write(path, [.. particles.Select(p => (Particle: p, Grid: options.GridOf(path, p))).Select(r =>
+            new ShrecObject(ParticleNames.NameOf(r.Particle), r.Grid.ToPixel(r.Particle.Z), r.Grid.ToPixel(r.Particle.Y), r.Grid.ToPixel(r.Particle.X)) { Angles = r.Particle.Orientation ?? default(ParticleAngles) })]);
     }
 
     private static ShrecObject Parse(string path, int line, string[] fields)
