@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using MeanShiftGpu.Tomography.Volumes;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -63,6 +64,15 @@ internal sealed class Session
             error.WriteLine($"warning: {text}");
         else
             held.Add(text);
+    }
+
+    /// <summary>Reads a volume's header and says what was odd about it.</summary>
+    public MrcHeader ReadHeader(string path)
+    {
+        MrcHeader header = MrcFile.ReadHeader(path);
+        foreach (string note in header.Notes)
+            Warn($"{path}: {note}.");
+        return header;
     }
 
     /// <summary>Writes a table; the first column is text, the others are aligned to the right.</summary>

@@ -54,7 +54,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     {
         string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms) }.OfType<string>()];
         OutputFolder.RefuseReplacing([options.GetValue(output)!], read);
-        MrcHeader? header = options.GetValue(volume) is { } path ? MrcFile.ReadHeader(path) : null;
+        MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
         ConversionResult result = CoordinateConversion.Convert(options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
         {
             From = options.GetValue(from),

@@ -5,7 +5,6 @@ using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Files;
-using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
@@ -28,6 +27,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size of the volume in Å. Default: that of --volume.", 1e-6, 1e6);
     private readonly Option<double?> binning = Parse.Real("--binning", "How many pixels of the tables make a voxel. Default: what the tables say, or 1.", 1e-6);
+    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes and pixel sizes of tomograms by name, for relion5.");
     private readonly Option<double?> truthBinning = Parse.Real("--truth-binning", "How many pixels of the tables of true centres make a voxel, where it is not as many as of the picks'. Default: --binning.", 1e-6);
 
     public override string Name => "evaluate";
@@ -40,7 +40,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
     protected override bool UsesDevice => false;
 
-    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, beta, classes, occupancy, report, volume, centre, voxelSize, binning, truthBinning];
+    protected override IEnumerable<Symbol> Symbols => [picks, truth, data, split, radii, beta, classes, occupancy, report, volume, tomograms, centre, voxelSize, binning, truthBinning];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
     {
@@ -77,7 +77,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
         IReadOnlyList<EvaluatedVolume> volumes = manifest is null
             ? EvaluationInputs.FromTables(pickFiles, truthFiles, Context(options), options.GetValue(truthBinning), names, options.GetValue(volume))
-            : EvaluationInputs.FromManifest(pickFiles, manifest, use, names);
+            : EvaluationInputs.FromManifest(pickFiles, manifest, use, new CoordinateContext { TomogramsStar = options.GetValue(tomograms) }, names);
         EvaluationVolume[] points = [.. volumes.Select(v => v.Points)];
         if (names.Length > 0)
             EvaluationInputs.RefuseOtherClasses(points, names);
@@ -137,8 +137,9 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             Centre = options.GetValue(centre) ?? RelionCentre.HalfSize,
             VoxelSizeAngstrom = options.GetValue(voxelSize) ?? 0,
             Binning = options.GetValue(binning) ?? 0,
+            TomogramsStar = options.GetValue(tomograms),
         };
-        return options.GetValue(volume) is { } path && MrcFile.ReadHeader(path) is var header ? told.WithVolume(path, header.Shape, header.VoxelSize) : told;
+        return options.GetValue(volume) is { } path && Session.ReadHeader(path) is var header ? told.WithVolume(path, header.Shape, header.VoxelSize) : told;
     }
 
     private void WarnOfOutside(IReadOnlyList<EvaluatedVolume> volumes)

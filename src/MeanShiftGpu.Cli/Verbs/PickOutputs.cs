@@ -29,6 +29,9 @@ internal sealed class PickOutputs
     /// <summary>The mask; null for none.</summary>
     public string? Mask { get; init; }
 
+    /// <summary>The name of the one volume's tomogram; null for that of the file.</summary>
+    public string? TomogramName { get; init; }
+
     /// <summary>Whether what is there is picked again.</summary>
     public bool Overwrite { get; init; }
 
@@ -64,6 +67,8 @@ internal sealed class PickOutputs
         if (paths.GroupBy(TomogramNames.Of).FirstOrDefault(g => g.Count() > 1) is { } twice)
             throw new InputException($"pick: {string.Join(" and ", twice)} have the same name, so their picks could not be told apart. Pick them one by one.");
         int count = paths.Length;
+        if (TomogramName is not null && count > 1)
+            throw new InputException($"--tomogram-name: names one tomogram, and there are {count} volumes. Leave it out; tables take the files' names.");
         List<string> written = [];
         if (Single)
         {
@@ -102,7 +107,7 @@ internal sealed class PickOutputs
     /// <summary>The files of a volume, one of so many.</summary>
     public PickFiles FilesOf(string path, int count)
     {
-        string name = TomogramNames.Of(path);
+        string name = TomogramName ?? TomogramNames.Of(path);
         string? map = ScoreMap is null || (count == 1 && !Directory.Exists(ScoreMap)) ? ScoreMap : Path.Combine(ScoreMap, $"{name}_scores.mrc");
         return new PickFiles(path, name, Single ? Target : Path.Combine(Target, CoordinateFolder.FileName(Format, name)), map);
     }

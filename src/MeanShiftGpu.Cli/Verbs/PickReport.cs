@@ -102,13 +102,11 @@ internal static class PickReport
         return new { files.Volume, files.Name, Skipped = true, files.Table };
     }
 
-    /// <summary>Refuses stacks of images. The ending is a choice of whoever wrote the file; the header alone is not always right.</summary>
-    public static void CheckIsVolume(Session session, string path, MrcHeader header)
+    /// <summary>Refuses stacks of images by their name, a choice of whoever wrote the file; the header alone, which is not always right, is only remarked on.</summary>
+    public static void CheckIsVolume(string path, MrcHeader header)
     {
         if (path.EndsWith(".mrcs", StringComparison.OrdinalIgnoreCase))
             throw new InputException($"{path}: is by its name a stack of {header.Sections} images, as of a tilt series, not a volume. Reconstruct the tomogram first, or rename it to .mrc where it is one.");
-        if (header.IsImageStack)
-            session.Warn($"{path}: is by its header a stack of {header.Sections} images (space group 0, one interval along z), as of a tilt series; picks mean nothing unless it is a volume all the same.");
     }
 
     private static string Duration(TimeSpan time)

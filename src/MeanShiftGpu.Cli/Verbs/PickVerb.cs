@@ -39,6 +39,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the bandwidth.", 1e-3);
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size in Å. Default: the volume's header.", 1e-6, 1e6);
+    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes, pixel sizes and names of tomograms, for tables of relion5.");
+    private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name in the table of one volume. Default: the file's name without endings and what programs add (TS_01 of TS_01_rec.mrc).");
     private readonly Option<double?> binning = Parse.Real("--binning", "How often the volume was binned: tables count in unbinned pixels. Default: 1.", 1e-6);
 
     public override string Name => "pick";
@@ -51,7 +53,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     public override IReadOnlyList<OptionGroup> Groups =>
     [
-        new(OptionGroup.Data, volumes, model, output, overwrite, format, mask, scoreMap, voxelSize, binning, centre),
+        new(OptionGroup.Data, volumes, model, output, overwrite, format, mask, scoreMap, tomogramName, tomograms, voxelSize, binning, centre),
         new(OptionGroup.Particle, onlyClass, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels),
         new("Threshold", threshold, absolute, suggest, radius),
         new(OptionGroup.Device, [memory, .. DeviceSymbols, shard]),
@@ -83,11 +85,13 @@ internal sealed class PickVerb(Session session) : Verb(session)
             ScoreMap = options.GetValue(scoreMap),
             Mask = options.GetValue(mask),
             Overwrite = options.GetValue(overwrite),
+            TomogramName = options.GetValue(tomogramName),
             Context = new CoordinateContext
             {
                 Centre = options.GetValue(centre) ?? RelionCentre.HalfSize,
                 VoxelSizeAngstrom = options.GetValue(voxelSize) ?? 0,
-                Binning = options.GetValue(binning) ?? 1,
+                Binning = options.GetValue(binning) ?? 0,
+                TomogramsStar = options.GetValue(tomograms),
             },
         };
         string[] paths = all;
@@ -105,9 +109,9 @@ internal sealed class PickVerb(Session session) : Verb(session)
             return ExitCode.Done;
         }
 
-        MrcHeader[] headers = [.. paths.Select(MrcFile.ReadHeader)];
+        MrcHeader[] headers = [.. paths.Select(Session.ReadHeader)];
         for (int i = 0; i < paths.Length; i++)
-            PickReport.CheckIsVolume(Session, paths[i], headers[i]);
+            PickReport.CheckIsVolume(paths[i], headers[i]);
         outputs.Check(files, headers);
 
         using GpuContext context = OpenDevice(options);
@@ -162,7 +166,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             throw new InputException("pick: --suggest picks in the data set's validation volumes and writes no table; leave the volumes and --out out.");
         if (options.GetValue(absolute) is not null)
             throw new InputException("pick: --suggest tries fractions of the maximum; leave --threshold-absolute out.");
-        if (((Option[])[threshold, overwrite, format, mask, scoreMap, shard, centre, voxelSize, binning]).FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
+        if (((Option[])[threshold, overwrite, format, mask, scoreMap, shard, tomogramName, tomograms, centre, voxelSize, binning]).FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
             throw new InputException($"pick: --suggest has no use for {idle.Name}; leave it out.");
         DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(DatasetSplit.Validation)];
         if (entries.Length == 0)

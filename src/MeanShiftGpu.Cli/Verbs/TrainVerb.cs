@@ -55,6 +55,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         (UNet3dOptions structure, TrainingOptions training) = Settings(options, checkpoint, resuming);
         training.ValidateFor(structure);
         DatasetManifest manifest = DatasetManifest.Read(options.GetValue(data)!);
+        foreach (DatasetVolume volume in manifest.Volumes)
+            Session.ReadHeader(volume.Volume);
         OutputFolder.Prepare(folder);
         if (!resuming && !options.GetValue(overwrite))
             TrainingFiles.RefuseEarlierRun(folder);

@@ -59,13 +59,14 @@ public static class CoordinateFolder
 
     /// <summary>The table of a tomogram in a folder; null when there is none.</summary>
     /// <param name="folder">The folder.</param>
-    /// <param name="tomogram">The tomogram's name, without ending.</param>
+    /// <param name="tomogram">The tomogram's name (see <see cref="TomogramName"/>).</param>
+    /// <exception cref="InputException">Several tables' names are equal to it, and none is spelled so.</exception>
     public static string? Find(string folder, string tomogram)
     {
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(tomogram);
         return CoordinateFormats.Endings.Select(e => Path.Combine(folder, tomogram + e)).FirstOrDefault(File.Exists)
-            ?? Files(folder).FirstOrDefault(f => TomogramOf(f) == tomogram);
+            ?? new TomogramIndex<string>(Files(folder).Reverse().Select(f => (TomogramOf(f), f))).Find(tomogram, folder);
     }
 
     /// <summary>The name of a tomogram's table in its folder.</summary>
@@ -113,6 +114,6 @@ public static class CoordinateFolder
         return Path.GetFileName(folder) == CopickPicks ? Path.GetFileName(Path.GetDirectoryName(folder))!
             : Path.GetFileName(file) == ShrecLocations.FileName ? Path.GetFileName(folder)!
             : file.EndsWith(Eman2Json.NameEnding, StringComparison.OrdinalIgnoreCase) ? Path.GetFileName(file)[..^Eman2Json.NameEnding.Length]
-            : Path.GetFileNameWithoutExtension(file);
+            : Path.GetFileName(file)[..^Path.GetExtension(file).Length];
     }
 }

@@ -65,16 +65,18 @@ public sealed record DatasetVolume
     /// <summary>Reads its particles. Of a table that names several tomograms only those of <see cref="Tomogram"/>, or of the volume's own name.</summary>
     /// <param name="shape">The volume's size.</param>
     /// <param name="header">The voxel size that the volume's header gives.</param>
-    /// <exception cref="InputException">The table cannot be read, or names several tomograms and none is this volume.</exception>
+    /// <exception cref="InputException">The table cannot be read, or it names tomograms and none is this volume.</exception>
     public IReadOnlyList<Particle> ReadParticles(VolumeShape shape, VoxelSize header)
     {
         IReadOnlyList<Particle> particles = CoordinateTables.Read(Coordinates, Context(shape, header));
         string[] named = [.. particles.Select(p => p.Tomogram).OfType<string>().Distinct()];
-        if (Tomogram is not null || named.Length < 2)
+        // Formats without names number their tomograms; one number alone does not contradict.
+        if (Tomogram is not null || named.Length == 0 || (named is [var only] && only.All(char.IsAsciiDigit)))
             return particles;
-        return named.Any(name => TomogramNames.AreSame(name, Volume))
-            ? [.. particles.Where(p => p.Tomogram is null || TomogramNames.AreSame(p.Tomogram, Volume))]
-            : throw new InputException($"{Coordinates}: names several tomograms ({string.Join(", ", named.Take(5).Select(InputFile.Quote))}{(named.Length > 5 ? ", …" : "")}), and none is called like the volume {Volume}. Say in the data set's manifest which it is: \"tomogram\": \"NAME\".");
+        Func<string, bool> isOurs = TomogramName.Among(named, Volume);
+        return named.Any(isOurs)
+            ? [.. particles.Where(p => p.Tomogram is null || isOurs(p.Tomogram))]
+            : throw new InputException($"{Coordinates}: names {(named.Length == 1 ? "tomogram" : "several tomograms,")} {string.Join(", ", named.Take(5).Select(InputFile.Quote))}{(named.Length > 5 ? ", …" : "")}, and none is called like the volume {Volume}. Say in the data set's manifest which it is: \"tomogram\": \"NAME\".");
     }
 }
 

@@ -41,9 +41,10 @@ public static class EvaluationInputs
     /// <param name="pickFiles">The table or the folder.</param>
     /// <param name="manifestPath">The data set's manifest.</param>
     /// <param name="split">Which of its volumes.</param>
+    /// <param name="context">How the picks are read; their volumes give voxel sizes and sizes.</param>
     /// <param name="names">The names of the picks' classes 1, 2, …; may be empty.</param>
     /// <exception cref="InputException">A table cannot be read, or picks and data set do not fit each other.</exception>
-    public static IReadOnlyList<EvaluatedVolume> FromManifest(IReadOnlyList<string> pickFiles, string manifestPath, DatasetSplit split, IReadOnlyList<string> names)
+    public static IReadOnlyList<EvaluatedVolume> FromManifest(IReadOnlyList<string> pickFiles, string manifestPath, DatasetSplit split, CoordinateContext context, IReadOnlyList<string> names)
     {
         DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(split)];
         if (entries.Length == 0)
@@ -55,9 +56,13 @@ public static class EvaluationInputs
         bool folder = Directory.Exists(source);
         List<(string Name, EvaluationVolume Volume)> volumes = [];
         List<VolumePoints> truth = [];
+        List<CoordinateVolume> shapes = [];
         foreach (DatasetVolume entry in entries)
         {
             MrcHeader header = MrcFile.ReadHeader(entry.Volume);
+            // Picks are in voxels of the volume, whatever the truth counts in.
+            VoxelSize voxels = entry.VoxelSizeAngstrom > 0 ? new VoxelSize(entry.VoxelSizeAngstrom) : header.VoxelSize;
+            shapes.Add(new CoordinateVolume(TomogramNames.Of(entry.Volume), header.Shape, voxels));
             VolumePoints points = VolumePoints.Of(TomogramNames.Of(entry.Volume), entry.ReadParticles(header.Shape, header.VoxelSize), header.Shape);
             if (!folder)
             {
@@ -65,8 +70,7 @@ public static class EvaluationInputs
                 continue;
             }
 
-            // Picks are in voxels of the volume, whatever the truth counts in.
-            CoordinateContext own = new CoordinateContext { VoxelSizeAngstrom = entry.VoxelSizeAngstrom }.WithVolume(entry.Volume, header.Shape, header.VoxelSize);
+            CoordinateContext own = context.WithVolume(entry.Volume, header.Shape, voxels);
             IReadOnlyList<Particle> found = CoordinateFolder.Find(source, TomogramNames.Of(entry.Volume)) is { } table ? CoordinateTables.Read(table, own) : [];
             volumes.AddRange(EvaluationTables.Join(source, [VolumePoints.Of(points.Volume, Named(found, names))], manifestPath, [points]));
         }
@@ -74,7 +78,11 @@ public static class EvaluationInputs
         if (folder && !Array.Exists(entries, e => CoordinateFolder.Find(source, TomogramNames.Of(e.Volume)) is not null))
             throw new InputException($"{source}: has no table for any of {Counted.Of(entries.Length, "volume")} of {manifestPath}, for example {TomogramNames.Of(entries[0].Volume)}.star. Give the folder that 'pick' wrote.");
         if (!folder)
-            volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(CoordinateTables.Read(source), names)), manifestPath, truth));
+        {
+            CoordinateContext all = shapes is [var one] ? context.WithVolume(entries[0].Volume, one.Shape, one.VoxelSize) : context with { Volumes = shapes };
+            volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(CoordinateTables.Read(source, all), names)), manifestPath, truth));
+        }
+
         return [.. volumes.Select((v, i) => new EvaluatedVolume(v.Name, v.Volume, entries[i].Volume))];
     }
 

@@ -38,8 +38,8 @@ public static class EvaluationTables
     }
 
     /// <summary>
-    /// Pairs predictions with the truth of the same volume. One group on either side is a pair whatever the names; otherwise names decide,
-    /// folders and endings left out. A volume with truth and no predictions counts as all missed.
+    /// Pairs predictions with the truth of the same volume by their names (see <see cref="TomogramName"/>). One group on either side is a pair where one of
+    /// them has no name, or only a number, as formats without names give. A volume with truth and no predictions counts as all missed.
     /// </summary>
     /// <param name="picksName">The picks' file, for messages.</param>
     /// <param name="picks">Predictions by volume.</param>
@@ -51,10 +51,10 @@ public static class EvaluationTables
     {
         ArgumentNullException.ThrowIfNull(picks);
         ArgumentNullException.ThrowIfNull(truth);
-        if (truth.Count == 1 && picks.Count == 1)
+        if (truth.Count == 1 && picks.Count == 1 && (IsNoName(truth[0].Volume) || IsNoName(picks[0].Volume)))
             return [(truth[0].Volume ?? picks[0].Volume ?? picksName, Pair(picks[0], truth[0]))];
 
-        Dictionary<string, VolumePoints> byName = [];
+        List<VolumePoints> named = [];
         foreach (VolumePoints volume in picks)
         {
             if (volume.Volume is null)
@@ -64,26 +64,30 @@ public static class EvaluationTables
                 throw new InputException($"{picksName}: {Counted.Of(volume.Points.Count, "pick")} without a volume's name, but {truthName} has {truth.Count}. Add a column with the volume's name.");
             }
 
-            byName[Key(volume.Volume)] = volume;
+            named.Add(volume);
         }
+
+        TomogramIndex<VolumePoints> byName = new(named.Select(v => (v.Volume!, v)));
+        HashSet<VolumePoints> left = [.. named];
 
         List<(string, EvaluationVolume)> pairs = [];
         foreach (VolumePoints volume in truth)
         {
             if (volume.Volume is null)
                 throw new InputException($"{truthName}: {Counted.Of(volume.Points.Count, "centre")} without a volume's name, but {picksName} has several. Add a column with the volume's name.");
-            byName.Remove(Key(volume.Volume), out VolumePoints? found);
+            VolumePoints? found = byName.Find(volume.Volume, picksName);
+            if (found is not null && !left.Remove(found))
+                throw new InputException($"{truthName}: two of its volumes are called like '{found.Volume}' of {picksName}. Use exact names.");
             pairs.Add((volume.Volume, Pair(found ?? new VolumePoints(volume.Volume, []), volume)));
         }
 
-        return byName.Count == 0
+        return left.Count == 0
             ? pairs
             : throw new InputException(
-                $"{picksName}: picks of '{byName.First().Value.Volume}', which {truthName} does not have; it has {string.Join(", ", truth.Take(5).Select(t => $"'{t.Volume}'"))}{(truth.Count > 5 ? ", …" : "")}. The volumes' names must agree.");
+                $"{picksName}: picks of '{left.First().Volume}', which {truthName} does not have; it has {string.Join(", ", truth.Take(5).Select(t => $"'{t.Volume}'"))}{(truth.Count > 5 ? ", …" : "")}. The volumes' names must agree.");
     }
 
-    // RELION and others write a tomogram's name with or without folder and ending.
-    private static string Key(string name) => TomogramNames.Of(name).ToUpperInvariant();
+    private static bool IsNoName(string? volume) => volume is null || volume.All(char.IsAsciiDigit);
 
     private static EvaluationVolume Pair(VolumePoints picks, VolumePoints truth)
     {

@@ -121,11 +121,11 @@ public sealed record MrcHeader
         if (!IsSane(bytes, big) && IsSane(bytes, !big))
         {
             big = !big;
-            notes.Add($"the machine stamp {bytes[212]:X2} {bytes[213]:X2} contradicts the sizes; read as {(big ? "big" : "little")}-endian");
+            notes.Add($"has the machine stamp {bytes[212]:X2} {bytes[213]:X2}, which contradicts the sizes; it is read as {(big ? "big" : "little")}-endian");
         }
         else if (!stampBig && !stampLittle)
         {
-            notes.Add($"unusual machine stamp {bytes[212]:X2} {bytes[213]:X2}; read as little-endian");
+            notes.Add($"has the unusual machine stamp {bytes[212]:X2} {bytes[213]:X2}; it is read as little-endian");
         }
 
         Fields fields = new(bytes, big);
@@ -136,7 +136,7 @@ public sealed record MrcHeader
         if (columns < 1 || rows < 1 || sections < 1 || columns > MaxEdge || rows > MaxEdge || sections > MaxEdge)
             throw new InputException($"{path}: the MRC header gives the size {columns} × {rows} × {sections}; expected 1 to {MaxEdge} voxels per axis. The header is damaged.");
         if (!hasTag)
-            notes.Add("no 'MAP' at byte 208 (an older MRC file)");
+            notes.Add("has no 'MAP' at byte 208, as older MRC files");
 
         (int Column, int Row, int Section) axes = Axis(fields, path, notes);
         int extended = fields.Int(92);
@@ -147,7 +147,7 @@ public sealed record MrcHeader
         int intervalsZ = fields.Int(36);
         bool stack = group == 0 && intervalsZ == 1 && sections > 1;
         if (stack)
-            notes.Add($"a stack of {sections} images (space group 0, one interval along z): z is the image number");
+            notes.Add($"is by its header a stack of {sections} images (space group 0, one interval along z), as of a tilt series; picks mean nothing unless it is a volume all the same");
         int volumes = 1;
         if (group is >= 401 and <= 630)
         {
@@ -160,7 +160,7 @@ public sealed record MrcHeader
         return new MrcHeader
         {
             Mode = Supported(mode, path),
-            UnsignedBytes = mode == 0 && AreBytesUnsigned(fields, maximum, notes),
+            UnsignedBytes = mode == 0 && AreBytesUnsigned(fields, fields.Real(76), maximum, notes),
             BigEndian = big,
             Columns = columns,
             Rows = rows,
@@ -205,7 +205,7 @@ public sealed record MrcHeader
         (int Column, int Row, int Section) axes = (fields.Int(64), fields.Int(68), fields.Int(72));
         if (axes == (0, 0, 0))
         {
-            notes.Add("the axis order is not given; taken as x, y, z");
+            notes.Add("does not give the axis order; it is taken as x, y, z");
             return (1, 2, 3);
         }
 
@@ -220,13 +220,19 @@ public sealed record MrcHeader
     /// Mode 0 is signed by the standard. IMOD marks its files and says by a flag; other files give themselves away by a maximum
     /// above 127.
     /// </summary>
-    private static bool AreBytesUnsigned(Fields fields, float maximum, List<string> notes)
+    private static bool AreBytesUnsigned(Fields fields, float minimum, float maximum, List<string> notes)
     {
         if (fields.Int(152) == ImodStamp)
             return (fields.Int(156) & 1) == 0;
         if (!(maximum > 127))
+        {
+            // The standard's sign of missing statistics is a maximum below the minimum; many programs write zeros.
+            if (!(maximum > minimum))
+                notes.Add("has mode 0 and no statistics that tell signed from unsigned bytes; they are taken as signed, as the standard says. Where bright voxels come out dark, convert it to mode 2 with the program that wrote it");
             return false;
-        notes.Add($"mode 0 with a maximum of {maximum.ToString(CultureInfo.InvariantCulture)}: bytes taken as unsigned");
+        }
+
+        notes.Add($"has mode 0 and a maximum of {maximum.ToString(CultureInfo.InvariantCulture)}, so its bytes are taken as unsigned, against the standard");
         return true;
     }
 
@@ -236,7 +242,7 @@ public sealed record MrcHeader
             return 0;
         if (float.IsFinite(cell) && cell > 0 && intervals > 0)
             return (double)cell / intervals;
-        notes.Add($"the cell along {axis} makes no sense ({cell.ToString(CultureInfo.InvariantCulture)} Å in {intervals} intervals); voxel size taken as unknown");
+        notes.Add($"has a cell of {cell.ToString(CultureInfo.InvariantCulture)} Å in {intervals} intervals along {axis}, which makes no sense; the voxel size is taken as unknown");
         return 0;
     }
 

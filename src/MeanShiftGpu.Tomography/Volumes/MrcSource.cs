@@ -91,6 +91,8 @@ internal sealed class MrcSource : IDisposable
         Header = MrcHeader.Parse(bytes, path);
 
         Int128 promised = Header.DataOffset + Header.DataBytes;
+        if (!IsCompressed && Header.ExtendedHeaderBytes > 0 && file.Length == MrcHeader.Length + (Int128)Header.DataBytes)
+            throw new InputException($"{path}: the extended header of {Header.ExtendedHeaderBytes} bytes that its header promises (nsymbt) is not there: the file is as long as header and voxels alone. Set nsymbt to 0, or save the volume again with the program that wrote it.");
         if (!IsCompressed && Header.DataOffset > file.Length)
             throw new InputException($"{path}: has {file.Length} bytes, but its extended header alone reaches to {Header.DataOffset}. The file is truncated or its header damaged.");
         if (!IsCompressed && promised > file.Length)
@@ -98,7 +100,7 @@ internal sealed class MrcSource : IDisposable
         if (gzip && promised > (Int128)file.Length * MaxGzipRatio)
             throw new InputException($"{path}: {file.Length} packed bytes cannot hold the {promised} that its header promises. The file is truncated or its header damaged.");
         if (!IsCompressed && promised < file.Length)
-            Header = Header with { Notes = [.. Header.Notes, $"{file.Length - promised} bytes after the voxels are not read"] };
+            Header = Header with { Notes = [.. Header.Notes, $"has {file.Length - promised} bytes more than its header says. They are taken to lie behind the voxels; if they are an extended header that is not announced (nsymbt 0), the voxels are read from the wrong place: save the volume again with the program that wrote it"] };
         SkipTo(Header.DataOffset);
     }
 

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using System.Globalization;
+using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Training;
 using NUnit.Framework;
@@ -13,7 +13,7 @@ namespace MeanShiftGpu.Tests.Cli;
 [NonParallelizable]
 public class KilledProcessTests
 {
-    private static readonly int Kills = int.TryParse(Environment.GetEnvironmentVariable("MEANSHIFTGPU_KILLS"), NumberStyles.None, CultureInfo.InvariantCulture, out int kills) ? kills : 3;
+    private static readonly int Kills = TestData.Count("MEANSHIFTGPU_KILLS", 3);
 
     private readonly ToolFolder folder = new();
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
@@ -8,6 +9,10 @@ namespace MeanShiftGpu.Tests.Support;
 /// <summary>Random inputs and comparisons that tests share.</summary>
 public static class TestData
 {
+    /// <summary>A count that the environment may set, for tests that draw at random: few in an ordinary run, many in the long one.</summary>
+    public static int Count(string variable, int otherwise)
+        => int.TryParse(Environment.GetEnvironmentVariable(variable), NumberStyles.None, CultureInfo.InvariantCulture, out int count) ? count : otherwise;
+
     /// <summary>Uniform numbers in [−1, 1), the same for a seed everywhere.</summary>
     public static double[] Uniform(long count, int seed)
     {

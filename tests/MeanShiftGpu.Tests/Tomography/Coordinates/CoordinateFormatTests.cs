@@ -216,7 +216,7 @@ public class CoordinateFormatTests
         Assert.Multiple(() =>
         {
             // 200, 101 and 51 voxels of 4 pixels have their middle at voxels 100, 50 and 25.
-            Assert.That(particles[0], Is.EqualTo(new Particle(25.5, 51, 98) { Score = 0.5, Class = 1, Name = "gold", Tomogram = "TS_01", OtherColumns = particles[0].OtherColumns }));
+            Assert.That(particles[0], Is.EqualTo(new Particle(25.5, 51, 98) { Score = 0.5, Class = 1, Name = "gold", Tomogram = "TS_01", Pixels = new(2.62, 4), OtherColumns = particles[0].OtherColumns }));
             Assert.That((particles[1].Z, particles[1].Y, particles[1].X, particles[1].Name), Is.EqualTo((25.0, 50.0, 100.0, "ribosome")));
             Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Read(path), path), Does.Contain("size"));
         });

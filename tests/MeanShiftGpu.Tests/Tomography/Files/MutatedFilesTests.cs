@@ -12,7 +12,7 @@ namespace MeanShiftGpu.Tests.Tomography.Files;
 public class MutatedFilesTests
 {
     // Ten thousand in all over the files of this fixture; longer runs are done by hand with the variable set.
-    private static readonly int Mutations = int.TryParse(Environment.GetEnvironmentVariable("MEANSHIFTGPU_TEST_MUTATIONS"), out int n) ? n : 500;
+    private static readonly int Mutations = TestData.Count("MEANSHIFTGPU_TEST_MUTATIONS", 500);
 
     // The files are smaller than 0.4 MB; whatever a damaged header promises must not be believed before the data are there.
     private const long MemoryLimit = 64 << 20;
