@@ -93,6 +93,7 @@ public sealed record CoordinateContext
     /// <summary>The context of a row that names a tomogram: that of its volume where <see cref="Volumes"/> has it.</summary>
     /// <param name="path">The table, for messages.</param>
     /// <param name="tomogram">The row's tomogram; null where it names none.</param>
+    /// <exception cref="InputException">The tomogram is none of them.</exception>
     internal CoordinateContext Of(string path, string? tomogram)
     {
         if (Volumes.Count == 0 || tomogram is null)
@@ -104,7 +105,8 @@ public sealed record CoordinateContext
             VoxelSizeProblem = VoxelSizeAngstrom > 0 ? null : v.VoxelSize.ProblemOf(v.Name),
             Volumes = [],
         })));
-        return byTomogram.Find(tomogram, path) ?? this;
+        return byTomogram.Find(tomogram, path) ?? throw new InputException(
+            $"{path}: names tomogram {InputFile.Quote(tomogram)}, which is none of the volumes {string.Join(", ", Volumes.Take(5).Select(v => InputFile.Quote(v.Name)))}{(Volumes.Count > 5 ? ", …" : "")}. The volumes' names must agree.");
     }
 
     private TomogramIndex<CoordinateContext>? byTomogram;
