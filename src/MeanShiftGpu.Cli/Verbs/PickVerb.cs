@@ -30,6 +30,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<double?> minimumDistance = Parse.Real("--min-distance", "Of two picks nearer than this the one with the lower score is dropped, in voxels. Default: 0.", 0);
     private readonly Option<double?> minimumSupport = Parse.Real("--min-support", "Picks whose summed score is below this fraction of the best one's are dropped: lower where particles differ much in size, higher where all are alike. Default: 0.05.", 0, 1);
     private readonly Option<int> minimumVoxels = Parse.Integer("--min-voxels", "Picks of fewer voxels are dropped.", 1, 1, int.MaxValue);
+    private readonly Option<bool> overlapping = new("--overlapping-classes") { Description = "Keep picks of several classes at one place. Default: the class with the highest score has the place, the JSON names the runner-up." };
     private readonly Option<int> iterations = Parse.Integer("--max-iterations", "Most mean-shift iterations.", 60, 1, 100_000);
     private readonly Option<string?> mask = Parse.Text("--mask", "FILE", "MRC file of the volume's size: picks only where it is above 0, and computes only there.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
@@ -54,7 +55,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     public override IReadOnlyList<OptionGroup> Groups =>
     [
         new(OptionGroup.Data, volumes, model, output, overwrite, format, mask, scoreMap, tomogramName, tomograms, voxelSize, binning, centre),
-        new(OptionGroup.Particle, onlyClass, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels),
+        new(OptionGroup.Particle, onlyClass, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels, overlapping),
         new("Threshold", threshold, absolute, suggest, radius),
         new(OptionGroup.Device, [memory, .. DeviceSymbols, shard]),
         new(OptionGroup.Advanced, method, iterations),
@@ -86,6 +87,9 @@ internal sealed class PickVerb(Session session) : Verb(session)
             ScoreMap = options.GetValue(scoreMap),
             Mask = options.GetValue(mask),
             Overwrite = options.GetValue(overwrite),
+            Volumes = all,
+            Command = CommandOf(options),
+            Settings = SettingsOf(options),
             TomogramName = options.GetValue(tomogramName),
             Context = new CoordinateContext
             {
@@ -106,7 +110,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         PickFiles[] files = [.. paths.Select(p => outputs.FilesOf(p, all.Length))];
         if (Array.TrueForAll(files, outputs.IsDone))
         {
-            WriteJson(options, new { outputs.Model, Output = outputs.Target, Volumes = files.Select(f => PickReport.Skip(Session, outputs, f)).ToArray() });
+            WriteJson(options, new { outputs.Model, Output = outputs.Target, Volumes = files.Select(f => PickReport.Skip(Session, f)).ToArray() });
             return ExitCode.Done;
         }
 
@@ -116,6 +120,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         outputs.Check(files, headers);
 
         using GpuContext context = OpenDevice(options);
+        outputs.Device = context.Description;
         using TomogramPicker picker = OpenPicker(options, context);
         if (picker.Classes.Count > 1 && outputs.ScoreMap is not null)
             throw new InputException($"--score-map: the model has a map for each of {picker.Classes.Count} classes ({string.Join(", ", picker.Classes.Select(c => c.Label))}); choose one with --class.");
@@ -132,11 +137,11 @@ internal sealed class PickVerb(Session session) : Verb(session)
         {
             if (!outputs.Single && outputs.IsDone(files[i]))
             {
-                report.Add(PickReport.Skip(Session, outputs, files[i]));
+                report.Add(PickReport.Skip(Session, files[i]));
                 continue;
             }
 
-            PickResult result = PickReport.Pick(Session, picker, files[i], outputs.Mask, options.GetValue(voxelSize));
+            PickResult result = PickReport.Pick(Session, picker, files[i], outputs.Mask, options.GetValue(voxelSize), options.GetValue(overlapping));
             report.Add(PickReport.Summary(files[i], headers[i], result));
             found.Add(new VolumePicks(files[i].Name, result.Picks));
             if (!outputs.Single)
@@ -149,6 +154,15 @@ internal sealed class PickVerb(Session session) : Verb(session)
         Session.Line($"peak memory {process.PeakWorkingSet64 >> 20} MiB");
         WriteJson(options, new { outputs.Model, Output = outputs.Target, Device = context.Description, picker.Options, PeakMemoryBytes = process.PeakWorkingSet64, Volumes = report });
         return ExitCode.Done;
+    }
+
+    private static string CommandOf(ParseResult options) => string.Join(' ', ((string[])["meanshift-gpu", .. options.Tokens.Select(t => t.Value)]).Select(t => t.Contains(' ', StringComparison.Ordinal) ? $"\"{t}\"" : t));
+
+    /// <summary>The options that decide about the picks, as they were given; what names files, where it runs and what is reported does not.</summary>
+    private string SettingsOf(ParseResult options)
+    {
+        Option[] decide = [onlyClass, method, threshold, absolute, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels, overlapping, iterations, format, tomogramName, centre, voxelSize, binning];
+        return string.Join(' ', decide.Select(options.GetResult).Where(r => r is { Implicit: false }).Select(r => $"{r!.Option.Name} {string.Join(' ', r.Tokens.Select(t => t.Value))}".TrimEnd()));
     }
 
     private TomogramPicker OpenPicker(ParseResult options, GpuContext context)
