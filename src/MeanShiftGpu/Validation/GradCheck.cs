@@ -50,7 +50,7 @@ public sealed record GradCheckOptions
 /// </param>
 /// <param name="Tolerance">The bound on it.</param>
 /// <param name="Passed">Within the bound, with no more kinks than allowed, and some gradient not zero.</param>
-/// <param name="WorstIndex">The element with the largest error, in the input's own order; −1 for all elements moved at once.</param>
+/// <param name="WorstIndex">The element with the largest error, or the first wrong one, in the input's own order; −1 for all elements moved at once.</param>
 /// <param name="Gradient">The gradient there.</param>
 /// <param name="Difference">The difference there.</param>
 /// <param name="Probes">Elements and directions compared.</param>
@@ -120,9 +120,6 @@ public sealed record GradCheckFunction<T>(
 /// <summary>Compares backward passes with central differences of the forward pass.</summary>
 public static class GradCheck
 {
-    // So many wrong probes settle an input: the others would only cost time.
-    private const int EnoughWrong = 3;
-
     /// <summary>Checks a function of one tensor.</summary>
     /// <param name="context">The device.</param>
     /// <param name="function">Computes a tensor of any shape from the input.</param>
@@ -214,6 +211,9 @@ public static class GradCheck
 
         public int Kinks => kinks.Count;
 
+        // One wrong probe settles an input, and so does a kink too many: the others would only cost time.
+        private bool Settled => wrong > 0 || kinks.Count > options.AllowedKinks;
+
         public void Run(double[]? found)
         {
             gradient = found ?? new double[differences.Count(input)];
@@ -236,15 +236,14 @@ public static class GradCheck
             }
 
             Random random = new(unchecked(options.Seed * 1009 + input));
-            if (gradient.Length > 1)
-                Examine(Move.All(input, gradient.Length, options.Seed));
             foreach (long element in ChooseElements(gradient.Length, options.Samples, random))
             {
-                if (wrong >= EnoughWrong || kinks.Count > options.AllowedKinks)
-                    break;
-                Examine(Move.Single(input, element));
+                if (!Settled)
+                    Examine(Move.Single(input, element));
             }
 
+            if (gradient.Length > 1 && !Settled)
+                Examine(Move.All(input, gradient.Length, options.Seed));
             Reason = (Reason, kinks.Count) switch
             {
                 ({ Length: > 0 }, _) => Reason,
@@ -287,7 +286,7 @@ public static class GradCheck
                 (Move left, Move right) = move.Halves();
                 int before = wrong + kinks.Count;
                 Examine(left);
-                if (wrong == 0 && kinks.Count <= options.AllowedKinks)
+                if (!Settled)
                     Examine(right);
                 // Neither half shows it alone.
                 if (wrong + kinks.Count > before || result.Outcome == ProbeOutcome.Kink)

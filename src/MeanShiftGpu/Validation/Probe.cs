@@ -52,13 +52,12 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
     /// <param name="first">The first step.</param>
     public ProbeResult Judge(Move move, double gradient, double largest, double first)
     {
-        double central = at(move, first).Central;
-        double error = Math.Abs(gradient - central) / Scale(gradient, central, largest);
-        if (error <= tolerance || (gradient == 0 && central == 0))
-            return new ProbeResult(move, ProbeOutcome.Agrees, double.IsNaN(error) ? 0 : error, gradient, central, noise / first);
+        Estimate central = new(at(move, first).Central, noise / first);
+        if ((gradient == 0 && central.Value == 0) || (Close(gradient, central, largest) && Precise(central, largest)))
+            return new ProbeResult(move, ProbeOutcome.Agrees, Error(gradient, central, largest), gradient, central.Value, central.Error);
 
         SortedDictionary<int, Slopes> seen = [];
-        Estimate best = default;
+        (Estimate best, Estimate above, Estimate below) = (default, default, default);
         foreach (int[] steps in Widening)
         {
             foreach (int k in steps)
@@ -66,18 +65,21 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
             best = Extrapolate(seen, first, slopes => slopes.Central, evenPowers: true);
             if (Close(gradient, best, largest) && Precise(best, largest))
                 return new ProbeResult(move, ProbeOutcome.Agrees, Error(gradient, best, largest), gradient, best.Value, best.Error);
+            above = Extrapolate(seen, first, slopes => slopes.Forward, evenPowers: false);
+            below = Extrapolate(seen, first, slopes => slopes.Backward, evenPowers: false);
+            // Both sides have the one slope that the gradient is not: more steps would say the same.
+            if (Precise(best, largest) && Precise(above, largest) && Precise(below, largest) && !Differ(above, below, largest))
+                break;
         }
 
-        Estimate above = Extrapolate(seen, first, slopes => slopes.Forward, evenPowers: false);
-        Estimate below = Extrapolate(seen, first, slopes => slopes.Backward, evenPowers: false);
         (double, double) sides = (below.Value, above.Value);
         if (IsKink(gradient, above, below, best, largest))
             return new ProbeResult(move, ProbeOutcome.Kink, 0, gradient, best.Value, best.Error, sides);
 
         // Only differences that are themselves known far better than they differ from the gradient call it wrong.
         bool known = Precise(best, largest) || Math.Abs(gradient - best.Value) > 4 * best.Error || !double.IsFinite(gradient) || double.IsNaN(best.Value);
-        return new ProbeResult(
-            move, known ? ProbeOutcome.Differs : ProbeOutcome.Imprecise, Math.Abs(gradient - best.Value) / Scale(gradient, best.Value, largest), gradient, best.Value, best.Error, sides);
+        double error = Math.Abs(gradient - best.Value) / Scale(gradient, best.Value, largest);
+        return new ProbeResult(move, known ? ProbeOutcome.Differs : ProbeOutcome.Imprecise, error, gradient, best.Value, best.Error, sides);
     }
 
     // Where a function is smooth both sides have one slope. A kink is what has two, each of which its differences settle on: there every gradient
@@ -88,8 +90,7 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
         bool belowSettles = Precise(below, largest);
         if (aboveSettles && belowSettles)
         {
-            double gap = Math.Abs(above.Value - below.Value);
-            if (gap <= 4 * (above.Error + below.Error) + tolerance * Scale(above.Value, below.Value, largest))
+            if (!Differ(above, below, largest))
                 return false;
             double slack = tolerance * Scale(gradient, central.Value, largest) + above.Error + below.Error;
             return gradient >= Math.Min(above.Value, below.Value) - slack && gradient <= Math.Max(above.Value, below.Value) + slack;
@@ -98,6 +99,9 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
         return !Precise(central, largest) && ((aboveSettles && Close(gradient, above, largest)) || (belowSettles && Close(gradient, below, largest)));
     }
 
+    private bool Differ(Estimate above, Estimate below, double largest)
+        => Math.Abs(above.Value - below.Value) > 4 * (above.Error + below.Error) + tolerance * Scale(above.Value, below.Value, largest);
+
     private bool Close(double gradient, Estimate estimate, double largest)
         => Math.Abs(gradient - estimate.Value) <= tolerance * Scale(gradient, estimate.Value, largest) + estimate.Error;
 
@@ -105,7 +109,10 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
     private bool Precise(Estimate estimate, double largest) => estimate.Error <= tolerance * Math.Max(largest, Math.Abs(estimate.Value));
 
     private static double Error(double gradient, Estimate estimate, double largest)
-        => Math.Max(0, Math.Abs(gradient - estimate.Value) - estimate.Error) / Scale(gradient, estimate.Value, largest);
+    {
+        double beyond = Math.Max(0, Math.Abs(gradient - estimate.Value) - estimate.Error);
+        return beyond == 0 ? 0 : beyond / Scale(gradient, estimate.Value, largest);
+    }
 
     private static double Scale(double a, double b, double largest) => Math.Max(Math.Max(Math.Abs(a), Math.Abs(b)), RelativeFloor * largest);
 
