@@ -38,13 +38,14 @@ public static class GradCheckSuite
         List<GradCheckResult> results = [];
         foreach (GradCheckCase check in Chosen(names ?? []))
         {
-            // Differences are those of the direct kernels in float64.
-            using GpuContext direct = GpuContext.Attach(context.Accelerator, context.Stream, new GpuContextOptions { Variant = "Direct", Precision = context.Precision });
+            // Differences are those of the direct kernels in float64, without any rounding.
+            using GpuContext direct = context.WithVariant(Variants.Direct);
             GradCheckFunction<double> function = Stoppable(check.Create<double>(direct), cancellation);
             using CentralDifferences<double> differences = new(direct, function);
             Run<double>(context, check, differences, Add, seed, cancellation);
             Run<float>(context, check, differences, Add, seed, cancellation);
             function.Parameters?.Dispose();
+            RunRounding(context, check, Add, seed, cancellation);
         }
 
         return new GradCheckReport(results);
@@ -79,16 +80,27 @@ public static class GradCheckSuite
         GpuContext context, GradCheckCase check, CentralDifferences<double> differences, Action<GradCheckResult> add, int seed, CancellationToken cancellation)
         where T : unmanaged, INumber<T>
     {
-        foreach (string variant in check.Variants<T>(context).Distinct())
+        foreach (string variant in check.Variants<T>(context).Distinct().Where(v => v != Variants.TensorCore))
         {
             using GpuContext forced = context.WithVariant(variant);
             GradCheckFunction<T> gradients = Stoppable(check.Create<T>(forced), cancellation);
-            double rounding = Variants.Tolerance(context, variant, exact: 0);
-            GradCheckOptions options = new() { Samples = check.Samples, Seed = seed, Tolerance = typeof(T) == typeof(float) ? Math.Max(GradCheckOptions.SingleTolerance, rounding) : 0 };
+            GradCheckOptions options = new() { Samples = check.Samples, Seed = seed, AllowedKinks = check.AllowedKinks };
             foreach (GradCheckResult result in GradCheck.Run(forced, gradients, differences, options, check.Name, variant).Results)
                 add(result);
             gradients.Parameters?.Dispose();
         }
+    }
+
+    // Tensor cores round, so their gradients are compared with those of float64. The network of a precision differs from that without one.
+    internal static void RunRounding(GpuContext context, GradCheckCase check, Action<GradCheckResult> add, int seed, CancellationToken cancellation)
+    {
+        if (context.Precision == Precision.Float32 || !check.Variants<float>(context).Contains(Variants.TensorCore))
+            return;
+        using GpuContext exact = GpuContext.Attach(
+            context.Accelerator, context.Stream, new GpuContextOptions { Variant = Variants.Direct, Threads = context.Threads.Count, Precision = context.Precision });
+        using GpuContext rounding = context.WithVariant(Variants.TensorCore);
+        foreach (GradCheckResult result in new RoundedGradCheck(exact, rounding, check).Run(Variants.TensorCore, seed, cancellation).Results)
+            add(result);
     }
 
     private static GradCheckFunction<T> Stoppable<T>(GradCheckFunction<T> function, CancellationToken cancellation)
@@ -112,6 +124,8 @@ public static class GradCheckSuite
 
         // There are 37 inputs and parameters, and each probe runs the whole network twice.
         public override int Samples => 3;
+
+        public override bool HasLayers => true;
 
         public override GradCheckFunction<T> Create<T>(GpuContext context)
         {

@@ -348,16 +348,17 @@ public static class GradCheck
     private static bool IsDouble<T>() => typeof(T) == typeof(double);
 
     // The gradients of Σ weight·output with respect to every input and parameter, null where none arrived, and the weights.
-    private static (double[]?[] Gradients, double[] Weights) Differentiate<T>(GpuContext context, Arena arena, GradCheckFunction<T> function, Random random)
+    internal static (double[]?[] Gradients, double[] Weights) Differentiate<T>(GpuContext context, Arena arena, GradCheckFunction<T> function, Random random)
         where T : unmanaged, INumber<T>
     {
         function.Parameters?.ZeroGradients(context);
         using Tape<T> tape = Tape<T>.Begin(arena);
         List<Tensor<T>> inputs = Upload(tape, function.Inputs, (_, values) => values);
         Tensor<T> output = function.Function(tape, inputs);
+        // Numbers of 8 bits, which every precision holds exactly.
         double[] weights = new double[output.Shape.Length];
         for (int i = 0; i < weights.Length; i++)
-            weights[i] = output.Shape == TensorShape.Scalar ? 1 : (float)(random.NextDouble() * 2 - 1);
+            weights[i] = output.Shape == TensorShape.Scalar ? 1 : (2 * random.Next(-64, 64) + 1) / 128.0;
         // A function that records no backward pass at all reaches no input.
         if (output.RequiresGradient)
             tape.Backward(output, Array.ConvertAll(weights, T.CreateChecked));

@@ -3,6 +3,7 @@ using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
