@@ -267,7 +267,7 @@ public static class GradCheck
                 : $"{what}; there any gradient between the slopes is accepted";
         }
 
-        // A direction that does not simply agree is halved until the elements stand alone that are to blame.
+        // A direction that does not simply agree is halved until the elements stand alone that are to blame. Says whether there is one.
         private bool Examine(Move move)
         {
             if (move.Count == 1 && kinks.Any(kink => kink.Move == move))
@@ -278,34 +278,29 @@ public static class GradCheck
             {
                 if (!(result.Error <= worst?.Error) && wrong == 0)
                     worst = result;
-                return true;
+                return false;
             }
 
             if (move.Count > 1)
             {
                 (Move left, Move right) = move.Halves();
-                int before = wrong + kinks.Count;
-                Examine(left);
+                bool found = Examine(left);
                 if (!Settled)
-                    Examine(right);
-                // Neither half shows it alone.
-                if (wrong + kinks.Count > before || result.Outcome == ProbeOutcome.Kink)
-                    return false;
+                    found |= Examine(right);
+                if (found || result.Outcome == ProbeOutcome.Kink)
+                    return found;
             }
 
+            // An element, or a direction neither half of which shows it alone.
             if (result.Outcome == ProbeOutcome.Kink)
             {
                 kinks.Add(result);
-                return false;
+                return true;
             }
 
-            if (wrong == 0 || !(result.Error <= worst!.Error))
-            {
-                worst = result;
-                Fail(Explain(result));
-            }
-
-            return false;
+            worst = result;
+            Fail(Explain(result));
+            return true;
         }
 
         private string Explain(ProbeResult result)
@@ -331,8 +326,9 @@ public static class GradCheck
             return sum;
         }
 
-        // To what an error is relative: the input's largest gradient, or the length of what is summed.
-        private double Size(Move move) => move.Count == 1 ? largest : Math.Sqrt(Along(move, static g => g * g));
+        // To what an error is relative: the input's largest gradient, or the length of what is summed where that is more.
+        private double Size(Move move)
+            => move.Count == 1 ? largest : Math.Max(largest * move.Scale / 2, Math.Sqrt(Along(move, static g => g * g)));
 
         // Rounding falls with the step and truncation grows with its square.
         private static double FirstStep(CentralDifferences<T> differences, GradCheckOptions options, int input)

@@ -20,6 +20,9 @@ public abstract class GradCheckCase
     /// <summary>Whether it has several layers, between which a variant that rounds operands rounds what float64 does not.</summary>
     public virtual bool HasLayers => false;
 
+    /// <summary>The same operation in a shape that every precision takes.</summary>
+    public virtual GradCheckCase ForRounding => this;
+
     /// <summary>The function with its inputs in one type; the caller disposes the parameters.</summary>
     public abstract GradCheckFunction<T> Create<T>(GpuContext context)
         where T : unmanaged, INumber<T>;

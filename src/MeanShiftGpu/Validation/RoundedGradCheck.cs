@@ -36,7 +36,7 @@ internal static class OperandRounding
 /// <param name="check">What is compared.</param>
 internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, GradCheckCase check)
 {
-    private const int RandomChanges = 3;
+    private const int RandomChanges = 8;
 
     /// <summary>Compares the gradients of all inputs and parameters.</summary>
     /// <param name="variant">The variant's name.</param>

@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Tests.Validation;
 public class WrongGradientTests
 {
     // `.ci/run long` takes 50.
-    private static readonly int Seeds = int.TryParse(Environment.GetEnvironmentVariable("MEANSHIFTGPU_GRADCHECK_SEEDS"), out int n) ? n : 2;
+    internal static readonly int Seeds = int.TryParse(Environment.GetEnvironmentVariable("MEANSHIFTGPU_GRADCHECK_SEEDS"), out int n) ? n : 2;
 
     private GpuContext context = null!;
 
