@@ -483,7 +483,8 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
     }
 
     // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the ball of p(t); where W = 0 the
-    // point had stayed, so g stays and chain is 0, or NaN if the point is no number. One thread per seed, sums in the order z, y, x; chain overwritten.
+    // point had stayed, so g stays and chain is 0, or NaN if the point is no number. One thread per seed, sums in the order z, y,
+    // x; chain overwritten.
     [Kernel]
     internal static void ChainKernel(
         Index1D index,

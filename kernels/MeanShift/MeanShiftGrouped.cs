@@ -371,7 +371,8 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
     }
 
     // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the ball of p(t); where W = 0 the
-    // point had stayed, so g stays and chain is 0, or NaN if the point is no number. With centres, g begins as the centre loss's gradient. One group per seed, walking as the forward kernel does;
+    // point had stayed, so g stays and chain is 0, or NaN if the point is no number. With centres, g begins as the centre loss's
+    // gradient. One group per seed, walking as the forward kernel does;
     // chain overwritten.
     [Kernel(MaxGroupSize = GroupWalk.Threads)]
     internal static void ChainKernel(
@@ -514,7 +515,8 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         Point<T> nearest = new(Nearest(p.Z, origin.Z), Nearest(p.Y, origin.Y), Nearest(p.X, origin.X));
         bool isZero = g.Z == T.Zero && g.Y == T.Zero && g.X == T.Zero;
         // Written so that a point that is no number reaches every tile.
-        return !isZero && !(p.SquaredDistance(nearest) >= constants.SquaredBandwidth + constants.SquaredBandwidth / TReal.From(10000));
+        T reach = constants.SquaredBandwidth + constants.SquaredBandwidth / TReal.From(10000);
+        return !isZero && !(p.SquaredDistance(nearest) >= reach);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

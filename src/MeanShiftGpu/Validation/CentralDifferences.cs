@@ -58,8 +58,8 @@ public sealed class CentralDifferences<T>(GpuContext context, GradCheckFunction<
     }
 
     /// <summary>
-    /// A bound on the rounding error of Σ weight·output, as seen: at points so near each other that the function itself is a straight line,
-    /// second differences are rounding alone.
+    /// A bound on the rounding error of Σ weight·output, as seen: at points so near each other that the function itself is a
+    /// straight line, second differences are rounding alone.
     /// </summary>
     internal double Noise => noise ??= MeasureNoise();
 
@@ -152,13 +152,15 @@ public sealed class CentralDifferences<T>(GpuContext context, GradCheckFunction<
     // The output with one input's numbers replaced; −1 replaces none.
     private double[] Evaluate(int replaced, double[] values)
     {
-        Parameter<T>? parameter = replaced < function.Inputs.Count ? null : function.Parameters!.Parameters[replaced - function.Inputs.Count];
+        bool isTensor = replaced < function.Inputs.Count;
+        Parameter<T>? parameter = isTensor ? null : function.Parameters!.Parameters[replaced - function.Inputs.Count];
         T[] original = parameter?.Download(context) ?? [];
         parameter?.Upload(context, Array.ConvertAll(values, T.CreateChecked));
         try
         {
             using Tape<T> tape = Tape<T>.Begin(arena, inference: true);
-            List<Tensor<T>> inputs = GradCheck.Upload(tape, function.Inputs, (i, unchanged) => i == replaced ? values : unchanged);
+            List<Tensor<T>> inputs = GradCheck.Upload(
+                tape, function.Inputs, (i, unchanged) => i == replaced ? values : unchanged);
             return GradCheck.ToDoubles(function.Function(tape, inputs).ToArray(context));
         }
         finally
@@ -172,8 +174,8 @@ public sealed class CentralDifferences<T>(GpuContext context, GradCheckFunction<
 internal readonly record struct Slopes(double Forward, double Backward, double Central);
 
 /// <summary>
-/// How an input is moved: a single element by the step, or several elements at once, each by a random factor of it. A wrong element that is
-/// not among the samples shows in the second.
+/// How an input is moved: a single element by the step, or several elements at once, each by a random factor of it. A wrong
+/// element that is not among the samples shows in the second.
 /// </summary>
 /// <param name="Input">Which input.</param>
 /// <param name="First">The first element that moves.</param>
@@ -185,7 +187,9 @@ internal readonly record struct Move(int Input, long First, long Count, int Seed
     /// <summary>One element alone.</summary>
     public static Move Single(int input, long element) => new(input, element, 1, 0, 1);
 
-    /// <summary>All elements. The more they are the less each moves, so that neither curvature nor rounding drowns the slope.</summary>
+    /// <summary>
+    /// All elements. The more they are the less each moves, so that neither curvature nor rounding drowns the slope.
+    /// </summary>
     public static Move All(int input, long count, int seed) => new(input, 0, count, seed, Math.Pow(count, -0.25));
 
     /// <summary>The two halves of a direction; a half of one element is that element alone.</summary>

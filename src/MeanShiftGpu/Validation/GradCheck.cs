@@ -11,8 +11,8 @@ namespace MeanShiftGpu.Validation;
 public sealed record GradCheckOptions
 {
     /// <summary>
-    /// Elements probed by themselves of each input; all of them where there are fewer. Beside them all elements are moved at once in a random
-    /// direction, so that a wrong element shows that is not among these.
+    /// Elements probed by themselves of each input; all of them where there are fewer. Beside them all elements are moved at once
+    /// in a random direction, so that a wrong element shows that is not among these.
     /// </summary>
     public int Samples { get; init; } = 24;
 
@@ -20,8 +20,9 @@ public sealed record GradCheckOptions
     public int Seed { get; init; } = 1;
 
     /// <summary>
-    /// First step of the central differences; 0 takes the cube root of the function's relative rounding error (which is measured), as a share
-    /// of the input's largest number. Where it does not settle a probe, steps from 256 times longer to 256 times shorter are tried.
+    /// First step of the central differences; 0 takes the cube root of the function's relative rounding error (which is
+    /// measured), as a share of the input's largest number. Where it does not settle a probe, steps from 256 times longer to 256
+    /// times shorter are tried.
     /// </summary>
     public double Step { get; init; }
 
@@ -29,9 +30,9 @@ public sealed record GradCheckOptions
     public double Tolerance { get; init; }
 
     /// <summary>
-    /// How many elements of an input may lie at a kink (ReLU at 0, ties of a pooling, a change of nearest neighbour) or at a jump (a voxel on the
-    /// very edge of a mean-shift ball). There any gradient between the slopes of both sides is accepted, so a wrong one may be too: by default
-    /// none is allowed.
+    /// How many elements of an input may lie at a kink (ReLU at 0, ties of a pooling, a change of nearest neighbour) or at a jump
+    /// (a voxel on the very edge of a mean-shift ball). There any gradient between the slopes of both sides is accepted, so a
+    /// wrong one may be too: by default none is allowed.
     /// </summary>
     public int AllowedKinks { get; init; }
 
@@ -45,17 +46,19 @@ public sealed record GradCheckOptions
 /// <param name="Device">The device.</param>
 /// <param name="RealType">float32 or float64: the type of the gradient; differences are taken in float64 where the case allows.</param>
 /// <param name="MaxRelativeError">
-/// The largest |gradient − difference| / max(|gradient|, |difference|, 1e-3·largest |gradient| of this input), beyond the error of the
-/// difference itself.
+/// The largest |gradient − difference| / max(|gradient|, |difference|, 1e-3·largest |gradient| of this input), beyond the error
+/// of the difference itself.
 /// </param>
 /// <param name="Tolerance">The bound on it.</param>
 /// <param name="Passed">Within the bound, with no more kinks than allowed, and some gradient not zero.</param>
-/// <param name="WorstIndex">The element with the largest error, or the first wrong one, in the input's own order; −1 for all elements moved at once.</param>
+/// <param name="WorstIndex">The element with the largest error, or the first wrong one, in the input's own order; −1 for all
+/// elements moved at once.</param>
 /// <param name="Gradient">The gradient there.</param>
 /// <param name="Difference">The difference there.</param>
 /// <param name="Probes">Elements and directions compared.</param>
 /// <param name="Kinks">
-/// Elements at which the slopes of both sides differ, and the gradient lies between them: a warning, for there it is hardly checked.
+/// Elements at which the slopes of both sides differ, and the gradient lies between them: a warning, for there it is hardly
+/// checked.
 /// </param>
 /// <param name="Reason">Why it did not pass, or the warning of kinks; otherwise empty.</param>
 public sealed record GradCheckResult(
@@ -168,7 +171,10 @@ public static class GradCheck
         for (int i = 0; i < analytic.Length; i++)
         {
             if (analytic[i] is { } found && found.Length != differences.Count(i))
-                throw new ArgumentException($"gradcheck: {name}: {differences.Name(i)} has {found.Length} elements where its gradient is taken and {differences.Count(i)} where its differences are. Expected one function.", nameof(differences));
+                throw new ArgumentException(
+                    $"gradcheck: {name}: {differences.Name(i)} has {found.Length} elements where its gradient is taken and " +
+                    $"{differences.Count(i)} where its differences are. Expected one function.",
+                    nameof(differences));
         }
 
         return new GradCheckReport([.. analytic.Select((gradient, i) => Compare(gradient, i))]);
@@ -178,8 +184,8 @@ public static class GradCheck
             InputCheck<TDifference> check = new(differences, options, tolerance, input);
             check.Run(gradient);
             return new GradCheckResult(
-                name, differences.Name(input), variant, context.Kind.ToString(), IsDouble<T>() ? "float64" : "float32", check.Error, tolerance,
-                check.Passed, check.WorstElement, check.Gradient, check.Difference, check.Probes, check.Kinks, check.Reason);
+                name, differences.Name(input), variant, context.Kind.ToString(), IsDouble<T>() ? "float64" : "float32",
+                check.Error, tolerance, check.Passed, check.WorstElement, check.Gradient, check.Difference, check.Probes, check.Kinks, check.Reason);
         }
     }
 
@@ -222,7 +228,8 @@ public static class GradCheck
             if (Array.FindIndex(gradient, g => !double.IsFinite(g)) is >= 0 and int notFinite)
             {
                 Move there = Move.Single(input, notFinite);
-                worst = new ProbeResult(there, ProbeOutcome.Differs, double.NaN, gradient[notFinite], differences.At(there, first).Central, 0);
+                double difference = differences.At(there, first).Central;
+                worst = new ProbeResult(there, ProbeOutcome.Differs, double.NaN, gradient[notFinite], difference, 0);
                 Fail($"the gradient is not finite at {gradient.Count(g => !double.IsFinite(g))} of {gradient.Length} elements");
                 return;
             }
@@ -231,7 +238,9 @@ public static class GradCheck
             if (largest == 0)
             {
                 Examine(Move.All(input, gradient.Length, options.Seed));
-                Fail(found is null ? "no gradient reached this input" : $"the gradient is zero everywhere{(Difference == 0 ? ", and so are the differences: nothing is checked" : "")}");
+                Fail(found is null ? "no gradient reached this input"
+                    : Difference != 0 ? "the gradient is zero everywhere"
+                    : "the gradient is zero everywhere, and so are the differences: nothing is checked");
                 return;
             }
 
@@ -261,13 +270,15 @@ public static class GradCheck
         private string KinkReason(int count)
         {
             (double below, double above) = kinks[0].Slopes!.Value;
-            string what = $"{Counted.Of(count, "element")} at a kink or jump, the first {kinks[0].Move.First} (slopes {below:g6} and {above:g6}, gradient {kinks[0].Gradient:g6})";
+            string what = $"{Counted.Of(count, "element")} at a kink or jump, the first {kinks[0].Move.First} " +
+                $"(slopes {below:g6} and {above:g6}, gradient {kinks[0].Gradient:g6})";
             return count > options.AllowedKinks
                 ? $"{what}, {options.AllowedKinks} allowed: move the input away from there, or allow it (AllowedKinks)"
                 : $"{what}; there any gradient between the slopes is accepted";
         }
 
-        // A direction that does not simply agree is halved until the elements stand alone that are to blame. Says whether there is one.
+        // A direction that does not simply agree is halved until the elements stand alone that are to blame. Says whether there
+        // is one.
         private bool Examine(Move move)
         {
             if (move.Count == 1 && kinks.Any(kink => kink.Move == move))
@@ -307,13 +318,14 @@ public static class GradCheck
         {
             if (result.Outcome == ProbeOutcome.Imprecise)
             {
-                return $"precision: the function's rounding error of {differences.Noise:g2} leaves differences an error of {result.Uncertainty:g2}, too much for the tolerance; " +
-                       "scale the function or its input, or set a larger tolerance";
+                return $"precision: the function's rounding error of {differences.Noise:g2} leaves differences an error of " +
+                    $"{result.Uncertainty:g2}, too much for the tolerance; scale the function or its input, or set a larger tolerance";
             }
 
             if (double.IsNaN(result.Difference))
                 return "the function is not finite beside this point";
-            return result.Slopes is { } slopes && Math.Abs(slopes.Above - slopes.Below) > tolerance * Math.Max(Math.Abs(slopes.Above), Math.Abs(slopes.Below)) * 10
+            return result.Slopes is { } slopes
+                && Math.Abs(slopes.Above - slopes.Below) > 10 * tolerance * Math.Max(Math.Abs(slopes.Above), Math.Abs(slopes.Below))
                 ? $"mismatch at a kink or jump with the slopes {slopes.Below:g6} and {slopes.Above:g6}"
                 : "mismatch";
         }

@@ -17,7 +17,9 @@ public abstract class GradCheckCase
     /// <summary>Elements of each input that may lie at a kink; see <see cref="GradCheckOptions.AllowedKinks"/>.</summary>
     public virtual int AllowedKinks => 0;
 
-    /// <summary>Whether it has several layers, between which a variant that rounds operands rounds what float64 does not.</summary>
+    /// <summary>
+    /// Whether it has several layers, between which a variant that rounds operands rounds what float64 does not.
+    /// </summary>
     public virtual bool HasLayers => false;
 
     /// <summary>The same operation in a shape that every precision takes.</summary>

@@ -15,7 +15,8 @@ internal static class OperandRounding
     }
 
     /// <summary>The number changed at random by as much as rounding changes it at most.</summary>
-    public static double Change(double value, Precision precision, Random random) => value * (1 + (2 * random.NextDouble() - 1) * Half(precision) / (1 << 24));
+    public static double Change(double value, Precision precision, Random random)
+        => value * (1 + (2 * random.NextDouble() - 1) * Half(precision) / (1 << 24));
 
     // 10 bits of a float32's fraction stay, or 7; half of the last is at most 2⁻¹² or 2⁻⁹ of the number.
     private static uint Half(Precision precision) => precision switch
@@ -27,9 +28,9 @@ internal static class OperandRounding
 }
 
 /// <summary>
-/// Compares backward passes that round their operands with the same ones in float64. Differences cannot judge them: a rounded function is a
-/// staircase. Inputs, weights and the upstream gradient are numbers that the precision holds exactly, so a single operation rounds nothing
-/// that float64 does not have.
+/// Compares backward passes that round their operands with the same ones in float64. Differences cannot judge them: a rounded
+/// function is a staircase. Inputs, weights and the upstream gradient are numbers that the precision holds exactly, so a single
+/// operation rounds nothing that float64 does not have.
 /// </summary>
 /// <param name="exact">The device, with the direct kernels.</param>
 /// <param name="rounding">The device, with the variant that rounds.</param>
@@ -48,8 +49,8 @@ internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, Gr
         (string[] names, double[][] gradients) = Gradients<float>(rounding, seed, Rounded);
         (_, double[][] reference) = Gradients<double>(exact, seed, Rounded);
 
-        // Between the layers of a network numbers are rounded that float64 does not round. How far that may lead is seen where weights and input
-        // change by as much at random, everything in float64: units near ReLU's kink change sides.
+        // Between the layers of a network numbers are rounded that float64 does not round. How far that may lead is seen where
+        // weights and input change by as much at random, everything in float64: units near ReLU's kink change sides.
         double[] moves = new double[names.Length];
         Random random = new(seed);
         for (int sample = 0; sample < RandomChanges && check.HasLayers; sample++)

@@ -27,7 +27,8 @@ public class GradCheckTests
         Assert.That(report.Passed, Is.True, () => report.ToString());
     }
 
-    private static IEnumerable<string> Operations() => GradCheckSuite.Cases.Where(check => !check.HasLayers).Select(check => check.Name);
+    private static IEnumerable<string> Operations()
+        => GradCheckSuite.Cases.Where(check => !check.HasLayers).Select(check => check.Name);
 
     // Whether a right gradient passes is no matter of luck.
     [TestCaseSource(nameof(Operations))]

@@ -25,7 +25,8 @@ internal sealed record WrongGradient(
     Func<Tape<double>, Tensor<double>, int, Tensor<double>> Wrong)
 {
     /// <summary>The input that a seed gives.</summary>
-    public double[] Values(int seed) => Array.ConvertAll(TestData.Uniform(Shape.Length, seed), v => Low + (1 - Low) * (v + 1) / 2);
+    public double[] Values(int seed)
+        => Array.ConvertAll(TestData.Uniform(Shape.Length, seed), v => Low + (1 - Low) * (v + 1) / 2);
 
     public override string ToString() => Name;
 }
@@ -114,7 +115,8 @@ internal static class WrongGradients
     private static Tensor<double> Dice(Tape<double> tape, Tensor<double> x, int seed)
         => tape.DiceLoss(x, tape.Upload(Array.ConvertAll(TestData.Uniform(x.Shape.Length, seed + 100), v => v > 0.3 ? 1.0 : 0), x.Shape));
 
-    private static Tensor<double> MeanShift(Tape<double> tape, Tensor<double> x, int seed) => MeanShift(tape, x, seed, MeanShiftOptions);
+    private static Tensor<double> MeanShift(Tape<double> tape, Tensor<double> x, int seed)
+        => MeanShift(tape, x, seed, MeanShiftOptions);
 
     private static Tensor<double> MeanShift(Tape<double> tape, Tensor<double> x, int seed, MeanShiftOptions options)
         => tape.MeanShiftLoss(x, tape.UploadCenters<double>(Centers), Seeds(seed), options).Loss;

@@ -67,7 +67,8 @@ public sealed class NonFiniteScoresTests
         });
     }
 
-    // The gradient is as large as 1/W. Where the device takes such small numbers for 0, the points stay and nothing has a gradient.
+    // The gradient is as large as 1/W. Where the device takes such small numbers for 0, the points stay and nothing has a
+    // gradient.
     [TestCaseSource(nameof(Cases))]
     public void Loss_OfScoresNearTheSmallestNumberWithoutAFloor_HasAGradientThatOverflows(string device, Weighting weighting)
     {
