@@ -200,13 +200,15 @@ public sealed class Trainer : IDisposable
                 RefuseCollapse(losses.Classes, step);
         }
 
-        Update(rate, step);
+        MeasureGradient();
         float[] values = report.GetAsArray1D(context.Stream);
         double total = values[0];
         double norm = values[1];
         if (!double.IsFinite(total) || !double.IsFinite(norm))
             throw new TrainingFailedException($"the loss is {total} and the gradient's length {norm} at step {step + 1}. Start again with a lower learning rate{(options.ClipNorm > 0 ? $", a clip norm below {options.ClipNorm}" : ", with gradient clipping")}{(options.WarmUpSteps > step ? "" : " or a longer warm-up")}.");
 
+        // Only now: a step along what is not a number would leave no parameter that is one.
+        Update(rate, step);
         TrainingStep done = new(step + 1, total, MeanOf(0), MeanOf(1), MeanOf(2), norm, rate);
         steps.Add(done);
         return done;
@@ -423,23 +425,27 @@ public sealed class Trainer : IDisposable
             options.CrossEntropyWeight > 0 ? tape.BinaryCrossEntropy(map, target) : null);
     }
 
-    // Clips the gradient and takes an Adam step; reports the gradient's length.
-    private void Update(double rate, int step)
+    // Reports the gradient's length, and finds the factor that clips it.
+    private void MeasureGradient()
     {
-        ArrayView<float> gradients = network.Parameters.Gradients;
         ArrayView<float> norm = normAndFactor.View.AsContiguous().SubView(0, 1);
         ArrayView<float> factor = normAndFactor.View.AsContiguous().SubView(1, 1);
-        gradientNorm.ClipFactor(context.Stream, gradients, normWorkspace.View.AsContiguous(), norm, factor, options.ClipNorm);
+        gradientNorm.ClipFactor(context.Stream, network.Parameters.Gradients, normWorkspace.View.AsContiguous(), norm, factor, options.ClipNorm);
+        report.View.AsContiguous().SubView(1, 1).CopyFrom(context.Stream, norm);
+    }
+
+    // An Adam step along the clipped gradient.
+    private void Update(double rate, int step)
+    {
         adam.Step(
             context.Stream,
-            gradients,
-            factor,
+            network.Parameters.Gradients,
+            normAndFactor.View.AsContiguous().SubView(1, 1),
             network.Parameters.Values,
             firstMoments.View.AsContiguous(),
             secondMoments.View.AsContiguous(),
             AdamParameters.ForStep(step + 1, rate, beta2: options.Beta2, weightDecay: options.WeightDecay));
         network.Parameters.MarkChanged();
-        report.View.AsContiguous().SubView(1, 1).CopyFrom(context.Stream, norm);
     }
 
     private (long Stuck, long Seeds) CountStuck(MeanShiftLossResult<float> result, IReadOnlyList<Position> centers, double bandwidth)
