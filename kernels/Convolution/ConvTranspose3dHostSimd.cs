@@ -9,9 +9,9 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// The transposed convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results do not
 /// depend on the number of threads. Launchers return when the work is done.
 /// </summary>
-public sealed class ConvTranspose3dHostSimd : IConvTranspose3d<float>
+public sealed class ConvTranspose3dHostSimd : IConvTranspose3d<float, float>
 {
-    private readonly IConvTranspose3d<float> kernels;
+    private readonly IConvTranspose3d<float, float> kernels;
 
     /// <summary>Uses the widest vectors of this processor.</summary>
     /// <param name="threads">The threads to share the work among; they may be shared with other host variants.</param>
@@ -51,7 +51,7 @@ public sealed class ConvTranspose3dHostSimd : IConvTranspose3d<float>
 /// The three passes for one width of vectors. All are products of matrices with one row per input voxel, whose
 /// activations are read in place; nothing overlaps, so there are no borders.
 /// </summary>
-internal sealed unsafe class ConvTranspose3dHostKernels<TVector, TOps> : IConvTranspose3d<float>
+internal sealed unsafe class ConvTranspose3dHostKernels<TVector, TOps> : IConvTranspose3d<float, float>
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
 {

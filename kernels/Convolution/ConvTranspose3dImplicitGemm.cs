@@ -13,7 +13,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// registers. No warp operations and no atomics: for GPUs without tensor cores, for OpenCL, and for float64.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T>
+public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>Threads of every group.</summary>

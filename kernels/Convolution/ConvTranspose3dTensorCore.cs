@@ -13,7 +13,7 @@ public static class ConvTranspose3dTensorCore
     /// <summary>Compiles the kernels for an accelerator.</summary>
     /// <param name="accelerator">A CUDA accelerator of a context with <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
     /// <param name="precision">The operands.</param>
-    public static IConvTranspose3d<float> Create(Accelerator accelerator, TensorCorePrecision precision) => Create(accelerator, precision, groupsWanted: 0);
+    public static IConvTranspose3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision) => Create(accelerator, precision, groupsWanted: 0);
 
     /// <summary>Compiles the kernels whose activations lie in memory as BF16; parameters and their gradients are float32.</summary>
     /// <param name="accelerator">As for <see cref="Create(Accelerator, TensorCorePrecision)"/>.</param>
@@ -21,12 +21,12 @@ public static class ConvTranspose3dTensorCore
     public static IConvTranspose3d<Bf16, float> CreateBf16(Accelerator accelerator)
         => new Of<Bf16>(new ConvTranspose3dTensorCoreKernels<StoredBf16Operand>(accelerator));
 
-    internal static IConvTranspose3d<float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
+    internal static IConvTranspose3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
         => new OfFloat32(precision == TensorCorePrecision.Tf32
             ? new ConvTranspose3dTensorCoreKernels<Tf32Operand>(accelerator, groupsWanted)
             : new ConvTranspose3dTensorCoreKernels<Bf16Operand>(accelerator, groupsWanted));
 
-    private sealed class OfFloat32(IConvTranspose3d<uint, float> kernels) : Of<float>(kernels), IConvTranspose3d<float>;
+    private sealed class OfFloat32(IConvTranspose3d<uint, float> kernels) : Of<float>(kernels), IConvTranspose3d<float, float>;
 
     // The kernels take activations by words, whatever they hold.
     private class Of<TElement>(IConvTranspose3d<uint, float> kernels) : IConvTranspose3d<TElement, float>

@@ -49,8 +49,3 @@ public interface IConv3d<TActivation, T> : IDisposable
         ArrayView<T> gradBias,
         Conv3dShape shape);
 }
-
-/// <summary>The launchers of one variant of the 3D convolution, activations and parameters of one type.</summary>
-/// <typeparam name="T">The real type.</typeparam>
-public interface IConv3d<T> : IConv3d<T, T>
-    where T : unmanaged;

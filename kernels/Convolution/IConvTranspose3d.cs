@@ -45,8 +45,3 @@ public interface IConvTranspose3d<TActivation, T> : IDisposable
         ArrayView<T> gradBias,
         ConvTranspose3dShape shape);
 }
-
-/// <summary>The launchers of one variant of the transposed 3D convolution, activations and parameters of one type.</summary>
-/// <typeparam name="T">The real type.</typeparam>
-public interface IConvTranspose3d<T> : IConvTranspose3d<T, T>
-    where T : unmanaged;

@@ -6,7 +6,7 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>The elementwise arithmetic on the CPU device: vectors over the channels, or over everything where it is dense.</summary>
-public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwise<float>
+public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwise<float, float>
 {
     /// <inheritdoc/>
     public void Add(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
@@ -25,6 +25,22 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
                 AddRun(from + v * shape.SourcePitch, to + v * shape.TargetPitch, shape.Channels);
         });
     }
+
+    /// <inheritdoc/>
+    public void Round(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+    {
+        float* from = source.Pointer();
+        float* to = target.Pointer();
+        HostChunks.Of(shape.Voxels, shape.Channels).For(threads, (_, start, end) =>
+        {
+            for (long v = start; v < end; v++)
+                new Span<float>(from + v * shape.SourcePitch, shape.Channels).CopyTo(new Span<float>(to + v * shape.TargetPitch, shape.Channels));
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Widen(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+        => Round(stream, source, target, shape);
 
     /// <inheritdoc/>
     public void Mask(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> weight, ArrayView<float> target, ElementwiseShape shape)

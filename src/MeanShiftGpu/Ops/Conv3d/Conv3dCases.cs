@@ -25,8 +25,8 @@ internal static class Conv3dCases
                (56, 1, 32), (56, 32, 32), (56, 48, 48), (56, 80, 32), (28, 32, 48), (28, 48, 48), (28, 64, 64), (28, 112, 48), (14, 48, 64), (14, 64, 64),
            }
            let shape = new Conv3dShape(1, layer.Edge, layer.Edge, layer.Edge, layer.Inputs, layer.Outputs, 3, Activation.Relu, layer.Inputs, layer.Outputs)
-           select new BenchmarkCase<IConv3d<float>, Conv3dShape>(
-               Conv3dVariants<float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
+           select new BenchmarkCase<IConv3d<float, float>, Conv3dShape>(
+               Conv3dVariants<float, float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
                $"{layer.Inputs} to {layer.Outputs} at {layer.Edge}", "Forward", "BackwardInput", "BackwardWeight"),
     ];
 
@@ -41,7 +41,7 @@ internal static class Conv3dCases
         }
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
-            => Conv3dVariants<T>.Table.Names(context, new Conv3dShape(2, 4, 5, 3, 3, 5, kernelSize, activation, 3, 5));
+            => Conv3dVariants<T, T>.Table.Names(context, new Conv3dShape(2, 4, 5, 3, 3, 5, kernelSize, activation, 3, 5));
     }
 
     private sealed class Reference() : ReferenceCase("conv3d")
@@ -54,7 +54,7 @@ internal static class Conv3dCases
             if (kernel is not (1 or 3))
                 throw new InputException($"{file.Path}: array 'weight' has a kernel of edge {kernel}. Expected 1 or 3.");
             Conv3dShape shape = new(input.Shape.Batch, input.Shape.Depth, input.Shape.Height, input.Shape.Width, input.Shape.Channels, outputs, kernel, Activation.None, input.Shape.Channels, outputs);
-            return file.WithVariants(context, Conv3dVariants<T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(context, Conv3dVariants<T, T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 using ParameterSet<T> set = new();
                 Parameter<T> weight = set.Add("weight", ParameterLayout.ConvolutionWeight, kernel, input.Shape.Channels, outputs);
@@ -64,7 +64,7 @@ internal static class Conv3dCases
         }
     }
 
-    private static BenchmarkPasses Passes(BenchmarkData data, IConv3d<float> kernels, Conv3dShape shape)
+    private static BenchmarkPasses Passes(BenchmarkData data, IConv3d<float, float> kernels, Conv3dShape shape)
     {
         ArrayView<float> input = data.Uniform(shape.Voxels * shape.InputChannels, 1);
         // Around zero, so that ReLU masks about half.

@@ -21,8 +21,8 @@ internal static class ConvTranspose3dCases
     [
         .. from layer in new (int Edge, int Channels)[] { (14, 64), (28, 48) }
            let shape = new ConvTranspose3dShape(1, layer.Edge, layer.Edge, layer.Edge, layer.Channels, layer.Channels, layer.Channels, layer.Channels)
-           select new BenchmarkCase<IConvTranspose3d<float>, ConvTranspose3dShape>(
-               ConvTranspose3dVariants<float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
+           select new BenchmarkCase<IConvTranspose3d<float, float>, ConvTranspose3dShape>(
+               ConvTranspose3dVariants<float, float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
                $"{layer.Channels} to {layer.Channels} at {layer.Edge}", "Forward", "BackwardInput", "BackwardWeight"),
     ];
 
@@ -37,7 +37,7 @@ internal static class ConvTranspose3dCases
         }
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
-            => ConvTranspose3dVariants<T>.Table.Names(context, new ConvTranspose3dShape(2, 3, 2, 4, 3, 5, 3, 5));
+            => ConvTranspose3dVariants<T, T>.Table.Names(context, new ConvTranspose3dShape(2, 3, 2, 4, 3, 5, 3, 5));
     }
 
     private sealed class Reference() : ReferenceCase("conv_transpose3d")
@@ -47,7 +47,7 @@ internal static class ConvTranspose3dCases
             ReferenceActivations input = file.Activations("input");
             int outputs = (int)file.Tensor("weight", input.Shape.Channels, ReferenceFile.Any, 2, 2, 2).Shape[1];
             ConvTranspose3dShape shape = new(input.Shape.Batch, input.Shape.Depth, input.Shape.Height, input.Shape.Width, input.Shape.Channels, outputs, input.Shape.Channels, outputs);
-            return file.WithVariants(context, ConvTranspose3dVariants<T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(context, ConvTranspose3dVariants<T, T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 using ParameterSet<T> set = new();
                 Parameter<T> weight = set.Add("weight", ParameterLayout.TransposedConvolutionWeight, 2, input.Shape.Channels, outputs);
@@ -57,7 +57,7 @@ internal static class ConvTranspose3dCases
         }
     }
 
-    private static BenchmarkPasses Passes(BenchmarkData data, IConvTranspose3d<float> kernels, ConvTranspose3dShape shape)
+    private static BenchmarkPasses Passes(BenchmarkData data, IConvTranspose3d<float, float> kernels, ConvTranspose3dShape shape)
     {
         ArrayView<float> input = data.Uniform(shape.InputVoxels * shape.InputChannels, 1);
         ArrayView<float> weight = data.Uniform(shape.WeightLength, 2, static v => v - 0.5f);

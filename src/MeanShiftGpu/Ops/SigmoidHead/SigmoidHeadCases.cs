@@ -17,8 +17,8 @@ internal static class SigmoidHeadCases
     [
         .. from outputs in new[] { 1, 8 }
            let shape = new SigmoidHeadShape(56 * 56 * 56, 32, outputs, 32)
-           select new BenchmarkCase<ISigmoidHead<float>, SigmoidHeadShape>(
-               SigmoidHeadVariants<float>.Table, shape, shape, Passes, $"32 to {outputs} at 56", "Forward", "BackwardInput", "BackwardWeight"),
+           select new BenchmarkCase<ISigmoidHead<float, float>, SigmoidHeadShape>(
+               SigmoidHeadVariants<float, float>.Table, shape, shape, Passes, $"32 to {outputs} at 56", "Forward", "BackwardInput", "BackwardWeight"),
     ];
 
     private sealed class GradCheck : GradCheckCase
@@ -32,10 +32,10 @@ internal static class SigmoidHeadCases
         }
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
-            => SigmoidHeadVariants<T>.Table.Names(context, new SigmoidHeadShape(72, 5, 2, 5));
+            => SigmoidHeadVariants<T, T>.Table.Names(context, new SigmoidHeadShape(72, 5, 2, 5));
     }
 
-    private static BenchmarkPasses Passes(BenchmarkData data, ISigmoidHead<float> kernels, SigmoidHeadShape shape)
+    private static BenchmarkPasses Passes(BenchmarkData data, ISigmoidHead<float, float> kernels, SigmoidHeadShape shape)
     {
         ArrayView<float> input = data.Uniform(shape.Voxels * shape.InputChannels, 1);
         ArrayView<float> weight = data.Uniform(shape.WeightLength, 2, static v => v - 0.5f);
