@@ -204,7 +204,7 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
                 if (voxel < shape.InputVoxels && i < shape.InputChannels)
                     source = QuadAccess.Load(input, voxel * shape.InputPitch + i, shape.InputChannels - i, inputAccess);
                 if (voxel < shape.InputVoxels && o < shape.OutputChannels)
-                    gradient = QuadAccess.Load(gradOutput, OutputVoxel(voxel, corner, shape) * shape.OutputPitch + o, shape.OutputChannels - o, outputAccess);
+                    gradient = QuadAccess.Load(gradOutput, shape.OutputVoxel(voxel, corner) * shape.OutputPitch + o, shape.OutputChannels - o, outputAccess);
                 sources[e] = source;
                 gradients[e] = gradient;
             }
@@ -259,7 +259,7 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
                 int c = first + e % 2 * 4;
                 Quad<T> value = Quad<T>.Zero;
                 if (voxel < shape.InputVoxels && c < channels)
-                    value = QuadAccess.Load(activations, (ofGradient ? OutputVoxel(voxel, corner, shape) : voxel) * pitch + c, channels - c, access);
+                    value = QuadAccess.Load(activations, (ofGradient ? shape.OutputVoxel(voxel, corner) : voxel) * pitch + c, channels - c, access);
                 Scatter(source, value, e % 2 * 4, e / 2);
             }
 
@@ -308,17 +308,6 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
         return sum;
     }
 
-    // The output voxel 2v + corner of an input voxel v; items need no care, n·2D + 2z doubles like z.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static long OutputVoxel(long voxel, int corner, ConvTranspose3dShape shape)
-    {
-        long row = voxel / shape.Width;
-        long x = voxel - row * shape.Width;
-        long slice = row / shape.Height;
-        long y = row - slice * shape.Height;
-        return ((2 * slice + corner / 4) * (2L * shape.Height) + 2 * y + corner / 2 % 2) * (2L * shape.Width) + 2 * x + corner % 2;
-    }
-
     // Stores a thread's block: of output voxels at a corner, or of input voxels.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreBlock(ArrayView<T> target, int channel, RegisterBlock<T> sum, int present, int corner, bool isOutput, ConvTranspose3dShape shape, int access)
@@ -339,7 +328,7 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
     {
         if (voxel >= shape.InputVoxels)
             return;
-        long index = (isOutput ? OutputVoxel(voxel, corner, shape) * shape.OutputPitch : voxel * shape.InputPitch) + channel;
+        long index = (isOutput ? shape.OutputVoxel(voxel, corner) * shape.OutputPitch : voxel * shape.InputPitch) + channel;
         QuadAccess.Store(target, index, value.Low, present, access);
         QuadAccess.Store(target, index + Channels / 2, value.High, present - Channels / 2, access);
     }

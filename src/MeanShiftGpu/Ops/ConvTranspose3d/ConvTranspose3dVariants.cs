@@ -21,7 +21,7 @@ public static class ConvTranspose3dVariants<TActivation, T>
             static shape => (shape.InputPitch, shape.OutputPitch),
             static (accelerator, precision) => ConvTranspose3dTensorCore.Create(accelerator, precision),
             ConvTranspose3dTensorCore.CreateBf16),
-        Variants.ForHost<TActivation, IConvTranspose3d<TActivation, T>, ConvTranspose3dShape>(static threads => new ConvTranspose3dHostSimd(threads)),
+        Variants.ForHost<TActivation, IConvTranspose3d<TActivation, T>, ConvTranspose3dShape>(ConvTranspose3dHostSimd.Create),
         Variants.Unrounded<TActivation, IConvTranspose3d<TActivation, T>, ConvTranspose3dShape>(static () => new(
             Variants.ImplicitGemm,
             static (context, _) => Variants.GroupRefusal(

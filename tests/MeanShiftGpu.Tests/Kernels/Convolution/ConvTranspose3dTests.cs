@@ -48,7 +48,7 @@ public class ConvTranspose3dTests
     public void HostSimd_EveryVectorWidth_MatchesReference([Values(128, 256, 512)] int bits, [ValueSource(nameof(Shapes))] ConvTranspose3dShape shape)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        using ConvTranspose3dHostSimd conv = new(context.Threads, bits);
+        using IConvTranspose3d<float, float> conv = ConvTranspose3dHostSimd.Create(context.Threads, bits);
         MatchesReference(context, conv, shape, FloatTolerance);
     }
 
@@ -57,7 +57,7 @@ public class ConvTranspose3dTests
     public void HostSimd_SeveralChunks_MatchesReference()
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        using ConvTranspose3dHostSimd conv = new(context.Threads);
+        using IConvTranspose3d<float, float> conv = ConvTranspose3dHostSimd.Create(context.Threads);
         MatchesReference(context, conv, Shape(1, 9, 11, 13, 20, 9, 0, 0), FloatTolerance);
     }
 
@@ -126,7 +126,7 @@ public class ConvTranspose3dTests
         foreach (int threads in (int[])[1, 2, 3])
         {
             using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
-            using ConvTranspose3dHostSimd conv = new(context.Threads);
+            using IConvTranspose3d<float, float> conv = ConvTranspose3dHostSimd.Create(context.Threads);
             results.Add(Run(context, conv, problem, shape));
         }
 
