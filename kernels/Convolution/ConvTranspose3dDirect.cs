@@ -28,7 +28,8 @@ public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
     }
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape)
+    public void Forward(
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape)
         => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.OutputChannels), input, weight, bias, output, shape);
 
     /// <inheritdoc/>
@@ -36,7 +37,8 @@ public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
         => backwardInput(stream, LaunchExtent.Of(shape.InputVoxels * shape.InputChannels), gradOutput, weight, gradInput, shape);
 
     /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape)
+    public void BackwardWeight(
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape)
         => backwardWeight(stream, LaunchExtent.Of(shape.WeightLength + shape.OutputChannels), input, gradOutput, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>
@@ -86,14 +88,10 @@ public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
     {
         int i = index % shape.InputChannels;
         int voxel = index / shape.InputChannels;
-        int x = voxel % shape.Width;
-        int y = voxel / shape.Width % shape.Height;
-        int z = voxel / (shape.Width * shape.Height); // n·D + z, which doubles like z
-
         T sum = T.Zero;
         for (int tap = 0; tap < 8; tap++)
         {
-            long source = (((long)(2 * z + tap / 4) * 2 * shape.Height + 2 * y + tap / 2 % 2) * 2 * shape.Width + 2 * x + tap % 2) * shape.OutputPitch;
+            long source = shape.OutputVoxel(voxel, tap) * shape.OutputPitch;
             long w = ((long)tap * shape.InputChannels + i) * shape.OutputChannels;
             for (int o = 0; o < shape.OutputChannels; o++)
                 sum += gradOutput[source + o] * weight[w + o];

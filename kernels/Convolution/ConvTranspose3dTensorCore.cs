@@ -20,13 +20,13 @@ public static class ConvTranspose3dTensorCore
     /// <param name="accelerator">As for <see cref="Create(Accelerator, TensorCorePrecision)"/>.</param>
     /// <remarks>Pitches are multiples of <see cref="Bf16.ChannelMultiple"/>, and tensors begin at multiples of 16 bytes.</remarks>
     public static IConvTranspose3d<Bf16, float> CreateBf16(Accelerator accelerator)
-        => new ConvTranspose3dTensorCore<StoredBf16Operand, Bf16>(accelerator, groupsWanted: 0);
+        => new ConvTranspose3dTensorCoreKernels<StoredBf16Operand>.Of<Bf16>(accelerator, groupsWanted: 0);
 
     // groupsWanted: with how many groups to fill the device; 0 for two on each multiprocessor. Tests ask for more than a small problem has.
     internal static IConvTranspose3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
         => precision == TensorCorePrecision.Tf32
-            ? new ConvTranspose3dTensorCore<Tf32Operand, float>(accelerator, groupsWanted)
-            : new ConvTranspose3dTensorCore<Bf16Operand, float>(accelerator, groupsWanted);
+            ? new ConvTranspose3dTensorCoreKernels<Tf32Operand>.Of<float>(accelerator, groupsWanted)
+            : new ConvTranspose3dTensorCoreKernels<Bf16Operand>.Of<float>(accelerator, groupsWanted);
 }
 
 /// <summary>
@@ -34,158 +34,31 @@ public static class ConvTranspose3dTensorCore
 /// over the corners what Forward spread.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-internal sealed class ConvTranspose3dTensorCore<TOperand, TElement> : IConvTranspose3d<TElement, float>
-    where TOperand : struct, IOperand
-    where TElement : unmanaged
-{
-    private readonly Accelerator accelerator;
-    private readonly int groupsWanted;
-    private readonly TensorCoreWeights<TOperand> weights;
-    private readonly DeviceScratch<float> partials;
-    private readonly PartSums<float> partSums;
-    private readonly MultiplyVariant[] multiply;
-    private readonly Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>> gradient;
-
-    public ConvTranspose3dTensorCore(Accelerator accelerator, int groupsWanted)
-    {
-        this.accelerator = accelerator;
-        this.groupsWanted = groupsWanted > 0 ? groupsWanted : 2 * accelerator.NumMultiprocessors;
-        weights = new TensorCoreWeights<TOperand>(accelerator);
-        partials = new DeviceScratch<float>(accelerator);
-        partSums = new PartSums<float>(accelerator);
-        multiply = [MultiplyWith<Columns16>(), MultiplyWith<Columns32>(), MultiplyWith<Columns48>(), MultiplyWith<Columns64>()];
-        gradient = new(() =>
-        {
-            var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>(
-                ConvTranspose3dTensorCoreKernels<TOperand>.GradientKernel,
-                new KernelSpecialization(ConvTranspose3dTensorCoreKernels<TOperand>.GradientThreads, null));
-            LargeSharedMemory.Allow(launch.GetKernel(), ConvTranspose3dTensorCoreKernels<TOperand>.GradientBytes);
-            return launch;
-        });
-    }
-
-    /// <inheritdoc/>
-    public void Forward(
-        AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output,
-        ConvTranspose3dShape shape)
-        => Multiply(stream, input, weight, bias, output, new(shape, ConvTranspose3dTensorCoreKernels<TOperand>.MultiplyTile, gathers: false));
-
-    /// <inheritdoc/>
-    public void BackwardInput(
-        AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<float> weight, ArrayView<TElement> gradInput, ConvTranspose3dShape shape)
-        => Multiply(stream, gradOutput, weight, weight, gradInput, new(shape, ConvTranspose3dTensorCoreKernels<TOperand>.MultiplyTile, gathers: true));
-
-    /// <inheritdoc/>
-    public void BackwardWeight(
-        AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias,
-        ConvTranspose3dShape shape)
-    {
-        ArrayView<uint> inputWords = TensorCoreLaunch.Words(input);
-        ArrayView<uint> gradientWords = TensorCoreLaunch.Words(gradOutput);
-        TensorCoreTransposeShape of = new(shape, ConvTranspose3dTensorCoreKernels<TOperand>.GradientTile, gathers: false)
-        {
-            InputAligned = TensorCoreLaunch.Aligned(inputWords, shape.InputPitch),
-            OutputAligned = TensorCoreLaunch.Aligned(gradientWords, shape.OutputPitch),
-        };
-        int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, ConvTranspose3dTensorCoreKernels<TOperand>.GradientRows);
-        int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, ConvTranspose3dTensorCoreKernels<TOperand>.GradientColumns);
-        (int splits, of.PerSplit) = TensorCoreLaunch.Share(of.Tiles, groupsWanted / (rowBlocks * columnBlocks));
-        KernelConfig config = TensorCoreLaunch.Config(
-            (splits, rowBlocks, columnBlocks),
-            ConvTranspose3dTensorCoreKernels<TOperand>.GradientThreads,
-            ConvTranspose3dTensorCoreKernels<TOperand>.GradientBytes);
-
-        ArrayView<float> scratch = partials.Get(stream, splits * (shape.WeightLength + shape.OutputChannels));
-        gradient.Value(stream, config, inputWords, gradientWords, scratch, of);
-        partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        weights.Dispose();
-        partials.Dispose();
-    }
-
-    private void Multiply(
-        AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output,
-        TensorCoreTransposeShape of)
-    {
-        ArrayView<uint> source = TensorCoreLaunch.Words(input);
-        ArrayView<uint> target = TensorCoreLaunch.Words(output);
-        of.InputAligned = TensorCoreLaunch.Aligned(source, of.InputPitch);
-        of.OutputAligned = TensorCoreLaunch.Aligned(target, of.OutputPitch);
-        (int columns, int sharedBytes, var launch) = multiply.MinBy(v => TensorCoreLaunch.Cost(of.OutputChannels, v.Columns))!;
-        ArrayView<uint> packed = weights.Pack(stream, weight, new PackedWeightsShape
-        {
-            Taps = ConvTranspose3dTensorCoreKernels<TOperand>.Corners,
-            InputChannels = of.InputChannels,
-            OutputChannels = of.OutputChannels,
-            TapStride = of.InputChannels * of.OutputChannels,
-            InputStride = of.Gathers != 0 ? 1 : of.OutputChannels,
-            OutputStride = of.Gathers != 0 ? of.InputChannels : 1,
-            Columns = columns,
-        });
-        int corners = of.Gathers != 0 ? 1 : ConvTranspose3dTensorCoreKernels<TOperand>.Corners;
-        (int X, int Y, int Z) groups = (of.Tiles, TensorCoreLaunch.Blocks(of.OutputChannels, columns), corners);
-        KernelConfig config = TensorCoreLaunch.Config(groups, ConvTranspose3dTensorCoreKernels<TOperand>.MultiplyThreads, sharedBytes);
-        launch.Value(stream, config, source, packed, bias, target, of);
-    }
-
-    // Each width is compiled when a layer first needs it.
-    private MultiplyVariant MultiplyWith<TColumns>()
-        where TColumns : unmanaged, IColumns<TColumns>
-    {
-        int sharedBytes = sizeof(uint) * ConvTranspose3dTensorCoreKernels<TOperand>.MultiplyWords(TColumns.Channels);
-        return new(TColumns.Channels, sharedBytes, new(() =>
-        {
-            var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>(
-                ConvTranspose3dTensorCoreKernels<TOperand>.MultiplyKernel<TColumns>,
-                new KernelSpecialization(ConvTranspose3dTensorCoreKernels<TOperand>.MultiplyThreads, null));
-            LargeSharedMemory.Allow(launch.GetKernel(), sharedBytes);
-            return launch;
-        }));
-    }
-
-    private sealed record MultiplyVariant(
-        int Columns,
-        int SharedBytes,
-        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>> Launch);
-}
-
-/// <summary>The kernels of <see cref="ConvTranspose3dTensorCore"/>, which take activations by words, whatever they hold.</summary>
 internal static class ConvTranspose3dTensorCoreKernels<TOperand>
     where TOperand : struct, IOperand
 {
-    public const int Corners = 8;
-
-    /// <summary>Multiply: 4 warps, a plane of 64 voxels each; chunks arrive two steps ahead.</summary>
-    public const int MultiplyThreads = 128;
-
-    /// <summary>Gradient: 8 warps, a corner each, over 4 rows of 8 voxels; 64 input and 16 output channels a group.</summary>
-    public const int GradientThreads = 256;
-    public const int GradientRows = 64;
-    public const int GradientColumns = 16;
-
+    private const int Corners = 8;
     private const int TileEdge = 8;
+    private const int VoxelWords = TensorCoreLaunch.VoxelWords;
+
+    // Multiply: 4 warps, a plane of 64 voxels each; chunks arrive two steps ahead.
+    private const int MultiplyThreads = 128;
     private const int TileDepth = 4;
     private const int PlaneVoxels = TileEdge * TileEdge;
     private const int TileVoxels = TileDepth * PlaneVoxels;
-    private const int VoxelWords = TensorCoreLaunch.VoxelWords;
     private const int RowWords = TileEdge * VoxelWords;
     private const int Stages = 3;
+
+    // Gradient: 8 warps, a corner each, over 4 rows of 8 voxels; 64 input and 16 output channels a group.
+    private const int GradientThreads = 256;
     private const int GradientHeight = 4;
     private const int GradientVoxels = GradientHeight * TileEdge;
-
-    public static (int Planes, int Height, int Width) MultiplyTile => (TileDepth, TileEdge, TileEdge);
-
-    public static (int Planes, int Height, int Width) GradientTile => (1, GradientHeight, TileEdge);
+    private const int GradientRows = 64;
+    private const int GradientColumns = 16;
 
     /// <summary>Words of one of the gradient's two buffers: input, then gradOutput.</summary>
     public static int GradientWords
         => GradientVoxels * ChannelPiece.RowWords<TOperand>(GradientRows) + Corners * GradientVoxels * ChannelPiece.RowWords<TOperand>(GradientColumns);
-
-    public static int GradientBytes => sizeof(uint) * 2 * GradientWords;
 
     /// <summary>Words of shared memory: stages of voxels and weights; where voxels are rounded, two tiles for that.</summary>
     public static int MultiplyWords(int columns)
@@ -436,10 +309,120 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         TapSums16.StoreTile(lower, partials, target, 0, 0);
         TapSums16.StoreTile(upper, partials, target, 0, 8);
     }
+
+    /// <summary>The launchers, for what activations hold; the kernels take them by words, whatever that is.</summary>
+    public sealed class Of<TElement> : IConvTranspose3d<TElement, float>
+        where TElement : unmanaged
+    {
+        private readonly Accelerator accelerator;
+        private readonly int groupsWanted;
+        private readonly TensorCoreWeights<TOperand> weights;
+        private readonly DeviceScratch<float> partials;
+        private readonly PartSums<float> partSums;
+        private readonly MultiplyVariant[] multiply;
+        private readonly Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>> gradient;
+
+        public Of(Accelerator accelerator, int groupsWanted)
+        {
+            this.accelerator = accelerator;
+            this.groupsWanted = groupsWanted > 0 ? groupsWanted : 2 * accelerator.NumMultiprocessors;
+            weights = new TensorCoreWeights<TOperand>(accelerator);
+            partials = new DeviceScratch<float>(accelerator);
+            partSums = new PartSums<float>(accelerator);
+            multiply = [MultiplyWith<Columns16>(), MultiplyWith<Columns32>(), MultiplyWith<Columns48>(), MultiplyWith<Columns64>()];
+            gradient = new(() =>
+            {
+                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>(
+                    GradientKernel, new KernelSpecialization(GradientThreads, null));
+                LargeSharedMemory.Allow(launch.GetKernel(), sizeof(uint) * 2 * GradientWords);
+                return launch;
+            });
+        }
+
+        public void Forward(
+            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output,
+            ConvTranspose3dShape shape)
+            => Multiply(stream, input, weight, bias, output, new(shape, TileDepth, TileEdge, gathers: false));
+
+        public void BackwardInput(
+            AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<float> weight, ArrayView<TElement> gradInput, ConvTranspose3dShape shape)
+            => Multiply(stream, gradOutput, weight, weight, gradInput, new(shape, TileDepth, TileEdge, gathers: true));
+
+        public void BackwardWeight(
+            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias,
+            ConvTranspose3dShape shape)
+        {
+            ArrayView<uint> inputWords = TensorCoreLaunch.Words(input);
+            ArrayView<uint> gradientWords = TensorCoreLaunch.Words(gradOutput);
+            TensorCoreTransposeShape of = new(shape, planes: 1, GradientHeight, gathers: false)
+            {
+                InputAligned = TensorCoreLaunch.Aligned(inputWords, shape.InputPitch),
+                OutputAligned = TensorCoreLaunch.Aligned(gradientWords, shape.OutputPitch),
+            };
+            int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
+            int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, GradientColumns);
+            (int splits, of.PerSplit) = TensorCoreLaunch.Share(of.Tiles, groupsWanted / (rowBlocks * columnBlocks));
+            KernelConfig config = TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, sizeof(uint) * 2 * GradientWords);
+
+            ArrayView<float> scratch = partials.Get(stream, splits * (shape.WeightLength + shape.OutputChannels));
+            gradient.Value(stream, config, inputWords, gradientWords, scratch, of);
+            partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
+        }
+
+        public void Dispose()
+        {
+            weights.Dispose();
+            partials.Dispose();
+        }
+
+        private void Multiply(
+            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output,
+            TensorCoreTransposeShape of)
+        {
+            ArrayView<uint> source = TensorCoreLaunch.Words(input);
+            ArrayView<uint> target = TensorCoreLaunch.Words(output);
+            of.InputAligned = TensorCoreLaunch.Aligned(source, of.InputPitch);
+            of.OutputAligned = TensorCoreLaunch.Aligned(target, of.OutputPitch);
+            (int columns, int sharedBytes, var launch) = multiply.MinBy(v => TensorCoreLaunch.Cost(of.OutputChannels, v.Columns))!;
+            ArrayView<uint> packed = weights.Pack(stream, weight, new PackedWeightsShape
+            {
+                Taps = Corners,
+                InputChannels = of.InputChannels,
+                OutputChannels = of.OutputChannels,
+                TapStride = of.InputChannels * of.OutputChannels,
+                InputStride = of.Gathers != 0 ? 1 : of.OutputChannels,
+                OutputStride = of.Gathers != 0 ? of.InputChannels : 1,
+                Columns = columns,
+            });
+            int corners = of.Gathers != 0 ? 1 : Corners;
+            (int X, int Y, int Z) groups = (of.Tiles, TensorCoreLaunch.Blocks(of.OutputChannels, columns), corners);
+            KernelConfig config = TensorCoreLaunch.Config(groups, MultiplyThreads, sharedBytes);
+            launch.Value(stream, config, source, packed, bias, target, of);
+        }
+
+        // Each width is compiled when a layer first needs it.
+        private MultiplyVariant MultiplyWith<TColumns>()
+            where TColumns : unmanaged, IColumns<TColumns>
+        {
+            int sharedBytes = sizeof(uint) * MultiplyWords(TColumns.Channels);
+            return new(TColumns.Channels, sharedBytes, new(() =>
+            {
+                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>(
+                    MultiplyKernel<TColumns>, new KernelSpecialization(MultiplyThreads, null));
+                LargeSharedMemory.Allow(launch.GetKernel(), sharedBytes);
+                return launch;
+            }));
+        }
+
+        private sealed record MultiplyVariant(
+            int Columns,
+            int SharedBytes,
+            Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>> Launch);
+    }
 }
 
-/// <summary>What a tensor-core transposed convolution works on, in the roles of its pass; extents are those of the smaller volume.</summary>
-internal struct TensorCoreTransposeShape(ConvTranspose3dShape shape, (int Planes, int Height, int Width) tile, bool gathers)
+/// <summary>What a tensor-core transposed convolution works on, in the roles of its pass, in tiles 8 wide; extents are those of the smaller volume.</summary>
+internal struct TensorCoreTransposeShape(ConvTranspose3dShape shape, int planes, int height, bool gathers)
 {
     /// <summary>N·D.</summary>
     public int Planes = checked(shape.Batch * shape.Depth);
@@ -449,13 +432,12 @@ internal struct TensorCoreTransposeShape(ConvTranspose3dShape shape, (int Planes
     public int OutputChannels = gathers ? shape.InputChannels : shape.OutputChannels;
     public int InputPitch = gathers ? shape.OutputPitch : shape.InputPitch;
     public int OutputPitch = gathers ? shape.InputPitch : shape.OutputPitch;
-    public int TilesX = TensorCoreLaunch.Blocks(shape.Width, tile.Width);
-    public int TilesY = TensorCoreLaunch.Blocks(shape.Height, tile.Height);
+    public int TilesX = TensorCoreLaunch.Blocks(shape.Width, 8);
+    public int TilesY = TensorCoreLaunch.Blocks(shape.Height, height);
 
     /// <summary>All tiles.</summary>
     public int Tiles = checked(
-        TensorCoreLaunch.Blocks(shape.Batch * shape.Depth, tile.Planes)
-        * TensorCoreLaunch.Blocks(shape.Height, tile.Height) * TensorCoreLaunch.Blocks(shape.Width, tile.Width));
+        TensorCoreLaunch.Blocks(shape.Batch * shape.Depth, planes) * TensorCoreLaunch.Blocks(shape.Height, height) * TensorCoreLaunch.Blocks(shape.Width, 8));
 
     /// <summary>The gradient's tiles of a split.</summary>
     public int PerSplit;

@@ -3,11 +3,10 @@ using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
 
 namespace MeanShiftGpu.Kernels.Head;
 
-/// <summary>The plain head: one thread per result, sums over voxels by partial sums, any accelerator. The truth for the others.</summary>
+/// <summary>The plain head: one thread per result, no atomics, no shared memory, any accelerator. The truth for the others.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 /// <typeparam name="T">The real type.</typeparam>
 /// <typeparam name="TReal">Its functions.</typeparam>
@@ -19,31 +18,26 @@ public class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TA
     where TActivation : unmanaged
     where TStored : unmanaged, IStored<TStored, T>
 {
-    private readonly ThreadSums<T, TReal> sums;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int> forward;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<TStored>, SigmoidHeadShape> backwardInput;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, int, SigmoidHeadShape> partialWeight;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape> totalWeight;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape> backwardWeight;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public SigmoidHeadDirect(Accelerator accelerator)
     {
-        sums = new ThreadSums<T, TReal>(accelerator);
         forward = accelerator.LoadAutoGroupedKernel<
             Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(
             SigmoidHeadDirectKernels<T, TReal, TStored>.ForwardKernel);
         backwardInput = accelerator.LoadAutoGroupedKernel<
             Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<TStored>, SigmoidHeadShape>(
             SigmoidHeadDirectKernels<T, TReal, TStored>.BackwardInputKernel);
-        partialWeight = accelerator.LoadAutoGroupedKernel<
-            Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, int, SigmoidHeadShape>(
-            SigmoidHeadDirectKernels<T, TReal, TStored>.PartialWeightKernel);
-        totalWeight = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>(
-            SigmoidHeadDirectKernels<T, TReal, TStored>.TotalWeightKernel);
+        backwardWeight = accelerator.LoadAutoGroupedKernel<
+            Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>(
+            SigmoidHeadDirectKernels<T, TReal, TStored>.BackwardWeightKernel);
     }
 
     /// <inheritdoc/>
-    public virtual long WorkspaceLength(SigmoidHeadShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Voxels, shape.ParameterLength);
+    public virtual long WorkspaceLength(SigmoidHeadShape shape) => 0;
 
     /// <inheritdoc/>
     public void Forward(
@@ -63,13 +57,7 @@ public class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TA
     public virtual void BackwardWeight(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> workspace,
         ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
-    {
-        int partials = ThreadSums<T, TReal>.Partials(shape.Voxels);
-        Index1D extent = LaunchExtent.Of((long)partials * shape.ParameterLength);
-        partialWeight(stream, extent, input.Cast<TStored>(), gradProbability, probability, workspace, partials, shape);
-        ArrayView<T> groups = sums.Fold(stream, workspace, shape.Voxels, shape.ParameterLength);
-        totalWeight(stream, shape.ParameterLength, groups, gradWeight, gradBias, shape);
-    }
+        => backwardWeight(stream, shape.ParameterLength, input.Cast<TStored>(), gradProbability, probability, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>
     public void Dispose() => GC.SuppressFinalize(this);
@@ -133,23 +121,22 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
         gradInput[voxel * shape.InputPitch + i] = TStored.Store(sum);
     }
 
-    // Partial sums, over the voxels v = p, p + partials, …, of dw[i,o] = x[v,i] dp[v,o] p(1-p) and db[o] = dp[v,o] p(1-p).
-    // One thread per (partial, weight or bias); workspace overwritten.
+    // dw[i,o] = sum over voxels of x[v,i] dp[v,o] p(1-p), db[o] = sum over voxels of dp[v,o] p(1-p).
+    // One thread per weight, then one per bias; both accumulate, sums in voxel order.
     [Kernel]
-    internal static void PartialWeightKernel(
+    internal static void BackwardWeightKernel(
         Index1D index,
         ArrayView<TStored> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<T> gradProbability, // [N, D, H, W, Outputs]
         ArrayView<T> probability, // [N, D, H, W, Outputs]
-        ArrayView<T> workspace, // [partials, Cin·Outputs + Outputs]
-        int partials,
+        ArrayView<T> gradWeight, // [Cin, Outputs]
+        ArrayView<T> gradBias, // [Outputs]
         SigmoidHeadShape shape)
     {
-        int parameter = index.X % shape.ParameterLength;
-        int i = parameter / shape.Outputs;
-        int o = parameter % shape.Outputs;
+        int i = index.X / shape.Outputs;
+        int o = index.X % shape.Outputs;
         T sum = T.Zero;
-        for (long voxel = index.X / shape.ParameterLength; voxel < shape.Voxels; voxel += partials)
+        for (long voxel = 0; voxel < shape.Voxels; voxel++)
         {
             T gradient = GradLogit(gradProbability, probability, voxel * shape.Outputs + o);
             if (i < shape.InputChannels)
@@ -157,23 +144,10 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
             sum += gradient;
         }
 
-        workspace[index] = sum;
-    }
-
-    // dw and db from the groups of partial sums. One thread per weight, then one per bias; both accumulate.
-    [Kernel]
-    internal static void TotalWeightKernel(
-        Index1D index,
-        ArrayView<T> groups, // [groups, Cin·Outputs + Outputs]
-        ArrayView<T> gradWeight, // [Cin, Outputs]
-        ArrayView<T> gradBias, // [Outputs]
-        SigmoidHeadShape shape)
-    {
-        T total = ThreadSums<T, TReal>.Total(groups, shape.ParameterLength, index.X);
-        if (index.X < shape.WeightLength)
-            gradWeight[index] += total;
+        if (i < shape.InputChannels)
+            gradWeight[index] += sum;
         else
-            gradBias[index.X - shape.WeightLength] += total;
+            gradBias[o] += sum;
     }
 
     internal static T GradLogit(ArrayView<T> gradProbability, ArrayView<T> probability, long element)

@@ -205,7 +205,7 @@ public class SigmoidHeadTests
         using MemoryBuffer1D<T, Stride1D.Dense> gp = context.ToDevice<T>(upstream ?? Upstream(shape));
         using MemoryBuffer1D<T, Stride1D.Dense> gw = context.ToDevice<T>([.. weight.Select(_ => Before)]);
         using MemoryBuffer1D<T, Stride1D.Dense> gb = context.ToDevice<T>([.. Bias(shape).Select(_ => Before)]);
-        using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>(TestData.Uniform(head.WorkspaceLength(shape), 9));
+        using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>(TestData.Uniform(Math.Max(1, head.WorkspaceLength(shape)), 9));
 
         head.Forward(context.Stream, x.WithPadding, w.View, b.View, p.View, shape);
         context.Synchronize();
