@@ -21,9 +21,12 @@ public static class Conv3dTensorCore
     public static IConv3d<Bf16, float> CreateBf16(Accelerator accelerator) => CreateBf16(accelerator, groupsWanted: 0);
 
     internal static IConv3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
-        => new OfFloat32(precision == TensorCorePrecision.Tf32
-            ? new Conv3dTensorCoreKernels<Tf32Operand>(accelerator, groupsWanted)
-            : new Conv3dTensorCoreKernels<Bf16Operand>(accelerator, groupsWanted));
+        => new OfFloat32(precision switch
+        {
+            TensorCorePrecision.Tf32 => new Conv3dTensorCoreKernels<Tf32Operand>(accelerator, groupsWanted),
+            TensorCorePrecision.Bf16 => new Conv3dTensorCoreKernels<Bf16Operand>(accelerator, groupsWanted),
+            _ => throw UnknownValue.Of(precision),
+        });
 
     internal static IConv3d<Bf16, float> CreateBf16(Accelerator accelerator, int groupsWanted)
         => new Of<Bf16>(new Conv3dTensorCoreKernels<StoredBf16Operand>(accelerator, groupsWanted));

@@ -24,9 +24,12 @@ public static class ConvTranspose3dTensorCore
 
     // groupsWanted: with how many groups to fill the device; 0 for two on each multiprocessor. Tests ask for more than a small problem has.
     internal static IConvTranspose3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
-        => precision == TensorCorePrecision.Tf32
-            ? new ConvTranspose3dTensorCoreKernels<Tf32Operand>.Of<float>(accelerator, groupsWanted)
-            : new ConvTranspose3dTensorCoreKernels<Bf16Operand>.Of<float>(accelerator, groupsWanted);
+        => precision switch
+        {
+            TensorCorePrecision.Tf32 => new ConvTranspose3dTensorCoreKernels<Tf32Operand>.Of<float>(accelerator, groupsWanted),
+            TensorCorePrecision.Bf16 => new ConvTranspose3dTensorCoreKernels<Bf16Operand>.Of<float>(accelerator, groupsWanted),
+            _ => throw UnknownValue.Of(precision),
+        };
 }
 
 /// <summary>

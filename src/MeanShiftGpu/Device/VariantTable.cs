@@ -2,6 +2,7 @@ using System.Numerics;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Host;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Kernels.Machine.TensorCore;
@@ -202,8 +203,12 @@ internal static class Variants
                         ?? (context.Precision == Precision.Float32
                             ? "it rounds operands, which needs --precision or MEANSHIFTGPU_PRECISION to be tf32, bf16-operands or bf16"
                             : shapeRefusal(shape))),
-                context => (TLauncher)create(
-                    context.Accelerator, context.Precision == Precision.Tf32 ? TensorCorePrecision.Tf32 : TensorCorePrecision.Bf16));
+                context => (TLauncher)create(context.Accelerator, context.Precision switch
+                {
+                    Precision.Tf32 => TensorCorePrecision.Tf32,
+                    Precision.Bf16 or Precision.Bf16Operands => TensorCorePrecision.Bf16,
+                    _ => throw UnknownValue.Of(context.Precision),
+                }));
 
     /// <summary>Why BF16 activations cannot be fetched by 16 bytes; null where they can.</summary>
     public static string? PitchRefusal(int pitch)

@@ -36,8 +36,6 @@ public static class Conv3dOp
             throw new ArgumentException($"Conv3d: {weight.Name} has a kernel of edge {weight.KernelSize}; expected 1 or 3.", nameof(weight));
         if (bias.Length != weight.OutputChannels)
             throw new ArgumentException($"Conv3d: {bias.Name} has {bias.Length} numbers, {weight.Name} has {weight.OutputChannels} output channels.", nameof(bias));
-        if (activation is not (Activation.None or Activation.Relu))
-            throw UnknownValue.Of(activation);
         TensorShape outputShape = input.Shape with { Channels = weight.OutputChannels };
         output ??= tape.AllocateLike(input, outputShape);
         if (output.Shape != outputShape)
