@@ -1,5 +1,3 @@
-using MeanShiftGpu.Kernels.Machine;
-
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>What a convolution applies to its sums before it stores them.</summary>

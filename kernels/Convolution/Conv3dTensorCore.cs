@@ -1,8 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
 using MeanShiftGpu.Kernels.Machine.TensorCore;
 
 namespace MeanShiftGpu.Kernels.Convolution;

@@ -1,6 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>Some planes of a volume, of whose output only a few are in memory.</summary>

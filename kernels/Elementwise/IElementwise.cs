@@ -1,7 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>The launchers of one variant of the arithmetic that the tape needs between operations.</summary>

@@ -1,7 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Head;
 
 /// <summary>The launchers of one variant of the network's head: 1³ convolution, bias and sigmoid in one kernel.</summary>

@@ -1,9 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Head;
 
 /// <summary>The plain head: one thread per result, no atomics, no shared memory, any accelerator. The truth for the others.</summary>

@@ -1,9 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The plain max pooling: one thread per result, any accelerator. The truth for the others.</summary>

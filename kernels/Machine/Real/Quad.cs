@@ -1,7 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-using ILGPU;
-
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>
