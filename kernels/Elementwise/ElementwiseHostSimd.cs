@@ -54,7 +54,7 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
         HostChunks.Of(shape.Voxels, shape.Channels).For(threads, (_, start, end) =>
         {
             for (long v = start; v < end; v++)
-                ScaleRun(from + v * shape.SourcePitch, weights[v], to + v * shape.TargetPitch, shape.Channels);
+                HostRuns.Scale(from + v * shape.SourcePitch, weights[v], to + v * shape.TargetPitch, shape.Channels);
         });
     }
 
@@ -75,7 +75,7 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
             if (accumulate != 0)
                 AddScaledRun(from + start, weight, to + start, end - start);
             else
-                ScaleRun(from + start, weight, to + start, end - start);
+                HostRuns.Scale(from + start, weight, to + start, end - start);
         });
     }
 
@@ -100,16 +100,6 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
             (Vector.Load(source + i) * Vector.Load(weight + i)).Store(target + i);
         for (; i < count; i++)
             target[i] = source[i] * weight[i];
-    }
-
-    private static void ScaleRun(float* source, float factor, float* target, long count)
-    {
-        Vector<float> factors = new(factor);
-        long i = 0;
-        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
-            (Vector.Load(source + i) * factors).Store(target + i);
-        for (; i < count; i++)
-            target[i] = source[i] * factor;
     }
 
     private static void AddScaledRun(float* source, float factor, float* target, long count)

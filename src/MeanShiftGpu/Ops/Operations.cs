@@ -41,41 +41,29 @@ internal static class Operations
     /// <summary>One row an operation.</summary>
     public static IReadOnlyList<Operation> All { get; } =
     [
-        new(
-            "conv3d",
-            Conv3dVariants<float, float>.Table,
-            Conv3dVariants<double, double>.Table,
-            Conv3dVariants<Bf16, float>.Table)
+        new("conv3d", Conv3dVariants<float, float>.Table,
+            Conv3dVariants<double, double>.Table, Conv3dVariants<Bf16, float>.Table)
         {
             GradChecks = Conv3dCases.GradChecks,
             References = Conv3dCases.References,
             Benchmarks = Conv3dCases.Benchmarks,
         },
-        new(
-            "conv-transpose3d",
-            ConvTranspose3dVariants<float, float>.Table,
-            ConvTranspose3dVariants<double, double>.Table,
-            ConvTranspose3dVariants<Bf16, float>.Table)
+        new("conv-transpose3d", ConvTranspose3dVariants<float, float>.Table,
+            ConvTranspose3dVariants<double, double>.Table, ConvTranspose3dVariants<Bf16, float>.Table)
         {
             GradChecks = ConvTranspose3dCases.GradChecks,
             References = ConvTranspose3dCases.References,
             Benchmarks = ConvTranspose3dCases.Benchmarks,
         },
-        new(
-            "max-pool3d",
-            MaxPool3dVariants<float, float>.Table,
-            MaxPool3dVariants<double, double>.Table,
-            MaxPool3dVariants<Bf16, float>.Table)
+        new("max-pool3d", MaxPool3dVariants<float, float>.Table,
+            MaxPool3dVariants<double, double>.Table, MaxPool3dVariants<Bf16, float>.Table)
         {
             GradChecks = CompositeCases.MaxPool3d,
             References = MaxPool3dCases.References,
             Benchmarks = MaxPool3dCases.Benchmarks,
         },
-        new(
-            "sigmoid-head",
-            SigmoidHeadVariants<float, float>.Table,
-            SigmoidHeadVariants<double, double>.Table,
-            SigmoidHeadVariants<Bf16, float>.Table)
+        new("sigmoid-head", SigmoidHeadVariants<float, float>.Table,
+            SigmoidHeadVariants<double, double>.Table, SigmoidHeadVariants<Bf16, float>.Table)
         {
             GradChecks = SigmoidHeadCases.GradChecks,
             Benchmarks = SigmoidHeadCases.Benchmarks,
@@ -91,11 +79,8 @@ internal static class Operations
             GradChecks = BinaryCrossEntropyCases.GradChecks,
             Benchmarks = BinaryCrossEntropyCases.Benchmarks,
         },
-        new(
-            "elementwise",
-            ElementwiseVariants<float, float>.Table,
-            ElementwiseVariants<double, double>.Table,
-            ElementwiseVariants<Bf16, float>.Table)
+        new("elementwise", ElementwiseVariants<float, float>.Table,
+            ElementwiseVariants<double, double>.Table, ElementwiseVariants<Bf16, float>.Table)
         {
             GradChecks = CompositeCases.Elementwise,
             Benchmarks = ElementwiseCases.Benchmarks,

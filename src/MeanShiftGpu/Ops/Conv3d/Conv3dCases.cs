@@ -1,4 +1,3 @@
-using ILGPU;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
@@ -66,33 +65,21 @@ internal static class Conv3dCases
 
     private static BenchmarkPasses Passes(BenchmarkData data, IConv3d<float, float> kernels, Conv3dShape shape)
     {
-        ArrayView<float> input = data.Uniform(shape.Voxels * shape.InputChannels, 1);
-        // Around zero, so that ReLU masks about half.
-        ArrayView<float> weight = data.Uniform(shape.WeightLength, 2, static v => v - 0.5f);
-        ArrayView<float> bias = data.Uniform(shape.OutputChannels, 3);
-        ArrayView<float> gradOutput = data.Uniform(shape.Voxels * shape.OutputChannels, 4);
-        ArrayView<float> output = data.Zeros(gradOutput.Length);
-        ArrayView<float> gradInput = data.Zeros(input.Length);
-        ArrayView<float> gradWeight = data.Zeros(weight.Length);
-        ArrayView<float> gradBias = data.Zeros(bias.Length);
+        LayerBuffers on = new(
+            data, shape.Voxels * shape.InputChannels, shape.WeightLength, shape.OutputChannels, shape.Voxels * shape.OutputChannels);
         return new BenchmarkPasses(
             [
-                () => kernels.Forward(data.Stream, input, weight, bias, output, shape),
-                () => kernels.BackwardInput(data.Stream, gradOutput, output, weight, gradInput, shape),
-                () => kernels.BackwardWeight(data.Stream, input, gradOutput, output, gradWeight, gradBias, shape),
+                () => kernels.Forward(data.Stream, on.Input, on.Weight, on.Bias, on.Output, shape),
+                () => kernels.BackwardInput(data.Stream, on.GradOutput, on.Output, on.Weight, on.GradInput, shape),
+                () => kernels.BackwardWeight(data.Stream, on.Input, on.GradOutput, on.Output, on.GradWeight, on.GradBias, shape),
             ],
-            () =>
+            () => on.Compare((x, w, b, g) =>
             {
-                (double[] x, double[] w, double[] g) = (data.ReadDouble(input), data.ReadDouble(weight), data.ReadDouble(gradOutput));
-                (double[] y, double[] gx, double[] gw, double[] gb) = (new double[g.Length], new double[x.Length], new double[w.Length], new double[shape.OutputChannels]);
-                Conv3dReference.Forward(x, w, data.ReadDouble(bias), y, shape);
+                (double[] y, double[] gx, double[] gw, double[] gb) = (new double[g.Length], new double[x.Length], new double[w.Length], new double[b.Length]);
+                Conv3dReference.Forward(x, w, b, y, shape);
                 Conv3dReference.BackwardInput(g, y, w, gx, shape);
                 Conv3dReference.BackwardWeight(x, g, y, gw, gb, shape);
-                return
-                [
-                    ("output", data.Read(output), y, null), ("gradInput", data.Read(gradInput), gx, null),
-                    ("gradWeight", data.Read(gradWeight), gw, null), ("gradBias", data.Read(gradBias), gb, null),
-                ];
-            });
+                return (y, gx, gw, gb);
+            }));
     }
 }

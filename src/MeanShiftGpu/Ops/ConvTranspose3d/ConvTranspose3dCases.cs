@@ -1,4 +1,3 @@
-using ILGPU;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
@@ -59,32 +58,21 @@ internal static class ConvTranspose3dCases
 
     private static BenchmarkPasses Passes(BenchmarkData data, IConvTranspose3d<float, float> kernels, ConvTranspose3dShape shape)
     {
-        ArrayView<float> input = data.Uniform(shape.InputVoxels * shape.InputChannels, 1);
-        ArrayView<float> weight = data.Uniform(shape.WeightLength, 2, static v => v - 0.5f);
-        ArrayView<float> bias = data.Uniform(shape.OutputChannels, 3);
-        ArrayView<float> gradOutput = data.Uniform(shape.OutputVoxels * shape.OutputChannels, 4);
-        ArrayView<float> output = data.Zeros(gradOutput.Length);
-        ArrayView<float> gradInput = data.Zeros(input.Length);
-        ArrayView<float> gradWeight = data.Zeros(weight.Length);
-        ArrayView<float> gradBias = data.Zeros(bias.Length);
+        LayerBuffers on = new(
+            data, shape.InputVoxels * shape.InputChannels, shape.WeightLength, shape.OutputChannels, shape.OutputVoxels * shape.OutputChannels);
         return new BenchmarkPasses(
             [
-                () => kernels.Forward(data.Stream, input, weight, bias, output, shape),
-                () => kernels.BackwardInput(data.Stream, gradOutput, weight, gradInput, shape),
-                () => kernels.BackwardWeight(data.Stream, input, gradOutput, gradWeight, gradBias, shape),
+                () => kernels.Forward(data.Stream, on.Input, on.Weight, on.Bias, on.Output, shape),
+                () => kernels.BackwardInput(data.Stream, on.GradOutput, on.Weight, on.GradInput, shape),
+                () => kernels.BackwardWeight(data.Stream, on.Input, on.GradOutput, on.GradWeight, on.GradBias, shape),
             ],
-            () =>
+            () => on.Compare((x, w, b, g) =>
             {
-                (double[] x, double[] w, double[] g) = (data.ReadDouble(input), data.ReadDouble(weight), data.ReadDouble(gradOutput));
-                (double[] y, double[] gx, double[] gw, double[] gb) = (new double[g.Length], new double[x.Length], new double[w.Length], new double[shape.OutputChannels]);
-                ConvTranspose3dReference.Forward(x, w, data.ReadDouble(bias), y, shape);
+                (double[] y, double[] gx, double[] gw, double[] gb) = (new double[g.Length], new double[x.Length], new double[w.Length], new double[b.Length]);
+                ConvTranspose3dReference.Forward(x, w, b, y, shape);
                 ConvTranspose3dReference.BackwardInput(g, w, gx, shape);
                 ConvTranspose3dReference.BackwardWeight(x, g, gw, gb, shape);
-                return
-                [
-                    ("output", data.Read(output), y, null), ("gradInput", data.Read(gradInput), gx, null),
-                    ("gradWeight", data.Read(gradWeight), gw, null), ("gradBias", data.Read(gradBias), gb, null),
-                ];
-            });
+                return (y, gx, gw, gb);
+            }));
     }
 }
