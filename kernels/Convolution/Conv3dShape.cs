@@ -38,7 +38,8 @@ public readonly record struct Conv3dShape(
     int OutputPitch)
 {
     /// <summary>Applied to the output.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Set to a value that is not known: kernels would take it for another.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Set to a value that is not known: kernels would take it for
+    /// another.</exception>
     public Activation Activation { get; init => field = Known(value); } = Known(Activation);
 
     /// <summary>N·D·H·W.</summary>

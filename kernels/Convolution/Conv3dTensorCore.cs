@@ -8,7 +8,8 @@ public static class Conv3dTensorCore
     /// <summary>Compiles the kernels for an accelerator.</summary>
     /// <param name="accelerator">A CUDA accelerator of a context with <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
     /// <param name="precision">The operands.</param>
-    public static IConv3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision) => Create(accelerator, precision, groupsWanted: 0);
+    public static IConv3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision)
+        => Create(accelerator, precision, groupsWanted: 0);
 
     /// <summary>Compiles the kernels whose activations lie in memory as BF16; parameters and their gradients are float32.</summary>
     /// <param name="accelerator">As for <see cref="Create(Accelerator, TensorCorePrecision)"/>.</param>

@@ -23,7 +23,8 @@ public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
 
     /// <inheritdoc/>
     public void Forward(
-        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape)
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
+        ConvTranspose3dShape shape)
         => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.OutputChannels), input, weight, bias, output, shape);
 
     /// <inheritdoc/>
@@ -32,7 +33,8 @@ public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
 
     /// <inheritdoc/>
     public void BackwardWeight(
-        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape)
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias,
+        ConvTranspose3dShape shape)
         => backwardWeight(stream, LaunchExtent.Of(shape.WeightLength + shape.OutputChannels), input, gradOutput, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>

@@ -53,12 +53,13 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
         => Multiply(input.Pointer(), weight.Pointer(), bias.Pointer(), output.Pointer(), shape, gathers: false);
 
     public void BackwardInput(
-        AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> weight, ArrayView<float> gradInput, ConvTranspose3dShape shape)
+        AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> weight, ArrayView<float> gradInput,
+        ConvTranspose3dShape shape)
         => Multiply(gradInput.Pointer(), weight.Pointer(), null, gradOutput.Pointer(), shape, gathers: true);
 
     public void BackwardWeight(
-        AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias,
-        ConvTranspose3dShape shape)
+        AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradWeight,
+        ArrayView<float> gradBias, ConvTranspose3dShape shape)
     {
         if (shape.InputVoxels == 0)
             return;
@@ -85,14 +86,18 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
             new Span<float>(sums, checked((int)partLength)).Clear();
             long end = Math.Min((part + 1) * partVoxels, shape.InputVoxels);
             for (long first = part * partVoxels; first < end; first += StepVoxels)
-                AddStep(x, g, first, (int)Math.Min(StepVoxels, end - first), packed + (long)worker * StepVoxels * columns, offsets, sums, shape);
+            {
+                int voxels = (int)Math.Min(StepVoxels, end - first);
+                AddStep(x, g, first, voxels, packed + (long)worker * StepVoxels * columns, offsets, sums, shape);
+            }
         });
         threads.For(Taps + 1, (tap, _) =>
         {
             long first = (long)tap * shape.InputChannels;
             int count = tap < Taps ? shape.InputChannels : 1;
             float* target = tap < Taps ? gw + first * shape.OutputChannels : gb;
-            HostMatrix<TVector, TOps>.AddParts(parts + first * columns, partLength, partCount, count, shape.OutputChannels, target);
+            HostMatrix<TVector, TOps>.AddParts(
+                parts + first * columns, partLength, partCount, count, shape.OutputChannels, target);
         });
     }
 
@@ -106,7 +111,8 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
 
     private void Multiply(float* small, float* weight, float* bias, float* large, ConvTranspose3dShape shape, bool gathers)
     {
-        (int sources, int targets) = gathers ? (shape.OutputChannels, shape.InputChannels) : (shape.InputChannels, shape.OutputChannels);
+        (int sources, int targets) =
+            gathers ? (shape.OutputChannels, shape.InputChannels) : (shape.InputChannels, shape.OutputChannels);
         float* packed = weights.Require<float>((long)Taps * sources * HostMatrix<TVector, TOps>.Columns(targets));
         HostMatrix<TVector, TOps>.PackBias(bias, columnBias, targets);
         float* packedBias = columnBias.Require<float>(0);
@@ -114,13 +120,15 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
             weight + (long)tap * sources * targets, packed, tap, Taps, sources, targets, transposed: gathers));
         threads.For(
             checked((int)((shape.InputVoxels + ChunkVoxels - 1) / ChunkVoxels)),
-            (chunk, _) => MultiplyChunk((long)chunk * ChunkVoxels, small, packed, packedBias, large, sources, targets, shape, gathers));
+            (chunk, _) => MultiplyChunk(
+                (long)chunk * ChunkVoxels, small, packed, packedBias, large, sources, targets, shape, gathers));
     }
 
-    // Forward: each corner of the cubes is a product of its own, [voxels, Cin] times [Cin, Cout]. Backward to the input (gathers): one product, [voxels, corner
-    // and Cout] times [corner and Cout, Cin]; a segment is one corner's channels.
+    // Forward: each corner of the cubes is a product of its own, [voxels, Cin] times [Cin, Cout]. Backward to the input (gathers):
+    // one product, [voxels, corner and Cout] times [corner and Cout, Cin]; a segment is one corner's channels.
     private static void MultiplyChunk(
-        long first, float* small, float* packed, float* bias, float* large, int sources, int targets, ConvTranspose3dShape shape, bool gathers)
+        long first, float* small, float* packed, float* bias, float* large, int sources, int targets, ConvTranspose3dShape shape,
+        bool gathers)
     {
         int voxels = (int)Math.Min(ChunkVoxels, shape.InputVoxels - first);
         int columns = HostMatrix<TVector, TOps>.Columns(targets);
@@ -151,20 +159,26 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
                 for (int v = 0; v < voxels; v += HostTile<TVector, TOps>.Rows)
                 {
                     HostTile<TVector, TOps>.Overwrite(
-                        group / TOps.Width, gathers ? large : small, offsets + v, segments, Taps / products, sources, 1, tapWeights, group, tile, group);
+                        group / TOps.Width, gathers ? large : small, offsets + v, segments, Taps / products, sources, 1,
+                        tapWeights, group, tile, group);
                     for (int j = 0; j < Math.Min(HostTile<TVector, TOps>.Rows, voxels - v); j++)
                     {
-                        float* target = gathers ? small + (first + v + j) * shape.InputPitch : large + (cubes[v + j] + corner) * shape.OutputPitch;
-                        HostMatrix<TVector, TOps>.StoreRow(tile + j * group, bias + column, target + column, present, relu: false);
+                        float* target = gathers
+                            ? small + (first + v + j) * shape.InputPitch
+                            : large + (cubes[v + j] + corner) * shape.OutputPitch;
+                        HostMatrix<TVector, TOps>.StoreRow(
+                            tile + j * group, bias + column, target + column, present, relu: false);
                     }
                 }
             }
         }
     }
 
-    // A few of a part's input voxels: for each corner [Cin, voxels] times [voxels, Cout], packed as [voxel][columns], zero beyond the last channel.
+    // A few of a part's input voxels: for each corner [Cin, voxels] times [voxels, Cout], packed as [voxel][columns], zero beyond
+    // the last channel.
     private static void AddStep(
-        float* input, float* gradOutput, long first, int voxels, float* packed, nint* offsets, float* sums, ConvTranspose3dShape shape)
+        float* input, float* gradOutput, long first, int voxels, float* packed, nint* offsets, float* sums,
+        ConvTranspose3dShape shape)
     {
         int columns = HostMatrix<TVector, TOps>.Columns(shape.OutputChannels);
         nint segment = 0;
@@ -173,14 +187,15 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
             for (int v = 0; v < voxels; v++)
             {
                 Span<float> row = new(packed + (long)v * columns, columns);
-                new Span<float>(gradOutput + shape.OutputVoxel(first + v, tap) * shape.OutputPitch, shape.OutputChannels).CopyTo(row);
+                float* source = gradOutput + shape.OutputVoxel(first + v, tap) * shape.OutputPitch;
+                new Span<float>(source, shape.OutputChannels).CopyTo(row);
                 row[shape.OutputChannels..].Clear();
             }
 
             HostMatrix<TVector, TOps>.AddRows(packed, voxels, columns, sums + (long)Taps * shape.InputChannels * columns);
             HostMatrix<TVector, TOps>.AddProduct(
-                shape.InputChannels, columns, input + first * shape.InputPitch, offsets, &segment, 1, voxels, shape.InputPitch, packed,
-                sums + (long)tap * shape.InputChannels * columns);
+                shape.InputChannels, columns, input + first * shape.InputPitch, offsets, &segment, 1, voxels, shape.InputPitch,
+                packed, sums + (long)tap * shape.InputChannels * columns);
         }
     }
 }

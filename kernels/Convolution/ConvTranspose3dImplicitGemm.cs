@@ -35,16 +35,20 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     {
         ArgumentNullException.ThrowIfNull(accelerator);
         KernelSpecialization group = new(MostThreads, null);
-        forward = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(ForwardKernel, group);
-        backwardInput = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(BackwardInputKernel, group);
-        backwardWeight = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(BackwardWeightKernel, group);
+        forward = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(
+            ForwardKernel, group);
+        backwardInput = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(
+            BackwardInputKernel, group);
+        backwardWeight = accelerator.LoadKernel<
+            ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(BackwardWeightKernel, group);
         partSums = new PartSums<T>(accelerator);
         parts = new DeviceScratch<T>(accelerator);
     }
 
     /// <inheritdoc/>
     public void Forward(
-        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape)
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
+        ConvTranspose3dShape shape)
     {
         if (shape.InputVoxels == 0)
             return;
@@ -58,12 +62,14 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
         if (shape.InputVoxels == 0)
             return;
         KernelConfig config = Config(Tiles(shape.InputVoxels, Voxels), Tiles(shape.InputChannels, Channels), 1);
-        backwardInput(stream, config, gradOutput, weight, gradInput, shape, OutputAccess(gradOutput, shape), InputAccess(gradInput, shape));
+        backwardInput(
+            stream, config, gradOutput, weight, gradInput, shape, OutputAccess(gradOutput, shape), InputAccess(gradInput, shape));
     }
 
     /// <inheritdoc/>
     public void BackwardWeight(
-        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape)
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias,
+        ConvTranspose3dShape shape)
     {
         if (shape.InputVoxels == 0)
             return;
@@ -76,7 +82,8 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
         ArrayView<T> weightParts = memory.SubView(0, count * shape.WeightLength);
         ArrayView<T> biasParts = memory.SubView(count * shape.WeightLength, biases);
         KernelConfig config = Config(count, tiles, 8);
-        backwardWeight(stream, config, input, gradOutput, weightParts, biasParts, shape, InputAccess(input, shape), OutputAccess(gradOutput, shape));
+        backwardWeight(stream, config, input, gradOutput, weightParts, biasParts, shape, InputAccess(input, shape),
+            OutputAccess(gradOutput, shape));
         partSums.Add(stream, weightParts, gradWeight.SubView(0, shape.WeightLength), count);
         partSums.Add(stream, biasParts, gradBias.SubView(0, shape.OutputChannels), 8 * count);
     }
@@ -179,7 +186,8 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
                 if (voxel < shape.InputVoxels && i < shape.InputChannels)
                     source = QuadAccess.Load(input, voxel * shape.InputPitch + i, shape.InputChannels - i, inputAccess);
                 if (voxel < shape.InputVoxels && o < shape.OutputChannels)
-                    gradient = QuadAccess.Load(gradOutput, shape.OutputVoxel(voxel, corner) * shape.OutputPitch + o, shape.OutputChannels - o, outputAccess);
+                    gradient = QuadAccess.Load(gradOutput, shape.OutputVoxel(voxel, corner) * shape.OutputPitch + o,
+                        shape.OutputChannels - o, outputAccess);
                 sources[e] = source;
                 gradients[e] = gradient;
             }
@@ -238,7 +246,8 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
                 int c = first + e % 2 * 4;
                 Quad<T> value = Quad<T>.Zero;
                 if (voxel < shape.InputVoxels && c < channels)
-                    value = QuadAccess.Load(activations, (ofGradient ? shape.OutputVoxel(voxel, corner) : voxel) * pitch + c, channels - c, access);
+                    value = QuadAccess.Load(
+                        activations, (ofGradient ? shape.OutputVoxel(voxel, corner) : voxel) * pitch + c, channels - c, access);
                 int index = e % 2 * 4 * VoxelPitch + e / 2;
                 source[index] = value.X;
                 source[index + VoxelPitch] = value.Y;
@@ -273,7 +282,8 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     // Stores a thread's block: of output voxels at a corner, or of input voxels.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreBlock(
-        ArrayView<T> target, int channel, RegisterBlock<T> sum, int present, int corner, bool isOutput, ConvTranspose3dShape shape, int access)
+        ArrayView<T> target, int channel, RegisterBlock<T> sum, int present, int corner, bool isOutput,
+        ConvTranspose3dShape shape, int access)
     {
         long run = (long)Grid.IdxX * Voxels + Group.IdxX / Columns * 4;
         StoreVoxel(target, run, channel, sum.V0, present, corner, isOutput, shape, access);
@@ -288,7 +298,8 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreVoxel(
-        ArrayView<T> target, long voxel, int channel, Octet<T> value, int present, int corner, bool isOutput, ConvTranspose3dShape shape, int access)
+        ArrayView<T> target, long voxel, int channel, Octet<T> value, int present, int corner, bool isOutput,
+        ConvTranspose3dShape shape, int access)
     {
         if (voxel >= shape.InputVoxels)
             return;

@@ -17,8 +17,10 @@ public static class ConvTranspose3dTensorCore
     public static IConvTranspose3d<Bf16, float> CreateBf16(Accelerator accelerator)
         => new ConvTranspose3dTensorCoreKernels<StoredBf16Operand>.Of<Bf16>(accelerator, groupsWanted: 0);
 
-    // groupsWanted: with how many groups to fill the device; 0 for two on each multiprocessor. Tests ask for more than a small problem has.
-    internal static IConvTranspose3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
+    // groupsWanted: with how many groups to fill the device; 0 for two on each multiprocessor. Tests ask for more than a small
+    // problem has.
+    internal static IConvTranspose3d<float, float> Create(
+        Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
         => precision switch
         {
             TensorCorePrecision.Tf32 => new ConvTranspose3dTensorCoreKernels<Tf32Operand>.Of<float>(accelerator, groupsWanted),
@@ -28,8 +30,8 @@ public static class ConvTranspose3dTensorCore
 }
 
 /// <summary>
-/// The passes with one kind of operand. Forward multiplies an input voxel's channels with the weights of each of its 8 corners; BackwardInput adds up
-/// over the corners what Forward spread.
+/// The passes with one kind of operand. Forward multiplies an input voxel's channels with the weights of each of its 8 corners;
+/// BackwardInput adds up over the corners what Forward spread.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal static class ConvTranspose3dTensorCoreKernels<TOperand>
@@ -197,7 +199,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             {
                 Words columns = TOperand.LoadColumns(ref shared[buffer + gradientOrigin + y * TileEdge * gradientRow], 0, gradientRow, TileEdge * gradientRow);
                 ref uint rows64 = ref shared[buffer + inputOrigin + y * TileEdge * inputRow];
-                sums = Columns16.Multiply<TOperand>(sums, VoxelRows.LoadTransposed<TOperand>(ref rows64, inputRow, TileEdge * inputRow), columns);
+                sums = Columns16.Multiply<TOperand>(
+                    sums, VoxelRows.LoadTransposed<TOperand>(ref rows64, inputRow, TileEdge * inputRow), columns);
             }
 
             // The next tile but one overwrites this one.
@@ -301,7 +304,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         }
     }
 
-    private static void StoreRows(Accumulators lower, Accumulators upper, ArrayView<float> partials, TapSumsTarget target, int row)
+    private static void StoreRows(
+        Accumulators lower, Accumulators upper, ArrayView<float> partials, TapSumsTarget target, int row)
     {
         target.Row += row;
         TapSums16.StoreTile(lower, partials, target, 0, 0);
@@ -338,17 +342,18 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         }
 
         public void Forward(
-            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output,
-            ConvTranspose3dShape shape)
+            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias,
+            ArrayView<TElement> output, ConvTranspose3dShape shape)
             => Multiply(stream, input, weight, bias, output, new(shape, TileDepth, TileEdge, gathers: false));
 
         public void BackwardInput(
-            AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<float> weight, ArrayView<TElement> gradInput, ConvTranspose3dShape shape)
+            AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<float> weight, ArrayView<TElement> gradInput,
+            ConvTranspose3dShape shape)
             => Multiply(stream, gradOutput, weight, weight, gradInput, new(shape, TileDepth, TileEdge, gathers: true));
 
         public void BackwardWeight(
-            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias,
-            ConvTranspose3dShape shape)
+            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<float> gradWeight,
+            ArrayView<float> gradBias, ConvTranspose3dShape shape)
         {
             ArrayView<uint> inputWords = TensorCoreLaunch.Words(input);
             ArrayView<uint> gradientWords = TensorCoreLaunch.Words(gradOutput);
@@ -360,7 +365,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
             int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, GradientColumns);
             (int splits, of.PerSplit) = TensorCoreLaunch.Share(of.Tiles, groupsWanted / (rowBlocks * columnBlocks));
-            KernelConfig config = TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, sizeof(uint) * 2 * GradientWords);
+            KernelConfig config =
+                TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, sizeof(uint) * 2 * GradientWords);
 
             ArrayView<float> scratch = partials.Get(stream, splits * (shape.WeightLength + shape.OutputChannels));
             gradient.Value(stream, config, inputWords, gradientWords, scratch, of);
@@ -374,14 +380,15 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         }
 
         private void Multiply(
-            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output,
-            TensorCoreTransposeShape of)
+            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias,
+            ArrayView<TElement> output, TensorCoreTransposeShape of)
         {
             ArrayView<uint> source = TensorCoreLaunch.Words(input);
             ArrayView<uint> target = TensorCoreLaunch.Words(output);
             of.InputAligned = TensorCoreLaunch.Aligned(source, of.InputPitch);
             of.OutputAligned = TensorCoreLaunch.Aligned(target, of.OutputPitch);
-            (int columns, int sharedBytes, var launch) = multiply.MinBy(v => TensorCoreLaunch.Cost(of.OutputChannels, v.Columns))!;
+            (int columns, int sharedBytes, var launch) =
+                multiply.MinBy(v => TensorCoreLaunch.Cost(of.OutputChannels, v.Columns))!;
             ArrayView<uint> packed = weights.Pack(stream, weight, new PackedWeightsShape
             {
                 Taps = Corners,
@@ -419,7 +426,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
     }
 }
 
-/// <summary>What a tensor-core transposed convolution works on, in the roles of its pass, in tiles 8 wide; extents are those of the smaller volume.</summary>
+/// <summary>What a tensor-core transposed convolution works on, in the roles of its pass, in tiles 8 wide; extents are those of
+/// the smaller volume.</summary>
 internal struct TensorCoreTransposeShape(ConvTranspose3dShape shape, int planes, int height, bool gathers)
 {
     /// <summary>N·D.</summary>
@@ -435,7 +443,8 @@ internal struct TensorCoreTransposeShape(ConvTranspose3dShape shape, int planes,
 
     /// <summary>All tiles.</summary>
     public int Tiles = checked(
-        TensorCoreLaunch.Blocks(shape.Batch * shape.Depth, planes) * TensorCoreLaunch.Blocks(shape.Height, height) * TensorCoreLaunch.Blocks(shape.Width, 8));
+        TensorCoreLaunch.Blocks(shape.Batch * shape.Depth, planes)
+        * TensorCoreLaunch.Blocks(shape.Height, height) * TensorCoreLaunch.Blocks(shape.Width, 8));
 
     /// <summary>The gradient's tiles of a split.</summary>
     public int PerSplit;

@@ -36,7 +36,8 @@ public sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IElement
     }
 
     /// <inheritdoc/>
-    public void Add(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape)
+    public void Add(
+        AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape)
         => add(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source.Cast<TStored>(), target.Cast<TStored>(), shape);
 
     /// <inheritdoc/>
@@ -85,7 +86,8 @@ internal static class ElementwiseDirectKernels<T>
         sum = TStored.Store(TStored.Load(sum) + TStored.Load(source[voxel * shape.SourcePitch + channel]));
     }
 
-    // target[v,c] = the nearest of target's numbers to source[v,c]. One thread per (voxel, channel), channels fastest; overwrites one element of
+    // target[v,c] = the nearest of target's numbers to source[v,c]. One thread per (voxel, channel), channels fastest; overwrites
+    // one element of
     // target. The network rounds only its image so: 1 MB at 56³, a launch's time.
     [Kernel]
     internal static void RoundKernel<TStored>(

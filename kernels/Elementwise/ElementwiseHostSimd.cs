@@ -31,7 +31,8 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
         HostChunks.Of(shape.Voxels, shape.Channels).For(threads, (_, start, end) =>
         {
             for (long v = start; v < end; v++)
-                new Span<float>(from + v * shape.SourcePitch, shape.Channels).CopyTo(new Span<float>(to + v * shape.TargetPitch, shape.Channels));
+                new Span<float>(from + v * shape.SourcePitch, shape.Channels).CopyTo(
+                    new Span<float>(to + v * shape.TargetPitch, shape.Channels));
         });
     }
 

@@ -5,7 +5,8 @@ namespace MeanShiftGpu.Kernels.Elementwise;
 /// Launchers queue on the stream and do not wait; one instance serves one stream at a time. A launch covers at most
 /// 2³¹ − 1 elements. Scalars stay on the device: they are views of length 1.
 /// </remarks>
-/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside float32.</typeparam>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
+/// float32.</typeparam>
 /// <typeparam name="T">The real type of everything else.</typeparam>
 public interface IElementwise<TActivation, T> : IDisposable
     where TActivation : unmanaged

@@ -1,6 +1,7 @@
 namespace MeanShiftGpu.Kernels.Head;
 
-/// <summary>The plain head: one thread per result, no atomics, no shared memory, any accelerator. The truth for the others.</summary>
+/// <summary>The plain head: one thread per result, no atomics, no shared memory, any accelerator. The truth for the
+/// others.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 /// <typeparam name="T">The real type.</typeparam>
 /// <typeparam name="TReal">Its functions.</typeparam>
@@ -12,9 +13,13 @@ public class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TA
     where TActivation : unmanaged
     where TStored : unmanaged, IStored<TStored, T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int> forward;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<TStored>, SigmoidHeadShape> backwardInput;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape> backwardWeight;
+    private readonly Action<
+        AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int> forward;
+    private readonly Action<
+        AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<TStored>, SigmoidHeadShape> backwardInput;
+    private readonly Action<
+        AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>
+        backwardWeight;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public SigmoidHeadDirect(Accelerator accelerator)
@@ -35,23 +40,26 @@ public class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TA
 
     /// <inheritdoc/>
     public void Forward(
-        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability, SigmoidHeadShape shape)
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability,
+        SigmoidHeadShape shape)
         => forward(
             stream, LaunchExtent.Of(shape.Voxels * shape.Outputs), input.Cast<TStored>(), weight, bias, probability, shape,
             QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch));
 
     /// <inheritdoc/>
     public void BackwardInput(
-        AcceleratorStream stream, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> weight, ArrayView<TActivation> gradInput,
-        SigmoidHeadShape shape)
+        AcceleratorStream stream, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> weight,
+        ArrayView<TActivation> gradInput, SigmoidHeadShape shape)
         => backwardInput(
-            stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradProbability, probability, weight, gradInput.Cast<TStored>(), shape);
+            stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradProbability, probability, weight,
+            gradInput.Cast<TStored>(), shape);
 
     /// <inheritdoc/>
     public virtual void BackwardWeight(
-        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> workspace,
-        ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
-        => backwardWeight(stream, shape.ParameterLength, input.Cast<TStored>(), gradProbability, probability, gradWeight, gradBias, shape);
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
+        ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
+        => backwardWeight(
+            stream, shape.ParameterLength, input.Cast<TStored>(), gradProbability, probability, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>
     public void Dispose() => GC.SuppressFinalize(this);

@@ -1,6 +1,7 @@
 namespace MeanShiftGpu.Kernels.Head;
 
-/// <summary>The head with weight gradients in two stages of groups, otherwise the plain one: any GPU. No warp operations, no atomics.</summary>
+/// <summary>The head with weight gradients in two stages of groups, otherwise the plain one: any GPU. No warp operations, no
+/// atomics.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 public sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : SigmoidHeadDirect<T, TReal, TActivation, TStored>
     where T : unmanaged, INumber<T>
@@ -12,14 +13,17 @@ public sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : Sigmoid
     private const int MostParts = 256;
 
     private readonly PartSums<T> partSums;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int> partialWeight;
+    private readonly Action<
+        AcceleratorStream, KernelConfig, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>
+        partialWeight;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public SigmoidHeadGrouped(Accelerator accelerator)
         : base(accelerator)
     {
         partSums = new PartSums<T>(accelerator);
-        partialWeight = accelerator.LoadKernel<ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(
+        partialWeight = accelerator.LoadKernel<
+            ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(
             SigmoidHeadGroupedKernels<T, TReal, TStored>.PartialWeightKernel, new KernelSpecialization(GroupSum.Threads, null));
     }
 
@@ -28,13 +32,14 @@ public sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : Sigmoid
 
     /// <inheritdoc/>
     public override void BackwardWeight(
-        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> workspace,
-        ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
+        ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
     {
         const int channels = 4 * SigmoidHeadGroupedKernels<T, TReal, TStored>.Columns;
         int parts = Parts(shape);
         KernelConfig config = new(
-            new Index3D(parts, (shape.InputChannels + channels - 1) / channels, shape.Outputs), new Index3D(GroupSum.Threads, 1, 1));
+            new Index3D(parts, (shape.InputChannels + channels - 1) / channels, shape.Outputs),
+            new Index3D(GroupSum.Threads, 1, 1));
         int access = QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch);
         partialWeight(stream, config, input.Cast<TStored>(), gradProbability, probability, workspace, shape, access);
         partSums.Add(stream, workspace, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.Outputs), parts);
@@ -55,8 +60,9 @@ internal static class SigmoidHeadGroupedKernels<T, TReal, TStored>
     public const int Columns = 8;
     public const int Rows = GroupSum.Threads / Columns;
 
-    // parts[g,i,o] = sum over group g's voxels of x[v,i] dp[v,o] p(1-p), behind them [g,o] without x. Group: part × 32 channels × output;
-    // thread: four channels of every 16th voxel, four voxels at a time; then the first of a column adds the 16 rows in order. Parts overwritten.
+    // parts[g,i,o] = sum over group g's voxels of x[v,i] dp[v,o] p(1-p), behind them [g,o] without x. Group: part × 32 channels ×
+    // output; thread: four channels of every 16th voxel, four voxels at a time; then the first of a column adds the 16 rows in
+    // order. Parts overwritten.
     [Kernel(MaxGroupSize = GroupSum.Threads)]
     internal static void PartialWeightKernel(
         ArrayView<TStored> input, // [N, D, H, W, Cin], pitch InputPitch
@@ -113,7 +119,8 @@ internal static class SigmoidHeadGroupedKernels<T, TReal, TStored>
             parts[part + shape.WeightLength + o] = biasSum;
     }
 
-    private static Quad<T> LoadInput(ArrayView<TStored> input, long voxel, int channel, int present, SigmoidHeadShape shape, int access)
+    private static Quad<T> LoadInput(
+        ArrayView<TStored> input, long voxel, int channel, int present, SigmoidHeadShape shape, int access)
         => voxel < shape.Voxels && present > 0
             ? QuadAccess.Load<TStored, T>(input, voxel * shape.InputPitch + channel, present, access)
             : Quad<T>.Zero;

@@ -12,8 +12,8 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
 
     /// <inheritdoc/>
     public void Forward(
-        AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> probability,
-        SigmoidHeadShape shape)
+        AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias,
+        ArrayView<float> probability, SigmoidHeadShape shape)
     {
         float* x = input.Pointer();
         float* w = Transpose(weight.Pointer(), shape);
@@ -24,7 +24,8 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
             for (long v = start; v < end; v++)
             {
                 for (int o = 0; o < shape.Outputs; o++)
-                    p[v * shape.Outputs + o] = b[o] + HostRuns.Dot(x + v * shape.InputPitch, w + (long)o * shape.InputChannels, shape.InputChannels);
+                    p[v * shape.Outputs + o] =
+                        b[o] + HostRuns.Dot(x + v * shape.InputPitch, w + (long)o * shape.InputChannels, shape.InputChannels);
             }
 
             Sigmoid(p + start * shape.Outputs, (end - start) * shape.Outputs);
@@ -47,7 +48,8 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
                 long map = v * shape.Outputs;
                 HostRuns.Scale(w, GradLogit(gp[map], p[map]), gx + v * shape.InputPitch, shape.InputChannels);
                 for (int o = 1; o < shape.Outputs; o++)
-                    HostRuns.AddScaled(w + (long)o * shape.InputChannels, GradLogit(gp[map + o], p[map + o]), gx + v * shape.InputPitch, shape.InputChannels);
+                    HostRuns.AddScaled(w + (long)o * shape.InputChannels, GradLogit(gp[map + o], p[map + o]),
+                        gx + v * shape.InputPitch, shape.InputChannels);
             }
         });
     }
@@ -73,7 +75,8 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
                 for (int o = 0; o < shape.Outputs; o++)
                 {
                     float gradient = GradLogit(gp[v * shape.Outputs + o], p[v * shape.Outputs + o]);
-                    HostRuns.AddScaled(x + v * shape.InputPitch, gradient, partial + (long)o * shape.InputChannels, shape.InputChannels);
+                    HostRuns.AddScaled(
+                        x + v * shape.InputPitch, gradient, partial + (long)o * shape.InputChannels, shape.InputChannels);
                     partial[shape.WeightLength + o] += gradient;
                 }
             }

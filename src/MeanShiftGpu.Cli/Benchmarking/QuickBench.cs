@@ -180,9 +180,11 @@ public sealed class QuickBench
         {
             (int edge, int channels) = (EdgeOf(node.Level + 1), node.Channels);
             ConvTranspose3dShape shape = new(batch, edge, edge, edge, channels, channels, channels, channels);
-            foreach ((string variant, IConvTranspose3d<float, float> kernels) in Chosen(ConvTranspose3dVariants<float, float>.Table, shape))
+            foreach ((string variant, IConvTranspose3d<float, float> kernels) in Chosen(
+                ConvTranspose3dVariants<float, float>.Table, shape))
                 ConvTranspose3d(kernels, variant, shape);
-            foreach ((string variant, IConvTranspose3d<Bf16, float> kernels) in ChosenBf16(ConvTranspose3dVariants<Bf16, float>.Table, shape))
+            foreach ((string variant, IConvTranspose3d<Bf16, float> kernels) in ChosenBf16(
+                ConvTranspose3dVariants<Bf16, float>.Table, shape))
                 ConvTranspose3d(kernels, variant, shape);
         }
     }
@@ -233,9 +235,11 @@ public sealed class QuickBench
         {
             SigmoidHeadShape shape = new((long)batch * edge * edge * edge, channels, outputs, channels);
             string size = $"{Items}{edge}³ {channels}→{outputs}";
-            foreach ((string variant, ISigmoidHead<float, float> kernels) in Chosen(SigmoidHeadVariants<float, float>.Table, shape))
+            foreach (
+                (string variant, ISigmoidHead<float, float> kernels) in Chosen(SigmoidHeadVariants<float, float>.Table, shape))
                 SigmoidHead(kernels, variant, size, shape);
-            foreach ((string variant, ISigmoidHead<Bf16, float> kernels) in ChosenBf16(SigmoidHeadVariants<Bf16, float>.Table, shape))
+            foreach (
+                (string variant, ISigmoidHead<Bf16, float> kernels) in ChosenBf16(SigmoidHeadVariants<Bf16, float>.Table, shape))
                 SigmoidHead(kernels, variant, size, shape);
         }
     }

@@ -179,7 +179,8 @@ public sealed class Tape<T> : IDisposable
             write(tensor.FromChannel(storage.As<TElement>(aside)));
             ElementwiseShape shape = new(tensor.Shape.Voxels, tensor.Shape.Channels, tensor.Pitch, tensor.Pitch);
             if (tensor.IsBf16)
-                Context.Launcher(ElementwiseVariants<Bf16, float>.Table, shape).Add(Context.Stream, tensor.FromChannel(aside.Cast<Bf16>()), tensor.GradientAs<Bf16>(), shape);
+                Context.Launcher(ElementwiseVariants<Bf16, float>.Table, shape).Add(
+                    Context.Stream, tensor.FromChannel(aside.Cast<Bf16>()), tensor.GradientAs<Bf16>(), shape);
             else
                 Elementwise.Add(Context.Stream, tensor.FromChannel(aside.Cast<T>()), tensor.GradientAs<T>(), shape);
             Arena.Rewind(mark);

@@ -39,8 +39,10 @@ public interface IVariantTable
 /// same table, so that no variant exists untested or unmeasured.
 /// </summary>
 /// <param name="operation">The operation's name, as in MEANSHIFTGPU_VARIANT: conv3d, max-pool3d, …</param>
-/// <param name="variants">Best first; the last supports and suits everything, except on BF16 activations. Null: one that a real type or storage has not.</param>
-public sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>?[] variants) : IVariantTable
+/// <param name="variants">Best first; the last supports and suits everything, except on BF16 activations. Null: one that a real
+/// type or storage has not.</param>
+public sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>?[] variants)
+    : IVariantTable
     where TLauncher : class, IDisposable
 {
     /// <summary>The operation's name.</summary>
@@ -155,7 +157,8 @@ internal static class Variants
             (context, _) => GroupRefusal(context, threads, sharedBytes),
             context => CreateDirect<T, TLauncher>(context, openKernelClass, further));
 
-    /// <summary>What a kernel class takes behind its real type to work on activations: what they hold and how that lies in memory.</summary>
+    /// <summary>What a kernel class takes behind its real type to work on activations: what they hold and how that lies in
+    /// memory.</summary>
     public static Type[] Storage<TActivation, T>()
         where TActivation : unmanaged
         where T : unmanaged, INumber<T>
@@ -175,8 +178,8 @@ internal static class Variants
             HostSimd, static (context, _) => HostRefusal<TActivation>(context), context => (TLauncher)create(context.Threads)));
 
     /// <summary>
-    /// A float32 variant for tensor cores: one that rounds operands to the context's precision or, with BF16 activations, one whose activations
-    /// are stored so.
+    /// A float32 variant for tensor cores: one that rounds operands to the context's precision or, with BF16 activations, one
+    /// whose activations are stored so.
     /// </summary>
     /// <param name="shapeRefusal">Why it does not take a shape; null where it does.</param>
     /// <param name="pitches">Elements from one voxel to the next of what it reads and writes.</param>
@@ -201,7 +204,8 @@ internal static class Variants
                 (context, shape) => typeof(T) != typeof(float) ? "it computes in float32 only"
                     : (TensorCoreRefusal(context)
                         ?? (context.Precision == Precision.Float32
-                            ? "it rounds operands, which needs --precision or MEANSHIFTGPU_PRECISION to be tf32, bf16-operands or bf16"
+                            ? "it rounds operands, which needs --precision or MEANSHIFTGPU_PRECISION to be tf32, "
+                                + "bf16-operands or bf16"
                             : shapeRefusal(shape))),
                 context => (TLauncher)create(context.Accelerator, context.Precision switch
                 {

@@ -39,7 +39,8 @@ internal static class CompositeCases
 
     private sealed class WeightedSumCase() : LossGradCheckCase("weighted-sum")
     {
-        public override IEnumerable<string> Variants<T>(GpuContext context) => ElementwiseVariants<T, T>.Table.Names(context, default);
+        public override IEnumerable<string> Variants<T>(GpuContext context)
+            => ElementwiseVariants<T, T>.Table.Names(context, default);
 
         protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> prediction, Tensor<T> target)
             => tape.WeightedSum([(tape.DiceLoss(prediction, target), 0.5), (tape.BinaryCrossEntropy(prediction, target), 2)]);

@@ -3,7 +3,8 @@ using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Ops;
 
-/// <summary>What the passes of a layer with weights are timed on, and the comparison of their results with a reference in double.</summary>
+/// <summary>What the passes of a layer with weights are timed on, and the comparison of their results with a reference in
+/// double.</summary>
 /// <param name="data">Where the buffers come from.</param>
 /// <param name="inputs">Numbers of the input.</param>
 /// <param name="weights">Numbers of the weights; around zero, so that ReLU masks about half.</param>
@@ -30,9 +31,11 @@ internal sealed class LayerBuffers(BenchmarkData data, long inputs, long weights
     /// <summary>The passes' results beside the reference's.</summary>
     /// <param name="reference">Computes output and gradients from input, weight, bias and the gradient of the output.</param>
     public (string What, float[] Actual, double[] Expected, double? Tolerance)[] Compare(
-        Func<double[], double[], double[], double[], (double[] Output, double[] GradInput, double[] GradWeight, double[] GradBias)> reference)
+        Func<double[], double[], double[], double[], (double[] Output, double[] GradInput, double[] GradWeight,
+            double[] GradBias)> reference)
     {
-        var expected = reference(data.ReadDouble(Input), data.ReadDouble(Weight), data.ReadDouble(Bias), data.ReadDouble(GradOutput));
+        var expected =
+            reference(data.ReadDouble(Input), data.ReadDouble(Weight), data.ReadDouble(Bias), data.ReadDouble(GradOutput));
         return
         [
             ("output", data.Read(Output), expected.Output, null),

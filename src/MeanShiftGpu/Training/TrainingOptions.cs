@@ -197,7 +197,8 @@ public sealed record TrainingOptions
         return Schedule switch
         {
             LearningRateSchedule.Constant => LearningRate,
-            LearningRateSchedule.Cosine => LearningRate * 0.5 * (1 + Math.Cos(Math.PI * (step - WarmUpSteps) / Math.Max(1, Steps - WarmUpSteps))),
+            LearningRateSchedule.Cosine
+                => LearningRate * 0.5 * (1 + Math.Cos(Math.PI * (step - WarmUpSteps) / Math.Max(1, Steps - WarmUpSteps))),
             _ => throw UnknownValue.Of(Schedule),
         };
     }

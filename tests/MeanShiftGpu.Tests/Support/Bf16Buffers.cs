@@ -21,10 +21,12 @@ public static class Bf16Buffers
     public static IConv3d<float, float> OnFloats(this IConv3d<Bf16, float> conv, GpuContext context) => new Conv3d(conv, context);
 
     /// <summary>A transposed convolution on float32 buffers.</summary>
-    public static IConvTranspose3d<float, float> OnFloats(this IConvTranspose3d<Bf16, float> conv, GpuContext context) => new ConvTranspose3d(conv, context);
+    public static IConvTranspose3d<float, float> OnFloats(this IConvTranspose3d<Bf16, float> conv, GpuContext context)
+        => new ConvTranspose3d(conv, context);
 
     /// <summary>A head on float32 buffers.</summary>
-    public static ISigmoidHead<float, float> OnFloats(this ISigmoidHead<Bf16, float> head, GpuContext context) => new SigmoidHead(head, context);
+    public static ISigmoidHead<float, float> OnFloats(this ISigmoidHead<Bf16, float> head, GpuContext context)
+        => new SigmoidHead(head, context);
 
     /// <summary>A pooling on float32 buffers.</summary>
     public static IMaxPool3d<float> OnFloats(this IMaxPool3d<Bf16> pool, GpuContext context) => new MaxPool3d(pool, context);

@@ -66,7 +66,8 @@ internal static class Conv3dCases
     private static BenchmarkPasses Passes(BenchmarkData data, IConv3d<float, float> kernels, Conv3dShape shape)
     {
         LayerBuffers on = new(
-            data, shape.Voxels * shape.InputChannels, shape.WeightLength, shape.OutputChannels, shape.Voxels * shape.OutputChannels);
+            data, shape.Voxels * shape.InputChannels, shape.WeightLength, shape.OutputChannels,
+            shape.Voxels * shape.OutputChannels);
         return new BenchmarkPasses(
             [
                 () => kernels.Forward(data.Stream, on.Input, on.Weight, on.Bias, on.Output, shape),
@@ -75,7 +76,8 @@ internal static class Conv3dCases
             ],
             () => on.Compare((x, w, b, g) =>
             {
-                (double[] y, double[] gx, double[] gw, double[] gb) = (new double[g.Length], new double[x.Length], new double[w.Length], new double[b.Length]);
+                (double[] y, double[] gx, double[] gw, double[] gb) =
+                    (new double[g.Length], new double[x.Length], new double[w.Length], new double[b.Length]);
                 Conv3dReference.Forward(x, w, b, y, shape);
                 Conv3dReference.BackwardInput(g, y, w, gx, shape);
                 Conv3dReference.BackwardWeight(x, g, y, gw, gb, shape);

@@ -7,7 +7,8 @@ using MeanShiftGpu.Kernels.Machine.Real;
 namespace MeanShiftGpu.Ops.Conv3d;
 
 /// <summary>The variants of the 3D convolution.</summary>
-/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside float32.</typeparam>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
+/// float32.</typeparam>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 public static class Conv3dVariants<TActivation, T>
     where TActivation : unmanaged

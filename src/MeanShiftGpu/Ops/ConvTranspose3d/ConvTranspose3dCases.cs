@@ -46,7 +46,8 @@ internal static class ConvTranspose3dCases
             ReferenceActivations input = file.Activations("input");
             int outputs = (int)file.Tensor("weight", input.Shape.Channels, ReferenceFile.Any, 2, 2, 2).Shape[1];
             ConvTranspose3dShape shape = new(input.Shape.Batch, input.Shape.Depth, input.Shape.Height, input.Shape.Width, input.Shape.Channels, outputs, input.Shape.Channels, outputs);
-            return file.WithVariants(context, ConvTranspose3dVariants<T, T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(
+                context, ConvTranspose3dVariants<T, T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 using ParameterSet<T> set = new();
                 Parameter<T> weight = set.Add("weight", ParameterLayout.TransposedConvolutionWeight, 2, input.Shape.Channels, outputs);
@@ -59,7 +60,8 @@ internal static class ConvTranspose3dCases
     private static BenchmarkPasses Passes(BenchmarkData data, IConvTranspose3d<float, float> kernels, ConvTranspose3dShape shape)
     {
         LayerBuffers on = new(
-            data, shape.InputVoxels * shape.InputChannels, shape.WeightLength, shape.OutputChannels, shape.OutputVoxels * shape.OutputChannels);
+            data, shape.InputVoxels * shape.InputChannels, shape.WeightLength, shape.OutputChannels,
+            shape.OutputVoxels * shape.OutputChannels);
         return new BenchmarkPasses(
             [
                 () => kernels.Forward(data.Stream, on.Input, on.Weight, on.Bias, on.Output, shape),
@@ -68,7 +70,8 @@ internal static class ConvTranspose3dCases
             ],
             () => on.Compare((x, w, b, g) =>
             {
-                (double[] y, double[] gx, double[] gw, double[] gb) = (new double[g.Length], new double[x.Length], new double[w.Length], new double[b.Length]);
+                (double[] y, double[] gx, double[] gw, double[] gb) =
+                    (new double[g.Length], new double[x.Length], new double[w.Length], new double[b.Length]);
                 ConvTranspose3dReference.Forward(x, w, b, y, shape);
                 ConvTranspose3dReference.BackwardInput(g, w, gx, shape);
                 ConvTranspose3dReference.BackwardWeight(x, g, gw, gb, shape);

@@ -7,7 +7,8 @@ using MeanShiftGpu.Kernels.Machine.Real;
 namespace MeanShiftGpu.Ops.ConvTranspose3d;
 
 /// <summary>The variants of the transposed 3D convolution.</summary>
-/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside float32.</typeparam>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
+/// float32.</typeparam>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 public static class ConvTranspose3dVariants<TActivation, T>
     where TActivation : unmanaged
@@ -25,8 +26,10 @@ public static class ConvTranspose3dVariants<TActivation, T>
         Variants.Unrounded<TActivation, IConvTranspose3d<TActivation, T>, ConvTranspose3dShape>(static () => new(
             Variants.ImplicitGemm,
             static (context, _) => Variants.GroupRefusal(
-                context, ConvTranspose3dImplicitGemm<T>.MostThreads, ConvTranspose3dImplicitGemm<T>.MostSharedElements * Unsafe.SizeOf<T>()),
+                context, ConvTranspose3dImplicitGemm<T>.MostThreads,
+                ConvTranspose3dImplicitGemm<T>.MostSharedElements * Unsafe.SizeOf<T>()),
             static context => (IConvTranspose3d<TActivation, T>)(object)new ConvTranspose3dImplicitGemm<T>(context.Accelerator))),
         Variants.Unrounded<TActivation, IConvTranspose3d<TActivation, T>, ConvTranspose3dShape>(
-            static () => Variants.ForDirect<T, IConvTranspose3d<TActivation, T>, ConvTranspose3dShape>(typeof(ConvTranspose3dDirect<,>))));
+            static () => Variants.ForDirect<T, IConvTranspose3d<TActivation, T>, ConvTranspose3dShape>(
+                typeof(ConvTranspose3dDirect<,>))));
 }

@@ -18,7 +18,8 @@ internal static class SigmoidHeadCases
         .. from outputs in new[] { 1, 8 }
            let shape = new SigmoidHeadShape(56 * 56 * 56, 32, outputs, 32)
            select new BenchmarkCase<ISigmoidHead<float, float>, SigmoidHeadShape>(
-               SigmoidHeadVariants<float, float>.Table, shape, shape with { Voxels = 4096 }, Passes, $"32 to {outputs} at 56", "Forward", "BackwardInput", "BackwardWeight"),
+               SigmoidHeadVariants<float, float>.Table, shape, shape with { Voxels = 4096 }, Passes, $"32 to {outputs} at 56",
+                   "Forward", "BackwardInput", "BackwardWeight"),
     ];
 
     private sealed class GradCheck : GradCheckCase
@@ -37,13 +38,15 @@ internal static class SigmoidHeadCases
 
     private static BenchmarkPasses Passes(BenchmarkData data, ISigmoidHead<float, float> kernels, SigmoidHeadShape shape)
     {
-        LayerBuffers on = new(data, shape.Voxels * shape.InputChannels, shape.WeightLength, shape.Outputs, shape.Voxels * shape.Outputs);
+        LayerBuffers on =
+            new(data, shape.Voxels * shape.InputChannels, shape.WeightLength, shape.Outputs, shape.Voxels * shape.Outputs);
         ArrayView<float> workspace = data.Zeros(Math.Max(1, kernels.WorkspaceLength(shape)));
         return new BenchmarkPasses(
             [
                 () => kernels.Forward(data.Stream, on.Input, on.Weight, on.Bias, on.Output, shape),
                 () => kernels.BackwardInput(data.Stream, on.GradOutput, on.Output, on.Weight, on.GradInput, shape),
-                () => kernels.BackwardWeight(data.Stream, on.Input, on.GradOutput, on.Output, workspace, on.GradWeight, on.GradBias, shape),
+                () => kernels.BackwardWeight(
+                    data.Stream, on.Input, on.GradOutput, on.Output, workspace, on.GradWeight, on.GradBias, shape),
             ],
             () => on.Compare((x, w, b, g) =>
             {

@@ -86,7 +86,8 @@ public class ConvTranspose3dTests
     {
         ConvTranspose3dShape shape = Shape(1, 4, 5, 6, 7, 9, 2, 1);
         using GpuContext context = TestDevices.Open(device);
-        foreach (Variant<IConvTranspose3d<float, float>, ConvTranspose3dShape> variant in ConvTranspose3dVariants<float, float>.Table.Supported(context, shape))
+        foreach (Variant<IConvTranspose3d<float, float>, ConvTranspose3dShape> variant
+            in ConvTranspose3dVariants<float, float>.Table.Supported(context, shape))
         {
             using IConvTranspose3d<float, float> conv = variant.Create(context);
             ConvolutionProblem problem = Problem(shape, value => Math.Round(4 * value));
@@ -101,7 +102,8 @@ public class ConvTranspose3dTests
     {
         ConvTranspose3dShape shape = Shape(2, 4, 5, 6, 7, 9, 0, 0);
         using GpuContext context = TestDevices.Open(device);
-        foreach (Variant<IConvTranspose3d<float, float>, ConvTranspose3dShape> variant in ConvTranspose3dVariants<float, float>.Table.Supported(context, shape))
+        foreach (Variant<IConvTranspose3d<float, float>, ConvTranspose3dShape> variant
+            in ConvTranspose3dVariants<float, float>.Table.Supported(context, shape))
         {
             using IConvTranspose3d<float, float> conv = variant.Create(context);
             ConvolutionProblem problem = Problem(shape, value => value);
@@ -185,7 +187,8 @@ public class ConvTranspose3dTests
     public void TensorCore_ManyGroups_AddUpExactly([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 3);
+        using IConvTranspose3d<float, float> conv =
+            ConvTranspose3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 3);
         IsExact(context, conv, Shape(1, 4, 1, 1, 5, 5, 0, 1));
     }
 
@@ -208,7 +211,8 @@ public class ConvTranspose3dTests
         MatchesReference(context, conv, Shape(1, 1, 2, 5, 12, 16, 4, 0), 2e-2, "BF16 activations");
     }
 
-    private static void IsExact(GpuContext context, IConvTranspose3d<float, float> conv, ConvTranspose3dShape shape, Func<double, double>? stored = null)
+    private static void IsExact(
+        GpuContext context, IConvTranspose3d<float, float> conv, ConvTranspose3dShape shape, Func<double, double>? stored = null)
     {
         ConvolutionProblem problem = Problem(shape, value => Math.Round(4 * value));
         ConvolutionResult<float> result = Run(context, conv, problem, shape);
@@ -218,7 +222,8 @@ public class ConvTranspose3dTests
         result.IsExactly(expected);
     }
 
-    private static void EveryVariantMatchesReference<T>(VariantTable<IConvTranspose3d<T, T>, ConvTranspose3dShape> table, DeviceKind device, ConvTranspose3dShape shape, double tolerance)
+    private static void EveryVariantMatchesReference<T>(VariantTable<IConvTranspose3d<T, T>, ConvTranspose3dShape> table,
+        DeviceKind device, ConvTranspose3dShape shape, double tolerance)
         where T : unmanaged, INumber<T>
     {
         using GpuContext context = TestDevices.Open(device);
@@ -229,7 +234,8 @@ public class ConvTranspose3dTests
         }
     }
 
-    private static void MatchesReference<T>(GpuContext context, IConvTranspose3d<T, T> conv, ConvTranspose3dShape shape, double tolerance, string variant = "HostSimd")
+    private static void MatchesReference<T>(GpuContext context, IConvTranspose3d<T, T> conv, ConvTranspose3dShape shape,
+        double tolerance, string variant = "HostSimd")
         where T : unmanaged, INumber<T>
     {
         ConvolutionProblem problem = Problem(shape, value => value);
@@ -239,7 +245,8 @@ public class ConvTranspose3dTests
         ConvolutionProblem.AssertNeighboursUntouched(result.GradInput, shape.InputChannels, shape.InputPitch);
     }
 
-    private static ConvolutionResult<T> Run<T>(GpuContext context, IConvTranspose3d<T, T> conv, ConvolutionProblem problem, ConvTranspose3dShape shape)
+    private static ConvolutionResult<T> Run<T>(
+        GpuContext context, IConvTranspose3d<T, T> conv, ConvolutionProblem problem, ConvTranspose3dShape shape)
         where T : unmanaged, INumber<T>
         => problem.Run<T>(context, v =>
         {

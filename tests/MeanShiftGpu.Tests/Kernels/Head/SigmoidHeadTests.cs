@@ -51,7 +51,8 @@ public class SigmoidHeadTests
     public void ForwardAndBackward_OnTheSimulatedGpu_MatchReference()
     {
         using GpuContext context = GpuContext.CreateSimulatedGpu();
-        Assert.That(SigmoidHeadVariants<float, float>.Table.Supported(context, Shapes[0]).Select(v => v.Name), Does.Contain("Grouped"));
+        Assert.That(
+            SigmoidHeadVariants<float, float>.Table.Supported(context, Shapes[0]).Select(v => v.Name), Does.Contain("Grouped"));
         foreach (SigmoidHeadShape shape in (SigmoidHeadShape[])[Shapes[0], Shapes[1], new(67, 13, 3, 13), new(203, 36, 2, 40)])
         {
             Check<float>(context, shape, TestData.Uniform(shape.WeightLength, 2));
@@ -85,7 +86,8 @@ public class SigmoidHeadTests
 
     private static float[][] RunTwice(GpuContext context, string name, SigmoidHeadShape shape)
     {
-        Variant<ISigmoidHead<float, float>, SigmoidHeadShape> variant = SigmoidHeadVariants<float, float>.Table.Supported(context, shape).Single(v => v.Name == name);
+        Variant<ISigmoidHead<float, float>, SigmoidHeadShape> variant =
+            SigmoidHeadVariants<float, float>.Table.Supported(context, shape).Single(v => v.Name == name);
         return [.. Enumerable.Range(0, 2).Select(_ =>
         {
             Results<float> r = Run(context, variant, shape, TestData.Uniform(shape.WeightLength, 2));
@@ -123,15 +125,18 @@ public class SigmoidHeadTests
     public void Bf16_ChannelsAndPaddings_MatchReference(string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        Assert.That(SigmoidHeadVariants<Bf16, float>.Table.Supported(context, Shapes[0]).Select(v => v.Name), Is.EqualTo((string[])["Grouped", "Direct"]));
+        Assert.That(SigmoidHeadVariants<Bf16, float>.Table.Supported(context, Shapes[0]).Select(v => v.Name),
+            Is.EqualTo((string[])["Grouped", "Direct"]));
         foreach (SigmoidHeadShape shape in (SigmoidHeadShape[])[new(1, 1, 1, 8), new(105, 4, 1, 8), new(67, 13, 3, 16), new(203, 36, 2, 40), new(300, 16, 1, 48)])
         {
             double[] input = [.. Input(shape).Select(Bf16Buffers.Rounded)];
             double[] weight = TestData.Uniform(shape.WeightLength, 2);
-            foreach (Variant<ISigmoidHead<Bf16, float>, SigmoidHeadShape> variant in SigmoidHeadVariants<Bf16, float>.Table.Supported(context, shape))
+            foreach (Variant<ISigmoidHead<Bf16, float>, SigmoidHeadShape> variant in SigmoidHeadVariants<Bf16,
+                float>.Table.Supported(context, shape))
             {
                 using ISigmoidHead<float, float> head = variant.Create(context).OnFloats(context);
-                MatchesReference(Run(context, head, shape, weight, offset: 0), shape, input, weight, 5e-3, $"{variant.Name} on BF16 activations");
+                MatchesReference(Run(context, head, shape, weight, offset: 0), shape, input, weight, 5e-3,
+                    $"{variant.Name} on BF16 activations");
             }
         }
     }
@@ -148,7 +153,8 @@ public class SigmoidHeadTests
     private static void Check<T>(GpuContext context, SigmoidHeadShape shape, double[] weight)
         where T : unmanaged, INumber<T>
     {
-        foreach (Variant<ISigmoidHead<T, T>, SigmoidHeadShape> variant in SigmoidHeadVariants<T, T>.Table.Supported(context, shape))
+        foreach (Variant<ISigmoidHead<T, T>, SigmoidHeadShape> variant
+            in SigmoidHeadVariants<T, T>.Table.Supported(context, shape))
             MatchesReference(Run(context, variant, shape, weight), shape, Input(shape), weight, MeanShiftGpu.Device.Variants.Tolerance(context, variant.Name, Tolerance<T>()), variant.Name);
     }
 
@@ -177,7 +183,8 @@ public class SigmoidHeadTests
     {
         double[] expected = SigmoidHeadReference.Forward(Input(shape), weight, Bias(shape), shape.InputChannels, shape.Outputs);
         Assert.That(expected.Count(p => p is < 1e-40 or 1), Is.GreaterThan(10), "the case is meant to saturate");
-        foreach (Variant<ISigmoidHead<T, T>, SigmoidHeadShape> variant in SigmoidHeadVariants<T, T>.Table.Supported(context, shape))
+        foreach (Variant<ISigmoidHead<T, T>, SigmoidHeadShape> variant
+            in SigmoidHeadVariants<T, T>.Table.Supported(context, shape))
         {
             Results<T> r = Run(context, variant, shape, weight);
             // A logit of 200 rounded to float32 is off by 1e-5, and so is a probability relatively; worst seen 5.3e-7 in the norm.
@@ -187,13 +194,16 @@ public class SigmoidHeadTests
         }
     }
 
-    private static Results<T> Run<T>(GpuContext context, Variant<ISigmoidHead<T, T>, SigmoidHeadShape> variant, SigmoidHeadShape shape, double[] weight)
+    private static Results<T> Run<T>(
+        GpuContext context, Variant<ISigmoidHead<T, T>, SigmoidHeadShape> variant, SigmoidHeadShape shape, double[] weight)
         where T : unmanaged, INumber<T>
-        => Run(context, context.Launcher(SigmoidHeadVariants<T, T>.Table, variant), shape, weight, offset: shape.InputPitch - shape.InputChannels);
+        => Run(context, context.Launcher(SigmoidHeadVariants<T, T>.Table, variant), shape, weight,
+            offset: shape.InputPitch - shape.InputChannels);
 
     // The backward passes get the forward pass's probabilities, or those given.
     private static Results<T> Run<T>(
-        GpuContext context, ISigmoidHead<T, T> head, SigmoidHeadShape shape, double[] weight, int offset, double[]? input = null, double[]? upstream = null, double[]? given = null)
+        GpuContext context, ISigmoidHead<T, T> head, SigmoidHeadShape shape, double[] weight, int offset, double[]? input = null,
+            double[]? upstream = null, double[]? given = null)
         where T : unmanaged, INumber<T>
     {
         int channels = shape.InputChannels;
@@ -205,7 +215,8 @@ public class SigmoidHeadTests
         using MemoryBuffer1D<T, Stride1D.Dense> gp = context.ToDevice<T>(upstream ?? Upstream(shape));
         using MemoryBuffer1D<T, Stride1D.Dense> gw = context.ToDevice<T>([.. weight.Select(_ => Before)]);
         using MemoryBuffer1D<T, Stride1D.Dense> gb = context.ToDevice<T>([.. Bias(shape).Select(_ => Before)]);
-        using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>(TestData.Uniform(Math.Max(1, head.WorkspaceLength(shape)), 9));
+        using MemoryBuffer1D<T, Stride1D.Dense> workspace =
+            context.ToDevice<T>(TestData.Uniform(Math.Max(1, head.WorkspaceLength(shape)), 9));
 
         head.Forward(context.Stream, x.WithPadding, w.View, b.View, p.View, shape);
         context.Synchronize();

@@ -101,7 +101,8 @@ public class MaxPool3dTests
     public void Bf16_OddShapesAndPitches_EqualReference(string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        IMaxPool3d<float> pool = context.Launcher(MaxPool3dVariants<Bf16, float>.Table, default(MaxPool3dShape)).OnFloats(context);
+        IMaxPool3d<float> pool =
+            context.Launcher(MaxPool3dVariants<Bf16, float>.Table, default(MaxPool3dShape)).OnFloats(context);
         foreach (MaxPool3dShape shape in Shapes[..4])
         {
             double[] input = [.. TestData.Uniform(shape.InputVoxels * shape.Channels, 1).Select(Bf16Buffers.Rounded)];
