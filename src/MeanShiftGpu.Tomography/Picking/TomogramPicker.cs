@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
@@ -269,7 +270,7 @@ public sealed class TomogramPicker : IDisposable
             PickMethod.LocalMaxima => PickMaxima(scores, threshold, options, cancellation),
             PickMethod.Components => PickComponents(scores, threshold, options, cancellation),
             PickMethod.MeanShift => PickModes(scores, threshold, options, progress, cancellation),
-            _ => throw new ArgumentOutOfRangeException(nameof(options), options.Method, "No such method."),
+            _ => throw UnknownValue.Of(options.Method),
         };
         return new ClusterResult(new BorderCheck(scores.Size, mask, options.BandwidthVoxels).Apply(picks), starts);
     }

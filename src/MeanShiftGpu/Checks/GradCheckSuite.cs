@@ -166,6 +166,6 @@ public static class GradCheckSuite
         }
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
-            => Conv3dVariants<T>.Table.Names(context, new Conv3dShape(2, 8, 4, 12, 1, 3, 3, Activation.Relu, 1, 7));
+            => Conv3dVariants<T, T>.Table.Names(context, new Conv3dShape(2, 8, 4, 12, 1, 3, 3, Activation.Relu, 1, 7));
     }
 }

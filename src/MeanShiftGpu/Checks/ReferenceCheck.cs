@@ -79,7 +79,7 @@ public static class ReferenceCheck
             // Widths that BF16 activations do not take are checked with rounded operands.
             Precision rounding = context.Precision == Precision.Bf16 && !UNet3d<T>.FitsBf16(options) ? Precision.Bf16Operands : context.Precision;
             IReadOnlyDictionary<string, double>? moves = typeof(T) == typeof(float) && rounding != Precision.Float32 ? GradientMoves(context, file, options, input, rounding) : null;
-            return file.WithVariants(context, Conv3dVariants<T>.Table, first, (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(context, Conv3dVariants<T, T>.Table, first, (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 using UNet3d<T> network = new(tape.Context, options, seed: 0);
                 network.SetParameters(file.File, file.Path, "param.");

@@ -144,6 +144,6 @@ internal static class RelionStar
     {
         RelionCentre.HalfSize => size / 2,
         RelionCentre.HalfSizeMinusOne => (size / 2) - 1,
-        _ => throw new ArgumentOutOfRangeException(nameof(centre), centre, "No such centre."),
+        _ => throw UnknownValue.Of(centre),
     };
 }
