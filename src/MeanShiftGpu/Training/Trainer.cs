@@ -28,6 +28,9 @@ namespace MeanShiftGpu.Training;
 public sealed class Trainer : IDisposable
 {
     private const string MetadataKey = "meanshift_gpu.training";
+
+    // Raised when a checkpoint of a later version could be misread by this one.
+    private const int CheckpointFormat = 1;
     private const string FirstMomentPrefix = "adam.first.";
     private const string SecondMomentPrefix = "adam.second.";
     private const string BestPrefix = "best.";
@@ -64,6 +67,7 @@ public sealed class Trainer : IDisposable
     private readonly MemoryBuffer1D<float, Stride1D.Dense> report;
     private readonly List<TrainingStep> steps = [];
     private readonly List<ValidationResult> validations = [];
+    private readonly string dataIdentity;
     private double bestLoss = double.PositiveInfinity;
 
     /// <summary>Prepares a run.</summary>
@@ -83,7 +87,11 @@ public sealed class Trainer : IDisposable
         sampler = new PatchSampler(data.Training, options);
         batch = new PatchBatch(options.BatchSize, options);
         validationBatch = new PatchBatch(1, options);
+        dataIdentity = data.Identity();
         validationPatches = [.. data.Validation.SelectMany(v => PatchGrid.Cover(v, options).Select(origin => (v, origin)))];
+        WithoutValidationPatch = [.. data.Validation.Where(v => !validationPatches.Exists(p => p.Volume == v)).Select(v => v.Name)];
+        if (data.Validation.Count > 0 && validationPatches.Count == 0)
+            throw new InputException($"{data.Validation[0].Name}: no patch of {options.Patch} of it has a centre at least {options.CenterMarginVoxels} voxels inside{(data.Validation.Count == 1 ? "" : ", nor has one of the other validation volumes")}, so nothing can be validated. Use smaller patches, another validation volume, or none.");
         arena = new Arena(context, hugePages: true);
 
         long count = network.Parameters.Values.Length;
@@ -96,6 +104,9 @@ public sealed class Trainer : IDisposable
         normAndFactor = AllocateZeros(2);
         report = AllocateZeros(2 + 3 * options.ClassCount);
     }
+
+    /// <summary>Validation volumes of which no patch can be used, by name: they are left out.</summary>
+    public IReadOnlyList<string> WithoutValidationPatch { get; }
 
     /// <summary>Steps done.</summary>
     public int StepsDone => steps.Count;
@@ -293,7 +304,7 @@ public sealed class Trainer : IDisposable
     public void SaveCheckpoint(string path)
     {
         Dictionary<string, string> metadata = network.Metadata();
-        metadata[MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations, double.IsPositiveInfinity(bestLoss) ? null : bestLoss));
+        metadata[MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations, double.IsPositiveInfinity(bestLoss) ? null : bestLoss) { Format = CheckpointFormat, Data = dataIdentity });
         SafetensorsFile.Write(
             path,
             new[]
@@ -330,6 +341,8 @@ public sealed class Trainer : IDisposable
         CheckpointState state = ReadState(file, path);
         if (FirstDifference(state.Options, options) is { } difference)
             throw new InputException($"{path}: the checkpoint was written with other settings ({difference}), so going on would give neither run's result. Resume with the settings it began with.");
+        if (state.Data is { } before && before != dataIdentity)
+            throw new InputException($"{path}: the checkpoint was written with other data (volumes, centres or their order), so going on would give neither run's result. Resume with the data set it began with.");
         network.SetParameters(file, path, "");
         network.ReadTensors(file, path, FirstMomentPrefix, firstMoments.View.AsContiguous());
         network.ReadTensors(file, path, SecondMomentPrefix, secondMoments.View.AsContiguous());
@@ -373,7 +386,7 @@ public sealed class Trainer : IDisposable
         try
         {
             return JsonSerializer.Deserialize<CheckpointState>(json) is { Options: not null, Steps: not null, Validations: not null } state
-                ? state
+                ? state.Format <= CheckpointFormat ? state : throw new JsonException($"it has format {state.Format}, this version knows {CheckpointFormat} at most; use the version that wrote it")
                 : throw new JsonException($"{nameof(CheckpointState.Options)}, {nameof(CheckpointState.Steps)} or {nameof(CheckpointState.Validations)} is missing");
         }
         catch (Exception e) when (e is JsonException or InputException)
@@ -514,5 +527,12 @@ public sealed class Trainer : IDisposable
         TrainingOptions Options,
         List<TrainingStep> Steps,
         List<ValidationResult> Validations,
-        double? BestLoss);
+        double? BestLoss)
+    {
+        /// <summary>The version of what a checkpoint holds; 0 for those of version 0.1, which did not say it.</summary>
+        public int Format { get; init; }
+
+        /// <summary>The data's identity; null for those of version 0.1.</summary>
+        public string? Data { get; init; }
+    }
 }
