@@ -124,7 +124,7 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
                 (long)chunk * ChunkVoxels, small, packed, packedBias, large, sources, targets, shape, gathers));
     }
 
-    // Forward: each corner of the cubes is a product of its own, [voxels, Cin] times [Cin, Cout]. Backward to the input (gathers):
+    // Forward: each corner of the cubes is a product of its own, [voxels, Cin] times [Cin, Cout]. Backward to the input, gathers:
     // one product, [voxels, corner and Cout] times [corner and Cout, Cin]; a segment is one corner's channels.
     private static void MultiplyChunk(
         long first, float* small, float* packed, float* bias, float* large, int sources, int targets, ConvTranspose3dShape shape,

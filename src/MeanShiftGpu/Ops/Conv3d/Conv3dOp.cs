@@ -1,7 +1,6 @@
 using System.Numerics;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Kernels.Convolution;
-using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Tensors;
 
