@@ -101,7 +101,10 @@ public static class GradCheckSuite
         // On the processor, which has float64 everywhere and is quicker at it than a simulated GPU.
         using GpuContext exact = GpuContext.Create(new GpuContextOptions
         {
-            Device = DeviceKind.Cpu, Variant = Variants.Direct, Precision = Precision.Float32, Threads = context.Threads.Count,
+            Device = DeviceKind.Cpu,
+            Variant = Variants.Direct,
+            Precision = Precision.Float32,
+            Threads = context.Threads.Count,
         });
         using GpuContext rounding = context.WithVariant(Variants.TensorCore);
         foreach (GradCheckResult result in new RoundedGradCheck(exact, rounding, check.ForRounding).Run(Variants.TensorCore, seed, cancellation).Results)

@@ -1,6 +1,4 @@
 using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Tensors;

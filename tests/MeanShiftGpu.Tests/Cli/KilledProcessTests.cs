@@ -1,6 +1,6 @@
 using System.Diagnostics;
-using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Training;
 using NUnit.Framework;
 

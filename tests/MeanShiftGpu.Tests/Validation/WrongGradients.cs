@@ -1,6 +1,5 @@
 using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
-using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Ops.Dice;
