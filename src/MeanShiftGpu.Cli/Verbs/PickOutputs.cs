@@ -171,7 +171,7 @@ internal sealed class PickOutputs
     /// <summary>Writes the table of one volume into the folder.</summary>
     public void WriteTable(PickFiles files, VolumePicks picks, MrcHeader header)
     {
-        CoordinateWriteOptions writing = Writing(files, header) with { TomogramName = picks.Tomogram };
+        CoordinateWriteOptions writing = Writing(files, header);
         WriteProvenance(files);
         if (picks.Picks.Count > 0)
         {
@@ -199,6 +199,7 @@ internal sealed class PickOutputs
     private CoordinateWriteOptions Writing(PickFiles files, MrcHeader header) => new()
     {
         Format = Format,
+        TomogramName = files.Name,
         Context = Context.WithVolume(files.Volume, header.Shape, header.VoxelSize),
     };
 
