@@ -156,8 +156,6 @@ internal sealed class PickVerb(Session session) : Verb(session)
         return ExitCode.Done;
     }
 
-    private static string CommandOf(ParseResult options) => string.Join(' ', ((string[])["meanshift-gpu", .. options.Tokens.Select(t => t.Value)]).Select(t => t.Contains(' ', StringComparison.Ordinal) ? $"\"{t}\"" : t));
-
     /// <summary>The options that decide about the picks, as they were given; what names files, where it runs and what is reported does not.</summary>
     private string SettingsOf(ParseResult options)
     {

@@ -94,6 +94,12 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         VolumeLooks? looks = null;
         Session.Progress("looking at the volumes", report => looks = Diagnosis.Measure(network, training, volumes, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}"), Cancellation));
         files.WriteModel(looks);
+        new Provenance
+        {
+            Command = CommandOf(options),
+            Device = context.Description,
+            Inputs = [.. manifest.Volumes.SelectMany(v => (string[])[v.Volume, v.Coordinates]).Prepend(options.GetValue(data)!).Distinct().Select(InputRecord.Of)],
+        }.Write(files.Model);
         Report(options, context, files, trainer, begun, clock.Elapsed.TotalSeconds);
         return ExitCode.Done;
     }
