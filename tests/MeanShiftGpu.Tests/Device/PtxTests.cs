@@ -163,7 +163,12 @@ public sealed partial class PtxTests
 
         // What is stored as BF16 is computed in float32 alone.
         string[] stored = [.. names.Where(name => name.EndsWith(".Bf16.float32", StringComparison.Ordinal))];
-        Assert.That(stored, Is.EqualTo(["ElementwiseDirect.Add.Bf16.float32", "MaxPool3dDirect.Backward.Bf16.float32", "MaxPool3dDirect.Forward.Bf16.float32"]));
+        Assert.That(stored, Is.EqualTo([
+            "ElementwiseDirect.Add.Bf16.float32", "ElementwiseDirect.Round.Bf16.float32", "ElementwiseDirect.Widen.Bf16.float32",
+            "MaxPool3dDirect.Backward.Bf16.float32", "MaxPool3dDirect.Forward.Bf16.float32",
+            "SigmoidHeadDirect.BackwardInput.Bf16.float32", "SigmoidHeadDirect.BackwardWeight.Bf16.float32", "SigmoidHeadDirect.Forward.Bf16.float32",
+            "SigmoidHeadGrouped.PartialWeight.Bf16.float32",
+        ]));
         Assert.That(
             names.Where(name => name.EndsWith("float32", StringComparison.Ordinal)).Except(stored).Select(name => name[..^2] + "64"),
             Is.EquivalentTo(names.Where(name => name.EndsWith("float64", StringComparison.Ordinal))));
