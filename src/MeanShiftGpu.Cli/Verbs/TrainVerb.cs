@@ -173,6 +173,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             Session.Line($"{Path.GetFileName(volume.Name)}: {Diagnosis.CentresIn(volume)}");
             if (Diagnosis.OfCentres(volume) is { } corner)
                 Session.Warn($"{volume.Name}: {corner}");
+            if (volume.Outlier is { } outlier)
+                Session.Warn($"{volume.Name}: {Diagnosis.OfOutlier(outlier)} Replace such voxels, for instance by the mean.");
         }
 
         foreach (string name in volumes.Validation.Select(v => v.Name).Intersect(volumes.Training.Select(v => v.Name)))

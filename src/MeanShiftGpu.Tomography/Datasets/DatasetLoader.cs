@@ -100,7 +100,14 @@ public static class DatasetLoader
         List<(Particle Particle, int Class)> chosen = Choose(particles, choice, index);
         MappedVoxels.Change? labels = choice.Masks && entry.Mask is not null ? Labels(entry, entry.Mask, header.Shape, choice, chosen) : null;
 
-        IVoxelSource image = Open(entry.Volume, header, statistics => entry.Normalize ? statistics.Normalize : static _ => { }, ref memory, cancellation);
+        float? outlier = null;
+        MappedVoxels.Change Normalization(VoxelStatistics statistics)
+        {
+            outlier = statistics.Outlier;
+            return entry.Normalize ? statistics.Normalize : static _ => { };
+        }
+
+        IVoxelSource image = Open(entry.Volume, header, Normalization, ref memory, cancellation);
         try
         {
             return new TrainingVolume(
@@ -110,6 +117,7 @@ public static class DatasetLoader
                 [.. chosen.Select(p => new Position((float)p.Particle.Z, (float)p.Particle.Y, (float)p.Particle.X))])
             {
                 CenterClasses = choice.Classes.Count == 0 ? null : [.. chosen.Select(p => p.Class)],
+                Outlier = outlier,
                 VoxelSize = entry.VoxelSizeAngstrom > 0 ? new VoxelSize(entry.VoxelSizeAngstrom) : header.VoxelSize,
             };
         }

@@ -23,9 +23,6 @@ public static class Diagnosis
     // Models that do not say what their volumes looked like: particles never fill a fifth of a tomogram.
     private const double CrowdedShare = 0.2;
 
-    // A voxel that alone makes a tenth of the variance makes normalisation by the standard deviation useless; gold beads of a thousand voxels do not.
-    private const double SpikeShare = 0.1;
-
     // Binning by two changes the correlation of neighbours by a quarter or more; volumes of one data set differ by some hundredths.
     private const double CorrelationDifference = 0.1;
 
@@ -99,12 +96,8 @@ public static class Diagnosis
             yield break;
         }
 
-        if (SpikeOf(statistics) is { } spike)
-        {
-            yield return new PickWarning(
-                PickWarningKind.Spike, $"a voxel of {spike:g4} lies so far from the mean of {statistics.Mean:g4} that it alone makes the standard deviation, and all others look alike.",
-                "Replace such voxels, for instance by the mean.");
-        }
+        if (statistics.Outlier is { } outlier)
+            yield return new PickWarning(PickWarningKind.Spike, OfOutlier(outlier), "Replace such voxels, for instance by the mean.");
 
         if (looks is not { Volumes: > 0 })
         {
@@ -124,14 +117,9 @@ public static class Diagnosis
         }
     }
 
-    /// <summary>The voxel that alone makes much of the variance; null where there is none.</summary>
-    internal static float? SpikeOf(VoxelStatistics statistics)
-    {
-        double all = statistics.Deviation * statistics.Deviation * statistics.Count;
-        float furthest = Math.Abs(statistics.Maximum - statistics.Mean) > Math.Abs(statistics.Minimum - statistics.Mean) ? statistics.Maximum : statistics.Minimum;
-        // Few voxels have no outliers to speak of.
-        return statistics.Count >= 1000 && Math.Pow(furthest - statistics.Mean, 2) > SpikeShare * all ? furthest : null;
-    }
+    /// <summary>What a voxel does that alone makes much of the variance.</summary>
+    public static string OfOutlier(float outlier)
+        => FormattableString.Invariant($"a voxel of {outlier:g4} lies so far from the mean that it alone makes the standard deviation, and all others look alike.");
 
     /// <summary>Whether a map is far below the model's scale, as those of volumes without particles are.</summary>
     internal static bool IsWeak(float maximum, ClassLooks looks) => maximum < WeakFraction * looks.ScoreScale;

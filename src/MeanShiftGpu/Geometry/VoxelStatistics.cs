@@ -37,6 +37,19 @@ public sealed class VoxelStatistics
     /// <summary>The largest; −∞ where there was none.</summary>
     public float Maximum { get; private set; } = float.NegativeInfinity;
 
+    /// <summary>
+    /// The voxel that alone makes a tenth of the variance, which makes normalisation by the standard deviation useless; null where there is none.
+    /// Gold beads of a thousand voxels do not make one, nor do volumes of fewer than a thousand voxels, whose extremes are large by chance.
+    /// </summary>
+    public float? Outlier
+    {
+        get
+        {
+            double furthest = Math.Abs(Maximum - Mean) > Math.Abs(Minimum - Mean) ? Maximum : Minimum;
+            return Count >= 1000 && Math.Pow(furthest - Mean, 2) > 0.1 * Deviation * Deviation * Count ? (float)furthest : null;
+        }
+    }
+
     /// <summary>How many voxels were NaN or infinite.</summary>
     public long NonFiniteCount { get; private set; }
 
