@@ -87,6 +87,12 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no scores; they were left out.");
         if (result.Particles.Any(p => p.Orientation is not null) && !CoordinateFormats.HoldsAngles(result.To))
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no angles; they were left out.");
+        if (result.Files is not [var only] || only != target)
+        {
+            foreach (string name in result.Particles.SelectMany(p => new[] { p.Tomogram is { } t ? Path.GetFileName(t) : null, p.Name }).OfType<string>().Distinct().Where(n => SafeName.Of(n) != n))
+                Session.Warn($"{target}: {InputFile.Quote(name)} cannot be the name of a file; where it is part of one, '{SafeName.Of(name)}' stands for it.");
+        }
+
         int outside = shape is { } known ? result.Particles.Count(p => !CoordinateTables.IsInside(p, known)) : 0;
         if (outside > 0)
             Session.Warn($"{options.GetRequiredValue(input)}: {outside} of {Counted.Of(result.Particles.Count, "centre")} outside the volume of {shape}. Check the binning, the voxel size and the format.");

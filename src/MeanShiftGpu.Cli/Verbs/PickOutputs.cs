@@ -98,7 +98,10 @@ internal sealed class PickOutputs
             }
         }
 
-        OutputFolder.RefuseReplacing(written, [.. paths, Model, .. Mask is { } region ? [region] : Array.Empty<string>()]);
+        // A folder may be that of the volumes, and a link to it too.
+        PickFiles[] files = [.. paths.Select(path => FilesOf(path, count))];
+        IEnumerable<string> inFolders = files.SelectMany(f => Single ? [f.Map] : new[] { f.Table, f.Map }).OfType<string>().Except(written);
+        OutputFolder.RefuseReplacing([.. written, .. inFolders], [.. paths, Model, .. new[] { Mask, Context.TomogramsStar }.OfType<string>()]);
         // Where the table is there too, the volume has been picked, and nothing is written.
         if (Single && !Overwrite && !File.Exists(Target) && written.Skip(1).FirstOrDefault(File.Exists) is { } existing)
             throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another name with --score-map, or replace it with --overwrite.");
@@ -108,7 +111,7 @@ internal sealed class PickOutputs
     public PickFiles FilesOf(string path, int count)
     {
         string name = TomogramName ?? TomogramNames.Of(path);
-        string? map = ScoreMap is null || (count == 1 && !Directory.Exists(ScoreMap)) ? ScoreMap : Path.Combine(ScoreMap, $"{name}_scores.mrc");
+        string? map = ScoreMap is null || (count == 1 && !Directory.Exists(ScoreMap)) ? ScoreMap : Path.Combine(ScoreMap, $"{CoordinateFolder.NameOf(name)}_scores.mrc");
         return new PickFiles(path, name, Single ? Target : Path.Combine(Target, CoordinateFolder.FileName(Format, name)), map);
     }
 
