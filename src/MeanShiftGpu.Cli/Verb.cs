@@ -133,6 +133,9 @@ internal abstract class Verb(Session session)
         Precision = options.GetValue(precision),
     };
 
+    /// <summary>The file of the machine-readable result, none or one.</summary>
+    protected string[] JsonFile(ParseResult options) => options.GetValue(json) is { } path ? [path] : [];
+
     /// <summary>Writes the machine-readable result where one was asked for.</summary>
     protected void WriteJson<T>(ParseResult options, T result)
     {

@@ -53,7 +53,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     protected override ExitCode Run(ParseResult options)
     {
         string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms) }.OfType<string>()];
-        OutputFolder.RefuseReplacing([options.GetValue(output)!], read);
+        OutputFolder.RefuseReplacing([options.GetValue(output)!, .. JsonFile(options)], read);
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
         ConversionResult result = CoordinateConversion.Convert(options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
         {
@@ -89,8 +89,12 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no angles; they were left out.");
         if (result.Files is not [var only] || only != target)
         {
-            foreach (string name in result.Particles.SelectMany(p => new[] { p.Tomogram is { } t ? Path.GetFileName(t) : null, p.Name }).OfType<string>().Distinct().Where(n => SafeName.Of(n) != n))
-                Session.Warn($"{target}: {InputFile.Quote(name)} cannot be the name of a file; where it is part of one, '{SafeName.Of(name)}' stands for it.");
+            const int most = 5;
+            string[] unsafeNames = [.. CoordinateFolder.NamesInFiles(result.To, result.Particles).Where(n => SafeName.Of(n) != n)];
+            foreach (string name in unsafeNames.Take(most))
+                Session.Warn($"{target}: {InputFile.Quote(name)} cannot be the name of a file; the file's has '{SafeName.Of(name)}' for it.");
+            if (unsafeNames.Length > most)
+                Session.Warn($"{target}: {unsafeNames.Length - most} more names cannot be those of files, and were changed.");
         }
 
         int outside = shape is { } known ? result.Particles.Count(p => !CoordinateTables.IsInside(p, known)) : 0;

@@ -32,6 +32,9 @@ internal sealed class PickOutputs
     /// <summary>The name of the one volume's tomogram; null for that of the file.</summary>
     public string? TomogramName { get; init; }
 
+    /// <summary>Other files that are written.</summary>
+    public IReadOnlyList<string> Others { get; init; } = [];
+
     /// <summary>Whether what is there is picked again.</summary>
     public bool Overwrite { get; init; }
 
@@ -101,7 +104,7 @@ internal sealed class PickOutputs
         // A folder may be that of the volumes, and a link to it too.
         PickFiles[] files = [.. paths.Select(path => FilesOf(path, count))];
         IEnumerable<string> inFolders = files.SelectMany(f => Single ? [f.Map] : new[] { f.Table, f.Map }).OfType<string>().Except(written);
-        OutputFolder.RefuseReplacing([.. written, .. inFolders], [.. paths, Model, .. new[] { Mask, Context.TomogramsStar }.OfType<string>()]);
+        OutputFolder.RefuseReplacing([.. written, .. inFolders, .. Others], [.. paths, Model, .. new[] { Mask, Context.TomogramsStar }.OfType<string>()]);
         // Where the table is there too, the volume has been picked, and nothing is written.
         if (Single && !Overwrite && !File.Exists(Target) && written.Skip(1).FirstOrDefault(File.Exists) is { } existing)
             throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another name with --score-map, or replace it with --overwrite.");

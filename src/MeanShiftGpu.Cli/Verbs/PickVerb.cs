@@ -85,6 +85,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             ScoreMap = options.GetValue(scoreMap),
             Mask = options.GetValue(mask),
             Overwrite = options.GetValue(overwrite),
+            Others = JsonFile(options),
             TomogramName = options.GetValue(tomogramName),
             Context = new CoordinateContext
             {

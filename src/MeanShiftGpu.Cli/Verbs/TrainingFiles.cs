@@ -45,6 +45,9 @@ internal sealed class TrainingFiles(
         JsonOutput.Write(History, new { Options = Settings, trainer.History.Steps, trainer.History.Validations });
     }
 
+    /// <summary>The files of a run in a folder.</summary>
+    public static string[] NamesIn(string folder) => [.. new[] { ModelName, CheckpointName, HistoryName }.Select(name => Path.Combine(folder, name))];
+
     /// <summary>Refuses to replace an earlier run.</summary>
     public static void RefuseEarlierRun(string folder)
     {

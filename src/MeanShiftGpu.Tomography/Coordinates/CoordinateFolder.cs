@@ -88,6 +88,10 @@ public static class CoordinateFolder
     /// <summary>A tomogram's name as that of a file or a folder: without the folder that it may come with, and nothing that leads elsewhere.</summary>
     internal static string NameOf(string tomogram) => SafeName.Of(Path.GetFileName(tomogram));
 
+    /// <summary>The names of particles that are part of files' names.</summary>
+    internal static IEnumerable<string> NamesInFiles(CoordinateFormat format, IEnumerable<Particle> particles)
+        => particles.SelectMany(p => new[] { p.Tomogram is { } t ? Path.GetFileName(t) : null, CoordinateFormats.Of(format).HoldsSeveralObjects ? null : p.Name }).OfType<string>().Distinct();
+
     private static InputException NoTable(string folder)
         => new($"{folder}: has no table of coordinates; expected files like TS_01.star, TS_01_info.json, TS_01/{ShrecLocations.FileName} or {CopickRuns}/TS_01/{CopickPicks}/*.json.");
 

@@ -113,6 +113,12 @@ public static class CoordinateTables
         if (tomograms.Length > 1 && !CoordinateFormats.HoldsSeveralTomograms(format))
             throw new InputException($"{path}: the format {CoordinateFormats.Word(format)} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
         RefuseMixedSizes(path, particles, options);
+        if (format is CoordinateFormat.Csv or CoordinateFormat.Tsv
+            && particles.SelectMany(p => new[] { p.Name, p.Tomogram ?? options.TomogramName }).FirstOrDefault(n => n?.AsSpan().ContainsAny('\n', '\r', '\0') == true) is { } broken)
+        {
+            throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(broken)} has a line break, and a {CoordinateFormats.Word(format)} table has a line for each particle. Rename it.");
+        }
+
         CoordinateFormats.Of(format).Write(path, particles, options);
     }
 

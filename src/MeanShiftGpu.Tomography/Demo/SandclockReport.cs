@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Reporting;
 using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
@@ -20,6 +21,7 @@ internal static class SandclockReport
         IReadOnlyList<DemoRun> runs,
         TimeSpan elapsed)
     {
+        using InvariantText invariant = InvariantText.Begin();
         List<ReportPanel> panels = [.. Enumerable.Range(0, Math.Min(PanelVolumes, test.Count)).Select(i => Panel(test[i], i, runs))];
         ReportHtml.Write(Path.Combine(directory, SandclockDemo.ReportName), new ReportDocument
         {

@@ -35,11 +35,11 @@ internal static class SafeName
 
         string clean = safe.ToString().Trim(' ').TrimEnd('.');
         // A leading dot hides a file, and '.' and '..' are folders.
-        if (clean.StartsWith('.'))
-            clean = "_" + clean[1..];
+        if (clean.Length == 0 || clean[0] == '.')
+            clean = "_" + clean[Math.Min(1, clean.Length)..];
         if (Devices.Contains(clean.Split('.')[0].TrimEnd(), StringComparer.OrdinalIgnoreCase))
             clean = "_" + clean;
-        if (clean == name && clean.Length > 0 && Encoding.UTF8.GetByteCount(clean) <= MostBytes)
+        if (clean == name && Encoding.UTF8.GetByteCount(clean) <= MostBytes)
             return name;
         string number = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(name)))[..8];
         StringBuilder cut = new();

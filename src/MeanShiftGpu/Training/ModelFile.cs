@@ -14,7 +14,7 @@ public sealed record ModelDescription
     public TrainingOptions Training { get; init; } = new();
 
     /// <summary>How images were prepared: every volume to mean 0 and standard deviation 1 over its voxels.</summary>
-    public string Normalization { get; init; } = "volume-mean-0-sd-1";
+    public string Normalization { get; init; } = ModelFile.KnownNormalization;
 
     /// <summary>The mean voxel size of the training volumes in Å; 0 when unknown.</summary>
     public double VoxelSizeAngstrom { get; init; }
@@ -30,6 +30,8 @@ public sealed record ModelDescription
 public static class ModelFile
 {
     private const string MetadataKey = "meanshift_gpu.model";
+
+    internal const string KnownNormalization = "volume-mean-0-sd-1";
 
     private static readonly JsonSerializerOptions Json = new() { Converters = { new JsonStringEnumConverter() } };
 
@@ -61,13 +63,13 @@ public static class ModelFile
     {
         if (!SafetensorsFile.Read(path).Metadata.TryGetValue(MetadataKey, out string? json))
             return null;
-        try
+        return JsonMetadata.Read<ModelDescription>(path, MetadataKey, json, "the description of a model", description =>
         {
-            return JsonSerializer.Deserialize<ModelDescription>(json, Json);
-        }
-        catch (Exception e) when (e is JsonException or InputException)
-        {
-            throw new InputException($"{path}: metadata '{MetadataKey}' does not describe a model: {e.Message.ReplaceLineEndings(" ")}", e);
-        }
+            description.Training.Validate();
+            if (description.Normalization != KnownNormalization)
+                throw new InputException($"volumes were prepared by {InputFile.Quote(description.Normalization)}; this version knows {KnownNormalization}.");
+            if (!(description.VoxelSizeAngstrom >= 0) || !double.IsFinite(description.VoxelSizeAngstrom) || description.Steps < 0)
+                throw new InputException($"voxels of {description.VoxelSizeAngstrom} Å and {description.Steps} steps; expected neither below 0.");
+        });
     }
 }
