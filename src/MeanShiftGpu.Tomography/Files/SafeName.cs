@@ -33,7 +33,10 @@ internal static class SafeName
             safe.Append(allowed ? rune.ToString() : "_");
         }
 
-        string clean = safe.ToString().Trim(' ').TrimEnd('.');
+        string clean = safe.ToString();
+        // Windows drops them, so that two names would be one file's.
+        if (OperatingSystem.IsWindows())
+            clean = clean.TrimEnd(' ', '.');
         // A leading dot hides a file, and '.' and '..' are folders.
         if (clean.Length == 0 || clean[0] == '.')
             clean = "_" + clean[Math.Min(1, clean.Length)..];
