@@ -65,6 +65,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         MissingFact.VoxelSize => options.GetValue(suggest) is null ? voxelSize.Name : VoxelSizeInManifest,
         MissingFact.Format => format.Name,
         MissingFact.Memory => memory.Name,
+        MissingFact.Threshold => absolute.Name,
         _ => null,
     };
 

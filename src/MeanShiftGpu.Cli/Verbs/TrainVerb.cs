@@ -6,6 +6,7 @@ using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Cli.Verbs;
@@ -90,7 +91,9 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
         files.WriteCheckpoint();
         trainer.RestoreBest();
-        files.WriteModel();
+        VolumeLooks? looks = null;
+        Session.Progress("looking at the volumes", report => looks = Diagnosis.Measure(network, training, volumes, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}"), Cancellation));
+        files.WriteModel(looks);
         Report(options, context, files, trainer, begun, clock.Elapsed.TotalSeconds);
         return ExitCode.Done;
     }
@@ -159,6 +162,13 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             Session.Warn("only some centres are used, and Dice takes all else for background; --label-radius makes it ignore what is not annotated.");
         if (volumes.Validation.Count == 0)
             Session.Warn("the data set has no validation volume, so the last model is kept, not the best.");
+        foreach (TrainingVolume volume in volumes.Volumes)
+        {
+            Session.Line($"{Path.GetFileName(volume.Name)}: {Diagnosis.CentresIn(volume)}");
+            if (Diagnosis.OfCentres(volume) is { } corner)
+                Session.Warn($"{volume.Name}: {corner}");
+        }
+
         foreach (TrainingVolume volume in volumes.Volumes.Where(v => v.Centers.Count == 0))
             Session.Warn($"{volume.Name}: no centres.");
         foreach (TrainingVolume volume in volumes.Volumes.Where(v => !v.VoxelSize.IsCube))

@@ -25,7 +25,9 @@ internal sealed class TrainingFiles(
 
     public TrainingOptions Settings { get; } = settings;
 
-    public void WriteModel()
+    /// <summary>Writes the model.</summary>
+    /// <param name="looks">What the volumes look like to it; null before the end.</param>
+    public void WriteModel(VolumeLooks? looks = null)
     {
         TrainingHistory history = trainer.History;
         ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
@@ -36,6 +38,7 @@ internal sealed class TrainingFiles(
             VoxelSizeAngstrom = voxels.Length == 0 ? 0 : voxels.Average(),
             Steps = best?.Step ?? trainer.StepsDone,
             ValidationLoss = best?.Loss,
+            Looks = looks,
         });
     }
 

@@ -36,7 +36,13 @@ public sealed record PickOptions
     public ThresholdKind ThresholdKind { get; init; } = ThresholdKind.FractionOfMaximum;
 
     /// <summary>The mean shift starts from every voxel whose score is above this.</summary>
-    public float Threshold { get; init; } = 0.3f;
+    public float Threshold { get; init; } = Diagnosis.ThresholdFraction;
+
+    /// <summary>
+    /// The score that a fraction refers to: the largest one of volumes that the model knows (see <see cref="Training.ClassLooks"/>), so that a volume without particles
+    /// gives no picks. Null for the map's own maximum.
+    /// </summary>
+    public float? ScoreScale { get; init; }
 
     /// <summary>Bandwidth b of the mean shift: the radius of the ball that a point is moved by. Use the one of the training.</summary>
     public float BandwidthVoxels { get; init; } = 4;
@@ -76,7 +82,7 @@ public sealed record PickOptions
     public float EffectiveMergeDistanceVoxels => MergeDistanceVoxels ?? 1.5f * BandwidthVoxels;
 
     /// <summary>The score above which voxels count, in a map with the given maximum.</summary>
-    public float ThresholdFor(float maximum) => ThresholdKind == ThresholdKind.Absolute ? Threshold : Threshold * Math.Max(0, maximum);
+    public float ThresholdFor(float maximum) => ThresholdKind == ThresholdKind.Absolute ? Threshold : Threshold * Math.Max(0, ScoreScale ?? maximum);
 
     /// <summary>Refuses options that make no sense.</summary>
     /// <exception cref="InputException">An option is out of range; the line says which.</exception>
@@ -86,6 +92,7 @@ public sealed record PickOptions
             Require(Threshold is >= 0 and < 1, $"threshold {Threshold}; expected a fraction of the maximum, 0 to less than 1");
         else
             Require(Threshold >= 0 && float.IsFinite(Threshold), $"threshold {Threshold}; expected a score of 0 or more");
+        Require(ScoreScale is null or > 0, $"score scale {ScoreScale}; expected more than 0");
         Require(BandwidthVoxels > 0 && BandwidthVoxels <= MeanShiftOptions.MaximumBandwidthVoxels,
             $"bandwidth {BandwidthVoxels}; expected more than 0 and at most {MeanShiftOptions.MaximumBandwidthVoxels} voxels");
         Require(MaximumIterations >= 1, $"{MaximumIterations} iterations at most; expected 1 or more");

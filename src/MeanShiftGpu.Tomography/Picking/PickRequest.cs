@@ -56,6 +56,21 @@ public enum PickWarningKind
 
     /// <summary>Nothing was picked of a class.</summary>
     NoPick,
+
+    /// <summary>A voxel alone makes much of the standard deviation.</summary>
+    Spike,
+
+    /// <summary>The model does not say what its volumes looked like.</summary>
+    NoLooks,
+
+    /// <summary>Neighbouring voxels correlate otherwise than in the model's volumes.</summary>
+    OtherGreyValues,
+
+    /// <summary>The scores are far below those of the model's volumes.</summary>
+    WeakScores,
+
+    /// <summary>So many voxels are above the threshold that they cannot be particles.</summary>
+    Crowded,
 }
 
 /// <summary>Something that may be wrong, but does not stop the work.</summary>

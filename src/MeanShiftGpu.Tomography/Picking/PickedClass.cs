@@ -38,14 +38,17 @@ public sealed record PickedClass(int Output, int? Number, string? Name, PickOpti
         if (known.Count != (network.Outputs == 1 ? known.Count : network.Outputs))
             throw new InputException($"{path}: the network has {Counted.Of(network.Outputs, "output")}, its description {Counted.Of(known.Count, "class", "classes")}. Use a model that 'train' wrote.");
         PickedClass[] all = known.Count == 0
-            ? [new PickedClass(0, null, null, options(ModelFile.MeanShiftOf(description)))]
-            : [.. known.Select((c, i) => Of(c.Name, i, options(description!.Training.MeanShiftOf(i))))];
+            ? [new PickedClass(0, null, null, Scaled(options(ModelFile.MeanShiftOf(description)), description, 0))]
+            : [.. known.Select((c, i) => Of(c.Name, i, Scaled(options(description!.Training.MeanShiftOf(i)), description, i)))];
         if (only is null)
             return all;
         return all.Where(c => c.Label.Equals(only, StringComparison.OrdinalIgnoreCase)).ToArray() is { Length: > 0 } wanted
             ? wanted
             : throw new InputException($"{path}: the model knows no class '{only}'{(known.Count == 0 ? "; it was trained without classes" : $"; expected one of {string.Join(", ", known.Select(c => c.Name))}")}.");
     }
+
+    private static PickOptions Scaled(PickOptions options, ModelDescription? description, int output)
+        => description?.Looks?.Classes is { } looks && output < looks.Count && looks[output].ScoreScale > 0 ? options with { ScoreScale = (float)looks[output].ScoreScale } : options;
 
     private static PickedClass Of(string name, int output, PickOptions options)
         => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int number)

@@ -121,7 +121,11 @@ public sealed class TomogramPicker : IDisposable
         double voxel = wanted.VoxelSizeAngstrom ?? volume.VoxelSize.CubeAngstrom;
         foreach (PickWarning warning in WarningsOf(volume, voxel))
             wanted.Warned(warning);
-        using PredictedScores scores = PredictScores(volume, wanted, cancellation);
+        VoxelStatistics statistics = VoxelStatistics.Measure(volume, wanted.Name, cancellation);
+        foreach (PickWarning warning in Diagnosis.OfGreyValues(volume, statistics, Description?.Looks))
+            wanted.Warned(warning);
+        using PredictedScores scores = PredictScores(volume, statistics, wanted, cancellation);
+        WarnOfWeakScores(volume, statistics, scores, wanted, cancellation);
         ClassPicks[] found = [.. Classes.Select((kind, i) => Cluster(kind, scores.Maps[i], scores.Summary.Maxima[i], wanted, cancellation))];
         scores.Complete();
         return new PickResult
@@ -137,6 +141,9 @@ public sealed class TomogramPicker : IDisposable
 
     /// <summary>The score maps of all classes of a volume.</summary>
     internal PredictedScores PredictScores(IVoxelSource volume, PickRequest request, CancellationToken cancellation)
+        => PredictScores(volume, VoxelStatistics.Measure(volume, request.Name, cancellation), request, cancellation);
+
+    private PredictedScores PredictScores(IVoxelSource volume, VoxelStatistics statistics, PickRequest request, CancellationToken cancellation)
     {
         if (request.ScoreMapFile is not null && (Classes.Count > 1 || request.Scores is not null))
             throw new ArgumentException("A file holds the scores of one class, and then no memory is wanted for them.", nameof(request));
@@ -144,9 +151,6 @@ public sealed class TomogramPicker : IDisposable
             throw new ArgumentException($"There are {given.Count} volumes for the scores of {Classes.Count} classes.", nameof(request));
         if (request.Mask is { } mask && !(VoxelStatistics.Measure(mask, request.MaskName, cancellation).Maximum > 0))
             throw new InputException($"{request.MaskName}: no voxel of the mask is above 0, so there is nowhere to pick.");
-        VoxelStatistics statistics = VoxelStatistics.Measure(volume, request.Name, cancellation);
-        if (statistics.Deviation == 0)
-            request.Warned?.Invoke(new PickWarning(PickWarningKind.Constant, "every voxel has the same value, so picks mean nothing.", "Was the right volume given?"));
         PickPlan plan = PlanFor(volume.Size, request);
         request.Planned?.Invoke(plan);
         return PredictedScores.Create(request, plan, volume.VoxelSize, sinks => Predict(
@@ -169,6 +173,14 @@ public sealed class TomogramPicker : IDisposable
             Predict(Plan(size), new PinnedVoxels(from, size), null, [new ScoreMap(0, new PinnedVoxels(to, size))], null, progress, cancellation);
         }
 
+        return scores;
+    }
+
+    /// <summary>All score maps of a volume in memory that is normalised.</summary>
+    internal float[][] PredictAll(float[] image, Extent size, CancellationToken cancellation)
+    {
+        float[][] scores = [.. Enumerable.Range(0, network.Options.Outputs).Select(_ => new float[size.Voxels])];
+        Predict(Plan(size, scores.Length), Volume.Of(image, size), null, [.. scores.Select((map, i) => new ScoreMap(i, Volume.Of(map, size)))], cancellation: cancellation);
         return scores;
     }
 
@@ -254,7 +266,8 @@ public sealed class TomogramPicker : IDisposable
         {
             PickMethod.LocalMaxima => PickMaxima(scores, threshold, options, cancellation),
             PickMethod.Components => PickComponents(scores, threshold, options, cancellation),
-            _ => PickModes(scores, threshold, options, progress, cancellation),
+            PickMethod.MeanShift => PickModes(scores, threshold, options, progress, cancellation),
+            _ => throw new ArgumentOutOfRangeException(nameof(options), options.Method, "No such method."),
         };
         return new ClusterResult(new BorderCheck(scores.Size, mask, options.BandwidthVoxels).Apply(picks), starts);
     }
@@ -296,16 +309,73 @@ public sealed class TomogramPicker : IDisposable
     private ClassPicks Cluster(PickedClass kind, IVoxelSource scores, float maximum, PickRequest request, CancellationToken cancellation)
     {
         Stopwatch clock = Stopwatch.StartNew();
+        RefuseCrowded(kind, scores, maximum, request, cancellation);
         ClusterResult found = Cluster(scores, maximum, request.Mask, kind.Options, cancellation: cancellation);
         if (found.Picks.Count == 0)
         {
             request.Warned?.Invoke(new PickWarning(
-                PickWarningKind.NoPick, $"no pick; the largest score is {maximum:0.000}.",
+                PickWarningKind.NoPick, $"no pick; the largest score is {maximum:0.000}, the threshold {kind.Options.ThresholdFor(maximum):0.000}.",
                 kind.Options.ThresholdKind == ThresholdKind.Absolute ? "Lower the threshold." : "Was the model trained on such data?", kind));
         }
 
         Pick[] picks = [.. found.Picks.Select(p => p with { Class = kind.Number, ClassName = kind.Name })];
         return new ClassPicks(kind, picks, found.StartVoxels, maximum, clock.Elapsed.TotalSeconds);
+    }
+
+    /// <summary>Says that a map is far below those that the model knows, and why: the negative of the volume tells whether its contrast is inverted.</summary>
+    private void WarnOfWeakScores(IVoxelSource volume, VoxelStatistics statistics, PredictedScores scores, PickRequest request, CancellationToken cancellation)
+    {
+        const int mostEdge = 96;
+        float[][]? negative = null;
+        for (int i = 0; i < Classes.Count; i++)
+        {
+            if (LooksOf(Classes[i]) is not { } looks || !Diagnosis.IsWeak(scores.Summary.Maxima[i], looks))
+                continue;
+            if (negative is null)
+            {
+                Extent size = new(Math.Min(volume.Size.Depth, mostEdge), Math.Min(volume.Size.Height, mostEdge), Math.Min(volume.Size.Width, mostEdge));
+                float[] part = new float[size.Voxels];
+                volume.Read(new Box(((volume.Size.Depth - size.Depth) / 2, (volume.Size.Height - size.Height) / 2, (volume.Size.Width - size.Width) / 2), size), part);
+                if (request.Normalize)
+                    statistics.Normalize(part);
+                for (int v = 0; v < part.Length; v++)
+                    part[v] = -part[v];
+                negative = PredictAll(part, size, cancellation);
+            }
+
+            float inverted = negative[Classes[i].Output].Max();
+            request.Warned?.Invoke(new PickWarning(
+                PickWarningKind.WeakScores,
+                FormattableString.Invariant($"scores up to {scores.Summary.Maxima[i]:0.000}, in volumes that the model knows up to {looks.ScoreScale:0.000}."),
+                Diagnosis.IsWeak(inverted, looks)
+                    ? "Is there nothing in it, or has it another voxel size?"
+                    : FormattableString.Invariant($"Its contrast is inverted: the negative of the volume gives scores up to {inverted:0.000}. Invert the volume."),
+                Classes[i]));
+        }
+    }
+
+    private ClassLooks? LooksOf(PickedClass kind) => Description?.Looks is { Volumes: > 0 } looks && kind.Output < looks.Classes.Count ? looks.Classes[kind.Output] : null;
+
+    /// <summary>Stops before noise is clustered. A threshold that is told as a score is the user's own judgement.</summary>
+    private void RefuseCrowded(PickedClass kind, IVoxelSource scores, float maximum, PickRequest request, CancellationToken cancellation)
+    {
+        float threshold = kind.Options.ThresholdFor(maximum);
+        long above = 0;
+        float[] slice = new float[(long)scores.Size.Height * scores.Size.Width];
+        for (int z = 0; z < scores.Size.Depth; z++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            scores.Read(new Box((z, 0, 0), new Extent(1, scores.Size.Height, scores.Size.Width)), slice);
+            foreach (float score in slice)
+                above += score > threshold ? 1 : 0;
+        }
+
+        if (Diagnosis.CrowdedBecause(above, scores.Size.Voxels, LooksOf(kind)) is not { } reason)
+            return;
+        const string remedy = "These are no particles: check contrast, voxel size and filter of the volume.";
+        if (kind.Options.ThresholdKind != ThresholdKind.Absolute)
+            throw new InputException($"{request.Name}: {reason}. {remedy} To cluster them all the same, give the threshold as a score.") { Missing = MissingFact.Threshold };
+        request.Warned?.Invoke(new PickWarning(PickWarningKind.Crowded, $"{reason}.", remedy, kind));
     }
 
     private bool Keeps(PickPlan plan) => plan.KeepsNetwork && plan.BytesBeside(arena.CapacityBytes) <= plan.MemoryLimitBytes;

@@ -18,6 +18,9 @@ public enum MissingFact
     /// <summary>The format of a table that is written.</summary>
     Format,
 
+    /// <summary>The threshold of picking as a score.</summary>
+    Threshold,
+
     /// <summary>A higher limit of memory.</summary>
     Memory,
 }

@@ -24,6 +24,9 @@ public sealed record ModelDescription
 
     /// <summary>The validation loss of these weights; null where there was no validation.</summary>
     public double? ValidationLoss { get; init; }
+
+    /// <summary>What the volumes looked like, by which picks of others are judged; null where the training did not come to its end.</summary>
+    public VolumeLooks? Looks { get; init; }
 }
 
 /// <summary>A network's weights together with its <see cref="ModelDescription"/>, in one safetensors file.</summary>

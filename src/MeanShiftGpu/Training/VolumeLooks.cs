@@ -1,0 +1,26 @@
+namespace MeanShiftGpu.Training;
+
+/// <summary>
+/// What the volumes looked like that a model was validated on, or trained on where there was no validation: what the model sees in volumes
+/// that it knows. Scores of another volume mean something beside these numbers only.
+/// </summary>
+public sealed record VolumeLooks
+{
+    /// <summary>How many volumes were looked at.</summary>
+    public int Volumes { get; init; }
+
+    /// <summary>Of each of the network's outputs.</summary>
+    public IReadOnlyList<ClassLooks> Classes { get; init; } = [];
+
+    /// <summary>The correlation of grey values of neighbouring voxels, the mean of the volumes: it changes with the voxel size and with filters.</summary>
+    public double NeighbourCorrelation { get; init; }
+
+    /// <summary>The largest difference of a volume's correlation from that mean.</summary>
+    public double NeighbourCorrelationSpread { get; init; }
+}
+
+/// <summary>What a class looked like.</summary>
+/// <param name="ScoreScale">The largest score of a volume, the median of the volumes.</param>
+/// <param name="ShareAbove">The share of voxels with a score above 0.3 of that, 0 to 1; the mean of the volumes.</param>
+/// <param name="Contrast">Grey value at the centres, the mean of a ball of half the bandwidth, in standard deviations above the volume's mean.</param>
+public sealed record ClassLooks(double ScoreScale, double ShareAbove, double Contrast);
