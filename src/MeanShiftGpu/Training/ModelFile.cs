@@ -69,6 +69,7 @@ public static class ModelFile
         return JsonMetadata.Read<ModelDescription>(path, MetadataKey, json, "the description of a model", description =>
         {
             description.Training.Validate();
+            description.Looks?.Validate();
             if (description.Normalization != KnownNormalization)
                 throw new InputException($"volumes were prepared by {InputFile.Quote(description.Normalization)}; this version knows {KnownNormalization}.");
             if (!(description.VoxelSizeAngstrom >= 0) || !double.IsFinite(description.VoxelSizeAngstrom) || description.Steps < 0)

@@ -1,13 +1,17 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.IO.Compression;
+using System.Text.Json.Nodes;
 using System.Xml.Linq;
+using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Reporting;
 using MeanShiftGpu.Tomography.Volumes;
+using MeanShiftGpu.Training;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli;
@@ -135,6 +139,56 @@ public class SafetyTests
     {
         string model = Rewritten(Data("01-path-traversal/model-class-name.safetensors"), "impossible.safetensors", before, after);
         ToolRun.Refuses([model], "pick", TemporaryFolder.Data(Tomogram), "--model", model, "--out", folder.At("impossible.csv"), "--device", "cpu");
+    }
+
+    // Every value of a model's and of a checkpoint's settings is replaced by others in turn: the file is read, or refused by name.
+    [TestCase("13-checkpoint-null/20_Steps/model.safetensors", "meanshift_gpu.model")]
+    [TestCase("13-checkpoint-null/20_Steps/model.safetensors", "meanshift_gpu.unet3d")]
+    [TestCase("checkpoint", "meanshift_gpu.training")]
+    [TestCase("checkpoint", "meanshift_gpu.unet3d")]
+    public void EveryChangeOfMetadata_IsReadOrRefused(string name, string key)
+    {
+        bool checkpoint = name == "checkpoint";
+        if (checkpoint)
+        {
+            Simulate();
+            if (!Directory.Exists(folder.At("mutated")))
+                ToolRun.Succeeds(folder.Train("mutated", 2));
+        }
+
+        SafetensorsFile file = SafetensorsFile.Read(checkpoint ? folder.At("mutated", "checkpoint.safetensors") : Data(name));
+        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Threads = 1 });
+        string path = folder.At("mutant.safetensors");
+        string[] values = ["null", "-1", "0", "1e308", "1e999", "4294967296", "\"x\"", "\"\\ud800\"", "[]", "{}", "[null]", "[[[]]]", "true", "\"a/../b\"", "NaN", "\"NaN\""];
+        foreach (string place in Places(JsonNode.Parse(file.Metadata[key])!))
+        {
+            foreach (string value in values)
+            {
+                string changed = Changed(file.Metadata[key], place, value);
+                SafetensorsFile.Write(path, file.Tensors, file.Metadata.Select(m => m.Key == key ? KeyValuePair.Create(key, changed) : m));
+                try
+                {
+                    if (checkpoint)
+                    {
+                        Trainer.ReadSettings(path);
+                        Trainer.ReadProgress(path);
+                    }
+                    else
+                    {
+                        using TomogramPicker picker = TomogramPicker.Open(context, path);
+                    }
+                }
+                catch (InputException e)
+                {
+                    Assert.That(e.Message, Does.Contain("mutant.safetensors").And.Not.Contain("\n"), $"{place} = {value}");
+                }
+                // What else comes is a defect, whose input must be known.
+                catch (Exception e) when (e is not AssertionException)
+                {
+                    Assert.Fail($"{place} = {value}: {e}");
+                }
+            }
+        }
     }
 
     [TestCase("06_Options.MeanShift", "MeanShift")]
@@ -333,6 +387,31 @@ public class SafetyTests
             Assert.That(codes, Does.Contain(run.Code), run.Error);
             Assert.That((run.Output + run.Error).Where(c => char.IsControl(c) && c != '\n'), Is.Empty);
             Assert.That(run.Error, Does.Not.Contain("internal"));
+        }
+    }
+
+    private static IEnumerable<string> Places(JsonNode node)
+    {
+        IEnumerable<JsonNode?> inside = node switch { JsonObject o => o.Select(p => p.Value), JsonArray a => a, _ => [] };
+        return inside.OfType<JsonNode>().SelectMany(Places).Prepend(node.GetPath());
+    }
+
+    // The value may be no JSON, so it takes the place of a text that stands nowhere else.
+    private static string Changed(string json, string place, string value)
+    {
+        const string mark = "\"here it is\"";
+        JsonNode root = JsonNode.Parse(json)!;
+        if (place == "$")
+            return value;
+        Find(root)!.ReplaceWith("here it is");
+        return root.ToJsonString().Replace(mark, value, StringComparison.Ordinal);
+
+        JsonNode? Find(JsonNode node)
+        {
+            if (node.GetPath() == place)
+                return node;
+            IEnumerable<JsonNode?> inside = node switch { JsonObject o => o.Select(p => p.Value), JsonArray a => a, _ => [] };
+            return inside.OfType<JsonNode>().Select(Find).FirstOrDefault(found => found is not null);
         }
     }
 
