@@ -104,6 +104,10 @@ internal sealed class PickOutputs
         // A folder may be that of the volumes, and a link to it too.
         PickFiles[] files = [.. paths.Select(path => FilesOf(path, count))];
         IEnumerable<string> inFolders = files.SelectMany(f => Single ? [f.Map] : new[] { f.Table, f.Map }).OfType<string>().Except(written);
+        if (!Single)
+            OutputFolder.RefuseOutside(Target, files.Select(f => f.Table));
+        if (ScoreMap is { } maps && Directory.Exists(maps))
+            OutputFolder.RefuseOutside(maps, files.Select(f => f.Map!));
         OutputFolder.RefuseReplacing([.. written, .. inFolders, .. Others], [.. paths, Model, .. new[] { Mask, Context.TomogramsStar }.OfType<string>()]);
         // Where the table is there too, the volume has been picked, and nothing is written.
         if (Single && !Overwrite && !File.Exists(Target) && written.Skip(1).FirstOrDefault(File.Exists) is { } existing)

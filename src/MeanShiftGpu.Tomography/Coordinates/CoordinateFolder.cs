@@ -39,6 +39,7 @@ public static class CoordinateFolder
             }
         }
 
+        OutputFolder.RefuseOutside(folder, planned.Keys);
         foreach (string made in planned.Keys.Select(path => Path.GetDirectoryName(path)!).Distinct())
             OutputFolder.Prepare(made);
         OutputFolder.RefuseReplacing([.. planned.Keys], read);
@@ -71,8 +72,15 @@ public static class CoordinateFolder
     {
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(tomogram);
-        return CoordinateFormats.Endings.Select(e => Path.Combine(folder, NameOf(tomogram) + e)).FirstOrDefault(File.Exists)
-            ?? new TomogramIndex<string>(Files(folder).Reverse().Select(f => (TomogramOf(f), f))).Find(tomogram, folder);
+        return Finder(folder)(tomogram);
+    }
+
+    /// <summary>Finds the tables of tomograms in a folder, which is looked through once for all of them.</summary>
+    internal static Func<string, string?> Finder(string folder)
+    {
+        TomogramIndex<string>? index = null;
+        return tomogram => CoordinateFormats.Endings.Select(e => Path.Combine(folder, NameOf(tomogram) + e)).FirstOrDefault(File.Exists)
+            ?? (index ??= new TomogramIndex<string>(Files(folder).Reverse().Select(f => (TomogramOf(f), f)))).Find(tomogram, folder);
     }
 
     /// <summary>The name of a tomogram's table in its folder.</summary>

@@ -46,7 +46,7 @@ public class SafetyTests
     public void Pick_AModelWhoseClassIsAPath_StaysInTheFolder()
     {
         string parent = folder.At("class-name"), output = Path.Combine(parent, "a", "b", "out");
-        ToolRun.Succeeds("pick", TemporaryFolder.Data(Tomogram), "--model", Data("01-path-traversal/model-class-name.safetensors"), "--out", output, "--format", "copick", "--device", "cpu");
+        ToolRun.Succeeds("pick", TemporaryFolder.Data(Tomogram), "--model", Data("01-path-traversal/model-class-name.safetensors"), "--out", output, "--format", "copick", "--threshold-absolute", "1e-4", "--device", "cpu");
         Assert.That(Directory.GetFiles(parent, "*", SearchOption.AllDirectories), Is.Not.Empty.And.All.StartsWith(output + Path.DirectorySeparatorChar));
     }
 
@@ -55,7 +55,7 @@ public class SafetyTests
     [TestCase("β-gal", "β-gal")]
     [TestCase("2024.01.12_TS_01", "2024.01.12_TS_01")]
     [TestCase("a/b", "a_b-*")]
-    [TestCase("..", "_-*")]
+    [TestCase("..", "_.-*")]
     [TestCase("", "_-*")]
     [TestCase(".hidden", "_hidden-*")]
     [TestCase("a\nb\u001b[2J", "a_b_[2J-*")]
@@ -231,6 +231,20 @@ public class SafetyTests
         ToolRun.Refuses(["seen_scores.mrc", "is an input"], [.. pick, "--out", folder.At("picked"), "--score-map", target]);
         ToolRun.Refuses(["is an input"], [.. pick[..2], .. pick[3..], "--out", folder.At("p.csv"), "--score-map", Path.Combine(target, "seen_scores.mrc")]);
         Assert.That(File.ReadAllBytes(volume), Is.EqualTo(before));
+    }
+
+    [Test]
+    public void ALinkInAFolder_DoesNotLeadOutOfIt()
+    {
+        RequireLinks();
+        string victim = folder.WriteText("victim.csv", "of somebody");
+        string output = folder.At("holed");
+        Directory.CreateDirectory(output);
+        File.CreateSymbolicLink(Path.Combine(output, "T1.csv"), victim);
+        ToolRun.Refuses(["T1.csv", "leads out"], "convert", Data("01-path-traversal/trav.csv"), "--out", output, "--to", "csv");
+        string[] pick = ["pick", folder.WriteVolume("T1.mrc"), "--model", Data("01-path-traversal/model-class-name.safetensors"), "--device", "cpu"];
+        ToolRun.Refuses(["T1.csv", "leads out"], [.. pick, "--out", output, "--format", "csv"]);
+        Assert.That(File.ReadAllText(victim), Is.EqualTo("of somebody"));
     }
 
     [Test]
