@@ -117,7 +117,13 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     /// <summary>A number that is the same for all rows, to nine digits; null where rows differ.</summary>
     private static double? One(IEnumerable<double> values) => Different(values) is [var one] ? one : null;
 
-    private static string Numbers(IEnumerable<double> values) => string.Join(" and ", Different(values).Select(v => v.ToString("0.####", CultureInfo.InvariantCulture)));
+    private static string Numbers(IEnumerable<double> values)
+    {
+        const int most = 4;
+        double[] different = Different(values);
+        string text = string.Join(" and ", different.Take(most).Select(v => v.ToString("0.####", CultureInfo.InvariantCulture)));
+        return different.Length > most ? $"{text} and {different.Length - most} others" : text;
+    }
 
     private static double[] Different(IEnumerable<double> values) => [.. values.Select(v => double.Round(v, 9)).Distinct().DefaultIfEmpty(0)];
 }
