@@ -53,7 +53,9 @@ internal static class CommandLine
         }
         catch (OutOfMemoryException e)
         {
-            return Fail(error, verbose ? e.ToString() : $"{parsed.CommandResult.Command.Name}: the memory does not suffice. Use smaller inputs, patches or batches, or a machine with more memory.", ExitCode.BadInput);
+            const string remedy = "Use smaller inputs, patches or batches, or a machine with more memory.";
+            string line = $"{parsed.CommandResult.Command.Name}: the memory does not suffice. {remedy}";
+            return Fail(error, verbose ? e.ToString() : line, ExitCode.BadInput);
         }
         catch (Exception e) when (DeviceProblem.Explain(e) is { } problem)
         {

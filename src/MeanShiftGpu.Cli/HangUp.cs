@@ -8,7 +8,9 @@ internal static class HangUp
     private const string Status = "/proc/self/status";
     private const string Ignored = "SigIgn:";
 
-    /// <summary>Whether the program was started to outlive its terminal, as nohup does. Where the system does not say, it was not.</summary>
+    /// <summary>
+    /// Whether the program was started to outlive its terminal, as nohup does. Where the system does not say, it was not.
+    /// </summary>
     public static bool IsIgnored
     {
         get
@@ -17,7 +19,8 @@ internal static class HangUp
                 return false;
             // A bit for each signal, the lowest for SIGHUP.
             string? line = File.ReadLines(Status).FirstOrDefault(l => l.StartsWith(Ignored, StringComparison.Ordinal));
-            return ulong.TryParse(line?[Ignored.Length..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong signals) && (signals & 1) != 0;
+            string bits = line?[Ignored.Length..].Trim() ?? "";
+            return ulong.TryParse(bits, NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong signals) && (signals & 1) != 0;
         }
     }
 }

@@ -8,7 +8,8 @@ namespace MeanShiftGpu.Cli;
 
 /// <summary>
 /// What a verb says to the person at the terminal, or to the file that its output goes to: no colours, frames and control
-/// characters there. Everything that is said goes through here or <see cref="CommandLine"/>, and nothing from a file steers the terminal.
+/// characters there. Everything that is said goes through here or <see cref="CommandLine"/>, and nothing from a file steers the
+/// terminal.
 /// </summary>
 internal sealed class Session
 {

@@ -90,9 +90,14 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         if (result.Files is not [var only] || only != target)
         {
             const int most = 5;
-            string[] unsafeNames = [.. CoordinateFolder.NamesInFiles(result.To, result.Particles).Where(n => SafeName.Of(n) != n)];
+            IEnumerable<string> inFiles = CoordinateFolder.NamesInFiles(result.To, result.Particles);
+            string[] unsafeNames = [.. inFiles.Where(n => SafeName.Of(n) != n)];
             foreach (string name in unsafeNames.Take(most))
-                Session.Warn($"{target}: {InputFile.Quote(name)} cannot be the name of a file; the file's has '{SafeName.Of(name)}' for it.");
+            {
+                string said = InputFile.Quote(name);
+                Session.Warn($"{target}: {said} cannot be the name of a file; the file's has '{SafeName.Of(name)}' for it.");
+            }
+
             if (unsafeNames.Length > most)
                 Session.Warn($"{target}: {unsafeNames.Length - most} more names cannot be those of files, and were changed.");
         }

@@ -59,7 +59,9 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         foreach (DatasetVolume volume in manifest.Volumes)
             Session.ReadHeader(volume.Volume);
         OutputFolder.Prepare(folder);
-        OutputFolder.RefuseReplacing([.. TrainingFiles.NamesIn(folder), .. JsonFile(options)], [options.GetValue(data)!, .. manifest.Volumes.SelectMany(v => new[] { v.Volume, v.Coordinates, v.Mask }).OfType<string>().Distinct()]);
+        IEnumerable<string?> read = manifest.Volumes.SelectMany(v => new[] { v.Volume, v.Coordinates, v.Mask });
+        string[] written = [.. TrainingFiles.NamesIn(folder), .. JsonFile(options)];
+        OutputFolder.RefuseReplacing(written, [options.GetValue(data)!, .. read.OfType<string>().Distinct()]);
         using FolderLock folderLock = FolderLock.Take(folder);
         if (!resuming && !options.GetValue(overwrite))
             TrainingFiles.RefuseEarlierRun(folder);

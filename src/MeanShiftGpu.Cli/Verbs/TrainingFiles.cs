@@ -49,7 +49,8 @@ internal sealed class TrainingFiles(
     }
 
     /// <summary>The files of a run in a folder.</summary>
-    public static string[] NamesIn(string folder) => [.. new[] { ModelName, CheckpointName, HistoryName }.Select(name => Path.Combine(folder, name))];
+    public static string[] NamesIn(string folder)
+        => [Path.Combine(folder, ModelName), Path.Combine(folder, CheckpointName), Path.Combine(folder, HistoryName)];
 
     /// <summary>Refuses to replace an earlier run.</summary>
     public static void RefuseEarlierRun(string folder)

@@ -75,7 +75,8 @@ public static class CoordinateConversion
         ArgumentNullException.ThrowIfNull(output);
         ArgumentNullException.ThrowIfNull(options);
         bool stream = output.Length > 0 && FilePlace.Of(output).IsStream;
-        bool toFolder = !stream && (Directory.Exists(output) || !CoordinateFormats.Endings.Contains(Path.GetExtension(output).ToLowerInvariant()));
+        bool isTable = CoordinateFormats.Endings.Contains(Path.GetExtension(output).ToLowerInvariant());
+        bool toFolder = !stream && (Directory.Exists(output) || !isTable);
         CoordinateFormat to = options.To ?? (toFolder
             ? throw new InputException(Directory.Exists(output)
                 ? $"{output}: is a folder, which gets a table for each tomogram; name their format."

@@ -16,17 +16,20 @@ public static class CoordinateFolder
     /// <summary>Writes a table for each tomogram that the particles name, and for each object where the format holds one. The folder is created.</summary>
     /// <returns>The tables.</returns>
     /// <exception cref="InputException">A particle has no tomogram's name, two tomograms share a file name, or a table cannot be written.</exception>
-    public static IReadOnlyList<string> Write(string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options) => Write(folder, particles, options, []);
+    public static IReadOnlyList<string> Write(string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+        => Write(folder, particles, options, []);
 
     /// <summary>The same; none of the tables that were read is replaced.</summary>
-    internal static IReadOnlyList<string> Write(string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options, IReadOnlyList<string> read)
+    internal static IReadOnlyList<string> Write(
+        string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options, IReadOnlyList<string> read)
     {
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(particles);
         ArgumentNullException.ThrowIfNull(options);
         CoordinateFormat format = options.Format ?? CoordinateFormat.Relion3;
         // All names are known to be good before the first table is written.
-        Dictionary<string, Particle[]> planned = new(OperatingSystem.IsLinux() ? StringComparer.Ordinal : StringComparer.OrdinalIgnoreCase);
+        StringComparer sameFile = OperatingSystem.IsLinux() ? StringComparer.Ordinal : StringComparer.OrdinalIgnoreCase;
+        Dictionary<string, Particle[]> planned = new(sameFile);
         foreach (IGrouping<string?, Particle> tomogram in particles.GroupBy(p => p.Tomogram ?? options.TomogramName))
         {
             string name = tomogram.Key ?? throw new InputException($"{folder}: particles without a tomogram's name cannot be sorted into files. Give a file to write to, or their tomogram's name.") { Missing = MissingFact.TomogramName };
@@ -90,15 +93,23 @@ public static class CoordinateFolder
     public static string FileName(CoordinateFormat format, string tomogram, string particle = "particle")
     {
         string name = NameOf(tomogram);
-        return CoordinateFormats.Of(format).FileName?.Invoke(name, SafeName.Of(particle)) ?? name + CoordinateFormats.Ending(format);
+        return CoordinateFormats.Of(format).FileName?.Invoke(name, SafeName.Of(particle))
+            ?? name + CoordinateFormats.Ending(format);
     }
 
-    /// <summary>A tomogram's name as that of a file or a folder: without the folder that it may come with, and nothing that leads elsewhere.</summary>
+    /// <summary>
+    /// A tomogram's name as that of a file or a folder: without the folder that it may come with, and nothing that leads
+    /// elsewhere.
+    /// </summary>
     internal static string NameOf(string tomogram) => SafeName.Of(Path.GetFileName(tomogram));
 
     /// <summary>The names of particles that are part of files' names.</summary>
     internal static IEnumerable<string> NamesInFiles(CoordinateFormat format, IEnumerable<Particle> particles)
-        => particles.SelectMany(p => new[] { p.Tomogram is { } t ? Path.GetFileName(t) : null, CoordinateFormats.Of(format).HoldsSeveralObjects ? null : p.Name }).OfType<string>().Distinct();
+    {
+        bool named = !CoordinateFormats.Of(format).HoldsSeveralObjects;
+        IEnumerable<string?> names = particles.SelectMany(p => new[] { Path.GetFileName(p.Tomogram), named ? p.Name : null });
+        return names.OfType<string>().Distinct();
+    }
 
     private static InputException NoTable(string folder)
         => new($"{folder}: has no table of coordinates; expected files like TS_01.star, TS_01_info.json, TS_01/{ShrecLocations.FileName} or {CopickRuns}/TS_01/{CopickPicks}/*.json.");

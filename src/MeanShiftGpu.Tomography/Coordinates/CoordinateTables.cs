@@ -114,9 +114,11 @@ public static class CoordinateTables
             throw new InputException($"{path}: the format {CoordinateFormats.Word(format)} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
         RefuseMixedSizes(path, particles, options);
         if (format is CoordinateFormat.Csv or CoordinateFormat.Tsv
-            && particles.SelectMany(p => new[] { p.Name, p.Tomogram ?? options.TomogramName }).FirstOrDefault(n => n?.AsSpan().ContainsAny('\n', '\r', '\0') == true) is { } broken)
+            && particles.SelectMany(p => new[] { p.Name, p.Tomogram ?? options.TomogramName }).FirstOrDefault(BreaksLine) is { } broken)
         {
-            throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(broken)} has a line break, and a {CoordinateFormats.Word(format)} table has a line for each particle. Rename it.");
+            throw new InputException(
+                $"{path}: cannot be written: the name {InputFile.Quote(broken)} has a line break, and a table has a line for each "
+                + "particle. Rename it.");
         }
 
         CoordinateFormats.Of(format).Write(path, particles, options);
@@ -207,6 +209,8 @@ public static class CoordinateTables
 
     internal static InputException NoSuchTomogram(string path, string wanted, IEnumerable<string> names)
         => new($"{path}: has no particles of tomogram {InputFile.Quote(wanted)}; it names {string.Join(", ", names.Distinct().Take(5).Select(InputFile.Quote))}.");
+
+    private static bool BreaksLine(string? name) => name?.AsSpan().ContainsAny('\n', '\r', '\0') == true;
 
     private static bool IsWithin(double coordinate, int size) => coordinate >= -0.5 && coordinate <= size - 0.5;
 }

@@ -57,7 +57,7 @@ internal sealed class TomogramNumbers
         if (FilePlace.Of(table).IsStream)
         {
             if (HasNames)
-                throw new InputException($"{table}: the format numbers tomograms, and their names belong into a file beside the table. Give a file's name.");
+                throw new InputException($"{table}: tomograms' names belong into a file beside a table of this format. Give a file's name.");
             return;
         }
 

@@ -2,7 +2,10 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tomography.Files;
 
-/// <summary>Keeps a folder for one process that writes results there for long: two at a time would replace each other's files. It goes with the process, even where that is killed.</summary>
+/// <summary>
+/// Keeps a folder for one process that writes results there for long: two at a time would replace each other's files. It goes
+/// with the process, even where that is killed.
+/// </summary>
 internal sealed class FolderLock : IDisposable
 {
     private const string Name = ".meanshift-gpu.lock";
@@ -18,10 +21,12 @@ internal sealed class FolderLock : IDisposable
         string path = Path.Combine(folder, Name);
         try
         {
-            // Another process may delete its file between these two lines: the lock is then on a file without a name, and is taken again.
+            // Another process may delete its file between these two lines: the lock is then on a file without a name, and is
+            // taken again.
             for (; ; )
             {
-                FileStream file = new(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
+                FileStream file = new(
+                    path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
                 if (File.Exists(path))
                     return new FolderLock(file);
                 file.Dispose();
@@ -29,7 +34,8 @@ internal sealed class FolderLock : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new InputException($"{folder}: another process is writing its results here ({path} is locked). Wait for it, or choose another folder.", e);
+            throw new InputException(
+                $"{folder}: another process is writing its results here ({path} is locked). Wait for it, or choose another folder.", e);
         }
     }
 

@@ -62,7 +62,8 @@ public static class OutputFolder
     }
 
     /// <summary>
-    /// Makes sure that files whose names come from data lie in their folder. A link that a person gives is followed; one that a name happens to meet is not.
+    /// Makes sure that files whose names come from data lie in their folder. A link that a person gives is followed; one that a
+    /// name happens to meet is not.
     /// </summary>
     /// <exception cref="InputException">A link leads out of the folder.</exception>
     internal static void RefuseOutside(string folder, IEnumerable<string> written)
@@ -71,11 +72,15 @@ public static class OutputFolder
         foreach (string path in written)
         {
             if (FilePlace.Of(path) is { } place && !place.Path.StartsWith(inside, StringComparison.Ordinal))
-                throw new InputException($"{path}: is a link that leads out of {folder}, to {place.Path}. Delete it, or choose another folder.");
+            {
+                throw new InputException(
+                    $"{path}: is a link that leads out of {folder}, to {place.Path}. Delete it, or choose another folder.");
+            }
         }
     }
 
     /// <summary>Whether two names stand for the same file, links followed. Pipes and devices are nobody's file.</summary>
     public static bool AreSame(string first, string second)
-        => first.Length > 0 && second.Length > 0 && !first.Contains('\0', StringComparison.Ordinal) && FilePlace.Of(first).Keys.Intersect(FilePlace.Of(second).Keys).Any();
+        => first.Length > 0 && second.Length > 0 && !first.Contains('\0', StringComparison.Ordinal)
+            && FilePlace.Of(first).Keys.Intersect(FilePlace.Of(second).Keys).Any();
 }

@@ -5,8 +5,9 @@ using System.Text;
 namespace MeanShiftGpu.Tomography.Files;
 
 /// <summary>
-/// The one place where a name from a table, a model or a person becomes a file's. It is one name in the folder that was given, whatever it holds: no
-/// way out of the folder, no control character, none of the names that Windows keeps for devices, not too long.
+/// The one place where a name from a table, a model or a person becomes a file's. It is one name in the folder that was given,
+/// whatever it holds: no way out of the folder, no control character, none of the names that Windows keeps for devices, not too
+/// long.
 /// </summary>
 internal static class SafeName
 {
@@ -16,11 +17,11 @@ internal static class SafeName
     private const string Refused = "/\\:*?\"<>|";
 
     private static readonly string[] Devices =
-        ["CON", "PRN", "AUX", "NUL", .. Enumerable.Range(1, 9).SelectMany(n => (string[])[$"COM{(char)('0' + n)}", $"LPT{(char)('0' + n)}"])];
+        ["CON", "PRN", "AUX", "NUL", .. "123456789".Select(n => $"COM{n}"), .. "123456789".Select(n => $"LPT{n}")];
 
     /// <summary>
-    /// A name as one part of a path. Most stay as they are. In others '_' stands for what is not allowed, and a number made from the whole name follows, so that
-    /// different names stay different.
+    /// A name as one part of a path. Most stay as they are. In others '_' stands for what is not allowed, and a number made from
+    /// the whole name follows, so that different names stay different.
     /// </summary>
     public static string Of(string name)
     {
@@ -28,9 +29,11 @@ internal static class SafeName
         StringBuilder safe = new(name.Length);
         foreach (Rune rune in name.EnumerateRunes())
         {
-            bool allowed = !Rune.IsControl(rune) && rune != Rune.ReplacementChar && !(rune.IsBmp && Refused.Contains((char)rune.Value, StringComparison.Ordinal))
-                && Rune.GetUnicodeCategory(rune) is not (UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator);
-            safe.Append(allowed ? rune.ToString() : "_");
+            UnicodeCategory kind = Rune.GetUnicodeCategory(rune);
+            bool unseen = kind is UnicodeCategory.Control or UnicodeCategory.Format
+                or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator;
+            bool refused = rune.IsBmp && Refused.Contains((char)rune.Value, StringComparison.Ordinal);
+            safe.Append(unseen || refused || rune == Rune.ReplacementChar ? "_" : rune.ToString());
         }
 
         string clean = safe.ToString();

@@ -188,7 +188,9 @@ public sealed class StarFile
                 return quoted;
         }
 
-        throw new InputException($"{path}: cannot be written: a STAR table cannot hold {InputFile.Quote(value)}, which has a line break or both kinds of quotes. Rename it.");
+        throw new InputException(
+            $"{path}: cannot be written: a STAR table cannot hold {InputFile.Quote(value)}, which has a line break or both kinds of "
+            + "quotes. Rename it.");
     }
 
     private static void AddColumn(string path, int number, StarTable table, string line, bool inLoopHeader)

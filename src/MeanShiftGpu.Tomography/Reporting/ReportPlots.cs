@@ -124,7 +124,10 @@ public static class ReportPlots
             PlotAreaBorderColor = axisColor,
             Padding = new OxyThickness(4, 8, 12, 4),
         };
-        model.Axes.Add(Style(new LinearAxis { Position = AxisPosition.Bottom, Title = Shown.Text(chart.XTitle), MinimumPadding = 0.02, MaximumPadding = 0.02 }));
+        model.Axes.Add(Style(new LinearAxis
+        {
+            Position = AxisPosition.Bottom, Title = Shown.Text(chart.XTitle), MinimumPadding = 0.02, MaximumPadding = 0.02,
+        }));
         Axis y = chart.LogarithmicY ? new LogarithmicAxis() : new LinearAxis { MinimumPadding = 0.05, MaximumPadding = 0.05 };
         y.Position = AxisPosition.Left;
         y.Title = Shown.Text(chart.YTitle);

@@ -238,7 +238,9 @@ public sealed partial class UNet3d<T> : IDisposable
     private static UNet3dOptions ParseOptions(string path, string json)
         => JsonMetadata.Read<UNet3dOptions>(path, MetadataKey, json, "a network's structure", options => options.Validate());
 
-    /// <summary>Refuses a file whose tensors are not those of a network, before memory is taken for what the file only claims to be.</summary>
+    /// <summary>
+    /// Refuses a file whose tensors are not those of a network, before memory is taken for what the file only claims to be.
+    /// </summary>
     /// <exception cref="InputException">A tensor is missing or has another shape.</exception>
     internal static void RefuseOtherTensors(SafetensorsFile file, string path, string prefix, UNet3dOptions options)
     {
@@ -246,17 +248,29 @@ public sealed partial class UNet3d<T> : IDisposable
         [
             .. options.Graph.Nodes.Where(n => n.HasParameters).SelectMany(n => ((string, long[])[])
             [
-                ($"{n.Name}.weight", [.. n.Op == NodeOp.Transposed ? (long[])[n.InputChannels, n.Channels] : [n.Channels, n.InputChannels], n.KernelSize, n.KernelSize, n.KernelSize]),
+                ($"{n.Name}.weight", [.. Channels(n), n.KernelSize, n.KernelSize, n.KernelSize]),
                 ($"{n.Name}.bias", [n.Channels]),
             ]),
         ];
         foreach ((string name, long[] shape) in needed)
         {
             if (!file.Tensors.TryGetValue(prefix + name, out SafetensorsTensor? tensor))
-                throw new InputException($"{path}: tensor '{prefix}{name}' is missing; this network needs {needed.Length} tensors from '{prefix}{needed[0].Name}' to '{prefix}{needed[^1].Name}'.");
+            {
+                throw new InputException(
+                    $"{path}: tensor '{prefix}{name}' is missing; this network needs {needed.Length} tensors from "
+                    + $"'{prefix}{needed[0].Name}' to '{prefix}{needed[^1].Name}'.");
+            }
+
             if (!tensor.Shape.SequenceEqual(shape))
-                throw new InputException($"{path}: tensor '{prefix}{name}' is [{string.Join(", ", tensor.Shape)}], this network needs [{string.Join(", ", shape)}]. Use the model with the network that it was trained as.");
+            {
+                throw new InputException(
+                    $"{path}: tensor '{prefix}{name}' is [{string.Join(", ", tensor.Shape)}], this network needs "
+                    + $"[{string.Join(", ", shape)}]. Use the model with the network that it was trained as.");
+            }
         }
+
+        static long[] Channels(NetworkNode n)
+            => n.Op == NodeOp.Transposed ? [n.InputChannels, n.Channels] : [n.Channels, n.InputChannels];
     }
 
     // Weights uniform with mean 0, biases 0. The variance of the weights keeps the size of a signal from layer to layer (He et al. 2015): 2/(fan in) where a

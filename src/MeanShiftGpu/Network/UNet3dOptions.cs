@@ -125,8 +125,15 @@ public sealed record UNet3dOptions
     public void Validate()
     {
         if (InputChannels is < 1 or > MostChannels || Outputs is < 1 or > MostChannels)
-            throw new InputException($"network: {InputChannels} input channels and {Outputs} outputs; expected 1 to {MostChannels} of both.");
+        {
+            throw new InputException(
+                $"network: {InputChannels} input channels and {Outputs} outputs; expected 1 to {MostChannels} of both.");
+        }
+
         if (Widths is null || Widths.Count is < 1 or > 6 || Widths.Any(w => w is < 1 or > MostChannels))
-            throw new InputException($"network: widths {string.Join(",", (Widths ?? []).Take(10))}; expected 1 to 6 numbers between 1 and {MostChannels}.");
+        {
+            string widths = string.Join(",", (Widths ?? []).Take(10));
+            throw new InputException($"network: widths {widths}; expected 1 to 6 numbers between 1 and {MostChannels}.");
+        }
     }
 }

@@ -25,10 +25,11 @@ public static class AtomicFile
     }
 
     /// <summary>
-    /// Where a file is to be written: links are followed, so that a link stays one and its file is replaced. A pipe or a device is written to as it
-    /// stands, never replaced.
+    /// Where a file is to be written: links are followed, so that a link stays one and its file is replaced. A pipe or a device
+    /// is written to as it stands, never replaced.
     /// </summary>
-    /// <exception cref="InputException">The name is no file name, its folder does not exist, or a folder, a disk or a socket has the name.</exception>
+    /// <exception cref="InputException">The name is no file name, its folder does not exist, or a folder, a disk or a socket has
+    /// the name.</exception>
     internal static FilePlace PlaceOf(string path)
     {
         if (string.IsNullOrWhiteSpace(path))
@@ -41,24 +42,28 @@ public static class AtomicFile
         if (place.Kind == FileKind.Other)
             throw new InputException($"{path}: cannot be written: this is a disk or a socket. Give a file name.");
         string folder = Path.GetDirectoryName(place.Path)!;
-        return Directory.Exists(folder) ? place : throw new InputException($"{path}: cannot be written: the folder {folder} does not exist. Create it first.");
+        return Directory.Exists(folder)
+            ? place
+            : throw new InputException($"{path}: cannot be written: the folder {folder} does not exist. Create it first.");
     }
 
     /// <summary>The folder in which a file's content lies until it is complete.</summary>
     /// <exception cref="InputException">See <see cref="PlaceOf"/>.</exception>
-    internal static string FolderOf(string path) => PlaceOf(path) is { IsStream: false } place ? Path.GetDirectoryName(place.Path)! : Path.GetTempPath();
+    internal static string FolderOf(string path)
+        => PlaceOf(path) is { IsStream: false } place ? Path.GetDirectoryName(place.Path)! : Path.GetTempPath();
 }
 
 /// <summary>
-/// A file that gets its name when it is complete; until then it has a temporary one in the same folder. What a pipe or a device gets lies in a
-/// temporary file until then.
+/// A file that gets its name when it is complete; until then it has a temporary one in the same folder. What a pipe or a device
+/// gets lies in a temporary file until then.
 /// </summary>
 internal sealed class PendingFile : IDisposable
 {
     // Longer names would leave no room for what a temporary name adds.
     private const int MostNameLength = 48;
 
-    // What was there of killed processes when this one first wrote into a folder: to look each time takes long where there are thousands of files.
+    // What was there of killed processes when this one first wrote into a folder: to look each time takes long where there are
+    // thousands of files.
     private static readonly ConcurrentDictionary<string, ILookup<string, string>> LeftOvers = new(StringComparer.Ordinal);
 
     private const string Suffix = ".tmp";
@@ -95,7 +100,8 @@ internal sealed class PendingFile : IDisposable
         Guard(path, () =>
         {
             DeleteLeftOvers(folder, name);
-            pending = new PendingFile(path, place, temporary, new FileStream(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 16));
+            FileStream stream = new(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 16);
+            pending = new PendingFile(path, place, temporary, stream);
         });
         return pending!;
     }
@@ -150,7 +156,9 @@ internal sealed class PendingFile : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
         {
-            throw new InputException($"{path}: cannot be written: {InputFile.OneLine(e.Message)} Check the free space and the rights of {Path.GetDirectoryName(Path.GetFullPath(path))}.", e);
+            string folder = Path.GetDirectoryName(Path.GetFullPath(path)) ?? path;
+            throw new InputException(
+                $"{path}: cannot be written: {InputFile.OneLine(e.Message)} Check the free space and the rights of {folder}.", e);
         }
     }
 

@@ -27,12 +27,15 @@ internal enum FileKind
 }
 
 /// <summary>
-/// Where a name leads when all links are followed, in its folders too, and what is there. Nothing is opened: opening a pipe waits for its other end.
+/// Where a name leads when all links are followed, in its folders too, and what is there. Nothing is opened: opening a pipe waits
+/// for its other end.
 /// </summary>
 internal sealed partial class FilePlace
 {
     // As many as Linux follows.
     private const int MostLinks = 40;
+
+    private static readonly char[] Separators = [System.IO.Path.DirectorySeparatorChar, System.IO.Path.AltDirectorySeparatorChar];
 
     private FilePlace(string name)
     {
@@ -47,16 +50,23 @@ internal sealed partial class FilePlace
     /// <summary>The full path without links.</summary>
     public string Path { get; }
 
-    /// <summary>The number of this process's own open file that the name stands for, as /dev/stdout and /dev/fd/3 do; null for other names.</summary>
+    /// <summary>
+    /// The number of this process's own open file that the name stands for, as /dev/stdout and /dev/fd/3 do; null for other
+    /// names.
+    /// </summary>
     public int? Descriptor { get; }
 
     /// <summary>What is there.</summary>
     public FileKind Kind { get; }
 
-    /// <summary>Whether it is written to as it stands: replacing a pipe or a device by a file would take it from everybody.</summary>
+    /// <summary>
+    /// Whether it is written to as it stands: replacing a pipe or a device by a file would take it from everybody.
+    /// </summary>
     public bool IsStream => Descriptor is not null || Kind is FileKind.Pipe or FileKind.Device;
 
-    /// <summary>Device and number of what is there, which two names of one file share; null where the system does not say.</summary>
+    /// <summary>
+    /// Device and number of what is there, which two names of one file share; null where the system does not say.
+    /// </summary>
     private string? Identity { get; }
 
     /// <summary>Looks where a name leads.</summary>
@@ -91,7 +101,10 @@ internal sealed partial class FilePlace
             const int writeWithoutWaiting = 0x1 | 0x800 | 0x80000;
             probe = OpenAtOnce(System.IO.Path.GetFullPath(Name), writeWithoutWaiting);
             if (probe < 0)
-                throw new InputException($"{Name}: cannot be written: this is a pipe that nobody reads. Start its reader first, or give a file name.");
+            {
+                throw new InputException(
+                    $"{Name}: cannot be written: this is a pipe that nobody reads. Start its reader first, or give a file name.");
+            }
         }
 
         using SafeFileHandle held = new(probe, ownsHandle: true);
@@ -113,7 +126,8 @@ internal sealed partial class FilePlace
             }
 
             string next = System.IO.Path.Combine(real, part);
-            if (left.Count == 0 && next.StartsWith(descriptors, StringComparison.Ordinal) && int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int descriptor))
+            bool own = left.Count == 0 && next.StartsWith(descriptors, StringComparison.Ordinal);
+            if (own && int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int descriptor))
                 return (next, descriptor);
             if (links < MostLinks && LinkAt(next) is { } target)
             {
@@ -133,7 +147,7 @@ internal sealed partial class FilePlace
 
     private static IEnumerable<string> Parts(string path)
         => path[(System.IO.Path.GetPathRoot(path)?.Length ?? 0)..]
-            .Split([System.IO.Path.DirectorySeparatorChar, System.IO.Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries)
+            .Split(Separators, StringSplitOptions.RemoveEmptyEntries)
             .Where(p => p != ".");
 
     private static string? LinkAt(string path)
@@ -161,7 +175,8 @@ internal sealed partial class FilePlace
         return (device ? FileKind.Device : File.Exists(name) ? FileKind.Regular : FileKind.Missing, null);
     }
 
-    // The kernel's own structure, the same on every processor: the mode at byte 28, the number at 32, the device's numbers at 136 and 140.
+    // The kernel's own structure, the same on every processor: the mode at byte 28, the number at 32, the device's numbers at 136
+    // and 140.
     private static unsafe (FileKind Kind, string? Identity)? LookLinux(string name)
     {
         const int currentFolder = -100;
@@ -186,7 +201,8 @@ internal sealed partial class FilePlace
             0x2000 => FileKind.Device,
             _ => FileKind.Other,
         };
-        return (kind, string.Create(CultureInfo.InvariantCulture, $"{*(uint*)(found + 136)}:{*(uint*)(found + 140)}:{*(ulong*)(found + 32)}"));
+        (uint major, uint minor, ulong number) = (*(uint*)(found + 136), *(uint*)(found + 140), *(ulong*)(found + 32));
+        return (kind, string.Create(CultureInfo.InvariantCulture, $"{major}:{minor}:{number}"));
     }
 
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]

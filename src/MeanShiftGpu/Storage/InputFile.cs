@@ -22,7 +22,11 @@ internal static partial class InputFile
             if (Directory.Exists(path))
                 throw new InputException($"{path}: is a folder. Give a file.");
             if (FilePlace.Of(path).Kind is FileKind.Pipe or FileKind.Device or FileKind.Other)
-                throw new InputException($"{path}: is a pipe or a device, which can be read once, and files are read several times. Save it to a file first.");
+            {
+                throw new InputException(
+                    $"{path}: is a pipe or a device, which can be read once, and files are read several times. Save it to a file first.");
+            }
+
             return new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
@@ -56,7 +60,8 @@ internal static partial class InputFile
         }
         catch (OutOfMemoryException e)
         {
-            throw new InputException($"{path}: {bytes >> 20} MiB of it do not fit into memory. Close other programs, or use a machine with more memory.", e);
+            throw new InputException(
+                $"{path}: {bytes >> 20} MiB of it do not fit into memory. Close other programs, or use a machine with more memory.", e);
         }
     }
 

@@ -3,7 +3,9 @@ namespace MeanShiftGpu.Storage;
 /// <summary>Files for what does not fit into memory. They go with the process, even where that is killed.</summary>
 internal static class ScratchFile
 {
-    /// <summary>Creates a file without a name in a folder; where the system needs a name, it is deleted as it is closed.</summary>
+    /// <summary>
+    /// Creates a file without a name in a folder; where the system needs a name, it is deleted as it is closed.
+    /// </summary>
     /// <exception cref="InputException">The folder cannot be written to.</exception>
     public static FileStream Create(string folder)
     {
@@ -41,7 +43,11 @@ internal static class ScratchFile
         }
 
         if (bytes > free)
-            throw new InputException($"{subject}: takes {bytes >> 20} MiB in {folder}, which has {free >> 20} MiB free. Free some space there, or choose another folder (TMPDIR for temporary files).");
+        {
+            throw new InputException(
+                $"{subject}: takes {bytes >> 20} MiB in {folder}, which has {free >> 20} MiB free. Free some space there, or choose "
+                + "another folder (TMPDIR for temporary files).");
+        }
     }
 
     /// <summary>Runs a write, turning a full disk into one line.</summary>

@@ -71,9 +71,14 @@ public static class ModelFile
             description.Training.Validate();
             description.Looks?.Validate();
             if (description.Normalization != KnownNormalization)
-                throw new InputException($"volumes were prepared by {InputFile.Quote(description.Normalization)}; this version knows {KnownNormalization}.");
-            if (!(description.VoxelSizeAngstrom >= 0) || !double.IsFinite(description.VoxelSizeAngstrom) || description.Steps < 0)
-                throw new InputException($"voxels of {description.VoxelSizeAngstrom} Å and {description.Steps} steps; expected neither below 0.");
+            {
+                string other = InputFile.Quote(description.Normalization);
+                throw new InputException($"volumes were prepared by {other}; this version knows {KnownNormalization}.");
+            }
+
+            double voxels = description.VoxelSizeAngstrom;
+            if (!(voxels >= 0) || !double.IsFinite(voxels) || description.Steps < 0)
+                throw new InputException($"voxels of {voxels} Å and {description.Steps} steps; expected neither below 0.");
         });
     }
 }

@@ -17,8 +17,9 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>
-/// Inputs that would do harm: names that choose a path, control characters, links, pipes and devices, tampered models and checkpoints, full disks. Results
-/// stay in the folder that was given, nothing is replaced that was not named, and every refusal is one line that names its file.
+/// Inputs that would do harm: names that choose a path, control characters, links, pipes and devices, tampered models and
+/// checkpoints, full disks. Results stay in the folder that was given, nothing is replaced that was not named, and every refusal
+/// is one line that names its file.
 /// </summary>
 [NonParallelizable]
 public class SafetyTests
@@ -141,7 +142,8 @@ public class SafetyTests
         ToolRun.Refuses([model], "pick", TemporaryFolder.Data(Tomogram), "--model", model, "--out", folder.At("impossible.csv"), "--device", "cpu");
     }
 
-    // Every value of a model's and of a checkpoint's settings is replaced by others in turn: the file is read, or refused by name.
+    // Every value of a model's and of a checkpoint's settings is replaced by others in turn: the file is read, or refused by
+    // name.
     [TestCase("13-checkpoint-null/20_Steps/model.safetensors", "meanshift_gpu.model")]
     [TestCase("13-checkpoint-null/20_Steps/model.safetensors", "meanshift_gpu.unet3d")]
     [TestCase("checkpoint", "meanshift_gpu.training")]
