@@ -1,9 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
@@ -11,7 +5,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with an int.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class Conv3dDirect<T, TReal> : IConv3d<T>
+public sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

@@ -1,5 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
 using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Convolution;

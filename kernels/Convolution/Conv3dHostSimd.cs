@@ -1,6 +1,4 @@
 using System.Runtime.Intrinsics;
-using ILGPU;
-using ILGPU.Runtime;
 using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Convolution;
@@ -27,7 +25,8 @@ public sealed class Conv3dHostSimd : IConv3dByPlanes<float>
         {
             512 => new Conv3dHostKernels<Vector512<float>, HostVector512>(threads),
             256 => new Conv3dHostKernels<Vector256<float>, HostVector256>(threads),
-            _ => new Conv3dHostKernels<Vector128<float>, HostVector128>(threads),
+            128 => new Conv3dHostKernels<Vector128<float>, HostVector128>(threads),
+            _ => throw new ArgumentOutOfRangeException(nameof(vectorBits), vectorBits, "Vectors have 128, 256 or 512 bits."),
         };
     }
 

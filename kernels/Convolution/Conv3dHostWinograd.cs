@@ -1,7 +1,4 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using ILGPU;
-using ILGPU.Runtime;
 using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Convolution;
@@ -30,7 +27,8 @@ public sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
         {
             512 => new Conv3dHostWinogradKernels<Vector512<float>, HostVector512>(threads),
             256 => new Conv3dHostWinogradKernels<Vector256<float>, HostVector256>(threads),
-            _ => new Conv3dHostWinogradKernels<Vector128<float>, HostVector128>(threads),
+            128 => new Conv3dHostWinogradKernels<Vector128<float>, HostVector128>(threads),
+            _ => throw new ArgumentOutOfRangeException(nameof(vectorBits), vectorBits, "Vectors have 128, 256 or 512 bits."),
         };
     }
 

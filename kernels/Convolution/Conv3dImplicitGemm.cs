@@ -1,11 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
-
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
@@ -14,7 +6,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// OpenCL, and for float64.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class Conv3dImplicitGemm<T> : IConv3d<T>
+public sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>Threads of the largest group.</summary>

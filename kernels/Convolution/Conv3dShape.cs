@@ -37,6 +37,11 @@ public readonly record struct Conv3dShape(
     int InputPitch,
     int OutputPitch)
 {
+    /// <summary>Applied to the output.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Set to a value that is not known: kernels would take it for
+    /// another.</exception>
+    public Activation Activation { get; init => field = Known(value); } = Known(Activation);
+
     /// <summary>N·D·H·W.</summary>
     public long Voxels => (long)Batch * Depth * Height * Width;
 
@@ -48,4 +53,7 @@ public readonly record struct Conv3dShape(
 
     /// <summary>Multiplications and additions of one pass of the direct algorithm (borders counted as inside).</summary>
     public double Operations => 2.0 * Voxels * WeightLength;
+
+    private static Activation Known(Activation activation)
+        => activation is Activation.None or Activation.Relu ? activation : throw UnknownValue.Of(activation);
 }

@@ -1,8 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
 using MeanShiftGpu.Kernels.Machine.TensorCore;
 
 namespace MeanShiftGpu.Kernels.Convolution;
@@ -13,17 +8,21 @@ public static class Conv3dTensorCore
     /// <summary>Compiles the kernels for an accelerator.</summary>
     /// <param name="accelerator">A CUDA accelerator of a context with <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
     /// <param name="precision">The operands.</param>
-    public static IConv3d<float> Create(Accelerator accelerator, TensorCorePrecision precision) => Create(accelerator, precision, groupsWanted: 0);
+    public static IConv3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision)
+        => Create(accelerator, precision, groupsWanted: 0);
 
     /// <summary>Compiles the kernels whose activations lie in memory as BF16; parameters and their gradients are float32.</summary>
     /// <param name="accelerator">As for <see cref="Create(Accelerator, TensorCorePrecision)"/>.</param>
     /// <remarks>Pitches are multiples of <see cref="Bf16.ChannelMultiple"/>, and tensors begin at multiples of 16 bytes.</remarks>
     public static IConv3d<Bf16, float> CreateBf16(Accelerator accelerator) => CreateBf16(accelerator, groupsWanted: 0);
 
-    internal static IConv3d<float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
-        => new OfFloat32(precision == TensorCorePrecision.Tf32
-            ? new Conv3dTensorCoreKernels<Tf32Operand>(accelerator, groupsWanted)
-            : new Conv3dTensorCoreKernels<Bf16Operand>(accelerator, groupsWanted));
+    internal static IConv3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
+        => new OfFloat32(precision switch
+        {
+            TensorCorePrecision.Tf32 => new Conv3dTensorCoreKernels<Tf32Operand>(accelerator, groupsWanted),
+            TensorCorePrecision.Bf16 => new Conv3dTensorCoreKernels<Bf16Operand>(accelerator, groupsWanted),
+            _ => throw UnknownValue.Of(precision),
+        });
 
     internal static IConv3d<Bf16, float> CreateBf16(Accelerator accelerator, int groupsWanted)
         => new Of<Bf16>(new Conv3dTensorCoreKernels<StoredBf16Operand>(accelerator, groupsWanted));
@@ -33,7 +32,7 @@ public static class Conv3dTensorCore
         where TElement : unmanaged
         => ((Of<TElement>)convolution).WidthsUsed;
 
-    private sealed class OfFloat32(IWidthsOfConv3d kernels) : Of<float>(kernels), IConv3d<float>;
+    private sealed class OfFloat32(IWidthsOfConv3d kernels) : Of<float>(kernels), IConv3d<float, float>;
 
     // The kernels take activations by words, whatever they hold.
     private class Of<TElement>(IWidthsOfConv3d kernels) : IConv3d<TElement, float>

@@ -1,9 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
@@ -11,7 +5,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// others. At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with an int.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T>
+public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
@@ -28,7 +22,9 @@ public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T>
     }
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape)
+    public void Forward(
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
+        ConvTranspose3dShape shape)
         => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.OutputChannels), input, weight, bias, output, shape);
 
     /// <inheritdoc/>
@@ -36,7 +32,9 @@ public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T>
         => backwardInput(stream, LaunchExtent.Of(shape.InputVoxels * shape.InputChannels), gradOutput, weight, gradInput, shape);
 
     /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape)
+    public void BackwardWeight(
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias,
+        ConvTranspose3dShape shape)
         => backwardWeight(stream, LaunchExtent.Of(shape.WeightLength + shape.OutputChannels), input, gradOutput, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>
@@ -86,14 +84,10 @@ public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T>
     {
         int i = index % shape.InputChannels;
         int voxel = index / shape.InputChannels;
-        int x = voxel % shape.Width;
-        int y = voxel / shape.Width % shape.Height;
-        int z = voxel / (shape.Width * shape.Height); // n·D + z, which doubles like z
-
         T sum = T.Zero;
         for (int tap = 0; tap < 8; tap++)
         {
-            long source = (((long)(2 * z + tap / 4) * 2 * shape.Height + 2 * y + tap / 2 % 2) * 2 * shape.Width + 2 * x + tap % 2) * shape.OutputPitch;
+            long source = shape.OutputVoxel(voxel, tap) * shape.OutputPitch;
             long w = ((long)tap * shape.InputChannels + i) * shape.OutputChannels;
             for (int o = 0; o < shape.OutputChannels; o++)
                 sum += gradOutput[source + o] * weight[w + o];

@@ -1,11 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
-
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
@@ -13,14 +5,24 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// registers. No warp operations and no atomics: for GPUs without tensor cores, for OpenCL, and for float64.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T>
+public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     where T : unmanaged, INumber<T>
 {
-    /// <summary>Threads of every group.</summary>
-    public const int MostThreads = ConvTranspose3dImplicitGemmKernels<float>.Threads;
+    /// <summary>Threads of a group: 16 runs of voxels × 4 columns of channels; in a weight gradient 8 × 8 blocks of 4 × 4 channels.</summary>
+    public const int MostThreads = 64;
 
     /// <summary>Elements of shared memory of the hungriest kernel, BackwardWeight.</summary>
-    public const int MostSharedElements = 2048;
+    public const int MostSharedElements = 2 * GradientVoxels * Channels;
+
+    // A tile, of which so many channels are in shared memory at a time; and the voxels of a weight gradient's step.
+    private const int Voxels = 128;
+    private const int Channels = 32;
+    private const int Columns = Channels / 8;
+    private const int Chunk = 8;
+    private const int GradientVoxels = 32;
+
+    // Four more than the voxels: the stores of a warp, which run over channels too, then meet different banks.
+    private const int VoxelPitch = Voxels + 4;
 
     private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int> forward;
     private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int> backwardInput;
@@ -32,49 +34,56 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T>
     public ConvTranspose3dImplicitGemm(Accelerator accelerator)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
-        KernelSpecialization specialization = new(MostThreads, null);
+        KernelSpecialization group = new(MostThreads, null);
         forward = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(
-            ConvTranspose3dImplicitGemmKernels<T>.ForwardKernel, specialization);
+            ForwardKernel, group);
         backwardInput = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(
-            ConvTranspose3dImplicitGemmKernels<T>.BackwardInputKernel, specialization);
-        backwardWeight = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(
-            ConvTranspose3dImplicitGemmKernels<T>.BackwardWeightKernel, specialization);
+            BackwardInputKernel, group);
+        backwardWeight = accelerator.LoadKernel<
+            ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(BackwardWeightKernel, group);
         partSums = new PartSums<T>(accelerator);
         parts = new DeviceScratch<T>(accelerator);
     }
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape)
+    public void Forward(
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
+        ConvTranspose3dShape shape)
     {
-        if (shape.InputVoxels > 0)
-            forward(stream, Config(VoxelTiles(shape), ChannelTiles(shape.OutputChannels), 8), input, weight, bias, output, shape, InputAccess(input, shape), OutputAccess(output, shape));
+        if (shape.InputVoxels == 0)
+            return;
+        KernelConfig config = Config(Tiles(shape.InputVoxels, Voxels), Tiles(shape.OutputChannels, Channels), 8);
+        forward(stream, config, input, weight, bias, output, shape, InputAccess(input, shape), OutputAccess(output, shape));
     }
 
     /// <inheritdoc/>
     public void BackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput, ConvTranspose3dShape shape)
     {
-        if (shape.InputVoxels > 0)
-            backwardInput(stream, Config(VoxelTiles(shape), ChannelTiles(shape.InputChannels), 1), gradOutput, weight, gradInput, shape, OutputAccess(gradOutput, shape), InputAccess(gradInput, shape));
+        if (shape.InputVoxels == 0)
+            return;
+        KernelConfig config = Config(Tiles(shape.InputVoxels, Voxels), Tiles(shape.InputChannels, Channels), 1);
+        backwardInput(
+            stream, config, gradOutput, weight, gradInput, shape, OutputAccess(gradOutput, shape), InputAccess(gradInput, shape));
     }
 
     /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape)
+    public void BackwardWeight(
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias,
+        ConvTranspose3dShape shape)
     {
         if (shape.InputVoxels == 0)
             return;
-        int inputTiles = ChannelTiles(shape.InputChannels);
-        int outputTiles = ChannelTiles(shape.OutputChannels);
+        int tiles = Tiles(shape.InputChannels, Channels) * Tiles(shape.OutputChannels, Channels);
 
         // A function of the shape alone, so that every device adds in the same order; about 512 groups fill the largest.
-        int count = (int)Math.Min(
-            (shape.InputVoxels + ConvTranspose3dImplicitGemmKernels<T>.GradientVoxels - 1) / ConvTranspose3dImplicitGemmKernels<T>.GradientVoxels,
-            Math.Max(1, 512 / (8 * inputTiles * outputTiles)));
-        long weights = count * shape.WeightLength;
+        int count = Math.Min(Tiles(shape.InputVoxels, GradientVoxels), Math.Max(1, 512 / (8 * tiles)));
         long biases = 8L * count * shape.OutputChannels;
-        ArrayView<T> memory = parts.Get(stream, weights + biases);
-        ArrayView<T> weightParts = memory.SubView(0, weights);
-        ArrayView<T> biasParts = memory.SubView(weights, biases);
-        backwardWeight(stream, Config(count, inputTiles * outputTiles, 8), input, gradOutput, weightParts, biasParts, shape, InputAccess(input, shape), OutputAccess(gradOutput, shape));
+        ArrayView<T> memory = parts.Get(stream, count * shape.WeightLength + biases);
+        ArrayView<T> weightParts = memory.SubView(0, count * shape.WeightLength);
+        ArrayView<T> biasParts = memory.SubView(count * shape.WeightLength, biases);
+        KernelConfig config = Config(count, tiles, 8);
+        backwardWeight(stream, config, input, gradOutput, weightParts, biasParts, shape, InputAccess(input, shape),
+            OutputAccess(gradOutput, shape));
         partSums.Add(stream, weightParts, gradWeight.SubView(0, shape.WeightLength), count);
         partSums.Add(stream, biasParts, gradBias.SubView(0, shape.OutputChannels), 8 * count);
     }
@@ -84,43 +93,16 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T>
 
     private static KernelConfig Config(int x, int y, int z) => new(new Index3D(x, y, z), new Index3D(MostThreads, 1, 1));
 
-    private static int VoxelTiles(ConvTranspose3dShape shape)
-        => checked((int)((shape.InputVoxels + ConvTranspose3dImplicitGemmKernels<T>.Voxels - 1) / ConvTranspose3dImplicitGemmKernels<T>.Voxels));
-
-    private static int ChannelTiles(int channels)
-        => (channels + ConvTranspose3dImplicitGemmKernels<T>.Channels - 1) / ConvTranspose3dImplicitGemmKernels<T>.Channels;
+    private static int Tiles(long count, int size) => checked((int)((count + size - 1) / size));
 
     private static int InputAccess(ArrayView<T> view, ConvTranspose3dShape shape) => QuadAccess.Allowed(view, shape.InputChannels, shape.InputPitch);
 
     private static int OutputAccess(ArrayView<T> view, ConvTranspose3dShape shape) => QuadAccess.Allowed(view, shape.OutputChannels, shape.OutputPitch);
-}
-
-/// <summary>The kernels of <see cref="ConvTranspose3dImplicitGemm{T}"/>.</summary>
-internal static class ConvTranspose3dImplicitGemmKernels<T>
-    where T : unmanaged, INumber<T>
-{
-    /// <summary>Threads of a group: 16 runs of voxels × 4 columns of channels; in a weight gradient 8 × 8 blocks of 4 × 4 channels.</summary>
-    public const int Threads = 64;
-
-    /// <summary>Voxels of a tile.</summary>
-    public const int Voxels = 128;
-
-    /// <summary>Channels of a tile.</summary>
-    public const int Channels = 32;
-
-    /// <summary>Voxels of a weight gradient's step.</summary>
-    public const int GradientVoxels = 32;
-
-    private const int Columns = Channels / 8;
-    private const int Chunk = 8;
-
-    // Four more than the voxels: the stores of a warp, which run over channels too, then meet different banks.
-    private const int VoxelPitch = Voxels + 4;
 
     // y[2v+k,o] = b[o] + sum over input channels of x[v,i] w[k,i,o], k the corner of the 2³ cube.
     // Group: 128 voxels × 32 outputs of one corner (grid z); thread: 4 + 4 voxels × 4 + 4 channels in 64 registers. Output overwritten,
     // sums in channel order.
-    [Kernel(MaxGroupSize = Threads)]
+    [Kernel(MaxGroupSize = MostThreads)]
     internal static void ForwardKernel(
         ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<T> weight, // [2, 2, 2, Cin, Cout]
@@ -143,7 +125,7 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
 
     // dx[v,i] = sum over corners k and output channels of g[2v+k,o] w[k,i,o].
     // Group and thread as in the forward kernel, all corners one after the other; gradInput overwritten, sums in the order corner, channel.
-    [Kernel(MaxGroupSize = Threads)]
+    [Kernel(MaxGroupSize = MostThreads)]
     internal static void BackwardInputKernel(
         ArrayView<T> gradOutput, // [N, 2D, 2H, 2W, Cout], pitch OutputPitch
         ArrayView<T> weight, // [2, 2, 2, Cin, Cout]
@@ -164,7 +146,7 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
     // parts[p,k,i,o] = sum over the voxels of part p of x[v,i] g[2v+k,o]; biasParts[p,k,o] = sum of g[2v+k,o].
     // Group: part × (32 inputs × 32 outputs) × corner, steps of 32 voxels p, p + parts, … in order; thread: 4 × 4 channels in 16 registers.
     // Both overwritten.
-    [Kernel(MaxGroupSize = Threads)]
+    [Kernel(MaxGroupSize = MostThreads)]
     internal static void BackwardWeightKernel(
         ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<T> gradOutput, // [N, 2D, 2H, 2W, Cout], pitch OutputPitch
@@ -194,7 +176,7 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
         for (long step = (long)Grid.IdxX * GradientVoxels; step < shape.InputVoxels; step += (long)Grid.DimX * GradientVoxels)
         {
             Group.Barrier();
-            for (int e = Group.IdxX; e < GradientVoxels * columns; e += Threads)
+            for (int e = Group.IdxX; e < GradientVoxels * columns; e += MostThreads)
             {
                 long voxel = step + e / columns;
                 int i = firstInput + e % columns * 4;
@@ -204,7 +186,8 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
                 if (voxel < shape.InputVoxels && i < shape.InputChannels)
                     source = QuadAccess.Load(input, voxel * shape.InputPitch + i, shape.InputChannels - i, inputAccess);
                 if (voxel < shape.InputVoxels && o < shape.OutputChannels)
-                    gradient = QuadAccess.Load(gradOutput, OutputVoxel(voxel, corner, shape) * shape.OutputPitch + o, shape.OutputChannels - o, outputAccess);
+                    gradient = QuadAccess.Load(gradOutput, shape.OutputVoxel(voxel, corner) * shape.OutputPitch + o,
+                        shape.OutputChannels - o, outputAccess);
                 sources[e] = source;
                 gradients[e] = gradient;
             }
@@ -248,23 +231,32 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
         ConvTranspose3dShape shape,
         int access)
     {
+        ArrayView<Quad<T>> voxelQuads = source.Cast<Quad<T>>();
+        ArrayView<Quad<T>> channelQuads = weights.Cast<Quad<T>>();
+        int run = Group.IdxX / Columns;
+        int column = Group.IdxX % Columns;
         int channels = ofGradient ? shape.OutputChannels : shape.InputChannels;
         int pitch = ofGradient ? shape.OutputPitch : shape.InputPitch;
         for (int first = 0; first < channels; first += Chunk)
         {
             Group.Barrier();
-            for (int e = Group.IdxX; e < Voxels * Chunk / 4; e += Threads)
+            for (int e = Group.IdxX; e < Voxels * Chunk / 4; e += MostThreads)
             {
                 long voxel = (long)Grid.IdxX * Voxels + e / 2;
                 int c = first + e % 2 * 4;
                 Quad<T> value = Quad<T>.Zero;
                 if (voxel < shape.InputVoxels && c < channels)
-                    value = QuadAccess.Load(activations, (ofGradient ? OutputVoxel(voxel, corner, shape) : voxel) * pitch + c, channels - c, access);
-                Scatter(source, value, e % 2 * 4, e / 2);
+                    value = QuadAccess.Load(
+                        activations, (ofGradient ? shape.OutputVoxel(voxel, corner) : voxel) * pitch + c, channels - c, access);
+                int index = e % 2 * 4 * VoxelPitch + e / 2;
+                source[index] = value.X;
+                source[index + VoxelPitch] = value.Y;
+                source[index + 2 * VoxelPitch] = value.Z;
+                source[index + 3 * VoxelPitch] = value.W;
             }
 
             // Neighbouring threads take neighbouring output channels, which are neighbours in global memory.
-            for (int e = Group.IdxX; e < Chunk * Channels; e += Threads)
+            for (int e = Group.IdxX; e < Chunk * Channels; e += MostThreads)
             {
                 int i = ofGradient ? Grid.IdxY * Channels + e / Chunk : first + e / Channels;
                 int o = ofGradient ? first + e % Chunk : Grid.IdxY * Channels + e % Channels;
@@ -275,53 +267,23 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
             }
 
             Group.Barrier();
-            sum = Multiply(source, weights, sum);
+            for (int c = 0; c < Chunk; c++)
+            {
+                int v = c * (VoxelPitch / 4) + run;
+                int w = c * (Channels / 4) + column;
+                Octet<T> a = new(voxelQuads[v], voxelQuads[v + Voxels / 8]);
+                sum = RegisterBlock<T>.MultiplyAdd(a, new(channelQuads[w], channelQuads[w + Channels / 8]), sum);
+            }
         }
 
         return sum;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Scatter(ArrayView<T> source, Quad<T> value, int channel, int voxel)
-    {
-        int index = channel * VoxelPitch + voxel;
-        source[index] = value.X;
-        source[index + VoxelPitch] = value.Y;
-        source[index + 2 * VoxelPitch] = value.Z;
-        source[index + 3 * VoxelPitch] = value.W;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static RegisterBlock<T> Multiply(ArrayView<T> source, ArrayView<T> weights, RegisterBlock<T> sum)
-    {
-        ArrayView<Quad<T>> voxels = source.Cast<Quad<T>>();
-        ArrayView<Quad<T>> channels = weights.Cast<Quad<T>>();
-        int run = Group.IdxX / Columns;
-        int column = Group.IdxX % Columns;
-        for (int c = 0; c < Chunk; c++)
-        {
-            Octet<T> a = new(voxels[c * (VoxelPitch / 4) + run], voxels[c * (VoxelPitch / 4) + run + Voxels / 8]);
-            Octet<T> b = new(channels[c * (Channels / 4) + column], channels[c * (Channels / 4) + column + Channels / 8]);
-            sum = RegisterBlock<T>.MultiplyAdd(a, b, sum);
-        }
-
-        return sum;
-    }
-
-    // The output voxel 2v + corner of an input voxel v; items need no care, n·2D + 2z doubles like z.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static long OutputVoxel(long voxel, int corner, ConvTranspose3dShape shape)
-    {
-        long row = voxel / shape.Width;
-        long x = voxel - row * shape.Width;
-        long slice = row / shape.Height;
-        long y = row - slice * shape.Height;
-        return ((2 * slice + corner / 4) * (2L * shape.Height) + 2 * y + corner / 2 % 2) * (2L * shape.Width) + 2 * x + corner % 2;
     }
 
     // Stores a thread's block: of output voxels at a corner, or of input voxels.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreBlock(ArrayView<T> target, int channel, RegisterBlock<T> sum, int present, int corner, bool isOutput, ConvTranspose3dShape shape, int access)
+    private static void StoreBlock(
+        ArrayView<T> target, int channel, RegisterBlock<T> sum, int present, int corner, bool isOutput,
+        ConvTranspose3dShape shape, int access)
     {
         long run = (long)Grid.IdxX * Voxels + Group.IdxX / Columns * 4;
         StoreVoxel(target, run, channel, sum.V0, present, corner, isOutput, shape, access);
@@ -335,11 +297,13 @@ internal static class ConvTranspose3dImplicitGemmKernels<T>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreVoxel(ArrayView<T> target, long voxel, int channel, Octet<T> value, int present, int corner, bool isOutput, ConvTranspose3dShape shape, int access)
+    private static void StoreVoxel(
+        ArrayView<T> target, long voxel, int channel, Octet<T> value, int present, int corner, bool isOutput,
+        ConvTranspose3dShape shape, int access)
     {
         if (voxel >= shape.InputVoxels)
             return;
-        long index = (isOutput ? OutputVoxel(voxel, corner, shape) * shape.OutputPitch : voxel * shape.InputPitch) + channel;
+        long index = (isOutput ? shape.OutputVoxel(voxel, corner) * shape.OutputPitch : voxel * shape.InputPitch) + channel;
         QuadAccess.Store(target, index, value.Low, present, access);
         QuadAccess.Store(target, index + Channels / 2, value.High, present - Channels / 2, access);
     }

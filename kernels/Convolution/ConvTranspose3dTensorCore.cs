@@ -1,8 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
 using MeanShiftGpu.Kernels.Machine.TensorCore;
 
 namespace MeanShiftGpu.Kernels.Convolution;
@@ -13,44 +8,33 @@ public static class ConvTranspose3dTensorCore
     /// <summary>Compiles the kernels for an accelerator.</summary>
     /// <param name="accelerator">A CUDA accelerator of a context with <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
     /// <param name="precision">The operands.</param>
-    public static IConvTranspose3d<float> Create(Accelerator accelerator, TensorCorePrecision precision) => Create(accelerator, precision, groupsWanted: 0);
+    public static IConvTranspose3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision)
+        => Create(accelerator, precision, groupsWanted: 0);
 
     /// <summary>Compiles the kernels whose activations lie in memory as BF16; parameters and their gradients are float32.</summary>
     /// <param name="accelerator">As for <see cref="Create(Accelerator, TensorCorePrecision)"/>.</param>
     /// <remarks>Pitches are multiples of <see cref="Bf16.ChannelMultiple"/>, and tensors begin at multiples of 16 bytes.</remarks>
     public static IConvTranspose3d<Bf16, float> CreateBf16(Accelerator accelerator)
-        => new Of<Bf16>(new ConvTranspose3dTensorCoreKernels<StoredBf16Operand>(accelerator));
+        => new ConvTranspose3dTensorCoreKernels<StoredBf16Operand>.Of<Bf16>(accelerator, groupsWanted: 0);
 
-    internal static IConvTranspose3d<float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
-        => new OfFloat32(precision == TensorCorePrecision.Tf32
-            ? new ConvTranspose3dTensorCoreKernels<Tf32Operand>(accelerator, groupsWanted)
-            : new ConvTranspose3dTensorCoreKernels<Bf16Operand>(accelerator, groupsWanted));
-
-    private sealed class OfFloat32(IConvTranspose3d<uint, float> kernels) : Of<float>(kernels), IConvTranspose3d<float>;
-
-    // The kernels take activations by words, whatever they hold.
-    private class Of<TElement>(IConvTranspose3d<uint, float> kernels) : IConvTranspose3d<TElement, float>
-        where TElement : unmanaged
-    {
-        public void Forward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output, ConvTranspose3dShape shape)
-            => kernels.Forward(stream, TensorCoreLaunch.Words(input), weight, bias, TensorCoreLaunch.Words(output), shape);
-
-        public void BackwardInput(AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<float> weight, ArrayView<TElement> gradInput, ConvTranspose3dShape shape)
-            => kernels.BackwardInput(stream, TensorCoreLaunch.Words(gradOutput), weight, TensorCoreLaunch.Words(gradInput), shape);
-
-        public void BackwardWeight(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias, ConvTranspose3dShape shape)
-            => kernels.BackwardWeight(stream, TensorCoreLaunch.Words(input), TensorCoreLaunch.Words(gradOutput), gradWeight, gradBias, shape);
-
-        public void Dispose() => kernels.Dispose();
-    }
+    // groupsWanted: with how many groups to fill the device; 0 for two on each multiprocessor. Tests ask for more than a small
+    // problem has.
+    internal static IConvTranspose3d<float, float> Create(
+        Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
+        => precision switch
+        {
+            TensorCorePrecision.Tf32 => new ConvTranspose3dTensorCoreKernels<Tf32Operand>.Of<float>(accelerator, groupsWanted),
+            TensorCorePrecision.Bf16 => new ConvTranspose3dTensorCoreKernels<Bf16Operand>.Of<float>(accelerator, groupsWanted),
+            _ => throw UnknownValue.Of(precision),
+        };
 }
 
 /// <summary>
-/// The passes of the transposed convolution with one kind of operand. Forward multiplies an input voxel's channels with the weights of each of its 8 corners;
+/// The passes with one kind of operand. Forward multiplies an input voxel's channels with the weights of each of its 8 corners;
 /// BackwardInput adds up over the corners what Forward spread.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspose3d<uint, float>
+internal static class ConvTranspose3dTensorCoreKernels<TOperand>
     where TOperand : struct, IOperand
 {
     private const int Corners = 8;
@@ -72,149 +56,17 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
     private const int GradientRows = 64;
     private const int GradientColumns = 16;
 
-    private readonly Accelerator accelerator;
-    private readonly int groupsWanted;
-    private readonly TensorCoreWeights<TOperand> weights;
-    private readonly DeviceScratch<float> partials;
-    private readonly PartSums<float> partSums;
-    private readonly MultiplyVariant[] multiply;
-    private readonly Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>> gradient;
-
-    /// <summary>Compiles the kernels for an accelerator.</summary>
-    /// <param name="accelerator">The accelerator.</param>
-    /// <param name="groupsWanted">With how many groups to fill it; 0 for two on each multiprocessor. Tests ask for more than a small problem has.</param>
-    public ConvTranspose3dTensorCoreKernels(Accelerator accelerator, int groupsWanted = 0)
-    {
-        this.accelerator = accelerator;
-        this.groupsWanted = groupsWanted > 0 ? groupsWanted : 2 * accelerator.NumMultiprocessors;
-        weights = new TensorCoreWeights<TOperand>(accelerator);
-        partials = new DeviceScratch<float>(accelerator);
-        partSums = new PartSums<float>(accelerator);
-        multiply = [MultiplyWith<Columns16>(), MultiplyWith<Columns32>(), MultiplyWith<Columns48>(), MultiplyWith<Columns64>()];
-        gradient = new(() =>
-        {
-            var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>(
-                GradientKernel,
-                new KernelSpecialization(GradientThreads, null));
-            LargeSharedMemory.Allow(launch.GetKernel(), sizeof(uint) * 2 * GradientWords);
-            return launch;
-        });
-    }
-
     /// <summary>Words of one of the gradient's two buffers: input, then gradOutput.</summary>
-    internal static int GradientWords
+    public static int GradientWords
         => GradientVoxels * ChannelPiece.RowWords<TOperand>(GradientRows) + Corners * GradientVoxels * ChannelPiece.RowWords<TOperand>(GradientColumns);
 
-    /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output, ConvTranspose3dShape shape)
-        => Multiply(
-            stream,
-            input,
-            weight,
-            bias,
-            output,
-            new TensorCoreTransposeShape
-            {
-                InputChannels = shape.InputChannels,
-                OutputChannels = shape.OutputChannels,
-                InputPitch = shape.InputPitch,
-                OutputPitch = shape.OutputPitch,
-            },
-            shape,
-            new PackedWeightsShape { InputStride = shape.OutputChannels, OutputStride = 1 });
-
-    /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<uint> gradOutput, ArrayView<float> weight, ArrayView<uint> gradInput, ConvTranspose3dShape shape)
-        => Multiply(
-            stream,
-            gradOutput,
-            weight,
-            weight,
-            gradInput,
-            new TensorCoreTransposeShape
-            {
-                InputChannels = shape.OutputChannels,
-                OutputChannels = shape.InputChannels,
-                InputPitch = shape.OutputPitch,
-                OutputPitch = shape.InputPitch,
-                Gathers = 1,
-            },
-            shape,
-            new PackedWeightsShape { InputStride = 1, OutputStride = shape.OutputChannels });
-
-    /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias, ConvTranspose3dShape shape)
-    {
-        TensorCoreTransposeShape of = new()
-        {
-            InputChannels = shape.InputChannels,
-            OutputChannels = shape.OutputChannels,
-            InputPitch = shape.InputPitch,
-            OutputPitch = shape.OutputPitch,
-            InputAligned = TensorCoreLaunch.Aligned(input, shape.InputPitch),
-            OutputAligned = TensorCoreLaunch.Aligned(gradOutput, shape.OutputPitch),
-        };
-        of.SetVolume(shape, planes: 1, GradientHeight, TileEdge);
-        int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
-        int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, GradientColumns);
-        (int splits, of.PerSplit) = TensorCoreLaunch.Share(of.Tiles, groupsWanted / (rowBlocks * columnBlocks));
-
-        ArrayView<float> scratch = partials.Get(stream, splits * (shape.WeightLength + shape.OutputChannels));
-        gradient.Value(stream, TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, sizeof(uint) * 2 * GradientWords), input, gradOutput, scratch, of);
-        partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        weights.Dispose();
-        partials.Dispose();
-    }
-
-    private void Multiply(
-        AcceleratorStream stream,
-        ArrayView<uint> input,
-        ArrayView<float> weight,
-        ArrayView<float> bias,
-        ArrayView<uint> output,
-        TensorCoreTransposeShape of,
-        ConvTranspose3dShape shape,
-        PackedWeightsShape packed)
-    {
-        MultiplyVariant variant = multiply.MinBy(v => TensorCoreLaunch.Cost(of.OutputChannels, v.Columns))!;
-        packed.Taps = Corners;
-        packed.InputChannels = of.InputChannels;
-        packed.OutputChannels = of.OutputChannels;
-        packed.TapStride = shape.InputChannels * shape.OutputChannels;
-        packed.Columns = variant.Columns;
-        ArrayView<uint> packedWeights = weights.Pack(stream, weight, packed);
-
-        of.SetVolume(shape, TileDepth, TileEdge, TileEdge);
-        of.InputAligned = TensorCoreLaunch.Aligned(input, of.InputPitch);
-        of.OutputAligned = TensorCoreLaunch.Aligned(output, of.OutputPitch);
-        (int X, int Y, int Z) groups = (of.Tiles, TensorCoreLaunch.Blocks(of.OutputChannels, variant.Columns), of.Gathers != 0 ? 1 : Corners);
-        variant.Launch.Value(stream, TensorCoreLaunch.Config(groups, MultiplyThreads, sizeof(uint) * MultiplyWords(variant.Columns)), input, packedWeights, bias, output, of);
-    }
-
-    // Each width is compiled when a layer first needs it.
-    private MultiplyVariant MultiplyWith<TColumns>()
-        where TColumns : unmanaged, IColumns<TColumns>
-        => new(
-            TColumns.Channels,
-            new(() =>
-            {
-                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>(
-                    MultiplyKernel<TColumns>,
-                    new KernelSpecialization(MultiplyThreads, null));
-                LargeSharedMemory.Allow(launch.GetKernel(), sizeof(uint) * MultiplyWords(TColumns.Channels));
-                return launch;
-            }));
-
     /// <summary>Words of shared memory: stages of voxels and weights; where voxels are rounded, two tiles for that.</summary>
-    internal static int MultiplyWords(int columns)
+    public static int MultiplyWords(int columns)
         => Stages * (StagedVoxels + VoxelWords * columns) + (TOperand.Rounds ? 2 * TileVoxels * VoxelWords : 0);
 
-    private static int StagedVoxels => TileVoxels * TOperand.Depth / ChannelPiece.Channels * TOperand.PieceWords;
+    private static int Pieces => TOperand.Depth / ChannelPiece.Channels;
+
+    private static int StagedVoxels => TileVoxels * Pieces * TOperand.PieceWords;
 
     // Forward: y[2v+k,o] = b[o] + sum over channels of x[v,i] w[k,i,o], a corner k a group. BackwardInput (Gathers): dx[v,i] = sum over corners and
     // channels of g[2v+k,o] w[k,i,o]. A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels (and corner):
@@ -254,14 +106,14 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             TensorCores.WaitForCopies(1);
             if (TOperand.Rounds)
             {
-                for (int piece = Group.IdxX; piece < TileVoxels * TOperand.Depth / ChannelPiece.Channels; piece += MultiplyThreads)
+                for (int piece = Group.IdxX; piece < TileVoxels * Pieces; piece += MultiplyThreads)
                 {
                     int from = stage + piece * ChannelPiece.Channels;
-                    int voxel = piece / (TOperand.Depth / ChannelPiece.Channels);
+                    int voxel = piece / Pieces;
                     int row = tile + voxel / TileEdge * RowWords;
                     TOperand.Store(
                         shared,
-                        row + VoxelRows.At(voxel % TileEdge, piece % (TOperand.Depth / ChannelPiece.Channels)),
+                        row + VoxelRows.At(voxel % TileEdge, piece % Pieces),
                         row + VoxelRows.At(voxel % TileEdge, 1),
                         TensorCores.LoadShared(ref shared[from], 0),
                         TensorCores.LoadShared(ref shared[from], 4));
@@ -278,14 +130,11 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         }
 
         TensorCores.WaitForCopies(0);
-        int corner = Grid.IdxZ;
         int z = tileZ + warp;
         int x = tileX + lane / 4;
         TColumns.Store<TOperand>(sums, bias, output, new ColumnsTarget
         {
-            Voxel = shape.Gathers != 0
-                ? ((long)z * shape.Height + tileY) * shape.Width + x
-                : ((long)(2 * z + corner / 4) * 2 * shape.Height + 2 * tileY + corner / 2 % 2) * 2 * shape.Width + 2 * x + corner % 2,
+            Voxel = shape.Gathers != 0 ? shape.Voxel(z, tileY, x) : shape.CornerVoxel(z, tileY, x, Grid.IdxZ),
             Width = shape.Gathers != 0 ? shape.Width : 4 * shape.Width,
             Rows = z < shape.Planes && x < shape.Width ? shape.Height - tileY : 0,
             Channel = Grid.IdxY * TColumns.Channels + lane % 4 * 4,
@@ -321,7 +170,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         CopyGradientTile(shared, 0, input, gradOutput, tile, shape);
         TensorCores.CommitCopies();
 
-        CornerSums sums = default;
+        Columns16 sums = default; // 64 input × 16 output channels of a corner
         PieceSums bias = default;
         int buffer = 0;
         for (; tile < lastTile; tile++)
@@ -349,7 +198,9 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             for (int y = 0; y < rows; y += TOperand.Depth / TileEdge)
             {
                 Words columns = TOperand.LoadColumns(ref shared[buffer + gradientOrigin + y * TileEdge * gradientRow], 0, gradientRow, TileEdge * gradientRow);
-                sums = CornerSums.Multiply<TOperand>(sums, ref shared[buffer + inputOrigin + y * TileEdge * inputRow], inputRow, columns);
+                ref uint rows64 = ref shared[buffer + inputOrigin + y * TileEdge * inputRow];
+                sums = Columns16.Multiply<TOperand>(
+                    sums, VoxelRows.LoadTransposed<TOperand>(ref rows64, inputRow, TileEdge * inputRow), columns);
             }
 
             // The next tile but one overwrites this one.
@@ -361,14 +212,18 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
         long weights = (long)Corners * shape.InputChannels * shape.OutputChannels;
         long partial = Grid.IdxX * (weights + shape.OutputChannels);
         int firstOutput = Grid.IdxZ * GradientColumns;
-        CornerSums.Store(sums, partials, new TapSumsTarget
+        TapSumsTarget target = new()
         {
             Base = partial + (long)corner * shape.InputChannels * shape.OutputChannels,
             Row = Grid.IdxY * GradientRows + lane / 4,
             Column = firstOutput + lane % 4 * 2,
             Rows = shape.InputChannels,
             Columns = shape.OutputChannels,
-        });
+        };
+        StoreRows(sums.A01, sums.B01, partials, target, 0);
+        StoreRows(sums.A23, sums.B23, partials, target, 16);
+        StoreRows(sums.A45, sums.B45, partials, target, 32);
+        StoreRows(sums.A67, sums.B67, partials, target, 48);
 
         if (Grid.IdxY == 0)
             PieceSums.Store(bias, shared, GradientThreads, GradientColumns, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
@@ -389,20 +244,18 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
     {
         int chunk = shape.Gathers != 0 ? step / Corners : step;
         int corner = shape.Gathers != 0 ? step % Corners : Grid.IdxZ;
-        for (int piece = Group.IdxX; piece < TileVoxels * TOperand.Depth / ChannelPiece.Channels; piece += MultiplyThreads)
+        for (int piece = Group.IdxX; piece < TileVoxels * Pieces; piece += MultiplyThreads)
         {
-            int voxel = piece / (TOperand.Depth / ChannelPiece.Channels);
+            int voxel = piece / Pieces;
             int z = tileZ + voxel / PlaneVoxels;
             int y = tileY + voxel / TileEdge % TileEdge;
             int x = tileX + voxel % TileEdge;
             bool inside = z < shape.Planes && y < shape.Height && x < shape.Width;
-            int channel = chunk * TOperand.Depth + piece % (TOperand.Depth / ChannelPiece.Channels) * ChannelPiece.Channels;
-            long source = shape.Gathers != 0
-                ? ((long)(2 * z + corner / 4) * 2 * shape.Height + 2 * y + corner / 2 % 2) * 2 * shape.Width + 2 * x + corner % 2
-                : ((long)z * shape.Height + y) * shape.Width + x;
+            int channel = chunk * TOperand.Depth + piece % Pieces * ChannelPiece.Channels;
+            long source = shape.Gathers != 0 ? shape.CornerVoxel(z, y, x, corner) : shape.Voxel(z, y, x);
             int target = TOperand.Rounds
                 ? piece * ChannelPiece.Channels
-                : voxel / TileEdge * RowWords + VoxelRows.At(voxel % TileEdge, piece % (TOperand.Depth / ChannelPiece.Channels));
+                : voxel / TileEdge * RowWords + VoxelRows.At(voxel % TileEdge, piece % Pieces);
             TOperand.Copy(shared, stage + target, input, source * shape.InputPitch + channel, inside ? shape.InputChannels - channel : 0, shape.InputAligned);
         }
 
@@ -430,7 +283,7 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             shared,
             buffer + voxel * inputRow + Group.IdxX % octets * TOperand.PieceWords,
             input,
-            (((long)z * shape.Height + y) * shape.Width + x) * shape.InputPitch + channel,
+            shape.Voxel(z, y, x) * shape.InputPitch + channel,
             y < shape.Height && x < shape.Width ? shape.InputChannels - channel : 0,
             shape.InputAligned);
 
@@ -441,93 +294,157 @@ internal sealed class ConvTranspose3dTensorCoreKernels<TOperand> : IConvTranspos
             voxel = piece / 2 % GradientVoxels;
             y = tileY + voxel / TileEdge;
             x = tileX + voxel % TileEdge;
-            long source = ((long)(2 * z + corner / 4) * 2 * shape.Height + 2 * y + corner / 2 % 2) * 2 * shape.Width + 2 * x + corner % 2;
             TOperand.Copy(
                 shared,
                 buffer + GradientVoxels * inputRow + piece / 2 * gradientRow + piece % 2 * TOperand.PieceWords,
                 gradOutput,
-                source * shape.OutputPitch + channel,
+                shape.CornerVoxel(z, y, x, corner) * shape.OutputPitch + channel,
                 y < shape.Height && x < shape.Width ? shape.OutputChannels - channel : 0,
                 shape.OutputAligned);
         }
     }
 
-    private sealed record MultiplyVariant(
-        int Columns,
-        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>> Launch);
-}
-
-/// <summary>A warp's sums of a transposed convolution's weight gradient: 64 input × 16 output channels of a corner, 32 sums a lane.</summary>
-internal struct CornerSums
-{
-    public Accumulators A0;
-    public Accumulators B0;
-    public Accumulators A16;
-    public Accumulators B16;
-    public Accumulators A32;
-    public Accumulators B32;
-    public Accumulators A48;
-    public Accumulators B48;
-
-    // ILGPU takes structs of the same flat fields for one type; see TapSums16.
-    public int Distinct;
-
-    /// <summary>Adds the products of one depth of voxels.</summary>
-    /// <param name="sums">The sums.</param>
-    /// <param name="voxels">This lane's origin in the input.</param>
-    /// <param name="row">Words from one voxel of the input to the next.</param>
-    /// <param name="columns">gradOutput's fragments.</param>
-    public static CornerSums Multiply<TOperand>(CornerSums sums, ref uint voxels, int row, Words columns)
-        where TOperand : struct, IOperand
+    private static void StoreRows(
+        Accumulators lower, Accumulators upper, ArrayView<float> partials, TapSumsTarget target, int row)
     {
-        Words rows = TOperand.LoadTransposed(ref voxels, 0, row, 8 * row);
-        sums.A0 = TOperand.Multiply(rows, columns.X, columns.Y, sums.A0);
-        sums.B0 = TOperand.Multiply(rows, columns.Z, columns.W, sums.B0);
-        rows = TOperand.LoadTransposed(ref voxels, 2 * TOperand.PieceWords, row, 8 * row);
-        sums.A16 = TOperand.Multiply(rows, columns.X, columns.Y, sums.A16);
-        sums.B16 = TOperand.Multiply(rows, columns.Z, columns.W, sums.B16);
-        rows = TOperand.LoadTransposed(ref voxels, 4 * TOperand.PieceWords, row, 8 * row);
-        sums.A32 = TOperand.Multiply(rows, columns.X, columns.Y, sums.A32);
-        sums.B32 = TOperand.Multiply(rows, columns.Z, columns.W, sums.B32);
-        rows = TOperand.LoadTransposed(ref voxels, 6 * TOperand.PieceWords, row, 8 * row);
-        sums.A48 = TOperand.Multiply(rows, columns.X, columns.Y, sums.A48);
-        sums.B48 = TOperand.Multiply(rows, columns.Z, columns.W, sums.B48);
-        return sums;
+        target.Row += row;
+        TapSums16.StoreTile(lower, partials, target, 0, 0);
+        TapSums16.StoreTile(upper, partials, target, 0, 8);
     }
 
-    /// <summary>Stores the sums, [Cin, Cout] of the corner.</summary>
-    public static void Store(CornerSums sums, ArrayView<float> partial, TapSumsTarget target)
+    /// <summary>The launchers, for what activations hold; the kernels take them by words, whatever that is.</summary>
+    public sealed class Of<TElement> : IConvTranspose3d<TElement, float>
+        where TElement : unmanaged
     {
-        TapSums16.StoreTile(sums.A0, partial, target, 0, 0);
-        TapSums16.StoreTile(sums.B0, partial, target, 0, 8);
-        target.Row += 16;
-        TapSums16.StoreTile(sums.A16, partial, target, 0, 0);
-        TapSums16.StoreTile(sums.B16, partial, target, 0, 8);
-        target.Row += 16;
-        TapSums16.StoreTile(sums.A32, partial, target, 0, 0);
-        TapSums16.StoreTile(sums.B32, partial, target, 0, 8);
-        target.Row += 16;
-        TapSums16.StoreTile(sums.A48, partial, target, 0, 0);
-        TapSums16.StoreTile(sums.B48, partial, target, 0, 8);
+        private readonly Accelerator accelerator;
+        private readonly int groupsWanted;
+        private readonly TensorCoreWeights<TOperand> weights;
+        private readonly DeviceScratch<float> partials;
+        private readonly PartSums<float> partSums;
+        private readonly MultiplyVariant[] multiply;
+        private readonly Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>> gradient;
+
+        public Of(Accelerator accelerator, int groupsWanted)
+        {
+            this.accelerator = accelerator;
+            this.groupsWanted = groupsWanted > 0 ? groupsWanted : 2 * accelerator.NumMultiprocessors;
+            weights = new TensorCoreWeights<TOperand>(accelerator);
+            partials = new DeviceScratch<float>(accelerator);
+            partSums = new PartSums<float>(accelerator);
+            multiply = [MultiplyWith<Columns16>(), MultiplyWith<Columns32>(), MultiplyWith<Columns48>(), MultiplyWith<Columns64>()];
+            gradient = new(() =>
+            {
+                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>(
+                    GradientKernel, new KernelSpecialization(GradientThreads, null));
+                LargeSharedMemory.Allow(launch.GetKernel(), sizeof(uint) * 2 * GradientWords);
+                return launch;
+            });
+        }
+
+        public void Forward(
+            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias,
+            ArrayView<TElement> output, ConvTranspose3dShape shape)
+            => Multiply(stream, input, weight, bias, output, new(shape, TileDepth, TileEdge, gathers: false));
+
+        public void BackwardInput(
+            AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<float> weight, ArrayView<TElement> gradInput,
+            ConvTranspose3dShape shape)
+            => Multiply(stream, gradOutput, weight, weight, gradInput, new(shape, TileDepth, TileEdge, gathers: true));
+
+        public void BackwardWeight(
+            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<float> gradWeight,
+            ArrayView<float> gradBias, ConvTranspose3dShape shape)
+        {
+            ArrayView<uint> inputWords = TensorCoreLaunch.Words(input);
+            ArrayView<uint> gradientWords = TensorCoreLaunch.Words(gradOutput);
+            TensorCoreTransposeShape of = new(shape, planes: 1, GradientHeight, gathers: false)
+            {
+                InputAligned = TensorCoreLaunch.Aligned(inputWords, shape.InputPitch),
+                OutputAligned = TensorCoreLaunch.Aligned(gradientWords, shape.OutputPitch),
+            };
+            int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
+            int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, GradientColumns);
+            (int splits, of.PerSplit) = TensorCoreLaunch.Share(of.Tiles, groupsWanted / (rowBlocks * columnBlocks));
+            KernelConfig config =
+                TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, sizeof(uint) * 2 * GradientWords);
+
+            ArrayView<float> scratch = partials.Get(stream, splits * (shape.WeightLength + shape.OutputChannels));
+            gradient.Value(stream, config, inputWords, gradientWords, scratch, of);
+            partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
+        }
+
+        public void Dispose()
+        {
+            weights.Dispose();
+            partials.Dispose();
+        }
+
+        private void Multiply(
+            AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias,
+            ArrayView<TElement> output, TensorCoreTransposeShape of)
+        {
+            ArrayView<uint> source = TensorCoreLaunch.Words(input);
+            ArrayView<uint> target = TensorCoreLaunch.Words(output);
+            of.InputAligned = TensorCoreLaunch.Aligned(source, of.InputPitch);
+            of.OutputAligned = TensorCoreLaunch.Aligned(target, of.OutputPitch);
+            (int columns, int sharedBytes, var launch) =
+                multiply.MinBy(v => TensorCoreLaunch.Cost(of.OutputChannels, v.Columns))!;
+            ArrayView<uint> packed = weights.Pack(stream, weight, new PackedWeightsShape
+            {
+                Taps = Corners,
+                InputChannels = of.InputChannels,
+                OutputChannels = of.OutputChannels,
+                TapStride = of.InputChannels * of.OutputChannels,
+                InputStride = of.Gathers != 0 ? 1 : of.OutputChannels,
+                OutputStride = of.Gathers != 0 ? of.InputChannels : 1,
+                Columns = columns,
+            });
+            int corners = of.Gathers != 0 ? 1 : Corners;
+            (int X, int Y, int Z) groups = (of.Tiles, TensorCoreLaunch.Blocks(of.OutputChannels, columns), corners);
+            KernelConfig config = TensorCoreLaunch.Config(groups, MultiplyThreads, sharedBytes);
+            launch.Value(stream, config, source, packed, bias, target, of);
+        }
+
+        // Each width is compiled when a layer first needs it.
+        private MultiplyVariant MultiplyWith<TColumns>()
+            where TColumns : unmanaged, IColumns<TColumns>
+        {
+            int sharedBytes = sizeof(uint) * MultiplyWords(TColumns.Channels);
+            return new(TColumns.Channels, sharedBytes, new(() =>
+            {
+                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>(
+                    MultiplyKernel<TColumns>, new KernelSpecialization(MultiplyThreads, null));
+                LargeSharedMemory.Allow(launch.GetKernel(), sharedBytes);
+                return launch;
+            }));
+        }
+
+        private sealed record MultiplyVariant(
+            int Columns,
+            int SharedBytes,
+            Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>> Launch);
     }
 }
 
-/// <summary>What a tensor-core transposed convolution works on, in the roles of its pass; extents are those of the smaller volume.</summary>
-internal struct TensorCoreTransposeShape
+/// <summary>What a tensor-core transposed convolution works on, in the roles of its pass, in tiles 8 wide; extents are those of
+/// the smaller volume.</summary>
+internal struct TensorCoreTransposeShape(ConvTranspose3dShape shape, int planes, int height, bool gathers)
 {
     /// <summary>N·D.</summary>
-    public int Planes;
-    public int Height;
-    public int Width;
-    public int InputChannels;
-    public int OutputChannels;
-    public int InputPitch;
-    public int OutputPitch;
-    public int TilesX;
-    public int TilesY;
+    public int Planes = checked(shape.Batch * shape.Depth);
+    public int Height = shape.Height;
+    public int Width = shape.Width;
+    public int InputChannels = gathers ? shape.OutputChannels : shape.InputChannels;
+    public int OutputChannels = gathers ? shape.InputChannels : shape.OutputChannels;
+    public int InputPitch = gathers ? shape.OutputPitch : shape.InputPitch;
+    public int OutputPitch = gathers ? shape.InputPitch : shape.OutputPitch;
+    public int TilesX = TensorCoreLaunch.Blocks(shape.Width, 8);
+    public int TilesY = TensorCoreLaunch.Blocks(shape.Height, height);
 
     /// <summary>All tiles.</summary>
-    public int Tiles;
+    public int Tiles = checked(
+        TensorCoreLaunch.Blocks(shape.Batch * shape.Depth, planes)
+        * TensorCoreLaunch.Blocks(shape.Height, height) * TensorCoreLaunch.Blocks(shape.Width, 8));
 
     /// <summary>The gradient's tiles of a split.</summary>
     public int PerSplit;
@@ -539,15 +456,12 @@ internal struct TensorCoreTransposeShape
     public int OutputAligned;
 
     /// <summary>1 where a voxel adds up its corners, 0 where it makes them.</summary>
-    public int Gathers;
+    public int Gathers = gathers ? 1 : 0;
 
-    public void SetVolume(ConvTranspose3dShape shape, int planes, int height, int width)
-    {
-        Planes = checked(shape.Batch * shape.Depth);
-        Height = shape.Height;
-        Width = shape.Width;
-        TilesX = TensorCoreLaunch.Blocks(shape.Width, width);
-        TilesY = TensorCoreLaunch.Blocks(shape.Height, height);
-        Tiles = checked(TensorCoreLaunch.Blocks(Planes, planes) * TilesY * TilesX);
-    }
+    /// <summary>A voxel of the smaller volume; z is n·D + z.</summary>
+    public readonly long Voxel(int z, int y, int x) => ((long)z * Height + y) * Width + x;
+
+    /// <summary>The voxel of the larger volume at its corner.</summary>
+    public readonly long CornerVoxel(int z, int y, int x, int corner)
+        => ((long)(2 * z + corner / 4) * 2 * Height + 2 * y + corner / 2 % 2) * 2 * Width + 2 * x + corner % 2;
 }

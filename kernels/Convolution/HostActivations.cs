@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-using ILGPU;
 using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Convolution;

@@ -1,7 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
@@ -49,8 +45,3 @@ public interface IConv3d<TActivation, T> : IDisposable
         ArrayView<T> gradBias,
         Conv3dShape shape);
 }
-
-/// <summary>The launchers of one variant of the 3D convolution, activations and parameters of one type.</summary>
-/// <typeparam name="T">The real type.</typeparam>
-public interface IConv3d<T> : IConv3d<T, T>
-    where T : unmanaged;

@@ -1,6 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>Some planes of a volume, of whose output only a few are in memory.</summary>
@@ -27,7 +24,7 @@ public readonly record struct PlaneInput<T>(ArrayView<T> View, int Channels, int
 
 /// <summary>A variant of the 3D convolution that can compute some planes alone, with the bits that they have in the whole.</summary>
 /// <typeparam name="T">The real type.</typeparam>
-public interface IConv3dByPlanes<T> : IConv3d<T>
+public interface IConv3dByPlanes<T> : IConv3d<T, T>
     where T : unmanaged
 {
     /// <summary>Overwrites planes of the output.</summary>

@@ -1,7 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
@@ -13,7 +9,8 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// [N,2D,2H,2W,Cout] with pitch <see cref="ConvTranspose3dShape.OutputPitch"/>; weight [2,2,2,Cin,Cout]; bias [Cout].
 /// Launchers queue on the stream and do not wait; one instance serves one stream at a time.
 /// </remarks>
-/// <typeparam name="TActivation">How activations and their gradients lie in memory: <typeparamref name="T"/>, or <see cref="Bf16"/> beside float32 parameters.</typeparam>
+/// <typeparam name="TActivation">What activations and their gradients hold: <typeparamref name="T"/>, or <see cref="Bf16"/>
+/// beside float32.</typeparam>
 /// <typeparam name="T">The real type of parameters and their gradients.</typeparam>
 public interface IConvTranspose3d<TActivation, T> : IDisposable
     where TActivation : unmanaged
@@ -21,32 +18,16 @@ public interface IConvTranspose3d<TActivation, T> : IDisposable
 {
     /// <summary>Overwrites output.</summary>
     void Forward(
-        AcceleratorStream stream,
-        ArrayView<TActivation> input,
-        ArrayView<T> weight,
-        ArrayView<T> bias,
-        ArrayView<TActivation> output,
-        ConvTranspose3dShape shape);
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias,
+        ArrayView<TActivation> output, ConvTranspose3dShape shape);
 
     /// <summary>Overwrites gradInput.</summary>
     void BackwardInput(
-        AcceleratorStream stream,
-        ArrayView<TActivation> gradOutput,
-        ArrayView<T> weight,
-        ArrayView<TActivation> gradInput,
+        AcceleratorStream stream, ArrayView<TActivation> gradOutput, ArrayView<T> weight, ArrayView<TActivation> gradInput,
         ConvTranspose3dShape shape);
 
     /// <summary>Adds to gradWeight and gradBias.</summary>
     void BackwardWeight(
-        AcceleratorStream stream,
-        ArrayView<TActivation> input,
-        ArrayView<TActivation> gradOutput,
-        ArrayView<T> gradWeight,
-        ArrayView<T> gradBias,
-        ConvTranspose3dShape shape);
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<TActivation> gradOutput, ArrayView<T> gradWeight,
+        ArrayView<T> gradBias, ConvTranspose3dShape shape);
 }
-
-/// <summary>The launchers of one variant of the transposed 3D convolution, activations and parameters of one type.</summary>
-/// <typeparam name="T">The real type.</typeparam>
-public interface IConvTranspose3d<T> : IConvTranspose3d<T, T>
-    where T : unmanaged;

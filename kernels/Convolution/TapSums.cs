@@ -1,4 +1,3 @@
-using ILGPU;
 using MeanShiftGpu.Kernels.Machine.TensorCore;
 
 namespace MeanShiftGpu.Kernels.Convolution;

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Convolution;

@@ -1,18 +1,20 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>The plain elementwise arithmetic: one thread per element, any accelerator. The truth for the others.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
+/// <typeparam name="T">The real type.</typeparam>
+/// <typeparam name="TReal">Its functions; none is needed.</typeparam>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
+/// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or <see cref="Bf16"/>.</typeparam>
+public sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IElementwise<TActivation, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
+    where TActivation : unmanaged
+    where TStored : unmanaged, IStored<TStored, T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<Plain<T>>, ArrayView<Plain<T>>, ElementwiseShape> add;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<TStored>, ElementwiseShape> add;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<TStored>, ElementwiseShape> round;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<T>, ElementwiseShape> widen;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape> mask;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, T> fill;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, T, ArrayView<T>, int> weightedAdd;
@@ -20,15 +22,31 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public ElementwiseDirect(Accelerator accelerator)
     {
-        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<Plain<T>>, ArrayView<Plain<T>>, ElementwiseShape>(AddKernel);
-        mask = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape>(MaskKernel);
-        fill = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T>(FillKernel);
-        weightedAdd = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T, ArrayView<T>, int>(WeightedAddKernel);
+        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<TStored>, ArrayView<TStored>, ElementwiseShape>(
+            ElementwiseDirectKernels<T>.AddKernel);
+        round = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<TStored>, ElementwiseShape>(
+            ElementwiseDirectKernels<T>.RoundKernel);
+        widen = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<TStored>, ArrayView<T>, ElementwiseShape>(
+            ElementwiseDirectKernels<T>.WidenKernel);
+        mask = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape>(
+            ElementwiseDirectKernels<T>.MaskKernel);
+        fill = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T>(ElementwiseDirectKernels<T>.FillKernel);
+        weightedAdd = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T, ArrayView<T>, int>(
+            ElementwiseDirectKernels<T>.WeightedAddKernel);
     }
 
     /// <inheritdoc/>
-    public void Add(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> target, ElementwiseShape shape)
-        => add(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source.Cast<Plain<T>>(), target.Cast<Plain<T>>(), shape);
+    public void Add(
+        AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape)
+        => add(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source.Cast<TStored>(), target.Cast<TStored>(), shape);
+
+    /// <inheritdoc/>
+    public void Round(AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape)
+        => round(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source, target.Cast<TStored>(), shape);
+
+    /// <inheritdoc/>
+    public void Widen(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape)
+        => widen(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source.Cast<TStored>(), target, shape);
 
     /// <inheritdoc/>
     public void Mask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
@@ -46,7 +64,12 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
     public void Dispose()
     {
     }
+}
 
+/// <summary>The kernels of <see cref="ElementwiseDirect{T, TReal, TActivation, TStored}"/>.</summary>
+internal static class ElementwiseDirectKernels<T>
+    where T : unmanaged, INumber<T>
+{
     // target[v,c] += source[v,c].
     // One thread per (voxel, channel), channels fastest; accumulates one element of target, which is rounded once where it is stored as BF16.
     [Kernel]
@@ -62,6 +85,28 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
         ref TStored sum = ref target[voxel * shape.TargetPitch + channel];
         sum = TStored.Store(TStored.Load(sum) + TStored.Load(source[voxel * shape.SourcePitch + channel]));
     }
+
+    // target[v,c] = the nearest of target's numbers to source[v,c]. One thread per (voxel, channel), channels fastest; overwrites
+    // one element of
+    // target. The network rounds only its image so: 1 MB at 56³, a launch's time.
+    [Kernel]
+    internal static void RoundKernel<TStored>(
+        Index1D index,
+        ArrayView<T> source, // [voxels, channels], pitch SourcePitch
+        ArrayView<TStored> target, // [voxels, channels], pitch TargetPitch
+        ElementwiseShape shape)
+        where TStored : unmanaged, IStored<TStored, T>
+        => target[Element(index.X, shape, shape.TargetPitch)] = TStored.Store(source[Element(index.X, shape, shape.SourcePitch)]);
+
+    // target[v,c] = source[v,c]. One thread per (voxel, channel), channels fastest; overwrites one element of target.
+    [Kernel]
+    internal static void WidenKernel<TStored>(
+        Index1D index,
+        ArrayView<TStored> source, // [voxels, channels], pitch SourcePitch
+        ArrayView<T> target, // [voxels, channels], pitch TargetPitch
+        ElementwiseShape shape)
+        where TStored : unmanaged, IStored<TStored, T>
+        => target[Element(index.X, shape, shape.TargetPitch)] = TStored.Load(source[Element(index.X, shape, shape.SourcePitch)]);
 
     // target[v,c] = weight[v]·source[v,c].
     // One thread per (voxel, channel), channels fastest; overwrites one element of target.
@@ -103,4 +148,6 @@ public sealed class ElementwiseDirect<T, TReal> : IElementwise<T>
             value += total[index];
         total[index] = value;
     }
+
+    private static long Element(int index, ElementwiseShape shape, int pitch) => (long)(index / shape.Channels) * pitch + index % shape.Channels;
 }

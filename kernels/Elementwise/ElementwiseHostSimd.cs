@@ -1,12 +1,9 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
 using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>The elementwise arithmetic on the CPU device: vectors over the channels, or over everything where it is dense.</summary>
-public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwise<float>
+public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwise<float, float>
 {
     /// <inheritdoc/>
     public void Add(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
@@ -27,6 +24,23 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
     }
 
     /// <inheritdoc/>
+    public void Round(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+    {
+        float* from = source.Pointer();
+        float* to = target.Pointer();
+        HostChunks.Of(shape.Voxels, shape.Channels).For(threads, (_, start, end) =>
+        {
+            for (long v = start; v < end; v++)
+                new Span<float>(from + v * shape.SourcePitch, shape.Channels).CopyTo(
+                    new Span<float>(to + v * shape.TargetPitch, shape.Channels));
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Widen(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+        => Round(stream, source, target, shape);
+
+    /// <inheritdoc/>
     public void Mask(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> weight, ArrayView<float> target, ElementwiseShape shape)
     {
         float* from = source.Pointer();
@@ -41,7 +55,7 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
         HostChunks.Of(shape.Voxels, shape.Channels).For(threads, (_, start, end) =>
         {
             for (long v = start; v < end; v++)
-                ScaleRun(from + v * shape.SourcePitch, weights[v], to + v * shape.TargetPitch, shape.Channels);
+                HostRuns.Scale(from + v * shape.SourcePitch, weights[v], to + v * shape.TargetPitch, shape.Channels);
         });
     }
 
@@ -62,7 +76,7 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
             if (accumulate != 0)
                 AddScaledRun(from + start, weight, to + start, end - start);
             else
-                ScaleRun(from + start, weight, to + start, end - start);
+                HostRuns.Scale(from + start, weight, to + start, end - start);
         });
     }
 
@@ -87,16 +101,6 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
             (Vector.Load(source + i) * Vector.Load(weight + i)).Store(target + i);
         for (; i < count; i++)
             target[i] = source[i] * weight[i];
-    }
-
-    private static void ScaleRun(float* source, float factor, float* target, long count)
-    {
-        Vector<float> factors = new(factor);
-        long i = 0;
-        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
-            (Vector.Load(source + i) * factors).Store(target + i);
-        for (; i < count; i++)
-            target[i] = source[i] * factor;
     }
 
     private static void AddScaledRun(float* source, float factor, float* target, long count)

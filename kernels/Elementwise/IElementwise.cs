@@ -1,6 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>The launchers of one variant of the arithmetic that the tape needs between operations.</summary>
@@ -8,14 +5,24 @@ namespace MeanShiftGpu.Kernels.Elementwise;
 /// Launchers queue on the stream and do not wait; one instance serves one stream at a time. A launch covers at most
 /// 2³¹ − 1 elements. Scalars stay on the device: they are views of length 1.
 /// </remarks>
-public interface IElementwise<T> : IDisposable
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
+/// float32.</typeparam>
+/// <typeparam name="T">The real type of everything else.</typeparam>
+public interface IElementwise<TActivation, T> : IDisposable
+    where TActivation : unmanaged
     where T : unmanaged
 {
     /// <summary>
     /// target[v,c] += source[v,c], both channels-last [voxels, channels] with their own pitches. Channels beyond those of
-    /// the shape are neither read nor written.
+    /// the shape are neither read nor written. BF16 is added in float32 and rounded once.
     /// </summary>
-    void Add(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> target, ElementwiseShape shape);
+    void Add(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape);
+
+    /// <summary>target[v,c] = the activation nearest to source[v,c]. Overwrites the channels of the shape.</summary>
+    void Round(AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape);
+
+    /// <summary>target[v,c] = source[v,c]. Overwrites the channels of the shape.</summary>
+    void Widen(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape);
 
     /// <summary>
     /// target[v,c] = weight[v]·source[v,c], source and target channels-last with their own pitches, weight [voxels]. Overwrites the channels of the

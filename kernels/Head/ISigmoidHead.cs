@@ -1,7 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Head;
 
 /// <summary>The launchers of one variant of the network's head: 1³ convolution, bias and sigmoid in one kernel.</summary>
@@ -11,7 +7,8 @@ namespace MeanShiftGpu.Kernels.Head;
 /// bias [Outputs]. Backward passes use σ' = p(1 − p), which is 0 where float32 rounds p to 1. Launchers queue on the stream
 /// and do not wait; one instance serves one stream at a time.
 /// </remarks>
-/// <typeparam name="TActivation">How the input and its gradient lie in memory: <typeparamref name="T"/>, or <see cref="Bf16"/> beside float32 parameters.</typeparam>
+/// <typeparam name="TActivation">What the input and its gradient hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
+/// float32.</typeparam>
 /// <typeparam name="T">The real type of everything else.</typeparam>
 public interface ISigmoidHead<TActivation, T> : IDisposable
     where TActivation : unmanaged
@@ -22,35 +19,16 @@ public interface ISigmoidHead<TActivation, T> : IDisposable
 
     /// <summary>Overwrites probability.</summary>
     void Forward(
-        AcceleratorStream stream,
-        ArrayView<TActivation> input,
-        ArrayView<T> weight,
-        ArrayView<T> bias,
-        ArrayView<T> probability,
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability,
         SigmoidHeadShape shape);
 
     /// <summary>Overwrites gradInput.</summary>
     void BackwardInput(
-        AcceleratorStream stream,
-        ArrayView<T> gradProbability,
-        ArrayView<T> probability,
-        ArrayView<T> weight,
-        ArrayView<TActivation> gradInput,
-        SigmoidHeadShape shape);
+        AcceleratorStream stream, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> weight,
+        ArrayView<TActivation> gradInput, SigmoidHeadShape shape);
 
     /// <summary>Adds to gradWeight and gradBias, in an order that depends on the shape alone.</summary>
     void BackwardWeight(
-        AcceleratorStream stream,
-        ArrayView<TActivation> input,
-        ArrayView<T> gradProbability,
-        ArrayView<T> probability,
-        ArrayView<T> workspace,
-        ArrayView<T> gradWeight,
-        ArrayView<T> gradBias,
-        SigmoidHeadShape shape);
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
+        ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape);
 }
-
-/// <summary>The launchers of one variant of the network's head, activations and parameters of one type.</summary>
-/// <typeparam name="T">The real type.</typeparam>
-public interface ISigmoidHead<T> : ISigmoidHead<T, T>
-    where T : unmanaged;

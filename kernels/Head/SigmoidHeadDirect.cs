@@ -1,78 +1,106 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
-
 namespace MeanShiftGpu.Kernels.Head;
 
-/// <summary>The plain head: one thread per result, sums over voxels by partial sums, any accelerator. The truth for the others.</summary>
+/// <summary>The plain head: one thread per result, no atomics, no shared memory, any accelerator. The truth for the
+/// others.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class SigmoidHeadDirect<T, TReal> : ISigmoidHead<T>
+/// <typeparam name="T">The real type.</typeparam>
+/// <typeparam name="TReal">Its functions.</typeparam>
+/// <typeparam name="TActivation">What the activations hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
+/// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or <see cref="Bf16"/>.</typeparam>
+public class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TActivation, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
+    where TActivation : unmanaged
+    where TStored : unmanaged, IStored<TStored, T>
 {
-    private readonly ThreadSums<T, TReal> sums;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape> forward;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape> backwardInput;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, int, SigmoidHeadShape> partialWeight;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape> totalWeight;
+    private readonly Action<
+        AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int> forward;
+    private readonly Action<
+        AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<TStored>, SigmoidHeadShape> backwardInput;
+    private readonly Action<
+        AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>
+        backwardWeight;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public SigmoidHeadDirect(Accelerator accelerator)
     {
-        sums = new ThreadSums<T, TReal>(accelerator);
-        forward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>(ForwardKernel);
-        backwardInput = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>(BackwardInputKernel);
-        partialWeight = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, int, SigmoidHeadShape>(PartialWeightKernel);
-        totalWeight = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>(TotalWeightKernel);
+        forward = accelerator.LoadAutoGroupedKernel<
+            Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(
+            SigmoidHeadDirectKernels<T, TReal, TStored>.ForwardKernel);
+        backwardInput = accelerator.LoadAutoGroupedKernel<
+            Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<TStored>, SigmoidHeadShape>(
+            SigmoidHeadDirectKernels<T, TReal, TStored>.BackwardInputKernel);
+        backwardWeight = accelerator.LoadAutoGroupedKernel<
+            Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>(
+            SigmoidHeadDirectKernels<T, TReal, TStored>.BackwardWeightKernel);
     }
 
     /// <inheritdoc/>
-    public long WorkspaceLength(SigmoidHeadShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Voxels, Sums(shape));
+    public virtual long WorkspaceLength(SigmoidHeadShape shape) => 0;
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability, SigmoidHeadShape shape)
-        => forward(stream, LaunchExtent.Of(shape.Voxels * shape.Outputs), input, weight, bias, probability, shape);
+    public void Forward(
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability,
+        SigmoidHeadShape shape)
+        => forward(
+            stream, LaunchExtent.Of(shape.Voxels * shape.Outputs), input.Cast<TStored>(), weight, bias, probability, shape,
+            QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch));
 
     /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> weight, ArrayView<T> gradInput, SigmoidHeadShape shape)
-        => backwardInput(stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradProbability, probability, weight, gradInput, shape);
+    public void BackwardInput(
+        AcceleratorStream stream, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> weight,
+        ArrayView<TActivation> gradInput, SigmoidHeadShape shape)
+        => backwardInput(
+            stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradProbability, probability, weight,
+            gradInput.Cast<TStored>(), shape);
 
     /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
-    {
-        int partials = ThreadSums<T, TReal>.Partials(shape.Voxels);
-        partialWeight(stream, LaunchExtent.Of((long)partials * Sums(shape)), input, gradProbability, probability, workspace, partials, shape);
-        ArrayView<T> groups = sums.Fold(stream, workspace, shape.Voxels, Sums(shape));
-        totalWeight(stream, Sums(shape), groups, gradWeight, gradBias, shape);
-    }
+    public virtual void BackwardWeight(
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
+        ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
+        => backwardWeight(
+            stream, shape.ParameterLength, input.Cast<TStored>(), gradProbability, probability, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-    }
+    public void Dispose() => GC.SuppressFinalize(this);
+}
 
-    // One for every weight, then one for every bias.
-    private static int Sums(SigmoidHeadShape shape) => shape.WeightLength + shape.Outputs;
-
+/// <summary>The kernels of <see cref="SigmoidHeadDirect{T, TReal, TActivation, TStored}"/>.</summary>
+internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+    where TStored : unmanaged, IStored<TStored, T>
+{
     // p[v,o] = 1 / (1 + exp(-(b[o] + sum over i of x[v,i] w[i,o]))).
-    // One thread per (voxel, output); probability overwritten. exp may overflow to infinity: then p is 0, as it should be.
+    // One thread per (voxel, output), four channels a load; probability overwritten, sums in channel order. exp may overflow to
+    // infinity: then p is 0, as it should be.
     [Kernel]
     internal static void ForwardKernel(
         Index1D index,
-        ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
+        ArrayView<TStored> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<T> weight, // [Cin, Outputs]
         ArrayView<T> bias, // [Outputs]
         ArrayView<T> probability, // [N, D, H, W, Outputs]
-        SigmoidHeadShape shape)
+        SigmoidHeadShape shape,
+        int access)
     {
         int o = index.X % shape.Outputs;
         long source = (long)(index.X / shape.Outputs) * shape.InputPitch;
         T sum = bias[o];
-        for (int i = 0; i < shape.InputChannels; i++)
-            sum += input[source + i] * weight[i * shape.Outputs + o];
+        for (int i = 0; i < shape.InputChannels; i += 4)
+        {
+            int count = shape.InputChannels - i;
+            Quad<T> x = QuadAccess.Load<TStored, T>(input, source + i, count, access);
+            int w = i * shape.Outputs + o;
+            sum += x.X * weight[w];
+            if (count > 1)
+                sum += x.Y * weight[w + shape.Outputs];
+            if (count > 2)
+                sum += x.Z * weight[w + 2 * shape.Outputs];
+            if (count > 3)
+                sum += x.W * weight[w + 3 * shape.Outputs];
+        }
+
         probability[index] = T.One / (T.One + TReal.Exp(-sum));
     }
 
@@ -84,7 +112,7 @@ public sealed class SigmoidHeadDirect<T, TReal> : ISigmoidHead<T>
         ArrayView<T> gradProbability, // [N, D, H, W, Outputs]
         ArrayView<T> probability, // [N, D, H, W, Outputs]
         ArrayView<T> weight, // [Cin, Outputs]
-        ArrayView<T> gradInput, // [N, D, H, W, Cin], pitch InputPitch
+        ArrayView<TStored> gradInput, // [N, D, H, W, Cin], pitch InputPitch
         SigmoidHeadShape shape)
     {
         int i = index.X % shape.InputChannels;
@@ -92,53 +120,38 @@ public sealed class SigmoidHeadDirect<T, TReal> : ISigmoidHead<T>
         T sum = T.Zero;
         for (int o = 0; o < shape.Outputs; o++)
             sum += GradLogit(gradProbability, probability, voxel * shape.Outputs + o) * weight[i * shape.Outputs + o];
-        gradInput[voxel * shape.InputPitch + i] = sum;
+        gradInput[voxel * shape.InputPitch + i] = TStored.Store(sum);
     }
 
-    // Partial sums, over the voxels v = p, p + partials, …, of dw[i,o] = x[v,i] dp[v,o] p(1-p) and db[o] = dp[v,o] p(1-p).
-    // One thread per (partial, weight or bias); workspace overwritten.
+    // dw[i,o] = sum over voxels of x[v,i] dp[v,o] p(1-p), db[o] = sum over voxels of dp[v,o] p(1-p).
+    // One thread per weight, then one per bias; both accumulate, sums in voxel order.
     [Kernel]
-    internal static void PartialWeightKernel(
+    internal static void BackwardWeightKernel(
         Index1D index,
-        ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
+        ArrayView<TStored> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<T> gradProbability, // [N, D, H, W, Outputs]
         ArrayView<T> probability, // [N, D, H, W, Outputs]
-        ArrayView<T> workspace, // [partials, Cin·Outputs + Outputs]
-        int partials,
-        SigmoidHeadShape shape)
-    {
-        int count = shape.WeightLength + shape.Outputs;
-        int parameter = index.X % count;
-        int i = parameter / shape.Outputs;
-        int o = parameter % shape.Outputs;
-        T sum = T.Zero;
-        for (long voxel = index.X / count; voxel < shape.Voxels; voxel += partials)
-        {
-            T gradient = GradLogit(gradProbability, probability, voxel * shape.Outputs + o);
-            if (i < shape.InputChannels)
-                gradient *= input[voxel * shape.InputPitch + i];
-            sum += gradient;
-        }
-
-        workspace[index] = sum;
-    }
-
-    // dw and db from the groups of partial sums. One thread per weight, then one per bias; both accumulate.
-    [Kernel]
-    internal static void TotalWeightKernel(
-        Index1D index,
-        ArrayView<T> groups, // [groups, Cin·Outputs + Outputs]
         ArrayView<T> gradWeight, // [Cin, Outputs]
         ArrayView<T> gradBias, // [Outputs]
         SigmoidHeadShape shape)
     {
-        T total = ThreadSums<T, TReal>.Total(groups, shape.WeightLength + shape.Outputs, index.X);
-        if (index.X < shape.WeightLength)
-            gradWeight[index] += total;
+        int i = index.X / shape.Outputs;
+        int o = index.X % shape.Outputs;
+        T sum = T.Zero;
+        for (long voxel = 0; voxel < shape.Voxels; voxel++)
+        {
+            T gradient = GradLogit(gradProbability, probability, voxel * shape.Outputs + o);
+            if (i < shape.InputChannels)
+                gradient *= TStored.Load(input[voxel * shape.InputPitch + i]);
+            sum += gradient;
+        }
+
+        if (i < shape.InputChannels)
+            gradWeight[index] += sum;
         else
-            gradBias[index.X - shape.WeightLength] += total;
+            gradBias[o] += sum;
     }
 
-    private static T GradLogit(ArrayView<T> gradProbability, ArrayView<T> probability, long element)
+    internal static T GradLogit(ArrayView<T> gradProbability, ArrayView<T> probability, long element)
         => gradProbability[element] * probability[element] * (T.One - probability[element]);
 }

@@ -1,107 +1,71 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
-
 namespace MeanShiftGpu.Kernels.Head;
 
-/// <summary>The head with loads of 16 bytes and weight gradients in two stages of groups: any GPU. No warp operations, no atomics.</summary>
+/// <summary>The head with weight gradients in two stages of groups, otherwise the plain one: any GPU. No warp operations, no
+/// atomics.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class SigmoidHeadGrouped<T, TReal> : ISigmoidHead<T>
+public sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : SigmoidHeadDirect<T, TReal, TActivation, TStored>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
+    where TActivation : unmanaged
+    where TStored : unmanaged, IStored<TStored, T>
 {
-    // A group of a weight gradient: 8 columns of four channels × 16 rows of voxels.
-    private const int Columns = 8;
-    private const int Rows = GroupSum.Threads / Columns;
+    private const int Rows = SigmoidHeadGroupedKernels<T, TReal, TStored>.Rows;
     private const int MostParts = 256;
 
-    private readonly SigmoidHeadDirect<T, TReal> direct;
     private readonly PartSums<T> partSums;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int> forward;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int> partialWeight;
+    private readonly Action<
+        AcceleratorStream, KernelConfig, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>
+        partialWeight;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public SigmoidHeadGrouped(Accelerator accelerator)
+        : base(accelerator)
     {
-        direct = new SigmoidHeadDirect<T, TReal>(accelerator);
         partSums = new PartSums<T>(accelerator);
-        forward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(ForwardKernel);
-        partialWeight = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(
-            PartialWeightKernel, new KernelSpecialization(GroupSum.Threads, null));
+        partialWeight = accelerator.LoadKernel<
+            ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(
+            SigmoidHeadGroupedKernels<T, TReal, TStored>.PartialWeightKernel, new KernelSpecialization(GroupSum.Threads, null));
     }
 
     /// <inheritdoc/>
-    public long WorkspaceLength(SigmoidHeadShape shape) => (long)Parts(shape) * (shape.WeightLength + shape.Outputs);
+    public override long WorkspaceLength(SigmoidHeadShape shape) => (long)Parts(shape) * shape.ParameterLength;
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability, SigmoidHeadShape shape)
-        => forward(stream, LaunchExtent.Of(shape.Voxels * shape.Outputs), input, weight, bias, probability, shape, Access(input, shape));
-
-    /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> weight, ArrayView<T> gradInput, SigmoidHeadShape shape)
-        => direct.BackwardInput(stream, gradProbability, probability, weight, gradInput, shape);
-
-    /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
+    public override void BackwardWeight(
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
+        ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
     {
+        const int channels = 4 * SigmoidHeadGroupedKernels<T, TReal, TStored>.Columns;
         int parts = Parts(shape);
         KernelConfig config = new(
-            new Index3D(parts, (shape.InputChannels + 4 * Columns - 1) / (4 * Columns), shape.Outputs),
+            new Index3D(parts, (shape.InputChannels + channels - 1) / channels, shape.Outputs),
             new Index3D(GroupSum.Threads, 1, 1));
-        partialWeight(stream, config, input, gradProbability, probability, workspace, shape, Access(input, shape));
+        int access = QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch);
+        partialWeight(stream, config, input.Cast<TStored>(), gradProbability, probability, workspace, shape, access);
         partSums.Add(stream, workspace, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.Outputs), parts);
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => direct.Dispose();
-
-    private static int Access(ArrayView<T> input, SigmoidHeadShape shape) => QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch);
 
     // A function of the shape alone, so that every device adds in the same order.
     private static int Parts(SigmoidHeadShape shape)
         => (int)Math.Clamp((shape.Voxels + Rows * GroupSum.ItemsPerStep - 1) / (Rows * GroupSum.ItemsPerStep), 1, MostParts);
+}
 
-    // p[v,o] = 1 / (1 + exp(-(b[o] + sum over i of x[v,i] w[i,o]))).
-    // One thread per (voxel, output), four channels a load; probability overwritten, sums in channel order. exp may overflow to infinity: then
-    // p is 0, as it should be.
-    [Kernel]
-    internal static void ForwardKernel(
-        Index1D index,
-        ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
-        ArrayView<T> weight, // [Cin, Outputs]
-        ArrayView<T> bias, // [Outputs]
-        ArrayView<T> probability, // [N, D, H, W, Outputs]
-        SigmoidHeadShape shape,
-        int access)
-    {
-        int o = index.X % shape.Outputs;
-        long source = (long)(index.X / shape.Outputs) * shape.InputPitch;
-        T sum = bias[o];
-        for (int i = 0; i < shape.InputChannels; i += 4)
-        {
-            int count = shape.InputChannels - i;
-            Quad<T> x = QuadAccess.Load(input, source + i, count, access);
-            int w = i * shape.Outputs + o;
-            sum += x.X * weight[w];
-            if (count > 1)
-                sum += x.Y * weight[w + shape.Outputs];
-            if (count > 2)
-                sum += x.Z * weight[w + 2 * shape.Outputs];
-            if (count > 3)
-                sum += x.W * weight[w + 3 * shape.Outputs];
-        }
+/// <summary>The kernel of <see cref="SigmoidHeadGrouped{T, TReal, TActivation, TStored}"/>.</summary>
+internal static class SigmoidHeadGroupedKernels<T, TReal, TStored>
+    where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+    where TStored : unmanaged, IStored<TStored, T>
+{
+    // A group: 8 columns of four channels × 16 rows of voxels.
+    public const int Columns = 8;
+    public const int Rows = GroupSum.Threads / Columns;
 
-        probability[index] = T.One / (T.One + TReal.Exp(-sum));
-    }
-
-    // parts[g,i,o] = sum over group g's voxels of x[v,i] dp[v,o] p(1-p), behind them [g,o] without x. Group: part × 32 channels × output; thread: four
-    // channels of every 16th voxel, four voxels at a time; then the first of a column adds the 16 rows in order. Parts overwritten.
+    // parts[g,i,o] = sum over group g's voxels of x[v,i] dp[v,o] p(1-p), behind them [g,o] without x. Group: part × 32 channels ×
+    // output; thread: four channels of every 16th voxel, four voxels at a time; then the first of a column adds the 16 rows in
+    // order. Parts overwritten.
     [Kernel(MaxGroupSize = GroupSum.Threads)]
     internal static void PartialWeightKernel(
-        ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
+        ArrayView<TStored> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<T> gradProbability, // [N, D, H, W, Outputs]
         ArrayView<T> probability, // [N, D, H, W, Outputs]
         ArrayView<T> parts, // [parts, Cin·Outputs + Outputs]
@@ -141,7 +105,7 @@ public sealed class SigmoidHeadGrouped<T, TReal> : ISigmoidHead<T>
             biasSum += biasSums[row * Columns + Group.IdxX];
         }
 
-        long part = (long)Grid.IdxX * (shape.WeightLength + shape.Outputs);
+        long part = (long)Grid.IdxX * shape.ParameterLength;
         long index = part + (long)channel * shape.Outputs + o;
         if (present > 0)
             parts[index] = sum.X;
@@ -155,14 +119,14 @@ public sealed class SigmoidHeadGrouped<T, TReal> : ISigmoidHead<T>
             parts[part + shape.WeightLength + o] = biasSum;
     }
 
-    private static Quad<T> LoadInput(ArrayView<T> input, long voxel, int channel, int present, SigmoidHeadShape shape, int access)
-        => voxel < shape.Voxels && present > 0 ? QuadAccess.Load(input, voxel * shape.InputPitch + channel, present, access) : Quad<T>.Zero;
+    private static Quad<T> LoadInput(
+        ArrayView<TStored> input, long voxel, int channel, int present, SigmoidHeadShape shape, int access)
+        => voxel < shape.Voxels && present > 0
+            ? QuadAccess.Load<TStored, T>(input, voxel * shape.InputPitch + channel, present, access)
+            : Quad<T>.Zero;
 
     private static T GradLogit(ArrayView<T> gradProbability, ArrayView<T> probability, long voxel, int o, SigmoidHeadShape shape)
-    {
-        if (voxel >= shape.Voxels)
-            return T.Zero;
-        T p = probability[voxel * shape.Outputs + o];
-        return gradProbability[voxel * shape.Outputs + o] * p * (T.One - p);
-    }
+        => voxel < shape.Voxels
+            ? SigmoidHeadDirectKernels<T, TReal, TStored>.GradLogit(gradProbability, probability, voxel * shape.Outputs + o)
+            : T.Zero;
 }

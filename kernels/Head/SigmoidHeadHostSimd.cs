@@ -1,20 +1,19 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
 using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Head;
 
 /// <summary>The head on the CPU device: vectors over the input channels, the sigmoid with vectors over the voxels.</summary>
-public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHead<float>
+public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHead<float, float>
 {
     private readonly HostScratch scratch = new();
 
     /// <inheritdoc/>
-    public long WorkspaceLength(SigmoidHeadShape shape) => (long)Voxels(shape).Count * (shape.WeightLength + shape.Outputs);
+    public long WorkspaceLength(SigmoidHeadShape shape) => (long)Voxels(shape).Count * shape.ParameterLength;
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> probability, SigmoidHeadShape shape)
+    public void Forward(
+        AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias,
+        ArrayView<float> probability, SigmoidHeadShape shape)
     {
         float* x = input.Pointer();
         float* w = Transpose(weight.Pointer(), shape);
@@ -25,7 +24,8 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
             for (long v = start; v < end; v++)
             {
                 for (int o = 0; o < shape.Outputs; o++)
-                    p[v * shape.Outputs + o] = b[o] + Dot(x + v * shape.InputPitch, w + (long)o * shape.InputChannels, shape.InputChannels);
+                    p[v * shape.Outputs + o] =
+                        b[o] + HostRuns.Dot(x + v * shape.InputPitch, w + (long)o * shape.InputChannels, shape.InputChannels);
             }
 
             Sigmoid(p + start * shape.Outputs, (end - start) * shape.Outputs);
@@ -33,7 +33,9 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
     }
 
     /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> weight, ArrayView<float> gradInput, SigmoidHeadShape shape)
+    public void BackwardInput(
+        AcceleratorStream stream, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> weight,
+        ArrayView<float> gradInput, SigmoidHeadShape shape)
     {
         float* gp = gradProbability.Pointer();
         float* p = probability.Pointer();
@@ -44,21 +46,24 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
             for (long v = start; v < end; v++)
             {
                 long map = v * shape.Outputs;
-                Scale(w, GradLogit(gp[map], p[map]), gx + v * shape.InputPitch, shape.InputChannels);
+                HostRuns.Scale(w, GradLogit(gp[map], p[map]), gx + v * shape.InputPitch, shape.InputChannels);
                 for (int o = 1; o < shape.Outputs; o++)
-                    AddScaled(w + (long)o * shape.InputChannels, GradLogit(gp[map + o], p[map + o]), gx + v * shape.InputPitch, shape.InputChannels);
+                    HostRuns.AddScaled(w + (long)o * shape.InputChannels, GradLogit(gp[map + o], p[map + o]),
+                        gx + v * shape.InputPitch, shape.InputChannels);
             }
         });
     }
 
     /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
+    public void BackwardWeight(
+        AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradProbability, ArrayView<float> probability,
+        ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
     {
         float* x = input.Pointer();
         float* gp = gradProbability.Pointer();
         float* p = probability.Pointer();
         float* partials = workspace.Pointer();
-        int sums = shape.WeightLength + shape.Outputs;
+        int sums = shape.ParameterLength;
         HostChunks chunks = Voxels(shape);
         chunks.For(threads, (chunk, start, end) =>
         {
@@ -70,7 +75,8 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
                 for (int o = 0; o < shape.Outputs; o++)
                 {
                     float gradient = GradLogit(gp[v * shape.Outputs + o], p[v * shape.Outputs + o]);
-                    AddScaled(x + v * shape.InputPitch, gradient, partial + (long)o * shape.InputChannels, shape.InputChannels);
+                    HostRuns.AddScaled(
+                        x + v * shape.InputPitch, gradient, partial + (long)o * shape.InputChannels, shape.InputChannels);
                     partial[shape.WeightLength + o] += gradient;
                 }
             }
@@ -105,38 +111,6 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
     }
 
     private static float GradLogit(float gradProbability, float probability) => gradProbability * probability * (1 - probability);
-
-    private static float Dot(float* a, float* b, int count)
-    {
-        Vector<float> sum = Vector<float>.Zero;
-        int i = 0;
-        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
-            sum = Vector.FusedMultiplyAdd(Vector.Load(a + i), Vector.Load(b + i), sum);
-        float total = Vector.Sum(sum);
-        for (; i < count; i++)
-            total += a[i] * b[i];
-        return total;
-    }
-
-    private static void Scale(float* source, float factor, float* target, int count)
-    {
-        Vector<float> factors = new(factor);
-        int i = 0;
-        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
-            (Vector.Load(source + i) * factors).Store(target + i);
-        for (; i < count; i++)
-            target[i] = source[i] * factor;
-    }
-
-    private static void AddScaled(float* source, float factor, float* target, int count)
-    {
-        Vector<float> factors = new(factor);
-        int i = 0;
-        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
-            Vector.FusedMultiplyAdd(Vector.Load(source + i), factors, Vector.Load(target + i)).Store(target + i);
-        for (; i < count; i++)
-            target[i] += source[i] * factor;
-    }
 
     // The last few, too, go through a vector: the scalar exponential rounds otherwise, and a score must not depend on where its chunk ends.
     private static void Sigmoid(float* values, long count)

@@ -9,4 +9,7 @@ public readonly record struct SigmoidHeadShape(long Voxels, int InputChannels, i
 {
     /// <summary>Number of weights: Cin·Outputs.</summary>
     public int WeightLength => InputChannels * Outputs;
+
+    /// <summary>Number of weights and biases.</summary>
+    public int ParameterLength => WeightLength + Outputs;
 }

@@ -1,10 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
-
 namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The plain binary cross-entropy: the sum by partial sums, any accelerator. The truth for the others.</summary>

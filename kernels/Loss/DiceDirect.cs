@@ -1,10 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
-
 namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The plain Dice loss: sums by partial sums, then one thread per element, any accelerator. The truth for the others.</summary>

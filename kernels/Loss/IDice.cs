@@ -1,7 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-
 namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The launchers of one variant of the Dice loss over a whole batch.</summary>

@@ -1,10 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
-
 namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>What a loss adds up over pairs of prediction and target, as a type parameter of the kernels, so that each loss compiles to its own code.</summary>

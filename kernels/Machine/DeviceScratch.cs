@@ -1,6 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-
 namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>Device memory that a launcher needs between its own kernels. It grows at the first call of a larger shape and stays.</summary>

@@ -1,5 +1,3 @@
-using ILGPU;
-
 namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>The number of threads of a launch. ILGPU counts the threads of automatically grouped kernels in 32 bits.</summary>

@@ -1,5 +1,3 @@
-using ILGPU;
-
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>The annotated centres of a batch on the device.</summary>

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using MeanShiftGpu.Kernels.Machine.Host;
 
@@ -93,7 +92,7 @@ internal sealed unsafe class HostPasses<TWeighting>(HostThreads threads) : HostP
             int t = rows.Shape.Iterations - rows.GradientIterations + r;
             Point<float> p = Load(trajectory, t * rows.Shape.Points + seed);
             BallSum<float> sum = TWeighting.IsFlat ? Sum(rows, item, p) : SumChain(rows, item, p, next, g);
-            Point<float> chain = default;
+            Point<float> chain = p.ZeroIfFinite;
             if (sum.Weight != 0)
             {
                 float inverse = 1 / sum.Weight;
@@ -112,7 +111,8 @@ internal sealed unsafe class HostPasses<TWeighting>(HostThreads threads) : HostP
     {
         float* gradient = rows.IsCopy ? rows.Gradient : gradScores;
         long slabStart = rows.RowStart(item, firstZ, 0);
-        new Span<float>(gradient + slabStart, checked((int)(rows.RowStart(item, endZ, 0) - slabStart))).Clear();
+        Span<float> slab = new(gradient + slabStart, checked((int)(rows.RowStart(item, endZ, 0) - slabStart)));
+        slab.Clear();
 
         long firstSeed = (long)item * rows.Shape.SeedsPerItem;
         for (long seed = firstSeed; seed < firstSeed + rows.Shape.SeedsPerItem; seed++)
@@ -121,6 +121,13 @@ internal sealed unsafe class HostPasses<TWeighting>(HostThreads threads) : HostP
             {
                 int t = rows.Shape.Iterations - rows.GradientIterations + r;
                 Point<float> p = Load(trajectory, t * rows.Shape.Points + seed);
+                if (!p.IsFinite)
+                {
+                    // Without a ball of its own, it makes every voxel's gradient NaN.
+                    slab.Fill(float.NaN);
+                    continue;
+                }
+
                 if (p.Z + rows.Constants.Bandwidth < firstZ || p.Z - rows.Constants.Bandwidth >= endZ)
                     continue;
                 Point<float> chain = Load(rows.Chain, seed * rows.GradientIterations + r);
@@ -269,7 +276,7 @@ internal sealed unsafe class HostPasses<TWeighting>(HostThreads threads) : HostP
     private static Point<float> Shifted(Point<float> p, BallSum<float> sum)
         => sum.Weight == 0
             ? p
-            : new Point<float>(p.Z + sum.Moment.Z / sum.Weight, p.Y + sum.Moment.Y / sum.Weight, p.X + sum.Moment.X / sum.Weight);
+            : new Point<float>(p.Z + sum.Moment.Z / sum.Weight, p.Y + sum.Moment.Y / sum.Weight, p.X + sum.Moment.X / sum.Weight).OrNaN();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Point<float> Load(float* points, long index) => new(points[index * 3], points[index * 3 + 1], points[index * 3 + 2]);

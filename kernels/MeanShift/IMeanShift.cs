@@ -1,6 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
@@ -12,6 +9,13 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// the volume at a distance below b; where W = 0 the point stays. Positions are (z, y, x) in voxels. Layouts: scores and
 /// gradScores [N,D,H,W] at <see cref="MeanShiftShape.ScorePitch"/>; trajectory [T+1,N,S,3]. Launchers queue on the stream and do not wait; one instance
 /// serves one stream at a time. The workspace may hold anything and is left holding anything; a launcher holds no other memory.
+/// <para>
+/// Scores that are not finite: where one lies in the ball of a seed, under any weighting, or where sums over a ball overflow the
+/// real type, the point becomes NaN and stays NaN, and so the loss is NaN. The gradient is then NaN in the whole item, or, where
+/// only the last shift met it, in the voxels of that ball: a loss that is not finite never comes with a gradient that is. Scores
+/// that no ball reaches are not looked at. Where W is so small that 1/W overflows (a float32 W below 3·10⁻³⁹, which a score floor
+/// rules out), the loss is finite and the gradient, which is as large, is not.
+/// </para>
 /// </remarks>
 public interface IMeanShift<T> : IDisposable
     where T : unmanaged

@@ -1,10 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
@@ -340,7 +333,7 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     }
 
     // Bit r of an item's tile says whether record r = seed·iterations + iteration has a gradient and a ball that can reach the
-    // tile. One thread per mask word; masks overwritten.
+    // tile; one whose point is no number reaches all. One thread per mask word; masks overwritten.
     [Kernel]
     internal static void ListTilesKernel(
         Index1D index,
@@ -371,12 +364,12 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
             if (gradient.Z == T.Zero && gradient.Y == T.Zero && gradient.X == T.Zero)
                 continue;
             Point<T> p = Point<T>.Load(trajectory, iteration * shape.Points + seed);
-            if (BallRange<T, TReal>.First(p.Z, constants.Bandwidth, shape.Depth) < origin.Z + ScoreTiles.Edge
+            if (!p.IsFinite || (BallRange<T, TReal>.First(p.Z, constants.Bandwidth, shape.Depth) < origin.Z + ScoreTiles.Edge
                 && BallRange<T, TReal>.Last(p.Z, constants.Bandwidth, shape.Depth) >= origin.Z
                 && BallRange<T, TReal>.First(p.Y, constants.Bandwidth, shape.Height) < origin.Y + ScoreTiles.Edge
                 && BallRange<T, TReal>.Last(p.Y, constants.Bandwidth, shape.Height) >= origin.Y
                 && BallRange<T, TReal>.First(p.X, constants.Bandwidth, shape.Width) < origin.X + ScoreTiles.Edge
-                && BallRange<T, TReal>.Last(p.X, constants.Bandwidth, shape.Width) >= origin.X)
+                && BallRange<T, TReal>.Last(p.X, constants.Bandwidth, shape.Width) >= origin.X))
             {
                 bits |= 1u << bit;
             }
@@ -440,7 +433,7 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
         {
             BallSum<T> sum = Sum(scores, item, p, shape, constants);
             if (sum.Weight != T.Zero)
-                p = new Point<T>(p.Z + sum.Moment.Z / sum.Weight, p.Y + sum.Moment.Y / sum.Weight, p.X + sum.Moment.X / sum.Weight);
+                p = new Point<T>(p.Z + sum.Moment.Z / sum.Weight, p.Y + sum.Moment.Y / sum.Weight, p.X + sum.Moment.X / sum.Weight).OrNaN();
             p.Store(trajectory, t * shape.Points + index);
         }
     }
@@ -483,7 +476,8 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
     }
 
     // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the ball of p(t); where W = 0 the
-    // point had stayed, so g stays and chain is 0. One thread per seed, sums in the order z, y, x; chain overwritten.
+    // point had stayed, so g stays and chain is 0, or NaN if the point is no number. One thread per seed, sums in the order z, y,
+    // x; chain overwritten.
     [Kernel]
     internal static void ChainKernel(
         Index1D index,
@@ -513,7 +507,7 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
             }
             else
             {
-                new Point<T>(T.Zero, T.Zero, T.Zero).Store(chain, firstRecord + r);
+                p.ZeroIfFinite.Store(chain, firstRecord + r);
             }
 
             next = p;
@@ -553,7 +547,8 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
                     int r = record % gradientIterations;
                     int t = shape.Iterations - gradientIterations + r;
                     T squared = q.SquaredDistance(Point<T>.Load(trajectory, t * shape.Points + seed));
-                    if (squared < constants.SquaredBandwidth)
+                    // Written so that NaN, too, is added.
+                    if (!(squared >= constants.SquaredBandwidth))
                     {
                         Point<T> next = Point<T>.Load(trajectory, (t + 1) * shape.Points + seed);
                         Point<T> g = Point<T>.Load(chain, seed * gradientIterations + r);

@@ -1,8 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-using ILGPU;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>A position or direction in voxels.</summary>
@@ -31,6 +26,24 @@ internal readonly struct Point<T>
         points[index * 3 + 1] = Y;
         points[index * 3 + 2] = X;
     }
+
+    /// <summary>Zeros, but NaN where a coordinate is NaN or infinite.</summary>
+    public Point<T> ZeroIfFinite
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => new(Z - Z, Y - Y, X - X);
+    }
+
+    /// <summary>Whether no coordinate is NaN or infinite.</summary>
+    public bool IsFinite
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Z - Z == T.Zero && Y - Y == T.Zero && X - X == T.Zero;
+    }
+
+    /// <summary>The same point, but NaN where a coordinate is NaN or infinite.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Point<T> OrNaN() => new(Z - (Z - Z), Y - (Y - Y), X - (X - X));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public T SquaredDistance(Point<T> other)

@@ -1,11 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
-
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
@@ -318,7 +310,7 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         {
             Quad<T> sum = Sum(sums, scores, item, p, p, p, false, shape, constants);
             if (sum.W != T.Zero)
-                p = new Point<T>(p.Z + sum.X / sum.W, p.Y + sum.Y / sum.W, p.X + sum.Z / sum.W);
+                p = new Point<T>(p.Z + sum.X / sum.W, p.Y + sum.Y / sum.W, p.X + sum.Z / sum.W).OrNaN();
             if (Group.IdxX == 0)
                 p.Store(trajectory, t * shape.Points + Grid.IdxX);
         }
@@ -371,7 +363,8 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
     }
 
     // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the ball of p(t); where W = 0 the
-    // point had stayed, so g stays and chain is 0. With centres, g begins as the centre loss's gradient. One group per seed, walking as the forward kernel does;
+    // point had stayed, so g stays and chain is 0, or NaN if the point is no number. With centres, g begins as the centre loss's
+    // gradient. One group per seed, walking as the forward kernel does;
     // chain overwritten.
     [Kernel(MaxGroupSize = GroupWalk.Threads)]
     internal static void ChainKernel(
@@ -400,7 +393,7 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
             int t = shape.Iterations - gradientIterations + r;
             Point<T> p = Point<T>.Load(trajectory, t * shape.Points + seed);
             Quad<T> sum = Sum(sums, scores, item, p, next, g, true, shape, constants);
-            Point<T> record = new(T.Zero, T.Zero, T.Zero);
+            Point<T> record = p.ZeroIfFinite;
             if (sum.W != T.Zero)
             {
                 T inverse = T.One / sum.W;
@@ -513,7 +506,9 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         Point<T> p = Point<T>.Load(trajectory, t * shape.Points + seed);
         Point<T> nearest = new(Nearest(p.Z, origin.Z), Nearest(p.Y, origin.Y), Nearest(p.X, origin.X));
         bool isZero = g.Z == T.Zero && g.Y == T.Zero && g.X == T.Zero;
-        return !isZero && p.SquaredDistance(nearest) < constants.SquaredBandwidth + constants.SquaredBandwidth / TReal.From(10000);
+        // Written so that a point that is no number reaches every tile.
+        T reach = constants.SquaredBandwidth + constants.SquaredBandwidth / TReal.From(10000);
+        return !isZero && !(p.SquaredDistance(nearest) >= reach);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -545,7 +540,7 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         T dx = x - p;
         squared += dx * dx;
         T value = TWeighting.Weight(squared * constants.InverseSquaredBandwidth) * (product + g * (x - next));
-        return squared < constants.SquaredBandwidth ? value : T.Zero;
+        return squared >= constants.SquaredBandwidth ? T.Zero : value;
     }
 
     // (Σ m·(q − p), W) over the ball of p; for the chain (W·b² times the gradient that reaches p, W), as in the direct kernels.

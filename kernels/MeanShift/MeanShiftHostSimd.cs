@@ -1,8 +1,4 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Host;
-using MeanShiftGpu.Kernels.Machine.Real;
 
 namespace MeanShiftGpu.Kernels.MeanShift;
 

@@ -1,5 +1,3 @@
-using ILGPU;
-
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>Extents of a mean shift over a batch of score maps.</summary>

@@ -1,8 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>How much a voxel at distance d = u·b from a point counts in its mean; 0 for d ≥ b, always.</summary>

@@ -1,9 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The plain Adam step: one thread per parameter, any accelerator. The truth for the others.</summary>

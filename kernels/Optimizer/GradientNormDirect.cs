@@ -1,10 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
-
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The plain gradient norm: strided partial sums, then their sum. Any accelerator. The truth for the others.</summary>

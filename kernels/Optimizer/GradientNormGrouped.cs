@@ -1,10 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Kernels.Machine.Sums;
-
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The gradient norm with sums in two stages of groups: any GPU. No warp operations, no atomics.</summary>

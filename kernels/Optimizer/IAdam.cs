@@ -1,6 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The launchers of one variant of the Adam and AdamW optimiser.</summary>

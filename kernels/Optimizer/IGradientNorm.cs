@@ -1,6 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The launchers of one variant of the gradient's Euclidean norm and the factor that clips it.</summary>

@@ -1,6 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-
 namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The launchers of one variant of the 3D max pooling with windows of 2³ voxels and stride 2.</summary>

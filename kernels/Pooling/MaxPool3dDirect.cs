@@ -1,18 +1,14 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The plain max pooling: one thread per result, any accelerator. The truth for the others.</summary>
-/// <typeparam name="TElement">What the tensors hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
 /// <typeparam name="T">The real type.</typeparam>
+/// <typeparam name="TReal">Its functions; none is needed.</typeparam>
+/// <typeparam name="TElement">What the tensors hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
 /// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or <see cref="Bf16"/>.</typeparam>
-public sealed class MaxPool3dDirect<TElement, T, TStored> : IMaxPool3d<TElement>
-    where TElement : unmanaged
+public sealed class MaxPool3dDirect<T, TReal, TElement, TStored> : IMaxPool3d<TElement>
     where T : unmanaged, INumber<T>
+    where TReal : struct, IReal<T>
+    where TElement : unmanaged
     where TStored : unmanaged, IStored<TStored, T>
 {
     private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<TStored>, MaxPool3dShape> forward;
@@ -47,7 +43,7 @@ public sealed class MaxPool3dDirect<TElement, T, TStored> : IMaxPool3d<TElement>
     }
 }
 
-/// <summary>The kernels of <see cref="MaxPool3dDirect{TElement, T, TStored}"/>.</summary>
+/// <summary>The kernels of <see cref="MaxPool3dDirect{T, TReal, TElement, TStored}"/>.</summary>
 internal static class MaxPool3dDirectKernels<T, TStored>
     where T : unmanaged, INumber<T>
     where TStored : unmanaged, IStored<TStored, T>

@@ -1,6 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
 using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Pooling;

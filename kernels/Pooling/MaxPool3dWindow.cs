@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The window of a thread that pools one output voxel's channel.</summary>

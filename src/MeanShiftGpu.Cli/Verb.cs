@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
@@ -118,6 +120,7 @@ internal abstract class Verb(Session session)
     protected GpuContext OpenDevice(ParseResult options)
     {
         GpuContext context = GpuContext.Create(DeviceOptions(options));
+        opened = context.Description;
         Session.Line($"device: {context.Description} ({context.Reason})");
         if (context.PrecisionRefusal is { } reason)
             Session.Warn($"convolutions compute in float32: rounding needs tensor cores; {reason}");
@@ -136,10 +139,21 @@ internal abstract class Verb(Session session)
     /// <summary>The file of the machine-readable result, none or one.</summary>
     protected string[] JsonFile(ParseResult options) => options.GetValue(json) is { } path ? [path] : [];
 
-    /// <summary>Writes the machine-readable result where one was asked for.</summary>
+    /// <summary>Writes the machine-readable result where one was asked for, with a record of how it was made.</summary>
     protected void WriteJson<T>(ParseResult options, T result)
     {
-        if (options.GetValue(json) is { } path)
-            JsonOutput.Write(path, result);
+        if (options.GetValue(json) is not { } path)
+            return;
+        JsonNode? node = JsonSerializer.SerializeToNode(result, JsonOutput.Options);
+        if (node is JsonObject content)
+            content["made"] = JsonSerializer.SerializeToNode(new { Version = Provenance.OwnVersion, Command = CommandOf(options), Device = opened }, JsonOutput.Options);
+        JsonOutput.Write(path, node);
     }
+
+    // The device that was opened, for the record; null where none was.
+    private string? opened;
+
+    /// <summary>The command line, for records of how something was made.</summary>
+    protected static string CommandOf(ParseResult options)
+        => string.Join(' ', ((string[])["meanshift-gpu", .. options.Tokens.Select(t => t.Value)]).Select(t => t.Contains(' ', StringComparison.Ordinal) ? $"\"{t}\"" : t));
 }

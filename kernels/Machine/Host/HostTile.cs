@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-
 namespace MeanShiftGpu.Kernels.Machine.Host;
 
 /// <summary>

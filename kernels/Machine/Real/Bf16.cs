@@ -1,6 +1,3 @@
-using System.Runtime.CompilerServices;
-using ILGPU;
-
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>

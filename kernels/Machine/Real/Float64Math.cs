@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-using ILGPU;
 using ILGPU.Algorithms;
 
 namespace MeanShiftGpu.Kernels.Machine.Real;

@@ -1,5 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
 using ILGPU.Algorithms;
 
 namespace MeanShiftGpu.Kernels.Machine.Real;

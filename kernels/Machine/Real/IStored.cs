@@ -1,6 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>How a number lies in memory, as a type parameter beside the real type of the arithmetic: as that type (<see cref="Plain{T}"/>) or as <see cref="Bf16"/>.</summary>

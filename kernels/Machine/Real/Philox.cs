@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>Four random 32-bit words.</summary>

@@ -1,7 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-using ILGPU;
-
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>
@@ -59,6 +55,16 @@ internal struct Quad<T>
             gate.W > T.Zero ? value.W : T.Zero);
 }
 
+/// <summary>Four neighbours as they lie in memory.</summary>
+internal struct StoredQuad<TStored>
+    where TStored : unmanaged
+{
+    public TStored X;
+    public TStored Y;
+    public TStored Z;
+    public TStored W;
+}
+
 /// <summary>Loads and stores of four neighbouring channels, of which the last may be missing.</summary>
 internal static class QuadAccess
 {
@@ -67,7 +73,7 @@ internal static class QuadAccess
     /// its buffer, and so does every voxel; 0 otherwise.
     /// </summary>
     public static int Allowed<T>(ArrayView<T> view, int channels, int pitch)
-        where T : unmanaged, INumber<T>
+        where T : unmanaged
         => channels % 4 == 0 && pitch % 4 == 0 && IndexInBytes(view) % (4 * view.ElementSize()) == 0 ? 1 : 0;
 
     /// <summary>The elements index … index + 3, of which only the first <paramref name="count"/> exist; the others are 0.</summary>
@@ -86,6 +92,25 @@ internal static class QuadAccess
             count > 1 ? view[index + 1] : T.Zero,
             count > 2 ? view[index + 2] : T.Zero,
             count > 3 ? view[index + 3] : T.Zero);
+    }
+
+    /// <summary>The same of what is stored in another way than as its real type: the numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Quad<T> Load<TStored, T>(ArrayView<TStored> view, long index, int count, int allowed)
+        where TStored : unmanaged, IStored<TStored, T>
+        where T : unmanaged, INumber<T>
+    {
+        if (allowed != 0)
+        {
+            StoredQuad<TStored> four = view.Cast<StoredQuad<TStored>>()[index / 4];
+            return new Quad<T>(TStored.Load(four.X), TStored.Load(four.Y), TStored.Load(four.Z), TStored.Load(four.W));
+        }
+
+        return new Quad<T>(
+            count > 0 ? TStored.Load(view[index]) : T.Zero,
+            count > 1 ? TStored.Load(view[index + 1]) : T.Zero,
+            count > 2 ? TStored.Load(view[index + 2]) : T.Zero,
+            count > 3 ? TStored.Load(view[index + 3]) : T.Zero);
     }
 
     /// <summary>Stores to the elements index … index + 3, of which only the first <paramref name="count"/> exist.</summary>

@@ -1,6 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>Eight numbers: the channels, or the voxels, of a thread's block.</summary>

@@ -1,8 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-using ILGPU;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Machine.Sums;
 
 /// <summary>

@@ -1,8 +1,3 @@
-using System.Numerics;
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Machine.Sums;
 
 /// <summary>

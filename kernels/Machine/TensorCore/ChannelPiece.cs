@@ -1,5 +1,3 @@
-using ILGPU;
-
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>Eight neighbouring channels of a voxel: the unit in which tensor-core kernels fetch activations, mask them and round them.</summary>

@@ -1,5 +1,3 @@
-using ILGPU;
-
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>A thread's share of a bias gradient: sums, in float32, of the eight channels of the pieces of gradOutput that it fetches.</summary>

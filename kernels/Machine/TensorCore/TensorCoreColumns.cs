@@ -1,5 +1,3 @@
-using ILGPU;
-
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>
@@ -53,6 +51,20 @@ internal struct VoxelRows
         Rows45 = TensorCores.LoadMatrices(ref origin, 4 * rowWords),
         Rows67 = TensorCores.LoadMatrices(ref origin, 6 * rowWords),
     };
+
+    /// <summary>Loads 64 channels as rows, to be summed over one depth of voxels.</summary>
+    /// <param name="origin">This lane's origin, see <see cref="IOperand.OriginOfTransposed"/>.</param>
+    /// <param name="row">Words from one voxel to the next.</param>
+    /// <param name="nextRow">Words from one row of 8 voxels to the next.</param>
+    public static VoxelRows LoadTransposed<TOperand>(ref uint origin, int row, int nextRow)
+        where TOperand : struct, IOperand
+        => new()
+        {
+            Rows01 = TOperand.LoadTransposed(ref origin, 0, row, nextRow),
+            Rows23 = TOperand.LoadTransposed(ref origin, 2 * TOperand.PieceWords, row, nextRow),
+            Rows45 = TOperand.LoadTransposed(ref origin, 4 * TOperand.PieceWords, row, nextRow),
+            Rows67 = TOperand.LoadTransposed(ref origin, 6 * TOperand.PieceWords, row, nextRow),
+        };
 }
 
 /// <summary>Where a lane stores its sums: a voxel in each of 8 rows, 4 channels at a time.</summary>

@@ -1,7 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-using MeanShiftGpu.Kernels.Machine.Real;
-
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>What the launchers of tensor-core kernels share.</summary>

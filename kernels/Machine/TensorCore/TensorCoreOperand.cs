@@ -1,5 +1,3 @@
-using ILGPU;
-
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>

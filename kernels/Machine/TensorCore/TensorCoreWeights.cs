@@ -1,6 +1,3 @@
-using ILGPU;
-using ILGPU.Runtime;
-
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>Weights as tensor-core kernels read them: rounded, in the order of B's fragments, padded with zeros to whole blocks.</summary>

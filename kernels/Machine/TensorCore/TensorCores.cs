@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using ILGPU.IR.Intrinsics;
 
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;

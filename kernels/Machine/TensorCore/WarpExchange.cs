@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using ILGPU;
 
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 

@@ -144,10 +144,10 @@ public sealed class QuickBench
         foreach ((int edge, int from, int to) in Convolutions().Distinct())
         {
             Conv3dShape shape = new(batch, edge, edge, edge, from, to, 3, Activation.Relu, from, to);
-            foreach ((string variant, IConv3d<float> kernels) in Chosen(Conv3dVariants<float>.Table, shape))
+            foreach ((string variant, IConv3d<float, float> kernels) in Chosen(Conv3dVariants<float, float>.Table, shape))
                 Conv3d(kernels, variant, shape);
             Conv3dShape padded = shape with { InputPitch = Bf16.Padded(from), OutputPitch = Bf16.Padded(to) };
-            foreach ((string variant, IConv3d<Bf16, float> kernels) in ChosenBf16(Conv3dVariants.Bf16, padded))
+            foreach ((string variant, IConv3d<Bf16, float> kernels) in ChosenBf16(Conv3dVariants<Bf16, float>.Table, padded))
                 Conv3d(kernels, variant, padded);
         }
     }
@@ -180,9 +180,11 @@ public sealed class QuickBench
         {
             (int edge, int channels) = (EdgeOf(node.Level + 1), node.Channels);
             ConvTranspose3dShape shape = new(batch, edge, edge, edge, channels, channels, channels, channels);
-            foreach ((string variant, IConvTranspose3d<float> kernels) in Chosen(ConvTranspose3dVariants<float>.Table, shape))
+            foreach ((string variant, IConvTranspose3d<float, float> kernels) in Chosen(
+                ConvTranspose3dVariants<float, float>.Table, shape))
                 ConvTranspose3d(kernels, variant, shape);
-            foreach ((string variant, IConvTranspose3d<Bf16, float> kernels) in ChosenBf16(ConvTranspose3dVariants.Bf16, shape))
+            foreach ((string variant, IConvTranspose3d<Bf16, float> kernels) in ChosenBf16(
+                ConvTranspose3dVariants<Bf16, float>.Table, shape))
                 ConvTranspose3d(kernels, variant, shape);
         }
     }
@@ -207,9 +209,9 @@ public sealed class QuickBench
         {
             (int edge, int channels) = (2 * EdgeOf(node.Level), node.Channels);
             MaxPool3dShape shape = new(batch, edge, edge, edge, channels, channels, channels);
-            foreach ((string variant, IMaxPool3d<float> kernels) in Chosen(MaxPool3dVariants<float>.Table, shape))
+            foreach ((string variant, IMaxPool3d<float> kernels) in Chosen(MaxPool3dVariants<float, float>.Table, shape))
                 MaxPool3d(kernels, variant, shape);
-            foreach ((string variant, IMaxPool3d<Bf16> kernels) in ChosenBf16(MaxPool3dVariants.Bf16, shape))
+            foreach ((string variant, IMaxPool3d<Bf16> kernels) in ChosenBf16(MaxPool3dVariants<Bf16, float>.Table, shape))
                 MaxPool3d(kernels, variant, shape);
         }
     }
@@ -233,9 +235,11 @@ public sealed class QuickBench
         {
             SigmoidHeadShape shape = new((long)batch * edge * edge * edge, channels, outputs, channels);
             string size = $"{Items}{edge}³ {channels}→{outputs}";
-            foreach ((string variant, ISigmoidHead<float> kernels) in Chosen(SigmoidHeadVariants<float>.Table, shape))
+            foreach (
+                (string variant, ISigmoidHead<float, float> kernels) in Chosen(SigmoidHeadVariants<float, float>.Table, shape))
                 SigmoidHead(kernels, variant, size, shape);
-            foreach ((string variant, ISigmoidHead<Bf16, float> kernels) in ChosenBf16(SigmoidHeadVariants.Bf16, shape))
+            foreach (
+                (string variant, ISigmoidHead<Bf16, float> kernels) in ChosenBf16(SigmoidHeadVariants<Bf16, float>.Table, shape))
                 SigmoidHead(kernels, variant, size, shape);
         }
     }

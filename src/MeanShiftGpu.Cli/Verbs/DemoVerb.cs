@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Demo;
 using MeanShiftGpu.Tomography.Files;
@@ -84,7 +85,8 @@ internal sealed class DemoVerb(Session session) : Verb(session)
     {
         DemoLoss.Dice => "Dice",
         DemoLoss.MeanShift => "mean shift",
-        _ => "both",
+        DemoLoss.Both => "both",
+        _ => throw UnknownValue.Of(loss),
     };
 
     private static string Number(double? value) => value is { } number ? $"{number:0.00}" : "-";

@@ -35,6 +35,18 @@ internal sealed class PickOutputs
     /// <summary>Other files that are written.</summary>
     public IReadOnlyList<string> Others { get; init; } = [];
 
+    /// <summary>All volumes.</summary>
+    public required IReadOnlyList<string> Volumes { get; init; }
+
+    /// <summary>The command line, for the record of how a table was made.</summary>
+    public required string Command { get; init; }
+
+    /// <summary>The options that decide about the picks, as text.</summary>
+    public required string Settings { get; init; }
+
+    /// <summary>The device, for the record.</summary>
+    public string Device { get; set; } = "";
+
     /// <summary>Whether what is there is picked again.</summary>
     public bool Overwrite { get; init; }
 
@@ -75,7 +87,7 @@ internal sealed class PickOutputs
         List<string> written = [];
         if (Single)
         {
-            written.Add(Target);
+            written.AddRange([Target, Target + Provenance.Ending]);
             OutputFolder.CheckFile(Target);
             CoordinateFormats.RefuseOtherEnding(Target, Format);
             if (count > 1 && !CoordinateFormats.HoldsSeveralTomograms(Format))
@@ -112,7 +124,7 @@ internal sealed class PickOutputs
             OutputFolder.RefuseOutside(maps, files.Select(f => f.Map!));
         OutputFolder.RefuseReplacing([.. written, .. inFolders, .. Others], [.. read]);
         // Where the table is there too, the volume has been picked, and nothing is written.
-        if (Single && !Overwrite && !File.Exists(Target) && written.Skip(1).FirstOrDefault(File.Exists) is { } existing)
+        if (Single && !Overwrite && !File.Exists(Target) && written.Skip(2).FirstOrDefault(File.Exists) is { } existing)
             throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another name with --score-map, or replace it with --overwrite.");
     }
 
@@ -126,8 +138,30 @@ internal sealed class PickOutputs
         return new PickFiles(path, name, Single ? Target : Path.Combine(Target, CoordinateFolder.FileName(Format, name)), map);
     }
 
-    /// <summary>Whether a volume has been picked: tables and maps are complete or not there, and the table comes last.</summary>
-    public bool IsDone(PickFiles files) => !Overwrite && File.Exists(files.Table) && (files.Map is null || File.Exists(files.Map));
+    /// <summary>
+    /// Whether a volume has been picked, from the same files with the same settings: tables and maps are complete or not there, and the table comes last.
+    /// </summary>
+    /// <exception cref="InputException">A table is there that was made otherwise.</exception>
+    public bool IsDone(PickFiles files)
+    {
+        if (Overwrite || !File.Exists(files.Table) || (files.Map is not null && !File.Exists(files.Map)))
+            return false;
+        string? difference = Provenance.Read(files.Table) is { } made ? made.DifferenceFrom(Settings, Inputs(files)) : $"by an unknown program or version (there is no {Path.GetFileName(files.Table)}{Provenance.Ending} that says how)";
+        return difference is null ? true
+            : throw new InputException($"{files.Table}: is there already, made {difference}. Replace it with --overwrite, or choose another name.");
+    }
+
+    /// <summary>The files that a table is computed from.</summary>
+    private string[] Inputs(PickFiles files) => [Model, .. Mask is { } mask ? [mask] : (string[])[], .. Single ? Volumes : [files.Volume]];
+
+    // The record comes before its table, so that a table that is there has one; an earlier table goes first, as the record is not its own.
+    private void WriteProvenance(PickFiles files)
+    {
+        InputRecord[] inputs = [.. Inputs(files).Select(InputRecord.Of)];
+        OutputFolder.Prepare(FolderOf(files.Table));
+        File.Delete(files.Table);
+        new Provenance { Command = Command, Settings = Settings, Device = Device, Inputs = inputs }.Write(files.Table);
+    }
 
     /// <summary>Refuses volumes that do not fit mask or tables; a damaged last volume must not be found out after the others took an hour.</summary>
     /// <param name="files">The volumes.</param>
@@ -151,7 +185,8 @@ internal sealed class PickOutputs
     /// <summary>Writes the table of one volume into the folder.</summary>
     public void WriteTable(PickFiles files, VolumePicks picks, MrcHeader header)
     {
-        CoordinateWriteOptions writing = Writing(files, header) with { TomogramName = picks.Tomogram };
+        CoordinateWriteOptions writing = Writing(files, header);
+        WriteProvenance(files);
         if (picks.Picks.Count > 0)
         {
             CoordinateFolder.Write(Target, [.. PickTable.ToParticles(picks)], writing);
@@ -164,7 +199,11 @@ internal sealed class PickOutputs
     }
 
     /// <summary>Writes one table of all volumes.</summary>
-    public void WriteTable(PickFiles[] files, IReadOnlyList<VolumePicks> picks, MrcHeader[] headers) => PickTable.Write(Target, picks, Writing(files[0], headers[0]));
+    public void WriteTable(PickFiles[] files, IReadOnlyList<VolumePicks> picks, MrcHeader[] headers)
+    {
+        WriteProvenance(files[0]);
+        PickTable.Write(Target, picks, Writing(files[0], headers[0]));
+    }
 
     /// <summary>The folder of a file.</summary>
     public static string FolderOf(string file) => Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
@@ -174,6 +213,7 @@ internal sealed class PickOutputs
     private CoordinateWriteOptions Writing(PickFiles files, MrcHeader header) => new()
     {
         Format = Format,
+        TomogramName = files.Name,
         Context = Context.WithVolume(files.Volume, header.Shape, header.VoxelSize),
     };
 

@@ -11,7 +11,7 @@ namespace MeanShiftGpu.Cli.Verbs;
 internal static class PickReport
 {
     /// <summary>Picks a volume, and says what was found.</summary>
-    public static PickResult Pick(Session session, TomogramPicker picker, PickFiles files, string? maskPath, double? voxelSizeAngstrom)
+    public static PickResult Pick(Session session, TomogramPicker picker, PickFiles files, string? maskPath, double? voxelSizeAngstrom, bool overlapping)
     {
         using MrcReader volume = MrcReader.Open(files.Volume, session.Cancellation);
         using MrcReader? region = maskPath is null ? null : MrcReader.Open(maskPath, session.Cancellation);
@@ -22,6 +22,7 @@ internal static class PickReport
             Mask = region,
             MaskName = maskPath ?? "",
             ScoreMapFile = files.Map,
+            OverlappingClasses = overlapping,
             ScratchFolder = PickOutputs.FolderOf(files.Table),
             Planned = plan => session.Line($"{files.Name}: {volume.Size} voxels, {plan}"),
             Warned = warning => session.Warn($"{(warning.Class is { } kind ? Title(files, picker, kind) : files.Volume)}: {warning.Fact} {RemedyFor(warning)}"),
@@ -85,20 +86,13 @@ internal static class PickReport
         result.Prediction.ForwardSeconds,
         ScoreMap = files.Map,
         Maps = result.Classes.Select(c => new { Class = c.Class.Number, ClassName = c.Class.Name, c.ClusteringSeconds, c.MaximumScore, c.StartVoxels }),
-        Picks = result.Picks.Select(p => new { p.Z, p.Y, p.X, p.Score, p.Class, p.ClassName, p.Support, p.Voxels, p.Spread, p.Moved, p.AtBorder }),
+        Picks = result.Picks.Select(p => new { p.Z, p.Y, p.X, p.Score, p.Class, p.ClassName, p.RunnerUp, p.RunnerUpScore, p.Support, p.Voxels, p.Spread, p.Moved, p.AtBorder }),
     };
 
-    /// <summary>Says that a volume has been picked, and whether it should be again.</summary>
-    public static object Skip(Session session, PickOutputs outputs, PickFiles files)
+    /// <summary>Says that a volume has been picked.</summary>
+    public static object Skip(Session session, PickFiles files)
     {
-        session.Line($"{files.Name}: {files.Table} exists, skipped; --overwrite picks again");
-        DateTime made = File.GetLastWriteTimeUtc(files.Table);
-        foreach (string input in (string[])[files.Volume, outputs.Model])
-        {
-            if (File.Exists(input) && File.GetLastWriteTimeUtc(input) > made)
-                session.Warn($"{files.Table}: is older than {input}; --overwrite picks again.");
-        }
-
+        session.Line($"{files.Name}: {files.Table} exists, made from the same files with the same settings; skipped (--overwrite picks again)");
         return new { files.Volume, files.Name, Skipped = true, files.Table };
     }
 

@@ -23,13 +23,14 @@ internal sealed class PickVerb(Session session) : Verb(session)
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
     private readonly Option<string?> onlyClass = Parse.Text("--class", "NAME", "Pick this class only, of a model that was trained with --classes. Default: all, each with its number and name in the table.");
     private readonly Option<PickMethod?> method = Parse.Choice<PickMethod>("--method", "mean-shift: every voxel above the threshold moves to its mode. local-maxima: voxels that no neighbour exceeds. components: connected voxels. Default: mean-shift.");
-    private readonly Option<double?> threshold = Parse.Real("--threshold", "Voxels count whose score is above this fraction of the map's maximum. Default: 0.3; --suggest finds a better one.", 0, 0.999999);
+    private readonly Option<double?> threshold = Parse.Real("--threshold", "Voxels count whose score is above this fraction of the scores that the model knows (of the map's maximum, where it does not say). Default: 0.3; --suggest finds a better one.", 0, 0.999999);
     private readonly Option<double?> absolute = Parse.Real("--threshold-absolute", "The same as a score, for models trained with Dice and volumes that may be empty.", 0);
     private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", "Radius of the mean shift's ball in voxels. Default: that of the training.", MeanShiftOptions.MinimumBandwidthVoxels, MeanShiftOptions.MaximumBandwidthVoxels);
     private readonly Option<double?> mergeDistance = Parse.Real("--merge-distance", "What arrives within this distance of a stronger place belongs to it, in voxels. Default: 1.5 times the bandwidth; just below the shortest distance of particles is best.", 1e-3);
     private readonly Option<double?> minimumDistance = Parse.Real("--min-distance", "Of two picks nearer than this the one with the lower score is dropped, in voxels. Default: 0.", 0);
     private readonly Option<double?> minimumSupport = Parse.Real("--min-support", "Picks whose summed score is below this fraction of the best one's are dropped: lower where particles differ much in size, higher where all are alike. Default: 0.05.", 0, 1);
     private readonly Option<int> minimumVoxels = Parse.Integer("--min-voxels", "Picks of fewer voxels are dropped.", 1, 1, int.MaxValue);
+    private readonly Option<bool> overlapping = new("--overlapping-classes") { Description = "Keep picks of several classes at one place. Default: the class with the highest score has the place, the JSON names the runner-up." };
     private readonly Option<int> iterations = Parse.Integer("--max-iterations", "Most mean-shift iterations.", 60, 1, 100_000);
     private readonly Option<string?> mask = Parse.Text("--mask", "FILE", "MRC file of the volume's size: picks only where it is above 0, and computes only there.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
@@ -54,7 +55,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     public override IReadOnlyList<OptionGroup> Groups =>
     [
         new(OptionGroup.Data, volumes, model, output, overwrite, format, mask, scoreMap, tomogramName, tomograms, voxelSize, binning, centre),
-        new(OptionGroup.Particle, onlyClass, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels),
+        new(OptionGroup.Particle, onlyClass, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels, overlapping),
         new("Threshold", threshold, absolute, suggest, radius),
         new(OptionGroup.Device, [memory, .. DeviceSymbols, shard]),
         new(OptionGroup.Advanced, method, iterations),
@@ -87,6 +88,9 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Mask = options.GetValue(mask),
             Overwrite = options.GetValue(overwrite),
             Others = JsonFile(options),
+            Volumes = all,
+            Command = CommandOf(options),
+            Settings = SettingsOf(options),
             TomogramName = options.GetValue(tomogramName),
             Context = new CoordinateContext
             {
@@ -107,7 +111,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         PickFiles[] files = [.. paths.Select(p => outputs.FilesOf(p, all.Length))];
         if (Array.TrueForAll(files, outputs.IsDone))
         {
-            WriteJson(options, new { outputs.Model, Output = outputs.Target, Volumes = files.Select(f => PickReport.Skip(Session, outputs, f)).ToArray() });
+            WriteJson(options, new { outputs.Model, Output = outputs.Target, Volumes = files.Select(f => PickReport.Skip(Session, f)).ToArray() });
             return ExitCode.Done;
         }
 
@@ -117,6 +121,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         outputs.Check(files, headers);
 
         using GpuContext context = OpenDevice(options);
+        outputs.Device = context.Description;
         using TomogramPicker picker = OpenPicker(options, context);
         if (picker.Classes.Count > 1 && outputs.ScoreMap is not null)
             throw new InputException($"--score-map: the model has a map for each of {picker.Classes.Count} classes ({string.Join(", ", picker.Classes.Select(c => c.Label))}); choose one with --class.");
@@ -133,11 +138,11 @@ internal sealed class PickVerb(Session session) : Verb(session)
         {
             if (!outputs.Single && outputs.IsDone(files[i]))
             {
-                report.Add(PickReport.Skip(Session, outputs, files[i]));
+                report.Add(PickReport.Skip(Session, files[i]));
                 continue;
             }
 
-            PickResult result = PickReport.Pick(Session, picker, files[i], outputs.Mask, options.GetValue(voxelSize));
+            PickResult result = PickReport.Pick(Session, picker, files[i], outputs.Mask, options.GetValue(voxelSize), options.GetValue(overlapping));
             report.Add(PickReport.Summary(files[i], headers[i], result));
             found.Add(new VolumePicks(files[i].Name, result.Picks));
             if (!outputs.Single)
@@ -150,6 +155,13 @@ internal sealed class PickVerb(Session session) : Verb(session)
         Session.Line($"peak memory {process.PeakWorkingSet64 >> 20} MiB");
         WriteJson(options, new { outputs.Model, Output = outputs.Target, Device = context.Description, picker.Options, PeakMemoryBytes = process.PeakWorkingSet64, Volumes = report });
         return ExitCode.Done;
+    }
+
+    /// <summary>The options that decide about the picks, as they were given; what names files, where it runs and what is reported does not.</summary>
+    private string SettingsOf(ParseResult options)
+    {
+        Option[] decide = [onlyClass, method, threshold, absolute, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels, overlapping, iterations, format, tomogramName, centre, voxelSize, binning];
+        return string.Join(' ', decide.Select(options.GetResult).Where(r => r is { Implicit: false }).Select(r => $"{r!.Option.Name} {string.Join(' ', r.Tokens.Select(t => t.Value))}".TrimEnd()));
     }
 
     private TomogramPicker OpenPicker(ParseResult options, GpuContext context)

@@ -71,6 +71,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         using UNet3d<float> network = new(context, structure, training.Seed, training.OutputBias);
         using Trainer trainer = new(network, volumes, training);
         Describe(volumes, training);
+        foreach (string name in trainer.WithoutValidationPatch)
+            Session.Warn($"{name}: is left out of the validation: no patch of it has a centre far enough inside (--center-margin).");
         if (resuming)
         {
             trainer.Resume(checkpoint);
@@ -96,6 +98,12 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         VolumeLooks? looks = null;
         Session.Progress("looking at the volumes", report => looks = Diagnosis.Measure(network, training, volumes, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}"), Cancellation));
         files.WriteModel(looks);
+        new Provenance
+        {
+            Command = CommandOf(options),
+            Device = context.Description,
+            Inputs = [.. manifest.Volumes.SelectMany(v => (string[])[v.Volume, v.Coordinates]).Prepend(options.GetValue(data)!).Distinct().Select(InputRecord.Of)],
+        }.Write(files.Model);
         Report(options, context, files, trainer, begun, clock.Elapsed.TotalSeconds);
         return ExitCode.Done;
     }
@@ -171,6 +179,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
                 Session.Warn($"{volume.Name}: {corner}");
         }
 
+        foreach (string name in volumes.Validation.Select(v => v.Name).Intersect(volumes.Training.Select(v => v.Name)))
+            Session.Warn($"{name}: is validated on and trained on, so the validation loss says nothing of other volumes.");
         foreach (TrainingVolume volume in volumes.Volumes.Where(v => v.Centers.Count == 0))
             Session.Warn($"{volume.Name}: no centres.");
         foreach (TrainingVolume volume in volumes.Volumes.Where(v => !v.VoxelSize.IsCube))

@@ -126,7 +126,7 @@ public static class CoordinateTables
 
     /// <summary>Refuses options that lack what a table needs, which can be known before there are any particles.</summary>
     /// <returns>The format.</returns>
-    /// <exception cref="InputException">The ending is unknown, or the options lack what the format needs.</exception>
+    /// <exception cref="InputException">The ending is unknown, the options lack what the format needs, or tomograms.star does not have the tomogram.</exception>
     public static CoordinateFormat CheckOptions(string path, CoordinateWriteOptions options) => CheckOptions(path, options, []);
 
     // Particles that were read may say what the options do not.
@@ -140,6 +140,8 @@ public static class CoordinateTables
             options.Context.RequireShape(path, needsShape);
         if (format.VoxelSizeReason(options) is { } needsVoxelSize && (particles.Count == 0 || particles.Any(p => p.Pixels.SizeAngstrom <= 0)))
             options.Context.RequireVoxelSize(path, needsVoxelSize);
+        // A name that tomograms.star does not know is found out before the picks are computed.
+        (options with { Format = format.Id }).TomogramOf(path, new Particle(0, 0, 0));
         return format.Id;
     }
 

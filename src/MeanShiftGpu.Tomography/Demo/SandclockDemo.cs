@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
@@ -96,7 +97,8 @@ public static class SandclockDemo
     {
         DemoLoss.Dice => "dice",
         DemoLoss.MeanShift => "meanShift",
-        _ => "both",
+        DemoLoss.Both => "both",
+        _ => throw UnknownValue.Of(loss),
     };
 
     private static DemoRun TrainAndTest(

@@ -1,4 +1,5 @@
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Tomography.Picking;
@@ -72,7 +73,8 @@ public sealed record SandclockDemoOptions
         {
             DemoLoss.Dice => common with { MeanShiftWeight = 0, DiceWeight = 1 },
             DemoLoss.MeanShift => common with { DiceWeight = 0 },
-            _ => common,
+            DemoLoss.Both => common,
+            _ => throw UnknownValue.Of(loss),
         };
     }
 }

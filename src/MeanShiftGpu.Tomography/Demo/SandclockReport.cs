@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Reporting;
 using MeanShiftGpu.Tomography.Simulation;
@@ -169,13 +170,15 @@ internal static class SandclockReport
     {
         DemoLoss.Dice => "Dice",
         DemoLoss.MeanShift => "Mean shift",
-        _ => "Both",
+        DemoLoss.Both => "Both",
+        _ => throw UnknownValue.Of(loss),
     };
 
     private static ReportColor Color(DemoLoss loss) => loss switch
     {
         DemoLoss.Dice => ReportColor.Red,
         DemoLoss.MeanShift => ReportColor.Blue,
-        _ => ReportColor.Green,
+        DemoLoss.Both => ReportColor.Green,
+        _ => throw UnknownValue.Of(loss),
     };
 }

@@ -24,6 +24,12 @@ public sealed record Pick(float Z, float Y, float X, float Score, float Support,
     /// <summary>The name of its class; null where the class has a number only.</summary>
     public string? ClassName { get; init; }
 
+    /// <summary>The other class that scored highest at this place; null where there was none.</summary>
+    public string? RunnerUp { get; init; }
+
+    /// <summary>The score of <see cref="RunnerUp"/>.</summary>
+    public float? RunnerUpScore { get; init; }
+
     /// <summary>Whether the centre is within a bandwidth of the volume's border or of the mask's, so that a part of its surroundings was not seen.</summary>
     public bool AtBorder { get; init; }
 }

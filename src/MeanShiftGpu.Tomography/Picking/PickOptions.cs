@@ -1,3 +1,4 @@
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
 
@@ -82,7 +83,12 @@ public sealed record PickOptions
     public float EffectiveMergeDistanceVoxels => MergeDistanceVoxels ?? 1.5f * BandwidthVoxels;
 
     /// <summary>The score above which voxels count, in a map with the given maximum.</summary>
-    public float ThresholdFor(float maximum) => ThresholdKind == ThresholdKind.Absolute ? Threshold : Threshold * Math.Max(0, ScoreScale ?? maximum);
+    public float ThresholdFor(float maximum) => ThresholdKind switch
+    {
+        ThresholdKind.Absolute => Threshold,
+        ThresholdKind.FractionOfMaximum => Threshold * Math.Max(0, ScoreScale ?? maximum),
+        _ => throw UnknownValue.Of(ThresholdKind),
+    };
 
     /// <summary>Refuses options that make no sense.</summary>
     /// <exception cref="InputException">An option is out of range; the line says which.</exception>

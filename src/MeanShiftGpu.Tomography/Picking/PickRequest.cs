@@ -29,6 +29,9 @@ public sealed record PickRequest
     /// <summary>The folder for scores that nobody wants and that do not fit the memory; null for the system's.</summary>
     public string? ScratchFolder { get; init; }
 
+    /// <summary>Whether picks of several classes at one place are all kept; otherwise the one with the highest score is.</summary>
+    public bool OverlappingClasses { get; init; }
+
     /// <summary>Told the plan before the network runs; null for nobody.</summary>
     public Action<PickPlan>? Planned { get; init; }
 

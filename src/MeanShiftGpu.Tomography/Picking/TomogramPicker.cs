@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
@@ -127,6 +128,8 @@ public sealed class TomogramPicker : IDisposable
         using PredictedScores scores = PredictScores(volume, statistics, wanted, cancellation);
         WarnOfWeakScores(volume, statistics, scores, wanted, cancellation);
         ClassPicks[] found = [.. Classes.Select((kind, i) => Cluster(kind, scores.Maps[i], scores.Summary.Maxima[i], wanted, cancellation))];
+        if (!wanted.OverlappingClasses)
+            found = OnePlaceOneClass(found);
         scores.Complete();
         return new PickResult
         {
@@ -267,7 +270,7 @@ public sealed class TomogramPicker : IDisposable
             PickMethod.LocalMaxima => PickMaxima(scores, threshold, options, cancellation),
             PickMethod.Components => PickComponents(scores, threshold, options, cancellation),
             PickMethod.MeanShift => PickModes(scores, threshold, options, progress, cancellation),
-            _ => throw new ArgumentOutOfRangeException(nameof(options), options.Method, "No such method."),
+            _ => throw UnknownValue.Of(options.Method),
         };
         return new ClusterResult(new BorderCheck(scores.Size, mask, options.BandwidthVoxels).Apply(picks), starts);
     }
@@ -354,9 +357,47 @@ public sealed class TomogramPicker : IDisposable
         }
     }
 
+    /// <summary>
+    /// Of picks of different classes at one place the one with the highest score is kept, relative to the scale of its class, and remembers the next.
+    /// One place is what the mean shift of either class would merge.
+    /// </summary>
+    private static ClassPicks[] OnePlaceOneClass(ClassPicks[] found)
+    {
+        List<(Pick Pick, int Class)> kept = [];
+        // Picks in cells of the largest distance, so that one is compared with those of the cells around it alone.
+        double edge = found.Max(part => part.Class.Options.EffectiveMergeDistanceVoxels);
+        Dictionary<(int Z, int Y, int X), List<int>> cells = [];
+        (int Z, int Y, int X) Cell(Pick p) => ((int)Math.Floor(p.Z / edge), (int)Math.Floor(p.Y / edge), (int)Math.Floor(p.X / edge));
+        double Rank(Pick p, ClassPicks part) => p.Score / (part.Class.Options.ScoreScale ?? Math.Max(part.MaximumScore, float.Epsilon));
+        foreach ((Pick pick, int kind) in found.SelectMany((part, c) => part.Picks.Select(p => (Pick: p, Class: c))).OrderByDescending(p => Rank(p.Pick, found[p.Class])))
+        {
+            (int z, int y, int x) = Cell(pick);
+            int holder = Enumerable.Range(0, 27)
+                .SelectMany(i => cells.GetValueOrDefault((z + (i / 9) - 1, y + (i / 3 % 3) - 1, x + (i % 3) - 1)) ?? [])
+                .Where(k => kept[k].Class != kind && Distance(kept[k].Pick, pick) < Math.Min(
+                    found[kept[k].Class].Class.Options.EffectiveMergeDistanceVoxels, found[kind].Class.Options.EffectiveMergeDistanceVoxels))
+                .DefaultIfEmpty(-1).First();
+            if (holder < 0)
+            {
+                if (!cells.TryGetValue((z, y, x), out List<int>? cell))
+                    cells[(z, y, x)] = cell = [];
+                cell.Add(kept.Count);
+                kept.Add((pick, kind));
+            }
+            else if (kept[holder].Pick.RunnerUp is null)
+            {
+                kept[holder] = (kept[holder].Pick with { RunnerUp = found[kind].Class.Label, RunnerUpScore = pick.Score }, kept[holder].Class);
+            }
+        }
+
+        return [.. found.Select((part, c) => part with { Picks = [.. kept.Where(k => k.Class == c).Select(k => k.Pick).OrderByDescending(p => p.Score)] })];
+
+        static double Distance(Pick a, Pick b) => Math.Sqrt(Math.Pow(a.Z - b.Z, 2) + Math.Pow(a.Y - b.Y, 2) + Math.Pow(a.X - b.X, 2));
+    }
+
     private ClassLooks? LooksOf(PickedClass kind) => Description?.Looks is { Volumes: > 0 } looks && kind.Output < looks.Classes.Count ? looks.Classes[kind.Output] : null;
 
-    /// <summary>Stops before noise is clustered. A threshold that is told as a score is the user's own judgement.</summary>
+    /// <summary>Stops before noise is clustered, where the model knows better; a threshold that is told as a score is the user's own judgement.</summary>
     private void RefuseCrowded(PickedClass kind, IVoxelSource scores, float maximum, PickRequest request, CancellationToken cancellation)
     {
         float threshold = kind.Options.ThresholdFor(maximum);
@@ -373,7 +414,7 @@ public sealed class TomogramPicker : IDisposable
         if (Diagnosis.CrowdedBecause(above, scores.Size.Voxels, LooksOf(kind)) is not { } reason)
             return;
         const string remedy = "These are no particles: check contrast, voxel size and filter of the volume.";
-        if (kind.Options.ThresholdKind != ThresholdKind.Absolute)
+        if (LooksOf(kind) is not null && kind.Options.ThresholdKind != ThresholdKind.Absolute)
             throw new InputException($"{request.Name}: {reason}. {remedy} To cluster them all the same, give the threshold as a score.") { Missing = MissingFact.Threshold };
         request.Warned?.Invoke(new PickWarning(PickWarningKind.Crowded, $"{reason}.", remedy, kind));
     }

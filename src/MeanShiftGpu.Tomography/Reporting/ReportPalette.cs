@@ -1,3 +1,5 @@
+using MeanShiftGpu.Kernels.Machine;
+
 namespace MeanShiftGpu.Tomography.Reporting;
 
 /// <summary>The colours of a report, as bytes and as style-sheet values, and the style-sheet variables that stand for them on a page.</summary>
@@ -16,7 +18,8 @@ internal static class ReportPalette
         ReportColor.Red => (213, 94, 0),
         ReportColor.Blue => (0, 114, 178),
         ReportColor.Green => (0, 158, 115),
-        _ => (118, 124, 131),
+        ReportColor.Grey => (118, 124, 131),
+        _ => throw UnknownValue.Of(color),
     };
 
     public static string Variable(ReportColor color) => $"var(--{color.ToString().ToLowerInvariant()})";

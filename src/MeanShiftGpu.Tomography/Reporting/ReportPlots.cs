@@ -1,4 +1,5 @@
 using System.Text;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
 using OxyPlot;
 using OxyPlot.Annotations;
@@ -207,7 +208,8 @@ public static class ReportPlots
                 ReportColor.Red => MarkerType.Circle,
                 ReportColor.Blue => MarkerType.Square,
                 ReportColor.Green => MarkerType.Triangle,
-                _ => MarkerType.Diamond,
+                ReportColor.Grey => MarkerType.Diamond,
+                _ => throw UnknownValue.Of(curve.Color),
             },
             MarkerSize = 3.6,
             MarkerFill = color,

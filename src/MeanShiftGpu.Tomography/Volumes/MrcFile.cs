@@ -5,6 +5,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using ICSharpCode.SharpZipLib.BZip2;
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tomography.Volumes;
@@ -292,14 +293,16 @@ public static class MrcFile
         MrcMode.Int16 => (short.MinValue, short.MaxValue),
         MrcMode.UInt16 => (ushort.MinValue, ushort.MaxValue),
         MrcMode.Float16 => ((float)Half.MinValue, (float)Half.MaxValue),
-        _ => (float.MinValue, float.MaxValue),
+        MrcMode.Float32 => (float.MinValue, float.MaxValue),
+        _ => throw UnknownValue.Of(mode),
     };
 
     private static float Stored(float value, MrcMode mode) => mode switch
     {
         MrcMode.Float32 => value,
         MrcMode.Float16 => (float)(Half)value,
-        _ => MathF.Round(value),
+        MrcMode.Int8 or MrcMode.Int16 or MrcMode.UInt16 => MathF.Round(value),
+        _ => throw UnknownValue.Of(mode),
     };
 
     private static void WriteVoxels(Stream stream, byte[] header, Volume volume, MrcMode mode)

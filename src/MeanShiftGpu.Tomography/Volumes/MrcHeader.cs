@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Globalization;
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tomography.Volumes;
@@ -98,7 +99,8 @@ public sealed record MrcHeader
         MrcMode.Int8 => Columns,
         MrcMode.Packed4Bit => ((long)Columns + 1) / 2,
         MrcMode.Float32 => 4L * Columns,
-        _ => 2L * Columns,
+        MrcMode.Int16 or MrcMode.UInt16 or MrcMode.Float16 => 2L * Columns,
+        _ => throw UnknownValue.Of(Mode),
     };
 
     /// <summary>Bytes of all voxels.</summary>

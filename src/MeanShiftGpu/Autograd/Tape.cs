@@ -37,7 +37,7 @@ public sealed class Tape<T> : IDisposable
     /// <summary>The memory of this tape's tensors.</summary>
     public Arena Arena { get; }
 
-    private IElementwise<T> Elementwise => Context.Launcher(ElementwiseVariants<T>.Table, default(ElementwiseShape));
+    private IElementwise<T, T> Elementwise => Context.Launcher(ElementwiseVariants<T, T>.Table, default(ElementwiseShape));
 
     /// <summary>Begins a tape; the arena's earlier contents are given up.</summary>
     /// <param name="arena">The memory; one tape at a time.</param>
@@ -179,7 +179,8 @@ public sealed class Tape<T> : IDisposable
             write(tensor.FromChannel(storage.As<TElement>(aside)));
             ElementwiseShape shape = new(tensor.Shape.Voxels, tensor.Shape.Channels, tensor.Pitch, tensor.Pitch);
             if (tensor.IsBf16)
-                Context.Launcher(ElementwiseVariants.Bf16, shape).Add(Context.Stream, tensor.FromChannel(aside.Cast<Bf16>()), tensor.GradientAs<Bf16>(), shape);
+                Context.Launcher(ElementwiseVariants<Bf16, float>.Table, shape).Add(
+                    Context.Stream, tensor.FromChannel(aside.Cast<Bf16>()), tensor.GradientAs<Bf16>(), shape);
             else
                 Elementwise.Add(Context.Stream, tensor.FromChannel(aside.Cast<T>()), tensor.GradientAs<T>(), shape);
             Arena.Rewind(mark);

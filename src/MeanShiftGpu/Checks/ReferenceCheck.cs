@@ -79,7 +79,7 @@ public static class ReferenceCheck
             // Widths that BF16 activations do not take are checked with rounded operands.
             Precision rounding = context.Precision == Precision.Bf16 && !UNet3d<T>.FitsBf16(options) ? Precision.Bf16Operands : context.Precision;
             IReadOnlyDictionary<string, double>? moves = typeof(T) == typeof(float) && rounding != Precision.Float32 ? GradientMoves(context, file, options, input, rounding) : null;
-            return file.WithVariants(context, Conv3dVariants<T>.Table, first, (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(context, Conv3dVariants<T, T>.Table, first, (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 using UNet3d<T> network = new(tape.Context, options, seed: 0);
                 network.SetParameters(file.File, file.Path, "param.");
@@ -138,17 +138,12 @@ public static class ReferenceCheck
                     moves[name] = Math.Max(moves.GetValueOrDefault(name), ReferenceFile.RelativeError(gradient, unchanged[name]));
                 }
 
-                // 10 bits of a float32's fraction stay, or 7; half of the last is at most 2⁻¹² or 2⁻⁹ of the number.
-                double Change(double value)
+                double Change(double value) => sample switch
                 {
-                    uint half = rounding == Precision.Tf32 ? 0x1000u : 0x8000u;
-                    return sample switch
-                    {
-                        0 => value,
-                        1 => BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits((float)value) + half) & ~(2 * half - 1)),
-                        _ => value * (1 + (2 * random.NextDouble() - 1) * half / (1 << 24)),
-                    };
-                }
+                    0 => value,
+                    1 => OperandRounding.Round(value, rounding),
+                    _ => OperandRounding.Change(value, rounding, random),
+                };
             }
 
             return moves;

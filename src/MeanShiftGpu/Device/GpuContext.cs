@@ -3,6 +3,7 @@ using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
 using ILGPU.Runtime.OpenCL;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Host;
 using MeanShiftGpu.Kernels.Machine.TensorCore;
 using MeanShiftGpu.Storage;
@@ -49,7 +50,8 @@ public sealed class GpuContext : IDisposable
     {
         AcceleratorType.Cuda => DeviceKind.Cuda,
         AcceleratorType.OpenCL => DeviceKind.OpenCL,
-        _ => DeviceKind.Cpu,
+        AcceleratorType.CPU => DeviceKind.Cpu,
+        _ => throw UnknownValue.Of(Accelerator.AcceleratorType),
     };
 
     /// <summary>To what convolutions round their operands and a network its activations: what was asked for, or float32 on a device that cannot round.</summary>
@@ -91,7 +93,8 @@ public sealed class GpuContext : IDisposable
         Precision.Float32 => "",
         Precision.Tf32 => ", TF32 operands",
         Precision.Bf16 => ", BF16 activations",
-        _ => ", BF16 operands",
+        Precision.Bf16Operands => ", BF16 operands",
+        _ => throw UnknownValue.Of(Precision),
     };
 
     private bool IsSimulatedGpu => Accelerator is CPUAccelerator { WarpSize: SimulatedWarpSize };

@@ -2,6 +2,7 @@ using System.Numerics;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Host;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Kernels.Machine.TensorCore;
@@ -38,8 +39,10 @@ public interface IVariantTable
 /// same table, so that no variant exists untested or unmeasured.
 /// </summary>
 /// <param name="operation">The operation's name, as in MEANSHIFTGPU_VARIANT: conv3d, max-pool3d, …</param>
-/// <param name="variants">Best first; the last supports and suits everything, except on BF16 activations.</param>
-public sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>[] variants) : IVariantTable
+/// <param name="variants">Best first; the last supports and suits everything, except on BF16 activations. Null: one that a real
+/// type or storage has not.</param>
+public sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>?[] variants)
+    : IVariantTable
     where TLauncher : class, IDisposable
 {
     /// <summary>The operation's name.</summary>
@@ -49,7 +52,7 @@ public sealed class VariantTable<TLauncher, TShape>(string operation, params Var
     public IEnumerable<string> Names => Variants.Select(variant => variant.Name);
 
     /// <summary>The variants, best first.</summary>
-    public IReadOnlyList<Variant<TLauncher, TShape>> Variants { get; } = variants;
+    public IReadOnlyList<Variant<TLauncher, TShape>> Variants { get; } = [.. variants.OfType<Variant<TLauncher, TShape>>()];
 
     /// <summary>The variants that can run a shape on a context.</summary>
     public IEnumerable<Variant<TLauncher, TShape>> Supported(GpuContext context, TShape shape)
@@ -145,40 +148,71 @@ internal static class Variants
         => new(Direct, static (_, _) => null, context => CreateDirect<T, TLauncher>(context, openKernelClass, further));
 
     /// <summary>A variant whose kernels form groups, on devices that allow them: a class as for <see cref="ForDirect"/>.</summary>
-    public static Variant<TLauncher, TShape> ForGroups<T, TLauncher, TShape>(string name, Type openKernelClass, int threads, int sharedBytes)
-        where T : unmanaged, INumber<T>
-        where TLauncher : class, IDisposable
-        => new(name, (context, _) => GroupRefusal(context, threads, sharedBytes), context => CreateDirect<T, TLauncher>(context, openKernelClass, []));
-
-    /// <summary>A float32 variant for the CPU device.</summary>
-    public static Variant<TLauncher, TShape> ForHost<T, TLauncher, TShape>(Func<HostThreads, object> create)
-        where T : unmanaged, INumber<T>
-        where TLauncher : class, IDisposable
-        => new(HostSimd, static (context, _) => HostRefusal<T>(context), context => (TLauncher)create(context.Threads));
-
-    /// <summary>A float32 variant that rounds operands to the context's precision, for tensor cores.</summary>
-    /// <param name="shapeRefusal">Why it does not take a shape; null where it does.</param>
-    /// <param name="create">Compiles it.</param>
-    public static Variant<TLauncher, TShape> ForTensorCores<T, TLauncher, TShape>(Func<TShape, string?> shapeRefusal, Func<Accelerator, TensorCorePrecision, object> create)
+    public static Variant<TLauncher, TShape> ForGroups<T, TLauncher, TShape>(
+        string name, Type openKernelClass, int threads, int sharedBytes, params Type[] further)
         where T : unmanaged, INumber<T>
         where TLauncher : class, IDisposable
         => new(
-            TensorCore,
-            (context, shape) => typeof(T) != typeof(float) ? "it computes in float32 only"
-                : (TensorCoreRefusal(context)
-                    ?? (context.Precision == Precision.Float32 ? "it rounds operands, which needs --precision or MEANSHIFTGPU_PRECISION to be tf32, bf16-operands or bf16" : shapeRefusal(shape))),
-            context => (TLauncher)create(context.Accelerator, context.Precision == Precision.Tf32 ? TensorCorePrecision.Tf32 : TensorCorePrecision.Bf16));
+            name,
+            (context, _) => GroupRefusal(context, threads, sharedBytes),
+            context => CreateDirect<T, TLauncher>(context, openKernelClass, further));
 
-    /// <summary>A variant for tensor cores whose activations are stored as BF16.</summary>
+    /// <summary>What a kernel class takes behind its real type to work on activations: what they hold and how that lies in
+    /// memory.</summary>
+    public static Type[] Storage<TActivation, T>()
+        where TActivation : unmanaged
+        where T : unmanaged, INumber<T>
+        => [typeof(TActivation), typeof(TActivation) == typeof(Bf16) ? typeof(Bf16) : typeof(Plain<T>)];
+
+    /// <summary>A variant that is there for activations of the real type alone; null on BF16.</summary>
+    public static Variant<TLauncher, TShape>? Unrounded<TActivation, TLauncher, TShape>(Func<Variant<TLauncher, TShape>> variant)
+        where TActivation : unmanaged
+        where TLauncher : class, IDisposable
+        => typeof(TActivation) == typeof(Bf16) ? null : variant();
+
+    /// <summary>A float32 variant for the CPU device; null on BF16.</summary>
+    public static Variant<TLauncher, TShape>? ForHost<TActivation, TLauncher, TShape>(Func<HostThreads, object> create)
+        where TActivation : unmanaged
+        where TLauncher : class, IDisposable
+        => Unrounded<TActivation, TLauncher, TShape>(() => new(
+            HostSimd, static (context, _) => HostRefusal<TActivation>(context), context => (TLauncher)create(context.Threads)));
+
+    /// <summary>
+    /// A float32 variant for tensor cores: one that rounds operands to the context's precision or, with BF16 activations, one
+    /// whose activations are stored so.
+    /// </summary>
     /// <param name="shapeRefusal">Why it does not take a shape; null where it does.</param>
     /// <param name="pitches">Elements from one voxel to the next of what it reads and writes.</param>
-    /// <param name="create">Compiles it.</param>
-    public static Variant<TLauncher, TShape> ForBf16<TLauncher, TShape>(Func<TShape, string?> shapeRefusal, Func<TShape, (int Input, int Output)> pitches, Func<Accelerator, TLauncher> create)
+    /// <param name="create">Compiles it for float32 activations.</param>
+    /// <param name="createBf16">Compiles it for BF16 activations.</param>
+    public static Variant<TLauncher, TShape> ForTensorCores<TActivation, T, TLauncher, TShape>(
+        Func<TShape, string?> shapeRefusal,
+        Func<TShape, (int Input, int Output)> pitches,
+        Func<Accelerator, TensorCorePrecision, object> create,
+        Func<Accelerator, object> createBf16)
+        where TActivation : unmanaged
+        where T : unmanaged, INumber<T>
         where TLauncher : class, IDisposable
-        => new(
-            TensorCore,
-            (context, shape) => TensorCoreRefusal(context) ?? PitchRefusal(pitches(shape).Input) ?? PitchRefusal(pitches(shape).Output) ?? shapeRefusal(shape),
-            context => create(context.Accelerator));
+        => typeof(TActivation) == typeof(Bf16)
+            ? new(
+                TensorCore,
+                (context, shape) => TensorCoreRefusal(context)
+                    ?? PitchRefusal(pitches(shape).Input) ?? PitchRefusal(pitches(shape).Output) ?? shapeRefusal(shape),
+                context => (TLauncher)createBf16(context.Accelerator))
+            : new(
+                TensorCore,
+                (context, shape) => typeof(T) != typeof(float) ? "it computes in float32 only"
+                    : (TensorCoreRefusal(context)
+                        ?? (context.Precision == Precision.Float32
+                            ? "it rounds operands, which needs --precision or MEANSHIFTGPU_PRECISION to be tf32, "
+                                + "bf16-operands or bf16"
+                            : shapeRefusal(shape))),
+                context => (TLauncher)create(context.Accelerator, context.Precision switch
+                {
+                    Precision.Tf32 => TensorCorePrecision.Tf32,
+                    Precision.Bf16 or Precision.Bf16Operands => TensorCorePrecision.Bf16,
+                    _ => throw UnknownValue.Of(context.Precision),
+                }));
 
     /// <summary>Why BF16 activations cannot be fetched by 16 bytes; null where they can.</summary>
     public static string? PitchRefusal(int pitch)

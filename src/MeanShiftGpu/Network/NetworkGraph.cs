@@ -1,4 +1,5 @@
 using MeanShiftGpu.Kernels.Convolution;
+using MeanShiftGpu.Kernels.Machine;
 
 namespace MeanShiftGpu.Network;
 
@@ -48,7 +49,14 @@ internal sealed class NetworkNode(NodeOp op, string name, int level, int channel
     public bool HasParameters => Op is NodeOp.Convolution or NodeOp.Transposed or NodeOp.Head;
 
     /// <summary>The edge of its weights' kernel.</summary>
-    public int KernelSize => Op switch { NodeOp.Convolution => 3, NodeOp.Transposed => 2, _ => 1 };
+    public int KernelSize => Op switch
+    {
+        NodeOp.Convolution => 3,
+        NodeOp.Transposed => 2,
+        NodeOp.Head => 1,
+        NodeOp.Input or NodeOp.Pooling => 1, // none
+        _ => throw UnknownValue.Of(Op),
+    };
 
     /// <summary>How many of its weights' taps a voxel of it sees: one of a transposed convolution's.</summary>
     public int Taps => Op == NodeOp.Convolution ? 27 : 1;

@@ -1,4 +1,5 @@
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 
 namespace MeanShiftGpu.Network;
 
@@ -116,7 +117,8 @@ internal sealed class PlaneSchedule
         NodeOp.Convolution => Math.Max(0, begin - 1),
         NodeOp.Pooling => 2 * begin,
         NodeOp.Transposed => begin / 2,
-        _ => begin,
+        NodeOp.Input or NodeOp.Head => begin,
+        _ => throw UnknownValue.Of(op),
     };
 
     /// <summary>The plane after the last that planes up to one read; it may be beyond the tensor.</summary>
@@ -125,6 +127,7 @@ internal sealed class PlaneSchedule
         NodeOp.Convolution => end + 1,
         NodeOp.Pooling => 2 * end,
         NodeOp.Transposed => (end + 1) / 2,
-        _ => end,
+        NodeOp.Input or NodeOp.Head => end,
+        _ => throw UnknownValue.Of(op),
     };
 }

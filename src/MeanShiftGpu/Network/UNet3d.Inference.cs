@@ -24,7 +24,8 @@ public sealed partial class UNet3d<T>
     /// <summary>Whether the device's convolutions can compute some planes alone; those of the CPU device can, the plain kernels take whole tensors.</summary>
     internal bool ComputesByPlanes
         => Parameters.Parameters.Where(p => p.Layout == ParameterLayout.ConvolutionWeight && p.KernelSize == 3).All(p =>
-            Context.Launcher(Conv3dVariants<T>.Table, new Conv3dShape(1, 1, 1, 1, p.InputChannels, p.OutputChannels, 3, Activation.Relu, p.InputChannels, p.OutputChannels)) is IConv3dByPlanes<T>);
+            Context.Launcher(Conv3dVariants<T, T>.Table, new Conv3dShape(1, 1, 1, 1, p.InputChannels, p.OutputChannels, 3,
+                Activation.Relu, p.InputChannels, p.OutputChannels)) is IConv3dByPlanes<T>);
 
     /// <summary>Predicts the scores of a part of a volume, plane by plane, on a device whose memory is the host's.</summary>
     /// <param name="arena">The memory.</param>

@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Storage;
 
@@ -51,7 +52,8 @@ public sealed record UNet3dOptions
                     NodeOp.Convolution => radius[node] + 1,
                     NodeOp.Pooling => 2 * radius[node],
                     NodeOp.Transposed => (radius[node] + 1) / 2,
-                    _ => radius[node],
+                    NodeOp.Input or NodeOp.Head => radius[node],
+                    _ => throw UnknownValue.Of(node.Op),
                 };
                 foreach (NetworkNode source in node.Sources)
                     radius[source] = Math.Max(radius[source], reach);
@@ -87,7 +89,8 @@ public sealed record UNet3dOptions
                     NodeOp.Convolution => AfterConvolution(before),
                     NodeOp.Pooling => (before + 1) / 2,
                     NodeOp.Transposed => 2 * before,
-                    _ => before,
+                    NodeOp.Input or NodeOp.Head => before,
+                    _ => throw UnknownValue.Of(node.Op),
                 };
             }
 

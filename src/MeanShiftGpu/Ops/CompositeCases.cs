@@ -34,12 +34,13 @@ internal static class CompositeCases
             });
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
-            => MaxPool3dVariants<T>.Table.Names(context, new MaxPool3dShape(2, 4, 6, 2, 3, 3, 3));
+            => MaxPool3dVariants<T, T>.Table.Names(context, new MaxPool3dShape(2, 4, 6, 2, 3, 3, 3));
     }
 
     private sealed class WeightedSumCase() : LossGradCheckCase("weighted-sum")
     {
-        public override IEnumerable<string> Variants<T>(GpuContext context) => ElementwiseVariants<T>.Table.Names(context, default);
+        public override IEnumerable<string> Variants<T>(GpuContext context)
+            => ElementwiseVariants<T, T>.Table.Names(context, default);
 
         protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> prediction, Tensor<T> target)
             => tape.WeightedSum([(tape.DiceLoss(prediction, target), 0.5), (tape.BinaryCrossEntropy(prediction, target), 2)]);
@@ -64,6 +65,6 @@ internal static class CompositeCases
             });
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
-            => ElementwiseVariants<T>.Table.Names(context, new ElementwiseShape(120, 1, 3, 1));
+            => ElementwiseVariants<T, T>.Table.Names(context, new ElementwiseShape(120, 1, 3, 1));
     }
 }

@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Ops.Adam;
 using MeanShiftGpu.Ops.BinaryCrossEntropy;
 using MeanShiftGpu.Ops.Conv3d;
@@ -40,25 +41,29 @@ internal static class Operations
     /// <summary>One row an operation.</summary>
     public static IReadOnlyList<Operation> All { get; } =
     [
-        new("conv3d", Conv3dVariants<float>.Table, Conv3dVariants<double>.Table, Conv3dVariants.Bf16)
+        new("conv3d", Conv3dVariants<float, float>.Table,
+            Conv3dVariants<double, double>.Table, Conv3dVariants<Bf16, float>.Table)
         {
             GradChecks = Conv3dCases.GradChecks,
             References = Conv3dCases.References,
             Benchmarks = Conv3dCases.Benchmarks,
         },
-        new("conv-transpose3d", ConvTranspose3dVariants<float>.Table, ConvTranspose3dVariants<double>.Table, ConvTranspose3dVariants.Bf16)
+        new("conv-transpose3d", ConvTranspose3dVariants<float, float>.Table,
+            ConvTranspose3dVariants<double, double>.Table, ConvTranspose3dVariants<Bf16, float>.Table)
         {
             GradChecks = ConvTranspose3dCases.GradChecks,
             References = ConvTranspose3dCases.References,
             Benchmarks = ConvTranspose3dCases.Benchmarks,
         },
-        new("max-pool3d", MaxPool3dVariants<float>.Table, MaxPool3dVariants<double>.Table, MaxPool3dVariants.Bf16)
+        new("max-pool3d", MaxPool3dVariants<float, float>.Table,
+            MaxPool3dVariants<double, double>.Table, MaxPool3dVariants<Bf16, float>.Table)
         {
             GradChecks = CompositeCases.MaxPool3d,
             References = MaxPool3dCases.References,
             Benchmarks = MaxPool3dCases.Benchmarks,
         },
-        new("sigmoid-head", SigmoidHeadVariants<float>.Table, SigmoidHeadVariants<double>.Table, SigmoidHeadVariants.Bf16)
+        new("sigmoid-head", SigmoidHeadVariants<float, float>.Table,
+            SigmoidHeadVariants<double, double>.Table, SigmoidHeadVariants<Bf16, float>.Table)
         {
             GradChecks = SigmoidHeadCases.GradChecks,
             Benchmarks = SigmoidHeadCases.Benchmarks,
@@ -74,7 +79,8 @@ internal static class Operations
             GradChecks = BinaryCrossEntropyCases.GradChecks,
             Benchmarks = BinaryCrossEntropyCases.Benchmarks,
         },
-        new("elementwise", ElementwiseVariants<float>.Table, ElementwiseVariants<double>.Table, ElementwiseVariants.Bf16)
+        new("elementwise", ElementwiseVariants<float, float>.Table,
+            ElementwiseVariants<double, double>.Table, ElementwiseVariants<Bf16, float>.Table)
         {
             GradChecks = CompositeCases.Elementwise,
             Benchmarks = ElementwiseCases.Benchmarks,

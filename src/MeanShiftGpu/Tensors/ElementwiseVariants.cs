@@ -1,26 +1,23 @@
 using System.Numerics;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Elementwise;
+using MeanShiftGpu.Kernels.Machine.Real;
 
 namespace MeanShiftGpu.Tensors;
 
-/// <summary>The variants of the elementwise arithmetic on tensors that are stored as BF16.</summary>
-public static class ElementwiseVariants
-{
-    /// <summary>One for every device.</summary>
-    public static VariantTable<IElementwiseBf16, ElementwiseShape> Bf16 { get; } = new(
-        "elementwise",
-        new Variant<IElementwiseBf16, ElementwiseShape>(Variants.Direct, static (_, _) => null, static context => new ElementwiseBf16(context.Accelerator)));
-}
-
 /// <summary>The variants of the elementwise arithmetic. They stand beside the tensors because the tape uses them.</summary>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
+/// float32.</typeparam>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
-public static class ElementwiseVariants<T>
+public static class ElementwiseVariants<TActivation, T>
+    where TActivation : unmanaged
     where T : unmanaged, INumber<T>
 {
     /// <summary>Best first. Every variant takes every shape, so the default shape selects one for all calls.</summary>
-    public static VariantTable<IElementwise<T>, ElementwiseShape> Table { get; } = new(
+    public static VariantTable<IElementwise<TActivation, T>, ElementwiseShape> Table { get; } = new(
         "elementwise",
-        Variants.ForHost<T, IElementwise<T>, ElementwiseShape>(static threads => new ElementwiseHostSimd(threads)),
-        Variants.ForDirect<T, IElementwise<T>, ElementwiseShape>(typeof(ElementwiseDirect<,>)));
+        Variants.ForHost<TActivation, IElementwise<TActivation, T>, ElementwiseShape>(
+            static threads => new ElementwiseHostSimd(threads)),
+        Variants.ForDirect<T, IElementwise<TActivation, T>, ElementwiseShape>(
+            typeof(ElementwiseDirect<,,,>), Variants.Storage<TActivation, T>()));
 }

@@ -2,6 +2,7 @@ using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
 
 namespace MeanShiftGpu.Tensors;
 
@@ -62,7 +63,8 @@ public sealed class Parameter<T>
     {
         ParameterLayout.Bias => [OutputChannels],
         ParameterLayout.ConvolutionWeight => [OutputChannels, InputChannels, KernelSize, KernelSize, KernelSize],
-        _ => [InputChannels, OutputChannels, KernelSize, KernelSize, KernelSize],
+        ParameterLayout.TransposedConvolutionWeight => [InputChannels, OutputChannels, KernelSize, KernelSize, KernelSize],
+        _ => throw UnknownValue.Of(Layout),
     };
 
     /// <summary>Sets the numbers.</summary>

@@ -1,4 +1,5 @@
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Storage;
 
@@ -62,7 +63,8 @@ public sealed class PatchSampler
             // Two mirror images make a half turn.
             Augmentation.HalfTurns => new(z, y, z ^ y, 0),
             Augmentation.Flips => new(z, y, x, 0),
-            _ => new(z, y, x, (int)(random.Y % 6)),
+            Augmentation.FlipsAndSwaps => new(z, y, x, (int)(random.Y % 6)),
+            _ => throw UnknownValue.Of(augmentation),
         };
     }
 

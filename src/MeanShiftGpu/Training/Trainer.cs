@@ -28,6 +28,9 @@ namespace MeanShiftGpu.Training;
 public sealed class Trainer : IDisposable
 {
     private const string MetadataKey = "meanshift_gpu.training";
+
+    // Raised when a checkpoint of a later version could be misread by this one.
+    private const int CheckpointFormat = 1;
     private const string FirstMomentPrefix = "adam.first.";
     private const string SecondMomentPrefix = "adam.second.";
     private const string BestPrefix = "best.";
@@ -64,6 +67,7 @@ public sealed class Trainer : IDisposable
     private readonly MemoryBuffer1D<float, Stride1D.Dense> report;
     private readonly List<TrainingStep> steps = [];
     private readonly List<ValidationResult> validations = [];
+    private readonly string dataIdentity;
     private double bestLoss = double.PositiveInfinity;
 
     /// <summary>Prepares a run.</summary>
@@ -83,7 +87,11 @@ public sealed class Trainer : IDisposable
         sampler = new PatchSampler(data.Training, options);
         batch = new PatchBatch(options.BatchSize, options);
         validationBatch = new PatchBatch(1, options);
+        dataIdentity = data.Identity();
         validationPatches = [.. data.Validation.SelectMany(v => PatchGrid.Cover(v, options).Select(origin => (v, origin)))];
+        WithoutValidationPatch = [.. data.Validation.Where(v => !validationPatches.Exists(p => p.Volume == v)).Select(v => v.Name)];
+        if (data.Validation.Count > 0 && validationPatches.Count == 0)
+            throw new InputException($"{data.Validation[0].Name}: no patch of {options.Patch} of it has a centre at least {options.CenterMarginVoxels} voxels inside{(data.Validation.Count == 1 ? "" : ", nor has one of the other validation volumes")}, so nothing can be validated. Use smaller patches, another validation volume, or none.");
         arena = new Arena(context, hugePages: true);
 
         long count = network.Parameters.Values.Length;
@@ -96,6 +104,9 @@ public sealed class Trainer : IDisposable
         normAndFactor = AllocateZeros(2);
         report = AllocateZeros(2 + 3 * options.ClassCount);
     }
+
+    /// <summary>Validation volumes of which no patch can be used, by name: they are left out.</summary>
+    public IReadOnlyList<string> WithoutValidationPatch { get; }
 
     /// <summary>Steps done.</summary>
     public int StepsDone => steps.Count;
@@ -200,13 +211,15 @@ public sealed class Trainer : IDisposable
                 RefuseCollapse(losses.Classes, step);
         }
 
-        Update(rate, step);
+        MeasureGradient();
         float[] values = report.GetAsArray1D(context.Stream);
         double total = values[0];
         double norm = values[1];
         if (!double.IsFinite(total) || !double.IsFinite(norm))
             throw new TrainingFailedException($"the loss is {total} and the gradient's length {norm} at step {step + 1}. Start again with a lower learning rate{(options.ClipNorm > 0 ? $", a clip norm below {options.ClipNorm}" : ", with gradient clipping")}{(options.WarmUpSteps > step ? "" : " or a longer warm-up")}.");
 
+        // Only now: a step along what is not a number would leave no parameter that is one.
+        Update(rate, step);
         TrainingStep done = new(step + 1, total, MeanOf(0), MeanOf(1), MeanOf(2), norm, rate);
         steps.Add(done);
         return done;
@@ -291,7 +304,7 @@ public sealed class Trainer : IDisposable
     public void SaveCheckpoint(string path)
     {
         Dictionary<string, string> metadata = network.Metadata();
-        metadata[MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations, double.IsPositiveInfinity(bestLoss) ? null : bestLoss));
+        metadata[MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations, double.IsPositiveInfinity(bestLoss) ? null : bestLoss) { Format = CheckpointFormat, Data = dataIdentity });
         SafetensorsFile.Write(
             path,
             new[]
@@ -332,6 +345,8 @@ public sealed class Trainer : IDisposable
         CheckpointState state = ReadState(file, path);
         if (FirstDifference(state.Options, options) is { } difference)
             throw new InputException($"{path}: the checkpoint was written with other settings ({difference}), so going on would give neither run's result. Resume with the settings it began with.");
+        if (state.Data is { } before && before != dataIdentity)
+            throw new InputException($"{path}: the checkpoint was written with other data (volumes, centres or their order), so going on would give neither run's result. Resume with the data set it began with.");
         network.SetParameters(file, path, "");
         network.ReadTensors(file, path, FirstMomentPrefix, firstMoments.View.AsContiguous());
         network.ReadTensors(file, path, SecondMomentPrefix, secondMoments.View.AsContiguous());
@@ -418,23 +433,27 @@ public sealed class Trainer : IDisposable
             options.CrossEntropyWeight > 0 ? tape.BinaryCrossEntropy(map, target) : null);
     }
 
-    // Clips the gradient and takes an Adam step; reports the gradient's length.
-    private void Update(double rate, int step)
+    // Reports the gradient's length, and finds the factor that clips it.
+    private void MeasureGradient()
     {
-        ArrayView<float> gradients = network.Parameters.Gradients;
         ArrayView<float> norm = normAndFactor.View.AsContiguous().SubView(0, 1);
         ArrayView<float> factor = normAndFactor.View.AsContiguous().SubView(1, 1);
-        gradientNorm.ClipFactor(context.Stream, gradients, normWorkspace.View.AsContiguous(), norm, factor, options.ClipNorm);
+        gradientNorm.ClipFactor(context.Stream, network.Parameters.Gradients, normWorkspace.View.AsContiguous(), norm, factor, options.ClipNorm);
+        report.View.AsContiguous().SubView(1, 1).CopyFrom(context.Stream, norm);
+    }
+
+    // An Adam step along the clipped gradient.
+    private void Update(double rate, int step)
+    {
         adam.Step(
             context.Stream,
-            gradients,
-            factor,
+            network.Parameters.Gradients,
+            normAndFactor.View.AsContiguous().SubView(1, 1),
             network.Parameters.Values,
             firstMoments.View.AsContiguous(),
             secondMoments.View.AsContiguous(),
             AdamParameters.ForStep(step + 1, rate, beta2: options.Beta2, weightDecay: options.WeightDecay));
         network.Parameters.MarkChanged();
-        report.View.AsContiguous().SubView(1, 1).CopyFrom(context.Stream, norm);
     }
 
     private (long Stuck, long Seeds) CountStuck(MeanShiftLossResult<float> result, IReadOnlyList<Position> centers, double bandwidth)
@@ -505,10 +524,22 @@ public sealed class Trainer : IDisposable
         List<ValidationResult> Validations,
         double? BestLoss)
     {
+        /// <summary>The version of what a checkpoint holds; 0 for those of version 0.1, which did not say it.</summary>
+        public int Format { get; init; }
+
+        /// <summary>The data's identity; null for those of version 0.1.</summary>
+        public string? Data { get; init; }
+
         public void Validate()
         {
             if (Options is null || Steps is null || Validations is null)
                 throw new InputException($"{nameof(Options)}, {nameof(Steps)} or {nameof(Validations)} is missing.");
+            if (Format is < 0 or > CheckpointFormat)
+            {
+                throw new InputException(
+                    $"it has format {Format}, this version knows {CheckpointFormat} at most; use the version that wrote it.");
+            }
+
             Options.Validate();
             if (Steps.Count > Options.Steps)
                 throw new InputException($"{Steps.Count} of {Options.Steps} steps are done; expected no more than there are.");

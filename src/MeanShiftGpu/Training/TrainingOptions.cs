@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
@@ -193,9 +194,13 @@ public sealed record TrainingOptions
     {
         if (step < WarmUpSteps)
             return LearningRate * (step + 1) / WarmUpSteps;
-        return Schedule == LearningRateSchedule.Constant
-            ? LearningRate
-            : LearningRate * 0.5 * (1 + Math.Cos(Math.PI * (step - WarmUpSteps) / Math.Max(1, Steps - WarmUpSteps)));
+        return Schedule switch
+        {
+            LearningRateSchedule.Constant => LearningRate,
+            LearningRateSchedule.Cosine
+                => LearningRate * 0.5 * (1 + Math.Cos(Math.PI * (step - WarmUpSteps) / Math.Max(1, Steps - WarmUpSteps))),
+            _ => throw UnknownValue.Of(Schedule),
+        };
     }
 
     /// <summary>Checks the values, alone and against the network.</summary>

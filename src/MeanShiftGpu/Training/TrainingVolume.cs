@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using MeanShiftGpu.Geometry;
 
 namespace MeanShiftGpu.Training;
@@ -48,6 +50,26 @@ public sealed record TrainingData(IReadOnlyList<TrainingVolume> Training, IReadO
 {
     /// <summary>All volumes.</summary>
     public IEnumerable<TrainingVolume> Volumes => Training.Concat(Validation);
+
+    /// <summary>
+    /// What tells data sets apart, wherever their files lie: a hash of each volume's size, centres, classes and middle slice, in their order.
+    /// </summary>
+    internal string Identity()
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (TrainingVolume volume in Volumes)
+        {
+            Extent size = volume.Size;
+            hash.AppendData(MemoryMarshal.AsBytes<int>([Training.Count, size.Depth, size.Height, size.Width, volume.Centers.Count]));
+            for (int i = 0; i < volume.Centers.Count; i++)
+                hash.AppendData(MemoryMarshal.AsBytes<float>([volume.Centers[i].Z, volume.Centers[i].Y, volume.Centers[i].X, volume.ClassOf(i)]));
+            float[] slice = new float[(long)size.Height * size.Width];
+            volume.Image.Read(new Box((size.Depth / 2, 0, 0), new Extent(1, size.Height, size.Width)), slice);
+            hash.AppendData(MemoryMarshal.AsBytes(slice.AsSpan()));
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -2,6 +2,7 @@ using System.Numerics;
 using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Validation;
@@ -9,17 +10,31 @@ namespace MeanShiftGpu.Validation;
 /// <summary>How gradients are compared with finite differences.</summary>
 public sealed record GradCheckOptions
 {
-    /// <summary>Elements probed of each input; all of them where there are fewer.</summary>
+    /// <summary>
+    /// Elements probed by themselves of each input; all of them where there are fewer. Beside them all elements are moved at once
+    /// in a random direction, so that a wrong element shows that is not among these.
+    /// </summary>
     public int Samples { get; init; } = 24;
 
-    /// <summary>Chooses the elements and the weights that reduce an output to one number.</summary>
+    /// <summary>Chooses the elements, the directions and the weights that reduce an output to one number.</summary>
     public int Seed { get; init; } = 1;
 
-    /// <summary>Step of the central difference; 0 takes 1e-5 in float64 and 1e-2 in float32.</summary>
+    /// <summary>
+    /// First step of the central differences; 0 takes the cube root of the function's relative rounding error (which is
+    /// measured), as a share of the input's largest number. Where it does not settle a probe, steps from 256 times longer to 256
+    /// times shorter are tried.
+    /// </summary>
     public double Step { get; init; }
 
     /// <summary>Largest relative error; 0 takes 1e-6 where the gradient is float64 and 1e-2 where it is float32.</summary>
     public double Tolerance { get; init; }
+
+    /// <summary>
+    /// How many elements of an input may lie at a kink (ReLU at 0, ties of a pooling, a change of nearest neighbour) or at a jump
+    /// (a voxel on the very edge of a mean-shift ball). There any gradient between the slopes of both sides is accepted, so a
+    /// wrong one may be too: by default none is allowed.
+    /// </summary>
+    public int AllowedKinks { get; init; }
 
     internal const double SingleTolerance = 1e-2;
 }
@@ -31,16 +46,21 @@ public sealed record GradCheckOptions
 /// <param name="Device">The device.</param>
 /// <param name="RealType">float32 or float64: the type of the gradient; differences are taken in float64 where the case allows.</param>
 /// <param name="MaxRelativeError">
-/// The largest |gradient − difference| / max(|gradient|, |difference|, 1e-3·largest |gradient| of this input).
+/// The largest |gradient − difference| / max(|gradient|, |difference|, 1e-3·largest |gradient| of this input), beyond the error
+/// of the difference itself.
 /// </param>
 /// <param name="Tolerance">The bound on it.</param>
-/// <param name="Passed">Within the bound, with at least half of the probes usable, and some gradient not zero.</param>
-/// <param name="WorstIndex">The element with the largest error, in the input's own order.</param>
+/// <param name="Passed">Within the bound, with no more kinks than allowed, and some gradient not zero.</param>
+/// <param name="WorstIndex">The element with the largest error, or the first wrong one, in the input's own order; −1 for all
+/// elements moved at once.</param>
 /// <param name="Gradient">The gradient there.</param>
-/// <param name="Difference">The central difference there.</param>
-/// <param name="Probes">Elements compared.</param>
-/// <param name="LeftOut">Elements not compared, because the function is not smooth there (ReLU at 0, pooling ties, a voxel
-/// that crosses the edge of a mean-shift ball, a change of nearest neighbour): central differences of steps h and h/2 disagree.</param>
+/// <param name="Difference">The difference there.</param>
+/// <param name="Probes">Elements and directions compared.</param>
+/// <param name="Kinks">
+/// Elements at which the slopes of both sides differ, and the gradient lies between them: a warning, for there it is hardly
+/// checked.
+/// </param>
+/// <param name="Reason">Why it did not pass, or the warning of kinks; otherwise empty.</param>
 public sealed record GradCheckResult(
     string Op,
     string Input,
@@ -54,12 +74,15 @@ public sealed record GradCheckResult(
     double Gradient,
     double Difference,
     int Probes,
-    int LeftOut)
+    int Kinks,
+    string Reason)
 {
     /// <inheritdoc/>
     public override string ToString()
-        => $"{(Passed ? "ok  " : "FAIL")} {Op} / {Input} ({RealType}, {Variant}): worst relative error {MaxRelativeError:g3} at element {WorstIndex} " +
-           $"(gradient {Gradient:g9}, difference {Difference:g9}), tolerance {Tolerance:g3}, {Probes} probes, {LeftOut} left out";
+        => $"{(Passed ? "ok  " : "FAIL")} {Op} / {Input} ({RealType}, {Variant}): {(Passed || Reason.Length == 0 ? "" : $"{Reason}; ")}" +
+           $"worst relative error {MaxRelativeError:g3} {(WorstIndex < 0 ? "of all elements at once" : $"at element {WorstIndex}")} " +
+           $"(gradient {Gradient:g9}, difference {Difference:g9}), tolerance {Tolerance:g3}, {Probes} probes" +
+           (Passed && Reason.Length > 0 ? $"; warning: {Reason}" : "");
 }
 
 /// <summary>All comparisons of one call.</summary>
@@ -100,9 +123,6 @@ public sealed record GradCheckFunction<T>(
 /// <summary>Compares backward passes with central differences of the forward pass.</summary>
 public static class GradCheck
 {
-    // A probe's denominator is at least this share of the input's largest gradient: below it, relative error is rounding.
-    private const double RelativeFloor = 1e-3;
-
     /// <summary>Checks a function of one tensor.</summary>
     /// <param name="context">The device.</param>
     /// <param name="function">Computes a tensor of any shape from the input.</param>
@@ -145,76 +165,213 @@ public static class GradCheck
         where TDifference : unmanaged, INumber<TDifference>
     {
         double tolerance = options.Tolerance > 0 ? options.Tolerance : IsDouble<T>() ? 1e-6 : GradCheckOptions.SingleTolerance;
-        double step = options.Step > 0 ? options.Step : IsDouble<TDifference>() ? 1e-5 : 1e-2;
-        Random random = new(options.Seed);
-
         using Arena arena = new(context);
-        (double[][] analytic, double[] weights) = Differentiate(context, arena, gradients, random);
-
-        List<GradCheckResult> results = [];
+        (double[]?[] analytic, double[] weights) = Differentiate(context, arena, gradients, new Random(options.Seed));
+        differences.Weigh(weights);
         for (int i = 0; i < analytic.Length; i++)
         {
-            double largest = analytic[i].Max(Math.Abs);
-            // An input that no gradient reaches at all would pass any comparison with itself; it fails here.
-            bool passed = largest > 0;
-            (double Error, long Index, double Gradient, double Difference) worst = (0, 0, 0, 0);
-            // Whether it is among the probes or not: a gradient that is no number is wrong, and worse than any other.
-            if (Array.FindIndex(analytic[i], g => !double.IsFinite(g)) is >= 0 and int notFinite)
-                worst = (double.NaN, notFinite, analytic[i][notFinite], differences.At(i, notFinite, step, weights));
-            int probes = 0;
-            int leftOut = 0;
-            foreach (long element in ChooseElements(differences.Count(i), options.Samples, random))
-            {
-                double difference = differences.At(i, element, step, weights);
-                double gradient = analytic[i][element];
-                double error = RelativeError(gradient, difference, largest);
-                // Before a gradient is called wrong: where another step gives another difference, the function is not smooth.
-                if (!(error <= tolerance))
-                {
-                    double half = differences.At(i, element, step / 2, weights);
-                    if (RelativeError(half, difference, largest) > tolerance / 2)
-                    {
-                        leftOut++;
-                        continue;
-                    }
-                }
-
-                probes++;
-                if (!(error <= worst.Error) && !double.IsNaN(worst.Error))
-                    worst = (error, element, gradient, difference);
-            }
-
-            passed &= worst.Error <= tolerance && probes >= leftOut;
-            results.Add(new GradCheckResult(
-                name, differences.Name(i), variant, context.Kind.ToString(), IsDouble<T>() ? "float64" : "float32",
-                worst.Error, tolerance, passed, worst.Index, worst.Gradient, worst.Difference, probes, leftOut));
+            if (analytic[i] is { } found && found.Length != differences.Count(i))
+                throw new ArgumentException(
+                    $"gradcheck: {name}: {differences.Name(i)} has {found.Length} elements where its gradient is taken and " +
+                    $"{differences.Count(i)} where its differences are. Expected one function.",
+                    nameof(differences));
         }
 
-        return new GradCheckReport(results);
+        return new GradCheckReport([.. analytic.Select((gradient, i) => Compare(gradient, i))]);
+
+        GradCheckResult Compare(double[]? gradient, int input)
+        {
+            InputCheck<TDifference> check = new(differences, options, tolerance, input);
+            check.Run(gradient);
+            return new GradCheckResult(
+                name, differences.Name(input), variant, context.Kind.ToString(), IsDouble<T>() ? "float64" : "float32",
+                check.Error, tolerance, check.Passed, check.WorstElement, check.Gradient, check.Difference, check.Probes, check.Kinks, check.Reason);
+        }
     }
 
-    private static double RelativeError(double a, double b, double largest)
+    // One input's gradient against differences.
+    private sealed class InputCheck<T>(CentralDifferences<T> differences, GradCheckOptions options, double tolerance, int input)
+        where T : unmanaged, INumber<T>
     {
-        double scale = Math.Max(Math.Max(Math.Abs(a), Math.Abs(b)), RelativeFloor * largest);
-        return scale == 0 ? 0 : Math.Abs(a - b) / scale;
+        private readonly Probe probe = new(differences.At, differences.Noise, tolerance);
+        private readonly double first = FirstStep(differences, options, input);
+        private readonly List<ProbeResult> kinks = [];
+        private double[] gradient = [];
+        private double largest;
+        private ProbeResult? worst;
+        private int wrong;
+
+        public bool Passed => Reason.Length == 0 || (wrong == 0 && kinks.Count > 0 && kinks.Count <= options.AllowedKinks);
+
+        public string Reason { get; private set; } = "";
+
+        public double Error => worst?.Error ?? 0;
+
+        public long WorstElement => worst is null ? 0 : worst.Move.Count == 1 ? worst.Move.First : -1;
+
+        public double Gradient => worst?.Gradient ?? 0;
+
+        public double Difference => worst?.Difference ?? 0;
+
+        public int Probes { get; private set; }
+
+        public int Kinks => kinks.Count;
+
+        // One wrong probe settles an input, and so does a kink too many: the others would only cost time.
+        private bool Settled => wrong > 0 || kinks.Count > options.AllowedKinks;
+
+        public void Run(double[]? found)
+        {
+            gradient = found ?? new double[differences.Count(input)];
+            largest = gradient.Max(Math.Abs);
+            // Whether it is among the probes or not: a gradient that is no number is wrong, and worse than any other.
+            if (Array.FindIndex(gradient, g => !double.IsFinite(g)) is >= 0 and int notFinite)
+            {
+                Move there = Move.Single(input, notFinite);
+                double difference = differences.At(there, first).Central;
+                worst = new ProbeResult(there, ProbeOutcome.Differs, double.NaN, gradient[notFinite], difference, 0);
+                Fail($"the gradient is not finite at {gradient.Count(g => !double.IsFinite(g))} of {gradient.Length} elements");
+                return;
+            }
+
+            // An input that no gradient reaches at all would pass any comparison with itself where the function is constant.
+            if (largest == 0)
+            {
+                Examine(Move.All(input, gradient.Length, options.Seed));
+                Fail(found is null ? "no gradient reached this input"
+                    : Difference != 0 ? "the gradient is zero everywhere"
+                    : "the gradient is zero everywhere, and so are the differences: nothing is checked");
+                return;
+            }
+
+            Random random = new(unchecked(options.Seed * 1009 + input));
+            foreach (long element in ChooseElements(gradient.Length, options.Samples, random))
+            {
+                if (!Settled)
+                    Examine(Move.Single(input, element));
+            }
+
+            if (gradient.Length > 1 && !Settled)
+                Examine(Move.All(input, gradient.Length, options.Seed));
+            Reason = (Reason, kinks.Count) switch
+            {
+                ({ Length: > 0 }, _) => Reason,
+                (_, 0) => "",
+                (_, int count) => KinkReason(count),
+            };
+        }
+
+        private void Fail(string reason)
+        {
+            wrong++;
+            Reason = reason;
+        }
+
+        private string KinkReason(int count)
+        {
+            (double below, double above) = kinks[0].Slopes!.Value;
+            string what = $"{Counted.Of(count, "element")} at a kink or jump, the first {kinks[0].Move.First} " +
+                $"(slopes {below:g6} and {above:g6}, gradient {kinks[0].Gradient:g6})";
+            return count > options.AllowedKinks
+                ? $"{what}, {options.AllowedKinks} allowed: move the input away from there, or allow it (AllowedKinks)"
+                : $"{what}; there any gradient between the slopes is accepted";
+        }
+
+        // A direction that does not simply agree is halved until the elements stand alone that are to blame. Says whether there
+        // is one.
+        private bool Examine(Move move)
+        {
+            if (move.Count == 1 && kinks.Any(kink => kink.Move == move))
+                return true;
+            ProbeResult result = probe.Judge(move, Along(move, static g => g), Size(move), first);
+            Probes++;
+            if (result.Outcome == ProbeOutcome.Agrees)
+            {
+                if (!(result.Error <= worst?.Error) && wrong == 0)
+                    worst = result;
+                return false;
+            }
+
+            if (move.Count > 1)
+            {
+                (Move left, Move right) = move.Halves();
+                bool found = Examine(left);
+                if (!Settled)
+                    found |= Examine(right);
+                if (found || result.Outcome == ProbeOutcome.Kink)
+                    return found;
+            }
+
+            // An element, or a direction neither half of which shows it alone.
+            if (result.Outcome == ProbeOutcome.Kink)
+            {
+                kinks.Add(result);
+                return true;
+            }
+
+            worst = result;
+            Fail(Explain(result));
+            return true;
+        }
+
+        private string Explain(ProbeResult result)
+        {
+            if (result.Outcome == ProbeOutcome.Imprecise)
+            {
+                return $"precision: the function's rounding error of {differences.Noise:g2} leaves differences an error of " +
+                    $"{result.Uncertainty:g2}, too much for the tolerance; scale the function or its input, or set a larger tolerance";
+            }
+
+            if (double.IsNaN(result.Difference))
+                return "the function is not finite beside this point";
+            return result.Slopes is { } slopes
+                && Math.Abs(slopes.Above - slopes.Below) > 10 * tolerance * Math.Max(Math.Abs(slopes.Above), Math.Abs(slopes.Below))
+                ? $"mismatch at a kink or jump with the slopes {slopes.Below:g6} and {slopes.Above:g6}"
+                : "mismatch";
+        }
+
+        private double Along(Move move, Func<double, double> of)
+        {
+            double sum = 0;
+            for (long i = move.First; i < move.First + move.Count; i++)
+                sum += of(gradient[i] * move.Factor(i));
+            return sum;
+        }
+
+        // To what an error is relative: the input's largest gradient, or the length of what is summed where that is more.
+        private double Size(Move move)
+            => move.Count == 1 ? largest : Math.Max(largest * move.Scale / 2, Math.Sqrt(Along(move, static g => g * g)));
+
+        // Rounding falls with the step and truncation grows with its square.
+        private static double FirstStep(CentralDifferences<T> differences, GradCheckOptions options, int input)
+        {
+            if (options.Step > 0)
+                return options.Step;
+            double magnitude = differences.Magnitude;
+            double relative = magnitude > 0 && double.IsFinite(magnitude) ? differences.Noise / magnitude : 0;
+            return differences.Unit(input) * Math.Clamp(Math.Cbrt(relative), 1e-6, 1e-2);
+        }
     }
 
     private static bool IsDouble<T>() => typeof(T) == typeof(double);
 
-    // The gradients of Σ weight·output with respect to every input and parameter, and the weights.
-    private static (double[][] Gradients, double[] Weights) Differentiate<T>(GpuContext context, Arena arena, GradCheckFunction<T> function, Random random)
+    // The gradients of Σ weight·output with respect to every input and parameter, null where none arrived, and the weights.
+    internal static (double[]?[] Gradients, double[] Weights) Differentiate<T>(GpuContext context, Arena arena, GradCheckFunction<T> function, Random random)
         where T : unmanaged, INumber<T>
     {
         function.Parameters?.ZeroGradients(context);
         using Tape<T> tape = Tape<T>.Begin(arena);
         List<Tensor<T>> inputs = Upload(tape, function.Inputs, (_, values) => values);
         Tensor<T> output = function.Function(tape, inputs);
+        // Numbers of 8 bits, which every precision holds exactly.
         double[] weights = new double[output.Shape.Length];
         for (int i = 0; i < weights.Length; i++)
-            weights[i] = output.Shape == TensorShape.Scalar ? 1 : (float)(random.NextDouble() * 2 - 1);
-        tape.Backward(output, Array.ConvertAll(weights, T.CreateChecked));
+            weights[i] = output.Shape == TensorShape.Scalar ? 1 : (2 * random.Next(-64, 64) + 1) / 128.0;
+        // A function that records no backward pass at all reaches no input.
+        if (output.RequiresGradient)
+            tape.Backward(output, Array.ConvertAll(weights, T.CreateChecked));
 
-        List<double[]> gradients = [.. inputs.Select(x => ToDoubles(x.GradientToArray(context)))];
+        List<double[]?> gradients = [.. inputs.Select(x => x.Storage.HasGradient ? ToDoubles(x.GradientToArray(context)) : null)];
         foreach (Parameter<T> parameter in function.Parameters?.Parameters ?? [])
         {
             T[] values = new T[parameter.Length];

@@ -14,6 +14,17 @@ public abstract class GradCheckCase
     /// <summary>Elements probed of each input.</summary>
     public virtual int Samples => 24;
 
+    /// <summary>Elements of each input that may lie at a kink; see <see cref="GradCheckOptions.AllowedKinks"/>.</summary>
+    public virtual int AllowedKinks => 0;
+
+    /// <summary>
+    /// Whether it has several layers, between which a variant that rounds operands rounds what float64 does not.
+    /// </summary>
+    public virtual bool HasLayers => false;
+
+    /// <summary>The same operation in a shape that every precision takes.</summary>
+    public virtual GradCheckCase ForRounding => this;
+
     /// <summary>The function with its inputs in one type; the caller disposes the parameters.</summary>
     public abstract GradCheckFunction<T> Create<T>(GpuContext context)
         where T : unmanaged, INumber<T>;

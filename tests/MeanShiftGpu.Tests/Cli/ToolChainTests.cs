@@ -163,7 +163,7 @@ public class ToolChainTests
         string[] volumes = [folder.At("data", "train_000.mrc"), folder.At("data", "train_001.mrc")];
         string output = folder.At($"tables-{format}");
         ToolRun.Succeeds(["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", output, "--format", format, "--device", "cpu"]);
-        Assert.That(Directory.GetFiles(output).Select(Path.GetFileName), Is.EquivalentTo((string[])[$"train_000.{format}", $"train_001.{format}"]));
+        Assert.That(Directory.GetFiles(output).Select(Path.GetFileName), Is.EquivalentTo(((string[])[$"train_000.{format}", $"train_001.{format}"]).SelectMany(n => (string[])[n, n + ".made"])));
         ToolRun.Succeeds("evaluate", "--picks", output, "--data", folder.Manifest, "--split", "train", "--json", folder.At("e.json"));
         // The third volume has no table, so all of its centres are missed.
         Assert.That(ToolRun.Json(folder.At("e.json")).GetProperty("volumesWithoutPredictions").GetInt32(), Is.EqualTo(1));
@@ -209,18 +209,26 @@ public class ToolChainTests
         string[] arguments = ["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", output, "--device", "cpu"];
         ToolRun second = ToolRun.Succeeds([.. arguments, "--shard", "2/2"]);
         Assert.That(second.Output, Does.Contain("shard 2 of 2: 1 of 3 volumes"));
-        Assert.That(Directory.GetFiles(output).Select(Path.GetFileName), Is.EqualTo((string[])["train_001.star"]));
+        Assert.That(Directory.GetFiles(output).Select(Path.GetFileName), Is.EquivalentTo((string[])["train_001.star", "train_001.star.made"]));
         byte[] made = File.ReadAllBytes(Path.Combine(output, "train_001.star"));
 
         ToolRun rest = ToolRun.Succeeds([.. arguments, "--json", folder.At("rest.json")]);
-        Assert.That(rest.Output, Does.Contain("train_001.star exists, skipped"));
-        Assert.That(Directory.GetFileSystemEntries(output).Select(Path.GetFileName), Is.EquivalentTo((string[])["train_000.star", "train_001.star", "train_002.star"]));
+        Assert.That(rest.Output, Does.Contain("train_001.star exists, made from the same files with the same settings; skipped"));
+        Assert.That(Directory.GetFileSystemEntries(output).Select(Path.GetFileName).Where(n => !n!.EndsWith(".made", StringComparison.Ordinal)), Is.EquivalentTo((string[])["train_000.star", "train_001.star", "train_002.star"]));
         Assert.That(ToolRun.Json(folder.At("rest.json")).GetProperty("volumes").EnumerateArray().Count(v => v.TryGetProperty("skipped", out _)), Is.EqualTo(1));
 
         ToolRun nothing = ToolRun.Succeeds(arguments);
         Assert.That(nothing.Output, Does.Not.Contain("device:"), "nothing is left to do, so nothing is opened");
         ToolRun.Succeeds([.. arguments, "--overwrite", "--shard", "2/2"]);
         Assert.That(File.ReadAllBytes(Path.Combine(output, "train_001.star")), Is.EqualTo(made), "the same bits again");
+
+        // Old picks are not taken for those of another threshold or model.
+        ToolRun.Refuses(["train_000.star", "other settings", "--overwrite"], [.. arguments, "--threshold", "0.4"]);
+        File.Copy(folder.At("run", "model.safetensors"), folder.At("another.safetensors"));
+        File.AppendAllText(folder.At("another.safetensors"), " ");
+        ToolRun.Refuses(["train_000.star", "another another.safetensors"], [.. arguments.Select(a => a.EndsWith("model.safetensors", StringComparison.Ordinal) ? folder.At("another.safetensors") : a)]);
+        File.Delete(Path.Combine(output, "train_002.star.made"));
+        ToolRun.Refuses(["train_002.star", "unknown program"], arguments);
     }
 
     [Test]

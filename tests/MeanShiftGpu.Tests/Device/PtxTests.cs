@@ -81,7 +81,7 @@ public sealed partial class PtxTests
     [TestCase("LossGrouped.Partial.Dice.float32", 40, 2304, 4)]
     [TestCase("LossGrouped.Partial.BinaryCrossEntropy.float32", 48, 2304, 4)]
     [TestCase("GradientNormGrouped.Squares.float32", 40, 2304, 4)]
-    [TestCase("SigmoidHeadGrouped.PartialWeight.float32", 72, 2560, 1)]
+    [TestCase("SigmoidHeadGrouped.PartialWeight.Plain.float32", 72, 2560, 1)]
     [TestCase("PartSums.Add.float32", 48, 512, 0)]
     public void Assemble_GroupKernels_KeepToTheirPlan(string name, int registers, int sharedBytes, int sharedQuadLoads)
     {

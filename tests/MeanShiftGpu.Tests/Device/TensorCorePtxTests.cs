@@ -85,48 +85,6 @@ public sealed partial class TensorCorePtxTests
             });
 
     [Test]
-    public void HeadForward_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision)
-        => KeepsToPlan(
-            architecture,
-            $"SigmoidHeadTensorCore.Forward.{precision}",
-            registers: 80,
-            new Dictionary<string, int>
-            {
-                ["mma.sync"] = precision == "Tf32" ? 8 : 4,
-                ["ld.global.v4"] = precision == "StoredBf16" ? 0 : 8,
-                ["ld.global.v2"] = precision == "StoredBf16" ? 8 : 0,
-            });
-
-    [Test]
-    public void HeadBackwardInput_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision)
-        => KeepsToPlan(
-            architecture,
-            $"SigmoidHeadTensorCore.BackwardInput.{precision}",
-            registers: 136,
-            new Dictionary<string, int>
-            {
-                ["mma.sync"] = 16, // the first outputs, then further ones
-                ["st.global.v4"] = precision == "StoredBf16" ? 0 : 8,
-                ["st.global.v2"] = precision == "StoredBf16" ? 8 : 0,
-            });
-
-    [Test]
-    public void HeadPartialWeight_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision)
-        => KeepsToPlan(
-            architecture,
-            $"SigmoidHeadTensorCore.PartialWeight.{precision}",
-            registers: 104,
-            new Dictionary<string, int>
-            {
-                ["mma.sync"] = precision == "Tf32" ? 8 : 4,
-                ["ld.global.v4"] = precision == "StoredBf16" ? 0 : 8,
-                ["ld.global.v2"] = precision == "StoredBf16" ? 8 : 0,
-                ["ld.shared.v4"] = 2,
-                ["st.shared.v4"] = 2,
-            },
-            staticSharedBytes: 4608);
-
-    [Test]
     public void SharedMemory_EveryTile_FitsItsDevice()
     {
         foreach (int columns in Widths)

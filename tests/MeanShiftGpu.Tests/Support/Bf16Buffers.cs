@@ -18,18 +18,20 @@ public static class Bf16Buffers
     public static double Rounded(double value) => Bf16.Round((float)value).ToSingle();
 
     /// <summary>A convolution on float32 buffers.</summary>
-    public static IConv3d<float> OnFloats(this IConv3d<Bf16, float> conv, GpuContext context) => new Conv3d(conv, context);
+    public static IConv3d<float, float> OnFloats(this IConv3d<Bf16, float> conv, GpuContext context) => new Conv3d(conv, context);
 
     /// <summary>A transposed convolution on float32 buffers.</summary>
-    public static IConvTranspose3d<float> OnFloats(this IConvTranspose3d<Bf16, float> conv, GpuContext context) => new ConvTranspose3d(conv, context);
+    public static IConvTranspose3d<float, float> OnFloats(this IConvTranspose3d<Bf16, float> conv, GpuContext context)
+        => new ConvTranspose3d(conv, context);
 
     /// <summary>A head on float32 buffers.</summary>
-    public static ISigmoidHead<float> OnFloats(this ISigmoidHead<Bf16, float> head, GpuContext context) => new SigmoidHead(head, context);
+    public static ISigmoidHead<float, float> OnFloats(this ISigmoidHead<Bf16, float> head, GpuContext context)
+        => new SigmoidHead(head, context);
 
     /// <summary>A pooling on float32 buffers.</summary>
     public static IMaxPool3d<float> OnFloats(this IMaxPool3d<Bf16> pool, GpuContext context) => new MaxPool3d(pool, context);
 
-    private sealed class Conv3d(IConv3d<Bf16, float> conv, GpuContext context) : IConv3d<float>
+    private sealed class Conv3d(IConv3d<Bf16, float> conv, GpuContext context) : IConv3d<float, float>
     {
         public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
         {
@@ -60,7 +62,7 @@ public static class Bf16Buffers
         public void Dispose() => conv.Dispose();
     }
 
-    private sealed class ConvTranspose3d(IConvTranspose3d<Bf16, float> conv, GpuContext context) : IConvTranspose3d<float>
+    private sealed class ConvTranspose3d(IConvTranspose3d<Bf16, float> conv, GpuContext context) : IConvTranspose3d<float, float>
     {
         public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, ConvTranspose3dShape shape)
         {
@@ -89,7 +91,7 @@ public static class Bf16Buffers
         public void Dispose() => conv.Dispose();
     }
 
-    private sealed class SigmoidHead(ISigmoidHead<Bf16, float> head, GpuContext context) : ISigmoidHead<float>
+    private sealed class SigmoidHead(ISigmoidHead<Bf16, float> head, GpuContext context) : ISigmoidHead<float, float>
     {
         public long WorkspaceLength(SigmoidHeadShape shape) => head.WorkspaceLength(shape);
 

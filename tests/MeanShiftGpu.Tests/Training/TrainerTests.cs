@@ -3,6 +3,7 @@ using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
@@ -234,6 +235,21 @@ public class TrainerTests
         using UNet3d<float> network = new(context, Network, seed: 1);
         using Trainer trainer = new(network, Data(), options);
         Assert.That(() => trainer.Run(), Throws.TypeOf<TrainingFailedException>().With.Message.Contains("Start again with a lower learning rate, " + proposal));
+    }
+
+    // The step that could not be taken has not been taken: the parameters are those before it.
+    [Test]
+    public void Step_WhenTheLossIsNoLongerFinite_LeavesTheParametersAsTheyAre()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, Network, seed: 1);
+        using Trainer trainer = new(network, Data(), Options with { Steps = 20 });
+        trainer.Step();
+        Parameter<float> head = network.Parameters.Parameters[^1];
+        head.Upload(context, [.. head.Download(context).Select(_ => float.NaN)]);
+        float[] before = network.Parameters.Parameters[0].Download(context);
+        Assert.That(() => trainer.Step(), Throws.TypeOf<TrainingFailedException>());
+        Assert.That(network.Parameters.Parameters[0].Download(context), Is.EqualTo(before));
     }
 
     [Test]

@@ -1,3 +1,4 @@
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Files;
 
@@ -144,6 +145,6 @@ internal static class RelionStar
     {
         RelionCentre.HalfSize => size / 2,
         RelionCentre.HalfSizeMinusOne => (size / 2) - 1,
-        _ => throw new ArgumentOutOfRangeException(nameof(centre), centre, "No such centre."),
+        _ => throw UnknownValue.Of(centre),
     };
 }

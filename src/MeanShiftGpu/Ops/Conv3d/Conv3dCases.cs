@@ -1,4 +1,3 @@
-using ILGPU;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
@@ -25,8 +24,8 @@ internal static class Conv3dCases
                (56, 1, 32), (56, 32, 32), (56, 48, 48), (56, 80, 32), (28, 32, 48), (28, 48, 48), (28, 64, 64), (28, 112, 48), (14, 48, 64), (14, 64, 64),
            }
            let shape = new Conv3dShape(1, layer.Edge, layer.Edge, layer.Edge, layer.Inputs, layer.Outputs, 3, Activation.Relu, layer.Inputs, layer.Outputs)
-           select new BenchmarkCase<IConv3d<float>, Conv3dShape>(
-               Conv3dVariants<float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
+           select new BenchmarkCase<IConv3d<float, float>, Conv3dShape>(
+               Conv3dVariants<float, float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
                $"{layer.Inputs} to {layer.Outputs} at {layer.Edge}", "Forward", "BackwardInput", "BackwardWeight"),
     ];
 
@@ -41,7 +40,7 @@ internal static class Conv3dCases
         }
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
-            => Conv3dVariants<T>.Table.Names(context, new Conv3dShape(2, 4, 5, 3, 3, 5, kernelSize, activation, 3, 5));
+            => Conv3dVariants<T, T>.Table.Names(context, new Conv3dShape(2, 4, 5, 3, 3, 5, kernelSize, activation, 3, 5));
     }
 
     private sealed class Reference() : ReferenceCase("conv3d")
@@ -54,7 +53,7 @@ internal static class Conv3dCases
             if (kernel is not (1 or 3))
                 throw new InputException($"{file.Path}: array 'weight' has a kernel of edge {kernel}. Expected 1 or 3.");
             Conv3dShape shape = new(input.Shape.Batch, input.Shape.Depth, input.Shape.Height, input.Shape.Width, input.Shape.Channels, outputs, kernel, Activation.None, input.Shape.Channels, outputs);
-            return file.WithVariants(context, Conv3dVariants<T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(context, Conv3dVariants<T, T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 using ParameterSet<T> set = new();
                 Parameter<T> weight = set.Add("weight", ParameterLayout.ConvolutionWeight, kernel, input.Shape.Channels, outputs);
@@ -64,35 +63,25 @@ internal static class Conv3dCases
         }
     }
 
-    private static BenchmarkPasses Passes(BenchmarkData data, IConv3d<float> kernels, Conv3dShape shape)
+    private static BenchmarkPasses Passes(BenchmarkData data, IConv3d<float, float> kernels, Conv3dShape shape)
     {
-        ArrayView<float> input = data.Uniform(shape.Voxels * shape.InputChannels, 1);
-        // Around zero, so that ReLU masks about half.
-        ArrayView<float> weight = data.Uniform(shape.WeightLength, 2, static v => v - 0.5f);
-        ArrayView<float> bias = data.Uniform(shape.OutputChannels, 3);
-        ArrayView<float> gradOutput = data.Uniform(shape.Voxels * shape.OutputChannels, 4);
-        ArrayView<float> output = data.Zeros(gradOutput.Length);
-        ArrayView<float> gradInput = data.Zeros(input.Length);
-        ArrayView<float> gradWeight = data.Zeros(weight.Length);
-        ArrayView<float> gradBias = data.Zeros(bias.Length);
+        LayerBuffers on = new(
+            data, shape.Voxels * shape.InputChannels, shape.WeightLength, shape.OutputChannels,
+            shape.Voxels * shape.OutputChannels);
         return new BenchmarkPasses(
             [
-                () => kernels.Forward(data.Stream, input, weight, bias, output, shape),
-                () => kernels.BackwardInput(data.Stream, gradOutput, output, weight, gradInput, shape),
-                () => kernels.BackwardWeight(data.Stream, input, gradOutput, output, gradWeight, gradBias, shape),
+                () => kernels.Forward(data.Stream, on.Input, on.Weight, on.Bias, on.Output, shape),
+                () => kernels.BackwardInput(data.Stream, on.GradOutput, on.Output, on.Weight, on.GradInput, shape),
+                () => kernels.BackwardWeight(data.Stream, on.Input, on.GradOutput, on.Output, on.GradWeight, on.GradBias, shape),
             ],
-            () =>
+            () => on.Compare((x, w, b, g) =>
             {
-                (double[] x, double[] w, double[] g) = (data.ReadDouble(input), data.ReadDouble(weight), data.ReadDouble(gradOutput));
-                (double[] y, double[] gx, double[] gw, double[] gb) = (new double[g.Length], new double[x.Length], new double[w.Length], new double[shape.OutputChannels]);
-                Conv3dReference.Forward(x, w, data.ReadDouble(bias), y, shape);
+                (double[] y, double[] gx, double[] gw, double[] gb) =
+                    (new double[g.Length], new double[x.Length], new double[w.Length], new double[b.Length]);
+                Conv3dReference.Forward(x, w, b, y, shape);
                 Conv3dReference.BackwardInput(g, y, w, gx, shape);
                 Conv3dReference.BackwardWeight(x, g, y, gw, gb, shape);
-                return
-                [
-                    ("output", data.Read(output), y, null), ("gradInput", data.Read(gradInput), gx, null),
-                    ("gradWeight", data.Read(gradWeight), gw, null), ("gradBias", data.Read(gradBias), gb, null),
-                ];
-            });
+                return (y, gx, gw, gb);
+            }));
     }
 }

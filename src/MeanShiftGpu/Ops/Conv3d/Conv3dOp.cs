@@ -1,7 +1,6 @@
 using System.Numerics;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Kernels.Convolution;
-using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Tensors;
 
@@ -36,8 +35,6 @@ public static class Conv3dOp
             throw new ArgumentException($"Conv3d: {weight.Name} has a kernel of edge {weight.KernelSize}; expected 1 or 3.", nameof(weight));
         if (bias.Length != weight.OutputChannels)
             throw new ArgumentException($"Conv3d: {bias.Name} has {bias.Length} numbers, {weight.Name} has {weight.OutputChannels} output channels.", nameof(bias));
-        if (activation is not (Activation.None or Activation.Relu))
-            throw UnknownValue.Of(activation);
         TensorShape outputShape = input.Shape with { Channels = weight.OutputChannels };
         output ??= tape.AllocateLike(input, outputShape);
         if (output.Shape != outputShape)
@@ -57,9 +54,9 @@ public static class Conv3dOp
             input.Pitch,
             output.Pitch);
         if (input.IsBf16)
-            Run(tape, (IConv3d<Bf16, T>)tape.Context.Launcher(Conv3dVariants.Bf16, shape), input, weight, bias, output, shape);
+            Run<T, Bf16>(tape, input, weight, bias, output, shape);
         else
-            Run(tape, tape.Context.Launcher(Conv3dVariants<T>.Table, shape), input, weight, bias, output, shape);
+            Run<T, T>(tape, input, weight, bias, output, shape);
         return output;
     }
 
@@ -95,7 +92,7 @@ public static class Conv3dOp
             throw new ArgumentException($"Conv3dPlanes: {weight.Name} takes {weight.InputChannels} channels to {weight.OutputChannels}; the inputs have {channels}, the output {output.Shape.Channels}.", nameof(inputs));
         Conv3dShape shape = new(
             1, depth, output.Shape.Height, output.Shape.Width, channels, weight.OutputChannels, weight.KernelSize, activation, channels, output.Pitch);
-        if (tape.Context.Launcher(Conv3dVariants<T>.Table, shape) is not IConv3dByPlanes<T> kernels)
+        if (tape.Context.Launcher(Conv3dVariants<T, T>.Table, shape) is not IConv3dByPlanes<T> kernels)
             throw new ArgumentException("Conv3dPlanes: this device's convolutions take whole volumes.", nameof(tape));
         kernels.ForwardPlanes(
             tape.Context.Stream, planes, weight.Value, bias.Value, output.View, shape, new PlaneRange(begin, end, output.Shape.Depth));
@@ -103,10 +100,11 @@ public static class Conv3dOp
     }
 
     private static void Run<T, TActivation>(
-        Tape<T> tape, IConv3d<TActivation, T> kernels, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, Conv3dShape shape)
+        Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, Conv3dShape shape)
         where T : unmanaged, INumber<T>
         where TActivation : unmanaged
     {
+        IConv3d<TActivation, T> kernels = tape.Context.Launcher(Conv3dVariants<TActivation, T>.Table, shape);
         kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), weight.Value, bias.Value, output.ViewAs<TActivation>(), shape);
 
         // Only ReLU's mask reads the output again.

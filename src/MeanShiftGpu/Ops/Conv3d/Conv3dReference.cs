@@ -3,7 +3,8 @@ using MeanShiftGpu.Kernels.Machine;
 
 namespace MeanShiftGpu.Ops.Conv3d;
 
-/// <summary>The 3D convolution in double, slow and obvious, sharing nothing with the kernels. Layouts as in <see cref="IConv3d{T}"/>.</summary>
+/// <summary>The 3D convolution in double, slow and obvious, sharing nothing with the kernels. Layouts as in
+/// <see cref="IConv3d{TActivation, T}"/>.</summary>
 public static class Conv3dReference
 {
     /// <summary>Overwrites the output's channels; what lies between them (pitch) is left alone.</summary>

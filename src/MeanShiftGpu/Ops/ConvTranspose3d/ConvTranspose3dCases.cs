@@ -1,4 +1,3 @@
-using ILGPU;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
@@ -21,8 +20,8 @@ internal static class ConvTranspose3dCases
     [
         .. from layer in new (int Edge, int Channels)[] { (14, 64), (28, 48) }
            let shape = new ConvTranspose3dShape(1, layer.Edge, layer.Edge, layer.Edge, layer.Channels, layer.Channels, layer.Channels, layer.Channels)
-           select new BenchmarkCase<IConvTranspose3d<float>, ConvTranspose3dShape>(
-               ConvTranspose3dVariants<float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
+           select new BenchmarkCase<IConvTranspose3d<float, float>, ConvTranspose3dShape>(
+               ConvTranspose3dVariants<float, float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
                $"{layer.Channels} to {layer.Channels} at {layer.Edge}", "Forward", "BackwardInput", "BackwardWeight"),
     ];
 
@@ -37,7 +36,7 @@ internal static class ConvTranspose3dCases
         }
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
-            => ConvTranspose3dVariants<T>.Table.Names(context, new ConvTranspose3dShape(2, 3, 2, 4, 3, 5, 3, 5));
+            => ConvTranspose3dVariants<T, T>.Table.Names(context, new ConvTranspose3dShape(2, 3, 2, 4, 3, 5, 3, 5));
     }
 
     private sealed class Reference() : ReferenceCase("conv_transpose3d")
@@ -47,7 +46,8 @@ internal static class ConvTranspose3dCases
             ReferenceActivations input = file.Activations("input");
             int outputs = (int)file.Tensor("weight", input.Shape.Channels, ReferenceFile.Any, 2, 2, 2).Shape[1];
             ConvTranspose3dShape shape = new(input.Shape.Batch, input.Shape.Depth, input.Shape.Height, input.Shape.Width, input.Shape.Channels, outputs, input.Shape.Channels, outputs);
-            return file.WithVariants(context, ConvTranspose3dVariants<T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(
+                context, ConvTranspose3dVariants<T, T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 using ParameterSet<T> set = new();
                 Parameter<T> weight = set.Add("weight", ParameterLayout.TransposedConvolutionWeight, 2, input.Shape.Channels, outputs);
@@ -57,34 +57,25 @@ internal static class ConvTranspose3dCases
         }
     }
 
-    private static BenchmarkPasses Passes(BenchmarkData data, IConvTranspose3d<float> kernels, ConvTranspose3dShape shape)
+    private static BenchmarkPasses Passes(BenchmarkData data, IConvTranspose3d<float, float> kernels, ConvTranspose3dShape shape)
     {
-        ArrayView<float> input = data.Uniform(shape.InputVoxels * shape.InputChannels, 1);
-        ArrayView<float> weight = data.Uniform(shape.WeightLength, 2, static v => v - 0.5f);
-        ArrayView<float> bias = data.Uniform(shape.OutputChannels, 3);
-        ArrayView<float> gradOutput = data.Uniform(shape.OutputVoxels * shape.OutputChannels, 4);
-        ArrayView<float> output = data.Zeros(gradOutput.Length);
-        ArrayView<float> gradInput = data.Zeros(input.Length);
-        ArrayView<float> gradWeight = data.Zeros(weight.Length);
-        ArrayView<float> gradBias = data.Zeros(bias.Length);
+        LayerBuffers on = new(
+            data, shape.InputVoxels * shape.InputChannels, shape.WeightLength, shape.OutputChannels,
+            shape.OutputVoxels * shape.OutputChannels);
         return new BenchmarkPasses(
             [
-                () => kernels.Forward(data.Stream, input, weight, bias, output, shape),
-                () => kernels.BackwardInput(data.Stream, gradOutput, weight, gradInput, shape),
-                () => kernels.BackwardWeight(data.Stream, input, gradOutput, gradWeight, gradBias, shape),
+                () => kernels.Forward(data.Stream, on.Input, on.Weight, on.Bias, on.Output, shape),
+                () => kernels.BackwardInput(data.Stream, on.GradOutput, on.Weight, on.GradInput, shape),
+                () => kernels.BackwardWeight(data.Stream, on.Input, on.GradOutput, on.GradWeight, on.GradBias, shape),
             ],
-            () =>
+            () => on.Compare((x, w, b, g) =>
             {
-                (double[] x, double[] w, double[] g) = (data.ReadDouble(input), data.ReadDouble(weight), data.ReadDouble(gradOutput));
-                (double[] y, double[] gx, double[] gw, double[] gb) = (new double[g.Length], new double[x.Length], new double[w.Length], new double[shape.OutputChannels]);
-                ConvTranspose3dReference.Forward(x, w, data.ReadDouble(bias), y, shape);
+                (double[] y, double[] gx, double[] gw, double[] gb) =
+                    (new double[g.Length], new double[x.Length], new double[w.Length], new double[b.Length]);
+                ConvTranspose3dReference.Forward(x, w, b, y, shape);
                 ConvTranspose3dReference.BackwardInput(g, w, gx, shape);
                 ConvTranspose3dReference.BackwardWeight(x, g, gw, gb, shape);
-                return
-                [
-                    ("output", data.Read(output), y, null), ("gradInput", data.Read(gradInput), gx, null),
-                    ("gradWeight", data.Read(gradWeight), gw, null), ("gradBias", data.Read(gradBias), gb, null),
-                ];
-            });
+                return (y, gx, gw, gb);
+            }));
     }
 }

@@ -30,17 +30,18 @@ public static class ConvTranspose3dOp
             throw new ArgumentException($"ConvTranspose3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
         ConvTranspose3dShape shape = new(from.Batch, from.Depth, from.Height, from.Width, weight.InputChannels, weight.OutputChannels, input.Pitch, output.Pitch);
         if (input.IsBf16)
-            Run(tape, (IConvTranspose3d<Bf16, T>)tape.Context.Launcher(ConvTranspose3dVariants.Bf16, shape), input, weight, bias, output, shape);
+            Run<T, Bf16>(tape, input, weight, bias, output, shape);
         else
-            Run(tape, tape.Context.Launcher(ConvTranspose3dVariants<T>.Table, shape), input, weight, bias, output, shape);
+            Run<T, T>(tape, input, weight, bias, output, shape);
         return output;
     }
 
     private static void Run<T, TActivation>(
-        Tape<T> tape, IConvTranspose3d<TActivation, T> kernels, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, ConvTranspose3dShape shape)
+        Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, ConvTranspose3dShape shape)
         where T : unmanaged, INumber<T>
         where TActivation : unmanaged
     {
+        IConvTranspose3d<TActivation, T> kernels = tape.Context.Launcher(ConvTranspose3dVariants<TActivation, T>.Table, shape);
         kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), weight.Value, bias.Value, output.ViewAs<TActivation>(), shape);
 
         tape.Record("ConvTranspose3d", output, [input], [weight, bias], [input], () =>

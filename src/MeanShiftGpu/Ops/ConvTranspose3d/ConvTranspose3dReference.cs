@@ -4,7 +4,7 @@ namespace MeanShiftGpu.Ops.ConvTranspose3d;
 
 /// <summary>
 /// The transposed 3D convolution in double, slow and obvious, sharing nothing with the kernels. Layouts as in
-/// <see cref="IConvTranspose3d{T}"/>.
+/// <see cref="IConvTranspose3d{TActivation, T}"/>.
 /// </summary>
 public static class ConvTranspose3dReference
 {

@@ -11,12 +11,13 @@ internal static class ElementwiseCases
     /// <summary>What is timed: the gradient of a skip connection at a published patch's full size, 67 MB moved.</summary>
     public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
     [
-        new BenchmarkCase<IElementwise<float>, ElementwiseShape>(ElementwiseVariants<float>.Table, Skip, Skip, Passes, "32 of 64 at 56", "Fill", "Add", "Mask"),
+        new BenchmarkCase<IElementwise<float, float>, ElementwiseShape>(
+            ElementwiseVariants<float, float>.Table, Skip, Skip, Passes, "32 of 64 at 56", "Fill", "Add", "Mask"),
     ];
 
     private static ElementwiseShape Skip => new(56 * 56 * 56, 32, 32, 64);
 
-    private static BenchmarkPasses Passes(BenchmarkData data, IElementwise<float> kernels, ElementwiseShape shape)
+    private static BenchmarkPasses Passes(BenchmarkData data, IElementwise<float, float> kernels, ElementwiseShape shape)
     {
         ArrayView<float> source = data.Uniform(shape.Voxels * shape.Channels, 1);
         ArrayView<float> weight = data.Uniform(shape.Voxels, 2);

@@ -24,7 +24,7 @@ public static class MaskOp
             throw new ArgumentException($"Mask: the input is {input.Shape}, the weight {weight.Shape}; expected a whole tensor {input.Shape with { Channels = 1 }}.", nameof(weight));
         int channels = input.Shape.Channels;
         ElementwiseShape shape = new(input.Shape.Voxels, channels, input.Pitch, channels);
-        IElementwise<T> kernels = tape.Context.Launcher(ElementwiseVariants<T>.Table, shape);
+        IElementwise<T, T> kernels = tape.Context.Launcher(ElementwiseVariants<T, T>.Table, shape);
         Tensor<T> output = tape.Allocate(input.Shape);
         kernels.Mask(tape.Context.Stream, input.View, weight.View, output.View, shape);
 

@@ -19,7 +19,7 @@ public static class RoundToBf16Op
     {
         Tensor<T> output = tape.AllocateBf16(input.Shape);
         ElementwiseShape shape = new(input.Shape.Voxels, input.Shape.Channels, input.Pitch, output.Pitch);
-        IElementwiseBf16 kernels = tape.Context.Launcher(ElementwiseVariants.Bf16, shape);
+        IElementwise<Bf16, float> kernels = tape.Context.Launcher(ElementwiseVariants<Bf16, float>.Table, shape);
         kernels.Round(tape.Context.Stream, input.ViewAs<float>(), output.ViewAs<Bf16>(), shape);
 
         tape.Record("RoundToBf16", output, [input], [], [], () => tape.WriteGradient<float>(

@@ -19,7 +19,7 @@ public static class WeightedSumOp
         if (terms.Count == 0 || terms.Any(t => t.Loss.Shape != TensorShape.Scalar))
             throw new ArgumentException($"WeightedSum: expects scalars, got {terms.Count} terms: {string.Join(", ", terms.Select(t => t.Loss.Shape))}.", nameof(terms));
         Tensor<T> total = tape.Allocate(TensorShape.Scalar);
-        IElementwise<T> kernels = tape.Context.Launcher(ElementwiseVariants<T>.Table, default(ElementwiseShape));
+        IElementwise<T, T> kernels = tape.Context.Launcher(ElementwiseVariants<T, T>.Table, default(ElementwiseShape));
         for (int i = 0; i < terms.Count; i++)
             kernels.WeightedAdd(tape.Context.Stream, terms[i].Loss.View, T.CreateChecked(terms[i].Weight), total.View, accumulate: i == 0 ? 0 : 1);
 

@@ -17,7 +17,8 @@ internal static class MaxPool3dCases
     /// <summary>What is timed: a published patch, 25 MB read and written forward, 48 MB backward.</summary>
     public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
     [
-        new BenchmarkCase<IMaxPool3d<float>, MaxPool3dShape>(MaxPool3dVariants<float>.Table, Patch, Patch, Passes, "32 at 56", "Forward", "Backward"),
+        new BenchmarkCase<IMaxPool3d<float>, MaxPool3dShape>(
+            MaxPool3dVariants<float, float>.Table, Patch, Patch, Passes, "32 at 56", "Forward", "Backward"),
     ];
 
     private sealed class Reference() : ReferenceCase("max_pool3d")
@@ -28,7 +29,8 @@ internal static class MaxPool3dCases
             TensorShape s = input.Shape;
             if (s.Depth % 2 != 0 || s.Height % 2 != 0 || s.Width % 2 != 0)
                 throw new InputException($"{file.Path}: array 'input' has {s.Depth}×{s.Height}×{s.Width} voxels. Expected even numbers: the pooling takes whole blocks of 2×2×2.");
-            return file.WithVariants(context, MaxPool3dVariants<T>.Table, new MaxPool3dShape(s.Batch, s.Depth, s.Height, s.Width, s.Channels, s.Channels, s.Channels), (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(context, MaxPool3dVariants<T, T>.Table, new MaxPool3dShape(s.Batch, s.Depth, s.Height,
+                s.Width, s.Channels, s.Channels, s.Channels), (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 Tensor<T> x = ReferenceFile.Upload(tape, input, requiresGradient: true);
                 Tensor<T> output = tape.MaxPool3d(x);

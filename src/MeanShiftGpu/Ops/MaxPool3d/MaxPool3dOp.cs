@@ -1,5 +1,6 @@
 using System.Numerics;
 using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Kernels.Pooling;
 using MeanShiftGpu.Tensors;
 
@@ -26,16 +27,17 @@ public static class MaxPool3dOp
             throw new ArgumentException($"MaxPool3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
         MaxPool3dShape shape = new(extent.Batch, extent.Depth, extent.Height, extent.Width, extent.Channels, input.Pitch, output.Pitch);
         if (input.IsBf16)
-            Run(tape, tape.Context.Launcher(MaxPool3dVariants.Bf16, shape), input, output, shape);
+            Run<T, Bf16>(tape, input, output, shape);
         else
-            Run(tape, tape.Context.Launcher(MaxPool3dVariants<T>.Table, shape), input, output, shape);
+            Run<T, T>(tape, input, output, shape);
         return output;
     }
 
-    private static void Run<T, TActivation>(Tape<T> tape, IMaxPool3d<TActivation> kernels, Tensor<T> input, Tensor<T> output, MaxPool3dShape shape)
+    private static void Run<T, TActivation>(Tape<T> tape, Tensor<T> input, Tensor<T> output, MaxPool3dShape shape)
         where T : unmanaged, INumber<T>
         where TActivation : unmanaged
     {
+        IMaxPool3d<TActivation> kernels = tape.Context.Launcher(MaxPool3dVariants<TActivation, T>.Table, shape);
         kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), output.ViewAs<TActivation>(), shape);
 
         tape.Record("MaxPool3d", output, [input], [], [input], () => tape.WriteGradient<TActivation>(

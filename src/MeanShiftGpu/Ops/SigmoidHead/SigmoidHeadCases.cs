@@ -17,8 +17,9 @@ internal static class SigmoidHeadCases
     [
         .. from outputs in new[] { 1, 8 }
            let shape = new SigmoidHeadShape(56 * 56 * 56, 32, outputs, 32)
-           select new BenchmarkCase<ISigmoidHead<float>, SigmoidHeadShape>(
-               SigmoidHeadVariants<float>.Table, shape, shape, Passes, $"32 to {outputs} at 56", "Forward", "BackwardInput", "BackwardWeight"),
+           select new BenchmarkCase<ISigmoidHead<float, float>, SigmoidHeadShape>(
+               SigmoidHeadVariants<float, float>.Table, shape, shape with { Voxels = 4096 }, Passes, $"32 to {outputs} at 56",
+                   "Forward", "BackwardInput", "BackwardWeight"),
     ];
 
     private sealed class GradCheck : GradCheckCase
@@ -32,36 +33,26 @@ internal static class SigmoidHeadCases
         }
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
-            => SigmoidHeadVariants<T>.Table.Names(context, new SigmoidHeadShape(72, 5, 2, 5));
+            => SigmoidHeadVariants<T, T>.Table.Names(context, new SigmoidHeadShape(72, 5, 2, 5));
     }
 
-    private static BenchmarkPasses Passes(BenchmarkData data, ISigmoidHead<float> kernels, SigmoidHeadShape shape)
+    private static BenchmarkPasses Passes(BenchmarkData data, ISigmoidHead<float, float> kernels, SigmoidHeadShape shape)
     {
-        ArrayView<float> input = data.Uniform(shape.Voxels * shape.InputChannels, 1);
-        ArrayView<float> weight = data.Uniform(shape.WeightLength, 2, static v => v - 0.5f);
-        ArrayView<float> bias = data.Zeros(shape.Outputs);
-        ArrayView<float> upstream = data.Uniform(shape.Voxels * shape.Outputs, 3);
-        ArrayView<float> output = data.Zeros(upstream.Length);
-        ArrayView<float> gradInput = data.Zeros(input.Length);
-        ArrayView<float> gradWeight = data.Zeros(weight.Length);
-        ArrayView<float> gradBias = data.Zeros(bias.Length);
-        ArrayView<float> workspace = data.Zeros(kernels.WorkspaceLength(shape));
+        LayerBuffers on =
+            new(data, shape.Voxels * shape.InputChannels, shape.WeightLength, shape.Outputs, shape.Voxels * shape.Outputs);
+        ArrayView<float> workspace = data.Zeros(Math.Max(1, kernels.WorkspaceLength(shape)));
         return new BenchmarkPasses(
             [
-                () => kernels.Forward(data.Stream, input, weight, bias, output, shape),
-                () => kernels.BackwardInput(data.Stream, upstream, output, weight, gradInput, shape),
-                () => kernels.BackwardWeight(data.Stream, input, upstream, output, workspace, gradWeight, gradBias, shape),
+                () => kernels.Forward(data.Stream, on.Input, on.Weight, on.Bias, on.Output, shape),
+                () => kernels.BackwardInput(data.Stream, on.GradOutput, on.Output, on.Weight, on.GradInput, shape),
+                () => kernels.BackwardWeight(
+                    data.Stream, on.Input, on.GradOutput, on.Output, workspace, on.GradWeight, on.GradBias, shape),
             ],
-            () =>
+            () => on.Compare((x, w, b, g) =>
             {
-                (double[] x, double[] w, double[] g) = (data.ReadDouble(input), data.ReadDouble(weight), data.ReadDouble(upstream));
-                double[] y = SigmoidHeadReference.Forward(x, w, new double[shape.Outputs], shape.InputChannels, shape.Outputs);
+                double[] y = SigmoidHeadReference.Forward(x, w, b, shape.InputChannels, shape.Outputs);
                 (double[] gx, double[] gw, double[] gb) = SigmoidHeadReference.Backward(x, w, y, g, shape.InputChannels, shape.Outputs);
-                return
-                [
-                    ("output", data.Read(output), y, null), ("gradInput", data.Read(gradInput), gx, null),
-                    ("gradWeight", data.Read(gradWeight), gw, null), ("gradBias", data.Read(gradBias), gb, null),
-                ];
-            });
+                return (y, gx, gw, gb);
+            }));
     }
 }

@@ -30,17 +30,18 @@ public static class SigmoidHeadOp
             throw new ArgumentException($"SigmoidHead: the output is {output.Shape}, expected a whole tensor {outputShape}.", nameof(output));
         SigmoidHeadShape shape = new(input.Shape.Voxels, weight.InputChannels, weight.OutputChannels, input.Pitch);
         if (input.IsBf16)
-            Run(tape, (ISigmoidHead<Bf16, T>)tape.Context.Launcher(SigmoidHeadVariants.Bf16, shape), input, weight, bias, output, shape);
+            Run<T, Bf16>(tape, input, weight, bias, output, shape);
         else
-            Run(tape, tape.Context.Launcher(SigmoidHeadVariants<T>.Table, shape), input, weight, bias, output, shape);
+            Run<T, T>(tape, input, weight, bias, output, shape);
         return output;
     }
 
     private static void Run<T, TActivation>(
-        Tape<T> tape, ISigmoidHead<TActivation, T> kernels, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, SigmoidHeadShape shape)
+        Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T> output, SigmoidHeadShape shape)
         where T : unmanaged, INumber<T>
         where TActivation : unmanaged
     {
+        ISigmoidHead<TActivation, T> kernels = tape.Context.Launcher(SigmoidHeadVariants<TActivation, T>.Table, shape);
         kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), weight.Value, bias.Value, output.View, shape);
 
         tape.Record("SigmoidHead", output, [input], [weight, bias], [input, output], () =>

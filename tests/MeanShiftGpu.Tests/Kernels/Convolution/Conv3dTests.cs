@@ -55,11 +55,11 @@ public class Conv3dTests
 
     [TestCaseSource(nameof(Cases))]
     public void AllPasses_Float32_MatchReference(DeviceKind device, Conv3dShape shape)
-        => EveryVariantMatchesReference(Conv3dVariants<float>.Table, device, shape, FloatTolerance);
+        => EveryVariantMatchesReference(Conv3dVariants<float, float>.Table, device, shape, FloatTolerance);
 
     [TestCaseSource(nameof(Cases))]
     public void AllPasses_Float64_MatchReference(DeviceKind device, Conv3dShape shape)
-        => EveryVariantMatchesReference(Conv3dVariants<double>.Table, device, shape, DoubleTolerance);
+        => EveryVariantMatchesReference(Conv3dVariants<double, double>.Table, device, shape, DoubleTolerance);
 
     [Test]
     public void HostSimd_EveryVectorWidth_MatchesReference([Values(128, 256, 512)] int bits, [ValueSource(nameof(Shapes))] Conv3dShape shape)
@@ -136,7 +136,7 @@ public class Conv3dTests
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu, variant: "ImplicitGemm");
         Assert.That(
-            () => context.Launcher(Conv3dVariants<float>.Table, EmulatedShapes[0]),
+            () => context.Launcher(Conv3dVariants<float, float>.Table, EmulatedShapes[0]),
             Throws.TypeOf<InputException>().With.Message.Contains("its groups have up to 96 threads, this device allows 16"));
     }
 
@@ -146,9 +146,10 @@ public class Conv3dTests
         Conv3dShape shape = Shape(1, 4, 5, 6, 7, 9, 3, Activation.Relu, 2, 1);
         using GpuContext context = TestDevices.Open(device);
         // Winograd's algorithm multiplies by fractions.
-        foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape).Where(v => v.Name != "HostWinograd"))
+        foreach (Variant<IConv3d<float, float>, Conv3dShape> variant
+            in Conv3dVariants<float, float>.Table.Supported(context, shape).Where(v => v.Name != "HostWinograd"))
         {
-            using IConv3d<float> conv = variant.Create(context);
+            using IConv3d<float, float> conv = variant.Create(context);
             ConvolutionProblem problem = Problem(shape, value => Math.Round(4 * value));
             ConvolutionResult<float> result = Run(context, conv, problem, shape);
             result.IsExactly(Expected(problem, shape), variant.Name);
@@ -161,9 +162,10 @@ public class Conv3dTests
     {
         Conv3dShape shape = Shape(2, 4, 5, 6, 7, 9, 3, Activation.None, 0, 0);
         using GpuContext context = TestDevices.Open(device);
-        foreach (Variant<IConv3d<float>, Conv3dShape> variant in Conv3dVariants<float>.Table.Supported(context, shape))
+        foreach (Variant<IConv3d<float, float>, Conv3dShape> variant
+            in Conv3dVariants<float, float>.Table.Supported(context, shape))
         {
-            using IConv3d<float> conv = variant.Create(context);
+            using IConv3d<float, float> conv = variant.Create(context);
             ConvolutionProblem problem = Problem(shape, value => value);
             Array.Clear(problem.Bias);
             Array.Clear(problem.GradWeight);
@@ -186,7 +188,8 @@ public class Conv3dTests
         foreach (int threads in (int[])[1, 2, 3])
         {
             using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
-            using IConv3d<float> conv = winograd ? new Conv3dHostWinograd(context.Threads) : new Conv3dHostSimd(context.Threads);
+            using IConv3d<float, float> conv =
+                winograd ? new Conv3dHostWinograd(context.Threads) : new Conv3dHostSimd(context.Threads);
             results.Add(Run(context, conv, problem, shape));
         }
 
@@ -270,7 +273,7 @@ public class Conv3dTests
     {
         using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = forced });
         Conv3dShape shape = Shape(1, 16, 16, 16, inputChannels, outputChannels, 3, Activation.Relu, 0, 0);
-        Assert.That(context.Launcher(Conv3dVariants<float>.Table, shape), Is.TypeOf(expected));
+        Assert.That(context.Launcher(Conv3dVariants<float, float>.Table, shape), Is.TypeOf(expected));
     }
 
     // Small, because the simulated GPU is slow. Between them: tiles cut by the volume's edge in every direction, several tiles and batches; channels that
@@ -302,7 +305,7 @@ public class Conv3dTests
     public void TensorCore_IntegerValues_AreExact(string device, TensorCorePrecision precision, Conv3dShape shape)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConv3d<float> conv = Conv3dTensorCore.Create(context.Accelerator, precision);
+        using IConv3d<float, float> conv = Conv3dTensorCore.Create(context.Accelerator, precision);
         IsExact(context, conv, shape);
     }
 
@@ -311,13 +314,14 @@ public class Conv3dTests
     public void TensorCore_WidestColumns_AreExact([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConv3d<float> tf32 = Conv3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 1);
+        using IConv3d<float, float> tf32 =
+            Conv3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 1);
         IsExact(context, tf32, Shape(1, 1, 1, 2, 4, 64, 3, Activation.Relu, 0, 0));
         (IReadOnlyList<int> activations, IReadOnlyList<int> gradients) = Conv3dTensorCore.WidthsUsed(tf32);
         Assert.That((activations, gradients), Is.EqualTo(((int[])[16, 64], (int[])[64])), "16 for the input's gradient");
 
         IConv3d<Bf16, float> stored = Conv3dTensorCore.CreateBf16(context.Accelerator, groupsWanted: 1);
-        using IConv3d<float> bf16 = stored.OnFloats(context);
+        using IConv3d<float, float> bf16 = stored.OnFloats(context);
         IsExact(context, bf16, Shape(1, 1, 1, 2, 8, 64, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
         (activations, gradients) = Conv3dTensorCore.WidthsUsed(stored);
         Assert.That((activations, gradients), Is.EqualTo(((int[])[16, 64], (int[])[64])));
@@ -332,7 +336,7 @@ public class Conv3dTests
     {
         Conv3dShape shape = Shape(1, 1, 2, 5, 12, 16, 3, Activation.Relu, 0, 0);
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConv3d<float> conv = Conv3dTensorCore.Create(context.Accelerator, precision);
+        using IConv3d<float, float> conv = Conv3dTensorCore.Create(context.Accelerator, precision);
         MatchesReference(context, conv, shape, precision == TensorCorePrecision.Tf32 ? 2e-3 : 2e-2, precision.ToString());
     }
 
@@ -341,7 +345,8 @@ public class Conv3dTests
     public void TensorCore_ManyGroups_AddUpExactly([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConv3d<float> conv = Conv3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 16);
+        using IConv3d<float, float> conv =
+            Conv3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 16);
         IsExact(context, conv, Shape(1, 3, 1, 1, 17, 5, 3, Activation.Relu, 0, 1));
     }
 
@@ -366,7 +371,7 @@ public class Conv3dTests
     public void Bf16Activations_IntegerValues_AreRoundedOnce(string device, Conv3dShape shape)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConv3d<float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
+        using IConv3d<float, float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
         IsExact(context, conv, shape, Bf16Buffers.Rounded);
     }
 
@@ -374,7 +379,7 @@ public class Conv3dTests
     public void Bf16Activations_ManyGroups_AreRoundedOnce([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConv3d<float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator, groupsWanted: 16).OnFloats(context);
+        using IConv3d<float, float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator, groupsWanted: 16).OnFloats(context);
         IsExact(context, conv, Shape(1, 3, 1, 1, 17, 8, 3, Activation.Relu, 7, 8), Bf16Buffers.Rounded);
     }
 
@@ -383,7 +388,7 @@ public class Conv3dTests
     public void Bf16Activations_AnyValues_MatchReference([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConv3d<float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
+        using IConv3d<float, float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
         MatchesReference(context, conv, Shape(1, 1, 2, 5, 12, 16, 3, Activation.Relu, 4, 0), 2e-2, "BF16 activations");
     }
 
@@ -394,15 +399,19 @@ public class Conv3dTests
         using GpuContext exact = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Float32 });
         using GpuContext rounding = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Tf32 });
         using GpuContext cpu = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Precision = Precision.Tf32 });
-        Assert.That(Conv3dVariants<float>.Table.Supported(exact, shape).Select(v => v.Name), Has.None.EqualTo("TensorCore"));
-        Assert.That(Conv3dVariants<float>.Table.Supported(rounding, shape).First().Name, Is.EqualTo("TensorCore"));
-        Assert.That(Conv3dVariants<float>.Table.Variants[0].Suits(shape with { InputChannels = 1 }), Is.False);
-        Assert.That(Conv3dVariants<double>.Table.Supported(rounding, shape).Select(v => v.Name), Has.None.EqualTo("TensorCore"));
+        Assert.That(
+            Conv3dVariants<float, float>.Table.Supported(exact, shape).Select(v => v.Name), Has.None.EqualTo("TensorCore"));
+        Assert.That(Conv3dVariants<float, float>.Table.Supported(rounding, shape).First().Name, Is.EqualTo("TensorCore"));
+        Assert.That(Conv3dVariants<float, float>.Table.Variants[0].Suits(shape with { InputChannels = 1 }), Is.False);
+        Assert.That(
+            Conv3dVariants<double, double>.Table.Supported(rounding, shape).Select(v => v.Name), Has.None.EqualTo("TensorCore"));
         Assert.That((cpu.Precision, cpu.PrecisionRefusal), Is.EqualTo((Precision.Float32, "it needs an NVIDIA GPU through CUDA")));
         using GpuContext everywhere = GpuContext.Attach(rounding.Accelerator, options: new GpuContextOptions { Variant = "conv3d=TensorCore", Precision = Precision.Tf32 });
-        Assert.That(everywhere.Launcher(Conv3dVariants<float>.Table, shape with { InputChannels = 1 }), Is.SameAs(everywhere.Launcher(Conv3dVariants<float>.Table, shape)));
+        Assert.That(everywhere.Launcher(Conv3dVariants<float, float>.Table, shape with { InputChannels = 1 }),
+            Is.SameAs(everywhere.Launcher(Conv3dVariants<float, float>.Table, shape)));
         using GpuContext forced = GpuContext.Attach(exact.Accelerator, options: new GpuContextOptions { Variant = "TensorCore", Precision = Precision.Float32 });
-        Assert.That(() => forced.Launcher(Conv3dVariants<float>.Table, shape), Throws.TypeOf<InputException>().With.Message.Contains("MEANSHIFTGPU_PRECISION"));
+        Assert.That(() => forced.Launcher(Conv3dVariants<float, float>.Table, shape),
+            Throws.TypeOf<InputException>().With.Message.Contains("MEANSHIFTGPU_PRECISION"));
     }
 
     [Test]
@@ -414,7 +423,8 @@ public class Conv3dTests
         Assert.That(everywhere.Launcher(DiceVariants<float>.Table, new FlatShape(8)), Is.Not.Null);
     }
 
-    private static void IsExact(GpuContext context, IConv3d<float> conv, Conv3dShape shape, Func<double, double>? stored = null)
+    private static void IsExact(
+        GpuContext context, IConv3d<float, float> conv, Conv3dShape shape, Func<double, double>? stored = null)
     {
         ConvolutionProblem problem = Problem(shape, value => Math.Round(4 * value));
         ConvolutionResult<float> result = Run(context, conv, problem, shape);
@@ -424,18 +434,20 @@ public class Conv3dTests
         result.IsExactly(expected);
     }
 
-    private static void EveryVariantMatchesReference<T>(VariantTable<IConv3d<T>, Conv3dShape> table, DeviceKind device, Conv3dShape shape, double tolerance)
+    private static void EveryVariantMatchesReference<T>(
+        VariantTable<IConv3d<T, T>, Conv3dShape> table, DeviceKind device, Conv3dShape shape, double tolerance)
         where T : unmanaged, INumber<T>
     {
         using GpuContext context = TestDevices.Open(device);
-        foreach (Variant<IConv3d<T>, Conv3dShape> variant in table.Supported(context, shape))
+        foreach (Variant<IConv3d<T, T>, Conv3dShape> variant in table.Supported(context, shape))
         {
-            using IConv3d<T> conv = variant.Create(context);
+            using IConv3d<T, T> conv = variant.Create(context);
             MatchesReference(context, conv, shape, tolerance, variant.Name);
         }
     }
 
-    private static void MatchesReference<T>(GpuContext context, IConv3d<T> conv, Conv3dShape shape, double tolerance, string variant = "HostSimd")
+    private static void MatchesReference<T>(
+        GpuContext context, IConv3d<T, T> conv, Conv3dShape shape, double tolerance, string variant = "HostSimd")
         where T : unmanaged, INumber<T>
     {
         ConvolutionProblem problem = Problem(shape, value => value);
@@ -445,7 +457,8 @@ public class Conv3dTests
         ConvolutionProblem.AssertNeighboursUntouched(result.GradInput, shape.InputChannels, shape.InputPitch);
     }
 
-    private static ConvolutionResult<T> Run<T>(GpuContext context, IConv3d<T> conv, ConvolutionProblem problem, Conv3dShape shape)
+    private static ConvolutionResult<T> Run<T>(
+        GpuContext context, IConv3d<T, T> conv, ConvolutionProblem problem, Conv3dShape shape)
         where T : unmanaged, INumber<T>
         => problem.Run<T>(context, v =>
         {

@@ -38,17 +38,17 @@ public class ConvTranspose3dTests
 
     [TestCaseSource(nameof(Cases))]
     public void AllPasses_Float32_MatchReference(DeviceKind device, ConvTranspose3dShape shape)
-        => EveryVariantMatchesReference(ConvTranspose3dVariants<float>.Table, device, shape, FloatTolerance);
+        => EveryVariantMatchesReference(ConvTranspose3dVariants<float, float>.Table, device, shape, FloatTolerance);
 
     [TestCaseSource(nameof(Cases))]
     public void AllPasses_Float64_MatchReference(DeviceKind device, ConvTranspose3dShape shape)
-        => EveryVariantMatchesReference(ConvTranspose3dVariants<double>.Table, device, shape, DoubleTolerance);
+        => EveryVariantMatchesReference(ConvTranspose3dVariants<double, double>.Table, device, shape, DoubleTolerance);
 
     [Test]
     public void HostSimd_EveryVectorWidth_MatchesReference([Values(128, 256, 512)] int bits, [ValueSource(nameof(Shapes))] ConvTranspose3dShape shape)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        using ConvTranspose3dHostSimd conv = new(context.Threads, bits);
+        using IConvTranspose3d<float, float> conv = ConvTranspose3dHostSimd.Create(context.Threads, bits);
         MatchesReference(context, conv, shape, FloatTolerance);
     }
 
@@ -57,7 +57,7 @@ public class ConvTranspose3dTests
     public void HostSimd_SeveralChunks_MatchesReference()
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        using ConvTranspose3dHostSimd conv = new(context.Threads);
+        using IConvTranspose3d<float, float> conv = ConvTranspose3dHostSimd.Create(context.Threads);
         MatchesReference(context, conv, Shape(1, 9, 11, 13, 20, 9, 0, 0), FloatTolerance);
     }
 
@@ -86,9 +86,10 @@ public class ConvTranspose3dTests
     {
         ConvTranspose3dShape shape = Shape(1, 4, 5, 6, 7, 9, 2, 1);
         using GpuContext context = TestDevices.Open(device);
-        foreach (Variant<IConvTranspose3d<float>, ConvTranspose3dShape> variant in ConvTranspose3dVariants<float>.Table.Supported(context, shape))
+        foreach (Variant<IConvTranspose3d<float, float>, ConvTranspose3dShape> variant
+            in ConvTranspose3dVariants<float, float>.Table.Supported(context, shape))
         {
-            using IConvTranspose3d<float> conv = variant.Create(context);
+            using IConvTranspose3d<float, float> conv = variant.Create(context);
             ConvolutionProblem problem = Problem(shape, value => Math.Round(4 * value));
             ConvolutionResult<float> result = Run(context, conv, problem, shape);
             result.IsExactly(Expected(problem, shape), variant.Name);
@@ -101,9 +102,10 @@ public class ConvTranspose3dTests
     {
         ConvTranspose3dShape shape = Shape(2, 4, 5, 6, 7, 9, 0, 0);
         using GpuContext context = TestDevices.Open(device);
-        foreach (Variant<IConvTranspose3d<float>, ConvTranspose3dShape> variant in ConvTranspose3dVariants<float>.Table.Supported(context, shape))
+        foreach (Variant<IConvTranspose3d<float, float>, ConvTranspose3dShape> variant
+            in ConvTranspose3dVariants<float, float>.Table.Supported(context, shape))
         {
-            using IConvTranspose3d<float> conv = variant.Create(context);
+            using IConvTranspose3d<float, float> conv = variant.Create(context);
             ConvolutionProblem problem = Problem(shape, value => value);
             Array.Clear(problem.Bias);
             Array.Clear(problem.GradWeight);
@@ -126,7 +128,7 @@ public class ConvTranspose3dTests
         foreach (int threads in (int[])[1, 2, 3])
         {
             using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
-            using ConvTranspose3dHostSimd conv = new(context.Threads);
+            using IConvTranspose3d<float, float> conv = ConvTranspose3dHostSimd.Create(context.Threads);
             results.Add(Run(context, conv, problem, shape));
         }
 
@@ -165,7 +167,7 @@ public class ConvTranspose3dTests
     public void TensorCore_IntegerValues_AreExact(string device, TensorCorePrecision precision, ConvTranspose3dShape shape)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConvTranspose3d<float> conv = ConvTranspose3dTensorCore.Create(context.Accelerator, precision);
+        using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.Create(context.Accelerator, precision);
         IsExact(context, conv, shape);
     }
 
@@ -176,7 +178,7 @@ public class ConvTranspose3dTests
         [Values] TensorCorePrecision precision)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConvTranspose3d<float> conv = ConvTranspose3dTensorCore.Create(context.Accelerator, precision);
+        using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.Create(context.Accelerator, precision);
         MatchesReference(context, conv, Shape(1, 1, 2, 5, 12, 16, 0, 0), precision == TensorCorePrecision.Tf32 ? 2e-3 : 2e-2, precision.ToString());
     }
 
@@ -185,7 +187,8 @@ public class ConvTranspose3dTests
     public void TensorCore_ManyGroups_AddUpExactly([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConvTranspose3d<float> conv = ConvTranspose3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 3);
+        using IConvTranspose3d<float, float> conv =
+            ConvTranspose3dTensorCore.Create(context.Accelerator, TensorCorePrecision.Tf32, groupsWanted: 3);
         IsExact(context, conv, Shape(1, 4, 1, 1, 5, 5, 0, 1));
     }
 
@@ -194,7 +197,7 @@ public class ConvTranspose3dTests
     public void Bf16Activations_IntegerValues_AreRoundedOnce([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConvTranspose3d<float> conv = ConvTranspose3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
+        using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
         IsExact(context, conv, Shape(1, 5, 2, 1, 20, 7, 4, 1), Bf16Buffers.Rounded);
         IsExact(context, conv, Shape(1, 1, 1, 9, 70, 18, 2, 6), Bf16Buffers.Rounded);
     }
@@ -204,11 +207,12 @@ public class ConvTranspose3dTests
     public void Bf16Activations_AnyValues_MatchReference([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        using IConvTranspose3d<float> conv = ConvTranspose3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
+        using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
         MatchesReference(context, conv, Shape(1, 1, 2, 5, 12, 16, 4, 0), 2e-2, "BF16 activations");
     }
 
-    private static void IsExact(GpuContext context, IConvTranspose3d<float> conv, ConvTranspose3dShape shape, Func<double, double>? stored = null)
+    private static void IsExact(
+        GpuContext context, IConvTranspose3d<float, float> conv, ConvTranspose3dShape shape, Func<double, double>? stored = null)
     {
         ConvolutionProblem problem = Problem(shape, value => Math.Round(4 * value));
         ConvolutionResult<float> result = Run(context, conv, problem, shape);
@@ -218,18 +222,20 @@ public class ConvTranspose3dTests
         result.IsExactly(expected);
     }
 
-    private static void EveryVariantMatchesReference<T>(VariantTable<IConvTranspose3d<T>, ConvTranspose3dShape> table, DeviceKind device, ConvTranspose3dShape shape, double tolerance)
+    private static void EveryVariantMatchesReference<T>(VariantTable<IConvTranspose3d<T, T>, ConvTranspose3dShape> table,
+        DeviceKind device, ConvTranspose3dShape shape, double tolerance)
         where T : unmanaged, INumber<T>
     {
         using GpuContext context = TestDevices.Open(device);
-        foreach (Variant<IConvTranspose3d<T>, ConvTranspose3dShape> variant in table.Supported(context, shape))
+        foreach (Variant<IConvTranspose3d<T, T>, ConvTranspose3dShape> variant in table.Supported(context, shape))
         {
-            using IConvTranspose3d<T> conv = variant.Create(context);
+            using IConvTranspose3d<T, T> conv = variant.Create(context);
             MatchesReference(context, conv, shape, tolerance, variant.Name);
         }
     }
 
-    private static void MatchesReference<T>(GpuContext context, IConvTranspose3d<T> conv, ConvTranspose3dShape shape, double tolerance, string variant = "HostSimd")
+    private static void MatchesReference<T>(GpuContext context, IConvTranspose3d<T, T> conv, ConvTranspose3dShape shape,
+        double tolerance, string variant = "HostSimd")
         where T : unmanaged, INumber<T>
     {
         ConvolutionProblem problem = Problem(shape, value => value);
@@ -239,7 +245,8 @@ public class ConvTranspose3dTests
         ConvolutionProblem.AssertNeighboursUntouched(result.GradInput, shape.InputChannels, shape.InputPitch);
     }
 
-    private static ConvolutionResult<T> Run<T>(GpuContext context, IConvTranspose3d<T> conv, ConvolutionProblem problem, ConvTranspose3dShape shape)
+    private static ConvolutionResult<T> Run<T>(
+        GpuContext context, IConvTranspose3d<T, T> conv, ConvolutionProblem problem, ConvTranspose3dShape shape)
         where T : unmanaged, INumber<T>
         => problem.Run<T>(context, v =>
         {

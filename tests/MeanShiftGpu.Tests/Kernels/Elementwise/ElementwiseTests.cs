@@ -92,11 +92,12 @@ public class ElementwiseTests
         double[] source = Rounded(shape.Voxels * shape.Channels, 1);
         double[] target = Rounded(shape.Voxels * shape.Channels, 2);
         double[] expected = ElementwiseReference.Add(source, target);
-        foreach (Variant<IElementwise<T>, ElementwiseShape> variant in ElementwiseVariants<T>.Table.Supported(context, shape))
+        foreach (Variant<IElementwise<T, T>, ElementwiseShape> variant
+            in ElementwiseVariants<T, T>.Table.Supported(context, shape))
         {
             using SlicedTensor<T> from = new(context, source, shape.Channels, shape.SourcePitch, shape.SourcePitch - shape.Channels);
             using SlicedTensor<T> to = new(context, target, shape.Channels, shape.TargetPitch, (shape.TargetPitch - shape.Channels) / 2);
-            context.Launcher(ElementwiseVariants<T>.Table, variant).Add(context.Stream, from.View, to.View, shape);
+            context.Launcher(ElementwiseVariants<T, T>.Table, variant).Add(context.Stream, from.View, to.View, shape);
             context.Synchronize();
 
             Assert.That(to.Read().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} {typeof(T).Name} {shape}");
@@ -111,12 +112,14 @@ public class ElementwiseTests
         double[] weight = [.. Rounded(shape.Voxels, 2).Select(v => Math.Round(v))];
         double[] garbage = [.. Enumerable.Repeat(double.NaN, source.Length)];
         double[] expected = ElementwiseReference.Mask(source, weight, shape.Channels);
-        foreach (Variant<IElementwise<T>, ElementwiseShape> variant in ElementwiseVariants<T>.Table.Supported(context, shape))
+        foreach (Variant<IElementwise<T, T>, ElementwiseShape> variant
+            in ElementwiseVariants<T, T>.Table.Supported(context, shape))
         {
             using SlicedTensor<T> from = new(context, source, shape.Channels, shape.SourcePitch, shape.SourcePitch - shape.Channels);
             using MemoryBuffer1D<T, Stride1D.Dense> weights = context.ToDevice<T>(weight);
             using SlicedTensor<T> to = new(context, garbage, shape.Channels, shape.TargetPitch, (shape.TargetPitch - shape.Channels) / 2);
-            context.Launcher(ElementwiseVariants<T>.Table, variant).Mask(context.Stream, from.View, weights.View, to.View, shape);
+            context.Launcher(ElementwiseVariants<T, T>.Table, variant).Mask(
+                context.Stream, from.View, weights.View, to.View, shape);
             context.Synchronize();
 
             Assert.That(to.Read().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} {typeof(T).Name} {shape}");
@@ -126,10 +129,12 @@ public class ElementwiseTests
     private static void CheckFill<T>(GpuContext context, int length)
         where T : unmanaged, INumber<T>
     {
-        foreach (Variant<IElementwise<T>, ElementwiseShape> variant in ElementwiseVariants<T>.Table.Supported(context, default))
+        foreach (Variant<IElementwise<T, T>, ElementwiseShape> variant
+            in ElementwiseVariants<T, T>.Table.Supported(context, default))
         {
             using MemoryBuffer1D<T, Stride1D.Dense> buffer = context.ToDevice<T>(new double[length + 2]);
-            context.Launcher(ElementwiseVariants<T>.Table, variant).Fill(context.Stream, buffer.View.BaseView.SubView(1, length), T.CreateChecked(-0.75));
+            context.Launcher(ElementwiseVariants<T, T>.Table, variant).Fill(
+                context.Stream, buffer.View.BaseView.SubView(1, length), T.CreateChecked(-0.75));
             context.Synchronize();
 
             double[] expected = [0, .. Enumerable.Repeat(-0.75, length), 0];
@@ -142,9 +147,10 @@ public class ElementwiseTests
     {
         (double[] Term, double Weight)[] terms = [(Rounded(length, 1), 0.5), (Rounded(length, 2), -2), (Rounded(length, 3), 0.125)];
         double[] expected = ElementwiseReference.WeightedSum(terms);
-        foreach (Variant<IElementwise<T>, ElementwiseShape> variant in ElementwiseVariants<T>.Table.Supported(context, default))
+        foreach (Variant<IElementwise<T, T>, ElementwiseShape> variant
+            in ElementwiseVariants<T, T>.Table.Supported(context, default))
         {
-            IElementwise<T> elementwise = context.Launcher(ElementwiseVariants<T>.Table, variant);
+            IElementwise<T, T> elementwise = context.Launcher(ElementwiseVariants<T, T>.Table, variant);
             // The first term overwrites, so the memory may hold anything before.
             using MemoryBuffer1D<T, Stride1D.Dense> total = context.ToDevice<T>([.. Enumerable.Repeat(double.NaN, length)]);
             for (int i = 0; i < terms.Length; i++)
@@ -163,11 +169,13 @@ public class ElementwiseTests
     {
         double[] source = Rounded(length, 1);
         double[] expected = ElementwiseReference.WeightedSum((source, -1.5));
-        foreach (Variant<IElementwise<T>, ElementwiseShape> variant in ElementwiseVariants<T>.Table.Supported(context, default))
+        foreach (Variant<IElementwise<T, T>, ElementwiseShape> variant
+            in ElementwiseVariants<T, T>.Table.Supported(context, default))
         {
             using MemoryBuffer1D<T, Stride1D.Dense> from = context.ToDevice<T>(source);
             using MemoryBuffer1D<T, Stride1D.Dense> to = context.ToDevice<T>([.. Enumerable.Repeat(double.NaN, length)]);
-            context.Launcher(ElementwiseVariants<T>.Table, variant).Scale(context.Stream, from.View.BaseView, T.CreateChecked(-1.5), to.View.BaseView);
+            context.Launcher(ElementwiseVariants<T, T>.Table, variant).Scale(
+                context.Stream, from.View.BaseView, T.CreateChecked(-1.5), to.View.BaseView);
             context.Synchronize();
 
             Assert.That(to.GetAsArray1D().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} {typeof(T).Name} {length}");

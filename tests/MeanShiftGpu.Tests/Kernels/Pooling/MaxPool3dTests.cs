@@ -1,5 +1,6 @@
 using System.Numerics;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Kernels.Pooling;
 using MeanShiftGpu.Ops.MaxPool3d;
 using MeanShiftGpu.Tests.Support;
@@ -100,7 +101,8 @@ public class MaxPool3dTests
     public void Bf16_OddShapesAndPitches_EqualReference(string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
-        IMaxPool3d<float> pool = context.Launcher(MaxPool3dVariants.Bf16, default(MaxPool3dShape)).OnFloats(context);
+        IMaxPool3d<float> pool =
+            context.Launcher(MaxPool3dVariants<Bf16, float>.Table, default(MaxPool3dShape)).OnFloats(context);
         foreach (MaxPool3dShape shape in Shapes[..4])
         {
             double[] input = [.. TestData.Uniform(shape.InputVoxels * shape.Channels, 1).Select(Bf16Buffers.Rounded)];
@@ -130,11 +132,11 @@ public class MaxPool3dTests
         where T : unmanaged, INumber<T>
     {
         double[] expected = MaxPool3dReference.Forward(input, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
-        foreach (Variant<IMaxPool3d<T>, MaxPool3dShape> variant in MaxPool3dVariants<T>.Table.Supported(context, shape))
+        foreach (Variant<IMaxPool3d<T>, MaxPool3dShape> variant in MaxPool3dVariants<T, T>.Table.Supported(context, shape))
         {
             using SlicedTensor<T> x = new(context, input, shape.Channels, shape.InputPitch, shape.InputPitch - shape.Channels);
             using SlicedTensor<T> y = new(context, new double[expected.Length], shape.Channels, shape.OutputPitch, (shape.OutputPitch - shape.Channels) / 2);
-            context.Launcher(MaxPool3dVariants<T>.Table, variant).Forward(context.Stream, x.View, y.View, shape);
+            context.Launcher(MaxPool3dVariants<T, T>.Table, variant).Forward(context.Stream, x.View, y.View, shape);
             context.Synchronize();
 
             Assert.That(y.Read().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} {typeof(T).Name} {shape}");
@@ -149,12 +151,12 @@ public class MaxPool3dTests
         double[] expected = MaxPool3dReference.Backward(input, upstream, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
         if (shape.Accumulate != 0)
             expected = [.. expected.Zip(before, static (a, b) => a + b)];
-        foreach (Variant<IMaxPool3d<T>, MaxPool3dShape> variant in MaxPool3dVariants<T>.Table.Supported(context, shape))
+        foreach (Variant<IMaxPool3d<T>, MaxPool3dShape> variant in MaxPool3dVariants<T, T>.Table.Supported(context, shape))
         {
             using SlicedTensor<T> x = new(context, input, shape.Channels, shape.InputPitch, shape.InputPitch - shape.Channels);
             using SlicedTensor<T> gy = new(context, upstream, shape.Channels, shape.OutputPitch, (shape.OutputPitch - shape.Channels) / 2);
             using SlicedTensor<T> gx = new(context, before, shape.Channels, shape.InputPitch, (shape.InputPitch - shape.Channels) / 2);
-            context.Launcher(MaxPool3dVariants<T>.Table, variant).Backward(context.Stream, x.View, gy.View, gx.View, shape);
+            context.Launcher(MaxPool3dVariants<T, T>.Table, variant).Backward(context.Stream, x.View, gy.View, gx.View, shape);
             context.Synchronize();
 
             Assert.That(gx.Read().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} {typeof(T).Name} {shape}");

@@ -28,7 +28,7 @@ public class PickInAProgramTests
         using Volume second = new(Size.Depth, Size.Height, Size.Width);
 
         List<PickWarning> told = [];
-        PickResult result = picker.Pick(image, new PickRequest { Scores = [first, second], Warned = told.Add });
+        PickResult result = picker.Pick(image, new PickRequest { Scores = [first, second], OverlappingClasses = true, Warned = told.Add });
 
         Assert.That(picker.Classes.Select(c => (c.Label, c.Number, c.Options.BandwidthVoxels)), Is.EqualTo(new[] { ("rod", (int?)1, 4f), ("7", (int?)7, 3f) }));
         Assert.That(told, Is.EqualTo(result.Warnings));
@@ -40,7 +40,17 @@ public class PickInAProgramTests
             Assert.That(part.Picks, Is.EqualTo(expected.Select(p => p with { Class = part.Class.Number, ClassName = part.Class.Name })));
         }
 
-        Assert.That(picker.Pick(image).Picks, Is.EqualTo(result.Picks), "the maps may lie anywhere");
+        Assert.That(picker.Pick(image, new PickRequest { OverlappingClasses = true }).Picks, Is.EqualTo(result.Picks), "the maps may lie anywhere");
+
+        // By default one place has one pick, of the class that scores highest there.
+        ClassPicks[] apart = [.. picker.Pick(image).Classes];
+        double shortest = Math.Min(apart[0].Class.Options.EffectiveMergeDistanceVoxels, apart[1].Class.Options.EffectiveMergeDistanceVoxels);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(apart.Sum(c => c.Picks.Count), Is.InRange(1, result.Picks.Count - 1));
+            Assert.That(apart.SelectMany(c => c.Picks).Any(p => p.RunnerUp is not null && p.RunnerUpScore > 0));
+            Assert.That(apart[0].Picks.SelectMany(a => apart[1].Picks, (a, b) => Math.Sqrt(Math.Pow(a.Z - b.Z, 2) + Math.Pow(a.Y - b.Y, 2) + Math.Pow(a.X - b.X, 2))), Has.All.GreaterThanOrEqualTo(shortest));
+        }
     }
 
     [Test]

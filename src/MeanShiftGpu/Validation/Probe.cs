@@ -1,0 +1,168 @@
+namespace MeanShiftGpu.Validation;
+
+/// <summary>What differences say of a gradient along a direction.</summary>
+internal enum ProbeOutcome
+{
+    /// <summary>They agree.</summary>
+    Agrees,
+
+    /// <summary>
+    /// The function has a kink or a jump here, and the gradient is a slope of one of its sides or lies between them.
+    /// </summary>
+    Kink,
+
+    /// <summary>They do not agree.</summary>
+    Differs,
+
+    /// <summary>The function's rounding errors do not let differences decide.</summary>
+    Imprecise,
+}
+
+/// <summary>A gradient along a direction, judged.</summary>
+/// <param name="Move">The direction.</param>
+/// <param name="Outcome">What was found.</param>
+/// <param name="Error">|gradient − difference| beyond the difference's own error, relative.</param>
+/// <param name="Gradient">The gradient.</param>
+/// <param name="Difference">The difference that it was compared with.</param>
+/// <param name="Uncertainty">The difference's own error.</param>
+/// <param name="Slopes">The limits of the slopes on both sides, where they were looked at.</param>
+internal sealed record ProbeResult(
+    Move Move,
+    ProbeOutcome Outcome,
+    double Error,
+    double Gradient,
+    double Difference,
+    double Uncertainty,
+    (double Below, double Above)? Slopes = null);
+
+/// <summary>
+/// Judges a gradient along a direction. A central difference that agrees settles it. Otherwise differences of nine steps, each a
+/// quarter of the one before, are extrapolated to step 0, each extrapolation with an estimate of its error; the one with the
+/// smallest counts. So a step that is too long (truncation, a kink or jump nearby) or too short (rounding) is not chosen.
+/// </summary>
+/// <param name="at">The slopes of a step.</param>
+/// <param name="noise">A bound on the rounding error of the function's value.</param>
+/// <param name="tolerance">The largest relative error.</param>
+internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double tolerance)
+{
+    // A probe's denominator is at least this share of the largest gradient: below it, relative error is rounding.
+    private const double RelativeFloor = 1e-3;
+
+    private const double Ratio = 4;
+
+    // Steps are first · Ratio^k, tried in this order until a wide enough range settles the question.
+    private static readonly int[][] Widening = [[0, 1, 2], [-1, -2], [3, 4], [-3, -4]];
+
+    /// <summary>Compares a gradient with differences.</summary>
+    /// <param name="move">The direction.</param>
+    /// <param name="gradient">The gradient along it.</param>
+    /// <param name="largest">The size of gradients to which errors are relative where this one is far smaller.</param>
+    /// <param name="first">The first step.</param>
+    public ProbeResult Judge(Move move, double gradient, double largest, double first)
+    {
+        Estimate central = new(at(move, first).Central, noise / first);
+        if ((gradient == 0 && central.Value == 0) || (Close(gradient, central, largest) && Precise(central, largest)))
+            return Agrees(central);
+
+        SortedDictionary<int, Slopes> seen = [];
+        (Estimate best, Estimate above, Estimate below) = (default, default, default);
+        foreach (int[] steps in Widening)
+        {
+            foreach (int k in steps)
+                seen[k] = at(move, first * Math.Pow(Ratio, k));
+            best = Extrapolate(seen, first, slopes => slopes.Central, evenPowers: true);
+            if (Close(gradient, best, largest) && Precise(best, largest))
+                return Agrees(best);
+            above = Extrapolate(seen, first, slopes => slopes.Forward, evenPowers: false);
+            below = Extrapolate(seen, first, slopes => slopes.Backward, evenPowers: false);
+            // Both sides have the one slope that the gradient is not: more steps would say the same.
+            if (Precise(best, largest) && Precise(above, largest) && Precise(below, largest) && !Differ(above, below, largest))
+                break;
+        }
+
+        (double, double) sides = (below.Value, above.Value);
+        if (IsKink(gradient, above, below, best, largest))
+            return new ProbeResult(move, ProbeOutcome.Kink, 0, gradient, best.Value, best.Error, sides);
+
+        // Only differences that are themselves known far better than they differ from the gradient call it wrong.
+        double off = Math.Abs(gradient - best.Value);
+        bool known = Precise(best, largest) || off > 4 * best.Error || double.IsNaN(off);
+        return new ProbeResult(
+            move,
+            known ? ProbeOutcome.Differs : ProbeOutcome.Imprecise,
+            off / Scale(gradient, best.Value, largest),
+            gradient,
+            best.Value,
+            best.Error,
+            sides);
+
+        ProbeResult Agrees(Estimate with)
+            => new(move, ProbeOutcome.Agrees, Error(gradient, with, largest), gradient, with.Value, with.Error);
+    }
+
+    // Where a function is smooth both sides have one slope. A kink is what has two, each of which its differences settle on:
+    // there every gradient between them is right. At a jump one side's slope has no limit, and the gradient must be the other's.
+    private bool IsKink(double gradient, Estimate above, Estimate below, Estimate central, double largest)
+    {
+        bool aboveSettles = Precise(above, largest);
+        bool belowSettles = Precise(below, largest);
+        if (aboveSettles && belowSettles)
+        {
+            if (!Differ(above, below, largest))
+                return false;
+            double slack = tolerance * Scale(gradient, central.Value, largest) + above.Error + below.Error;
+            double nearest = Math.Clamp(gradient, Math.Min(above.Value, below.Value), Math.Max(above.Value, below.Value));
+            return Math.Abs(gradient - nearest) <= slack;
+        }
+
+        return !Precise(central, largest)
+            && ((aboveSettles && Close(gradient, above, largest)) || (belowSettles && Close(gradient, below, largest)));
+    }
+
+    private bool Differ(Estimate above, Estimate below, double largest)
+        => Math.Abs(above.Value - below.Value)
+            > 4 * (above.Error + below.Error) + tolerance * Scale(above.Value, below.Value, largest);
+
+    private bool Close(double gradient, Estimate estimate, double largest)
+        => Math.Abs(gradient - estimate.Value) <= tolerance * Scale(gradient, estimate.Value, largest) + estimate.Error;
+
+    // Relative to the input's largest gradient, not to this one: of a gradient that is nearly 0 no more can be known.
+    private bool Precise(Estimate estimate, double largest)
+        => estimate.Error <= tolerance * Math.Max(largest, Math.Abs(estimate.Value));
+
+    private static double Error(double gradient, Estimate estimate, double largest)
+    {
+        double beyond = Math.Max(0, Math.Abs(gradient - estimate.Value) - estimate.Error);
+        return beyond == 0 ? 0 : beyond / Scale(gradient, estimate.Value, largest);
+    }
+
+    private static double Scale(double a, double b, double largest)
+        => Math.Max(Math.Max(Math.Abs(a), Math.Abs(b)), RelativeFloor * largest);
+
+    // Richardson's extrapolation of three neighbouring steps, for every three; the one with the smallest error wins.
+    private Estimate Extrapolate(SortedDictionary<int, Slopes> seen, double first, Func<Slopes, double> slope, bool evenPowers)
+    {
+        double order1 = evenPowers ? Ratio * Ratio : Ratio;
+        double order2 = evenPowers ? order1 * order1 : order1 * Ratio;
+        Estimate best = new(double.NaN, double.PositiveInfinity);
+        foreach (int k in seen.Keys)
+        {
+            if (!seen.TryGetValue(k + 1, out Slopes middle) || !seen.TryGetValue(k + 2, out Slopes coarse))
+                continue;
+            double fine = slope(seen[k]);
+            double linear = fine + (fine - slope(middle)) / (order1 - 1);
+            double linearBefore = slope(middle) + (slope(middle) - slope(coarse)) / (order1 - 1);
+            double quadratic = linear + (linear - linearBefore) / (order2 - 1);
+            // The last correction, a share of the one before (which by chance may be the larger), and the rounding of the
+            // smallest step.
+            double rounding = (evenPowers ? 1 : 2) * noise / (first * Math.Pow(Ratio, k));
+            double error = Math.Abs(quadratic - linear) + Math.Abs(linear - fine) / (4 * order1) + rounding;
+            if (error < best.Error)
+                best = new Estimate(quadratic, error);
+        }
+
+        return best;
+    }
+
+    private readonly record struct Estimate(double Value, double Error);
+}

@@ -1,0 +1,107 @@
+using System.Numerics;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Tensors;
+
+namespace MeanShiftGpu.Validation;
+
+/// <summary>What rounding the operands of tensor cores does to a number.</summary>
+internal static class OperandRounding
+{
+    /// <summary>The number in the precision of a context.</summary>
+    public static double Round(double value, Precision precision)
+    {
+        uint half = Half(precision);
+        return BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits((float)value) + half) & ~(2 * half - 1));
+    }
+
+    /// <summary>The number changed at random by as much as rounding changes it at most.</summary>
+    public static double Change(double value, Precision precision, Random random)
+        => value * (1 + (2 * random.NextDouble() - 1) * Half(precision) / (1 << 24));
+
+    // 10 bits of a float32's fraction stay, or 7; half of the last is at most 2⁻¹² or 2⁻⁹ of the number.
+    private static uint Half(Precision precision) => precision switch
+    {
+        Precision.Tf32 => 0x1000u,
+        Precision.Bf16Operands or Precision.Bf16 => 0x8000u,
+        _ => throw new ArgumentException($"{precision} rounds no operands.", nameof(precision)),
+    };
+}
+
+/// <summary>
+/// Compares backward passes that round their operands with the same ones in float64. Differences cannot judge them: a rounded
+/// function is a staircase. Inputs, weights and the upstream gradient are numbers that the precision holds exactly, so a single
+/// operation rounds nothing that float64 does not have.
+/// </summary>
+/// <param name="exact">The device, with the direct kernels.</param>
+/// <param name="rounding">The device, with the variant that rounds.</param>
+/// <param name="check">What is compared.</param>
+internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, GradCheckCase check)
+{
+    private const int RandomChanges = 8;
+
+    /// <summary>Compares the gradients of all inputs and parameters.</summary>
+    /// <param name="variant">The variant's name.</param>
+    /// <param name="seed">Chooses the upstream gradient.</param>
+    /// <param name="cancellation">Stops between two passes.</param>
+    public GradCheckReport Run(string variant, int seed, CancellationToken cancellation)
+    {
+        double[] Rounded(double[] values) => Array.ConvertAll(values, v => OperandRounding.Round(v, rounding.Precision));
+        (string[] names, double[][] gradients) = Gradients<float>(rounding, seed, Rounded);
+        (_, double[][] reference) = Gradients<double>(exact, seed, Rounded);
+
+        // Between the layers of a network numbers are rounded that float64 does not round. How far that may lead is seen where
+        // weights and input change by as much at random, everything in float64: units near ReLU's kink change sides.
+        double[] moves = new double[names.Length];
+        Random random = new(seed);
+        for (int sample = 0; sample < RandomChanges && check.HasLayers; sample++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            (_, double[][] changed) = Gradients<double>(
+                exact, seed, values => Array.ConvertAll(Rounded(values), v => OperandRounding.Change(v, rounding.Precision, random)));
+            for (int i = 0; i < moves.Length; i++)
+                moves[i] = Math.Max(moves[i], ReferenceFile.RelativeError(changed[i], reference[i]));
+        }
+
+        double layer = Variants.Tolerance(rounding, variant, exact: 0);
+        return new GradCheckReport([.. names.Select((name, i) => Compare(name, variant, gradients[i], reference[i], layer + 3 * moves[i]))]);
+    }
+
+    private GradCheckResult Compare(string input, string variant, double[] gradient, double[] reference, double tolerance)
+    {
+        double error = ReferenceFile.RelativeError(gradient, reference);
+        long worst = 0;
+        for (int i = 1; i < gradient.Length; i++)
+        {
+            // What is no number is worse than any difference.
+            if (!(Math.Abs(gradient[i] - reference[i]) <= Math.Abs(gradient[worst] - reference[worst])))
+                worst = i;
+        }
+
+        string reason = !gradient.Any(g => g != 0) ? "the gradient is zero everywhere"
+            : error <= tolerance ? ""
+            : "differs from float64 by more than rounding its operands explains";
+        return new GradCheckResult(
+            check.Name, input, variant, rounding.Kind.ToString(), "float32", error, tolerance, reason.Length == 0, worst, gradient[worst], reference[worst],
+            gradient.Length, 0, reason);
+    }
+
+    private (string[] Names, double[][] Gradients) Gradients<T>(GpuContext context, int seed, Func<double[], double[]> change)
+        where T : unmanaged, INumber<T>
+    {
+        GradCheckFunction<T> function = check.Create<T>(context);
+        try
+        {
+            foreach (Parameter<T> weight in function.Parameters?.Parameters.Where(p => p.Layout != ParameterLayout.Bias) ?? [])
+                weight.Upload(context, CaseData.Convert<T>(change(GradCheck.ToDoubles(weight.Download(context)))));
+            function = function with { Inputs = [.. function.Inputs.Select(input => input with { Values = change(input.Values) })] };
+            using Arena arena = new(context);
+            (double[]?[] gradients, _) = GradCheck.Differentiate(context, arena, function, new Random(seed));
+            string[] names = [.. function.Inputs.Select(input => input.Name), .. function.Parameters?.Parameters.Select(p => p.Name) ?? []];
+            return (names, [.. gradients.Select((gradient, i) => gradient ?? throw new InvalidOperationException($"gradcheck: {check.Name}: no gradient reached {names[i]}."))]);
+        }
+        finally
+        {
+            function.Parameters?.Dispose();
+        }
+    }
+}
