@@ -119,7 +119,7 @@ internal sealed class PickOutputs
         IEnumerable<string> inFolders = named.OfType<string>().Except(written);
         IEnumerable<string> read = [.. paths, Model, .. new[] { Mask, Context.TomogramsStar }.OfType<string>()];
         if (!Single)
-            OutputFolder.RefuseOutside(Target, files.Select(f => f.Table));
+            OutputFolder.RefuseOutside(Target, files.SelectMany(f => new[] { f.Table, f.Table + Provenance.Ending }));
         if (ScoreMap is { } maps && Directory.Exists(maps))
             OutputFolder.RefuseOutside(maps, files.Select(f => f.Map!));
         OutputFolder.RefuseReplacing([.. written, .. inFolders, .. Others], [.. read]);
