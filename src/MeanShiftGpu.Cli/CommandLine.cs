@@ -20,6 +20,8 @@ internal static class CommandLine
     public static int Run(
         IReadOnlyList<string> args, TextWriter output, TextWriter error, bool terminal = false, CancellationToken cancellation = default)
     {
+        // A variable or a program around this one may have chosen a language with decimal commas.
+        using InvariantText invariant = InvariantText.Begin();
         Session session = new(output, error, terminal, cancellation);
         RootCommand root = CreateRoot(session);
         ParseResult parsed = root.Parse(args);
@@ -45,9 +47,15 @@ internal static class CommandLine
         {
             return Fail(error, verbose ? e.ToString() : $"training: {OneLine(e.Message)}", ExitCode.CheckFailed);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or OutOfMemoryException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             return Fail(error, verbose ? e.ToString() : OneLine(e.Message), ExitCode.BadInput);
+        }
+        catch (OutOfMemoryException e)
+        {
+            const string remedy = "Use smaller inputs, patches or batches, or a machine with more memory.";
+            string line = $"{parsed.CommandResult.Command.Name}: the memory does not suffice. {remedy}";
+            return Fail(error, verbose ? e.ToString() : line, ExitCode.BadInput);
         }
         catch (Exception e) when (DeviceProblem.Explain(e) is { } problem)
         {
@@ -106,11 +114,11 @@ internal static class CommandLine
 
     private static int Fail(TextWriter error, string message, ExitCode code)
     {
-        error.WriteLine($"error: {message}");
+        error.WriteLine($"error: {Shown.Lines(message)}");
         return (int)code;
     }
 
-    private static string OneLine(string message) => message.ReplaceLineEndings(" ").Trim();
+    private static string OneLine(string message) => Shown.Text(InputFile.OneLine(message));
 
     /// <summary>The parser's help with its options in groups, and below it what a person can copy.</summary>
     private sealed class HelpWithExample(SynchronousCommandLineAction help, IReadOnlyList<Verb> verbs) : SynchronousCommandLineAction

@@ -11,5 +11,13 @@ void Stop(PosixSignalContext signal)
 
 using PosixSignalRegistration onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
 using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+// A lost terminal stops the work as Ctrl-C does; under nohup the signal is to be ignored, and stays so.
+using PosixSignalRegistration? onHangUp = HangUp.IsIgnored ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
 bool terminal = !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
-return CommandLine.Run(args, Console.Out, Console.Error, terminal, interrupted.Token);
+using LossyWriter output = new(Console.Out);
+using LossyWriter error = new(Console.Error);
+int code = CommandLine.Run(args, output, error, terminal, interrupted.Token);
+if (output.Problem is null || code != (int)ExitCode.Done)
+    return code;
+error.WriteLine($"error: standard output: cannot be written: {output.Problem}");
+return (int)ExitCode.BadInput;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Volumes;
 using Spectre.Console;
 using Spectre.Console.Rendering;
@@ -7,7 +8,8 @@ namespace MeanShiftGpu.Cli;
 
 /// <summary>
 /// What a verb says to the person at the terminal, or to the file that its output goes to: no colours, frames and control
-/// characters there.
+/// characters there. Everything that is said goes through here or <see cref="CommandLine"/>, and nothing from a file steers the
+/// terminal.
 /// </summary>
 internal sealed class Session
 {
@@ -42,6 +44,7 @@ internal sealed class Session
     /// <summary>Writes a line of results.</summary>
     public void Line(string text)
     {
+        text = Shown.Text(text);
         if (console is null)
             output.WriteLine(text);
         else
@@ -51,6 +54,7 @@ internal sealed class Session
     /// <summary>Writes the result of a check; a failure stands out on a terminal.</summary>
     public void Check(bool passed, string text)
     {
+        text = Shown.Text(text);
         if (console is null)
             output.WriteLine(text);
         else
@@ -61,7 +65,7 @@ internal sealed class Session
     public void Warn(string text)
     {
         if (held is null)
-            error.WriteLine($"warning: {text}");
+            error.WriteLine($"warning: {Shown.Text(text)}");
         else
             held.Add(text);
     }
@@ -78,6 +82,8 @@ internal sealed class Session
     /// <summary>Writes a table; the first column is text, the others are aligned to the right.</summary>
     public void Table(IReadOnlyList<string> headings, IEnumerable<IReadOnlyList<string>> rows)
     {
+        headings = [.. headings.Select(Shown.Text)];
+        rows = rows.Select(row => (IReadOnlyList<string>)[.. row.Select(Shown.Text)]);
         if (console is null)
         {
             PlainTable([headings, .. rows]);
@@ -97,6 +103,7 @@ internal sealed class Session
     /// <param name="work">Calls its argument with the fraction done and a few words.</param>
     public void Progress(string title, Action<Action<double, string>> work)
     {
+        title = Shown.Text(title);
         if (console is null)
         {
             PlainProgress(title, work);
@@ -115,7 +122,7 @@ internal sealed class Session
                     work((fraction, words) =>
                     {
                         task.Value = fraction;
-                        task.Description = Markup.Escape($"{title}  {words}");
+                        task.Description = Markup.Escape($"{title}  {Shown.Text(words)}");
                     });
                 });
         }
@@ -135,7 +142,7 @@ internal sealed class Session
         {
             if (sinceLine.IsRunning && fraction < 1 && sinceLine.Elapsed < TimeSpan.FromSeconds(5))
                 return;
-            output.WriteLine($"{title}: {fraction * 100:0} % {words}".TrimEnd());
+            output.WriteLine($"{title}: {fraction * 100:0} % {Shown.Text(words)}".TrimEnd());
             sinceLine.Restart();
         });
     }

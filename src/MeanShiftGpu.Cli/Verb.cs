@@ -136,6 +136,9 @@ internal abstract class Verb(Session session)
         Precision = options.GetValue(precision),
     };
 
+    /// <summary>The file of the machine-readable result, none or one.</summary>
+    protected string[] JsonFile(ParseResult options) => options.GetValue(json) is { } path ? [path] : [];
+
     /// <summary>Writes the machine-readable result where one was asked for, with a record of how it was made.</summary>
     protected void WriteJson<T>(ParseResult options, T result)
     {

@@ -53,7 +53,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     protected override ExitCode Run(ParseResult options)
     {
         string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms) }.OfType<string>()];
-        OutputFolder.RefuseReplacing([options.GetValue(output)!], read);
+        OutputFolder.RefuseReplacing([options.GetValue(output)!, .. JsonFile(options)], read);
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
         ConversionResult result = CoordinateConversion.Convert(options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
         {
@@ -87,6 +87,21 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no scores; they were left out.");
         if (result.Particles.Any(p => p.Orientation is not null) && !CoordinateFormats.HoldsAngles(result.To))
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no angles; they were left out.");
+        if (result.Files is not [var only] || only != target)
+        {
+            const int most = 5;
+            IEnumerable<string> inFiles = CoordinateFolder.NamesInFiles(result.To, result.Particles);
+            string[] unsafeNames = [.. inFiles.Where(n => SafeName.Of(n) != n)];
+            foreach (string name in unsafeNames.Take(most))
+            {
+                string said = InputFile.Quote(name);
+                Session.Warn($"{target}: {said} cannot be the name of a file; the file's has '{SafeName.Of(name)}' for it.");
+            }
+
+            if (unsafeNames.Length > most)
+                Session.Warn($"{target}: {unsafeNames.Length - most} more names cannot be those of files, and were changed.");
+        }
+
         int outside = shape is { } known ? result.Particles.Count(p => !CoordinateTables.IsInside(p, known)) : 0;
         if (outside > 0)
             Session.Warn($"{options.GetRequiredValue(input)}: {outside} of {Counted.Of(result.Particles.Count, "centre")} outside the volume of {shape}. Check the binning, the voxel size and the format.");
@@ -107,7 +122,13 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     /// <summary>A number that is the same for all rows, to nine digits; null where rows differ.</summary>
     private static double? One(IEnumerable<double> values) => Different(values) is [var one] ? one : null;
 
-    private static string Numbers(IEnumerable<double> values) => string.Join(" and ", Different(values).Select(v => v.ToString("0.####", CultureInfo.InvariantCulture)));
+    private static string Numbers(IEnumerable<double> values)
+    {
+        const int most = 4;
+        double[] different = Different(values);
+        string text = string.Join(" and ", different.Take(most).Select(v => v.ToString("0.####", CultureInfo.InvariantCulture)));
+        return different.Length > most ? $"{text} and {different.Length - most} others" : text;
+    }
 
     private static double[] Different(IEnumerable<double> values) => [.. values.Select(v => double.Round(v, 9)).Distinct().DefaultIfEmpty(0)];
 }

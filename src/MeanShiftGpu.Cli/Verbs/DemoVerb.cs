@@ -4,6 +4,7 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Demo;
+using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
@@ -40,6 +41,7 @@ internal sealed class DemoVerb(Session session) : Verb(session)
 
         // A demo may be repeated, as everything in its folder comes from it; a report that no demo wrote is somebody's work.
         string report = Path.Combine(directory, SandclockDemo.ReportName);
+        OutputFolder.RefuseReplacing([report, Path.Combine(directory, SandclockDemo.MetricsName), .. JsonFile(options)], []);
         if (File.Exists(Path.Combine(directory, SandclockDemo.MetricsName)))
             Session.Line($"{directory}: an earlier demo is replaced");
         else if (File.Exists(report))

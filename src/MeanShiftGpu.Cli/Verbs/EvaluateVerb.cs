@@ -70,7 +70,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         if (options.GetValue(report) is { } wantedPage)
         {
             OutputFolder.CheckFile(wantedPage);
-            OutputFolder.RefuseReplacing([wantedPage], Inputs(options, pickFiles, truthFiles, manifest, use));
+            OutputFolder.RefuseReplacing([wantedPage, .. JsonFile(options)], Inputs(options, pickFiles, truthFiles, manifest, use));
             if (Path.GetExtension(wantedPage).ToLowerInvariant() is not (".html" or ".htm"))
                 throw new InputException($"--report: {wantedPage} is no name of a page; expected one that ends in .html.");
         }

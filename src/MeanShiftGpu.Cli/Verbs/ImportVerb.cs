@@ -40,6 +40,7 @@ internal sealed class ImportVerb(Session session) : Verb(session)
     {
         string folder = options.GetValue(output)!;
         OutputFolder.Prepare(folder);
+        OutputFolder.RefuseReplacing([Path.Combine(folder, DatasetManifest.UsualName), .. JsonFile(options)], []);
         RefuseReplacing(folder, options.GetValue(overwrite), DatasetManifest.UsualName);
         DatasetManifest manifest = options.GetRequiredValue(layout) switch
         {

@@ -32,6 +32,9 @@ internal sealed class PickOutputs
     /// <summary>The name of the one volume's tomogram; null for that of the file.</summary>
     public string? TomogramName { get; init; }
 
+    /// <summary>Other files that are written.</summary>
+    public IReadOnlyList<string> Others { get; init; } = [];
+
     /// <summary>All volumes.</summary>
     public required IReadOnlyList<string> Volumes { get; init; }
 
@@ -110,7 +113,16 @@ internal sealed class PickOutputs
             }
         }
 
-        OutputFolder.RefuseReplacing(written, [.. paths, Model, .. Mask is { } region ? [region] : Array.Empty<string>()]);
+        // A folder may be that of the volumes, and a link to it too.
+        PickFiles[] files = [.. paths.Select(path => FilesOf(path, count))];
+        IEnumerable<string?> named = files.SelectMany(f => Single ? [f.Map] : new[] { f.Table, f.Map });
+        IEnumerable<string> inFolders = named.OfType<string>().Except(written);
+        IEnumerable<string> read = [.. paths, Model, .. new[] { Mask, Context.TomogramsStar }.OfType<string>()];
+        if (!Single)
+            OutputFolder.RefuseOutside(Target, files.SelectMany(f => new[] { f.Table, f.Table + Provenance.Ending }));
+        if (ScoreMap is { } maps && Directory.Exists(maps))
+            OutputFolder.RefuseOutside(maps, files.Select(f => f.Map!));
+        OutputFolder.RefuseReplacing([.. written, .. inFolders, .. Others], [.. read]);
         // Where the table is there too, the volume has been picked, and nothing is written.
         if (Single && !Overwrite && !File.Exists(Target) && written.Skip(2).FirstOrDefault(File.Exists) is { } existing)
             throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another name with --score-map, or replace it with --overwrite.");
@@ -120,7 +132,9 @@ internal sealed class PickOutputs
     public PickFiles FilesOf(string path, int count)
     {
         string name = TomogramName ?? TomogramNames.Of(path);
-        string? map = ScoreMap is null || (count == 1 && !Directory.Exists(ScoreMap)) ? ScoreMap : Path.Combine(ScoreMap, $"{name}_scores.mrc");
+        string? map = ScoreMap is null || (count == 1 && !Directory.Exists(ScoreMap))
+            ? ScoreMap
+            : Path.Combine(ScoreMap, $"{CoordinateFolder.NameOf(name)}_scores.mrc");
         return new PickFiles(path, name, Single ? Target : Path.Combine(Target, CoordinateFolder.FileName(Format, name)), map);
     }
 

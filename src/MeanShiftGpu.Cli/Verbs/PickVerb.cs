@@ -87,6 +87,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             ScoreMap = options.GetValue(scoreMap),
             Mask = options.GetValue(mask),
             Overwrite = options.GetValue(overwrite),
+            Others = JsonFile(options),
             Volumes = all,
             Command = CommandOf(options),
             Settings = SettingsOf(options),

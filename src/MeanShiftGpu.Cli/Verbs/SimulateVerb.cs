@@ -81,6 +81,8 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         SandclockDatasetOptions dataset = Settings(options);
         dataset.Sandclock.Validate();
         Prepare(folder, options.GetValue(overwrite));
+        OutputFolder.RefuseReplacing([Path.Combine(folder, DatasetManifest.UsualName), .. JsonFile(options)], []);
+        using FolderLock folderLock = FolderLock.Take(folder);
 
         IReadOnlyList<SimulatedVolume> volumes = [];
         Session.Progress("simulating", report =>
@@ -122,6 +124,8 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         if (splits.Length == 0)
             throw new InputException("simulate: no tomogram for training, validation or testing; expected one at least.");
         Prepare(folder, options.GetValue(overwrite));
+        OutputFolder.RefuseReplacing([Path.Combine(folder, DatasetManifest.UsualName), .. JsonFile(options)], []);
+        using FolderLock folderLock = FolderLock.Take(folder);
 
         IReadOnlyList<WrittenTomogram> written = [];
         Session.Progress("simulating", report =>

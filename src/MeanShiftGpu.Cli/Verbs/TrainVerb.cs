@@ -59,6 +59,10 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         foreach (DatasetVolume volume in manifest.Volumes)
             Session.ReadHeader(volume.Volume);
         OutputFolder.Prepare(folder);
+        IEnumerable<string?> read = manifest.Volumes.SelectMany(v => new[] { v.Volume, v.Coordinates, v.Mask });
+        string[] written = [.. TrainingFiles.NamesIn(folder), .. JsonFile(options)];
+        OutputFolder.RefuseReplacing(written, [options.GetValue(data)!, .. read.OfType<string>().Distinct()]);
+        using FolderLock folderLock = FolderLock.Take(folder);
         if (!resuming && !options.GetValue(overwrite))
             TrainingFiles.RefuseEarlierRun(folder);
 

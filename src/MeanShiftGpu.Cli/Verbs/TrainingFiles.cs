@@ -48,6 +48,10 @@ internal sealed class TrainingFiles(
         JsonOutput.Write(History, new { Options = Settings, trainer.History.Steps, trainer.History.Validations });
     }
 
+    /// <summary>The files of a run in a folder.</summary>
+    public static string[] NamesIn(string folder)
+        => [Path.Combine(folder, ModelName), Path.Combine(folder, CheckpointName), Path.Combine(folder, HistoryName)];
+
     /// <summary>Refuses to replace an earlier run.</summary>
     public static void RefuseEarlierRun(string folder)
     {

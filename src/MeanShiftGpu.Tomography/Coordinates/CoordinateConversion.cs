@@ -1,6 +1,7 @@
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates.Formats;
+using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
 
@@ -73,7 +74,9 @@ public static class CoordinateConversion
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(output);
         ArgumentNullException.ThrowIfNull(options);
-        bool toFolder = Directory.Exists(output) || !CoordinateFormats.Endings.Contains(Path.GetExtension(output).ToLowerInvariant());
+        bool stream = output.Length > 0 && FilePlace.Of(output).IsStream;
+        bool isTable = CoordinateFormats.Endings.Contains(Path.GetExtension(output).ToLowerInvariant());
+        bool toFolder = !stream && (Directory.Exists(output) || !isTable);
         CoordinateFormat to = options.To ?? (toFolder
             ? throw new InputException(Directory.Exists(output)
                 ? $"{output}: is a folder, which gets a table for each tomogram; name their format."
@@ -81,8 +84,11 @@ public static class CoordinateConversion
             { Missing = MissingFact.Format }
             : CoordinateFormats.ForWriting(output));
 
-        if (!toFolder)
+        if (!toFolder && !stream)
             CoordinateFormats.RefuseOtherEnding(output, to);
+        IReadOnlyList<string> read = Directory.Exists(input) ? CoordinateFolder.Files(input) : [input];
+        if (!toFolder)
+            OutputFolder.RefuseReplacing([output], read);
         CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
         RefuseContradiction(input, table, options);
 
@@ -114,7 +120,7 @@ public static class CoordinateConversion
         };
         IReadOnlyList<string> files = [output];
         if (toFolder)
-            files = CoordinateFolder.Write(output, particles, writing);
+            files = CoordinateFolder.Write(output, particles, writing, read);
         else
             CoordinateTables.Write(output, particles, writing);
         return new ConversionResult(

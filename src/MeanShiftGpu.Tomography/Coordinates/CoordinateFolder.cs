@@ -17,12 +17,19 @@ public static class CoordinateFolder
     /// <returns>The tables.</returns>
     /// <exception cref="InputException">A particle has no tomogram's name, two tomograms share a file name, or a table cannot be written.</exception>
     public static IReadOnlyList<string> Write(string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
+        => Write(folder, particles, options, []);
+
+    /// <summary>The same; none of the tables that were read is replaced.</summary>
+    internal static IReadOnlyList<string> Write(
+        string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options, IReadOnlyList<string> read)
     {
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(particles);
         ArgumentNullException.ThrowIfNull(options);
         CoordinateFormat format = options.Format ?? CoordinateFormat.Relion3;
-        List<string> written = [];
+        // All names are known to be good before the first table is written.
+        StringComparer sameFile = OperatingSystem.IsLinux() ? StringComparer.Ordinal : StringComparer.OrdinalIgnoreCase;
+        Dictionary<string, Particle[]> planned = new(sameFile);
         foreach (IGrouping<string?, Particle> tomogram in particles.GroupBy(p => p.Tomogram ?? options.TomogramName))
         {
             string name = tomogram.Key ?? throw new InputException($"{folder}: particles without a tomogram's name cannot be sorted into files. Give a file to write to, or their tomogram's name.") { Missing = MissingFact.TomogramName };
@@ -30,15 +37,18 @@ public static class CoordinateFolder
             foreach (IGrouping<string, Particle> table in tables)
             {
                 string path = Path.Combine(folder, FileName(format, name, table.Key.Length > 0 ? table.Key : "particle"));
-                if (written.Contains(path))
+                if (!planned.TryAdd(path, [.. table.Select(p => p with { Tomogram = name })]))
                     throw new InputException($"{path}: two tomograms would be written to this file. Rename one of them.");
-                OutputFolder.Prepare(Path.GetDirectoryName(path)!);
-                CoordinateTables.Write(path, [.. table.Select(p => p with { Tomogram = name })], options with { Format = format });
-                written.Add(path);
             }
         }
 
-        return written;
+        OutputFolder.RefuseOutside(folder, planned.Keys);
+        foreach (string made in planned.Keys.Select(path => Path.GetDirectoryName(path)!).Distinct())
+            OutputFolder.Prepare(made);
+        OutputFolder.RefuseReplacing([.. planned.Keys], read);
+        foreach ((string path, Particle[] table) in planned)
+            CoordinateTables.Write(path, table, options with { Format = format });
+        return [.. planned.Keys];
     }
 
     /// <summary>Reads all tables of a folder; particles whose table does not name a tomogram get that of the file or its folder.</summary>
@@ -65,8 +75,15 @@ public static class CoordinateFolder
     {
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(tomogram);
-        return CoordinateFormats.Endings.Select(e => Path.Combine(folder, tomogram + e)).FirstOrDefault(File.Exists)
-            ?? new TomogramIndex<string>(Files(folder).Reverse().Select(f => (TomogramOf(f), f))).Find(tomogram, folder);
+        return Finder(folder)(tomogram);
+    }
+
+    /// <summary>Finds the tables of tomograms in a folder, which is looked through once for all of them.</summary>
+    internal static Func<string, string?> Finder(string folder)
+    {
+        TomogramIndex<string>? index = null;
+        return tomogram => CoordinateFormats.Endings.Select(e => Path.Combine(folder, NameOf(tomogram) + e)).FirstOrDefault(File.Exists)
+            ?? (index ??= new TomogramIndex<string>(Files(folder).Reverse().Select(f => (TomogramOf(f), f)))).Find(tomogram, folder);
     }
 
     /// <summary>The name of a tomogram's table in its folder.</summary>
@@ -75,14 +92,30 @@ public static class CoordinateFolder
     /// <param name="particle">What the particles are, where the format says it in the file's name.</param>
     public static string FileName(CoordinateFormat format, string tomogram, string particle = "particle")
     {
-        string name = Path.GetFileName(tomogram);
-        return CoordinateFormats.Of(format).FileName?.Invoke(name, particle) ?? name + CoordinateFormats.Ending(format);
+        string name = NameOf(tomogram);
+        return CoordinateFormats.Of(format).FileName?.Invoke(name, SafeName.Of(particle))
+            ?? name + CoordinateFormats.Ending(format);
+    }
+
+    /// <summary>
+    /// A tomogram's name as that of a file or a folder: without the folder that it may come with, and nothing that leads
+    /// elsewhere.
+    /// </summary>
+    internal static string NameOf(string tomogram) => SafeName.Of(Path.GetFileName(tomogram));
+
+    /// <summary>The names of particles that are part of files' names.</summary>
+    internal static IEnumerable<string> NamesInFiles(CoordinateFormat format, IEnumerable<Particle> particles)
+    {
+        bool named = !CoordinateFormats.Of(format).HoldsSeveralObjects;
+        IEnumerable<string?> names = particles.SelectMany(p => new[] { Path.GetFileName(p.Tomogram), named ? p.Name : null });
+        return names.OfType<string>().Distinct();
     }
 
     private static InputException NoTable(string folder)
         => new($"{folder}: has no table of coordinates; expected files like TS_01.star, TS_01_info.json, TS_01/{ShrecLocations.FileName} or {CopickRuns}/TS_01/{CopickPicks}/*.json.");
 
-    private static string[] Files(string folder)
+    /// <summary>The tables of a folder.</summary>
+    internal static string[] Files(string folder)
     {
         try
         {

@@ -113,6 +113,14 @@ public static class CoordinateTables
         if (tomograms.Length > 1 && !CoordinateFormats.HoldsSeveralTomograms(format))
             throw new InputException($"{path}: the format {CoordinateFormats.Word(format)} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
         RefuseMixedSizes(path, particles, options);
+        if (format is CoordinateFormat.Csv or CoordinateFormat.Tsv
+            && particles.SelectMany(p => new[] { p.Name, p.Tomogram ?? options.TomogramName }).FirstOrDefault(BreaksLine) is { } broken)
+        {
+            throw new InputException(
+                $"{path}: cannot be written: the name {InputFile.Quote(broken)} has a line break, and a table has a line for each "
+                + "particle. Rename it.");
+        }
+
         CoordinateFormats.Of(format).Write(path, particles, options);
     }
 
@@ -203,6 +211,8 @@ public static class CoordinateTables
 
     internal static InputException NoSuchTomogram(string path, string wanted, IEnumerable<string> names)
         => new($"{path}: has no particles of tomogram {InputFile.Quote(wanted)}; it names {string.Join(", ", names.Distinct().Take(5).Select(InputFile.Quote))}.");
+
+    private static bool BreaksLine(string? name) => name?.AsSpan().ContainsAny('\n', '\r', '\0') == true;
 
     private static bool IsWithin(double coordinate, int size) => coordinate >= -0.5 && coordinate <= size - 0.5;
 }

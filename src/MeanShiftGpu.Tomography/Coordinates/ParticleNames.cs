@@ -54,7 +54,16 @@ internal sealed class TomogramNumbers
     /// <summary>Writes the names beside a table, if there are any.</summary>
     public void WriteNames(string table)
     {
+        if (FilePlace.Of(table).IsStream)
+        {
+            if (HasNames)
+                throw new InputException($"{table}: tomograms' names belong into a file beside a table of this format. Give a file's name.");
+            return;
+        }
+
         string path = NamesFile(table);
+        if (HasNames && numbers.Keys.FirstOrDefault(n => n.Any(char.IsControl) || n.Trim().Length == 0) is { } broken)
+            throw new InputException($"{path}: cannot be written: tomogram {InputFile.Quote(broken)} has no name that fits a line. Rename it.");
         if (HasNames)
             AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(string.Concat(numbers.Select(n => string.Create(CultureInfo.InvariantCulture, $"{n.Value} {n.Key}\n"))))));
         else if (File.Exists(path))

@@ -70,6 +70,7 @@ public static class SandclockDemo
         CancellationToken cancellation = default)
     {
         OutputFolder.Prepare(directory);
+        using FolderLock folderLock = FolderLock.Take(directory);
         IReadOnlyList<SandclockVolume> test = Simulate(options, options.DataSeed + 2, options.TestVolumes);
         TrainingData data = new(
             ToTraining(Simulate(options, options.DataSeed, options.TrainingVolumes)),

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Reporting;
 using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
@@ -21,6 +22,7 @@ internal static class SandclockReport
         IReadOnlyList<DemoRun> runs,
         TimeSpan elapsed)
     {
+        using InvariantText invariant = InvariantText.Begin();
         List<ReportPanel> panels = [.. Enumerable.Range(0, Math.Min(PanelVolumes, test.Count)).Select(i => Panel(test[i], i, runs))];
         ReportHtml.Write(Path.Combine(directory, SandclockDemo.ReportName), new ReportDocument
         {

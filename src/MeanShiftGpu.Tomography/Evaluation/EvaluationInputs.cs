@@ -54,6 +54,7 @@ public static class EvaluationInputs
 
         string source = pickFiles[0];
         bool folder = Directory.Exists(source);
+        Func<string, string?> tableOf = CoordinateFolder.Finder(source);
         List<(string Name, EvaluationVolume Volume)> volumes = [];
         List<VolumePoints> truth = [];
         List<CoordinateVolume> shapes = [];
@@ -71,11 +72,11 @@ public static class EvaluationInputs
             }
 
             CoordinateContext own = context.WithVolume(entry.Volume, header.Shape, voxels);
-            IReadOnlyList<Particle> found = CoordinateFolder.Find(source, TomogramNames.Of(entry.Volume)) is { } table ? CoordinateTables.Read(table, own) : [];
+            IReadOnlyList<Particle> found = tableOf(TomogramNames.Of(entry.Volume)) is { } table ? CoordinateTables.Read(table, own) : [];
             volumes.AddRange(EvaluationTables.Join(source, [VolumePoints.Of(points.Volume, Named(found, names))], manifestPath, [points]));
         }
 
-        if (folder && !Array.Exists(entries, e => CoordinateFolder.Find(source, TomogramNames.Of(e.Volume)) is not null))
+        if (folder && !Array.Exists(entries, e => tableOf(TomogramNames.Of(e.Volume)) is not null))
             throw new InputException($"{source}: has no table for any of {Counted.Of(entries.Length, "volume")} of {manifestPath}, for example {TomogramNames.Of(entries[0].Volume)}.star. Give the folder that 'pick' wrote.");
         if (!folder)
         {

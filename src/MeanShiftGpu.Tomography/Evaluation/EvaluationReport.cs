@@ -53,6 +53,7 @@ public static class EvaluationReport
     public static void Write(string path, EvaluationReportContent content)
     {
         ArgumentNullException.ThrowIfNull(content);
+        using InvariantText invariant = InvariantText.Begin();
         EvaluationVolume[] volumes = [.. content.Volumes.Select(v => v.Points)];
         double[] radii = [.. content.RadiiVoxels.Concat(ChartRadii).Distinct().Order()];
         EvaluationResult result = Evaluator.Evaluate(volumes, radii);

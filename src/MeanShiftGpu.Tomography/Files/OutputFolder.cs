@@ -17,8 +17,15 @@ public static class OutputFolder
         {
             Directory.CreateDirectory(folder);
             string probe = Path.Combine(folder, $".{Guid.NewGuid():N}.tmp");
-            File.WriteAllBytes(probe, [0]);
-            File.Delete(probe);
+            try
+            {
+                File.WriteAllBytes(probe, [0]);
+            }
+            finally
+            {
+                // A full disk takes the name and refuses the byte.
+                File.Delete(probe);
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
@@ -31,14 +38,9 @@ public static class OutputFolder
     public static void CheckFile(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
-        if (string.IsNullOrWhiteSpace(path) || path.Contains('\0', StringComparison.Ordinal))
-            throw new InputException("No valid name was given for an output file.");
-        if (Directory.Exists(path))
-            throw new InputException($"{path}: cannot be written: a folder has this name. Give a file name.");
-        string folder = Path.GetDirectoryName(Path.GetFullPath(path)) ?? "/";
-        if (!Directory.Exists(folder))
-            throw new InputException($"{path}: cannot be written: the folder {folder} does not exist. Create it first.");
-        Prepare(folder);
+        FilePlace place = AtomicFile.PlaceOf(path);
+        if (!place.IsStream)
+            Prepare(Path.GetDirectoryName(place.Path)!);
     }
 
     /// <summary>Makes sure that no file to be written replaces one that is read, or another that is written.</summary>
@@ -47,16 +49,38 @@ public static class OutputFolder
     {
         ArgumentNullException.ThrowIfNull(written);
         ArgumentNullException.ThrowIfNull(read);
-        for (int i = 0; i < written.Count; i++)
+        HashSet<string> inputs = [.. read.Where(path => path.Length > 0).SelectMany(path => FilePlace.Of(path).Keys)];
+        HashSet<string> results = [];
+        foreach (string path in written)
         {
-            if (read.Any(path => AreSame(path, written[i])))
-                throw new InputException($"{written[i]}: is an input, and would be replaced by a result. Choose another name for the result.");
-            if (written.Take(i).Any(path => AreSame(path, written[i])))
-                throw new InputException($"{written[i]}: is the name of two results. Choose another name for one of them.");
+            string[] keys = [.. FilePlace.Of(path).Keys];
+            if (Array.Exists(keys, inputs.Contains))
+                throw new InputException($"{path}: is an input, and would be replaced by a result. Choose another name for the result.");
+            if (Array.Exists(keys, key => !results.Add(key)))
+                throw new InputException($"{path}: is the name of two results. Choose another name for one of them.");
         }
     }
 
-    /// <summary>Whether two names stand for the same place; links are not followed.</summary>
+    /// <summary>
+    /// Makes sure that files whose names come from data lie in their folder. A link that a person gives is followed; one that a
+    /// name happens to meet is not.
+    /// </summary>
+    /// <exception cref="InputException">A link leads out of the folder.</exception>
+    internal static void RefuseOutside(string folder, IEnumerable<string> written)
+    {
+        string inside = Path.TrimEndingDirectorySeparator(FilePlace.Of(folder).Path) + Path.DirectorySeparatorChar;
+        foreach (string path in written)
+        {
+            if (FilePlace.Of(path) is { } place && !place.Path.StartsWith(inside, StringComparison.Ordinal))
+            {
+                throw new InputException(
+                    $"{path}: is a link that leads out of {folder}, to {place.Path}. Delete it, or choose another folder.");
+            }
+        }
+    }
+
+    /// <summary>Whether two names stand for the same file, links followed. Pipes and devices are nobody's file.</summary>
     public static bool AreSame(string first, string second)
-        => first.Length > 0 && second.Length > 0 && Path.GetFullPath(first) == Path.GetFullPath(second);
+        => first.Length > 0 && second.Length > 0 && !first.Contains('\0', StringComparison.Ordinal)
+            && FilePlace.Of(first).Keys.Intersect(FilePlace.Of(second).Keys).Any();
 }

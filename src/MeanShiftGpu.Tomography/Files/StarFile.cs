@@ -144,10 +144,10 @@ public sealed class StarFile
         {
             using StreamWriter writer = new(stream, new UTF8Encoding(false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
             foreach (StarTable table in Tables)
-                WriteTable(writer, table);
+                WriteTable(path, writer, table);
         });
 
-    private static void WriteTable(StreamWriter writer, StarTable table)
+    private static void WriteTable(string path, StreamWriter writer, StarTable table)
     {
         writer.WriteLine();
         foreach (string comment in table.Comments)
@@ -159,7 +159,7 @@ public sealed class StarFile
         if (!table.IsLoop)
         {
             for (int i = 0; i < table.Columns.Count; i++)
-                writer.WriteLine($"_{table.Columns[i],-40} {Quoted(table.Rows[0][i])}");
+                writer.WriteLine($"_{table.Columns[i],-40} {Quoted(path, table.Rows[0][i])}");
             return;
         }
 
@@ -167,12 +167,12 @@ public sealed class StarFile
         for (int i = 0; i < table.Columns.Count; i++)
             writer.WriteLine($"_{table.Columns[i]} #{i + 1}");
         foreach (string[] row in table.Rows)
-            writer.WriteLine(string.Join(' ', row.Select(Quoted)));
+            writer.WriteLine(string.Join(' ', row.Select(value => Quoted(path, value))));
         writer.WriteLine();
     }
 
     /// <summary>A value as it must stand in a file: quoted when it is empty, has blanks, or would be read as something else.</summary>
-    private static string Quoted(string value)
+    private static string Quoted(string path, string value)
     {
         bool plain = value.Length > 0
             && !value.Any(char.IsWhiteSpace)
@@ -181,8 +181,16 @@ public sealed class StarFile
             && !value.StartsWith("data_", StringComparison.Ordinal);
         if (plain)
             return value;
-        string oneLine = value.ReplaceLineEndings(" ");
-        return oneLine.Contains('"', StringComparison.Ordinal) ? $"'{oneLine}'" : $"\"{oneLine}\"";
+        foreach (char quote in "\"'")
+        {
+            string quoted = $"{quote}{value}{quote}";
+            if (!value.AsSpan().ContainsAny('\n', '\r') && ClosingQuote(quoted, 0) == quoted.Length - 1)
+                return quoted;
+        }
+
+        throw new InputException(
+            $"{path}: cannot be written: a STAR table cannot hold {InputFile.Quote(value)}, which has a line break or both kinds of "
+            + "quotes. Rename it.");
     }
 
     private static void AddColumn(string path, int number, StarTable table, string line, bool inLoopHeader)

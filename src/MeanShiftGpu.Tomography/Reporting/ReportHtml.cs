@@ -61,6 +61,7 @@ public static class ReportHtml
     public static string Build(ReportDocument document)
     {
         ArgumentNullException.ThrowIfNull(document);
+        using InvariantText invariant = InvariantText.Begin();
         StringBuilder page = new();
         page.Append("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n");
         page.Append($"<title>{Encode(document.Title)}</title>\n<style>\n{Style}\n</style>\n</head>\n<body>\n<h1>{Encode(document.Title)}</h1>\n");
@@ -77,8 +78,8 @@ public static class ReportHtml
         return page.Append("</body>\n</html>\n").ToString();
     }
 
-    /// <summary>Text as HTML and XML take it.</summary>
-    internal static string Encode(string text) => WebUtility.HtmlEncode(text);
+    /// <summary>Text as HTML and XML take it; no XML may hold control characters.</summary>
+    internal static string Encode(string text) => WebUtility.HtmlEncode(Shown.Text(text));
 
     private static void AppendTable(StringBuilder page, ReportTable table)
     {

@@ -49,6 +49,7 @@ public static class ReportPlots
     internal static string ChartSvg(ReportChart chart)
     {
         ArgumentNullException.ThrowIfNull(chart);
+        using InvariantText invariant = InvariantText.Begin();
         using MemoryStream stream = new();
         SvgExporter exporter = new()
         {
@@ -89,6 +90,7 @@ public static class ReportPlots
     {
         ArgumentNullException.ThrowIfNull(panel);
         ArgumentOutOfRangeException.ThrowIfLessThan(imageWidth, 1);
+        using InvariantText invariant = InvariantText.Begin();
         const int Gap = 10;
         const int TextHeight = 26;
         int count = panel.Images.Count;
@@ -123,10 +125,13 @@ public static class ReportPlots
             PlotAreaBorderColor = axisColor,
             Padding = new OxyThickness(4, 8, 12, 4),
         };
-        model.Axes.Add(Style(new LinearAxis { Position = AxisPosition.Bottom, Title = chart.XTitle, MinimumPadding = 0.02, MaximumPadding = 0.02 }));
+        model.Axes.Add(Style(new LinearAxis
+        {
+            Position = AxisPosition.Bottom, Title = Shown.Text(chart.XTitle), MinimumPadding = 0.02, MaximumPadding = 0.02,
+        }));
         Axis y = chart.LogarithmicY ? new LogarithmicAxis() : new LinearAxis { MinimumPadding = 0.05, MaximumPadding = 0.05 };
         y.Position = AxisPosition.Left;
-        y.Title = chart.YTitle;
+        y.Title = Shown.Text(chart.YTitle);
         y.Minimum = chart.YMinimum ?? double.NaN;
         y.Maximum = chart.YMaximum ?? double.NaN;
         model.Axes.Add(Style(y));
@@ -152,7 +157,7 @@ public static class ReportPlots
                 Color = axisColor,
                 StrokeThickness = 1.4,
                 LineStyle = LineStyle.Dash,
-                Text = "\u2002" + label,
+                Text = "\u2002" + Shown.Text(label),
                 TextColor = ink,
                 TextLinePosition = 0.1,
                 TextHorizontalAlignment = HorizontalAlignment.Left,
@@ -192,7 +197,7 @@ public static class ReportPlots
         OxyColor color = ToOxy(ReportPalette.Of(curve.Color));
         LineSeries line = new()
         {
-            Title = curve.Name,
+            Title = Shown.Text(curve.Name),
             Color = color,
             StrokeThickness = curve.Dashed ? 1.6 : 2.2,
             LineStyle = curve.Dashed ? LineStyle.Dash : LineStyle.Solid,

@@ -168,6 +168,7 @@ public sealed class MrcReader : IVoxelSource, IDisposable
 
     private static FileStream Unpack(string path, MrcSource source, CancellationToken cancellation)
     {
+        ScratchFile.RefuseWithoutRoom(path, Path.GetTempPath(), source.Header.DataBytes);
         FileStream scratch = ScratchFile.Create(Path.GetTempPath());
         try
         {

@@ -131,6 +131,8 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
     {
         try
         {
+            string folder = writer.path is { } path ? AtomicFile.FolderOf(path) : Path.GetDirectoryName(writer.file.Name)!;
+            ScratchFile.RefuseWithoutRoom(writer.Name, folder, MrcHeader.Length + sizeof(float) * writer.Size.Voxels);
             writer.file.SetLength(MrcHeader.Length + sizeof(float) * writer.Size.Voxels);
             return writer;
         }
@@ -138,6 +140,11 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
         {
             writer.Dispose();
             throw new InputException($"{writer.Name}: cannot be written: {InputFile.OneLine(e.Message)} It takes {(sizeof(float) * writer.Size.Voxels) >> 20} MiB; check the free space.", e);
+        }
+        catch (InputException)
+        {
+            writer.Dispose();
+            throw;
         }
     }
 

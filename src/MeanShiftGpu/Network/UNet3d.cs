@@ -101,6 +101,8 @@ public sealed partial class UNet3d<T> : IDisposable
             options = ParseOptions(path, json);
         if (options is null)
             throw new InputException($"{path}: the file does not say which network its weights belong to (metadata '{MetadataKey}' is missing). Use a model written by 'train'.");
+        options.Validate();
+        RefuseOtherTensors(file, path, "", options);
         UNet3d<T> network = new(context, options, seed: 0);
         try
         {
@@ -209,14 +211,12 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <summary>Reads arrays named like the parameters into memory laid out like them.</summary>
     internal void ReadTensors(SafetensorsFile file, string path, string prefix, ArrayView<T> laidOutLikeValues)
     {
+        RefuseOtherTensors(file, path, prefix, Options);
         T[] all = new T[laidOutLikeValues.Length];
         foreach (Parameter<T> parameter in Parameters.Parameters)
         {
             string name = prefix + parameter.Name;
-            if (!file.Tensors.TryGetValue(name, out SafetensorsTensor? tensor))
-                throw new InputException($"{path}: tensor '{name}' is missing; this network needs {Parameters.Parameters.Count} tensors from '{Parameters.Parameters[0].Name}' to '{Parameters.Parameters[^1].Name}'.");
-            if (!tensor.Shape.SequenceEqual(parameter.FileShape))
-                throw new InputException($"{path}: tensor '{name}' is [{string.Join(", ", tensor.Shape)}], this network needs [{string.Join(", ", parameter.FileShape)}]. Use the model with the network that it was trained as.");
+            SafetensorsTensor tensor = file.Tensors[name];
             double[] values = parameter.FromFileOrder<double>(tensor.ToDoubles());
             for (int i = 0; i < values.Length; i++)
             {
@@ -236,17 +236,41 @@ public sealed partial class UNet3d<T> : IDisposable
             : throw new InputException($"{path}: the file does not say which network its weights belong to (metadata '{MetadataKey}' is missing). Use a file written by 'train'.");
 
     private static UNet3dOptions ParseOptions(string path, string json)
+        => JsonMetadata.Read<UNet3dOptions>(path, MetadataKey, json, "a network's structure", options => options.Validate());
+
+    /// <summary>
+    /// Refuses a file whose tensors are not those of a network, before memory is taken for what the file only claims to be.
+    /// </summary>
+    /// <exception cref="InputException">A tensor is missing or has another shape.</exception>
+    internal static void RefuseOtherTensors(SafetensorsFile file, string path, string prefix, UNet3dOptions options)
     {
-        try
+        (string Name, long[] Shape)[] needed =
+        [
+            .. options.Graph.Nodes.Where(n => n.HasParameters).SelectMany(n => ((string, long[])[])
+            [
+                ($"{n.Name}.weight", [.. Channels(n), n.KernelSize, n.KernelSize, n.KernelSize]),
+                ($"{n.Name}.bias", [n.Channels]),
+            ]),
+        ];
+        foreach ((string name, long[] shape) in needed)
         {
-            UNet3dOptions options = JsonSerializer.Deserialize<UNet3dOptions>(json) ?? throw new JsonException("empty");
-            options.Validate();
-            return options;
+            if (!file.Tensors.TryGetValue(prefix + name, out SafetensorsTensor? tensor))
+            {
+                throw new InputException(
+                    $"{path}: tensor '{prefix}{name}' is missing; this network needs {needed.Length} tensors from "
+                    + $"'{prefix}{needed[0].Name}' to '{prefix}{needed[^1].Name}'.");
+            }
+
+            if (!tensor.Shape.SequenceEqual(shape))
+            {
+                throw new InputException(
+                    $"{path}: tensor '{prefix}{name}' is [{string.Join(", ", tensor.Shape)}], this network needs "
+                    + $"[{string.Join(", ", shape)}]. Use the model with the network that it was trained as.");
+            }
         }
-        catch (JsonException e)
-        {
-            throw new InputException($"{path}: metadata '{MetadataKey}' is not a network's structure: {e.Message}", e);
-        }
+
+        static long[] Channels(NetworkNode n)
+            => n.Op == NodeOp.Transposed ? [n.InputChannels, n.Channels] : [n.Channels, n.InputChannels];
     }
 
     // Weights uniform with mean 0, biases 0. The variance of the weights keeps the size of a signal from layer to layer (He et al. 2015): 2/(fan in) where a

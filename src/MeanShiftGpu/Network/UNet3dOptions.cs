@@ -14,6 +14,9 @@ public sealed record UNet3dOptions
 
     private const int Bf16Bytes = 2;
 
+    // More than any network has; the numbers of bytes and multiplications that follow from it fit their types.
+    private const int MostChannels = 1024;
+
     /// <summary>Channels of the input volume.</summary>
     public int InputChannels { get; init; } = 1;
 
@@ -124,9 +127,16 @@ public sealed record UNet3dOptions
     /// <exception cref="InputException">A value is out of range.</exception>
     public void Validate()
     {
-        if (InputChannels < 1 || Outputs < 1)
-            throw new InputException($"network: {InputChannels} input channels and {Outputs} outputs; both must be at least 1.");
-        if (Widths.Count is < 1 or > 6 || Widths.Any(w => w is < 1 or > 1024))
-            throw new InputException($"network: widths {string.Join(",", Widths)}; expected 1 to 6 numbers between 1 and 1024.");
+        if (InputChannels is < 1 or > MostChannels || Outputs is < 1 or > MostChannels)
+        {
+            throw new InputException(
+                $"network: {InputChannels} input channels and {Outputs} outputs; expected 1 to {MostChannels} of both.");
+        }
+
+        if (Widths is null || Widths.Count is < 1 or > 6 || Widths.Any(w => w is < 1 or > MostChannels))
+        {
+            string widths = string.Join(",", (Widths ?? []).Take(10));
+            throw new InputException($"network: widths {widths}; expected 1 to 6 numbers between 1 and {MostChannels}.");
+        }
     }
 }

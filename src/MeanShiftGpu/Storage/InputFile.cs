@@ -21,6 +21,12 @@ internal static partial class InputFile
         {
             if (Directory.Exists(path))
                 throw new InputException($"{path}: is a folder. Give a file.");
+            if (FilePlace.Of(path).Kind is FileKind.Pipe or FileKind.Device or FileKind.Other)
+            {
+                throw new InputException(
+                    $"{path}: is a pipe or a device, which can be read once, and files are read several times. Save it to a file first.");
+            }
+
             return new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
@@ -39,9 +45,24 @@ internal static partial class InputFile
         using FileStream stream = Open(path);
         if (stream.Length > limit)
             throw new InputException($"{path}: has {stream.Length} bytes, more than {limit}; expected {expected}.");
-        byte[] bytes = new byte[stream.Length];
+        byte[] bytes = Allocate(path, stream.Length);
         int read = Guard(path, () => stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false));
         return read == bytes.Length ? bytes : bytes[..read];
+    }
+
+    /// <summary>Memory for a part of a file.</summary>
+    /// <exception cref="InputException">There is too little.</exception>
+    public static byte[] Allocate(string path, long bytes)
+    {
+        try
+        {
+            return new byte[bytes];
+        }
+        catch (OutOfMemoryException e)
+        {
+            throw new InputException(
+                $"{path}: {bytes >> 20} MiB of it do not fit into memory. Close other programs, or use a machine with more memory.", e);
+        }
     }
 
     /// <summary>The lines of a text file with their numbers from 1; LF, CRLF and CR end a line.</summary>

@@ -37,7 +37,13 @@ public sealed record Provenance
 
     private const long MostBytes = 64 << 20;
 
-    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions Json = new()
+    {
+        WriteIndented = true,
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        RespectNullableAnnotations = true,
+    };
 
     /// <summary>The program's version with its commit.</summary>
     public string Version { get; init; } = OwnVersion;
@@ -69,7 +75,9 @@ public sealed record Provenance
             return null;
         try
         {
-            return JsonSerializer.Deserialize<Provenance>(InputFile.ReadAllBytes(path, MostBytes, "a record of how a file was made"), Json);
+            byte[] bytes = InputFile.ReadAllBytes(path, MostBytes, "a record of how a file was made");
+            Provenance? read = JsonSerializer.Deserialize<Provenance>(bytes, Json);
+            return read?.Inputs.All(i => i is { File: not null, Sha256: not null }) == true ? read : null;
         }
         catch (JsonException)
         {

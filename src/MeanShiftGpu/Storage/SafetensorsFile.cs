@@ -120,7 +120,7 @@ public sealed class SafetensorsFile
         if (headerBytes > MaxHeaderBytes || (long)headerBytes > stream.Length - 8)
             throw new InputException($"{path}: the first 8 bytes give a header of {headerBytes} bytes, but the file has {stream.Length}. It is truncated or no safetensors file.");
 
-        byte[] header = new byte[(int)headerBytes];
+        byte[] header = InputFile.Allocate(path, (long)headerBytes);
         InputFile.Guard(path, () => stream.ReadAtLeast(header, header.Length, throwOnEndOfStream: false));
         (List<Entry> entries, Dictionary<string, string> metadata) = ParseHeader(path, header);
         CheckLayout(path, entries, stream.Length - 8 - header.Length);
@@ -128,7 +128,7 @@ public sealed class SafetensorsFile
         Dictionary<string, SafetensorsTensor> tensors = [];
         foreach (Entry entry in entries)
         {
-            byte[] data = new byte[entry.End - entry.Begin];
+            byte[] data = InputFile.Allocate(path, entry.End - entry.Begin);
             stream.Position = 8 + header.Length + entry.Begin;
             int got = InputFile.Guard(path, () => stream.ReadAtLeast(data, data.Length, throwOnEndOfStream: false));
             if (got < data.Length)

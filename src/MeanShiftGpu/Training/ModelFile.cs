@@ -14,7 +14,7 @@ public sealed record ModelDescription
     public TrainingOptions Training { get; init; } = new();
 
     /// <summary>How images were prepared: every volume to mean 0 and standard deviation 1 over its voxels.</summary>
-    public string Normalization { get; init; } = "volume-mean-0-sd-1";
+    public string Normalization { get; init; } = ModelFile.KnownNormalization;
 
     /// <summary>The mean voxel size of the training volumes in Å; 0 when unknown.</summary>
     public double VoxelSizeAngstrom { get; init; }
@@ -33,6 +33,8 @@ public sealed record ModelDescription
 public static class ModelFile
 {
     private const string MetadataKey = "meanshift_gpu.model";
+
+    internal const string KnownNormalization = "volume-mean-0-sd-1";
 
     private static readonly JsonSerializerOptions Json = new() { Converters = { new JsonStringEnumConverter() } };
 
@@ -64,13 +66,19 @@ public static class ModelFile
     {
         if (!SafetensorsFile.Read(path).Metadata.TryGetValue(MetadataKey, out string? json))
             return null;
-        try
+        return JsonMetadata.Read<ModelDescription>(path, MetadataKey, json, "the description of a model", description =>
         {
-            return JsonSerializer.Deserialize<ModelDescription>(json, Json);
-        }
-        catch (Exception e) when (e is JsonException or InputException)
-        {
-            throw new InputException($"{path}: metadata '{MetadataKey}' does not describe a model: {e.Message.ReplaceLineEndings(" ")}", e);
-        }
+            description.Training.Validate();
+            description.Looks?.Validate();
+            if (description.Normalization != KnownNormalization)
+            {
+                string other = InputFile.Quote(description.Normalization);
+                throw new InputException($"volumes were prepared by {other}; this version knows {KnownNormalization}.");
+            }
+
+            double voxels = description.VoxelSizeAngstrom;
+            if (!(voxels >= 0) || !double.IsFinite(voxels) || description.Steps < 0)
+                throw new InputException($"voxels of {voxels} Å and {description.Steps} steps; expected neither below 0.");
+        });
     }
 }

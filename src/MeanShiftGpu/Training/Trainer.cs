@@ -322,7 +322,11 @@ public sealed class Trainer : IDisposable
     public static (UNet3dOptions Network, TrainingOptions Training) ReadSettings(string path)
     {
         SafetensorsFile file = SafetensorsFile.Read(path);
-        return (UNet3d<float>.ReadOptions(file, path), ReadState(file, path).Options);
+        UNet3dOptions network = UNet3d<float>.ReadOptions(file, path);
+        TrainingOptions training = ReadState(file, path).Options;
+        foreach (string prefix in (string[])["", FirstMomentPrefix, SecondMomentPrefix, BestPrefix])
+            UNet3d<float>.RefuseOtherTensors(file, path, prefix, network);
+        return (network, training);
     }
 
     /// <summary>How far the run of a checkpoint had come.</summary>
@@ -383,16 +387,7 @@ public sealed class Trainer : IDisposable
     {
         if (!file.Metadata.TryGetValue(MetadataKey, out string? json))
             throw new InputException($"{path}: no training state (metadata '{MetadataKey}' is missing). A checkpoint is needed, a finished model has none.");
-        try
-        {
-            return JsonSerializer.Deserialize<CheckpointState>(json) is { Options: not null, Steps: not null, Validations: not null } state
-                ? state.Format <= CheckpointFormat ? state : throw new JsonException($"it has format {state.Format}, this version knows {CheckpointFormat} at most; use the version that wrote it")
-                : throw new JsonException($"{nameof(CheckpointState.Options)}, {nameof(CheckpointState.Steps)} or {nameof(CheckpointState.Validations)} is missing");
-        }
-        catch (Exception e) when (e is JsonException or InputException)
-        {
-            throw new InputException($"{path}: metadata '{MetadataKey}' is not a training state: {e.Message}", e);
-        }
+        return JsonMetadata.Read<CheckpointState>(path, MetadataKey, json, "a training's state", state => state.Validate());
     }
 
     // The sum over the losses of the mean over the classes.
@@ -534,5 +529,28 @@ public sealed class Trainer : IDisposable
 
         /// <summary>The data's identity; null for those of version 0.1.</summary>
         public string? Data { get; init; }
+
+        public void Validate()
+        {
+            if (Options is null || Steps is null || Validations is null)
+                throw new InputException($"{nameof(Options)}, {nameof(Steps)} or {nameof(Validations)} is missing.");
+            if (Format is < 0 or > CheckpointFormat)
+            {
+                throw new InputException(
+                    $"it has format {Format}, this version knows {CheckpointFormat} at most; use the version that wrote it.");
+            }
+
+            Options.Validate();
+            if (Steps.Count > Options.Steps)
+                throw new InputException($"{Steps.Count} of {Options.Steps} steps are done; expected no more than there are.");
+            for (int i = 0; i < Steps.Count; i++)
+            {
+                if (Steps[i] is not { } step || step.Step != i + 1)
+                    throw new InputException($"step {i + 1} of {Steps.Count} is missing.");
+            }
+
+            if (Validations.Any(v => v is null || v.Step < 0 || v.Step > Steps.Count))
+                throw new InputException($"a validation is missing, or of a step beyond the {Steps.Count} that are done.");
+        }
     }
 }

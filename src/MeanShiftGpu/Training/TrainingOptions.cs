@@ -220,6 +220,27 @@ public sealed record TrainingOptions
     /// <exception cref="InputException">A value is out of range.</exception>
     public void Validate()
     {
+        if (Preset is null || MeanShift is null || Classes is null || Classes.Any(c => string.IsNullOrWhiteSpace(c?.Name)))
+        {
+            throw new InputException(
+                "training: a setting is null, or a class has no name; expected a preset, a mean shift and the classes' names.");
+        }
+
+        if (!Enum.IsDefined(Schedule) || !Enum.IsDefined(Augmentation))
+        {
+            throw new InputException(
+                $"training: there is no schedule {Schedule} or no augmentation {Augmentation}; expected "
+                + $"{string.Join(", ", Enum.GetNames<LearningRateSchedule>())}, and {string.Join(", ", Enum.GetNames<Augmentation>())}.");
+        }
+
+        IEnumerable<double> lengths = [LabelRadiusVoxels, MaskRadiusVoxels, CenterMarginVoxels, .. Classes.Select(c => c.MaskRadiusVoxels ?? 0)];
+        double others = MeanShiftWeight + DiceWeight + CrossEntropyWeight + LearningRate + ClipNorm + WeightDecay + OutputBias;
+        if (!double.IsFinite(others) || lengths.Any(l => !(l >= 0 && double.IsFinite(l))))
+        {
+            throw new InputException(
+                "training: a weight, radius, rate, bias or margin is not finite, or a radius or margin below 0; expected finite numbers.");
+        }
+
         if (MeanShiftWeight < 0 || DiceWeight < 0 || CrossEntropyWeight < 0 || MeanShiftWeight + DiceWeight + CrossEntropyWeight <= 0)
             throw new InputException($"training: loss weights {MeanShiftWeight} (mean shift), {DiceWeight} (Dice) and {CrossEntropyWeight} (cross-entropy); expected none below 0 and one above.");
         if (Steps < 1 || BatchSize < 1 || ValidationInterval < 1)

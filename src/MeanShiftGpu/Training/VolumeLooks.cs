@@ -1,3 +1,5 @@
+using MeanShiftGpu.Storage;
+
 namespace MeanShiftGpu.Training;
 
 /// <summary>
@@ -17,6 +19,18 @@ public sealed record VolumeLooks
 
     /// <summary>The largest difference of a volume's correlation from that mean.</summary>
     public double NeighbourCorrelationSpread { get; init; }
+
+    /// <summary>Checks the values.</summary>
+    /// <exception cref="InputException">A value is out of range.</exception>
+    internal void Validate()
+    {
+        bool spread = NeighbourCorrelationSpread >= 0 && double.IsFinite(NeighbourCorrelationSpread);
+        if (Volumes < 0 || !double.IsFinite(NeighbourCorrelation) || !spread)
+            throw new InputException("what the volumes looked like has a number below 0 or one that is not finite.");
+        if (Classes is null
+            || Classes.Any(c => c is not { ScoreScale: >= 0 and <= 1, ShareAbove: >= 0 and <= 1 } || !double.IsFinite(c.Contrast)))
+            throw new InputException("what a class looked like is missing, or its scores and shares are not from 0 to 1.");
+    }
 }
 
 /// <summary>What a class looked like.</summary>

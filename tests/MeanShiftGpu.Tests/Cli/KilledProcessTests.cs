@@ -86,6 +86,21 @@ public class KilledProcessTests
         Assert.That(Names("resumed"), Is.EqualTo(Names("trained")));
     }
 
+    // What a terminal sends to its programs as it is closed.
+    [Test]
+    public void Train_TheTerminalIsLost_WritesACheckpoint()
+    {
+        if (OperatingSystem.IsWindows())
+            Assert.Ignore("signals are not Windows's");
+        using Process process = Start(folder.Train("lost", 1_000_000, "--validate-every", "1000"), out ManualResetEventSlim training);
+        training.Wait();
+        using (Process signal = Process.Start("kill", ["-HUP", $"{process.Id}"]))
+            signal.WaitForExit();
+        Assert.That(process.WaitForExit(30_000), Is.True);
+        Assert.That(process.ExitCode, Is.EqualTo(130));
+        Assert.That(Trainer.ReadProgress(folder.At("lost", "checkpoint.safetensors")).Done, Is.Positive);
+    }
+
     private string[] Names(string name) => [.. Directory.GetFileSystemEntries(folder.At(name)).Select(f => Path.GetFileName(f)!).Order()];
 
     // Every file that has its name has all its bytes; temporary ones begin with a dot. Records of how a table was made name the folder.

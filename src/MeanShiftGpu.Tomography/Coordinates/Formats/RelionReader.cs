@@ -30,6 +30,12 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
     private readonly bool unbinned = table.Has(RelionStar.TomoName);
     private readonly string? score = Array.Find(RelionStar.Scores, table.Has);
 
+    private readonly StarTable? optics = file.Table("optics") is { Rows.Count: > 0 } found ? found : null;
+
+    // The first row of each optics group, and what all groups agree on by column: a file may have as many groups as particles.
+    private Dictionary<int, int>? opticsRows;
+    private readonly Dictionary<string, double[]> opticsValues = [];
+
     /// <summary>Reads the rows, or those of the tomograms that are wanted.</summary>
     public IEnumerable<Particle> Read(Func<string, bool>? isWanted)
     {
@@ -138,24 +144,31 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
     {
         if (table.Has(column))
             return row.Number(column);
-        if (file.Table("optics") is not { } optics || !optics.Has(column) || optics.Rows.Count == 0)
+        if (optics is null || !optics.Has(column))
             return null;
         if (!table.Has(RelionStar.OpticsGroup) || !optics.Has(RelionStar.OpticsGroup))
         {
-            double[] sizes = [.. Enumerable.Range(0, optics.Rows.Count).Select(i => new StarRow(path, optics, i).Number(column)).Distinct()];
+            if (!opticsValues.TryGetValue(column, out double[]? sizes))
+            {
+                sizes = [.. Enumerable.Range(0, optics.Rows.Count).Select(i => new StarRow(path, optics, i).Number(column)).Distinct()];
+                opticsValues[column] = sizes;
+            }
+
             return sizes.Length == 1 ? sizes[0]
                 : throw new InputException(FormattableString.Invariant($"{path}: line {row.Line}: the optics table gives {column} {sizes[0]} and {sizes[1]}, and the row has no {RelionStar.OpticsGroup} that says which."));
         }
 
         int group = row.WholeNumber(RelionStar.OpticsGroup);
-        for (int i = 0; i < optics.Rows.Count; i++)
+        if (opticsRows is null)
         {
-            StarRow candidate = new(path, optics, i);
-            if (candidate.WholeNumber(RelionStar.OpticsGroup) == group)
-                return candidate.Number(column);
+            opticsRows = [];
+            for (int i = 0; i < optics.Rows.Count; i++)
+                opticsRows.TryAdd(new StarRow(path, optics, i).WholeNumber(RelionStar.OpticsGroup), i);
         }
 
-        throw new InputException($"{path}: line {row.Line}: optics group {group} is not in the optics table.");
+        return opticsRows.TryGetValue(group, out int at)
+            ? new StarRow(path, optics, at).Number(column)
+            : throw new InputException($"{path}: line {row.Line}: optics group {group} is not in the optics table.");
     }
 
     /// <summary>

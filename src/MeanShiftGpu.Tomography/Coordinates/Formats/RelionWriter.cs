@@ -82,10 +82,10 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
     {
         Particle[] particles = [.. rows.Select(r => r.Particle)];
         Func<Particle, int?> classOf = ParticleNames.ClassNumbers(particles);
-        PixelGrid[] groups = Groups(rows);
+        Dictionary<PixelGrid, int> groups = Groups(rows).Index().ToDictionary(g => g.Item, g => g.Index + 1);
         Func<Row, Dictionary<string, string>, string> opticsGroup = keptOptics
             ? (_, other) => other.GetValueOrDefault(RelionStar.OpticsGroup, "1")
-            : (row, _) => Whole(Array.IndexOf(groups, row.Grid) + 1);
+            : (row, _) => Whole(groups[row.Grid]);
 
         // An entry is a column, or several that go together: their names, and their values of a row.
         List<(string[] Names, Func<Row, int, Dictionary<string, string>, string[]> Values)> columns =

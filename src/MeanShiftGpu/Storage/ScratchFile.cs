@@ -1,11 +1,11 @@
-using MeanShiftGpu.Storage;
-
-namespace MeanShiftGpu.Tomography.Files;
+namespace MeanShiftGpu.Storage;
 
 /// <summary>Files for what does not fit into memory. They go with the process, even where that is killed.</summary>
 internal static class ScratchFile
 {
-    /// <summary>Creates a file without a name in a folder; where the system needs a name, it is deleted as it is closed.</summary>
+    /// <summary>
+    /// Creates a file without a name in a folder; where the system needs a name, it is deleted as it is closed.
+    /// </summary>
     /// <exception cref="InputException">The folder cannot be written to.</exception>
     public static FileStream Create(string folder)
     {
@@ -21,6 +21,32 @@ internal static class ScratchFile
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
             throw new InputException($"{folder}: a temporary file cannot be created here: {InputFile.OneLine(e.Message)} Set TMPDIR to a folder with room.", e);
+        }
+    }
+
+    /// <summary>Refuses what a disk has no room for before it is filled.</summary>
+    /// <param name="subject">The file whose content is to be written, for the message.</param>
+    /// <param name="folder">Where it is to be written.</param>
+    /// <param name="bytes">How much it takes.</param>
+    /// <exception cref="InputException">There is too little room.</exception>
+    public static void RefuseWithoutRoom(string subject, string folder, Int128 bytes)
+    {
+        long free;
+        try
+        {
+            free = new DriveInfo(Path.GetFullPath(folder)).AvailableFreeSpace;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            // A disk that does not say how much room it has shows it as it is written.
+            return;
+        }
+
+        if (bytes > free)
+        {
+            throw new InputException(
+                $"{subject}: takes {bytes >> 20} MiB in {folder}, which has {free >> 20} MiB free. Free some space there, or choose "
+                + "another folder (TMPDIR for temporary files).");
         }
     }
 
