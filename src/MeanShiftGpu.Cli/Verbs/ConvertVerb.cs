@@ -61,7 +61,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             To = options.GetValue(to),
             VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header?.VoxelSize.CubeAngstrom ?? 0,
             VoxelSizeProblem = header?.VoxelSize.ProblemOf(options.GetValue(volume)!),
-            Shape = options.GetValue(volumeSize) is { } size ? new VolumeShape(size.Depth, size.Height, size.Width) : header?.Shape,
+            Shape = options.GetValue(volumeSize) ?? header?.Shape,
             Binning = options.GetValue(binning) ?? 0,
             FromBinning = options.GetValue(fromBinning) ?? 0,
             ToBinning = options.GetValue(toBinning) ?? 0,
@@ -72,11 +72,11 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             TomogramName = options.GetValue(tomogramName) ?? (options.GetValue(volume) is { } named ? TomogramNames.Of(named) : null),
             ObjectName = options.GetValue(objectName),
         });
-        Report(options, result, options.GetValue(volumeSize) is { } extent ? new VolumeShape(extent.Depth, extent.Height, extent.Width) : header?.Shape);
+        Report(options, result, options.GetValue(volumeSize) ?? header?.Shape);
         return ExitCode.Done;
     }
 
-    private void Report(ParseResult options, ConversionResult result, VolumeShape? shape)
+    private void Report(ParseResult options, ConversionResult result, Extent? shape)
     {
         string?[] names = [.. result.Particles.Select(p => p.Tomogram).Distinct()];
         string target = options.GetValue(output)!;

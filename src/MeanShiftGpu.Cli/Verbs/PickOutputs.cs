@@ -168,7 +168,7 @@ internal sealed class PickOutputs
     /// <param name="headers">Their headers.</param>
     public void Check(PickFiles[] files, MrcHeader[] headers)
     {
-        VolumeShape? region = Mask is { } maskPath ? MrcFile.ReadHeader(maskPath).Shape : null;
+        Extent? region = Mask is { } maskPath ? MrcFile.ReadHeader(maskPath).Shape : null;
         for (int i = 0; i < files.Length; i++)
         {
             if (IsDone(files[i]))

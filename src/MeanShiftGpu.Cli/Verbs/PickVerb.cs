@@ -129,7 +129,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         for (int i = 0; i < paths.Length; i++)
         {
             if (!outputs.IsDone(files[i]))
-                picker.PlanFor(new Extent(headers[i].Shape.Depth, headers[i].Shape.Height, headers[i].Shape.Width), new PickRequest { ScoreMapFile = files[i].Map });
+                picker.PlanFor(headers[i].Shape, new PickRequest { ScoreMapFile = files[i].Map });
         }
 
         List<VolumePicks> found = [];

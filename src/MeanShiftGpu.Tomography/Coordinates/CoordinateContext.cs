@@ -17,7 +17,7 @@ public enum RelionCentre
 /// <param name="Name">The tomogram's name.</param>
 /// <param name="Shape">The volume's size.</param>
 /// <param name="VoxelSize">The voxel size.</param>
-public sealed record CoordinateVolume(string Name, VolumeShape Shape, VoxelSize VoxelSize);
+public sealed record CoordinateVolume(string Name, Extent Shape, VoxelSize VoxelSize);
 
 /// <summary>
 /// What a table of coordinates does not say itself. A table may count in finer pixels than the volume has (unbinned ones), or in Å from the
@@ -41,7 +41,7 @@ public sealed record CoordinateContext
     public double Binning { get; init; }
 
     /// <summary>The volume's size, for EMAN2 coordinates, and for RELION 5 coordinates without a table of tomograms.</summary>
-    public VolumeShape? Shape { get; init; }
+    public Extent? Shape { get; init; }
 
     /// <summary>The centre that RELION 5 coordinates count from.</summary>
     public RelionCentre Centre { get; init; }
@@ -115,7 +115,7 @@ public sealed record CoordinateContext
     /// <param name="path">The volume's file.</param>
     /// <param name="shape">Its size.</param>
     /// <param name="header">Its voxel size.</param>
-    public CoordinateContext WithVolume(string path, VolumeShape shape, VoxelSize header) => this with
+    public CoordinateContext WithVolume(string path, Extent shape, VoxelSize header) => this with
     {
         Shape = shape,
         VoxelSizeAngstrom = VoxelSizeAngstrom > 0 ? VoxelSizeAngstrom : header.CubeAngstrom,
@@ -133,7 +133,7 @@ public sealed record CoordinateContext
     /// <param name="path">The table.</param>
     /// <param name="reason">Why it needs it.</param>
     /// <exception cref="InputException">It is unknown.</exception>
-    internal VolumeShape RequireShape(string path, string reason)
+    internal Extent RequireShape(string path, string reason)
         => Shape ?? throw new InputException($"{path}: {reason}; give the volume's size.") { Missing = MissingFact.VolumeSize };
 
     private static InputException NoVoxelSize(string message) => new(message) { Missing = MissingFact.VoxelSize };

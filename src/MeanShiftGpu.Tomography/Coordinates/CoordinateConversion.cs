@@ -21,7 +21,7 @@ public sealed record ConversionOptions
     public string? VoxelSizeProblem { get; init; }
 
     /// <summary>The volume's size, for formats that count from the centre.</summary>
-    public VolumeShape? Shape { get; init; }
+    public Extent? Shape { get; init; }
 
     /// <summary>How many unbinned pixels make a voxel of the volume; 0 to take it from the input. For formats that count in unbinned pixels.</summary>
     public double Binning { get; init; }

@@ -188,7 +188,7 @@ public static class CoordinateTables
     /// <param name="particles">Coordinates in voxels of the volume.</param>
     /// <param name="shape">The volume's size.</param>
     /// <exception cref="InputException">One lies outside; the message names the first and says how many.</exception>
-    public static void CheckInside(string path, IReadOnlyList<Particle> particles, VolumeShape shape)
+    public static void CheckInside(string path, IReadOnlyList<Particle> particles, Extent shape)
     {
         ArgumentNullException.ThrowIfNull(particles);
         int outside = particles.Count(p => !IsInside(p, shape));
@@ -200,14 +200,14 @@ public static class CoordinateTables
     }
 
     /// <summary>Whether a particle's centre lies in a volume, that is, in −0.5 to size − 0.5 along every axis.</summary>
-    public static bool IsInside(Particle particle, VolumeShape shape)
+    public static bool IsInside(Particle particle, Extent shape)
     {
         ArgumentNullException.ThrowIfNull(particle);
         return IsInside(particle.Z, particle.Y, particle.X, shape);
     }
 
     /// <summary>The same of a place in voxels.</summary>
-    public static bool IsInside(double z, double y, double x, VolumeShape shape) => IsWithin(z, shape.Depth) && IsWithin(y, shape.Height) && IsWithin(x, shape.Width);
+    public static bool IsInside(double z, double y, double x, Extent shape) => IsWithin(z, shape.Depth) && IsWithin(y, shape.Height) && IsWithin(x, shape.Width);
 
     internal static InputException NoSuchTomogram(string path, string wanted, IEnumerable<string> names)
         => new($"{path}: has no particles of tomogram {InputFile.Quote(wanted)}; it names {string.Join(", ", names.Distinct().Take(5).Select(InputFile.Quote))}.");

@@ -131,7 +131,7 @@ public static class DatasetLoader
     // In memory where there is room, else in the file. Either way all voxels are read once, and refused where they are not finite.
     private static IVoxelSource Open(string path, MrcHeader header, Func<VoxelStatistics, MappedVoxels.Change> change, ref long memory, CancellationToken cancellation)
     {
-        Int128 bytes = (Int128)header.Shape.Length * sizeof(float);
+        Int128 bytes = (Int128)header.Shape.Voxels * sizeof(float);
         if (bytes <= memory)
         {
             memory -= (long)bytes;
@@ -190,7 +190,7 @@ public static class DatasetLoader
     }
 
     // What makes classes of a mask's numbers.
-    private static MappedVoxels.Change Labels(DatasetVolume entry, string path, VolumeShape shape, AnnotationChoice choice, List<(Particle Particle, int Class)> chosen)
+    private static MappedVoxels.Change Labels(DatasetVolume entry, string path, Extent shape, AnnotationChoice choice, List<(Particle Particle, int Class)> chosen)
     {
         if (MrcFile.ReadHeader(path).Shape is var own && own != shape)
             throw new InputException($"{path}: the mask has {own} voxels, its volume {shape}; expected the same size.");

@@ -58,7 +58,7 @@ public sealed record DatasetVolume
     /// <summary>How the coordinates are to be read.</summary>
     /// <param name="shape">The volume's size.</param>
     /// <param name="header">The voxel size that the volume's header gives.</param>
-    public CoordinateContext Context(VolumeShape shape, VoxelSize header)
+    public CoordinateContext Context(Extent shape, VoxelSize header)
         => new CoordinateContext { VoxelSizeAngstrom = VoxelSizeAngstrom, Binning = Binning, Tomogram = Tomogram, TomogramsStar = TomogramsStar, Centre = Relion5Centre }
             .WithVolume(Volume, shape, header);
 
@@ -66,7 +66,7 @@ public sealed record DatasetVolume
     /// <param name="shape">The volume's size.</param>
     /// <param name="header">The voxel size that the volume's header gives.</param>
     /// <exception cref="InputException">The table cannot be read, or it names tomograms and none is this volume.</exception>
-    public IReadOnlyList<Particle> ReadParticles(VolumeShape shape, VoxelSize header)
+    public IReadOnlyList<Particle> ReadParticles(Extent shape, VoxelSize header)
     {
         IReadOnlyList<Particle> particles = CoordinateTables.Read(Coordinates, Context(shape, header));
         string[] named = [.. particles.Select(p => p.Tomogram).OfType<string>().Distinct()];

@@ -31,11 +31,11 @@ public static class Empiar10045Dataset
         string tomogram, string coordinates, string folder, int averaging, double binning, PatchDatasetOptions options, CancellationToken cancellation = default)
     {
         using Volume volume = averaging == 1 ? MrcFile.Read(tomogram) : ReadBinned(tomogram, averaging, cancellation);
-        IReadOnlyList<Particle> particles = CoordinateTables.Read(coordinates, new CoordinateContext { Binning = binning }.WithVolume(tomogram, volume.Shape, volume.VoxelSize));
-        CoordinateTables.CheckInside(coordinates, particles, volume.Shape);
-        IReadOnlyList<(int, int, int)> origins = PatchDataset.Choose(volume.Shape, particles, options);
+        IReadOnlyList<Particle> particles = CoordinateTables.Read(coordinates, new CoordinateContext { Binning = binning }.WithVolume(tomogram, volume.Size, volume.VoxelSize));
+        CoordinateTables.CheckInside(coordinates, particles, volume.Size);
+        IReadOnlyList<(int, int, int)> origins = PatchDataset.Choose(volume.Size, particles, options);
         if (origins.Count == 0)
-            throw new InputException($"{tomogram}: no patch of {options.Patch} voxels in {volume.Shape} has a centre; choose smaller patches.");
+            throw new InputException($"{tomogram}: no patch of {options.Patch} voxels in {volume.Size} has a centre; choose smaller patches.");
         IReadOnlyList<DatasetVolume> entries = PatchDataset.Write(folder, "patch", volume, particles, isInside: null, origins, i => PaperSplit(i, origins.Count), options);
         DatasetManifest manifest = new() { Volumes = entries };
         manifest.Write(Path.Combine(folder, DatasetManifest.UsualName));

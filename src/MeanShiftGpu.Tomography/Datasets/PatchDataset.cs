@@ -39,7 +39,7 @@ public static class PatchDataset
 {
     /// <summary>Chooses the patches of a volume.</summary>
     /// <returns>The patches' first voxels, in scan order.</returns>
-    public static IReadOnlyList<(int Z, int Y, int X)> Choose(VolumeShape shape, IReadOnlyList<Particle> particles, PatchDatasetOptions options)
+    public static IReadOnlyList<(int Z, int Y, int X)> Choose(Extent shape, IReadOnlyList<Particle> particles, PatchDatasetOptions options)
     {
         ArgumentNullException.ThrowIfNull(particles);
         ArgumentNullException.ThrowIfNull(options);
@@ -113,7 +113,7 @@ public static class PatchDataset
                 Split = use,
             };
             using Volume image = new(options.Patch.Depth, options.Patch.Height, options.Patch.Width, volume.VoxelSize);
-            using Volume mask = new(image.Shape, volume.VoxelSize);
+            using Volume mask = new(image.Size, volume.VoxelSize);
             IReadOnlyList<Particle> balls = one ? kept : particles;
             for (int z = 0; z < image.Depth; z++)
             {

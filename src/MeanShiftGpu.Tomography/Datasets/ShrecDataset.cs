@@ -96,7 +96,7 @@ public static class ShrecDataset
             using Volume volume = MrcFile.Read(model.Volume);
             using Volume occupancy = MrcFile.Read(model.Mask!);
             List<Particle> particles = ShrecLocations.ReadParticles(model.Coordinates, new CoordinateContext());
-            IReadOnlyList<(int, int, int)> origins = PatchDataset.Choose(volume.Shape, particles, options);
+            IReadOnlyList<(int, int, int)> origins = PatchDataset.Choose(volume.Size, particles, options);
             entries.AddRange(PatchDataset.Write(
                 folder, TomogramNames.Of(model.Volume), volume, particles, (z, y, x) => occupancy[z, y, x] > model.MaskAbove, origins, _ => model.Split, options));
             progress?.Invoke(i + 1, models.Volumes.Count);
@@ -111,8 +111,8 @@ public static class ShrecDataset
 
     private static DatasetVolume ImportModel(ShrecModel model, DatasetSplit split)
     {
-        VolumeShape shape = MrcFile.ReadHeader(model.Reconstruction).Shape;
-        VolumeShape mask = MrcFile.ReadHeader(model.OccupancyMask).Shape;
+        Extent shape = MrcFile.ReadHeader(model.Reconstruction).Shape;
+        Extent mask = MrcFile.ReadHeader(model.OccupancyMask).Shape;
         if (mask != shape)
             throw new InputException($"{model.OccupancyMask}: has {mask} voxels, {model.Reconstruction} {shape}; expected the same size.");
         CoordinateTables.CheckInside(model.Locations, ShrecLocations.ReadParticles(model.Locations, new CoordinateContext()), shape);

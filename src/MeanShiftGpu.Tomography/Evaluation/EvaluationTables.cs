@@ -9,13 +9,13 @@ namespace MeanShiftGpu.Tomography.Evaluation;
 /// <param name="Volume">The volume's name; null where the table does not give one.</param>
 /// <param name="Points">The points, in voxels.</param>
 /// <param name="Shape">The volume's size; null where it is not known.</param>
-public sealed record VolumePoints(string? Volume, IReadOnlyList<Position> Points, VolumeShape? Shape = null)
+public sealed record VolumePoints(string? Volume, IReadOnlyList<Position> Points, Extent? Shape = null)
 {
     /// <summary>The class of each point: its name, or its number where it has none; null where the table does not say.</summary>
     public IReadOnlyList<string?>? Classes { get; init; }
 
     /// <summary>The points of particles.</summary>
-    public static VolumePoints Of(string? volume, IReadOnlyCollection<Particle> particles, VolumeShape? shape = null)
+    public static VolumePoints Of(string? volume, IReadOnlyCollection<Particle> particles, Extent? shape = null)
     {
         string?[] classes = [.. particles.Select(p => p.Name ?? p.Class?.ToString(CultureInfo.InvariantCulture))];
         return new VolumePoints(volume, [.. particles.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))], shape)
@@ -91,7 +91,7 @@ public static class EvaluationTables
 
     private static EvaluationVolume Pair(VolumePoints picks, VolumePoints truth)
     {
-        VolumeShape? shape = truth.Shape ?? picks.Shape;
+        Extent? shape = truth.Shape ?? picks.Shape;
         return new EvaluationVolume(
             picks.Points,
             truth.Points,

@@ -13,7 +13,7 @@ namespace MeanShiftGpu.Tomography.Evaluation;
 public sealed record EvaluationVolume(IReadOnlyList<Position> Predictions, IReadOnlyList<Position> Truth, double? UnmatchedDistanceVoxels = null)
 {
     /// <summary>The volume's size; null where it is not known.</summary>
-    public VolumeShape? Shape { get; init; }
+    public Extent? Shape { get; init; }
 
     /// <summary>The class of each prediction; null where it is not known of any.</summary>
     public IReadOnlyList<string?>? PredictionClasses { get; init; }

@@ -139,7 +139,7 @@ public sealed class ParticleShape
         (double z, double y, double x) scale = (voxelSizeAngstrom / from.Z, voxelSizeAngstrom / from.Y, voxelSizeAngstrom / from.X);
         Extent size = new(Edge(source.Depth, scale.z), Edge(source.Height, scale.y), Edge(source.Width, scale.x));
         if (Math.Max(size.Depth, Math.Max(size.Height, size.Width)) > MaximumEdge)
-            throw new InputException($"{path}: {source.Shape} voxels of {from} make {size} of {voxelSizeAngstrom} Å; expected at most {MaximumEdge} along each axis. Crop the density around the particle.");
+            throw new InputException($"{path}: {source.Size} voxels of {from} make {size} of {voxelSizeAngstrom} Å; expected at most {MaximumEdge} along each axis. Crop the density around the particle.");
 
         float[] values = new float[size.Voxels];
         // Each voxel is the mean over about as many samples as there are voxels of the source in it: averaging keeps detail finer than a voxel from folding back.

@@ -61,7 +61,7 @@ public static class MrcFile
         }
         catch (OutOfMemoryException e)
         {
-            throw new InputException($"{path}: a volume of {header.Shape} voxels does not fit into memory ({header.Shape.Length * 4 / (1 << 20)} MiB). Bin or crop it.", e);
+            throw new InputException($"{path}: a volume of {header.Shape} voxels does not fit into memory ({header.Shape.Voxels * 4 / (1 << 20)} MiB). Bin or crop it.", e);
         }
     }
 
@@ -99,7 +99,7 @@ public static class MrcFile
         options ??= new MrcWriteOptions();
         if (options.Mode is not (MrcMode.Int8 or MrcMode.Int16 or MrcMode.Float32 or MrcMode.UInt16 or MrcMode.Float16))
             throw new InputException($"{path}: MRC mode {(int)options.Mode} cannot be written; expected 0, 1, 2, 6 or 12.");
-        byte[] header = CreateHeader(volume.Shape, volume.VoxelSize, options, Statistics(path, volume, options.Mode));
+        byte[] header = CreateHeader(volume.Size, volume.VoxelSize, options, Statistics(path, volume, options.Mode));
         AtomicFile.Write(path, stream => Packed(path, stream, packed => WriteVoxels(packed, header, volume, options.Mode)));
     }
 
@@ -218,7 +218,7 @@ public static class MrcFile
     }
 
     /// <summary>The header of a volume that this library writes; the range, mean and deviation are those of the values as they are stored.</summary>
-    internal static byte[] CreateHeader(VolumeShape shape, VoxelSize voxelSize, MrcWriteOptions options, (float Minimum, float Maximum, float Mean, float Deviation) values)
+    internal static byte[] CreateHeader(Extent shape, VoxelSize voxelSize, MrcWriteOptions options, (float Minimum, float Maximum, float Mean, float Deviation) values)
     {
         byte[] header = new byte[MrcHeader.Length];
         void Int(int offset, int value) => BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(offset), value);

@@ -64,7 +64,7 @@ public sealed record MrcHeader
     public (int Column, int Row, int Section) Axes { get; init; } = (1, 2, 3);
 
     /// <summary>The size along z, y, x.</summary>
-    public VolumeShape Shape => new(Size(3), Size(2), Size(1));
+    public Extent Shape => new(Size(3), Size(2), Size(1));
 
     /// <summary>The edges of a voxel in Å: cell divided by intervals; 0 where the header does not say.</summary>
     public VoxelSize VoxelSize { get; init; }

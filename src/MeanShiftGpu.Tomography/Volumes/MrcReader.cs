@@ -29,8 +29,8 @@ public sealed class MrcReader : IVoxelSource, IDisposable
         this.unpacked = unpacked;
         handle = unpacked?.SafeFileHandle ?? source.Handle;
         dataOffset = unpacked is null ? source.Header.DataOffset : 0;
-        VolumeShape shape = source.Header.Shape;
-        Size = new Extent(shape.Depth, shape.Height, shape.Width);
+        Extent shape = source.Header.Shape;
+        Size = shape;
     }
 
     /// <summary>The header.</summary>

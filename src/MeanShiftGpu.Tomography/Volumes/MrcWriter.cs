@@ -101,7 +101,7 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
             throw new InvalidOperationException("a temporary volume has no name to be completed under");
         statistics.AddZeros(Size.Voxels - statistics.Count - statistics.NonFiniteCount);
         byte[] header = MrcFile.CreateHeader(
-            new VolumeShape(Size.Depth, Size.Height, Size.Width), VoxelSize, new MrcWriteOptions(),
+            Size, VoxelSize, new MrcWriteOptions(),
             (statistics.Minimum, statistics.Maximum, (float)statistics.Mean, (float)statistics.Deviation));
         PendingFile.Guard(path, () => RandomAccess.Write(file.SafeFileHandle, header, 0));
         if (pending is not null)

@@ -15,14 +15,14 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
 
     /// <summary>Creates a volume of zeros.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A dimension is below 1, or a slice has more than 2³¹ voxels.</exception>
-    public Volume(VolumeShape shape, VoxelSize voxelSize = default)
+    public Volume(Extent shape, VoxelSize voxelSize = default)
         : this(shape, voxelSize, allocate: true)
     {
     }
 
     /// <summary>Creates a volume of zeros.</summary>
     public Volume(int depth, int height, int width, VoxelSize voxelSize = default)
-        : this(new VolumeShape(depth, height, width), voxelSize, allocate: true)
+        : this(new Extent(depth, height, width), voxelSize, allocate: true)
     {
     }
 
@@ -30,13 +30,13 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
     /// Creates a volume whose blocks are allocated when they are first touched, so that a reader of a compressed file
     /// takes no memory for voxels that a wrong header only promises. One thread must touch every block before others read.
     /// </summary>
-    internal Volume(VolumeShape shape, VoxelSize voxelSize, bool allocate)
+    internal Volume(Extent shape, VoxelSize voxelSize, bool allocate)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(shape.Depth, 1, nameof(shape));
         ArgumentOutOfRangeException.ThrowIfLessThan(shape.Height, 1, nameof(shape));
         ArgumentOutOfRangeException.ThrowIfLessThan(shape.Width, 1, nameof(shape));
         ArgumentOutOfRangeException.ThrowIfGreaterThan((long)shape.Height * shape.Width, Array.MaxLength, nameof(shape));
-        Shape = shape;
+        Size = shape;
         VoxelSize = voxelSize;
         SliceLength = shape.Height * shape.Width;
         slicesPerBlock = Math.Min(shape.Depth, Math.Max(1, BlockVoxels / SliceLength));
@@ -46,7 +46,7 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
     }
 
     private Volume(Extent size, float[] voxels)
-        : this(new VolumeShape(size.Depth, size.Height, size.Width), default, allocate: false)
+        : this(size, default, allocate: false)
     {
         slicesPerBlock = Depth;
         blocks = [voxels];
@@ -65,22 +65,19 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
     }
 
     /// <summary>The size in voxels.</summary>
-    public VolumeShape Shape { get; }
-
-    /// <summary>The size in voxels, as boxes are measured.</summary>
-    public Extent Size => new(Depth, Height, Width);
+    public Extent Size { get; }
 
     /// <summary>Voxels along z.</summary>
-    public int Depth => Shape.Depth;
+    public int Depth => Size.Depth;
 
     /// <summary>Voxels along y.</summary>
-    public int Height => Shape.Height;
+    public int Height => Size.Height;
 
     /// <summary>Voxels along x.</summary>
-    public int Width => Shape.Width;
+    public int Width => Size.Width;
 
     /// <summary>The number of voxels.</summary>
-    public long Length => Shape.Length;
+    public long Length => Size.Voxels;
 
     /// <summary>Voxels in a slice: Height · Width.</summary>
     public int SliceLength { get; }
@@ -124,7 +121,7 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
     public Span<float> AsSpan()
         => blocks.Length <= 1
             ? Slab(0, Depth)
-            : throw new InvalidOperationException($"A volume of {Shape} voxels lies in {blocks.Length} blocks; read it by Slab.");
+            : throw new InvalidOperationException($"A volume of {Size} voxels lies in {blocks.Length} blocks; read it by Slab.");
 
     /// <inheritdoc/>
     public void Read(Box box, Span<float> destination)

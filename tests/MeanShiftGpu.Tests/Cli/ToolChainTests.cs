@@ -37,7 +37,7 @@ public class ToolChainTests
         {
             Assert.That(json.GetProperty("volumes").GetArrayLength(), Is.EqualTo(5));
             Assert.That(manifest.Of(DatasetSplit.Train).Count(), Is.EqualTo(3));
-            Assert.That(MrcFile.ReadHeader(manifest.Volumes[0].Volume).Shape, Is.EqualTo(new VolumeShape(18, 21, 19)));
+            Assert.That(MrcFile.ReadHeader(manifest.Volumes[0].Volume).Shape, Is.EqualTo(new Extent(18, 21, 19)));
             Assert.That(CoordinateTables.Read(manifest.Volumes[0].Coordinates), Has.Count.EqualTo(2));
         }
     }
@@ -147,7 +147,7 @@ public class ToolChainTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(run.Output, Does.Contain("1 tile"));
-            Assert.That(MrcFile.ReadHeader(folder.At("map.mrc")).Shape, Is.EqualTo(new VolumeShape(18, 21, 19)));
+            Assert.That(MrcFile.ReadHeader(folder.At("map.mrc")).Shape, Is.EqualTo(new Extent(18, 21, 19)));
             Assert.That(CoordinateTables.Read(picks), Has.Count.EqualTo(volume.GetProperty("picks").GetArrayLength()));
             Assert.That(figures.GetProperty("truth").GetInt32(), Is.EqualTo(2));
             Assert.That(figures.GetProperty("radii").GetArrayLength(), Is.EqualTo(2));
@@ -178,7 +178,7 @@ public class ToolChainTests
         string table = folder.At($"relion{version}.star");
         ToolRun.Succeeds(["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", table, "--format", $"relion{version}", "--binning", "2", "--device", "cpu", "--json", folder.At("p.json")]);
         Assert.That(File.ReadAllText(table), Does.Contain(column));
-        CoordinateContext context = new() { Shape = new VolumeShape(18, 21, 19), VoxelSizeAngstrom = 10, Binning = 2, Tomogram = "train_001" };
+        CoordinateContext context = new() { Shape = new Extent(18, 21, 19), VoxelSizeAngstrom = 10, Binning = 2, Tomogram = "train_001" };
         IReadOnlyList<Particle> read = CoordinateTables.Read(table, context);
         JsonElement picks = ToolRun.Json(folder.At("p.json")).GetProperty("volumes")[1].GetProperty("picks");
         Assert.That(read, Has.Count.EqualTo(picks.GetArrayLength()));

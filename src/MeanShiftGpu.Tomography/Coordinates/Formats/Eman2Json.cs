@@ -52,7 +52,7 @@ internal static class Eman2Json
             if (box.ValueKind != JsonValueKind.Array || box.GetArrayLength() is < 3 or > 64)
                 throw new InputException($"{path}: {where} is {InputFile.Quote(box.ToString())}; expected [x, y, z, method, score, class].");
             JsonElement At(int index) => index < box.GetArrayLength() ? box[index] : default;
-            double Voxel(int axis, Func<VolumeShape, int> size)
+            double Voxel(int axis, Func<Extent, int> size)
             {
                 double value = JsonTable.Number(path, $"{where}[{axis}]", At(axis)) ?? throw new InputException($"{path}: {where}[{axis}] is null; expected a number.");
                 return pixel > 0 ? (value / grid.PerVoxel) + (size(own.RequireShape(path, Counts)) / 2) : value;
@@ -74,7 +74,7 @@ internal static class Eman2Json
 
     private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
-        VolumeShape shape = options.Context.RequireShape(path, Counts);
+        Extent shape = options.Context.RequireShape(path, Counts);
         PixelGrid grid = options.GridOf(path, particles.Count > 0 ? particles[0] : new Particle(0, 0, 0));
         Func<Particle, int?> numbers = ParticleNames.ClassNumbers(particles);
         int ClassOf(Particle p) => numbers(p) ?? 0;

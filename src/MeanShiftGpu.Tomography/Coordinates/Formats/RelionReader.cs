@@ -117,7 +117,7 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
 
         PixelGrid grid = own.Grid(PixelSize(row));
         const string unlessTomograms = $"{RelionStar.Relion5Counts}; without tomograms.star (which optimisation_set.star names) its size and voxel size are needed";
-        VolumeShape shape = own.RequireShape(path, unlessTomograms);
+        Extent shape = own.RequireShape(path, unlessTomograms);
         if (grid.SizeAngstrom <= 0)
             grid = grid with { SizeAngstrom = own.RequireVoxelSize(path, unlessTomograms) / grid.PerVoxel };
         return (shape.Width * grid.PerVoxel, shape.Height * grid.PerVoxel, shape.Depth * grid.PerVoxel, grid);

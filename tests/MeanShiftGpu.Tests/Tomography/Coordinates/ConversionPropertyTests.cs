@@ -251,7 +251,7 @@ public class ConversionPropertyTests
     }
 
     /// <summary>A tomogram: unbinned size and pixel, the binned volume, and where its particles are, in voxels.</summary>
-    private sealed record Tomogram(string Name, double Pixel, int Binning, VolumeShape Shape, int SizeX, int SizeY, int SizeZ, List<(double X, double Y, double Z)> Places)
+    private sealed record Tomogram(string Name, double Pixel, int Binning, Extent Shape, int SizeX, int SizeY, int SizeZ, List<(double X, double Y, double Z)> Places)
     {
         public double Voxel => Pixel * Binning;
     }
@@ -271,7 +271,7 @@ public class ConversionPropertyTests
             int count = random.Next(1, 4), different = random.Next(1, 3), binning = random.Next(1, 9);
             for (int i = 0; i < count; i++)
             {
-                VolumeShape shape = new(random.Next(20, 90), random.Next(20, 200), random.Next(20, 200));
+                Extent shape = new(random.Next(20, 90), random.Next(20, 200), random.Next(20, 200));
                 // What is left at the far end when a size is no multiple of the binning.
                 int Unbinned(int size) => (size * binning) + random.Next(binning);
                 List<(double X, double Y, double Z)> places = [];

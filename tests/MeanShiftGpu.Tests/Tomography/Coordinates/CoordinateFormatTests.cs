@@ -14,7 +14,7 @@ public class CoordinateFormatTests
     private static readonly CoordinateFormat[] All = Enum.GetValues<CoordinateFormat>();
 
     // A tomogram of odd and even sizes, binned four times, so that no convention's rounding hides.
-    private static readonly CoordinateContext Frame = new() { VoxelSizeAngstrom = 10.48, Shape = new VolumeShape(51, 101, 200) };
+    private static readonly CoordinateContext Frame = new() { VoxelSizeAngstrom = 10.48, Shape = new Extent(51, 101, 200) };
 
     private TemporaryFolder folder = null!;
 

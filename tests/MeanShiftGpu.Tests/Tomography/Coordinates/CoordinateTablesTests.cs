@@ -121,7 +121,7 @@ public class CoordinateTablesTests
     [Test]
     public void CheckInside_CentreOutside_IsNamed()
     {
-        VolumeShape shape = new(10, 20, 30);
+        Extent shape = new(10, 20, 30);
         Particle[] inside = [new(-0.5, 0, 29.5), new(9.4, 19, 0)];
         Assert.That(() => CoordinateTables.CheckInside("a.csv", inside, shape), Throws.Nothing);
         Assert.That(
@@ -197,7 +197,7 @@ public class CoordinateTablesTests
     {
         string path = TemporaryFolder.Data("cylindra/test_jobs/Picks/job_picks/particles.star");
         string message = TemporaryFolder.Refused(() => CoordinateTables.Read(path), path);
-        Particle p = CoordinateTables.Read(path, new CoordinateContext { Shape = new VolumeShape(36, 206, 94), VoxelSizeAngstrom = 10.52 })[0];
+        Particle p = CoordinateTables.Read(path, new CoordinateContext { Shape = new Extent(36, 206, 94), VoxelSizeAngstrom = 10.52 })[0];
         Assert.Multiple(() =>
         {
             Assert.That(message, Does.Contain("tomograms.star"));
@@ -237,7 +237,7 @@ public class CoordinateTablesTests
             new(1.25, 2.5, 3.125) { Score = 0.1, Class = 3, Tomogram = "TS_01", Angles = new(10, -20, 30.5) },
             new(-0.4375, 1e-7, 99.999) { Score = 2, Class = 1, Tomogram = "TS 02", Angles = new(0, 0, 0) },
         ];
-        CoordinateContext context = new() { VoxelSizeAngstrom = 10.48, Binning = binning, Shape = new VolumeShape(50, 100, 101), Centre = centre };
+        CoordinateContext context = new() { VoxelSizeAngstrom = 10.48, Binning = binning, Shape = new Extent(50, 100, 101), Centre = centre };
         string name = $"a{CoordinateFormats.Ending(format)}";
         CoordinateTables.Write(folder[name], particles, new CoordinateWriteOptions { Context = context, Format = format });
         IReadOnlyList<Particle> read = CoordinateTables.Read(folder[name], context);

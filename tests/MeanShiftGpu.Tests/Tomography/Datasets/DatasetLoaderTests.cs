@@ -196,7 +196,7 @@ public class DatasetLoaderTests
         foreach ((string name, Extent size) in ((string, Extent)[])[("a.mrc", new(20, 17, 19)), ("b.mrc.gz", new(12, 30, 21)), ("c.mrc.bz2", new(16, 16, 33))])
         {
             using Volume volume = new(size.Depth, size.Height, size.Width, new VoxelSize(10));
-            using Volume mask = new(volume.Shape, volume.VoxelSize);
+            using Volume mask = new(volume.Size, volume.VoxelSize);
             foreach (ref float value in volume.AsSpan())
                 value = random.NextSingle() * 50;
             List<ShrecObject> particles = [];

@@ -19,7 +19,7 @@ public class MutatedFilesTests
 
     private const string Marks = "0123456789-.eE,;#'\"_ \t\r\n{}[]:";
 
-    private static readonly CoordinateContext Frame = new() { VoxelSizeAngstrom = 10, Binning = 2, Shape = new VolumeShape(50, 60, 70) };
+    private static readonly CoordinateContext Frame = new() { VoxelSizeAngstrom = 10, Binning = 2, Shape = new Extent(50, 60, 70) };
 
     private TemporaryFolder folder = null!;
 

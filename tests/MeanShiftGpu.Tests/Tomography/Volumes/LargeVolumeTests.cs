@@ -78,7 +78,7 @@ public class LargeVolumeTests
         // A file with a hole: 2.4·10⁹ voxels that take no room on the disk.
         Extent size = new(1200, 1000, 2000);
         string path = folder["sparse.mrc"];
-        byte[] header = MrcFile.CreateHeader(new VolumeShape(1200, 1000, 2000), new VoxelSize(10), new MrcWriteOptions { Mode = MrcMode.Int8 }, (0, 9, 0, 0));
+        byte[] header = MrcFile.CreateHeader(new Extent(1200, 1000, 2000), new VoxelSize(10), new MrcWriteOptions { Mode = MrcMode.Int8 }, (0, 9, 0, 0));
         using (FileStream file = new(path, FileMode.CreateNew))
         {
             file.Write(header);

@@ -27,7 +27,7 @@ public class MrcFileTests
         {
             Assert.That(header.Axes, Is.EqualTo((3, 1, 2)));
             Assert.That(header.ExtendedHeaderBytes, Is.EqualTo(160));
-            Assert.That(volume.Shape, Is.EqualTo(new VolumeShape(73, 25, 43)));
+            Assert.That(volume.Size, Is.EqualTo(new Extent(73, 25, 43)));
             Assert.That(volume.VoxelSize.X, Is.EqualTo(17.93 / 40).Within(1e-6));
             Assert.That(volume.VoxelSize.Z, Is.EqualTo(33.03 / 72).Within(1e-6));
             Assert.That(volume.VoxelSize.IsCube, Is.False);
@@ -46,7 +46,7 @@ public class MrcFileTests
         using Volume volume = MrcFile.Read(TemporaryFolder.Data(name));
         Assert.Multiple(() =>
         {
-            Assert.That(volume.Shape, Is.EqualTo(new VolumeShape(depth, height, width)));
+            Assert.That(volume.Size, Is.EqualTo(new Extent(depth, height, width)));
             Assert.That(volume.VoxelSizeAngstrom, Is.EqualTo(voxelSize).Within(1e-6));
         });
         AssertStatistics(volume, MrcFile.ReadHeader(TemporaryFolder.Data(name)));
@@ -61,7 +61,7 @@ public class MrcFileTests
         float[] values = volume.AsSpan().ToArray();
         Assert.Multiple(() =>
         {
-            Assert.That(volume.Shape, Is.EqualTo(new VolumeShape(depth, edge, edge)));
+            Assert.That(volume.Size, Is.EqualTo(new Extent(depth, edge, edge)));
             Assert.That(volume.VoxelSizeAngstrom, Is.EqualTo(voxelSize).Within(1e-6));
             Assert.That(values.Min(), Is.EqualTo(minimum));
             Assert.That(values.Max(), Is.EqualTo(maximum));
@@ -180,7 +180,7 @@ public class MrcFileTests
         byte[] file = Header(n[0], n[1], n[2], 2, Encode([.. values], 2, big: false));
         (file[64], file[68], file[72]) = ((byte)column, (byte)row, (byte)section);
         using Volume volume = MrcFile.Read(folder.Write("v.mrc", file));
-        Assert.That(volume.Shape, Is.EqualTo(new VolumeShape(4, 3, 2)));
+        Assert.That(volume.Size, Is.EqualTo(new Extent(4, 3, 2)));
         for (int z = 0; z < 4; z++)
         {
             for (int y = 0; y < 3; y++)
