@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
 using MeanShiftGpu.Device;
-using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;

@@ -127,7 +127,10 @@ public static class ReportPlots
         };
         model.Axes.Add(Style(new LinearAxis
         {
-            Position = AxisPosition.Bottom, Title = Shown.Text(chart.XTitle), MinimumPadding = 0.02, MaximumPadding = 0.02,
+            Position = AxisPosition.Bottom,
+            Title = Shown.Text(chart.XTitle),
+            MinimumPadding = 0.02,
+            MaximumPadding = 0.02,
         }));
         Axis y = chart.LogarithmicY ? new LogarithmicAxis() : new LinearAxis { MinimumPadding = 0.05, MaximumPadding = 0.05 };
         y.Position = AxisPosition.Left;

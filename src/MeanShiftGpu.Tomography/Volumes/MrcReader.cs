@@ -1,6 +1,5 @@
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Files;
 using Microsoft.Win32.SafeHandles;
 
 namespace MeanShiftGpu.Tomography.Volumes;

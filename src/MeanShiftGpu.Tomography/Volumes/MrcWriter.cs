@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Tomography.Volumes;
 
