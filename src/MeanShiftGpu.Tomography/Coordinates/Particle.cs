@@ -35,6 +35,6 @@ public sealed record Particle(double Z, double Y, double X)
         ? ParticleAngles.FromMatrix(box.ToMatrix() * (Angles ?? default).ToMatrix())
         : Angles;
 
-    /// <summary>Columns that mean nothing here, name and text, kept so that they can be written again in the same format.</summary>
+    /// <summary>Columns that mean nothing here, name and text, kept so that RELION tables can be written with them again; of DeepFinder's the cluster size is.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> OtherColumns { get; init; } = [];
 }

@@ -14,8 +14,7 @@ internal enum PixelSizes
 }
 
 /// <summary>
-/// One format of tables: a row of <see cref="CoordinateFormats.Table"/>. Everything that the program knows about a format is here or in its file
-/// in Formats/, so that a new format is one file and one row.
+/// One format of tables: a row of <see cref="CoordinateFormats.Table"/>. A new format is a member of <see cref="CoordinateFormat"/>, a file in Formats/ and a row.
 /// </summary>
 /// <param name="Id">The format.</param>
 /// <param name="Endings">Endings of its files' names, with the dot; the first is the one that is written.</param>
