@@ -1,5 +1,6 @@
 using System.Reflection;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Ops;
 using NUnit.Framework;
 
