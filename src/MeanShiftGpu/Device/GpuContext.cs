@@ -41,7 +41,15 @@ public sealed class GpuContext : IDisposable
     public Accelerator Accelerator { get; }
 
     /// <summary>The stream on which this library's kernels run.</summary>
-    public AcceleratorStream Stream { get; }
+    /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
+    public AcceleratorStream Stream
+    {
+        get
+        {
+            ThrowIfDisposed("Stream");
+            return field;
+        }
+    }
 
     /// <summary>The threads of the host variants.</summary>
     public HostThreads Threads { get; }

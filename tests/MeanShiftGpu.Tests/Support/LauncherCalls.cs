@@ -252,7 +252,7 @@ public static class LauncherCalls
         ArrayView<T> Scores(Operands o, string operand, MeanShiftShape s) => o.View<T>(operand, s.ScoreLength);
         ArrayView<T> Points(Operands o, string operand, MeanShiftShape s) => o.View<T>(operand, s.Points * 3);
         ArrayView<T> Trajectory(Operands o, MeanShiftShape s) => o.View<T>("trajectory", s.TrajectoryLength);
-        ArrayView<byte> Workspace(Operands o, MeanShiftShape s, MeanShiftParameters p) => o.View<byte>("workspace", WorkspaceBytes(kernels, s, p, rows));
+        ArrayView<byte> Workspace(Operands o, MeanShiftShape s, MeanShiftParameters p, long centers = 0) => o.View<byte>("workspace", WorkspaceBytes(kernels, s, p, centers));
         yield return new($"{name} SampleSeeds", o =>
         {
             MeanShiftShape s = shape(o);
@@ -281,13 +281,13 @@ public static class LauncherCalls
         yield return new($"{name} LossForward", o =>
         {
             (MeanShiftShape s, MeanShiftParameters p) = (shape(o), parameters(o));
-            kernels.LossForward(o.Stream, Scores(o, "scores", s), Points(o, "seeds", s), Trajectory(o, s), Centers(o), Nearest(o), o.View<T>("loss", 1), Workspace(o, s, p), s, p, (CenterDistance)o.N(1));
+            kernels.LossForward(o.Stream, Scores(o, "scores", s), Points(o, "seeds", s), Trajectory(o, s), Centers(o), Nearest(o), o.View<T>("loss", 1), Workspace(o, s, p, rows), s, p, (CenterDistance)o.N(1));
         });
         yield return new($"{name} LossBackward", o =>
         {
             (MeanShiftShape s, MeanShiftParameters p) = (shape(o), parameters(o));
             kernels.LossBackward(
-                o.Stream, o.View<T>("gradLoss", 1), Scores(o, "scores", s), Trajectory(o, s), Centers(o), Nearest(o), Points(o, "gradPositions", s), Scores(o, "gradScores", s), Workspace(o, s, p), s, p, (CenterDistance)o.N(1));
+                o.Stream, o.View<T>("gradLoss", 1), Scores(o, "scores", s), Trajectory(o, s), Centers(o), Nearest(o), Points(o, "gradPositions", s), Scores(o, "gradScores", s), Workspace(o, s, p, rows), s, p, (CenterDistance)o.N(1));
         });
         yield return new($"{name} Converge", o =>
         {
