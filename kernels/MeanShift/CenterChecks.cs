@@ -34,11 +34,17 @@ internal static class CenterChecks
         if (!launch.IsOnHost)
             return;
         Span<int> offsets = centers.Offsets.AsHostSpan();
-        int most = offsets[shape.Batch] - 1;
-        foreach (int center in nearest.Centers.SubView(0, shape.Points).AsHostSpan())
+        for (int item = 0; item < shape.Batch; item++)
         {
-            if (center < -1 || center > most)
-                throw launch.Refusal(nameof(nearest.Centers), $"names centre {center}, expected -1 to {most}. Give the pairs that the forward pass wrote.");
+            (int first, int end) = (offsets[item], offsets[item + 1]);
+            // Of an item without centres no pair is read.
+            if (first == end)
+                continue;
+            foreach (int center in nearest.Centers.SubView((long)item * shape.SeedsPerItem, shape.SeedsPerItem).AsHostSpan())
+            {
+                if (center < first || center >= end)
+                    throw launch.Refusal(nameof(nearest.Centers), $"names centre {center} for a point of item {item}, expected {first} to {end - 1}. Give the pairs that the forward pass wrote.");
+            }
         }
 
         foreach (int point in nearest.Points.AsHostSpan()[offsets[0]..offsets[shape.Batch]])

@@ -11,7 +11,8 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// One iteration moves a point p by Σ_q m_q·(q − p) / W with m_q = (s_q + s₀)·k(|p − q|/b), W = Σ_q m_q, over every voxel q of
 /// the volume at a distance below b; where W = 0 the point stays. Positions are (z, y, x) in voxels. Layouts: scores and
 /// gradScores [N,D,H,W] at <see cref="MeanShiftShape.ScorePitch"/>; trajectory [T+1,N,S,3]. Launchers queue on the stream and do not wait; one instance
-/// serves one stream at a time. The workspace may hold anything and is left holding anything; a launcher holds no other memory.
+/// serves one stream at a time. On the CPU device a call with offsets or pairs that point outside is refused; on a GPU, where looking would wait for the
+/// stream, they must be right. The workspace may hold anything and is left holding anything; a launcher holds no other memory.
 /// <para>
 /// Scores that are not finite: where one lies in the ball of a seed, under any weighting, or where sums over a ball overflow the
 /// real type, the point becomes NaN and stays NaN, and so the loss is NaN. The gradient is then NaN in the whole item, or, where
@@ -48,10 +49,10 @@ public interface IMeanShift<T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "MeanShift.SampleSeeds");
         shape.Check(launch);
-        CenterChecks.Require(launch, centers, shape);
-        launch.Require(seeds, shape.Points * 3, nameof(seeds));
         launch.Within(sampling.RadiusVoxels, 0, SeedSampling.MaxRadiusVoxels, nameof(sampling.RadiusVoxels));
         launch.Within(sampling.MarginVoxels, 0, SeedSampling.MaxRadiusVoxels, nameof(sampling.MarginVoxels));
+        CenterChecks.Require(launch, centers, shape);
+        launch.Require(seeds, shape.Points * 3, nameof(seeds));
         LaunchSampleSeeds(stream, centers, seeds, shape, sampling);
     }
 

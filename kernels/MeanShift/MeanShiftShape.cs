@@ -52,8 +52,8 @@ public readonly record struct MeanShiftShape(
         launch.Least(ScorePitch, 1, "score pitch");
         launch.Product("scores", Batch, Depth, Height, Width, ScorePitch);
         launch.FitsInt(Points, "seeds of the batch");
-        // Kernels number an item's shifts with an int, and count one more iteration than there are.
-        launch.FitsInt((Iterations + 1L) * SeedsPerItem, "positions of an item's trajectory");
+        // Kernels number an item's shifts with an int, one more iteration than there are, and round up to a word of bits.
+        launch.FitsInt((Iterations + 1L) * SeedsPerItem + 32, "positions of an item's trajectory");
     }
 }
 
