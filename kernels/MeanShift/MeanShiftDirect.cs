@@ -80,6 +80,10 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
 
     /// <inheritdoc/>
     void IMeanShift<T>.LaunchConverge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
+        => Converge(stream, scores, positions, converged, iterations, support, shape, parameters, toleranceVoxels);
+
+    /// <summary>The clustering of inference, for variants that have no other; it needs no workspace.</summary>
+    internal void Converge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
     {
         if (iterations.Length > 0)
             For(parameters.Weighting).Converge(stream, LaunchExtent.Of(iterations.Length), scores, positions, converged, iterations, support, shape, new BallConstants<T>(parameters), T.CreateChecked(toleranceVoxels * toleranceVoxels));

@@ -24,7 +24,7 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     public static int SharedBytes => GatherLists.Bytes + GatherLists.Staged * 9 * Unsafe.SizeOf<T>();
 
     private readonly Accelerator accelerator;
-    private readonly IMeanShift<T> direct;
+    private readonly MeanShiftDirect<T, TReal> direct;
     private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> totalLoss;
     private readonly Dictionary<Weighting, WeightedKernels> weighted = [];
 
@@ -44,7 +44,7 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
 
     /// <inheritdoc/>
     void IMeanShift<T>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
-        => direct.SampleSeeds(stream, centers, seeds, shape, sampling);
+        => ((IMeanShift<T>)direct).SampleSeeds(stream, centers, seeds, shape, sampling);
 
     /// <inheritdoc/>
     void IMeanShift<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
@@ -52,11 +52,11 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
 
     /// <inheritdoc/>
     void IMeanShift<T>.LaunchCenterLossForward(AcceleratorStream stream, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
-        => direct.CenterLossForward(stream, positions, centers, nearest, loss, shape, distance);
+        => ((IMeanShift<T>)direct).CenterLossForward(stream, positions, centers, nearest, loss, shape, distance);
 
     /// <inheritdoc/>
     void IMeanShift<T>.LaunchCenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
-        => direct.CenterLossBackward(stream, gradLoss, positions, centers, nearest, gradPositions, shape, distance);
+        => ((IMeanShift<T>)direct).CenterLossBackward(stream, gradLoss, positions, centers, nearest, gradPositions, shape, distance);
 
     /// <inheritdoc/>
     void IMeanShift<T>.LaunchLossForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
@@ -87,7 +87,7 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
 
     /// <summary>The direct kernel: points of inference are many, so that a thread for each fills the device.</summary>
     void IMeanShift<T>.LaunchConverge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
-        => direct.Converge(stream, scores, positions, converged, iterations, support, workspace, shape, parameters, toleranceVoxels);
+        => direct.Converge(stream, scores, positions, converged, iterations, support, shape, parameters, toleranceVoxels);
 
     /// <inheritdoc/>
     public void Dispose() => direct.Dispose();
