@@ -284,7 +284,8 @@ public interface IMeanShift<T> : IDisposable
         double toleranceVoxels)
     {
         using Launch launch = Launch.Begin(stream, "MeanShift.Converge");
-        (shape with { SeedsPerItem = 1 }).Check(launch);
+        shape = shape with { SeedsPerItem = 1 };
+        shape.Check(launch);
         parameters.Check(launch);
         if (shape.Batch != 1)
             throw launch.Refusal(nameof(shape), $"has {shape.Batch} volumes, expected 1.");
