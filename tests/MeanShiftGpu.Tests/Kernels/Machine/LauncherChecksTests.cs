@@ -140,6 +140,27 @@ public class LauncherChecksTests
     }
 
     [Test]
+    public void GuardedOperands_BesideTheirMemory_LieProtectedPages([Values] bool atStart)
+    {
+        if (!OperatingSystem.IsLinux())
+            Assert.Ignore("guard pages are set with mmap and mprotect, which are Linux's");
+        using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
+        using GuardedOperands o = new(context, atStart);
+        ArrayView<float> view = o.View<float>("input", 1031);
+        long begin = view.LoadEffectiveAddressAsPtr();
+        long beside = atStart ? begin - 1 : begin + view.LengthInBytes;
+        string[] mapping = File.ReadLines("/proc/self/maps").Select(line => line.Split(' ')).First(fields => Contains(fields[0], beside));
+        Assert.That(mapping[1], Does.StartWith("---"));
+
+        static bool Contains(string range, long address)
+        {
+            string[] ends = range.Split('-');
+            ulong at = (ulong)address;
+            return ulong.Parse(ends[0], System.Globalization.NumberStyles.HexNumber) <= at && at < ulong.Parse(ends[1], System.Globalization.NumberStyles.HexNumber);
+        }
+    }
+
+    [Test]
     public void EveryHostKernel_BetweenGuardPages_TouchesNothingElse()
     {
         if (!OperatingSystem.IsLinux())
