@@ -22,15 +22,15 @@ public sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
     }
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape)
+    void IConv3d<T, T>.LaunchForward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape)
         => forward(stream, LaunchExtent.Of(shape.Voxels * shape.OutputChannels), input, weight, bias, output, shape);
 
     /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape)
+    void IConv3d<T, T>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape)
         => backwardInput(stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradOutput, output, weight, gradInput, shape);
 
     /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
+    void IConv3d<T, T>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
         => backwardWeight(stream, LaunchExtent.Of(shape.WeightLength + shape.OutputChannels), input, gradOutput, output, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>

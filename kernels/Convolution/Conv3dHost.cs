@@ -29,10 +29,13 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
     protected bool transposed;
     protected bool relu;
 
-    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
-        => ForwardPlanes(stream, [new(input, shape.InputChannels, shape.InputPitch, shape.Depth)], weight, bias, output, shape, PlaneRange.Whole(shape));
+    void IConv3d<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+        => ForwardPlanes([new(input, shape.InputChannels, shape.InputPitch, shape.Depth)], weight, bias, output, shape, PlaneRange.Whole(shape));
 
-    public void ForwardPlanes(AcceleratorStream stream, ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    void IConv3dByPlanes<float>.LaunchForwardPlanes(AcceleratorStream stream, ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+        => ForwardPlanes(inputs, weight, bias, output, shape, planes);
+
+    private void ForwardPlanes(ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
     {
         this.shape = shape;
         this.weight = weight.Pointer();
@@ -48,7 +51,7 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
     }
 
     // The forward pass of gradOutput under the weights with channels exchanged and taps reversed.
-    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
     {
         this.shape = shape;
         this.weight = weight.Pointer();
@@ -63,7 +66,7 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
         PackBiasAndConvolve(null);
     }
 
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
     {
         if (shape.Voxels == 0)
             return;

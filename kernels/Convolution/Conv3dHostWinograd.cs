@@ -34,13 +34,13 @@ public sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
-    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
         => kernels.Forward(stream, input, weight, bias, output, Checked(shape));
 
     /// <inheritdoc/>
     /// <remarks>The planes begin at an even one, where those of the whole volume's tiles begin.</remarks>
     /// <exception cref="ArgumentException">The kernel's edge is not 3, or the planes begin at an odd one.</exception>
-    public void ForwardPlanes(AcceleratorStream stream, ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    void IConv3dByPlanes<float>.LaunchForwardPlanes(AcceleratorStream stream, ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
     {
         if (planes.Begin % 2 != 0)
             throw new ArgumentException($"Conv3dHostWinograd: planes begin at {planes.Begin}; expected an even number.", nameof(planes));
@@ -49,12 +49,12 @@ public sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
         => kernels.BackwardInput(stream, gradOutput, output, weight, gradInput, Checked(shape));
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
         => kernels.BackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, Checked(shape));
 
     /// <inheritdoc/>

@@ -31,7 +31,7 @@ public sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
     }
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape)
+    void IConv3d<T, T>.LaunchForward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape)
     {
         if (shape.Voxels == 0)
             return;
@@ -49,7 +49,7 @@ public sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
     }
 
     /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape)
+    void IConv3d<T, T>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape)
     {
         if (shape.Voxels == 0)
             return;
@@ -67,7 +67,7 @@ public sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
     }
 
     /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
+    void IConv3d<T, T>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
     {
         if (shape.Voxels == 0)
             return;

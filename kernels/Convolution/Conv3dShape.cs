@@ -54,6 +54,17 @@ public readonly record struct Conv3dShape(
     /// <summary>Multiplications and additions of one pass of the direct algorithm (borders counted as inside).</summary>
     public double Operations => 2.0 * Voxels * WeightLength;
 
+    /// <summary>Throws where an extent makes no sense; otherwise the number of voxels.</summary>
+    internal long Check(in Launch launch)
+    {
+        if (KernelSize is not (1 or 3))
+            throw launch.Refusal("shape", $"has a kernel of edge {KernelSize}, expected 1 or 3.");
+        launch.Least(InputChannels, 1, "input channels");
+        launch.Least(OutputChannels, 1, "output channels");
+        launch.Product("weights", Taps, InputChannels, OutputChannels);
+        return launch.Product("voxels", Batch, Depth, Height, Width);
+    }
+
     private static Activation Known(Activation activation)
         => activation is Activation.None or Activation.Relu ? activation : throw UnknownValue.Of(activation);
 }

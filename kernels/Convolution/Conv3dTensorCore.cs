@@ -40,22 +40,31 @@ public static class Conv3dTensorCore
     {
         public (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed => kernels.WidthsUsed;
 
-        public void Forward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output, Conv3dShape shape)
+        void IConv3d<TElement, float>.LaunchForward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output, Conv3dShape shape)
             => kernels.Forward(stream, TensorCoreLaunch.Words(input), weight, bias, TensorCoreLaunch.Words(output), shape);
 
-        public void BackwardInput(AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> weight, ArrayView<TElement> gradInput, Conv3dShape shape)
+        void IConv3d<TElement, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> weight, ArrayView<TElement> gradInput, Conv3dShape shape)
             => kernels.BackwardInput(stream, TensorCoreLaunch.Words(gradOutput), TensorCoreLaunch.Words(output), weight, TensorCoreLaunch.Words(gradInput), shape);
 
-        public void BackwardWeight(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+        void IConv3d<TElement, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
             => kernels.BackwardWeight(stream, TensorCoreLaunch.Words(input), TensorCoreLaunch.Words(gradOutput), TensorCoreLaunch.Words(output), gradWeight, gradBias, shape);
 
         public void Dispose() => kernels.Dispose();
     }
 }
 
-/// <summary>Kernels for blocks of several widths, of which the launcher chooses.</summary>
-internal interface IWidthsOfConv3d : IConv3d<uint, float>
+/// <summary>
+/// Kernels for blocks of several widths, of which the launcher chooses. They take activations by words, of which two BF16 are one; lengths were checked
+/// before.
+/// </summary>
+internal interface IWidthsOfConv3d : IDisposable
 {
+    void Forward(AcceleratorStream stream, ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output, Conv3dShape shape);
+
+    void BackwardInput(AcceleratorStream stream, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> weight, ArrayView<uint> gradInput, Conv3dShape shape);
+
+    void BackwardWeight(AcceleratorStream stream, ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape);
+
     /// <summary>The widths that were chosen so far.</summary>
     (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed { get; }
 }

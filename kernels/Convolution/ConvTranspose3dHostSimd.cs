@@ -47,17 +47,17 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
     private readonly HostScratch gradients = new();
     private readonly HostScratch rows = new();
 
-    public void Forward(
+    void IConvTranspose3d<float, float>.LaunchForward(
         AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
         ConvTranspose3dShape shape)
         => Multiply(input.Pointer(), weight.Pointer(), bias.Pointer(), output.Pointer(), shape, gathers: false);
 
-    public void BackwardInput(
+    void IConvTranspose3d<float, float>.LaunchBackwardInput(
         AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> weight, ArrayView<float> gradInput,
         ConvTranspose3dShape shape)
         => Multiply(gradInput.Pointer(), weight.Pointer(), null, gradOutput.Pointer(), shape, gathers: true);
 
-    public void BackwardWeight(
+    void IConvTranspose3d<float, float>.LaunchBackwardWeight(
         AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradWeight,
         ArrayView<float> gradBias, ConvTranspose3dShape shape)
     {

@@ -46,7 +46,7 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     }
 
     /// <inheritdoc/>
-    public void Forward(
+    void IConvTranspose3d<T, T>.LaunchForward(
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
         ConvTranspose3dShape shape)
     {
@@ -57,7 +57,7 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     }
 
     /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput, ConvTranspose3dShape shape)
+    void IConvTranspose3d<T, T>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput, ConvTranspose3dShape shape)
     {
         if (shape.InputVoxels == 0)
             return;
@@ -67,7 +67,7 @@ public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     }
 
     /// <inheritdoc/>
-    public void BackwardWeight(
+    void IConvTranspose3d<T, T>.LaunchBackwardWeight(
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias,
         ConvTranspose3dShape shape)
     {

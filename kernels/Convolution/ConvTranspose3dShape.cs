@@ -35,6 +35,15 @@ public readonly record struct ConvTranspose3dShape(
     /// <summary>Multiplications and additions of one pass.</summary>
     public double Operations => 2.0 * InputVoxels * WeightLength;
 
+    /// <summary>Throws where an extent makes no sense; otherwise the number of input voxels.</summary>
+    internal long Check(in Launch launch)
+    {
+        launch.Least(InputChannels, 1, "input channels");
+        launch.Least(OutputChannels, 1, "output channels");
+        launch.Product("weights", 8, InputChannels, OutputChannels);
+        return launch.Product("output voxels", 8, Batch, Depth, Height, Width) / 8;
+    }
+
     /// <summary>The output voxel 2v + corner of an input voxel v. Items need no care: n·2D + 2z doubles like z.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal long OutputVoxel(long voxel, int corner)

@@ -341,17 +341,17 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             });
         }
 
-        public void Forward(
+        void IConvTranspose3d<TElement, float>.LaunchForward(
             AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias,
             ArrayView<TElement> output, ConvTranspose3dShape shape)
             => Multiply(stream, input, weight, bias, output, new(shape, TileDepth, TileEdge, gathers: false));
 
-        public void BackwardInput(
+        void IConvTranspose3d<TElement, float>.LaunchBackwardInput(
             AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<float> weight, ArrayView<TElement> gradInput,
             ConvTranspose3dShape shape)
             => Multiply(stream, gradOutput, weight, weight, gradInput, new(shape, TileDepth, TileEdge, gathers: true));
 
-        public void BackwardWeight(
+        void IConvTranspose3d<TElement, float>.LaunchBackwardWeight(
             AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<float> gradWeight,
             ArrayView<float> gradBias, ConvTranspose3dShape shape)
         {

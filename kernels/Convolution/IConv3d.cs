@@ -18,7 +18,71 @@ public interface IConv3d<TActivation, T> : IDisposable
     where T : unmanaged
 {
     /// <summary>Overwrites output.</summary>
-    void Forward(
+    sealed void Forward(
+        AcceleratorStream stream,
+        ArrayView<TActivation> input,
+        ArrayView<T> weight,
+        ArrayView<T> bias,
+        ArrayView<TActivation> output,
+        Conv3dShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "Conv3d.Forward");
+        long voxels = shape.Check(launch);
+        launch.Require(input, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.Require(output, launch.Pitched(voxels, shape.OutputChannels, shape.OutputPitch, nameof(output)), nameof(output));
+        launch.Require(weight, shape.WeightLength, nameof(weight));
+        launch.Require(bias, shape.OutputChannels, nameof(bias));
+        if (voxels == 0)
+            return;
+        LaunchForward(stream, input, weight, bias, output, shape);
+    }
+
+    /// <summary>Overwrites gradInput.</summary>
+    sealed void BackwardInput(
+        AcceleratorStream stream,
+        ArrayView<TActivation> gradOutput,
+        ArrayView<TActivation> output,
+        ArrayView<T> weight,
+        ArrayView<TActivation> gradInput,
+        Conv3dShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "Conv3d.BackwardInput");
+        long voxels = shape.Check(launch);
+        long outputs = launch.Pitched(voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
+        launch.Require(gradOutput, outputs, nameof(gradOutput));
+        launch.Require(output, shape.Activation == Activation.None ? 0 : outputs, nameof(output));
+        launch.Require(weight, shape.WeightLength, nameof(weight));
+        launch.Require(gradInput, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        if (voxels == 0)
+            return;
+        LaunchBackwardInput(stream, gradOutput, output, weight, gradInput, shape);
+    }
+
+    /// <summary>Adds to gradWeight and gradBias.</summary>
+    sealed void BackwardWeight(
+        AcceleratorStream stream,
+        ArrayView<TActivation> input,
+        ArrayView<TActivation> gradOutput,
+        ArrayView<TActivation> output,
+        ArrayView<T> gradWeight,
+        ArrayView<T> gradBias,
+        Conv3dShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "Conv3d.BackwardWeight");
+        long voxels = shape.Check(launch);
+        long outputs = launch.Pitched(voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
+        launch.Require(input, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.Require(gradOutput, outputs, nameof(gradOutput));
+        launch.Require(output, shape.Activation == Activation.None ? 0 : outputs, nameof(output));
+        launch.Require(gradWeight, shape.WeightLength, nameof(gradWeight));
+        launch.Require(gradBias, shape.OutputChannels, nameof(gradBias));
+        if (voxels == 0)
+            return;
+        LaunchBackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, shape);
+    }
+
+    /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
+    protected void LaunchForward(
         AcceleratorStream stream,
         ArrayView<TActivation> input,
         ArrayView<T> weight,
@@ -26,8 +90,8 @@ public interface IConv3d<TActivation, T> : IDisposable
         ArrayView<TActivation> output,
         Conv3dShape shape);
 
-    /// <summary>Overwrites gradInput.</summary>
-    void BackwardInput(
+    /// <summary>Queues <see cref="BackwardInput"/>, whose arguments are checked.</summary>
+    protected void LaunchBackwardInput(
         AcceleratorStream stream,
         ArrayView<TActivation> gradOutput,
         ArrayView<TActivation> output,
@@ -35,8 +99,8 @@ public interface IConv3d<TActivation, T> : IDisposable
         ArrayView<TActivation> gradInput,
         Conv3dShape shape);
 
-    /// <summary>Adds to gradWeight and gradBias.</summary>
-    void BackwardWeight(
+    /// <summary>Queues <see cref="BackwardWeight"/>, whose arguments are checked.</summary>
+    protected void LaunchBackwardWeight(
         AcceleratorStream stream,
         ArrayView<TActivation> input,
         ArrayView<TActivation> gradOutput,

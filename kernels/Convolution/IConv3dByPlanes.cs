@@ -35,7 +35,44 @@ public interface IConv3dByPlanes<T> : IConv3d<T, T>
     /// <param name="output">[N, output ring, H, W, Cout].</param>
     /// <param name="shape">The whole volume's shape; of its input's pitch nothing is read.</param>
     /// <param name="planes">Which planes, and how they lie in memory.</param>
-    void ForwardPlanes(
+    sealed void ForwardPlanes(
+        AcceleratorStream stream,
+        ReadOnlySpan<PlaneInput<T>> inputs,
+        ArrayView<T> weight,
+        ArrayView<T> bias,
+        ArrayView<T> output,
+        Conv3dShape shape,
+        PlaneRange planes)
+    {
+        using Launch launch = Launch.Begin(stream, "Conv3d.ForwardPlanes");
+        long voxels = shape.Check(launch);
+        if (planes.Begin < 0 || planes.Begin > planes.End || planes.End > shape.Depth || planes.OutputRing < planes.Count)
+            throw launch.Refusal(nameof(planes), $"are {planes.Begin} to {planes.End} of {shape.Depth} in a ring of {planes.OutputRing}, expected planes inside the volume and a ring that holds them.");
+        long planeVoxels = (long)shape.Height * shape.Width;
+        int read = Math.Min(shape.Depth, planes.End + shape.KernelSize / 2) - Math.Max(0, planes.Begin - shape.KernelSize / 2);
+        long channels = 0;
+        foreach (PlaneInput<T> input in inputs)
+        {
+            if (planes.Count > 0 && input.Ring < read)
+                throw launch.Refusal(nameof(inputs), $"have {input.Ring} planes in memory, expected {read} or more for planes {planes.Begin} to {planes.End}.");
+            long ringVoxels = launch.Product(nameof(inputs), shape.Batch, input.Ring, planeVoxels);
+            launch.Require(input.View, launch.Pitched(ringVoxels, input.Channels, input.Pitch, nameof(inputs)), nameof(inputs));
+            channels += input.Channels;
+        }
+
+        if (channels != shape.InputChannels)
+            throw launch.Refusal(nameof(inputs), $"have {channels} channels together, expected {shape.InputChannels}.");
+        long outputVoxels = launch.Product(nameof(output), shape.Batch, planes.OutputRing, planeVoxels);
+        launch.Require(output, launch.Pitched(outputVoxels, shape.OutputChannels, shape.OutputPitch, nameof(output)), nameof(output));
+        launch.Require(weight, shape.WeightLength, nameof(weight));
+        launch.Require(bias, shape.OutputChannels, nameof(bias));
+        if (voxels == 0 || planes.Count == 0)
+            return;
+        LaunchForwardPlanes(stream, inputs, weight, bias, output, shape, planes);
+    }
+
+    /// <summary>Queues <see cref="ForwardPlanes"/>, whose arguments are checked.</summary>
+    protected void LaunchForwardPlanes(
         AcceleratorStream stream,
         ReadOnlySpan<PlaneInput<T>> inputs,
         ArrayView<T> weight,

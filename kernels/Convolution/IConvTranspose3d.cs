@@ -17,17 +17,64 @@ public interface IConvTranspose3d<TActivation, T> : IDisposable
     where T : unmanaged
 {
     /// <summary>Overwrites output.</summary>
-    void Forward(
+    sealed void Forward(
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias,
+        ArrayView<TActivation> output, ConvTranspose3dShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "ConvTranspose3d.Forward");
+        long voxels = shape.Check(launch);
+        launch.Require(input, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.Require(weight, shape.WeightLength, nameof(weight));
+        launch.Require(bias, shape.OutputChannels, nameof(bias));
+        launch.Require(output, launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(output)), nameof(output));
+        if (voxels == 0)
+            return;
+        LaunchForward(stream, input, weight, bias, output, shape);
+    }
+
+    /// <summary>Overwrites gradInput.</summary>
+    sealed void BackwardInput(
+        AcceleratorStream stream, ArrayView<TActivation> gradOutput, ArrayView<T> weight, ArrayView<TActivation> gradInput,
+        ConvTranspose3dShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "ConvTranspose3d.BackwardInput");
+        long voxels = shape.Check(launch);
+        launch.Require(gradOutput, launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput)), nameof(gradOutput));
+        launch.Require(weight, shape.WeightLength, nameof(weight));
+        launch.Require(gradInput, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        if (voxels == 0)
+            return;
+        LaunchBackwardInput(stream, gradOutput, weight, gradInput, shape);
+    }
+
+    /// <summary>Adds to gradWeight and gradBias.</summary>
+    sealed void BackwardWeight(
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<TActivation> gradOutput, ArrayView<T> gradWeight,
+        ArrayView<T> gradBias, ConvTranspose3dShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "ConvTranspose3d.BackwardWeight");
+        long voxels = shape.Check(launch);
+        launch.Require(input, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.Require(gradOutput, launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput)), nameof(gradOutput));
+        launch.Require(gradWeight, shape.WeightLength, nameof(gradWeight));
+        launch.Require(gradBias, shape.OutputChannels, nameof(gradBias));
+        if (voxels == 0)
+            return;
+        LaunchBackwardWeight(stream, input, gradOutput, gradWeight, gradBias, shape);
+    }
+
+    /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
+    protected void LaunchForward(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias,
         ArrayView<TActivation> output, ConvTranspose3dShape shape);
 
-    /// <summary>Overwrites gradInput.</summary>
-    void BackwardInput(
+    /// <summary>Queues <see cref="BackwardInput"/>, whose arguments are checked.</summary>
+    protected void LaunchBackwardInput(
         AcceleratorStream stream, ArrayView<TActivation> gradOutput, ArrayView<T> weight, ArrayView<TActivation> gradInput,
         ConvTranspose3dShape shape);
 
-    /// <summary>Adds to gradWeight and gradBias.</summary>
-    void BackwardWeight(
+    /// <summary>Queues <see cref="BackwardWeight"/>, whose arguments are checked.</summary>
+    protected void LaunchBackwardWeight(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<TActivation> gradOutput, ArrayView<T> gradWeight,
         ArrayView<T> gradBias, ConvTranspose3dShape shape);
 }

@@ -36,28 +36,28 @@ public sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IElement
     }
 
     /// <inheritdoc/>
-    public void Add(
+    void IElementwise<TActivation, T>.LaunchAdd(
         AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape)
         => add(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source.Cast<TStored>(), target.Cast<TStored>(), shape);
 
     /// <inheritdoc/>
-    public void Round(AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape)
+    void IElementwise<TActivation, T>.LaunchRound(AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape)
         => round(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source, target.Cast<TStored>(), shape);
 
     /// <inheritdoc/>
-    public void Widen(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape)
+    void IElementwise<TActivation, T>.LaunchWiden(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape)
         => widen(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source.Cast<TStored>(), target, shape);
 
     /// <inheritdoc/>
-    public void Mask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
+    void IElementwise<TActivation, T>.LaunchMask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
         => mask(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source, weight, target, shape);
 
     /// <inheritdoc/>
-    public void Fill(AcceleratorStream stream, ArrayView<T> target, T value)
+    void IElementwise<TActivation, T>.LaunchFill(AcceleratorStream stream, ArrayView<T> target, T value)
         => fill(stream, LaunchExtent.Of(target.Length), target, value);
 
     /// <inheritdoc/>
-    public void WeightedAdd(AcceleratorStream stream, ArrayView<T> term, T weight, ArrayView<T> total, int accumulate)
+    void IElementwise<TActivation, T>.LaunchWeightedAdd(AcceleratorStream stream, ArrayView<T> term, T weight, ArrayView<T> total, int accumulate)
         => weightedAdd(stream, LaunchExtent.Of(total.Length), term, weight, total, accumulate);
 
     /// <inheritdoc/>

@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Kernels.Elementwise;
 public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwise<float, float>
 {
     /// <inheritdoc/>
-    public void Add(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+    void IElementwise<float, float>.LaunchAdd(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
     {
         float* from = source.Pointer();
         float* to = target.Pointer();
@@ -24,7 +24,7 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
     }
 
     /// <inheritdoc/>
-    public void Round(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+    void IElementwise<float, float>.LaunchRound(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
     {
         float* from = source.Pointer();
         float* to = target.Pointer();
@@ -37,11 +37,11 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
     }
 
     /// <inheritdoc/>
-    public void Widen(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
-        => Round(stream, source, target, shape);
+    void IElementwise<float, float>.LaunchWiden(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+        => ((IElementwise<float, float>)this).Round(stream, source, target, shape);
 
     /// <inheritdoc/>
-    public void Mask(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> weight, ArrayView<float> target, ElementwiseShape shape)
+    void IElementwise<float, float>.LaunchMask(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> weight, ArrayView<float> target, ElementwiseShape shape)
     {
         float* from = source.Pointer();
         float* weights = weight.Pointer();
@@ -60,14 +60,14 @@ public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwi
     }
 
     /// <inheritdoc/>
-    public void Fill(AcceleratorStream stream, ArrayView<float> target, float value)
+    void IElementwise<float, float>.LaunchFill(AcceleratorStream stream, ArrayView<float> target, float value)
     {
         float* to = target.Pointer();
         HostChunks.Of(target.Length).For(threads, (_, start, end) => new Span<float>(to + start, (int)(end - start)).Fill(value));
     }
 
     /// <inheritdoc/>
-    public void WeightedAdd(AcceleratorStream stream, ArrayView<float> term, float weight, ArrayView<float> total, int accumulate)
+    void IElementwise<float, float>.LaunchWeightedAdd(AcceleratorStream stream, ArrayView<float> term, float weight, ArrayView<float> total, int accumulate)
     {
         float* from = term.Pointer();
         float* to = total.Pointer();

@@ -16,30 +16,100 @@ public interface IElementwise<TActivation, T> : IDisposable
     /// target[v,c] += source[v,c], both channels-last [voxels, channels] with their own pitches. Channels beyond those of
     /// the shape are neither read nor written. BF16 is added in float32 and rounded once.
     /// </summary>
-    void Add(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape);
+    sealed void Add(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "Elementwise.Add");
+        launch.Least(shape.Voxels, 0, "voxels");
+        if (shape.Voxels == 0)
+            return;
+        launch.Require(source, launch.Pitched(shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source)), nameof(source));
+        launch.Require(target, launch.Pitched(shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target)), nameof(target));
+        LaunchAdd(stream, source, target, shape);
+    }
 
     /// <summary>target[v,c] = the activation nearest to source[v,c]. Overwrites the channels of the shape.</summary>
-    void Round(AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape);
+    sealed void Round(AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "Elementwise.Round");
+        launch.Least(shape.Voxels, 0, "voxels");
+        if (shape.Voxels == 0)
+            return;
+        launch.Require(source, launch.Pitched(shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source)), nameof(source));
+        launch.Require(target, launch.Pitched(shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target)), nameof(target));
+        LaunchRound(stream, source, target, shape);
+    }
 
     /// <summary>target[v,c] = source[v,c]. Overwrites the channels of the shape.</summary>
-    void Widen(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape);
+    sealed void Widen(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "Elementwise.Widen");
+        launch.Least(shape.Voxels, 0, "voxels");
+        if (shape.Voxels == 0)
+            return;
+        launch.Require(source, launch.Pitched(shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source)), nameof(source));
+        launch.Require(target, launch.Pitched(shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target)), nameof(target));
+        LaunchWiden(stream, source, target, shape);
+    }
 
     /// <summary>
     /// target[v,c] = weight[v]·source[v,c], source and target channels-last with their own pitches, weight [voxels]. Overwrites the channels of the
     /// shape; others are neither read nor written.
     /// </summary>
-    void Mask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape);
+    sealed void Mask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "Elementwise.Mask");
+        launch.Least(shape.Voxels, 0, "voxels");
+        if (shape.Voxels == 0)
+            return;
+        launch.Require(source, launch.Pitched(shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source)), nameof(source));
+        launch.Require(target, launch.Pitched(shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target)), nameof(target));
+        launch.Require(weight, shape.Voxels, nameof(weight));
+        LaunchMask(stream, source, weight, target, shape);
+    }
 
     /// <summary>target[i] = value. Overwrites the whole view, [n].</summary>
-    void Fill(AcceleratorStream stream, ArrayView<T> target, T value);
+    sealed void Fill(AcceleratorStream stream, ArrayView<T> target, T value)
+    {
+        using Launch launch = Launch.Begin(stream, "Elementwise.Fill");
+        launch.Require(target, 0, nameof(target));
+        if (target.Length == 0)
+            return;
+        LaunchFill(stream, target, value);
+    }
 
     /// <summary>
     /// total[i] = weight·term[i], or total[i] += weight·term[i] where <paramref name="accumulate"/> is 1: one term of a
     /// weighted sum of losses. Both views are [n], for a loss [1].
     /// </summary>
-    void WeightedAdd(AcceleratorStream stream, ArrayView<T> term, T weight, ArrayView<T> total, int accumulate);
+    sealed void WeightedAdd(AcceleratorStream stream, ArrayView<T> term, T weight, ArrayView<T> total, int accumulate)
+    {
+        using Launch launch = Launch.Begin(stream, "Elementwise.WeightedAdd");
+        launch.RequireExactly(term, total.Length, nameof(term));
+        launch.Require(total, 0, nameof(total));
+        if (total.Length == 0)
+            return;
+        LaunchWeightedAdd(stream, term, weight, total, accumulate);
+    }
 
     /// <summary>target[i] = factor·source[i]: the gradient of one term of a weighted sum. Overwrites; both views are [n].</summary>
     void Scale(AcceleratorStream stream, ArrayView<T> source, T factor, ArrayView<T> target)
         => WeightedAdd(stream, source, factor, target, accumulate: 0);
+
+    /// <summary>Queues <see cref="Add"/>, whose arguments are checked.</summary>
+    protected void LaunchAdd(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape);
+
+    /// <summary>Queues <see cref="Round"/>, whose arguments are checked.</summary>
+    protected void LaunchRound(AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape);
+
+    /// <summary>Queues <see cref="Widen"/>, whose arguments are checked.</summary>
+    protected void LaunchWiden(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape);
+
+    /// <summary>Queues <see cref="Mask"/>, whose arguments are checked.</summary>
+    protected void LaunchMask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape);
+
+    /// <summary>Queues <see cref="Fill"/>, whose arguments are checked.</summary>
+    protected void LaunchFill(AcceleratorStream stream, ArrayView<T> target, T value);
+
+    /// <summary>Queues <see cref="WeightedAdd"/>, whose arguments are checked.</summary>
+    protected void LaunchWeightedAdd(AcceleratorStream stream, ArrayView<T> term, T weight, ArrayView<T> total, int accumulate);
 }

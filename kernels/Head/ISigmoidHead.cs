@@ -18,17 +18,67 @@ public interface ISigmoidHead<TActivation, T> : IDisposable
     long WorkspaceLength(SigmoidHeadShape shape);
 
     /// <summary>Overwrites probability.</summary>
-    void Forward(
+    sealed void Forward(
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability,
+        SigmoidHeadShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "SigmoidHead.Forward");
+        shape.Check(launch);
+        launch.Require(input, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.Require(weight, shape.WeightLength, nameof(weight));
+        launch.Require(bias, shape.Outputs, nameof(bias));
+        launch.Require(probability, shape.Voxels * shape.Outputs, nameof(probability));
+        if (shape.Voxels == 0)
+            return;
+        LaunchForward(stream, input, weight, bias, probability, shape);
+    }
+
+    /// <summary>Overwrites gradInput.</summary>
+    sealed void BackwardInput(
+        AcceleratorStream stream, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> weight,
+        ArrayView<TActivation> gradInput, SigmoidHeadShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "SigmoidHead.BackwardInput");
+        shape.Check(launch);
+        launch.Require(gradProbability, shape.Voxels * shape.Outputs, nameof(gradProbability));
+        launch.Require(probability, shape.Voxels * shape.Outputs, nameof(probability));
+        launch.Require(weight, shape.WeightLength, nameof(weight));
+        launch.Require(gradInput, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        if (shape.Voxels == 0)
+            return;
+        LaunchBackwardInput(stream, gradProbability, probability, weight, gradInput, shape);
+    }
+
+    /// <summary>Adds to gradWeight and gradBias, in an order that depends on the shape alone.</summary>
+    sealed void BackwardWeight(
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
+        ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "SigmoidHead.BackwardWeight");
+        shape.Check(launch);
+        launch.Require(input, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.Require(gradProbability, shape.Voxels * shape.Outputs, nameof(gradProbability));
+        launch.Require(probability, shape.Voxels * shape.Outputs, nameof(probability));
+        launch.Require(workspace, WorkspaceLength(shape), nameof(workspace));
+        launch.Require(gradWeight, shape.WeightLength, nameof(gradWeight));
+        launch.Require(gradBias, shape.Outputs, nameof(gradBias));
+        if (shape.Voxels == 0)
+            return;
+        LaunchBackwardWeight(stream, input, gradProbability, probability, workspace, gradWeight, gradBias, shape);
+    }
+
+    /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
+    protected void LaunchForward(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability,
         SigmoidHeadShape shape);
 
-    /// <summary>Overwrites gradInput.</summary>
-    void BackwardInput(
+    /// <summary>Queues <see cref="BackwardInput"/>, whose arguments are checked.</summary>
+    protected void LaunchBackwardInput(
         AcceleratorStream stream, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> weight,
         ArrayView<TActivation> gradInput, SigmoidHeadShape shape);
 
-    /// <summary>Adds to gradWeight and gradBias, in an order that depends on the shape alone.</summary>
-    void BackwardWeight(
+    /// <summary>Queues <see cref="BackwardWeight"/>, whose arguments are checked.</summary>
+    protected void LaunchBackwardWeight(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
         ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape);
 }

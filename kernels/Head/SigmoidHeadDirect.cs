@@ -39,7 +39,7 @@ public class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TA
     public virtual long WorkspaceLength(SigmoidHeadShape shape) => 0;
 
     /// <inheritdoc/>
-    public void Forward(
+    void ISigmoidHead<TActivation, T>.LaunchForward(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability,
         SigmoidHeadShape shape)
         => forward(
@@ -47,15 +47,20 @@ public class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TA
             QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch));
 
     /// <inheritdoc/>
-    public void BackwardInput(
+    void ISigmoidHead<TActivation, T>.LaunchBackwardInput(
         AcceleratorStream stream, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> weight,
         ArrayView<TActivation> gradInput, SigmoidHeadShape shape)
         => backwardInput(
             stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradProbability, probability, weight,
             gradInput.Cast<TStored>(), shape);
 
-    /// <inheritdoc/>
-    public virtual void BackwardWeight(
+    void ISigmoidHead<TActivation, T>.LaunchBackwardWeight(
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
+        ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
+        => AddToParameters(stream, input, gradProbability, probability, workspace, gradWeight, gradBias, shape);
+
+    /// <summary>Queues the pass that adds to the gradients of the parameters.</summary>
+    private protected virtual void AddToParameters(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
         ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
         => backwardWeight(

@@ -31,7 +31,7 @@ public sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : Sigmoid
     public override long WorkspaceLength(SigmoidHeadShape shape) => (long)Parts(shape) * shape.ParameterLength;
 
     /// <inheritdoc/>
-    public override void BackwardWeight(
+    private protected override void AddToParameters(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
         ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
     {

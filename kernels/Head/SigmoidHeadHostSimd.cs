@@ -11,7 +11,7 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
     public long WorkspaceLength(SigmoidHeadShape shape) => (long)Voxels(shape).Count * shape.ParameterLength;
 
     /// <inheritdoc/>
-    public void Forward(
+    void ISigmoidHead<float, float>.LaunchForward(
         AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias,
         ArrayView<float> probability, SigmoidHeadShape shape)
     {
@@ -33,7 +33,7 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
     }
 
     /// <inheritdoc/>
-    public void BackwardInput(
+    void ISigmoidHead<float, float>.LaunchBackwardInput(
         AcceleratorStream stream, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> weight,
         ArrayView<float> gradInput, SigmoidHeadShape shape)
     {
@@ -55,7 +55,7 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
     }
 
     /// <inheritdoc/>
-    public void BackwardWeight(
+    void ISigmoidHead<float, float>.LaunchBackwardWeight(
         AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradProbability, ArrayView<float> probability,
         ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
     {

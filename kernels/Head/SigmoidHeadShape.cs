@@ -12,4 +12,13 @@ public readonly record struct SigmoidHeadShape(long Voxels, int InputChannels, i
 
     /// <summary>Number of weights and biases.</summary>
     public int ParameterLength => WeightLength + Outputs;
+
+    /// <summary>Throws where an extent makes no sense.</summary>
+    internal void Check(in Launch launch)
+    {
+        launch.Least(InputChannels, 1, "input channels");
+        launch.Least(Outputs, 1, "outputs");
+        launch.FitsInt(((long)InputChannels + 1) * Outputs, "weights and biases");
+        launch.Product("map", Voxels, Outputs);
+    }
 }

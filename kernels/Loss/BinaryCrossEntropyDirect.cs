@@ -24,14 +24,14 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
     public long WorkspaceLength(FlatShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Count, 1);
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
+    void IBinaryCrossEntropy<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
     {
         partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
         total(stream, 1, folded.Fold(stream, workspace, shape.Count, 1), loss, shape);
     }
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
+    void IBinaryCrossEntropy<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
         => backward(stream, LaunchExtent.Of(shape.Count), prediction, target, gradLoss, gradPrediction, shape);
 
     /// <inheritdoc/>

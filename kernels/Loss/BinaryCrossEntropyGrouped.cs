@@ -6,7 +6,7 @@ public sealed class BinaryCrossEntropyGrouped<T, TReal> : IBinaryCrossEntropy<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly BinaryCrossEntropyDirect<T, TReal> direct;
+    private readonly IBinaryCrossEntropy<T> direct;
     private readonly LossGrouped<T, TReal, BinaryCrossEntropySummand<T, TReal>> grouped;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
@@ -20,12 +20,12 @@ public sealed class BinaryCrossEntropyGrouped<T, TReal> : IBinaryCrossEntropy<T>
     public long WorkspaceLength(FlatShape shape) => GroupSum.WorkspaceLength(shape.Count);
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
+    void IBinaryCrossEntropy<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
         // The backward pass reads no sums, so there is no memory for them: the loss's stands in, unused.
         => grouped.Forward(stream, prediction, target, workspace, sums: loss, loss, shape);
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
+    void IBinaryCrossEntropy<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
         => direct.Backward(stream, prediction, target, gradLoss, gradPrediction, shape);
 
     /// <inheritdoc/>

@@ -12,7 +12,7 @@ public sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : IBi
     public long WorkspaceLength(FlatShape shape) => HostChunks.Of(shape.Count).Count;
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<float> prediction, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> loss, FlatShape shape)
+    void IBinaryCrossEntropy<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> prediction, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> loss, FlatShape shape)
     {
         float* p = prediction.Pointer();
         float* t = target.Pointer();
@@ -27,7 +27,7 @@ public sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : IBi
     }
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<float> prediction, ArrayView<float> target, ArrayView<float> gradLoss, ArrayView<float> gradPrediction, FlatShape shape)
+    void IBinaryCrossEntropy<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> prediction, ArrayView<float> target, ArrayView<float> gradLoss, ArrayView<float> gradPrediction, FlatShape shape)
     {
         float* p = prediction.Pointer();
         float* t = target.Pointer();

@@ -25,14 +25,14 @@ public sealed class DiceDirect<T, TReal> : IDice<T>
     public long WorkspaceLength(FlatShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Count, Sums);
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
+    void IDice<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
     {
         partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
         total(stream, 1, folded.Fold(stream, workspace, shape.Count, Sums), sums, loss);
     }
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
+    void IDice<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
         => backward(stream, LaunchExtent.Of(shape.Count), target, sums, gradLoss, gradPrediction);
 
     /// <inheritdoc/>

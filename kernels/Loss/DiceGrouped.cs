@@ -6,7 +6,7 @@ public sealed class DiceGrouped<T, TReal> : IDice<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly DiceDirect<T, TReal> direct;
+    private readonly IDice<T> direct;
     private readonly LossGrouped<T, TReal, DiceSummand<T, TReal>> grouped;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
@@ -20,11 +20,11 @@ public sealed class DiceGrouped<T, TReal> : IDice<T>
     public long WorkspaceLength(FlatShape shape) => GroupSum.WorkspaceLength(shape.Count);
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
+    void IDice<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
         => grouped.Forward(stream, prediction, target, workspace, sums, loss, shape);
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
+    void IDice<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
         => direct.Backward(stream, target, sums, gradLoss, gradPrediction, shape);
 
     /// <inheritdoc/>

@@ -9,7 +9,7 @@ public sealed unsafe class DiceHostSimd(HostThreads threads) : IDice<float>
     public long WorkspaceLength(FlatShape shape) => 2L * HostChunks.Of(shape.Count).Count;
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<float> prediction, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> sums, ArrayView<float> loss, FlatShape shape)
+    void IDice<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> prediction, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> sums, ArrayView<float> loss, FlatShape shape)
     {
         float* p = prediction.Pointer();
         float* t = target.Pointer();
@@ -33,7 +33,7 @@ public sealed unsafe class DiceHostSimd(HostThreads threads) : IDice<float>
     }
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<float> target, ArrayView<float> sums, ArrayView<float> gradLoss, ArrayView<float> gradPrediction, FlatShape shape)
+    void IDice<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> target, ArrayView<float> sums, ArrayView<float> gradLoss, ArrayView<float> gradPrediction, FlatShape shape)
     {
         float* t = target.Pointer();
         float* g = gradPrediction.Pointer();

@@ -13,7 +13,46 @@ public interface IBinaryCrossEntropy<T> : IDisposable
     long WorkspaceLength(FlatShape shape);
 
     /// <summary>Overwrites loss [1]. The sum is taken in an order that depends on the shape alone.</summary>
-    void Forward(
+    sealed void Forward(
+        AcceleratorStream stream,
+        ArrayView<T> prediction,
+        ArrayView<T> target,
+        ArrayView<T> workspace,
+        ArrayView<T> loss,
+        FlatShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "BinaryCrossEntropy.Forward");
+        launch.Least(shape.Count, 1, "count");
+        launch.Require(prediction, shape.Count, nameof(prediction));
+        launch.Require(target, shape.Count, nameof(target));
+        launch.Require(workspace, WorkspaceLength(shape), nameof(workspace));
+        launch.Require(loss, 1, nameof(loss));
+        LaunchForward(stream, prediction, target, workspace, loss, shape);
+    }
+
+    /// <summary>
+    /// Overwrites gradPrediction with (p − t) / max(p·(1 − p), 1e−12) / n, multiplied by gradLoss [1]: the convention of
+    /// libtorch, which does not follow the clamp of the logarithms.
+    /// </summary>
+    sealed void Backward(
+        AcceleratorStream stream,
+        ArrayView<T> prediction,
+        ArrayView<T> target,
+        ArrayView<T> gradLoss,
+        ArrayView<T> gradPrediction,
+        FlatShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "BinaryCrossEntropy.Backward");
+        launch.Least(shape.Count, 1, "count");
+        launch.Require(prediction, shape.Count, nameof(prediction));
+        launch.Require(target, shape.Count, nameof(target));
+        launch.Require(gradLoss, 1, nameof(gradLoss));
+        launch.Require(gradPrediction, shape.Count, nameof(gradPrediction));
+        LaunchBackward(stream, prediction, target, gradLoss, gradPrediction, shape);
+    }
+
+    /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
+    protected void LaunchForward(
         AcceleratorStream stream,
         ArrayView<T> prediction,
         ArrayView<T> target,
@@ -21,11 +60,8 @@ public interface IBinaryCrossEntropy<T> : IDisposable
         ArrayView<T> loss,
         FlatShape shape);
 
-    /// <summary>
-    /// Overwrites gradPrediction with (p − t) / max(p·(1 − p), 1e−12) / n, multiplied by gradLoss [1]: the convention of
-    /// libtorch, which does not follow the clamp of the logarithms.
-    /// </summary>
-    void Backward(
+    /// <summary>Queues <see cref="Backward"/>, whose arguments are checked.</summary>
+    protected void LaunchBackward(
         AcceleratorStream stream,
         ArrayView<T> prediction,
         ArrayView<T> target,

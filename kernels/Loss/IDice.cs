@@ -16,7 +16,45 @@ public interface IDice<T> : IDisposable
     /// Overwrites loss [1] and sums [2], which <see cref="Backward"/> reads. Sums are taken in an order that depends on the
     /// shape alone.
     /// </summary>
-    void Forward(
+    sealed void Forward(
+        AcceleratorStream stream,
+        ArrayView<T> prediction,
+        ArrayView<T> target,
+        ArrayView<T> workspace,
+        ArrayView<T> sums,
+        ArrayView<T> loss,
+        FlatShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "Dice.Forward");
+        launch.Least(shape.Count, 1, "count");
+        launch.Require(prediction, shape.Count, nameof(prediction));
+        launch.Require(target, shape.Count, nameof(target));
+        launch.Require(workspace, WorkspaceLength(shape), nameof(workspace));
+        launch.Require(sums, 2, nameof(sums));
+        launch.Require(loss, 1, nameof(loss));
+        LaunchForward(stream, prediction, target, workspace, sums, loss, shape);
+    }
+
+    /// <summary>Overwrites gradPrediction with ∂L/∂p multiplied by gradLoss [1]. With B = Σ p + Σ t + 1: ∂L/∂p = (2·Σ p·t + 1)/B² − 2t/B.</summary>
+    sealed void Backward(
+        AcceleratorStream stream,
+        ArrayView<T> target,
+        ArrayView<T> sums,
+        ArrayView<T> gradLoss,
+        ArrayView<T> gradPrediction,
+        FlatShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "Dice.Backward");
+        launch.Least(shape.Count, 1, "count");
+        launch.Require(target, shape.Count, nameof(target));
+        launch.Require(sums, 2, nameof(sums));
+        launch.Require(gradLoss, 1, nameof(gradLoss));
+        launch.Require(gradPrediction, shape.Count, nameof(gradPrediction));
+        LaunchBackward(stream, target, sums, gradLoss, gradPrediction, shape);
+    }
+
+    /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
+    protected void LaunchForward(
         AcceleratorStream stream,
         ArrayView<T> prediction,
         ArrayView<T> target,
@@ -25,8 +63,8 @@ public interface IDice<T> : IDisposable
         ArrayView<T> loss,
         FlatShape shape);
 
-    /// <summary>Overwrites gradPrediction with ∂L/∂p multiplied by gradLoss [1]. With B = Σ p + Σ t + 1: ∂L/∂p = (2·Σ p·t + 1)/B² − 2t/B.</summary>
-    void Backward(
+    /// <summary>Queues <see cref="Backward"/>, whose arguments are checked.</summary>
+    protected void LaunchBackward(
         AcceleratorStream stream,
         ArrayView<T> target,
         ArrayView<T> sums,

@@ -8,7 +8,8 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// One iteration moves a point p by Σ_q m_q·(q − p) / W with m_q = (s_q + s₀)·k(|p − q|/b), W = Σ_q m_q, over every voxel q of
 /// the volume at a distance below b; where W = 0 the point stays. Positions are (z, y, x) in voxels. Layouts: scores and
 /// gradScores [N,D,H,W] at <see cref="MeanShiftShape.ScorePitch"/>; trajectory [T+1,N,S,3]. Launchers queue on the stream and do not wait; one instance
-/// serves one stream at a time. The workspace may hold anything and is left holding anything; a launcher holds no other memory.
+/// serves one stream at a time. On the CPU device a call with offsets or pairs that point outside is refused; on a GPU, where looking would wait for the
+/// stream, they must be right. The workspace may hold anything and is left holding anything; a launcher holds no other memory.
 /// <para>
 /// Scores that are not finite: where one lies in the ball of a seed, under any weighting, or where sums over a ball overflow the
 /// real type, the point becomes NaN and stays NaN, and so the loss is NaN. The gradient is then NaN in the whole item, or, where
@@ -36,12 +37,21 @@ public interface IMeanShift<T> : IDisposable
     /// <param name="seeds">[N, S, 3].</param>
     /// <param name="shape">Extents.</param>
     /// <param name="sampling">Radius, margin and random counters.</param>
-    void SampleSeeds(
+    sealed void SampleSeeds(
         AcceleratorStream stream,
         CenterViews<T> centers,
         ArrayView<T> seeds,
         MeanShiftShape shape,
-        SeedSampling sampling);
+        SeedSampling sampling)
+    {
+        using Launch launch = Launch.Begin(stream, "MeanShift.SampleSeeds");
+        shape.Check(launch);
+        launch.Within(sampling.RadiusVoxels, 0, SeedSampling.MaxRadiusVoxels, nameof(sampling.RadiusVoxels));
+        launch.Within(sampling.MarginVoxels, 0, SeedSampling.MaxRadiusVoxels, nameof(sampling.MarginVoxels));
+        CenterChecks.Require(launch, centers, shape);
+        launch.Require(seeds, shape.Points * 3, nameof(seeds));
+        LaunchSampleSeeds(stream, centers, seeds, shape, sampling);
+    }
 
     /// <summary>Shifts every seed T times, in one launch. Overwrites trajectory, whose first [N, S, 3] become the seeds.</summary>
     /// <param name="stream">The stream to queue on.</param>
@@ -51,14 +61,24 @@ public interface IMeanShift<T> : IDisposable
     /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
     /// <param name="shape">Extents.</param>
     /// <param name="parameters">Bandwidth, floor, weighting.</param>
-    void Forward(
+    sealed void Forward(
         AcceleratorStream stream,
         ArrayView<T> scores,
         ArrayView<T> seeds,
         ArrayView<T> trajectory,
         ArrayView<byte> workspace,
         MeanShiftShape shape,
-        MeanShiftParameters parameters);
+        MeanShiftParameters parameters)
+    {
+        using Launch launch = Launch.Begin(stream, "MeanShift.Forward");
+        shape.Check(launch);
+        parameters.Check(launch);
+        launch.Require(scores, shape.ScoreLength, nameof(scores));
+        launch.Require(seeds, shape.Points * 3, nameof(seeds));
+        launch.Require(trajectory, shape.TrajectoryLength, nameof(trajectory));
+        launch.Require(workspace, WorkspaceBytes(shape, parameters, centers: 0), nameof(workspace));
+        LaunchForward(stream, scores, seeds, trajectory, workspace, shape, parameters);
+    }
 
     /// <summary>
     /// Per item: the mean over its centres of the distance to the nearest point, plus the mean over its points of the distance
@@ -72,14 +92,22 @@ public interface IMeanShift<T> : IDisposable
     /// <param name="loss">[1].</param>
     /// <param name="shape">Extents.</param>
     /// <param name="distance">Euclidean or squared.</param>
-    void CenterLossForward(
+    sealed void CenterLossForward(
         AcceleratorStream stream,
         ArrayView<T> positions,
         CenterViews<T> centers,
         NearestPairs nearest,
         ArrayView<T> loss,
         MeanShiftShape shape,
-        CenterDistance distance);
+        CenterDistance distance)
+    {
+        using Launch launch = Launch.Begin(stream, "MeanShift.CenterLossForward");
+        shape.Check(launch);
+        launch.Require(positions, shape.Points * 3, nameof(positions));
+        CenterChecks.Require(launch, centers, nearest, shape);
+        launch.Require(loss, 1, nameof(loss));
+        LaunchCenterLossForward(stream, positions, centers, nearest, loss, shape, distance);
+    }
 
     /// <summary>The gradient of the centre loss with respect to the points; 0 where a point lies on its centre. Overwrites gradPositions.</summary>
     /// <param name="stream">The stream to queue on.</param>
@@ -90,7 +118,7 @@ public interface IMeanShift<T> : IDisposable
     /// <param name="gradPositions">[N, S, 3].</param>
     /// <param name="shape">Extents.</param>
     /// <param name="distance">Euclidean or squared.</param>
-    void CenterLossBackward(
+    sealed void CenterLossBackward(
         AcceleratorStream stream,
         ArrayView<T> gradLoss,
         ArrayView<T> positions,
@@ -98,7 +126,17 @@ public interface IMeanShift<T> : IDisposable
         NearestPairs nearest,
         ArrayView<T> gradPositions,
         MeanShiftShape shape,
-        CenterDistance distance);
+        CenterDistance distance)
+    {
+        using Launch launch = Launch.Begin(stream, "MeanShift.CenterLossBackward");
+        shape.Check(launch);
+        launch.Require(gradLoss, 1, nameof(gradLoss));
+        launch.Require(positions, shape.Points * 3, nameof(positions));
+        CenterChecks.Require(launch, centers, nearest, shape);
+        CenterChecks.RequirePairs(launch, centers, nearest, shape);
+        launch.Require(gradPositions, shape.Points * 3, nameof(gradPositions));
+        LaunchCenterLossBackward(stream, gradLoss, positions, centers, nearest, gradPositions, shape, distance);
+    }
 
     /// <summary>
     /// The gradient of the score map from the gradient of the end points, through every iteration, with each ball's set of voxels
@@ -112,7 +150,7 @@ public interface IMeanShift<T> : IDisposable
     /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
     /// <param name="shape">Extents.</param>
     /// <param name="parameters">Bandwidth, floor, weighting.</param>
-    void Backward(
+    sealed void Backward(
         AcceleratorStream stream,
         ArrayView<T> scores,
         ArrayView<T> trajectory,
@@ -120,7 +158,18 @@ public interface IMeanShift<T> : IDisposable
         ArrayView<T> gradScores,
         ArrayView<byte> workspace,
         MeanShiftShape shape,
-        MeanShiftParameters parameters);
+        MeanShiftParameters parameters)
+    {
+        using Launch launch = Launch.Begin(stream, "MeanShift.Backward");
+        shape.Check(launch);
+        parameters.Check(launch);
+        launch.Require(scores, shape.ScoreLength, nameof(scores));
+        launch.Require(trajectory, shape.TrajectoryLength, nameof(trajectory));
+        launch.Require(gradPositions, shape.Points * 3, nameof(gradPositions));
+        launch.Require(gradScores, shape.ScoreLength, nameof(gradScores));
+        launch.Require(workspace, WorkspaceBytes(shape, parameters, centers: 0), nameof(workspace));
+        LaunchBackward(stream, scores, trajectory, gradPositions, gradScores, workspace, shape, parameters);
+    }
 
     /// <summary>
     /// <see cref="Forward"/> and <see cref="CenterLossForward"/> of its end points, in as few launches as the variant can. Overwrites trajectory,
@@ -137,7 +186,7 @@ public interface IMeanShift<T> : IDisposable
     /// <param name="shape">Extents.</param>
     /// <param name="parameters">Bandwidth, floor, weighting.</param>
     /// <param name="distance">Euclidean or squared.</param>
-    void LossForward(
+    sealed void LossForward(
         AcceleratorStream stream,
         ArrayView<T> scores,
         ArrayView<T> seeds,
@@ -150,8 +199,16 @@ public interface IMeanShift<T> : IDisposable
         MeanShiftParameters parameters,
         CenterDistance distance)
     {
-        Forward(stream, scores, seeds, trajectory, workspace, shape, parameters);
-        CenterLossForward(stream, shape.Ends(trajectory), centers, nearest, loss, shape, distance);
+        using Launch launch = Launch.Begin(stream, "MeanShift.LossForward");
+        shape.Check(launch);
+        parameters.Check(launch);
+        launch.Require(scores, shape.ScoreLength, nameof(scores));
+        launch.Require(seeds, shape.Points * 3, nameof(seeds));
+        launch.Require(trajectory, shape.TrajectoryLength, nameof(trajectory));
+        CenterChecks.Require(launch, centers, nearest, shape);
+        launch.Require(loss, 1, nameof(loss));
+        launch.Require(workspace, WorkspaceBytes(shape, parameters, nearest.Points.Length), nameof(workspace));
+        LaunchLossForward(stream, scores, seeds, trajectory, centers, nearest, loss, workspace, shape, parameters, distance);
     }
 
     /// <summary>
@@ -169,7 +226,149 @@ public interface IMeanShift<T> : IDisposable
     /// <param name="shape">Extents.</param>
     /// <param name="parameters">Bandwidth, floor, weighting.</param>
     /// <param name="distance">Euclidean or squared.</param>
-    void LossBackward(
+    sealed void LossBackward(
+        AcceleratorStream stream,
+        ArrayView<T> gradLoss,
+        ArrayView<T> scores,
+        ArrayView<T> trajectory,
+        CenterViews<T> centers,
+        NearestPairs nearest,
+        ArrayView<T> gradPositions,
+        ArrayView<T> gradScores,
+        ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters,
+        CenterDistance distance)
+    {
+        using Launch launch = Launch.Begin(stream, "MeanShift.LossBackward");
+        shape.Check(launch);
+        parameters.Check(launch);
+        launch.Require(gradLoss, 1, nameof(gradLoss));
+        launch.Require(scores, shape.ScoreLength, nameof(scores));
+        launch.Require(trajectory, shape.TrajectoryLength, nameof(trajectory));
+        CenterChecks.Require(launch, centers, nearest, shape);
+        CenterChecks.RequirePairs(launch, centers, nearest, shape);
+        launch.Require(gradPositions, shape.Points * 3, nameof(gradPositions));
+        launch.Require(gradScores, shape.ScoreLength, nameof(gradScores));
+        launch.Require(workspace, WorkspaceBytes(shape, parameters, nearest.Points.Length), nameof(workspace));
+        LaunchLossBackward(stream, gradLoss, scores, trajectory, centers, nearest, gradPositions, gradScores, workspace, shape, parameters, distance);
+    }
+
+    /// <summary>
+    /// Shifts each of P points of one volume (Batch = 1) until a shift is shorter than the tolerance, at most Iterations times, in
+    /// one launch: the clustering of inference. SeedsPerItem is not read. Overwrites converged, iterations and support.
+    /// </summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="scores">[D, H, W] at ScorePitch.</param>
+    /// <param name="positions">[P, 3].</param>
+    /// <param name="converged">[P, 3]; may be positions itself.</param>
+    /// <param name="iterations">[P], shifts done, the last short one included.</param>
+    /// <param name="support">[P], W of the last shift: the weighted score mass around the end point.</param>
+    /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
+    /// <param name="shape">Extents, and the largest number of iterations.</param>
+    /// <param name="parameters">Bandwidth, floor, weighting.</param>
+    /// <param name="toleranceVoxels">A shift shorter than this is the last.</param>
+    sealed void Converge(
+        AcceleratorStream stream,
+        ArrayView<T> scores,
+        ArrayView<T> positions,
+        ArrayView<T> converged,
+        ArrayView<int> iterations,
+        ArrayView<T> support,
+        ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters,
+        double toleranceVoxels)
+    {
+        using Launch launch = Launch.Begin(stream, "MeanShift.Converge");
+        shape = shape with { SeedsPerItem = 1 };
+        shape.Check(launch);
+        parameters.Check(launch);
+        if (shape.Batch != 1)
+            throw launch.Refusal(nameof(shape), $"has {shape.Batch} volumes, expected 1.");
+        launch.Require(scores, shape.ScoreLength, nameof(scores));
+        launch.FitsInt(iterations.Length, "points");
+        launch.Require(iterations, 0, nameof(iterations));
+        launch.Require(positions, iterations.Length * 3, nameof(positions));
+        launch.Require(converged, iterations.Length * 3, nameof(converged));
+        launch.Require(support, iterations.Length, nameof(support));
+        launch.Within(toleranceVoxels, 0, double.MaxValue, nameof(toleranceVoxels));
+        launch.Require(workspace, WorkspaceBytes(shape, parameters, centers: 0), nameof(workspace));
+        if (iterations.Length == 0)
+            return;
+        LaunchConverge(stream, scores, positions, converged, iterations, support, workspace, shape, parameters, toleranceVoxels);
+    }
+
+    /// <summary>Queues <see cref="SampleSeeds"/>, whose arguments are checked.</summary>
+    protected void LaunchSampleSeeds(
+        AcceleratorStream stream,
+        CenterViews<T> centers,
+        ArrayView<T> seeds,
+        MeanShiftShape shape,
+        SeedSampling sampling);
+
+    /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
+    protected void LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<T> scores,
+        ArrayView<T> seeds,
+        ArrayView<T> trajectory,
+        ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters);
+
+    /// <summary>Queues <see cref="CenterLossForward"/>, whose arguments are checked.</summary>
+    protected void LaunchCenterLossForward(
+        AcceleratorStream stream,
+        ArrayView<T> positions,
+        CenterViews<T> centers,
+        NearestPairs nearest,
+        ArrayView<T> loss,
+        MeanShiftShape shape,
+        CenterDistance distance);
+
+    /// <summary>Queues <see cref="CenterLossBackward"/>, whose arguments are checked.</summary>
+    protected void LaunchCenterLossBackward(
+        AcceleratorStream stream,
+        ArrayView<T> gradLoss,
+        ArrayView<T> positions,
+        CenterViews<T> centers,
+        NearestPairs nearest,
+        ArrayView<T> gradPositions,
+        MeanShiftShape shape,
+        CenterDistance distance);
+
+    /// <summary>Queues <see cref="Backward"/>, whose arguments are checked.</summary>
+    protected void LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<T> scores,
+        ArrayView<T> trajectory,
+        ArrayView<T> gradPositions,
+        ArrayView<T> gradScores,
+        ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters);
+
+    /// <summary>Queues <see cref="LossForward"/>, whose arguments are checked.</summary>
+    protected void LaunchLossForward(
+        AcceleratorStream stream,
+        ArrayView<T> scores,
+        ArrayView<T> seeds,
+        ArrayView<T> trajectory,
+        CenterViews<T> centers,
+        NearestPairs nearest,
+        ArrayView<T> loss,
+        ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters,
+        CenterDistance distance)
+    {
+        Forward(stream, scores, seeds, trajectory, workspace, shape, parameters);
+        CenterLossForward(stream, shape.Ends(trajectory), centers, nearest, loss, shape, distance);
+    }
+
+    /// <summary>Queues <see cref="LossBackward"/>, whose arguments are checked.</summary>
+    protected void LaunchLossBackward(
         AcceleratorStream stream,
         ArrayView<T> gradLoss,
         ArrayView<T> scores,
@@ -187,21 +386,8 @@ public interface IMeanShift<T> : IDisposable
         Backward(stream, scores, trajectory, gradPositions, gradScores, workspace, shape, parameters);
     }
 
-    /// <summary>
-    /// Shifts each of P points of one volume (Batch = 1) until a shift is shorter than the tolerance, at most Iterations times, in
-    /// one launch: the clustering of inference. SeedsPerItem is not read. Overwrites converged, iterations and support.
-    /// </summary>
-    /// <param name="stream">The stream to queue on.</param>
-    /// <param name="scores">[D, H, W] at ScorePitch.</param>
-    /// <param name="positions">[P, 3].</param>
-    /// <param name="converged">[P, 3]; may be positions itself.</param>
-    /// <param name="iterations">[P], shifts done, the last short one included.</param>
-    /// <param name="support">[P], W of the last shift: the weighted score mass around the end point.</param>
-    /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
-    /// <param name="shape">Extents, and the largest number of iterations.</param>
-    /// <param name="parameters">Bandwidth, floor, weighting.</param>
-    /// <param name="toleranceVoxels">A shift shorter than this is the last.</param>
-    void Converge(
+    /// <summary>Queues <see cref="Converge"/>, whose arguments are checked.</summary>
+    protected void LaunchConverge(
         AcceleratorStream stream,
         ArrayView<T> scores,
         ArrayView<T> positions,

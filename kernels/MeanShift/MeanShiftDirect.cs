@@ -37,26 +37,26 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     }
 
     /// <inheritdoc/>
-    public void SampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
+    void IMeanShift<T>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
         => sampleSeeds(stream, LaunchExtent.Of(shape.Points), centers.Positions, centers.Offsets, seeds, shape, new SeedSamplingConstants(sampling));
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+    void IMeanShift<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
         => For(parameters.Weighting).Forward(stream, LaunchExtent.Of(shape.Points), scores, seeds, trajectory, shape, new BallConstants<T>(parameters));
 
     /// <inheritdoc/>
-    public void CenterLossForward(AcceleratorStream stream, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
+    void IMeanShift<T>.LaunchCenterLossForward(AcceleratorStream stream, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
     {
         findNearest(stream, LaunchExtent.Of(shape.Points + nearest.Points.Length), positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, shape);
         centerLoss(stream, 1, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, loss, shape, distance.Known());
     }
 
     /// <inheritdoc/>
-    public void CenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
+    void IMeanShift<T>.LaunchCenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
         => centerLossBackward(stream, LaunchExtent.Of(shape.Points), gradLoss, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, gradPositions, shape, distance.Known());
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+    void IMeanShift<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
     {
         WeightedKernels kernels = For(parameters.Weighting);
         BallConstants<T> constants = new(parameters);
@@ -72,7 +72,11 @@ public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     }
 
     /// <inheritdoc/>
-    public void Converge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
+    void IMeanShift<T>.LaunchConverge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
+        => Converge(stream, scores, positions, converged, iterations, support, shape, parameters, toleranceVoxels);
+
+    /// <summary>The clustering of inference, for variants that have no other; it needs no workspace.</summary>
+    internal void Converge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
     {
         if (iterations.Length > 0)
             For(parameters.Weighting).Converge(stream, LaunchExtent.Of(iterations.Length), scores, positions, converged, iterations, support, shape, new BallConstants<T>(parameters), T.CreateChecked(toleranceVoxels * toleranceVoxels));

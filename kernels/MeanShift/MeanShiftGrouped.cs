@@ -35,23 +35,23 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         => Math.Max(SquaresLength(shape, centers), ChainLength(shape, parameters)) * Unsafe.SizeOf<T>();
 
     /// <inheritdoc/>
-    public void SampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
-        => direct.SampleSeeds(stream, centers, seeds, shape, sampling);
+    void IMeanShift<T>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
+        => ((IMeanShift<T>)direct).SampleSeeds(stream, centers, seeds, shape, sampling);
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+    void IMeanShift<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
         => For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, scores, None(scores), None(scores), scores, shape, new BallConstants<T>(parameters));
 
     /// <inheritdoc/>
-    public void CenterLossForward(AcceleratorStream stream, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
-        => direct.CenterLossForward(stream, positions, centers, nearest, loss, shape, distance);
+    void IMeanShift<T>.LaunchCenterLossForward(AcceleratorStream stream, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
+        => ((IMeanShift<T>)direct).CenterLossForward(stream, positions, centers, nearest, loss, shape, distance);
 
     /// <inheritdoc/>
-    public void CenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
-        => direct.CenterLossBackward(stream, gradLoss, positions, centers, nearest, gradPositions, shape, distance);
+    void IMeanShift<T>.LaunchCenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
+        => ((IMeanShift<T>)direct).CenterLossBackward(stream, gradLoss, positions, centers, nearest, gradPositions, shape, distance);
 
     /// <inheritdoc/>
-    public void LossForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
+    void IMeanShift<T>.LaunchLossForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
     {
         ArrayView<T> squares = Part(workspace, SquaresLength(shape, nearest.Points.Length));
         For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, centers.Positions, centers.Offsets, nearest.Centers, squares, shape, new BallConstants<T>(parameters));
@@ -59,11 +59,11 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     }
 
     /// <inheritdoc/>
-    public void LossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> scores, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
+    void IMeanShift<T>.LaunchLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> scores, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
         => Backward(stream, gradLoss, scores, trajectory, centers, nearest, gradScores, workspace, shape, parameters, distance);
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+    void IMeanShift<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
         => Backward(stream, gradPositions, scores, trajectory, new CenterViews<T>(gradPositions, None(scores)), new NearestPairs(None(scores), None(scores)), gradScores, workspace, shape, parameters, default);
 
     // From the loss's gradient, or, without offsets of centres, from that of the end points.
@@ -78,8 +78,8 @@ public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     }
 
     /// <summary>The direct kernel: points of inference are many, so that a thread for each fills the device.</summary>
-    public void Converge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
-        => direct.Converge(stream, scores, positions, converged, iterations, support, workspace, shape, parameters, toleranceVoxels);
+    void IMeanShift<T>.LaunchConverge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
+        => direct.Converge(stream, scores, positions, converged, iterations, support, shape, parameters, toleranceVoxels);
 
     /// <inheritdoc/>
     public void Dispose() => direct.Dispose();

@@ -18,7 +18,7 @@ public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<f
     public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters, long centers) => HostRows.WorkspaceBytes(shape, parameters);
 
     /// <inheritdoc/>
-    public void SampleSeeds(AcceleratorStream stream, CenterViews<float> centers, ArrayView<float> seeds, MeanShiftShape shape, SeedSampling sampling)
+    void IMeanShift<float>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<float> centers, ArrayView<float> seeds, MeanShiftShape shape, SeedSampling sampling)
     {
         SeedSamplingConstants constants = new(sampling);
         for (int i = 0; i < shape.Points; i++)
@@ -26,13 +26,13 @@ public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<f
     }
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> seeds, ArrayView<float> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+    void IMeanShift<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> seeds, ArrayView<float> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
         => For(parameters.Weighting).Forward(HostRows.Of(threads, scores, workspace, shape, parameters), seeds.Pointer(), trajectory.Pointer());
 
     // The few numbers of the loss do not repay vectors: the direct kernels' bodies, called in order.
 
     /// <inheritdoc/>
-    public void CenterLossForward(AcceleratorStream stream, ArrayView<float> positions, CenterViews<float> centers, NearestPairs nearest, ArrayView<float> loss, MeanShiftShape shape, CenterDistance distance)
+    void IMeanShift<float>.LaunchCenterLossForward(AcceleratorStream stream, ArrayView<float> positions, CenterViews<float> centers, NearestPairs nearest, ArrayView<float> loss, MeanShiftShape shape, CenterDistance distance)
     {
         for (int i = 0; i < shape.Points + nearest.Points.Length; i++)
             MeanShiftDirect<float, Float32>.NearestKernel(i, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, shape);
@@ -40,18 +40,18 @@ public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<f
     }
 
     /// <inheritdoc/>
-    public void CenterLossBackward(AcceleratorStream stream, ArrayView<float> gradLoss, ArrayView<float> positions, CenterViews<float> centers, NearestPairs nearest, ArrayView<float> gradPositions, MeanShiftShape shape, CenterDistance distance)
+    void IMeanShift<float>.LaunchCenterLossBackward(AcceleratorStream stream, ArrayView<float> gradLoss, ArrayView<float> positions, CenterViews<float> centers, NearestPairs nearest, ArrayView<float> gradPositions, MeanShiftShape shape, CenterDistance distance)
     {
         for (int i = 0; i < shape.Points; i++)
             MeanShiftDirect<float, Float32>.CenterLossBackwardKernel(i, gradLoss, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, gradPositions, shape, distance.Known());
     }
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> trajectory, ArrayView<float> gradPositions, ArrayView<float> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+    void IMeanShift<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> trajectory, ArrayView<float> gradPositions, ArrayView<float> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
         => For(parameters.Weighting).Backward(HostRows.Of(threads, scores, workspace, shape, parameters), trajectory.Pointer(), gradPositions.Pointer(), gradScores.Pointer());
 
     /// <inheritdoc/>
-    public void Converge(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> positions, ArrayView<float> converged, ArrayView<int> iterations, ArrayView<float> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
+    void IMeanShift<float>.LaunchConverge(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> positions, ArrayView<float> converged, ArrayView<int> iterations, ArrayView<float> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
         => For(parameters.Weighting).Converge(
             HostRows.Of(threads, scores, workspace, shape, parameters),
             positions.Pointer(),

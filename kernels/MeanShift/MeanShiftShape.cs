@@ -37,6 +37,22 @@ public readonly record struct MeanShiftShape(
 
     /// <summary>Elements that a view of the scores must hold: all voxels at their pitch, without what follows the last.</summary>
     public long ScoreLength => (Batch * ItemVoxels - 1) * ScorePitch + 1;
+
+    /// <summary>Throws where an extent makes no sense.</summary>
+    internal void Check(in Launch launch)
+    {
+        launch.Least(Batch, 1, "batch");
+        launch.Least(Depth, 1, "depth");
+        launch.Least(Height, 1, "height");
+        launch.Least(Width, 1, "width");
+        launch.Least(SeedsPerItem, 1, "seeds per item");
+        launch.Least(Iterations, 1, "iterations");
+        launch.Least(ScorePitch, 1, "score pitch");
+        launch.Product("scores", Batch, Depth, Height, Width, ScorePitch);
+        launch.FitsInt(Points, "seeds of the batch");
+        // Kernels number an item's shifts with an int, one more iteration than there are, and round up to a word of bits.
+        launch.FitsInt((Iterations + 1L) * SeedsPerItem + 32, "positions of an item's trajectory");
+    }
 }
 
 /// <summary>The numbers of the mean shift.</summary>
@@ -51,6 +67,9 @@ public readonly record struct MeanShiftParameters(double BandwidthVoxels, double
     /// </summary>
     /// <param name="iterations">T.</param>
     public int GradientIterations(int iterations) => Weighting == Weighting.Flat ? 1 : iterations;
+
+    /// <summary>Throws for a bandwidth without a ball, or of a ball whose voxels cannot be numbered.</summary>
+    internal void Check(in Launch launch) => launch.Within(BandwidthVoxels, 1e-6, SeedSampling.MaxRadiusVoxels, nameof(BandwidthVoxels));
 }
 
 /// <summary>How seeds are drawn around centres. The same numbers give the same seeds on every device.</summary>

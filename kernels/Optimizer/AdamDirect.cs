@@ -12,7 +12,7 @@ public sealed class AdamDirect<T, TReal> : IAdam<T>
         => step = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, AdamFactors<T>>(StepKernel);
 
     /// <inheritdoc/>
-    public void Step(
+    void IAdam<T>.LaunchStep(
         AcceleratorStream stream,
         ArrayView<T> gradients,
         ArrayView<T> factor,

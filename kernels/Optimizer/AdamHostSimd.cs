@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Kernels.Optimizer;
 public sealed unsafe class AdamHostSimd(HostThreads threads) : IAdam<float>
 {
     /// <inheritdoc/>
-    public void Step(
+    void IAdam<float>.LaunchStep(
         AcceleratorStream stream,
         ArrayView<float> gradients,
         ArrayView<float> factor,

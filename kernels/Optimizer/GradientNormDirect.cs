@@ -22,7 +22,7 @@ public sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
     public long WorkspaceLength(long count) => ThreadSums<T, TReal>.WorkspaceLength(count, 1);
 
     /// <inheritdoc/>
-    public void ClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
+    void IGradientNorm<T>.LaunchClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
     {
         int partials = ThreadSums<T, TReal>.Partials(gradients.Length);
         squares(stream, partials, gradients, workspace.SubView(0, partials));

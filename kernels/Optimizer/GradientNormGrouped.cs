@@ -22,7 +22,7 @@ public sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
     public long WorkspaceLength(long count) => GroupSum.WorkspaceLength(count);
 
     /// <inheritdoc/>
-    public void ClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
+    void IGradientNorm<T>.LaunchClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
     {
         int groups = GroupSum.Groups(gradients.Length);
         squares(stream, new KernelConfig(groups, GroupSum.Threads), gradients, workspace);

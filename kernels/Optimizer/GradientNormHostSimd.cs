@@ -9,7 +9,7 @@ public sealed unsafe class GradientNormHostSimd(HostThreads threads) : IGradient
     public long WorkspaceLength(long count) => HostChunks.Of(count).Count;
 
     /// <inheritdoc/>
-    public void ClipFactor(AcceleratorStream stream, ArrayView<float> gradients, ArrayView<float> workspace, ArrayView<float> norm, ArrayView<float> factor, double maxNorm)
+    void IGradientNorm<float>.LaunchClipFactor(AcceleratorStream stream, ArrayView<float> gradients, ArrayView<float> workspace, ArrayView<float> norm, ArrayView<float> factor, double maxNorm)
     {
         float* g = gradients.Pointer();
         float* partials = workspace.Pointer();

@@ -17,7 +17,28 @@ public interface IAdam<T> : IDisposable
     /// <param name="firstMoments">[n]: m.</param>
     /// <param name="secondMoments">[n]: v.</param>
     /// <param name="parameters">The settings of this step.</param>
-    void Step(
+    sealed void Step(
+        AcceleratorStream stream,
+        ArrayView<T> gradients,
+        ArrayView<T> factor,
+        ArrayView<T> values,
+        ArrayView<T> firstMoments,
+        ArrayView<T> secondMoments,
+        AdamParameters parameters)
+    {
+        using Launch launch = Launch.Begin(stream, "Adam.Step");
+        launch.Require(values, 0, nameof(values));
+        launch.RequireExactly(gradients, values.Length, nameof(gradients));
+        launch.RequireExactly(firstMoments, values.Length, nameof(firstMoments));
+        launch.RequireExactly(secondMoments, values.Length, nameof(secondMoments));
+        launch.Require(factor, 1, nameof(factor));
+        if (values.Length == 0)
+            return;
+        LaunchStep(stream, gradients, factor, values, firstMoments, secondMoments, parameters);
+    }
+
+    /// <summary>Queues <see cref="Step"/>, whose arguments are checked.</summary>
+    protected void LaunchStep(
         AcceleratorStream stream,
         ArrayView<T> gradients,
         ArrayView<T> factor,

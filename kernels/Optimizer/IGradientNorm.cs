@@ -19,7 +19,24 @@ public interface IGradientNorm<T> : IDisposable
     /// <param name="norm">[1]: the norm before clipping.</param>
     /// <param name="factor">[1]: what to multiply the gradients by; NaN where the norm is not finite.</param>
     /// <param name="maxNorm">The largest norm to let pass; 0 or less means no clipping, factor 1.</param>
-    void ClipFactor(
+    sealed void ClipFactor(
+        AcceleratorStream stream,
+        ArrayView<T> gradients,
+        ArrayView<T> workspace,
+        ArrayView<T> norm,
+        ArrayView<T> factor,
+        double maxNorm)
+    {
+        using Launch launch = Launch.Begin(stream, "GradientNorm.ClipFactor");
+        launch.Require(gradients, 0, nameof(gradients));
+        launch.Require(workspace, WorkspaceLength(gradients.Length), nameof(workspace));
+        launch.Require(norm, 1, nameof(norm));
+        launch.Require(factor, 1, nameof(factor));
+        LaunchClipFactor(stream, gradients, workspace, norm, factor, maxNorm);
+    }
+
+    /// <summary>Queues <see cref="ClipFactor"/>, whose arguments are checked.</summary>
+    protected void LaunchClipFactor(
         AcceleratorStream stream,
         ArrayView<T> gradients,
         ArrayView<T> workspace,

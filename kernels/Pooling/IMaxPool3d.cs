@@ -12,11 +12,36 @@ public interface IMaxPool3d<T> : IDisposable
     where T : unmanaged
 {
     /// <summary>Overwrites output.</summary>
-    void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> output, MaxPool3dShape shape);
+    sealed void Forward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> output, MaxPool3dShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "MaxPool3d.Forward");
+        long voxels = shape.Check(launch);
+        launch.Require(input, launch.Pitched(voxels, shape.Channels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.Require(output, launch.Pitched(voxels / 8, shape.Channels, shape.OutputPitch, nameof(output)), nameof(output));
+        if (voxels == 0)
+            return;
+        LaunchForward(stream, input, output, shape);
+    }
 
     /// <summary>
     /// Gives each window's gradient to the first of its maxima in the order z, y, x. Overwrites gradInput, or adds to it
     /// where <see cref="MaxPool3dShape.Accumulate"/> is 1.
     /// </summary>
-    void Backward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape);
+    sealed void Backward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "MaxPool3d.Backward");
+        long voxels = shape.Check(launch);
+        launch.Require(input, launch.Pitched(voxels, shape.Channels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.Require(gradOutput, launch.Pitched(voxels / 8, shape.Channels, shape.OutputPitch, nameof(gradOutput)), nameof(gradOutput));
+        launch.Require(gradInput, launch.Pitched(voxels, shape.Channels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        if (voxels == 0)
+            return;
+        LaunchBackward(stream, input, gradOutput, gradInput, shape);
+    }
+
+    /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
+    protected void LaunchForward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> output, MaxPool3dShape shape);
+
+    /// <summary>Queues <see cref="Backward"/>, whose arguments are checked.</summary>
+    protected void LaunchBackward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape);
 }

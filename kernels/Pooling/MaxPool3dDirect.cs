@@ -24,11 +24,11 @@ public sealed class MaxPool3dDirect<T, TReal, TElement, TStored> : IMaxPool3d<TE
     }
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> output, MaxPool3dShape shape)
+    void IMaxPool3d<TElement>.LaunchForward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> output, MaxPool3dShape shape)
         => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.Channels), input.Cast<TStored>(), output.Cast<TStored>(), shape);
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> gradInput, MaxPool3dShape shape)
+    void IMaxPool3d<TElement>.LaunchBackward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> gradInput, MaxPool3dShape shape)
         => backward(
             stream,
             LaunchExtent.Of(shape.OutputVoxels * shape.Channels),

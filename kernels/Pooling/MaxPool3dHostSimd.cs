@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Kernels.Pooling;
 public sealed unsafe class MaxPool3dHostSimd(HostThreads threads) : IMaxPool3d<float>
 {
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> output, MaxPool3dShape shape)
+    void IMaxPool3d<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> output, MaxPool3dShape shape)
     {
         float* x = input.Pointer();
         float* y = output.Pointer();
@@ -18,7 +18,7 @@ public sealed unsafe class MaxPool3dHostSimd(HostThreads threads) : IMaxPool3d<f
     }
 
     /// <inheritdoc/>
-    public void Backward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradInput, MaxPool3dShape shape)
+    void IMaxPool3d<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradInput, MaxPool3dShape shape)
     {
         float* x = input.Pointer();
         float* gy = gradOutput.Pointer();

@@ -29,4 +29,12 @@ public readonly record struct MaxPool3dShape(
 
     /// <summary>Voxels of the input: N·D·H·W.</summary>
     public long InputVoxels => OutputVoxels * 8;
+
+    /// <summary>Throws where an extent makes no sense; otherwise the number of input voxels.</summary>
+    internal long Check(in Launch launch)
+    {
+        if (Depth % 2 != 0 || Height % 2 != 0 || Width % 2 != 0)
+            throw launch.Refusal("shape", $"has {Depth}×{Height}×{Width} voxels, expected even extents, which windows of 2³ divide.");
+        return launch.Product("voxels", Batch, Depth, Height, Width);
+    }
 }

@@ -3,6 +3,7 @@ using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Elementwise;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Tensors;
 
@@ -46,6 +47,7 @@ public sealed class Tape<T> : IDisposable
     public static Tape<T> Begin(Arena arena, bool inference = false)
     {
         ArgumentNullException.ThrowIfNull(arena);
+        using CallerGate.Pass pass = arena.Context.Enter("Tape.Begin");
         if (arena.Owner is not null)
             throw new InvalidOperationException("Another tape is in use on this arena; dispose it first, or give each its own arena.");
         arena.Reset();
@@ -55,7 +57,7 @@ public sealed class Tape<T> : IDisposable
     }
 
     /// <summary>A new tensor, contents undefined; the operation that writes it decides whether it requires a gradient.</summary>
-    public Tensor<T> Allocate(TensorShape shape) => new(Arena.Allocate<T>(shape.Length), shape);
+    public Tensor<T> Allocate(TensorShape shape) => new(Arena.Allocate<T>(shape.CheckedLength), shape);
 
     /// <summary>A new tensor that is stored as BF16, its voxels padded to a multiple of 16 bytes.</summary>
     /// <exception cref="InvalidOperationException">The tape is not of float32, beside which alone there are BF16 activations.</exception>
@@ -64,7 +66,7 @@ public sealed class Tape<T> : IDisposable
         if (typeof(T) != typeof(float))
             throw new InvalidOperationException($"BF16 activations are those of a float32 tape; this one is of {typeof(T).Name}.");
         TensorShape stored = shape with { Channels = Bf16.Padded(shape.Channels) };
-        TensorStorage<T> storage = new(Arena.Allocate<byte>(stored.Length * Interop.SizeOf<Bf16>()), stored, isBf16: true);
+        TensorStorage<T> storage = new(Arena.Allocate<byte>(stored.CheckedLength * Interop.SizeOf<Bf16>()), stored, isBf16: true);
         return new Tensor<T>(storage, 0, shape.Channels);
     }
 
@@ -77,7 +79,7 @@ public sealed class Tape<T> : IDisposable
     /// <param name="requiresGradient">Whether the backward pass shall compute its gradient.</param>
     public Tensor<T> Upload(ReadOnlySpan<T> values, TensorShape shape, bool requiresGradient = false)
     {
-        if (values.Length != shape.Length)
+        if (values.Length != shape.CheckedLength)
             throw new ArgumentException($"{values.Length} values do not fill a tensor {shape}, which has {shape.Length}.", nameof(values));
         ArrayView<T> view = Arena.Allocate<T>(shape.Length);
         view.CopyFromCPU(Context.Stream, values);
@@ -200,6 +202,7 @@ public sealed class Tape<T> : IDisposable
     private void Backward(Tensor<T> output, Action<ArrayView<T>> writeUpstream)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
+        using CallerGate.Pass pass = Context.Enter("Backward");
         if (!recording)
             throw new InvalidOperationException("Backward: this tape was begun for inference and recorded nothing.");
         if (backwardDone)

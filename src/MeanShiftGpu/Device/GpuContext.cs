@@ -21,6 +21,7 @@ public sealed class GpuContext : IDisposable
     private readonly Context? ownedContext;
     private readonly Dictionary<(Type Interface, string Operation, string Variant), IDisposable> launchers = [];
     private readonly VariantChoice variantChoice;
+    private bool disposed;
 
     private GpuContext(Context? ownedContext, Accelerator accelerator, AcceleratorStream? stream, string reason, GpuContextOptions options)
     {
@@ -40,7 +41,15 @@ public sealed class GpuContext : IDisposable
     public Accelerator Accelerator { get; }
 
     /// <summary>The stream on which this library's kernels run.</summary>
-    public AcceleratorStream Stream { get; }
+    /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
+    public AcceleratorStream Stream
+    {
+        get
+        {
+            ThrowIfDisposed("Stream");
+            return field;
+        }
+    }
 
     /// <summary>The threads of the host variants.</summary>
     public HostThreads Threads { get; }
@@ -182,13 +191,39 @@ public sealed class GpuContext : IDisposable
         Accelerator, Stream, new GpuContextOptions { Variant = variant, Threads = Threads.Count, Precision = variant == Variants.TensorCore ? rounding ?? Precision : Precision.Float32 });
 
     /// <summary>Waits until everything queued on <see cref="Stream"/> is done.</summary>
-    public void Synchronize() => Stream.Synchronize();
+    /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
+    public void Synchronize()
+    {
+        ThrowIfDisposed("Synchronize");
+        Stream.Synchronize();
+    }
+
+    /// <summary>
+    /// Begins an operation of several launches, or on memory that calls share: one thread at a time, which may begin others within. The caller disposes
+    /// the result on the same thread.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Another thread's operation is in progress.</exception>
+    /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
+    internal CallerGate.Pass Enter(string operation)
+    {
+        ThrowIfDisposed(operation);
+        return CallerGate.Enter(Stream, operation);
+    }
+
+    private void ThrowIfDisposed(string operation)
+    {
+        if (disposed)
+            throw new ObjectDisposedException(nameof(GpuContext), $"{operation}: the GpuContext was disposed, expected one in use. Dispose it after everything that was created from it.");
+    }
 
     /// <summary>The launchers of an operation's variant: the forced one, or the first in the table that supports the case.</summary>
     /// <exception cref="InputException">The forced variant does not support this device, type or shape.</exception>
     internal TLauncher Launcher<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
         where TLauncher : class, IDisposable
-        => Launcher(table, table.Select(this, shape, variantChoice));
+    {
+        ThrowIfDisposed(table.Operation);
+        return Launcher(table, table.Select(this, shape, variantChoice));
+    }
 
     /// <summary>The variants of an operation that can run a case here: the forced one alone, or all.</summary>
     /// <exception cref="InputException">The forced variant does not support this device, type or shape.</exception>
@@ -200,6 +235,7 @@ public sealed class GpuContext : IDisposable
     internal TLauncher Launcher<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, Variant<TLauncher, TShape> variant)
         where TLauncher : class, IDisposable
     {
+        using CallerGate.Pass pass = Enter(table.Operation);
         (Type, string, string) key = (typeof(TLauncher), table.Operation, variant.Name);
         if (!launchers.TryGetValue(key, out IDisposable? launcher))
         {
@@ -213,6 +249,7 @@ public sealed class GpuContext : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        disposed = true;
         foreach (IDisposable launcher in launchers.Values)
             launcher.Dispose();
         launchers.Clear();

@@ -1,6 +1,7 @@
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Convolution;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Host;
 using MeanShiftGpu.Ops.Conv3d;
 using MeanShiftGpu.Ops.ConvTranspose3d;
@@ -40,6 +41,7 @@ public sealed partial class UNet3d<T>
     /// <returns>The seconds that it waited for input.</returns>
     internal double PredictByPlanes(Arena arena, Box tile, Box core, int slab, BoxReader<T> read, BoxWriter<T> write, Action<double>? progress = null)
     {
+        using CallerGate.Pass pass = Context.Enter("UNet3d.PredictByPlanes");
         PlaneSchedule schedule = new(graph, tile.Size.Depth, slab);
         arena.Reserve(schedule.Bytes(tile.Size));
         using Tape<T> tape = Tape<T>.Begin(arena, inference: true);

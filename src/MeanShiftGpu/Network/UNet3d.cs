@@ -8,6 +8,7 @@ using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Convolution;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Ops.Conv3d;
@@ -122,6 +123,7 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <returns>Probabilities [N, D, H, W, Outputs].</returns>
     public Tensor<T> Forward(Tape<T> tape, Tensor<T> input)
     {
+        using CallerGate.Pass pass = Context.Enter("UNet3d.Forward");
         int divisor = Options.Divisor;
         TensorShape shape = input.Shape;
         if (shape.Channels != Options.InputChannels || shape.Depth % divisor != 0 || shape.Height % divisor != 0 || shape.Width % divisor != 0)

@@ -2,6 +2,7 @@ using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Host;
 using MeanShiftGpu.Storage;
 
@@ -45,7 +46,10 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     public ArrayView<T> Allocate<T>(long length)
         where T : unmanaged
     {
-        long bytes = checked(length * Interop.SizeOf<T>());
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, long.MaxValue / 2 / Interop.SizeOf<T>());
+        using CallerGate.Pass pass = Context.Enter("Arena.Allocate");
+        long bytes = length * Interop.SizeOf<T>();
         long padded = (bytes + Alignment - 1) / Alignment * Alignment;
         while (block < blocks.Count && offset + padded > blocks[block].Length)
         {

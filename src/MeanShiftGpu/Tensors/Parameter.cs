@@ -149,10 +149,10 @@ public sealed class ParameterSet<T> : IDisposable
     public long Count => parameters.Sum(p => p.Length);
 
     /// <summary>All numbers, with gaps of zeros between parameters.</summary>
-    public ArrayView<T> Values => values is null ? throw NotAllocated() : values.View.AsContiguous();
+    public ArrayView<T> Values => values is null ? throw NotAllocated() : InUse(values).View.AsContiguous();
 
     /// <summary>All gradients, laid out like <see cref="Values"/>.</summary>
-    public ArrayView<T> Gradients => gradients is null ? throw NotAllocated() : gradients.View.AsContiguous();
+    public ArrayView<T> Gradients => gradients is null ? throw NotAllocated() : InUse(gradients).View.AsContiguous();
 
     /// <summary>How often the numbers were changed; a tape refuses to run backward over changed numbers.</summary>
     internal int Version { get; private set; }
@@ -185,6 +185,10 @@ public sealed class ParameterSet<T> : IDisposable
         values.MemSetToZero(context.Stream);
         gradients.MemSetToZero(context.Stream);
     }
+
+    private static MemoryBuffer1D<T, Stride1D.Dense> InUse(MemoryBuffer1D<T, Stride1D.Dense> buffer) => !buffer.IsDisposed
+        ? buffer
+        : throw new ObjectDisposedException(nameof(ParameterSet<>), "The parameters, or the device that held them, were disposed. Expected ones in use.");
 
     private static InvalidOperationException NotAllocated() => new("The parameters were not allocated on a device yet.");
 }

@@ -24,8 +24,9 @@ public sealed class Tensor<T>
     /// <param name="view">[N, D, H, W, C], dense.</param>
     /// <param name="shape">The extents.</param>
     /// <param name="requiresGradient">Whether a tape computes this tensor's gradient.</param>
+    /// <exception cref="ArgumentException">The view is too short for the shape, or an extent is negative.</exception>
     public Tensor(ArrayView<T> view, TensorShape shape, bool requiresGradient = false)
-        : this(new TensorStorage<T>(view.Cast<byte>(), shape, isBf16: false) { RequiresGradient = requiresGradient }, 0, shape.Channels)
+        : this(new TensorStorage<T>(Filled(view, shape).Cast<byte>(), shape, isBf16: false) { RequiresGradient = requiresGradient }, 0, shape.Channels)
     {
     }
 
@@ -75,7 +76,7 @@ public sealed class Tensor<T>
     {
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(count);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset + count, Shape.Channels);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset + (long)count, Shape.Channels);
         return new Tensor<T>(Storage, ChannelOffset + offset, count);
     }
 
@@ -92,6 +93,10 @@ public sealed class Tensor<T>
     public T[] GradientToArray(GpuContext context) => Storage.HasGradient
         ? IsBf16 ? Gather(context, Storage.GradientAs<Bf16>(), Widened) : Gather(context, Storage.GradientAs<T>(), static value => value)
         : throw new InvalidOperationException("This tensor has no gradient: no backward pass has reached it, or it does not require one.");
+
+    private static ArrayView<T> Filled(ArrayView<T> view, TensorShape shape) => view.Length >= shape.CheckedLength
+        ? view
+        : throw new ArgumentException($"Tensor: the view holds {view.Length} numbers, expected {shape.Length} for {shape}. Give a longer view, or the shape of what it holds.", nameof(view));
 
     private static T Widened(Bf16 value) => T.CreateChecked(value.ToSingle());
 

@@ -128,6 +128,7 @@ public sealed class Trainer : IDisposable
     /// <exception cref="InputException">The device has too little memory; the message says what would fit.</exception>
     public TrainingStep Step()
     {
+        using CallerGate.Pass pass = context.Enter("Trainer.Step");
         try
         {
             return DoStep();
@@ -237,6 +238,7 @@ public sealed class Trainer : IDisposable
     /// <returns>Null without validation volumes.</returns>
     public ValidationResult? Validate()
     {
+        using CallerGate.Pass pass = context.Enter("Trainer.Validate");
         if (validationPatches.Count == 0)
             return null;
         double sum = 0;

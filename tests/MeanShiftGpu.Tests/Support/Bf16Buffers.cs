@@ -33,7 +33,7 @@ public static class Bf16Buffers
 
     private sealed class Conv3d(IConv3d<Bf16, float> conv, GpuContext context) : IConv3d<float, float>
     {
-        public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+        void IConv3d<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy y = new(context, output);
@@ -41,7 +41,7 @@ public static class Bf16Buffers
             y.WriteBack();
         }
 
-        public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+        void IConv3d<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
         {
             using Copy gy = new(context, gradOutput);
             using Copy y = new(context, output);
@@ -50,7 +50,7 @@ public static class Bf16Buffers
             gx.WriteBack();
         }
 
-        public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+        void IConv3d<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy gy = new(context, gradOutput);
@@ -64,7 +64,7 @@ public static class Bf16Buffers
 
     private sealed class ConvTranspose3d(IConvTranspose3d<Bf16, float> conv, GpuContext context) : IConvTranspose3d<float, float>
     {
-        public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, ConvTranspose3dShape shape)
+        void IConvTranspose3d<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, ConvTranspose3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy y = new(context, output);
@@ -72,7 +72,7 @@ public static class Bf16Buffers
             y.WriteBack();
         }
 
-        public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> weight, ArrayView<float> gradInput, ConvTranspose3dShape shape)
+        void IConvTranspose3d<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> weight, ArrayView<float> gradInput, ConvTranspose3dShape shape)
         {
             using Copy gy = new(context, gradOutput);
             using Copy gx = new(context, gradInput);
@@ -80,7 +80,7 @@ public static class Bf16Buffers
             gx.WriteBack();
         }
 
-        public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias, ConvTranspose3dShape shape)
+        void IConvTranspose3d<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias, ConvTranspose3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy gy = new(context, gradOutput);
@@ -95,21 +95,21 @@ public static class Bf16Buffers
     {
         public long WorkspaceLength(SigmoidHeadShape shape) => head.WorkspaceLength(shape);
 
-        public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> probability, SigmoidHeadShape shape)
+        void ISigmoidHead<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> probability, SigmoidHeadShape shape)
         {
             using Copy x = new(context, input);
             head.Forward(stream, x.View, weight, bias, probability, shape);
             context.Synchronize();
         }
 
-        public void BackwardInput(AcceleratorStream stream, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> weight, ArrayView<float> gradInput, SigmoidHeadShape shape)
+        void ISigmoidHead<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> weight, ArrayView<float> gradInput, SigmoidHeadShape shape)
         {
             using Copy gx = new(context, gradInput);
             head.BackwardInput(stream, gradProbability, probability, weight, gx.View, shape);
             gx.WriteBack();
         }
 
-        public void BackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
+        void ISigmoidHead<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
         {
             using Copy x = new(context, input);
             head.BackwardWeight(stream, x.View, gradProbability, probability, workspace, gradWeight, gradBias, shape);
@@ -121,7 +121,7 @@ public static class Bf16Buffers
 
     private sealed class MaxPool3d(IMaxPool3d<Bf16> pool, GpuContext context) : IMaxPool3d<float>
     {
-        public void Forward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> output, MaxPool3dShape shape)
+        void IMaxPool3d<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> output, MaxPool3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy y = new(context, output);
@@ -129,7 +129,7 @@ public static class Bf16Buffers
             y.WriteBack();
         }
 
-        public void Backward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradInput, MaxPool3dShape shape)
+        void IMaxPool3d<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradInput, MaxPool3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy gy = new(context, gradOutput);

@@ -2,6 +2,7 @@ using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Storage;
 
@@ -16,6 +17,9 @@ namespace MeanShiftGpu.Ops.MeanShift;
 public sealed class MeanShiftLoss<T> : IDisposable
     where T : unmanaged, INumber<T>
 {
+    // More than any memory holds.
+    private const double MostElements = 1e15;
+
     private readonly GpuContext context;
     private readonly MemoryBuffer1D<T, Stride1D.Dense> one;
     private readonly GrowingBuffer<T> trajectory = new();
@@ -75,7 +79,10 @@ public sealed class MeanShiftLoss<T> : IDisposable
         SeedSampling sampling)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
-        RequireLength("centerOffsets", centerOffsets.Length, shape.Batch + 1L);
+        using CallerGate.Pass pass = context.Enter("MeanShiftLoss");
+        RequireShape(shape);
+        RequireLength("scores", scores.Length, shape.ScoreLength);
+        RequireLength("gradScores", gradScores.Length, shape.ScoreLength);
         ArrayView<T> seeds = trajectory.Require(context, shape.TrajectoryLength).SubView(0, shape.Points * 3);
         Launcher(shape).SampleSeeds(context.Stream, new CenterViews<T>(centers, centerOffsets), seeds, shape, sampling);
         Evaluate(scores, seeds, centers, centerOffsets, loss, gradScores, shape);
@@ -100,6 +107,8 @@ public sealed class MeanShiftLoss<T> : IDisposable
         MeanShiftShape shape)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
+        using CallerGate.Pass pass = context.Enter("MeanShiftLoss");
+        RequireShape(shape);
         RequireLength("scores", scores.Length, shape.ScoreLength);
         RequireLength("gradScores", gradScores.Length, shape.ScoreLength);
         RequireLength("seeds", seeds.Length, shape.Points * 3);
@@ -135,6 +144,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
     public T Evaluate(ReadOnlySpan<T> scores, int depth, int height, int width, ReadOnlySpan<T> centers, Span<T> gradScores, ulong seed, uint step = 0)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
+        using CallerGate.Pass pass = context.Enter("MeanShiftLoss");
         ArgumentOutOfRangeException.ThrowIfLessThan(depth, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
@@ -183,6 +193,22 @@ public sealed class MeanShiftLoss<T> : IDisposable
     }
 
     private IMeanShift<T> Launcher(MeanShiftShape shape) => context.Launcher(MeanShiftVariants<T>.Table, shape);
+
+    // Before memory of its size is asked for; doubles do not overflow.
+    private static void RequireShape(MeanShiftShape shape)
+    {
+        ReadOnlySpan<int> extents = [shape.Batch, shape.Depth, shape.Height, shape.Width, shape.SeedsPerItem, shape.Iterations, shape.ScorePitch];
+        foreach (int extent in extents)
+        {
+            if (extent < 1)
+                throw new ArgumentException($"MeanShiftLoss: the shape is {shape}. Expected every number to be 1 or more.", nameof(shape));
+        }
+
+        double scores = (double)shape.Batch * shape.Depth * shape.Height * shape.Width * shape.ScorePitch;
+        double positions = (shape.Iterations + 1.0) * shape.SeedsPerItem;
+        if (scores > MostElements || positions > int.MaxValue || positions * shape.Batch > MostElements)
+            throw new ArgumentException($"MeanShiftLoss: the shape is {shape}. Expected at most {MostElements} scores and {int.MaxValue} positions of an item's seeds.", nameof(shape));
+    }
 
     private static void RequireLength(string name, long length, long expected)
     {

@@ -105,7 +105,7 @@ public static class MeanShiftLossOp
         MeanShiftOptions options)
         where T : unmanaged, INumber<T>
     {
-        if (seeds.Length == 0 || seeds.Length % (3 * scores.Shape.Batch) != 0)
+        if (scores.Shape.Batch < 1 || seeds.Length == 0 || seeds.Length % (3 * scores.Shape.Batch) != 0)
             throw new ArgumentException($"MeanShiftLoss: {seeds.Length} numbers are not [N, S, 3] seeds for {scores.Shape.Batch} items.", nameof(seeds));
         MeanShiftShape shape = ShapeOf(scores, centers, options, seeds.Length / 3 / scores.Shape.Batch);
         ArrayView<T> trajectory = tape.Arena.Allocate<T>(shape.TrajectoryLength);
@@ -118,6 +118,8 @@ public static class MeanShiftLossOp
     {
         if (scores.Shape.Channels != 1 || scores.Shape.Batch != centers.Batch)
             throw new ArgumentException($"MeanShiftLoss: scores are {scores.Shape} for centres of {centers.Batch} items; expected [{centers.Batch}, D, H, W, 1].", nameof(scores));
+        if (centers.Count < 0 || centers.Count > centers.Centers.Length / 3)
+            throw new ArgumentException($"MeanShiftLoss: {centers.Count} centres, of which {centers.Centers.Length / 3} are in memory; expected as many as there are.", nameof(centers));
         return new MeanShiftShape(scores.Shape.Batch, scores.Shape.Depth, scores.Shape.Height, scores.Shape.Width, seedsPerItem, options.Iterations, scores.Pitch);
     }
 

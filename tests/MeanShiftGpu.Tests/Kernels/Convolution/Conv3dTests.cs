@@ -73,7 +73,7 @@ public class Conv3dTests
     public void HostWinograd_EveryVectorWidth_MatchesReference([Values(128, 256, 512)] int bits, [ValueSource(nameof(WinogradShapes))] Conv3dShape shape)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        using Conv3dHostWinograd conv = new(context.Threads, bits);
+        using IConv3dByPlanes<float> conv = new Conv3dHostWinograd(context.Threads, bits);
         MatchesReference(context, conv, shape, FloatTolerance, "HostWinograd");
     }
 
@@ -82,7 +82,7 @@ public class Conv3dTests
     public void HostWinograd_SeveralChunks_MatchesReference()
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        using Conv3dHostWinograd conv = new(context.Threads);
+        using IConv3dByPlanes<float> conv = new Conv3dHostWinograd(context.Threads);
         MatchesReference(context, conv, Shape(1, 9, 13, 19, 112, 16, 3, Activation.Relu, 0, 0), FloatTolerance, "HostWinograd");
         MatchesReference(context, conv, Shape(2, 3, 5, 131, 20, 9, 3, Activation.Relu, 3, 0), FloatTolerance, "HostWinograd");
     }
@@ -256,7 +256,7 @@ public class Conv3dTests
     public void HostWinograd_PlanesFromAnOddOne_AreRefused()
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        using Conv3dHostWinograd conv = new(context.Threads);
+        using IConv3dByPlanes<float> conv = new Conv3dHostWinograd(context.Threads);
         Conv3dShape shape = Shape(1, 4, 4, 4, 16, 16, 3, Activation.Relu, 0, 0);
         using MemoryBuffer1D<float, Stride1D.Dense> memory = context.ToDevice<float>(new double[shape.WeightLength]);
         Assert.That(

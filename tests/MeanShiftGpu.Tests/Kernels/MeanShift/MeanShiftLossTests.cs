@@ -174,11 +174,14 @@ public sealed class MeanShiftLossTests(DeviceKind device)
         MeanShiftShape shape = MeanShiftOptions.Compact.Shape(1, 4, 5, 6);
         MeanShiftParameters parameters = MeanShiftOptions.Compact.Parameters;
         using GpuContext gpu = GpuContext.CreateSimulatedGpu();
-        using MeanShiftGrouped<float, Float32> kernels = new(gpu.Accelerator);
+        using IMeanShift<float> kernels = new MeanShiftGrouped<float, Float32>(gpu.Accelerator);
+        using Operands o = new(gpu);
         using MemoryBuffer1D<byte, Stride1D.Dense> workspace = gpu.Accelerator.Allocate1D<byte>(kernels.WorkspaceBytes(shape, parameters, centers: 0) - 1);
         Assert.That(
-            () => kernels.Backward(gpu.Stream, default, default, default, default, workspace.View, shape, parameters),
-            Throws.ArgumentException.With.Message.Contains($"the workspace holds {workspace.Length} bytes, {workspace.Length + 1} are needed"));
+            () => kernels.Backward(
+                gpu.Stream, o.View<float>("scores", shape.ScoreLength), o.View<float>("trajectory", shape.TrajectoryLength), o.View<float>("gradPositions", shape.Points * 3),
+                o.View<float>("gradScores", shape.ScoreLength), workspace.View, shape, parameters),
+            Throws.ArgumentException.With.Message.Contains($"workspace holds {workspace.Length} elements, expected {workspace.Length + 1} or more"));
     }
 
     [Test]

@@ -1,0 +1,46 @@
+namespace MeanShiftGpu.Kernels.Machine;
+
+/// <summary>
+/// Lets one thread at a time into what works on a stream: launchers keep workspace between their kernels, and operations between their launches, which a
+/// second caller would overwrite without a word. The thread that is in may come in again, as an operation does with each of its launches.
+/// </summary>
+public sealed class CallerGate
+{
+    private static readonly ConditionalWeakTable<AcceleratorStream, CallerGate> Gates = [];
+
+    private int owner;
+    private int depth;
+
+    /// <summary>Comes in; the caller disposes the result on the same thread.</summary>
+    /// <param name="stream">The stream to work on.</param>
+    /// <param name="operation">What comes in, for messages.</param>
+    /// <exception cref="InvalidOperationException">Another thread is in.</exception>
+    /// <exception cref="ObjectDisposedException">The stream or its device was disposed.</exception>
+    public static Pass Enter(AcceleratorStream stream, string operation)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        if (stream.IsDisposed || stream.Accelerator.IsDisposed)
+            throw new ObjectDisposedException(operation, $"{operation}: the device was disposed, expected one in use. Create a new GpuContext and what is created from it.");
+        CallerGate gate = Gates.GetValue(stream, static _ => new CallerGate());
+        int caller = Environment.CurrentManagedThreadId;
+        if (Volatile.Read(ref gate.owner) != caller && Interlocked.CompareExchange(ref gate.owner, caller, 0) != 0)
+            throw new InvalidOperationException($"{operation}: another call is in progress, of another thread. A GpuContext and what is created from it serve one caller at a time: give each thread a context of its own.");
+        gate.depth++;
+        return new Pass(gate);
+    }
+
+    /// <summary>A caller that is in.</summary>
+    public readonly ref struct Pass
+    {
+        private readonly CallerGate gate;
+
+        internal Pass(CallerGate gate) => this.gate = gate;
+
+        /// <summary>Leaves.</summary>
+        public void Dispose()
+        {
+            if (--gate.depth == 0)
+                Volatile.Write(ref gate.owner, 0);
+        }
+    }
+}

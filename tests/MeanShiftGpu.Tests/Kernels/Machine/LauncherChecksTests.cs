@@ -1,0 +1,338 @@
+using System.Diagnostics;
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.MeanShift;
+using MeanShiftGpu.Ops.Dice;
+using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Tests.Support;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Kernels.Machine;
+
+/// <summary>
+/// Launchers refuse what would end the process or damage memory, whatever the variant, and touch nothing outside their operands.
+/// MEANSHIFTGPU_TEST_LAUNCHES sets how many calls with nonsense are tried (1000).
+/// </summary>
+[NonParallelizable]
+public class LauncherChecksTests
+{
+    // The child processes of this test run one of its methods and write what they are at into a file.
+    private const string ChildVariable = "MEANSHIFTGPU_TEST_CHILD_LOG";
+    private const string FromVariable = "MEANSHIFTGPU_TEST_CHILD_FROM";
+
+    private static readonly int Launches = TestData.Count("MEANSHIFTGPU_TEST_LAUNCHES", 1000);
+
+    [TestCase(false)]
+    [TestCase(true)]
+    public void EveryLauncher_GivenAnOperandOneElementTooShort_NamesItAndWhatWasSeenAndExpected(bool simulated)
+    {
+        using GpuContext context = simulated ? GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Tf32 }) : GpuContext.Create(DeviceKind.Cpu);
+        int calls = 0;
+        foreach (LauncherCall call in LauncherCalls.All(context))
+        {
+            int operands = 1;
+            for (int which = 0; which < operands; which++)
+            {
+                using ShortOperands one = new(context, which);
+                try
+                {
+                    call.Run(one);
+                    (string name, long length) = one.Asked[which];
+                    // These two say themselves how many there are.
+                    if (length > 0 && name != "iterations" && !(name == "gradients" && call.Name.StartsWith("gradient-norm", StringComparison.Ordinal)))
+                        Assert.Fail($"{call.Name}: {name} was accepted one element short of {length}");
+                }
+                catch (ArgumentException e)
+                {
+                    (string name, long length) = one.Asked[which];
+                    // By these the lengths of others are judged.
+                    if (name is "values" or "total" or "Points" or "Positions")
+                        continue;
+                    Assert.That(e.Message, Does.Contain($"{name} holds {length - 1} elements, expected {length}"), call.Name);
+                }
+
+                finally
+                {
+                    operands = one.Asked.Count;
+                    calls++;
+                }
+            }
+        }
+
+        TestContext.Out.WriteLine($"{calls} calls");
+        Assert.That(calls, Is.GreaterThan(500));
+    }
+
+    [TestCase(0, -1)]
+    [TestCase(1, 9)]
+    [TestCase(2, 1)]
+    [TestCase(2, int.MaxValue)]
+    public void MeanShift_OffsetsThatFallOrLieOutside_AreRefused(int index, int offset)
+    {
+        using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
+        int[] offsets = [0, 2, 5];
+        offsets[index] = offset;
+        foreach (Variant<IMeanShift<float>, MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(context, default))
+        {
+            using Operands o = new(context);
+            MeanShiftShape shape = new(2, 5, 7, 9, 3, 2, 1);
+            IMeanShift<float> kernels = context.Launcher(MeanShiftVariants<float>.Table, variant);
+            CenterViews<float> centers = new(o.View<float>("centers", 15), o.Integers("offsets", offsets));
+            Assert.That(() => kernels.SampleSeeds(context.Stream, centers, o.View<float>("seeds", 18), shape, new SeedSampling(1, 2, 3, 1)), Throws.ArgumentException.With.Message.Contains("Offsets"), variant.Name);
+        }
+    }
+
+    [Test]
+    public void MeanShift_WithoutSeedsOrWithMoreThanFit_IsRefused()
+    {
+        using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
+        using MeanShiftLoss<float> loss = new(context);
+        using Operands o = new(context);
+        MeanShiftShape right = loss.Options.Shape(1, 8, 8, 8);
+        foreach (MeanShiftShape wrong in (MeanShiftShape[])[right with { SeedsPerItem = 0 }, right with { SeedsPerItem = int.MaxValue }, right with { Iterations = int.MaxValue }, right with { Batch = -1 }, right with { Depth = int.MaxValue, Height = int.MaxValue, Width = int.MaxValue }])
+        {
+            Assert.That(
+                () => loss.Evaluate(o.View<float>("scores", 512), o.View<float>("centers", 3), o.Integers("offsets", 0, 1), o.View<float>("loss", 1), o.View<float>("gradScores", 512), wrong, loss.Options.Sampling(1, 2)),
+                Throws.InstanceOf<ArgumentException>(),
+                wrong.ToString());
+        }
+    }
+
+    [TestCase("")]
+    [TestCase("Direct")]
+    public void DisposedContext_EveryEntry_SaysSo(string variant)
+    {
+        GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = variant });
+        MeanShiftLoss<double> loss = new(context);
+        Arena arena = new(context);
+        Tape<float> tape = Tape<float>.Begin(arena);
+        Tensor<float> map = tape.Upload([0.5f, 0.25f], new TensorShape(1, 1, 1, 2, 1), requiresGradient: true);
+        Tensor<float> dice = tape.DiceLoss(map, map);
+        context.Dispose();
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(() => loss.Evaluate(new double[512], 8, 8, 8, [4.0, 4, 4], new double[512], 1), Throws.TypeOf<ObjectDisposedException>());
+            Assert.That(() => tape.Backward(dice), Throws.TypeOf<ObjectDisposedException>());
+            Assert.That(() => tape.DiceLoss(map, map), Throws.TypeOf<ObjectDisposedException>());
+            Assert.That(() => Tape<float>.Begin(new Arena(context)), Throws.TypeOf<ObjectDisposedException>());
+            Assert.That(() => arena.Allocate<float>(1), Throws.TypeOf<ObjectDisposedException>());
+            Assert.That(() => map.ToArray(context), Throws.TypeOf<ObjectDisposedException>());
+            Assert.That(context.Synchronize, Throws.TypeOf<ObjectDisposedException>());
+        }
+    }
+
+    [TestCase("", true)]
+    [TestCase("", false)]
+    [TestCase("Direct", true)]
+    [TestCase("Direct", false)]
+    public void TwoThreadsOnOneContext_TheSecondIsRefused(string variant, bool isDouble)
+    {
+        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = variant, Threads = 1 });
+        if (isDouble)
+            RunTwice<double>(context);
+        else
+            RunTwice<float>(context);
+    }
+
+    [Test]
+    public void GuardedOperands_BesideTheirMemory_LieProtectedPages([Values] bool atStart)
+    {
+        if (!OperatingSystem.IsLinux())
+            Assert.Ignore("guard pages are set with mmap and mprotect, which are Linux's");
+        using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
+        using GuardedOperands o = new(context, atStart);
+        ArrayView<float> view = o.View<float>("input", 1031);
+        long begin = view.LoadEffectiveAddressAsPtr();
+        long beside = atStart ? begin - 1 : begin + view.LengthInBytes;
+        string[] mapping = File.ReadLines("/proc/self/maps").Select(line => line.Split(' ')).First(fields => Contains(fields[0], beside));
+        Assert.That(mapping[1], Does.StartWith("---"));
+
+        static bool Contains(string range, long address)
+        {
+            string[] ends = range.Split('-');
+            ulong at = (ulong)address;
+            return ulong.Parse(ends[0], System.Globalization.NumberStyles.HexNumber) <= at && at < ulong.Parse(ends[1], System.Globalization.NumberStyles.HexNumber);
+        }
+    }
+
+    [Test]
+    public void EveryHostKernel_BetweenGuardPages_TouchesNothingElse()
+    {
+        if (!OperatingSystem.IsLinux())
+            Assert.Ignore("guard pages are set with mmap and mprotect, which are Linux's");
+        (int code, string last, string output) = RunChild(nameof(Child_RunsEveryLauncherBetweenGuardPages), from: 0, TimeSpan.FromMinutes(10));
+        Assert.That(code, Is.Zero, $"ended in: {last}\n{output}");
+        Assert.That(last, Does.StartWith("done"));
+    }
+
+    [Test]
+    public void EveryLauncher_GivenNonsense_ThrowsOrComputes()
+    {
+        (int code, string last, string output) = RunChild(nameof(Child_CallsLaunchersWithNonsense), from: 0, TimeSpan.FromSeconds(60 + 0.2 * Launches));
+        Assert.That(code, Is.Zero, $"ended in: {last}\n{output}");
+        Assert.That(last, Does.StartWith("done"));
+    }
+
+    /// <summary>What the child process of a test does; by itself it does nothing.</summary>
+    [Test]
+    public void Child_RunsEveryLauncherBetweenGuardPages()
+    {
+        if (!IsChild(out ChildLog log, out _))
+            return;
+        using (log)
+        {
+            using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
+            int calls = 0;
+            foreach (LauncherCall call in LauncherCalls.All(context))
+            {
+                foreach (bool atStart in (bool[])[false, true])
+                {
+                    log.Write($"{call.Name}, {(atStart ? "start" : "end")} at a protected page");
+                    using GuardedOperands o = new(context, atStart);
+                    call.Run(o);
+                    context.Synchronize();
+                    calls++;
+                }
+            }
+
+            log.Write($"done: {calls} calls");
+        }
+    }
+
+    /// <summary>What the child process of a test does; by itself it does nothing.</summary>
+    [Test]
+    public void Child_CallsLaunchersWithNonsense()
+    {
+        if (!IsChild(out ChildLog log, out int from))
+            return;
+        using (log)
+        {
+            using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
+            LauncherCall[] calls = [.. LauncherCalls.All(context)];
+            int computed = 0;
+            for (int i = from; i < Launches; i++)
+            {
+                Random random = new(i);
+                LauncherCall call = calls[random.Next(calls.Length)];
+                log.Write($"launch {i}, {call.Name}");
+                using NonsenseOperands o = new(context, random);
+                try
+                {
+                    call.Run(o);
+                    context.Synchronize();
+                    computed++;
+                }
+                catch (Exception e) when (e is ArgumentException or InvalidOperationException or InputException)
+                {
+                    // Refused, as nonsense should be.
+                }
+            }
+
+            log.Write($"done: {Launches} launches, {computed} of which computed");
+        }
+    }
+
+    private static void RunTwice<T>(GpuContext context)
+        where T : unmanaged, System.Numerics.INumber<T>
+    {
+        using MeanShiftLoss<T> loss = new(context);
+        T[] scores = new T[32 * 32 * 32];
+        Array.Fill(scores, T.One);
+        T[] center = [T.CreateChecked(16), T.CreateChecked(16), T.CreateChecked(16)];
+        T Evaluate(T[] gradient) => loss.Evaluate(scores, 32, 32, 32, center, gradient, 1);
+        T alone = Evaluate(new T[scores.Length]);
+
+        int refused = 0;
+        int computed = 0;
+        Stopwatch clock = Stopwatch.StartNew();
+        Thread[] threads = [.. Enumerable.Range(0, 2).Select(_ => new Thread(() =>
+        {
+            T[] gradient = new T[scores.Length];
+            while ((Volatile.Read(ref refused) == 0 || Volatile.Read(ref computed) == 0) && clock.Elapsed < TimeSpan.FromSeconds(60))
+            {
+                try
+                {
+                    T value = Evaluate(gradient);
+                    Interlocked.Increment(ref computed);
+                    if (value != alone)
+                        Interlocked.Exchange(ref computed, int.MinValue);
+                }
+                catch (InvalidOperationException e) when (e.Message.Contains("one caller at a time", StringComparison.Ordinal))
+                {
+                    Interlocked.Increment(ref refused);
+                }
+            }
+        }))];
+        foreach (Thread thread in threads)
+            thread.Start();
+        foreach (Thread thread in threads)
+            thread.Join();
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(refused, Is.Positive, "nobody was refused");
+            Assert.That(computed, Is.Positive, "a result changed, or there was none");
+        }
+    }
+
+    private static bool IsChild(out ChildLog log, out int from)
+    {
+        from = TestData.Count(FromVariable, 0);
+        string? path = Environment.GetEnvironmentVariable(ChildVariable);
+        log = path is null ? null! : new ChildLog(path);
+        return path is not null;
+    }
+
+    private static (int Code, string Last, string Output) RunChild(string method, int from, TimeSpan limit)
+    {
+        using TemporaryFolder folder = new();
+        string path = folder["log"];
+        string host = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } known ? known : "dotnet";
+        ProcessStartInfo start = new(host, [Path.Combine(AppContext.BaseDirectory, "MeanShiftGpu.Tests.dll"), "--filter", $"FullyQualifiedName~{method}"])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment[ChildVariable] = path;
+        start.Environment[FromVariable] = $"{from}";
+        // A fault writes no memory image, which takes longer than the test.
+        start.Environment["DOTNET_DbgEnableMiniDump"] = "0";
+        try
+        {
+            using Process child = Process.Start(start)!;
+            Task<string> output = child.StandardOutput.ReadToEndAsync();
+            Task<string> error = child.StandardError.ReadToEndAsync();
+            bool ended = child.WaitForExit(limit);
+            if (!ended)
+                child.Kill(entireProcessTree: true);
+            child.WaitForExit();
+            string last = File.Exists(path) ? File.ReadAllText(path).Trim('\0', ' ', '\n') : "nothing";
+            TestContext.Out.WriteLine(last);
+            string all = output.Result + error.Result;
+            return (ended ? child.ExitCode : -1, last, (ended ? "" : $"hung: stopped after {limit}\n") + all[..Math.Min(all.Length, 8000)]);
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            Assert.Ignore("no dotnet on this machine to start another process with");
+            throw;
+        }
+    }
+
+    // The last thing a process was at; it reaches the system with each call, so that a fault does not lose it.
+    private sealed class ChildLog(string path) : IDisposable
+    {
+        private readonly FileStream file = new(path, FileMode.Create, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+
+        public void Write(string line)
+        {
+            file.Position = 0;
+            file.Write(System.Text.Encoding.UTF8.GetBytes(line.PadRight(200)));
+        }
+
+        public void Dispose() => file.Dispose();
+    }
+}
