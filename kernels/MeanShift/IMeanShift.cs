@@ -293,7 +293,8 @@ public interface IMeanShift<T> : IDisposable
         launch.Require(converged, iterations.Length * 3, nameof(converged));
         launch.Require(support, iterations.Length, nameof(support));
         launch.Within(toleranceVoxels, 0, double.MaxValue, nameof(toleranceVoxels));
-        launch.Require(workspace, WorkspaceBytes(shape, parameters, centers: 0), nameof(workspace));
+        // There are no seeds, whatever the shape says: the points are the caller's.
+        launch.Require(workspace, WorkspaceBytes(shape with { SeedsPerItem = 0 }, parameters, centers: 0), nameof(workspace));
         if (iterations.Length == 0)
             return;
         LaunchConverge(stream, scores, positions, converged, iterations, support, workspace, shape, parameters, toleranceVoxels);

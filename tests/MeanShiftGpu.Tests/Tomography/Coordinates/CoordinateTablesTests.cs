@@ -126,7 +126,7 @@ public class CoordinateTablesTests
         Assert.That(() => CoordinateTables.CheckInside("a.csv", inside, shape), Throws.Nothing);
         Assert.That(
             TemporaryFolder.Refused(() => CoordinateTables.CheckInside("a.csv", [.. inside, new(9.6, 1, 2), new(0, 0, 31)], shape), "a.csv"),
-            Does.Contain("2 of 4").And.Contain("(9.6, 1, 2)").And.Contain("10 × 20 × 30"));
+            Does.Contain("2 of 4").And.Contain("(9.6, 1, 2)").And.Contain("10×20×30"));
     }
 
     [Test]
