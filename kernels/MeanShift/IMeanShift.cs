@@ -281,8 +281,9 @@ public interface IMeanShift<T> : IDisposable
         double toleranceVoxels)
     {
         using Launch launch = Launch.Begin(stream, "MeanShift.Converge");
-        shape = shape with { SeedsPerItem = 1 };
-        shape.Check(launch);
+        // There are no seeds, whatever the shape says: the points are the caller's. Without any a shape would be refused elsewhere.
+        (shape with { SeedsPerItem = 1 }).Check(launch);
+        shape = shape with { SeedsPerItem = 0 };
         parameters.Check(launch);
         if (shape.Batch != 1)
             throw launch.Refusal(nameof(shape), $"has {shape.Batch} volumes, expected 1.");
@@ -293,8 +294,7 @@ public interface IMeanShift<T> : IDisposable
         launch.Require(converged, iterations.Length * 3, nameof(converged));
         launch.Require(support, iterations.Length, nameof(support));
         launch.Within(toleranceVoxels, 0, double.MaxValue, nameof(toleranceVoxels));
-        // There are no seeds, whatever the shape says: the points are the caller's.
-        launch.Require(workspace, WorkspaceBytes(shape with { SeedsPerItem = 0 }, parameters, centers: 0), nameof(workspace));
+        launch.Require(workspace, WorkspaceBytes(shape, parameters, centers: 0), nameof(workspace));
         if (iterations.Length == 0)
             return;
         LaunchConverge(stream, scores, positions, converged, iterations, support, workspace, shape, parameters, toleranceVoxels);

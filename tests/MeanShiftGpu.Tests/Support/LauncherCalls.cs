@@ -292,7 +292,7 @@ public static class LauncherCalls
         {
             (MeanShiftShape s, MeanShiftParameters p) = (shape(o) with { Batch = o.N(1) }, parameters(o));
             kernels.Converge(
-                o.Stream, Scores(o, "scores", s), o.View<T>("positions", rows * 3), o.View<T>("converged", rows * 3), o.View<int>("iterations", rows), o.View<T>("support", rows), Workspace(o, s with { SeedsPerItem = 1 }, p), s, p, o.X(1e-3));
+                o.Stream, Scores(o, "scores", s), o.View<T>("positions", rows * 3), o.View<T>("converged", rows * 3), o.View<int>("iterations", rows), o.View<T>("support", rows), Workspace(o, s with { SeedsPerItem = 0 }, p), s, p, o.X(1e-3));
         });
     }
 
