@@ -143,6 +143,12 @@ internal sealed class PickOutputs
     /// </summary>
     /// <exception cref="InputException">A table is there that was made otherwise.</exception>
     public bool IsDone(PickFiles files)
+        => done.TryGetValue(files.Table, out bool known) ? known : done[files.Table] = WasMadeAlike(files);
+
+    // Asked at every stage; an answer may need the hash of a volume.
+    private readonly Dictionary<string, bool> done = [];
+
+    private bool WasMadeAlike(PickFiles files)
     {
         if (Overwrite || !File.Exists(files.Table) || (files.Map is not null && !File.Exists(files.Map)))
             return false;

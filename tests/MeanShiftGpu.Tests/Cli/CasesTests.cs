@@ -50,8 +50,8 @@ public class CasesTests
     [TestCase(ImagePixel + "op4b.star", "a.csv", "980,2010,496")]
     [TestCase(ImagePixel + "op31.star", "a.star", "opticsGroup1 1.35 5.4 64 3")]
     [TestCase(Names + "warp1.star", "a.star", "TS_1 3.75 103.75 -46.25", "--to", "relion5", "--tomograms", Names + "tomograms.star", "--binning", "4")]
-    [TestCase(Legal + "s81d.star", "a.csv", "x,y,z")]
-    [TestCase(Legal + "s81c.star", "a.csv", "x,y,z")]
+    [TestCase(Legal + "s81d.star", "a.csv", "100,200,60,TS_01")]
+    [TestCase(Legal + "s81c.star", "a.csv", "100,200,60,TS_01")]
     [TestCase(Legal + "optcomment.star", "a.json", "\"voxel_spacing\": 1.35", "--to", "copick")]
     public void Convert_GivesTheRightValue(string input, string output, string expected, params string[] more)
     {
@@ -67,7 +67,7 @@ public class CasesTests
     [TestCase("convert " + Columns + "c_xyzc.coords --out a.csv", "looks like a class")]
     [TestCase("convert " + Legal + "c_index.csv --out a.csv", "column 1 has no name")]
     [TestCase("convert " + Legal + "c_euro.coords --out a.csv", "decimal commas")]
-    [TestCase("convert " + Legal + "fewer.star --out a.csv", "fewer.star")]
+    [TestCase("convert " + Legal + "fewer.star --out a.csv", "line 9: 4 values")]
     [TestCase("convert " + Legal + "na.star --out a.csv", "expected a number")]
     [TestCase("convert " + Legal + "ptm.star --out a.csv", "no table has coordinates")]
     [TestCase("convert " + Legal + "wrp.star --out a.csv", "no table has coordinates")]

@@ -46,6 +46,7 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
             if (isWanted is not null && names[i] is { } name && !isWanted(name))
                 continue;
             StarRow row = new(path, table, i);
+            string[] values = table.Rows[i];
             CoordinateContext own = context.Of(path, names[i]);
             (double X, double Y, double Z, PixelGrid grid) = centred ? FromCentred(row, names[i], own) : FromPixels(row, own);
             yield return new Particle(grid.ToVoxel(Z), grid.ToVoxel(Y), grid.ToVoxel(X))
@@ -56,7 +57,7 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
                 Pixels = grid,
                 Angles = Angles(row, RelionStar.Angles),
                 BoxAngles = Angles(row, RelionStar.BoxAngles),
-                OtherColumns = [.. kept.Select(c => KeyValuePair.Create(table.Columns[c], row.Text(table.Columns[c])))],
+                OtherColumns = [.. kept.Select(c => KeyValuePair.Create(table.Columns[c], values[c]))],
             };
         }
     }

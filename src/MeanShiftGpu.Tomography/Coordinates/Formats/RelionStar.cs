@@ -62,15 +62,12 @@ internal static class RelionStar
     {
         (path, StarFile file, StarTable[] tables, string? tomograms) = Open(path, context.TomogramsStar);
         TomogramsStar? sizes = tomograms is null ? null : TomogramsStar.Read(tomograms);
-        Func<string, bool>? isWanted = context.Tomogram is { } wanted
-            ? TomogramName.Among(tables.SelectMany(table => NamesIn(table, tables.Length)).OfType<string>(), wanted)
-            : null;
-        List<Particle> particles = [];
-        foreach (StarTable table in tables)
-            particles.AddRange(new RelionReader(path, file, table, NamesIn(table, tables.Length), sizes, context).Read(isWanted));
-        string[] names = [.. tables.SelectMany(table => NamesIn(table, tables.Length)).OfType<string>().Distinct()];
-        return particles.Count == 0 && isWanted is not null && names.Length > 0
-            ? throw CoordinateTables.NoSuchTomogram(path, context.Tomogram!, names)
+        IReadOnlyList<string?>[] names = [.. tables.Select(table => NamesIn(table, tables.Length))];
+        string[] all = [.. names.SelectMany(n => n).OfType<string>().Distinct()];
+        Func<string, bool>? isWanted = context.Tomogram is { } wanted ? TomogramName.Among(all, wanted) : null;
+        List<Particle> particles = [.. tables.SelectMany((table, i) => new RelionReader(path, file, table, names[i], sizes, context).Read(isWanted))];
+        return particles.Count == 0 && isWanted is not null && all.Length > 0
+            ? throw CoordinateTables.NoSuchTomogram(path, context.Tomogram!, all)
             : new CoordinateTable(FormatOf(tables[0]), particles);
     }
 
