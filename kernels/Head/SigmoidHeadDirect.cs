@@ -40,31 +40,31 @@ public class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TA
 
     /// <inheritdoc/>
     void ISigmoidHead<TActivation, T>.LaunchForward(
-        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> probability,
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> scores,
         SigmoidHeadShape shape)
         => forward(
-            stream, LaunchExtent.Of(shape.Voxels * shape.Outputs), input.Cast<TStored>(), weight, bias, probability, shape,
+            stream, LaunchExtent.Of(shape.Voxels * shape.Outputs), input.Cast<TStored>(), weight, bias, scores, shape,
             QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch));
 
     /// <inheritdoc/>
     void ISigmoidHead<TActivation, T>.LaunchBackwardInput(
-        AcceleratorStream stream, ArrayView<T> gradProbability, ArrayView<T> probability, ArrayView<T> weight,
+        AcceleratorStream stream, ArrayView<T> gradScores, ArrayView<T> scores, ArrayView<T> weight,
         ArrayView<TActivation> gradInput, SigmoidHeadShape shape)
         => backwardInput(
-            stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradProbability, probability, weight,
+            stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradScores, scores, weight,
             gradInput.Cast<TStored>(), shape);
 
     void ISigmoidHead<TActivation, T>.LaunchBackwardWeight(
-        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradScores, ArrayView<T> scores,
         ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
-        => AddToParameters(stream, input, gradProbability, probability, workspace, gradWeight, gradBias, shape);
+        => AddToParameters(stream, input, gradScores, scores, workspace, gradWeight, gradBias, shape);
 
     /// <summary>Queues the pass that adds to the gradients of the parameters.</summary>
     private protected virtual void AddToParameters(
-        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradScores, ArrayView<T> scores,
         ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
         => backwardWeight(
-            stream, shape.ParameterLength, input.Cast<TStored>(), gradProbability, probability, gradWeight, gradBias, shape);
+            stream, shape.ParameterLength, input.Cast<TStored>(), gradScores, scores, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>
     public void Dispose() => GC.SuppressFinalize(this);
@@ -77,7 +77,7 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
     where TStored : unmanaged, IStored<TStored, T>
 {
     // p[v,o] = 1 / (1 + exp(-(b[o] + sum over i of x[v,i] w[i,o]))).
-    // One thread per (voxel, output), four channels a load; probability overwritten, sums in channel order. exp may overflow to
+    // One thread per (voxel, output), four channels a load; scores overwritten, sums in channel order. exp may overflow to
     // infinity: then p is 0, as it should be.
     [Kernel]
     internal static void ForwardKernel(
@@ -85,7 +85,7 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
         ArrayView<TStored> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<T> weight, // [Cin, Outputs]
         ArrayView<T> bias, // [Outputs]
-        ArrayView<T> probability, // [N, D, H, W, Outputs]
+        ArrayView<T> scores, // [N, D, H, W, Outputs]
         SigmoidHeadShape shape,
         int access)
     {
@@ -106,7 +106,7 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
                 sum += x.W * weight[w + 3 * shape.Outputs];
         }
 
-        probability[index] = T.One / (T.One + TReal.Exp(-sum));
+        scores[index] = T.One / (T.One + TReal.Exp(-sum));
     }
 
     // dx[v,i] = sum over o of dp[v,o] p(1-p) w[i,o].
@@ -114,8 +114,8 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
     [Kernel]
     internal static void BackwardInputKernel(
         Index1D index,
-        ArrayView<T> gradProbability, // [N, D, H, W, Outputs]
-        ArrayView<T> probability, // [N, D, H, W, Outputs]
+        ArrayView<T> gradScores, // [N, D, H, W, Outputs]
+        ArrayView<T> scores, // [N, D, H, W, Outputs]
         ArrayView<T> weight, // [Cin, Outputs]
         ArrayView<TStored> gradInput, // [N, D, H, W, Cin], pitch InputPitch
         SigmoidHeadShape shape)
@@ -124,7 +124,7 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
         long voxel = index.X / shape.InputChannels;
         T sum = T.Zero;
         for (int o = 0; o < shape.Outputs; o++)
-            sum += GradLogit(gradProbability, probability, voxel * shape.Outputs + o) * weight[i * shape.Outputs + o];
+            sum += GradLogit(gradScores, scores, voxel * shape.Outputs + o) * weight[i * shape.Outputs + o];
         gradInput[voxel * shape.InputPitch + i] = TStored.Store(sum);
     }
 
@@ -134,8 +134,8 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
     internal static void BackwardWeightKernel(
         Index1D index,
         ArrayView<TStored> input, // [N, D, H, W, Cin], pitch InputPitch
-        ArrayView<T> gradProbability, // [N, D, H, W, Outputs]
-        ArrayView<T> probability, // [N, D, H, W, Outputs]
+        ArrayView<T> gradScores, // [N, D, H, W, Outputs]
+        ArrayView<T> scores, // [N, D, H, W, Outputs]
         ArrayView<T> gradWeight, // [Cin, Outputs]
         ArrayView<T> gradBias, // [Outputs]
         SigmoidHeadShape shape)
@@ -145,7 +145,7 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
         T sum = T.Zero;
         for (long voxel = 0; voxel < shape.Voxels; voxel++)
         {
-            T gradient = GradLogit(gradProbability, probability, voxel * shape.Outputs + o);
+            T gradient = GradLogit(gradScores, scores, voxel * shape.Outputs + o);
             if (i < shape.InputChannels)
                 gradient *= TStored.Load(input[voxel * shape.InputPitch + i]);
             sum += gradient;
@@ -157,6 +157,6 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
             gradBias[o] += sum;
     }
 
-    internal static T GradLogit(ArrayView<T> gradProbability, ArrayView<T> probability, long element)
-        => gradProbability[element] * probability[element] * (T.One - probability[element]);
+    internal static T GradLogit(ArrayView<T> gradScores, ArrayView<T> scores, long element)
+        => gradScores[element] * scores[element] * (T.One - scores[element]);
 }

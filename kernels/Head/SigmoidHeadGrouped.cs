@@ -32,7 +32,7 @@ public sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : Sigmoid
 
     /// <inheritdoc/>
     private protected override void AddToParameters(
-        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradProbability, ArrayView<T> probability,
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradScores, ArrayView<T> scores,
         ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)
     {
         const int channels = 4 * SigmoidHeadGroupedKernels<T, TReal, TStored>.Columns;
@@ -41,7 +41,7 @@ public sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : Sigmoid
             new Index3D(parts, (shape.InputChannels + channels - 1) / channels, shape.Outputs),
             new Index3D(GroupSum.Threads, 1, 1));
         int access = QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch);
-        partialWeight(stream, config, input.Cast<TStored>(), gradProbability, probability, workspace, shape, access);
+        partialWeight(stream, config, input.Cast<TStored>(), gradScores, scores, workspace, shape, access);
         partSums.Add(stream, workspace, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.Outputs), parts);
     }
 
@@ -66,8 +66,8 @@ internal static class SigmoidHeadGroupedKernels<T, TReal, TStored>
     [Kernel(MaxGroupSize = GroupSum.Threads)]
     internal static void PartialWeightKernel(
         ArrayView<TStored> input, // [N, D, H, W, Cin], pitch InputPitch
-        ArrayView<T> gradProbability, // [N, D, H, W, Outputs]
-        ArrayView<T> probability, // [N, D, H, W, Outputs]
+        ArrayView<T> gradScores, // [N, D, H, W, Outputs]
+        ArrayView<T> scores, // [N, D, H, W, Outputs]
         ArrayView<T> parts, // [parts, Cin·Outputs + Outputs]
         SigmoidHeadShape shape,
         int access)
@@ -82,10 +82,10 @@ internal static class SigmoidHeadGroupedKernels<T, TReal, TStored>
         T biasSum = T.Zero;
         for (long v = (long)Grid.IdxX * Rows + Group.IdxX / Columns; v < shape.Voxels; v += 4 * stride)
         {
-            T g0 = GradLogit(gradProbability, probability, v, o, shape);
-            T g1 = GradLogit(gradProbability, probability, v + stride, o, shape);
-            T g2 = GradLogit(gradProbability, probability, v + 2 * stride, o, shape);
-            T g3 = GradLogit(gradProbability, probability, v + 3 * stride, o, shape);
+            T g0 = GradLogit(gradScores, scores, v, o, shape);
+            T g1 = GradLogit(gradScores, scores, v + stride, o, shape);
+            T g2 = GradLogit(gradScores, scores, v + 2 * stride, o, shape);
+            T g3 = GradLogit(gradScores, scores, v + 3 * stride, o, shape);
             Quad<T> x0 = LoadInput(input, v, channel, present, shape, access);
             Quad<T> x1 = LoadInput(input, v + stride, channel, present, shape, access);
             Quad<T> x2 = LoadInput(input, v + 2 * stride, channel, present, shape, access);
@@ -125,8 +125,8 @@ internal static class SigmoidHeadGroupedKernels<T, TReal, TStored>
             ? QuadAccess.Load<TStored, T>(input, voxel * shape.InputPitch + channel, present, access)
             : Quad<T>.Zero;
 
-    private static T GradLogit(ArrayView<T> gradProbability, ArrayView<T> probability, long voxel, int o, SigmoidHeadShape shape)
+    private static T GradLogit(ArrayView<T> gradScores, ArrayView<T> scores, long voxel, int o, SigmoidHeadShape shape)
         => voxel < shape.Voxels
-            ? SigmoidHeadDirectKernels<T, TReal, TStored>.GradLogit(gradProbability, probability, voxel * shape.Outputs + o)
+            ? SigmoidHeadDirectKernels<T, TReal, TStored>.GradLogit(gradScores, scores, voxel * shape.Outputs + o)
             : T.Zero;
 }

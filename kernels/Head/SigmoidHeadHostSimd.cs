@@ -13,12 +13,12 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
     /// <inheritdoc/>
     void ISigmoidHead<float, float>.LaunchForward(
         AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias,
-        ArrayView<float> probability, SigmoidHeadShape shape)
+        ArrayView<float> scores, SigmoidHeadShape shape)
     {
         float* x = input.Pointer();
         float* w = Transpose(weight.Pointer(), shape);
         float* b = bias.Pointer();
-        float* p = probability.Pointer();
+        float* p = scores.Pointer();
         Voxels(shape).For(threads, (_, start, end) =>
         {
             for (long v = start; v < end; v++)
@@ -34,11 +34,11 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
 
     /// <inheritdoc/>
     void ISigmoidHead<float, float>.LaunchBackwardInput(
-        AcceleratorStream stream, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> weight,
+        AcceleratorStream stream, ArrayView<float> gradScores, ArrayView<float> scores, ArrayView<float> weight,
         ArrayView<float> gradInput, SigmoidHeadShape shape)
     {
-        float* gp = gradProbability.Pointer();
-        float* p = probability.Pointer();
+        float* gp = gradScores.Pointer();
+        float* p = scores.Pointer();
         float* w = Transpose(weight.Pointer(), shape);
         float* gx = gradInput.Pointer();
         Voxels(shape).For(threads, (_, start, end) =>
@@ -56,12 +56,12 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
 
     /// <inheritdoc/>
     void ISigmoidHead<float, float>.LaunchBackwardWeight(
-        AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradProbability, ArrayView<float> probability,
+        AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradScores, ArrayView<float> scores,
         ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
     {
         float* x = input.Pointer();
-        float* gp = gradProbability.Pointer();
-        float* p = probability.Pointer();
+        float* gp = gradScores.Pointer();
+        float* p = scores.Pointer();
         float* partials = workspace.Pointer();
         int sums = shape.ParameterLength;
         HostChunks chunks = Voxels(shape);
@@ -110,7 +110,7 @@ public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHe
         return transposed;
     }
 
-    private static float GradLogit(float gradProbability, float probability) => gradProbability * probability * (1 - probability);
+    private static float GradLogit(float gradScores, float scores) => gradScores * scores * (1 - scores);
 
     // The last few, too, go through a vector: the scalar exponential rounds otherwise, and a score must not depend on where its chunk ends.
     private static void Sigmoid(float* values, long count)

@@ -24,15 +24,15 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
     public long WorkspaceLength(FlatShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Count, 1);
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
+    void IBinaryCrossEntropy<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
     {
-        partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
+        partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), scores, target, workspace, shape);
         total(stream, 1, folded.Fold(stream, workspace, shape.Count, 1), loss, shape);
     }
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
-        => backward(stream, LaunchExtent.Of(shape.Count), prediction, target, gradLoss, gradPrediction, shape);
+    void IBinaryCrossEntropy<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradScores, FlatShape shape)
+        => backward(stream, LaunchExtent.Of(shape.Count), scores, target, gradLoss, gradScores, shape);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -44,7 +44,7 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
     [Kernel]
     internal static void PartialKernel(
         Index1D index,
-        ArrayView<T> prediction, // [Count]
+        ArrayView<T> scores, // [Count]
         ArrayView<T> target, // [Count]
         ArrayView<T> workspace, // [partials]
         FlatShape shape)
@@ -52,7 +52,7 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
         int partials = ThreadSums<T, TReal>.Partials(shape.Count);
         T sum = T.Zero;
         for (long i = index.X; i < shape.Count; i += partials)
-            sum += Term(prediction[i], target[i]);
+            sum += Term(scores[i], target[i]);
         workspace[index] = sum;
     }
 
@@ -65,27 +65,27 @@ public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
         FlatShape shape)
         => loss[index] = -ThreadSums<T, TReal>.Total(groups, 1, 0) / TReal.From(shape.Count);
 
-    // dL/dp = (p - t) / max(p (1 - p), 1e-12) / n, times gradLoss. One thread per element; gradPrediction overwritten.
+    // dL/dp = (p - t) / max(p (1 - p), 1e-12) / n, times gradLoss. One thread per element; gradScores overwritten.
     [Kernel]
     internal static void BackwardKernel(
         Index1D index,
-        ArrayView<T> prediction, // [Count]
+        ArrayView<T> scores, // [Count]
         ArrayView<T> target, // [Count]
         ArrayView<T> gradLoss, // [1]
-        ArrayView<T> gradPrediction, // [Count]
+        ArrayView<T> gradScores, // [Count]
         FlatShape shape)
     {
-        T p = prediction[index];
+        T p = scores[index];
         T variance = p * (T.One - p);
         T least = TReal.From(1e-12);
         if (variance < least)
             variance = least;
-        gradPrediction[index] = gradLoss[0] / TReal.From(shape.Count) * (p - target[index]) / variance;
+        gradScores[index] = gradLoss[0] / TReal.From(shape.Count) * (p - target[index]) / variance;
     }
 
     /// <summary>t log p + (1 − t) log(1 − p), logarithms at least −100.</summary>
-    internal static T Term(T prediction, T target)
-        => target * ClampedLog(prediction) + (T.One - target) * ClampedLog(T.One - prediction);
+    internal static T Term(T scores, T target)
+        => target * ClampedLog(scores) + (T.One - target) * ClampedLog(T.One - scores);
 
     // NaN is not ≤ 0 and not below −100, so it reaches the loss.
     private static T ClampedLog(T value)

@@ -20,13 +20,13 @@ public sealed class BinaryCrossEntropyGrouped<T, TReal> : IBinaryCrossEntropy<T>
     public long WorkspaceLength(FlatShape shape) => GroupSum.WorkspaceLength(shape.Count);
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
+    void IBinaryCrossEntropy<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
         // The backward pass reads no sums, so there is no memory for them: the loss's stands in, unused.
-        => grouped.Forward(stream, prediction, target, workspace, sums: loss, loss, shape);
+        => grouped.Forward(stream, scores, target, workspace, sums: loss, loss, shape);
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
-        => direct.Backward(stream, prediction, target, gradLoss, gradPrediction, shape);
+    void IBinaryCrossEntropy<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradScores, FlatShape shape)
+        => direct.Backward(stream, scores, target, gradLoss, gradScores, shape);
 
     /// <inheritdoc/>
     public void Dispose() => direct.Dispose();
@@ -46,18 +46,18 @@ internal readonly struct BinaryCrossEntropySummand<T, TReal> : ISummand<T>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Quad<T> Step(ArrayView<T> prediction, ArrayView<T> target, long i, long stride, long count)
+    public static Quad<T> Step(ArrayView<T> scores, ArrayView<T> target, long i, long stride, long count)
         => new(
-            Term(prediction, target, i, count),
-            Term(prediction, target, i + stride, count),
-            Term(prediction, target, i + 2 * stride, count),
-            Term(prediction, target, i + 3 * stride, count));
+            Term(scores, target, i, count),
+            Term(scores, target, i + stride, count),
+            Term(scores, target, i + 2 * stride, count),
+            Term(scores, target, i + 3 * stride, count));
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Finish(Quad<T> sum, ArrayView<T> sums, ArrayView<T> loss, long count)
         => loss[0] = -(sum.X + sum.Y + (sum.Z + sum.W)) / TReal.From(count);
 
-    private static T Term(ArrayView<T> prediction, ArrayView<T> target, long i, long count)
-        => i < count ? BinaryCrossEntropyDirect<T, TReal>.Term(prediction[i], target[i]) : T.Zero;
+    private static T Term(ArrayView<T> scores, ArrayView<T> target, long i, long count)
+        => i < count ? BinaryCrossEntropyDirect<T, TReal>.Term(scores[i], target[i]) : T.Zero;
 }

@@ -12,9 +12,9 @@ public sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : IBi
     public long WorkspaceLength(FlatShape shape) => HostChunks.Of(shape.Count).Count;
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> prediction, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> loss, FlatShape shape)
+    void IBinaryCrossEntropy<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> loss, FlatShape shape)
     {
-        float* p = prediction.Pointer();
+        float* p = scores.Pointer();
         float* t = target.Pointer();
         float* partials = workspace.Pointer();
         HostChunks chunks = HostChunks.Of(shape.Count);
@@ -27,11 +27,11 @@ public sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : IBi
     }
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> prediction, ArrayView<float> target, ArrayView<float> gradLoss, ArrayView<float> gradPrediction, FlatShape shape)
+    void IBinaryCrossEntropy<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> target, ArrayView<float> gradLoss, ArrayView<float> gradScores, FlatShape shape)
     {
-        float* p = prediction.Pointer();
+        float* p = scores.Pointer();
         float* t = target.Pointer();
-        float* g = gradPrediction.Pointer();
+        float* g = gradScores.Pointer();
         float factor = *gradLoss.Pointer() / shape.Count;
         HostChunks.Of(shape.Count).For(threads, (_, start, end) =>
         {
@@ -62,10 +62,10 @@ public sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : IBi
         long i = 0;
         for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
         {
-            Vector<float> prediction = Vector.Load(p + i);
+            Vector<float> scores = Vector.Load(p + i);
             Vector<float> target = Vector.Load(t + i);
-            sums += target * Vector.Max(Vector.Log(prediction), floor)
-                + (Vector<float>.One - target) * Vector.Max(Vector.Log(Vector<float>.One - prediction), floor);
+            sums += target * Vector.Max(Vector.Log(scores), floor)
+                + (Vector<float>.One - target) * Vector.Max(Vector.Log(Vector<float>.One - scores), floor);
         }
 
         float sum = Vector.Sum(sums);

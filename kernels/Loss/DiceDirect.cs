@@ -25,15 +25,15 @@ public sealed class DiceDirect<T, TReal> : IDice<T>
     public long WorkspaceLength(FlatShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Count, Sums);
 
     /// <inheritdoc/>
-    void IDice<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
+    void IDice<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
     {
-        partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), prediction, target, workspace, shape);
+        partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), scores, target, workspace, shape);
         total(stream, 1, folded.Fold(stream, workspace, shape.Count, Sums), sums, loss);
     }
 
     /// <inheritdoc/>
-    void IDice<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
-        => backward(stream, LaunchExtent.Of(shape.Count), target, sums, gradLoss, gradPrediction);
+    void IDice<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradScores, FlatShape shape)
+        => backward(stream, LaunchExtent.Of(shape.Count), target, sums, gradLoss, gradScores);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -45,7 +45,7 @@ public sealed class DiceDirect<T, TReal> : IDice<T>
     [Kernel]
     internal static void PartialKernel(
         Index1D index,
-        ArrayView<T> prediction, // [Count]
+        ArrayView<T> scores, // [Count]
         ArrayView<T> target, // [Count]
         ArrayView<T> workspace, // [partials, 2]
         FlatShape shape)
@@ -55,8 +55,8 @@ public sealed class DiceDirect<T, TReal> : IDice<T>
         T size = T.Zero;
         for (long i = index.X; i < shape.Count; i += partials)
         {
-            overlap += prediction[i] * target[i];
-            size += prediction[i] + target[i];
+            overlap += scores[i] * target[i];
+            size += scores[i] + target[i];
         }
 
         workspace[index.X * Sums] = overlap;
@@ -79,16 +79,16 @@ public sealed class DiceDirect<T, TReal> : IDice<T>
         loss[index] = T.One - a / b;
     }
 
-    // dL/dp = (A / B - 2 t) / B, times gradLoss. One thread per element; gradPrediction overwritten.
+    // dL/dp = (A / B - 2 t) / B, times gradLoss. One thread per element; gradScores overwritten.
     [Kernel]
     internal static void BackwardKernel(
         Index1D index,
         ArrayView<T> target, // [Count]
         ArrayView<T> sums, // [2]: A, B
         ArrayView<T> gradLoss, // [1]
-        ArrayView<T> gradPrediction) // [Count]
+        ArrayView<T> gradScores) // [Count]
     {
         T b = sums[1];
-        gradPrediction[index] = gradLoss[0] / b * (sums[0] / b - target[index] - target[index]);
+        gradScores[index] = gradLoss[0] / b * (sums[0] / b - target[index] - target[index]);
     }
 }

@@ -20,12 +20,12 @@ public sealed class DiceGrouped<T, TReal> : IDice<T>
     public long WorkspaceLength(FlatShape shape) => GroupSum.WorkspaceLength(shape.Count);
 
     /// <inheritdoc/>
-    void IDice<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
-        => grouped.Forward(stream, prediction, target, workspace, sums, loss, shape);
+    void IDice<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
+        => grouped.Forward(stream, scores, target, workspace, sums, loss, shape);
 
     /// <inheritdoc/>
-    void IDice<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradPrediction, FlatShape shape)
-        => direct.Backward(stream, target, sums, gradLoss, gradPrediction, shape);
+    void IDice<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradScores, FlatShape shape)
+        => direct.Backward(stream, target, sums, gradLoss, gradScores, shape);
 
     /// <inheritdoc/>
     public void Dispose() => direct.Dispose();
@@ -45,13 +45,13 @@ internal readonly struct DiceSummand<T, TReal> : ISummand<T>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Quad<T> Step(ArrayView<T> prediction, ArrayView<T> target, long i, long stride, long count)
+    public static Quad<T> Step(ArrayView<T> scores, ArrayView<T> target, long i, long stride, long count)
     {
         long other = i + stride;
         bool exists = other < count;
-        T p = prediction[i];
+        T p = scores[i];
         T t = target[i];
-        T otherP = exists ? prediction[other] : T.Zero;
+        T otherP = exists ? scores[other] : T.Zero;
         T otherT = exists ? target[other] : T.Zero;
         return new Quad<T>(p * t, p + t, otherP * otherT, otherP + otherT);
     }

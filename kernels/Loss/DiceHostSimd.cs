@@ -9,9 +9,9 @@ public sealed unsafe class DiceHostSimd(HostThreads threads) : IDice<float>
     public long WorkspaceLength(FlatShape shape) => 2L * HostChunks.Of(shape.Count).Count;
 
     /// <inheritdoc/>
-    void IDice<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> prediction, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> sums, ArrayView<float> loss, FlatShape shape)
+    void IDice<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> sums, ArrayView<float> loss, FlatShape shape)
     {
-        float* p = prediction.Pointer();
+        float* p = scores.Pointer();
         float* t = target.Pointer();
         float* partials = workspace.Pointer();
         HostChunks chunks = HostChunks.Of(shape.Count);
@@ -33,10 +33,10 @@ public sealed unsafe class DiceHostSimd(HostThreads threads) : IDice<float>
     }
 
     /// <inheritdoc/>
-    void IDice<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> target, ArrayView<float> sums, ArrayView<float> gradLoss, ArrayView<float> gradPrediction, FlatShape shape)
+    void IDice<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> target, ArrayView<float> sums, ArrayView<float> gradLoss, ArrayView<float> gradScores, FlatShape shape)
     {
         float* t = target.Pointer();
-        float* g = gradPrediction.Pointer();
+        float* g = gradScores.Pointer();
         float factor = *gradLoss.Pointer() / sums.Pointer()[1];
         float ratio = sums.Pointer()[0] / sums.Pointer()[1];
         HostChunks.Of(shape.Count).For(threads, (_, start, end) =>
@@ -63,10 +63,10 @@ public sealed unsafe class DiceHostSimd(HostThreads threads) : IDice<float>
         long i = 0;
         for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
         {
-            Vector<float> prediction = Vector.Load(p + i);
+            Vector<float> scores = Vector.Load(p + i);
             Vector<float> target = Vector.Load(t + i);
-            overlaps = Vector.FusedMultiplyAdd(prediction, target, overlaps);
-            sizes += prediction + target;
+            overlaps = Vector.FusedMultiplyAdd(scores, target, overlaps);
+            sizes += scores + target;
         }
 
         float overlap = Vector.Sum(overlaps);

@@ -2,7 +2,7 @@ namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The launchers of one variant of the Dice loss over a whole batch.</summary>
 /// <remarks>
-/// L = 1 − (2·Σ p·t + 1) / (Σ p + Σ t + 1), over all elements of prediction p and target t (the 1 keeps an empty map
+/// L = 1 − (2·Σ p·t + 1) / (Σ p + Σ t + 1), over all elements of scores p and target t (the 1 keeps an empty map
 /// defined). Both are dense and of the same arrangement. Launchers queue on the stream and do not wait; one instance serves
 /// one stream at a time.
 /// </remarks>
@@ -18,7 +18,7 @@ public interface IDice<T> : IDisposable
     /// </summary>
     sealed void Forward(
         AcceleratorStream stream,
-        ArrayView<T> prediction,
+        ArrayView<T> scores,
         ArrayView<T> target,
         ArrayView<T> workspace,
         ArrayView<T> sums,
@@ -27,21 +27,21 @@ public interface IDice<T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "Dice.Forward");
         launch.Least(shape.Count, 1, "count");
-        launch.Require(prediction, shape.Count, nameof(prediction));
+        launch.Require(scores, shape.Count, nameof(scores));
         launch.Require(target, shape.Count, nameof(target));
         launch.Require(workspace, WorkspaceLength(shape), nameof(workspace));
         launch.Require(sums, 2, nameof(sums));
         launch.Require(loss, 1, nameof(loss));
-        LaunchForward(stream, prediction, target, workspace, sums, loss, shape);
+        LaunchForward(stream, scores, target, workspace, sums, loss, shape);
     }
 
-    /// <summary>Overwrites gradPrediction with ∂L/∂p multiplied by gradLoss [1]. With B = Σ p + Σ t + 1: ∂L/∂p = (2·Σ p·t + 1)/B² − 2t/B.</summary>
+    /// <summary>Overwrites gradScores with ∂L/∂p multiplied by gradLoss [1]. With B = Σ p + Σ t + 1: ∂L/∂p = (2·Σ p·t + 1)/B² − 2t/B.</summary>
     sealed void Backward(
         AcceleratorStream stream,
         ArrayView<T> target,
         ArrayView<T> sums,
         ArrayView<T> gradLoss,
-        ArrayView<T> gradPrediction,
+        ArrayView<T> gradScores,
         FlatShape shape)
     {
         using Launch launch = Launch.Begin(stream, "Dice.Backward");
@@ -49,14 +49,14 @@ public interface IDice<T> : IDisposable
         launch.Require(target, shape.Count, nameof(target));
         launch.Require(sums, 2, nameof(sums));
         launch.Require(gradLoss, 1, nameof(gradLoss));
-        launch.Require(gradPrediction, shape.Count, nameof(gradPrediction));
-        LaunchBackward(stream, target, sums, gradLoss, gradPrediction, shape);
+        launch.Require(gradScores, shape.Count, nameof(gradScores));
+        LaunchBackward(stream, target, sums, gradLoss, gradScores, shape);
     }
 
     /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
     protected void LaunchForward(
         AcceleratorStream stream,
-        ArrayView<T> prediction,
+        ArrayView<T> scores,
         ArrayView<T> target,
         ArrayView<T> workspace,
         ArrayView<T> sums,
@@ -69,6 +69,6 @@ public interface IDice<T> : IDisposable
         ArrayView<T> target,
         ArrayView<T> sums,
         ArrayView<T> gradLoss,
-        ArrayView<T> gradPrediction,
+        ArrayView<T> gradScores,
         FlatShape shape);
 }

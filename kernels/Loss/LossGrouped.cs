@@ -1,6 +1,6 @@
 namespace MeanShiftGpu.Kernels.Loss;
 
-/// <summary>What a loss adds up over pairs of prediction and target, as a type parameter of the kernels, so that each loss compiles to its own code.</summary>
+/// <summary>What a loss adds up over pairs of scores and target, as a type parameter of the kernels, so that each loss compiles to its own code.</summary>
 internal interface ISummand<T>
     where T : unmanaged, INumber<T>
 {
@@ -8,7 +8,7 @@ internal interface ISummand<T>
     static abstract int PairsPerStep { get; }
 
     /// <summary>The four sums of the pairs i, i + stride, … of a step, without those from count on.</summary>
-    static abstract Quad<T> Step(ArrayView<T> prediction, ArrayView<T> target, long i, long stride, long count);
+    static abstract Quad<T> Step(ArrayView<T> scores, ArrayView<T> target, long i, long stride, long count);
 
     /// <summary>Writes the loss, and sums [2] where the backward pass reads such, from the four sums over all pairs.</summary>
     static abstract void Finish(Quad<T> sum, ArrayView<T> sums, ArrayView<T> loss, long count);
@@ -32,10 +32,10 @@ internal sealed class LossGrouped<T, TReal, TSummand>
     }
 
     /// <summary>Overwrites what <see cref="ISummand{T}.Finish"/> writes; workspace is as long as <see cref="GroupSum.WorkspaceLength"/> says.</summary>
-    public void Forward(AcceleratorStream stream, ArrayView<T> prediction, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
+    public void Forward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
     {
         int groups = GroupSum.Groups(shape.Count);
-        partial(stream, new KernelConfig(groups, GroupSum.Threads), prediction, target, workspace, shape);
+        partial(stream, new KernelConfig(groups, GroupSum.Threads), scores, target, workspace, shape);
         total(stream, new KernelConfig(1, GroupSum.Threads), workspace, sums, loss, shape, groups);
     }
 
@@ -43,7 +43,7 @@ internal sealed class LossGrouped<T, TReal, TSummand>
     // workspace overwritten.
     [Kernel(MaxGroupSize = GroupSum.Threads)]
     internal static void PartialKernel(
-        ArrayView<T> prediction, // [Count]
+        ArrayView<T> scores, // [Count]
         ArrayView<T> target, // [Count]
         ArrayView<T> workspace, // [groups, 4]
         FlatShape shape)
@@ -52,7 +52,7 @@ internal sealed class LossGrouped<T, TReal, TSummand>
         long stride = (long)Grid.DimX * GroupSum.Threads;
         Quad<T> sum = Quad<T>.Zero;
         for (long i = (long)Grid.IdxX * GroupSum.Threads + Group.IdxX; i < shape.Count; i += TSummand.PairsPerStep * stride)
-            sum = Quad<T>.Add(sum, TSummand.Step(prediction, target, i, stride, shape.Count));
+            sum = Quad<T>.Add(sum, TSummand.Step(scores, target, i, stride, shape.Count));
 
         sum = GroupSum.Sum(memory, sum);
         if (Group.IdxX == 0)

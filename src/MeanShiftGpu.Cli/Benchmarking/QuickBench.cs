@@ -251,12 +251,12 @@ public sealed class QuickBench
         ArrayView<TActivation> input = Random<TActivation>(arena, shape.Voxels * shape.InputPitch, 1);
         ArrayView<float> weight = Random<float>(arena, shape.WeightLength, 2);
         ArrayView<float> bias = Random<float>(arena, shape.Outputs, 3);
-        ArrayView<float> probability = Random<float>(arena, shape.Voxels * shape.Outputs, 4);
+        ArrayView<float> scores = Random<float>(arena, shape.Voxels * shape.Outputs, 4);
         ArrayView<float> gradient = Random<float>(arena, shape.Voxels * shape.Outputs, 5);
         ArrayView<float> workspace = arena.Allocate<float>(Math.Max(1, kernels.WorkspaceLength(shape)));
-        Time<TActivation>("sigmoid-head Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, weight, bias, probability, shape));
-        Time<TActivation>("sigmoid-head BackwardWeight", size, variant, 0, () => kernels.BackwardWeight(context.Stream, input, gradient, probability, workspace, weight, bias, shape));
-        Time<TActivation>("sigmoid-head BackwardInput", size, variant, 0, () => kernels.BackwardInput(context.Stream, gradient, probability, weight, input, shape));
+        Time<TActivation>("sigmoid-head Forward", size, variant, 0, () => kernels.Forward(context.Stream, input, weight, bias, scores, shape));
+        Time<TActivation>("sigmoid-head BackwardWeight", size, variant, 0, () => kernels.BackwardWeight(context.Stream, input, gradient, scores, workspace, weight, bias, shape));
+        Time<TActivation>("sigmoid-head BackwardInput", size, variant, 0, () => kernels.BackwardInput(context.Stream, gradient, scores, weight, input, shape));
     }
 
     // Both passes of a loss, on the numbers of the catalogue's benchmark.

@@ -120,7 +120,7 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <summary>Predicts score maps.</summary>
     /// <param name="tape">Records for training, or not for inference.</param>
     /// <param name="input">[N, D, H, W, InputChannels]; extents multiples of <see cref="UNet3dOptions.Divisor"/>.</param>
-    /// <returns>Probabilities [N, D, H, W, Outputs].</returns>
+    /// <returns>Scores [N, D, H, W, Outputs].</returns>
     public Tensor<T> Forward(Tape<T> tape, Tensor<T> input)
     {
         using CallerGate.Pass pass = Context.Enter("UNet3d.Forward");

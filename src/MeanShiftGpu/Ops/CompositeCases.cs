@@ -42,8 +42,8 @@ internal static class CompositeCases
         public override IEnumerable<string> Variants<T>(GpuContext context)
             => ElementwiseVariants<T, T>.Table.Names(context, default);
 
-        protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> prediction, Tensor<T> target)
-            => tape.WeightedSum([(tape.DiceLoss(prediction, target), 0.5), (tape.BinaryCrossEntropy(prediction, target), 2)]);
+        protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> scores, Tensor<T> target)
+            => tape.WeightedSum([(tape.DiceLoss(scores, target), 0.5), (tape.BinaryCrossEntropy(scores, target), 2)]);
     }
 
     // Two slices of one tensor, each with a loss of its own, as maps of several classes have.

@@ -6,12 +6,12 @@ namespace MeanShiftGpu.Ops;
 /// <summary>What the losses over a map ask of their arguments.</summary>
 internal static class MapArguments
 {
-    public static void Check<T>(string operation, Tensor<T> prediction, Tensor<T> target)
+    public static void Check<T>(string operation, Tensor<T> scores, Tensor<T> target)
         where T : unmanaged, INumber<T>
     {
-        if (prediction.Shape != target.Shape)
-            throw new ArgumentException($"{operation}: the prediction is {prediction.Shape}, the target {target.Shape}; expected the same.", nameof(target));
-        if (!prediction.IsWhole || !target.IsWhole)
-            throw new ArgumentException($"{operation}: expects whole tensors, not slices of channels.", nameof(prediction));
+        if (scores.Shape != target.Shape)
+            throw new ArgumentException($"{operation}: the scores are {scores.Shape}, the target {target.Shape}; expected the same.", nameof(target));
+        if (!scores.IsWhole || !target.IsWhole)
+            throw new ArgumentException($"{operation}: expects whole tensors, not slices of channels.", nameof(scores));
     }
 }

@@ -42,9 +42,9 @@ internal abstract class LossGradCheckCase(string name) : GradCheckCase
     public override string Name => name;
 
     public override GradCheckFunction<T> Create<T>(GpuContext context)
-        => new([CaseData.Input("prediction", Shape, 1, 0.05, 0.95)], null, (tape, x) =>
+        => new([CaseData.Input("scores", Shape, 1, 0.05, 0.95)], null, (tape, x) =>
             Loss(tape, x[0], tape.Upload(CaseData.Convert<T>(CaseData.Mask(Shape.Length, 2, 0.3)), Shape)));
 
-    protected abstract Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> prediction, Tensor<T> target)
+    protected abstract Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> scores, Tensor<T> target)
         where T : unmanaged, INumber<T>;
 }

@@ -95,24 +95,24 @@ public static class Bf16Buffers
     {
         public long WorkspaceLength(SigmoidHeadShape shape) => head.WorkspaceLength(shape);
 
-        void ISigmoidHead<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> probability, SigmoidHeadShape shape)
+        void ISigmoidHead<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> scores, SigmoidHeadShape shape)
         {
             using Copy x = new(context, input);
-            head.Forward(stream, x.View, weight, bias, probability, shape);
+            head.Forward(stream, x.View, weight, bias, scores, shape);
             context.Synchronize();
         }
 
-        void ISigmoidHead<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> weight, ArrayView<float> gradInput, SigmoidHeadShape shape)
+        void ISigmoidHead<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradScores, ArrayView<float> scores, ArrayView<float> weight, ArrayView<float> gradInput, SigmoidHeadShape shape)
         {
             using Copy gx = new(context, gradInput);
-            head.BackwardInput(stream, gradProbability, probability, weight, gx.View, shape);
+            head.BackwardInput(stream, gradScores, scores, weight, gx.View, shape);
             gx.WriteBack();
         }
 
-        void ISigmoidHead<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradProbability, ArrayView<float> probability, ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
+        void ISigmoidHead<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradScores, ArrayView<float> scores, ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
         {
             using Copy x = new(context, input);
-            head.BackwardWeight(stream, x.View, gradProbability, probability, workspace, gradWeight, gradBias, shape);
+            head.BackwardWeight(stream, x.View, gradScores, scores, workspace, gradWeight, gradBias, shape);
             context.Synchronize();
         }
 

@@ -107,18 +107,18 @@ public static class LauncherCalls
                 yield return new($"{name} Forward", o =>
                 {
                     SigmoidHeadShape s = Shape(o);
-                    kernels.Forward(o.Stream, X(o, "input", s), o.View<T>("weight", s.WeightLength), o.View<T>("bias", s.Outputs), Map(o, "probability", s), s);
+                    kernels.Forward(o.Stream, X(o, "input", s), o.View<T>("weight", s.WeightLength), o.View<T>("bias", s.Outputs), Map(o, "scores", s), s);
                 });
                 yield return new($"{name} BackwardInput", o =>
                 {
                     SigmoidHeadShape s = Shape(o);
-                    kernels.BackwardInput(o.Stream, Map(o, "gradProbability", s), Map(o, "probability", s), o.View<T>("weight", s.WeightLength), X(o, "gradInput", s), s);
+                    kernels.BackwardInput(o.Stream, Map(o, "gradScores", s), Map(o, "scores", s), o.View<T>("weight", s.WeightLength), X(o, "gradInput", s), s);
                 });
                 yield return new($"{name} BackwardWeight", o =>
                 {
                     SigmoidHeadShape s = Shape(o);
                     kernels.BackwardWeight(
-                        o.Stream, X(o, "input", s), Map(o, "gradProbability", s), Map(o, "probability", s), o.View<T>("workspace", kernels.WorkspaceLength(s)),
+                        o.Stream, X(o, "input", s), Map(o, "gradScores", s), Map(o, "scores", s), o.View<T>("workspace", kernels.WorkspaceLength(s)),
                         o.View<T>("gradWeight", s.WeightLength), o.View<T>("gradBias", s.Outputs), s);
                 });
             }
@@ -190,12 +190,12 @@ public static class LauncherCalls
                 yield return new($"{name} Forward", o =>
                 {
                     FlatShape s = new(o.N(count));
-                    kernels.Forward(o.Stream, o.View<T>("prediction", s.Count), o.View<T>("target", s.Count), o.View<T>("workspace", kernels.WorkspaceLength(s)), o.View<T>("sums", 2), o.View<T>("loss", 1), s);
+                    kernels.Forward(o.Stream, o.View<T>("scores", s.Count), o.View<T>("target", s.Count), o.View<T>("workspace", kernels.WorkspaceLength(s)), o.View<T>("sums", 2), o.View<T>("loss", 1), s);
                 });
                 yield return new($"{name} Backward", o =>
                 {
                     FlatShape s = new(o.N(count));
-                    kernels.Backward(o.Stream, o.View<T>("target", s.Count), o.View<T>("sums", 2), o.View<T>("gradLoss", 1), o.View<T>("gradPrediction", s.Count), s);
+                    kernels.Backward(o.Stream, o.View<T>("target", s.Count), o.View<T>("sums", 2), o.View<T>("gradLoss", 1), o.View<T>("gradScores", s.Count), s);
                 });
             }
 
@@ -205,12 +205,12 @@ public static class LauncherCalls
                 yield return new($"{name} Forward", o =>
                 {
                     FlatShape s = new(o.N(count));
-                    kernels.Forward(o.Stream, o.View<T>("prediction", s.Count), o.View<T>("target", s.Count), o.View<T>("workspace", kernels.WorkspaceLength(s)), o.View<T>("loss", 1), s);
+                    kernels.Forward(o.Stream, o.View<T>("scores", s.Count), o.View<T>("target", s.Count), o.View<T>("workspace", kernels.WorkspaceLength(s)), o.View<T>("loss", 1), s);
                 });
                 yield return new($"{name} Backward", o =>
                 {
                     FlatShape s = new(o.N(count));
-                    kernels.Backward(o.Stream, o.View<T>("prediction", s.Count), o.View<T>("target", s.Count), o.View<T>("gradLoss", 1), o.View<T>("gradPrediction", s.Count), s);
+                    kernels.Backward(o.Stream, o.View<T>("scores", s.Count), o.View<T>("target", s.Count), o.View<T>("gradLoss", 1), o.View<T>("gradScores", s.Count), s);
                 });
             }
 

@@ -24,7 +24,7 @@ internal static class BinaryCrossEntropyCases
     {
         public override IEnumerable<string> Variants<T>(GpuContext context) => BinaryCrossEntropyVariants<T>.Table.Names(context, default);
 
-        protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> prediction, Tensor<T> target) => tape.BinaryCrossEntropy(prediction, target);
+        protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> scores, Tensor<T> target) => tape.BinaryCrossEntropy(scores, target);
     }
 
     private static FlatShape Patch => new(56 * 56 * 56);
@@ -32,7 +32,7 @@ internal static class BinaryCrossEntropyCases
     /// <summary>Both passes on a map of scores and a mask.</summary>
     public static BenchmarkPasses Passes(BenchmarkData data, IBinaryCrossEntropy<float> kernels, FlatShape shape)
     {
-        ArrayView<float> prediction = data.Uniform(shape.Count, 1, static v => 0.02f + 0.96f * v);
+        ArrayView<float> scores = data.Uniform(shape.Count, 1, static v => 0.02f + 0.96f * v);
         ArrayView<float> target = data.Uniform(shape.Count, 2, static v => v > 0.9f ? 1f : 0f);
         ArrayView<float> workspace = data.Zeros(kernels.WorkspaceLength(shape));
         ArrayView<float> loss = data.Zeros(1);
@@ -40,12 +40,12 @@ internal static class BinaryCrossEntropyCases
         ArrayView<float> gradient = data.Zeros(shape.Count);
         return new BenchmarkPasses(
             [
-                () => kernels.Forward(data.Stream, prediction, target, workspace, loss, shape),
-                () => kernels.Backward(data.Stream, prediction, target, gradLoss, gradient, shape),
+                () => kernels.Forward(data.Stream, scores, target, workspace, loss, shape),
+                () => kernels.Backward(data.Stream, scores, target, gradLoss, gradient, shape),
             ],
             () =>
             {
-                (double[] p, double[] t) = (data.ReadDouble(prediction), data.ReadDouble(target));
+                (double[] p, double[] t) = (data.ReadDouble(scores), data.ReadDouble(target));
                 return [("loss", data.Read(loss), [BinaryCrossEntropyReference.Forward(p, t)], null), ("gradient", data.Read(gradient), BinaryCrossEntropyReference.Backward(p, t), null)];
             });
     }

@@ -12,22 +12,22 @@ public static class BinaryCrossEntropyOp
 {
     /// <summary>Mean over voxels of −(t·log p + (1 − t)·log(1 − p)), logarithms not below −100.</summary>
     /// <param name="tape">The tape.</param>
-    /// <param name="prediction">p in [0, 1], any shape, whole (no slice).</param>
+    /// <param name="scores">p in [0, 1], any shape, whole (no slice).</param>
     /// <param name="target">t, the same shape; it gets no gradient.</param>
     /// <returns>A scalar.</returns>
     /// <exception cref="ArgumentException">Shapes differ, or a tensor is a slice.</exception>
-    public static Tensor<T> BinaryCrossEntropy<T>(this Tape<T> tape, Tensor<T> prediction, Tensor<T> target)
+    public static Tensor<T> BinaryCrossEntropy<T>(this Tape<T> tape, Tensor<T> scores, Tensor<T> target)
         where T : unmanaged, INumber<T>
     {
-        MapArguments.Check("BinaryCrossEntropy", prediction, target);
-        FlatShape shape = new(prediction.Shape.Length);
+        MapArguments.Check("BinaryCrossEntropy", scores, target);
+        FlatShape shape = new(scores.Shape.Length);
         IBinaryCrossEntropy<T> kernels = tape.Context.Launcher(BinaryCrossEntropyVariants<T>.Table, shape);
         ArrayView<T> workspace = tape.Arena.Allocate<T>(Math.Max(1, kernels.WorkspaceLength(shape)));
         Tensor<T> loss = tape.Allocate(TensorShape.Scalar);
-        kernels.Forward(tape.Context.Stream, prediction.View, target.View, workspace, loss.View, shape);
+        kernels.Forward(tape.Context.Stream, scores.View, target.View, workspace, loss.View, shape);
 
-        tape.Record("BinaryCrossEntropy", loss, [prediction], [], [prediction, target], () => tape.WriteGradient(
-            prediction, gradient => kernels.Backward(tape.Context.Stream, prediction.View, target.View, tape.Gradient(loss), gradient, shape)));
+        tape.Record("BinaryCrossEntropy", loss, [scores], [], [scores, target], () => tape.WriteGradient(
+            scores, gradient => kernels.Backward(tape.Context.Stream, scores.View, target.View, tape.Gradient(loss), gradient, shape)));
         return loss;
     }
 }

@@ -4,13 +4,13 @@ namespace MeanShiftGpu.Ops.BinaryCrossEntropy;
 public static class BinaryCrossEntropyReference
 {
     /// <summary>−1/n · Σ t·log p + (1 − t)·log(1 − p), each logarithm at least −100.</summary>
-    public static double Forward(double[] prediction, double[] target)
-        => -prediction.Zip(target, static (p, t) => t * Math.Max(Math.Log(p), -100) + (1 - t) * Math.Max(Math.Log(1 - p), -100)).Average();
+    public static double Forward(double[] scores, double[] target)
+        => -scores.Zip(target, static (p, t) => t * Math.Max(Math.Log(p), -100) + (1 - t) * Math.Max(Math.Log(1 - p), -100)).Average();
 
-    /// <summary>The gradient of the prediction: (p − t) / max(p·(1 − p), 1e−12) / n.</summary>
-    public static double[] Backward(double[] prediction, double[] target)
+    /// <summary>The gradient of the scores: (p − t) / max(p·(1 − p), 1e−12) / n.</summary>
+    public static double[] Backward(double[] scores, double[] target)
     {
-        ArgumentNullException.ThrowIfNull(prediction);
-        return [.. prediction.Zip(target, (p, t) => (p - t) / Math.Max(p * (1 - p), 1e-12) / prediction.Length)];
+        ArgumentNullException.ThrowIfNull(scores);
+        return [.. scores.Zip(target, (p, t) => (p - t) / Math.Max(p * (1 - p), 1e-12) / scores.Length)];
     }
 }

@@ -27,18 +27,18 @@ internal static class DiceCases
     {
         public override IEnumerable<string> Variants<T>(GpuContext context) => DiceVariants<T>.Table.Names(context, default);
 
-        protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> prediction, Tensor<T> target) => tape.DiceLoss(prediction, target);
+        protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> scores, Tensor<T> target) => tape.DiceLoss(scores, target);
     }
 
     private sealed class Reference() : ReferenceCase("dice")
     {
         public override List<ReferenceCheckResult> Check<T>(GpuContext context, ReferenceFile file)
         {
-            ReferenceActivations prediction = file.Activations("prediction");
-            return file.WithVariants(context, DiceVariants<T>.Table, new FlatShape(prediction.Shape.Length), (Tape<T> tape, ReferenceComparer<T> compare) =>
+            ReferenceActivations scores = file.Activations("prediction");
+            return file.WithVariants(context, DiceVariants<T>.Table, new FlatShape(scores.Shape.Length), (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
-                Tensor<T> x = ReferenceFile.Upload(tape, prediction, requiresGradient: true);
-                Tensor<T> loss = tape.DiceLoss(x, ReferenceFile.Upload(tape, file.Activations("target", prediction.Shape), requiresGradient: false));
+                Tensor<T> x = ReferenceFile.Upload(tape, scores, requiresGradient: true);
+                Tensor<T> loss = tape.DiceLoss(x, ReferenceFile.Upload(tape, file.Activations("target", scores.Shape), requiresGradient: false));
                 compare.Values("loss", loss.ToArray(tape.Context));
                 tape.Backward(loss);
                 compare.Activations("grad_prediction", x.GradientToArray(tape.Context), x.Shape);
@@ -51,7 +51,7 @@ internal static class DiceCases
     /// <summary>Both passes on a map of scores and a mask.</summary>
     public static BenchmarkPasses Passes(BenchmarkData data, IDice<float> kernels, FlatShape shape)
     {
-        ArrayView<float> prediction = data.Uniform(shape.Count, 1, static v => 0.02f + 0.96f * v);
+        ArrayView<float> scores = data.Uniform(shape.Count, 1, static v => 0.02f + 0.96f * v);
         ArrayView<float> target = data.Uniform(shape.Count, 2, static v => v > 0.9f ? 1f : 0f);
         ArrayView<float> workspace = data.Zeros(kernels.WorkspaceLength(shape));
         ArrayView<float> sums = data.Zeros(2);
@@ -60,12 +60,12 @@ internal static class DiceCases
         ArrayView<float> gradient = data.Zeros(shape.Count);
         return new BenchmarkPasses(
             [
-                () => kernels.Forward(data.Stream, prediction, target, workspace, sums, loss, shape),
+                () => kernels.Forward(data.Stream, scores, target, workspace, sums, loss, shape),
                 () => kernels.Backward(data.Stream, target, sums, gradLoss, gradient, shape),
             ],
             () =>
             {
-                (double[] p, double[] t) = (data.ReadDouble(prediction), data.ReadDouble(target));
+                (double[] p, double[] t) = (data.ReadDouble(scores), data.ReadDouble(target));
                 return [("loss", data.Read(loss), [DiceReference.Forward(p, t)], null), ("gradient", data.Read(gradient), DiceReference.Backward(p, t), null)];
             });
     }

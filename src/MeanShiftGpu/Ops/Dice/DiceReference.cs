@@ -4,19 +4,19 @@ namespace MeanShiftGpu.Ops.Dice;
 public static class DiceReference
 {
     /// <summary>1 − (2·Σ p·t + 1) / (Σ p + Σ t + 1).</summary>
-    public static double Forward(double[] prediction, double[] target)
+    public static double Forward(double[] scores, double[] target)
     {
-        (double numerator, double denominator) = Fraction(prediction, target);
+        (double numerator, double denominator) = Fraction(scores, target);
         return 1 - numerator / denominator;
     }
 
-    /// <summary>The gradient of the prediction, by the quotient rule.</summary>
-    public static double[] Backward(double[] prediction, double[] target)
+    /// <summary>The gradient of the scores, by the quotient rule.</summary>
+    public static double[] Backward(double[] scores, double[] target)
     {
-        (double numerator, double denominator) = Fraction(prediction, target);
+        (double numerator, double denominator) = Fraction(scores, target);
         return [.. target.Select(t => -(2 * t * denominator - numerator) / (denominator * denominator))];
     }
 
-    private static (double Numerator, double Denominator) Fraction(double[] prediction, double[] target)
-        => (2 * prediction.Zip(target, static (p, t) => p * t).Sum() + 1, prediction.Sum() + target.Sum() + 1);
+    private static (double Numerator, double Denominator) Fraction(double[] scores, double[] target)
+        => (2 * scores.Zip(target, static (p, t) => p * t).Sum() + 1, scores.Sum() + target.Sum() + 1);
 }

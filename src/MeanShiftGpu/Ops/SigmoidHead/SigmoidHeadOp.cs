@@ -16,7 +16,7 @@ public static class SigmoidHeadOp
     /// <param name="weight">[1, 1, 1, Cin, Outputs].</param>
     /// <param name="bias">[Outputs].</param>
     /// <param name="output">Where to write, a whole tensor; null for a new one.</param>
-    /// <returns>Probabilities [N, D, H, W, Outputs].</returns>
+    /// <returns>Scores [N, D, H, W, Outputs].</returns>
     /// <exception cref="ArgumentException">Shapes do not fit.</exception>
     public static Tensor<T> SigmoidHead<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>

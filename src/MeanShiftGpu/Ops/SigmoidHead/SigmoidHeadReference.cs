@@ -2,18 +2,18 @@ namespace MeanShiftGpu.Ops.SigmoidHead;
 
 /// <summary>
 /// 1³ convolution, bias and sigmoid in float64, slow and obvious. Dense arrays: input [voxels, Cin], weight [Cin, outputs],
-/// bias [outputs], probability [voxels, outputs].
+/// bias [outputs], scores [voxels, outputs].
 /// </summary>
 public static class SigmoidHeadReference
 {
-    /// <summary>The probabilities, [voxels, outputs].</summary>
+    /// <summary>The scores, [voxels, outputs].</summary>
     public static double[] Forward(double[] input, double[] weight, double[] bias, int inputChannels, int outputs)
     {
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(weight);
         ArgumentNullException.ThrowIfNull(bias);
         int voxels = input.Length / inputChannels;
-        double[] probability = new double[voxels * outputs];
+        double[] scores = new double[voxels * outputs];
         for (int v = 0; v < voxels; v++)
         {
             for (int o = 0; o < outputs; o++)
@@ -21,21 +21,21 @@ public static class SigmoidHeadReference
                 double logit = bias[o];
                 for (int i = 0; i < inputChannels; i++)
                     logit += input[v * inputChannels + i] * weight[i * outputs + o];
-                probability[v * outputs + o] = 1 / (1 + Math.Exp(-logit));
+                scores[v * outputs + o] = 1 / (1 + Math.Exp(-logit));
             }
         }
 
-        return probability;
+        return scores;
     }
 
-    /// <summary>The gradients of input, weight and bias for an upstream gradient of the probabilities.</summary>
+    /// <summary>The gradients of input, weight and bias for an upstream gradient of the scores.</summary>
     public static (double[] Input, double[] Weight, double[] Bias) Backward(
-        double[] input, double[] weight, double[] probability, double[] gradProbability, int inputChannels, int outputs)
+        double[] input, double[] weight, double[] scores, double[] gradScores, int inputChannels, int outputs)
     {
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(weight);
-        ArgumentNullException.ThrowIfNull(probability);
-        ArgumentNullException.ThrowIfNull(gradProbability);
+        ArgumentNullException.ThrowIfNull(scores);
+        ArgumentNullException.ThrowIfNull(gradScores);
         double[] gradInput = new double[input.Length];
         double[] gradWeight = new double[weight.Length];
         double[] gradBias = new double[outputs];
@@ -43,8 +43,8 @@ public static class SigmoidHeadReference
         {
             for (int o = 0; o < outputs; o++)
             {
-                double p = probability[v * outputs + o];
-                double gradLogit = gradProbability[v * outputs + o] * p * (1 - p);
+                double p = scores[v * outputs + o];
+                double gradLogit = gradScores[v * outputs + o] * p * (1 - p);
                 gradBias[o] += gradLogit;
                 for (int i = 0; i < inputChannels; i++)
                 {

@@ -91,7 +91,7 @@ public class SigmoidHeadTests
         return [.. Enumerable.Range(0, 2).Select(_ =>
         {
             Results<float> r = Run(context, variant, shape, TestData.Uniform(shape.WeightLength, 2));
-            return (float[])[.. r.Probability, .. r.GradInput, .. r.GradWeight, .. r.GradBias];
+            return (float[])[.. r.Scores, .. r.GradInput, .. r.GradWeight, .. r.GradBias];
         })];
     }
 
@@ -161,12 +161,12 @@ public class SigmoidHeadTests
     private static void MatchesReference<T>(Results<T> r, SigmoidHeadShape shape, double[] input, double[] weight, double tolerance, string variant)
         where T : unmanaged, INumber<T>
     {
-        double[] probability = SigmoidHeadReference.Forward(input, weight, Bias(shape), shape.InputChannels, shape.Outputs);
+        double[] scores = SigmoidHeadReference.Forward(input, weight, Bias(shape), shape.InputChannels, shape.Outputs);
         (double[] gradInput, double[] gradWeight, double[] gradBias) =
-            SigmoidHeadReference.Backward(input, weight, probability, Upstream(shape), shape.InputChannels, shape.Outputs);
+            SigmoidHeadReference.Backward(input, weight, scores, Upstream(shape), shape.InputChannels, shape.Outputs);
         (string Name, double Error)[] errors =
         [
-            ("probability", TestData.RelativeError<T>(r.Probability, probability)),
+            ("scores", TestData.RelativeError<T>(r.Scores, scores)),
             ("gradInput", TestData.RelativeError<T>(r.GradInput, gradInput)),
             ("gradWeight", TestData.RelativeError<T>(r.GradWeight, [.. gradWeight.Select(g => g + Before)])),
             ("gradBias", TestData.RelativeError<T>(r.GradBias, [.. gradBias.Select(g => g + Before)])),
@@ -187,9 +187,9 @@ public class SigmoidHeadTests
             in SigmoidHeadVariants<T, T>.Table.Supported(context, shape))
         {
             Results<T> r = Run(context, variant, shape, weight);
-            // A logit of 200 rounded to float32 is off by 1e-5, and so is a probability relatively; worst seen 5.3e-7 in the norm.
-            Assert.That(TestData.RelativeError<T>(r.Probability, expected), Is.LessThan(2e-6), variant.Name);
-            Assert.That(r.Probability, Has.All.InRange(T.Zero, T.One), variant.Name);
+            // A logit of 200 rounded to float32 is off by 1e-5, and so is a score relatively; worst seen 5.3e-7 in the norm.
+            Assert.That(TestData.RelativeError<T>(r.Scores, expected), Is.LessThan(2e-6), variant.Name);
+            Assert.That(r.Scores, Has.All.InRange(T.Zero, T.One), variant.Name);
             Assert.That(r.GradInput.Concat(r.GradWeight).Concat(r.GradBias).All(T.IsFinite), Is.True, variant.Name);
         }
     }
@@ -200,7 +200,7 @@ public class SigmoidHeadTests
         => Run(context, context.Launcher(SigmoidHeadVariants<T, T>.Table, variant), shape, weight,
             offset: shape.InputPitch - shape.InputChannels);
 
-    // The backward passes get the forward pass's probabilities, or those given.
+    // The backward passes get the forward pass's scores, or those given.
     private static Results<T> Run<T>(
         GpuContext context, ISigmoidHead<T, T> head, SigmoidHeadShape shape, double[] weight, int offset, double[]? input = null,
             double[]? upstream = null, double[]? given = null)
@@ -220,14 +220,14 @@ public class SigmoidHeadTests
 
         head.Forward(context.Stream, x.WithPadding, w.View, b.View, p.View, shape);
         context.Synchronize();
-        T[] probability = p.GetAsArray1D();
+        T[] scores = p.GetAsArray1D();
         if (given is not null)
             p.CopyFromCPU(Array.ConvertAll(given, T.CreateChecked));
         head.BackwardInput(context.Stream, gp.View, p.View, w.View, gx.WithPadding, shape);
         head.BackwardWeight(context.Stream, x.WithPadding, gp.View, p.View, workspace.View, gw.View, gb.View, shape);
         context.Synchronize();
-        return new Results<T>(probability, gx.Read(), gw.GetAsArray1D(), gb.GetAsArray1D());
+        return new Results<T>(scores, gx.Read(), gw.GetAsArray1D(), gb.GetAsArray1D());
     }
 
-    private sealed record Results<T>(T[] Probability, T[] GradInput, T[] GradWeight, T[] GradBias);
+    private sealed record Results<T>(T[] Scores, T[] GradInput, T[] GradWeight, T[] GradBias);
 }

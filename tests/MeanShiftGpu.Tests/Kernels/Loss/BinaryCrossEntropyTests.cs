@@ -43,10 +43,10 @@ public class BinaryCrossEntropyTests
     public void ForwardAndBackward_SaturatedMap_IsClampedAsDocumented(DeviceKind kind)
     {
         using GpuContext context = TestDevices.Open(kind);
-        double[] prediction = [.. Enumerable.Range(0, 37).Select(i => i % 2 == 0 ? 0.0 : 1.0)];
+        double[] scores = [.. Enumerable.Range(0, 37).Select(i => i % 2 == 0 ? 0.0 : 1.0)];
         double[] target = [.. Enumerable.Range(0, 37).Select(i => i % 3 == 0 ? 0.0 : 1.0)];
-        Check<float>(context, prediction, target);
-        Check<double>(context, prediction, target);
+        Check<float>(context, scores, target);
+        Check<double>(context, scores, target);
     }
 
     [Test]
@@ -97,31 +97,31 @@ public class BinaryCrossEntropyTests
 
     private const double Upstream = -0.75;
 
-    private static void Check<T>(GpuContext context, double[] prediction, double[] target)
+    private static void Check<T>(GpuContext context, double[] scores, double[] target)
         where T : unmanaged, INumber<T>
     {
-        double loss = BinaryCrossEntropyReference.Forward(prediction, target);
-        double[] gradient = [.. BinaryCrossEntropyReference.Backward(prediction, target).Select(static g => g * Upstream)];
-        foreach (Variant<IBinaryCrossEntropy<T>, FlatShape> variant in BinaryCrossEntropyVariants<T>.Table.Supported(context, new FlatShape(prediction.Length)))
+        double loss = BinaryCrossEntropyReference.Forward(scores, target);
+        double[] gradient = [.. BinaryCrossEntropyReference.Backward(scores, target).Select(static g => g * Upstream)];
+        foreach (Variant<IBinaryCrossEntropy<T>, FlatShape> variant in BinaryCrossEntropyVariants<T>.Table.Supported(context, new FlatShape(scores.Length)))
         {
-            (T actualLoss, T[] actualGradient) = Run(context, variant, prediction, target);
-            string label = $"{variant.Name} {typeof(T).Name} {prediction.Length}";
+            (T actualLoss, T[] actualGradient) = Run(context, variant, scores, target);
+            string label = $"{variant.Name} {typeof(T).Name} {scores.Length}";
             Assert.That(TestData.RelativeError<T>([actualLoss], [loss]), Is.LessThan(Tolerance<T>()), label);
             Assert.That(TestData.RelativeError<T>(actualGradient, gradient), Is.LessThan(Tolerance<T>()), label);
         }
     }
 
-    private static (T Loss, T[] Gradient) Run<T>(GpuContext context, Variant<IBinaryCrossEntropy<T>, FlatShape> variant, double[] prediction, double[] target)
+    private static (T Loss, T[] Gradient) Run<T>(GpuContext context, Variant<IBinaryCrossEntropy<T>, FlatShape> variant, double[] scores, double[] target)
         where T : unmanaged, INumber<T>
     {
         IBinaryCrossEntropy<T> entropy = context.Launcher(BinaryCrossEntropyVariants<T>.Table, variant);
-        FlatShape shape = new(prediction.Length);
-        using MemoryBuffer1D<T, Stride1D.Dense> p = context.ToDevice<T>(prediction);
+        FlatShape shape = new(scores.Length);
+        using MemoryBuffer1D<T, Stride1D.Dense> p = context.ToDevice<T>(scores);
         using MemoryBuffer1D<T, Stride1D.Dense> t = context.ToDevice<T>(target);
         using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>(TestData.Uniform(entropy.WorkspaceLength(shape), 9));
         using MemoryBuffer1D<T, Stride1D.Dense> loss = context.ToDevice<T>([9]);
         using MemoryBuffer1D<T, Stride1D.Dense> upstream = context.ToDevice<T>([Upstream]);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradient = context.ToDevice<T>(prediction);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradient = context.ToDevice<T>(scores);
 
         entropy.Forward(context.Stream, p.View, t.View, workspace.View, loss.View, shape);
         entropy.Backward(context.Stream, p.View, t.View, upstream.View, gradient.View, shape);

@@ -30,7 +30,7 @@ public class DiceTests
         }
     }
 
-    // The smooth 1 keeps the loss defined without any target, and without any prediction too.
+    // The smooth 1 keeps the loss defined without any target, and without any positive score too.
     [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
     public void ForwardAndBackward_EmptyMaps_MatchReference(DeviceKind kind)
     {
@@ -84,32 +84,32 @@ public class DiceTests
 
     private const double Upstream = -0.75;
 
-    private static void Check<T>(GpuContext context, double[] prediction, double[] target)
+    private static void Check<T>(GpuContext context, double[] scores, double[] target)
         where T : unmanaged, INumber<T>
     {
-        double loss = DiceReference.Forward(prediction, target);
-        double[] gradient = [.. DiceReference.Backward(prediction, target).Select(static g => g * Upstream)];
-        foreach (Variant<IDice<T>, FlatShape> variant in DiceVariants<T>.Table.Supported(context, new FlatShape(prediction.Length)))
+        double loss = DiceReference.Forward(scores, target);
+        double[] gradient = [.. DiceReference.Backward(scores, target).Select(static g => g * Upstream)];
+        foreach (Variant<IDice<T>, FlatShape> variant in DiceVariants<T>.Table.Supported(context, new FlatShape(scores.Length)))
         {
-            (T actualLoss, T[] actualGradient) = Run(context, variant, prediction, target);
-            string label = $"{variant.Name} {typeof(T).Name} {prediction.Length}";
+            (T actualLoss, T[] actualGradient) = Run(context, variant, scores, target);
+            string label = $"{variant.Name} {typeof(T).Name} {scores.Length}";
             Assert.That(TestData.RelativeError<T>([actualLoss], [loss]), Is.LessThan(Tolerance<T>()), label);
             Assert.That(TestData.RelativeError<T>(actualGradient, gradient), Is.LessThan(Tolerance<T>()), label);
         }
     }
 
-    private static (T Loss, T[] Gradient) Run<T>(GpuContext context, Variant<IDice<T>, FlatShape> variant, double[] prediction, double[] target)
+    private static (T Loss, T[] Gradient) Run<T>(GpuContext context, Variant<IDice<T>, FlatShape> variant, double[] scores, double[] target)
         where T : unmanaged, INumber<T>
     {
         IDice<T> dice = context.Launcher(DiceVariants<T>.Table, variant);
-        FlatShape shape = new(prediction.Length);
-        using MemoryBuffer1D<T, Stride1D.Dense> p = context.ToDevice<T>(prediction);
+        FlatShape shape = new(scores.Length);
+        using MemoryBuffer1D<T, Stride1D.Dense> p = context.ToDevice<T>(scores);
         using MemoryBuffer1D<T, Stride1D.Dense> t = context.ToDevice<T>(target);
         using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>(TestData.Uniform(dice.WorkspaceLength(shape), 9));
         using MemoryBuffer1D<T, Stride1D.Dense> sums = context.ToDevice<T>([9, 9]);
         using MemoryBuffer1D<T, Stride1D.Dense> loss = context.ToDevice<T>([9]);
         using MemoryBuffer1D<T, Stride1D.Dense> upstream = context.ToDevice<T>([Upstream]);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradient = context.ToDevice<T>(prediction);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradient = context.ToDevice<T>(scores);
 
         dice.Forward(context.Stream, p.View, t.View, workspace.View, sums.View, loss.View, shape);
         dice.Backward(context.Stream, t.View, sums.View, upstream.View, gradient.View, shape);
