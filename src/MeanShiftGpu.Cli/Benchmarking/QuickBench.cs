@@ -311,7 +311,7 @@ public sealed class QuickBench
         SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = edge, Height = edge, Width = edge, Seed = 1 }, 0);
         using Arena arena = new(context);
         ArrayView<float> scores = Upload(arena, volume.Mask);
-        ArrayView<float> centers = Upload(arena, [.. volume.Centers.SelectMany(c => (float[])[(float)c.Z, (float)c.Y, (float)c.X])]);
+        ArrayView<float> centers = Upload(arena, Position.Pack(volume.Centers));
         ArrayView<int> offsets = Upload(arena, [0, volume.Centers.Count]);
         ArrayView<float> loss = arena.Allocate<float>(1);
         ArrayView<float> gradient = arena.Allocate<float>(scores.Length);

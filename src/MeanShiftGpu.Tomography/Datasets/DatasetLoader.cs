@@ -114,7 +114,7 @@ public static class DatasetLoader
                 entry.Volume,
                 image,
                 labels is null ? null : Open(entry.Mask!, header, _ => labels, ref memory, cancellation),
-                [.. chosen.Select(p => new Position((float)p.Particle.Z, (float)p.Particle.Y, (float)p.Particle.X))])
+                [.. chosen.Select(p => new Position(p.Particle.Z, p.Particle.Y, p.Particle.X))])
             {
                 CenterClasses = choice.Classes.Count == 0 ? null : [.. chosen.Select(p => p.Class)],
                 Outlier = outlier,

@@ -18,7 +18,7 @@ public sealed record VolumePoints(string? Volume, IReadOnlyList<Position> Points
     public static VolumePoints Of(string? volume, IReadOnlyCollection<Particle> particles, Extent? shape = null)
     {
         string?[] classes = [.. particles.Select(p => p.Name ?? p.Class?.ToString(CultureInfo.InvariantCulture))];
-        return new VolumePoints(volume, [.. particles.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))], shape)
+        return new VolumePoints(volume, [.. particles.Select(p => new Position(p.Z, p.Y, p.X))], shape)
         {
             Classes = classes.Any(c => c is not null) ? classes : null,
         };

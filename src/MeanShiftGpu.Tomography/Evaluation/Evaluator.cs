@@ -221,7 +221,7 @@ public static class Evaluator
     {
         for (int i = 0; i < positions.Count; i++)
         {
-            if (!(float.IsFinite(positions[i].Z) && float.IsFinite(positions[i].Y) && float.IsFinite(positions[i].X)))
+            if (!(double.IsFinite(positions[i].Z) && double.IsFinite(positions[i].Y) && double.IsFinite(positions[i].X)))
                 throw new InputException($"evaluation: {what} {i} of volume {volume} is at {positions[i]}; expected finite coordinates.");
         }
     }

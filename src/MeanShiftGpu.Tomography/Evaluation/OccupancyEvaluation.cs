@@ -72,7 +72,7 @@ public sealed class OccupancyEvaluation
             else if (!seen.Add(number))
                 again++;
             else
-                distances += pick.DistanceTo(new Position((float)particle.Z, (float)particle.Y, (float)particle.X));
+                distances += pick.DistanceTo(new Position(particle.Z, particle.Y, particle.X));
         }
 
         found += seen.Count;

@@ -46,7 +46,7 @@ public sealed class ThresholdSweep(TomogramPicker picker, PickOptions options, I
         CoordinateTables.CheckInside(entry.Coordinates, centers, volume.Header.Shape);
         PickRequest request = new() { Name = entry.Volume, Normalize = entry.Normalize, Progress = progress };
         using PredictedScores scores = picker.PredictScores(volume, request, cancellation);
-        Add(scores.Maps[0], scores.Summary.Maxima[0], [.. centers.Select(p => new Position((float)p.Z, (float)p.Y, (float)p.X))], cancellation);
+        Add(scores.Maps[0], scores.Summary.Maxima[0], [.. centers.Select(p => new Position(p.Z, p.Y, p.X))], cancellation);
         return centers.Length;
     }
 

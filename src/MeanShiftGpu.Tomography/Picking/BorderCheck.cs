@@ -25,7 +25,7 @@ internal sealed class BorderCheck(Extent volume, IVoxelSource? mask, double dist
         return inside;
     }
 
-    private bool Near(float position, int extent) => position < distance || position > extent - 1 - distance;
+    private bool Near(double position, int extent) => position < distance || position > extent - 1 - distance;
 
     private bool IsInMask(Pick pick)
     {
@@ -55,5 +55,5 @@ internal sealed class BorderCheck(Extent volume, IVoxelSource? mask, double dist
         return false;
     }
 
-    private static int At(float position, int extent) => Math.Clamp((int)MathF.Round(position), 0, extent - 1);
+    private static int At(double position, int extent) => Math.Clamp((int)Math.Round(position), 0, extent - 1);
 }

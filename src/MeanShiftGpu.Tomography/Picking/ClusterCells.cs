@@ -95,7 +95,7 @@ internal readonly record struct PointGroup(double Support, double Z, double Y, d
         Voxels = Voxels + other.Voxels,
     };
 
-    public Pick ToPick() => new((float)Z, (float)Y, (float)X, (float)(Support / Voxels), (float)Support, Voxels, (float)Math.Sqrt(Scatter / Support))
+    public Pick ToPick() => new(Z, Y, X, (float)(Support / Voxels), (float)Support, Voxels, (float)Math.Sqrt(Scatter / Support))
     {
         Moved = (float)(Moved / Support),
     };

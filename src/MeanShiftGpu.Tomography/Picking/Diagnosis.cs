@@ -153,7 +153,7 @@ public static class Diagnosis
     public static string CentresIn(TrainingVolume volume)
     {
         ArgumentNullException.ThrowIfNull(volume);
-        string Range(char axis, Func<Position, float> of) => FormattableString.Invariant($"{axis} {volume.Centers.Min(of):0} to {volume.Centers.Max(of):0}");
+        string Range(char axis, Func<Position, double> of) => FormattableString.Invariant($"{axis} {volume.Centers.Min(of):0} to {volume.Centers.Max(of):0}");
         string size = volume.VoxelSize.CubeAngstrom > 0 ? $"voxels of {volume.VoxelSize}" : "voxels of unknown size";
         return $"{volume.Size} {size}, {Counted.Of(volume.Centers.Count, "centre")}" + (volume.Centers.Count == 0 ? "" : $", {Range('z', c => c.Z)}, {Range('y', c => c.Y)}, {Range('x', c => c.X)}");
     }
@@ -202,7 +202,7 @@ public static class Diagnosis
     /// <summary>A part of a volume around the middle of its centres, which is the whole one where that is small.</summary>
     private static Box PartWithCentres(TrainingVolume volume)
     {
-        (int Start, int Length) Along(int size, Func<Position, float> of)
+        (int Start, int Length) Along(int size, Func<Position, double> of)
         {
             int length = Math.Min(size, MostEdge);
             double middle = volume.Centers.Select(of).Order().ElementAt(volume.Centers.Count / 2);

@@ -10,7 +10,7 @@ namespace MeanShiftGpu.Tomography.Picking;
 /// <param name="Support">Sum of the score map over those voxels (so Score · Voxels): the mass of the basin.</param>
 /// <param name="Voxels">How many voxels' points came here.</param>
 /// <param name="Spread">Root of the score-weighted mean squared distance of the converged points from the centre, in voxels; large where a pick is ambiguous.</param>
-public sealed record Pick(float Z, float Y, float X, float Score, float Support, int Voxels, float Spread)
+public sealed record Pick(double Z, double Y, double X, float Score, float Support, int Voxels, float Spread)
 {
     /// <summary>The centre.</summary>
     public Position Position => new(Z, Y, X);

@@ -125,11 +125,11 @@ public sealed record ReportImage
         IEnumerable<ReportMarker> Near(IReadOnlyList<Position> positions, IReadOnlyList<Position> partners, float radius, ReportMarkerKind kind) =>
             positions
                 .Where(p => IsNear(p) || partners.Any(q => IsNear(q) && p.DistanceTo(q) <= pairVoxels))
-                .Select(p => new ReportMarker(p.Y, p.X, radius * CrossSection(Math.Abs(p.Z - z)), kind));
+                .Select(p => new ReportMarker((float)p.Y, (float)p.X, radius * CrossSection(Math.Abs(p.Z - z)), kind));
 
         bool IsNear(Position p) => Math.Abs(p.Z - z) <= reachSlices;
 
-        float CrossSection(float distance) => MathF.Sqrt(1 - Math.Min(0.75f, distance * distance / ((reachSlices + 1) * (reachSlices + 1))));
+        float CrossSection(double distance) => (float)Math.Sqrt(1 - Math.Min(0.75, distance * distance / ((reachSlices + 1) * (reachSlices + 1))));
     }
 
     /// <summary>The slice with the most centres within reach; of equals, the one nearest to the middle. Without centres, the middle slice.</summary>

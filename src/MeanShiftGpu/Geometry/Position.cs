@@ -4,14 +4,14 @@ namespace MeanShiftGpu.Geometry;
 /// <param name="Z">Slice.</param>
 /// <param name="Y">Row.</param>
 /// <param name="X">Column, the fastest axis in memory.</param>
-public readonly record struct Position(float Z, float Y, float X)
+public readonly record struct Position(double Z, double Y, double X)
 {
     /// <summary>The squared Euclidean distance to another place, in voxels².</summary>
     public double SquaredDistanceTo(Position other)
     {
-        double z = (double)Z - other.Z;
-        double y = (double)Y - other.Y;
-        double x = (double)X - other.X;
+        double z = Z - other.Z;
+        double y = Y - other.Y;
+        double x = X - other.X;
         return z * z + y * y + x * x;
     }
 
@@ -25,9 +25,9 @@ public readonly record struct Position(float Z, float Y, float X)
         float[] packed = new float[3 * positions.Count];
         for (int i = 0; i < positions.Count; i++)
         {
-            packed[3 * i] = positions[i].Z;
-            packed[3 * i + 1] = positions[i].Y;
-            packed[3 * i + 2] = positions[i].X;
+            packed[3 * i] = (float)positions[i].Z;
+            packed[3 * i + 1] = (float)positions[i].Y;
+            packed[3 * i + 2] = (float)positions[i].X;
         }
 
         return packed;

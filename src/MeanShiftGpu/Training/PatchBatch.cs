@@ -80,7 +80,7 @@ public sealed class PatchBatch
     /// <summary>One patch of a buffer: [D, H, W].</summary>
     internal Span<float> Of(float[] buffer, int item) => buffer.AsSpan(item * Voxels, Voxels);
 
-    private static bool IsInside(float position, int extent, double margin) => position >= margin && position <= extent - 1 - margin;
+    private static bool IsInside(double position, int extent, double margin) => position >= margin && position <= extent - 1 - margin;
 
     private void FillMasks(int item, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes, List<(Position Center, int Class)> all)
     {

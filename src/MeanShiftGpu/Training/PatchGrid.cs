@@ -25,7 +25,7 @@ internal static class PatchGrid
 
         return origins;
 
-        bool Inside(float position, int extent) => position >= options.CenterMarginVoxels && position <= extent - 1 - options.CenterMarginVoxels;
+        bool Inside(double position, int extent) => position >= options.CenterMarginVoxels && position <= extent - 1 - options.CenterMarginVoxels;
     }
 
     private static IEnumerable<int> Along(int extent, int patch)

@@ -24,10 +24,10 @@ public readonly record struct PatchOrientation(bool FlipZ, bool FlipY, bool Flip
     /// <summary>Where a position goes.</summary>
     public Position Apply(Position p, Extent patch)
     {
-        float fz = FlipZ ? patch.Depth - 1 - p.Z : p.Z;
-        float fy = FlipY ? patch.Height - 1 - p.Y : p.Y;
-        float fx = FlipX ? patch.Width - 1 - p.X : p.X;
-        (float z, float y, float x) = Permute(fz, fy, fx);
+        double fz = FlipZ ? patch.Depth - 1 - p.Z : p.Z;
+        double fy = FlipY ? patch.Height - 1 - p.Y : p.Y;
+        double fx = FlipX ? patch.Width - 1 - p.X : p.X;
+        (double z, double y, double x) = Permute(fz, fy, fx);
         return new Position(z, y, x);
     }
 

@@ -81,7 +81,7 @@ public sealed class PatchSampler
             Along(volume.Size.Width, options.Patch.Width, center?.X, random.Z));
     }
 
-    private int Along(int extent, int patch, float? center, uint random)
+    private int Along(int extent, int patch, double? center, uint random)
     {
         if (extent <= patch)
             return 0;
@@ -100,7 +100,7 @@ public sealed class PatchSampler
     {
         return Fits(volume.Size.Depth, options.Patch.Depth, center.Z) && Fits(volume.Size.Height, options.Patch.Height, center.Y) && Fits(volume.Size.Width, options.Patch.Width, center.X);
 
-        bool Fits(int extent, int patch, float at)
+        bool Fits(int extent, int patch, double at)
         {
             double first = Math.Max(0, Math.Ceiling(at - (patch - 1 - options.CenterMarginVoxels)));
             double last = Math.Min(Math.Max(0, extent - patch), Math.Floor(at - options.CenterMarginVoxels));

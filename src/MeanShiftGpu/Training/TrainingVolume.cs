@@ -65,7 +65,7 @@ public sealed record TrainingData(IReadOnlyList<TrainingVolume> Training, IReadO
             Extent size = volume.Size;
             hash.AppendData(MemoryMarshal.AsBytes<int>([Training.Count, size.Depth, size.Height, size.Width, volume.Centers.Count]));
             for (int i = 0; i < volume.Centers.Count; i++)
-                hash.AppendData(MemoryMarshal.AsBytes<float>([volume.Centers[i].Z, volume.Centers[i].Y, volume.Centers[i].X, volume.ClassOf(i)]));
+                hash.AppendData(MemoryMarshal.AsBytes<double>([volume.Centers[i].Z, volume.Centers[i].Y, volume.Centers[i].X, volume.ClassOf(i)]));
             float[] slice = new float[(long)size.Height * size.Width];
             volume.Image.Read(new Box((size.Depth / 2, 0, 0), new Extent(1, size.Height, size.Width)), slice);
             hash.AppendData(MemoryMarshal.AsBytes(slice.AsSpan()));

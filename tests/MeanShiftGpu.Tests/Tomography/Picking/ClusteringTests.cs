@@ -122,7 +122,7 @@ public class ClusteringTests
             Assert.That(pick.Spread, Is.EqualTo(0.3 * Math.Sqrt(3)).Within(0.06));
         }
 
-        static float Nearest(float value) => MathF.Round(value / 12) * 12;
+        static double Nearest(double value) => Math.Round(value / 12) * 12;
     }
 
     [TestCase(1, TestName = "Cluster_MillionPointsInOnePlace_Ends")]

@@ -95,7 +95,7 @@ public class TomogramSimulatorTests
         foreach ((float z, float y, float x) in from z in steps from y in steps from x in steps select (z, y, x))
         {
             OccupancyEvaluation evaluation = new();
-            evaluation.Add([.. truth.Select(p => new Position((float)p.Z + z, (float)p.Y + y, (float)p.X + x))], truth, tomogram.Occupancy);
+            evaluation.Add([.. truth.Select(p => new Position(p.Z + z, p.Y + y, p.X + x))], truth, tomogram.Occupancy);
             Assert.That((evaluation.Score.Found, evaluation.Score.Background), Is.EqualTo((3, 0)), $"{(z, y, x)}");
         }
     }
