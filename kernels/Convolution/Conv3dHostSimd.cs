@@ -7,7 +7,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// The convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results do not depend on the number
 /// of threads. Launchers return when the work is done. Channels that are a multiple of 16 (AVX2) or 32 (AVX-512) run fastest.
 /// </summary>
-public sealed class Conv3dHostSimd : IConv3dByPlanes<float>
+internal sealed class Conv3dHostSimd : IConv3dByPlanes<float>
 {
     private readonly IConv3dByPlanes<float> kernels;
 

@@ -9,7 +9,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// it where channels are many. Results do not depend on the number of threads. Launchers return when
 /// the work is done.
 /// </summary>
-public sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
+internal sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
 {
     private readonly IConv3dByPlanes<float> kernels;
 

@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// OpenCL, and for float64.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
+internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>Threads of the largest group.</summary>

@@ -3,7 +3,7 @@ using MeanShiftGpu.Kernels.Machine.TensorCore;
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>The convolution 3³ on tensor cores: implicit matrix products, operands rounded to nearest, float32 sums and memory.</summary>
-public static class Conv3dTensorCore
+internal static class Conv3dTensorCore
 {
     /// <summary>Compiles the kernels for an accelerator.</summary>
     /// <param name="accelerator">A CUDA accelerator of a context with <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>

@@ -5,7 +5,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// others. At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with an int.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
+internal sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

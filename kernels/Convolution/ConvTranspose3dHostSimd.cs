@@ -7,7 +7,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// The transposed convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results do not
 /// depend on the number of threads. Launchers return when the work is done.
 /// </summary>
-public static class ConvTranspose3dHostSimd
+internal static class ConvTranspose3dHostSimd
 {
     /// <summary>Uses the widest vectors of this processor.</summary>
     /// <param name="threads">The threads to share the work among; they may be shared with other host variants.</param>

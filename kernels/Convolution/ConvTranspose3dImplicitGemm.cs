@@ -5,7 +5,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// registers. No warp operations and no atomics: for GPUs without tensor cores, for OpenCL, and for float64.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
+internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>Threads of a group: 16 runs of voxels × 4 columns of channels; in a weight gradient 8 × 8 blocks of 4 × 4 channels.</summary>

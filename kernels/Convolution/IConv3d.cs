@@ -13,7 +13,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// </remarks>
 /// <typeparam name="TActivation">How activations and their gradients lie in memory: <typeparamref name="T"/>, or <see cref="Bf16"/> beside float32 parameters.</typeparam>
 /// <typeparam name="T">The real type of parameters and their gradients.</typeparam>
-public interface IConv3d<TActivation, T> : IDisposable
+internal interface IConv3d<TActivation, T> : IDisposable
     where TActivation : unmanaged
     where T : unmanaged
 {

@@ -4,7 +4,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// <param name="Begin">The first plane to compute.</param>
 /// <param name="End">The one after the last.</param>
 /// <param name="OutputRing">Planes of the output in memory, at least End − Begin: plane z lies at z mod this.</param>
-public readonly record struct PlaneRange(int Begin, int End, int OutputRing)
+internal readonly record struct PlaneRange(int Begin, int End, int OutputRing)
 {
     /// <summary>How many planes are computed.</summary>
     public int Count => End - Begin;
@@ -19,12 +19,12 @@ public readonly record struct PlaneRange(int Begin, int End, int OutputRing)
 /// <param name="Channels">The channels.</param>
 /// <param name="Pitch">Elements from one voxel to the next.</param>
 /// <param name="Ring">Planes in memory, plane z at z mod this; those before, of and after what is computed, inside the volume, must be there.</param>
-public readonly record struct PlaneInput<T>(ArrayView<T> View, int Channels, int Pitch, int Ring)
+internal readonly record struct PlaneInput<T>(ArrayView<T> View, int Channels, int Pitch, int Ring)
     where T : unmanaged;
 
 /// <summary>A variant of the 3D convolution that can compute some planes alone, with the bits that they have in the whole.</summary>
 /// <typeparam name="T">The real type.</typeparam>
-public interface IConv3dByPlanes<T> : IConv3d<T, T>
+internal interface IConv3dByPlanes<T> : IConv3d<T, T>
     where T : unmanaged
 {
     /// <summary>Overwrites planes of the output.</summary>

@@ -12,7 +12,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// <typeparam name="TActivation">What activations and their gradients hold: <typeparamref name="T"/>, or <see cref="Bf16"/>
 /// beside float32.</typeparam>
 /// <typeparam name="T">The real type of parameters and their gradients.</typeparam>
-public interface IConvTranspose3d<TActivation, T> : IDisposable
+internal interface IConvTranspose3d<TActivation, T> : IDisposable
     where TActivation : unmanaged
     where T : unmanaged
 {

@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Kernels.Elementwise;
 /// <typeparam name="TReal">Its functions; none is needed.</typeparam>
 /// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
 /// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or <see cref="Bf16"/>.</typeparam>
-public sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IElementwise<TActivation, T>
+internal sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IElementwise<TActivation, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
     where TActivation : unmanaged

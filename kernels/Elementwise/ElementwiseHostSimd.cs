@@ -3,7 +3,7 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>The elementwise arithmetic on the CPU device: vectors over the channels, or over everything where it is dense.</summary>
-public sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwise<float, float>
+internal sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwise<float, float>
 {
     /// <inheritdoc/>
     void IElementwise<float, float>.LaunchAdd(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)

@@ -5,4 +5,4 @@ namespace MeanShiftGpu.Kernels.Elementwise;
 /// <param name="Channels">C, the channels that are worked on.</param>
 /// <param name="SourcePitch">Elements from one voxel of the source to the next; at least C.</param>
 /// <param name="TargetPitch">Elements from one voxel of the target to the next; at least C.</param>
-public readonly record struct ElementwiseShape(long Voxels, int Channels, int SourcePitch, int TargetPitch);
+internal readonly record struct ElementwiseShape(long Voxels, int Channels, int SourcePitch, int TargetPitch);

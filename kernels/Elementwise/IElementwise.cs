@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Kernels.Elementwise;
 /// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
 /// float32.</typeparam>
 /// <typeparam name="T">The real type of everything else.</typeparam>
-public interface IElementwise<TActivation, T> : IDisposable
+internal interface IElementwise<TActivation, T> : IDisposable
     where TActivation : unmanaged
     where T : unmanaged
 {

@@ -10,7 +10,7 @@ namespace MeanShiftGpu.Kernels.Head;
 /// <typeparam name="TActivation">What the input and its gradient hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
 /// float32.</typeparam>
 /// <typeparam name="T">The real type of everything else.</typeparam>
-public interface ISigmoidHead<TActivation, T> : IDisposable
+internal interface ISigmoidHead<TActivation, T> : IDisposable
     where TActivation : unmanaged
     where T : unmanaged
 {

@@ -7,7 +7,7 @@ namespace MeanShiftGpu.Kernels.Head;
 /// <typeparam name="TReal">Its functions.</typeparam>
 /// <typeparam name="TActivation">What the activations hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
 /// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or <see cref="Bf16"/>.</typeparam>
-public class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TActivation, T>
+internal class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TActivation, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
     where TActivation : unmanaged

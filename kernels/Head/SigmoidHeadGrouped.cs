@@ -3,7 +3,7 @@ namespace MeanShiftGpu.Kernels.Head;
 /// <summary>The head with weight gradients in two stages of groups, otherwise the plain one: any GPU. No warp operations, no
 /// atomics.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : SigmoidHeadDirect<T, TReal, TActivation, TStored>
+internal sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : SigmoidHeadDirect<T, TReal, TActivation, TStored>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
     where TActivation : unmanaged

@@ -3,7 +3,7 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Head;
 
 /// <summary>The head on the CPU device: vectors over the input channels, the sigmoid with vectors over the voxels.</summary>
-public sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHead<float, float>
+internal sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHead<float, float>
 {
     private readonly HostScratch scratch = new();
 

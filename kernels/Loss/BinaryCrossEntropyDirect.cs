@@ -2,7 +2,7 @@ namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The plain binary cross-entropy: the sum by partial sums, any accelerator. The truth for the others.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
+internal sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

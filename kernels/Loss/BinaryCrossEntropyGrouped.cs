@@ -2,7 +2,7 @@ namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The binary cross-entropy with its sum in two stages of groups: any GPU. No warp operations, no atomics.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class BinaryCrossEntropyGrouped<T, TReal> : IBinaryCrossEntropy<T>
+internal sealed class BinaryCrossEntropyGrouped<T, TReal> : IBinaryCrossEntropy<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

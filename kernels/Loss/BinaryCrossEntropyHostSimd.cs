@@ -3,7 +3,7 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The binary cross-entropy on the CPU device: vectors over the elements, one partial sum for each chunk.</summary>
-public sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : IBinaryCrossEntropy<float>
+internal sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : IBinaryCrossEntropy<float>
 {
     private const float LogFloor = -100;
     private const float LeastVariance = 1e-12f;

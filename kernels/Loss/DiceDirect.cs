@@ -2,7 +2,7 @@ namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The plain Dice loss: sums by partial sums, then one thread per element, any accelerator. The truth for the others.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class DiceDirect<T, TReal> : IDice<T>
+internal sealed class DiceDirect<T, TReal> : IDice<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

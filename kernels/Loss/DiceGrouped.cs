@@ -2,7 +2,7 @@ namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The Dice loss with sums in two stages of groups: any GPU. No warp operations, no atomics.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class DiceGrouped<T, TReal> : IDice<T>
+internal sealed class DiceGrouped<T, TReal> : IDice<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

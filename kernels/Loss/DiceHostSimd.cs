@@ -3,7 +3,7 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The Dice loss on the CPU device: vectors over the elements, one pair of partial sums for each chunk.</summary>
-public sealed unsafe class DiceHostSimd(HostThreads threads) : IDice<float>
+internal sealed unsafe class DiceHostSimd(HostThreads threads) : IDice<float>
 {
     /// <inheritdoc/>
     public long WorkspaceLength(FlatShape shape) => 2L * HostChunks.Of(shape.Count).Count;

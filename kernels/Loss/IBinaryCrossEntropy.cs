@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Kernels.Loss;
 /// loss. Scores p (0 to 1) and target t (0 to 1) are dense and of the same arrangement. Launchers queue on the stream
 /// and do not wait; one instance serves one stream at a time.
 /// </remarks>
-public interface IBinaryCrossEntropy<T> : IDisposable
+internal interface IBinaryCrossEntropy<T> : IDisposable
     where T : unmanaged
 {
     /// <summary>Elements of workspace that <see cref="Forward"/> needs; the content does not matter before or after.</summary>

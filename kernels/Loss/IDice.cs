@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Kernels.Loss;
 /// defined). Both are dense and of the same arrangement. Launchers queue on the stream and do not wait; one instance serves
 /// one stream at a time.
 /// </remarks>
-public interface IDice<T> : IDisposable
+internal interface IDice<T> : IDisposable
     where T : unmanaged
 {
     /// <summary>Elements of workspace that <see cref="Forward"/> needs; the content does not matter before or after.</summary>

@@ -4,7 +4,7 @@ namespace MeanShiftGpu.Kernels.Machine;
 /// Lets one thread at a time into what works on a stream: launchers keep workspace between their kernels, and operations between their launches, which a
 /// second caller would overwrite without a word. The thread that is in may come in again, as an operation does with each of its launches.
 /// </summary>
-public sealed class CallerGate
+internal sealed class CallerGate
 {
     private static readonly ConditionalWeakTable<AcceleratorStream, CallerGate> Gates = [];
 

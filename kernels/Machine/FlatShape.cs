@@ -2,4 +2,4 @@ namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>A dense run of numbers whose arrangement does not matter: a map under a loss, the parameters of a network.</summary>
 /// <param name="Count">How many numbers.</param>
-public readonly record struct FlatShape(long Count);
+internal readonly record struct FlatShape(long Count);

@@ -5,7 +5,7 @@ namespace MeanShiftGpu.Kernels.Machine;
 /// finds them by this mark, so no kernel can exist untested.
 /// </summary>
 [AttributeUsage(AttributeTargets.Method)]
-public sealed class KernelAttribute : Attribute
+internal sealed class KernelAttribute : Attribute
 {
     /// <summary>
     /// The largest group that an explicitly grouped kernel is launched with, which bounds the registers of a thread; 0 where

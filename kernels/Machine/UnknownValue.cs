@@ -1,7 +1,7 @@
 namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>The last arm of a switch over an enumeration. A value without an arm must not compute what another one means.</summary>
-public static class UnknownValue
+internal static class UnknownValue
 {
     /// <summary>The exception to throw for a value that has no arm.</summary>
     public static ArgumentOutOfRangeException Of<TEnum>(TEnum value)

@@ -18,7 +18,7 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// rules out), the loss is finite and the gradient, which is as large, is not.
 /// </para>
 /// </remarks>
-public interface IMeanShift<T> : IDisposable
+internal interface IMeanShift<T> : IDisposable
     where T : unmanaged
 {
     /// <summary>Bytes of workspace that every launcher which takes one needs: one size fits all.</summary>

@@ -5,7 +5,7 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// the score gradient. No atomics, no shared memory, any accelerator. The truth for the others.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
+internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

@@ -5,7 +5,7 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// gradient. Plain shared-memory reductions in a fixed order, no warp operations, no atomics: every GPU, and the same bits every time.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
+internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

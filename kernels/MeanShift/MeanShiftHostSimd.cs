@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// The mean shift on the CPU device: eight voxels of a row at a time. Seeds are shifted in fixed chunks; the score gradient is
 /// summed by slabs of planes, each by one thread that walks all seeds in order, so the bits do not depend on the threads.
 /// </summary>
-public sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<float>
+internal sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<float>
 {
     private readonly HostPasses flat = new HostPasses<HostFlat>(threads);
     private readonly HostPasses linear = new HostPasses<HostLinear>(threads);

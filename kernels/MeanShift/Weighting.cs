@@ -41,7 +41,7 @@ internal static class CenterDistances
 /// A weighting as a type parameter of the kernels, so that each compiles to its own code. Everything is a function of
 /// u² = d²/b², which saves the square root where the weighting does not need it.
 /// </summary>
-public interface IWeighting<T>
+internal interface IWeighting<T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>k.</summary>
@@ -52,7 +52,7 @@ public interface IWeighting<T>
 }
 
 /// <summary><see cref="Weighting.Flat"/>.</summary>
-public readonly struct FlatWeighting<T, TReal> : IWeighting<T>
+internal readonly struct FlatWeighting<T, TReal> : IWeighting<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
@@ -66,7 +66,7 @@ public readonly struct FlatWeighting<T, TReal> : IWeighting<T>
 }
 
 /// <summary><see cref="Weighting.Linear"/>.</summary>
-public readonly struct LinearWeighting<T, TReal> : IWeighting<T>
+internal readonly struct LinearWeighting<T, TReal> : IWeighting<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
@@ -80,7 +80,7 @@ public readonly struct LinearWeighting<T, TReal> : IWeighting<T>
 }
 
 /// <summary><see cref="Weighting.Cone"/>.</summary>
-public readonly struct ConeWeighting<T, TReal> : IWeighting<T>
+internal readonly struct ConeWeighting<T, TReal> : IWeighting<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
@@ -94,7 +94,7 @@ public readonly struct ConeWeighting<T, TReal> : IWeighting<T>
 }
 
 /// <summary><see cref="Weighting.Epanechnikov"/>.</summary>
-public readonly struct EpanechnikovWeighting<T, TReal> : IWeighting<T>
+internal readonly struct EpanechnikovWeighting<T, TReal> : IWeighting<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
@@ -108,7 +108,7 @@ public readonly struct EpanechnikovWeighting<T, TReal> : IWeighting<T>
 }
 
 /// <summary><see cref="Weighting.Gaussian"/>.</summary>
-public readonly struct GaussianWeighting<T, TReal> : IWeighting<T>
+internal readonly struct GaussianWeighting<T, TReal> : IWeighting<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

@@ -1,7 +1,7 @@
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The plain Adam step: one thread per parameter, any accelerator. The truth for the others.</summary>
-public sealed class AdamDirect<T, TReal> : IAdam<T>
+internal sealed class AdamDirect<T, TReal> : IAdam<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

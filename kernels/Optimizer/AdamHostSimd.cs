@@ -3,7 +3,7 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The Adam step on the CPU device: vectors over the parameters.</summary>
-public sealed unsafe class AdamHostSimd(HostThreads threads) : IAdam<float>
+internal sealed unsafe class AdamHostSimd(HostThreads threads) : IAdam<float>
 {
     /// <inheritdoc/>
     void IAdam<float>.LaunchStep(

@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Kernels.Optimizer;
 /// <param name="WeightDecay">λ, decoupled from the gradient (AdamW); 0 is plain Adam.</param>
 /// <param name="BiasCorrection1">1 − β₁ᵗ.</param>
 /// <param name="BiasCorrection2">1 − β₂ᵗ.</param>
-public readonly record struct AdamParameters(
+internal readonly record struct AdamParameters(
     double LearningRate,
     double Beta1,
     double Beta2,

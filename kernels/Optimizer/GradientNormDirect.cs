@@ -2,7 +2,7 @@ namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The plain gradient norm: strided partial sums, then their sum. Any accelerator. The truth for the others.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
+internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

@@ -2,7 +2,7 @@ namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The gradient norm with sums in two stages of groups: any GPU. No warp operations, no atomics.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
-public sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
+internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {

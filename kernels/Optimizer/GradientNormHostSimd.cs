@@ -3,7 +3,7 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The gradient norm on the CPU device: vectors within a chunk, the chunks' sums added in double.</summary>
-public sealed unsafe class GradientNormHostSimd(HostThreads threads) : IGradientNorm<float>
+internal sealed unsafe class GradientNormHostSimd(HostThreads threads) : IGradientNorm<float>
 {
     /// <inheritdoc/>
     public long WorkspaceLength(long count) => HostChunks.Of(count).Count;

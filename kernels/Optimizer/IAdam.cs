@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Kernels.Optimizer;
 /// θ ← θ·(1 − αλ); m ← m + (1 − β₁)·(g − m); v ← β₂·v + (1 − β₂)·g²; θ ← θ − α/(1 − β₁ᵗ)·m / (√v/√(1 − β₂ᵗ) + ε).
 /// Launchers queue on the stream and do not wait.
 /// </remarks>
-public interface IAdam<T> : IDisposable
+internal interface IAdam<T> : IDisposable
     where T : unmanaged
 {
     /// <summary>Updates values, firstMoments and secondMoments in place, all [n]; both moments are 0 before the first step.</summary>

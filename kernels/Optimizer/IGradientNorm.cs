@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Kernels.Optimizer;
 /// factor = min(1, maxNorm / (norm + 10⁻⁶)). Squares are summed in the real type: norms above about 10¹⁹ overflow
 /// float32 and count as infinite. Launchers queue on the stream and do not wait; one instance serves one stream at a time.
 /// </remarks>
-public interface IGradientNorm<T> : IDisposable
+internal interface IGradientNorm<T> : IDisposable
     where T : unmanaged
 {
     /// <summary>Elements of workspace for <paramref name="count"/> gradients.</summary>

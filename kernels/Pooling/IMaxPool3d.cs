@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Kernels.Pooling;
 /// again from the input, which costs less memory traffic than an index buffer would. Launchers queue on the stream and do
 /// not wait; one instance serves one stream at a time.
 /// </remarks>
-public interface IMaxPool3d<T> : IDisposable
+internal interface IMaxPool3d<T> : IDisposable
     where T : unmanaged
 {
     /// <summary>Overwrites output.</summary>

@@ -5,7 +5,7 @@ namespace MeanShiftGpu.Kernels.Pooling;
 /// <typeparam name="TReal">Its functions; none is needed.</typeparam>
 /// <typeparam name="TElement">What the tensors hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
 /// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or <see cref="Bf16"/>.</typeparam>
-public sealed class MaxPool3dDirect<T, TReal, TElement, TStored> : IMaxPool3d<TElement>
+internal sealed class MaxPool3dDirect<T, TReal, TElement, TStored> : IMaxPool3d<TElement>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
     where TElement : unmanaged

@@ -3,7 +3,7 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>The max pooling on the CPU device: vectors over the channels, one row of output voxels after the other.</summary>
-public sealed unsafe class MaxPool3dHostSimd(HostThreads threads) : IMaxPool3d<float>
+internal sealed unsafe class MaxPool3dHostSimd(HostThreads threads) : IMaxPool3d<float>
 {
     /// <inheritdoc/>
     void IMaxPool3d<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> output, MaxPool3dShape shape)

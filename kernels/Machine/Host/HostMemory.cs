@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace MeanShiftGpu.Kernels.Machine.Host;
 
 /// <summary>Access of the host variants to the CPU accelerator's memory.</summary>
-public static unsafe partial class HostMemory
+internal static unsafe partial class HostMemory
 {
     // Linux's advice to back a range with pages of 2 MiB.
     private const int AdviceHugePage = 14;
@@ -42,7 +42,7 @@ public static unsafe partial class HostMemory
 /// Memory outside the garbage-collected heap, 64-byte aligned, that grows on request and is kept between calls:
 /// the packing buffers of the host variants. Contents are undefined after growing.
 /// </summary>
-public sealed unsafe class HostScratch : IDisposable
+internal sealed unsafe class HostScratch : IDisposable
 {
     private void* memory;
     private nuint capacity;

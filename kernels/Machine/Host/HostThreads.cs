@@ -13,7 +13,7 @@ namespace MeanShiftGpu.Kernels.Machine.Host;
 /// Calls follow each other closely and many are shorter than the 50 to 100 µs that it takes to wake a thread. A helper therefore looks out for the
 /// next call for a moment before it goes back to the pool, unless somebody else waits for a thread of the pool.
 /// </remarks>
-public sealed class HostThreads
+internal sealed class HostThreads
 {
     // How long a helper looks out for the next call and a caller for the last helper before they sleep.
     private static readonly TimeSpan Patience = TimeSpan.FromMicroseconds(200);

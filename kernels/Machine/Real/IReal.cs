@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Kernels.Machine.Real;
 /// kernel takes as a second type parameter, so that one source serves float32 and float64.
 /// </summary>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
-public interface IReal<T>
+internal interface IReal<T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>The real nearest to an integer.</summary>
@@ -34,7 +34,7 @@ public interface IReal<T>
 }
 
 /// <summary>float32 arithmetic of a kernel.</summary>
-public readonly struct Float32 : IReal<float>
+internal readonly struct Float32 : IReal<float>
 {
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -66,7 +66,7 @@ public readonly struct Float32 : IReal<float>
 }
 
 /// <summary>float64 arithmetic of a kernel.</summary>
-public readonly struct Float64 : IReal<double>
+internal readonly struct Float64 : IReal<double>
 {
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -3,7 +3,7 @@ namespace MeanShiftGpu.Kernels.Machine.Real;
 /// <summary>How a number lies in memory, as a type parameter beside the real type of the arithmetic: as that type (<see cref="Plain{T}"/>) or as <see cref="Bf16"/>.</summary>
 /// <typeparam name="TSelf">What lies in memory.</typeparam>
 /// <typeparam name="T">The real type.</typeparam>
-public interface IStored<TSelf, T>
+internal interface IStored<TSelf, T>
     where TSelf : unmanaged, IStored<TSelf, T>
     where T : unmanaged, INumber<T>
 {
@@ -16,7 +16,7 @@ public interface IStored<TSelf, T>
 
 /// <summary>A number that lies in memory as its real type; in a kernel no more than that.</summary>
 /// <param name="value">The number.</param>
-public readonly struct Plain<T>(T value) : IStored<Plain<T>, T>
+internal readonly struct Plain<T>(T value) : IStored<Plain<T>, T>
     where T : unmanaged, INumber<T>
 {
     private readonly T value = value;

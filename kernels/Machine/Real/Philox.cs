@@ -1,14 +1,14 @@
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>Four random 32-bit words.</summary>
-public readonly record struct PhiloxBlock(uint X, uint Y, uint Z, uint W);
+internal readonly record struct PhiloxBlock(uint X, uint Y, uint Z, uint W);
 
 /// <summary>
 /// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
 /// (SC 2011): random words are a function of a counter and a key, without state, so every thread of every device draws its
 /// own and the same ones. Integer arithmetic only.
 /// </summary>
-public static class Philox
+internal static class Philox
 {
     private const uint Multiplier0 = 0xD2511F53;
     private const uint Multiplier1 = 0xCD9E8D57;

@@ -5,7 +5,7 @@ namespace MeanShiftGpu.Kernels.Machine.Sums;
 /// write their sums, 256 of them at most, and one group adds those. No thread adds more than a few dozen
 /// numbers in a row, where the two thousand threads of <see cref="ThreadSums{T, TReal}"/> leave a big GPU waiting for memory.
 /// </summary>
-public static class GroupSum
+internal static class GroupSum
 {
     /// <summary>Threads of a group.</summary>
     public const int Threads = 128;

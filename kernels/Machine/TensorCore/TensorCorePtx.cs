@@ -12,7 +12,7 @@ using Primitive = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegiste
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>Teaches an ILGPU context the PTX of <see cref="TensorCores"/>.</summary>
-public static class TensorCorePtx
+internal static class TensorCorePtx
 {
     private static readonly CudaArchitecture Least = new(8, 0);
     private static readonly ConditionalWeakTable<IntrinsicImplementationManager, object> Taught = [];

@@ -6,7 +6,7 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Cli.Benchmarking;
 
 /// <summary>The processor's own limit, so that a kernel's speed can be judged by it.</summary>
-public static class FmaPeak
+internal static class FmaPeak
 {
     private const int Accumulators = 12;
     private const int Iterations = 1_000_000;

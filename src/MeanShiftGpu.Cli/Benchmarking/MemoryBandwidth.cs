@@ -5,7 +5,7 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Cli.Benchmarking;
 
 /// <summary>What the memory gives all threads together, so that a kernel that does little with each number can be judged by it.</summary>
-public static unsafe class MemoryBandwidth
+internal static unsafe class MemoryBandwidth
 {
     // 64 MiB for each of three arrays: a third-level cache holds little of them.
     private const int Elements = 16 << 20;

@@ -52,7 +52,7 @@ public sealed class GpuContext : IDisposable
     }
 
     /// <summary>The threads of the host variants.</summary>
-    public HostThreads Threads { get; }
+    internal HostThreads Threads { get; }
 
     /// <summary>The kind of device in use: <see cref="DeviceKind.Cuda"/>, <see cref="DeviceKind.OpenCL"/> or <see cref="DeviceKind.Cpu"/>.</summary>
     public DeviceKind Kind => Accelerator.AcceleratorType switch

@@ -14,7 +14,7 @@ namespace MeanShiftGpu.Device;
 /// <param name="Name">The technique: Direct, Grouped, HostSimd, HostWinograd, ImplicitGemm, TensorCore.</param>
 /// <param name="Supports">Null when it can run this shape on this context; otherwise the reason why not.</param>
 /// <param name="Create">Compiles it for a context.</param>
-public sealed record Variant<TLauncher, TShape>(
+internal sealed record Variant<TLauncher, TShape>(
     string Name,
     Func<GpuContext, TShape, string?> Supports,
     Func<GpuContext, TLauncher> Create)
@@ -25,7 +25,7 @@ public sealed record Variant<TLauncher, TShape>(
 }
 
 /// <summary>What a table of variants is called and holds, whatever its kernels.</summary>
-public interface IVariantTable
+internal interface IVariantTable
 {
     /// <summary>The operation's name.</summary>
     string Operation { get; }
@@ -41,7 +41,7 @@ public interface IVariantTable
 /// <param name="operation">The operation's name, as in MEANSHIFTGPU_VARIANT: conv3d, max-pool3d, …</param>
 /// <param name="variants">Best first; the last supports and suits everything, except on BF16 activations. Null: one that a real
 /// type or storage has not.</param>
-public sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>?[] variants)
+internal sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>?[] variants)
     : IVariantTable
     where TLauncher : class, IDisposable
 {

@@ -9,7 +9,7 @@ namespace MeanShiftGpu.Tensors;
 /// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
 /// float32.</typeparam>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
-public static class ElementwiseVariants<TActivation, T>
+internal static class ElementwiseVariants<TActivation, T>
     where TActivation : unmanaged
     where T : unmanaged, INumber<T>
 {

@@ -12,7 +12,7 @@ namespace MeanShiftGpu.Tests.Support;
 /// Runs kernels whose activations lie in memory as BF16 on float32 buffers, so that they share the tests of the others: what they read is rounded before,
 /// what they write is widened behind.
 /// </summary>
-public static class Bf16Buffers
+internal static class Bf16Buffers
 {
     /// <summary>The nearest BF16 of a number.</summary>
     public static double Rounded(double value) => Bf16.Round((float)value).ToSingle();

@@ -7,7 +7,7 @@ namespace MeanShiftGpu.Ops.Adam;
 
 /// <summary>The variants of the Adam and AdamW optimiser. Their shape is the number of parameters.</summary>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
-public static class AdamVariants<T>
+internal static class AdamVariants<T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>Best first.</summary>

@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Ops.BinaryCrossEntropy;
 
 /// <summary>The variants of the binary cross-entropy.</summary>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
-public static class BinaryCrossEntropyVariants<T>
+internal static class BinaryCrossEntropyVariants<T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>Best first.</summary>

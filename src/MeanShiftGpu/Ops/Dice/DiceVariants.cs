@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Ops.Dice;
 
 /// <summary>The variants of the Dice loss.</summary>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
-public static class DiceVariants<T>
+internal static class DiceVariants<T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>Best first.</summary>

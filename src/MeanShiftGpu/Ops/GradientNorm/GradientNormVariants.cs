@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Ops.GradientNorm;
 
 /// <summary>The variants of the gradient's norm and clip factor. Their shape is the number of parameters.</summary>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
-public static class GradientNormVariants<T>
+internal static class GradientNormVariants<T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>Best first.</summary>

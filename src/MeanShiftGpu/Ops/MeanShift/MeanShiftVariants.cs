@@ -7,7 +7,7 @@ namespace MeanShiftGpu.Ops.MeanShift;
 
 /// <summary>The variants of the mean shift, best first.</summary>
 /// <typeparam name="T">float or double.</typeparam>
-public static class MeanShiftVariants<T>
+internal static class MeanShiftVariants<T>
     where T : unmanaged, INumber<T>
 {
     /// <summary>The table.</summary>
