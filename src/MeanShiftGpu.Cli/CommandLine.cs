@@ -93,6 +93,7 @@ internal static class CommandLine
         Verb[] verbs =
         [
             new DemoVerb(session),
+            new ReproduceVerb(session),
             new DevicesVerb(session),
             new SimulateVerb(session),
             new ImportVerb(session),

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
 using MeanShiftGpu.Device;
-using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Demo;
 using MeanShiftGpu.Tomography.Files;
@@ -58,7 +57,7 @@ internal sealed class DemoVerb(Session session) : Verb(session)
             clock,
             p => tell(
                 (done + (double)p.Training.Latest.Step / p.Training.Steps) / trainings,
-                $"training {done + 1} of {trainings} ({Words(p.Loss)}), step {p.Training.Latest.Step} of {p.Training.Steps}, loss {p.Training.Latest.Loss:0.000}, {p.Training.StepsPerSecond:0.0} steps/s"),
+                $"training {done + 1} of {trainings} ({DemoLosses.Words(p.Loss)}), step {p.Training.Latest.Step} of {p.Training.Steps}, loss {p.Training.Latest.Loss:0.000}, {p.Training.StepsPerSecond:0.0} steps/s"),
             _ => done++,
             Cancellation));
 
@@ -66,7 +65,7 @@ internal sealed class DemoVerb(Session session) : Verb(session)
             ["loss", "seed", "dist_pred", "dist_GT", "F1 at 4", "F1 at 2", "picks", "particles", "seconds"],
             results.Select(r => (IReadOnlyList<string>)
             [
-                Words(r.Loss),
+                DemoLosses.Words(r.Loss),
                 $"{r.Seed}",
                 Number(r.Evaluation.DistPred),
                 Number(r.Evaluation.DistGt),
@@ -80,14 +79,6 @@ internal sealed class DemoVerb(Session session) : Verb(session)
         WriteJson(options, results.Select(r => new { loss = SandclockDemo.JsonName(r.Loss), r.Seed, r.TrainingSeconds, r.Evaluation }));
         return ExitCode.Done;
     }
-
-    private static string Words(DemoLoss loss) => loss switch
-    {
-        DemoLoss.Dice => "Dice",
-        DemoLoss.MeanShift => "mean shift",
-        DemoLoss.Both => "both",
-        _ => throw UnknownValue.Of(loss),
-    };
 
     private static string Number(double? value) => value is { } number ? $"{number:0.00}" : "-";
 }

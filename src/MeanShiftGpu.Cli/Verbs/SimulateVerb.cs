@@ -1,5 +1,4 @@
 using System.CommandLine;
-using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Files;

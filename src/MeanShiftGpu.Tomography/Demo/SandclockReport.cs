@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 using MeanShiftGpu.Device;
-using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Reporting;
+using MeanShiftGpu.Tomography.Reproduction;
 using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
 
@@ -60,7 +60,7 @@ internal static class SandclockReport
                 new ReportColumn("picks", 0, ReportBest.None, "number of picks"),
             ],
             [
-                .. runs.Select(r => new ReportRun(Name(r.Loss), Color(r.Loss),
+                .. runs.Select(r => new ReportRun(DemoLosses.Title(r.Loss), DemoLosses.Color(r.Loss),
                 [
                     r.Evaluation.DistPred,
                     r.Evaluation.DistGt,
@@ -70,15 +70,8 @@ internal static class SandclockReport
                     r.Evaluation.Predictions,
                 ])),
             ],
-            [
-                Published("Dice, paper", DemoLoss.Dice, 4.02, 3.82, 0.46),
-                Published("Mean shift, paper", DemoLoss.MeanShift, 2.43, 1.64, 0.81),
-                Published("Both, paper", DemoLoss.Both, 2.62, 1.26, 0.82),
-            ],
+            [.. Enum.GetValues<DemoLoss>().Select(l => new ReportRow($"{DemoLosses.Title(l)}, paper", DemoLosses.Color(l), PaperTable.Paper(PaperDataset.Sandclock, l), IsReference: true))],
             $"Measured on {runs[0].Evaluation.Volumes} unseen volumes with {runs[0].Evaluation.Truth} particles. The paper's rows are its Table 1: other volumes, a wider network and 1000 epochs, so a context, not a competition.");
-
-    private static ReportRow Published(string name, DemoLoss loss, double distPred, double distGt, double f1)
-        => new(name, Color(loss), [new(distPred), new(distGt), new(f1), new(null), new(null), new(null)], IsReference: true);
 
     private static ReportPanel Panel(SandclockVolume volume, int index, IReadOnlyList<DemoRun> runs)
     {
@@ -89,7 +82,7 @@ internal static class SandclockReport
             [
                 ReportImage.FromVolume("Volume", volume.Image, volume.Depth, volume.Height, volume.Width, z, volume.Centers, [], ReachSlices),
                 .. first.Select(r => ReportImage.FromVolume(
-                    Name(r.Loss), r.ScoreMaps[index], volume.Depth, volume.Height, volume.Width, z, volume.Centers,
+                    DemoLosses.Title(r.Loss), r.ScoreMaps[index], volume.Depth, volume.Height, volume.Width, z, volume.Centers,
                     [.. r.Picks[index].Select(p => p.Position)], ReachSlices, window: (0, Math.Max(r.ScoreMaps[index].Max(), 1e-6f)))),
             ],
             $"The volume and the score map of each network (black is 0, white the map's maximum). Yellow: true centres; red: picks; both within {ReachSlices:0} slices, smaller when further away.");
@@ -111,8 +104,8 @@ internal static class SandclockReport
                     double[] radii = [.. group.First().Evaluation.Radii.Select(s => s.RadiusVoxels)];
                     ReportCell[] cells = [.. radii.Select(radius => ReportCell.FromRuns([.. group.Select(r => (double?)r.Evaluation.At(radius).F1)]))];
                     return new ReportCurve(
-                        Name(group.Key),
-                        Color(group.Key),
+                        DemoLosses.Title(group.Key),
+                        DemoLosses.Color(group.Key),
                         [.. radii.Zip(cells, (radius, cell) => (radius, cell.Mean ?? 0))],
                         group.Count() > 1 ? [.. cells.Select(c => c.Deviation ?? 0)] : null);
                 }),
@@ -136,8 +129,8 @@ internal static class SandclockReport
             YMinimum = 0,
             Curves =
             [
-                .. runs.Select(r => new ReportCurve(Name(r.Loss), Color(r.Loss), Smooth(r.History.Steps, term))),
-                .. validation is null ? [] : runs.Select(r => new ReportCurve($"{Name(r.Loss)}, validation", Color(r.Loss), [.. r.History.Validations.Select(v => ((double)v.Step, validation(v)))], Dashed: true)),
+                .. runs.Select(r => new ReportCurve(DemoLosses.Title(r.Loss), DemoLosses.Color(r.Loss), Smooth(r.History.Steps, term))),
+                .. validation is null ? [] : runs.Select(r => new ReportCurve($"{DemoLosses.Title(r.Loss)}, validation", DemoLosses.Color(r.Loss), [.. r.History.Validations.Select(v => ((double)v.Step, validation(v)))], Dashed: true)),
             ],
             Caption = "Running mean over 20 training steps; every step sees another volume and other seeds.",
         };
@@ -165,20 +158,4 @@ internal static class SandclockReport
             new("Program", $"MeanShiftGpu {typeof(SandclockReport).Assembly.GetName().Version?.ToString(3)}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}"),
         ];
     }
-
-    private static string Name(DemoLoss loss) => loss switch
-    {
-        DemoLoss.Dice => "Dice",
-        DemoLoss.MeanShift => "Mean shift",
-        DemoLoss.Both => "Both",
-        _ => throw UnknownValue.Of(loss),
-    };
-
-    private static ReportColor Color(DemoLoss loss) => loss switch
-    {
-        DemoLoss.Dice => ReportColor.Red,
-        DemoLoss.MeanShift => ReportColor.Blue,
-        DemoLoss.Both => ReportColor.Green,
-        _ => throw UnknownValue.Of(loss),
-    };
 }

@@ -14,6 +14,23 @@ internal sealed class FolderLock : IDisposable
 
     private FolderLock(FileStream file) => this.file = file;
 
+    /// <summary>Takes a folder, which exists, once nobody else has it.</summary>
+    public static FolderLock Wait(string folder, CancellationToken cancellation)
+    {
+        for (; ; )
+        {
+            try
+            {
+                return Take(folder);
+            }
+            catch (InputException)
+            {
+                if (cancellation.WaitHandle.WaitOne(TimeSpan.FromSeconds(1)))
+                    throw new OperationCanceledException(cancellation);
+            }
+        }
+    }
+
     /// <summary>Takes a folder, which exists.</summary>
     /// <exception cref="InputException">Another process has it.</exception>
     public static FolderLock Take(string folder)

@@ -1,0 +1,108 @@
+using System.CommandLine;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Demo;
+using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Reproduction;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>The experiment of the paper: its Table 1 and Figures 2 and 3, by one command.</summary>
+internal sealed class ReproduceVerb(Session session) : Verb(session)
+{
+    private static readonly PaperDataset[] Datasets = Enum.GetValues<PaperDataset>();
+
+    private readonly Option<string?> output = Parse.Text(
+        "--out", "DIR", "Folder for data sets, models, results, report.html and table.md; what it already holds is not computed again. Default: reproduce-out.");
+    private readonly Option<string?> scale = Parse.Text(
+        "--scale", string.Join('|', PaperScale.All.Keys), "How large: ten minutes, a night on two cores, or the published widths and length for a GPU. Default: quick.");
+    private readonly Option<string[]> datasets = Parse.Texts("--datasets", string.Join('|', Datasets.Select(PaperData.NameOf)), "Only these data sets. Default: all.");
+    private readonly Option<int?> seeds = Parse.Integer("--seeds", "Trainings of every loss on every data set, with seeds from 1 on. Default: the scale's.", 1, 1000);
+    private readonly Option<string?> shrec = Parse.Text("--shrec2021", "DIR", "The folder of the SHREC 2021 data set, with model_0 and so on, in place of the simulated one.");
+    private readonly Option<string?> tomogram = Parse.Text("--empiar10045", "FILE", "The tomogram of EMPIAR-10045, binned by 8 or not, in place of the simulated one; with --coordinates.");
+    private readonly Option<string?> coordinates = Parse.Text("--coordinates", "FILE", "Its deposited centres (.coords), in unbinned pixels.");
+    private readonly Option<string?> shard = Shard.Option("Train every Nth from the Ith on (I from 1 to N) of what is to be trained, in a folder that several processes share.");
+
+    public override string Name => "reproduce";
+
+    protected override string Description =>
+        "Repeats the paper's experiment: trains with Dice, mean shift and both on four data sets, from the same starts and over several seeds, picks in unseen patches, " +
+        "and writes the figures beside the published ones.";
+
+    public override string Example => "meanshift-gpu reproduce --scale quick --out reproduce-out";
+
+    public override IReadOnlyList<OptionGroup> Groups =>
+    [
+        new(OptionGroup.Data, output, datasets, shrec, tomogram, coordinates),
+        new("Training", scale, seeds),
+        new(OptionGroup.Device, [.. DeviceSymbols, shard]),
+    ];
+
+    protected override ExitCode Run(ParseResult options)
+    {
+        PaperScale size = PaperScale.Named(options.GetValue(scale) ?? PaperScale.Quick.Name);
+        PaperFiles files = new() { Shrec = options.GetValue(shrec), Tomogram = options.GetValue(tomogram), Coordinates = options.GetValue(coordinates) };
+        if (files.Tomogram is null != files.Coordinates is null)
+            throw new InputException($"{tomogram.Name} and {coordinates.Name} belong together; give both or none.");
+        IReadOnlyList<PaperRun> all = PaperExperiment.Runs(
+            options.GetValue(datasets) is { Length: > 0 } named ? named.Select(Named).Distinct() : Datasets, Enum.GetValues<DemoLoss>(), options.GetValue(seeds) ?? size.Seeds);
+        IReadOnlyList<PaperRun> mine = Shard.Of(options.GetValue(shard)) is { } part ? part.Of(all) : all;
+        string folder = options.GetValue(output) ?? "reproduce-out";
+        OutputFolder.Prepare(folder);
+        OutputFolder.RefuseReplacing([.. JsonFile(options)], []);
+
+        PaperExperiment experiment = new(folder, size, files);
+        PaperRun[] left = [.. mine.Where(r => experiment.Done(r) is null)];
+        if (left.Length < mine.Count)
+            Session.Line($"{Counted.Of(mine.Count - left.Length, "training")} of {mine.Count} done before");
+        using GpuContext context = OpenDevice(options);
+        int done = 0;
+        if (left.Length > 0)
+        {
+            Session.Progress("reproduce", tell =>
+            {
+                foreach (PaperRun run in left)
+                {
+                    experiment.Train(context, run, (told, share) => tell((done + share) / left.Length, $"{done + 1} of {left.Length}, {told}"), Cancellation);
+                    done++;
+                }
+            });
+        }
+
+        PaperResult[] results = [.. all.Select(experiment.Done).OfType<PaperResult>()];
+        PaperReport.Write(context, folder, experiment, size, files, results, Cancellation);
+        Print(results);
+        if (results.Length < all.Count)
+            Session.Line($"{all.Count - results.Length} of {Counted.Of(all.Count, "training")} are left for other processes");
+        Session.Line($"tables: {Path.Combine(folder, PaperReport.TableName)}; open {Path.Combine(folder, PaperReport.PageName)}");
+        WriteJson(options, results);
+        return ExitCode.Done;
+    }
+
+    private void Print(PaperResult[] results)
+        => Session.Table(
+            ["data set", "loss", "seed", "dist_pred", "dist_GT", "F1 at 4", "F1 at 2", "1-1 F1 at 2", "threshold", "seconds"],
+            results.Select(r => (IReadOnlyList<string>)
+            [
+                PaperTable.Title(r.Dataset),
+                DemoLosses.Words(r.Loss),
+                $"{r.Seed}",
+                Number(r.Evaluation?.DistPred),
+                Number(r.Evaluation?.DistGt),
+                Number(r.Evaluation?.At(4).F1),
+                Number(r.Evaluation?.At(2).F1),
+                Number(r.Evaluation?.At(2).OneToOneF1),
+                Number(r.Threshold),
+                $"{r.TrainingSeconds:0}",
+            ]));
+
+    private static PaperDataset Named(string name)
+    {
+        string[] names = [.. Datasets.Select(PaperData.NameOf)];
+        int index = Array.IndexOf(names, name);
+        return index >= 0 ? Datasets[index]
+            : throw new InputException($"--datasets: '{name}' is not known.{ParseProblem.Nearest(name, names)} Expected {string.Join(", ", names)}.");
+    }
+
+    private static string Number(double? value) => value is { } number ? $"{number:0.00}" : "-";
+}
