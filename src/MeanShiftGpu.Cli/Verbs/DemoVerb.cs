@@ -3,6 +3,7 @@ using System.Diagnostics;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Demo;
+using MeanShiftGpu.Tomography.Reproduction;
 using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Cli.Verbs;
@@ -47,7 +48,7 @@ internal sealed class DemoVerb(Session session) : Verb(session)
             throw new InputException($"{report}: is no demo's (there is no {SandclockDemo.MetricsName} beside it), and would be replaced. Choose another folder with --out.");
 
         using GpuContext context = OpenDevice(options);
-        int trainings = demo.Seeds.Count * Enum.GetValues<DemoLoss>().Length;
+        int trainings = demo.Seeds.Count * Enum.GetValues<PaperLoss>().Length;
         IReadOnlyList<DemoRun> results = [];
         int done = 0;
         Session.Progress("demo", tell => results = SandclockDemo.Run(
@@ -57,7 +58,7 @@ internal sealed class DemoVerb(Session session) : Verb(session)
             clock,
             p => tell(
                 (done + (double)p.Training.Latest.Step / p.Training.Steps) / trainings,
-                $"training {done + 1} of {trainings} ({DemoLosses.Words(p.Loss)}), step {p.Training.Latest.Step} of {p.Training.Steps}, loss {p.Training.Latest.Loss:0.000}, {p.Training.StepsPerSecond:0.0} steps/s"),
+                $"training {done + 1} of {trainings} ({PaperLosses.Words(p.Loss)}), step {p.Training.Latest.Step} of {p.Training.Steps}, loss {p.Training.Latest.Loss:0.000}, {p.Training.StepsPerSecond:0.0} steps/s"),
             _ => done++,
             Cancellation));
 
@@ -65,7 +66,7 @@ internal sealed class DemoVerb(Session session) : Verb(session)
             ["loss", "seed", "dist_pred", "dist_GT", "F1 at 4", "F1 at 2", "picks", "particles", "seconds"],
             results.Select(r => (IReadOnlyList<string>)
             [
-                DemoLosses.Words(r.Loss),
+                PaperLosses.Words(r.Loss),
                 $"{r.Seed}",
                 Number(r.Evaluation.DistPred),
                 Number(r.Evaluation.DistGt),
@@ -76,7 +77,7 @@ internal sealed class DemoVerb(Session session) : Verb(session)
                 $"{r.TrainingSeconds:0}",
             ]));
         Session.Line($"{clock.Elapsed.TotalSeconds:0} s; open {report}");
-        WriteJson(options, results.Select(r => new { loss = SandclockDemo.JsonName(r.Loss), r.Seed, r.TrainingSeconds, r.Evaluation }));
+        WriteJson(options, results.Select(r => new { loss = PaperLosses.JsonName(r.Loss), r.Seed, r.TrainingSeconds, r.Evaluation }));
         return ExitCode.Done;
     }
 

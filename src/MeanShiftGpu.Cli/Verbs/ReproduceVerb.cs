@@ -1,7 +1,6 @@
 using System.CommandLine;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Demo;
 using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Reproduction;
 
@@ -45,7 +44,7 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
         if (files.Tomogram is null != files.Coordinates is null)
             throw new InputException($"{tomogram.Name} and {coordinates.Name} belong together; give both or none.");
         IReadOnlyList<PaperRun> all = PaperExperiment.Runs(
-            options.GetValue(datasets) is { Length: > 0 } named ? named.Select(Named).Distinct() : Datasets, Enum.GetValues<DemoLoss>(), options.GetValue(seeds) ?? size.Seeds);
+            options.GetValue(datasets) is { Length: > 0 } named ? named.Select(Named).Distinct() : Datasets, Enum.GetValues<PaperLoss>(), options.GetValue(seeds) ?? size.Seeds);
         IReadOnlyList<PaperRun> mine = Shard.Of(options.GetValue(shard)) is { } part ? part.Of(all) : all;
         string folder = options.GetValue(output) ?? "reproduce-out";
         OutputFolder.Prepare(folder);
@@ -85,7 +84,7 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
             results.Select(r => (IReadOnlyList<string>)
             [
                 PaperTable.Title(r.Dataset),
-                DemoLosses.Words(r.Loss),
+                PaperLosses.Words(r.Loss),
                 $"{r.Seed}",
                 Number(r.Evaluation?.DistPred),
                 Number(r.Evaluation?.DistGt),

@@ -10,6 +10,7 @@ using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Tomography.Reproduction;
 using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
 
@@ -24,7 +25,7 @@ namespace MeanShiftGpu.Tomography.Demo;
 /// <param name="ScoreMaps">The score map of each test volume.</param>
 /// <param name="Picks">The picks of each test volume.</param>
 public sealed record DemoRun(
-    DemoLoss Loss,
+    PaperLoss Loss,
     int Seed,
     TrainingHistory History,
     double TrainingSeconds,
@@ -36,7 +37,7 @@ public sealed record DemoRun(
 /// <param name="Loss">The training under way.</param>
 /// <param name="Seed">Its seed.</param>
 /// <param name="Training">Its progress.</param>
-public sealed record DemoProgress(DemoLoss Loss, int Seed, TrainingProgress Training);
+public sealed record DemoProgress(PaperLoss Loss, int Seed, TrainingProgress Training);
 
 /// <summary>
 /// The experiment of the paper on its toy data: simulate, train with Dice, mean shift and both from the same start, pick,
@@ -79,7 +80,7 @@ public static class SandclockDemo
         List<DemoRun> runs = [];
         foreach (int seed in options.Seeds)
         {
-            foreach (DemoLoss loss in Enum.GetValues<DemoLoss>())
+            foreach (PaperLoss loss in Enum.GetValues<PaperLoss>())
             {
                 DemoRun run = TrainAndTest(context, options, directory, data, test, loss, seed, progress, cancellation);
                 runs.Add(run);
@@ -92,22 +93,13 @@ public static class SandclockDemo
         return runs;
     }
 
-    /// <summary>The name of a loss in metrics.json.</summary>
-    public static string JsonName(DemoLoss loss) => loss switch
-    {
-        DemoLoss.Dice => "dice",
-        DemoLoss.MeanShift => "meanShift",
-        DemoLoss.Both => "both",
-        _ => throw UnknownValue.Of(loss),
-    };
-
     private static DemoRun TrainAndTest(
         GpuContext context,
         SandclockDemoOptions options,
         string directory,
         TrainingData data,
         IReadOnlyList<SandclockVolume> test,
-        DemoLoss loss,
+        PaperLoss loss,
         int seed,
         Action<DemoProgress>? progress,
         CancellationToken cancellation)
@@ -118,7 +110,7 @@ public static class SandclockDemo
         using Trainer trainer = new(network, data, training);
         trainer.Run(p => progress?.Invoke(new DemoProgress(loss, seed, p)), cancellation);
         double seconds = clock.Elapsed.TotalSeconds;
-        string name = $"{JsonName(loss)}-{seed}";
+        string name = $"{PaperLosses.JsonName(loss)}-{seed}";
         network.Save(Path.Combine(directory, $"{name}.safetensors"));
 
         List<float[]> maps = [];
@@ -172,7 +164,7 @@ public static class SandclockDemo
             seconds = Math.Round(seconds, 2),
             runs = runs.Select(r => new
             {
-                loss = JsonName(r.Loss),
+                loss = PaperLosses.JsonName(r.Loss),
                 seed = r.Seed,
                 distPred = r.Evaluation.DistPred,
                 distGt = r.Evaluation.DistGt,

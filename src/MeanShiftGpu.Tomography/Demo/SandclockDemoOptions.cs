@@ -3,23 +3,11 @@ using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Tomography.Reproduction;
 using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Tomography.Demo;
-
-/// <summary>The loss of a demo run.</summary>
-public enum DemoLoss
-{
-    /// <summary>Dice alone, against the particles' masks.</summary>
-    Dice,
-
-    /// <summary>The mean-shift loss alone, against the centres.</summary>
-    MeanShift,
-
-    /// <summary>The mean-shift loss and half a Dice loss.</summary>
-    Both,
-}
 
 /// <summary>Size and settings of the Sandclock demo.</summary>
 public sealed record SandclockDemoOptions
@@ -58,7 +46,7 @@ public sealed record SandclockDemoOptions
     public MeanShiftOptions PickingMeanShift { get; init; } = MeanShiftOptions.Combined;
 
     /// <summary>The settings of a training.</summary>
-    public TrainingOptions TrainingFor(DemoLoss loss, int seed)
+    public TrainingOptions TrainingFor(PaperLoss loss, int seed)
     {
         TrainingOptions common = TrainingOptions.Combined with
         {
@@ -71,9 +59,9 @@ public sealed record SandclockDemoOptions
         };
         return loss switch
         {
-            DemoLoss.Dice => common with { MeanShiftWeight = 0, DiceWeight = 1 },
-            DemoLoss.MeanShift => common with { DiceWeight = 0 },
-            DemoLoss.Both => common,
+            PaperLoss.Dice => common with { MeanShiftWeight = 0, DiceWeight = 1 },
+            PaperLoss.MeanShift => common with { DiceWeight = 0 },
+            PaperLoss.Both => common,
             _ => throw UnknownValue.Of(loss),
         };
     }

@@ -38,13 +38,13 @@ internal static class SandclockReport
 
     private static List<string> Lead(SandclockDemoOptions options, IReadOnlyList<SandclockVolume> test, IReadOnlyList<DemoRun> runs)
     {
-        double Mean(DemoLoss loss, double radius) => runs.Where(r => r.Loss == loss).Average(r => r.Evaluation.At(radius).F1);
+        double Mean(PaperLoss loss, double radius) => runs.Where(r => r.Loss == loss).Average(r => r.Evaluation.At(radius).F1);
         return
         [
             $"A sandclock is two balls that touch; its centre is the point between them. The same small network was trained {options.Steps} steps from the same start " +
             $"with three losses, and then picked the particles of {test.Count} volumes that it had never seen ({test.Sum(v => v.Centers.Count)} particles), always with the same clustering.",
-            $"Within 2 voxels of the centre, F1 is {Mean(DemoLoss.Dice, 2):0.00} after training with Dice, {Mean(DemoLoss.MeanShift, 2):0.00} with the mean-shift loss and " +
-            $"{Mean(DemoLoss.Both, 2):0.00} with both. Dice learns the shape, whose halves the clustering then takes for centres; the mean-shift loss learns the centre itself.",
+            $"Within 2 voxels of the centre, F1 is {Mean(PaperLoss.Dice, 2):0.00} after training with Dice, {Mean(PaperLoss.MeanShift, 2):0.00} with the mean-shift loss and " +
+            $"{Mean(PaperLoss.Both, 2):0.00} with both. Dice learns the shape, whose halves the clustering then takes for centres; the mean-shift loss learns the centre itself.",
         ];
     }
 
@@ -60,7 +60,7 @@ internal static class SandclockReport
                 new ReportColumn("picks", 0, ReportBest.None, "number of picks"),
             ],
             [
-                .. runs.Select(r => new ReportRun(DemoLosses.Title(r.Loss), DemoLosses.Color(r.Loss),
+                .. runs.Select(r => new ReportRun(PaperLosses.Title(r.Loss), PaperLosses.Color(r.Loss),
                 [
                     r.Evaluation.DistPred,
                     r.Evaluation.DistGt,
@@ -70,7 +70,7 @@ internal static class SandclockReport
                     r.Evaluation.Predictions,
                 ])),
             ],
-            [.. Enum.GetValues<DemoLoss>().Select(l => new ReportRow($"{DemoLosses.Title(l)}, paper", DemoLosses.Color(l), PaperTable.Paper(PaperDataset.Sandclock, l), IsReference: true))],
+            [.. Enum.GetValues<PaperLoss>().Select(l => new ReportRow($"{PaperLosses.Title(l)}, paper", PaperLosses.Color(l), PaperTable.Paper(PaperDataset.Sandclock, l), IsReference: true))],
             $"Measured on {runs[0].Evaluation.Volumes} unseen volumes with {runs[0].Evaluation.Truth} particles. The paper's rows are its Table 1: other volumes, a wider network and 1000 epochs, so a context, not a competition.");
 
     private static ReportPanel Panel(SandclockVolume volume, int index, IReadOnlyList<DemoRun> runs)
@@ -82,7 +82,7 @@ internal static class SandclockReport
             [
                 ReportImage.FromVolume("Volume", volume.Image, volume.Depth, volume.Height, volume.Width, z, volume.Centers, [], ReachSlices),
                 .. first.Select(r => ReportImage.FromVolume(
-                    DemoLosses.Title(r.Loss), r.ScoreMaps[index], volume.Depth, volume.Height, volume.Width, z, volume.Centers,
+                    PaperLosses.Title(r.Loss), r.ScoreMaps[index], volume.Depth, volume.Height, volume.Width, z, volume.Centers,
                     [.. r.Picks[index].Select(p => p.Position)], ReachSlices, window: (0, Math.Max(r.ScoreMaps[index].Max(), 1e-6f)))),
             ],
             $"The volume and the score map of each network (black is 0, white the map's maximum). Yellow: true centres; red: picks; both within {ReachSlices:0} slices, smaller when further away.");
@@ -104,8 +104,8 @@ internal static class SandclockReport
                     double[] radii = [.. group.First().Evaluation.Radii.Select(s => s.RadiusVoxels)];
                     ReportCell[] cells = [.. radii.Select(radius => ReportCell.FromRuns([.. group.Select(r => (double?)r.Evaluation.At(radius).F1)]))];
                     return new ReportCurve(
-                        DemoLosses.Title(group.Key),
-                        DemoLosses.Color(group.Key),
+                        PaperLosses.Title(group.Key),
+                        PaperLosses.Color(group.Key),
                         [.. radii.Zip(cells, (radius, cell) => (radius, cell.Mean ?? 0))],
                         group.Count() > 1 ? [.. cells.Select(c => c.Deviation ?? 0)] : null);
                 }),
@@ -116,8 +116,8 @@ internal static class SandclockReport
     private static IEnumerable<ReportChart> LossCharts(IReadOnlyList<DemoRun> runs)
     {
         DemoRun[] first = [.. runs.Where(r => r.Seed == runs[0].Seed)];
-        yield return LossChart("Mean-shift loss", "mean-shift loss (voxels²)", [.. first.Where(r => r.Loss != DemoLoss.Dice)], s => s.MeanShift, v => v.Loss);
-        yield return LossChart("Dice loss", "Dice loss", [.. first.Where(r => r.Loss != DemoLoss.MeanShift)], s => s.Dice, null);
+        yield return LossChart("Mean-shift loss", "mean-shift loss (voxels²)", [.. first.Where(r => r.Loss != PaperLoss.Dice)], s => s.MeanShift, v => v.Loss);
+        yield return LossChart("Dice loss", "Dice loss", [.. first.Where(r => r.Loss != PaperLoss.MeanShift)], s => s.Dice, null);
     }
 
     private static ReportChart LossChart(string title, string yTitle, DemoRun[] runs, Func<TrainingStep, double> term, Func<ValidationResult, double>? validation)
@@ -129,8 +129,8 @@ internal static class SandclockReport
             YMinimum = 0,
             Curves =
             [
-                .. runs.Select(r => new ReportCurve(DemoLosses.Title(r.Loss), DemoLosses.Color(r.Loss), Smooth(r.History.Steps, term))),
-                .. validation is null ? [] : runs.Select(r => new ReportCurve($"{DemoLosses.Title(r.Loss)}, validation", DemoLosses.Color(r.Loss), [.. r.History.Validations.Select(v => ((double)v.Step, validation(v)))], Dashed: true)),
+                .. runs.Select(r => new ReportCurve(PaperLosses.Title(r.Loss), PaperLosses.Color(r.Loss), Smooth(r.History.Steps, term))),
+                .. validation is null ? [] : runs.Select(r => new ReportCurve($"{PaperLosses.Title(r.Loss)}, validation", PaperLosses.Color(r.Loss), [.. r.History.Validations.Select(v => ((double)v.Step, validation(v)))], Dashed: true)),
             ],
             Caption = "Running mean over 20 training steps; every step sees another volume and other seeds.",
         };

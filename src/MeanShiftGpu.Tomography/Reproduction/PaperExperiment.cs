@@ -7,7 +7,6 @@ using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
-using MeanShiftGpu.Tomography.Demo;
 using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
@@ -20,7 +19,7 @@ namespace MeanShiftGpu.Tomography.Reproduction;
 /// <param name="Dataset">The data set.</param>
 /// <param name="Loss">The loss.</param>
 /// <param name="Seed">The seed.</param>
-public readonly record struct PaperRun(PaperDataset Dataset, DemoLoss Loss, int Seed);
+public readonly record struct PaperRun(PaperDataset Dataset, PaperLoss Loss, int Seed);
 
 /// <summary>
 /// The experiment of the paper's Table 1: every data set is trained on with Dice, mean shift and both from the same start, the best
@@ -70,7 +69,7 @@ public sealed class PaperExperiment
     }
 
     /// <summary>The trainings of some data sets and losses: all of the first seed, then all of the second.</summary>
-    public static IReadOnlyList<PaperRun> Runs(IEnumerable<PaperDataset> datasets, IEnumerable<DemoLoss> losses, int seeds)
+    public static IReadOnlyList<PaperRun> Runs(IEnumerable<PaperDataset> datasets, IEnumerable<PaperLoss> losses, int seeds)
         => [.. from seed in Enumerable.Range(1, seeds) from dataset in datasets from loss in losses select new PaperRun(dataset, loss, seed)];
 
     /// <summary>The result of a training that has been done with these settings; null where there is none.</summary>
@@ -202,7 +201,7 @@ public sealed class PaperExperiment
 
     private string ModelFile(PaperRun run) => Path.Combine(folder, "runs", $"{Name(run)}.safetensors");
 
-    private static string Name(PaperRun run) => $"{PaperData.NameOf(run.Dataset)}-{SandclockDemo.JsonName(run.Loss)}-{run.Seed}";
+    private static string Name(PaperRun run) => $"{PaperData.NameOf(run.Dataset)}-{PaperLosses.JsonName(run.Loss)}-{run.Seed}";
 
     // Equal settings have equal texts: a result is taken for another run's only where this differs.
     private string Settings(PaperRun run)

@@ -1,6 +1,5 @@
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Demo;
 using MeanShiftGpu.Tomography.Reporting;
 
 namespace MeanShiftGpu.Tomography.Reproduction;
@@ -65,7 +64,7 @@ public static class PaperReport
                 [
                     ReportImage.FromVolume("Image", patch.Image, patch.Size.Depth, patch.Size.Height, patch.Size.Width, z, patch.Centers, [], ReachSlices),
                     .. first.Zip(patches, (r, p) => ReportImage.FromVolume(
-                        DemoLosses.Words(r.Loss), p.Scores, p.Size.Depth, p.Size.Height, p.Size.Width, z, p.Centers, p.Picks, ReachSlices,
+                        PaperLosses.Words(r.Loss), p.Scores, p.Size.Depth, p.Size.Height, p.Size.Width, z, p.Centers, p.Picks, ReachSlices,
                         window: (0, Math.Max(p.Scores.Max(), 1e-6f)))),
                 ],
                 $"The image and the score map of each network. Yellow: true centres; red: picks; both within {ReachSlices:0} slices of this one.");
@@ -76,18 +75,18 @@ public static class PaperReport
         => ReportTable.FromRuns(
             PaperTable.Title(dataset.Key),
             [.. PaperTable.Figures.Select(f => new ReportColumn(f.Name, f.Decimals, f.Best, f.Explanation))],
-            [.. dataset.OrderBy(r => r.Loss).ThenBy(r => r.Seed).Select(r => new ReportRun(DemoLosses.Words(r.Loss), DemoLosses.Color(r.Loss), [.. PaperTable.Figures.Select(f => f.Of(r))]))],
-            [.. Enum.GetValues<DemoLoss>().Select(l => new ReportRow($"{DemoLosses.Words(l)}, paper", DemoLosses.Color(l), PaperTable.Paper(dataset.Key, l), IsReference: true))],
+            [.. dataset.OrderBy(r => r.Loss).ThenBy(r => r.Seed).Select(r => new ReportRun(PaperLosses.Words(r.Loss), PaperLosses.Color(r.Loss), [.. PaperTable.Figures.Select(f => f.Of(r))]))],
+            [.. Enum.GetValues<PaperLoss>().Select(l => new ReportRow($"{PaperLosses.Words(l)}, paper", PaperLosses.Color(l), PaperTable.Paper(dataset.Key, l), IsReference: true))],
             $"Picks in {dataset.First().Evaluation!.Volumes} test patches with {dataset.First().Evaluation!.Truth} particles. {Differences(dataset)}");
 
     private static string Differences(IEnumerable<PaperResult> dataset)
     {
         IEnumerable<string> sentences =
-            from pair in PaperTable.Pairs.Where(p => p.Against == DemoLoss.Dice)
+            from pair in PaperTable.Pairs.Where(p => p.Against == PaperLoss.Dice)
             from radius in (double[])[4, 2]
             let difference = PaperTable.PairedDifference(dataset, pair.Loss, pair.Against, r => r.Evaluation?.At(radius).F1)
             where difference is { } d && double.IsFinite(d.HalfWidth)
-            select $"F1 at {radius} of {DemoLosses.Words(pair.Loss)} less that of Dice: {difference.Value.Mean:+0.00;−0.00} ± {difference.Value.HalfWidth:0.00} (paired over seeds, 95 % interval).";
+            select $"F1 at {radius} of {PaperLosses.Words(pair.Loss)} less that of Dice: {difference.Value.Mean:+0.00;−0.00} ± {difference.Value.HalfWidth:0.00} (paired over seeds, 95 % interval).";
         return string.Join(' ', sentences);
     }
 
@@ -107,7 +106,7 @@ public static class PaperReport
                     double[] radii = [.. loss.First().Evaluation!.Radii.Select(s => s.RadiusVoxels)];
                     ReportCell[] cells = [.. radii.Select(radius => ReportCell.FromRuns([.. loss.Select(r => (double?)r.Evaluation!.At(radius).F1)]))];
                     return new ReportCurve(
-                        DemoLosses.Words(loss.Key), DemoLosses.Color(loss.Key), [.. radii.Zip(cells, (radius, cell) => (radius, cell.Mean ?? 0))],
+                        PaperLosses.Words(loss.Key), PaperLosses.Color(loss.Key), [.. radii.Zip(cells, (radius, cell) => (radius, cell.Mean ?? 0))],
                         loss.Count() > 1 ? [.. cells.Select(c => c.Deviation ?? 0)] : null);
                 }),
             ],
@@ -120,7 +119,7 @@ public static class PaperReport
             new("Network", $"3D U-Net, widths {string.Join("-", scale.Widths)} (paper: 32-48-64)"),
             new("Training", scale.AsPublished
                 ? $"{scale.Steps} steps on patches of {scale.Patch}, with the paper's settings"
-                : $"{scale.Steps} steps on parts of {scale.Patch} of the patches, rate {scale.Training(PaperDataset.Sandclock, DemoLoss.Both, 1).LearningRate}, augmented " +
+                : $"{scale.Steps} steps on parts of {scale.Patch} of the patches, rate {scale.Training(PaperDataset.Sandclock, PaperLoss.Both, 1).LearningRate}, augmented " +
                   "(paper: 1000 epochs of whole patches, rate 1e-5, not augmented)"),
             new("Losses", scale.AsPublished ? "both: the plain sum" : "both: mean shift and half of Dice (paper: the plain sum)"),
             new("SHREC", files.Has(PaperDataset.Shrec)

@@ -1,5 +1,4 @@
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Demo;
 using MeanShiftGpu.Tomography.Evaluation;
 
 namespace MeanShiftGpu.Tomography.Reproduction;
@@ -11,7 +10,7 @@ public sealed record PaperResult
     public required PaperDataset Dataset { get; init; }
 
     /// <summary>The loss.</summary>
-    public required DemoLoss Loss { get; init; }
+    public required PaperLoss Loss { get; init; }
 
     /// <summary>The seed of network, patches and mean-shift seeds.</summary>
     public required int Seed { get; init; }
@@ -41,5 +40,5 @@ public sealed record PaperResult
     public required Provenance Made { get; init; }
 
     /// <summary>What it is called in file names: data set, loss and seed.</summary>
-    public string Name => $"{PaperData.NameOf(Dataset)}-{SandclockDemo.JsonName(Loss)}-{Seed}";
+    public string Name => $"{PaperData.NameOf(Dataset)}-{PaperLosses.JsonName(Loss)}-{Seed}";
 }

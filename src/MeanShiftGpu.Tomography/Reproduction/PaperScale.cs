@@ -2,7 +2,6 @@ using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Demo;
 using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
 
@@ -115,7 +114,7 @@ public sealed record PaperScale
     public bool AsPublished { get; init; }
 
     /// <summary>The settings of a training: the same for every loss but for the losses' weights.</summary>
-    public TrainingOptions Training(PaperDataset dataset, DemoLoss loss, int seed)
+    public TrainingOptions Training(PaperDataset dataset, PaperLoss loss, int seed)
     {
         TrainingOptions common = (AsPublished ? TrainingOptions.Paper : TrainingOptions.Combined) with
         {
@@ -130,9 +129,9 @@ public sealed record PaperScale
         double dice = AsPublished ? 1 : TrainingOptions.Combined.DiceWeight;
         return loss switch
         {
-            DemoLoss.Dice => common with { MeanShiftWeight = 0, DiceWeight = 1 },
-            DemoLoss.MeanShift => common with { MeanShiftWeight = 1, DiceWeight = 0 },
-            DemoLoss.Both => common with { MeanShiftWeight = 1, DiceWeight = dice },
+            PaperLoss.Dice => common with { MeanShiftWeight = 0, DiceWeight = 1 },
+            PaperLoss.MeanShift => common with { MeanShiftWeight = 1, DiceWeight = 0 },
+            PaperLoss.Both => common with { MeanShiftWeight = 1, DiceWeight = dice },
             _ => throw UnknownValue.Of(loss),
         };
     }

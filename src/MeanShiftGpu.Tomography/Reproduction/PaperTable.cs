@@ -3,7 +3,6 @@ using System.Text;
 using MathNet.Numerics.Distributions;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Demo;
 using MeanShiftGpu.Tomography.Reporting;
 
 namespace MeanShiftGpu.Tomography.Reproduction;
@@ -23,20 +22,20 @@ public static class PaperTable
     ];
 
     // Table 1 of the paper: mean and SD of five runs.
-    private static readonly Dictionary<(PaperDataset, DemoLoss), (ReportCell DistPred, ReportCell DistGt, ReportCell F1)> Published = new()
+    private static readonly Dictionary<(PaperDataset, PaperLoss), (ReportCell DistPred, ReportCell DistGt, ReportCell F1)> Published = new()
     {
-        [(PaperDataset.Sandclock, DemoLoss.Dice)] = (new(4.02, 0.01), new(3.82, 0.01), new(0.46, 0.01)),
-        [(PaperDataset.Sandclock, DemoLoss.MeanShift)] = (new(2.43, 0.17), new(1.64, 0.24), new(0.81, 0.03)),
-        [(PaperDataset.Sandclock, DemoLoss.Both)] = (new(2.62, 0.06), new(1.26, 0.08), new(0.82, 0.01)),
-        [(PaperDataset.Shrec, DemoLoss.Dice)] = (new(6.21, 0.29), new(2.09, 0.16), new(0.53, 0.02)),
-        [(PaperDataset.Shrec, DemoLoss.MeanShift)] = (new(7.75, 4.70), new(3.99, 1.70), new(0.70, 0.10)),
-        [(PaperDataset.Shrec, DemoLoss.Both)] = (new(7.22, 0.42), new(1.69, 0.15), new(0.55, 0.01)),
-        [(PaperDataset.Ribo, DemoLoss.Dice)] = (new(8.58, 0.35), new(4.03, 0.04), new(0.56, 0.02)),
-        [(PaperDataset.Ribo, DemoLoss.MeanShift)] = (new(8.97, 0.38), new(4.82, 0.85), new(0.55, 0.05)),
-        [(PaperDataset.Ribo, DemoLoss.Both)] = (new(8.44, 0.23), new(3.54, 0.10), new(0.61, 0.02)),
-        [(PaperDataset.RiboSparse, DemoLoss.Dice)] = (new(8.24, 0.68), new(8.65, 3.06), new(0.45, 0.10)),
-        [(PaperDataset.RiboSparse, DemoLoss.MeanShift)] = (new(8.41, 0.44), new(6.46, 1.54), new(0.53, 0.05)),
-        [(PaperDataset.RiboSparse, DemoLoss.Both)] = (new(8.87, 0.49), new(4.13, 0.47), new(0.55, 0.05)),
+        [(PaperDataset.Sandclock, PaperLoss.Dice)] = (new(4.02, 0.01), new(3.82, 0.01), new(0.46, 0.01)),
+        [(PaperDataset.Sandclock, PaperLoss.MeanShift)] = (new(2.43, 0.17), new(1.64, 0.24), new(0.81, 0.03)),
+        [(PaperDataset.Sandclock, PaperLoss.Both)] = (new(2.62, 0.06), new(1.26, 0.08), new(0.82, 0.01)),
+        [(PaperDataset.Shrec, PaperLoss.Dice)] = (new(6.21, 0.29), new(2.09, 0.16), new(0.53, 0.02)),
+        [(PaperDataset.Shrec, PaperLoss.MeanShift)] = (new(7.75, 4.70), new(3.99, 1.70), new(0.70, 0.10)),
+        [(PaperDataset.Shrec, PaperLoss.Both)] = (new(7.22, 0.42), new(1.69, 0.15), new(0.55, 0.01)),
+        [(PaperDataset.Ribo, PaperLoss.Dice)] = (new(8.58, 0.35), new(4.03, 0.04), new(0.56, 0.02)),
+        [(PaperDataset.Ribo, PaperLoss.MeanShift)] = (new(8.97, 0.38), new(4.82, 0.85), new(0.55, 0.05)),
+        [(PaperDataset.Ribo, PaperLoss.Both)] = (new(8.44, 0.23), new(3.54, 0.10), new(0.61, 0.02)),
+        [(PaperDataset.RiboSparse, PaperLoss.Dice)] = (new(8.24, 0.68), new(8.65, 3.06), new(0.45, 0.10)),
+        [(PaperDataset.RiboSparse, PaperLoss.MeanShift)] = (new(8.41, 0.44), new(6.46, 1.54), new(0.53, 0.05)),
+        [(PaperDataset.RiboSparse, PaperLoss.Both)] = (new(8.87, 0.49), new(4.13, 0.47), new(0.55, 0.05)),
     };
 
     /// <summary>The title of a data set.</summary>
@@ -54,7 +53,7 @@ public static class PaperTable
     /// (Student's t). Null without a seed that has both; an infinite width with one.
     /// </summary>
     public static (double Mean, double HalfWidth)? PairedDifference(
-        IEnumerable<PaperResult> results, DemoLoss loss, DemoLoss against, Func<PaperResult, double?> of)
+        IEnumerable<PaperResult> results, PaperLoss loss, PaperLoss against, Func<PaperResult, double?> of)
     {
         PaperResult[] all = [.. results];
         double[] differences =
@@ -75,7 +74,7 @@ public static class PaperTable
     }
 
     /// <summary>The paper's row of a data set and loss.</summary>
-    internal static IReadOnlyList<ReportCell> Paper(PaperDataset dataset, DemoLoss loss)
+    internal static IReadOnlyList<ReportCell> Paper(PaperDataset dataset, PaperLoss loss)
     {
         (ReportCell pred, ReportCell gt, ReportCell f1) = Published[(dataset, loss)];
         return [pred, gt, f1, new(null), new(null), new(null)];
@@ -93,20 +92,20 @@ public static class PaperTable
             text.AppendLine($"## {Title(dataset.Key)}").AppendLine();
             text.AppendLine($"| loss | runs | {string.Join(" | ", Figures.Select(f => f.Name))} | signed bias z, y, x |");
             text.AppendLine($"|---|---|{string.Concat(Enumerable.Repeat("---|", Figures.Length + 1))}");
-            foreach (IGrouping<DemoLoss, PaperResult> loss in dataset.GroupBy(r => r.Loss).OrderBy(g => g.Key))
+            foreach (IGrouping<PaperLoss, PaperResult> loss in dataset.GroupBy(r => r.Loss).OrderBy(g => g.Key))
             {
                 PaperResult[] good = [.. loss.Where(r => r.Evaluation is not null)];
                 string runs = good.Length == loss.Count() ? $"{good.Length}" : $"{good.Length} of {loss.Count()} (the others gave no model)";
-                text.AppendLine($"| {DemoLosses.Words(loss.Key)} | {runs} | {string.Join(" | ", Figures.Select(f => Cell(ReportCell.FromRuns([.. good.Select(f.Of)]), f.Decimals)))} | {Bias(good)} |");
+                text.AppendLine($"| {PaperLosses.Words(loss.Key)} | {runs} | {string.Join(" | ", Figures.Select(f => Cell(ReportCell.FromRuns([.. good.Select(f.Of)]), f.Decimals)))} | {Bias(good)} |");
             }
 
-            foreach (DemoLoss loss in Enum.GetValues<DemoLoss>())
-                text.AppendLine($"| {DemoLosses.Words(loss)}, paper | 5 | {string.Join(" | ", Paper(dataset.Key, loss).Zip(Figures, (c, f) => Cell(c, f.Decimals)))} | |");
+            foreach (PaperLoss loss in Enum.GetValues<PaperLoss>())
+                text.AppendLine($"| {PaperLosses.Words(loss)}, paper | 5 | {string.Join(" | ", Paper(dataset.Key, loss).Zip(Figures, (c, f) => Cell(c, f.Decimals)))} | |");
             text.AppendLine();
             text.AppendLine($"| difference over seeds, 95 % interval | {string.Join(" | ", Figures.Select(f => f.Name))} |");
             text.AppendLine($"|---|{string.Concat(Enumerable.Repeat("---|", Figures.Length))}");
-            foreach ((DemoLoss loss, DemoLoss against) in Pairs)
-                text.AppendLine($"| {DemoLosses.Words(loss)} − {DemoLosses.Words(against)} | {string.Join(" | ", Figures.Select(f => Difference(PairedDifference(dataset, loss, against, f.Of))))} |");
+            foreach ((PaperLoss loss, PaperLoss against) in Pairs)
+                text.AppendLine($"| {PaperLosses.Words(loss)} − {PaperLosses.Words(against)} | {string.Join(" | ", Figures.Select(f => Difference(PairedDifference(dataset, loss, against, f.Of))))} |");
             text.AppendLine();
         }
 
@@ -116,8 +115,8 @@ public static class PaperTable
     }
 
     /// <summary>The pairs of losses that are compared.</summary>
-    internal static IReadOnlyList<(DemoLoss Loss, DemoLoss Against)> Pairs { get; } =
-        [(DemoLoss.MeanShift, DemoLoss.Dice), (DemoLoss.Both, DemoLoss.Dice), (DemoLoss.Both, DemoLoss.MeanShift)];
+    internal static IReadOnlyList<(PaperLoss Loss, PaperLoss Against)> Pairs { get; } =
+        [(PaperLoss.MeanShift, PaperLoss.Dice), (PaperLoss.Both, PaperLoss.Dice), (PaperLoss.Both, PaperLoss.MeanShift)];
 
     private static string Cell(ReportCell cell, int decimals)
     {

@@ -12,7 +12,7 @@ public static class ProteinDensities
 
     /// <summary>The proteins of the SHREC 2021 data set, from the smallest to the largest.</summary>
     public static IReadOnlyList<string> Shrec { get; } =
-        ["3qm1", "1s3x", "3h84", "3gl1", "2cg9", "3d2f", "1u6g", "1bxn", "3cf3", "1qvr", "4cr2", "4v94", "5mrc"];
+        ["3qm1", "1s3x", "3h84", "3gl1", "2cg9", "3d2f", "1bxn", "1u6g", "3cf3", "1qvr", "4cr2", "4v94", "5mrc"];
 
     /// <summary>Particles of some densities on voxels of a size.</summary>
     /// <param name="names">Entries of the Protein Data Bank.</param>

@@ -53,7 +53,8 @@ public class DependencyTests
         ["Simulation"] = ["Datasets", "Coordinates", "Volumes", "Files"],
         ["Picking"] = ["Datasets", "Coordinates", "Volumes", "Files"],
         ["Evaluation"] = ["Picking", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
-        ["Demo"] = ["Evaluation", "Picking", "Simulation", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
+        ["Reproduction"] = ["Evaluation", "Picking", "Simulation", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
+        ["Demo"] = ["Reproduction", "Evaluation", "Picking", "Simulation", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
     };
 
     private static readonly (string Prefix, Assembly Assembly, Dictionary<string, string[]> Allowed)[] Houses =
