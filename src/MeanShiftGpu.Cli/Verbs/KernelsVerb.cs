@@ -44,6 +44,7 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
                 report((double)written.Count / KernelCatalog.All.Count, kernel.Name);
             }
         });
+        Made(options, []).Write(Path.Combine(directory, "kernels"));
         Session.Line($"{written.Count} kernels for {wanted}: {directory}");
         WriteJson(options, written);
         return ExitCode.Done;

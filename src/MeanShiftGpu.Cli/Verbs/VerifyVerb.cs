@@ -33,7 +33,7 @@ internal sealed class VerifyVerb(Session session) : Verb(session)
         Session.Line(failed == 0
             ? $"{Counted.Of(results.Count, "array")} checked, all agree with the reference"
             : $"{failed} of {Counted.Of(results.Count, "array")} not in agreement with the reference");
-        WriteJson(options, results);
+        WriteJson(options, results, Directory.EnumerateFiles(options.GetRequiredValue(folder)));
         return failed == 0 ? ExitCode.Done : ExitCode.CheckFailed;
     }
 }

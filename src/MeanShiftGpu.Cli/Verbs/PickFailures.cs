@@ -1,0 +1,48 @@
+using MeanShiftGpu.Storage;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>
+/// What could not be picked of several volumes: the others are picked all the same, and at the end these are named. The failure of a volume that is
+/// alone is that of the command.
+/// </summary>
+/// <param name="session">Where it is said.</param>
+/// <param name="explained">Adds to a failure which option mends it.</param>
+/// <param name="alone">Whether there is one volume.</param>
+internal sealed class PickFailures(Session session, Func<InputException, InputException> explained, bool alone)
+{
+    private readonly List<(PickFiles Files, string Reason)> failed = [];
+
+    /// <summary>Whether there are any.</summary>
+    public bool Any => failed.Count > 0;
+
+    /// <summary>What the JSON says of them.</summary>
+    public IEnumerable<object> Summaries => failed.Select(f => new { f.Files.Volume, f.Files.Name, Failed = true, f.Reason });
+
+    /// <summary>Does a part of the work on a volume.</summary>
+    /// <returns>Whether it could be done.</returns>
+    /// <exception cref="InputException">It could not, and the volume is alone.</exception>
+    public bool Guard(PickFiles files, Action work)
+    {
+        try
+        {
+            work();
+            return true;
+        }
+        catch (InputException e) when (!alone)
+        {
+            string reason = explained(e).Message;
+            failed.Add((files, reason));
+            session.Warn($"{files.Name} is left out: {reason}");
+            return false;
+        }
+    }
+
+    /// <summary>Names them.</summary>
+    /// <param name="volumes">How many volumes there were.</param>
+    public void Say(int volumes)
+    {
+        if (Any)
+            session.Error($"{failed.Count} of {Counted.Of(volumes, "volume")} could not be picked: {string.Join(", ", failed.Select(f => f.Files.Name))}. The reasons stand above.");
+    }
+}
