@@ -64,7 +64,7 @@ public class DamagedInputsTests
         string[] pick = ["pick", volume, "--model", model, "--out", folder.At("picks.star"), "--device", "cpu", "--overwrite"];
         yield return (volume, pick);
         yield return (model, pick);
-        yield return (folder.At("run", "checkpoint.safetensors"), folder.Train("run", 3, "--resume"));
+        yield return (folder.At("run", "checkpoint.safetensors"), folder.Train("run", 2, "--resume"));
         yield return (folder.Manifest, folder.Train("again", 1, "--overwrite"));
         yield return (folder.At("data", "train_000.mrc"), folder.Train("again", 1, "--overwrite"));
         yield return (folder.Manifest, ["evaluate", "--picks", truth, "--data", folder.Manifest, "--json", folder.At("scores.json")]);
