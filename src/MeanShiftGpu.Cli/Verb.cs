@@ -160,6 +160,7 @@ internal abstract class Verb(Session session)
     {
         if (options.GetValue(json) is not { } path)
             return;
+        OutputFolder.RefuseReplacing([path], [.. inputs]);
         JsonNode? node = JsonSerializer.SerializeToNode(result, JsonOutput.Options);
         Provenance made = Made(options, inputs);
         if (node is JsonObject content)

@@ -85,6 +85,8 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         if (names.Length > 0)
             EvaluationInputs.RefuseOtherClasses(points, names);
         WarnOfOutside(volumes);
+        foreach (IGrouping<string, EvaluatedVolume> twice in volumes.GroupBy(v => v.Name).Where(g => g.Count() > 1).Take(5))
+            Session.Warn($"{twice.Key}: stands in {twice.Count()} of the tables, and counts as many times.");
         double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? [.. given.Distinct()] : DefaultRadii;
         double weight = options.GetValue(beta) ?? Evaluator.DefaultBeta;
         EvaluationResult result = Evaluator.Evaluate(points, wanted, weight);

@@ -29,6 +29,7 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
         if (!PtxCompiler.Architectures.Contains(wanted))
             throw new InputException($"--arch: '{wanted}' is not known.{ParseProblem.Nearest(wanted, PtxCompiler.Architectures)} Expected {string.Join(", ", PtxCompiler.Architectures)}.");
         OutputFolder.Prepare(directory);
+        OutputFolder.RefuseReplacing([.. KernelCatalog.All.Select(kernel => Path.Combine(directory, $"{kernel.Name}.ptx")), .. JsonFile(options)], []);
 
         using PtxCompiler compiler = new(wanted);
         List<object> written = [];

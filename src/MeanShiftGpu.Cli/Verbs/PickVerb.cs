@@ -6,6 +6,7 @@ using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Evaluation;
+using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Volumes;
 
@@ -200,6 +201,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (entries.Length == 0)
             throw new InputException($"{manifestPath}: no volume has \"split\": \"validation\"; --suggest needs at least one.");
 
+        string[] inputs = [manifestPath, options.GetValue(model)!, .. entries.SelectMany(e => (string[])[e.Volume, e.Coordinates])];
+        OutputFolder.RefuseReplacing(JsonFile(options), inputs);
         using GpuContext context = OpenDevice(options);
         using TomogramPicker picker = OpenPicker(options, context);
         if (picker.Classes.Count > 1)
@@ -207,7 +210,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         PickOptions picking = picker.Classes[0].Options;
         double hit = options.GetValue(radius) ?? picking.BandwidthVoxels / 2;
         ThresholdSweep sweep = new(picker, picking, options.GetValue(minimumSupport) is null ? ThresholdSweep.Supports : [picking.MinimumSupportFraction]);
-        WriteJson(options, PickReport.Suggest(Session, sweep, entries, hit, options.GetValue(model)!), [manifestPath, options.GetValue(model)!, .. entries.SelectMany(e => (string[])[e.Volume, e.Coordinates])]);
+        WriteJson(options, PickReport.Suggest(Session, sweep, entries, hit, options.GetValue(model)!), inputs);
         return ExitCode.Done;
     }
 

@@ -306,6 +306,28 @@ public class SafetyTests
         }
     }
 
+    // Files that the command line does not name itself: those of a folder or of a manifest.
+    [TestCase("verify {0} --device cpu --json {0}/case.safetensors", "case.safetensors")]
+    [TestCase("convert {0} --out {1} --json {0}/TS_1.csv", "TS_1.csv")]
+    [TestCase("evaluate --picks {0} --data {0}/manifest.json --json {0}/TS_1.csv", "TS_1.csv")]
+    [TestCase("evaluate --picks {0} --data {0}/manifest.json --json {0}/TS_1.mrc", "TS_1.mrc")]
+    [TestCase("pick --suggest {0}/manifest.json --model {2} --device cpu --json {0}/TS_1.csv", "TS_1.csv")]
+    [TestCase("train --data {0}/manifest.json --out {0}/run --device cpu --json {0}/TS_1.csv", "TS_1.csv")]
+    public void Json_InPlaceOfAnInput_IsRefusedAndTheInputStays(string command, string input)
+    {
+        string inputs = folder.At("inputs");
+        Directory.CreateDirectory(inputs);
+        File.Copy(TemporaryFolder.Data(Tomogram), Path.Combine(inputs, "TS_1.mrc"), overwrite: true);
+        File.Copy(TemporaryFolder.Data("golden/dice.safetensors"), Path.Combine(inputs, "case.safetensors"), overwrite: true);
+        File.WriteAllText(Path.Combine(inputs, "TS_1.csv"), "x,y,z\n10,11,12\n");
+        string Volume(string split) => $$"""{"volume": "TS_1.mrc", "coordinates": "TS_1.csv", "split": "{{split}}"}""";
+        File.WriteAllText(Path.Combine(inputs, "manifest.json"), $$"""{"volumes": [{{string.Join(", ", ((string[])["train", "validation", "test"]).Select(Volume))}}]}""");
+        byte[] before = File.ReadAllBytes(Path.Combine(inputs, input));
+        string[] arguments = [.. command.Split(' ').Select(a => string.Format(CultureInfo.InvariantCulture, a, inputs, folder.At("other.csv"), TemporaryFolder.Data("models/hundred-steps.safetensors")))];
+        ToolRun.Refuses([input, "is an input"], arguments);
+        Assert.That(File.ReadAllBytes(Path.Combine(inputs, input)), Is.EqualTo(before));
+    }
+
     [Test]
     public void Train_TwoInOneFolder_TheSecondIsRefused()
     {
