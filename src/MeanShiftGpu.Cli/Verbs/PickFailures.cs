@@ -13,15 +13,15 @@ internal sealed class PickFailures(Session session, Func<InputException, InputEx
 {
     private readonly List<(PickFiles Files, string Reason)> failed = [];
 
-    /// <summary>Whether there are any.</summary>
-    public bool Any => failed.Count > 0;
+    /// <summary>How many there are.</summary>
+    public int Count => failed.Count;
 
     /// <summary>What the JSON says of them.</summary>
     public IEnumerable<object> Summaries => failed.Select(f => new { f.Files.Volume, f.Files.Name, Failed = true, f.Reason });
 
     /// <summary>Does a part of the work on a volume.</summary>
     /// <returns>Whether it could be done.</returns>
-    /// <exception cref="InputException">It could not, and the volume is alone.</exception>
+    /// <exception cref="InputException">It could not, and the volume is alone, or an option must say what is missing.</exception>
     public bool Guard(PickFiles files, Action work)
     {
         try
@@ -29,7 +29,8 @@ internal sealed class PickFailures(Session session, Func<InputException, InputEx
             work();
             return true;
         }
-        catch (InputException e) when (!alone)
+        // What an option must say, and would then be another setting for all, is asked for before anything is computed.
+        catch (InputException e) when (!alone && e.Missing is null or MissingFact.Memory or MissingFact.Threshold)
         {
             string reason = explained(e).Message;
             failed.Add((files, reason));
@@ -42,7 +43,7 @@ internal sealed class PickFailures(Session session, Func<InputException, InputEx
     /// <param name="volumes">How many volumes there were.</param>
     public void Say(int volumes)
     {
-        if (Any)
+        if (Count > 0)
             session.Error($"{failed.Count} of {Counted.Of(volumes, "volume")} could not be picked: {string.Join(", ", failed.Select(f => f.Files.Name))}. The reasons stand above.");
     }
 }

@@ -169,7 +169,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         Session.Line($"peak memory {process.PeakWorkingSet64 >> 20} MiB");
         failures.Say(paths.Length);
         WriteJson(options, new { outputs.Model, Output = outputs.Target, Device = context.Description, picker.Options, PeakMemoryBytes = process.PeakWorkingSet64, Volumes = report.Concat(failures.Summaries) }, outputs.Inputs(picked.Select(p => p.Files.Volume)));
-        return failures.Any ? ExitCode.CheckFailed : ExitCode.Done;
+        return failures.Count == 0 ? ExitCode.Done : failures.Count == paths.Length ? ExitCode.BadInput : ExitCode.CheckFailed;
     }
 
     /// <summary>The options that decide about the picks, as they were given; what names files, where it runs and what is reported does not.</summary>

@@ -27,11 +27,8 @@ public readonly partial struct TomogramName : IEquatable<TomogramName>
         if (name == ShrecDataset.ReconstructionName && file != name && Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(text))) is { Length: > 0 } folder)
             name = folder;
         string plain = WithoutEndings(AddedPattern().Replace(name, ""));
-        bare = Composed(plain.Length > 0 ? plain : name);
+        bare = plain.Length > 0 ? plain : name;
     }
-
-    // File systems of macOS give accents as letters of their own.
-    private static string Composed(string name) => name.Any(char.IsSurrogate) ? name : name.Normalize();
 
     /// <summary>What was given.</summary>
     public string Text { get; }

@@ -26,14 +26,6 @@ public class TomogramNameTests
     [TestCase("TS_1", "TS_1.")]
     public void Names_OfTwoTomograms_Differ(string one, string other) => Assert.That(new TomogramName(one), Is.Not.EqualTo(new TomogramName(other)));
 
-    // An accent may be part of its letter or a letter of its own, as in the names of macOS.
-    [Test]
-    public void Names_WithAccentsWrittenInTwoWays_AreTheSame()
-    {
-        Assert.That(new TomogramName("Müller_1.mrc"), Is.EqualTo(new TomogramName("Mu\u0308ller_1")));
-        Assert.That(new TomogramName("half\ud800").Bare, Is.EqualTo("half\ud800"));
-    }
-
     [Test]
     public void Among_NameSpelledSo_IsTakenAlone()
     {
