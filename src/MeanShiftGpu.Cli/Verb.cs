@@ -108,7 +108,9 @@ internal abstract class Verb(Session session)
 
     /// <summary>A refusal with the option that mends it, where there is one.</summary>
     protected InputException Explained(ParseResult options, InputException refusal)
-        => refusal.Missing is { } fact && OptionFor(options, fact) is { } option ? new InputException($"{refusal.Message.TrimEnd('.')} ({option}).", refusal) : refusal;
+        => refusal.Missing is { } fact && OptionFor(options, fact) is { } option
+            ? new InputException($"{refusal.Message.TrimEnd('.')} ({option}).", refusal)
+            : refusal;
 
     /// <summary>How this verb is told a fact that the library misses; null where it cannot be.</summary>
     protected virtual string? OptionFor(ParseResult options, MissingFact fact) => null;
@@ -152,7 +154,10 @@ internal abstract class Verb(Session session)
     /// <summary>The files that the command has read.</summary>
     protected InputRecords Records { get; } = new();
 
-    /// <summary>Writes the machine-readable result where one was asked for, with a record of how it was made: within it, or beside it where it is a list.</summary>
+    /// <summary>
+    /// Writes the machine-readable result where one was asked for, with a record of how it was made: within it, or beside it
+    /// where it is a list.
+    /// </summary>
     /// <param name="options">The command line.</param>
     /// <param name="result">The result.</param>
     /// <param name="inputs">The files that it was made from.</param>
@@ -164,9 +169,15 @@ internal abstract class Verb(Session session)
         JsonNode? node = JsonSerializer.SerializeToNode(result, JsonOutput.Options);
         Provenance made = Made(options, inputs);
         if (node is JsonObject content)
-            content["made"] = JsonSerializer.SerializeToNode(new { made.Version, made.Command, made.Device, made.Inputs }, JsonOutput.Options);
+        {
+            content["made"] = JsonSerializer.SerializeToNode(
+                new { made.Version, made.Command, made.Device, made.Inputs }, JsonOutput.Options);
+        }
         else
+        {
             made.Write(path);
+        }
+
         JsonOutput.Write(path, node);
     }
 

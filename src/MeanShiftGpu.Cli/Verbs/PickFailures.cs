@@ -3,8 +3,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Cli.Verbs;
 
 /// <summary>
-/// What could not be picked of several volumes: the others are picked all the same, and at the end these are named. The failure of a volume that is
-/// alone is that of the command.
+/// What could not be picked of several volumes: the others are picked all the same, and at the end these are named. The
+/// failure of a volume that is alone is that of the command.
 /// </summary>
 /// <param name="session">Where it is said.</param>
 /// <param name="explained">Adds to a failure which option mends it.</param>
@@ -43,7 +43,8 @@ internal sealed class PickFailures(Session session, Func<InputException, InputEx
     /// <param name="volumes">How many volumes there were.</param>
     public void Say(int volumes)
     {
+        string names = string.Join(", ", failed.Select(f => f.Files.Name));
         if (Count > 0)
-            session.Error($"{failed.Count} of {Counted.Of(volumes, "volume")} could not be picked: {string.Join(", ", failed.Select(f => f.Files.Name))}. The reasons stand above.");
+            session.Error($"{Count} of {Counted.Of(volumes, "volume")} could not be picked: {names}. The reasons stand above.");
     }
 }

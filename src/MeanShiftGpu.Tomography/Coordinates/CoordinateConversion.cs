@@ -129,7 +129,8 @@ public static class CoordinateConversion
 
     /// <summary>The tables that a name stands for: those of a folder, or itself.</summary>
     /// <exception cref="InputException">A folder cannot be read.</exception>
-    public static IReadOnlyList<string> TablesOf(string input) => Directory.Exists(input) ? CoordinateFolder.Files(input) : [input];
+    public static IReadOnlyList<string> TablesOf(string input)
+        => Directory.Exists(input) ? CoordinateFolder.Files(input) : [input];
 
     private static CoordinateTable ReadFile(string input, ConversionOptions options)
         => CoordinateTables.ReadTable(input, Reading(options.From ?? CoordinateFormats.Identify(input), options));

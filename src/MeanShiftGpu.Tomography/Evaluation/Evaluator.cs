@@ -93,8 +93,8 @@ public sealed record EvaluationResult(
 /// <summary>How good the picks of a class are.</summary>
 /// <param name="Class">Its name.</param>
 /// <param name="Result">
-/// Its truths against its own predictions; or, where predictions have no class, against all of them: then there are distances from truths and recalls alone, and all
-/// else is 0 or null.
+/// Its truths against its own predictions; or, where predictions have no class, against all of them: then there are distances
+/// from truths and recalls alone, and all else is 0 or null.
 /// </param>
 public sealed record ClassResult(string Class, EvaluationResult Result);
 
@@ -193,7 +193,10 @@ public static class Evaluator
             scores);
     }
 
-    /// <summary>Evaluates each class of truth by itself, in the order in which they first come; time grows with the number of points, however many classes there are.</summary>
+    /// <summary>
+    /// Evaluates each class of truth by itself, in the order in which they first come; time grows with the number of points,
+    /// however many classes there are.
+    /// </summary>
     /// <param name="volumes">Predictions and truth of each volume, with the classes of the truths.</param>
     /// <param name="radiiVoxels">Hit radii.</param>
     /// <param name="ownPicks">Whether only predictions of the same class count; false takes them all, whatever their class.</param>

@@ -36,7 +36,8 @@ public sealed class InputRecords
 
     /// <summary>The record of a file, read when it is first asked for.</summary>
     /// <exception cref="InputException">It cannot be read.</exception>
-    public InputRecord Of(string path) => known.TryGetValue(path, out InputRecord? record) ? record : known[path] = InputRecord.Of(path);
+    public InputRecord Of(string path)
+        => known.TryGetValue(path, out InputRecord? record) ? record : known[path] = InputRecord.Of(path);
 }
 
 /// <summary>What was computed, from what and how: written beside an output, so that a later run knows whether it would make the same.</summary>

@@ -37,8 +37,9 @@ internal static class OperandRounding
 /// <param name="check">What is compared.</param>
 internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, GradCheckCase check)
 {
-    // Between the layers of a network numbers are rounded that float64 does not round, and units near ReLU's kink change sides. Of five networks (seeds of weights, biases
-    // and image 5 to 9) on the simulated GPU the worst gradient of an input or parameter differed by 0.034 with TF32, of four by 0.066 with BF16.
+    // Between the layers of a network numbers are rounded that float64 does not round, and units near ReLU's kink change
+    // sides. Of five networks (seeds of weights, biases and image 5 to 9) on the simulated GPU the worst gradient of an input
+    // or parameter differed by 0.034 with TF32, of four by 0.066 with BF16.
     private const double NetworkTf32 = 0.07;
     private const double NetworkBf16 = 0.15;
 
@@ -52,7 +53,8 @@ internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, Gr
         (string[] names, double[][] gradients) = Gradients<float>(rounding, seed, Rounded);
         cancellation.ThrowIfCancellationRequested();
         (_, double[][] reference) = Gradients<double>(exact, seed, Rounded);
-        double tolerance = !check.HasLayers ? Variants.Tolerance(rounding, variant, exact: 0) : rounding.Precision == Precision.Tf32 ? NetworkTf32 : NetworkBf16;
+        double tolerance = !check.HasLayers ? Variants.Tolerance(rounding, variant, exact: 0)
+            : rounding.Precision == Precision.Tf32 ? NetworkTf32 : NetworkBf16;
         return new GradCheckReport([.. names.Select((name, i) => Compare(name, variant, gradients[i], reference[i], tolerance))]);
     }
 

@@ -29,7 +29,8 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
     private readonly bool centred = RelionStar.Centred.All(table.Has);
     private readonly bool unbinned = table.Has(RelionStar.TomoName);
     // RELION's own columns come first; a column of another program counts where it holds numbers.
-    private readonly string? score = Array.Find(RelionStar.Scores, table.Has) ?? ScoreColumns.Among(table.Columns, column => table.Rows.Select(row => row[column]));
+    private readonly string? score = Array.Find(RelionStar.Scores, table.Has)
+        ?? ScoreColumns.Among(table.Columns, column => table.Rows.Select(row => row[column]));
 
     private readonly StarTable? optics = file.Table("optics") is { Rows.Count: > 0 } found ? found : null;
 

@@ -8,7 +8,8 @@ internal static class ScoreColumns
     // Without the prefix of a program and in small letters; the first that a table has counts.
     private static readonly string[] Names =
     [
-        "score", "autopickfigureofmerit", "figureofmerit", "lccmax", "lccfcmax", "ccc", "cc", "confidence", "probability", "particlefigureofmerit",
+        "score", "autopickfigureofmerit", "figureofmerit", "lccmax", "lccfcmax", "ccc", "cc", "confidence", "probability",
+        "particlefigureofmerit",
     ];
 
     private static readonly string[] Prefixes = ["rln", "wrp", "_"];
@@ -20,9 +21,15 @@ internal static class ScoreColumns
     /// <param name="columns">The columns' names.</param>
     /// <param name="values">The values of a column by its place.</param>
     public static string? Among(IReadOnlyList<string> columns, Func<int, IEnumerable<string>> values)
-        => Enumerable.Range(0, columns.Count).Where(i => Has(columns[i])).OrderBy(i => Array.IndexOf(Names, Plain(columns[i])))
-            .Where(i => values(i).All(v => double.TryParse(v, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number)))
-            .Select(i => columns[i]).FirstOrDefault();
+        => Enumerable.Range(0, columns.Count)
+            .Where(i => Has(columns[i]))
+            .OrderBy(i => Array.IndexOf(Names, Plain(columns[i])))
+            .Where(i => values(i).All(IsNumber))
+            .Select(i => columns[i])
+            .FirstOrDefault();
+
+    private static bool IsNumber(string text)
+        => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number);
 
     private static string Plain(string column)
     {
