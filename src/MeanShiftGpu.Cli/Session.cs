@@ -70,6 +70,9 @@ internal sealed class Session
             held.Add(text);
     }
 
+    /// <summary>Writes what failed of a work whose other parts were done.</summary>
+    public void Error(string text) => error.WriteLine($"error: {Shown.Text(text)}");
+
     /// <summary>Reads a volume's header and says what was odd about it.</summary>
     public MrcHeader ReadHeader(string path)
     {

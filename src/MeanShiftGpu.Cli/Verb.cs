@@ -88,9 +88,9 @@ internal abstract class Verb(Session session)
             {
                 return (int)Run(parsed);
             }
-            catch (InputException e) when (e.Missing is { } fact && OptionFor(parsed, fact) is { } option)
+            catch (InputException e) when (Explained(parsed, e) is var explained && explained != e)
             {
-                throw new InputException($"{e.Message.TrimEnd('.')} ({option}).", e);
+                throw explained;
             }
         });
         return command;
@@ -105,6 +105,12 @@ internal abstract class Verb(Session session)
         if (!overwrite && names.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists) is { } earlier)
             throw new InputException($"{earlier}: is there from an earlier run. Choose another folder, or replace it with --overwrite.");
     }
+
+    /// <summary>A refusal with the option that mends it, where there is one.</summary>
+    protected InputException Explained(ParseResult options, InputException refusal)
+        => refusal.Missing is { } fact && OptionFor(options, fact) is { } option
+            ? new InputException($"{refusal.Message.TrimEnd('.')} ({option}).", refusal)
+            : refusal;
 
     /// <summary>How this verb is told a fact that the library misses; null where it cannot be.</summary>
     protected virtual string? OptionFor(ParseResult options, MissingFact fact) => null;
@@ -139,14 +145,39 @@ internal abstract class Verb(Session session)
     /// <summary>The file of the machine-readable result, none or one.</summary>
     protected string[] JsonFile(ParseResult options) => options.GetValue(json) is { } path ? [path] : [];
 
-    /// <summary>Writes the machine-readable result where one was asked for, with a record of how it was made.</summary>
-    protected void WriteJson<T>(ParseResult options, T result)
+    /// <summary>The record of what this command makes.</summary>
+    /// <param name="options">The command line.</param>
+    /// <param name="inputs">The files that it is made from.</param>
+    protected Provenance Made(ParseResult options, IEnumerable<string> inputs)
+        => new() { Command = CommandOf(options), Device = opened ?? "", Inputs = [.. inputs.Distinct().Select(Records.Of)] };
+
+    /// <summary>The files that the command has read.</summary>
+    protected InputRecords Records { get; } = new();
+
+    /// <summary>
+    /// Writes the machine-readable result where one was asked for, with a record of how it was made: within it, or beside it
+    /// where it is a list.
+    /// </summary>
+    /// <param name="options">The command line.</param>
+    /// <param name="result">The result.</param>
+    /// <param name="inputs">The files that it was made from.</param>
+    protected void WriteJson<T>(ParseResult options, T result, params IEnumerable<string> inputs)
     {
         if (options.GetValue(json) is not { } path)
             return;
+        OutputFolder.RefuseReplacing([path], [.. inputs]);
         JsonNode? node = JsonSerializer.SerializeToNode(result, JsonOutput.Options);
+        Provenance made = Made(options, inputs);
         if (node is JsonObject content)
-            content["made"] = JsonSerializer.SerializeToNode(new { Version = Provenance.OwnVersion, Command = CommandOf(options), Device = opened }, JsonOutput.Options);
+        {
+            content["made"] = JsonSerializer.SerializeToNode(
+                new { made.Version, made.Command, made.Device, made.Inputs }, JsonOutput.Options);
+        }
+        else
+        {
+            made.Write(path);
+        }
+
         JsonOutput.Write(path, node);
     }
 

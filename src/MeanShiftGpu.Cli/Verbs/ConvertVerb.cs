@@ -53,7 +53,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     protected override ExitCode Run(ParseResult options)
     {
         string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms) }.OfType<string>()];
-        OutputFolder.RefuseReplacing([options.GetValue(output)!, .. JsonFile(options)], read);
+        IReadOnlyList<string> tables = CoordinateConversion.TablesOf(read[0]);
+        OutputFolder.RefuseReplacing([options.GetValue(output)!, .. JsonFile(options)], [.. read, .. tables]);
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
         ConversionResult result = CoordinateConversion.Convert(options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
         {
@@ -72,11 +73,27 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             TomogramName = options.GetValue(tomogramName) ?? (options.GetValue(volume) is { } named ? TomogramNames.Of(named) : null),
             ObjectName = options.GetValue(objectName),
         });
-        Report(options, result, options.GetValue(volumeSize) ?? header?.Shape);
+        Provenance made = Made(options, [.. tables, .. options.GetValue(tomograms) is { } sizes ? (string[])[sizes] : []]);
+        WriteRecord(options.GetValue(output)!, result, made);
+        Report(options, result, options.GetValue(volumeSize) ?? header?.Shape, [.. made.Inputs.Select(i => i.File)]);
         return ExitCode.Done;
     }
 
-    private void Report(ParseResult options, ConversionResult result, Extent? shape)
+    // A folder has one record of all its tables; what pick has left beside one of them is no longer true.
+    private static void WriteRecord(string target, ConversionResult result, Provenance made)
+    {
+        if (result.Files is [var only] && only == target)
+        {
+            made.Write(target);
+            return;
+        }
+
+        foreach (string table in result.Files)
+            File.Delete(table + Provenance.Ending);
+        made.Write(Path.Combine(target, "convert"));
+    }
+
+    private void Report(ParseResult options, ConversionResult result, Extent? shape, string[] inputs)
     {
         string?[] names = [.. result.Particles.Select(p => p.Tomogram).Distinct()];
         string target = options.GetValue(output)!;
@@ -116,7 +133,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             FromBinning = One(result.FromPixels.Select(g => g.PerVoxel)),
             ToBinning = One(result.ToPixels.Select(g => g.PerVoxel)),
             OutsideVolume = shape is null ? (int?)null : outside,
-        });
+        }, inputs);
     }
 
     /// <summary>A number that is the same for all rows, to nine digits; null where rows differ.</summary>

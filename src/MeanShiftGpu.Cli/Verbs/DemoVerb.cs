@@ -62,6 +62,8 @@ internal sealed class DemoVerb(Session session) : Verb(session)
             _ => done++,
             Cancellation));
 
+        foreach (string written in (string[])[report, Path.Combine(directory, SandclockDemo.MetricsName)])
+            Made(options, []).Write(written);
         Session.Table(
             ["loss", "seed", "dist_pred", "dist_GT", "F1 at 4", "F1 at 2", "picks", "particles", "seconds"],
             results.Select(r => (IReadOnlyList<string>)

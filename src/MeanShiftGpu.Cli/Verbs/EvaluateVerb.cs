@@ -5,6 +5,7 @@ using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Reporting;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
@@ -67,10 +68,12 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         string[] names = options.GetValue(classes) ?? [];
         if (names.Distinct(StringComparer.OrdinalIgnoreCase).Count() < names.Length)
             throw new InputException($"evaluate: --classes: {string.Join(' ', names)} names a class twice. Give each of the picks' classes once, in the order of their numbers.");
-        if (options.GetValue(report) is { } wantedPage)
+        string? page = options.GetValue(report);
+        string[] inputs = Inputs(options, pickFiles, truthFiles, manifest, use);
+        OutputFolder.RefuseReplacing([.. page is null ? (string[])[] : [page], .. JsonFile(options)], inputs);
+        if (page is { } wantedPage)
         {
             OutputFolder.CheckFile(wantedPage);
-            OutputFolder.RefuseReplacing([wantedPage, .. JsonFile(options)], Inputs(options, pickFiles, truthFiles, manifest, use));
             if (Path.GetExtension(wantedPage).ToLowerInvariant() is not (".html" or ".htm"))
                 throw new InputException($"--report: {wantedPage} is no name of a page; expected one that ends in .html.");
         }
@@ -82,6 +85,8 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         if (names.Length > 0)
             EvaluationInputs.RefuseOtherClasses(points, names);
         WarnOfOutside(volumes);
+        foreach (IGrouping<string, EvaluatedVolume> twice in volumes.GroupBy(v => v.Name).Where(g => g.Count() > 1).Take(5))
+            Session.Warn($"{twice.Key}: stands in {twice.Count()} of the tables, and counts as many times.");
         double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? [.. given.Distinct()] : DefaultRadii;
         double weight = options.GetValue(beta) ?? Evaluator.DefaultBeta;
         EvaluationResult result = Evaluator.Evaluate(points, wanted, weight);
@@ -92,15 +97,19 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             Print(byClass, names.Length > 0);
         if (masks is not null)
             Print(masks);
-        if (options.GetValue(report) is { } page)
+        // A volume is read for its pictures; tables take its size and voxel size alone.
+        string[] volumeFiles = page is null ? [.. volumes.Select(v => v.Path).Append(options.GetValue(volume)).OfType<string>()] : [];
+        string[] used = [.. inputs.Except(volumeFiles)];
+        if (page is not null)
         {
+            Provenance made = Made(options, used);
             EvaluationReport.Write(page, new EvaluationReportContent
             {
                 Volumes = volumes,
                 RadiiVoxels = wanted,
                 OwnPicks = names.Length > 0,
                 Occupancy = masks,
-                Sources = [new("Picks", string.Join(", ", pickFiles)), new("Truth", manifest is null ? string.Join(", ", truthFiles) : $"{manifest}, {Parse.Word(use)}")],
+                Sources = [new("Picks", string.Join(", ", pickFiles)), new("Truth", manifest is null ? string.Join(", ", truthFiles) : $"{manifest}, {Parse.Word(use)}"), new("Command", made.Command), .. made.Inputs.Select(i => new ReportFact($"SHA-256 of {i.File}", i.Sha256))],
             });
             Session.Line($"report: {page}");
         }
@@ -118,7 +127,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             Classes = byClass.Select(c => ClassJson(c, names.Length > 0)),
             Occupancy = masks,
             PerVolume = volumes.Select(v => new { v.Name, Result = Evaluator.Evaluate([v.Points], wanted, weight) }),
-        });
+        }, used);
         return ExitCode.Done;
     }
 
@@ -126,7 +135,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         =>
         [
             .. pickFiles.Where(File.Exists), .. pickFiles.Where(Directory.Exists).SelectMany(Directory.EnumerateFiles), .. truthFiles,
-            .. ((string?[])[manifest, options.GetValue(volume), options.GetValue(occupancy)]).OfType<string>(),
+            .. ((string?[])[manifest, options.GetValue(volume), options.GetValue(occupancy), options.GetValue(tomograms)]).OfType<string>(),
             .. manifest is null ? [] : DatasetManifest.Read(manifest).Of(use).SelectMany(e => ((string?[])[e.Volume, e.Coordinates, e.Mask]).OfType<string>()),
         ];
 

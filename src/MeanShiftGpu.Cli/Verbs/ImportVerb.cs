@@ -48,6 +48,8 @@ internal sealed class ImportVerb(Session session) : Verb(session)
             Empiar10045 => Empiar(options, folder),
             string other => throw new InputException($"import: '{other}' is not known.{ParseProblem.Nearest(other, [Shrec2021, Empiar10045])} Expected {Shrec2021} or {Empiar10045}."),
         };
+        OutputFolder.RefuseReplacing(JsonFile(options), [.. manifest.Volumes.SelectMany(v => (string?[])[v.Volume, v.Coordinates, v.Mask]).OfType<string>()]);
+        Made(options, options.GetValue(coordinates) is { } centres ? [centres] : []).Write(Path.Combine(folder, DatasetManifest.UsualName));
         int Count(DatasetSplit split) => manifest.Of(split).Count();
         Session.Line($"{Path.Combine(folder, DatasetManifest.UsualName)}: {Counted.Of(manifest.Volumes.Count, "volume")}, {Count(DatasetSplit.Train)} for training, {Count(DatasetSplit.Validation)} for validation, {Count(DatasetSplit.Test)} for testing");
         WriteJson(options, new

@@ -29,6 +29,7 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
         if (!PtxCompiler.Architectures.Contains(wanted))
             throw new InputException($"--arch: '{wanted}' is not known.{ParseProblem.Nearest(wanted, PtxCompiler.Architectures)} Expected {string.Join(", ", PtxCompiler.Architectures)}.");
         OutputFolder.Prepare(directory);
+        OutputFolder.RefuseReplacing([.. KernelCatalog.All.Select(kernel => Path.Combine(directory, $"{kernel.Name}.ptx")), .. JsonFile(options)], []);
 
         using PtxCompiler compiler = new(wanted);
         List<object> written = [];
@@ -44,6 +45,7 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
                 report((double)written.Count / KernelCatalog.All.Count, kernel.Name);
             }
         });
+        Made(options, []).Write(Path.Combine(directory, "kernels"));
         Session.Line($"{written.Count} kernels for {wanted}: {directory}");
         WriteJson(options, written);
         return ExitCode.Done;

@@ -11,6 +11,9 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>What belongs to a volume that is picked.</summary>
 internal sealed record PickFiles(string Volume, string Name, string Table, string? Map);
 
+/// <summary>A volume that has been picked.</summary>
+internal sealed record PickedVolume(PickFiles Files, MrcHeader Header, VolumePicks Picks);
+
 /// <summary>The tables and score maps that 'pick' writes: their names, what may not be replaced, and what is there already.</summary>
 internal sealed class PickOutputs
 {
@@ -34,6 +37,9 @@ internal sealed class PickOutputs
 
     /// <summary>Other files that are written.</summary>
     public IReadOnlyList<string> Others { get; init; } = [];
+
+    /// <summary>Hashes of the files that were read.</summary>
+    public required InputRecords Records { get; init; }
 
     /// <summary>All volumes.</summary>
     public required IReadOnlyList<string> Volumes { get; init; }
@@ -152,63 +158,75 @@ internal sealed class PickOutputs
     {
         if (Overwrite || !File.Exists(files.Table) || (files.Map is not null && !File.Exists(files.Map)))
             return false;
-        string? difference = Provenance.Read(files.Table) is { } made ? made.DifferenceFrom(Settings, Inputs(files)) : $"by an unknown program or version (there is no {Path.GetFileName(files.Table)}{Provenance.Ending} that says how)";
+        string? difference = Provenance.Read(files.Table) is { } made ? made.DifferenceFrom(Settings, Inputs(Single ? Volumes : [files.Volume])) : $"by an unknown program or version (there is no {Path.GetFileName(files.Table)}{Provenance.Ending} that says how)";
         return difference is null ? true
             : throw new InputException($"{files.Table}: is there already, made {difference}. Replace it with --overwrite, or choose another name.");
     }
 
     /// <summary>The files that a table is computed from.</summary>
-    private string[] Inputs(PickFiles files) => [Model, .. Mask is { } mask ? [mask] : (string[])[], .. Single ? Volumes : [files.Volume]];
+    public string[] Inputs(IEnumerable<string> volumes) => [Model, .. ((string?[])[Mask, Context.TomogramsStar]).OfType<string>(), .. volumes];
 
     // The record comes before its table, so that a table that is there has one; an earlier table goes first, as the record is not its own.
-    private void WriteProvenance(PickFiles files)
+    private void WriteProvenance(IReadOnlyList<PickedVolume> volumes)
     {
-        InputRecord[] inputs = [.. Inputs(files).Select(InputRecord.Of)];
-        OutputFolder.Prepare(FolderOf(files.Table));
-        File.Delete(files.Table);
-        new Provenance { Command = Command, Settings = Settings, Device = Device, Inputs = inputs }.Write(files.Table);
+        string table = volumes[0].Files.Table;
+        OutputFolder.Prepare(FolderOf(table));
+        if (!FilePlace.Of(table).IsStream)
+            File.Delete(table);
+        Made(volumes).Write(table);
+        foreach (PickedVolume volume in volumes)
+        {
+            if (volume.Files.Map is { } map)
+                Made([volume]).Write(map);
+        }
     }
 
-    /// <summary>Refuses volumes that do not fit mask or tables; a damaged last volume must not be found out after the others took an hour.</summary>
-    /// <param name="files">The volumes.</param>
-    /// <param name="headers">Their headers.</param>
-    public void Check(PickFiles[] files, MrcHeader[] headers)
-    {
-        Extent? region = Mask is { } maskPath ? MrcFile.ReadHeader(maskPath).Shape : null;
-        for (int i = 0; i < files.Length; i++)
-        {
-            if (IsDone(files[i]))
-                continue;
-            if (region is { } masked && masked != headers[i].Shape)
-                throw new InputException($"{Mask}: the mask has {masked} voxels, {files[i].Volume} has {headers[i].Shape}; expected the same size.");
-            CoordinateTables.CheckOptions(files[i].Table, Writing(files[i], headers[i]));
-        }
+    private Provenance Made(IEnumerable<PickedVolume> volumes)
+        => new() { Command = Command, Settings = Settings, Device = Device, Inputs = [.. Inputs(volumes.Select(v => v.Files.Volume)).Select(Records.Of)] };
 
-        if (Single)
+    /// <summary>Refuses a volume that does not fit mask or tables; a damaged last volume must not be found out after the others took an hour.</summary>
+    /// <param name="files">The volume.</param>
+    /// <param name="header">Its header.</param>
+    public void Check(PickFiles files, MrcHeader header)
+    {
+        if (IsDone(files))
+            return;
+        region ??= Mask is { } maskPath ? MrcFile.ReadHeader(maskPath).Shape : null;
+        if (region is { } masked && masked != header.Shape)
+            throw new InputException($"{Mask}: the mask has {masked} voxels, {files.Volume} has {header.Shape}; expected the same size.");
+        CoordinateTables.CheckOptions(files.Table, Writing(files, header));
+    }
+
+    /// <summary>Refuses volumes that do not go into one table.</summary>
+    public void CheckTogether(MrcHeader[] headers)
+    {
+        if (Single && headers.Length > 1)
             RefuseDifferentVolumes(headers);
     }
 
+    private Extent? region;
+
     /// <summary>Writes the table of one volume into the folder.</summary>
-    public void WriteTable(PickFiles files, VolumePicks picks, MrcHeader header)
+    public void WriteTable(PickedVolume volume)
     {
-        CoordinateWriteOptions writing = Writing(files, header);
-        WriteProvenance(files);
-        if (picks.Picks.Count > 0)
+        CoordinateWriteOptions writing = Writing(volume.Files, volume.Header);
+        WriteProvenance([volume]);
+        if (volume.Picks.Picks.Count > 0)
         {
-            CoordinateFolder.Write(Target, [.. PickTable.ToParticles(picks)], writing);
+            CoordinateFolder.Write(Target, [.. PickTable.ToParticles(volume.Picks)], writing);
             return;
         }
 
         // A volume without picks has been picked too: its table is empty.
-        OutputFolder.Prepare(FolderOf(files.Table));
-        PickTable.Write(files.Table, [picks], writing);
+        OutputFolder.Prepare(FolderOf(volume.Files.Table));
+        PickTable.Write(volume.Files.Table, [volume.Picks], writing);
     }
 
     /// <summary>Writes one table of all volumes.</summary>
-    public void WriteTable(PickFiles[] files, IReadOnlyList<VolumePicks> picks, MrcHeader[] headers)
+    public void WriteTable(IReadOnlyList<PickedVolume> volumes)
     {
-        WriteProvenance(files[0]);
-        PickTable.Write(Target, picks, Writing(files[0], headers[0]));
+        WriteProvenance(volumes);
+        PickTable.Write(Target, [.. volumes.Select(v => v.Picks)], Writing(volumes[0].Files, volumes[0].Header));
     }
 
     /// <summary>The folder of a file.</summary>

@@ -25,7 +25,7 @@ internal static class PickReport
             OverlappingClasses = overlapping,
             ScratchFolder = PickOutputs.FolderOf(files.Table),
             Planned = plan => session.Line($"{files.Name}: {volume.Size} voxels, {plan}"),
-            Warned = warning => session.Warn($"{(warning.Class is { } kind ? Title(files, picker, kind) : files.Volume)}: {warning.Fact} {RemedyFor(warning)}"),
+            Warned = warning => session.Warn($"{(warning.Class is { } kind ? Title(files, picker, kind) : files.Volume)}: {warning.Fact} {RemedyFor(warning)}".TrimEnd()),
         };
         PickResult result = null!;
         session.Progress(files.Name, report => result = picker.Pick(volume, request with { Progress = progress => Say(progress, report) }, session.Cancellation));
@@ -62,7 +62,7 @@ internal static class PickReport
     public static string RemedyFor(PickWarning warning) => warning.Kind switch
     {
         PickWarningKind.NoRoom => "Is this the right volume, or --bandwidth too large?",
-        PickWarningKind.NoPick when warning.Class!.Options.ThresholdKind == ThresholdKind.Absolute => "Lower --threshold-absolute.",
+        PickWarningKind.NoPick when warning.Remedy.Length > 0 && warning.Class!.Options.ThresholdKind == ThresholdKind.Absolute => "Lower --threshold-absolute.",
         _ => warning.Remedy,
     };
 

@@ -6,6 +6,7 @@ using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Evaluation;
+using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Volumes;
 
@@ -47,7 +48,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     protected override string Description =>
         "Finds particles in tomograms: predicts a score map, shifts every voxel above the threshold to its mode, and merges what arrives at the same place. " +
-        "Volumes may be larger than the memory; what exists is not computed again.";
+        "Volumes may be larger than the memory; what exists is not computed again. Of several volumes one that cannot be picked does not stop the others: it is named at the end, with exit code 1.";
 
     public override string Example => "meanshift-gpu pick tomogram.mrc --model run/model.safetensors --out picks.star --score-map scores.mrc";
 
@@ -88,6 +89,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Overwrite = options.GetValue(overwrite),
             Others = JsonFile(options),
             Volumes = all,
+            Records = Records,
             Command = CommandOf(options),
             Settings = SettingsOf(options),
             TomogramName = options.GetValue(tomogramName),
@@ -110,50 +112,64 @@ internal sealed class PickVerb(Session session) : Verb(session)
         PickFiles[] files = [.. paths.Select(p => outputs.FilesOf(p, all.Length))];
         if (Array.TrueForAll(files, outputs.IsDone))
         {
-            WriteJson(options, new { outputs.Model, Output = outputs.Target, Volumes = files.Select(f => PickReport.Skip(Session, f)).ToArray() });
+            WriteJson(options, new { outputs.Model, Output = outputs.Target, Volumes = files.Select(f => PickReport.Skip(Session, f)).ToArray() }, outputs.Inputs(paths));
             return ExitCode.Done;
         }
 
-        MrcHeader[] headers = [.. paths.Select(Session.ReadHeader)];
+        // What can be seen in a header is found out before the volumes ahead of it are computed.
+        PickFailures failures = new(Session, e => Explained(options, e), paths.Length == 1);
+        MrcHeader?[] headers = new MrcHeader?[paths.Length];
         for (int i = 0; i < paths.Length; i++)
-            PickReport.CheckIsVolume(paths[i], headers[i]);
-        outputs.Check(files, headers);
+        {
+            failures.Guard(files[i], () =>
+            {
+                MrcHeader header = Session.ReadHeader(paths[i]);
+                PickReport.CheckIsVolume(paths[i], header);
+                outputs.Check(files[i], header);
+                headers[i] = header;
+            });
+        }
 
+        outputs.CheckTogether([.. headers.OfType<MrcHeader>()]);
         using GpuContext context = OpenDevice(options);
         outputs.Device = context.Description;
         using TomogramPicker picker = OpenPicker(options, context);
         if (picker.Classes.Count > 1 && outputs.ScoreMap is not null)
             throw new InputException($"--score-map: the model has a map for each of {picker.Classes.Count} classes ({string.Join(", ", picker.Classes.Select(c => c.Label))}); choose one with --class.");
-        // What does not fit the memory is refused before the volumes ahead of it are computed.
         for (int i = 0; i < paths.Length; i++)
         {
-            if (!outputs.IsDone(files[i]))
-                picker.PlanFor(headers[i].Shape, new PickRequest { ScoreMapFile = files[i].Map });
+            if (headers[i] is { } header && !outputs.IsDone(files[i]) && !failures.Guard(files[i], () => picker.PlanFor(header.Shape, new PickRequest { ScoreMapFile = files[i].Map })))
+                headers[i] = null;
         }
 
-        List<VolumePicks> found = [];
+        List<PickedVolume> picked = [];
         List<object> report = [];
         for (int i = 0; i < paths.Length; i++)
         {
+            if (headers[i] is not { } header)
+                continue;
             if (!outputs.Single && outputs.IsDone(files[i]))
             {
                 report.Add(PickReport.Skip(Session, files[i]));
                 continue;
             }
 
-            PickResult result = PickReport.Pick(Session, picker, files[i], outputs.Mask, options.GetValue(voxelSize), options.GetValue(overlapping));
-            report.Add(PickReport.Summary(files[i], headers[i], result));
-            found.Add(new VolumePicks(files[i].Name, result.Picks));
+            PickResult? result = null;
+            if (!failures.Guard(files[i], () => result = PickReport.Pick(Session, picker, files[i], outputs.Mask, options.GetValue(voxelSize), options.GetValue(overlapping))))
+                continue;
+            picked.Add(new PickedVolume(files[i], header, new VolumePicks(files[i].Name, result!.Picks)));
+            report.Add(PickReport.Summary(files[i], header, result));
             if (!outputs.Single)
-                outputs.WriteTable(files[i], found[^1], headers[i]);
+                outputs.WriteTable(picked[^1]);
         }
 
-        if (outputs.Single)
-            outputs.WriteTable(files, found, headers);
+        if (outputs.Single && picked.Count > 0)
+            outputs.WriteTable(picked);
         using Process process = Process.GetCurrentProcess();
         Session.Line($"peak memory {process.PeakWorkingSet64 >> 20} MiB");
-        WriteJson(options, new { outputs.Model, Output = outputs.Target, Device = context.Description, picker.Options, PeakMemoryBytes = process.PeakWorkingSet64, Volumes = report });
-        return ExitCode.Done;
+        failures.Say(paths.Length);
+        WriteJson(options, new { outputs.Model, Output = outputs.Target, Device = context.Description, picker.Options, PeakMemoryBytes = process.PeakWorkingSet64, Volumes = report.Concat(failures.Summaries) }, outputs.Inputs(picked.Select(p => p.Files.Volume)));
+        return failures.Count == 0 ? ExitCode.Done : failures.Count == paths.Length ? ExitCode.BadInput : ExitCode.CheckFailed;
     }
 
     /// <summary>The options that decide about the picks, as they were given; what names files, where it runs and what is reported does not.</summary>
@@ -185,6 +201,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (entries.Length == 0)
             throw new InputException($"{manifestPath}: no volume has \"split\": \"validation\"; --suggest needs at least one.");
 
+        string[] inputs = [manifestPath, options.GetValue(model)!, .. entries.SelectMany(e => (string[])[e.Volume, e.Coordinates])];
+        OutputFolder.RefuseReplacing(JsonFile(options), inputs);
         using GpuContext context = OpenDevice(options);
         using TomogramPicker picker = OpenPicker(options, context);
         if (picker.Classes.Count > 1)
@@ -192,7 +210,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         PickOptions picking = picker.Classes[0].Options;
         double hit = options.GetValue(radius) ?? picking.BandwidthVoxels / 2;
         ThresholdSweep sweep = new(picker, picking, options.GetValue(minimumSupport) is null ? ThresholdSweep.Supports : [picking.MinimumSupportFraction]);
-        WriteJson(options, PickReport.Suggest(Session, sweep, entries, hit, options.GetValue(model)!));
+        WriteJson(options, PickReport.Suggest(Session, sweep, entries, hit, options.GetValue(model)!), inputs);
         return ExitCode.Done;
     }
 

@@ -38,6 +38,7 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         Session.Progress("simulating", report =>
             volumes = SandclockDataset.Write(folder, dataset, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}"), Cancellation));
 
+        Made(options, []).Write(manifest);
         Session.Line($"{Counted.Of(volumes.Count, "volume")} of {dataset.Sandclock.Depth}×{dataset.Sandclock.Height}×{dataset.Sandclock.Width} voxels with {Counted.Of(volumes.Sum(v => v.Particles), "particle")}: {manifest}");
         WriteJson(options, new
         {
@@ -74,6 +75,7 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         Session.Progress("simulating", report =>
             written = TomogramDataset.Write(folder, tomogram, splits, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "tomogram")}"), Cancellation));
 
+        Made(options, []).Write(manifest);
         foreach (ParticleShape shape in tomogram.Shapes)
             Session.Line($"{shape.Name}: {Counted.Of(written.Sum(w => w.Particles.GetValueOrDefault(shape.Name)), "particle")} of {Counted.Of(shape.MaskVoxels, "voxel")}, radius {shape.RadiusVoxels:0.0} (a ball of the same volume) to {shape.OuterRadiusVoxels:0.0}");
         Session.Line($"{Counted.Of(written.Count, "tomogram")} of {tomogram.Extent} voxels of {tomogram.VoxelSizeAngstrom:0.##} Å, {Counted.Of(tomogram.TiltsDegrees.Count, "tilt")}: {manifest}");

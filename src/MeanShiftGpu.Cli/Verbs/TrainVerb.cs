@@ -81,7 +81,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
         Stopwatch clock = Stopwatch.StartNew();
         int begun = trainer.StepsDone;
-        TrainingFiles files = new(folder, trainer, network, training, volumes);
+        string[] inputs = [options.GetValue(data)!, .. manifest.Volumes.SelectMany(v => (string?[])[v.Volume, v.Coordinates, v.Mask]).OfType<string>()];
+        TrainingFiles files = new(folder, trainer, network, training, volumes, Made(options, inputs));
         try
         {
             Train(trainer, files, options.GetValue(checkpointEvery));
@@ -98,13 +99,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         VolumeLooks? looks = null;
         Session.Progress("looking at the volumes", report => looks = Diagnosis.Measure(network, training, volumes, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}"), Cancellation));
         files.WriteModel(looks);
-        new Provenance
-        {
-            Command = CommandOf(options),
-            Device = context.Description,
-            Inputs = [.. manifest.Volumes.SelectMany(v => (string[])[v.Volume, v.Coordinates]).Prepend(options.GetValue(data)!).Distinct().Select(InputRecord.Of)],
-        }.Write(files.Model);
-        Report(options, context, files, trainer, begun, clock.Elapsed.TotalSeconds);
+        Report(options, context, files, trainer, begun, clock.Elapsed.TotalSeconds, inputs);
         return ExitCode.Done;
     }
 
@@ -192,7 +187,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             Session.Warn($"voxel sizes from {sizes.Min():0.##} to {sizes.Max():0.##} Å in one data set; particles then differ in size. Rescale the volumes.");
     }
 
-    private void Report(ParseResult options, GpuContext context, TrainingFiles files, Trainer trainer, int begun, double seconds)
+    private void Report(ParseResult options, GpuContext context, TrainingFiles files, Trainer trainer, int begun, double seconds, string[] inputs)
     {
         TrainingHistory history = trainer.History;
         ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
@@ -214,7 +209,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             Seconds = seconds,
             StepsPerSecond = stepsPerSecond,
             Options = files.Settings,
-        });
+        }, inputs);
     }
 
     private static string Duration(TimeSpan time) => time.TotalHours >= 1 ? $"{(int)time.TotalHours}:{time.Minutes:00}:{time.Seconds:00}" : $"{time.Minutes}:{time.Seconds:00}";

@@ -4,9 +4,9 @@ using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
-/// <summary>The files of a run. None of them holds a time, so that equal runs give equal files.</summary>
+/// <summary>The files of a run. None of them holds a time, so that equal runs give equal files; what they were made from stands beside model and checkpoint.</summary>
 internal sealed class TrainingFiles(
-    string folder, Trainer trainer, UNet3d<float> network, TrainingOptions settings, TrainingData data)
+    string folder, Trainer trainer, UNet3d<float> network, TrainingOptions settings, TrainingData data, Provenance made)
 {
     /// <summary>The best model by validation.</summary>
     public const string ModelName = "model.safetensors";
@@ -40,13 +40,24 @@ internal sealed class TrainingFiles(
             ValidationLoss = best?.Loss,
             Looks = looks,
         });
+        WriteRecord(Model);
     }
 
     public void WriteCheckpoint()
     {
         trainer.SaveCheckpoint(Checkpoint);
         JsonOutput.Write(History, new { Options = Settings, trainer.History.Steps, trainer.History.Validations });
+        WriteRecord(Checkpoint);
     }
+
+    // It stays the same for all models and checkpoints of a run.
+    private void WriteRecord(string output)
+    {
+        if (recorded.Add(output))
+            made.Write(output);
+    }
+
+    private readonly HashSet<string> recorded = [];
 
     /// <summary>The files of a run in a folder.</summary>
     public static string[] NamesIn(string folder)

@@ -2,6 +2,7 @@ using System.CommandLine;
 using MeanShiftGpu.Checks;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Cli.Verbs;
@@ -22,8 +23,11 @@ internal sealed class VerifyVerb(Session session) : Verb(session)
 
     protected override ExitCode Run(ParseResult options)
     {
+        string references = options.GetRequiredValue(folder);
+        string[] inputs = Directory.Exists(references) ? Directory.GetFiles(references) : [];
+        OutputFolder.RefuseReplacing(JsonFile(options), inputs);
         using GpuContext context = OpenDevice(options);
-        IReadOnlyList<ReferenceCheckResult> results = ReferenceCheck.Run(context, options.GetRequiredValue(folder), result =>
+        IReadOnlyList<ReferenceCheckResult> results = ReferenceCheck.Run(context, references, result =>
         {
             Session.Check(result.Passed, result.ToString());
             Cancellation.ThrowIfCancellationRequested();
@@ -33,7 +37,7 @@ internal sealed class VerifyVerb(Session session) : Verb(session)
         Session.Line(failed == 0
             ? $"{Counted.Of(results.Count, "array")} checked, all agree with the reference"
             : $"{failed} of {Counted.Of(results.Count, "array")} not in agreement with the reference");
-        WriteJson(options, results);
+        WriteJson(options, results, inputs);
         return failed == 0 ? ExitCode.Done : ExitCode.CheckFailed;
     }
 }

@@ -86,7 +86,7 @@ public static class CoordinateConversion
 
         if (!toFolder && !stream)
             CoordinateFormats.RefuseOtherEnding(output, to);
-        IReadOnlyList<string> read = Directory.Exists(input) ? CoordinateFolder.Files(input) : [input];
+        IReadOnlyList<string> read = TablesOf(input);
         if (!toFolder)
             OutputFolder.RefuseReplacing([output], read);
         CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
@@ -126,6 +126,11 @@ public static class CoordinateConversion
         return new ConversionResult(
             table.Format, to, particles, [.. particles.Select(p => p.Pixels).Distinct()], [.. particles.Select(p => writing.GridOf(output, p)).Distinct()], files);
     }
+
+    /// <summary>The tables that a name stands for: those of a folder, or itself.</summary>
+    /// <exception cref="InputException">A folder cannot be read.</exception>
+    public static IReadOnlyList<string> TablesOf(string input)
+        => Directory.Exists(input) ? CoordinateFolder.Files(input) : [input];
 
     private static CoordinateTable ReadFile(string input, ConversionOptions options)
         => CoordinateTables.ReadTable(input, Reading(options.From ?? CoordinateFormats.Identify(input), options));

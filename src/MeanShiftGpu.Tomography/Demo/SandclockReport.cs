@@ -155,7 +155,7 @@ internal static class SandclockReport
             new("Training", $"{options.Steps} steps, batch 1, Adam, {steps:0.0} steps per second"),
             new("Picking", $"threshold {options.Picking.Threshold} of the map's maximum, bandwidth {options.Picking.BandwidthVoxels}, merge distance {options.Picking.EffectiveMergeDistanceVoxels}, weighting {options.PickingMeanShift.Weighting}"),
             new("Time", $"{elapsed.TotalSeconds:0} s in all, simulation, training, picking and evaluation"),
-            new("Program", $"MeanShiftGpu {typeof(SandclockReport).Assembly.GetName().Version?.ToString(3)}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}"),
+            new("Program", $"MeanShiftGpu {Provenance.OwnVersion}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}"),
         ];
     }
 }

@@ -74,7 +74,7 @@ public static class EvaluationReport
             Facts =
             [
                 .. content.Sources,
-                new("Program", $"MeanShiftGpu {typeof(EvaluationReport).Assembly.GetName().Version?.ToString(3)}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}"),
+                new("Program", $"MeanShiftGpu {Provenance.OwnVersion}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}"),
             ],
         });
     }

@@ -92,7 +92,10 @@ public sealed record EvaluationResult(
 
 /// <summary>How good the picks of a class are.</summary>
 /// <param name="Class">Its name.</param>
-/// <param name="Result">Its truths against its own predictions, or, where predictions have no class, against all of them; then only distances from truths and recalls mean something.</param>
+/// <param name="Result">
+/// Its truths against its own predictions; or, where predictions have no class, against all of them: then there are distances
+/// from truths and recalls alone, and all else is 0 or null.
+/// </param>
 public sealed record ClassResult(string Class, EvaluationResult Result);
 
 /// <summary>
@@ -124,12 +127,7 @@ public static class Evaluator
         ArgumentNullException.ThrowIfNull(radiiVoxels);
         if (volumes.Count == 0)
             throw new InputException("evaluation: no volumes; expected at least one with its truth.");
-        foreach (double radius in radiiVoxels)
-        {
-            if (!(radius >= 0 && double.IsFinite(radius)))
-                throw new InputException($"evaluation: hit radius {radius}; expected 0 voxels or more.");
-        }
-
+        CheckRadii(radiiVoxels);
         List<double> fromPredictions = [];
         List<double> fromTruth = [];
         double unmatchedPredictions = 0;
@@ -195,7 +193,10 @@ public static class Evaluator
             scores);
     }
 
-    /// <summary>Evaluates each class of truth by itself, in the order in which they first come.</summary>
+    /// <summary>
+    /// Evaluates each class of truth by itself, in the order in which they first come; time grows with the number of points,
+    /// however many classes there are.
+    /// </summary>
     /// <param name="volumes">Predictions and truth of each volume, with the classes of the truths.</param>
     /// <param name="radiiVoxels">Hit radii.</param>
     /// <param name="ownPicks">Whether only predictions of the same class count; false takes them all, whatever their class.</param>
@@ -205,16 +206,88 @@ public static class Evaluator
     public static IReadOnlyList<ClassResult> EvaluateClasses(IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels, bool ownPicks, double beta = DefaultBeta)
     {
         ArgumentNullException.ThrowIfNull(volumes);
-        IEnumerable<string> classes = volumes.SelectMany(v => v.TruthClasses ?? []).OfType<string>().Distinct(StringComparer.OrdinalIgnoreCase);
-        return [.. classes.Select(c => new ClassResult(c, Evaluate([.. volumes.Select(v => OfClass(v, c, ownPicks))], radiiVoxels, beta)))];
+        ArgumentNullException.ThrowIfNull(radiiVoxels);
+        CheckRadii(radiiVoxels);
+        List<string> order = [];
+        Dictionary<string, SortedDictionary<int, ClassPart>> parts = new(StringComparer.OrdinalIgnoreCase);
+        for (int v = 0; v < volumes.Count; v++)
+        {
+            for (int i = 0; i < (volumes[v].TruthClasses?.Count ?? 0); i++)
+            {
+                if (volumes[v].TruthClasses![i] is not { } name)
+                    continue;
+                if (parts.TryAdd(name, []))
+                    order.Add(name);
+                PartOf(parts[name], v).Truth.Add(i);
+            }
+        }
+
+        if (!ownPicks)
+            return RecallsOf(volumes, radiiVoxels, order, parts);
+        for (int v = 0; v < volumes.Count; v++)
+        {
+            for (int i = 0; i < (volumes[v].PredictionClasses?.Count ?? 0); i++)
+            {
+                if (volumes[v].PredictionClasses![i] is { } name && parts.TryGetValue(name, out SortedDictionary<int, ClassPart>? part))
+                    PartOf(part, v).Predictions.Add(i);
+            }
+        }
+
+        // A volume that has nothing of a class adds nothing to it but itself.
+        EvaluationVolume Only(int v, ClassPart part)
+            => new([.. part.Predictions.Select(i => volumes[v].Predictions[i])], [.. part.Truth.Select(i => volumes[v].Truth[i])], volumes[v].UnmatchedDistanceVoxels);
+        return [.. order.Select(name => new ClassResult(name, Evaluate([.. parts[name].Select(p => Only(p.Key, p.Value))], radiiVoxels, beta) with { Volumes = volumes.Count }))];
     }
 
-    private static EvaluationVolume OfClass(EvaluationVolume volume, string name, bool ownPicks)
+    /// <summary>The truths and predictions of a class in a volume, by their places in it.</summary>
+    private sealed record ClassPart(List<int> Truth, List<int> Predictions);
+
+    private static ClassPart PartOf(SortedDictionary<int, ClassPart> parts, int volume)
     {
-        IReadOnlyList<Position> Only(IReadOnlyList<Position> points, IReadOnlyList<string?>? classes)
-            => classes is null ? [] : [.. points.Where((_, i) => name.Equals(classes[i], StringComparison.OrdinalIgnoreCase))];
-        return new EvaluationVolume(
-            ownPicks ? Only(volume.Predictions, volume.PredictionClasses) : volume.Predictions, Only(volume.Truth, volume.TruthClasses), volume.UnmatchedDistanceVoxels);
+        if (!parts.TryGetValue(volume, out ClassPart? part))
+            parts[volume] = part = new ClassPart([], []);
+        return part;
+    }
+
+    /// <summary>The truths of each class against all predictions: how far the nearest is, and which are found.</summary>
+    private static IReadOnlyList<ClassResult> RecallsOf(
+        IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels, List<string> order, Dictionary<string, SortedDictionary<int, ClassPart>> parts)
+    {
+        int predictions = volumes.Sum(v => v.Predictions.Count);
+        double[]?[] distances = new double[volumes.Count][];
+        for (int v = 0; v < volumes.Count; v++)
+        {
+            Check(volumes[v].Predictions, v, "prediction");
+            Check(volumes[v].Truth, v, "truth");
+            if (volumes[v].Predictions.Count > 0)
+                distances[v] = [.. volumes[v].Truth.Select(new NearestPoints(volumes[v].Predictions).DistanceTo)];
+        }
+
+        return [.. order.Select(name => new ClassResult(name, Recalls(parts[name])))];
+
+        EvaluationResult Recalls(SortedDictionary<int, ClassPart> part)
+        {
+            int truth = part.Sum(p => p.Value.Truth.Count);
+            double[] nearest = [.. part.Where(p => distances[p.Key] is not null).SelectMany(p => p.Value.Truth.Select(i => distances[p.Key]![i]))];
+            double unmatched = part.Where(p => distances[p.Key] is null).Sum(p => p.Value.Truth.Count * (volumes[p.Key].UnmatchedDistanceVoxels ?? double.NaN));
+            RadiusScore Score(double radius)
+            {
+                int found = nearest.Count(d => d <= radius);
+                return new RadiusScore(radius, 0, found, 0, Ratio(found, truth), 0, 0, 0);
+            }
+
+            return new EvaluationResult(
+                predictions, truth, volumes.Count, part.Count(p => distances[p.Key] is null), null, Defined((nearest.Sum() + unmatched) / truth), [.. radiiVoxels.Select(Score)]);
+        }
+    }
+
+    private static void CheckRadii(IReadOnlyList<double> radiiVoxels)
+    {
+        foreach (double radius in radiiVoxels)
+        {
+            if (!(radius >= 0 && double.IsFinite(radius)))
+                throw new InputException($"evaluation: hit radius {radius}; expected 0 voxels or more.");
+        }
     }
 
     private static void Check(IReadOnlyList<Position> positions, int volume, string what)

@@ -316,9 +316,11 @@ public sealed class TomogramPicker : IDisposable
         ClusterResult found = Cluster(scores, maximum, request.Mask, kind.Options, cancellation: cancellation);
         if (found.Picks.Count == 0)
         {
+            // What a weak map may mean has been said.
+            bool weak = LooksOf(kind) is { } looks && Diagnosis.IsWeak(maximum, looks);
+            string remedy = weak ? "" : kind.Options.ThresholdKind == ThresholdKind.Absolute ? "Lower the threshold." : "Was the model trained on such data?";
             request.Warned?.Invoke(new PickWarning(
-                PickWarningKind.NoPick, $"no pick; the largest score is {maximum:0.000}, the threshold {kind.Options.ThresholdFor(maximum):0.000}.",
-                kind.Options.ThresholdKind == ThresholdKind.Absolute ? "Lower the threshold." : "Was the model trained on such data?", kind));
+                PickWarningKind.NoPick, $"no pick; the largest score is {maximum:0.000}, the threshold {kind.Options.ThresholdFor(maximum):0.000}.", remedy, kind));
         }
 
         Pick[] picks = [.. found.Picks.Select(p => p with { Class = kind.Number, ClassName = kind.Name })];

@@ -16,8 +16,8 @@ public sealed record MrcWriteOptions
     /// <summary>How voxels are stored. Integer modes round to the nearest integer and refuse what does not fit.</summary>
     public MrcMode Mode { get; init; } = MrcMode.Float32;
 
-    /// <summary>The file's label: what made it, at most 80 characters.</summary>
-    public string Label { get; init; } = "MeanShiftGpu";
+    /// <summary>The file's label: what made it, at most 80 characters. Default: this program with its version and commit.</summary>
+    public string Label { get; init; } = $"MeanShiftGpu {Provenance.OwnVersion}";
 }
 
 /// <summary>

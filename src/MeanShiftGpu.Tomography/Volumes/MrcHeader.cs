@@ -158,6 +158,9 @@ public sealed record MrcHeader
             volumes = sections / intervalsZ;
         }
 
+        double[] angles = [fields.Real(52), fields.Real(56), fields.Real(60)];
+        if (Array.Exists(angles, angle => angle != 0 && !(Math.Abs(angle - 90) < 0.01)))
+            notes.Add(FormattableString.Invariant($"has a cell with angles of {angles[0]:0.##}, {angles[1]:0.##} and {angles[2]:0.##}°; its axes are taken as perpendicular"));
         float maximum = fields.Real(80);
         return new MrcHeader
         {

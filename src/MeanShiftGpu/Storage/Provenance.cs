@@ -29,6 +29,17 @@ public sealed record InputRecord(string File, long Bytes, DateTime ModifiedUtc, 
     }
 }
 
+/// <summary>Records of the files that a program reads, each of which is hashed once.</summary>
+public sealed class InputRecords
+{
+    private readonly Dictionary<string, InputRecord> known = new(StringComparer.Ordinal);
+
+    /// <summary>The record of a file, read when it is first asked for.</summary>
+    /// <exception cref="InputException">It cannot be read.</exception>
+    public InputRecord Of(string path)
+        => known.TryGetValue(path, out InputRecord? record) ? record : known[path] = InputRecord.Of(path);
+}
+
 /// <summary>What was computed, from what and how: written beside an output, so that a later run knows whether it would make the same.</summary>
 public sealed record Provenance
 {
@@ -63,9 +74,14 @@ public sealed record Provenance
     /// <summary>The version of this program, with its commit.</summary>
     public static string OwnVersion { get; } = typeof(Provenance).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
 
-    /// <summary>Writes the record of an output beside it.</summary>
+    /// <summary>Writes the record of an output beside it; nothing lies beside a pipe or a device.</summary>
     /// <exception cref="InputException">It cannot be written.</exception>
-    public void Write(string output) => AtomicFile.Write(output + Ending, stream => JsonSerializer.Serialize(stream, this, Json));
+    public void Write(string output)
+    {
+        ArgumentNullException.ThrowIfNull(output);
+        if (!FilePlace.Of(output).IsStream)
+            AtomicFile.Write(output + Ending, stream => JsonSerializer.Serialize(stream, this, Json));
+    }
 
     /// <summary>The record beside an output; null where there is none that can be read.</summary>
     public static Provenance? Read(string output)

@@ -279,15 +279,43 @@ public class BadInputTests
     }
 
     [Test]
-    public void Pick_WhatDoesNotFitALaterVolume_IsRefusedBeforeTheFirstTile()
+    public void Pick_OfSeveralVolumes_OneThatCannotBePickedIsNamedAndTheOthersArePicked()
     {
         string[] volumes = [folder.WriteVolume("small.mrc"), folder.WriteVolume("bigger.mrc", 60, 60, 60)];
         string output = folder.At("later");
         string[] pick = ["pick", .. volumes, "--model", Model, "--out", output, "--device", "cpu"];
-        ToolRun.Refuses(["small.mrc", "the mask has", "bigger.mrc", "same size"], [.. pick, "--mask", volumes[0]]);
-        ToolRun.Refuses(["60×60×60", "Raise the limit (--memory)"], [.. pick, "--memory", "195"]);
-        Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
-        ToolRun.Succeeds("pick", volumes[0], "--model", Model, "--out", output, "--device", "cpu", "--memory", "195");
+        AssertLeftOut(ToolRun.Of([.. pick, "--mask", volumes[0]]), "the mask has", "same size", "1 of 2 volumes could not be picked: bigger");
+        AssertLeftOut(ToolRun.Of([.. pick, "--overwrite", "--memory", "195"]), "60×60×60", "Raise the limit (--memory)");
+        Assert.That(Directory.GetFiles(output, "*.star").Select(Path.GetFileName), Is.EqualTo(new[] { "small.star" }));
+
+        // What is wrong with a volume may be seen when its voxels are read, and not before.
+        string broken = folder.At("broken.mrc"), noVolume = folder.WriteText("text.mrc", "no volume"), json = folder.At("several.json"), one = folder.At("several.csv");
+        File.Copy(volumes[0], broken, overwrite: true);
+        using (FileStream file = new(broken, FileMode.Open))
+        {
+            file.Position = file.Length - 4;
+            file.Write(BitConverter.GetBytes(float.NaN));
+        }
+
+        string[] several = ["pick", broken, noVolume, volumes[0], folder.At("missing.mrc"), "--model", Model, "--device", "cpu", "--json", json, "--overwrite"];
+        AssertLeftOut(ToolRun.Of([.. several, "--out", folder.At("several")]), "broken is left out", "NaN", "file not found", "3 of 4 volumes could not be picked: text, missing, broken");
+        Assert.That(Directory.GetFiles(folder.At("several")).Select(Path.GetFileName), Is.EquivalentTo(new[] { "small.star", "small.star.made" }));
+        Assert.That(ToolRun.Json(json).GetProperty("volumes").EnumerateArray().Count(v => v.TryGetProperty("failed", out _)), Is.EqualTo(3));
+        AssertLeftOut(ToolRun.Of([.. several, "--out", one]), "broken is left out");
+        Assert.That(File.ReadAllLines(one).Skip(1), Has.All.Contains("small"));
+        // A table without them is not taken for one of all volumes.
+        ToolRun.Refuses(["several.csv", "other files"], [.. several.Where(a => a != "--overwrite"), "--out", one]);
+        ToolRun.Refuses(["NaN"], "pick", broken, "--model", Model, "--device", "cpu", "--out", folder.At("broken.csv"));
+
+        static void AssertLeftOut(ToolRun run, params string[] said)
+        {
+            using (Assert.EnterMultipleScope())
+            {
+                Assert.That(run.Code, Is.EqualTo(1), run.Error);
+                foreach (string words in said)
+                    Assert.That(run.Error, Does.Contain(words));
+            }
+        }
     }
 
     [Test]

@@ -115,6 +115,13 @@ public class CasesTests
         ToolRun.Refuses(["test_000", "test_001", "names must agree"], "evaluate", "--picks", picks, "--truth", truth);
     }
 
+    [Test]
+    public void Evaluate_OneTomogramInTwoTables_IsSaid()
+    {
+        string table = folder.WriteText("twice.csv", "x,y,z,tomogram\n1,2,3,TS_01\n");
+        Assert.That(ToolRun.Succeeds("evaluate", "--picks", table, table, "--truth", table, table).Error, Does.Contain("TS_01: stands in 2 of the tables"));
+    }
+
     // The binning stands in the table: what was picked at binning 4 is not read a quarter of a voxel off.
     [Test]
     public void Pick_Relion5AtBinning4_IsReadWhereItWasPicked()

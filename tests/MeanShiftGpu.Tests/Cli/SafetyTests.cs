@@ -1,8 +1,10 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.IO.Compression;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Xml.Linq;
+using MeanShiftGpu.Cli;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tests.Support;
@@ -290,6 +292,40 @@ public class SafetyTests
         Assert.That(reader.Wait(TimeSpan.FromSeconds(10)), Is.True);
         Assert.That(reader.Result, Does.Contain("\"particles\": 1"));
         Assert.That(FilePlace.Of(pipe).Kind, Is.EqualTo(FileKind.Pipe));
+
+        // What a shell's <(…) gives is a pipe too.
+        foreach (string verb in (string[])["convert <(cat {0}) --out {1}", "convert {0} --out {1}.star --tomograms <(cat {0}) --to relion5 --tomogram-name T", "evaluate --picks <(cat {0}) --truth {0}", "evaluate --picks {0} --truth <(cat {0})"])
+        {
+            string program = $"exec dotnet '{typeof(CommandLine).Assembly.Location}' {string.Format(CultureInfo.InvariantCulture, verb, $"'{table}'", $"'{folder.At("substituted.csv")}'")}";
+            ProcessStartInfo start = new("bash", ["-c", program]) { RedirectStandardError = true };
+            using Process shell = Process.Start(start)!;
+            string error = shell.StandardError.ReadToEnd();
+            Assert.That(shell.WaitForExit(60_000), Is.True, verb);
+            Assert.That((shell.ExitCode, error), Is.EqualTo((2, error)), verb);
+            Assert.That(error, Does.Contain("/dev/fd/").And.Contain("pipe").And.Contain("Save it to a file first"), verb);
+        }
+    }
+
+    // Files that the command line does not name itself: those of a folder or of a manifest.
+    [TestCase("verify {0} --device cpu --json {0}/case.safetensors", "case.safetensors")]
+    [TestCase("convert {0} --out {1} --json {0}/TS_1.csv", "TS_1.csv")]
+    [TestCase("evaluate --picks {0} --data {0}/manifest.json --json {0}/TS_1.csv", "TS_1.csv")]
+    [TestCase("evaluate --picks {0} --data {0}/manifest.json --json {0}/TS_1.mrc", "TS_1.mrc")]
+    [TestCase("pick --suggest {0}/manifest.json --model {2} --device cpu --json {0}/TS_1.csv", "TS_1.csv")]
+    [TestCase("train --data {0}/manifest.json --out {0}/run --device cpu --json {0}/TS_1.csv", "TS_1.csv")]
+    public void Json_InPlaceOfAnInput_IsRefusedAndTheInputStays(string command, string input)
+    {
+        string inputs = folder.At("inputs");
+        Directory.CreateDirectory(inputs);
+        File.Copy(TemporaryFolder.Data(Tomogram), Path.Combine(inputs, "TS_1.mrc"), overwrite: true);
+        File.Copy(TemporaryFolder.Data("golden/dice.safetensors"), Path.Combine(inputs, "case.safetensors"), overwrite: true);
+        File.WriteAllText(Path.Combine(inputs, "TS_1.csv"), "x,y,z\n10,11,12\n");
+        string Volume(string split) => $$"""{"volume": "TS_1.mrc", "coordinates": "TS_1.csv", "split": "{{split}}"}""";
+        File.WriteAllText(Path.Combine(inputs, "manifest.json"), $$"""{"volumes": [{{string.Join(", ", ((string[])["train", "validation", "test"]).Select(Volume))}}]}""");
+        byte[] before = File.ReadAllBytes(Path.Combine(inputs, input));
+        string[] arguments = [.. command.Split(' ').Select(a => string.Format(CultureInfo.InvariantCulture, a, inputs, folder.At("other.csv"), TemporaryFolder.Data("models/hundred-steps.safetensors")))];
+        ToolRun.Refuses([input, "is an input"], arguments);
+        Assert.That(File.ReadAllBytes(Path.Combine(inputs, input)), Is.EqualTo(before));
     }
 
     [Test]
@@ -338,7 +374,12 @@ public class SafetyTests
         ToolRun.Refuses(["pairs.star"], "convert", pairs, "--out", folder.At("pairs.csv"));
         string many = folder.WriteText("many.csv", "x,y,z,tomogram\n" + string.Concat(Enumerable.Range(0, 1500).Select(i => $"1,2,3,T{i}\n")));
         ToolRun.Succeeds("convert", many, "--out", folder.At("many"), "--to", "coords");
-        Assert.That(Directory.GetFiles(folder.At("many")), Has.Length.EqualTo(1500));
+        Assert.That(Directory.GetFiles(folder.At("many"), "*.coords"), Has.Length.EqualTo(1500));
+        // As many classes as particles, with and without classes of the picks.
+        string classes = folder.WriteText("classes.csv", "x,y,z,name\n" + string.Concat(Enumerable.Range(0, 20_000).Select(i => $"{i % 200},{i / 200},3,name{i}\n")));
+        ToolRun.Succeeds("evaluate", "--picks", classes, "--truth", classes, "--radii", "0.5", "--json", folder.At("classes.json"));
+        JsonElement last = ToolRun.Json(folder.At("classes.json")).GetProperty("classes")[19_999];
+        Assert.That((last.GetProperty("class").GetString(), last.GetProperty("radii")[0].GetProperty("foundTruth").GetInt32()), Is.EqualTo(("name19999", 1)));
         Assert.That(clock.Elapsed, Is.LessThan(TimeSpan.FromSeconds(60)));
     }
 

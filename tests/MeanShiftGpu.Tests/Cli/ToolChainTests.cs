@@ -4,6 +4,7 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Network;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Volumes;
@@ -27,6 +28,46 @@ public class ToolChainTests
 
     [OneTimeTearDown]
     public void DeleteFolder() => folder.Dispose();
+
+    // One record of version, commit, command, inputs and device for everything that is written: within it, or beside it.
+    [Test]
+    public void EveryOutput_SaysHowItWasMade()
+    {
+        string model = folder.At("run", "model.safetensors"), volume = folder.At("data", "test_000.mrc"), truth = folder.At("data", "test_000.star");
+        string picks = folder.At("made.star"), map = folder.At("made.mrc"), page = folder.At("made.html"), table = folder.At("made.csv"), tables = folder.At("made-tables"), list = folder.At("made-list.json");
+        ToolRun.Succeeds("pick", volume, "--model", model, "--out", picks, "--score-map", map, "--device", "cpu", "--json", folder.At("made-pick.json"));
+        ToolRun.Succeeds("evaluate", "--picks", truth, "--truth", truth, "--report", page, "--json", folder.At("made-evaluate.json"));
+        ToolRun.Succeeds("convert", truth, "--out", table, "--json", folder.At("made-convert.json"));
+        ToolRun.Succeeds("convert", truth, "--out", tables, "--to", "dynamo");
+        ToolRun.Succeeds("gradcheck", "dice", "--device", "cpu", "--json", list);
+        using (Assert.EnterMultipleScope())
+        {
+            AssertMade(Provenance.Read(folder.Manifest)!, "simulate", computed: false);
+            AssertMade(Provenance.Read(model)!, "train", computed: true, folder.Manifest, folder.At("data", "train_000.mrc"), folder.At("data", "train_000.star"));
+            AssertMade(Provenance.Read(folder.At("run", "checkpoint.safetensors"))!, "train", computed: true, folder.Manifest);
+            AssertMade(Provenance.Read(picks)!, "pick", computed: true, model, volume);
+            AssertMade(Provenance.Read(map)!, "pick", computed: true, model, volume);
+            AssertMade(Provenance.Read(table)!, "convert", computed: false, truth);
+            AssertMade(Provenance.Read(Path.Combine(tables, "convert"))!, "convert", computed: false, truth);
+            AssertMade(Provenance.Read(list)!, "gradcheck", computed: true);
+            AssertMade(OfJson("train.json"), "train", computed: true, folder.Manifest);
+            AssertMade(OfJson("made-pick.json"), "pick", computed: true, model, volume);
+            AssertMade(OfJson("made-evaluate.json"), "evaluate", computed: false, truth);
+            AssertMade(OfJson("made-convert.json"), "convert", computed: false, truth);
+            Assert.That(MrcFile.ReadHeader(map).Labels.Single(), Is.EqualTo($"MeanShiftGpu {Provenance.OwnVersion}"));
+            Assert.That(File.ReadAllText(page), Does.Contain(InputRecord.Of(truth).Sha256).And.Contain("--report").And.Contain(System.Net.WebUtility.HtmlEncode(Provenance.OwnVersion)));
+        }
+
+        Provenance OfJson(string name) => System.Text.Json.JsonSerializer.Deserialize<Provenance>(ToolRun.Json(folder.At(name)).GetProperty("made"), System.Text.Json.JsonSerializerOptions.Web)!;
+
+        static void AssertMade(Provenance made, string verb, bool computed, params string[] from)
+        {
+            Assert.That(made.Version, Does.Match(@"^\d+\.\d+\.\d+\+[0-9a-f]{40}$"), verb);
+            Assert.That(made.Command, Does.StartWith($"meanshift-gpu {verb} "));
+            Assert.That(made.Device, computed ? Does.Contain("-bit vectors") : Is.Empty, verb);
+            Assert.That(made.Inputs.Select(i => (i.File, i.Sha256)), Is.SupersetOf(from.Select(f => (f, InputRecord.Of(f).Sha256))), verb);
+        }
+    }
 
     [Test]
     public void Simulate_WritesWhatTheManifestNames()

@@ -135,6 +135,9 @@ internal static class DelimitedTable
         }
 
         string[] columns = [.. fields.Select(f => f.Trim().ToLowerInvariant())];
+        // Another program's name for the scores, where there is one.
+        if (columns.Where(ScoreColumns.Has).ToArray() is [var scores])
+            columns[Array.IndexOf(columns, scores)] = "score";
         string? unknown = columns.FirstOrDefault(c => !KnownColumns.Contains(c));
         if (unknown?.Length == 0)
             throw new InputException($"{path}: line {number}: column {Array.IndexOf(columns, "") + 1} has no name. Name it or leave it out (pandas writes its index so, unless to_csv has index=False); expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name.");

@@ -28,7 +28,9 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
 
     private readonly bool centred = RelionStar.Centred.All(table.Has);
     private readonly bool unbinned = table.Has(RelionStar.TomoName);
-    private readonly string? score = Array.Find(RelionStar.Scores, table.Has);
+    // RELION's own columns come first; a column of another program counts where it holds numbers.
+    private readonly string? score = Array.Find(RelionStar.Scores, table.Has)
+        ?? ScoreColumns.Among(table.Columns, column => table.Rows.Select(row => row[column]));
 
     private readonly StarTable? optics = file.Table("optics") is { Rows.Count: > 0 } found ? found : null;
 
@@ -69,7 +71,6 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
     private (double X, double Y, double Z, PixelGrid Grid) FromPixels(StarRow row, CoordinateContext own)
     {
         (double x, double y, double z) = Triple(row, RelionStar.Pixels);
-        double told = PixelSize(row);
         double size = PixelSize(row);
         PixelGrid grid = unbinned ? own.Grid(size) : own.TomogramGrid($"{path}: line {row.Line}", size);
         (double X, double Y, double Z) offset = RelionStar.OriginAngstrom.All(table.Has) ? OffsetAngstrom(row) : default;

@@ -20,10 +20,6 @@ namespace MeanShiftGpu.Tests.Kernels.Machine;
 [NonParallelizable]
 public class LauncherChecksTests
 {
-    // The child processes of this test run one of its methods and write what they are at into a file.
-    private const string ChildVariable = "MEANSHIFTGPU_TEST_CHILD_LOG";
-    private const string FromVariable = "MEANSHIFTGPU_TEST_CHILD_FROM";
-
     private static readonly int Launches = TestData.Count("MEANSHIFTGPU_TEST_LAUNCHES", 1000);
 
     [TestCase(false)]
@@ -165,24 +161,18 @@ public class LauncherChecksTests
     {
         if (!OperatingSystem.IsLinux())
             Assert.Ignore("guard pages are set with mmap and mprotect, which are Linux's");
-        (int code, string last, string output) = RunChild(nameof(Child_RunsEveryLauncherBetweenGuardPages), from: 0, TimeSpan.FromMinutes(10));
-        Assert.That(code, Is.Zero, $"ended in: {last}\n{output}");
-        Assert.That(last, Does.StartWith("done"));
+        ChildRun.Succeeds(nameof(Child_RunsEveryLauncherBetweenGuardPages), TimeSpan.FromMinutes(10));
     }
 
     [Test]
     public void EveryLauncher_GivenNonsense_ThrowsOrComputes()
-    {
-        (int code, string last, string output) = RunChild(nameof(Child_CallsLaunchersWithNonsense), from: 0, TimeSpan.FromSeconds(60 + 0.2 * Launches));
-        Assert.That(code, Is.Zero, $"ended in: {last}\n{output}");
-        Assert.That(last, Does.StartWith("done"));
-    }
+        => ChildRun.Succeeds(nameof(Child_CallsLaunchersWithNonsense), TimeSpan.FromSeconds(60 + 0.2 * Launches));
 
     /// <summary>What the child process of a test does; by itself it does nothing.</summary>
     [Test]
     public void Child_RunsEveryLauncherBetweenGuardPages()
     {
-        if (!IsChild(out ChildLog log, out _))
+        if (!ChildRun.IsChild(out ChildLog log))
             return;
         using (log)
         {
@@ -208,14 +198,14 @@ public class LauncherChecksTests
     [Test]
     public void Child_CallsLaunchersWithNonsense()
     {
-        if (!IsChild(out ChildLog log, out int from))
+        if (!ChildRun.IsChild(out ChildLog log))
             return;
         using (log)
         {
             using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
             LauncherCall[] calls = [.. LauncherCalls.All(context)];
             int computed = 0;
-            for (int i = from; i < Launches; i++)
+            for (int i = 0; i < Launches; i++)
             {
                 Random random = new(i);
                 LauncherCall call = calls[random.Next(calls.Length)];
@@ -277,62 +267,5 @@ public class LauncherChecksTests
             Assert.That(refused, Is.Positive, "nobody was refused");
             Assert.That(computed, Is.Positive, "a result changed, or there was none");
         }
-    }
-
-    private static bool IsChild(out ChildLog log, out int from)
-    {
-        from = TestData.Count(FromVariable, 0);
-        string? path = Environment.GetEnvironmentVariable(ChildVariable);
-        log = path is null ? null! : new ChildLog(path);
-        return path is not null;
-    }
-
-    private static (int Code, string Last, string Output) RunChild(string method, int from, TimeSpan limit)
-    {
-        using TemporaryFolder folder = new();
-        string path = folder["log"];
-        string host = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } known ? known : "dotnet";
-        ProcessStartInfo start = new(host, [Path.Combine(AppContext.BaseDirectory, "MeanShiftGpu.Tests.dll"), "--filter", $"FullyQualifiedName~{method}"])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        start.Environment[ChildVariable] = path;
-        start.Environment[FromVariable] = $"{from}";
-        // A fault writes no memory image, which takes longer than the test.
-        start.Environment["DOTNET_DbgEnableMiniDump"] = "0";
-        try
-        {
-            using Process child = Process.Start(start)!;
-            Task<string> output = child.StandardOutput.ReadToEndAsync();
-            Task<string> error = child.StandardError.ReadToEndAsync();
-            bool ended = child.WaitForExit(limit);
-            if (!ended)
-                child.Kill(entireProcessTree: true);
-            child.WaitForExit();
-            string last = File.Exists(path) ? File.ReadAllText(path).Trim('\0', ' ', '\n') : "nothing";
-            TestContext.Out.WriteLine(last);
-            string all = output.Result + error.Result;
-            return (ended ? child.ExitCode : -1, last, (ended ? "" : $"hung: stopped after {limit}\n") + all[..Math.Min(all.Length, 8000)]);
-        }
-        catch (System.ComponentModel.Win32Exception)
-        {
-            Assert.Ignore("no dotnet on this machine to start another process with");
-            throw;
-        }
-    }
-
-    // The last thing a process was at; it reaches the system with each call, so that a fault does not lose it.
-    private sealed class ChildLog(string path) : IDisposable
-    {
-        private readonly FileStream file = new(path, FileMode.Create, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
-
-        public void Write(string line)
-        {
-            file.Position = 0;
-            file.Write(System.Text.Encoding.UTF8.GetBytes(line.PadRight(200)));
-        }
-
-        public void Dispose() => file.Dispose();
     }
 }

@@ -12,7 +12,8 @@ namespace MeanShiftGpu.Tests.Tomography.Coordinates;
 
 /// <summary>
 /// A physical place is kept, or the conversion is refused: random particles in random tomograms (two pixel sizes, binning 1 to 8, odd sizes, dotted names,
-/// shifts, both centres of RELION 5), written by hand, go through pairs and triples of formats. What comes out is read by hand too, as another program would read it.
+/// shifts, both centres of RELION 5, two blocks in a file, other labels that say a pixel size), written by hand, go through pairs and triples of formats, all or
+/// those of one tomogram. What comes out is read by hand too, as another program would read it. Fractions of the tomogram instead of pixels are refused.
 /// MEANSHIFTGPU_TEST_CONVERSIONS sets how many conversions are made (10 000); MEANSHIFTGPU_TEST_SEED another beginning.
 /// </summary>
 public class ConversionPropertyTests
@@ -64,6 +65,14 @@ public class ConversionPropertyTests
         CoordinateFormat format = ByHand[random.Next(world.Tomograms.Count > 1 ? 4 : ByHand.Length)];
         RelionCentre centre = (RelionCentre)random.Next(2);
         string file = world.WriteByHand(format, centre, random);
+        if (random.Next(20) == 0)
+        {
+            AssertFractionsAreRefused(world, folder[""], random, seed);
+            return (1, null);
+        }
+
+        // In the end those of one tomogram may be asked for, by its name or its volume's.
+        string? wanted = random.Next(3) == 0 ? world.Tomograms[random.Next(world.Tomograms.Count)].Name : null;
         List<string> story = [$"seed {seed}: {world}", $"{format} by hand"];
         int steps = random.Next(1, 3);
         // The voxel size is told where a table on the way cannot tell it; where tomograms differ it cannot be told.
@@ -83,10 +92,11 @@ public class ConversionPropertyTests
                 Shape = world.Tomograms.Count == 1 ? world.Tomograms[0].Shape : null,
                 TomogramsStar = world.TomogramsStar,
                 TomogramName = world.Tomograms.Count == 1 ? world.Tomograms[0].Name : null,
+                Tomogram = i < steps - 1 || wanted is null ? null : wanted + (random.Next(2) == 0 ? ".mrc" : ""),
                 FromCentre = centre,
                 ToCentre = next,
             };
-            story.Add($"{centre} to {chain[i]} {next}{(told ? ", voxel size told" : "")}");
+            story.Add($"{centre} to {chain[i]} {next}{(told ? ", voxel size told" : "")}{(options.Tomogram is { } one ? $", {one} alone" : "")}");
             try
             {
                 CoordinateConversion.Convert(file, output, options);
@@ -97,13 +107,33 @@ public class ConversionPropertyTests
             }
 
             (file, centre) = (output, next);
-            AssertPlaces(world, chain[i], file, centre, told, string.Join("; ", story));
+            AssertPlaces(world, chain[i], file, centre, told, options.Tomogram is null ? null : wanted, string.Join("; ", story));
         }
 
         return (steps, null);
     }
 
-    private static void AssertPlaces(World world, CoordinateFormat format, string output, RelionCentre centre, bool told, string story)
+    /// <summary>Places between 0 and 1, as Warp's template matching writes them, are no pixels.</summary>
+    private static void AssertFractionsAreRefused(World world, string folder, Random random, int seed)
+    {
+        string path = Path.Combine(folder, "fractions.star");
+        string Row() => string.Create(CultureInfo.InvariantCulture, $"{world.Tomograms[0].Name}.tomostar {random.NextDouble()} {random.NextDouble()} {random.NextDouble()}");
+        File.WriteAllText(path, $"data_\n\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n{string.Join("\n", Enumerable.Range(0, random.Next(3, 9)).Select(_ => Row()))}\n");
+        CoordinateFormat to = random.Next(2) == 0 ? CoordinateFormat.Relion3 : CoordinateFormat.Csv;
+        ConversionOptions options = new() { To = to, VoxelSizeAngstrom = random.Next(2) == 0 ? world.Tomograms[0].Voxel : 0 };
+        try
+        {
+            CoordinateConversion.Convert(path, Path.Combine(folder, $"wrong{CoordinateFormats.Ending(to)}"), options);
+        }
+        catch (InputException e) when (e.Message.Contains("fractions of the tomogram", StringComparison.Ordinal))
+        {
+            return;
+        }
+
+        Assert.Fail($"seed {seed}: fractions of the tomogram were taken for pixels: {File.ReadAllText(path)}");
+    }
+
+    private static void AssertPlaces(World world, CoordinateFormat format, string output, RelionCentre centre, bool told, string? wanted, string story)
     {
         List<(Tomogram Tomogram, double X, double Y, double Z)> found = [];
         foreach (string file in Directory.Exists(output) ? Directory.EnumerateFiles(output, "*", SearchOption.AllDirectories) : [output])
@@ -112,7 +142,7 @@ public class ConversionPropertyTests
                 found.AddRange(ReadByHand(world, format, file, centre, told));
         }
 
-        int count = world.Tomograms.Sum(t => t.Places.Count);
+        int count = world.Tomograms.Where(t => wanted is null || t.Name == wanted).Sum(t => t.Places.Count);
         if (found.Count != count)
             Assert.Fail($"{story}: {found.Count} particles of {count}");
         foreach ((Tomogram tomogram, double x, double y, double z) in found)
@@ -322,6 +352,7 @@ public class ConversionPropertyTests
             static double Pixel(double voxel, double binning) => ((voxel + 0.5) * binning) - 0.5;
             List<string> lines = [];
             double[] groups = [.. Tomograms.Select(t => t.Pixel).Distinct()];
+            List<double> voxels = [.. Tomograms.Select(t => t.Voxel).Distinct()];
             foreach (Tomogram t in Tomograms)
             {
                 foreach ((double x, double y, double z) in t.Places)
@@ -341,19 +372,35 @@ public class ConversionPropertyTests
                 }
             }
 
+            bool unitsOfOptics = format == CoordinateFormat.Relion3 && random.Next(2) == 0;
+            if (unitsOfOptics)
+                lines = [.. lines.Select(l => $"{string.Join(' ', l.Split(' ')[..^2])} {voxels.IndexOf(double.Parse(l.Split(' ')[^1], CultureInfo.InvariantCulture)) + 1}")];
+            // What the boxes were binned by when they were extracted says nothing about the coordinates.
+            int box = random.Next(1, 5);
             static string Loop(string block, params string[] columns) => $"data_{block}\n\nloop_\n{string.Concat(columns.Select(c => $"_rln{c}\n"))}";
             string[] pixels = ["CoordinateX", "CoordinateY", "CoordinateZ"];
             string[] originsAngst = ["OriginXAngst", "OriginYAngst", "OriginZAngst"];
             string text = format switch
             {
-                CoordinateFormat.Relion3 => Loop("", ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", "Magnification", "DetectorPixelSize"]),
-                CoordinateFormat.Relion4 => Loop("optics", "OpticsGroup", "TomoTiltSeriesPixelSize")
-                    + string.Concat(groups.Select((g, i) => FormattableString.Invariant($"{i + 1} {g}\n"))) + "\n" + Loop("particles", ["TomoName", .. pixels, .. originsAngst, "OpticsGroup"]),
-                CoordinateFormat.Relion5 => Loop("particles", ["TomoName", "CenteredCoordinateXAngst", "CenteredCoordinateYAngst", "CenteredCoordinateZAngst", .. originsAngst]),
+                CoordinateFormat.Relion3 when unitsOfOptics => Loop("optics", "OpticsGroup", "ImagePixelSize", "MicrographPixelSize")
+                    + string.Concat(voxels.Select((v, i) => FormattableString.Invariant($"{i + 1} {v * box} {v}\n"))),
+                CoordinateFormat.Relion4 => Loop("optics", "OpticsGroup", "ImagePixelSize", "TomoTiltSeriesPixelSize")
+                    + string.Concat(groups.Select((g, i) => FormattableString.Invariant($"{i + 1} {g * box} {g}\n"))),
                 CoordinateFormat.Csv => "x,y,z,tomogram\n",
                 CoordinateFormat.Copick => FormattableString.Invariant($"{{\"pickable_object_name\": \"ribosome\", \"run_name\": \"{Tomograms[0].Name}\", \"voxel_spacing\": {Tomograms[0].Voxel}, \"unit\": \"angstrom\", \"points\": ["),
                 _ => "",
             };
+            string particles = format switch
+            {
+                CoordinateFormat.Relion3 when unitsOfOptics => Loop("particles", ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", "OpticsGroup"]),
+                CoordinateFormat.Relion3 => Loop("particles", ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", "Magnification", "DetectorPixelSize"]),
+                CoordinateFormat.Relion4 => Loop("particles", ["TomoName", .. pixels, .. originsAngst, "OpticsGroup"]),
+                CoordinateFormat.Relion5 => Loop("particles", ["TomoName", "CenteredCoordinateXAngst", "CenteredCoordinateYAngst", "CenteredCoordinateZAngst", .. originsAngst]),
+                _ => "",
+            };
+            text += (text.Length > 0 && particles.Length > 0 ? "\n" : "") + particles;
+            if (particles.Length > 0 && lines.Count > 1 && random.Next(3) == 0)
+                lines.Insert(random.Next(1, lines.Count), $"\n{particles.Replace("data_particles", "data_more", StringComparison.Ordinal)}");
             File.WriteAllText(path, format == CoordinateFormat.Copick ? $"{text}{string.Join(",", lines)}]}}" : text + string.Join("\n", lines) + "\n");
             if (format == CoordinateFormat.Dynamo)
                 File.WriteAllText(Path.ChangeExtension(path, ".tomograms.doc"), string.Concat(Tomograms.Select((t, i) => $"{i + 1} {t.Name}\n")));

@@ -49,6 +49,42 @@ public class CoordinateTablesTests
     public void Read_FourColumns_HaveTheClassFirst()
         => Assert.That(CoordinateTables.Read(folder.Write("a.coords", "7 1 2 3\n")).Single(), Is.EqualTo(new Particle(3, 2, 1) { Class = 7 }).Using<Particle>(SameFields));
 
+    [TestCase("a.star", "rlnAutopickFigureOfMerit")]
+    [TestCase("a.star", "rlnLCCmax")]
+    [TestCase("a.star", "lcCFCmax")]
+    [TestCase("a.star", "ccc")]
+    [TestCase("a.star", "score")]
+    [TestCase("a.star", "_Confidence")]
+    [TestCase("a.csv", "lcCFCmax")]
+    [TestCase("a.csv", "AutopickFigureOfMerit")]
+    [TestCase("a.csv", "ccc")]
+    [TestCase("a.csv", "CC")]
+    [TestCase("a.csv", "confidence")]
+    [TestCase("a.tsv", "Score")]
+    public void Read_ScoresOfOtherPickers_AreScores(string file, string column)
+    {
+        char between = file == "a.csv" ? ',' : '\t';
+        string heading = file == "a.star" ? $"data_\r\nloop_\r\n_rlnCoordinateX #1\r\n_rlnCoordinateY #2\r\n_rlnCoordinateZ #3\r\n_{column} #4\r\n" : string.Join(between, "x", "y", "z", column) + "\r\n";
+        string path = folder.Write(file, "\uFEFF" + heading + string.Join(between, "1", "2", "3", "0.41") + "\r\n");
+        Assert.That(CoordinateTables.Read(path).Single().Score, Is.EqualTo(0.41));
+    }
+
+    [TestCase("a.star", "data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n_rlnCoordinateX\n1 2 3 4\n", "stands twice")]
+    [TestCase("a.csv", "x,y,z,x\n1,2,3,4\n", "stands twice")]
+    [TestCase("a.csv", "x,y,z,score,cc\n1,2,3,4,5\n", "unknown column")]
+    public void Read_AColumnThatStandsTwice_IsRefused(string file, string text, string cause)
+        => Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Read(folder.Write(file, text)), folder[file]), Does.Contain(cause));
+
+    // A column that is called so and holds words is none of scores; a loop without columns or rows is no table.
+    [Test]
+    public void Read_OddStarTables_AreRead()
+    {
+        string rows = folder.Write("rows.star", "data_\nloop_\n\ndata_particles\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n_score\n1 2 3 high\n");
+        string none = folder.Write("none.star", "data_\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n\n");
+        Assert.That(CoordinateTables.Read(rows).Single().Score, Is.Null);
+        Assert.That(CoordinateTables.Read(none), Is.Empty);
+    }
+
     [Test]
     public void Read_AllColumns_AreTaken()
     {

@@ -22,6 +22,8 @@ public class TomogramNameTests
     [TestCase("2024.01.12_TS_01", "2024.01.12_TS_02")]
     [TestCase("2024.01.12_TS_01", "2024.01.13_TS_01")]
     [TestCase("TS_1", "ts_1")]
+    [TestCase("TS_1", "T\u0405_1")]
+    [TestCase("TS_1", "TS_1.")]
     public void Names_OfTwoTomograms_Differ(string one, string other) => Assert.That(new TomogramName(one), Is.Not.EqualTo(new TomogramName(other)));
 
     [Test]

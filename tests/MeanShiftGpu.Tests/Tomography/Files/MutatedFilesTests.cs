@@ -11,13 +11,11 @@ namespace MeanShiftGpu.Tests.Tomography.Files;
 /// <summary>Files damaged at random give a result or one line that says what is wrong; never another exception.</summary>
 public class MutatedFilesTests
 {
-    // Ten thousand in all over the files of this fixture; longer runs are done by hand with the variable set.
+    // Ten thousand in all over the files of this fixture; the long run sets the variable. Another process does it to whole verbs: DamagedInputsTests.
     private static readonly int Mutations = TestData.Count("MEANSHIFTGPU_TEST_MUTATIONS", 500);
 
     // The files are smaller than 0.4 MB; whatever a damaged header promises must not be believed before the data are there.
     private const long MemoryLimit = 64 << 20;
-
-    private const string Marks = "0123456789-.eE,;#'\"_ \t\r\n{}[]:";
 
     private static readonly CoordinateContext Frame = new() { VoxelSizeAngstrom = 10, Binning = 2, Shape = new Extent(50, 60, 70) };
 
@@ -99,7 +97,7 @@ public class MutatedFilesTests
         int mutations = source.EndsWith(".bz2", StringComparison.Ordinal) ? Mutations / 10 : Mutations;
         for (int i = 0; i < mutations; i++)
         {
-            string path = folder.Write(name, Damage(good, random));
+            string path = folder.Write(name, DamagedFile.Of(good, random));
             long before = GC.GetAllocatedBytesForCurrentThread();
             try
             {
@@ -116,48 +114,5 @@ public class MutatedFilesTests
 
             Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(MemoryLimit), $"bytes for mutation {i} of {source}");
         }
-    }
-
-    /// <summary>Changes bits, bytes or numbers, mostly near the beginning where headers are, cuts, repeats or inserts.</summary>
-    private static byte[] Damage(byte[] good, Random random)
-    {
-        List<byte> bytes = [.. good];
-        for (int changes = random.Next(1, 4); changes > 0; changes--)
-        {
-            int at = random.Next(random.Next(2) == 0 ? bytes.Count : Math.Min(bytes.Count, 300));
-            int length = Math.Min(random.Next(1, 40), bytes.Count - at);
-            switch (random.Next(7))
-            {
-                case 0:
-                    bytes[at] ^= (byte)(1 << random.Next(8));
-                    break;
-                case 1:
-                    bytes[at] = (byte)random.Next(256);
-                    break;
-                case 2:
-                    bytes[at] = (byte)Marks[random.Next(Marks.Length)];
-                    break;
-                case 3:
-                    bytes.RemoveRange(at, length);
-                    break;
-                case 4:
-                    bytes.InsertRange(at, bytes.GetRange(at, length));
-                    break;
-                case 5:
-                    // A whole number somewhere in a binary header: any, or a small one.
-                    byte[] number = BitConverter.GetBytes(random.Next(2) == 0 ? random.Next() : random.Next(100));
-                    for (int k = 0; k < 4 && (at & ~3) + k < bytes.Count; k++)
-                        bytes[(at & ~3) + k] = number[k];
-                    break;
-                default:
-                    bytes.RemoveRange(at, bytes.Count - at);
-                    break;
-            }
-
-            if (bytes.Count == 0)
-                break;
-        }
-
-        return [.. bytes];
     }
 }

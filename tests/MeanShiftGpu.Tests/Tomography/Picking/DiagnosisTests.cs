@@ -49,7 +49,12 @@ public class DiagnosisTests
 
     [Test]
     public void Pick_Noise_FindsNothingAndSaysSo()
-        => AssertWarned(Pick(Noise()), PickWarningKind.WeakScores, "nothing in it", picks: 0);
+    {
+        PickResult result = Pick(Noise());
+        AssertWarned(result, PickWarningKind.WeakScores, "nothing in it", picks: 0);
+        // What it may mean is said once.
+        Assert.That(result.Warnings.Where(w => w.Kind == PickWarningKind.NoPick).Select(w => w.Remedy), Is.All.Empty);
+    }
 
     [Test]
     public void Pick_InvertedContrast_NamesTheCause()

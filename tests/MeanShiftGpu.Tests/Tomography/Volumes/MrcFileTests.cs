@@ -19,6 +19,14 @@ public class MrcFileTests
     public void TearDown() => folder.Dispose();
 
     [Test]
+    public void ReadHeader_OfACellThatIsNotRectangular_SaysSo()
+    {
+        byte[] bytes = File.ReadAllBytes(TemporaryFolder.Data("cases/tables/02-dotted-tomogram-names/data/TS_1.5.mrc"));
+        BitConverter.GetBytes(120f).CopyTo(bytes, 60);
+        Assert.That(MrcFile.ReadHeader(folder.Write("hexagonal.mrc", bytes)).Notes.Single(), Does.Contain("90, 90 and 120°").And.Contain("perpendicular"));
+    }
+
+    [Test]
     public void Read_AxesInAnotherOrderPackedByBzip2_ArePutInOrder()
     {
         using Volume volume = MrcFile.Read(TemporaryFolder.Data("mrcfile/EMD-3001.map.bz2"));
