@@ -64,23 +64,6 @@ internal sealed class PickOutputs
 
     private CoordinateFormat Format => GivenFormat ?? (Single ? CoordinateFormats.ForWriting(Target) : CoordinateFormat.Relion3);
 
-    /// <summary>The volumes of one of several processes: of "2/5" the second of five.</summary>
-    public string[] Shard(string text, string[] all, out int index, out int count)
-    {
-        string[] parts = text.Split('/');
-        (index, count) = (0, 0);
-        if (parts.Length != 2 || !int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out index) || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out count)
-            || index < 1 || index > count)
-        {
-            throw new InputException($"--shard: '{text}' is not I/N with I from 1 to N, for example 2/8. A Slurm array --array=1-8 gives $SLURM_ARRAY_TASK_ID/8.");
-        }
-
-        if (Single)
-            throw new InputException("pick: --shard needs a folder as --out: the processes cannot write one table together.");
-        (int first, int step) = (index - 1, count);
-        return [.. all.Where((_, i) => i % step == first)];
-    }
-
     /// <summary>Finds everything that can be wrong with the outputs before the first tile is computed, and makes the folders.</summary>
     /// <param name="paths">All volumes, those of other processes included.</param>
     public void Prepare(string[] paths)

@@ -35,7 +35,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<string?> mask = Parse.Text("--mask", "FILE", "MRC file of the volume's size: picks only where it is above 0, and computes only there.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
     private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
-    private readonly Option<string?> shard = Parse.Text("--shard", "I/N", "Pick every Nth volume from the Ith on (I from 1 to N), for N processes or a Slurm array. Needs a folder as output.");
+    private readonly Option<string?> shard = Shard.Option("Pick every Nth volume from the Ith on (I from 1 to N), for N processes or a Slurm array. Needs a folder as output.");
     private readonly Option<string?> suggest = Parse.Text("--suggest", "FILE", "Instead of picking: try thresholds and minimum supports on the validation volumes of this data set's manifest and print the best.");
     private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the bandwidth.", 1e-3);
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
@@ -102,10 +102,12 @@ internal sealed class PickVerb(Session session) : Verb(session)
             },
         };
         string[] paths = all;
-        if (options.GetValue(shard) is { } part)
+        if (Shard.Of(options.GetValue(shard)) is { } part)
         {
-            paths = outputs.Shard(part, all, out int index, out int count);
-            Session.Line($"shard {index} of {count}: {paths.Length} of {Counted.Of(all.Length, "volume")}");
+            if (outputs.Single)
+                throw new InputException("pick: --shard needs a folder as --out: the processes cannot write one table together.");
+            paths = part.Of(all);
+            Session.Line($"shard {part.Index} of {part.Count}: {paths.Length} of {Counted.Of(all.Length, "volume")}");
         }
 
         outputs.Prepare(all);

@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Text.Json;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
-using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;

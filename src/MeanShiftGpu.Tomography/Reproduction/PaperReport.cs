@@ -86,7 +86,7 @@ public static class PaperReport
             from radius in (double[])[4, 2]
             let difference = PaperTable.PairedDifference(dataset, pair.Loss, pair.Against, r => r.Evaluation?.At(radius).F1)
             where difference is { } d && double.IsFinite(d.HalfWidth)
-            select $"F1 at {radius} of {PaperLosses.Words(pair.Loss)} less that of Dice: {difference.Value.Mean:+0.00;−0.00} ± {difference.Value.HalfWidth:0.00} (paired over seeds, 95 % interval).";
+            select $"F1 at {radius} of {PaperLosses.Words(pair.Loss)} less that of Dice: {PaperTable.Signed(difference.Value.Mean)} ± {difference.Value.HalfWidth:0.00} (paired over seeds, 95 % interval).";
         return string.Join(' ', sentences);
     }
 

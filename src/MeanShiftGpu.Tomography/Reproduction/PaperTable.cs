@@ -125,11 +125,16 @@ public static class PaperTable
     }
 
     private static string Difference((double Mean, double HalfWidth)? difference)
-        => difference is not (double mean, double half) ? "–" : double.IsFinite(half) ? $"{mean:+0.00;−0.00} ± {half:0.00}" : $"{mean:+0.00;−0.00}";
+        => difference is not (double mean, double half) ? "–" : double.IsFinite(half) ? $"{Signed(mean)} ± {half:0.00}" : Signed(mean);
 
     private static string Bias(IReadOnlyList<PaperResult> results)
     {
         var biases = results.Select(r => r.Evaluation!.At(4).Bias).Where(b => b is not null).Select(b => b!).ToArray();
-        return biases.Length == 0 ? "–" : $"{biases.Average(b => b.Z):+0.00;−0.00}, {biases.Average(b => b.Y):+0.00;−0.00}, {biases.Average(b => b.X):+0.00;−0.00}";
+        return biases.Length == 0
+            ? "–"
+            : $"{Signed(biases.Average(b => b.Z))}, {Signed(biases.Average(b => b.Y))}, {Signed(biases.Average(b => b.X))}";
     }
+
+    // Rounded first: a small negative number would keep its sign.
+    internal static string Signed(double value) => Math.Round(value, 2).ToString("+0.00;−0.00;0.00", CultureInfo.InvariantCulture);
 }
