@@ -27,6 +27,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<double?> absolute = Parse.Real("--threshold-absolute", "The same as a score, for models trained with Dice and volumes that may be empty.", 0);
     private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", "Radius of the mean shift's ball in voxels. Default: that of the training.", MeanShiftOptions.MinimumBandwidthVoxels, MeanShiftOptions.MaximumBandwidthVoxels);
     private readonly Option<double?> mergeDistance = Parse.Real("--merge-distance", "What arrives within this distance of a stronger place belongs to it, in voxels. Default: 1.5 times the bandwidth; just below the shortest distance of particles is best.", 1e-3);
+    private readonly Option<double?> mergeBasins = Parse.Real("--merge-basins", "Places between which the score map stays above this fraction of the lower of their peaks are one particle, up to three bandwidths apart: for particles larger than the bandwidth. 0: never. Default: 0.", 0, 1);
     private readonly Option<double?> minimumDistance = Parse.Real("--min-distance", "Of two picks nearer than this the one with the lower score is dropped, in voxels. Default: 0.", 0);
     private readonly Option<double?> minimumSupport = Parse.Real("--min-support", "Picks whose summed score is below this fraction of the best one's are dropped: lower where particles differ much in size, higher where all are alike. Default: 0.05.", 0, 1);
     private readonly Option<int> minimumVoxels = Parse.Integer("--min-voxels", "Picks of fewer voxels are dropped.", 1, 1, int.MaxValue);
@@ -55,7 +56,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     public override IReadOnlyList<OptionGroup> Groups =>
     [
         new(OptionGroup.Data, volumes, model, output, overwrite, format, mask, scoreMap, tomogramName, tomograms, voxelSize, binning, centre),
-        new(OptionGroup.Particle, onlyClass, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels, overlapping),
+        new(OptionGroup.Particle, onlyClass, bandwidth, mergeDistance, mergeBasins, minimumDistance, minimumSupport, minimumVoxels, overlapping),
         new("Threshold", threshold, absolute, suggest, radius),
         new(OptionGroup.Device, [memory, .. DeviceSymbols, shard]),
         new(OptionGroup.Advanced, method, iterations),
@@ -177,7 +178,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     /// <summary>The options that decide about the picks, as they were given; what names files, where it runs and what is reported does not.</summary>
     private string SettingsOf(ParseResult options)
     {
-        Option[] decide = [onlyClass, method, threshold, absolute, bandwidth, mergeDistance, minimumDistance, minimumSupport, minimumVoxels, overlapping, iterations, format, tomogramName, centre, voxelSize, binning];
+        Option[] decide = [onlyClass, method, threshold, absolute, bandwidth, mergeDistance, mergeBasins, minimumDistance, minimumSupport, minimumVoxels, overlapping, iterations, format, tomogramName, centre, voxelSize, binning];
         return string.Join(' ', decide.Select(options.GetResult).Where(r => r is { Implicit: false }).Select(r => $"{r!.Option.Name} {string.Join(' ', r.Tokens.Select(t => t.Value))}".TrimEnd()));
     }
 
@@ -228,6 +229,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Threshold = (float)(options.GetValue(absolute) ?? options.GetValue(threshold) ?? defaults.Threshold),
             BandwidthVoxels = (float)(options.GetValue(bandwidth) ?? meanShift.BandwidthVoxels),
             MergeDistanceVoxels = (float?)options.GetValue(mergeDistance),
+            BasinFraction = (float)(options.GetValue(mergeBasins) ?? 0),
             MinimumDistanceVoxels = (float)(options.GetValue(minimumDistance) ?? defaults.MinimumDistanceVoxels),
             MinimumSupportFraction = (float)(options.GetValue(minimumSupport) ?? defaults.MinimumSupportFraction),
             MinimumVoxels = options.GetValue(minimumVoxels),

@@ -9,7 +9,7 @@ public static class Clustering
     // further adds support but does not pull: a particle whose neighbour is near keeps its own centre.
     private const int CoresPerMergeDistance = 4;
 
-    private static readonly ClusterCell[] Neighbourhood =
+    internal static readonly ClusterCell[] Neighbourhood =
         [.. from z in Enumerable.Range(-1, 3) from y in Enumerable.Range(-1, 3) from x in Enumerable.Range(-1, 3) select new ClusterCell(z, y, x)];
 
     /// <summary>

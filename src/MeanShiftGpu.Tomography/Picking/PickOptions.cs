@@ -60,6 +60,16 @@ public sealed record PickOptions
     /// </summary>
     public float? MergeDistanceVoxels { get; init; }
 
+    /// <summary>How many bandwidths apart two places of one particle may be.</summary>
+    internal const double BasinReach = 3;
+
+    /// <summary>
+    /// Places between which the score map stays above this fraction of the lower of their peaks are one particle, up to three bandwidths
+    /// apart; 0 leaves it to the merge distance alone, as the paper does. For particles larger than the bandwidth, in which points come to
+    /// rest at several places.
+    /// </summary>
+    public float BasinFraction { get; init; }
+
     /// <summary>Of two picks nearer than this the one with the lower score is dropped at the end; 0 drops none.</summary>
     public float MinimumDistanceVoxels { get; init; }
 
@@ -105,6 +115,7 @@ public sealed record PickOptions
         Require(ConvergenceVoxels >= 0 && float.IsFinite(ConvergenceVoxels), $"convergence {ConvergenceVoxels}; expected 0 voxels or more");
         Require(EffectiveMergeDistanceVoxels > 0 && float.IsFinite(EffectiveMergeDistanceVoxels),
             $"merge distance {EffectiveMergeDistanceVoxels}; expected more than 0 voxels");
+        Require(BasinFraction is >= 0 and <= 1, $"basin fraction {BasinFraction}; expected a fraction, 0 to 1");
         Require(MinimumDistanceVoxels >= 0 && float.IsFinite(MinimumDistanceVoxels), $"minimum distance {MinimumDistanceVoxels}; expected 0 voxels or more");
         Require(Enum.IsDefined(Method), $"method {Method}; expected {string.Join(", ", Enum.GetNames<PickMethod>())}");
         Require(MinimumSupportFraction is >= 0 and <= 1, $"minimum support {MinimumSupportFraction}; expected a fraction, 0 to 1");

@@ -429,6 +429,8 @@ public sealed class TomogramPicker : IDisposable
         WindowedMeanShift windows = new(network.Context, arena, scores, threshold, parameters, options);
         windows.Run(progress, cancellation);
         List<PointGroup> merged = Clustering.MergeToEnd(windows.Cells.Groups, options.EffectiveMergeDistanceVoxels);
+        if (options.BasinFraction > 0)
+            merged = new Basins(scores, options.BasinFraction, PickOptions.BasinReach * options.BandwidthVoxels).Merge(merged, cancellation);
         return (Clustering.ToPicks(merged, options), windows.StartVoxels);
     }
 
