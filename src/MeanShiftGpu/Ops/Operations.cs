@@ -4,6 +4,7 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Ops.Adam;
 using MeanShiftGpu.Ops.BinaryCrossEntropy;
+using MeanShiftGpu.Ops.CenterLikelihood;
 using MeanShiftGpu.Ops.Conv3d;
 using MeanShiftGpu.Ops.ConvTranspose3d;
 using MeanShiftGpu.Ops.Dice;
@@ -90,6 +91,11 @@ internal static class Operations
             GradChecks = MeanShiftCases.GradChecks,
             References = MeanShiftCases.References,
             Benchmarks = MeanShiftCases.Benchmarks,
+        },
+        new("center-likelihood", CenterLikelihoodVariants<float>.Table, CenterLikelihoodVariants<double>.Table)
+        {
+            GradChecks = CenterLikelihoodCases.GradChecks,
+            Benchmarks = CenterLikelihoodCases.Benchmarks,
         },
         new("adam", AdamVariants<float>.Table, AdamVariants<double>.Table)
         {
