@@ -4,24 +4,29 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// <remarks>Budget: kernels/README.md.</remarks>
 /// <typeparam name="T">The real type.</typeparam>
 /// <typeparam name="TReal">Its functions.</typeparam>
-public sealed class CenterLikelihoodDirect<T, TReal> : ICenterLikelihood<T>
+internal sealed class CenterLikelihoodDirect<T, TReal> : ICenterLikelihood<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, CenterLikelihoodShape> scoresAt;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<int>, ArrayView<T>, ArrayView<T>, CenterLikelihoodShape, T> total;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>,
+        CenterLikelihoodShape> scoresAt;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<int>, ArrayView<T>, ArrayView<T>, CenterLikelihoodShape,
+        T> total;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, CenterLikelihoodShape> clear;
     private readonly Action<
-        AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, ArrayView<T>, CenterLikelihoodShape, T> backward;
+        AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, ArrayView<T>,
+            CenterLikelihoodShape, T> backward;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public CenterLikelihoodDirect(Accelerator accelerator)
     {
-        scoresAt = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, CenterLikelihoodShape>(
+        scoresAt = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>,
+            CenterLikelihoodShape>(
             CenterLikelihoodDirectKernels<T, TReal>.ScoresAtKernel);
         total = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<int>, ArrayView<T>, ArrayView<T>, CenterLikelihoodShape, T>(
             CenterLikelihoodDirectKernels<T, TReal>.TotalKernel);
-        clear = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, CenterLikelihoodShape>(CenterLikelihoodDirectKernels<T, TReal>.ClearKernel);
+        clear = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>,
+            CenterLikelihoodShape>(CenterLikelihoodDirectKernels<T, TReal>.ClearKernel);
         backward = accelerator.LoadAutoGroupedKernel<
             Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, ArrayView<T>, CenterLikelihoodShape, T>(
             CenterLikelihoodDirectKernels<T, TReal>.BackwardKernel);
@@ -32,24 +37,27 @@ public sealed class CenterLikelihoodDirect<T, TReal> : ICenterLikelihood<T>
         AcceleratorStream stream, ArrayView<T> scores, CenterViews<T> centers, ArrayView<T> centerScores, ArrayView<T> loss,
         CenterLikelihoodShape shape, double softScore)
     {
-        if (centerScores.Length > 0)
-            scoresAt(stream, LaunchExtent.Of(centerScores.Length), scores, centers.Positions, centers.Offsets, centerScores, shape);
+        long count = centers.Positions.Length / 3;
+        if (count > 0)
+            scoresAt(stream, LaunchExtent.Of(count), scores, centers.Positions, centers.Offsets, centerScores, shape);
         total(stream, 1, centers.Offsets, centerScores, loss, shape, T.CreateChecked(softScore));
     }
 
     /// <inheritdoc/>
     void ICenterLikelihood<T>.LaunchBackward(
-        AcceleratorStream stream, ArrayView<T> gradLoss, CenterViews<T> centers, ArrayView<T> centerScores, ArrayView<T> gradScores,
+        AcceleratorStream stream, ArrayView<T> gradLoss, CenterViews<T> centers, ArrayView<T> centerScores,
+            ArrayView<T> gradScores,
         CenterLikelihoodShape shape, double softScore, bool overwrite)
     {
         if (overwrite && shape.ScorePitch == 1)
             gradScores.SubView(0, shape.ScoreLength).MemSetToZero(stream);
         else if (overwrite)
             clear(stream, LaunchExtent.Of(shape.Voxels), gradScores, shape);
-        if (centerScores.Length > 0)
+        long count = centers.Positions.Length / 3;
+        if (count > 0)
         {
             backward(
-                stream, LaunchExtent.Of(centerScores.Length * CenterLikelihoodDirectKernels<T, TReal>.Corners), gradLoss, centers.Positions,
+                stream, LaunchExtent.Of(count * CenterLikelihoodDirectKernels<T, TReal>.Corners), gradLoss, centers.Positions,
                 centers.Offsets, centerScores, gradScores, shape, T.CreateChecked(softScore));
         }
     }
@@ -98,7 +106,8 @@ internal static class CenterLikelihoodDirectKernels<T, TReal>
         centerScores[index] = sum;
     }
 
-    // L = sum over items with centres of (1 / centres of the item) sum over its centres of log(1 + tau / s), divided by the items with centres.
+    // L = sum over items with centres of (1 / centres of the item) sum over its centres of log(1 + tau / s), divided by
+    // the items with centres.
     // One thread, as centres are few; loss overwritten, 0 without centres.
     [Kernel]
     internal static void TotalKernel(
@@ -137,7 +146,8 @@ internal static class CenterLikelihoodDirectKernels<T, TReal>
         => gradScores[(long)index.X * shape.ScorePitch] = T.Zero;
 
     // dL/ds_q = -gradLoss / items · sum over the item's centres c of u_q(c) tau / (s(c) (s(c) + tau)) / centres of the item.
-    // One thread per centre and corner, adds to gradScores: of the centres around a voxel the first one's thread adds them all, in order.
+    // One thread per centre and corner, adds to gradScores: of the centres around a voxel the first one's thread adds
+    // them all, in order.
     [Kernel]
     internal static void BackwardKernel(
         Index1D index,

@@ -5,8 +5,9 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// <param name="Depth">D, voxels along z.</param>
 /// <param name="Height">H, voxels along y.</param>
 /// <param name="Width">W, voxels along x.</param>
-/// <param name="ScorePitch">Elements from one voxel of the scores and their gradient to the next, as in <see cref="MeanShiftShape"/>.</param>
-public readonly record struct CenterLikelihoodShape(int Batch, int Depth, int Height, int Width, int ScorePitch)
+/// <param name="ScorePitch">Elements from one voxel of the scores and their gradient to the next, as in <see
+/// cref="MeanShiftShape"/>.</param>
+internal readonly record struct CenterLikelihoodShape(int Batch, int Depth, int Height, int Width, int ScorePitch)
 {
     /// <summary>N·D·H·W.</summary>
     public long Voxels => (long)Batch * Depth * Height * Width;

@@ -4,7 +4,6 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Ops.Adam;
 using MeanShiftGpu.Ops.BinaryCrossEntropy;
-using MeanShiftGpu.Ops.CenterLikelihood;
 using MeanShiftGpu.Ops.Conv3d;
 using MeanShiftGpu.Ops.ConvTranspose3d;
 using MeanShiftGpu.Ops.Dice;

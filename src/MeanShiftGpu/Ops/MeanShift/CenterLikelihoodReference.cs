@@ -1,6 +1,6 @@
 using MeanShiftGpu.Geometry;
 
-namespace MeanShiftGpu.Ops.CenterLikelihood;
+namespace MeanShiftGpu.Ops.MeanShift;
 
 /// <summary>The soft likelihood at the centres of one item in float64, slow and obvious.</summary>
 /// <param name="size">Extents of the map.</param>
