@@ -76,9 +76,9 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
     where TReal : struct, IReal<T>
     where TStored : unmanaged, IStored<TStored, T>
 {
-    // p[v,o] = 1 / (1 + exp(-(b[o] + sum over i of x[v,i] w[i,o]))).
+    // p[v,o] = 1 / (1 + exp(-(b[o] + sum over i of x[v,i] w[i,o]))), but at least the floor.
     // One thread per (voxel, output), four channels a load; scores overwritten, sums in channel order. exp may overflow to
-    // infinity: then p is 0, as it should be.
+    // infinity: then p is the floor.
     [Kernel]
     internal static void ForwardKernel(
         Index1D index,
@@ -106,7 +106,10 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
                 sum += x.W * weight[w + 3 * shape.Outputs];
         }
 
-        scores[index] = T.One / (T.One + TReal.Exp(-sum));
+        T p = T.One / (T.One + TReal.Exp(-sum));
+        T floor = TReal.From(ScoreRange.Floor);
+        // Not the larger of both: NaN must stay NaN.
+        scores[index] = p < floor ? floor : p;
     }
 
     // dx[v,i] = sum over o of dp[v,o] p(1-p) w[i,o].

@@ -128,7 +128,13 @@ internal sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoid
         padded[..rest.Length].CopyTo(rest);
     }
 
-    private static Vector<float> Sigmoid(Vector<float> logits) => Vector<float>.One / (Vector<float>.One + Vector.Exp(-logits));
+    // Not the larger of both: NaN must stay NaN.
+    private static Vector<float> Sigmoid(Vector<float> logits)
+    {
+        Vector<float> p = Vector<float>.One / (Vector<float>.One + Vector.Exp(-logits));
+        Vector<float> floor = new((float)ScoreRange.Floor);
+        return Vector.ConditionalSelect(Vector.LessThan(p, floor), floor, p);
+    }
 
     private static float Total(float* partials, int chunks, int stride)
     {

@@ -11,7 +11,7 @@ internal static class CenterChecks
     /// <summary>Offsets must rise from 0 or more and end within the centres.</summary>
     public static void Require<T>(in Launch launch, CenterViews<T> centers, MeanShiftShape shape)
         where T : unmanaged
-        => RequireOffsets(launch, centers, centers.Positions.Length / 3, shape);
+        => RequireOffsets(launch, centers, centers.Positions.Length / 3, shape.Batch);
 
     /// <summary>The same, where every centre has its pair.</summary>
     public static void Require<T>(in Launch launch, CenterViews<T> centers, NearestPairs nearest, MeanShiftShape shape)
@@ -22,7 +22,7 @@ internal static class CenterChecks
         launch.Require(centers.Positions, rows * 3, nameof(centers.Positions));
         launch.Require(nearest.Centers, shape.Points, nameof(nearest.Centers));
         launch.Require(nearest.Points, 0, nameof(nearest.Points));
-        RequireOffsets(launch, centers, rows, shape);
+        RequireOffsets(launch, centers, rows, shape.Batch);
     }
 
     /// <summary>Pairs that a backward pass reads must name centres and points that are there.</summary>
@@ -52,15 +52,16 @@ internal static class CenterChecks
         }
     }
 
-    private static void RequireOffsets<T>(in Launch launch, CenterViews<T> centers, long rows, MeanShiftShape shape)
+    /// <summary>Offsets must rise from 0 or more to at most so many rows.</summary>
+    public static void RequireOffsets<T>(in Launch launch, CenterViews<T> centers, long rows, int batch)
         where T : unmanaged
     {
         launch.Require(centers.Positions, 0, nameof(centers.Positions));
-        launch.Require(centers.Offsets, shape.Batch + 1L, nameof(centers.Offsets));
+        launch.Require(centers.Offsets, batch + 1L, nameof(centers.Offsets));
         if (!launch.IsOnHost)
             return;
         int least = 0;
-        foreach (int offset in centers.Offsets.SubView(0, shape.Batch + 1L).AsHostSpan())
+        foreach (int offset in centers.Offsets.SubView(0, batch + 1L).AsHostSpan())
         {
             if (offset < least || offset > rows)
                 throw launch.Refusal(nameof(centers.Offsets), $"holds {offset} behind {least}, expected numbers that rise from 0 or more to at most {rows}, the centres that are there.");

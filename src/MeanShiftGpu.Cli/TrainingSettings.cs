@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Training;
 
@@ -22,10 +23,15 @@ internal static class TrainingSettings
     private const string Optimiser = OptionGroup.Optimiser;
     private const string Advanced = OptionGroup.Advanced;
 
+    // Validation scores scatter by some hundredths from one to the next; five without a new best are past the rise.
+    private const string Auto = "auto";
+    private const int AutoPatience = 5;
+    private const int MostAutoSteps = 20_000;
+
     /// <summary>The table; each command has its own.</summary>
     public static IReadOnlyList<TrainingSetting> Create() =>
     [
-        Integer(Optimiser, "--steps", "Optimiser steps.", 1, int.MaxValue, o => o.Steps, (o, v) => o with { Steps = v }),
+        Steps(),
         Integer(Optimiser, "--batch", "Patches of a step.", 1, 4096, o => o.BatchSize, (o, v) => o with { BatchSize = v }),
         Of(Data, Parse.Size("--patch", $"Size of a patch in voxels, edges multiples of 2 for each pooling. {Default(o => o.Patch)}"), (o, v) => o with { Patch = v }),
         Real(Optimiser, "--lr", "Highest learning rate.", 0, double.PositiveInfinity, o => o.LearningRate, (o, v) => o with { LearningRate = v }),
@@ -36,6 +42,11 @@ internal static class TrainingSettings
         Real(Optimiser, "--beta2", "Adam's decay of second moments, below 1.", 0, 0.999999, o => o.Beta2, (o, v) => o with { Beta2 = v }),
         Real(Optimiser, "--output-bias", "Added to the head's bias at the start.", double.NegativeInfinity, double.PositiveInfinity, o => o.OutputBias, (o, v) => o with { OutputBias = v }),
         Real(Loss, "--mean-shift", "Weight of the mean-shift loss.", 0, double.PositiveInfinity, o => o.MeanShiftWeight, (o, v) => o with { MeanShiftWeight = v }),
+        Real(
+            Loss, "--center-weight",
+                "Weight of a term that lifts scores at annotated centres when they fall far below 0.05, so that the "
+                    + "score map does not fade; part of the mean-shift loss.",
+            0, double.PositiveInfinity, o => o.CenterWeight, (o, v) => o with { CenterWeight = v }),
         Real(Loss, "--dice", "Weight of the Dice loss.", 0, double.PositiveInfinity, o => o.DiceWeight, (o, v) => o with { DiceWeight = v }),
         Real(Loss, "--cross-entropy", "Weight of the binary cross-entropy.", 0, double.PositiveInfinity, o => o.CrossEntropyWeight, (o, v) => o with { CrossEntropyWeight = v }),
         Classes(),
@@ -103,6 +114,31 @@ internal static class TrainingSettings
     private static TrainingSetting Of<T>(string group, Option<T?> option, Func<TrainingOptions, T, TrainingOptions> set)
         where T : struct
         => new(group, option, (parsed, settings) => parsed.GetValue(option) is { } value ? set(settings, value) : settings);
+
+    // A number of steps, or until the validation no longer becomes better.
+    private static TrainingSetting Steps()
+    {
+        Option<int?> option = new("--steps")
+        {
+            HelpName = "N|auto",
+            Description = $"Optimiser steps; auto: until picks on the validation volumes have not become better for "
+                + $"{AutoPatience} validations, at most {MostAutoSteps} steps. {Default(o => o.Steps)}",
+            Arity = ArgumentArity.ExactlyOne,
+        };
+        option.CustomParser = result =>
+        {
+            string text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+            if (text == Auto)
+                return 0;
+            if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int steps) && steps >= 1)
+                return steps;
+            result.AddError($"--steps: '{text}' is not a whole number from 1 up, nor '{Auto}'");
+            return null;
+        };
+        return Of(Optimiser, option, (o, v) => v == 0
+            ? o with { Steps = MostAutoSteps, PatienceValidations = AutoPatience }
+            : o with { Steps = v, PatienceValidations = 0 });
+    }
 
     private static TrainingSetting Classes()
     {

@@ -4,6 +4,7 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
@@ -12,7 +13,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 {
     private readonly Argument<string[]> names = new("NAME")
     {
-        Description = $"What to time: {string.Join(", ", QuickBench.Names)}. Default: all.",
+        Description = $"What to time: {string.Join(", ", QuickBench.Names)}. Default: all. Or {Stability} alone: how "
+            + "many of many short trainings end without a useful model.",
         Arity = ArgumentArity.ZeroOrMore,
     };
 
@@ -22,7 +24,27 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "The network's channels. Default: 32,48,64.", 1, 1024);
     private readonly Option<int[]?> patches = Parse.IntegerList("--patch", "N,N,…", "unet-step: edges of the patches in voxels, rounded down to what the network takes. Default: 32,56,96.", 1, 512);
     private readonly Option<int?> particles = Parse.Integer("--particles", "pick: particles of the score map that is clustered. Default: one in 45000 voxels.", 1);
+    private readonly Option<string?> output = Parse.Text("--out", "DIR",
+        $"{Stability}: folder for a result file of each training; trainings that are there are not run again.");
+    private readonly Option<int> runs = Parse.Integer("--runs",
+        $"{Stability}: trainings of each data set and preset, with the seeds 1, 2, ….", 8, 1, 10_000);
+    private readonly Option<int> steps = Parse.Integer("--steps", $"{Stability}: steps of each training.", 200, 20, int.MaxValue);
+    private readonly Option<int?> schedule = Parse.Integer("--schedule-steps",
+        $"{Stability}: steps that the learning rate is laid out for, where a training is cut short. Default: --steps.", 20);
+    private readonly Option<bool> hard = new("--hard")
+    {
+        Description = $"{Stability}: no output bias, a learning rate "
+        + "of 0.002 and a beta2 of 0.999, with which most trainings without --center-weight lose their map."
+    };
+    private readonly Option<double?> centerWeight = Parse.Real("--center-weight",
+        $"{Stability}: as of train. Default: the preset's.", 0);
+    private readonly Option<string[]> data = Parse.Texts("--data", "NAME",
+        $"{Stability}: data sets, of {string.Join(", ", StabilityBench.DataNames)}. Default: all.");
+    private readonly Option<string[]> presets = Parse.Texts("--presets", "NAME",
+        $"{Stability}: presets, of {string.Join(", ", StabilityBench.PresetNames)}. Default: both.");
     private readonly Option<int> memory = Parse.Integer("--memory", "pick: memory for the whole process in MiB.", 1536, 1, int.MaxValue);
+
+    private const string Stability = "stability";
 
     public override string Name => "bench";
 
@@ -30,12 +52,16 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 
-    protected override IEnumerable<Symbol> Symbols => [names, batch, shrink, size, widths, patches, particles, memory];
+    protected override IEnumerable<Symbol> Symbols
+        => [names, batch, shrink, size, widths, patches, particles, memory, output, runs, steps, schedule, hard, centerWeight,
+        data, presets];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => fact == MissingFact.Memory ? memory.Name : null;
 
     protected override ExitCode Run(ParseResult options)
     {
+        if (options.GetValue(names) is [Stability])
+            return CountStability(options);
         string[] chosen = options.GetValue(names) is { Length: > 0 } given ? given : [.. QuickBench.Names];
         if (chosen.FirstOrDefault(n => !QuickBench.Names.Contains(n)) is { } unknown)
             throw new InputException($"bench: there is no benchmark '{unknown}'. Expected {string.Join(", ", QuickBench.Names)}.");
@@ -69,6 +95,42 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
         WriteJson(options, results);
         return ExitCode.Done;
+    }
+
+    private ExitCode CountStability(ParseResult options)
+    {
+        string folder = options.GetValue(output)
+            ?? throw new InputException($"bench {Stability}: there is no folder for the results. Give one by --out.");
+        OutputFolder.Prepare(folder);
+        using FolderLock folderLock = FolderLock.Take(folder);
+        using GpuContext context = OpenDevice(options);
+        StabilityOptions wanted = new()
+        {
+            Data = OneOf("--data", options.GetValue(data), StabilityBench.DataNames),
+            Presets = OneOf("--presets", options.GetValue(presets), StabilityBench.PresetNames),
+            Runs = options.GetValue(runs),
+            Steps = options.GetValue(steps),
+            ScheduleSteps = options.GetValue(schedule),
+            Hard = options.GetValue(hard),
+            CenterWeight = options.GetValue(centerWeight),
+        };
+        IReadOnlyList<StabilityRun> results = new StabilityBench(context, folder, wanted).Run(
+            run => Session.Line($"{run.Data}, {run.Preset}, seed {run.Seed}: "
+                + $"{run.Failure ?? $"F1 {run.F1At2:0.000} within 2 voxels, {run.F1At4:0.000} within 4"}{(run.Rollbacks == 0 ? "" : $"; went back {Counted.Of(run.Rollbacks, "time")}")}"),
+            Cancellation);
+        foreach (string line in StabilityBench.Table(results))
+            Session.Line(line);
+        WriteJson(options, results);
+        return ExitCode.Done;
+    }
+
+    private static IReadOnlyList<string> OneOf(string option, string[]? given, IReadOnlyList<string> known)
+    {
+        if (given is not { Length: > 0 })
+            return known;
+        return given.FirstOrDefault(name => !known.Contains(name)) is { } unknown
+            ? throw new InputException($"{option}: '{unknown}' is not known. Expected {string.Join(", ", known)}.")
+            : given;
     }
 
     private UNet3dOptions NetworkOf(ParseResult options) => options.GetValue(widths) is { Length: > 0 } given ? new UNet3dOptions { Widths = given } : new();

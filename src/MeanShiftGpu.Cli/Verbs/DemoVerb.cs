@@ -57,8 +57,9 @@ internal sealed class DemoVerb(Session session) : Verb(session)
             directory,
             clock,
             p => tell(
-                (done + (double)p.Training.Latest.Step / p.Training.Steps) / trainings,
-                $"training {done + 1} of {trainings} ({PaperLosses.Words(p.Loss)}), step {p.Training.Latest.Step} of {p.Training.Steps}, loss {p.Training.Latest.Loss:0.000}, {p.Training.StepsPerSecond:0.0} steps/s"),
+                (done + (double)p.Training.Position / p.Training.Steps) / trainings,
+                $"training {done + 1} of {trainings} ({PaperLosses.Words(p.Loss)}), step {p.Training.Position} of "
+                    + $"{p.Training.Steps}, loss {p.Training.Latest.Loss:0.000}, {p.Training.StepsPerSecond:0.0} steps/s"),
             _ => done++,
             Cancellation));
 

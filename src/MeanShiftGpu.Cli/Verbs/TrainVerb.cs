@@ -5,6 +5,7 @@ using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Training;
@@ -69,14 +70,29 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         using GpuContext context = OpenDevice(options);
         using TrainingData volumes = Load(manifest, training, (long)options.GetValue(volumeMemory) << 20);
         using UNet3d<float> network = new(context, structure, training.Seed, training.OutputBias);
-        using Trainer trainer = new(network, volumes, training);
+        using ValidationPicking picking = new(network, training, volumes.Validation);
+        using Trainer trainer = new(network, volumes, training)
+        {
+            PickOnValidation = picking.HasVolumes ? picking.Measure
+            : null
+        };
+        if (training.PatienceValidations > 0 && !picking.HasVolumes)
+            throw new InputException("--steps auto: there is no validation volume with centres, by which the end "
+                + "could be seen. Add one to the data set, or give a number of steps.");
         Describe(volumes, training);
+        if (volumes.Training.All(v => v.IsConstant))
+        {
+            TrainingFiles.DeleteModel(folder);
+            throw new TrainingFailedException("every voxel of every training volume has the same value, so there is "
+                + "nothing to learn. Were the right volumes given?");
+        }
+
         foreach (string name in trainer.WithoutValidationPatch)
             Session.Warn($"{name}: is left out of the validation: no patch of it has a centre far enough inside (--center-margin).");
         if (resuming)
         {
             trainer.Resume(checkpoint);
-            Session.Line($"resumed after step {trainer.StepsDone} of {training.Steps}");
+            Session.Line($"resumed after step {trainer.Position} of {training.Steps}");
         }
 
         Stopwatch clock = Stopwatch.StartNew();
@@ -90,17 +106,39 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         catch (OperationCanceledException)
         {
             files.WriteCheckpoint();
-            Session.Line($"stopped after step {trainer.StepsDone} of {training.Steps}; go on with --resume");
+            Session.Line($"stopped after step {trainer.Position} of {training.Steps}; go on with --resume");
+            throw;
+        }
+        catch (TrainingFailedException)
+        {
+            files.WriteCheckpoint();
+            TrainingFiles.DeleteModel(folder);
             throw;
         }
 
         files.WriteCheckpoint();
         trainer.RestoreBest();
+        try
+        {
+            trainer.RefuseUseless(() => PickOnTraining(network, training, volumes));
+        }
+        catch (TrainingFailedException)
+        {
+            TrainingFiles.DeleteModel(folder);
+            throw;
+        }
+
         VolumeLooks? looks = null;
         Session.Progress("looking at the volumes", report => looks = Diagnosis.Measure(network, training, volumes, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}"), Cancellation));
         files.WriteModel(looks);
         Report(options, context, files, trainer, begun, clock.Elapsed.TotalSeconds, inputs);
         return ExitCode.Done;
+    }
+
+    private PickingScore PickOnTraining(UNet3d<float> network, TrainingOptions training, TrainingData volumes)
+    {
+        using ValidationPicking picking = new(network, training, [.. volumes.Training.Where(v => !v.IsConstant)]);
+        return picking.HasVolumes ? picking.Measure(Cancellation) : new PickingScore(0, 0);
     }
 
     private TrainingData Load(DatasetManifest manifest, TrainingOptions training, long memoryBytes)
@@ -116,16 +154,25 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             progress =>
             {
                 TrainingStep step = progress.Latest;
+                if (progress.Rollback is { } rollback)
+                    Session.Warn($"{rollback.Reason}. Going back to step {rollback.Position} with "
+                        + $"{rollback.RateFactor:0.###} of the learning rate and other patches.");
                 if (progress.Validation is { } validation)
                 {
                     if (validation.IsBest)
                         files.WriteModel();
-                    Session.Line($"step {step.Step}: validation loss {validation.Loss:0.0000}{(validation.IsBest ? " (best)" : "")}, stuck seeds {validation.StuckSeeds:0.0 %}, map maximum {validation.MapMaximum:0.000}");
+                    string picks = validation.Picking is { } score
+                        ? $"picks F1 {score.F1Near:0.00} within half the bandwidth, {score.F1Far:0.00} within it; " : "";
+                    Session.Line($"step {progress.Position}: {picks}validation loss "
+                        + $"{validation.Loss:0.0000}{(validation.IsBest ? " (best)" : "")}, stuck seeds "
+                        + $"{validation.StuckSeeds:0.0 %}, map maximum {validation.MapMaximum:0.000}");
                 }
 
                 if (step.Step % checkpointInterval == 0)
                     files.WriteCheckpoint();
-                report((double)step.Step / progress.Steps, $"step {step.Step} of {progress.Steps}, loss {step.Loss:0.0000}, {progress.StepsPerSecond:0.0} steps/s, {Duration(progress.Remaining)} left");
+                report((double)progress.Position / progress.Steps,
+                    $"step {progress.Position} of {progress.Steps}, loss {step.Loss:0.0000}, "
+                        + $"{progress.StepsPerSecond:0.0} steps/s, {Duration(progress.Remaining)} left");
             },
             Cancellation));
 
@@ -172,10 +219,15 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             Session.Line($"{Path.GetFileName(volume.Name)}: {Diagnosis.CentresIn(volume)}");
             if (Diagnosis.OfCentres(volume) is { } corner)
                 Session.Warn($"{volume.Name}: {corner}");
+            if (volume.IsConstant)
+                Session.Warn($"{volume.Name}: every voxel has the same value, so there is nothing to learn from it. "
+                    + "Was the right volume given?");
             if (volume.Outlier is { } outlier)
                 Session.Warn($"{volume.Name}: {Diagnosis.OfOutlier(outlier)} Replace such voxels, for instance by the mean.");
         }
 
+        if (Diagnosis.OfContrasts(volumes, training) is { } inverted)
+            Session.Warn(inverted);
         foreach (string name in volumes.Validation.Select(v => v.Name).Intersect(volumes.Training.Select(v => v.Name)))
             Session.Warn($"{name}: is validated on and trained on, so the validation loss says nothing of other volumes.");
         foreach (TrainingVolume volume in volumes.Volumes.Where(v => v.Centers.Count == 0))
@@ -190,9 +242,10 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private void Report(ParseResult options, GpuContext context, TrainingFiles files, Trainer trainer, int begun, double seconds, string[] inputs)
     {
         TrainingHistory history = trainer.History;
-        ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
+        ValidationResult? best = trainer.Best;
         double? stepsPerSecond = trainer.StepsDone > begun ? (trainer.StepsDone - begun) / Math.Max(seconds, 1e-9) : null;
-        Session.Line($"{Counted.Of(trainer.StepsDone, "step")}, {(stepsPerSecond is { } rate ? $"{rate:0.00} per second" : "none of them now")}{(best is null ? "" : $"; best validation loss {best.Loss:0.0000} at step {best.Step}")}");
+        Session.Line($"{Counted.Of(trainer.StepsDone, "step")}, "
+            + $"{(stepsPerSecond is { } rate ? $"{rate:0.00} per second" : "none of them now")}{(best is null ? "" : $"; best validation at step {best.Step}: {(best.Picking is { } score ? $"picks F1 {score.Mean:0.00}, " : "")}loss {best.Loss:0.0000}")}");
         Session.Line($"model: {files.Model}");
         WriteJson(options, new
         {
@@ -204,6 +257,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             Loss = history.Steps.Count == 0 ? (double?)null : history.Steps[^1].Loss,
             BestStep = best?.Step,
             BestValidationLoss = best?.Loss,
+            BestPicking = best?.Picking,
+            history.Rollbacks,
             StuckSeeds = best?.StuckSeeds,
             MapMaximum = best?.MapMaximum,
             Seconds = seconds,

@@ -29,8 +29,7 @@ internal sealed class TrainingFiles(
     /// <param name="looks">What the volumes look like to it; null before the end.</param>
     public void WriteModel(VolumeLooks? looks = null)
     {
-        TrainingHistory history = trainer.History;
-        ValidationResult? best = history.Validations.LastOrDefault(v => v.IsBest);
+        ValidationResult? best = trainer.Best;
         double[] voxels = [.. data.Training.Select(v => v.VoxelSize.CubeAngstrom).Where(s => s > 0)];
         ModelFile.Save(Model, network, new ModelDescription
         {
@@ -38,15 +37,35 @@ internal sealed class TrainingFiles(
             VoxelSizeAngstrom = voxels.Length == 0 ? 0 : voxels.Average(),
             Steps = best?.Step ?? trainer.StepsDone,
             ValidationLoss = best?.Loss,
+            Picking = best?.Picking,
+            Rollbacks = trainer.History.Rollbacks,
             Looks = looks,
         });
         WriteRecord(Model);
     }
 
+    /// <summary>
+    /// Takes the model of a run that failed away, so that nobody takes it for a good one; the checkpoint stays.
+    /// </summary>
+    public static void DeleteModel(string folder)
+    {
+        string model = Path.Combine(folder, ModelName);
+        File.Delete(model);
+        File.Delete(model + Provenance.Ending);
+    }
+
     public void WriteCheckpoint()
     {
         trainer.SaveCheckpoint(Checkpoint);
-        JsonOutput.Write(History, new { Options = Settings, trainer.History.Steps, trainer.History.Validations });
+        JsonOutput.Write(History,
+            new
+            {
+                Options = Settings,
+                trainer.History.Steps,
+                trainer.History.Validations,
+                trainer.History.Health,
+                trainer.History.Rollbacks
+            });
         WriteRecord(Checkpoint);
     }
 

@@ -101,9 +101,11 @@ public static class DatasetLoader
         MappedVoxels.Change? labels = choice.Masks && entry.Mask is not null ? Labels(entry, entry.Mask, header.Shape, choice, chosen) : null;
 
         float? outlier = null;
+        bool constant = false;
         MappedVoxels.Change Normalization(VoxelStatistics statistics)
         {
             outlier = statistics.Outlier;
+            constant = statistics.Deviation == 0;
             return entry.Normalize ? statistics.Normalize : static _ => { };
         }
 
@@ -118,6 +120,7 @@ public static class DatasetLoader
             {
                 CenterClasses = choice.Classes.Count == 0 ? null : [.. chosen.Select(p => p.Class)],
                 Outlier = outlier,
+                IsConstant = constant,
                 VoxelSize = entry.VoxelSizeAngstrom > 0 ? new VoxelSize(entry.VoxelSizeAngstrom) : header.VoxelSize,
             };
         }

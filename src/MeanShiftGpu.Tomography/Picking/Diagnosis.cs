@@ -30,6 +30,9 @@ public static class Diagnosis
     private const double CornerFraction = 0.6;
     private const int CornerCentres = 8;
 
+    // Balls around 50 centres average noise to a hundredth of a standard deviation; particles stand out by a fifth and more.
+    private const double ClearContrast = 0.2;
+
     private const int MostSlices = 16;
     private const int MostEdge = 160;
     private const int MostVolumes = 3;
@@ -149,6 +152,30 @@ public static class Diagnosis
             : null;
     }
 
+    /// <summary>
+    /// What can be said of the grey values at the centres: particles are as dark, or bright, in validation volumes as in
+    /// those that are trained on.
+    /// </summary>
+    /// <param name="data">The volumes, normalised.</param>
+    /// <param name="training">Bandwidths and classes.</param>
+    public static string? OfContrasts(TrainingData data, TrainingOptions training)
+    {
+        ArgumentNullException.ThrowIfNull(data);
+        ArgumentNullException.ThrowIfNull(training);
+        for (int c = 0; c < training.ClassCount; c++)
+        {
+            double Mean(IReadOnlyList<TrainingVolume> volumes) => volumes.Where(v => v.Centers.Count > 0).Take(MostVolumes)
+                .Select(v => Contrast(v, c, training.MeanShiftOf(c).BandwidthVoxels / 2)).DefaultIfEmpty(0).Average();
+            (double trained, double validated) = (Mean(data.Training), Mean(data.Validation));
+            if (trained * validated < 0 && Math.Min(Math.Abs(trained), Math.Abs(validated)) > ClearContrast)
+            {
+                return FormattableString.Invariant($"particles are {(trained < 0 ? "dark" : "bright")} in the training volumes and {(validated < 0 ? "dark" : "bright")} in the validation volumes ({trained:0.00} and {validated:0.00} standard deviations from the mean at the centres). Invert the contrast of one of them.");
+            }
+        }
+
+        return null;
+    }
+
     /// <summary>Where the centres of a volume lie, for people: how many, and the range along each axis.</summary>
     public static string CentresIn(TrainingVolume volume)
     {
@@ -199,18 +226,27 @@ public static class Diagnosis
         return (sorted[(sorted.Length - 1) / 2] + (double)sorted[sorted.Length / 2]) / 2;
     }
 
-    /// <summary>A part of a volume around the middle of its centres, which is the whole one where that is small.</summary>
+    // The whole one where that is small.
     private static Box PartWithCentres(TrainingVolume volume)
     {
-        (int Start, int Length) Along(int size, Func<Position, double> of)
+        Extent size = volume.Size;
+        return AroundCentres(volume,
+            new Extent(Math.Min(size.Depth, MostEdge), Math.Min(size.Height, MostEdge), Math.Min(size.Width, MostEdge)));
+    }
+
+    /// <summary>A part of a volume around the middle of its centres.</summary>
+    internal static Box AroundCentres(TrainingVolume volume, Extent part)
+    {
+        int Along(int size, int length, Func<Position, double> of)
         {
-            int length = Math.Min(size, MostEdge);
             double middle = volume.Centers.Select(of).Order().ElementAt(volume.Centers.Count / 2);
-            return ((int)Math.Clamp(middle - (length / 2.0), 0, size - length), length);
+            return (int)Math.Clamp(middle - (length / 2.0), 0, size - length);
         }
 
-        ((int z, int depth), (int y, int height), (int x, int width)) = (Along(volume.Size.Depth, c => c.Z), Along(volume.Size.Height, c => c.Y), Along(volume.Size.Width, c => c.X));
-        return new Box((z, y, x), new Extent(depth, height, width));
+        Extent whole = volume.Size;
+        return new Box(
+            (Along(whole.Depth, part.Depth, c => c.Z), Along(whole.Height, part.Height, c => c.Y),
+                Along(whole.Width, part.Width, c => c.X)), part);
     }
 
     /// <summary>The mean grey value in balls around a volume's centres of a class.</summary>

@@ -91,6 +91,11 @@ internal static class Operations
             References = MeanShiftCases.References,
             Benchmarks = MeanShiftCases.Benchmarks,
         },
+        new("center-likelihood", CenterLikelihoodVariants<float>.Table, CenterLikelihoodVariants<double>.Table)
+        {
+            GradChecks = CenterLikelihoodCases.GradChecks,
+            Benchmarks = CenterLikelihoodCases.Benchmarks,
+        },
         new("adam", AdamVariants<float>.Table, AdamVariants<double>.Table)
         {
             References = AdamCases.References,

@@ -25,6 +25,12 @@ public sealed record ModelDescription
     /// <summary>The validation loss of these weights; null where there was no validation.</summary>
     public double? ValidationLoss { get; init; }
 
+    /// <summary>How its picks on the validation volumes agreed with their centres; null where there was no validation.</summary>
+    public PickingScore? Picking { get; init; }
+
+    /// <summary>Where its training went back to earlier parameters.</summary>
+    public IReadOnlyList<Rollback> Rollbacks { get; init; } = [];
+
     /// <summary>What the volumes looked like, by which picks of others are judged; null where the training did not come to its end.</summary>
     public VolumeLooks? Looks { get; init; }
 }

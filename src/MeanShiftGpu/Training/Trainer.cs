@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
@@ -23,22 +24,27 @@ namespace MeanShiftGpu.Training;
 /// <summary>
 /// Trains a network with the mean-shift loss, Dice, binary cross-entropy or a weighted sum. A step's patches, seeds and
 /// learning rate follow from the options and the step's number, so that the same options give the same bits, whatever the
-/// number of threads, and a run resumed from a checkpoint ends with the bits of one that was never interrupted.
+/// number of threads, and a run resumed from a checkpoint ends with the bits of one that was never interrupted. A run
+/// whose score map stops telling centres
+/// from the rest goes back to the last parameters at which it did, with half the learning rate and other patches; after
+/// three times it fails with the reason.
 /// </summary>
 public sealed class Trainer : IDisposable
 {
     private const string MetadataKey = "meanshift_gpu.training";
 
     // Raised when a checkpoint of a later version could be misread by this one.
-    private const int CheckpointFormat = 1;
+    private const int CheckpointFormat = 2;
     private const string FirstMomentPrefix = "adam.first.";
     private const string SecondMomentPrefix = "adam.second.";
     private const string BestPrefix = "best.";
+    private const string HealthyPrefix = "healthy.";
+    private const string HealthyFirstPrefix = "healthy.adam.first.";
+    private const string HealthySecondPrefix = "healthy.adam.second.";
 
-    // A map whose maximum stays below this after so many steps has collapsed; it never recovers (sigmoid is saturated).
-    private const double CollapsedMaximum = 0.01;
-    private const int CollapseCheckAfter = 40;
-    private const int CollapseCheckInterval = 20;
+    // Loss, gradient's length; then of each class mean shift, Dice, cross-entropy and the likelihood at centres.
+    private const int ReportedOfRun = 2;
+    private const int ReportedOfClass = 4;
 
     // Buffers begin at multiples of 256 bytes, and the losses have a few small ones.
     private const long Gaps = 1 << 16;
@@ -59,16 +65,22 @@ public sealed class Trainer : IDisposable
     private readonly MemoryBuffer1D<float, Stride1D.Dense> firstMoments;
     private readonly MemoryBuffer1D<float, Stride1D.Dense> secondMoments;
     private readonly MemoryBuffer1D<float, Stride1D.Dense> bestValues;
+    private readonly Snapshot healthy;
     private readonly MemoryBuffer1D<float, Stride1D.Dense> normWorkspace;
     private readonly MemoryBuffer1D<float, Stride1D.Dense> normAndFactor;
 
-    // What a step reports: loss, gradient's length, then mean shift, Dice and cross-entropy of each class, 0 where there is none. Each is copied here on the
-    // device, and all are read at the step's end, because every read waits for all that was queued before.
+    // What a step reports, 0 where there is no such loss. Each is copied here on the device, and all are read at the
+    // step's end, because every read waits for
+    // all that was queued before.
     private readonly MemoryBuffer1D<float, Stride1D.Dense> report;
     private readonly List<TrainingStep> steps = [];
     private readonly List<ValidationResult> validations = [];
     private readonly string dataIdentity;
-    private double bestLoss = double.PositiveInfinity;
+    private readonly List<TrainingHealth> measures = [];
+    private readonly List<TrainingHealth> health = [];
+    private readonly List<Rollback> rollbacks = [];
+    private int healthyPosition;
+    private ValidationResult? best;
 
     /// <summary>Prepares a run.</summary>
     /// <param name="network">The network; the trainer changes its parameters and does not dispose it.</param>
@@ -98,21 +110,32 @@ public sealed class Trainer : IDisposable
         firstMoments = AllocateZeros(count);
         secondMoments = AllocateZeros(count);
         bestValues = AllocateZeros(count);
+        healthy = new Snapshot(AllocateZeros(count), AllocateZeros(count), AllocateZeros(count));
+        KeepAsHealthy();
         adam = context.Launcher(AdamVariants<float>.Table, new FlatShape(count));
         gradientNorm = context.Launcher(GradientNormVariants<float>.Table, new FlatShape(count));
         normWorkspace = AllocateZeros(Math.Max(1, gradientNorm.WorkspaceLength(count)));
         normAndFactor = AllocateZeros(2);
-        report = AllocateZeros(2 + 3 * options.ClassCount);
+        report = AllocateZeros(ReportedOfRun + ReportedOfClass * options.ClassCount);
     }
 
     /// <summary>Validation volumes of which no patch can be used, by name: they are left out.</summary>
     public IReadOnlyList<string> WithoutValidationPatch { get; }
 
-    /// <summary>Steps done.</summary>
+    /// <summary>Steps taken, those that the run went back behind included.</summary>
     public int StepsDone => steps.Count;
 
+    /// <summary>Steps of the schedule that are done.</summary>
+    public int Position => rollbacks.Count == 0 ? steps.Count : rollbacks[^1].Position + steps.Count - rollbacks[^1].Step;
+
+    /// <summary>The best validation so far; null where there was none.</summary>
+    public ValidationResult? Best => best;
+
+    /// <summary>Picks on the validation volumes with the network as it is; null: models are compared by their loss.</summary>
+    public Func<CancellationToken, PickingScore>? PickOnValidation { get; init; }
+
     /// <summary>The course of the run so far.</summary>
-    public TrainingHistory History => new(steps, validations);
+    public TrainingHistory History => new(steps, validations, health, rollbacks);
 
     /// <summary>Device memory of the tensors of a step, in bytes.</summary>
     public long ArenaBytes => arena.CapacityBytes;
@@ -123,15 +146,20 @@ public sealed class Trainer : IDisposable
     /// <summary>The most bytes of it that were in use at a time.</summary>
     internal long MostArenaBytes => arena.MostBytes;
 
-    /// <summary>Does one step.</summary>
-    /// <exception cref="TrainingFailedException">The loss is no longer finite, or the score map collapsed to zeros.</exception>
+    /// <summary>Does one step; where the run has to go back for it, one from there.</summary>
+    /// <exception cref="TrainingFailedException">The run went back three times and is no better, by the score map or as
+    /// the loss is not finite.</exception>
     /// <exception cref="InputException">The device has too little memory; the message says what would fit.</exception>
     public TrainingStep Step()
     {
         using CallerGate.Pass pass = context.Enter("Trainer.Step");
         try
         {
-            return DoStep();
+            while (true)
+            {
+                if (DoStep() is { } done)
+                    return done;
+            }
         }
         catch (Exception e) when (OutOfMemory(e) is { } explained)
         {
@@ -188,28 +216,34 @@ public sealed class Trainer : IDisposable
             + $"{available >> 20} MiB are there, {(smaller.Length > 0 ? $"enough for {smaller}" : "too few for this network")}.";
     }
 
-    private TrainingStep DoStep()
+    // Null where the loss was not finite and the run went back.
+    private TrainingStep? DoStep()
     {
-        int step = steps.Count;
-        sampler.Fill(batch, step);
-        double rate = options.RateAt(step);
+        int position = Position;
+        // Every try draws other patches and seeds, that of a step without a result too.
+        int draw = steps.Count + rollbacks.Count;
+        bool measured = (steps.Count + 1) % TrainingDiagnosis.MeasureInterval == 0;
+        sampler.Fill(batch, draw);
+        double rate = options.RateAt(position) * RateFactor;
 
         ReserveMemory();
         network.Parameters.ZeroGradients(context);
         using (Tape<float> tape = Tape<float>.Begin(arena))
         {
-            Losses losses = ComputeLosses(tape, batch, (uint)step);
+            Losses losses = ComputeLosses(tape, batch, (uint)draw);
             tape.Backward(losses.Total);
             Report(0, losses.Total);
             for (int c = 0; c < losses.Classes.Count; c++)
             {
-                Report(2 + 3 * c, losses.Classes[c].MeanShift?.Loss);
-                Report(3 + 3 * c, losses.Classes[c].Dice);
-                Report(4 + 3 * c, losses.Classes[c].CrossEntropy);
+                int at = ReportedOfRun + ReportedOfClass * c;
+                Report(at, losses.Classes[c].MeanShift?.Loss);
+                Report(at + 1, losses.Classes[c].Dice);
+                Report(at + 2, losses.Classes[c].CrossEntropy);
+                Report(at + 3, losses.Classes[c].Centers);
             }
 
-            if (step >= CollapseCheckAfter && step % CollapseCheckInterval == 0)
-                RefuseCollapse(losses.Classes, step);
+            for (int c = 0; measured && c < losses.Classes.Count; c++)
+                MeasureHealth(losses.Classes[c], c);
         }
 
         MeasureGradient();
@@ -217,15 +251,91 @@ public sealed class Trainer : IDisposable
         double total = values[0];
         double norm = values[1];
         if (!double.IsFinite(total) || !double.IsFinite(norm))
-            throw new TrainingFailedException($"the loss is {total} and the gradient's length {norm} at step {step + 1}. Start again with a lower learning rate{(options.ClipNorm > 0 ? $", a clip norm below {options.ClipNorm}" : ", with gradient clipping")}{(options.WarmUpSteps > step ? "" : " or a longer warm-up")}.");
+        {
+            GoBack($"the loss is {total} and the gradient's length {norm} at step {steps.Count + 1}");
+            return null;
+        }
 
         // Only now: a step along what is not a number would leave no parameter that is one.
-        Update(rate, step);
-        TrainingStep done = new(step + 1, total, MeanOf(0), MeanOf(1), MeanOf(2), norm, rate);
+        Update(rate, position);
+        TrainingStep done = new(steps.Count + 1, total, MeanOf(0), MeanOf(1), MeanOf(2), norm, rate, MeanOf(3));
         steps.Add(done);
+        if (steps.Count % TrainingDiagnosis.Window == 0)
+            JudgeWindow();
         return done;
 
-        double MeanOf(int loss) => Enumerable.Range(0, options.ClassCount).Average(c => (double)values[2 + 3 * c + loss]);
+        double MeanOf(int loss) => Enumerable.Range(0, options.ClassCount)
+            .Average(c => (double)values[ReportedOfRun + ReportedOfClass * c + loss]);
+    }
+
+    private double RateFactor => rollbacks.Count == 0 ? 1 : rollbacks[^1].RateFactor;
+
+    // Of the classes that have centres in the batch.
+    private void MeasureHealth(ClassLosses losses, int classIndex)
+    {
+        IReadOnlyList<IReadOnlyList<Position>> centers = batch.Centers(classIndex);
+        if (centers.All(item => item.Count == 0))
+            return;
+        double bandwidth = options.MeanShiftOf(classIndex).BandwidthVoxels;
+        // Without a mean shift nothing asks for a peak at the centre, which of a hollow particle is background.
+        double radius = options.MeanShiftWeight > 0 ? 0 : bandwidth;
+        (long stuck, long seeds) = losses.MeanShift is { } meanShift
+            ? CountStuck(meanShift, [.. centers.SelectMany(item => item)], bandwidth) : (0, 0);
+        measures.Add(MapHealth.Measure(losses.Scores.ToArray(context), options.Patch, centers, radius) with
+        {
+            Class = classIndex,
+            StuckSeeds = seeds == 0 ? 0 : (double)stuck / seeds,
+        });
+    }
+
+    private void JudgeWindow()
+    {
+        foreach (IGrouping<int, TrainingHealth> ofClass in measures.GroupBy(m => m.Class).OrderBy(g => g.Key).ToArray())
+        {
+            TrainingHealth mean = TrainingHealth.Mean(steps.Count, ofClass.Key, [.. ofClass]);
+            bool wasHealthy = health.Any(h => h.Class == ofClass.Key && h.Verdict == HealthVerdict.Healthy);
+            health.Add(mean with { Verdict = TrainingDiagnosis.Judge(mean, wasHealthy) });
+        }
+
+        measures.Clear();
+        TrainingHealth[] now = [.. health.Where(h => h.Step == steps.Count)];
+        if (now.Any(h => h.Verdict == HealthVerdict.Healthy) && now.All(h => h.Verdict != HealthVerdict.Ill))
+            KeepAsHealthy();
+        int since = rollbacks.Count == 0 ? 0 : rollbacks[^1].Step;
+        foreach (TrainingHealth ill in now.Where(h => h.Verdict == HealthVerdict.Ill))
+        {
+            TrainingHealth[] latest = [.. health.Where(h => h.Class == ill.Class
+                && h.Step > since).TakeLast(TrainingDiagnosis.Patience)];
+            if (latest.Length < TrainingDiagnosis.Patience || latest.Any(h => h.Verdict != HealthVerdict.Ill))
+                continue;
+            GoBack($"{TrainingDiagnosis.Describe(ill, options.Classes.Count == 0 ? "" : $" of class '{options.Classes[ill.Class].Name}'")} at step {steps.Count}");
+            return;
+        }
+    }
+
+    private void KeepAsHealthy()
+    {
+        healthy.Values.View.AsContiguous().CopyFrom(context.Stream, network.Parameters.Values);
+        healthy.FirstMoments.View.AsContiguous().CopyFrom(context.Stream, firstMoments.View.AsContiguous());
+        healthy.SecondMoments.View.AsContiguous().CopyFrom(context.Stream, secondMoments.View.AsContiguous());
+        healthyPosition = Position;
+    }
+
+    private void GoBack(string reason)
+    {
+        if (rollbacks.Count == TrainingDiagnosis.MostRollbacks)
+        {
+            throw new TrainingFailedException(
+                $"{reason}; going back to earlier parameters with half the learning rate did not help, {rollbacks.Count} times."
+                + TrainingDiagnosis.WhatToTry(options));
+        }
+
+        network.Parameters.Values.CopyFrom(context.Stream, healthy.Values.View.AsContiguous());
+        network.Parameters.MarkChanged();
+        firstMoments.View.AsContiguous().CopyFrom(context.Stream, healthy.FirstMoments.View.AsContiguous());
+        secondMoments.View.AsContiguous().CopyFrom(context.Stream, healthy.SecondMoments.View.AsContiguous());
+        measures.Clear();
+        rollbacks.Add(new Rollback(steps.Count, healthyPosition, RateFactor * TrainingDiagnosis.RateFactor, reason));
     }
 
     private void Report(int at, Tensor<float>? scalar)
@@ -234,9 +344,13 @@ public sealed class Trainer : IDisposable
             report.View.AsContiguous().SubView(at, 1).CopyFrom(context.Stream, scalar.View);
     }
 
-    /// <summary>Measures the loss on the validation volumes and remembers the parameters if it is the lowest so far.</summary>
+    /// <summary>
+    /// Measures the loss on the validation volumes, picks there, and remembers the parameters if they are the best so
+    /// far.
+    /// </summary>
+    /// <param name="cancellation">Stops the picking.</param>
     /// <returns>Null without validation volumes.</returns>
-    public ValidationResult? Validate()
+    public ValidationResult? Validate(CancellationToken cancellation = default)
     {
         using CallerGate.Pass pass = context.Enter("Trainer.Validate");
         if (validationPatches.Count == 0)
@@ -264,14 +378,14 @@ public sealed class Trainer : IDisposable
         }
 
         double loss = sum / validationPatches.Count;
-        bool best = loss < bestLoss;
-        if (best)
+        ValidationResult validation = new(steps.Count, loss, seeds == 0 ? 0 : (double)stuck / seeds, maximum, false,
+            PickOnValidation?.Invoke(cancellation));
+        if (double.IsFinite(loss) && validation.IsBetterThan(best))
         {
-            bestLoss = loss;
+            best = validation = validation with { IsBest = true };
             bestValues.View.AsContiguous().CopyFrom(context.Stream, network.Parameters.Values);
         }
 
-        ValidationResult validation = new(steps.Count, loss, seeds == 0 ? 0 : (double)stuck / seeds, maximum, best);
         validations.Add(validation);
         return validation;
     }
@@ -283,30 +397,75 @@ public sealed class Trainer : IDisposable
     {
         Stopwatch clock = Stopwatch.StartNew();
         int begun = steps.Count;
-        while (steps.Count < options.Steps)
+        while (!IsFinished)
         {
             cancellation.ThrowIfCancellationRequested();
+            int before = rollbacks.Count;
             TrainingStep step = Step();
-            ValidationResult? validation = steps.Count % options.ValidationInterval == 0 || steps.Count == options.Steps ? Validate() : null;
+            Rollback? rollback = rollbacks.Count > before ? rollbacks[^1] : null;
+            bool validates = rollback?.Step != steps.Count
+                && (Position % options.ValidationInterval == 0 || Position == options.Steps);
+            ValidationResult? validation = validates ? Validate(cancellation) : null;
             double rate = (steps.Count - begun) / clock.Elapsed.TotalSeconds;
-            progress?.Invoke(new TrainingProgress(step, options.Steps, rate, TimeSpan.FromSeconds((options.Steps - steps.Count) / rate), validation));
+            TimeSpan remaining = TimeSpan.FromSeconds((options.Steps - Position) / rate);
+            progress?.Invoke(new TrainingProgress(step, Position, options.Steps, rate, remaining, validation, rollback));
         }
     }
 
-    /// <summary>Gives the network the parameters of the best validation; without validations they stay as they are.</summary>
+    /// <summary>Whether all steps are done, or validations have not become better for as many as the options say.</summary>
+    public bool IsFinished => Position >= options.Steps
+        || (options.PatienceValidations > 0 && best is not null
+            && validations.Count(v => v.Step > best.Step) >= options.PatienceValidations);
+
+    /// <summary>
+    /// Gives the network the parameters of the best validation. Without validations those stay that it has, or, where its
+    /// map stopped telling centres from
+    /// the rest, the last ones come back at which it did.
+    /// </summary>
     public void RestoreBest()
     {
-        if (double.IsPositiveInfinity(bestLoss))
+        if (best is null && (health.Count == 0 || health[^1].Verdict != HealthVerdict.Ill))
             return;
-        network.Parameters.Values.CopyFrom(context.Stream, bestValues.View.AsContiguous());
+        ArrayView<float> values = best is null ? healthy.Values.View.AsContiguous() : bestValues.View.AsContiguous();
+        network.Parameters.Values.CopyFrom(context.Stream, values);
         network.Parameters.MarkChanged();
+    }
+
+    /// <summary>
+    /// Refuses a finished run whose model is of no use: its picks agree with the centres no better than chance. Runs of
+    /// fewer than 100 steps, or of very small
+    /// rates, teach a network nothing and are not judged.
+    /// </summary>
+    /// <param name="pickOnTraining">Picks on training volumes with the network as it is; asked where there is no
+    /// validation, and for the reason.</param>
+    /// <exception cref="TrainingFailedException">The model is of no use; the message says why and what to try.</exception>
+    public void RefuseUseless(Func<PickingScore> pickOnTraining)
+    {
+        ArgumentNullException.ThrowIfNull(pickOnTraining);
+        if (!TrainingDiagnosis.CanJudge(steps)
+            || (best?.Picking is { } onValidation && !TrainingDiagnosis.IsChance(onValidation)))
+            return;
+        PickingScore onTraining = pickOnTraining();
+        if (best?.Picking is null && !TrainingDiagnosis.IsChance(onTraining))
+            return;
+        throw new TrainingFailedException(TrainingDiagnosis.DescribeChance(best?.Picking, onTraining)
+            + TrainingDiagnosis.WhatToTry(options));
     }
 
     /// <summary>Writes everything that <see cref="Resume"/> needs: parameters, moments, the best parameters and the history.</summary>
     public void SaveCheckpoint(string path)
     {
         Dictionary<string, string> metadata = network.Metadata();
-        metadata[MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations, double.IsPositiveInfinity(bestLoss) ? null : bestLoss) { Format = CheckpointFormat, Data = dataIdentity });
+        metadata[MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations)
+        {
+            Format = CheckpointFormat,
+            Data = dataIdentity,
+            Best = best,
+            Health = health,
+            Measures = measures,
+            Rollbacks = rollbacks,
+            HealthyPosition = healthyPosition,
+        });
         SafetensorsFile.Write(
             path,
             new[]
@@ -315,6 +474,9 @@ public sealed class Trainer : IDisposable
                 network.ToTensors(FirstMomentPrefix, firstMoments.View.AsContiguous()),
                 network.ToTensors(SecondMomentPrefix, secondMoments.View.AsContiguous()),
                 network.ToTensors(BestPrefix, bestValues.View.AsContiguous()),
+                network.ToTensors(HealthyPrefix, healthy.Values.View.AsContiguous()),
+                network.ToTensors(HealthyFirstPrefix, healthy.FirstMoments.View.AsContiguous()),
+                network.ToTensors(HealthySecondPrefix, healthy.SecondMoments.View.AsContiguous()),
             }.SelectMany(tensors => tensors).ToDictionary(),
             metadata);
     }
@@ -325,10 +487,11 @@ public sealed class Trainer : IDisposable
     {
         SafetensorsFile file = SafetensorsFile.Read(path);
         UNet3dOptions network = UNet3d<float>.ReadOptions(file, path);
-        TrainingOptions training = ReadState(file, path).Options;
-        foreach (string prefix in (string[])["", FirstMomentPrefix, SecondMomentPrefix, BestPrefix])
+        CheckpointState state = ReadState(file, path);
+        string[] sinceFormat2 = state.Format < 2 ? [] : [HealthyPrefix, HealthyFirstPrefix, HealthySecondPrefix];
+        foreach (string prefix in (string[])["", FirstMomentPrefix, SecondMomentPrefix, BestPrefix, .. sinceFormat2])
             UNet3d<float>.RefuseOtherTensors(file, path, prefix, network);
-        return (network, training);
+        return (network, state.Options);
     }
 
     /// <summary>How far the run of a checkpoint had come.</summary>
@@ -336,7 +499,7 @@ public sealed class Trainer : IDisposable
     public static (int Done, int Steps) ReadProgress(string path)
     {
         CheckpointState state = ReadState(SafetensorsFile.Read(path), path);
-        return (state.Steps.Count, state.Options.Steps);
+        return (state.Position, state.Options.Steps);
     }
 
     /// <summary>Goes on where a checkpoint was written.</summary>
@@ -357,7 +520,23 @@ public sealed class Trainer : IDisposable
         steps.AddRange(state.Steps);
         validations.Clear();
         validations.AddRange(state.Validations);
-        bestLoss = state.BestLoss ?? double.PositiveInfinity;
+        health.Clear();
+        health.AddRange(state.Health);
+        measures.Clear();
+        measures.AddRange(state.Measures);
+        rollbacks.Clear();
+        rollbacks.AddRange(state.Rollbacks);
+        best = state.Best;
+        if (state.Format < 2)
+        {
+            KeepAsHealthy();
+            return;
+        }
+
+        network.ReadTensors(file, path, HealthyPrefix, healthy.Values.View.AsContiguous());
+        network.ReadTensors(file, path, HealthyFirstPrefix, healthy.FirstMoments.View.AsContiguous());
+        network.ReadTensors(file, path, HealthySecondPrefix, healthy.SecondMoments.View.AsContiguous());
+        healthyPosition = state.HealthyPosition;
     }
 
     /// <inheritdoc/>
@@ -367,6 +546,7 @@ public sealed class Trainer : IDisposable
         firstMoments.Dispose();
         secondMoments.Dispose();
         bestValues.Dispose();
+        healthy.Dispose();
         normWorkspace.Dispose();
         normAndFactor.Dispose();
         report.Dispose();
@@ -389,7 +569,16 @@ public sealed class Trainer : IDisposable
     {
         if (!file.Metadata.TryGetValue(MetadataKey, out string? json))
             throw new InputException($"{path}: no training state (metadata '{MetadataKey}' is missing). A checkpoint is needed, a finished model has none.");
-        return JsonMetadata.Read<CheckpointState>(path, MetadataKey, json, "a training's state", state => state.Validate());
+        CheckpointState state = JsonMetadata.Read<CheckpointState>(path, MetadataKey, json, "a training's state", state
+            => state.Validate());
+        // Before, nothing held the centres, and the best model was that of the lowest loss.
+        return state.Format >= 2
+            ? state
+            : state with
+            {
+                Options = state.Options with { CenterWeight = 0 },
+                Best = state.Validations.LastOrDefault(v => v.IsBest)
+            };
     }
 
     // The sum over the losses of the mean over the classes.
@@ -411,6 +600,8 @@ public sealed class Trainer : IDisposable
                 terms.Add((dice, options.DiceWeight / options.ClassCount));
             if (losses.CrossEntropy is { } crossEntropy)
                 terms.Add((crossEntropy, options.CrossEntropyWeight / options.ClassCount));
+            if (losses.Centers is { } centers)
+                terms.Add((centers, options.CenterWeight / options.ClassCount));
         }
 
         return new Losses(tape.WeightedSum(terms), classes);
@@ -420,11 +611,19 @@ public sealed class Trainer : IDisposable
     {
         // Each class draws seeds of its own.
         ulong seed = (ulong)options.Seed + ((ulong)classIndex << 32);
-        MeanShiftLossResult<float>? meanShift = options.MeanShiftWeight > 0
-            ? tape.MeanShiftLoss(scores, tape.UploadCenters(patches.Centers(classIndex)), options.MeanShiftOf(classIndex), seed, step)
-            : null;
+        MeanShiftLossResult<float>? meanShift = null;
+        Tensor<float>? held = null;
+        if (options.MeanShiftWeight > 0)
+        {
+            CenterBatch<float> centers = tape.UploadCenters(patches.Centers(classIndex));
+            // Recorded before the mean shift, and so run after it in the backward pass, it adds its few voxels to the
+            // gradient that is there.
+            held = options.HoldsCenters ? tape.CenterLikelihood(scores, centers) : null;
+            meanShift = tape.MeanShiftLoss(scores, centers, options.MeanShiftOf(classIndex), seed, step);
+        }
+
         if (patches.Masks is null)
-            return new ClassLosses(scores, meanShift, null, null);
+            return new ClassLosses(scores, meanShift, null, null, held);
         Tensor<float> target = tape.Upload(patches.Masks[classIndex], scores.Shape);
         // The losses over maps take whole tensors, which the map of one class among several is not; masking it makes one.
         Tensor<float> map = labelled is null ? scores : tape.Mask(scores, labelled);
@@ -432,7 +631,8 @@ public sealed class Trainer : IDisposable
             scores,
             meanShift,
             options.DiceWeight > 0 ? tape.DiceLoss(map, target) : null,
-            options.CrossEntropyWeight > 0 ? tape.BinaryCrossEntropy(map, target) : null);
+            options.CrossEntropyWeight > 0 ? tape.BinaryCrossEntropy(map, target) : null,
+            held);
     }
 
     // Reports the gradient's length, and finds the factor that clips it.
@@ -445,7 +645,7 @@ public sealed class Trainer : IDisposable
     }
 
     // An Adam step along the clipped gradient.
-    private void Update(double rate, int step)
+    private void Update(double rate, int position)
     {
         adam.Step(
             context.Stream,
@@ -454,7 +654,7 @@ public sealed class Trainer : IDisposable
             network.Parameters.Values,
             firstMoments.View.AsContiguous(),
             secondMoments.View.AsContiguous(),
-            AdamParameters.ForStep(step + 1, rate, beta2: options.Beta2, weightDecay: options.WeightDecay));
+            AdamParameters.ForStep(position + 1, rate, beta2: options.Beta2, weightDecay: options.WeightDecay));
         network.Parameters.MarkChanged();
     }
 
@@ -467,15 +667,19 @@ public sealed class Trainer : IDisposable
         result.Positions.CopyToCPU(context.Stream, positions);
         result.NearestCenter.CopyToCPU(context.Stream, nearest);
         context.Synchronize();
-        long stuck = 0;
+        (long stuck, long seeds) = (0, 0);
         for (int i = 0; i < nearest.Length; i++)
         {
+            // Seeds of an item without centres have none to go to.
+            if (nearest[i] < 0)
+                continue;
+            seeds++;
             Position end = new(positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]);
             if (end.DistanceTo(centers[nearest[i]]) > bandwidth)
                 stuck++;
         }
 
-        return (stuck, nearest.Length);
+        return (stuck, seeds);
     }
 
     private double Read(Tensor<float>? scalar) => scalar is null ? 0 : Read(scalar.View);
@@ -486,19 +690,6 @@ public sealed class Trainer : IDisposable
         scalar.CopyToCPU(context.Stream, value);
         context.Synchronize();
         return value[0];
-    }
-
-    // A class that is not in the batch may well have an empty map.
-    private void RefuseCollapse(IReadOnlyList<ClassLosses> classes, int step)
-    {
-        for (int c = 0; c < classes.Count; c++)
-        {
-            if (batch.Centers(c).All(item => item.Count == 0) || Maximum(classes[c].Scores) >= CollapsedMaximum)
-                continue;
-            string map = classes.Count == 1 ? "the score map" : $"the score map of class '{options.Classes[c].Name}'";
-            throw new TrainingFailedException($"{map} collapsed to zeros (its maximum is below {CollapsedMaximum} at step {step + 1}) and will not recover. Start again with "
-                + (options.OutputBias != -2 ? "an output bias of -2, or with a lower learning rate." : "a lower learning rate or a longer warm-up."));
-        }
     }
 
     private double Mean(IReadOnlyList<ClassLosses> classes, Func<ClassLosses, Tensor<float>?> loss) => classes.Average(c => Read(loss(c)));
@@ -518,19 +709,49 @@ public sealed class Trainer : IDisposable
         Tensor<float> Scores,
         MeanShiftLossResult<float>? MeanShift,
         Tensor<float>? Dice,
-        Tensor<float>? CrossEntropy);
+        Tensor<float>? CrossEntropy,
+        Tensor<float>? Centers);
+
+    /// <summary>Parameters with the optimiser's moments.</summary>
+    private sealed record Snapshot(
+        MemoryBuffer1D<float, Stride1D.Dense> Values,
+        MemoryBuffer1D<float, Stride1D.Dense> FirstMoments,
+        MemoryBuffer1D<float, Stride1D.Dense> SecondMoments) : IDisposable
+    {
+        public void Dispose()
+        {
+            Values.Dispose();
+            FirstMoments.Dispose();
+            SecondMoments.Dispose();
+        }
+    }
 
     private sealed record CheckpointState(
         TrainingOptions Options,
         List<TrainingStep> Steps,
-        List<ValidationResult> Validations,
-        double? BestLoss)
+        List<ValidationResult> Validations)
     {
-        /// <summary>The version of what a checkpoint holds; 0 for those of version 0.1, which did not say it.</summary>
+        /// <summary>
+        /// The version of what a checkpoint holds; 0 for those of version 0.1, which did not say it; health and rollbacks
+        /// since 2.
+        /// </summary>
         public int Format { get; init; }
 
         /// <summary>The data's identity; null for those of version 0.1.</summary>
         public string? Data { get; init; }
+
+        public ValidationResult? Best { get; init; }
+
+        public List<TrainingHealth> Health { get; init; } = [];
+
+        public List<TrainingHealth> Measures { get; init; } = [];
+
+        public List<Rollback> Rollbacks { get; init; } = [];
+
+        public int HealthyPosition { get; init; }
+
+        [JsonIgnore]
+        public int Position => Rollbacks.Count == 0 ? Steps.Count : Rollbacks[^1].Position + Steps.Count - Rollbacks[^1].Step;
 
         public void Validate()
         {
@@ -543,8 +764,15 @@ public sealed class Trainer : IDisposable
             }
 
             Options.Validate();
-            if (Steps.Count > Options.Steps)
-                throw new InputException($"{Steps.Count} of {Options.Steps} steps are done; expected no more than there are.");
+            if (Rollbacks.Any(b => b is null || b.Step < 0 || b.Step > Steps.Count || b.Position < 0 || b.Position > b.Step
+                || !(b.RateFactor > 0)))
+                throw new InputException($"a run that went back is missing, or went to where it had not been; "
+                    + $"expected steps up to {Steps.Count}.");
+            if (Health.Concat(Measures).Any(h => h is null || h.Class < 0 || h.Class >= Options.ClassCount || h.Step < 0
+                || h.Step > Steps.Count))
+                throw new InputException($"what a score map looked like is missing, or of a step or class that there is not.");
+            if (Position > Options.Steps || HealthyPosition < 0 || HealthyPosition > Options.Steps)
+                throw new InputException($"{Position} of {Options.Steps} steps are done; expected no more than there are.");
             for (int i = 0; i < Steps.Count; i++)
             {
                 if (Steps[i] is not { } step || step.Step != i + 1)

@@ -63,6 +63,15 @@ public sealed record TrainingOptions
     /// <summary>Weight of the mean-shift loss in the sum; 0 leaves it out.</summary>
     public double MeanShiftWeight { get; init; } = 1;
 
+    /// <summary>
+    /// Weight of the soft likelihood at the annotated centres (<see cref="Ops.MeanShift.CenterLikelihoodOp"/>),
+    /// which the mean-shift loss brings along:
+    /// the mean shift compares scores with each other, so that nothing else keeps a whole map from fading away. It pulls
+    /// centres up whose score is far below
+    /// 0.05 and hardly moves others. 0 leaves it out, as published.
+    /// </summary>
+    public double CenterWeight { get; init; } = 0.2;
+
     /// <summary>Weight of the Dice loss in the sum; 0 leaves it out, and no masks are needed.</summary>
     public double DiceWeight { get; init; }
 
@@ -130,6 +139,11 @@ public sealed record TrainingOptions
     /// <summary>Steps between validations.</summary>
     public int ValidationInterval { get; init; } = 100;
 
+    /// <summary>
+    /// Stop when the validation has not become better for so many validations; 0: never. <see cref="Steps"/> is then the most.
+    /// </summary>
+    public int PatienceValidations { get; init; }
+
     /// <summary>Decides the network's start, the patches and the seeds.</summary>
     public int Seed { get; init; } = 1;
 
@@ -138,6 +152,7 @@ public sealed record TrainingOptions
     {
         Preset = "paper",
         MeanShift = MeanShiftOptions.Paper,
+        CenterWeight = 0,
         LearningRate = 1e-5,
         Schedule = LearningRateSchedule.Constant,
         WarmUpSteps = 0,
@@ -174,6 +189,10 @@ public sealed record TrainingOptions
     /// <summary>How many score maps there are.</summary>
     [JsonIgnore]
     public int ClassCount => Math.Max(1, Classes.Count);
+
+    /// <summary>Whether the soft likelihood at centres is part of the sum.</summary>
+    [JsonIgnore]
+    public bool HoldsCenters => MeanShiftWeight > 0 && CenterWeight > 0;
 
     /// <summary>Whether a loss compares maps with masks.</summary>
     [JsonIgnore]
@@ -234,17 +253,22 @@ public sealed record TrainingOptions
         }
 
         IEnumerable<double> lengths = [LabelRadiusVoxels, MaskRadiusVoxels, CenterMarginVoxels, .. Classes.Select(c => c.MaskRadiusVoxels ?? 0)];
-        double others = MeanShiftWeight + DiceWeight + CrossEntropyWeight + LearningRate + ClipNorm + WeightDecay + OutputBias;
+        double others = MeanShiftWeight + CenterWeight + DiceWeight + CrossEntropyWeight + LearningRate + ClipNorm
+            + WeightDecay + OutputBias;
         if (!double.IsFinite(others) || lengths.Any(l => !(l >= 0 && double.IsFinite(l))))
         {
             throw new InputException(
                 "training: a weight, radius, rate, bias or margin is not finite, or a radius or margin below 0; expected finite numbers.");
         }
 
-        if (MeanShiftWeight < 0 || DiceWeight < 0 || CrossEntropyWeight < 0 || MeanShiftWeight + DiceWeight + CrossEntropyWeight <= 0)
-            throw new InputException($"training: loss weights {MeanShiftWeight} (mean shift), {DiceWeight} (Dice) and {CrossEntropyWeight} (cross-entropy); expected none below 0 and one above.");
-        if (Steps < 1 || BatchSize < 1 || ValidationInterval < 1)
-            throw new InputException($"training: {Steps} steps, batches of {BatchSize}, validation every {ValidationInterval}; each must be at least 1.");
+        if (MeanShiftWeight < 0 || CenterWeight < 0 || DiceWeight < 0 || CrossEntropyWeight < 0 || MeanShiftWeight + DiceWeight
+            + CrossEntropyWeight <= 0)
+            throw new InputException($"training: loss weights {MeanShiftWeight} (mean shift), {CenterWeight} "
+                + $"(centres), {DiceWeight} (Dice) and {CrossEntropyWeight} (cross-entropy); expected none below 0, "
+                + "and mean shift, Dice or cross-entropy above.");
+        if (Steps < 1 || BatchSize < 1 || ValidationInterval < 1 || PatienceValidations < 0)
+            throw new InputException($"training: {Steps} steps, batches of {BatchSize}, validation every "
+                + $"{ValidationInterval}, a patience of {PatienceValidations}; each must be at least 1, the patience 0.");
         if ((double)BatchSize * Patch.Depth * Patch.Height * Patch.Width > Array.MaxLength)
             throw new InputException($"training: batches of {BatchSize} patches of {Patch} voxels; expected at most {Array.MaxLength} voxels in all.");
         if (!(LearningRate > 0) || WeightDecay < 0 || ClipNorm < 0 || WarmUpSteps < 0)

@@ -34,6 +34,9 @@ public sealed record TrainingVolume(string Name, IVoxelSource Image, IVoxelSourc
     /// <summary>The edges of a voxel in Å; 0 where unknown. Picking compares them with those of its volumes.</summary>
     public VoxelSize VoxelSize { get; init; }
 
+    /// <summary>Whether every voxel has the same value, so that there is nothing to learn.</summary>
+    public bool IsConstant { get; init; }
+
     /// <summary>A voxel that made the normalisation useless (see <see cref="VoxelStatistics.Outlier"/>); null where there is none.</summary>
     public float? Outlier { get; init; }
 

@@ -33,7 +33,7 @@ public class EarlierVersionsTests
     {
         string checkpoint = Resumable("later-run");
         byte[] bytes = File.ReadAllBytes(checkpoint);
-        int at = bytes.AsSpan().IndexOf(Encoding.UTF8.GetBytes("Format\\u0022:1"));
+        int at = bytes.AsSpan().IndexOf(Encoding.UTF8.GetBytes("Format\\u0022:2"));
         Assert.That(at, Is.Positive);
         bytes[at + "Format\\u0022:".Length] = (byte)'9';
         File.WriteAllBytes(checkpoint, bytes);

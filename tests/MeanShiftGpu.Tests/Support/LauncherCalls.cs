@@ -240,6 +240,33 @@ public static class LauncherCalls
                     yield return call;
             }
         }
+
+        CenterLikelihoodShape Maps(Operands o) => new(o.N(2), o.N(5), o.N(7), o.N(9), o.N(2));
+        foreach ((string variant, ICenterLikelihood<T> kernels) in Launchers(context, CenterLikelihoodVariants<T>.Table,
+            Maps(new Operands(context))))
+        {
+            const int rows = 5;
+            CenterViews<T> Centers(Operands o) => new(o.View<T>("Positions", rows * 3), o.Integers("Offsets", 0, 2, rows));
+            string name = $"center-likelihood {variant} {typeof(T).Name}";
+            yield return new($"{name} Forward", o =>
+            {
+                CenterLikelihoodShape s = Maps(o);
+                kernels.Forward(o.Stream, o.View<T>("scores", s.ScoreLength), Centers(o), o.View<T>("centerScores", rows),
+                    o.View<T>("loss", 1), s, o.X(0.05));
+            });
+            yield return new($"{name} Backward", o =>
+            {
+                CenterLikelihoodShape s = Maps(o);
+                kernels.Backward(o.Stream, o.View<T>("gradLoss", 1), Centers(o), o.View<T>("centerScores", rows),
+                    o.View<T>("gradScores", s.ScoreLength), s, o.X(0.05));
+            });
+            yield return new($"{name} BackwardAdd", o =>
+            {
+                CenterLikelihoodShape s = Maps(o);
+                kernels.BackwardAdd(o.Stream, o.View<T>("gradLoss", 1), Centers(o), o.View<T>("centerScores", rows),
+                    o.View<T>("gradScores", s.ScoreLength), s, o.X(0.05));
+            });
+        }
     }
 
     private static IEnumerable<LauncherCall> MeanShift<T>(string name, IMeanShift<T> kernels, Func<Operands, MeanShiftShape> shape, Func<Operands, MeanShiftParameters> parameters)

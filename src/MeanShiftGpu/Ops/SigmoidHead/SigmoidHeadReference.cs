@@ -1,7 +1,8 @@
 namespace MeanShiftGpu.Ops.SigmoidHead;
 
 /// <summary>
-/// 1³ convolution, bias and sigmoid in float64, slow and obvious. Dense arrays: input [voxels, Cin], weight [Cin, outputs],
+/// 1³ convolution, bias and sigmoid with its floor of 1e-30 in float64, slow and obvious. Dense arrays: input [voxels,
+/// Cin], weight [Cin, outputs],
 /// bias [outputs], scores [voxels, outputs].
 /// </summary>
 public static class SigmoidHeadReference
@@ -21,7 +22,7 @@ public static class SigmoidHeadReference
                 double logit = bias[o];
                 for (int i = 0; i < inputChannels; i++)
                     logit += input[v * inputChannels + i] * weight[i * outputs + o];
-                scores[v * outputs + o] = 1 / (1 + Math.Exp(-logit));
+                scores[v * outputs + o] = Math.Max(1e-30, 1 / (1 + Math.Exp(-logit)));
             }
         }
 
