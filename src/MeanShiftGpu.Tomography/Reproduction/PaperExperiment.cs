@@ -120,7 +120,7 @@ public sealed class PaperExperiment
             return Keep(run, result with { Failure = e.Message, TrainingSeconds = clock.Elapsed.TotalSeconds });
         }
 
-        result = result with { TrainingSeconds = clock.Elapsed.TotalSeconds, BestStep = trainer.History.Validations.MinBy(v => v.Loss)?.Step ?? trainer.StepsDone };
+        result = result with { TrainingSeconds = clock.Elapsed.TotalSeconds, BestStep = trainer.Best?.Step ?? trainer.StepsDone };
         progress?.Invoke($"{result.Name}: picking", 1);
         network.Save(ModelFile(run));
         PickOptions options = PickOptions.For(training.MeanShift);
