@@ -3,8 +3,8 @@ using System.Diagnostics;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Demo;
-using MeanShiftGpu.Tomography.Reproduction;
 using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Reproduction;
 
 namespace MeanShiftGpu.Cli.Verbs;
 

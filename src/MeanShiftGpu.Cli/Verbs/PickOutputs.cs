@@ -1,4 +1,3 @@
-using System.Globalization;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
