@@ -26,8 +26,7 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         ArgumentNullException.ThrowIfNull(accelerator);
         this.accelerator = accelerator;
         direct = new MeanShiftDirect<T, TReal>(accelerator);
-        totalLoss = accelerator.LoadKernel<ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance>(
-            TotalLossKernel, new KernelSpecialization(MostThreads, null));
+        accelerator.Load(TotalLossKernel, new KernelSpecialization(MostThreads, null), out totalLoss);
     }
 
     /// <inheritdoc/>
@@ -205,11 +204,11 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         {
             KernelSpecialization specialization = new(MostThreads, null);
             return new WeightedKernels(
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>>(
+                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>>>(
                     MeanShiftGroupedKernels<T, TReal, TWeighting>.ForwardKernel, specialization),
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int, CenterDistance>(
+                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int, CenterDistance>>(
                     MeanShiftGroupedKernels<T, TReal, TWeighting>.ChainKernel, specialization),
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>(
+                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>>(
                     MeanShiftGroupedKernels<T, TReal, TWeighting>.GatherKernel, specialization));
         }
     }
