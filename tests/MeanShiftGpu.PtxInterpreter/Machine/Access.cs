@@ -70,6 +70,10 @@ internal static unsafe class Access64
 }
 
 /// <summary>Loads and stores, one thread after the other in the order of lanes.</summary>
+/// <remarks>
+/// To read what nobody wrote is a fault. A vector is often wider than what a thread needs of it, so what nobody wrote becomes NaN there, all bits set: it is
+/// found in the results if it is used.
+/// </remarks>
 /// <typeparam name="TLane">What a lane of a register holds.</typeparam>
 /// <typeparam name="TMemory">What memory holds; a narrower one is extended with zeros.</typeparam>
 internal static unsafe class Access<TLane, TMemory>
@@ -85,8 +89,13 @@ internal static unsafe class Access<TLane, TMemory>
         {
             int lane = BitOperations.TrailingZeroCount(lanes);
             ulong address = addresses[lane] + (ulong)i.Number;
-            GlobalAddress.Check(warp, i, lane, address, count * sizeof(TMemory), reads: true);
+            Allocation found = GlobalAddress.Check(warp, i, lane, address, count * sizeof(TMemory), reads: count == 1);
             Read(warp, i, 0, lane, (byte*)address);
+            for (int k = 0; k < count && count > 1; k++)
+            {
+                if (!found.IsWritten(address + (uint)(k * sizeof(TMemory)), sizeof(TMemory)))
+                    new Span<byte>(warp.Plane<TLane>(i.Operands[k]) + lane, sizeof(TLane)).Fill(0xFF);
+            }
         }
     }
 
@@ -110,7 +119,7 @@ internal static unsafe class Access<TLane, TMemory>
         {
             int lane = BitOperations.TrailingZeroCount(lanes);
             byte* place = warp.Group.Shared.At(warp, i, lane, SharedAddress(warp, i, count, lane), count * sizeof(TMemory));
-            warp.Group.Shared.Read(warp, i, lane, place, count * sizeof(TMemory));
+            warp.Group.Shared.Read(warp, i, lane, place, count * sizeof(TMemory), unwritten: count > 1);
             Read(warp, i, 0, lane, place);
         }
     }

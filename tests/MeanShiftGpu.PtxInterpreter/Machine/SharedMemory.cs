@@ -44,15 +44,15 @@ internal sealed unsafe class SharedMemory(int bytes) : IDisposable
         return memory + (address - Start);
     }
 
-    /// <summary>Notes that a thread reads words.</summary>
-    public void Read(Warp warp, Instruction i, int lane, byte* place, int length)
+    /// <summary>Notes that a thread reads words; some of them may be unwritten where that is allowed, and hold all bits.</summary>
+    public void Read(Warp warp, Instruction i, int lane, byte* place, int length, bool unwritten = false)
     {
         long word = (place - memory) / 4;
         uint thread = (uint)warp.ThreadOf(lane) + 1;
         for (int k = 0; k < length / 4; k++, word++)
         {
             uint write = writes[word];
-            if (write == 0)
+            if (write == 0 && !unwritten)
                 throw warp.Fault(FaultKind.Unwritten, i, lane, $"reads shared memory at {4 * word}, which nobody wrote");
             if ((write & Flag) != 0)
                 throw warp.Fault(FaultKind.Copy, i, lane, $"reads shared memory at {4 * word}, to where thread {(write & ThreadBits) - 1} copies without having waited for it");
