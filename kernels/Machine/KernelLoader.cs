@@ -42,7 +42,7 @@ internal static class KernelLoader
             bool formsGroups = !IsImplicitlyGrouped(kernel);
             PTXCompiledKernel compiled = (PTXCompiledKernel)cuda.Backend.Compile(
                 formsGroups ? EntryPointDescription.FromExplicitlyGroupedKernel(kernel) : EntryPointDescription.FromImplicitlyGroupedKernel(kernel), specialization);
-            KernelText.Replace(compiled, cuda.Architecture);
+            KernelText.Replace(compiled, kernel, cuda.Architecture);
             return formsGroups ? cuda.LoadKernel(compiled) : cuda.LoadAutoGroupedKernel(compiled);
         }, cuda);
     }

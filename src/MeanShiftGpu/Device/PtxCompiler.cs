@@ -38,7 +38,7 @@ public sealed class PtxCompiler : IDisposable
     public string Compile(KernelEntry kernel)
     {
         ArgumentNullException.ThrowIfNull(kernel);
-        return KernelText.Of(((PTXCompiledKernel)compiler.Compile(kernel)).PTXAssembly, chosen);
+        return KernelText.Of(((PTXCompiledKernel)compiler.Compile(kernel)).PTXAssembly, kernel.Method, chosen);
     }
 
     /// <inheritdoc/>

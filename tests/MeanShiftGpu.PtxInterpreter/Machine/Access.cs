@@ -19,9 +19,9 @@ internal static unsafe class GlobalAddress
 
         if (i.View >= 0)
         {
-            (ulong start, ulong elements) = warp.Group.View(i.View);
-            if (address < start || address + (uint)length > start + elements * (uint)i.ElementBytes)
-                throw warp.Fault(FaultKind.Bounds, i, lane, $"accesses {length} bytes at byte {(long)(address - start)} of parameter {i.View}'s view, which has {elements} elements of {i.ElementBytes} bytes");
+            (ulong start, ulong bytes) = warp.Group.View(i.View);
+            if (address < start || address + (uint)length > start + bytes)
+                throw warp.Fault(FaultKind.Bounds, i, lane, $"accesses {length} bytes at byte {(long)(address - start)} of the view {warp.Group.Kernel.Parameters[i.View].Name}, which has {bytes}");
         }
 
         if (reads && !found.IsWritten(address, length))

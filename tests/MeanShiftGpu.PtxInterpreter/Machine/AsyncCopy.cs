@@ -26,8 +26,8 @@ internal static unsafe class AsyncCopy
                 throw warp.Fault(FaultKind.Bounds, i, lane, $"copies {length} bytes, of which it is to read {bytes}");
             if (source % (uint)length != 0)
                 throw warp.Fault(FaultKind.Alignment, i, lane, $"copies {length} bytes from an address that is no multiple of {length}");
-            for (uint read = 0; read < bytes; read += 4)
-                GlobalAddress.Check(warp, i, lane, source + read, 4, reads: true);
+            for (uint read = 0; read < bytes; read += 2)
+                GlobalAddress.Check(warp, i, lane, source + read, 2, reads: true);
             group.Shared.Write(warp, i, lane, target, length, pending: !group.CopiesArriveEarly);
             Copy copy = new((nint)target, (nint)source, length, (int)bytes);
             if (group.CopiesArriveEarly)

@@ -64,11 +64,11 @@ internal sealed unsafe class Group : IDisposable
         }
     }
 
-    /// <summary>A view that is a parameter: its address and how many elements it has.</summary>
-    public (ulong Start, ulong Elements) View(int parameter)
+    /// <summary>A view that is a parameter: its address and how many bytes it has.</summary>
+    public (ulong Start, ulong Bytes) View(int parameter)
     {
         ulong* view = (ulong*)(Parameters + Kernel.Parameters[parameter].Offset);
-        return (view[0], view[1]);
+        return (view[0], view[1] * (uint)Kernel.Parameters[parameter].ElementBytes);
     }
 
     /// <summary>What a special register holds.</summary>

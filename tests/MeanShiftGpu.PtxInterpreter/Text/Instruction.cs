@@ -50,10 +50,8 @@ internal sealed unsafe class Instruction
 
     public bool HasWideSharedAddress;
 
-    /// <summary>The parameter whose view a global address was computed from, and the bytes of its elements; −1 where that is not known.</summary>
+    /// <summary>The parameter whose view a global address was computed from; −1 where that is not known.</summary>
     public int View = -1;
-
-    public int ElementBytes;
 
     public override string ToString() => $"line {Line}: {Text}";
 }

@@ -1,7 +1,7 @@
 namespace MeanShiftGpu.PtxInterpreter.Text;
 
-/// <summary>A parameter: its place and length in the parameters' memory.</summary>
-internal readonly record struct Parameter(string Name, int Offset, int Bytes);
+/// <summary>A parameter: its place and length in the parameters' memory, and, of a view whose comment says so, the bytes of an element; else 0.</summary>
+internal readonly record struct Parameter(string Name, int Offset, int Bytes, int ElementBytes);
 
 /// <summary>A parsed entry point.</summary>
 internal sealed class Kernel
@@ -35,6 +35,6 @@ internal sealed class Kernel
 
     public int ParameterBytes => Parameters.Count == 0 ? 0 : Parameters[^1].Offset + Parameters[^1].Bytes;
 
-    /// <summary>A forms of the text, with how often it stands there.</summary>
+    /// <summary>The forms of the text, with how often it stands there.</summary>
     public IEnumerable<(string Form, int Count)> Forms => Code.CountBy(instruction => instruction.Form.Name).Select(pair => (pair.Key, pair.Value));
 }

@@ -27,6 +27,7 @@ internal sealed partial class Parser
     private int predicates;
     private int line;
     private string text = "";
+    private int elementBytes;
     private bool isEnded;
 
     private Parser()
@@ -50,6 +51,7 @@ internal sealed partial class Parser
             parser.line++;
             int comment = each.IndexOf("//", StringComparison.Ordinal);
             parser.text = (comment < 0 ? each : each[..comment]).Trim();
+            parser.elementBytes = ElementComment().Match(each) is { Success: true } elements ? Number(elements.Groups[1].Value) : 0;
             if (parser.text.Length > 0)
                 parser.ReadLine();
         }
@@ -87,7 +89,7 @@ internal sealed partial class Parser
             int bytes = size * (parameter.Groups["count"].Success ? Number(parameter.Groups["count"].Value) : 1);
             int alignment = parameter.Groups["align"].Success ? Number(parameter.Groups["align"].Value) : size;
             int end = parameters.Count == 0 ? 0 : parameters[^1].Offset + parameters[^1].Bytes;
-            parameters.Add(new Parameter(parameter.Groups["name"].Value, Aligned(end, alignment), bytes));
+            parameters.Add(new Parameter(parameter.Groups["name"].Value, Aligned(end, alignment), bytes, elementBytes));
         }
         else if (MaxThreadsLine().Match(text) is { Success: true } most)
         {
@@ -342,6 +344,9 @@ internal sealed partial class Parser
 
     [GeneratedRegex(@"^\.param(?: \.align (?<align>\d+))? \.(?<type>b8|b16|b32|f32|b64|f64) (?<name>\w+)(?:\[(?<count>\d+)\])?,?$")]
     private static partial Regex ParameterLine();
+
+    [GeneratedRegex(@"// elements of (\d+) bytes$")]
+    private static partial Regex ElementComment();
 
     [GeneratedRegex(@"^\.maxntid (\d+), (\d+), (\d+)$")]
     private static partial Regex MaxThreadsLine();

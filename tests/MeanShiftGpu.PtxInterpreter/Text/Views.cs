@@ -4,20 +4,18 @@ namespace MeanShiftGpu.PtxInterpreter.Text;
 
 /// <summary>
 /// From which parameter's view the address of each access of global memory was computed, so that an access behind a view is found even if it meets another
-/// tensor's memory. ILGPU passes a view as an address and a number of elements, and computes an element's address by mad.lo.u64 index, bytes of an element, base.
+/// tensor's memory. ILGPU passes a view as an address and a number of elements, and computes an element's address by mad.lo.u64 index, bytes of an element,
+/// base.
 /// </summary>
 internal static class Views
 {
-    private const int ViewBytes = 16;
-
     private const int None = -1;
 
-    /// <summary>Sets <see cref="Instruction.View"/> and <see cref="Instruction.ElementBytes"/> where they are known.</summary>
+    /// <summary>Sets <see cref="Instruction.View"/> where it is known.</summary>
     public static void Find(Kernel kernel)
     {
         Instruction[] code = kernel.Code;
         Dictionary<int, int>?[] before = new Dictionary<int, int>?[code.Length + 1];
-        int[] steps = new int[kernel.Parameters.Count];
         before[0] = [];
         Stack<int> work = new([0]);
         while (work.TryPop(out int at))
@@ -25,7 +23,7 @@ internal static class Views
             if (at == code.Length)
                 continue;
             Dictionary<int, int> known = before[at]!;
-            (int target, int parameter) = Result(kernel, code[at], known, steps);
+            (int target, int parameter) = Result(kernel, code[at], known);
             if (target >= 0)
             {
                 known = new(known);
@@ -47,26 +45,22 @@ internal static class Views
             int operand = i.Form.Name.StartsWith("ld.global", StringComparison.Ordinal) ? i.Form.Count : i.Form.Name.StartsWith("cp.async.c", StringComparison.Ordinal) && i.Form.Size > 0 ? 1 : 0;
             if (!i.Form.Operands.Contains('g') || before[at] is not { } known || !known.TryGetValue(i.Operands[operand], out int parameter))
                 continue;
-            // A view that is never indexed is read at its first element.
-            (i.View, i.ElementBytes) = (parameter, steps[parameter] > 0 ? steps[parameter] : i.Form.Size * i.Form.Count);
+            i.View = parameter;
         }
     }
 
-    // Which register of 64 bits an instruction writes (None for none), and the parameter into whose view that points. Steps are the least bytes of an element.
-    private static (int Target, int Parameter) Result(Kernel kernel, Instruction i, Dictionary<int, int> known, int[] steps)
+    // Which register of 64 bits an instruction writes (None for none), and the parameter into whose view that points.
+    private static (int Target, int Parameter) Result(Kernel kernel, Instruction i, Dictionary<int, int> known)
     {
         int Of(int operand) => known.GetValueOrDefault(operand, None);
         switch (i.Form.Name)
         {
             case "ld.param.b64":
-                return (i.D, kernel.Parameters.ToList().FindIndex(parameter => parameter.Offset == i.Number && parameter.Bytes == ViewBytes));
+                return (i.D, kernel.Parameters.ToList().FindIndex(parameter => parameter.Offset == i.Number && parameter.ElementBytes > 0));
             case "cvta.to.global.u64" or "mov.b64":
                 return (i.D, Of(i.A));
-            case "mad.lo.u64" when Of(i.C) is var parameter and not None:
-                int step = kernel.Constants.FirstOrDefault(constant => constant.Place == i.B) is { IsWide: true } found ? (int)found.Value : 0;
-                if (step > 0)
-                    steps[parameter] = steps[parameter] == 0 ? step : Math.Min(step, steps[parameter]);
-                return (i.D, parameter);
+            case "mad.lo.u64":
+                return (i.D, Of(i.C));
             case "add.s64" or "add.u64":
                 return (i.D, Of(i.B) == None ? Of(i.A) : Of(i.A) == None ? Of(i.B) : None);
             default:
