@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Reflection;
-using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime.Cuda;
 
@@ -33,19 +32,13 @@ internal static class KernelLoader
     /// <summary>Loads a kernel.</summary>
     public static Kernel Load(Accelerator accelerator, MethodInfo kernel, KernelSpecialization specialization)
     {
-        bool formsGroups = !IsImplicitlyGrouped(kernel);
         if (accelerator is not CudaAccelerator cuda)
-            return formsGroups ? accelerator.LoadKernel(kernel, specialization) : accelerator.LoadAutoGroupedKernel(kernel);
+            return KernelText.IsImplicitlyGrouped(kernel) ? accelerator.LoadAutoGroupedKernel(kernel) : accelerator.LoadKernel(kernel, specialization);
         return Loaded.GetOrCreateValue(accelerator).GetOrAdd((kernel, specialization), static (key, cuda) =>
         {
             (MethodInfo kernel, KernelSpecialization specialization) = key;
-            bool formsGroups = !IsImplicitlyGrouped(kernel);
-            PTXCompiledKernel compiled = (PTXCompiledKernel)cuda.Backend.Compile(
-                formsGroups ? EntryPointDescription.FromExplicitlyGroupedKernel(kernel) : EntryPointDescription.FromImplicitlyGroupedKernel(kernel), specialization);
-            KernelText.Replace(compiled, kernel, cuda.Architecture);
-            return formsGroups ? cuda.LoadKernel(compiled) : cuda.LoadAutoGroupedKernel(compiled);
+            PTXCompiledKernel compiled = KernelText.Compile(kernel, specialization, cuda.Architecture);
+            return KernelText.IsImplicitlyGrouped(kernel) ? cuda.LoadAutoGroupedKernel(compiled) : cuda.LoadKernel(compiled);
         }, cuda);
     }
-
-    private static bool IsImplicitlyGrouped(MethodInfo kernel) => kernel.GetParameters() is [{ } first, ..] && typeof(IIndex).IsAssignableFrom(first.ParameterType);
 }

@@ -1,8 +1,11 @@
 using System.Globalization;
 using System.Reflection;
 using System.Text.RegularExpressions;
+using ILGPU.Algorithms;
+using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime.Cuda;
+using MeanShiftGpu.Kernels.Machine.TensorCore;
 
 namespace MeanShiftGpu.Kernels.Machine;
 
@@ -10,7 +13,8 @@ namespace MeanShiftGpu.Kernels.Machine;
 /// The PTX of a kernel as a CUDA driver gets it, made from what ILGPU writes. It depends on the kernel and the architecture alone: what ptxas assembles
 /// without a GPU is, byte for byte, what a driver gets, and the driver's cache of compiled kernels serves every later run.
 /// </summary>
-public static partial class KernelText
+/// <remarks>Each kernel is compiled in a context of its own: in one that compiled others before, ILGPU 1.5.3 orders the code of every fourth otherwise.</remarks>
+internal static partial class KernelText
 {
     // No kernel uses what came later, and a driver compiles the text for newer devices too. PTX 7.0 is the first version that knows sm_80, 6.3 sm_75;
     // drivers of CUDA 11.0, the oldest that this library takes, know both.
@@ -20,10 +24,29 @@ public static partial class KernelText
 
     /// <summary>The version and target that a text for an architecture has; the one place that decides both.</summary>
     /// <param name="architecture">A device's.</param>
-    public static (string Version, string Target) HeaderFor(CudaArchitecture architecture)
+    internal static (string Version, string Target) HeaderFor(CudaArchitecture architecture)
         => architecture >= Ampere ? ("7.0", "sm_80") : ("6.3", $"sm_{architecture.Major}{architecture.Minor}");
 
-    /// <summary>The text for an architecture.</summary>
+    /// <summary>Compiles a kernel. No GPU and no driver is needed.</summary>
+    /// <param name="entry">The entry point.</param>
+    /// <param name="specialization">The bound on its group.</param>
+    /// <param name="architecture">The device's architecture.</param>
+    internal static PTXCompiledKernel Compile(MethodInfo entry, KernelSpecialization specialization, CudaArchitecture architecture)
+    {
+        // O1 emits generic loads and stores; O2 emits ld.global and ld.shared. The version that is handed on is overwritten.
+        using Context context = Context.Create(builder => builder.Optimize(OptimizationLevel.O2).EnableAlgorithms().EnableTensorCores());
+        using PTXBackend backend = new(context, architecture, CudaInstructionSet.ISA_70, nvvmAPI: null!);
+        PTXCompiledKernel compiled = (PTXCompiledKernel)backend.Compile(
+            IsImplicitlyGrouped(entry) ? EntryPointDescription.FromImplicitlyGroupedKernel(entry) : EntryPointDescription.FromExplicitlyGroupedKernel(entry),
+            specialization);
+        Assembly(compiled) = Of(compiled.PTXAssembly, entry, architecture);
+        return compiled;
+    }
+
+    /// <summary>Whether a kernel's first parameter is its thread's index, so that ILGPU forms its groups.</summary>
+    internal static bool IsImplicitlyGrouped(MethodInfo entry) => entry.GetParameters() is [{ } first, ..] && typeof(IIndex).IsAssignableFrom(first.ParameterType);
+
+    /// <summary>Makes the text from what ILGPU wrote.</summary>
     /// <remarks>
     /// ILGPU 1.5.3 marks conditional branches uniform (bra.uni) as if every thread had the same index, which lets ptxas drop the points at which threads that
     /// parted meet again; so none keeps the mark. Functions that stand beside the entry point are intrinsics, which nobody calls. Names end in numbers
@@ -34,10 +57,8 @@ public static partial class KernelText
     /// <param name="kernel">The entry point.</param>
     /// <param name="architecture">The device's architecture.</param>
     /// <exception cref="InvalidOperationException">The kernel calls a function, which ILGPU was to inline.</exception>
-    public static string Of(string written, MethodInfo kernel, CudaArchitecture architecture)
+    internal static string Of(string written, MethodInfo kernel, CudaArchitecture architecture)
     {
-        ArgumentNullException.ThrowIfNull(written);
-        ArgumentNullException.ThrowIfNull(kernel);
         (string version, string target) = HeaderFor(architecture);
         string text = Functions().Replace(written.ReplaceLineEndings("\n"), "");
         if (Call().IsMatch(text))
@@ -58,10 +79,6 @@ public static partial class KernelText
             return name;
         });
     }
-
-    /// <summary>Replaces the text of a compiled kernel, before it is loaded.</summary>
-    internal static void Replace(PTXCompiledKernel compiled, MethodInfo kernel, CudaArchitecture architecture)
-        => Assembly(compiled) = Of(compiled.PTXAssembly, kernel, architecture);
 
     // ILGPU has no call for it. Where a later ILGPU names the field otherwise, this fails with a MissingFieldException.
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "<PTXAssembly>k__BackingField")]

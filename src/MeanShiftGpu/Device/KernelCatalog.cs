@@ -167,7 +167,7 @@ public sealed class KernelEntry
     {
         Name = name;
         Method = method;
-        IsImplicitlyGrouped = method.GetParameters() is [{ } first, ..] && typeof(IIndex).IsAssignableFrom(first.ParameterType);
+        IsImplicitlyGrouped = KernelText.IsImplicitlyGrouped(method);
         int maxGroupSize = method.GetCustomAttribute<KernelAttribute>()!.MaxGroupSize;
         Specialization = maxGroupSize > 0 ? new KernelSpecialization(maxGroupSize, null) : KernelSpecialization.Empty;
     }

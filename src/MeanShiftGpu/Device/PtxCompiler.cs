@@ -1,4 +1,3 @@
-using ILGPU.Backends.PTX;
 using ILGPU.Runtime.Cuda;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
@@ -6,12 +5,11 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Device;
 
 /// <summary>Compiles kernels to PTX for an NVIDIA architecture. No GPU and no CUDA installation is needed.</summary>
-public sealed class PtxCompiler : IDisposable
+public sealed class PtxCompiler
 {
     private static readonly CudaArchitecture[] Known = [new(8, 0), new(8, 6), new(8, 7), new(8, 9), new(9, 0), new(10, 0), new(12, 0)];
 
     private readonly CudaArchitecture chosen;
-    private readonly OfflineCompiler compiler;
 
     /// <summary>Creates a compiler.</summary>
     /// <param name="architecture">One of <see cref="Architectures"/>: sm_80, sm_90, …</param>
@@ -24,7 +22,6 @@ public sealed class PtxCompiler : IDisposable
 
         chosen = Known[index];
         Architecture = NameOf(chosen);
-        compiler = new OfflineCompiler(Architecture, context => new PTXBackend(context, chosen, CudaInstructionSet.ISA_70, nvvmAPI: null!));
     }
 
     /// <summary>The architectures, oldest first. Tensor-core kernels need at least the first.</summary>
@@ -34,15 +31,19 @@ public sealed class PtxCompiler : IDisposable
     public string Architecture { get; }
 
     /// <summary>The kernel's PTX: the bytes that a driver gets for a device of this architecture (<see cref="KernelText"/>).</summary>
-    /// <exception cref="InvalidOperationException">ILGPU cannot compile the kernel; the message names it and says why. Further kernels still compile.</exception>
+    /// <exception cref="InvalidOperationException">ILGPU cannot compile the kernel; the message names it and says why.</exception>
     public string Compile(KernelEntry kernel)
     {
         ArgumentNullException.ThrowIfNull(kernel);
-        return KernelText.Of(((PTXCompiledKernel)compiler.Compile(kernel)).PTXAssembly, kernel.Method, chosen);
+        try
+        {
+            return KernelText.Compile(kernel.Method, kernel.Specialization, chosen).PTXAssembly;
+        }
+        catch (Exception e) when (OfflineCompiler.IsRefusal(e))
+        {
+            throw OfflineCompiler.Refused(kernel, Architecture, e);
+        }
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => compiler.Dispose();
 
     private static string NameOf(CudaArchitecture architecture) => $"sm_{architecture.Major}{architecture.Minor}";
 }

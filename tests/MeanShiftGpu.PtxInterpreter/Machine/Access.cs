@@ -19,9 +19,9 @@ internal static unsafe class GlobalAddress
 
         if (i.View >= 0)
         {
-            (ulong start, ulong bytes) = warp.Group.View(i.View);
-            if (address < start || address + (uint)length > start + bytes)
-                throw warp.Fault(FaultKind.Bounds, i, lane, $"accesses {length} bytes at byte {(long)(address - start)} of the view {warp.Group.Kernel.Parameters[i.View].Name}, which has {bytes}");
+            (ulong start, ulong end) = warp.Group.Views[i.View];
+            if (address < start || address + (uint)length > end)
+                throw warp.Fault(FaultKind.Bounds, i, lane, $"accesses {length} bytes at byte {(long)(address - start)} of the view {warp.Group.Kernel.Parameters[i.View].Name}, which has {end - start}");
         }
 
         if (reads && !found.IsWritten(address, length))

@@ -64,12 +64,8 @@ internal sealed unsafe class Group : IDisposable
         }
     }
 
-    /// <summary>A view that is a parameter: its address and how many bytes it has.</summary>
-    public (ulong Start, ulong Bytes) View(int parameter)
-    {
-        ulong* view = (ulong*)(Parameters + Kernel.Parameters[parameter].Offset);
-        return (view[0], view[1] * (uint)Kernel.Parameters[parameter].ElementBytes);
-    }
+    /// <summary>Where each parameter's view begins and ends; nothing for other parameters.</summary>
+    public (ulong Start, ulong End)[] Views => launch.Views;
 
     /// <summary>What a special register holds.</summary>
     public uint Special(string name, int thread) => (uint)(name switch

@@ -21,20 +21,22 @@ internal static unsafe class Matrix
         warp.RequireWhole(i);
         float* a = stackalloc float[Rows * 8];
         float* b = stackalloc float[8 * Columns];
-        for (int lane = 0; lane < Lanes.Count; lane++)
+        for (int k = 0; k < 4; k++)
         {
-            (int group, int thread) = (lane / 4, lane % 4);
-            for (int k = 0; k < 4; k++)
-            {
-                // a0, a2: row groupID, a1, a3: groupID + 8; a0, a1: column threadID_in_group, a2, a3: threadID_in_group + 4.
-                int row = k is 0 or 2 ? group : group + 8;
-                int column = k < 2 ? thread : thread + 4;
-                a[row * 8 + column] = Tf32(Word(warp, i, 4 + k, lane));
-            }
+            // a0, a2: row groupID, a1, a3: groupID + 8; a0, a1: column threadID_in_group, a2, a3: threadID_in_group + 4.
+            uint* words = warp.Plane<uint>(i.Operands[4 + k]);
+            float* first = a + (k % 2 == 0 ? 0 : 8) * 8 + (k < 2 ? 0 : 4);
+            for (int lane = 0; lane < Lanes.Count; lane++)
+                first[lane / 4 * 8 + lane % 4] = Tf32(words[lane]);
+        }
 
+        for (int k = 0; k < 2; k++)
+        {
             // b0: row threadID_in_group, b1: threadID_in_group + 4; column groupID.
-            for (int k = 0; k < 2; k++)
-                b[(thread + 4 * k) * Columns + group] = Tf32(Word(warp, i, 8 + k, lane));
+            uint* words = warp.Plane<uint>(i.Operands[8 + k]);
+            float* first = b + 4 * k * Columns;
+            for (int lane = 0; lane < Lanes.Count; lane++)
+                first[lane % 4 * Columns + lane / 4] = Tf32(words[lane]);
         }
 
         Multiply(warp, i, a, b, 8);
@@ -47,20 +49,22 @@ internal static unsafe class Matrix
         warp.RequireWhole(i);
         float* a = stackalloc float[Rows * 16];
         float* b = stackalloc float[16 * Columns];
-        for (int lane = 0; lane < Lanes.Count; lane++)
+        for (int k = 0; k < 4; k++)
         {
-            (int group, int thread) = (lane / 4, lane % 4);
-            for (int k = 0; k < 8; k++)
-            {
-                // a0, a1, a4, a5: row groupID, else groupID + 8; column threadID_in_group · 2 + (i & 1), from a4 on 8 more.
-                int row = k is 0 or 1 or 4 or 5 ? group : group + 8;
-                int column = thread * 2 + (k & 1) + (k < 4 ? 0 : 8);
-                a[row * 16 + column] = Bf16(Word(warp, i, 4 + k / 2, lane), k & 1);
-            }
+            // Of register k, elements 2·k and 2·k + 1. a0, a1, a4, a5: row groupID, else groupID + 8; column threadID_in_group · 2 + (i & 1), from a4 on 8 more.
+            uint* words = warp.Plane<uint>(i.Operands[4 + k]);
+            float* first = a + (k % 2 == 0 ? 0 : 8) * 16 + (k < 2 ? 0 : 8);
+            for (int lane = 0; lane < Lanes.Count; lane++)
+                (first[lane / 4 * 16 + lane % 4 * 2], first[lane / 4 * 16 + lane % 4 * 2 + 1]) = (Lower(words[lane]), Upper(words[lane]));
+        }
 
+        for (int k = 0; k < 2; k++)
+        {
             // Row threadID_in_group · 2 + (i & 1), for b2 and b3 8 more; column groupID.
-            for (int k = 0; k < 4; k++)
-                b[(thread * 2 + (k & 1) + (k < 2 ? 0 : 8)) * Columns + group] = Bf16(Word(warp, i, 8 + k / 2, lane), k & 1);
+            uint* words = warp.Plane<uint>(i.Operands[8 + k]);
+            float* first = b + 8 * k * Columns;
+            for (int lane = 0; lane < Lanes.Count; lane++)
+                (first[lane % 4 * 2 * Columns + lane / 4], first[(lane % 4 * 2 + 1) * Columns + lane / 4]) = (Lower(words[lane]), Upper(words[lane]));
         }
 
         Multiply(warp, i, a, b, 16);
@@ -85,27 +89,38 @@ internal static unsafe class Matrix
             byte** row = rows + 8 * matrix;
             for (int lane = 0; lane < Lanes.Count; lane++)
             {
-                uint value = 0;
-                for (int half = 0; half < 2; half++)
+                if (transposed)
                 {
-                    (int r, int c) = transposed ? (lane % 4 * 2 + half, lane / 4) : (lane / 4, lane % 4 * 2 + half);
-                    shared.Read(warp, i, lane, row[r] + (c / 2 * 4), 4);
-                    value |= (uint)((ushort*)row[r])[c] << 16 * half;
+                    uint lower = Half(warp, i, lane, row[lane % 4 * 2], lane / 4);
+                    d[lane] = lower | Half(warp, i, lane, row[lane % 4 * 2 + 1], lane / 4) << 16;
                 }
-
-                d[lane] = value;
+                else
+                {
+                    uint* word = (uint*)row[lane / 4] + lane % 4;
+                    shared.Read(warp, i, lane, (byte*)word, sizeof(uint));
+                    d[lane] = *word;
+                }
             }
         }
     }
 
+    private static uint Half(Warp warp, Instruction i, int lane, byte* row, int column)
+    {
+        warp.Group.Shared.Read(warp, i, lane, row + column / 2 * sizeof(uint), sizeof(uint));
+        return ((ushort*)row)[column];
+    }
+
     // c0, c1: row groupID, c2, c3: groupID + 8; column threadID_in_group · 2 + (i & 1). The same for D.
+    [SkipLocalsInit]
     private static void Multiply(Warp warp, Instruction i, float* a, float* b, int depth)
     {
         float* sums = stackalloc float[Rows * Columns];
-        for (int lane = 0; lane < Lanes.Count; lane++)
+        for (int k = 0; k < 4; k++)
         {
-            for (int k = 0; k < 4; k++)
-                sums[Place(lane, k)] = BitConverter.UInt32BitsToSingle(Word(warp, i, 10 + k, lane));
+            float* words = warp.Plane<float>(i.Operands[10 + k]);
+            float* first = sums + First(k);
+            for (int lane = 0; lane < Lanes.Count; lane++)
+                first[lane / 4 * Columns + lane % 4 * 2] = words[lane];
         }
 
         for (int row = 0; row < Rows; row++)
@@ -116,18 +131,20 @@ internal static unsafe class Matrix
             sum.Store(sums + row * Columns);
         }
 
-        for (int lane = 0; lane < Lanes.Count; lane++)
+        for (int k = 0; k < 4; k++)
         {
-            for (int k = 0; k < 4; k++)
-                warp.Plane<float>(i.Operands[k])[lane] = sums[Place(lane, k)];
+            float* words = warp.Plane<float>(i.Operands[k]);
+            float* first = sums + First(k);
+            for (int lane = 0; lane < Lanes.Count; lane++)
+                words[lane] = first[lane / 4 * Columns + lane % 4 * 2];
         }
     }
 
-    private static int Place(int lane, int k) => (lane / 4 + (k < 2 ? 0 : 8)) * Columns + lane % 4 * 2 + (k & 1);
-
-    private static uint Word(Warp warp, Instruction i, int operand, int lane) => warp.Plane<uint>(i.Operands[operand])[lane];
+    private static int First(int k) => (k < 2 ? 0 : 8) * Columns + (k & 1);
 
     private static float Tf32(uint bits) => BitConverter.UInt32BitsToSingle(bits & 0xFFFFE000);
 
-    private static float Bf16(uint pair, int half) => BitConverter.UInt32BitsToSingle(half == 0 ? pair << 16 : pair & 0xFFFF0000);
+    private static float Lower(uint pair) => BitConverter.UInt32BitsToSingle(pair << 16);
+
+    private static float Upper(uint pair) => BitConverter.UInt32BitsToSingle(pair & 0xFFFF0000);
 }
