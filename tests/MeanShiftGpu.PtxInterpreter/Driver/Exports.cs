@@ -12,13 +12,14 @@ namespace MeanShiftGpu.PtxInterpreter.Driver;
 internal static unsafe class Exports
 {
     private const int Success = Simulation.Success;
+    private const int NoDevice = 100;
 
     private static readonly byte* ErrorText = Text("reported by the PTX interpreter; its standard error says more");
 
     private static Simulation Device => Simulation.Instance;
 
     [UnmanagedCallersOnly(EntryPoint = "cuInit")]
-    public static int Init(int flags) => Success;
+    public static int Init(int flags) => Device.IsDropped ? NoDevice : Success;
 
     [UnmanagedCallersOnly(EntryPoint = "cuDriverGetVersion")]
     public static int DriverGetVersion(int* version) => Set(version, Device.DriverVersion);
@@ -27,7 +28,7 @@ internal static unsafe class Exports
     public static int DeviceGet(int* device, int ordinal) => Set(device, ordinal);
 
     [UnmanagedCallersOnly(EntryPoint = "cuDeviceGetCount")]
-    public static int DeviceGetCount(int* count) => Set(count, 1);
+    public static int DeviceGetCount(int* count) => Set(count, Device.IsDropped ? 0 : 1);
 
     [UnmanagedCallersOnly(EntryPoint = "cuDeviceGetName")]
     public static int DeviceGetName(byte* name, int length, int device)

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.RegularExpressions;
 using MeanShiftGpu.PtxInterpreter.Machine;
 using MeanShiftGpu.PtxInterpreter.Text;
 
@@ -43,6 +44,9 @@ internal sealed unsafe class Simulation
     public int DriverVersion { get; } = Pair("DRIVER", (12, 4)) is var (major, minor) ? 1000 * major + 10 * minor : 0;
 
     public (int Major, int Minor) Capability { get; } = Pair("CAPABILITY", (8, 0));
+
+    /// <summary>Whether the driver no longer knows the device: from CUDA 13 on those below 7.5.</summary>
+    public bool IsDropped => DriverVersion >= 13000 && 10 * Capability.Major + Capability.Minor < 75;
 
     public int Multiprocessors { get; } = int.Parse(Variable("MULTIPROCESSORS") ?? "4", CultureInfo.InvariantCulture);
 
@@ -150,12 +154,29 @@ internal sealed unsafe class Simulation
         int wanted = int.Parse(target.AsSpan(3), CultureInfo.InvariantCulture);
         if (wanted > 10 * Capability.Major + Capability.Minor)
             throw new PtxFault(FaultKind.Text, $"the text is for {target}, the device has compute capability {Capability.Major}.{Capability.Minor}");
+        text = Mutated(text);
         string hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
         if (Variable("TEXTS") is { } folder)
             File.WriteAllText(Path.Combine(folder, $"{hash}.ptx"), text);
         Function function = new(Parser.Parse(text), hash);
         Note("load", hash, function.Kernel.Name);
         return Add(function);
+    }
+
+    // For tests of the checks: a file whose first line is part of the entry point's name, the second a pattern and the rest what takes the place of its first
+    // match; the text must hold it.
+    private string Mutated(string text)
+    {
+        if (Variable("MUTATION") is not { } file)
+            return text;
+        string[] lines = File.ReadAllLines(file);
+        if (!text.Contains($".entry {lines[0]}(", StringComparison.Ordinal))
+            return text;
+        Regex pattern = new(lines[1], RegexOptions.Multiline);
+        if (!pattern.IsMatch(text))
+            return text;
+        Note("mutate", lines[0]);
+        return pattern.Replace(text, string.Join("\n", lines.Skip(2)), 1);
     }
 
     public int Launch(Function function, Dim3 groups, Dim3 threads, int sharedBytes, byte* parameters)
