@@ -10,20 +10,16 @@ internal static unsafe class GlobalAddress
     {
         if (address % (uint)length != 0)
             throw warp.Fault(FaultKind.Alignment, i, lane, $"accesses {length} bytes of global memory at {Shown(warp, address)}, which is no multiple of {length}");
-        Allocation? found = warp.LastAllocation;
-        if (found is null || !found.Holds(address, length))
-        {
-            found = warp.Group.Memory.Find(address, length) ?? throw warp.Fault(FaultKind.Bounds, i, lane, $"accesses {length} bytes of global memory at {Shown(warp, address)}, outside every allocation");
-            warp.LastAllocation = found;
-        }
-
+        Allocation? found = null;
         if (i.View >= 0)
         {
-            (ulong start, ulong end) = warp.Group.Views[i.View];
-            if (address < start || address + (uint)length > end)
+            (ulong start, ulong end, found) = warp.Group.Views[i.View];
+            if (found is not null && found.Holds(address, length) && (address < start || address + (uint)length > end))
                 throw warp.Fault(FaultKind.Bounds, i, lane, $"accesses {length} bytes at byte {(long)(address - start)} of the view {warp.Group.Kernel.Parameters[i.View].Name}, which has {end - start}");
         }
 
+        if (found is null || !found.Holds(address, length))
+            found = warp.Group.Memory.Find(address, length) ?? throw warp.Fault(FaultKind.Bounds, i, lane, $"accesses {length} bytes of global memory at {Shown(warp, address)}, outside every allocation");
         if (reads && !found.IsWritten(address, length))
             throw warp.Fault(FaultKind.Unwritten, i, lane, $"reads global memory at {Shown(warp, address)}, which nobody wrote");
         return found;

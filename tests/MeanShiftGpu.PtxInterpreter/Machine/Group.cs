@@ -64,8 +64,7 @@ internal sealed unsafe class Group : IDisposable
         }
     }
 
-    /// <summary>Where each parameter's view begins and ends; nothing for other parameters.</summary>
-    public (ulong Start, ulong End)[] Views => launch.Views;
+    public (ulong Start, ulong End, Allocation? Allocation)[] Views => launch.Views;
 
     /// <summary>What a special register holds.</summary>
     public uint Special(string name, int thread) => (uint)(name switch

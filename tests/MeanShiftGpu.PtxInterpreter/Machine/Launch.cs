@@ -35,8 +35,8 @@ internal sealed unsafe class Launch
 
     public int SharedBytes => Kernel.DynamicSharedAt < 0 ? Kernel.StaticSharedBytes : Kernel.DynamicSharedAt + DynamicSharedBytes;
 
-    /// <summary>Where each parameter's view begins and ends; nothing for other parameters.</summary>
-    public (ulong Start, ulong End)[] Views { get; private set; } = [];
+    /// <summary>Where each parameter's view begins and ends, and the allocation in which it begins; nothing for other parameters.</summary>
+    public (ulong Start, ulong End, Allocation? Allocation)[] Views { get; private set; } = [];
 
     /// <summary>Runs every group, on all cores, and returns how many instructions warps have executed.</summary>
     /// <exception cref="PtxFault">The kernel does something wrong; that of the first group is reported.</exception>
@@ -46,7 +46,7 @@ internal sealed unsafe class Launch
         Views = [.. Kernel.Parameters.Select(parameter =>
         {
             ulong* view = (ulong*)(Parameters + parameter.Offset);
-            return parameter.ElementBytes == 0 ? default : (view[0], view[0] + view[1] * (uint)parameter.ElementBytes);
+            return parameter.ElementBytes == 0 ? default : (view[0], view[0] + view[1] * (uint)parameter.ElementBytes, Memory.Find(view[0], 0));
         })];
         ConcurrentDictionary<long, PtxFault> faults = new();
         long next = -1;

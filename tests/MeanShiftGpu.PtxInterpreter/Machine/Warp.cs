@@ -56,9 +56,6 @@ internal sealed unsafe class Warp : IDisposable
 
     public bool HasEnded { get; private set; }
 
-    /// <summary>The allocation that the last access met.</summary>
-    public Allocation? LastAllocation { get; set; }
-
     public long Executed { get; private set; }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
