@@ -163,8 +163,7 @@ internal sealed unsafe class Simulation
         return Add(function);
     }
 
-    // For tests of the checks: a file whose first line is part of the entry point's name, the second a pattern and the rest what takes the place of its first
-    // match; the text must hold it.
+    // For tests of the checks: a file whose first line is the entry point's name, the second a pattern and the rest what takes the place of every match.
     private string Mutated(string text)
     {
         if (Variable("MUTATION") is not { } file)
@@ -176,7 +175,7 @@ internal sealed unsafe class Simulation
         if (!pattern.IsMatch(text))
             return text;
         Note("mutate", lines[0]);
-        return pattern.Replace(text, string.Join("\n", lines.Skip(2)), 1);
+        return pattern.Replace(text, string.Join("\n", lines.Skip(2)));
     }
 
     public int Launch(Function function, Dim3 groups, Dim3 threads, int sharedBytes, byte* parameters)
