@@ -168,8 +168,8 @@ public sealed class KernelEntry
         Name = name;
         Method = method;
         IsImplicitlyGrouped = KernelText.IsImplicitlyGrouped(method);
-        int maxGroupSize = method.GetCustomAttribute<KernelAttribute>()!.MaxGroupSize;
-        Specialization = maxGroupSize > 0 ? new KernelSpecialization(maxGroupSize, null) : KernelSpecialization.Empty;
+        KernelAttribute mark = method.GetCustomAttribute<KernelAttribute>()!;
+        Specialization = mark.MaxGroupSize > 0 ? new KernelSpecialization(mark.MaxGroupSize, mark.MinGroups > 0 ? mark.MinGroups : null) : KernelSpecialization.Empty;
     }
 
     /// <summary>Class, method, type arguments: Conv3dDirect.Forward.float32.</summary>
@@ -184,7 +184,7 @@ public sealed class KernelEntry
     /// </summary>
     public bool IsImplicitlyGrouped { get; }
 
-    /// <summary>The bound on the group, from <see cref="KernelAttribute.MaxGroupSize"/>.</summary>
+    /// <summary>The bound on the group, from <see cref="KernelAttribute"/>.</summary>
     public KernelSpecialization Specialization { get; }
 
     /// <summary>The name, for lists and test reports.</summary>

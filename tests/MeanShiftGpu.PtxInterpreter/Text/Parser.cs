@@ -77,7 +77,8 @@ internal sealed partial class Parser
 
     private void ReadDirective()
     {
-        if (VersionLine().IsMatch(text) || TargetLine().IsMatch(text) || text == ".address_size 64")
+        // How many groups ptxas is to leave room for changes nothing here.
+        if (VersionLine().IsMatch(text) || MinGroupsLine().IsMatch(text) || TargetLine().IsMatch(text) || text == ".address_size 64")
             return;
         if (EntryLine().Match(text) is { Success: true } entry && name.Length == 0)
         {
@@ -350,6 +351,9 @@ internal sealed partial class Parser
 
     [GeneratedRegex(@"^\.maxntid (\d+), (\d+), (\d+)$")]
     private static partial Regex MaxThreadsLine();
+
+    [GeneratedRegex(@"^\.minnctapersm \d+$")]
+    private static partial Regex MinGroupsLine();
 
     [GeneratedRegex(@"^\.reg \.(\w+)\s+(%[a-z]+)<(\d+)>;$")]
     private static partial Regex RegisterLine();
