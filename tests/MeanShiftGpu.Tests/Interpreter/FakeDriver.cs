@@ -24,10 +24,22 @@ public static class FakeDriver
     /// <summary>The environment variable that names a folder with a library that was published before.</summary>
     public const string Variable = "MEANSHIFTGPU_INTERPRETER";
 
+    /// <summary>Ends a test that takes minutes, unless the long run asks for it.</summary>
+    public static void RequireLongRun()
+    {
+        if (Environment.GetEnvironmentVariable($"{Variable}_ALL") != "1")
+            Assert.Ignore($"This takes minutes; .ci/run long does it ({Variable}_ALL=1).");
+    }
+
     private static readonly Lazy<(string? Folder, string Problem)> Published = new(Publish);
 
     /// <summary>Runs the command-line tool in a process of its own, with variables of the driver (CAPABILITY=9.0).</summary>
-    public static FakeRun Run(string[] arguments, params string[] variables)
+    public static FakeRun Run(string[] arguments, params string[] variables) => Start("meanshift-gpu.dll", arguments, variables);
+
+    /// <summary>Runs those of this program's tests that a filter names, with CUDA required.</summary>
+    public static FakeRun RunTests(string filter) => Start("MeanShiftGpu.Tests.dll", ["--filter", filter, "--output", "Detailed", "--no-progress"], []);
+
+    private static FakeRun Start(string program, string[] arguments, string[] variables)
     {
         if (Published.Value is not { Folder: { } folder })
         {
@@ -39,8 +51,9 @@ public static class FakeDriver
 
         using TemporaryFolder work = new();
         string log = work["log.txt"];
-        ProcessStartInfo start = new(Host, [Path.Combine(AppContext.BaseDirectory, "meanshift-gpu.dll"), .. arguments]);
+        ProcessStartInfo start = new(Host, [Path.Combine(AppContext.BaseDirectory, program), .. arguments]);
         start.Environment["LD_LIBRARY_PATH"] = folder;
+        start.Environment["MEANSHIFTGPU_REQUIRE_DEVICE"] = "cuda";
         start.Environment["MEANSHIFTGPU_INTERPRETER_LOG"] = log;
         foreach (string variable in variables)
             start.Environment[$"MEANSHIFTGPU_INTERPRETER_{variable.Split('=')[0]}"] = variable[(variable.IndexOf('=', StringComparison.Ordinal) + 1)..];
