@@ -1,5 +1,4 @@
 using System.Reflection;
-using ILGPU;
 using ILGPU.Backends.EntryPoints;
 using ILGPU.Runtime;
 using MeanShiftGpu.Kernels.Machine;

@@ -209,7 +209,7 @@ internal static unsafe class Exports
                 }
 
                 if (buffer == 0 || length < found.Kernel.ParameterBytes)
-                    throw new PtxFault(FaultKind.Launch, $"{found.Kernel.Name}: {length} bytes of parameters, expected {found.Kernel.ParameterBytes}");
+                    throw new PtxFaultException(FaultKind.Launch, $"{found.Kernel.Name}: {length} bytes of parameters, expected {found.Kernel.ParameterBytes}");
                 new Span<byte>((void*)buffer, found.Kernel.ParameterBytes).CopyTo(new Span<byte>(parameters, found.Kernel.ParameterBytes));
             }
 

@@ -63,7 +63,7 @@ internal sealed unsafe class Simulation
             {
                 return call();
             }
-            catch (PtxFault e)
+            catch (PtxFaultException e)
             {
                 Note("fault", e.Kind, e.Message);
                 Console.Error.WriteLine($"{DeviceName}: {e.Kind}: {e.Message}");
@@ -122,7 +122,7 @@ internal sealed unsafe class Simulation
     {
         Allocation? to = memory.Find((ulong)target, 0), from = memory.Find((ulong)source, 0);
         if ((to is not null && !to.Holds((ulong)target, bytes)) || (from is not null && !from.Holds((ulong)source, bytes)))
-            throw new PtxFault(FaultKind.Bounds, $"a copy of {bytes} bytes goes beyond an allocation");
+            throw new PtxFaultException(FaultKind.Bounds, $"a copy of {bytes} bytes goes beyond an allocation");
         Buffer.MemoryCopy((void*)source, (void*)target, bytes, bytes);
         if (to is not null && from is not null)
             from.Marks((ulong)source, bytes).CopyTo(to.Marks((ulong)target, bytes));
@@ -135,7 +135,7 @@ internal sealed unsafe class Simulation
     public int Fill(nint target, byte value, long bytes)
     {
         if (memory.Find((ulong)target, bytes) is not { } to)
-            throw new PtxFault(FaultKind.Bounds, $"a fill of {bytes} bytes goes beyond an allocation");
+            throw new PtxFaultException(FaultKind.Bounds, $"a fill of {bytes} bytes goes beyond an allocation");
         for (long at = 0; at < bytes; at += int.MaxValue / 2)
             new Span<byte>((byte*)target + at, (int)Math.Min(bytes - at, int.MaxValue / 2)).Fill(value);
         to.MarkRange((ulong)target, bytes);
@@ -150,10 +150,10 @@ internal sealed unsafe class Simulation
         (int major, int minor) = Pair(version);
         // PTX 7.0 came with CUDA 11.0, 7.1 with 11.1 and so on; so did 8.0 with 12.0 and 9.0 with 13.0.
         if (1000 * (major + 4) + 10 * minor > DriverVersion && major >= 7)
-            throw new PtxFault(FaultKind.Text, $"PTX {version} is newer than the driver of CUDA {DriverVersion / 1000}.{DriverVersion % 1000 / 10}");
+            throw new PtxFaultException(FaultKind.Text, $"PTX {version} is newer than the driver of CUDA {DriverVersion / 1000}.{DriverVersion % 1000 / 10}");
         int wanted = int.Parse(target.AsSpan(3), CultureInfo.InvariantCulture);
         if (wanted > 10 * Capability.Major + Capability.Minor)
-            throw new PtxFault(FaultKind.Text, $"the text is for {target}, the device has compute capability {Capability.Major}.{Capability.Minor}");
+            throw new PtxFaultException(FaultKind.Text, $"the text is for {target}, the device has compute capability {Capability.Major}.{Capability.Minor}");
         text = Mutated(text);
         string hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
         if (Variable("TEXTS") is { } folder)

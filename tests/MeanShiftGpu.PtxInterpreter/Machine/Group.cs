@@ -59,7 +59,7 @@ internal sealed unsafe class Group : IDisposable
             if (ended == warps.Length)
                 return;
             if (ended > 0)
-                throw new PtxFault(FaultKind.Barrier, $"{Kernel.Name}: warp {warps.First(warp => warp.HasEnded).Index} of group {Place} has ended while warp {warps.First(warp => !warp.HasEnded).Index} waits at a barrier");
+                throw new PtxFaultException(FaultKind.Barrier, $"{Kernel.Name}: warp {warps.First(warp => warp.HasEnded).Index} of group {Place} has ended while warp {warps.First(warp => !warp.HasEnded).Index} waits at a barrier");
             Shared.Barrier();
         }
     }
@@ -78,7 +78,7 @@ internal sealed unsafe class Group : IDisposable
         "%ctaid.z" => Place.Z,
         "%nctaid.x" => launch.Groups.X,
         "%dynamic_smem_size" => launch.DynamicSharedBytes,
-        _ => throw new PtxFault(FaultKind.Text, $"{Kernel.Name}: the special register {name} is not known"),
+        _ => throw new PtxFaultException(FaultKind.Text, $"{Kernel.Name}: the special register {name} is not known"),
     });
 
     public void Dispose()

@@ -39,7 +39,7 @@ internal sealed unsafe class Launch
     public (ulong Start, ulong End, Allocation? Allocation)[] Views { get; private set; } = [];
 
     /// <summary>Runs every group, on all cores, and returns how many instructions warps have executed.</summary>
-    /// <exception cref="PtxFault">The kernel does something wrong; that of the first group is reported.</exception>
+    /// <exception cref="PtxFaultException">The kernel does something wrong; that of the first group is reported.</exception>
     public long Run()
     {
         Check();
@@ -48,7 +48,7 @@ internal sealed unsafe class Launch
             ulong* view = (ulong*)(Parameters + parameter.Offset);
             return parameter.ElementBytes == 0 ? default : (view[0], view[0] + view[1] * (uint)parameter.ElementBytes, Memory.Find(view[0], 0));
         })];
-        ConcurrentDictionary<long, PtxFault> faults = new();
+        ConcurrentDictionary<long, PtxFaultException> faults = new();
         long next = -1;
         long executed = 0;
         long count = Groups.Count;
@@ -62,7 +62,7 @@ internal sealed unsafe class Launch
                 {
                     group.Run(Options.Reversed ? count - 1 - number : number);
                 }
-                catch (PtxFault fault)
+                catch (PtxFaultException fault)
                 {
                     faults[number] = fault;
                 }
@@ -84,6 +84,6 @@ internal sealed unsafe class Launch
             : DynamicSharedBytes + Kernel.StaticSharedBytes > Math.Max(AllowedSharedBytes, SharedWithoutAsking) ? $"{DynamicSharedBytes} bytes of dynamic shared memory were not allowed by cuFuncSetAttribute ({AllowedSharedBytes} are)"
             : null;
         if (problem is not null)
-            throw new PtxFault(FaultKind.Launch, $"{Kernel.Name}: {problem}");
+            throw new PtxFaultException(FaultKind.Launch, $"{Kernel.Name}: {problem}");
     }
 }

@@ -1,7 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using MeanShiftGpu.PtxInterpreter.Text;
 
 namespace MeanShiftGpu.PtxInterpreter.Machine;
@@ -138,7 +137,7 @@ internal sealed unsafe class Warp : IDisposable
     }
 
     /// <summary>The fault of a thread at an instruction.</summary>
-    public PtxFault Fault(FaultKind kind, Instruction i, int lane, string what)
+    public PtxFaultException Fault(FaultKind kind, Instruction i, int lane, string what)
         => new(kind, $"{kernel.Name}, {i}: thread {ThreadOf(lane)} of group {Group.Place} {what}");
 
     /// <summary>Refuses an instruction that all threads of a warp must execute together where they do not.</summary>

@@ -1,5 +1,3 @@
-using MeanShiftGpu.PtxInterpreter.Machine;
-
 namespace MeanShiftGpu.PtxInterpreter.Text;
 
 /// <summary>Where the two ways of a branch meet again: its immediate post-dominator.</summary>

@@ -38,10 +38,10 @@ internal sealed partial class Parser
     public static (string Version, string Target) Header(string module)
     {
         Match version = VersionLine().Match(module), target = TargetLine().Match(module);
-        return version.Success && target.Success ? (version.Groups[1].Value, target.Groups[1].Value) : throw new PtxFault(FaultKind.Text, "the text has no .version or no .target");
+        return version.Success && target.Success ? (version.Groups[1].Value, target.Groups[1].Value) : throw new PtxFaultException(FaultKind.Text, "the text has no .version or no .target");
     }
 
-    /// <exception cref="PtxFault">The text holds what this interpreter does not know.</exception>
+    /// <exception cref="PtxFaultException">The text holds what this interpreter does not know.</exception>
     public static Kernel Parse(string module)
     {
         Parser parser = new();
@@ -292,7 +292,7 @@ internal sealed partial class Parser
     private Kernel Finish()
     {
         if (!isEnded || name.Length == 0)
-            throw new PtxFault(FaultKind.Text, "the text has no entry point");
+            throw new PtxFaultException(FaultKind.Text, "the text has no entry point");
         int specialAt = registerBytes + extraBytes;
         foreach (Instruction instruction in code)
         {
@@ -304,9 +304,9 @@ internal sealed partial class Parser
         }
 
         foreach ((Instruction branch, string label) in branches)
-            branch.Target = labels.TryGetValue(label, out int target) ? target : throw new PtxFault(FaultKind.Text, $"{branch}: the label is not declared");
+            branch.Target = labels.TryGetValue(label, out int target) ? target : throw new PtxFaultException(FaultKind.Text, $"{branch}: the label is not declared");
         if (code.Count == 0 || code[^1] is not { Flow: Flow.Return or Flow.Branch, Guard: < 0 })
-            throw new PtxFault(FaultKind.Text, $"{name}: the last instruction goes on behind the end");
+            throw new PtxFaultException(FaultKind.Text, $"{name}: the last instruction goes on behind the end");
         int dynamicAt = dynamicShared is null ? -1 : Aligned(sharedBytes, dynamicAlignment);
         Instruction[] instructions = [.. code];
         ControlFlow.FindReconvergence(instructions);
@@ -328,7 +328,7 @@ internal sealed partial class Parser
         return kernel;
     }
 
-    private PtxFault Refused(string why) => new(FaultKind.Text, $"line {line}: '{text}' {why}");
+    private PtxFaultException Refused(string why) => new(FaultKind.Text, $"line {line}: '{text}' {why}");
 
     private static int Number(string digits) => int.Parse(digits, CultureInfo.InvariantCulture);
 

@@ -1,5 +1,3 @@
-using MeanShiftGpu.PtxInterpreter.Machine;
-
 namespace MeanShiftGpu.PtxInterpreter.Text;
 
 /// <summary>

@@ -39,7 +39,7 @@ public sealed class CheckTests
     {
         // Words 0 to 15 are written, 16 to 31 are not; copies need all of them.
         uint[] written = Sample.Each(t => (uint)t)[..(body.Contains("cp.async", StringComparison.Ordinal) || words.Contains("thread 16", StringComparison.Ordinal) ? 32 : 16)];
-        PtxFault fault = Assert.Throws<PtxFault>(() => Sample.Run(body, written))!;
+        PtxFaultException fault = Assert.Throws<PtxFaultException>(() => Sample.Run(body, written))!;
         Assert.That(fault.Kind, Is.EqualTo(kind), fault.Message);
         Assert.That(fault.Message, Does.Contain(words));
     }
@@ -70,7 +70,7 @@ public sealed class CheckTests
     public void Run_AWarpThatEndsBeforeABarrier_IsFound()
         => Assert.That(
             () => Sample.Run("setp.ge.s32 %p0, %r0, 32; @%p0 ret; bar.sync 0", [], threads: 64),
-            Throws.TypeOf<PtxFault>().With.Message.Contains("warp 1 of group (0, 0, 0) has ended while warp 0 waits at a barrier"));
+            Throws.TypeOf<PtxFaultException>().With.Message.Contains("warp 1 of group (0, 0, 0) has ended while warp 0 waits at a barrier"));
 
     [Test]
     public void Run_ARaceBetweenWarps_IsFoundInEitherOrder()
@@ -78,7 +78,7 @@ public sealed class CheckTests
         const string body = "setp.ge.s32 %p0, %r0, 32; @%p0 bra READ; st.shared.b32 [%r2], %r0; bra END; READ: ld.shared.v2.f32 {%f5, %f6}, [%r1]; END:";
         foreach (bool reversed in (bool[])[false, true])
         {
-            PtxFault fault = Assert.Throws<PtxFault>(() => Sample.Run(body, [], threads: 64, options: new LaunchOptions(Reversed: reversed)))!;
+            PtxFaultException fault = Assert.Throws<PtxFaultException>(() => Sample.Run(body, [], threads: 64, options: new LaunchOptions(Reversed: reversed)))!;
             Assert.That(fault.Kind, Is.EqualTo(FaultKind.Race), fault.Message);
         }
     }
@@ -90,7 +90,7 @@ public sealed class CheckTests
     public void Run_LaunchBeyondTheLimits_IsRefused(int threads, int groups, int shared, string words)
         => Assert.That(
             () => Sample.Run("mov.b32 %r5, 1", [], threads, directives: ".maxntid 64, 1, 1", groups: groups, shared: shared),
-            Throws.TypeOf<PtxFault>().With.Property(nameof(PtxFault.Kind)).EqualTo(FaultKind.Launch).And.Message.Contains(words));
+            Throws.TypeOf<PtxFaultException>().With.Property(nameof(PtxFaultException.Kind)).EqualTo(FaultKind.Launch).And.Message.Contains(words));
 
     [TestCase("add.u32 %r5, %r0, 1", "has a form that is not known")]
     [TestCase("add.s32.sat %r5, %r0, 1", "has a form that is not known")]
@@ -110,9 +110,9 @@ public sealed class CheckTests
     public void Parse_WhatItDoesNotKnow_IsRefused(string body, string words)
         => Assert.That(
             () => Sample.Run(body, []),
-            Throws.TypeOf<PtxFault>().With.Property(nameof(PtxFault.Kind)).EqualTo(FaultKind.Text).And.Message.Contains(words));
+            Throws.TypeOf<PtxFaultException>().With.Property(nameof(PtxFaultException.Kind)).EqualTo(FaultKind.Text).And.Message.Contains(words));
 
     [Test]
     public void Parse_TextWithoutAnEnd_IsRefused()
-        => Assert.That(() => Parser.Parse(Sample.Text("mov.b32 %r5, 1").Replace("ret;", "", StringComparison.Ordinal)), Throws.TypeOf<PtxFault>().With.Message.Contains("goes on behind the end"));
+        => Assert.That(() => Parser.Parse(Sample.Text("mov.b32 %r5, 1").Replace("ret;", "", StringComparison.Ordinal)), Throws.TypeOf<PtxFaultException>().With.Message.Contains("goes on behind the end"));
 }

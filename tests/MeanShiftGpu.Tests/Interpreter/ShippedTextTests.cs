@@ -96,7 +96,7 @@ public sealed partial class ShippedTextTests
     public void Run_MarksThatIlgpuWrites_AreFoundToDiverge()
     {
         const string body = "setp.ge.s32 %p0, %r0, 20; @%p0 bra.uni L; st.global.b32 [%rd3], %r0; L:";
-        PtxFault fault = Assert.Throws<PtxFault>(() => Sample.Run(body, []))!;
+        PtxFaultException fault = Assert.Throws<PtxFaultException>(() => Sample.Run(body, []))!;
         Assert.That(fault.Kind, Is.EqualTo(FaultKind.Divergence));
     }
 

@@ -32,7 +32,7 @@ public enum FaultKind
 }
 
 /// <summary>A fault of a kernel, or of its text.</summary>
-public sealed class PtxFault(FaultKind kind, string message) : Exception(message)
+public sealed class PtxFaultException(FaultKind kind, string message) : Exception(message)
 {
     /// <summary>What kind of fault.</summary>
     public FaultKind Kind { get; } = kind;
