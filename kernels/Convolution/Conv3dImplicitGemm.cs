@@ -152,9 +152,9 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
                 TTile.Depth,
                 TTile.Height,
                 TTile.Channels,
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int>(
+                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int>>(
                     Conv3dImplicitGemmKernels<T, TTile>.ForwardKernel, specialization),
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int>(
+                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int>>(
                     Conv3dImplicitGemmKernels<T, TTile>.BackwardInputKernel, specialization));
         }
 
@@ -172,7 +172,7 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
             where TTile : struct, IConv3dGradientTile
             => new(
                 TTile.Channels,
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int>(
+                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int>>(
                     Conv3dImplicitGemmGradientKernels<T, TTile>.BackwardWeightKernel, new KernelSpecialization(MostThreads, null)));
     }
 }

@@ -122,7 +122,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         this.groupsWanted = groupsWanted > 0 ? groupsWanted : 2 * accelerator.NumMultiprocessors;
         weights = new TensorCoreWeights<TOperand>(accelerator);
         partials = new DeviceScratch<float>(accelerator);
-        addSplits = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<float>, ArrayView<uint>, SplitSumsShape>(AddSplitsKernel);
+        accelerator.Load(AddSplitsKernel, out addSplits);
         partSums = new PartSums<float>(accelerator);
         convolve = [ConvolveWith<Columns16>(), ConvolveWith<Columns32>(), ConvolveWith<Columns48>(), ConvolveWith<Columns64>()];
         gradient = [GradientWith<TapSums16>(), GradientWith<TapSums32>(), GradientWith<TapSums48>(), GradientWith<TapSums64>()];
@@ -284,9 +284,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             masked => sizeof(uint) * ConvolveWords(TColumns.Channels, masked ? 1 : 0),
             new(() =>
             {
-                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreConv3dShape>(
-                    ConvolveKernel<TColumns>,
-                    new KernelSpecialization(ConvolveThreads, null));
+                accelerator.Load(ConvolveKernel<TColumns>, new KernelSpecialization(ConvolveThreads, null),
+                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreConv3dShape> launch);
                 LargeSharedMemory.Allow(launch.GetKernel(), Math.Min(sizeof(uint) * ConvolveWords(TColumns.Channels, 1), LargeSharedMemory.Most(accelerator)));
                 return launch;
             }));
@@ -298,9 +297,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             masked => sizeof(uint) * 2 * GradientWords(TSums.Channels, masked ? 1 : 0),
             new(() =>
             {
-                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreConv3dShape>(
-                    GradientKernel<TSums>,
-                    new KernelSpecialization(GradientThreads, null));
+                accelerator.Load(GradientKernel<TSums>, new KernelSpecialization(GradientThreads, null),
+                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreConv3dShape> launch);
                 LargeSharedMemory.Allow(launch.GetKernel(), Math.Min(sizeof(uint) * 2 * GradientWords(TSums.Channels, 1), LargeSharedMemory.Most(accelerator)));
                 return launch;
             }));

@@ -16,9 +16,9 @@ internal sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public ConvTranspose3dDirect(Accelerator accelerator)
     {
-        forward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape>(ForwardKernel);
-        backwardInput = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape>(BackwardInputKernel);
-        backwardWeight = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape>(BackwardWeightKernel);
+        accelerator.Load(ForwardKernel, out forward);
+        accelerator.Load(BackwardInputKernel, out backwardInput);
+        accelerator.Load(BackwardWeightKernel, out backwardWeight);
     }
 
     /// <inheritdoc/>

@@ -35,12 +35,9 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     {
         ArgumentNullException.ThrowIfNull(accelerator);
         KernelSpecialization group = new(MostThreads, null);
-        forward = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(
-            ForwardKernel, group);
-        backwardInput = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(
-            BackwardInputKernel, group);
-        backwardWeight = accelerator.LoadKernel<
-            ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int>(BackwardWeightKernel, group);
+        accelerator.Load(ForwardKernel, group, out forward);
+        accelerator.Load(BackwardInputKernel, group, out backwardInput);
+        accelerator.Load(BackwardWeightKernel, group, out backwardWeight);
         partSums = new PartSums<T>(accelerator);
         parts = new DeviceScratch<T>(accelerator);
     }

@@ -334,8 +334,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             multiply = [MultiplyWith<Columns16>(), MultiplyWith<Columns32>(), MultiplyWith<Columns48>(), MultiplyWith<Columns64>()];
             gradient = new(() =>
             {
-                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>(
-                    GradientKernel, new KernelSpecialization(GradientThreads, null));
+                accelerator.Load(GradientKernel, new KernelSpecialization(GradientThreads, null),
+                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape> launch);
                 LargeSharedMemory.Allow(launch.GetKernel(), sizeof(uint) * 2 * GradientWords);
                 return launch;
             });
@@ -412,8 +412,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             int sharedBytes = sizeof(uint) * MultiplyWords(TColumns.Channels);
             return new(TColumns.Channels, sharedBytes, new(() =>
             {
-                var launch = accelerator.LoadKernel<ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>(
-                    MultiplyKernel<TColumns>, new KernelSpecialization(MultiplyThreads, null));
+                accelerator.Load(MultiplyKernel<TColumns>, new KernelSpecialization(MultiplyThreads, null),
+                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape> launch);
                 LargeSharedMemory.Allow(launch.GetKernel(), sharedBytes);
                 return launch;
             }));

@@ -22,17 +22,12 @@ internal sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IEleme
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public ElementwiseDirect(Accelerator accelerator)
     {
-        add = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<TStored>, ArrayView<TStored>, ElementwiseShape>(
-            ElementwiseDirectKernels<T>.AddKernel);
-        round = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<TStored>, ElementwiseShape>(
-            ElementwiseDirectKernels<T>.RoundKernel);
-        widen = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<TStored>, ArrayView<T>, ElementwiseShape>(
-            ElementwiseDirectKernels<T>.WidenKernel);
-        mask = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape>(
-            ElementwiseDirectKernels<T>.MaskKernel);
-        fill = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T>(ElementwiseDirectKernels<T>.FillKernel);
-        weightedAdd = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, T, ArrayView<T>, int>(
-            ElementwiseDirectKernels<T>.WeightedAddKernel);
+        accelerator.Load(ElementwiseDirectKernels<T>.AddKernel<TStored>, out add);
+        accelerator.Load(ElementwiseDirectKernels<T>.RoundKernel<TStored>, out round);
+        accelerator.Load(ElementwiseDirectKernels<T>.WidenKernel<TStored>, out widen);
+        accelerator.Load(ElementwiseDirectKernels<T>.MaskKernel, out mask);
+        accelerator.Load(ElementwiseDirectKernels<T>.FillKernel, out fill);
+        accelerator.Load(ElementwiseDirectKernels<T>.WeightedAddKernel, out weightedAdd);
     }
 
     /// <inheritdoc/>

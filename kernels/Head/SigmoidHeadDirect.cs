@@ -24,15 +24,9 @@ internal class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public SigmoidHeadDirect(Accelerator accelerator)
     {
-        forward = accelerator.LoadAutoGroupedKernel<
-            Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(
-            SigmoidHeadDirectKernels<T, TReal, TStored>.ForwardKernel);
-        backwardInput = accelerator.LoadAutoGroupedKernel<
-            Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<TStored>, SigmoidHeadShape>(
-            SigmoidHeadDirectKernels<T, TReal, TStored>.BackwardInputKernel);
-        backwardWeight = accelerator.LoadAutoGroupedKernel<
-            Index1D, ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape>(
-            SigmoidHeadDirectKernels<T, TReal, TStored>.BackwardWeightKernel);
+        accelerator.Load(SigmoidHeadDirectKernels<T, TReal, TStored>.ForwardKernel, out forward);
+        accelerator.Load(SigmoidHeadDirectKernels<T, TReal, TStored>.BackwardInputKernel, out backwardInput);
+        accelerator.Load(SigmoidHeadDirectKernels<T, TReal, TStored>.BackwardWeightKernel, out backwardWeight);
     }
 
     /// <inheritdoc/>

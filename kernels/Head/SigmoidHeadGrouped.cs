@@ -22,9 +22,7 @@ internal sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : Sigmo
         : base(accelerator)
     {
         partSums = new PartSums<T>(accelerator);
-        partialWeight = accelerator.LoadKernel<
-            ArrayView<TStored>, ArrayView<T>, ArrayView<T>, ArrayView<T>, SigmoidHeadShape, int>(
-            SigmoidHeadGroupedKernels<T, TReal, TStored>.PartialWeightKernel, new KernelSpecialization(GroupSum.Threads, null));
+        accelerator.Load(SigmoidHeadGroupedKernels<T, TReal, TStored>.PartialWeightKernel, new KernelSpecialization(GroupSum.Threads, null), out partialWeight);
     }
 
     /// <inheritdoc/>

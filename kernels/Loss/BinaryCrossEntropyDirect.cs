@@ -15,9 +15,9 @@ internal sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T
     public BinaryCrossEntropyDirect(Accelerator accelerator)
     {
         folded = new ThreadSums<T, TReal>(accelerator);
-        partial = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(PartialKernel);
-        total = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, FlatShape>(TotalKernel);
-        backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(BackwardKernel);
+        accelerator.Load(PartialKernel, out partial);
+        accelerator.Load(TotalKernel, out total);
+        accelerator.Load(BackwardKernel, out backward);
     }
 
     /// <inheritdoc/>

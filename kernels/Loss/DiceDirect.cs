@@ -16,9 +16,9 @@ internal sealed class DiceDirect<T, TReal> : IDice<T>
     public DiceDirect(Accelerator accelerator)
     {
         folded = new ThreadSums<T, TReal>(accelerator);
-        partial = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(PartialKernel);
-        total = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>>(TotalKernel);
-        backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>>(BackwardKernel);
+        accelerator.Load(PartialKernel, out partial);
+        accelerator.Load(TotalKernel, out total);
+        accelerator.Load(BackwardKernel, out backward);
     }
 
     /// <inheritdoc/>

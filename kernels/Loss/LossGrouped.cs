@@ -27,8 +27,8 @@ internal sealed class LossGrouped<T, TReal, TSummand>
     public LossGrouped(Accelerator accelerator)
     {
         KernelSpecialization specialization = new(GroupSum.Threads, null);
-        partial = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape>(PartialKernel, specialization);
-        total = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape, int>(TotalKernel, specialization);
+        accelerator.Load(PartialKernel, specialization, out partial);
+        accelerator.Load(TotalKernel, specialization, out total);
     }
 
     /// <summary>Overwrites what <see cref="ISummand{T}.Finish"/> writes; workspace is as long as <see cref="GroupSum.WorkspaceLength"/> says.</summary>

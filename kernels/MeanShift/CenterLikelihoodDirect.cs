@@ -20,16 +20,10 @@ internal sealed class CenterLikelihoodDirect<T, TReal> : ICenterLikelihood<T>
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public CenterLikelihoodDirect(Accelerator accelerator)
     {
-        scoresAt = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>,
-            CenterLikelihoodShape>(
-            CenterLikelihoodDirectKernels<T, TReal>.ScoresAtKernel);
-        total = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<int>, ArrayView<T>, ArrayView<T>, CenterLikelihoodShape, T>(
-            CenterLikelihoodDirectKernels<T, TReal>.TotalKernel);
-        clear = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>,
-            CenterLikelihoodShape>(CenterLikelihoodDirectKernels<T, TReal>.ClearKernel);
-        backward = accelerator.LoadAutoGroupedKernel<
-            Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, ArrayView<T>, CenterLikelihoodShape, T>(
-            CenterLikelihoodDirectKernels<T, TReal>.BackwardKernel);
+        accelerator.Load(CenterLikelihoodDirectKernels<T, TReal>.ScoresAtKernel, out scoresAt);
+        accelerator.Load(CenterLikelihoodDirectKernels<T, TReal>.TotalKernel, out total);
+        accelerator.Load(CenterLikelihoodDirectKernels<T, TReal>.ClearKernel, out clear);
+        accelerator.Load(CenterLikelihoodDirectKernels<T, TReal>.BackwardKernel, out backward);
     }
 
     /// <inheritdoc/>

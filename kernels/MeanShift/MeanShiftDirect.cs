@@ -22,11 +22,11 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     {
         ArgumentNullException.ThrowIfNull(accelerator);
         this.accelerator = accelerator;
-        sampleSeeds = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<int>, ArrayView<T>, MeanShiftShape, SeedSamplingConstants>(SampleSeedsKernel);
-        findNearest = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, MeanShiftShape>(NearestKernel);
-        centerLoss = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance>(CenterLossKernel);
-        centerLossBackward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance>(CenterLossBackwardKernel);
-        listTiles = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, MeanShiftShape, BallConstants<T>, int>(ListTilesKernel);
+        accelerator.Load(SampleSeedsKernel, out sampleSeeds);
+        accelerator.Load(NearestKernel, out findNearest);
+        accelerator.Load(CenterLossKernel, out centerLoss);
+        accelerator.Load(CenterLossBackwardKernel, out centerLossBackward);
+        accelerator.Load(ListTilesKernel, out listTiles);
     }
 
     /// <inheritdoc/>
@@ -402,13 +402,13 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         public static WeightedKernels Load<TWeighting>(Accelerator accelerator)
             where TWeighting : struct, IWeighting<T>
             => new(
-                accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>>(
+                accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>>>(
                     MeanShiftDirectKernels<T, TReal, TWeighting>.ForwardKernel),
-                accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>(
+                accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>>(
                     MeanShiftDirectKernels<T, TReal, TWeighting>.ChainKernel),
-                accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>(
+                accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>>(
                     MeanShiftDirectKernels<T, TReal, TWeighting>.GatherKernel),
-                accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, T>(
+                accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, T>>(
                     MeanShiftDirectKernels<T, TReal, TWeighting>.ConvergeKernel));
     }
 }

@@ -26,8 +26,7 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         ArgumentNullException.ThrowIfNull(accelerator);
         this.accelerator = accelerator;
         direct = new MeanShiftDirect<T, TReal>(accelerator);
-        totalLoss = accelerator.LoadKernel<ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance>(
-            TotalLossKernel, new KernelSpecialization(MostThreads, null));
+        accelerator.Load(TotalLossKernel, new KernelSpecialization(MostThreads, null), out totalLoss);
     }
 
     /// <inheritdoc/>
@@ -205,11 +204,11 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         {
             KernelSpecialization specialization = new(MostThreads, null);
             return new WeightedKernels(
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>>(
+                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>>>(
                     MeanShiftGroupedKernels<T, TReal, TWeighting>.ForwardKernel, specialization),
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int, CenterDistance>(
-                    MeanShiftGroupedKernels<T, TReal, TWeighting>.ChainKernel, specialization),
-                accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>(
+                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int, CenterDistance>>(
+                    MeanShiftGroupedKernels<T, TReal, TWeighting>.ChainKernel, new KernelSpecialization(MostThreads, MeanShiftGroupedKernels<T, TReal, TWeighting>.ChainGroups)),
+                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>>(
                     MeanShiftGroupedKernels<T, TReal, TWeighting>.GatherKernel, specialization));
         }
     }
@@ -282,6 +281,9 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
     where TReal : struct, IReal<T>
     where TWeighting : struct, IWeighting<T>
 {
+    // The chain's gradient of a group per seed leaves most multiprocessors with one or two groups; for more of them ptxas 12.4 spilled registers.
+    public const int ChainGroups = 2;
+
     // p(t+1) = p(t) + sum m (q − p) / W, m = (s + s0) k, over the voxels q of the ball; p stays where W = 0.
     // One group per seed runs all iterations: rows of the box around its point 16 at a time, eight threads along x with two voxels each;
     // sums per thread in that order, then as GroupSum.Sum; trajectory overwritten. With centres, the squared distances from the end point to those of its
@@ -366,7 +368,7 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
     // point had stayed, so g stays and chain is 0, or NaN if the point is no number. With centres, g begins as the centre loss's
     // gradient. One group per seed, walking as the forward kernel does;
     // chain overwritten.
-    [Kernel(MaxGroupSize = GroupWalk.Threads)]
+    [Kernel(MaxGroupSize = GroupWalk.Threads, MinGroups = ChainGroups)]
     internal static void ChainKernel(
         ArrayView<T> scores, // [N, D, H, W], pitch ScorePitch
         ArrayView<T> trajectory, // [T + 1, N, S, 3]

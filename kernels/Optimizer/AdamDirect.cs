@@ -9,7 +9,7 @@ internal sealed class AdamDirect<T, TReal> : IAdam<T>
 
     /// <summary>Compiles the kernel for an accelerator.</summary>
     public AdamDirect(Accelerator accelerator)
-        => step = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, AdamFactors<T>>(StepKernel);
+        => accelerator.Load(StepKernel, out step);
 
     /// <inheritdoc/>
     void IAdam<T>.LaunchStep(

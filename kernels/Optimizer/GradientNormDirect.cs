@@ -14,8 +14,8 @@ internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
     public GradientNormDirect(Accelerator accelerator)
     {
         sums = new ThreadSums<T, TReal>(accelerator);
-        squares = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>>(SquaresKernel);
-        finish = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, T>(FinishKernel);
+        accelerator.Load(SquaresKernel, out squares);
+        accelerator.Load(FinishKernel, out finish);
     }
 
     /// <inheritdoc/>

@@ -14,8 +14,8 @@ internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
     {
         ArgumentNullException.ThrowIfNull(accelerator);
         KernelSpecialization specialization = new(GroupSum.Threads, null);
-        squares = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>>(SquaresKernel, specialization);
-        finish = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, T, int>(FinishKernel, specialization);
+        accelerator.Load(SquaresKernel, specialization, out squares);
+        accelerator.Load(FinishKernel, specialization, out finish);
     }
 
     /// <inheritdoc/>

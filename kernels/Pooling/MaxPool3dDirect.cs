@@ -18,9 +18,8 @@ internal sealed class MaxPool3dDirect<T, TReal, TElement, TStored> : IMaxPool3d<
     public MaxPool3dDirect(Accelerator accelerator)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
-        forward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<TStored>, ArrayView<TStored>, MaxPool3dShape>(MaxPool3dDirectKernels<T, TStored>.ForwardKernel);
-        backward = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<TStored>, ArrayView<TStored>, ArrayView<TStored>, MaxPool3dShape>(
-            MaxPool3dDirectKernels<T, TStored>.BackwardKernel);
+        accelerator.Load(MaxPool3dDirectKernels<T, TStored>.ForwardKernel, out forward);
+        accelerator.Load(MaxPool3dDirectKernels<T, TStored>.BackwardKernel, out backward);
     }
 
     /// <inheritdoc/>

@@ -14,7 +14,7 @@ internal sealed class PartSums<T>
     private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, int> add;
 
     public PartSums(Accelerator accelerator)
-        => add = accelerator.LoadKernel<ArrayView<T>, ArrayView<T>, ArrayView<T>, int>(AddKernel, new KernelSpecialization(Columns * Lanes, null));
+        => accelerator.Load(AddKernel, new KernelSpecialization(Columns * Lanes, null), out add);
 
     /// <summary>target[i] += Σ_p parts[p, i].</summary>
     /// <param name="stream">The stream to queue on.</param>

@@ -18,7 +18,7 @@ internal sealed class ThreadSums<T, TReal>
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, int, int> fold;
 
     public ThreadSums(Accelerator accelerator)
-        => fold = accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<T>, ArrayView<T>, int, int>(FoldKernel);
+        => accelerator.Load(FoldKernel, out fold);
 
     /// <summary>The number of partial sums over some items; a function of their number alone. Kernels call it too (Math.Clamp would not compile there).</summary>
     public static int Partials(long items)

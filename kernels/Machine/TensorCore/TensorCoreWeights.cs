@@ -6,7 +6,7 @@ internal sealed class TensorCoreWeights<TOperand>(Accelerator accelerator) : IDi
 {
     private readonly DeviceScratch<uint> packed = new(accelerator);
     private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<uint>, PackedWeightsShape> pack =
-        accelerator.LoadAutoGroupedKernel<Index1D, ArrayView<float>, ArrayView<uint>, PackedWeightsShape>(PackKernel);
+        accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<uint>, PackedWeightsShape>>(PackKernel);
 
     /// <summary>Packs weights; the result is valid until the next call.</summary>
     public ArrayView<uint> Pack(AcceleratorStream stream, ArrayView<float> weight, PackedWeightsShape shape)

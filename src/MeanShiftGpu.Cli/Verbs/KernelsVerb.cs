@@ -31,7 +31,7 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
         OutputFolder.Prepare(directory);
         OutputFolder.RefuseReplacing([.. KernelCatalog.All.Select(kernel => Path.Combine(directory, $"{kernel.Name}.ptx")), .. JsonFile(options)], []);
 
-        using PtxCompiler compiler = new(wanted);
+        PtxCompiler compiler = new(wanted);
         List<object> written = [];
         Session.Progress("compiling", report =>
         {

@@ -11,6 +11,8 @@ internal readonly record struct CudaDriver(bool IsInstalled, int InitError, int 
     // The driver of CUDA 11.0 is the first that takes PTX 7.0, the oldest that ILGPU writes for sm_80.
     private const int OldestVersion = 11000;
 
+    private const int FirstWithoutVolta = 13000;
+
     /// <summary>Asks the driver of this machine.</summary>
     public static CudaDriver Ask()
     {
@@ -31,6 +33,7 @@ internal readonly record struct CudaDriver(bool IsInstalled, int InitError, int 
             : InitError switch
             {
                 0 => null,
+                100 when Version >= FirstWithoutVolta => "the NVIDIA driver is installed but finds no GPU. Check nvidia-smi and CUDA_VISIBLE_DEVICES. Drivers of CUDA 13 and newer leave out cards below compute capability 7.5 (GeForce 10 and older, Pascal, Volta): for those install driver 580 or older",
                 100 => "the NVIDIA driver is installed but finds no GPU. Check nvidia-smi and CUDA_VISIBLE_DEVICES",
                 802 => "the NVIDIA driver is not ready (a machine with NVSwitch needs its fabric manager running)",
                 803 => "the NVIDIA driver's library and kernel module are of different versions, as after an update. Restart the machine",

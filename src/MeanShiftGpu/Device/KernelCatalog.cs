@@ -1,5 +1,4 @@
 using System.Reflection;
-using ILGPU;
 using ILGPU.Backends.EntryPoints;
 using ILGPU.Runtime;
 using MeanShiftGpu.Kernels.Machine;
@@ -167,9 +166,9 @@ public sealed class KernelEntry
     {
         Name = name;
         Method = method;
-        IsImplicitlyGrouped = method.GetParameters() is [{ } first, ..] && typeof(IIndex).IsAssignableFrom(first.ParameterType);
-        int maxGroupSize = method.GetCustomAttribute<KernelAttribute>()!.MaxGroupSize;
-        Specialization = maxGroupSize > 0 ? new KernelSpecialization(maxGroupSize, null) : KernelSpecialization.Empty;
+        IsImplicitlyGrouped = KernelText.IsImplicitlyGrouped(method);
+        KernelAttribute mark = method.GetCustomAttribute<KernelAttribute>()!;
+        Specialization = mark.MaxGroupSize > 0 ? new KernelSpecialization(mark.MaxGroupSize, mark.MinGroups > 0 ? mark.MinGroups : null) : KernelSpecialization.Empty;
     }
 
     /// <summary>Class, method, type arguments: Conv3dDirect.Forward.float32.</summary>
@@ -184,7 +183,7 @@ public sealed class KernelEntry
     /// </summary>
     public bool IsImplicitlyGrouped { get; }
 
-    /// <summary>The bound on the group, from <see cref="KernelAttribute.MaxGroupSize"/>.</summary>
+    /// <summary>The bound on the group, from <see cref="KernelAttribute"/>.</summary>
     public KernelSpecialization Specialization { get; }
 
     /// <summary>The name, for lists and test reports.</summary>

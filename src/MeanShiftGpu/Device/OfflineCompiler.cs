@@ -24,13 +24,20 @@ internal sealed class OfflineCompiler(string target, Func<Context, Backend> crea
         {
             return backend.Compile(kernel.Describe(), kernel.Specialization);
         }
-        catch (Exception e) when (e is InternalCompilerException or NotSupportedException or InvalidOperationException or ArgumentException)
+        catch (Exception e) when (IsRefusal(e))
         {
             // The half-compiled methods stay in the context and every later kernel in it would fail too.
             Dispose();
-            throw new InvalidOperationException($"The kernel {kernel.Name} does not compile for {target}: {Innermost(e).Message}", e);
+            throw Refused(kernel, target, e);
         }
     }
+
+    /// <summary>Whether an exception says that ILGPU cannot compile a kernel.</summary>
+    public static bool IsRefusal(Exception e) => e is InternalCompilerException or NotSupportedException or InvalidOperationException or ArgumentException;
+
+    /// <summary>That a kernel does not compile, and why.</summary>
+    public static InvalidOperationException Refused(KernelEntry kernel, string target, Exception e)
+        => new($"The kernel {kernel.Name} does not compile for {target}: {Innermost(e).Message}", e);
 
     public void Dispose()
     {

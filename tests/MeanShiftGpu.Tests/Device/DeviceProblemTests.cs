@@ -23,6 +23,8 @@ public sealed class DeviceProblemTests
         Assert.That(new CudaDriver(false, 0, 0).Problem, Does.Contain("not installed").And.Contain("--gpus all"));
         Assert.That(new CudaDriver(true, 0, 10020).Problem, Does.Contain("too old: it knows CUDA 10.2").And.Contain("driver 450"));
         Assert.That(new CudaDriver(true, 100, 12040).Problem, Does.Contain("finds no GPU"));
+        Assert.That(new CudaDriver(true, 100, 13000).Problem, Does.Contain("finds no GPU").And.Contain("below compute capability 7.5").And.Contain("driver 580"));
+        Assert.That(new CudaDriver(true, 100, 12040).Problem, Does.Not.Contain("7.5"));
         Assert.That(new CudaDriver(true, 803, 12040).Problem, Does.Contain("different versions"));
         Assert.That(new CudaDriver(true, 999, 12040).Problem, Does.Contain("cuInit returned 999"));
         Assert.That(new CudaDriver(true, 0, 12040).Problem, Is.Null);

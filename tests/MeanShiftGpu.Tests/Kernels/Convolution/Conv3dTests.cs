@@ -31,6 +31,7 @@ public class Conv3dTests
         Shape(1, 5, 6, 1, 1, 32, 3, Activation.None, 1, 0),
         Shape(1, 3, 4, 5, 32, 48, 3, Activation.Relu, 16, 16),
         Shape(1, 3, 4, 13, 48, 32, 3, Activation.None, 0, 0),
+        Shape(1, 1, 2, 3, 64, 64, 3, Activation.None, 0, 0),
         Shape(2, 5, 6, 7, 17, 3, 1, Activation.Relu, 4, 1),
         Shape(1, 3, 4, 5, 32, 1, 1, Activation.None, 0, 0),
     ];
@@ -326,6 +327,23 @@ public class Conv3dTests
         (activations, gradients) = Conv3dTensorCore.WidthsUsed(stored);
         Assert.That((activations, gradients), Is.EqualTo(((int[])[16, 64], (int[])[64])));
         IsExact(context, bf16, Shape(1, 1, 1, 2, 64, 8, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
+    }
+
+    // Each width of a tile, forwards, backwards to the input and for the weights; where CUDA is, for the simulated GPU would take minutes.
+    [Test]
+    public void TensorCore_EveryWidth_IsExact([Values("CUDA")] string device, [Values(16, 32, 48, 64)] int channels)
+    {
+        using GpuContext context = TestDevices.OpenTensorCores(device);
+        foreach (TensorCorePrecision precision in Enum.GetValues<TensorCorePrecision>())
+        {
+            using IConv3d<float, float> conv = Conv3dTensorCore.Create(context.Accelerator, precision, groupsWanted: 1);
+            IsExact(context, conv, Shape(1, 1, 1, 2, 8, channels, 3, Activation.Relu, 0, 0));
+            IsExact(context, conv, Shape(1, 1, 1, 2, channels, 8, 3, Activation.Relu, 0, 0));
+        }
+
+        using IConv3d<float, float> stored = Conv3dTensorCore.CreateBf16(context.Accelerator, groupsWanted: 1).OnFloats(context);
+        IsExact(context, stored, Shape(1, 1, 1, 2, 8, channels, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
+        IsExact(context, stored, Shape(1, 1, 1, 2, channels, 8, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
     }
 
     // The worst was 2.7e-4 with TF32 and 2.5e-3 with BF16, both of the output, on the simulated GPU.

@@ -171,6 +171,23 @@ public class ConvTranspose3dTests
         IsExact(context, conv, shape);
     }
 
+    // Each width of a tile; where CUDA is, for the simulated GPU would take minutes.
+    [Test]
+    public void TensorCore_EveryWidth_IsExact([Values("CUDA")] string device, [Values(16, 32, 48, 64)] int channels)
+    {
+        using GpuContext context = TestDevices.OpenTensorCores(device);
+        foreach (TensorCorePrecision precision in Enum.GetValues<TensorCorePrecision>())
+        {
+            using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.Create(context.Accelerator, precision, groupsWanted: 1);
+            IsExact(context, conv, Shape(1, 1, 1, 2, 8, channels, 0, 0));
+            IsExact(context, conv, Shape(1, 1, 1, 2, channels, 8, 0, 0));
+        }
+
+        using IConvTranspose3d<float, float> stored = ConvTranspose3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
+        IsExact(context, stored, Shape(1, 1, 1, 2, 8, channels, 0, 0), Bf16Buffers.Rounded);
+        IsExact(context, stored, Shape(1, 1, 1, 2, channels, 8, 0, 0), Bf16Buffers.Rounded);
+    }
+
     // The worst was 2.3e-4 with TF32 and 1.9e-3 with BF16, on the simulated GPU.
     [Test]
     public void TensorCore_AnyValues_MatchReference(

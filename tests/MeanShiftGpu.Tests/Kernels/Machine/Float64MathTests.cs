@@ -1,6 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
@@ -72,7 +73,8 @@ public sealed class Float64MathTests
         using MemoryBuffer1D<double, Stride1D.Dense> input = gpu.Accelerator.Allocate1D(values);
         using MemoryBuffer1D<double, Stride1D.Dense> exp = gpu.Accelerator.Allocate1D<double>(values.Length);
         using MemoryBuffer1D<double, Stride1D.Dense> log = gpu.Accelerator.Allocate1D<double>(values.Length);
-        gpu.Accelerator.LoadAutoGroupedStreamKernel<Index1D, ArrayView<double>, ArrayView<double>, ArrayView<double>>(Evaluate)(values.Length, input.View, exp.View, log.View);
+        gpu.Accelerator.Load(Evaluate, out Action<AcceleratorStream, Index1D, ArrayView<double>, ArrayView<double>, ArrayView<double>> evaluate);
+        evaluate(gpu.Stream, values.Length, input.View, exp.View, log.View);
         double[] gotExp = exp.GetAsArray1D();
         double[] gotLog = log.GetAsArray1D();
         for (int i = 0; i < values.Length; i++)

@@ -2,6 +2,7 @@ using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.TensorCore;
 using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
@@ -179,7 +180,8 @@ public class TensorCoreTests(string device)
         }))];
         using MemoryBuffer1D<uint, Stride1D.Dense> input = context.Accelerator.Allocate1D(operands);
         using MemoryBuffer1D<float, Stride1D.Dense> output = context.Accelerator.Allocate1D<float>(problems.Count * 128);
-        context.Accelerator.LoadStreamKernel(kernel)(new KernelConfig(1, 32), input.View, output.View, problems.Count);
+        context.Accelerator.Load(kernel, default, out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<float>, int> launch);
+        launch(context.Stream, new KernelConfig(1, 32), input.View, output.View, problems.Count);
         context.Accelerator.Synchronize();
         float[] results = output.GetAsArray1D();
         for (int p = 0; p < problems.Count; p++)
@@ -202,7 +204,8 @@ public class TensorCoreTests(string device)
     {
         using MemoryBuffer1D<uint, Stride1D.Dense> from = context.Accelerator.Allocate1D(input.ToArray());
         using MemoryBuffer1D<uint, Stride1D.Dense> to = context.Accelerator.Allocate1D(new uint[outputs]);
-        context.Accelerator.LoadStreamKernel(kernel)(new KernelConfig(1, 32), from.View, to.View);
+        context.Accelerator.Load(kernel, default, out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>> launch);
+        launch(context.Stream, new KernelConfig(1, 32), from.View, to.View);
         context.Accelerator.Synchronize();
         return to.GetAsArray1D();
     }

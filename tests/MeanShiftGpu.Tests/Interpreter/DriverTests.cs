@@ -1,0 +1,166 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Tests.Cli;
+using MeanShiftGpu.Tests.Device;
+using MeanShiftGpu.Tests.Support;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Interpreter;
+
+/// <summary>The command-line tool, unchanged, with <c>--device cuda</c> on the fake driver.</summary>
+public sealed class DriverTests
+{
+    private static readonly TemporaryFolder Folder = new();
+    private static readonly List<FakeRun> Runs = [];
+
+    [OneTimeTearDown]
+    public void DeleteFolder() => Folder.Dispose();
+
+    [TestCase("float32")]
+    [TestCase("tf32")]
+    [TestCase("bf16")]
+    [TestCase("bf16-operands")]
+    [Order(1)]
+    public void Verify_ReferenceFiles_Agree(string precision)
+    {
+        if (precision == "bf16-operands")
+            FakeDriver.RequireLongRun();
+        FakeRun run = FakeDriver.Succeeds(["verify", TemporaryFolder.Data("golden"), "--device", "cuda", "--precision", precision]);
+        Runs.Add(run);
+        Assert.That(run.Output, Does.Contain("PTX interpreter, no GPU").And.Contain("all agree with the reference"));
+        Assert.That(run.Calls("fault"), Is.Empty);
+        TestContext.Out.WriteLine(Summary(run));
+    }
+
+    [Test, Order(2)]
+    public void Gradcheck_OneCaseOfEachOperation_Agrees()
+        => Gradcheck("conv3d k1", "conv-transpose3d", "max-pool3d", "sigmoid-head", "dice", "binary-cross-entropy", "weighted-sum", "mask", "mean-shift Cone Squared, 1");
+
+    [Test, Order(2)]
+    public void Gradcheck_Everything_Agrees()
+    {
+        FakeDriver.RequireLongRun();
+        Gradcheck();
+    }
+
+    // The half of this program's tests that runs on a CUDA device.
+    [Test, Order(2)]
+    public void Tests_OnCuda_Pass()
+    {
+        FakeDriver.RequireLongRun();
+        FakeRun run = FakeDriver.RunTests("(FullyQualifiedName~Cuda|FullyQualifiedName~CUDA)&FullyQualifiedName!~Interpreter");
+        Assert.That(run.Code, Is.Zero, run.Output);
+        Runs.Add(run);
+        TestContext.Out.WriteLine(Summary(run));
+    }
+
+    // Ten steps of the network on the CPU device, the interpreter, and the interpreter in other orders, which must not change a bit.
+    [TestCase("float32", 1e-5)]
+    [TestCase("bf16", 2e-2)]
+    [Order(3)]
+    public void Train_TenSteps_IsTheCpusAndTheSameBitsInAnyOrder(string precision, double tolerance)
+    {
+        string data = Folder["data"];
+        if (!Directory.Exists(data))
+            ToolRun.Succeeds("simulate", "--out", data, "--size", "24", "--train", "1", "--validation", "1", "--test", "0", "--particles", "2,3");
+        string[] Arguments(string name, string device) => ["train", "--data", Path.Combine(data, "manifest.json"), "--out", Folder[name], "--device", device,
+            "--precision", device == "cpu" ? "float32" : precision, "--steps", "10", "--patch", "16", "--widths", "8,8,16", "--seeds", "16", "--preset", "combined", "--validate-every", "10"];
+        ToolRun.Succeeds(Arguments($"cpu-{precision}", "cpu"));
+        FakeRun run = FakeDriver.Succeeds(Arguments($"cuda-{precision}", "cuda"));
+        Runs.Add(run);
+        TestContext.Out.WriteLine(Summary(run));
+        FakeDriver.Succeeds(Arguments($"reversed-{precision}", "cuda"), "ORDER=reversed", "COPIES=early");
+        Assert.That(File.ReadAllBytes(Path.Combine(Folder[$"reversed-{precision}"], "model.safetensors")), Is.EqualTo(File.ReadAllBytes(Path.Combine(Folder[$"cuda-{precision}"], "model.safetensors"))));
+        double[] expected = Losses($"cpu-{precision}"), actual = Losses($"cuda-{precision}");
+        Assert.That(actual, Has.Length.EqualTo(10));
+        Assert.That(actual.Zip(expected, (a, e) => Math.Abs(a - e) / Math.Abs(e)), Is.All.LessThan(tolerance));
+    }
+
+    // Runs last: what the tests above loaded and launched.
+    [Test, Order(4)]
+    public void Runs_Together_LaunchEveryKernelWithTheTextThatIsAssembled()
+    {
+        if (Runs.Count == 0)
+        {
+            Assert.Ignore("Needs the runs of the tests before it.");
+            return;
+        }
+
+        Dictionary<string, string[]> names = KernelCatalog.All.GroupBy(kernel => Hash(PtxTests.Ptx("sm_90", kernel.Name))).ToDictionary(group => group.Key, group => group.Select(kernel => kernel.Name).ToArray());
+        string[] loaded = [.. Runs.SelectMany(run => run.Calls("load")).Select(call => call[1]).Distinct()];
+        Assert.That(loaded.Where(hash => !names.ContainsKey(hash)), Is.Empty, "texts that ptxas does not assemble");
+        HashSet<string> launched = [.. Runs.SelectMany(run => run.Calls("launch")).Select(call => call[1])];
+        string[] missing = [.. names.Where(pair => !launched.Contains(pair.Key)).SelectMany(pair => pair.Value).Order(StringComparer.Ordinal)];
+        TestContext.Out.WriteLine($"{names.Count - missing.Length} of {names.Count} texts launched; missing: {string.Join(", ", missing)}");
+        FakeDriver.RequireLongRun();
+        Assert.That(missing.Except(NeverLaunched), Is.Empty, "kernels that no run launches");
+    }
+
+    // The catalogue closes kernels over all types that their constraints admit; nothing rounds to what it holds already.
+    private static readonly string[] NeverLaunched =
+    [
+        "ElementwiseDirect.Round.Plain.float32", "ElementwiseDirect.Round.Plain.float64", "ElementwiseDirect.Widen.Plain.float32", "ElementwiseDirect.Widen.Plain.float64",
+    ];
+
+    [TestCase("7.5")]
+    [TestCase("8.0")]
+    [TestCase("8.6")]
+    [TestCase("8.7")]
+    [TestCase("8.9")]
+    [TestCase("9.0")]
+    [TestCase("10.0")]
+    [TestCase("10.3")]
+    [TestCase("11.0")]
+    [TestCase("12.0")]
+    [TestCase("12.1")]
+    public void Open_EveryDeviceAndDriver_Computes(string capability)
+    {
+        using TemporaryFolder work = new();
+        File.Copy(TemporaryFolder.Data("golden/adam.safetensors"), work["adam.safetensors"]);
+        string model = Path.GetDirectoryName(work["adam.safetensors"])!;
+        foreach (string driver in (string[])(capability is "8.0" or "12.1" ? ["11.0", "12.9", "13.0", "14.0"] : ["12.4"]))
+        {
+            FakeRun run = FakeDriver.Succeeds(["verify", model, "--device", "cuda", "--precision", "float32"], $"CAPABILITY={capability}", $"DRIVER={driver}");
+            Assert.That(run.Output, Does.Contain("all agree"), $"{capability} with {driver}");
+            Assert.That(run.Calls("launch"), Is.Not.Empty);
+        }
+    }
+
+    [Test]
+    public void Open_ACardThatTheDriverDropped_SaysSo()
+    {
+        FakeRun run = FakeDriver.Run(["verify", TemporaryFolder.Data("golden"), "--device", "cuda"], "CAPABILITY=7.0", "DRIVER=13.0");
+        Assert.That(run.Code, Is.EqualTo(2), run.Output);
+        Assert.That(run.Output, Does.Contain("compute capability 7.5").And.Contain("driver 580"));
+    }
+
+    [Test]
+    public void Open_ADriverThatIsTooOld_SaysSo()
+    {
+        FakeRun run = FakeDriver.Run(["verify", TemporaryFolder.Data("golden"), "--device", "cuda"], "DRIVER=10.2");
+        Assert.That(run.Code, Is.EqualTo(2), run.Output);
+        Assert.That(run.Output, Does.Contain("too old: it knows CUDA 10.2"));
+    }
+
+    private static void Gradcheck(params string[] operations)
+    {
+        FakeRun run = FakeDriver.Succeeds(["gradcheck", .. operations, "--device", "cuda"]);
+        Runs.Add(run);
+        Assert.That(run.Output, Does.Contain("all agree with finite differences"));
+        TestContext.Out.WriteLine(Summary(run));
+    }
+
+    private static string Hash(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
+
+    private static double[] Losses(string run)
+        => [.. ToolRun.Json(Path.Combine(Folder[run], "history.json")).GetProperty("steps").EnumerateArray().Select(step => step.GetProperty("loss").GetDouble())];
+
+    private static string Summary(FakeRun run)
+    {
+        string Sum(string kind, int column) => run.Calls(kind).Sum(call => long.Parse(call[column], CultureInfo.InvariantCulture)).ToString("N0", CultureInfo.InvariantCulture);
+        return $"{run.Calls("launch").Count()} launches, {Sum("launch", 6)} warp instructions in {Sum("launch", 7)} ms, {run.Calls("copy").Count()} copies, {run.Calls("synchronize").Count()} synchronisations";
+    }
+}
