@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Tests.Cli;
 using MeanShiftGpu.Tests.Device;
