@@ -95,6 +95,8 @@ public static class DatasetLoader
     private static TrainingVolume Open(DatasetVolume entry, AnnotationChoice choice, int index, ref long memory, CancellationToken cancellation)
     {
         MrcHeader header = MrcFile.ReadHeader(entry.Volume);
+        if (entry.Region is { } part && !part.Box.IsInside(header.Shape))
+            throw new InputException($"{entry.Volume}: the region {part} is not inside the volume of {header.Shape} voxels. Correct \"region\" in the manifest.");
         IReadOnlyList<Particle> particles = entry.ReadParticles(header.Shape, header.VoxelSize);
         CoordinateTables.CheckInside(entry.Coordinates, particles, header.Shape);
         List<(Particle Particle, int Class)> chosen = Choose(particles, choice, index);
@@ -113,10 +115,10 @@ public static class DatasetLoader
         try
         {
             return new TrainingVolume(
-                entry.Volume,
-                image,
-                labels is null ? null : Open(entry.Mask!, header, _ => labels, ref memory, cancellation),
-                [.. chosen.Select(p => new Position(p.Particle.Z, p.Particle.Y, p.Particle.X))])
+                entry.Region is { } region ? $"{entry.Volume} ({region})" : entry.Volume,
+                Part(image, entry.Region, ref memory),
+                labels is null ? null : Part(Open(entry.Mask!, header, _ => labels, ref memory, cancellation), entry.Region, ref memory),
+                [.. chosen.Select(p => entry.Region?.FromVolume(p.Particle) ?? new Position(p.Particle.Z, p.Particle.Y, p.Particle.X))])
             {
                 CenterClasses = choice.Classes.Count == 0 ? null : [.. chosen.Select(p => p.Class)],
                 Outlier = outlier,
@@ -162,6 +164,26 @@ public static class DatasetLoader
         }
     }
 
+    // Of what is in memory the part alone stays there.
+    private static IVoxelSource Part(IVoxelSource whole, DatasetRegion? region, ref long memory)
+    {
+        if (region is null)
+            return whole;
+        if (whole is not Volume inMemory)
+            return new VoxelsOfRegion(whole, region.Box);
+        ((int firstZ, int firstY, int firstX), Extent size) = (region.Box.Origin, region.Box.Size);
+        Volume part = new(size, whole.VoxelSize);
+        for (int z = 0; z < size.Depth; z++)
+        {
+            for (int y = 0; y < size.Height; y++)
+                inMemory.Row(firstZ + z, firstY + y).Slice(firstX, size.Width).CopyTo(part.Row(z, y));
+        }
+
+        memory += (long)((Int128)(inMemory.Length - part.Length) * sizeof(float));
+        inMemory.Dispose();
+        return part;
+    }
+
     private static List<(Particle Particle, int Class)> Choose(IReadOnlyList<Particle> particles, AnnotationChoice choice, int index)
     {
         List<(Particle Particle, int Class)> chosen = [.. particles.Select(p => (p, ClassOf(p, choice))).Where(p => p.Item2 >= 0)];
@@ -178,7 +200,7 @@ public static class DatasetLoader
     }
 
     // A class is meant by its name or its number.
-    private static int ClassOf(Particle particle, AnnotationChoice choice)
+    internal static int ClassOf(Particle particle, AnnotationChoice choice)
     {
         if (choice.Classes.Count == 0)
             return 0;
