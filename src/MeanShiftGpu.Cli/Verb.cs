@@ -16,10 +16,10 @@ namespace MeanShiftGpu.Cli;
 internal abstract class Verb(Session session)
 {
     /// <summary>How a data set says what its volumes' headers do not.</summary>
-    protected const string VoxelSizeInManifest = "\"voxelSizeAngstrom\" in the manifest";
+    internal const string VoxelSizeInManifest = "\"voxelSizeAngstrom\" in the manifest";
 
     /// <summary>How a data set says how many pixels of a table make a voxel.</summary>
-    protected const string BinningInManifest = "\"binning\" in the manifest";
+    internal const string BinningInManifest = "\"binning\" in the manifest";
 
     private readonly Option<string?> json = Parse.Text("--json", "FILE", "Write the result to this file as JSON.");
     private readonly Option<bool> verbose = new("--verbose") { Description = "Print the stack trace of an error." };
