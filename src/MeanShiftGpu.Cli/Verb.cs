@@ -37,6 +37,12 @@ internal abstract class Verb(Session session)
     /// <summary>The verb.</summary>
     public abstract string Name { get; }
 
+    /// <summary>What it does, in one line among other verbs.</summary>
+    public abstract string Summary { get; }
+
+    /// <summary>Whether it is for those who work on the program, not for those who pick particles.</summary>
+    public virtual bool IsForDevelopers => false;
+
     /// <summary>What it does, in a sentence or two.</summary>
     protected abstract string Description { get; }
 

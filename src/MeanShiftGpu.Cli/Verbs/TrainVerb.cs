@@ -35,6 +35,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     public override string Name => "train";
 
+    public override string Summary => "Trains a network from tomograms with annotated centres.";
+
     protected override string Description => "Trains a network from tomograms with annotated centres. Ctrl-C writes a checkpoint; --resume goes on from it.";
 
     public override string Example => "meanshift-gpu train tomograms/ --picks picks.star --particle-diameter 250";

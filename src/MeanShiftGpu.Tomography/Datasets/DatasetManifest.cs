@@ -207,14 +207,11 @@ public sealed record DatasetManifest
     {
         ((int z, int y, int x), Extent size) = (region.Box.Origin, region.Box.Size);
         json.WriteStartObject("region");
-        foreach ((string name, int[] values) in ((string, int[])[])[("first", [z, y, x]), ("size", [size.Depth, size.Height, size.Width])])
-        {
-            json.WriteStartArray(name);
-            foreach (int value in values)
-                json.WriteNumberValue(value);
-            json.WriteEndArray();
-        }
-
+        // On one line each, as people write them.
+        json.WritePropertyName("first");
+        json.WriteRawValue(FormattableString.Invariant($"[{z}, {y}, {x}]"));
+        json.WritePropertyName("size");
+        json.WriteRawValue(FormattableString.Invariant($"[{size.Depth}, {size.Height}, {size.Width}]"));
         if (region.MarginVoxels > 0)
             json.WriteNumber("margin", region.MarginVoxels);
         json.WriteEndObject();
