@@ -41,7 +41,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the bandwidth.", 1e-3);
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size in Å. Default: the volume's header.", 1e-6, 1e6);
-    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes, pixel sizes and names of tomograms, for tables of relion5.");
+    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes, pixel sizes and names of tomograms, for tables of relion5. Default: the one beside --out or VOLUMES, if there is one.");
     private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name in the table of one volume. Default: the file's name without endings and what programs add (TS_01 of TS_01_rec.mrc).");
     private readonly Option<double?> binning = Parse.Real("--binning", "How often the volume was binned: tables count in unbinned pixels. Default: 1.", 1e-6);
 
@@ -85,9 +85,13 @@ internal sealed class PickVerb(Session session) : Verb(session)
             throw new InputException("pick: no volume was given. Give files, a folder or a pattern.");
         if (found.LeftOut.Count > 0)
             Session.Line($"left out, masks or score maps by their names: {Counted.Of(found.LeftOut.Count, "file")}, for example {Path.GetFileName(found.LeftOut[0])}");
+        string target = options.GetValue(output) ?? throw new InputException("pick: '--out' is required: a table (.star, .csv, …) or a folder.");
+        string? tomogramsStar = options.GetValue(tomograms);
+        if (tomogramsStar is null && options.GetValue(format) == CoordinateFormat.Relion5 && (tomogramsStar = DatasetFiles.TomogramsBeside(all.Prepend(target))) is { } beside)
+            Session.Line($"found {beside}; {tomograms.Name} names another one");
         PickOutputs outputs = new()
         {
-            Target = options.GetValue(output) ?? throw new InputException("pick: '--out' is required: a table (.star, .csv, …) or a folder."),
+            Target = target,
             Model = options.GetValue(model)!,
             GivenFormat = options.GetValue(format),
             ScoreMap = options.GetValue(scoreMap),
@@ -104,7 +108,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
                 Centre = options.GetValue(centre) ?? RelionCentre.HalfSize,
                 VoxelSizeAngstrom = options.GetValue(voxelSize) ?? 0,
                 Binning = options.GetValue(binning) ?? 0,
-                TomogramsStar = options.GetValue(tomograms),
+                TomogramsStar = tomogramsStar,
             },
         };
         string[] paths = all;

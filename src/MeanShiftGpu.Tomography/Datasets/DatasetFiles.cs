@@ -57,7 +57,9 @@ public sealed record DatasetFiles
         List<string> stars = [];
         foreach (string table in Tables(tables))
         {
-            string? tomogramsStar = told.TomogramsStar ?? Beside(table, volumes);
+            // Only RELION 5 asks for it; another table's places would not change.
+            bool asks = CoordinateFormats.Identify(table) == CoordinateFormat.Relion5;
+            string? tomogramsStar = told.TomogramsStar ?? (asks ? TomogramsBeside(volumes.Prepend(table)) : null);
             if (tomogramsStar is not null && told.TomogramsStar is null && !stars.Contains(tomogramsStar))
                 stars.Add(tomogramsStar);
             string[] names = NamesIn(table, sources[0]);
@@ -108,14 +110,9 @@ public sealed record DatasetFiles
             ? CoordinateFolder.Files(t).Where(IsTable) is var files && files.Any() ? files : throw CoordinateFolder.NoTable(t)
             : VolumeFiles.FilesOf(t, "table of coordinates", string.Join(", ", CoordinateFormats.Endings), IsTable, "") ?? [t]).Distinct();
 
-    // Only RELION 5 asks for it; another table's places would not change.
-    private static string? Beside(string table, IReadOnlyList<string> volumes)
-    {
-        if (CoordinateFormats.Identify(table) != CoordinateFormat.Relion5)
-            return null;
-        IEnumerable<string> folders = volumes.Prepend(table).Select(f => Path.GetDirectoryName(Path.GetFullPath(f))!).Distinct();
-        return folders.Select(f => Path.Combine(f, TomogramsName)).FirstOrDefault(File.Exists);
-    }
+    /// <summary>The first tomograms.star that lies beside one of some files; null where there is none.</summary>
+    public static string? TomogramsBeside(IEnumerable<string> files)
+        => files.Select(f => Path.GetDirectoryName(Path.GetFullPath(f))!).Distinct().Select(f => Path.Combine(f, TomogramsName)).FirstOrDefault(File.Exists);
 
     // Names alone: any volume's size and one pixel in a voxel do for places that nobody keeps. Numbers are no names.
     private static string[] NamesIn(string table, Source any)
