@@ -97,6 +97,7 @@ internal static class CommandLine
         [
             new TrainVerb(session),
             new PickVerb(session),
+            new CheckVerb(session),
             new EvaluateVerb(session),
             new ConvertVerb(session),
             new SimulateVerb(session),

@@ -53,11 +53,11 @@ internal sealed class TrainingInputs(Session session)
         {
             Option[] others = [picks, voxelSize, binning, tomograms, centre];
             if (given.Length > 0 || others.Any(o => options.GetResult(o) is { Implicit: false }))
-                throw new InputException($"train: {(given.Length > 0 ? given[0] : others.First(o => options.GetResult(o) is { Implicit: false }).Name)} and --data exclude each other; a manifest says all of it. Leave one out.");
+                throw new InputException($"{(given.Length > 0 ? given[0] : others.First(o => options.GetResult(o) is { Implicit: false }).Name)} and --data exclude each other; a manifest says all of it. Leave one out.");
         }
         else if (given.Length == 0 && tables.Length == 0)
         {
-            path = earlier ?? throw new InputException("train: no data was given. Give tomograms and --picks with their particles (train tomograms/ --picks picks.star), or --data with a manifest.");
+            path = earlier ?? throw new InputException("no data was given. Give tomograms and --picks with their particles (tomograms/ --picks picks.star), or --data with a manifest.");
         }
 
         if (path is not null)
@@ -68,7 +68,7 @@ internal sealed class TrainingInputs(Session session)
         }
 
         if (given.Length == 0 || tables.Length == 0)
-            throw new InputException(given.Length == 0 ? "train: no tomogram was given. Name files, a folder or a pattern before the options." : "train: '--picks' is required with tomograms: tables with the centres of particles.");
+            throw new InputException(given.Length == 0 ? "no tomogram was given. Name files, a folder or a pattern before the options." : "'--picks' is required with tomograms: tables with the centres of particles.");
         VolumeFiles files = VolumeFiles.Find(given);
         if (files.LeftOut.Count > 0)
             session.Line($"left out, masks or score maps by their names: {Some(files.LeftOut.Select(f => Path.GetFileName(f)))}");
@@ -111,7 +111,8 @@ internal sealed class TrainingInputs(Session session)
 /// <param name="Matched">Volumes and tables that belong together; null where a manifest was given.</param>
 internal sealed record TrainingSource(DatasetManifest? Given, string? ManifestPath, DatasetFiles? Matched)
 {
-    private IEnumerable<DatasetVolume> Entries => Given?.Volumes.Where(v => v.Split != DatasetSplit.Test) ?? Matched!.Annotated.Select(a => a.Entry);
+    /// <summary>The volumes for training and validation.</summary>
+    public IEnumerable<DatasetVolume> Entries => Given?.Volumes.Where(v => v.Split != DatasetSplit.Test) ?? Matched!.Annotated.Select(a => a.Entry);
 
     /// <summary>The largest extents of the volumes or their parts.</summary>
     public Extent Largest

@@ -20,6 +20,9 @@ public sealed record AnnotationChoice(IReadOnlyList<string> Classes, int Centers
     /// <summary>Whether masks are read; where no loss needs them they are left alone.</summary>
     public bool Masks { get; init; } = true;
 
+    /// <summary>Whether centres outside their volume are kept, for whoever looks for the reason; they are refused otherwise.</summary>
+    public bool Outside { get; init; }
+
     /// <summary>What the settings of a training ask for.</summary>
     public static AnnotationChoice Of(TrainingOptions options)
         => new([.. options.Classes.Select(c => c.Name)], options.CentersPerVolume, options.Seed) { Masks = options.NeedsMasks };
@@ -98,7 +101,8 @@ public static class DatasetLoader
         if (entry.Region is { } part && !part.Box.IsInside(header.Shape))
             throw new InputException($"{entry.Volume}: the region {part} is not inside the volume of {header.Shape} voxels. Correct \"region\" in the manifest.");
         IReadOnlyList<Particle> particles = entry.ReadParticles(header.Shape, header.VoxelSize);
-        CoordinateTables.CheckInside(entry.Coordinates, particles, header.Shape);
+        if (!choice.Outside)
+            CoordinateTables.CheckInside(entry.Coordinates, particles, header.Shape);
         List<(Particle Particle, int Class)> chosen = Choose(particles, choice, index);
         MappedVoxels.Change? labels = choice.Masks && entry.Mask is not null ? Labels(entry, entry.Mask, header.Shape, choice, chosen) : null;
 

@@ -125,6 +125,54 @@ public class ProjectTests
         ToolRun.Refuses(["binned less"], "train", volume, "--picks", table, "--particle-diameter", "80", "--voxel-size", "40", "--out", folder.At("unsized"));
     }
 
+    // Each mistake is named; the right table of each tomogram is not reported.
+    [TestCase("halved", "times 2", 0.5)]
+    [TestCase("doubled", "times 0.5", 2)]
+    public void Check_CoordinatesAtAnotherScale_AreNamed(string name, string said, double factor)
+        => CheckFinds(name, said, p => new Position(p.Z * factor, p.Y * factor, p.X * factor));
+
+    [Test]
+    public void Check_ExchangedMirroredOrMovedAxes_AreNamed()
+    {
+        CheckFinds("exchanged", "with x and y exchanged", p => new Position(p.Z, p.X, p.Y));
+        CheckFinds("mirrored", "mirrored along y", p => p with { Y = Size.Height - 1 - p.Y });
+        CheckFinds("moved", "half a box", p => new Position(p.Z + 9, p.Y + 9, p.X + 9));
+    }
+
+    [Test]
+    public void Check_TheTableOfAnotherTomogram_IsNamed()
+    {
+        string table = Table("other", truth[1]);
+        ToolRun run = ToolRun.Of("check", folder.At("tomograms", Names[0]), "--picks", table, "--particle-diameter", "150");
+        Assert.That(run.Code, Is.EqualTo(1), run.Output);
+        Assert.That(run.Error, Does.Contain("Does the table belong to this volume?").Or.Contain("stand out far more"));
+    }
+
+    [Test]
+    public void Check_RightTables_AreNotReported()
+    {
+        ToolRun.Succeeds("check", folder.At("tomograms"), "--picks", folder.At("picks.star"), "--particle-diameter", "150");
+        for (int i = 0; i < Names.Length; i++)
+        {
+            string page = folder.At("check.html");
+            ToolRun run = ToolRun.Succeeds(
+                "check", folder.At("tomograms", Names[i]), "--picks", Table("right", truth[i]), "--particle-diameter", "150", "--report", page, "--json", folder.At("check.json"));
+            Assert.That(run.Error, Is.Empty);
+            Assert.That(File.ReadAllText(page), Does.Contain("Nothing wrong was found").And.Contain("Mean of"));
+        }
+    }
+
+    private void CheckFinds(string name, string said, Func<Position, Position> wrong)
+    {
+        string table = Table(name, truth[0].Select(wrong));
+        ToolRun run = ToolRun.Of("check", folder.At("tomograms", Names[0]), "--picks", table, "--particle-diameter", "150");
+        Assert.That(run.Code, Is.EqualTo(1), run.Output);
+        Assert.That(run.Error, Does.Contain(said), name);
+    }
+
+    private string Table(string name, IEnumerable<Position> places)
+        => folder.WriteText($"{name}.csv", "z,y,x\n" + string.Concat(places.Select(p => FormattableString.Invariant($"{p.Z},{p.Y},{p.X}\n"))));
+
     private string[] Train(string run)
         => ["train", folder.At("tomograms"), "--picks", folder.At("picks.star"), "--particle-diameter", "150", "--out", folder.At(run)];
 }
