@@ -50,13 +50,15 @@ public static class CenterCheckReport
         }
 
         List<ReportImage> images = [ReportImage.FromSlice("Centres", slice, size.Height, size.Width, z, volume.Centers, [], ReachSlices)];
-        int edge = (2 * (int)Math.Ceiling(diameter)) + 1;
+        // In a thin tomogram few larger boxes would lie inside.
+        int half = Math.Min((int)Math.Ceiling(diameter), Math.Min(size.Depth, Math.Min(size.Height, size.Width)) / 4);
+        int edge = (2 * half) + 1;
         if (Average(volume, edge) is var (average, count) && count > 0)
             images.Add(ReportImage.FromVolume($"Mean of {count}", average, edge, edge, edge, edge / 2, [], [], 0));
         return new ReportPanel(
             $"{Path.GetFileName(volume.Name)}, slice {z}", images,
             $"Left: the mean of {last - first + 1} slices with the centres within {ReachSlices} slices. Right: the middle slice of the mean of the subvolumes "
-                + "at the centres, two diameters wide; a blob in its middle if the centres are right.");
+                + "at the centres, at most two diameters wide; a blob in its middle if the centres are right.");
     }
 
     private static (float[] Mean, int Count) Average(TrainingVolume volume, int edge)
