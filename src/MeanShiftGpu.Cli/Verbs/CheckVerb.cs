@@ -13,8 +13,10 @@ namespace MeanShiftGpu.Cli.Verbs;
 internal sealed class CheckVerb(Session session) : Verb(session)
 {
     private readonly TrainingInputs inputs = new(session);
-    private readonly Option<double?> diameter = Parse.Real("--particle-diameter", "Diameter of the particle in Å. Default: 10 voxels.", 1e-3);
-    private readonly Option<string?> report = Parse.Text("--report", "FILE", "Write a page (HTML) with the centres on slices and the mean of the subvolumes at the centres.");
+    private readonly Option<double?> diameter = Parse.Real("--particle-diameter",
+        "Diameter of the particle in Å. Default: 10 voxels.", 1e-3);
+    private readonly Option<string?> report = Parse.Text("--report", "FILE",
+        "Write a page (HTML) with the centres on slices and the mean of the subvolumes at the centres.");
 
     public override string Name => "check";
 
@@ -24,7 +26,8 @@ internal sealed class CheckVerb(Session session) : Verb(session)
         "Loads tomograms and picks as 'train' does, and compares the grey values at the centres with those at random places, as the table is read and with axes exchanged, "
         + "mirrored, scaled and moved. Names what is wrong, with exit code 1.";
 
-    public override string Example => "meanshift-gpu check tomograms/ --picks picks.star --particle-diameter 250 --report check.html";
+    public override string Example
+        => "meanshift-gpu check tomograms/ --picks picks.star --particle-diameter 250 --report check.html";
 
     protected override bool UsesDevice => false;
 
@@ -36,10 +39,12 @@ internal sealed class CheckVerb(Session session) : Verb(session)
     {
         const double usualVoxels = 10;
         TrainingSource source = inputs.Find(options, AnnotationChoice.All, earlier: null);
-        double voxels = options.GetValue(diameter) is { } angstrom ? ParticleSize.FromAngstrom(angstrom, source.VoxelSizeAngstrom()).DiameterVoxels : usualVoxels;
+        double voxels = options.GetValue(diameter) is { } angstrom ? ParticleSize.FromAngstrom(angstrom,
+            source.VoxelSizeAngstrom()).DiameterVoxels : usualVoxels;
         // Of each volume all centres, however a training would split them.
         DatasetVolume[] entries = [.. source.Entries];
-        string[] read = [.. ((string?[])[source.ManifestPath]).Concat(entries.SelectMany(e => (string?[])[e.Volume, e.Coordinates, e.TomogramsStar])).OfType<string>().Distinct()];
+        string[] read = [.. ((string?[])[source.ManifestPath]).Concat(entries.SelectMany(e => (string?[])[e.Volume,
+            e.Coordinates, e.TomogramsStar])).OfType<string>().Distinct()];
         string? page = options.GetValue(report);
         OutputFolder.RefuseReplacing([.. page is null ? (string[])[] : [page], .. JsonFile(options)], read);
         if (page is not null)
@@ -57,12 +62,15 @@ internal sealed class CheckVerb(Session session) : Verb(session)
         if (page is not null)
         {
             Provenance made = Made(options, read);
-            CenterCheckReport.Write(page, checks, voxels, [new ReportFact("Command", made.Command), .. made.Inputs.Select(i => new ReportFact($"SHA-256 of {i.File}", i.Sha256))]);
+            CenterCheckReport.Write(page, checks, voxels, [new ReportFact("Command", made.Command), .. made.Inputs.Select(i
+                => new ReportFact($"SHA-256 of {i.File}", i.Sha256))]);
             Session.Line($"report: {page}");
         }
 
-        WriteJson(options, new { DiameterVoxels = voxels, Volumes = checks.Select(c => new { c.Volume.Name, Centers = c.Volume.Centers.Count, c.Check }) }, read);
-        return checks.Exists(c => c.Check.Problem is not null || c.Check.Outside > 0 || c.Volume.IsConstant || Diagnosis.OfCentres(c.Volume) is not null) ? ExitCode.CheckFailed : ExitCode.Done;
+        WriteJson(options, new { DiameterVoxels = voxels, Volumes = checks.Select(c => new { c.Volume.Name,
+            Centers = c.Volume.Centers.Count, c.Check }) }, read);
+        return checks.Exists(c => c.Check.Problem is not null || c.Check.Outside > 0 || c.Volume.IsConstant
+            || Diagnosis.OfCentres(c.Volume) is not null) ? ExitCode.CheckFailed : ExitCode.Done;
     }
 
     private void Say(TrainingVolume volume, CenterCheck check)

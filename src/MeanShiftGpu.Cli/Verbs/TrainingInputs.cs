@@ -19,10 +19,13 @@ internal sealed class TrainingInputs(Session session)
             + "tomogram; volumes without rows are left out. A part is kept for validation.");
     private readonly Option<string?> data = Parse.Text(
         "--data", "FILE", "A data set's manifest (JSON), instead of VOLUMES and --picks: says volume by volume what these cannot, the split and masks among it.");
-    private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size of VOLUMES in Å. Default: that of each volume's header.", 1e-6, 1e6);
-    private readonly Option<double?> binning = Parse.Real("--binning", "How many pixels of --picks make a voxel. Default: what the tables say, or 1.", 1e-6);
+    private readonly Option<double?> voxelSize = Parse.Real("--voxel-size",
+        "Voxel size of VOLUMES in Å. Default: that of each volume's header.", 1e-6, 1e6);
+    private readonly Option<double?> binning = Parse.Real("--binning",
+        "How many pixels of --picks make a voxel. Default: what the tables say, or 1.", 1e-6);
     private readonly Option<string?> tomograms = Parse.Text(
-        "--tomograms", "FILE", $"RELION's tomograms.star, for RELION 5 tables. Default: {DatasetFiles.TomogramsName} beside --picks or VOLUMES, if there is one.");
+        "--tomograms", "FILE",
+            $"RELION's tomograms.star, for RELION 5 tables. Default: {DatasetFiles.TomogramsName} beside --picks or VOLUMES, if there is one.");
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>(
         "--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
 
@@ -42,7 +45,8 @@ internal sealed class TrainingInputs(Session session)
     /// <summary>Finds what belongs together.</summary>
     /// <param name="options">The command line.</param>
     /// <param name="choice">The classes that count.</param>
-    /// <param name="earlier">The manifest of the run that is gone on with, for a command line that names no data; null where there is none.</param>
+    /// <param name="earlier">The manifest of the run that is gone on with, for a command line that names no data; null where
+    /// there is none.</param>
     /// <exception cref="InputException">Nothing was given, or what was given does not fit together.</exception>
     public TrainingSource Find(ParseResult options, AnnotationChoice choice, string? earlier)
     {
@@ -68,7 +72,9 @@ internal sealed class TrainingInputs(Session session)
         }
 
         if (given.Length == 0 || tables.Length == 0)
-            throw new InputException(given.Length == 0 ? "no tomogram was given. Name files, a folder or a pattern before the options." : "'--picks' is required with tomograms: tables with the centres of particles.");
+            throw new InputException(given.Length == 0
+                ? "no tomogram was given. Name files, a folder or a pattern before the options."
+                : "'--picks' is required with tomograms: tables with the centres of particles.");
         VolumeFiles files = VolumeFiles.Find(given);
         if (files.LeftOut.Count > 0)
             session.Line($"left out, masks or score maps by their names: {Some(files.LeftOut.Select(f => Path.GetFileName(f)))}");
@@ -112,7 +118,8 @@ internal sealed class TrainingInputs(Session session)
 internal sealed record TrainingSource(DatasetManifest? Given, string? ManifestPath, DatasetFiles? Matched)
 {
     /// <summary>The volumes for training and validation.</summary>
-    public IEnumerable<DatasetVolume> Entries => Given?.Volumes.Where(v => v.Split != DatasetSplit.Test) ?? Matched!.Annotated.Select(a => a.Entry);
+    public IEnumerable<DatasetVolume> Entries => Given?.Volumes.Where(v
+        => v.Split != DatasetSplit.Test) ?? Matched!.Annotated.Select(a => a.Entry);
 
     /// <summary>The largest extents of the volumes or their parts.</summary>
     public Extent Largest
@@ -136,12 +143,14 @@ internal sealed record TrainingSource(DatasetManifest? Given, string? ManifestPa
     });
 
     /// <summary>The data set, and how it was split where it was; null where the manifest says it.</summary>
-    /// <param name="training">The settings: particles reach as far as their balls and as centres stay from the faces of patches.</param>
+    /// <param name="training">The settings: particles reach as far as their balls and as centres stay from the faces of
+    /// patches.</param>
     public (DatasetManifest Manifest, string? Said) Split(TrainingOptions training)
     {
         if (Given is { } manifest)
             return (manifest, null);
-        double radius = Math.Max(training.CenterMarginVoxels, Enumerable.Range(0, training.ClassCount).Max(training.MaskRadiusOf));
+        double radius = Math.Max(training.CenterMarginVoxels, Enumerable.Range(0,
+            training.ClassCount).Max(training.MaskRadiusOf));
         DatasetSplitting split = DatasetSplitting.Of(Matched!.Annotated, radius);
         return (split.Manifest, split.Said);
     }

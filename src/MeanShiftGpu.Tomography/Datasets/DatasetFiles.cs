@@ -1,7 +1,6 @@
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
-using MeanShiftGpu.Tomography.Coordinates.Formats;
 using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Tomography.Datasets;
@@ -12,7 +11,8 @@ namespace MeanShiftGpu.Tomography.Datasets;
 /// <param name="Centers">Its particles of the wanted classes, in voxels.</param>
 public sealed record AnnotatedVolume(DatasetVolume Entry, Extent Shape, IReadOnlyList<Position> Centers);
 
-/// <summary>What belongs together of volumes and tables of coordinates, found by the one rule of names (see <see cref="TomogramName"/>).</summary>
+/// <summary>What belongs together of volumes and tables of coordinates, found by the one rule of names (see
+/// <see cref="TomogramName"/>).</summary>
 public sealed record DatasetFiles
 {
     /// <summary>RELION's table of tomograms, which is looked for beside the tables and the volumes.</summary>
@@ -31,16 +31,19 @@ public sealed record DatasetFiles
     public required IReadOnlyList<string> TomogramsStars { get; init; }
 
     /// <summary>
-    /// Reads the tables and finds the volume of each row. A table that names no tomogram belongs to the volume that it is called like, or to the only one.
+    /// Reads the tables and finds the volume of each row. A table that names no tomogram belongs to the volume that it is
+    /// called like, or to the only one.
     /// </summary>
     /// <param name="volumes">MRC files.</param>
     /// <param name="tables">Tables of coordinates: files, folders and patterns.</param>
     /// <param name="told">What the files do not say: voxel size, binning, RELION 5's centre, tomograms.star.</param>
     /// <param name="choice">The classes that count.</param>
     /// <exception cref="InputException">
-    /// No row belongs to a volume; a table's or a volume's name fits several; a volume has particles in two tables; a file cannot be read.
+    /// No row belongs to a volume; a table's or a volume's name fits several; a volume has particles in two tables; a file
+    /// cannot be read.
     /// </exception>
-    public static DatasetFiles Match(IReadOnlyList<string> volumes, IReadOnlyList<string> tables, CoordinateContext told, AnnotationChoice choice)
+    public static DatasetFiles Match(IReadOnlyList<string> volumes, IReadOnlyList<string> tables, CoordinateContext told,
+        AnnotationChoice choice)
     {
         ArgumentNullException.ThrowIfNull(volumes);
         ArgumentNullException.ThrowIfNull(tables);
@@ -50,7 +53,8 @@ public sealed record DatasetFiles
         // A name that several volumes have is told apart by the spelling of their files.
         TomogramIndex<Source> index = new(sources.GroupBy(s => TomogramName.WithoutEndings(Path.GetFileName(s.Path)))
             .SelectMany(g => g.Select(s => (g.Count() == 1 ? g.Key : TomogramNames.Of(s.Path), s))));
-        if (sources.GroupBy(s => TomogramNames.Of(s.Path)).FirstOrDefault(g => g.Count() > 1 && g.Select(s => TomogramName.WithoutEndings(Path.GetFileName(s.Path))).Distinct().Count() < g.Count()) is { } alike)
+        if (sources.GroupBy(s => TomogramNames.Of(s.Path)).FirstOrDefault(g => g.Count() > 1 && g.Select(s
+            => TomogramName.WithoutEndings(Path.GetFileName(s.Path))).Distinct().Count() < g.Count()) is { } alike)
             throw new InputException($"{string.Join(" and ", alike.Take(2).Select(s => s.Path))}: have the same name, so rows of a table could belong to both. Give one of them.");
 
         HashSet<string> orphans = [];
@@ -84,7 +88,8 @@ public sealed record DatasetFiles
             DatasetVolume entry = source.Entry(told);
             Position[] centers =
             [
-                .. entry.ReadParticles(source.Header.Shape, source.Header.VoxelSize).Where(p => DatasetLoader.ClassOf(p, choice) >= 0)
+                .. entry.ReadParticles(source.Header.Shape, source.Header.VoxelSize).Where(p => DatasetLoader.ClassOf(p,
+                    choice) >= 0)
                     .Select(p => new Position(p.Z, p.Y, p.X)),
             ];
             if (centers.Length > 0)
@@ -103,21 +108,25 @@ public sealed record DatasetFiles
     }
 
     // Files that belong to a project of RELION but have no particles of their own; a set names the other two.
-    private static bool IsTable(string path) => CoordinateFolder.IsTable(path) && Path.GetFileName(path) is not (TomogramsName or "optimisation_set.star");
+    private static bool IsTable(string path) => CoordinateFolder.IsTable(path)
+        && Path.GetFileName(path) is not (TomogramsName or "optimisation_set.star");
 
     private static IEnumerable<string> Tables(IEnumerable<string> given)
         => given.SelectMany(t => Directory.Exists(t)
             ? CoordinateFolder.Files(t).Where(IsTable) is var files && files.Any() ? files : throw CoordinateFolder.NoTable(t)
-            : VolumeFiles.FilesOf(t, "table of coordinates", string.Join(", ", CoordinateFormats.Endings), IsTable, "") ?? [t]).Distinct();
+            : VolumeFiles.FilesOf(t, "table of coordinates", string.Join(", ", CoordinateFormats.Endings), IsTable,
+                "") ?? [t]).Distinct();
 
     /// <summary>The first tomograms.star that lies beside one of some files; null where there is none.</summary>
     public static string? TomogramsBeside(IEnumerable<string> files)
-        => files.Select(f => Path.GetDirectoryName(Path.GetFullPath(f))!).Distinct().Select(f => Path.Combine(f, TomogramsName)).FirstOrDefault(File.Exists);
+        => files.Select(f => Path.GetDirectoryName(Path.GetFullPath(f))!).Distinct().Select(f => Path.Combine(f,
+            TomogramsName)).FirstOrDefault(File.Exists);
 
     // Names alone: any volume's size and one pixel in a voxel do for places that nobody keeps. Numbers are no names.
     private static string[] NamesIn(string table, Source any)
     {
-        CoordinateContext context = new() { Binning = 1, Shape = any.Header.Shape, VoxelSizeAngstrom = any.Header.VoxelSize.CubeAngstrom is > 0 and var size ? size : 1 };
+        CoordinateContext context = new() { Binning = 1, Shape = any.Header.Shape,
+            VoxelSizeAngstrom = any.Header.VoxelSize.CubeAngstrom is > 0 and var size ? size : 1 };
         string[] names = [.. CoordinateTables.Read(table, context).Select(p => p.Tomogram).OfType<string>().Distinct()];
         return names is [var only] && only.All(char.IsAsciiDigit) ? [] : names;
     }
@@ -128,7 +137,8 @@ public sealed record DatasetFiles
     private static InputException NoVolumeFor(string table, Source[] sources)
         => new($"{table}: does not say which tomogram its particles are of, and is called like none of {Some(sources.Select(s => TomogramNames.Of(s.Path)))}. Rename it like its volume, or give that volume alone.");
 
-    private static InputException NothingFits(IReadOnlyList<string> tables, Source[] sources, HashSet<string> orphans, AnnotationChoice choice)
+    private static InputException NothingFits(IReadOnlyList<string> tables, Source[] sources, HashSet<string> orphans,
+        AnnotationChoice choice)
     {
         string given = tables.Count == 1 ? tables[0] : $"{Counted.Of(tables.Count, "table")} from {tables[0]} on";
         if (orphans.Count > 0 && Array.TrueForAll(sources, s => s.Table is null))

@@ -5,7 +5,8 @@ using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Tomography.Evaluation;
 
-/// <summary>A page with the centres of each volume on a slice, and the mean of the subvolumes at the centres: a blob in the middle if all is well.</summary>
+/// <summary>A page with the centres of each volume on a slice, and the mean of the subvolumes at the centres: a blob in the
+/// middle if all is well.</summary>
 public static class CenterCheckReport
 {
     private const int MostVolumes = 8;
@@ -18,7 +19,8 @@ public static class CenterCheckReport
     /// <param name="diameterVoxels">The particles' diameter.</param>
     /// <param name="facts">How the page was made.</param>
     /// <exception cref="InputException">A volume cannot be read, or the page cannot be written.</exception>
-    public static void Write(string path, IReadOnlyList<(TrainingVolume Volume, CenterCheck Check)> volumes, double diameterVoxels, IReadOnlyList<ReportFact> facts)
+    public static void Write(string path, IReadOnlyList<(TrainingVolume Volume, CenterCheck Check)> volumes,
+        double diameterVoxels, IReadOnlyList<ReportFact> facts)
     {
         ArgumentNullException.ThrowIfNull(volumes);
         using InvariantText invariant = InvariantText.Begin();
@@ -49,7 +51,8 @@ public static class CenterCheckReport
                 slice[k] += one[k] / (last - first + 1);
         }
 
-        List<ReportImage> images = [ReportImage.FromSlice("Centres", slice, size.Height, size.Width, z, volume.Centers, [], ReachSlices)];
+        List<ReportImage> images = [ReportImage.FromSlice("Centres", slice, size.Height, size.Width, z, volume.Centers, [],
+            ReachSlices)];
         // In a thin tomogram few larger boxes would lie inside.
         int half = Math.Min((int)Math.Ceiling(diameter), Math.Min(size.Depth, Math.Min(size.Height, size.Width)) / 4);
         int edge = (2 * half) + 1;

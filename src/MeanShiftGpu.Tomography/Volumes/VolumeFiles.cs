@@ -1,13 +1,13 @@
 using System.IO.Enumeration;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
-using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Tomography.Volumes;
 
 /// <summary>Volumes as a person names them: files, folders and patterns.</summary>
 /// <param name="Paths">The files, in the order in which they were named; those of a folder or a pattern by name.</param>
-/// <param name="LeftOut">Files of a folder or a pattern that are by their names no tomograms but masks or score maps of such.</param>
+/// <param name="LeftOut">Files of a folder or a pattern that are by their names no tomograms but masks or score maps of
+/// such.</param>
 public sealed record VolumeFiles(IReadOnlyList<string> Paths, IReadOnlyList<string> LeftOut)
 {
     /// <summary>What volumes' names end in, in words.</summary>
@@ -21,9 +21,11 @@ public sealed record VolumeFiles(IReadOnlyList<string> Paths, IReadOnlyList<stri
 
     /// <summary>Finds the volumes.</summary>
     /// <param name="given">
-    /// A file; a folder, of which all volumes are taken and each subfolder's reconstruction.mrc (SHREC's layout); a pattern with * and ? in any part of its path.
+    /// A file; a folder, of which all volumes are taken and each subfolder's reconstruction.mrc (SHREC's layout); a pattern
+    /// with * and ? in any part of its path.
     /// </param>
-    /// <exception cref="InputException">A folder or a pattern has no volume. A file that is not there is found out when it is read.</exception>
+    /// <exception cref="InputException">A folder or a pattern has no volume. A file that is not there is found out when it is
+    /// read.</exception>
     public static VolumeFiles Find(IEnumerable<string> given)
     {
         ArgumentNullException.ThrowIfNull(given);
@@ -51,21 +53,25 @@ public sealed record VolumeFiles(IReadOnlyList<string> Paths, IReadOnlyList<stri
     /// <param name="isOne">Whether a file is one by its name.</param>
     /// <param name="inSubfolders">A file of this name is taken from each subfolder.</param>
     /// <exception cref="InputException">There is no such file.</exception>
-    internal static IReadOnlyList<string>? FilesOf(string given, string kind, string expected, Func<string, bool> isOne, string inSubfolders)
+    internal static IReadOnlyList<string>? FilesOf(string given, string kind, string expected, Func<string, bool> isOne,
+        string inSubfolders)
     {
         try
         {
             if (Directory.Exists(given))
             {
-                IEnumerable<string> below = Directory.EnumerateDirectories(given).Select(d => Path.Combine(d, inSubfolders)).Where(File.Exists);
+                IEnumerable<string> below = Directory.EnumerateDirectories(given).Select(d => Path.Combine(d,
+                    inSubfolders)).Where(File.Exists);
                 string[] found = [.. Directory.EnumerateFiles(given).Where(isOne).Concat(below).Order(StringComparer.Ordinal)];
-                return found.Length > 0 ? found : throw new InputException($"{given}: this folder has no {kind}; expected files named {expected}.");
+                return found.Length > 0 ? found
+                    : throw new InputException($"{given}: this folder has no {kind}; expected files named {expected}.");
             }
 
             if (File.Exists(given) || !HasWildcard(given))
                 return null;
             string[] matching = [.. Matching(given).Where(isOne).Order(StringComparer.Ordinal)];
-            return matching.Length > 0 ? matching : throw new InputException($"{given}: no {kind} matches this pattern; expected files named {expected}.");
+            return matching.Length > 0 ? matching
+                : throw new InputException($"{given}: no {kind} matches this pattern; expected files named {expected}.");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -100,7 +106,8 @@ public sealed record VolumeFiles(IReadOnlyList<string> Paths, IReadOnlyList<stri
             if (part.Length == 0)
                 continue;
             bool last = i == parts.Length - 1;
-            places = [.. places.SelectMany(place => HasWildcard(part) ? Entries(place, part, last) : [Path.Combine(place, part)])];
+            places = [.. places.SelectMany(place => HasWildcard(part) ? Entries(place, part, last) : [Path.Combine(place,
+                part)])];
         }
 
         return places.Where(File.Exists);
@@ -112,7 +119,8 @@ public sealed record VolumeFiles(IReadOnlyList<string> Paths, IReadOnlyList<stri
         if (!Directory.Exists(folder))
             return [];
         IEnumerable<string> entries = files ? Directory.EnumerateFiles(folder) : Directory.EnumerateDirectories(folder);
-        return entries.Select(e => Path.GetFileName(e)).Where(n => FileSystemName.MatchesSimpleExpression(part, n, ignoreCase: false))
+        return entries.Select(e => Path.GetFileName(e)).Where(n => FileSystemName.MatchesSimpleExpression(part, n,
+            ignoreCase: false))
             .Select(n => Path.Combine(place, n));
     }
 }

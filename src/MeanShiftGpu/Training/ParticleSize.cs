@@ -4,7 +4,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Training;
 
 /// <summary>
-/// What a training derives from the diameter of a particle. The factors are those of the defaults, which were found for particles of about 10 voxels
+/// What a training derives from the diameter of a particle. The factors are those of the defaults, which were found for
+/// particles of about 10 voxels
 /// across (radius 4 to 6): a particle of 10 voxels gets exactly the defaults, and every length grows with the diameter.
 /// </summary>
 /// <param name="DiameterVoxels">The diameter in voxels: that of the ball that just holds the particle.</param>
@@ -13,7 +14,8 @@ public sealed record ParticleSize(double DiameterVoxels)
     /// <summary>Fewer voxels across show no shape, and the mean shift's ball would hold but a few of them.</summary>
     public const double SmallestVoxels = 4;
 
-    /// <summary>More voxels across need a mean shift's ball of tens of thousands of voxels, and more surroundings than the network sees.</summary>
+    /// <summary>More voxels across need a mean shift's ball of tens of thousands of voxels, and more surroundings than the
+    /// network sees.</summary>
     public const double LargestVoxels = 64;
 
     /// <summary>The ball reaches most of the particle but not its neighbour: touching particles are a diameter apart.</summary>
@@ -85,7 +87,8 @@ public sealed record ParticleSize(double DiameterVoxels)
         ParticleSize Of(int classIndex) => sizes.Count == 1 ? sizes[0] : sizes[classIndex];
         return settings with
         {
-            MeanShift = settings.MeanShift with { BandwidthVoxels = most.BandwidthVoxels, SeedRadiusVoxels = most.SeedRadiusVoxels },
+            MeanShift = settings.MeanShift with { BandwidthVoxels = most.BandwidthVoxels,
+                SeedRadiusVoxels = most.SeedRadiusVoxels },
             MaskRadiusVoxels = most.MaskRadiusVoxels,
             CenterMarginVoxels = most.CenterMarginVoxels,
             Patch = patch,

@@ -52,7 +52,8 @@ public class ParticleSizeTests
         TrainingOptions sized = Sized(10, new Extent(36, 50, 200));
         Assert.That(sized.Patch, Is.EqualTo(new Extent(36, 52, 56)));
         TrainingOptions swapped = ParticleSize.Apply(
-            TrainingOptions.Compact with { Augmentation = Augmentation.FlipsAndSwaps }, [new ParticleSize(10)], new Extent(36, 50, 200), 4);
+            TrainingOptions.Compact with { Augmentation = Augmentation.FlipsAndSwaps }, [new ParticleSize(10)], new Extent(36,
+                50, 200), 4);
         Assert.That(swapped.Patch, Is.EqualTo(new Extent(56, 56, 56)));
         Sized(30, new Extent(8, 8, 8)).ValidateFor(new UNet3dOptions());
     }
@@ -78,10 +79,12 @@ public class ParticleSizeTests
 
     [TestCase(250, 10, ExpectedResult = 25)]
     [TestCase(40, 10, ExpectedResult = 4)]
-    public double FromAngstrom_InRange_CountsVoxels(double angstrom, double voxel) => ParticleSize.FromAngstrom(angstrom, voxel).DiameterVoxels;
+    public double FromAngstrom_InRange_CountsVoxels(double angstrom, double voxel) => ParticleSize.FromAngstrom(angstrom,
+        voxel).DiameterVoxels;
 
     [TestCase(39, 10, "binned less")]
     [TestCase(250, 1.35, "binned more")]
     public void FromAngstrom_OutOfRange_IsRefusedWithWhatToDo(double angstrom, double voxel, string remedy)
-        => Assert.That(() => ParticleSize.FromAngstrom(angstrom, voxel), Throws.TypeOf<InputException>().With.Message.Contains(remedy));
+        => Assert.That(() => ParticleSize.FromAngstrom(angstrom, voxel),
+            Throws.TypeOf<InputException>().With.Message.Contains(remedy));
 }

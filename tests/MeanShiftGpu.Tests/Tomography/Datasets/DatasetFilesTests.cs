@@ -25,7 +25,8 @@ public class DatasetFilesTests
     public void Match_ByTheNamesThatProgramsGive_FindsEachVolume()
     {
         string[] volumes = [Volume("TS_01_10.00Apx.mrc"), Volume("rec_TS_02.mrc"), Volume("TS_03_rec.mrc"), Volume("TS_04.mrc")];
-        string table = folder.Write("picks.csv", Heading + "1,2,3,TS_01.tomostar\n4,5,6,TS_02\n7,8,9,TS_03\n1,1,1,TS_02\n0,0,0,TS_09\n");
+        string table = folder.Write("picks.csv",
+            Heading + "1,2,3,TS_01.tomostar\n4,5,6,TS_02\n7,8,9,TS_03\n1,1,1,TS_02\n0,0,0,TS_09\n");
         DatasetFiles files = Match(volumes, [table]);
         Assert.Multiple(() =>
         {
@@ -44,8 +45,10 @@ public class DatasetFilesTests
         string table = folder.Write("TS_02.csv", "x,y,z\n1,2,3\n");
         Assert.That(Match(volumes, [table]).Annotated.Single().Entry.Volume, Is.EqualTo(volumes[1]));
         string other = folder.Write("picks.csv", "x,y,z\n1,2,3\n");
-        Assert.That(TemporaryFolder.Refused(() => Match(volumes, [other]), other), Does.Contain("does not say which tomogram").And.Contain("'TS_01'"));
-        Assert.That(Match(volumes[..1], [other]).Annotated.Single().Entry.Volume, Is.EqualTo(volumes[0]), "one volume can be meant only");
+        Assert.That(TemporaryFolder.Refused(() => Match(volumes, [other]), other),
+            Does.Contain("does not say which tomogram").And.Contain("'TS_01'"));
+        Assert.That(Match(volumes[..1], [other]).Annotated.Single().Entry.Volume, Is.EqualTo(volumes[0]),
+            "one volume can be meant only");
     }
 
     [Test]
@@ -76,9 +79,11 @@ public class DatasetFilesTests
     {
         string[] volumes = [Volume("TS_01_rec.mrc"), Volume("TS_01_bin4.mrc")];
         string table = folder.Write("picks.csv", Heading + "1,2,3,TS_01\n");
-        Assert.That(TemporaryFolder.Refused(() => Match(volumes, [table]), table), Does.Contain("may be").And.Contain("TS_01_bin4"));
+        Assert.That(TemporaryFolder.Refused(() => Match(volumes, [table]), table),
+            Does.Contain("may be").And.Contain("TS_01_bin4"));
         string second = folder.Write("more.csv", Heading + "4,5,6,TS_01\n");
-        Assert.That(TemporaryFolder.Refused(() => Match(volumes[..1], [table, second]), volumes[0]), Does.Contain("picks.csv").And.Contain("more.csv"));
+        Assert.That(TemporaryFolder.Refused(() => Match(volumes[..1], [table, second]), volumes[0]),
+            Does.Contain("picks.csv").And.Contain("more.csv"));
         string both = folder.Write("both.csv", Heading + "1,2,3,TS_01\n4,5,6,TS_01.mrc\n");
         Assert.That(TemporaryFolder.Refused(() => Match(volumes[..1], [both]), both), Does.Contain("Spell one tomogram alike"));
     }
@@ -87,18 +92,23 @@ public class DatasetFilesTests
     public void Match_WithoutACommonName_SaysBothSides()
     {
         string table = folder.Write("picks.csv", Heading + "1,2,3,TS_07\n");
-        Assert.That(TemporaryFolder.Refused(() => Match([Volume("lamella.mrc")], [table]), table), Does.Contain("'TS_07'").And.Contain("'lamella'"));
+        Assert.That(TemporaryFolder.Refused(() => Match([Volume("lamella.mrc")], [table]), table),
+            Does.Contain("'TS_07'").And.Contain("'lamella'"));
     }
 
     [Test]
     public void Split_OfSeveralTomograms_KeepsAFifthOfThemWithAFifthOfTheCentres()
     {
         int[] counts = [40, 3, 9, 30, 20];
-        DatasetSplitting split = DatasetSplitting.Of([.. counts.Select((n, i) => Annotated($"TS_{i}.mrc", [.. Enumerable.Range(0, n).Select(y => 2.0 * y)]))], 4);
-        Assert.That(split.Manifest.Of(DatasetSplit.Validation).Single().Volume, Is.EqualTo("TS_4.mrc"), "20 of 102 are nearest to a fifth");
-        Assert.That(split.Said, Does.Contain("20 centres for validation (TS_4)").And.Contain("4 tomograms with 82 centres for training"));
+        DatasetSplitting split = DatasetSplitting.Of([.. counts.Select((n, i) => Annotated($"TS_{i}.mrc",
+            [.. Enumerable.Range(0, n).Select(y => 2.0 * y)]))], 4);
+        Assert.That(split.Manifest.Of(DatasetSplit.Validation).Single().Volume, Is.EqualTo("TS_4.mrc"),
+            "20 of 102 are nearest to a fifth");
+        Assert.That(split.Said,
+            Does.Contain("20 centres for validation (TS_4)").And.Contain("4 tomograms with 82 centres for training"));
         // Of two the smaller one, however it is ordered.
-        Assert.That(DatasetSplitting.Of([Annotated("a.mrc", [1, 2]), Annotated("b.mrc", [1])], 4).Manifest.Volumes[1].Split, Is.EqualTo(DatasetSplit.Validation));
+        Assert.That(DatasetSplitting.Of([Annotated("a.mrc", [1, 2]), Annotated("b.mrc", [1])], 4).Manifest.Volumes[1].Split,
+            Is.EqualTo(DatasetSplit.Validation));
     }
 
     [Test]
@@ -108,16 +118,19 @@ public class DatasetFilesTests
         AnnotatedVolume volume = Annotated("a.mrc", along);
         DatasetSplitting split = DatasetSplitting.Of([volume], 4);
         (DatasetRegion train, DatasetRegion validation) = (split.Manifest.Volumes[0].Region!, split.Manifest.Volumes[1].Region!);
-        int[] Of(DatasetRegion region) => [.. Enumerable.Range(0, along.Length).Where(i => region.Holds(10, along[i], 10, volume.Shape))];
+        int[] Of(DatasetRegion region) => [.. Enumerable.Range(0, along.Length).Where(i => region.Holds(10, along[i], 10,
+            volume.Shape))];
         Assert.Multiple(() =>
         {
             Assert.That(Of(train), Is.EqualTo(Enumerable.Range(0, 8)));
             Assert.That(Of(validation), Is.EqualTo(new[] { 8, 9 }));
-            Assert.That(train.Box.Size.Height + validation.Box.Size.Height, Is.EqualTo(volume.Shape.Height), "no voxel is lost, none is in both");
+            Assert.That(train.Box.Size.Height + validation.Box.Size.Height, Is.EqualTo(volume.Shape.Height),
+                "no voxel is lost, none is in both");
             Assert.That(validation.Box.Origin.Y, Is.EqualTo(train.Box.Size.Height));
         });
         // Particles that touch each other cannot be cut apart: one is lost, and said.
-        DatasetSplitting dense = DatasetSplitting.Of([Annotated("a.mrc", [.. Enumerable.Range(0, 12).Select(i => 4 + (8.0 * i))])], 5);
+        DatasetSplitting dense = DatasetSplitting.Of([Annotated("a.mrc", [.. Enumerable.Range(0, 12).Select(i
+            => 4 + (8.0 * i))])], 5);
         Assert.That(dense.Said, Does.Contain("1 too near to the cut"));
     }
 
@@ -137,7 +150,8 @@ public class DatasetFilesTests
     {
         string path = Volume("TS_01.mrc");
         string table = folder.Write("TS_01.csv", "x,y,z\n3,2,1\n3,8,1\n4,9,2\n3,4,1\n");
-        DatasetVolume entry = new() { Volume = path, Coordinates = table, Split = DatasetSplit.Train, Region = new DatasetRegion(new Box((0, 5, 2), new Extent(10, 7, 6)), 1) };
+        DatasetVolume entry = new() { Volume = path, Coordinates = table, Split = DatasetSplit.Train,
+            Region = new DatasetRegion(new Box((0, 5, 2), new Extent(10, 7, 6)), 1) };
         folder.Write("again.json", "");
         new DatasetManifest { Volumes = [entry] }.Write(folder["again.json"]);
         DatasetManifest manifest = DatasetManifest.Read(folder["again.json"]);
@@ -180,13 +194,15 @@ public class DatasetFilesTests
             Split = DatasetSplit.Train,
             Region = new DatasetRegion(new Box((0, 0, 0), new Extent(11, 1, 1))),
         };
-        Assert.That(TemporaryFolder.Refused(() => DatasetLoader.LoadVolume(entry), entry.Volume), Does.Contain("not inside the volume"));
+        Assert.That(TemporaryFolder.Refused(() => DatasetLoader.LoadVolume(entry), entry.Volume),
+            Does.Contain("not inside the volume"));
     }
 
     [Test]
     public void VolumeFiles_OfFoldersAndPatterns_AreTomogramsByName()
     {
-        foreach (string name in new[] { "b.mrc", "a.rec", "c.mrc.gz", "a_mask.mrc", "a_scores.mrc", "notes.txt", "stack.mrcs", ".hidden.mrc" })
+        foreach (string name in new[] { "b.mrc", "a.rec", "c.mrc.gz", "a_mask.mrc", "a_scores.mrc", "notes.txt", "stack.mrcs",
+            ".hidden.mrc" })
             folder.Write(name, "");
         Directory.CreateDirectory(folder["model_0"]);
         folder.Write(Path.Combine("model_0", "reconstruction.mrc"), "");
@@ -197,19 +213,24 @@ public class DatasetFilesTests
             Assert.That(Names(all.Paths), Is.EqualTo(new[] { "a.rec", "b.mrc", "c.mrc.gz", "reconstruction.mrc" }));
             Assert.That(Names(all.LeftOut), Is.EqualTo(new[] { "a_mask.mrc", "a_scores.mrc" }));
             Assert.That(Names(VolumeFiles.Find([folder["?.*"]]).Paths), Is.EqualTo(new[] { "a.rec", "b.mrc", "c.mrc.gz" }));
-            Assert.That(Names(VolumeFiles.Find([folder[Path.Combine("model_*", "*.mrc")]]).Paths), Is.EqualTo(new[] { "reconstruction.mrc" }));
+            Assert.That(Names(VolumeFiles.Find([folder[Path.Combine("model_*", "*.mrc")]]).Paths),
+                Is.EqualTo(new[] { "reconstruction.mrc" }));
             // What is named itself is meant.
-            Assert.That(VolumeFiles.Find([folder["a_mask.mrc"], "nowhere.mrc"]).Paths, Is.EqualTo(new[] { folder["a_mask.mrc"], "nowhere.mrc" }));
+            Assert.That(VolumeFiles.Find([folder["a_mask.mrc"], "nowhere.mrc"]).Paths, Is.EqualTo(new[] { folder["a_mask.mrc"],
+                "nowhere.mrc" }));
         });
-        Assert.That(TemporaryFolder.Refused(() => VolumeFiles.Find([folder["x*.mrc"]]), "x*.mrc"), Does.Contain("no volume matches"));
+        Assert.That(TemporaryFolder.Refused(() => VolumeFiles.Find([folder["x*.mrc"]]), "x*.mrc"),
+            Does.Contain("no volume matches"));
         Directory.CreateDirectory(folder["empty"]);
         Assert.That(TemporaryFolder.Refused(() => VolumeFiles.Find([folder["empty"]]), "empty"), Does.Contain("no volume"));
     }
 
-    private static DatasetFiles Match(string[] volumes, string[] tables) => DatasetFiles.Match(volumes, tables, new CoordinateContext(), AnnotationChoice.All);
+    private static DatasetFiles Match(string[] volumes, string[] tables) => DatasetFiles.Match(volumes, tables,
+        new CoordinateContext(), AnnotationChoice.All);
 
     private static AnnotatedVolume Annotated(string name, double[] along)
-        => new(new DatasetVolume { Volume = name, Coordinates = "t.csv", Split = DatasetSplit.Train }, new Extent(20, 100, 90), [.. along.Select(y => new Position(10, y, 10))]);
+        => new(new DatasetVolume { Volume = name, Coordinates = "t.csv", Split = DatasetSplit.Train }, new Extent(20, 100, 90),
+            [.. along.Select(y => new Position(10, y, 10))]);
 
     private string Volume(string name)
     {
