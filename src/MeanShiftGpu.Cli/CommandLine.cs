@@ -24,6 +24,7 @@ internal static class CommandLine
         using InvariantText invariant = InvariantText.Begin();
         Session session = new(output, error, terminal, cancellation);
         RootCommand root = CreateRoot(session);
+        args = WithoutHelpVerb(args);
         ParseResult parsed = root.Parse(args);
         if (args.Count == 0)
             parsed = root.Parse(["--help"]);
@@ -74,8 +75,12 @@ internal static class CommandLine
     public static string? FindProblem(IReadOnlyList<string> args)
     {
         RootCommand root = CreateRoot(new Session(TextWriter.Null, TextWriter.Null, terminal: false, CancellationToken.None));
-        return ParseProblem.Find(root.Parse(args), root);
+        return ParseProblem.Find(root.Parse(WithoutHelpVerb(args)), root);
     }
+
+    // "help train" asks for what "train --help" asks for.
+    private static IReadOnlyList<string> WithoutHelpVerb(IReadOnlyList<string> args)
+        => args is ["help", ..] ? [.. args.Skip(1), "--help"] : args;
 
     private static RootCommand CreateRoot(Session session)
     {
@@ -83,24 +88,23 @@ internal static class CommandLine
             """
             Finds macromolecules in cryo-electron tomograms: trains a 3D U-Net through a differentiable mean shift, and picks particles.
 
-            meanshift-gpu demo shows it all on simulated data, in minutes. With your own data, or step by step:
-              meanshift-gpu simulate --out data --preset demo
-              meanshift-gpu train --data data/manifest.json --out run --widths 16,16,16 --patch 36
-              meanshift-gpu pick data/test_000.mrc --model run/model.safetensors --out picks.star
-              meanshift-gpu evaluate --picks picks.star --truth data/test_000.star
+            With tomograms and a table of some particles' centres (250 is their diameter in Å):
+              meanshift-gpu train tomograms/ --picks picks.star --particle-diameter 250
+              meanshift-gpu pick tomograms/ --model run/model.safetensors --out picks/
             """);
-        // One line for each verb, in the order in which a person meets them.
+        // In the order in which a person meets them; those for developers last.
         Verb[] verbs =
         [
+            new TrainVerb(session),
+            new PickVerb(session),
+            new CheckVerb(session),
+            new EvaluateVerb(session),
+            new ConvertVerb(session),
+            new SimulateVerb(session),
+            new ImportVerb(session),
             new DemoVerb(session),
             new ReproduceVerb(session),
             new DevicesVerb(session),
-            new SimulateVerb(session),
-            new ImportVerb(session),
-            new TrainVerb(session),
-            new PickVerb(session),
-            new EvaluateVerb(session),
-            new ConvertVerb(session),
             new GradCheckVerb(session),
             new VerifyVerb(session),
             new BenchVerb(session),
@@ -135,9 +139,13 @@ internal static class CommandLine
             int code = help.Invoke(parseResult);
             parseResult.InvocationConfiguration.Output = output;
             Verb? verb = verbs.FirstOrDefault(v => v.Name == parseResult.CommandResult.Command.Name);
-            output.Write(OptionGroup.Arrange(text.ToString(), verb?.Groups ?? []));
-            if (verb is not null)
+            if (verb is null)
             {
+                WriteVerbs(output, text.ToString());
+            }
+            else
+            {
+                output.Write(OptionGroup.Arrange(text.ToString(), verb.Groups));
                 output.WriteLine("Example:");
                 output.WriteLine($"  {verb.Example}");
                 output.WriteLine();
@@ -145,6 +153,24 @@ internal static class CommandLine
             }
 
             return code;
+        }
+
+        // The parser's list has everything that each verb's own help says, and no order by who needs it.
+        private void WriteVerbs(TextWriter output, string help)
+        {
+            const string heading = "Commands:";
+            int end = help.IndexOf(heading, StringComparison.Ordinal);
+            output.Write(end < 0 ? help : help[..end]);
+            int width = verbs.Max(v => v.Name.Length);
+            foreach (IGrouping<bool, Verb> group in verbs.GroupBy(v => v.IsForDevelopers))
+            {
+                output.WriteLine(group.Key ? "For developers:" : heading);
+                foreach (Verb verb in group)
+                    output.WriteLine($"  {verb.Name.PadRight(width)}  {verb.Summary}");
+                output.WriteLine();
+            }
+
+            output.WriteLine("meanshift-gpu help COMMAND says what a command takes, with an example.");
         }
     }
 }

@@ -145,7 +145,8 @@ internal static class TrainingSettings
         Option<string[]> option = Parse.Texts(
             "--classes", "NAME", "Classes of particles, by their names or numbers in the tables, that get a score map each; others are left out. Default: all particles are one class.");
         return new(Particle, option, (parsed, settings) => parsed.GetValue(option) is { Length: > 0 } names
-            ? settings with { Classes = [.. names.Select(n => new ClassOptions(n))] }
+            // Lengths of a class that follow from its size stay with it.
+            ? settings with { Classes = [.. names.Select(n => settings.Classes.FirstOrDefault(c => c.Name == n) ?? new ClassOptions(n))] }
             : settings);
     }
 

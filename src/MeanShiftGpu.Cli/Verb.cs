@@ -16,10 +16,10 @@ namespace MeanShiftGpu.Cli;
 internal abstract class Verb(Session session)
 {
     /// <summary>How a data set says what its volumes' headers do not.</summary>
-    protected const string VoxelSizeInManifest = "\"voxelSizeAngstrom\" in the manifest";
+    internal const string VoxelSizeInManifest = "\"voxelSizeAngstrom\" in the manifest";
 
     /// <summary>How a data set says how many pixels of a table make a voxel.</summary>
-    protected const string BinningInManifest = "\"binning\" in the manifest";
+    internal const string BinningInManifest = "\"binning\" in the manifest";
 
     private readonly Option<string?> json = Parse.Text("--json", "FILE", "Write the result to this file as JSON.");
     private readonly Option<bool> verbose = new("--verbose") { Description = "Print the stack trace of an error." };
@@ -36,6 +36,12 @@ internal abstract class Verb(Session session)
 
     /// <summary>The verb.</summary>
     public abstract string Name { get; }
+
+    /// <summary>What it does, in one line among other verbs.</summary>
+    public abstract string Summary { get; }
+
+    /// <summary>Whether it is for those who work on the program, not for those who pick particles.</summary>
+    public virtual bool IsForDevelopers => false;
 
     /// <summary>What it does, in a sentence or two.</summary>
     protected abstract string Description { get; }

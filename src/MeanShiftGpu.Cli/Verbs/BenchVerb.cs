@@ -48,6 +48,10 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     public override string Name => "bench";
 
+    public override string Summary => "Times kernels and whole steps.";
+
+    public override bool IsForDevelopers => true;
+
     protected override string Description => "Times kernels (each variant, or the one that --variant forces) and whole steps in this process: medians, operations per second and the share of the processor's peak, of convolutions the bytes per second and the share of the memory's bandwidth too, and memory.";
 
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";

@@ -30,6 +30,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
 
     public override string Name => "convert";
 
+    public override string Summary => "Converts tables of coordinates between programs.";
+
     protected override string Description =>
         "Converts tables of coordinates between RELION 3, 4 and 5, Warp, Dynamo, EM motive lists, DeepFinder, EMAN2, copick, SHREC and plain columns: " +
         "origins, pixels, binning with its half pixel, angles, scores and classes.";

@@ -19,6 +19,8 @@ internal sealed class DemoVerb(Session session) : Verb(session)
 
     public override string Name => "demo";
 
+    public override string Summary => "Shows everything on simulated data, in minutes.";
+
     protected override string Description =>
         "Simulates sandclocks, trains with Dice, with the mean-shift loss and with both from the same start, picks and evaluates on unseen volumes, and writes a report.";
 

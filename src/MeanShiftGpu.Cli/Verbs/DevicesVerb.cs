@@ -8,6 +8,8 @@ internal sealed class DevicesVerb(Session session) : Verb(session)
 {
     public override string Name => "devices";
 
+    public override string Summary => "Lists the devices of this machine, and says which would be used.";
+
     protected override string Description => "Lists the devices of this machine, and says which would be used and why.";
 
     public override string Example => "meanshift-gpu devices --device auto";

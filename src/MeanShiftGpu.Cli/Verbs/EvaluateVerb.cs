@@ -33,6 +33,8 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
     public override string Name => "evaluate";
 
+    public override string Summary => "Compares picks with true centres.";
+
     protected override string Description =>
         "Compares picks with true centres as the paper's equations 3 to 6 do: dist_pred, dist_GT, precision, recall and F1 at each hit radius; beside it over " +
         "one-to-one pairs, which punish duplicates, with F-beta and the signed bias along each axis; of each class; and by SHREC's occupancy masks. All volumes are pooled.";

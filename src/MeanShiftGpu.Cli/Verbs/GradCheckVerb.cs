@@ -19,6 +19,10 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
 
     public override string Name => "gradcheck";
 
+    public override string Summary => "Compares every backward pass with central differences.";
+
+    public override bool IsForDevelopers => true;
+
     protected override string Description =>
         "Compares every backward pass with central differences, in float64 and float32, for every variant that the device supports: each operation, " +
         "weighting and distance, and the whole network with its losses.";

@@ -26,6 +26,8 @@ internal sealed class ImportVerb(Session session) : Verb(session)
 
     public override string Name => "import";
 
+    public override string Summary => "Makes a data set of public data: SHREC 2021, EMPIAR-10045.";
+
     protected override string Description =>
         "Makes a data set of public data with the split of the mean-shift loss paper. SHREC 2021: models 0 to 5 for training, 6 and 7 for validation, the others for testing; " +
         "all proteins are one class, vesicles and fiducials none. EMPIAR-10045: patches in scan order, 70 % for training, 15 % for validation.";

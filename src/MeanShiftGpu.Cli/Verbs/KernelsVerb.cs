@@ -14,6 +14,10 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
 
     public override string Name => "kernels";
 
+    public override string Summary => "Writes the PTX of every GPU kernel.";
+
+    public override bool IsForDevelopers => true;
+
     protected override string Description => "Writes the PTX of every GPU kernel, for reading or for ptxas. No GPU and no CUDA installation is needed.";
 
     public override string Example => "meanshift-gpu kernels --ptx ptx --arch sm_90";

@@ -15,7 +15,7 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Picks particles in volumes.</summary>
 internal sealed class PickVerb(Session session) : Verb(session)
 {
-    private readonly Argument<string[]> volumes = Parse.Files("VOLUME", "MRC files (.mrc, .rec, .map, also .gz and .bz2).", ArgumentArity.ZeroOrMore);
+    private readonly Argument<string[]> volumes = Parse.Files("VOLUMES", $"Tomograms ({VolumeFiles.EndingsText}): files, folders and patterns.", ArgumentArity.ZeroOrMore);
     private readonly Option<string?> model = Parse.Text("--model", "FILE", "The model that 'train' wrote.", required: true);
     private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", $"Table of picks ({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Pick again where the output exists; it is skipped otherwise." };
@@ -25,7 +25,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<PickMethod?> method = Parse.Choice<PickMethod>("--method", "mean-shift: every voxel above the threshold moves to its mode. local-maxima: voxels that no neighbour exceeds. components: connected voxels. Default: mean-shift.");
     private readonly Option<double?> threshold = Parse.Real("--threshold", "Voxels count whose score is above this fraction of the scores that the model knows (of the map's maximum, where it does not say). Default: 0.3; --suggest finds a better one.", 0, 0.999999);
     private readonly Option<double?> absolute = Parse.Real("--threshold-absolute", "The same as a score, for models trained with Dice and volumes that may be empty.", 0);
-    private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", "Radius of the mean shift's ball in voxels. Default: that of the training.", MeanShiftOptions.MinimumBandwidthVoxels, MeanShiftOptions.MaximumBandwidthVoxels);
+    private readonly Option<double?> bandwidth = Parse.Real("--bandwidth", "Radius of the mean shift's ball in voxels. Default: that of the model's training.", MeanShiftOptions.MinimumBandwidthVoxels, MeanShiftOptions.MaximumBandwidthVoxels);
     private readonly Option<double?> mergeDistance = Parse.Real("--merge-distance", "What arrives within this distance of a stronger place belongs to it, in voxels. Default: 1.5 times the bandwidth; just below the shortest distance of particles is best.", 1e-3);
     private readonly Option<double?> mergeBasins = Parse.Real("--merge-basins", "Places up to three bandwidths apart are one particle where the score map between them stays above this fraction of the lower of their peaks; 0: never. Default: 0.", 0, 1);
     private readonly Option<double?> minimumDistance = Parse.Real("--min-distance", "Of two picks nearer than this the one with the lower score is dropped, in voxels. Default: 0.", 0);
@@ -41,17 +41,19 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the bandwidth.", 1e-3);
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size in Å. Default: the volume's header.", 1e-6, 1e6);
-    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes, pixel sizes and names of tomograms, for tables of relion5.");
+    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes, pixel sizes and names of tomograms, for tables of relion5. Default: the one beside --out or VOLUMES, if there is one.");
     private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name in the table of one volume. Default: the file's name without endings and what programs add (TS_01 of TS_01_rec.mrc).");
     private readonly Option<double?> binning = Parse.Real("--binning", "How often the volume was binned: tables count in unbinned pixels. Default: 1.", 1e-6);
 
     public override string Name => "pick";
 
+    public override string Summary => "Finds particles in tomograms.";
+
     protected override string Description =>
         "Finds particles in tomograms: predicts a score map, shifts every voxel above the threshold to its mode, and merges what arrives at the same place. " +
         "Volumes may be larger than the memory; what exists is not computed again. Of several volumes one that cannot be picked does not stop the others: it is named at the end, with exit code 1.";
 
-    public override string Example => "meanshift-gpu pick tomogram.mrc --model run/model.safetensors --out picks.star --score-map scores.mrc";
+    public override string Example => "meanshift-gpu pick tomograms/ --model run/model.safetensors --out picks/";
 
     public override IReadOnlyList<OptionGroup> Groups =>
     [
@@ -77,12 +79,19 @@ internal sealed class PickVerb(Session session) : Verb(session)
             return Suggest(options, manifest);
         if (options.GetValue(radius) is not null)
             throw new InputException("pick: --radius is the hit radius of --suggest; leave it out, or see --merge-distance and --min-distance.");
-        string[] all = options.GetValue(volumes) ?? [];
+        VolumeFiles found = VolumeFiles.Find(options.GetValue(volumes) ?? []);
+        string[] all = [.. found.Paths];
         if (all.Length == 0)
-            throw new InputException("pick: no volume was given. Give one or several MRC files.");
+            throw new InputException("pick: no volume was given. Give files, a folder or a pattern.");
+        if (found.LeftOut.Count > 0)
+            Session.Line($"left out, masks or score maps by their names: {Counted.Of(found.LeftOut.Count, "file")}, for example {Path.GetFileName(found.LeftOut[0])}");
+        string target = options.GetValue(output) ?? throw new InputException("pick: '--out' is required: a table (.star, .csv, …) or a folder.");
+        string? tomogramsStar = options.GetValue(tomograms);
+        if (tomogramsStar is null && options.GetValue(format) == CoordinateFormat.Relion5 && (tomogramsStar = DatasetFiles.TomogramsBeside(all.Prepend(target))) is { } beside)
+            Session.Line($"found {beside}; {tomograms.Name} names another one");
         PickOutputs outputs = new()
         {
-            Target = options.GetValue(output) ?? throw new InputException("pick: '--out' is required: a table (.star, .csv, …) or a folder."),
+            Target = target,
             Model = options.GetValue(model)!,
             GivenFormat = options.GetValue(format),
             ScoreMap = options.GetValue(scoreMap),
@@ -99,7 +108,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
                 Centre = options.GetValue(centre) ?? RelionCentre.HalfSize,
                 VoxelSizeAngstrom = options.GetValue(voxelSize) ?? 0,
                 Binning = options.GetValue(binning) ?? 0,
-                TomogramsStar = options.GetValue(tomograms),
+                TomogramsStar = tomogramsStar,
             },
         };
         string[] paths = all;

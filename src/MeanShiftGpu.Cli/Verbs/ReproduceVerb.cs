@@ -24,6 +24,8 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
 
     public override string Name => "reproduce";
 
+    public override string Summary => "Repeats the paper's experiment.";
+
     protected override string Description =>
         "Repeats the paper's experiment: trains with Dice, mean shift and both on four data sets, from the same starts and over several seeds, picks in unseen patches, " +
         "and writes the figures beside the published ones.";

@@ -13,6 +13,8 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
 
     public override string Name => "simulate";
 
+    public override string Summary => "Makes a data set from nothing.";
+
     protected override string Description =>
         "Simulates a data set that 'train' reads: sandclock volumes (particles of two touching balls in noise), or tomograms: particles of several shapes at random " +
         "rotations without overlaps, projected at tilts, with contrast transfer and noise, and back-projected.";

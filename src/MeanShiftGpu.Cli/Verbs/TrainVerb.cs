@@ -15,8 +15,13 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Trains a network.</summary>
 internal sealed class TrainVerb(Session session) : Verb(session)
 {
-    private readonly Option<string?> data = Parse.Text("--data", "FILE", "The data set's manifest (JSON): volumes, coordinates, split; masks are optional.", required: true);
-    private readonly Option<string?> output = Parse.Text("--out", "DIR", $"Folder for {TrainingFiles.ModelName} (the best by validation), {TrainingFiles.CheckpointName} and {TrainingFiles.HistoryName}.", required: true);
+    private readonly TrainingInputs inputs = new(session);
+    private readonly Option<string?> output = Parse.Text(
+        "--out", "DIR",
+        $"Folder for {TrainingFiles.ModelName} (the best by validation), {TrainingFiles.CheckpointName}, {TrainingFiles.HistoryName} and the {DatasetManifest.UsualName} that was made of VOLUMES "
+            + $"and --picks, with which --data trains again. Default: {DefaultFolder}.");
+    private readonly Option<double[]?> diameter = Parse.RealList(
+        "--particle-diameter", "Diameter of the particle in Å; one for all classes, or one for each. Gives bandwidth, seed radius, mask radius, center margin and patch, which their own options change.");
     private readonly Option<TrainingOptions?> preset = TrainingSettings.PresetOption();
     private readonly Option<bool> resume = new("--resume") { Description = $"Go on from the checkpoint in --out, with its settings; the result is that of a run without interruption." };
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the run that is in --out." };
@@ -26,46 +31,55 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         "--volume-memory", "Memory for volumes and masks in MiB. What does not fit stays in its files, from which patches are read; the result is the same.", 2048, 0, int.MaxValue);
     private readonly IReadOnlyList<TrainingSetting> settings = TrainingSettings.Create();
 
+    private const string DefaultFolder = "run";
+
     public override string Name => "train";
+
+    public override string Summary => "Trains a network from tomograms with annotated centres.";
 
     protected override string Description => "Trains a network from tomograms with annotated centres. Ctrl-C writes a checkpoint; --resume goes on from it.";
 
-    public override string Example => "meanshift-gpu train --data data/manifest.json --out run --preset combined --steps 500 --patch 36 --widths 16,16,16";
+    public override string Example => "meanshift-gpu train tomograms/ --picks picks.star --particle-diameter 250";
 
     public override IReadOnlyList<OptionGroup> Groups =>
     [
-        new(OptionGroup.Data, [data, output, preset, resume, overwrite, .. Of(OptionGroup.Data)]),
-        new(OptionGroup.Particle, Of(OptionGroup.Particle)),
+        new(OptionGroup.Data, [.. inputs.Symbols, output, preset, resume, overwrite, .. Of(OptionGroup.Data)]),
+        new(OptionGroup.Particle, [diameter, .. Of(OptionGroup.Particle)]),
         new(OptionGroup.Loss, Of(OptionGroup.Loss)),
         new(OptionGroup.Optimiser, Of(OptionGroup.Optimiser)),
         new(OptionGroup.Device, [volumeMemory, .. DeviceSymbols]),
         new(OptionGroup.Advanced, [widths, .. Of(OptionGroup.Advanced), checkpointEvery]),
     ];
 
-    protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
-    {
-        MissingFact.VoxelSize => VoxelSizeInManifest,
-        MissingFact.Binning => BinningInManifest,
-        _ => null,
-    };
+    protected override string? OptionFor(ParseResult options, MissingFact fact) => inputs.OptionFor(options, fact);
 
     protected override ExitCode Run(ParseResult options)
     {
-        string folder = options.GetValue(output)!;
+        string folder = options.GetValue(output) ?? DefaultFolder;
         string checkpoint = Path.Combine(folder, TrainingFiles.CheckpointName);
+        string ownManifest = Path.Combine(folder, DatasetManifest.UsualName);
         bool resuming = options.GetValue(resume);
         (UNet3dOptions structure, TrainingOptions training) = Settings(options, checkpoint, resuming);
+        TrainingSource source = inputs.Find(options, AnnotationChoice.Of(training), resuming && File.Exists(ownManifest) ? ownManifest : null);
+        training = Sized(options, training, structure, source);
         training.ValidateFor(structure);
-        DatasetManifest manifest = DatasetManifest.Read(options.GetValue(data)!);
-        foreach (DatasetVolume volume in manifest.Volumes)
-            Session.ReadHeader(volume.Volume);
+        (DatasetManifest manifest, string? split) = source.Split(training);
+        if (split is not null)
+            Session.Line($"split {split}");
         OutputFolder.Prepare(folder);
-        IEnumerable<string?> read = manifest.Volumes.SelectMany(v => new[] { v.Volume, v.Coordinates, v.Mask });
-        string[] written = [.. TrainingFiles.NamesIn(folder), .. JsonFile(options)];
-        OutputFolder.RefuseReplacing(written, [options.GetValue(data)!, .. read.OfType<string>().Distinct()]);
+        string[] read =
+        [
+            .. ((string?[])[source.ManifestPath]).Concat(manifest.Volumes.SelectMany(v => (string?[])[v.Volume, v.Coordinates, v.Mask, v.TomogramsStar])).OfType<string>().Distinct(),
+        ];
+        string[] written = [.. TrainingFiles.NamesIn(folder), .. source.Matched is null ? (string[])[] : [ownManifest], .. JsonFile(options)];
+        OutputFolder.RefuseReplacing(written, read);
         using FolderLock folderLock = FolderLock.Take(folder);
         if (!resuming && !options.GetValue(overwrite))
+        {
             TrainingFiles.RefuseEarlierRun(folder);
+            if (source.Matched is not null)
+                RefuseReplacing(folder, overwrite: false, DatasetManifest.UsualName);
+        }
 
         using GpuContext context = OpenDevice(options);
         using TrainingData volumes = Load(manifest, training, (long)options.GetValue(volumeMemory) << 20);
@@ -97,8 +111,14 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
         Stopwatch clock = Stopwatch.StartNew();
         int begun = trainer.StepsDone;
-        string[] inputs = [options.GetValue(data)!, .. manifest.Volumes.SelectMany(v => (string?[])[v.Volume, v.Coordinates, v.Mask]).OfType<string>()];
-        TrainingFiles files = new(folder, trainer, network, training, volumes, Made(options, inputs));
+        Provenance made = Made(options, read);
+        if (source.Matched is not null)
+        {
+            made.Write(ownManifest);
+            manifest.Write(ownManifest);
+        }
+
+        TrainingFiles files = new(folder, trainer, network, training, volumes, made);
         try
         {
             Train(trainer, files, options.GetValue(checkpointEvery));
@@ -131,7 +151,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         VolumeLooks? looks = null;
         Session.Progress("looking at the volumes", report => looks = Diagnosis.Measure(network, training, volumes, (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}"), Cancellation));
         files.WriteModel(looks);
-        Report(options, context, files, trainer, begun, clock.Elapsed.TotalSeconds, inputs);
+        Report(options, context, files, trainer, begun, clock.Elapsed.TotalSeconds, read);
         return ExitCode.Done;
     }
 
@@ -198,6 +218,21 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
         TrainingOptions training = settings.Aggregate(begun ?? TrainingOptions.Compact, (sofar, setting) => setting.Apply(options, sofar));
         return (structure with { Outputs = training.ClassCount }, training);
+    }
+
+    /// <summary>The settings with what follows from the particle's diameter, where it is given; options that say otherwise count.</summary>
+    private TrainingOptions Sized(ParseResult options, TrainingOptions training, UNet3dOptions structure, TrainingSource source)
+    {
+        if (options.GetValue(diameter) is not { Length: > 0 } angstrom)
+            return training;
+        double voxel = source.VoxelSizeAngstrom();
+        ParticleSize[] sizes = [.. angstrom.Select(d => ParticleSize.FromAngstrom(d, voxel))];
+        training = ParticleSize.Apply(training, sizes, source.Largest, structure.Divisor);
+        training = settings.Aggregate(training, (sofar, setting) => setting.Apply(options, sofar));
+        string Each(Func<int, double> of) => string.Join(", ", Enumerable.Range(0, training.ClassCount).Select(c => FormattableString.Invariant($"{of(c):0.#}")));
+        Session.Line(FormattableString.Invariant(
+            $"particles of {string.Join(", ", angstrom)} Å are {string.Join(", ", sizes.Select(s => FormattableString.Invariant($"{s.DiameterVoxels:0.#}")))} voxels of {voxel:0.###} Å: bandwidth {Each(c => training.MeanShiftOf(c).BandwidthVoxels)}, seed radius {Each(c => training.MeanShiftOf(c).SeedRadiusVoxels)}, mask radius {Each(training.MaskRadiusOf)}, center margin {training.CenterMarginVoxels:0.#}, patch {training.Patch}; picks merge within {Each(c => PickOptions.For(training.MeanShiftOf(c)).EffectiveMergeDistanceVoxels)} (all in voxels)"));
+        return training;
     }
 
     private IEnumerable<Symbol> Of(string group) => settings.Where(s => s.Group == group).Select(s => s.Option);

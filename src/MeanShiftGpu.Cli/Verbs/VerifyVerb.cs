@@ -14,6 +14,10 @@ internal sealed class VerifyVerb(Session session) : Verb(session)
 
     public override string Name => "verify";
 
+    public override string Summary => "Recomputes reference results with every variant.";
+
+    public override bool IsForDevelopers => true;
+
     protected override string Description =>
         "Recomputes reference results, for instance those of libtorch, with every variant that the device supports, in float64 and float32.";
 

@@ -111,7 +111,7 @@ public static class CoordinateFolder
         return names.OfType<string>().Distinct();
     }
 
-    private static InputException NoTable(string folder)
+    internal static InputException NoTable(string folder)
         => new($"{folder}: has no table of coordinates; expected files like TS_01.star, TS_01_info.json, TS_01/{ShrecLocations.FileName} or {CopickRuns}/TS_01/{CopickPicks}/*.json.");
 
     /// <summary>The tables of a folder.</summary>
@@ -136,12 +136,14 @@ public static class CoordinateFolder
         }
     }
 
-    private static bool IsTable(string file)
+    /// <summary>Whether a file is by its name a table of coordinates.</summary>
+    internal static bool IsTable(string file)
         => file.EndsWith(".json", StringComparison.OrdinalIgnoreCase)
             ? file.EndsWith(Eman2Json.NameEnding, StringComparison.OrdinalIgnoreCase)
             : CoordinateFormats.Endings.Contains(Path.GetExtension(file).ToLowerInvariant());
 
-    private static string TomogramOf(string file)
+    /// <summary>The tomogram that a table is called like, where it names none.</summary>
+    internal static string TomogramOf(string file)
     {
         string? folder = Path.GetDirectoryName(Path.GetFullPath(file));
         return Path.GetFileName(folder) == CopickPicks ? Path.GetFileName(Path.GetDirectoryName(folder))!

@@ -20,6 +20,9 @@ public sealed record AnnotationChoice(IReadOnlyList<string> Classes, int Centers
     /// <summary>Whether masks are read; where no loss needs them they are left alone.</summary>
     public bool Masks { get; init; } = true;
 
+    /// <summary>Whether centres outside their volume are kept, for whoever looks for the reason; they are refused otherwise.</summary>
+    public bool Outside { get; init; }
+
     /// <summary>What the settings of a training ask for.</summary>
     public static AnnotationChoice Of(TrainingOptions options)
         => new([.. options.Classes.Select(c => c.Name)], options.CentersPerVolume, options.Seed) { Masks = options.NeedsMasks };
@@ -95,8 +98,11 @@ public static class DatasetLoader
     private static TrainingVolume Open(DatasetVolume entry, AnnotationChoice choice, int index, ref long memory, CancellationToken cancellation)
     {
         MrcHeader header = MrcFile.ReadHeader(entry.Volume);
+        if (entry.Region is { } part && !part.Box.IsInside(header.Shape))
+            throw new InputException($"{entry.Volume}: the region {part} is not inside the volume of {header.Shape} voxels. Correct \"region\" in the manifest.");
         IReadOnlyList<Particle> particles = entry.ReadParticles(header.Shape, header.VoxelSize);
-        CoordinateTables.CheckInside(entry.Coordinates, particles, header.Shape);
+        if (!choice.Outside)
+            CoordinateTables.CheckInside(entry.Coordinates, particles, header.Shape);
         List<(Particle Particle, int Class)> chosen = Choose(particles, choice, index);
         MappedVoxels.Change? labels = choice.Masks && entry.Mask is not null ? Labels(entry, entry.Mask, header.Shape, choice, chosen) : null;
 
@@ -113,10 +119,10 @@ public static class DatasetLoader
         try
         {
             return new TrainingVolume(
-                entry.Volume,
-                image,
-                labels is null ? null : Open(entry.Mask!, header, _ => labels, ref memory, cancellation),
-                [.. chosen.Select(p => new Position(p.Particle.Z, p.Particle.Y, p.Particle.X))])
+                entry.Region is { } region ? $"{entry.Volume} ({region})" : entry.Volume,
+                Part(image, entry.Region, ref memory),
+                labels is null ? null : Part(Open(entry.Mask!, header, _ => labels, ref memory, cancellation), entry.Region, ref memory),
+                [.. chosen.Select(p => entry.Region?.FromVolume(p.Particle) ?? new Position(p.Particle.Z, p.Particle.Y, p.Particle.X))])
             {
                 CenterClasses = choice.Classes.Count == 0 ? null : [.. chosen.Select(p => p.Class)],
                 Outlier = outlier,
@@ -162,6 +168,26 @@ public static class DatasetLoader
         }
     }
 
+    // Of what is in memory the part alone stays there.
+    private static IVoxelSource Part(IVoxelSource whole, DatasetRegion? region, ref long memory)
+    {
+        if (region is null)
+            return whole;
+        if (whole is not Volume inMemory)
+            return new VoxelsOfRegion(whole, region.Box);
+        ((int firstZ, int firstY, int firstX), Extent size) = (region.Box.Origin, region.Box.Size);
+        Volume part = new(size, whole.VoxelSize);
+        for (int z = 0; z < size.Depth; z++)
+        {
+            for (int y = 0; y < size.Height; y++)
+                inMemory.Row(firstZ + z, firstY + y).Slice(firstX, size.Width).CopyTo(part.Row(z, y));
+        }
+
+        memory += (long)((Int128)(inMemory.Length - part.Length) * sizeof(float));
+        inMemory.Dispose();
+        return part;
+    }
+
     private static List<(Particle Particle, int Class)> Choose(IReadOnlyList<Particle> particles, AnnotationChoice choice, int index)
     {
         List<(Particle Particle, int Class)> chosen = [.. particles.Select(p => (p, ClassOf(p, choice))).Where(p => p.Item2 >= 0)];
@@ -178,7 +204,7 @@ public static class DatasetLoader
     }
 
     // A class is meant by its name or its number.
-    private static int ClassOf(Particle particle, AnnotationChoice choice)
+    internal static int ClassOf(Particle particle, AnnotationChoice choice)
     {
         if (choice.Classes.Count == 0)
             return 0;

@@ -52,6 +52,9 @@ public sealed record DatasetVolume
     /// <summary>How many pixels of the table make a voxel; 0 to take it from the table.</summary>
     public double Binning { get; init; }
 
+    /// <summary>The part of the volume that is used; null for all of it.</summary>
+    public DatasetRegion? Region { get; init; }
+
     /// <summary>What it is used for.</summary>
     public required DatasetSplit Split { get; init; }
 
@@ -62,11 +65,24 @@ public sealed record DatasetVolume
         => new CoordinateContext { VoxelSizeAngstrom = VoxelSizeAngstrom, Binning = Binning, Tomogram = Tomogram, TomogramsStar = TomogramsStar, Centre = Relion5Centre }
             .WithVolume(Volume, shape, header);
 
-    /// <summary>Reads its particles. Of a table that names several tomograms only those of <see cref="Tomogram"/>, or of the volume's own name.</summary>
+    /// <summary>
+    /// Reads its particles, in voxels of the whole volume. Of a table that names several tomograms only those of <see cref="Tomogram"/>, or of
+    /// the volume's own name; of a <see cref="Region"/> only those that belong to it.
+    /// </summary>
     /// <param name="shape">The volume's size.</param>
     /// <param name="header">The voxel size that the volume's header gives.</param>
     /// <exception cref="InputException">The table cannot be read, or it names tomograms and none is this volume.</exception>
     public IReadOnlyList<Particle> ReadParticles(Extent shape, VoxelSize header)
+    {
+        IReadOnlyList<Particle> particles = ParticlesOfVolume(shape, header);
+        if (Region is not { } region)
+            return particles;
+        // A place outside the volume is in no part of it, and would not be missed.
+        CoordinateTables.CheckInside(Coordinates, particles, shape);
+        return [.. particles.Where(p => region.Holds(p.Z, p.Y, p.X, shape))];
+    }
+
+    private IReadOnlyList<Particle> ParticlesOfVolume(Extent shape, VoxelSize header)
     {
         IReadOnlyList<Particle> particles = CoordinateTables.Read(Coordinates, Context(shape, header));
         string[] named = [.. particles.Select(p => p.Tomogram).OfType<string>().Distinct()];
@@ -85,9 +101,11 @@ public sealed record DatasetVolume
 /// <code>
 /// { "volumes": [ { "volume": "a.mrc", "coordinates": "a.star", "split": "train",
 ///                  "mask": "m.mrc", "maskAbove": 0, "tomogram": "TS_01",
-///                  "tomogramsStar": "tomograms.star", "relion5Centre": "halfSize", "voxelSizeAngstrom": 10, "binning": 4, "normalize": true } ] }
+///                  "tomogramsStar": "tomograms.star", "relion5Centre": "halfSize", "voxelSizeAngstrom": 10, "binning": 4, "normalize": true,
+///                  "region": { "first": [0, 0, 0], "size": [64, 150, 200], "margin": 12.5 } } ] }
 /// </code>
-/// The first three are required; the split is train, validation or test; RELION 5's centre is halfSize or halfSizeMinusOne. Paths count from the manifest's folder. Comments and
+/// The first three are required; the split is train, validation or test; RELION 5's centre is halfSize or halfSizeMinusOne. A region's first voxel
+/// and size are z, y, x in voxels; centres nearer than its margin to where it is cut off are left out. Paths count from the manifest's folder. Comments and
 /// trailing commas are allowed; a property that is not known is refused by its name.
 /// </summary>
 public sealed record DatasetManifest
@@ -108,7 +126,9 @@ public sealed record DatasetManifest
     };
 
     private static readonly string[] VolumeProperties =
-        ["volume", "coordinates", "mask", "maskAbove", "tomogram", "tomogramsStar", "relion5Centre", "voxelSizeAngstrom", "binning", "normalize", "split"];
+        ["volume", "coordinates", "mask", "maskAbove", "tomogram", "tomogramsStar", "relion5Centre", "voxelSizeAngstrom", "binning", "normalize", "region", "split"];
+
+    private static readonly string[] RegionProperties = ["first", "size", "margin"];
 
     /// <summary>The volumes in the file's order; at least one.</summary>
     public required IReadOnlyList<DatasetVolume> Volumes { get; init; }
@@ -172,6 +192,8 @@ public sealed record DatasetManifest
                     json.WriteNumber("binning", volume.Binning);
                 if (!volume.Normalize)
                     json.WriteBoolean("normalize", false);
+                if (volume.Region is { } region)
+                    Write(json, region);
                 json.WriteString("split", volume.Split.ToString().ToLowerInvariant());
                 json.WriteEndObject();
             }
@@ -179,6 +201,47 @@ public sealed record DatasetManifest
             json.WriteEndArray();
             json.WriteEndObject();
         });
+    }
+
+    private static void Write(Utf8JsonWriter json, DatasetRegion region)
+    {
+        ((int z, int y, int x), Extent size) = (region.Box.Origin, region.Box.Size);
+        json.WriteStartObject("region");
+        // On one line each, as people write them.
+        json.WritePropertyName("first");
+        json.WriteRawValue(FormattableString.Invariant($"[{z}, {y}, {x}]"));
+        json.WritePropertyName("size");
+        json.WriteRawValue(FormattableString.Invariant($"[{size.Depth}, {size.Height}, {size.Width}]"));
+        if (region.MarginVoxels > 0)
+            json.WriteNumber("margin", region.MarginVoxels);
+        json.WriteEndObject();
+    }
+
+    private static DatasetRegion ParseRegion(string path, string where, JsonElement element)
+    {
+        RefuseUnknown(path, where, element, RegionProperties);
+        int[] first = Triple("first", 0);
+        int[] size = Triple("size", 1);
+        double margin = 0;
+        if (element.TryGetProperty("margin", out JsonElement given)
+            && !(given.ValueKind == JsonValueKind.Number && given.TryGetDouble(out margin) && margin >= 0 && double.IsFinite(margin)))
+            throw Wrong("margin", given.ToString(), "a number from 0 up");
+        return new DatasetRegion(new Box((first[0], first[1], first[2]), new Extent(size[0], size[1], size[2])), margin);
+
+        int[] Triple(string name, int minimum)
+        {
+            if (!element.TryGetProperty(name, out JsonElement list) || list.ValueKind != JsonValueKind.Array)
+                throw Wrong(name, list.ValueKind == JsonValueKind.Undefined ? "missing" : list.ToString(), "[z, y, x] in voxels");
+            int[] values =
+            [
+                .. list.EnumerateArray().Select(e => e.ValueKind == JsonValueKind.Number && e.TryGetInt32(out int v) ? v : -1),
+            ];
+            return values.Length == 3 && values.All(v => v >= minimum) ? values
+                : throw Wrong(name, list.ToString(), $"[z, y, x] in voxels, whole numbers from {minimum} up");
+        }
+
+        InputException Wrong(string name, string seen, string expected)
+            => new($"{path}: {where}: \"{name}\" is {InputFile.Quote(seen)}; expected {expected}.");
     }
 
     private static DatasetManifest Parse(string path, JsonElement root)
@@ -233,6 +296,8 @@ public sealed record DatasetManifest
             VoxelSizeAngstrom = Positive("voxelSizeAngstrom"),
             Binning = Positive("binning"),
             Normalize = Flag("normalize", otherwise: true),
+            Region = element.TryGetProperty("region", out JsonElement region) && region.ValueKind != JsonValueKind.Null
+                ? ParseRegion(path, $"{where}.region", region) : null,
             Split = split switch
             {
                 "train" => DatasetSplit.Train,

@@ -84,7 +84,20 @@ public static class EvaluationInputs
             volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(CoordinateTables.Read(source, all), names)), manifestPath, truth));
         }
 
-        return [.. volumes.Select((v, i) => new EvaluatedVolume(v.Name, v.Volume, entries[i].Volume))];
+        return [.. volumes.Select((v, i) => new EvaluatedVolume(v.Name, InRegion(v.Volume, entries[i].Region, shapes[i].Shape), entries[i].Volume))];
+    }
+
+    // Of a part of a volume the truth is that of the part, and so must be the picks.
+    private static EvaluationVolume InRegion(EvaluationVolume volume, DatasetRegion? region, Extent shape)
+    {
+        if (region is null)
+            return volume;
+        int[] inside = [.. Enumerable.Range(0, volume.Predictions.Count).Where(i => volume.Predictions[i] is var p && region.Holds(p.Z, p.Y, p.X, shape))];
+        return volume with
+        {
+            Predictions = [.. inside.Select(i => volume.Predictions[i])],
+            PredictionClasses = volume.PredictionClasses is { } classes ? [.. inside.Select(i => classes[i])] : null,
+        };
     }
 
     // Picks of class n are of the n-th name, unless their table names them, or the name is a number: then 'pick' wrote that number.

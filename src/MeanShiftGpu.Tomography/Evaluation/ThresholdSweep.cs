@@ -46,7 +46,9 @@ public sealed class ThresholdSweep(TomogramPicker picker, PickOptions options, I
         CoordinateTables.CheckInside(entry.Coordinates, centers, volume.Header.Shape);
         PickRequest request = new() { Name = entry.Volume, Normalize = entry.Normalize, Progress = progress };
         using PredictedScores scores = picker.PredictScores(volume, request, cancellation);
-        Add(scores.Maps[0], scores.Summary.Maxima[0], [.. centers.Select(p => new Position(p.Z, p.Y, p.X))], cancellation);
+        Extent shape = volume.Header.Shape;
+        bool Counts(Position p) => entry.Region?.Holds(p.Z, p.Y, p.X, shape) ?? true;
+        Add(scores.Maps[0], scores.Summary.Maxima[0], [.. centers.Select(p => new Position(p.Z, p.Y, p.X))], Counts, cancellation);
         return centers.Length;
     }
 
@@ -56,6 +58,9 @@ public sealed class ThresholdSweep(TomogramPicker picker, PickOptions options, I
     /// <param name="truth">The centres of its particles.</param>
     /// <param name="cancellation">Stops between two windows.</param>
     public void Add(IVoxelSource scores, float maximum, IReadOnlyList<Position> truth, CancellationToken cancellation = default)
+        => Add(scores, maximum, truth, static _ => true, cancellation);
+
+    private void Add(IVoxelSource scores, float maximum, IReadOnlyList<Position> truth, Func<Position, bool> counts, CancellationToken cancellation)
     {
         foreach (var at in settings.GroupBy(s => s.Threshold))
         {
@@ -66,7 +71,8 @@ public sealed class ThresholdSweep(TomogramPicker picker, PickOptions options, I
             foreach ((_, float support, List<EvaluationVolume> volumes) in at)
             {
                 Pick[] strong = [.. picks.Where(p => p.Support >= support * largest)];
-                volumes.Add(new EvaluationVolume([.. Clustering.Apart(strong, options.MinimumDistanceVoxels).Select(p => p.Position)], truth));
+                IEnumerable<Position> apart = Clustering.Apart(strong, options.MinimumDistanceVoxels).Select(p => p.Position);
+                volumes.Add(new EvaluationVolume([.. apart.Where(counts)], truth));
             }
         }
     }

@@ -10,7 +10,7 @@ namespace MeanShiftGpu.Tests.Cli;
 
 public class UsageTests
 {
-    private static readonly string[] Verbs = ["devices", "simulate", "import", "train", "pick", "evaluate", "convert", "gradcheck", "verify", "demo", "bench", "kernels"];
+    private static readonly string[] Verbs = ["devices", "simulate", "import", "train", "pick", "check", "evaluate", "convert", "gradcheck", "verify", "demo", "bench", "kernels"];
 
     [TestCaseSource(nameof(Verbs))]
     public void Help_OfEveryVerb_ShowsDefaultsAndAnExample(string verb)
@@ -20,8 +20,25 @@ public class UsageTests
         Assert.That(run.Error, Is.Empty);
     }
 
+    [TestCaseSource(nameof(Verbs))]
+    public void Help_AsAVerb_IsTheVerbsHelp(string verb)
+        => Assert.That(ToolRun.Succeeds("help", verb).Output, Is.EqualTo(ToolRun.Succeeds(verb, "--help").Output));
+
+    [Test]
+    public void Help_NamesEveryVerbInOneLine_ThoseForUsersFirst()
+    {
+        string help = ToolRun.Succeeds("help").Output;
+        string[] lines = [.. help.Split('\n').SkipWhile(l => l != "Commands:")];
+        foreach (string verb in Verbs)
+            Assert.That(lines.Count(l => l.StartsWith($"  {verb} ", StringComparison.Ordinal)), Is.EqualTo(1), verb);
+        Assert.That(lines, Has.All.Length.LessThanOrEqualTo(80));
+        Assert.That(lines[1], Does.StartWith("  train "));
+        Assert.That(lines.SkipWhile(l => l != "For developers:").Count(l => l.StartsWith("  ", StringComparison.Ordinal)), Is.EqualTo(4));
+    }
+
     [TestCase("--help")]
     [TestCase("--version")]
+    [TestCase("help")]
     [TestCase]
     public void Run_WithoutVerb_Succeeds(params string[] args) => Assert.That(ToolRun.Succeeds(args).Output, Is.Not.Empty);
 
@@ -36,7 +53,11 @@ public class UsageTests
     [TestCase("'nan' is not a number", "train", "--data", "d", "--out", "o", "--lr", "nan")]
     [TestCase("Did you mean 'compact'?", "train", "--data", "d", "--out", "o", "--preset", "compct")]
     [TestCase("'gpu' is not one of auto, cuda, opencl, cpu", "devices", "--device", "gpu")]
-    [TestCase("'--data' is required", "train", "--out", "o")]
+    [TestCase("no data was given", "train", "--out", "o")]
+    [TestCase("no tomogram was given", "train", "--picks", "p.star")]
+    [TestCase("'--picks' is required", "train", "a.mrc")]
+    [TestCase("--picks and --data exclude each other", "train", "--data", "d", "--picks", "p.star")]
+    [TestCase("unknown verb 'trian'. Did you mean 'train'?", "help", "trian")]
     [TestCase("'5,5' is not one edge", "train", "--data", "d", "--out", "o", "--patch", "5,5")]
     [TestCase("'1,-2' is not a list of numbers", "evaluate", "--picks", "p", "--truth", "t", "--radii", "1,-2")]
     [TestCase("either --truth", "evaluate", "--picks", "p")]

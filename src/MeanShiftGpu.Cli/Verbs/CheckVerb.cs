@@ -1,0 +1,98 @@
+using System.CommandLine;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Evaluation;
+using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Tomography.Reporting;
+using MeanShiftGpu.Training;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>Looks whether centres belong to their tomograms, before a training.</summary>
+internal sealed class CheckVerb(Session session) : Verb(session)
+{
+    private readonly TrainingInputs inputs = new(session);
+    private readonly Option<double?> diameter = Parse.Real("--particle-diameter",
+        "Diameter of the particle in Å. Default: 10 voxels.", 1e-3);
+    private readonly Option<string?> report = Parse.Text("--report", "FILE",
+        "Write a page (HTML) with the centres on slices and the mean of the subvolumes at the centres.");
+
+    public override string Name => "check";
+
+    public override string Summary => "Looks whether centres belong to their tomograms, before a training.";
+
+    protected override string Description =>
+        "Loads tomograms and picks as 'train' does, and compares the grey values at the centres with those at random places, as the table is read and with axes exchanged, "
+        + "mirrored, scaled and moved. Names what is wrong, with exit code 1.";
+
+    public override string Example
+        => "meanshift-gpu check tomograms/ --picks picks.star --particle-diameter 250 --report check.html";
+
+    protected override bool UsesDevice => false;
+
+    protected override IEnumerable<Symbol> Symbols => [.. inputs.Symbols, diameter, report];
+
+    protected override string? OptionFor(ParseResult options, MissingFact fact) => inputs.OptionFor(options, fact);
+
+    protected override ExitCode Run(ParseResult options)
+    {
+        const double usualVoxels = 10;
+        TrainingSource source = inputs.Find(options, AnnotationChoice.All, earlier: null);
+        double voxels = options.GetValue(diameter) is { } angstrom ? ParticleSize.FromAngstrom(angstrom,
+            source.VoxelSizeAngstrom()).DiameterVoxels : usualVoxels;
+        // Of each volume all centres, however a training would split them.
+        DatasetVolume[] entries = [.. source.Entries];
+        string[] read = [.. ((string?[])[source.ManifestPath]).Concat(entries.SelectMany(e => (string?[])[e.Volume,
+            e.Coordinates, e.TomogramsStar])).OfType<string>().Distinct()];
+        string? page = options.GetValue(report);
+        OutputFolder.RefuseReplacing([.. page is null ? (string[])[] : [page], .. JsonFile(options)], read);
+        if (page is not null)
+            OutputFolder.CheckFile(page);
+        List<(TrainingVolume Volume, CenterCheck Check)> checks = [];
+        foreach (DatasetVolume entry in entries)
+        {
+            Cancellation.ThrowIfCancellationRequested();
+            TrainingVolume volume = DatasetLoader.LoadVolume(entry, AnnotationChoice.All with { Masks = false, Outside = true });
+            CenterCheck check = CenterCheck.Of(volume, voxels);
+            checks.Add((volume, check));
+            Say(volume, check);
+        }
+
+        if (page is not null)
+        {
+            Provenance made = Made(options, read);
+            CenterCheckReport.Write(page, checks, voxels, [new ReportFact("Command", made.Command), .. made.Inputs.Select(i
+                => new ReportFact($"SHA-256 of {i.File}", i.Sha256))]);
+            Session.Line($"report: {page}");
+        }
+
+        WriteJson(options, new { DiameterVoxels = voxels, Volumes = checks.Select(c => new { c.Volume.Name,
+            Centers = c.Volume.Centers.Count, c.Check }) }, read);
+        return checks.Exists(c => c.Check.Problem is not null || c.Check.Outside > 0 || c.Volume.IsConstant
+            || Diagnosis.OfCentres(c.Volume) is not null) ? ExitCode.CheckFailed : ExitCode.Done;
+    }
+
+    private void Say(TrainingVolume volume, CenterCheck check)
+    {
+        string name = Path.GetFileName(volume.Name);
+        string distances = check.ShortestDistance is { } shortest
+            ? FormattableString.Invariant($"; nearest neighbours {shortest:0.#} voxels apart at least, {check.MedianDistance:0.#} in the middle") : "";
+        Session.Line($"{name}: {Diagnosis.CentresIn(volume)}{distances}");
+        Session.Line(FormattableString.Invariant($"{name}: grey values at the centres differ from other places by {check.Given.Contrast:0.0} standard errors ({(check.Given.Contrast < 0 ? "darker" : "brighter")})"));
+        if (volume.Centers.Count < CenterCheck.FewestCenters)
+            Session.Line($"{name}: too few centres to say whether they belong to it");
+        if (check.Outside > 0)
+            Session.Warn($"{name}: {check.Outside} of {Counted.Of(volume.Centers.Count, "centre")} outside the volume. Check the binning, the voxel size and the axis order.");
+        if (volume.IsConstant)
+            Session.Warn($"{name}: every voxel has the same value. Was the right volume given?");
+        if (volume.Outlier is { } outlier)
+            Session.Warn($"{name}: {Diagnosis.OfOutlier(outlier)}");
+        if (!volume.VoxelSize.IsCube)
+            Session.Warn($"{name}: {NoCubes(volume.VoxelSize)}");
+        if (Diagnosis.OfCentres(volume) is { } corner)
+            Session.Warn($"{name}: {corner}");
+        if (check.Problem is { } problem)
+            Session.Warn($"{name}: {problem}.".Replace("?.", "?", StringComparison.Ordinal));
+    }
+}
