@@ -2,7 +2,6 @@ using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Evaluation;
-using MeanShiftGpu.Tomography.Volumes;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli;
