@@ -67,8 +67,16 @@ internal sealed class CheckVerb(Session session) : Verb(session)
             Session.Line($"report: {page}");
         }
 
-        WriteJson(options, new { DiameterVoxels = voxels, Volumes = checks.Select(c => new { c.Volume.Name,
-            Centers = c.Volume.Centers.Count, c.Check }) }, read);
+        WriteJson(options, new
+        {
+            DiameterVoxels = voxels,
+            Volumes = checks.Select(c => new
+            {
+                c.Volume.Name,
+                Centers = c.Volume.Centers.Count,
+                c.Check
+            })
+        }, read);
         return checks.Exists(c => c.Check.Problem is not null || c.Check.Outside > 0 || c.Volume.IsConstant
             || Diagnosis.OfCentres(c.Volume) is not null) ? ExitCode.CheckFailed : ExitCode.Done;
     }

@@ -125,8 +125,12 @@ public sealed record DatasetFiles
     // Names alone: any volume's size and one pixel in a voxel do for places that nobody keeps. Numbers are no names.
     private static string[] NamesIn(string table, Source any)
     {
-        CoordinateContext context = new() { Binning = 1, Shape = any.Header.Shape,
-            VoxelSizeAngstrom = any.Header.VoxelSize.CubeAngstrom is > 0 and var size ? size : 1 };
+        CoordinateContext context = new()
+        {
+            Binning = 1,
+            Shape = any.Header.Shape,
+            VoxelSizeAngstrom = any.Header.VoxelSize.CubeAngstrom is > 0 and var size ? size : 1
+        };
         string[] names = [.. CoordinateTables.Read(table, context).Select(p => p.Tomogram).OfType<string>().Distinct()];
         return names is [var only] && only.All(char.IsAsciiDigit) ? [] : names;
     }

@@ -87,8 +87,11 @@ public sealed record ParticleSize(double DiameterVoxels)
         ParticleSize Of(int classIndex) => sizes.Count == 1 ? sizes[0] : sizes[classIndex];
         return settings with
         {
-            MeanShift = settings.MeanShift with { BandwidthVoxels = most.BandwidthVoxels,
-                SeedRadiusVoxels = most.SeedRadiusVoxels },
+            MeanShift = settings.MeanShift with
+            {
+                BandwidthVoxels = most.BandwidthVoxels,
+                SeedRadiusVoxels = most.SeedRadiusVoxels
+            },
             MaskRadiusVoxels = most.MaskRadiusVoxels,
             CenterMarginVoxels = most.CenterMarginVoxels,
             Patch = patch,

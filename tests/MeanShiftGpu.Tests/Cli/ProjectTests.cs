@@ -48,10 +48,10 @@ public class ProjectTests
             + string.Concat(Enumerable.Range(1, 5).Select(i => $"TS_0{i} 2.5 {x} {y} {z} {Binning}\n")));
         CoordinateTables.Write(folder.At("picks.star"), [.. rings[0].Take(Annotated).Select(p
             => p with { Tomogram = "TS_01" })], new CoordinateWriteOptions
-        {
-            Format = CoordinateFormat.Relion5,
-            Context = new CoordinateContext { TomogramsStar = folder.At("tomograms.star"), VoxelSizeAngstrom = 10 },
-        });
+            {
+                Format = CoordinateFormat.Relion5,
+                Context = new CoordinateContext { TomogramsStar = folder.At("tomograms.star"), VoxelSizeAngstrom = 10 },
+            });
     }
 
     [OneTimeTearDown]

@@ -150,8 +150,13 @@ public class DatasetFilesTests
     {
         string path = Volume("TS_01.mrc");
         string table = folder.Write("TS_01.csv", "x,y,z\n3,2,1\n3,8,1\n4,9,2\n3,4,1\n");
-        DatasetVolume entry = new() { Volume = path, Coordinates = table, Split = DatasetSplit.Train,
-            Region = new DatasetRegion(new Box((0, 5, 2), new Extent(10, 7, 6)), 1) };
+        DatasetVolume entry = new()
+        {
+            Volume = path,
+            Coordinates = table,
+            Split = DatasetSplit.Train,
+            Region = new DatasetRegion(new Box((0, 5, 2), new Extent(10, 7, 6)), 1)
+        };
         folder.Write("again.json", "");
         new DatasetManifest { Volumes = [entry] }.Write(folder["again.json"]);
         DatasetManifest manifest = DatasetManifest.Read(folder["again.json"]);
