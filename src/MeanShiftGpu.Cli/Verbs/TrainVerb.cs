@@ -60,6 +60,9 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         string ownManifest = Path.Combine(folder, DatasetManifest.UsualName);
         bool resuming = options.GetValue(resume);
         (UNet3dOptions structure, TrainingOptions training) = Settings(options, checkpoint, resuming);
+        // What is wrong with the settings is said before a volume is read; those that follow from a diameter need the volumes.
+        if (options.GetValue(diameter) is not { Length: > 0 })
+            training.ValidateFor(structure);
         TrainingSource source = inputs.Find(options, AnnotationChoice.Of(training), resuming && File.Exists(ownManifest) ? ownManifest : null);
         training = Sized(options, training, structure, source);
         training.ValidateFor(structure);

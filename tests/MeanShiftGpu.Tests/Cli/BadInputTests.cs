@@ -61,7 +61,7 @@ public class BadInputTests
     }
 
     [TestCase("missing", "not found")]
-    [TestCase("folder", "is a folder")]
+    [TestCase("folder", "has no volume")]
     [TestCase("empty", "")]
     [TestCase("truncated", "")]
     [TestCase("long-header", "")]
