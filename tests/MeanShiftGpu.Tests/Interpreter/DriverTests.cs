@@ -102,8 +102,8 @@ public sealed class DriverTests
         Assert.That(loaded.Where(hash => !names.ContainsKey(hash)), Is.Empty, "texts that ptxas does not assemble");
         HashSet<string> launched = [.. Runs.SelectMany(run => run.Calls("launch")).Select(call => call[1])];
         string[] missing = [.. names.Where(pair => !launched.Contains(pair.Key)).SelectMany(pair => pair.Value).Order(StringComparer.Ordinal)];
-        TestContext.Out.WriteLine($"{names.Count - missing.Length} of {names.Count} texts launched; missing: {string.Join(",
-            ", missing)}");
+        string list = string.Join(", ", missing);
+        TestContext.Out.WriteLine($"{names.Count - missing.Length} of {names.Count} texts launched; missing: {list}");
         FakeDriver.RequireLongRun();
         Assert.That(missing.Except(NeverLaunched), Is.Empty, "kernels that no run launches");
     }
