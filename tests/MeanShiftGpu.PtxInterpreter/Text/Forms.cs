@@ -158,10 +158,18 @@ internal static unsafe class Forms
                 if (size * count > 16)
                     continue;
                 string values = count == 1 ? $"{register}" : $"{count}{register}";
-                Access($"ld.global{vector}.{type}", $"{values}g", size, count, size switch { 2 => &Access16.LoadGlobal,
-                    4 => &Access32.LoadGlobal, _ => &Access64.LoadGlobal });
-                Access($"st.global{vector}.{type}", $"g{values}", size, count, size switch { 2 => &Access16.StoreGlobal,
-                    4 => &Access32.StoreGlobal, _ => &Access64.StoreGlobal });
+                Access($"ld.global{vector}.{type}", $"{values}g", size, count, size switch
+                {
+                    2 => &Access16.LoadGlobal,
+                    4 => &Access32.LoadGlobal,
+                    _ => &Access64.LoadGlobal
+                });
+                Access($"st.global{vector}.{type}", $"g{values}", size, count, size switch
+                {
+                    2 => &Access16.StoreGlobal,
+                    4 => &Access32.StoreGlobal,
+                    _ => &Access64.StoreGlobal
+                });
                 if (size == 2)
                     continue;
                 Access($"ld.shared{vector}.{type}", $"{values}s", size, count,

@@ -124,8 +124,14 @@ internal sealed partial class Parser
 
     private void Declare(string type, string prefix, int count)
     {
-        char kind = type switch { "pred" => 'p', "b16" => 'h', "b32" or "f32" => 'r', "b64" or "f64" => 'l',
-            _ => throw Refused("declares registers of an unknown type") };
+        char kind = type switch
+        {
+            "pred" => 'p',
+            "b16" => 'h',
+            "b32" or "f32" => 'r',
+            "b64" or "f64" => 'l',
+            _ => throw Refused("declares registers of an unknown type")
+        };
         if (kind == 'p')
         {
             registers.Add(prefix, (kind, predicates, count));
@@ -144,8 +150,14 @@ internal sealed partial class Parser
         Form form = Forms.Find(match.Groups["form"].Value) ?? throw Refused("has a form that is not known");
         List<string> operands = Operands(match.Groups["operands"].Value);
         List<int> places = [];
-        Instruction instruction = new() { Text = text, Line = line, Form = form, Operands = new int[Expected(form)],
-            Flow = form.Flow };
+        Instruction instruction = new()
+        {
+            Text = text,
+            Line = line,
+            Form = form,
+            Operands = new int[Expected(form)],
+            Flow = form.Flow
+        };
         int next = 0;
         for (int k = 0; k < form.Operands.Length; k++)
         {

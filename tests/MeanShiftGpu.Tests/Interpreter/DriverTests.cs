@@ -104,8 +104,8 @@ public sealed class DriverTests
         string[] missing = [.. names.Where(pair => !launched.Contains(pair.Key)).SelectMany(pair => pair.Value).Order(StringComparer.Ordinal)];
         string list = string.Join(", ", missing);
         TestContext.Out.WriteLine($"{names.Count - missing.Length} of {names.Count} texts launched; missing: {list}");
-        FakeDriver.RequireLongRun();
-        Assert.That(missing.Except(NeverLaunched), Is.Empty, "kernels that no run launches");
+        if (FakeDriver.IsLongRun)
+            Assert.That(missing.Except(NeverLaunched), Is.Empty, "kernels that no run launches");
     }
 
     // The catalogue closes kernels over all types that their constraints admit; nothing rounds to what it holds already.

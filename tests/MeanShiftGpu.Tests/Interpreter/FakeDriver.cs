@@ -25,10 +25,13 @@ public static class FakeDriver
     /// <summary>The environment variable that names a folder with a library that was published before.</summary>
     public const string Variable = "MEANSHIFTGPU_INTERPRETER";
 
+    /// <summary>Whether what takes minutes is asked for.</summary>
+    public static bool IsLongRun => Environment.GetEnvironmentVariable($"{Variable}_ALL") == "1";
+
     /// <summary>Ends a test that takes minutes, unless the long run asks for it.</summary>
     public static void RequireLongRun()
     {
-        if (Environment.GetEnvironmentVariable($"{Variable}_ALL") != "1")
+        if (!IsLongRun)
             Assert.Ignore($"This takes minutes; .ci/run long does it ({Variable}_ALL=1).");
     }
 
