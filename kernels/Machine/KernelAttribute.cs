@@ -14,7 +14,8 @@ internal sealed class KernelAttribute : Attribute
     public int MaxGroupSize { get; set; }
 
     /// <summary>
-    /// Groups of the largest size that a multiprocessor shall have room for; 0 leaves it to ptxas, which spills registers for more groups than there are.
+    /// Groups of the largest size that a multiprocessor shall have room for; 0 leaves it to ptxas, which spills
+    /// registers for more groups than there are.
     /// The launcher loads the kernel with the same number.
     /// </summary>
     public int MinGroups { get; set; }

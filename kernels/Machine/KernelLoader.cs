@@ -5,11 +5,15 @@ using ILGPU.Runtime.Cuda;
 
 namespace MeanShiftGpu.Kernels.Machine;
 
-/// <summary>Loads kernels; every launcher does so here, because a CUDA driver must get the text of <see cref="KernelText"/> and not ILGPU's own.</summary>
+/// <summary>
+/// Loads kernels; every launcher does so here, because a CUDA driver must get the text of <see cref="KernelText"/> and
+/// not ILGPU's own.
+/// </summary>
 internal static class KernelLoader
 {
     // ILGPU caches what it loads itself; these are disposed with their accelerator.
-    private static readonly ConditionalWeakTable<Accelerator, ConcurrentDictionary<(MethodInfo, KernelSpecialization), Kernel>> Loaded = [];
+    private static readonly ConditionalWeakTable<
+        Accelerator, ConcurrentDictionary<(MethodInfo, KernelSpecialization), Kernel>> Loaded = [];
 
     /// <summary>Loads a kernel whose groups ILGPU forms; its first parameter is the thread's index.</summary>
     public static void Load<TLauncher>(this Accelerator accelerator, Delegate kernel, out TLauncher launcher)
@@ -17,7 +21,8 @@ internal static class KernelLoader
         => launcher = accelerator.Load<TLauncher>(kernel);
 
     /// <summary>Loads a kernel that forms groups itself.</summary>
-    public static void Load<TLauncher>(this Accelerator accelerator, Delegate kernel, KernelSpecialization specialization, out TLauncher launcher)
+    public static void Load<TLauncher>(this Accelerator accelerator, Delegate kernel, KernelSpecialization specialization,
+        out TLauncher launcher)
         where TLauncher : Delegate
         => launcher = accelerator.Load<TLauncher>(kernel, specialization);
 
@@ -25,7 +30,8 @@ internal static class KernelLoader
     /// <param name="accelerator">The device.</param>
     /// <param name="kernel">A static method.</param>
     /// <param name="specialization">The bound on its group; only of kernels that form groups themselves.</param>
-    public static TLauncher Load<TLauncher>(this Accelerator accelerator, Delegate kernel, KernelSpecialization specialization = default)
+    public static TLauncher Load<TLauncher>(this Accelerator accelerator, Delegate kernel,
+        KernelSpecialization specialization = default)
         where TLauncher : Delegate
         => Load(accelerator, kernel.Method, specialization).CreateLauncherDelegate<TLauncher>();
 
@@ -33,7 +39,9 @@ internal static class KernelLoader
     public static Kernel Load(Accelerator accelerator, MethodInfo kernel, KernelSpecialization specialization)
     {
         if (accelerator is not CudaAccelerator cuda)
-            return KernelText.IsImplicitlyGrouped(kernel) ? accelerator.LoadAutoGroupedKernel(kernel) : accelerator.LoadKernel(kernel, specialization);
+            return KernelText.IsImplicitlyGrouped(kernel)
+                ? accelerator.LoadAutoGroupedKernel(kernel)
+                : accelerator.LoadKernel(kernel, specialization);
         return Loaded.GetOrCreateValue(accelerator).GetOrAdd((kernel, specialization), static (key, cuda) =>
         {
             (MethodInfo kernel, KernelSpecialization specialization) = key;

@@ -9,13 +9,16 @@ using MeanShiftGpu.Kernels.Machine.TensorCore;
 namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>
-/// The PTX of a kernel as a CUDA driver gets it, made from what ILGPU writes. It depends on the kernel and the architecture alone: what ptxas assembles
+/// The PTX of a kernel as a CUDA driver gets it, made from what ILGPU writes. It depends on the kernel and the
+/// architecture alone: what ptxas assembles
 /// without a GPU is, byte for byte, what a driver gets, and the driver's cache of compiled kernels serves every later run.
 /// </summary>
-/// <remarks>Each kernel is compiled in a context of its own: in one that compiled others before, ILGPU 1.5.3 orders the code of every fourth otherwise.</remarks>
+/// <remarks>Each kernel is compiled in a context of its own: in one that compiled others before, ILGPU 1.5.3 orders
+/// the code of every fourth otherwise.</remarks>
 internal static partial class KernelText
 {
-    // No kernel uses what came later, and a driver compiles the text for newer devices too. PTX 7.0 is the first version that knows sm_80, 6.3 sm_75;
+    // No kernel uses what came later, and a driver compiles the text for newer devices too. PTX 7.0 is the first
+    // version that knows sm_80, 6.3 sm_75;
     // drivers of CUDA 11.0, the oldest that this library takes, know both.
     private static readonly CudaArchitecture Ampere = new(8, 0);
 
@@ -30,26 +33,33 @@ internal static partial class KernelText
     /// <param name="entry">The entry point.</param>
     /// <param name="specialization">The bound on its group.</param>
     /// <param name="architecture">The device's architecture.</param>
-    internal static PTXCompiledKernel Compile(MethodInfo entry, KernelSpecialization specialization, CudaArchitecture architecture)
+    internal static PTXCompiledKernel Compile(MethodInfo entry, KernelSpecialization specialization,
+        CudaArchitecture architecture)
     {
         // O1 emits generic loads and stores; O2 emits ld.global and ld.shared. The version that is handed on is overwritten.
         using Context context = Context.Create(builder => builder.Optimize(OptimizationLevel.O2).EnableAlgorithms().EnableTensorCores());
         using PTXBackend backend = new(context, architecture, CudaInstructionSet.ISA_70, nvvmAPI: null!);
         PTXCompiledKernel compiled = (PTXCompiledKernel)backend.Compile(
-            IsImplicitlyGrouped(entry) ? EntryPointDescription.FromImplicitlyGroupedKernel(entry) : EntryPointDescription.FromExplicitlyGroupedKernel(entry),
+            IsImplicitlyGrouped(entry)
+                ? EntryPointDescription.FromImplicitlyGroupedKernel(entry)
+                : EntryPointDescription.FromExplicitlyGroupedKernel(entry),
             specialization);
         Assembly(compiled) = Of(compiled.PTXAssembly, entry, architecture);
         return compiled;
     }
 
     /// <summary>Whether a kernel's first parameter is its thread's index, so that ILGPU forms its groups.</summary>
-    internal static bool IsImplicitlyGrouped(MethodInfo entry) => entry.GetParameters() is [{ } first, ..] && typeof(IIndex).IsAssignableFrom(first.ParameterType);
+    internal static bool IsImplicitlyGrouped(MethodInfo entry)
+        => entry.GetParameters() is [{ } first, ..] && typeof(IIndex).IsAssignableFrom(first.ParameterType);
 
     /// <summary>Makes the text from what ILGPU wrote.</summary>
     /// <remarks>
-    /// ILGPU 1.5.3 marks conditional branches uniform (bra.uni) as if every thread had the same index, which lets ptxas drop the points at which threads that
-    /// parted meet again; so none keeps the mark. Functions that stand beside the entry point are intrinsics, which nobody calls. Names end in numbers
-    /// that depend on what was compiled before, so they are numbered anew. A comment beside each view says how many bytes its elements have, so that
+    /// ILGPU 1.5.3 marks conditional branches uniform (bra.uni) as if every thread had the same index, which lets
+    /// ptxas drop the points at which threads that
+    /// parted meet again; so none keeps the mark. Functions that stand beside the entry point are intrinsics, which
+    /// nobody calls. Names end in numbers
+    /// that depend on what was compiled before, so they are numbered anew. A comment beside each view says how many
+    /// bytes its elements have, so that
     /// whoever runs the text can tell where the view ends.
     /// </remarks>
     /// <param name="written">What ILGPU wrote.</param>
@@ -85,7 +95,8 @@ internal static partial class KernelText
 
     private static string ElementComment(Type type)
         => type.IsGenericType && type.GetGenericTypeDefinition() == typeof(ArrayView<>)
-            ? string.Create(CultureInfo.InvariantCulture, $" // elements of {SizeOf.MakeGenericMethod(type.GetGenericArguments()).Invoke(null, null)} bytes")
+            ? string.Create(CultureInfo.InvariantCulture,
+                $" // elements of {SizeOf.MakeGenericMethod(type.GetGenericArguments()).Invoke(null, null)} bytes")
             : "";
 
     // From its head to a line that is a brace, or, of a declaration, a semicolon.

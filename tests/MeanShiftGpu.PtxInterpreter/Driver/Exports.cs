@@ -6,7 +6,8 @@ using MeanShiftGpu.PtxInterpreter.Machine;
 namespace MeanShiftGpu.PtxInterpreter.Driver;
 
 /// <summary>
-/// The entry points of libcuda that ILGPU 1.5.3 imports, and cuFuncSetAttribute, which this project asks for itself. Handles are numbers; addresses of device
+/// The entry points of libcuda that ILGPU 1.5.3 imports, and cuFuncSetAttribute, which this project asks for itself.
+/// Handles are numbers; addresses of device
 /// memory are those of the process.
 /// </summary>
 internal static unsafe class Exports
@@ -116,13 +117,16 @@ internal static unsafe class Exports
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemAlloc_v2")]
     public static int MemAlloc(nint* address, nint bytes)
-        => Device.Call(() => Device.Allocate(bytes) is var start and not 0 ? Set(address, start) : bytes > 0 ? Simulation.OutOfMemory : Simulation.InvalidValue);
+        => Device.Call(() => Device.Allocate(bytes) is var start and not 0
+            ? Set(address, start)
+            : bytes > 0 ? Simulation.OutOfMemory : Simulation.InvalidValue);
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemFree_v2")]
     public static int MemFree(nint address) => Device.Call(() => Device.Free(address) ? Success : Simulation.InvalidValue);
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemAllocHost_v2")]
-    public static int MemAllocHost(nint* address, nint bytes) => Set(address, (nint)NativeMemory.AlignedAlloc((nuint)bytes, 4096));
+    public static int MemAllocHost(nint* address, nint bytes)
+        => Set(address, (nint)NativeMemory.AlignedAlloc((nuint)bytes, 4096));
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemFreeHost")]
     public static int MemFreeHost(nint address)
@@ -132,10 +136,12 @@ internal static unsafe class Exports
     }
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemcpyAsync")]
-    public static int MemcpyAsync(nint target, nint source, nint bytes, nint stream) => Device.Call(() => Device.Copy(target, source, bytes));
+    public static int MemcpyAsync(nint target, nint source, nint bytes, nint stream)
+        => Device.Call(() => Device.Copy(target, source, bytes));
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemsetD8Async")]
-    public static int MemsetD8Async(nint target, byte value, nint bytes, nint stream) => Device.Call(() => Device.Fill(target, value, bytes));
+    public static int MemsetD8Async(nint target, byte value, nint bytes, nint stream)
+        => Device.Call(() => Device.Fill(target, value, bytes));
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemHostRegister_v2")]
     public static int MemHostRegister(nint address, nint bytes, int flags) => Success;
@@ -150,7 +156,8 @@ internal static unsafe class Exports
     public static int StreamCreate(nint* stream, int flags) => Device.Call(() => Set(stream, Device.Add("stream")));
 
     [UnmanagedCallersOnly(EntryPoint = "cuStreamCreateWithPriority")]
-    public static int StreamCreateWithPriority(nint* stream, int flags, int priority) => Device.Call(() => Set(stream, Device.Add("stream")));
+    public static int StreamCreateWithPriority(nint* stream, int flags, int priority)
+        => Device.Call(() => Set(stream, Device.Add("stream")));
 
     [UnmanagedCallersOnly(EntryPoint = "cuStreamDestroy_v2")]
     public static int StreamDestroy(nint stream) => Destroy(stream);
@@ -181,10 +188,13 @@ internal static unsafe class Exports
     // 8: the most bytes of dynamic shared memory.
     [UnmanagedCallersOnly(EntryPoint = "cuFuncSetAttribute")]
     public static int FuncSetAttribute(nint function, int attribute, int value)
-        => Device.Call(() => attribute == 8 && Device.Find<Simulation.Function>(function) is { } found ? Device.Allow(found, value) : Simulation.InvalidValue);
+        => Device.Call(() => attribute == 8 && Device.Find<Simulation.Function>(function) is { } found
+            ? Device.Allow(found, value)
+            : Simulation.InvalidValue);
 
     [UnmanagedCallersOnly(EntryPoint = "cuLaunchKernel")]
-    public static int LaunchKernel(nint function, int groupsX, int groupsY, int groupsZ, int threadsX, int threadsY, int threadsZ, int sharedBytes, nint stream, byte** arguments, nint* extra)
+    public static int LaunchKernel(nint function, int groupsX, int groupsY, int groupsZ, int threadsX, int threadsY,
+        int threadsZ, int sharedBytes, nint stream, byte** arguments, nint* extra)
         => Device.Call(() =>
         {
             if (Device.Find<Simulation.Function>(function) is not { } found)
@@ -193,7 +203,8 @@ internal static unsafe class Exports
             if (arguments != null)
             {
                 foreach ((int at, Text.Parameter parameter) in found.Kernel.Parameters.Index())
-                    new Span<byte>(arguments[at], parameter.Bytes).CopyTo(new Span<byte>(parameters + parameter.Offset, parameter.Bytes));
+                    new Span<byte>(arguments[at], parameter.Bytes).CopyTo(new Span<byte>(parameters + parameter.Offset,
+                        parameter.Bytes));
             }
             else
             {
@@ -209,19 +220,25 @@ internal static unsafe class Exports
                 }
 
                 if (buffer == 0 || length < found.Kernel.ParameterBytes)
-                    throw new PtxFaultException(FaultKind.Launch, $"{found.Kernel.Name}: {length} bytes of parameters, expected {found.Kernel.ParameterBytes}");
-                new Span<byte>((void*)buffer, found.Kernel.ParameterBytes).CopyTo(new Span<byte>(parameters, found.Kernel.ParameterBytes));
+                    throw new PtxFaultException(FaultKind.Launch,
+                        $"{found.Kernel.Name}: {length} bytes of parameters, expected {found.Kernel.ParameterBytes}");
+                new Span<byte>((void*)buffer, found.Kernel.ParameterBytes).CopyTo(new Span<byte>(parameters,
+                    found.Kernel.ParameterBytes));
             }
 
-            return Device.Launch(found, new Dim3(groupsX, groupsY, groupsZ), new Dim3(threadsX, threadsY, threadsZ), sharedBytes, parameters);
+            return Device.Launch(found, new Dim3(groupsX, groupsY, groupsZ), new Dim3(threadsX, threadsY, threadsZ),
+                sharedBytes, parameters);
         });
 
     [UnmanagedCallersOnly(EntryPoint = "cuOccupancyMaxActiveBlocksPerMultiprocessor")]
     public static int OccupancyMaxActiveBlocks(int* groups, nint function, int threads, nint dynamicBytes)
-        => Device.Call(() => Device.Find<Simulation.Function>(function) is { } found ? Set(groups, Simulation.GroupsOfMultiprocessor(found, threads, dynamicBytes)) : Simulation.InvalidHandle);
+        => Device.Call(() => Device.Find<Simulation.Function>(function) is { } found
+            ? Set(groups, Simulation.GroupsOfMultiprocessor(found, threads, dynamicBytes))
+            : Simulation.InvalidHandle);
 
     [UnmanagedCallersOnly(EntryPoint = "cuOccupancyMaxPotentialBlockSize")]
-    public static int OccupancyMaxPotentialBlockSize(int* groups, int* threads, nint function, nint dynamicOfSize, nint dynamicBytes, int limit)
+    public static int OccupancyMaxPotentialBlockSize(int* groups, int* threads, nint function, nint dynamicOfSize,
+        nint dynamicBytes, int limit)
         => Device.Call(() =>
         {
             if (Device.Find<Simulation.Function>(function) is not { } found)
@@ -268,7 +285,8 @@ internal static unsafe class Exports
         return Success;
     });
 
-    private static int Load(nint* module, byte* text) => Device.Call(() => Set(module, Device.Load(Marshal.PtrToStringUTF8((nint)text)!)));
+    private static int Load(nint* module, byte* text)
+        => Device.Call(() => Set(module, Device.Load(Marshal.PtrToStringUTF8((nint)text)!)));
 
     private static int Destroy(nint handle) => Device.Call(() => Device.Remove(handle) ? Success : Simulation.InvalidHandle);
 

@@ -9,7 +9,8 @@ using MeanShiftGpu.PtxInterpreter.Text;
 namespace MeanShiftGpu.PtxInterpreter.Driver;
 
 /// <summary>
-/// The one device of the driver. Everything is done at once, in the calling thread and in the order of the calls, so streams and events have nothing to order.
+/// The one device of the driver. Everything is done at once, in the calling thread and in the order of the calls, so
+/// streams and events have nothing to order.
 /// A fault of a kernel stays until the process ends, as on a GPU.
 /// </summary>
 internal sealed unsafe class Simulation
@@ -32,9 +33,12 @@ internal sealed unsafe class Simulation
 
     private readonly Lock gate = new();
     private readonly Dictionary<nint, object> handles = [];
-    private readonly StreamWriter? log = Variable("LOG") is { } path ? new StreamWriter(path, append: true) { AutoFlush = true } : null;
+    private readonly StreamWriter? log = Variable("LOG") is { } path
+        ? new StreamWriter(path, append: true) { AutoFlush = true }
+        : null;
     private readonly DeviceMemory memory = new();
-    private readonly LaunchOptions options = new(Reversed: Variable("ORDER") == "reversed", CopiesArriveEarly: Variable("COPIES") == "early");
+    private readonly LaunchOptions options = new(Reversed: Variable("ORDER") == "reversed",
+        CopiesArriveEarly: Variable("COPIES") == "early");
     private nint lastHandle = 0x1000;
     private int fault;
 
@@ -150,10 +154,12 @@ internal sealed unsafe class Simulation
         (int major, int minor) = Pair(version);
         // PTX 7.0 came with CUDA 11.0, 7.1 with 11.1 and so on; so did 8.0 with 12.0 and 9.0 with 13.0.
         if (1000 * (major + 4) + 10 * minor > DriverVersion && major >= 7)
-            throw new PtxFaultException(FaultKind.Text, $"PTX {version} is newer than the driver of CUDA {DriverVersion / 1000}.{DriverVersion % 1000 / 10}");
+            throw new PtxFaultException(FaultKind.Text,
+                $"PTX {version} is newer than the driver of CUDA {DriverVersion / 1000}.{DriverVersion % 1000 / 10}");
         int wanted = int.Parse(target.AsSpan(3), CultureInfo.InvariantCulture);
         if (wanted > 10 * Capability.Major + Capability.Minor)
-            throw new PtxFaultException(FaultKind.Text, $"the text is for {target}, the device has compute capability {Capability.Major}.{Capability.Minor}");
+            throw new PtxFaultException(FaultKind.Text,
+                $"the text is for {target}, the device has compute capability {Capability.Major}.{Capability.Minor}");
         text = Mutated(text);
         string hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
         if (Variable("TEXTS") is { } folder)
@@ -163,7 +169,8 @@ internal sealed unsafe class Simulation
         return Add(function);
     }
 
-    // For tests of the checks: a file whose first line is the entry point's name, the second a pattern and the rest what takes the place of every match.
+    // For tests of the checks: a file whose first line is the entry point's name, the second a pattern and the rest
+    // what takes the place of every match.
     private string Mutated(string text)
     {
         if (Variable("MUTATION") is not { } file)
@@ -205,11 +212,14 @@ internal sealed unsafe class Simulation
     }
 
     public static int GroupsOfMultiprocessor(Function function, int threads, long dynamicBytes)
-        => (int)Math.Min(ThreadsOfMultiprocessor / Math.Max(threads, 1), SharedOfMultiprocessor / (function.Kernel.StaticSharedBytes + dynamicBytes + 1024));
+        => (int)Math.Min(ThreadsOfMultiprocessor / Math.Max(threads, 1),
+            SharedOfMultiprocessor / (function.Kernel.StaticSharedBytes + dynamicBytes + 1024));
 
-    private static string? Variable(string name) => Environment.GetEnvironmentVariable($"MEANSHIFTGPU_INTERPRETER_{name}") is { Length: > 0 } value ? value : null;
+    private static string? Variable(string name)
+        => Environment.GetEnvironmentVariable($"MEANSHIFTGPU_INTERPRETER_{name}") is { Length: > 0 } value ? value : null;
 
-    private static (int Major, int Minor) Pair(string name, (int, int) otherwise) => Variable(name) is { } text ? Pair(text) : otherwise;
+    private static (int Major, int Minor) Pair(string name, (int, int) otherwise)
+        => Variable(name) is { } text ? Pair(text) : otherwise;
 
     private static (int Major, int Minor) Pair(string text)
     {

@@ -9,24 +9,29 @@ internal static unsafe class GlobalAddress
     public static Allocation Check(Warp warp, Instruction i, int lane, ulong address, int length, bool reads)
     {
         if (address % (uint)length != 0)
-            throw warp.Fault(FaultKind.Alignment, i, lane, $"accesses {length} bytes of global memory at {Shown(warp, address)}, which is no multiple of {length}");
+            throw warp.Fault(FaultKind.Alignment, i, lane,
+                $"accesses {length} bytes of global memory at {Shown(warp, address)}, which is no multiple of {length}");
         Allocation? found = null;
         if (i.View >= 0)
         {
             (ulong start, ulong end, found) = warp.Group.Views[i.View];
             if (found is not null && found.Holds(address, length) && (address < start || address + (uint)length > end))
-                throw warp.Fault(FaultKind.Bounds, i, lane, $"accesses {length} bytes at byte {(long)(address - start)} of the view {warp.Group.Kernel.Parameters[i.View].Name}, which has {end - start}");
+                throw warp.Fault(FaultKind.Bounds, i, lane,
+                    $"accesses {length} bytes at byte {(long)(address - start)} of the view {warp.Group.Kernel.Parameters[i.View].Name}, which has {end - start}");
         }
 
         if (found is null || !found.Holds(address, length))
-            found = warp.Group.Memory.Find(address, length) ?? throw warp.Fault(FaultKind.Bounds, i, lane, $"accesses {length} bytes of global memory at {Shown(warp, address)}, outside every allocation");
+            found = warp.Group.Memory.Find(address, length) ?? throw warp.Fault(FaultKind.Bounds, i, lane,
+                $"accesses {length} bytes of global memory at {Shown(warp, address)}, outside every allocation");
         if (reads && !found.IsWritten(address, length))
             throw warp.Fault(FaultKind.Unwritten, i, lane, $"reads global memory at {Shown(warp, address)}, which nobody wrote");
         return found;
     }
 
     private static string Shown(Warp warp, ulong address)
-        => warp.Group.Memory.Find(address, 0) is { } near ? $"byte {address - near.Start} of an allocation of {near.Bytes}" : $"0x{address:X}";
+        => warp.Group.Memory.Find(address, 0) is { } near
+            ? $"byte {address - near.Start} of an allocation of {near.Bytes}"
+            : $"0x{address:X}";
 }
 
 /// <summary>Loads and stores of elements of 2 bytes.</summary>
@@ -67,7 +72,8 @@ internal static unsafe class Access64
 
 /// <summary>Loads and stores, one thread after the other in the order of lanes.</summary>
 /// <remarks>
-/// To read what nobody wrote is a fault. A vector is often wider than what a thread needs of it, so what nobody wrote becomes NaN there, all bits set: it is
+/// To read what nobody wrote is a fault. A vector is often wider than what a thread needs of it, so what nobody wrote
+/// becomes NaN there, all bits set: it is
 /// found in the results if it is used.
 /// </remarks>
 /// <typeparam name="TLane">What a lane of a register holds.</typeparam>

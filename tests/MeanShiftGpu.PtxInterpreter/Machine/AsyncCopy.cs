@@ -4,7 +4,8 @@ using MeanShiftGpu.PtxInterpreter.Text;
 namespace MeanShiftGpu.PtxInterpreter.Machine;
 
 /// <summary>
-/// cp.async. A copy arrives as late as the ISA allows, when its thread waits for its stage; until then its target may neither be read nor written. Or as
+/// cp.async. A copy arrives as late as the ISA allows, when its thread waits for its stage; until then its target may
+/// neither be read nor written. Or as
 /// early, at once: a kernel must give the same bits.
 /// </summary>
 internal static unsafe class AsyncCopy
@@ -25,7 +26,8 @@ internal static unsafe class AsyncCopy
             if (bytes > length)
                 throw warp.Fault(FaultKind.Bounds, i, lane, $"copies {length} bytes, of which it is to read {bytes}");
             if (source % (uint)length != 0)
-                throw warp.Fault(FaultKind.Alignment, i, lane, $"copies {length} bytes from an address that is no multiple of {length}");
+                throw warp.Fault(FaultKind.Alignment, i, lane,
+                    $"copies {length} bytes from an address that is no multiple of {length}");
             for (uint read = 0; read < bytes; read += 2)
                 GlobalAddress.Check(warp, i, lane, source + read, 2, reads: true);
             group.Shared.Write(warp, i, lane, target, length, pending: !group.CopiesArriveEarly);
@@ -64,7 +66,8 @@ internal readonly unsafe record struct Copy(nint Target, nint Source, int Length
 /// <summary>The copies under way of a group's threads, in stages.</summary>
 internal sealed unsafe class PendingCopies(int threads)
 {
-    private readonly List<(int Stage, Copy Copy)>[] copies = [.. Enumerable.Range(0, threads).Select(_ => new List<(int, Copy)>())];
+    private readonly List<(int Stage, Copy Copy)>[] copies =
+        [.. Enumerable.Range(0, threads).Select(_ => new List<(int, Copy)>())];
     private readonly int[] stages = new int[threads];
 
     public void Clear()

@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace MeanShiftGpu.PtxInterpreter.Machine;
 
-/// <summary>An allocation in global memory, with a byte for every two of it that says whether they were written. Addresses are those of the process.</summary>
+/// <summary>An allocation in global memory, with a byte for every two of it that says whether they were written.
+/// Addresses are those of the process.</summary>
 internal sealed unsafe class Allocation : IDisposable
 {
     // cuMemAlloc promises 256.
@@ -23,7 +24,8 @@ internal sealed unsafe class Allocation : IDisposable
     public long Bytes { get; }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool Holds(ulong address, long length) => address >= Start && address - Start <= (ulong)Bytes && (ulong)length <= (ulong)Bytes - (address - Start);
+    public bool Holds(ulong address, long length)
+        => address >= Start && address - Start <= (ulong)Bytes && (ulong)length <= (ulong)Bytes - (address - Start);
 
     /// <summary>Whether 2, 4, 8 or 16 bytes, at a multiple of as many, were written.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -24,7 +24,8 @@ internal sealed unsafe class Group : IDisposable
         int threads = (int)launch.Threads.Count;
         Shared = new SharedMemory(launch.SharedBytes);
         Copies = new PendingCopies((threads + Lanes.Count - 1) / Lanes.Count * Lanes.Count);
-        warps = [.. Enumerable.Range(0, (threads + Lanes.Count - 1) / Lanes.Count).Select(w => new Warp(this, w, threads - w * Lanes.Count))];
+        int count = (threads + Lanes.Count - 1) / Lanes.Count;
+        warps = [.. Enumerable.Range(0, count).Select(w => new Warp(this, w, threads - w * Lanes.Count))];
     }
 
     public Kernel Kernel => launch.Kernel;
@@ -59,7 +60,8 @@ internal sealed unsafe class Group : IDisposable
             if (ended == warps.Length)
                 return;
             if (ended > 0)
-                throw new PtxFaultException(FaultKind.Barrier, $"{Kernel.Name}: warp {warps.First(warp => warp.HasEnded).Index} of group {Place} has ended while warp {warps.First(warp => !warp.HasEnded).Index} waits at a barrier");
+                throw new PtxFaultException(FaultKind.Barrier,
+                    $"{Kernel.Name}: warp {warps.First(warp => warp.HasEnded).Index} of group {Place} has ended while warp {warps.First(warp => !warp.HasEnded).Index} waits at a barrier");
             Shared.Barrier();
         }
     }

@@ -35,7 +35,8 @@ internal sealed unsafe class Launch
 
     public int SharedBytes => Kernel.DynamicSharedAt < 0 ? Kernel.StaticSharedBytes : Kernel.DynamicSharedAt + DynamicSharedBytes;
 
-    /// <summary>Where each parameter's view begins and ends, and the allocation in which it begins; nothing for other parameters.</summary>
+    /// <summary>Where each parameter's view begins and ends, and the allocation in which it begins; nothing for other
+    /// parameters.</summary>
     public (ulong Start, ulong End, Allocation? Allocation)[] Views { get; private set; } = [];
 
     /// <summary>Runs every group, on all cores, and returns how many instructions warps have executed.</summary>
@@ -46,7 +47,8 @@ internal sealed unsafe class Launch
         Views = [.. Kernel.Parameters.Select(parameter =>
         {
             ulong* view = (ulong*)(Parameters + parameter.Offset);
-            return parameter.ElementBytes == 0 ? default : (view[0], view[0] + view[1] * (uint)parameter.ElementBytes, Memory.Find(view[0], 0));
+            return parameter.ElementBytes == 0 ? default : (view[0], view[0] + view[1] * (uint)parameter.ElementBytes,
+                Memory.Find(view[0], 0));
         })];
         ConcurrentDictionary<long, PtxFaultException> faults = new();
         long next = -1;
@@ -81,7 +83,8 @@ internal sealed unsafe class Launch
             : Groups.Y > MostGroupsYZ || Groups.Z > MostGroupsYZ ? $"{Groups} groups are more than a grid can have"
             : Kernel.StaticSharedBytes > SharedWithoutAsking ? $"{Kernel.StaticSharedBytes} bytes of static shared memory are more than {SharedWithoutAsking}"
             : DynamicSharedBytes > 0 && Kernel.DynamicSharedAt < 0 ? "the kernel declares no dynamic shared memory"
-            : DynamicSharedBytes + Kernel.StaticSharedBytes > Math.Max(AllowedSharedBytes, SharedWithoutAsking) ? $"{DynamicSharedBytes} bytes of dynamic shared memory were not allowed by cuFuncSetAttribute ({AllowedSharedBytes} are)"
+            : DynamicSharedBytes + Kernel.StaticSharedBytes > Math.Max(AllowedSharedBytes,
+                SharedWithoutAsking) ? $"{DynamicSharedBytes} bytes of dynamic shared memory were not allowed by cuFuncSetAttribute ({AllowedSharedBytes} are)"
             : null;
         if (problem is not null)
             throw new PtxFaultException(FaultKind.Launch, $"{Kernel.Name}: {problem}");

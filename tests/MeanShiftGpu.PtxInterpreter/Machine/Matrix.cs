@@ -5,10 +5,13 @@ using MeanShiftGpu.PtxInterpreter.Text;
 namespace MeanShiftGpu.PtxInterpreter.Machine;
 
 /// <summary>
-/// The warp-wide matrix instructions, written from NVIDIA's "Parallel Thread Execution ISA", sections "Matrix Fragments for mma.m16n8k8",
-/// "… for mma.m16n8k16 with floating point type" and "ldmatrix". In all of them a lane has groupID = lane / 4 and threadID_in_group = lane % 4.
+/// The warp-wide matrix instructions, written from NVIDIA's "Parallel Thread Execution ISA", sections "Matrix
+/// Fragments for mma.m16n8k8",
+/// "… for mma.m16n8k16 with floating point type" and "ldmatrix". In all of them a lane has groupID = lane / 4 and
+/// threadID_in_group = lane % 4.
 /// </summary>
-/// <remarks>The ISA leaves open in which order products are added. Here each product, which float32 holds exactly, is added to the float32 sum in the order of k.</remarks>
+/// <remarks>The ISA leaves open in which order products are added. Here each product, which float32 holds exactly, is
+/// added to the float32 sum in the order of k.</remarks>
 internal static unsafe class Matrix
 {
     private const int Rows = 16;
@@ -51,11 +54,13 @@ internal static unsafe class Matrix
         float* b = stackalloc float[16 * Columns];
         for (int k = 0; k < 4; k++)
         {
-            // Of register k, elements 2·k and 2·k + 1. a0, a1, a4, a5: row groupID, else groupID + 8; column threadID_in_group · 2 + (i & 1), from a4 on 8 more.
+            // Of register k, elements 2·k and 2·k + 1. a0, a1, a4, a5: row groupID, else groupID + 8; column
+            // threadID_in_group · 2 + (i & 1), from a4 on 8 more.
             uint* words = warp.Plane<uint>(i.Operands[4 + k]);
             float* first = a + (k % 2 == 0 ? 0 : 8) * 16 + (k < 2 ? 0 : 8);
             for (int lane = 0; lane < Lanes.Count; lane++)
-                (first[lane / 4 * 16 + lane % 4 * 2], first[lane / 4 * 16 + lane % 4 * 2 + 1]) = (Lower(words[lane]), Upper(words[lane]));
+                (first[lane / 4 * 16 + lane % 4 * 2], first[lane / 4 * 16 + lane % 4 * 2 + 1]) = (Lower(words[lane]),
+                    Upper(words[lane]));
         }
 
         for (int k = 0; k < 2; k++)
@@ -64,16 +69,19 @@ internal static unsafe class Matrix
             uint* words = warp.Plane<uint>(i.Operands[8 + k]);
             float* first = b + 8 * k * Columns;
             for (int lane = 0; lane < Lanes.Count; lane++)
-                (first[lane % 4 * 2 * Columns + lane / 4], first[(lane % 4 * 2 + 1) * Columns + lane / 4]) = (Lower(words[lane]), Upper(words[lane]));
+                (first[lane % 4 * 2 * Columns + lane / 4],
+                    first[(lane % 4 * 2 + 1) * Columns + lane / 4]) = (Lower(words[lane]), Upper(words[lane]));
         }
 
         Multiply(warp, i, a, b, 16);
     }
 
-    /// <summary>ldmatrix .x4 .b16: lane l has the address of row l % 8 of matrix l / 8, 8 elements of 16 bits; it gets elements 2·(l % 4) and the next of row l / 4 of each.</summary>
+    /// <summary>ldmatrix .x4 .b16: lane l has the address of row l % 8 of matrix l / 8, 8 elements of 16 bits; it
+    /// gets elements 2·(l % 4) and the next of row l / 4 of each.</summary>
     public static void Load(Warp warp, Instruction i) => Load(warp, i, transposed: false);
 
-    /// <summary>ldmatrix .trans: the same of the transposed matrices; a lane gets elements of rows 2·(l % 4) and the next, in column l / 4.</summary>
+    /// <summary>ldmatrix .trans: the same of the transposed matrices; a lane gets elements of rows 2·(l % 4) and the
+    /// next, in column l / 4.</summary>
     public static void LoadTransposed(Warp warp, Instruction i) => Load(warp, i, transposed: true);
 
     private static void Load(Warp warp, Instruction i, bool transposed)

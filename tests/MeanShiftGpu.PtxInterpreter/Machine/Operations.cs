@@ -109,7 +109,8 @@ internal readonly struct Remainder<T> : IEach<T>
     public static T Of(T a, T b) => T.IsZero(b) ? ~T.Zero : b == -T.One && T.IsNegative(b) ? T.Zero : a % b;
 }
 
-// Comparisons give all bits of an element. Those of floating-point numbers are false where one is NaN, and true with "u" in the name (unordered).
+// Comparisons give all bits of an element. Those of floating-point numbers are false where one is NaN, and true with
+// "u" in the name (unordered).
 internal readonly struct IsEqual<T> : IBinary<T>
 {
     public static Vector256<T> Of(Vector256<T> a, Vector256<T> b) => Vector256.Equals(a, b);

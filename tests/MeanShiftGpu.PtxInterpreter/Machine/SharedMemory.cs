@@ -4,8 +4,10 @@ using MeanShiftGpu.PtxInterpreter.Text;
 namespace MeanShiftGpu.PtxInterpreter.Machine;
 
 /// <summary>
-/// A group's shared memory. For every word it keeps who wrote it last and who read it since, each with the number of barriers before: two accesses of a word
-/// by different threads between the same barriers, one of them a write, are a race. Threads of one warp are no exception: nothing orders their accesses.
+/// A group's shared memory. For every word it keeps who wrote it last and who read it since, each with the number of
+/// barriers before: two accesses of a word
+/// by different threads between the same barriers, one of them a write, are a race. Threads of one warp are no
+/// exception: nothing orders their accesses.
 /// </summary>
 internal sealed unsafe class SharedMemory(int bytes) : IDisposable
 {
@@ -38,13 +40,16 @@ internal sealed unsafe class SharedMemory(int bytes) : IDisposable
     public byte* At(Warp warp, Instruction i, int lane, ulong address, int length)
     {
         if (address % (uint)length != 0)
-            throw warp.Fault(FaultKind.Alignment, i, lane, $"accesses {length} bytes of shared memory at {address - Start}, which is no multiple of {length}");
+            throw warp.Fault(FaultKind.Alignment, i, lane,
+                $"accesses {length} bytes of shared memory at {address - Start}, which is no multiple of {length}");
         if (address < Start || address + (uint)length > (ulong)(Start + bytes))
-            throw warp.Fault(FaultKind.Bounds, i, lane, $"accesses {length} bytes of shared memory at {(long)address - Start}, of {bytes}");
+            throw warp.Fault(FaultKind.Bounds, i, lane,
+                $"accesses {length} bytes of shared memory at {(long)address - Start}, of {bytes}");
         return memory + (address - Start);
     }
 
-    /// <summary>Notes that a thread reads words; some of them may be unwritten where that is allowed, and hold all bits.</summary>
+    /// <summary>Notes that a thread reads words; some of them may be unwritten where that is allowed, and hold all
+    /// bits.</summary>
     public void Read(Warp warp, Instruction i, int lane, byte* place, int length, bool unwritten = false)
     {
         long word = (place - memory) / 4;
@@ -55,9 +60,11 @@ internal sealed unsafe class SharedMemory(int bytes) : IDisposable
             if (write == 0 && !unwritten)
                 throw warp.Fault(FaultKind.Unwritten, i, lane, $"reads shared memory at {4 * word}, which nobody wrote");
             if ((write & Flag) != 0)
-                throw warp.Fault(FaultKind.Copy, i, lane, $"reads shared memory at {4 * word}, to where thread {(write & ThreadBits) - 1} copies without having waited for it");
+                throw warp.Fault(FaultKind.Copy, i, lane,
+                    $"reads shared memory at {4 * word}, to where thread {(write & ThreadBits) - 1} copies without having waited for it");
             if (write >> IntervalAt == interval && (write & ThreadBits) != thread)
-                throw warp.Fault(FaultKind.Race, i, lane, $"reads shared memory at {4 * word}, which thread {(write & ThreadBits) - 1} wrote since the last barrier");
+                throw warp.Fault(FaultKind.Race, i, lane,
+                    $"reads shared memory at {4 * word}, which thread {(write & ThreadBits) - 1} wrote since the last barrier");
             uint read = reads[word];
             if (read >> IntervalAt != interval)
                 reads[word] = interval << IntervalAt | thread;
@@ -75,12 +82,15 @@ internal sealed unsafe class SharedMemory(int bytes) : IDisposable
         {
             uint write = writes[word];
             if ((write & Flag) != 0)
-                throw warp.Fault(FaultKind.Copy, i, lane, $"writes shared memory at {4 * word}, to where thread {(write & ThreadBits) - 1} copies without having waited for it");
+                throw warp.Fault(FaultKind.Copy, i, lane,
+                    $"writes shared memory at {4 * word}, to where thread {(write & ThreadBits) - 1} copies without having waited for it");
             if (write >> IntervalAt == interval && (write & ThreadBits) != thread)
-                throw warp.Fault(FaultKind.Race, i, lane, $"writes shared memory at {4 * word}, which thread {(write & ThreadBits) - 1} wrote since the last barrier");
+                throw warp.Fault(FaultKind.Race, i, lane,
+                    $"writes shared memory at {4 * word}, which thread {(write & ThreadBits) - 1} wrote since the last barrier");
             uint read = reads[word];
             if (read >> IntervalAt == interval && ((read & Flag) != 0 || (read & ThreadBits) != thread))
-                throw warp.Fault(FaultKind.Race, i, lane, $"writes shared memory at {4 * word}, which thread {(read & ThreadBits) - 1}{((read & Flag) != 0 ? " and others" : "")} read since the last barrier");
+                throw warp.Fault(FaultKind.Race, i, lane,
+                    $"writes shared memory at {4 * word}, which thread {(read & ThreadBits) - 1}{((read & Flag) != 0 ? " and others" : "")} read since the last barrier");
             writes[word] = interval << IntervalAt | (pending ? Flag : 0) | thread;
         }
     }

@@ -6,7 +6,8 @@ using MeanShiftGpu.PtxInterpreter.Text;
 namespace MeanShiftGpu.PtxInterpreter.Machine;
 
 /// <summary>
-/// 32 threads in lock-step. Where they part at a branch, the two ways run one after the other until both are at the branch's immediate post-dominator, where
+/// 32 threads in lock-step. Where they part at a branch, the two ways run one after the other until both are at the
+/// branch's immediate post-dominator, where
 /// the threads go on together.
 /// </summary>
 internal sealed unsafe class Warp : IDisposable
@@ -64,11 +65,13 @@ internal sealed unsafe class Warp : IDisposable
 
     public bool IsConstant(int place) => place >= kernel.RegisterBytes;
 
-    public void SetPredicate(int predicate, uint value) => Predicates[predicate] = Predicates[predicate] & ~Active | value & Active;
+    public void SetPredicate(int predicate, uint value)
+        => Predicates[predicate] = Predicates[predicate] & ~Active | value & Active;
 
     /// <summary>A lane's address in shared memory: the operand has 32 or 64 bits.</summary>
     public ulong SharedAddress(Instruction i, int operand, int lane)
-        => (i.HasWideSharedAddress ? Plane<ulong>(i.Operands[operand])[lane] : Plane<uint>(i.Operands[operand])[lane]) + (ulong)i.Number;
+        => (i.HasWideSharedAddress ? Plane<ulong>(i.Operands[operand])[lane] : Plane<uint>(i.Operands[operand])[lane]) + (
+            ulong)i.Number;
 
     /// <summary>A thread's number in its group.</summary>
     public int ThreadOf(int lane) => Index * Lanes.Count + lane;
@@ -130,7 +133,8 @@ internal sealed unsafe class Warp : IDisposable
                     break;
                 default:
                     if (Active != threads)
-                        throw Fault(FaultKind.Barrier, i, FirstOf(threads & ~Active), "does not reach the barrier at which others of its warp wait");
+                        throw Fault(FaultKind.Barrier, i, FirstOf(threads & ~Active),
+                            "does not reach the barrier at which others of its warp wait");
                     return;
             }
         }
@@ -155,7 +159,8 @@ internal sealed unsafe class Warp : IDisposable
 
     private static int FirstOf(uint lanes) => BitOperations.TrailingZeroCount(lanes);
 
-    private uint Guarded(Instruction i) => i.Guard < 0 ? Active : Active & (i.GuardNegated ? ~Predicates[i.Guard] : Predicates[i.Guard]);
+    private uint Guarded(Instruction i)
+        => i.Guard < 0 ? Active : Active & (i.GuardNegated ? ~Predicates[i.Guard] : Predicates[i.Guard]);
 
     private void Branch(Instruction i)
     {
@@ -166,7 +171,8 @@ internal sealed unsafe class Warp : IDisposable
         if (others != 0)
         {
             if (i.Form.Name == "bra.uni")
-                throw Fault(FaultKind.Divergence, i, FirstOf(others), $"does not take a branch marked uniform, thread {ThreadOf(FirstOf(taken))} does");
+                throw Fault(FaultKind.Divergence, i, FirstOf(others),
+                    $"does not take a branch marked uniform, thread {ThreadOf(FirstOf(taken))} does");
             waiting.Push(new Way(i.Reconvergence, reconvergence, Active));
             waiting.Push(new Way(next, i.Reconvergence, others));
             reconvergence = i.Reconvergence;

@@ -81,7 +81,8 @@ internal static unsafe class Forms
         Add($"setp.{atLeast}.{type}", operands, &Lanes.Compare<T, IsAtLeast<T>>);
     }
 
-    // Subnormal numbers are kept and every result is rounded once, to the nearest: no form has .ftz, and none multiplies and adds at once.
+    // Subnormal numbers are kept and every result is rounded once, to the nearest: no form has .ftz, and none
+    // multiplies and adds at once.
     private static void Floats<T>(string type, char register)
         where T : unmanaged, IFloatingPointIeee754<T>
     {
@@ -149,19 +150,32 @@ internal static unsafe class Forms
 
     private static void Memory()
     {
-        foreach ((string type, char register, int size) in (ReadOnlySpan<(string, char, int)>)[("b16", 'h', 2), ("b32", 'r', 4), ("f32", 'r', 4), ("f64", 'l', 8)])
+        foreach ((string type, char register, int size) in (ReadOnlySpan<(string, char, int)>)[("b16", 'h', 2), ("b32", 'r', 4),
+            ("f32", 'r', 4), ("f64", 'l', 8)])
         {
             foreach ((string vector, int count) in (ReadOnlySpan<(string, int)>)[("", 1), (".v2", 2), (".v4", 4)])
             {
                 if (size * count > 16)
                     continue;
                 string values = count == 1 ? $"{register}" : $"{count}{register}";
-                Access($"ld.global{vector}.{type}", $"{values}g", size, count, size switch { 2 => &Access16.LoadGlobal, 4 => &Access32.LoadGlobal, _ => &Access64.LoadGlobal });
-                Access($"st.global{vector}.{type}", $"g{values}", size, count, size switch { 2 => &Access16.StoreGlobal, 4 => &Access32.StoreGlobal, _ => &Access64.StoreGlobal });
+                Access($"ld.global{vector}.{type}", $"{values}g", size, count, size switch
+                {
+                    2 => &Access16.LoadGlobal,
+                    4 => &Access32.LoadGlobal,
+                    _ => &Access64.LoadGlobal
+                });
+                Access($"st.global{vector}.{type}", $"g{values}", size, count, size switch
+                {
+                    2 => &Access16.StoreGlobal,
+                    4 => &Access32.StoreGlobal,
+                    _ => &Access64.StoreGlobal
+                });
                 if (size == 2)
                     continue;
-                Access($"ld.shared{vector}.{type}", $"{values}s", size, count, size == 4 ? &Access32.LoadShared : &Access64.LoadShared);
-                Access($"st.shared{vector}.{type}", $"s{values}", size, count, size == 4 ? &Access32.StoreShared : &Access64.StoreShared);
+                Access($"ld.shared{vector}.{type}", $"{values}s", size, count,
+                    size == 4 ? &Access32.LoadShared : &Access64.LoadShared);
+                Access($"st.shared{vector}.{type}", $"s{values}", size, count,
+                    size == 4 ? &Access32.StoreShared : &Access64.StoreShared);
             }
         }
 
@@ -191,7 +205,8 @@ internal static unsafe class Forms
         All.Add("bar.sync", new Form("bar.sync", "n", Flow.Barrier));
     }
 
-    private static void Add(string name, string operands, delegate*<Warp, Instruction, void> run) => All.Add(name, new Form(name, operands) { Run = run });
+    private static void Add(string name, string operands, delegate*<Warp, Instruction, void> run)
+        => All.Add(name, new Form(name, operands) { Run = run });
 
     private static void Access(string name, string operands, int size, int count, delegate*<Warp, Instruction, void> run)
         => All.Add(name, new Form(name, operands) { Run = run, Size = size, Count = count });

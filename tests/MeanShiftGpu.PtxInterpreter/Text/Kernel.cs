@@ -1,6 +1,7 @@
 namespace MeanShiftGpu.PtxInterpreter.Text;
 
-/// <summary>A parameter: its place and length in the parameters' memory, and, of a view whose comment says so, the bytes of an element; else 0.</summary>
+/// <summary>A parameter: its place and length in the parameters' memory, and, of a view whose comment says so, the
+/// bytes of an element; else 0.</summary>
 internal readonly record struct Parameter(string Name, int Offset, int Bytes, int ElementBytes);
 
 /// <summary>A parsed entry point.</summary>
@@ -15,7 +16,8 @@ internal sealed class Kernel
     /// <summary>The bound on the threads of a group; 0 for none.</summary>
     public required int MaxThreads { get; init; }
 
-    /// <summary>Bytes of shared memory that the text declares, and where memory that the launch adds begins; −1 where it declares none of that.</summary>
+    /// <summary>Bytes of shared memory that the text declares, and where memory that the launch adds begins; −1 where
+    /// it declares none of that.</summary>
     public required int StaticSharedBytes { get; init; }
 
     public required int DynamicSharedAt { get; init; }
@@ -36,5 +38,6 @@ internal sealed class Kernel
     public int ParameterBytes => Parameters.Count == 0 ? 0 : Parameters[^1].Offset + Parameters[^1].Bytes;
 
     /// <summary>The forms of the text, with how often it stands there.</summary>
-    public IEnumerable<(string Form, int Count)> Forms => Code.CountBy(instruction => instruction.Form.Name).Select(pair => (pair.Key, pair.Value));
+    public IEnumerable<(string Form, int Count)> Forms
+        => Code.CountBy(instruction => instruction.Form.Name).Select(pair => (pair.Key, pair.Value));
 }

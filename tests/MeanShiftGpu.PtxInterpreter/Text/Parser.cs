@@ -38,7 +38,8 @@ internal sealed partial class Parser
     public static (string Version, string Target) Header(string module)
     {
         Match version = VersionLine().Match(module), target = TargetLine().Match(module);
-        return version.Success && target.Success ? (version.Groups[1].Value, target.Groups[1].Value) : throw new PtxFaultException(FaultKind.Text, "the text has no .version or no .target");
+        return version.Success && target.Success ? (version.Groups[1].Value,
+            target.Groups[1].Value) : throw new PtxFaultException(FaultKind.Text, "the text has no .version or no .target");
     }
 
     /// <exception cref="PtxFaultException">The text holds what this interpreter does not know.</exception>
@@ -51,7 +52,8 @@ internal sealed partial class Parser
             parser.line++;
             int comment = each.IndexOf("//", StringComparison.Ordinal);
             parser.text = (comment < 0 ? each : each[..comment]).Trim();
-            parser.elementBytes = ElementComment().Match(each) is { Success: true } elements ? Number(elements.Groups[1].Value) : 0;
+            parser.elementBytes = ElementComment().Match(each) is { Success: true } elements ? Number(
+                elements.Groups[1].Value) : 0;
             if (parser.text.Length > 0)
                 parser.ReadLine();
         }
@@ -122,7 +124,14 @@ internal sealed partial class Parser
 
     private void Declare(string type, string prefix, int count)
     {
-        char kind = type switch { "pred" => 'p', "b16" => 'h', "b32" or "f32" => 'r', "b64" or "f64" => 'l', _ => throw Refused("declares registers of an unknown type") };
+        char kind = type switch
+        {
+            "pred" => 'p',
+            "b16" => 'h',
+            "b32" or "f32" => 'r',
+            "b64" or "f64" => 'l',
+            _ => throw Refused("declares registers of an unknown type")
+        };
         if (kind == 'p')
         {
             registers.Add(prefix, (kind, predicates, count));
@@ -141,7 +150,14 @@ internal sealed partial class Parser
         Form form = Forms.Find(match.Groups["form"].Value) ?? throw Refused("has a form that is not known");
         List<string> operands = Operands(match.Groups["operands"].Value);
         List<int> places = [];
-        Instruction instruction = new() { Text = text, Line = line, Form = form, Operands = new int[Expected(form)], Flow = form.Flow };
+        Instruction instruction = new()
+        {
+            Text = text,
+            Line = line,
+            Form = form,
+            Operands = new int[Expected(form)],
+            Flow = form.Flow
+        };
         int next = 0;
         for (int k = 0; k < form.Operands.Length; k++)
         {
@@ -162,7 +178,8 @@ internal sealed partial class Parser
             instruction.Run = form.Run;
         }
 
-        (instruction.D, instruction.A, instruction.B, instruction.C) = (places.ElementAtOrDefault(0), places.ElementAtOrDefault(1), places.ElementAtOrDefault(2), places.ElementAtOrDefault(3));
+        (instruction.D, instruction.A, instruction.B, instruction.C) = (places.ElementAtOrDefault(0),
+            places.ElementAtOrDefault(1), places.ElementAtOrDefault(2), places.ElementAtOrDefault(3));
         if (match.Groups["guard"].Success)
         {
             if (form.Flow is not (Flow.Branch or Flow.Return))
@@ -224,7 +241,8 @@ internal sealed partial class Parser
 
     private int Register(string operand, char kind, Instruction? instruction = null)
     {
-        if (RegisterName().Match(operand) is { Success: true } match && registers.TryGetValue(match.Groups[1].Value, out (char Kind, int First, int Count) bank))
+        if (RegisterName().Match(operand) is { Success: true } match && registers.TryGetValue(match.Groups[1].Value,
+            out (char Kind, int First, int Count) bank))
         {
             int number = Number(match.Groups[2].Value);
             if (bank.Kind != kind || number >= bank.Count)
@@ -243,7 +261,8 @@ internal sealed partial class Parser
     private int Constant(Form form, char kind, string operand)
     {
         ulong value;
-        bool isBits = kind == 'l' ? operand.StartsWith("0d", StringComparison.OrdinalIgnoreCase) : operand.StartsWith("0f", StringComparison.OrdinalIgnoreCase);
+        bool isBits = kind == 'l' ? operand.StartsWith("0d", StringComparison.OrdinalIgnoreCase) : operand.StartsWith("0f",
+            StringComparison.OrdinalIgnoreCase);
         if (isBits && operand.Length == (kind == 'l' ? 18 : 10))
             value = ulong.Parse(operand.AsSpan(2), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
         else if (form.IsFloat)
@@ -251,9 +270,11 @@ internal sealed partial class Parser
         else if (kind == 'l' && ulong.TryParse(operand, NumberStyles.None, CultureInfo.InvariantCulture, out ulong wide))
             value = wide;
         else if (long.TryParse(operand, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number))
-            value = kind == 'l' ? (ulong)number : number is >= int.MinValue and <= uint.MaxValue ? (uint)number : throw Refused($"has the constant {operand}, which 32 bits do not hold");
+            value = kind == 'l' ? (ulong)number : number is >= int.MinValue and <= uint.MaxValue ? (
+                uint)number : throw Refused($"has the constant {operand}, which 32 bits do not hold");
         else if (kind == 'l' && form.Name == "mov.b64")
-            value = symbols.TryGetValue(operand, out ulong address) ? address : operand == dynamicShared ? ulong.MaxValue - 1 : throw Refused($"names {operand}, which is not declared");
+            value = symbols.TryGetValue(operand,
+                out ulong address) ? address : operand == dynamicShared ? ulong.MaxValue - 1 : throw Refused($"names {operand}, which is not declared");
         else
             throw Refused($"has the operand {operand}, which is no constant");
         bool isWide = kind == 'l';
@@ -271,7 +292,8 @@ internal sealed partial class Parser
     {
         (string register, int offset) = Place(operand);
         Match match = RegisterName().Match(register);
-        char kind = match.Success && registers.TryGetValue(match.Groups[1].Value, out (char Kind, int First, int Count) bank) ? bank.Kind : '?';
+        char kind = match.Success && registers.TryGetValue(match.Groups[1].Value, out (char Kind, int First,
+            int Count) bank) ? bank.Kind : '?';
         if (!kinds.Contains(kind))
             throw Refused($"has the address {operand}, whose register is not known or of another width");
         if (kinds.Length > 1)
@@ -304,7 +326,8 @@ internal sealed partial class Parser
         }
 
         foreach ((Instruction branch, string label) in branches)
-            branch.Target = labels.TryGetValue(label, out int target) ? target : throw new PtxFaultException(FaultKind.Text, $"{branch}: the label is not declared");
+            branch.Target = labels.TryGetValue(label, out int target) ? target : throw new PtxFaultException(FaultKind.Text,
+                $"{branch}: the label is not declared");
         if (code.Count == 0 || code[^1] is not { Flow: Flow.Return or Flow.Branch, Guard: < 0 })
             throw new PtxFaultException(FaultKind.Text, $"{name}: the last instruction goes on behind the end");
         int dynamicAt = dynamicShared is null ? -1 : Aligned(sharedBytes, dynamicAlignment);

@@ -1,8 +1,10 @@
 namespace MeanShiftGpu.PtxInterpreter.Text;
 
 /// <summary>
-/// From which parameter's view the address of each access of global memory was computed, so that an access behind a view is found even if it meets another
-/// tensor's memory. ILGPU passes a view as an address and a number of elements, and computes an element's address by mad.lo.u64 index, bytes of an element,
+/// From which parameter's view the address of each access of global memory was computed, so that an access behind a
+/// view is found even if it meets another
+/// tensor's memory. ILGPU passes a view as an address and a number of elements, and computes an element's address by
+/// mad.lo.u64 index, bytes of an element,
 /// base.
 /// </summary>
 internal static class Views
@@ -40,8 +42,11 @@ internal static class Views
 
         foreach ((int at, Instruction i) in code.Index())
         {
-            int operand = i.Form.Name.StartsWith("ld.global", StringComparison.Ordinal) ? i.Form.Count : i.Form.Name.StartsWith("cp.async.c", StringComparison.Ordinal) && i.Form.Size > 0 ? 1 : 0;
-            if (!i.Form.Operands.Contains('g') || before[at] is not { } known || !known.TryGetValue(i.Operands[operand], out int parameter))
+            int operand = i.Form.Name.StartsWith("ld.global",
+                StringComparison.Ordinal) ? i.Form.Count : i.Form.Name.StartsWith("cp.async.c",
+                    StringComparison.Ordinal) && i.Form.Size > 0 ? 1 : 0;
+            if (!i.Form.Operands.Contains('g') || before[at] is not { } known || !known.TryGetValue(i.Operands[operand],
+                out int parameter))
                 continue;
             i.View = parameter;
         }
@@ -76,7 +81,8 @@ internal static class Views
             return true;
         }
 
-        Dictionary<int, int> both = into.Where(pair => from.TryGetValue(pair.Key, out int other) && other == pair.Value).ToDictionary();
+        Dictionary<int, int> both = into.Where(pair => from.TryGetValue(pair.Key,
+            out int other) && other == pair.Value).ToDictionary();
         if (both.Count == into.Count)
             return false;
         into = both;

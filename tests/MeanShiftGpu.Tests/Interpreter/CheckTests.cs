@@ -50,7 +50,8 @@ public sealed class CheckTests
     public void Run_WhatIsRight_PassesInAnyOrder(string body)
     {
         foreach (LaunchOptions options in (LaunchOptions[])[default, new(Reversed: true), new(CopiesArriveEarly: true)])
-            Assert.That(Sample.Run(body, Sample.Each(t => (uint)t), options: options), Is.EqualTo(Sample.Each(t => (uint)(t + 1) % 32)));
+            Assert.That(Sample.Run(body, Sample.Each(t => (uint)t), options: options),
+                Is.EqualTo(Sample.Each(t => (uint)(t + 1) % 32)));
     }
 
     [Test]
@@ -70,7 +71,8 @@ public sealed class CheckTests
     public void Run_AWarpThatEndsBeforeABarrier_IsFound()
         => Assert.That(
             () => Sample.Run("setp.ge.s32 %p0, %r0, 32; @%p0 ret; bar.sync 0", [], threads: 64),
-            Throws.TypeOf<PtxFaultException>().With.Message.Contains("warp 1 of group (0, 0, 0) has ended while warp 0 waits at a barrier"));
+            Throws.TypeOf<PtxFaultException>().With.Message.Contains(
+                "warp 1 of group (0, 0, 0) has ended while warp 0 waits at a barrier"));
 
     [Test]
     public void Run_ARaceBetweenWarps_IsFoundInEitherOrder()
@@ -78,7 +80,8 @@ public sealed class CheckTests
         const string body = "setp.ge.s32 %p0, %r0, 32; @%p0 bra READ; st.shared.b32 [%r2], %r0; bra END; READ: ld.shared.v2.f32 {%f5, %f6}, [%r1]; END:";
         foreach (bool reversed in (bool[])[false, true])
         {
-            PtxFaultException fault = Assert.Throws<PtxFaultException>(() => Sample.Run(body, [], threads: 64, options: new LaunchOptions(Reversed: reversed)))!;
+            PtxFaultException fault = Assert.Throws<PtxFaultException>(() => Sample.Run(body, [], threads: 64,
+                options: new LaunchOptions(Reversed: reversed)))!;
             Assert.That(fault.Kind, Is.EqualTo(FaultKind.Race), fault.Message);
         }
     }
@@ -90,7 +93,8 @@ public sealed class CheckTests
     public void Run_LaunchBeyondTheLimits_IsRefused(int threads, int groups, int shared, string words)
         => Assert.That(
             () => Sample.Run("mov.b32 %r5, 1", [], threads, directives: ".maxntid 64, 1, 1", groups: groups, shared: shared),
-            Throws.TypeOf<PtxFaultException>().With.Property(nameof(PtxFaultException.Kind)).EqualTo(FaultKind.Launch).And.Message.Contains(words));
+            Throws.TypeOf<PtxFaultException>().With.Property(nameof(PtxFaultException.Kind)).EqualTo(
+                FaultKind.Launch).And.Message.Contains(words));
 
     [TestCase("add.u32 %r5, %r0, 1", "has a form that is not known")]
     [TestCase("add.s32.sat %r5, %r0, 1", "has a form that is not known")]
@@ -110,9 +114,11 @@ public sealed class CheckTests
     public void Parse_WhatItDoesNotKnow_IsRefused(string body, string words)
         => Assert.That(
             () => Sample.Run(body, []),
-            Throws.TypeOf<PtxFaultException>().With.Property(nameof(PtxFaultException.Kind)).EqualTo(FaultKind.Text).And.Message.Contains(words));
+            Throws.TypeOf<PtxFaultException>().With.Property(nameof(PtxFaultException.Kind)).EqualTo(
+                FaultKind.Text).And.Message.Contains(words));
 
     [Test]
     public void Parse_TextWithoutAnEnd_IsRefused()
-        => Assert.That(() => Parser.Parse(Sample.Text("mov.b32 %r5, 1").Replace("ret;", "", StringComparison.Ordinal)), Throws.TypeOf<PtxFaultException>().With.Message.Contains("goes on behind the end"));
+        => Assert.That(() => Parser.Parse(Sample.Text("mov.b32 %r5, 1").Replace("ret;", "", StringComparison.Ordinal)),
+            Throws.TypeOf<PtxFaultException>().With.Message.Contains("goes on behind the end"));
 }

@@ -16,7 +16,8 @@ public sealed record FakeRun(int Code, string Output, IReadOnlyList<string[]> Lo
 }
 
 /// <summary>
-/// The driver library, published once from the interpreter's project, and processes that find it as libcuda. It needs Linux, the SDK and gcc; without them
+/// The driver library, published once from the interpreter's project, and processes that find it as libcuda. It needs
+/// Linux, the SDK and gcc; without them
 /// tests are skipped with the reason, with CI=true they fail.
 /// </summary>
 public static class FakeDriver
@@ -24,10 +25,13 @@ public static class FakeDriver
     /// <summary>The environment variable that names a folder with a library that was published before.</summary>
     public const string Variable = "MEANSHIFTGPU_INTERPRETER";
 
+    /// <summary>Whether what takes minutes is asked for.</summary>
+    public static bool IsLongRun => Environment.GetEnvironmentVariable($"{Variable}_ALL") == "1";
+
     /// <summary>Ends a test that takes minutes, unless the long run asks for it.</summary>
     public static void RequireLongRun()
     {
-        if (Environment.GetEnvironmentVariable($"{Variable}_ALL") != "1")
+        if (!IsLongRun)
             Assert.Ignore($"This takes minutes; .ci/run long does it ({Variable}_ALL=1).");
     }
 
@@ -37,7 +41,8 @@ public static class FakeDriver
     public static FakeRun Run(string[] arguments, params string[] variables) => Start("meanshift-gpu.dll", arguments, variables);
 
     /// <summary>Runs those of this program's tests that a filter names, with CUDA required.</summary>
-    public static FakeRun RunTests(string filter) => Start("MeanShiftGpu.Tests.dll", ["--filter", filter, "--output", "Detailed", "--no-progress"], []);
+    public static FakeRun RunTests(string filter)
+        => Start("MeanShiftGpu.Tests.dll", ["--filter", filter, "--output", "Detailed", "--no-progress"], []);
 
     private static FakeRun Start(string program, string[] arguments, string[] variables)
     {
@@ -69,12 +74,14 @@ public static class FakeDriver
         return run;
     }
 
-    private static string Host => Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } path ? path : "dotnet";
+    private static string Host
+        => Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } path ? path : "dotnet";
 
     private static (string? Folder, string Problem) Publish()
     {
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named)
-            return File.Exists(Path.Combine(named, "libcuda.so.1")) ? (named, "") : throw new FileNotFoundException($"{Variable} names {named}, where there is no libcuda.so.1.");
+            return File.Exists(Path.Combine(named, "libcuda.so.1")) ? (named,
+                "") : throw new FileNotFoundException($"{Variable} names {named}, where there is no libcuda.so.1.");
         if (!OperatingSystem.IsLinux())
             return (null, "The fake driver is a shared library for Linux.");
         string? root = AppContext.BaseDirectory;
@@ -85,8 +92,11 @@ public static class FakeDriver
         if (!Finds("gcc") || !Finds("dotnet"))
             return (null, "The fake driver is published with the .NET SDK and gcc, which are not both here.");
         string folder = Path.Combine(root, "artifacts", "interpreter");
-        ProcessStartInfo start = new(Host, ["publish", Path.Combine(root, "tests", "MeanShiftGpu.PtxInterpreter"), "-c", "Release", "--no-restore", "-r",
-            string.Create(CultureInfo.InvariantCulture, $"linux-{System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}"), "-o", folder]);
+        ProcessStartInfo start = new(Host, ["publish", Path.Combine(root, "tests", "MeanShiftGpu.PtxInterpreter"), "-c",
+            "Release", "--no-restore", "-r",
+            string.Create(CultureInfo.InvariantCulture,
+                $"linux-{System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}"),
+                    "-o", folder]);
         (int code, string output) = Finish(start);
         if (code != 0)
             throw new InvalidOperationException($"The fake driver cannot be published: {output}");
@@ -102,7 +112,8 @@ public static class FakeDriver
     }
 
     private static bool Finds(string program)
-        => (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, program)));
+        => (Environment.GetEnvironmentVariable("PATH") ?? "").Split(
+            ':').Any(folder => File.Exists(Path.Combine(folder, program)));
 
     private static (int Code, string Output) Finish(ProcessStartInfo start)
     {

@@ -4,7 +4,8 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Interpreter;
 
-/// <summary>Instructions of the interpreter against results written by hand from NVIDIA's "Parallel Thread Execution ISA".</summary>
+/// <summary>Instructions of the interpreter against results written by hand from NVIDIA's "Parallel Thread Execution
+/// ISA".</summary>
 public sealed class InstructionTests
 {
     [TestCase("add.s32 %r5, %r3, 1", 0x7FFFFFFF, 0, 0x80000000)]
@@ -44,7 +45,8 @@ public sealed class InstructionTests
     [TestCase("setp.ls.u32 %p0, %r3, %r4; not.pred %p1, %p0; selp.b32 %r5, 1, 2, %p1", 4, 4, 2)]
     [TestCase("setp.ge.s32 %p0, %r3, %r4; setp.ne.s32 %p1, %r3, %r4; and.pred %p2, %p0, %p1; selp.b32 %r5, 1, 2, %p2", 4, 4, 2)]
     [TestCase("setp.ge.s32 %p0, %r3, %r4; mov.pred %p1, 0; or.pred %p2, %p0, %p1; selp.b32 %r5, 1, 2, %p2", 4, 4, 1)]
-    public void Integers_GiveWhatTheIsaSays(string body, long first, long second, long expected) => Check(body, (uint)first, (uint)second, (uint)expected);
+    public void Integers_GiveWhatTheIsaSays(string body, long first, long second, long expected)
+        => Check(body, (uint)first, (uint)second, (uint)expected);
 
     [TestCase("add.f32 %f5, %f3, %f4", 1f, 2.5f, 3.5f)]
     [TestCase("sub.f32 %f5, %f3, %f4", 1f, 2.5f, -1.5f)]
@@ -69,7 +71,8 @@ public sealed class InstructionTests
     [TestCase("cvt.rn.bf16x2.f32 %r5, %f3, %f4; and.b32 %r5, %r5, 4294901760; mov.f32 %f5, %r5", 1.01171875f, 5f, 1.015625f)]
     [TestCase("cvt.rn.bf16x2.f32 %r5, %f3, %f4; shl.b32 %r5, %r5, 16; mov.f32 %f5, %r5", 1f, 5f, 5f)]
     public void Floats_GiveWhatTheIsaSays(string body, float first, float second, float expected)
-        => Check($"{body}; mov.b32 %r5, %f5", BitConverter.SingleToUInt32Bits(first), BitConverter.SingleToUInt32Bits(second), BitConverter.SingleToUInt32Bits(expected));
+        => Check($"{body}; mov.b32 %r5, %f5", BitConverter.SingleToUInt32Bits(first), BitConverter.SingleToUInt32Bits(second),
+            BitConverter.SingleToUInt32Bits(expected));
 
     // Less, equal, greater, and with NaN.
     [TestCase("eq", "FTFF")]
@@ -86,7 +89,8 @@ public sealed class InstructionTests
     {
         float[] first = [1, 2, 3, float.NaN];
         for (int k = 0; k < first.Length; k++)
-            Check($"setp.{comparison}.f32 %p0, %f3, %f4; selp.b32 %r5, 1, 0, %p0", BitConverter.SingleToUInt32Bits(first[k]), BitConverter.SingleToUInt32Bits(2), expected[k] == 'T' ? 1u : 0);
+            Check($"setp.{comparison}.f32 %p0, %f3, %f4; selp.b32 %r5, 1, 0, %p0", BitConverter.SingleToUInt32Bits(first[k]),
+                BitConverter.SingleToUInt32Bits(2), expected[k] == 'T' ? 1u : 0);
         Check("testp.notanumber.f32 %p0, %f3; selp.b32 %r5, 1, 0, %p0", BitConverter.SingleToUInt32Bits(float.NaN), 0, 1);
         Check("testp.notanumber.f32 %p0, %f3; selp.b32 %r5, 1, 0, %p0", BitConverter.SingleToUInt32Bits(1), 0, 0);
     }
@@ -149,7 +153,8 @@ public sealed class InstructionTests
                 for (int k = 0; k < depth; k++)
                     expected += a[row, k] * b[k, column];
                 (int thread, int element) = Cell(FragmentTables.Sums, row, column);
-                Assert.That(BitConverter.UInt32BitsToSingle(result[32 * element + thread]), Is.EqualTo(expected), $"row {row}, column {column}");
+                Assert.That(BitConverter.UInt32BitsToSingle(result[32 * element + thread]), Is.EqualTo(expected),
+                    $"row {row}, column {column}");
             }
         }
 
@@ -203,7 +208,8 @@ public sealed class InstructionTests
             + string.Concat(Enumerable.Range(0, 4).Select(k => $"ld.global.b32 %r{10 + k}, [%rd3+{128 * k}]; "))
             + "st.shared.v4.b32 [%r21], {%r10, %r11, %r12, %r13}; bar.sync 0; "
             + $"ldmatrix.sync.aligned.m8n8.x4{modifier}.shared.b16 {{%r10, %r11, %r12, %r13}}, [%r21]; "
-            + string.Concat(Enumerable.Range(0, 4).Select(k => $"st.global.b32 [%rd3+{128 * k}], %r{10 + k}; ")).TrimEnd(' ', ';');
+            + string.Concat(Enumerable.Range(0, 4).Select(k => $"st.global.b32 [%rd3+{128 * k}], %r{10 + k}; ")).TrimEnd(' ',
+                ';');
         // Thread t stores words 4·t to 4·t + 3, which hold elements 8·t and on.
         uint[] words = new uint[4 * 32];
         for (int t = 0; t < 32; t++)
@@ -220,7 +226,8 @@ public sealed class InstructionTests
                 // Thread t: row t/4, elements 2·(t%4) and the next; of the transposed matrix rows and columns change places.
                 int first = transposed == 0 ? 8 * (t / 4) + t % 4 * 2 : 8 * (t % 4 * 2) + t / 4;
                 int second = transposed == 0 ? first + 1 : first + 8;
-                Assert.That(result[32 * matrix + t], Is.EqualTo(Pair(64 * matrix + first, 64 * matrix + second)), $"matrix {matrix}, thread {t}");
+                Assert.That(result[32 * matrix + t], Is.EqualTo(Pair(64 * matrix + first, 64 * matrix + second)),
+                    $"matrix {matrix}, thread {t}");
             }
         }
 

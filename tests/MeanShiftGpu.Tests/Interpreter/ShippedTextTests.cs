@@ -51,7 +51,8 @@ public sealed partial class ShippedTextTests
         using Context context = GpuContext.CreateIlgpuContext(ILGPU.Runtime.CPU.CPUDeviceKind.Nvidia);
         using PTXBackend backend = new(context, new CudaArchitecture(8, 0), CudaInstructionSet.ISA_70, nvvmAPI: null!);
         KernelEntry gather = KernelCatalog.All.First(kernel => kernel.Name == "MeanShiftDirect.Gather.Cone.float32");
-        string written = ((PTXCompiledKernel)backend.Compile(EntryPointDescription.FromImplicitlyGroupedKernel(gather.Method), gather.Specialization)).PTXAssembly;
+        string written = ((PTXCompiledKernel)backend.Compile(EntryPointDescription.FromImplicitlyGroupedKernel(gather.Method),
+            gather.Specialization)).PTXAssembly;
         Assert.That(MarkedBranch().Count(written), Is.Positive);
     }
 
@@ -79,7 +80,8 @@ public sealed partial class ShippedTextTests
     [Test]
     public void Kernels_AreLoadedByKernelLoaderAlone()
     {
-        foreach (System.Reflection.Assembly assembly in (System.Reflection.Assembly[])[typeof(KernelAttribute).Assembly, typeof(GpuContext).Assembly])
+        foreach (System.Reflection.Assembly assembly in (System.Reflection.Assembly[])[typeof(KernelAttribute).Assembly,
+            typeof(GpuContext).Assembly])
         {
             using PEReader file = new(File.OpenRead(assembly.Location));
             MetadataReader reader = file.GetMetadataReader();
