@@ -52,15 +52,34 @@ public static class CoordinateFolder
     }
 
     /// <summary>Reads all tables of a folder; particles whose table does not name a tomogram get that of the file or its folder.</summary>
-    /// <exception cref="InputException">There is no table, or one cannot be read.</exception>
+    /// <exception cref="InputException">There is no table, one cannot be read, or the tomogram asked for is not there.</exception>
     public static IReadOnlyList<CoordinateTable> Read(string folder, CoordinateContext context)
     {
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(context);
         string[] files = Files(folder);
-        return files.Length == 0
-            ? throw NoTable(folder)
-            : [.. files.Select(f => CoordinateTables.ReadTable(f, context)).Select((t, i) => t with { Particles = [.. t.Particles.Select(p => p.Tomogram is null ? p with { Tomogram = TomogramOf(files[i]) } : p)] })];
+        if (files.Length == 0)
+            throw NoTable(folder);
+        // A table that names no tomogram gets its file's name, and only then is it known which one is asked for.
+        CoordinateContext all = context with { Tomogram = null };
+        CoordinateTable[] tables = [.. files.Select(f => Named(CoordinateTables.ReadTable(f, all), TomogramOf(f)))];
+        return context.Tomogram is { } wanted ? OfTomogram(folder, tables, wanted) : tables;
+    }
+
+    private static CoordinateTable Named(CoordinateTable table, string tomogram)
+        => table with { Particles = [.. table.Particles.Select(p => p.Tomogram is null ? p with { Tomogram = tomogram } : p)] };
+
+    private static CoordinateTable[] OfTomogram(string folder, CoordinateTable[] tables, string wanted)
+    {
+        string[] names = [.. tables.SelectMany(t => t.Particles).Select(p => p.Tomogram!).Distinct()];
+        Func<string, bool> isWanted = TomogramName.Among(names, wanted);
+        CoordinateTable[] kept =
+        [
+            .. tables
+                .Select(t => t with { Particles = [.. t.Particles.Where(p => isWanted(p.Tomogram!))] })
+                .Where(t => t.Particles.Count > 0),
+        ];
+        return kept.Length > 0 || names.Length == 0 ? kept : throw CoordinateTables.NoSuchTomogram(folder, wanted, names);
     }
 
     /// <summary>The format of a folder's first table.</summary>
