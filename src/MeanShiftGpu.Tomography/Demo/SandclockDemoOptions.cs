@@ -1,5 +1,4 @@
 using MeanShiftGpu.Geometry;
-using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Tomography.Picking;
@@ -37,7 +36,7 @@ public sealed record SandclockDemoOptions
     public SandclockOptions Simulation { get; init; } = SandclockOptions.Demo;
 
     /// <summary>Hit radii in voxels at which F1 is measured.</summary>
-    public IReadOnlyList<double> Radii { get; init; } = [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8];
+    public IReadOnlyList<double> Radii { get; init; } = PaperExperiment.Radii;
 
     /// <summary>How particles are picked, the same for every loss. Sandclocks are all alike.</summary>
     public PickOptions Picking { get; init; } = new() { MinimumSupportFraction = 0.2f };
@@ -57,12 +56,6 @@ public sealed record SandclockDemoOptions
             // Sandclocks have no missing wedge: all axes are alike.
             Augmentation = Augmentation.FlipsAndSwaps,
         };
-        return loss switch
-        {
-            PaperLoss.Dice => common with { MeanShiftWeight = 0, DiceWeight = 1 },
-            PaperLoss.MeanShift => common with { DiceWeight = 0 },
-            PaperLoss.Both => common,
-            _ => throw UnknownValue.Of(loss),
-        };
+        return PaperLosses.Weigh(common, loss, common.DiceWeight);
     }
 }

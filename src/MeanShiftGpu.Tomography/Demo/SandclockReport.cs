@@ -30,7 +30,7 @@ internal static class SandclockReport
             Lead = Lead(options, test, runs),
             Tables = [Table(runs)],
             Panels = panels,
-            Charts = [F1Chart(runs), .. LossCharts(runs)],
+            Charts = [PaperReport.F1Chart("F1 against hit radius", runs.Select(r => (r.Loss, r.Evaluation))), .. LossCharts(runs)],
             Facts = Facts(context, options, runs, elapsed),
         });
         ReportPlots.WritePng(Path.Combine(directory, "slices.png"), panels[0]);
@@ -87,31 +87,6 @@ internal static class SandclockReport
             ],
             $"The volume and the score map of each network (black is 0, white the map's maximum). Yellow: true centres; red: picks; both within {ReachSlices:0} slices, smaller when further away.");
     }
-
-    private static ReportChart F1Chart(IReadOnlyList<DemoRun> runs)
-        => new()
-        {
-            Title = "F1 against hit radius",
-            XTitle = "hit radius (voxels)",
-            YTitle = "F1",
-            YMinimum = 0,
-            YMaximum = 1,
-            Guides = [(2, "2"), (4, "4")],
-            Curves =
-            [
-                .. runs.GroupBy(r => r.Loss).Select(group =>
-                {
-                    double[] radii = [.. group.First().Evaluation.Radii.Select(s => s.RadiusVoxels)];
-                    ReportCell[] cells = [.. radii.Select(radius => ReportCell.FromRuns([.. group.Select(r => (double?)r.Evaluation.At(radius).F1)]))];
-                    return new ReportCurve(
-                        PaperLosses.Title(group.Key),
-                        PaperLosses.Color(group.Key),
-                        [.. radii.Zip(cells, (radius, cell) => (radius, cell.Mean ?? 0))],
-                        group.Count() > 1 ? [.. cells.Select(c => c.Deviation ?? 0)] : null);
-                }),
-            ],
-            Caption = "A pick counts when a true centre lies within the radius, and a centre when a pick does.",
-        };
 
     private static IEnumerable<ReportChart> LossCharts(IReadOnlyList<DemoRun> runs)
     {

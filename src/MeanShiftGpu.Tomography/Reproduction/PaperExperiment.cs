@@ -19,7 +19,11 @@ namespace MeanShiftGpu.Tomography.Reproduction;
 /// <param name="Dataset">The data set.</param>
 /// <param name="Loss">The loss.</param>
 /// <param name="Seed">The seed.</param>
-public readonly record struct PaperRun(PaperDataset Dataset, PaperLoss Loss, int Seed);
+public readonly record struct PaperRun(PaperDataset Dataset, PaperLoss Loss, int Seed)
+{
+    /// <summary>What it is called in file names: data set, loss and seed.</summary>
+    public string Name => $"{PaperData.NameOf(Dataset)}-{PaperLosses.JsonName(Loss)}-{Seed}";
+}
 
 /// <summary>
 /// The experiment of the paper's Table 1: every data set is trained on with Dice, mean shift and both from the same start, the best
@@ -37,8 +41,6 @@ public sealed class PaperExperiment
 
     private const double SelectionRadius = 4;
 
-    private static readonly double[] Radii = [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8];
-
     private static readonly JsonSerializerOptions Json = new()
     {
         WriteIndented = true,
@@ -49,6 +51,9 @@ public sealed class PaperExperiment
 
     // The scale's counts are tuples, whose values are fields.
     private static readonly JsonSerializerOptions SettingsJson = new(Json) { WriteIndented = false, IncludeFields = true };
+
+    /// <summary>Hit radii in voxels at which F1 is measured.</summary>
+    public static IReadOnlyList<double> Radii { get; } = [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8];
 
     private readonly string folder;
     private readonly PaperScale scale;
@@ -113,7 +118,7 @@ public sealed class PaperExperiment
         Stopwatch clock = Stopwatch.StartNew();
         try
         {
-            trainer.Run(p => progress?.Invoke($"{result.Name}: step {p.Latest.Step} of {p.Steps}, loss {p.Latest.Loss:0.000}", (double)p.Latest.Step / p.Steps), cancellation);
+            trainer.Run(p => progress?.Invoke($"{run.Name}: step {p.Latest.Step} of {p.Steps}, loss {p.Latest.Loss:0.000}", (double)p.Latest.Step / p.Steps), cancellation);
         }
         catch (TrainingFailedException e)
         {
@@ -121,7 +126,7 @@ public sealed class PaperExperiment
         }
 
         result = result with { TrainingSeconds = clock.Elapsed.TotalSeconds, BestStep = trainer.Best?.Step ?? trainer.StepsDone };
-        progress?.Invoke($"{result.Name}: picking", 1);
+        progress?.Invoke($"{run.Name}: picking", 1);
         network.Save(ModelFile(run));
         PickOptions options = PickOptions.For(training.MeanShift);
         ThresholdScore best = Choose(network, options, [.. manifest.Of(DatasetSplit.Validation)], cancellation);
@@ -154,7 +159,7 @@ public sealed class PaperExperiment
         List<PaperPatch> patches = [];
         foreach (PaperResult result in results)
         {
-            PaperRun run = new(result.Dataset, result.Loss, result.Seed);
+            PaperRun run = result.Run;
             using UNet3d<float> network = UNet3d<float>.Load(context, ModelFile(run));
             TrainingOptions training = scale.Training(run.Dataset, run.Loss, run.Seed);
             PickOptions options = PickOptions.For(training.MeanShift) with { Threshold = result.Threshold, MinimumSupportFraction = result.MinimumSupport };
@@ -197,11 +202,9 @@ public sealed class PaperExperiment
         return result;
     }
 
-    private string ResultFile(PaperRun run) => Path.Combine(folder, "runs", $"{Name(run)}.json");
+    private string ResultFile(PaperRun run) => Path.Combine(folder, "runs", $"{run.Name}.json");
 
-    private string ModelFile(PaperRun run) => Path.Combine(folder, "runs", $"{Name(run)}.safetensors");
-
-    private static string Name(PaperRun run) => $"{PaperData.NameOf(run.Dataset)}-{PaperLosses.JsonName(run.Loss)}-{run.Seed}";
+    private string ModelFile(PaperRun run) => Path.Combine(folder, "runs", $"{run.Name}.safetensors");
 
     // Equal settings have equal texts: a result is taken for another run's only where this differs.
     private string Settings(PaperRun run)

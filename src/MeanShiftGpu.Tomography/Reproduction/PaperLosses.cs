@@ -1,5 +1,6 @@
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Tomography.Reporting;
+using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Tomography.Reproduction;
 
@@ -37,6 +38,18 @@ internal static class PaperLosses
         PaperLoss.Dice => "dice",
         PaperLoss.MeanShift => "meanShift",
         PaperLoss.Both => "both",
+        _ => throw UnknownValue.Of(loss),
+    };
+
+    /// <summary>The settings of a training with the weights of a loss; all else stays.</summary>
+    /// <param name="common">What all losses have in common.</param>
+    /// <param name="loss">The loss.</param>
+    /// <param name="diceInBoth">The weight of Dice beside a mean shift of weight 1.</param>
+    public static TrainingOptions Weigh(TrainingOptions common, PaperLoss loss, double diceInBoth) => loss switch
+    {
+        PaperLoss.Dice => common with { MeanShiftWeight = 0, DiceWeight = 1 },
+        PaperLoss.MeanShift => common with { MeanShiftWeight = 1, DiceWeight = 0 },
+        PaperLoss.Both => common with { MeanShiftWeight = 1, DiceWeight = diceInBoth },
         _ => throw UnknownValue.Of(loss),
     };
 

@@ -1,5 +1,6 @@
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Reporting;
 
 namespace MeanShiftGpu.Tomography.Reproduction;
@@ -46,11 +47,15 @@ public static class PaperReport
             [
                 "The paper's claim is that a network which is trained through mean shift finds the centres of particles more accurately than one which is trained to segment. " +
                 $"Here the same network is trained from the same start with three losses on each data set, at the scale '{scale.Name}': {Counted.Of(results.Count, "training")} so far.",
-                .. results.Where(r => r.Failure is not null).Select(r => $"{r.Name} gave no model: {r.Failure}"),
+                .. results.Where(r => r.Failure is not null).Select(r => $"{r.Run.Name} gave no model: {r.Failure}"),
             ],
             Tables = [.. datasets.Select(Table)],
             Panels = [.. datasets.Select(d => Panel(d.Key, [.. d.Where(r => r.Seed == d.Min(o => o.Seed)).OrderBy(r => r.Loss)]))],
-            Charts = [.. datasets.Select(Chart)],
+            Charts =
+            [
+                .. datasets.Select(d => F1Chart(
+                    $"{PaperTable.Title(d.Key)}: F1 against hit radius", d.Select(r => (r.Loss, r.Evaluation!)))),
+            ],
             Facts = Facts(scale, files, results),
         });
 
@@ -90,28 +95,30 @@ public static class PaperReport
         return string.Join(' ', sentences);
     }
 
-    private static ReportChart Chart(IGrouping<PaperDataset, PaperResult> dataset)
+    /// <summary>F1 against the hit radius, a curve for each loss: mean and SD over its runs.</summary>
+    internal static ReportChart F1Chart(string title, IEnumerable<(PaperLoss Loss, EvaluationResult Evaluation)> runs)
         => new()
         {
-            Title = $"{PaperTable.Title(dataset.Key)}: F1 against hit radius",
+            Title = title,
             XTitle = "hit radius (voxels)",
             YTitle = "F1",
             YMinimum = 0,
             YMaximum = 1,
             Guides = [(2, "2"), (4, "4")],
-            Curves =
-            [
-                .. dataset.GroupBy(r => r.Loss).OrderBy(g => g.Key).Select(loss =>
-                {
-                    double[] radii = [.. loss.First().Evaluation!.Radii.Select(s => s.RadiusVoxels)];
-                    ReportCell[] cells = [.. radii.Select(radius => ReportCell.FromRuns([.. loss.Select(r => (double?)r.Evaluation!.At(radius).F1)]))];
-                    return new ReportCurve(
-                        PaperLosses.Words(loss.Key), PaperLosses.Color(loss.Key), [.. radii.Zip(cells, (radius, cell) => (radius, cell.Mean ?? 0))],
-                        loss.Count() > 1 ? [.. cells.Select(c => c.Deviation ?? 0)] : null);
-                }),
-            ],
+            Curves = [.. runs.GroupBy(r => r.Loss).OrderBy(g => g.Key).Select(g => Curve(g.Key, [.. g.Select(r => r.Evaluation)]))],
             Caption = "A pick counts when a true centre lies within the radius, and a centre when a pick does.",
         };
+
+    private static ReportCurve Curve(PaperLoss loss, EvaluationResult[] runs)
+    {
+        double[] radii = [.. runs[0].Radii.Select(s => s.RadiusVoxels)];
+        ReportCell[] cells = [.. radii.Select(radius => ReportCell.FromRuns([.. runs.Select(r => (double?)r.At(radius).F1)]))];
+        return new ReportCurve(
+            PaperLosses.Title(loss),
+            PaperLosses.Color(loss),
+            [.. radii.Zip(cells, (radius, cell) => (radius, cell.Mean ?? 0))],
+            runs.Length > 1 ? [.. cells.Select(c => c.Deviation ?? 0)] : null);
+    }
 
     private static List<ReportFact> Facts(PaperScale scale, PaperFiles files, IReadOnlyList<PaperResult> results)
         =>

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Evaluation;
 
@@ -39,6 +40,7 @@ public sealed record PaperResult
     /// <summary>How it was made: version and commit, settings, device.</summary>
     public required Provenance Made { get; init; }
 
-    /// <summary>What it is called in file names: data set, loss and seed.</summary>
-    public string Name => $"{PaperData.NameOf(Dataset)}-{PaperLosses.JsonName(Loss)}-{Seed}";
+    /// <summary>Which training it is of.</summary>
+    [JsonIgnore]
+    public PaperRun Run => new(Dataset, Loss, Seed);
 }

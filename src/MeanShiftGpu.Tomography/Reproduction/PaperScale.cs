@@ -1,5 +1,4 @@
 using MeanShiftGpu.Geometry;
-using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Simulation;
@@ -126,14 +125,7 @@ public sealed record PaperScale
             Augmentation = AsPublished ? Augmentation.None
                 : dataset == PaperDataset.Sandclock ? Augmentation.FlipsAndSwaps : Augmentation.Flips,
         };
-        double dice = AsPublished ? 1 : TrainingOptions.Combined.DiceWeight;
-        return loss switch
-        {
-            PaperLoss.Dice => common with { MeanShiftWeight = 0, DiceWeight = 1 },
-            PaperLoss.MeanShift => common with { MeanShiftWeight = 1, DiceWeight = 0 },
-            PaperLoss.Both => common with { MeanShiftWeight = 1, DiceWeight = dice },
-            _ => throw UnknownValue.Of(loss),
-        };
+        return PaperLosses.Weigh(common, loss, AsPublished ? 1 : TrainingOptions.Combined.DiceWeight);
     }
 
     /// <summary>The clustering of every loss's score maps.</summary>

@@ -37,9 +37,9 @@ public class ReproductionTests
         {
             Assert.That(experiment.Done(run), Is.Null);
             PaperResult result = experiment.Train(context, run);
-            Assert.That(result.Evaluation!.Truth, Is.GreaterThan(0), result.Name);
+            Assert.That(result.Evaluation!.Truth, Is.GreaterThan(0), run.Name);
             PaperResult again = experiment.Done(run)!;
-            Assert.That(again.Evaluation!.Radii, Is.EqualTo(result.Evaluation.Radii), result.Name);
+            Assert.That(again.Evaluation!.Radii, Is.EqualTo(result.Evaluation.Radii), run.Name);
             Assert.That((again.Threshold, again.MinimumSupport, again.Made.Settings), Is.EqualTo((result.Threshold, result.MinimumSupport, result.Made.Settings)));
             // Other settings are another experiment.
             Assert.That(new PaperExperiment(folder["out"], Tiny with { Steps = 3 }, PaperFiles.None).Done(run), Is.Null);
