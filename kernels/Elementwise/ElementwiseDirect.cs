@@ -81,9 +81,9 @@ internal static class ElementwiseDirectKernels<T>
         sum = TStored.Store(TStored.Load(sum) + TStored.Load(source[voxel * shape.SourcePitch + channel]));
     }
 
-    // target[v,c] = the nearest of target's numbers to source[v,c]. One thread per (voxel, channel), channels fastest; overwrites
-    // one element of
-    // target. The network rounds only its image so: 1 MB at 56³, a launch's time.
+    // target[v,c] = the nearest of target's numbers to source[v,c]. One thread per (voxel, channel), channels
+    // fastest; overwrites one element of target. The network rounds only its image so: 1 MB at 56³, a launch's
+    // time.
     [Kernel]
     internal static void RoundKernel<TStored>(
         Index1D index,

@@ -10,8 +10,8 @@ namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>
 /// The PTX of a kernel as a CUDA driver gets it, made from what ILGPU writes. It depends on the kernel and the
-/// architecture alone: what ptxas assembles
-/// without a GPU is, byte for byte, what a driver gets, and the driver's cache of compiled kernels serves every later run.
+/// architecture alone: what ptxas assembles without a GPU is, byte for byte, what a driver gets, and the
+/// driver's cache of compiled kernels serves every later run.
 /// </summary>
 /// <remarks>Each kernel is compiled in a context of its own: in one that compiled others before, ILGPU 1.5.3 orders
 /// the code of every fourth otherwise.</remarks>
@@ -54,13 +54,11 @@ internal static partial class KernelText
 
     /// <summary>Makes the text from what ILGPU wrote.</summary>
     /// <remarks>
-    /// ILGPU 1.5.3 marks conditional branches uniform (bra.uni) as if every thread had the same index, which lets
-    /// ptxas drop the points at which threads that
-    /// parted meet again; so none keeps the mark. Functions that stand beside the entry point are intrinsics, which
-    /// nobody calls. Names end in numbers
-    /// that depend on what was compiled before, so they are numbered anew. A comment beside each view says how many
-    /// bytes its elements have, so that
-    /// whoever runs the text can tell where the view ends.
+    /// ILGPU 1.5.3 marks conditional branches uniform (bra.uni) as if every thread had the same index, which
+    /// lets ptxas drop the points at which threads that parted meet again; so none keeps the mark. Functions
+    /// that stand beside the entry point are intrinsics, which nobody calls. Names end in numbers that depend
+    /// on what was compiled before, so they are numbered anew. A comment beside each view says how many bytes
+    /// its elements have, so that whoever runs the text can tell where the view ends.
     /// </remarks>
     /// <param name="written">What ILGPU wrote.</param>
     /// <param name="kernel">The entry point.</param>

@@ -5,13 +5,12 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// it is known to be wanted.
 /// </summary>
 /// <remarks>
-/// L is the mean over the items that have centres of the mean over an item's centres of log(1 + τ/s(c)), 0 if no item has
-/// one; s(c) is the score at the
-/// centre, trilinear between voxels, and a centre outside the volume counts at the nearest point inside. ∂L/∂s(c) =
-/// −τ/(s(c)·(s(c) + τ)), times the mean's
-/// weight: on the logit of a sigmoid −(1 − s)·τ/(s + τ), about −1 where the centre is dead and next to 0 where it is
-/// alive. Scores must be above 0, as the
-/// head's floor makes them: a score of 0 makes the loss infinite. Layouts: scores and gradScores [N,D,H,W] at
+/// L is the mean over the items that have centres of the mean over an item's centres of log(1 + τ/s(c)), 0 if
+/// no item has one; s(c) is the score at the centre, trilinear between voxels, and a centre outside the volume
+/// counts at the nearest point inside. ∂L/∂s(c) = −τ/(s(c)·(s(c) + τ)), times the mean's weight: on the logit
+/// of a sigmoid −(1 − s)·τ/(s + τ), about −1 where the centre is dead and next to 0 where it is alive. Scores
+/// must be above 0, as the head's floor makes them: a score of 0 makes the loss infinite. Layouts: scores and
+/// gradScores [N,D,H,W] at
 /// <see cref="CenterLikelihoodShape.ScorePitch"/>; centerScores [M]. Launchers queue on the stream and do not wait; one
 /// instance serves one stream at a time.
 /// Offsets are checked as in <see cref="IMeanShift{T}"/>.

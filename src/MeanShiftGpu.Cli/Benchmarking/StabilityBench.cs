@@ -27,9 +27,8 @@ internal sealed record StabilityRun(
         double Contrast, double Stuck);
 
 /// <summary>
-/// Counts how many of many short trainings end without a useful model. Each has a result file of its own: a run that is
-/// there is not run again, so that
-/// the count can be stopped at any time and go on later.
+/// Counts how many of many short trainings end without a useful model. Each has a result file of its own: a run
+/// that is there is not run again, so that the count can be stopped at any time and go on later.
 /// </summary>
 internal sealed class StabilityBench(GpuContext context, string folder, StabilityOptions options)
 {
@@ -158,11 +157,12 @@ internal sealed class StabilityBench(GpuContext context, string folder, Stabilit
         CancellationToken cancellation)
     {
         using TomogramPicker picker = new(network, training.MeanShift, PickOptions.For(training.MeanShift));
-        return Evaluator.Evaluate(
-            [.. data.Test.Select(v
-                => new EvaluationVolume([.. picker.Pick(v.Image, new PickRequest { Normalize = false },
-                cancellation).Picks.Select(p => p.Position)], v.Centers))],
-            [2, 4]);
+        PickRequest request = new() { Normalize = false };
+        IEnumerable<EvaluationVolume> volumes =
+            from volume in data.Test
+            let picks = picker.Pick(volume.Image, request, cancellation).Picks
+            select new EvaluationVolume([.. picks.Select(p => p.Position)], volume.Centers);
+        return Evaluator.Evaluate([.. volumes], [2, 4]);
     }
 
     private StabilityData Simulate(string name)

@@ -62,8 +62,8 @@ internal sealed class CheckVerb(Session session) : Verb(session)
         if (page is not null)
         {
             Provenance made = Made(options, read);
-            CenterCheckReport.Write(page, checks, voxels, [new ReportFact("Command", made.Command), .. made.Inputs.Select(i
-                => new ReportFact($"SHA-256 of {i.File}", i.Sha256))]);
+            IEnumerable<ReportFact> hashes = made.Inputs.Select(i => new ReportFact($"SHA-256 of {i.File}", i.Sha256));
+            CenterCheckReport.Write(page, checks, voxels, [new ReportFact("Command", made.Command), .. hashes]);
             Session.Line($"report: {page}");
         }
 

@@ -90,8 +90,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         using ValidationPicking picking = new(network, training, volumes.Validation);
         using Trainer trainer = new(network, volumes, training)
         {
-            PickOnValidation = picking.HasVolumes ? picking.Measure
-            : null
+            PickOnValidation = picking.HasVolumes ? picking.Measure : null,
         };
         if (training.PatienceValidations > 0 && !picking.HasVolumes)
             throw new InputException("--steps auto: there is no validation volume with centres, by which the end "

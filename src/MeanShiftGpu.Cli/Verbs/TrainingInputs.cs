@@ -118,8 +118,8 @@ internal sealed class TrainingInputs(Session session)
 internal sealed record TrainingSource(DatasetManifest? Given, string? ManifestPath, DatasetFiles? Matched)
 {
     /// <summary>The volumes for training and validation.</summary>
-    public IEnumerable<DatasetVolume> Entries => Given?.Volumes.Where(v
-        => v.Split != DatasetSplit.Test) ?? Matched!.Annotated.Select(a => a.Entry);
+    public IEnumerable<DatasetVolume> Entries
+        => Given?.Volumes.Where(v => v.Split != DatasetSplit.Test) ?? Matched!.Annotated.Select(a => a.Entry);
 
     /// <summary>The largest extents of the volumes or their parts.</summary>
     public Extent Largest
@@ -149,8 +149,7 @@ internal sealed record TrainingSource(DatasetManifest? Given, string? ManifestPa
     {
         if (Given is { } manifest)
             return (manifest, null);
-        double radius = Math.Max(training.CenterMarginVoxels, Enumerable.Range(0,
-            training.ClassCount).Max(training.MaskRadiusOf));
+        double radius = Math.Max(training.CenterMarginVoxels, Enumerable.Range(0, training.ClassCount).Max(training.MaskRadiusOf));
         DatasetSplitting split = DatasetSplitting.Of(Matched!.Annotated, radius);
         return (split.Manifest, split.Said);
     }

@@ -51,10 +51,10 @@ public sealed record DatasetFiles
         ArgumentNullException.ThrowIfNull(choice);
         Source[] sources = [.. volumes.Select(v => new Source(v, MrcFile.ReadHeader(v)))];
         // A name that several volumes have is told apart by the spelling of their files.
-        TomogramIndex<Source> index = new(sources.GroupBy(s => TomogramName.WithoutEndings(Path.GetFileName(s.Path)))
+        static string Short(Source source) => TomogramName.WithoutEndings(Path.GetFileName(source.Path));
+        TomogramIndex<Source> index = new(sources.GroupBy(Short)
             .SelectMany(g => g.Select(s => (g.Count() == 1 ? g.Key : TomogramNames.Of(s.Path), s))));
-        if (sources.GroupBy(s => TomogramNames.Of(s.Path)).FirstOrDefault(g => g.Count() > 1 && g.Select(s
-            => TomogramName.WithoutEndings(Path.GetFileName(s.Path))).Distinct().Count() < g.Count()) is { } alike)
+        if (sources.GroupBy(s => TomogramNames.Of(s.Path)).FirstOrDefault(g => g.Select(Short).Distinct().Count() < g.Count()) is { } alike)
             throw new InputException($"{string.Join(" and ", alike.Take(2).Select(s => s.Path))}: have the same name, so rows of a table could belong to both. Give one of them.");
 
         HashSet<string> orphans = [];
@@ -114,13 +114,12 @@ public sealed record DatasetFiles
     private static IEnumerable<string> Tables(IEnumerable<string> given)
         => given.SelectMany(t => Directory.Exists(t)
             ? CoordinateFolder.Files(t).Where(IsTable) is var files && files.Any() ? files : throw CoordinateFolder.NoTable(t)
-            : VolumeFiles.FilesOf(t, "table of coordinates", string.Join(", ", CoordinateFormats.Endings), IsTable,
-                "") ?? [t]).Distinct();
+            : VolumeFiles.FilesOf(t, "table of coordinates", string.Join(", ", CoordinateFormats.Endings), IsTable, "") ?? [t]).Distinct();
 
     /// <summary>The first tomograms.star that lies beside one of some files; null where there is none.</summary>
     public static string? TomogramsBeside(IEnumerable<string> files)
-        => files.Select(f => Path.GetDirectoryName(Path.GetFullPath(f))!).Distinct().Select(f => Path.Combine(f,
-            TomogramsName)).FirstOrDefault(File.Exists);
+        => files.Select(f => Path.GetDirectoryName(Path.GetFullPath(f))!).Distinct()
+            .Select(folder => Path.Combine(folder, TomogramsName)).FirstOrDefault(File.Exists);
 
     // Names alone: any volume's size and one pixel in a voxel do for places that nobody keeps. Numbers are no names.
     private static string[] NamesIn(string table, Source any)

@@ -17,10 +17,9 @@ public sealed record DatasetSplitting(DatasetManifest Manifest, string Said)
     private const int FewestForValidation = 2;
 
     /// <summary>
-    /// Splits by tomogram where there are several: of every five one, those whose numbers of centres come nearest to a fifth
-    /// of all. One tomogram is cut across
-    /// the longer of y and x, so that about a fifth of its centres lies behind the cut and as few as possible on it. No voxel
-    /// is in both parts.
+    /// Splits by tomogram where there are several: of every five one, those whose numbers of centres come
+    /// nearest to a fifth of all. One tomogram is cut across the longer of y and x, so that about a fifth of
+    /// its centres lies behind the cut and as few as possible on it. No voxel is in both parts.
     /// </summary>
     /// <param name="volumes">The volumes with centres; at least one.</param>
     /// <param name="radiusVoxels">The particles' radius: centres nearer than this to the cut belong to neither part.</param>
@@ -38,16 +37,15 @@ public sealed record DatasetSplitting(DatasetManifest Manifest, string Said)
         while (chosen.Count < wanted)
         {
             double each = missing / (wanted - chosen.Count);
-            int next = Enumerable.Range(0, volumes.Count).Where(i => !chosen.Contains(i)).MinBy(i
-                => Math.Abs(volumes[i].Centers.Count - each));
+            int next = Enumerable.Range(0, volumes.Count).Where(i => !chosen.Contains(i))
+                .MinBy(i => Math.Abs(volumes[i].Centers.Count - each));
             chosen.Add(next);
             missing -= volumes[next].Centers.Count;
         }
 
         DatasetVolume[] entries =
         [
-            .. volumes.Select((v, i) => v.Entry with { Split = chosen.Contains(i) ? DatasetSplit.Validation
-                : DatasetSplit.Train }),
+            .. volumes.Select((v, i) => v.Entry with { Split = chosen.Contains(i) ? DatasetSplit.Validation : DatasetSplit.Train }),
         ];
         int kept = chosen.Sum(i => volumes[i].Centers.Count);
         string names = string.Join(", ", chosen.Order().Select(i => TomogramNames.Of(volumes[i].Entry.Volume)));

@@ -8,17 +8,15 @@ namespace MeanShiftGpu.Tomography.Evaluation;
 /// <summary>Another way to read a table, and how the grey values at the centres then differ from those elsewhere.</summary>
 /// <param name="Words">What would have been wrong, for people.</param>
 /// <param name="Contrast">
-/// Mean grey value in balls at the centres less that at random places of the same heights z, in standard errors of the mean:
-/// within ±3 for places that
-/// have nothing to do with the particles.
+/// Mean grey value in balls at the centres less that at random places of the same heights z, in standard errors
+/// of the mean: within ±3 for places that have nothing to do with the particles.
 /// </param>
 public sealed record CenterReading(string Words, double Contrast);
 
 /// <summary>
-/// Whether centres belong to their volume: particles are darker or brighter than their surroundings, so the grey values at
-/// the centres differ from those at
-/// random places. If they differ more where the axes are exchanged, mirrored, scaled or moved, the table was read wrongly,
-/// and that is named.
+/// Whether centres belong to their volume: particles are darker or brighter than their surroundings, so the
+/// grey values at the centres differ from those at random places. If they differ more where the axes are
+/// exchanged, mirrored, scaled or moved, the table was read wrongly, and that is named.
 /// </summary>
 public sealed record CenterCheck
 {
@@ -65,8 +63,12 @@ public sealed record CenterCheck
         CenterReading[] others = [.. Readings(volume.Size, diameterVoxels).Select(r => new CenterReading(r.Words,
             balls.Contrast([.. centers.Select(r.Map)])))];
         CenterReading best = others.Prepend(given).MaxBy(r => Math.Abs(r.Contrast))!;
-        double[] nearest = [.. volume.Centers.Select((c, i) => volume.Centers.Where((_, j) => j != i).Select(o => Distance(c,
-            o)).DefaultIfEmpty(double.NaN).Min()).Order()];
+        double[] nearest =
+        [
+            .. volume.Centers
+                .Select((c, i) => volume.Centers.Where((_, j) => j != i).Select(c.DistanceTo).DefaultIfEmpty(double.NaN).Min())
+                .Order(),
+        ];
         bool several = nearest.Length > 1;
         return new CenterCheck
         {
@@ -102,21 +104,20 @@ public sealed record CenterCheck
         foreach (double factor in (double[])[0.25, 0.5, 2, 4])
         {
             double At(double place) => ((place + 0.5) * factor) - 0.5;
-            yield return (FormattableString.Invariant($"with coordinates times {factor} (binning or voxel size)"), p
-                => new Position(At(p.Z), At(p.Y), At(p.X)));
+            string reading = FormattableString.Invariant($"with coordinates times {factor} (binning or voxel size)");
+            yield return (reading, p => new Position(At(p.Z), At(p.Y), At(p.X)));
         }
 
         // A box's corner instead of its centre: boxes are 1 to 3 diameters wide.
         for (double share = 0.375; share <= 1.5; share += 0.125)
         {
             foreach (double shift in (double[])[share * diameter, -share * diameter])
-                yield return (FormattableString.Invariant($"moved by {shift:0.#} voxels along every axis (half a box?)"), p
-                    => new Position(p.Z + shift, p.Y + shift, p.X + shift));
+            {
+                string reading = FormattableString.Invariant($"moved by {shift:0.#} voxels along every axis (half a box?)");
+                yield return (reading, p => new Position(p.Z + shift, p.Y + shift, p.X + shift));
+            }
         }
     }
-
-    private static double Distance(Position a, Position b)
-        => Math.Sqrt(((a.Z - b.Z) * (a.Z - b.Z)) + ((a.Y - b.Y) * (a.Y - b.Y)) + ((a.X - b.X) * (a.X - b.X)));
 
     // Mean grey values of balls, at places and at random ones of the same heights.
     private sealed class BallMeans

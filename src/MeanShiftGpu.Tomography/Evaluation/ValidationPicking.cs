@@ -6,11 +6,10 @@ using MeanShiftGpu.Training;
 namespace MeanShiftGpu.Tomography.Evaluation;
 
 /// <summary>
-/// Picks on volumes with centres while a network is trained, so that the model that is kept is the one that picks best.
-/// It sees at most a quarter of the
-/// voxels that the steps between two validations see, in parts of the volumes around the middle of their centres: a pass
-/// without gradients is a third of
-/// a step's work, so that picking takes about a twelfth of the training's time.
+/// Picks on volumes with centres while a network is trained, so that the model that is kept is the one that
+/// picks best. It sees at most a quarter of the voxels that the steps between two validations see, in parts of
+/// the volumes around the middle of their centres: a pass without gradients is a third of a step's work, so
+/// that picking takes about a twelfth of the training's time.
 /// </summary>
 public sealed class ValidationPicking : IDisposable
 {

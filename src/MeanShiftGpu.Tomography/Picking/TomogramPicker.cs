@@ -376,7 +376,7 @@ public sealed class TomogramPicker : IDisposable
             (int z, int y, int x) = Cell(pick);
             int holder = Enumerable.Range(0, 27)
                 .SelectMany(i => cells.GetValueOrDefault((z + (i / 9) - 1, y + (i / 3 % 3) - 1, x + (i % 3) - 1)) ?? [])
-                .Where(k => kept[k].Class != kind && Distance(kept[k].Pick, pick) < Math.Min(
+                .Where(k => kept[k].Class != kind && kept[k].Pick.Position.DistanceTo(pick.Position) < Math.Min(
                     found[kept[k].Class].Class.Options.EffectiveMergeDistanceVoxels, found[kind].Class.Options.EffectiveMergeDistanceVoxels))
                 .DefaultIfEmpty(-1).First();
             if (holder < 0)
@@ -393,8 +393,6 @@ public sealed class TomogramPicker : IDisposable
         }
 
         return [.. found.Select((part, c) => part with { Picks = [.. kept.Where(k => k.Class == c).Select(k => k.Pick).OrderByDescending(p => p.Score)] })];
-
-        static double Distance(Pick a, Pick b) => Math.Sqrt(Math.Pow(a.Z - b.Z, 2) + Math.Pow(a.Y - b.Y, 2) + Math.Pow(a.X - b.X, 2));
     }
 
     private ClassLooks? LooksOf(PickedClass kind) => Description?.Looks is { Volumes: > 0 } looks && kind.Output < looks.Classes.Count ? looks.Classes[kind.Output] : null;

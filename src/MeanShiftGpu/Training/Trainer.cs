@@ -22,12 +22,12 @@ using MeanShiftGpu.Tensors;
 namespace MeanShiftGpu.Training;
 
 /// <summary>
-/// Trains a network with the mean-shift loss, Dice, binary cross-entropy or a weighted sum. A step's patches, seeds and
-/// learning rate follow from the options and the step's number, so that the same options give the same bits, whatever the
-/// number of threads, and a run resumed from a checkpoint ends with the bits of one that was never interrupted. A run
-/// whose score map stops telling centres
-/// from the rest goes back to the last parameters at which it did, with half the learning rate and other patches; after
-/// three times it fails with the reason.
+/// Trains a network with the mean-shift loss, Dice, binary cross-entropy or a weighted sum. A step's patches,
+/// seeds and learning rate follow from the options and the step's number, so that the same options give the
+/// same bits, whatever the number of threads, and a run resumed from a checkpoint ends with the bits of one
+/// that was never interrupted. A run whose score map stops telling centres from the rest goes back to the last
+/// parameters at which it did, with half the learning rate and other patches; after three times it fails with
+/// the reason.
 /// </summary>
 public sealed class Trainer : IDisposable
 {
@@ -69,9 +69,8 @@ public sealed class Trainer : IDisposable
     private readonly MemoryBuffer1D<float, Stride1D.Dense> normWorkspace;
     private readonly MemoryBuffer1D<float, Stride1D.Dense> normAndFactor;
 
-    // What a step reports, 0 where there is no such loss. Each is copied here on the device, and all are read at the
-    // step's end, because every read waits for
-    // all that was queued before.
+    // What a step reports, 0 where there is no such loss. Each is copied here on the device, and all are read
+    // at the step's end, because every read waits for all that was queued before.
     private readonly MemoryBuffer1D<float, Stride1D.Dense> report;
     private readonly List<TrainingStep> steps = [];
     private readonly List<ValidationResult> validations = [];
@@ -418,9 +417,8 @@ public sealed class Trainer : IDisposable
             && validations.Count(v => v.Step > best.Step) >= options.PatienceValidations);
 
     /// <summary>
-    /// Gives the network the parameters of the best validation. Without validations those stay that it has, or, where its
-    /// map stopped telling centres from
-    /// the rest, the last ones come back at which it did.
+    /// Gives the network the parameters of the best validation. Without validations those stay that it has, or,
+    /// where its map stopped telling centres from the rest, the last ones come back at which it did.
     /// </summary>
     public void RestoreBest()
     {
@@ -432,9 +430,8 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>
-    /// Refuses a finished run whose model is of no use: its picks agree with the centres no better than chance. Runs of
-    /// fewer than 100 steps, or of very small
-    /// rates, teach a network nothing and are not judged.
+    /// Refuses a finished run whose model is of no use: its picks agree with the centres no better than chance.
+    /// Runs of fewer than 100 steps, or of very small rates, teach a network nothing and are not judged.
     /// </summary>
     /// <param name="pickOnTraining">Picks on training volumes with the network as it is; asked where there is no
     /// validation, and for the reason.</param>

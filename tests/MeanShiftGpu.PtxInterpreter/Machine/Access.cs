@@ -72,9 +72,8 @@ internal static unsafe class Access64
 
 /// <summary>Loads and stores, one thread after the other in the order of lanes.</summary>
 /// <remarks>
-/// To read what nobody wrote is a fault. A vector is often wider than what a thread needs of it, so what nobody wrote
-/// becomes NaN there, all bits set: it is
-/// found in the results if it is used.
+/// To read what nobody wrote is a fault. A vector is often wider than what a thread needs of it, so what nobody
+/// wrote becomes NaN there, all bits set: it is found in the results if it is used.
 /// </remarks>
 /// <typeparam name="TLane">What a lane of a register holds.</typeparam>
 /// <typeparam name="TMemory">What memory holds; a narrower one is extended with zeros.</typeparam>

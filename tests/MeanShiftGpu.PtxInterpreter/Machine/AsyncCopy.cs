@@ -4,9 +4,8 @@ using MeanShiftGpu.PtxInterpreter.Text;
 namespace MeanShiftGpu.PtxInterpreter.Machine;
 
 /// <summary>
-/// cp.async. A copy arrives as late as the ISA allows, when its thread waits for its stage; until then its target may
-/// neither be read nor written. Or as
-/// early, at once: a kernel must give the same bits.
+/// cp.async. A copy arrives as late as the ISA allows, when its thread waits for its stage; until then its
+/// target may neither be read nor written. Or as early, at once: a kernel must give the same bits.
 /// </summary>
 internal static unsafe class AsyncCopy
 {

@@ -4,10 +4,9 @@ using MeanShiftGpu.PtxInterpreter.Text;
 namespace MeanShiftGpu.PtxInterpreter.Machine;
 
 /// <summary>
-/// A group's shared memory. For every word it keeps who wrote it last and who read it since, each with the number of
-/// barriers before: two accesses of a word
-/// by different threads between the same barriers, one of them a write, are a race. Threads of one warp are no
-/// exception: nothing orders their accesses.
+/// A group's shared memory. For every word it keeps who wrote it last and who read it since, each with the
+/// number of barriers before: two accesses of a word by different threads between the same barriers, one of
+/// them a write, are a race. Threads of one warp are no exception: nothing orders their accesses.
 /// </summary>
 internal sealed unsafe class SharedMemory(int bytes) : IDisposable
 {

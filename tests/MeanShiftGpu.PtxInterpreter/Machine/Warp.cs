@@ -6,9 +6,8 @@ using MeanShiftGpu.PtxInterpreter.Text;
 namespace MeanShiftGpu.PtxInterpreter.Machine;
 
 /// <summary>
-/// 32 threads in lock-step. Where they part at a branch, the two ways run one after the other until both are at the
-/// branch's immediate post-dominator, where
-/// the threads go on together.
+/// 32 threads in lock-step. Where they part at a branch, the two ways run one after the other until both are at
+/// the branch's immediate post-dominator, where the threads go on together.
 /// </summary>
 internal sealed unsafe class Warp : IDisposable
 {

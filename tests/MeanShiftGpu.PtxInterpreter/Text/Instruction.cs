@@ -13,9 +13,8 @@ internal enum Flow
 
 /// <summary>A parsed instruction.</summary>
 /// <remarks>
-/// An operand is the place of a register's plane of 32 lanes in the warp's memory, in bytes; constants and special
-/// registers have planes too. A predicate's
-/// operand is its number.
+/// An operand is the place of a register's plane of 32 lanes in the warp's memory, in bytes; constants and
+/// special registers have planes too. A predicate's operand is its number.
 /// </remarks>
 internal sealed unsafe class Instruction
 {

@@ -1,11 +1,9 @@
 namespace MeanShiftGpu.PtxInterpreter.Text;
 
 /// <summary>
-/// From which parameter's view the address of each access of global memory was computed, so that an access behind a
-/// view is found even if it meets another
-/// tensor's memory. ILGPU passes a view as an address and a number of elements, and computes an element's address by
-/// mad.lo.u64 index, bytes of an element,
-/// base.
+/// From which parameter's view the address of each access of global memory was computed, so that an access
+/// behind a view is found even if it meets another tensor's memory. ILGPU passes a view as an address and a
+/// number of elements, and computes an element's address by mad.lo.u64 index, bytes of an element, base.
 /// </summary>
 internal static class Views
 {

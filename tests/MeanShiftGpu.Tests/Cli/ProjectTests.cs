@@ -36,8 +36,7 @@ public class ProjectTests
                 "ring", "rod", "--particles", "24,24",
             "--snr", "0.3", "--size", $"{Size.Depth},{Size.Height},{Size.Width}");
         DatasetVolume[] entries = [.. DatasetManifest.Read(folder.At("simulated", "manifest.json")).Volumes];
-        Particle[][] rings = [.. entries.Select(e => e.ReadParticles(Size, new VoxelSize(10)).Where(p
-            => p.Name == "ring").ToArray())];
+        Particle[][] rings = [.. entries.Select(e => e.ReadParticles(Size, new VoxelSize(10)).Where(p => p.Name == "ring").ToArray())];
         truth = [.. rings.Select(r => (IReadOnlyList<Position>)[.. r.Select(p => new Position(p.Z, p.Y, p.X))])];
         Directory.CreateDirectory(folder.At("tomograms"));
         for (int i = 0; i < Names.Length; i++)
@@ -188,8 +187,8 @@ public class ProjectTests
     }
 
     private string Table(string name, IEnumerable<Position> places)
-        => folder.WriteText($"{name}.csv", "z,y,x\n" + string.Concat(places.Select(p
-            => FormattableString.Invariant($"{p.Z},{p.Y},{p.X}\n"))));
+        => folder.WriteText($"{name}.csv", "z,y,x\n" + string.Concat(
+            places.Select(p => FormattableString.Invariant($"{p.Z},{p.Y},{p.X}\n"))));
 
     private string[] Train(string run)
         => ["train", folder.At("tomograms"), "--picks", folder.At("picks.star"), "--particle-diameter", "150", "--out",

@@ -16,9 +16,8 @@ public sealed record FakeRun(int Code, string Output, IReadOnlyList<string[]> Lo
 }
 
 /// <summary>
-/// The driver library, published once from the interpreter's project, and processes that find it as libcuda. It needs
-/// Linux, the SDK and gcc; without them
-/// tests are skipped with the reason, with CI=true they fail.
+/// The driver library, published once from the interpreter's project, and processes that find it as libcuda. It
+/// needs Linux, the SDK and gcc; without them tests are skipped with the reason, with CI=true they fail.
 /// </summary>
 public static class FakeDriver
 {

@@ -13,10 +13,9 @@ public static class CenterLikelihoodOp
     public const double SoftScore = 0.05;
 
     /// <summary>
-    /// The mean over items of the mean over their centres of log(1 + τ/s(c)), with s(c) trilinear. The mean-shift loss
-    /// compares scores with each
-    /// other and lets a whole map fade; this term keeps it from fading at the centres, and does next to nothing where
-    /// they are bright.
+    /// The mean over items of the mean over their centres of log(1 + τ/s(c)), with s(c) trilinear. The
+    /// mean-shift loss compares scores with each other and lets a whole map fade; this term keeps it from
+    /// fading at the centres, and does next to nothing where they are bright.
     /// </summary>
     /// <param name="tape">The tape.</param>
     /// <param name="scores">[N, D, H, W, 1], above 0: a score map, or a slice of one channel of several.</param>

@@ -1,9 +1,8 @@
 namespace MeanShiftGpu.Ops.SigmoidHead;
 
 /// <summary>
-/// 1³ convolution, bias and sigmoid with its floor of 1e-30 in float64, slow and obvious. Dense arrays: input [voxels,
-/// Cin], weight [Cin, outputs],
-/// bias [outputs], scores [voxels, outputs].
+/// 1³ convolution, bias and sigmoid with its floor of 1e-30 in float64, slow and obvious. Dense arrays: input
+/// [voxels, Cin], weight [Cin, outputs], bias [outputs], scores [voxels, outputs].
 /// </summary>
 public static class SigmoidHeadReference
 {

@@ -129,8 +129,8 @@ public class DatasetFilesTests
             Assert.That(validation.Box.Origin.Y, Is.EqualTo(train.Box.Size.Height));
         });
         // Particles that touch each other cannot be cut apart: one is lost, and said.
-        DatasetSplitting dense = DatasetSplitting.Of([Annotated("a.mrc", [.. Enumerable.Range(0, 12).Select(i
-            => 4 + (8.0 * i))])], 5);
+        double[] touching = [.. Enumerable.Range(0, 12).Select(i => 4 + (8.0 * i))];
+        DatasetSplitting dense = DatasetSplitting.Of([Annotated("a.mrc", touching)], 5);
         Assert.That(dense.Said, Does.Contain("1 too near to the cut"));
     }
 
