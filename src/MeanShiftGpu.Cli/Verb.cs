@@ -3,7 +3,6 @@ using System.CommandLine.Parsing;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using MeanShiftGpu.Device;
-using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Files;
 
@@ -123,10 +122,6 @@ internal abstract class Verb(Session session)
 
     /// <summary>Does the work.</summary>
     protected abstract ExitCode Run(ParseResult options);
-
-    /// <summary>What is to be said of a volume whose voxels differ along the axes.</summary>
-    protected static string NoCubes(VoxelSize size)
-        => $"has voxels of {size}; bandwidth, balls and the network take them for cubes. Resample the volume, unless the header is wrong.";
 
     /// <summary>Opens the device that the options ask for, and says which it is.</summary>
     protected GpuContext OpenDevice(ParseResult options)

@@ -5,6 +5,7 @@ using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Reporting;
+using MeanShiftGpu.Tomography.Training;
 using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Cli.Verbs;
@@ -97,7 +98,7 @@ internal sealed class CheckVerb(Session session) : Verb(session)
         if (volume.Outlier is { } outlier)
             Session.Warn($"{name}: {Diagnosis.OfOutlier(outlier)}");
         if (!volume.VoxelSize.IsCube)
-            Session.Warn($"{name}: {NoCubes(volume.VoxelSize)}");
+            Session.Warn($"{name}: {Diagnosis.OfVoxels(volume.VoxelSize)}");
         if (Diagnosis.OfCentres(volume) is { } corner)
             Session.Warn($"{name}: {corner}");
         if (check.Problem is { } problem)

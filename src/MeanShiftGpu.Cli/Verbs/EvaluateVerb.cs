@@ -1,5 +1,4 @@
 using System.CommandLine;
-using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
@@ -83,22 +82,16 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         IReadOnlyList<EvaluatedVolume> volumes = manifest is null
             ? EvaluationInputs.FromTables(pickFiles, truthFiles, Context(options), options.GetValue(truthBinning), names, options.GetValue(volume))
             : EvaluationInputs.FromManifest(pickFiles, manifest, use, new CoordinateContext { TomogramsStar = options.GetValue(tomograms) }, names);
-        EvaluationVolume[] points = [.. volumes.Select(v => v.Points)];
         if (names.Length > 0)
-            EvaluationInputs.RefuseOtherClasses(points, names);
-        WarnOfOutside(volumes);
-        foreach (IGrouping<string, EvaluatedVolume> twice in volumes.GroupBy(v => v.Name).Where(g => g.Count() > 1).Take(5))
-            Session.Warn($"{twice.Key}: stands in {twice.Count()} of the tables, and counts as many times.");
+            EvaluationInputs.RefuseOtherClasses([.. volumes.Select(v => v.Points)], names);
         double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? [.. given.Distinct()] : DefaultRadii;
-        double weight = options.GetValue(beta) ?? Evaluator.DefaultBeta;
-        EvaluationResult result = Evaluator.Evaluate(points, wanted, weight);
-        IReadOnlyList<ClassResult> byClass = Evaluator.EvaluateClasses(points, wanted, names.Length > 0, weight);
         OccupancyScore? masks = EvaluationInputs.Occupancy(options.GetValue(occupancy), volumes, manifest, truthFiles, use);
-        Print(result, weight);
-        if (byClass.Count > 0)
-            Print(byClass, names.Length > 0);
-        if (masks is not null)
-            Print(masks);
+        EvaluateReport found = new(Session, volumes, wanted, options.GetValue(beta) ?? Evaluator.DefaultBeta, names.Length > 0)
+        {
+            Occupancy = masks,
+        };
+        found.Warn();
+        object result = found.Say();
         // A volume is read for its pictures; tables take its size and voxel size alone.
         string[] volumeFiles = page is null ? [.. volumes.Select(v => v.Path).Append(options.GetValue(volume)).OfType<string>()] : [];
         string[] used = [.. inputs.Except(volumeFiles)];
@@ -116,20 +109,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             Session.Line($"report: {page}");
         }
 
-        WriteJson(options, new
-        {
-            result.Predictions,
-            result.Truth,
-            result.Volumes,
-            result.VolumesWithoutPredictions,
-            result.DistPred,
-            result.DistGt,
-            Beta = weight,
-            result.Radii,
-            Classes = byClass.Select(c => ClassJson(c, names.Length > 0)),
-            Occupancy = masks,
-            PerVolume = volumes.Select(v => new { v.Name, Result = Evaluator.Evaluate([v.Points], wanted, weight) }),
-        }, used);
+        WriteJson(options, result, used);
         return ExitCode.Done;
     }
 
@@ -152,63 +132,4 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         };
         return options.GetValue(volume) is { } path && Session.ReadHeader(path) is var header ? told.WithVolume(path, header.Shape, header.VoxelSize) : told;
     }
-
-    private void WarnOfOutside(IReadOnlyList<EvaluatedVolume> volumes)
-    {
-        foreach (EvaluatedVolume volume in volumes)
-        {
-            if (volume.Points.Shape is not { } shape)
-                continue;
-            foreach ((string kind, IReadOnlyList<Position> points) in ((string, IReadOnlyList<Position>)[])[("pick", volume.Points.Predictions), ("true centre", volume.Points.Truth)])
-            {
-                int outside = points.Count(p => !CoordinateTables.IsInside(p.Z, p.Y, p.X, shape));
-                if (outside > 0)
-                    Session.Warn($"{volume.Name}: {outside} of {Counted.Of(points.Count, kind)} outside the volume of {shape} voxels. Check the binning, the voxel size and the format.");
-            }
-        }
-    }
-
-    private void Print(EvaluationResult result, double weight)
-    {
-        Session.Line($"{Counted.Of(result.Predictions, "pick")} and {Counted.Of(result.Truth, "true centre")} in {Counted.Of(result.Volumes, "volume")}, {result.VolumesWithoutPredictions} without picks");
-        Session.Line($"dist_pred {Voxels(result.DistPred)}, dist_GT {Voxels(result.DistGt)}");
-        Session.Table(
-            ["radius", "precision", "recall", "F1", $"F{weight}", "1:1 precision", "1:1 recall", "1:1 F1", $"1:1 F{weight}"],
-            result.Radii.Select(r => (string[])[
-                $"{r.RadiusVoxels}", $"{r.Precision:0.000}", $"{r.Recall:0.000}", $"{r.F1:0.000}", $"{r.FBeta:0.000}",
-                $"{r.OneToOnePrecision:0.000}", $"{r.OneToOneRecall:0.000}", $"{r.OneToOneF1:0.000}", $"{r.OneToOneFBeta:0.000}"]));
-        if (result.Radii.Where(r => r.Bias is not null).ToArray() is not { Length: > 0 } paired)
-            return;
-        Session.Line("bias of the one-to-one pairs (pick - truth) in voxels, ± its standard error");
-        Session.Table(
-            ["radius", "pairs", "z", "y", "x"],
-            paired.Select(r => (string[])[
-                $"{r.RadiusVoxels}", $"{r.Bias!.Pairs}", Signed(r.Bias.Z, r.Bias.ErrorZ), Signed(r.Bias.Y, r.Bias.ErrorY), Signed(r.Bias.X, r.Bias.ErrorX)]));
-    }
-
-    private void Print(IReadOnlyList<ClassResult> byClass, bool ownPicks)
-    {
-        IReadOnlyList<RadiusScore> radii = byClass[0].Result.Radii;
-        Session.Line(ownPicks ? "classes by their own picks: 1:1 F1 at each radius" : "classes: recall at each radius");
-        Session.Table(
-            ["class", "centres", .. ownPicks ? ["picks"] : Array.Empty<string>(), .. radii.Select(r => $"{r.RadiusVoxels}")],
-            byClass.Select(c => (string[])[
-                c.Class, $"{c.Result.Truth}", .. ownPicks ? [$"{c.Result.Predictions}"] : Array.Empty<string>(),
-                .. c.Result.Radii.Select(r => $"{(ownPicks ? r.OneToOneF1 : r.Recall):0.000}")]));
-    }
-
-    // Picks without classes are right for one class and wrong for another: there is no precision.
-    private static object ClassJson(ClassResult result, bool ownPicks)
-        => ownPicks
-            ? new { result.Class, result.Result }
-            : new { result.Class, result.Result.Truth, Radii = result.Result.Radii.Select(r => new { r.RadiusVoxels, r.FoundTruth, r.Recall }) };
-
-    private void Print(OccupancyScore score)
-        => Session.Line(
-            $"by occupancy masks: {score.Found} of {Counted.Of(score.Truth, "particle")} found, {Counted.Of(score.FoundAgain, "pick")} in one already found, {score.OtherObjects} in other objects, {score.Background} in none, {score.OutsideVolume} outside; " +
-            $"precision {score.Precision:0.000}, recall {score.Recall:0.000}, F1 {score.F1:0.000}, mean distance {Voxels(score.MeanDistanceVoxels)}");
-
-    private static string Signed(double mean, double error) => double.IsNaN(error) ? $"{mean:+0.000;-0.000;0.000}" : $"{mean:+0.000;-0.000;0.000} ± {error:0.000}";
-
-    private static string Voxels(double? value) => value is { } v ? $"{v:0.00} voxels" : "undefined";
 }

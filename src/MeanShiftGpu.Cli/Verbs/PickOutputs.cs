@@ -19,9 +19,6 @@ internal sealed class PickOutputs
     /// <summary>A table, or a folder that gets a table for each volume.</summary>
     public required string Target { get; init; }
 
-    /// <summary>The model.</summary>
-    public required string Model { get; init; }
-
     /// <summary>The format of the tables; null for that of the name's ending.</summary>
     public CoordinateFormat? GivenFormat { get; init; }
 
@@ -37,20 +34,11 @@ internal sealed class PickOutputs
     /// <summary>Other files that are written.</summary>
     public IReadOnlyList<string> Others { get; init; } = [];
 
-    /// <summary>Hashes of the files that were read.</summary>
-    public required InputRecords Records { get; init; }
+    /// <summary>How the tables were made.</summary>
+    public required PickRecords Records { get; init; }
 
     /// <summary>All volumes.</summary>
     public required IReadOnlyList<string> Volumes { get; init; }
-
-    /// <summary>The command line, for the record of how a table was made.</summary>
-    public required string Command { get; init; }
-
-    /// <summary>The options that decide about the picks, as text.</summary>
-    public required string Settings { get; init; }
-
-    /// <summary>The device, for the record.</summary>
-    public string Device { get; set; } = "";
 
     /// <summary>Whether what is there is picked again.</summary>
     public bool Overwrite { get; init; }
@@ -105,12 +93,11 @@ internal sealed class PickOutputs
         PickFiles[] files = [.. paths.Select(path => FilesOf(path, count))];
         IEnumerable<string?> named = files.SelectMany(f => Single ? [f.Map] : new[] { f.Table, f.Map });
         IEnumerable<string> inFolders = named.OfType<string>().Except(written);
-        IEnumerable<string> read = [.. paths, Model, .. new[] { Mask, Context.TomogramsStar }.OfType<string>()];
         if (!Single)
             OutputFolder.RefuseOutside(Target, files.SelectMany(f => new[] { f.Table, f.Table + Provenance.Ending }));
         if (ScoreMap is { } maps && Directory.Exists(maps))
             OutputFolder.RefuseOutside(maps, files.Select(f => f.Map!));
-        OutputFolder.RefuseReplacing([.. written, .. inFolders, .. Others], [.. read]);
+        OutputFolder.RefuseReplacing([.. written, .. inFolders, .. Others], [.. Records.Common, .. paths]);
         // Where the table is there too, the volume has been picked, and nothing is written.
         if (Single && !Overwrite && !File.Exists(Target) && written.Skip(2).FirstOrDefault(File.Exists) is { } existing)
             throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another name with --score-map, or replace it with --overwrite.");
@@ -140,31 +127,10 @@ internal sealed class PickOutputs
     {
         if (Overwrite || !File.Exists(files.Table) || (files.Map is not null && !File.Exists(files.Map)))
             return false;
-        string? difference = Provenance.Read(files.Table) is { } made ? made.DifferenceFrom(Settings, Inputs(Single ? Volumes : [files.Volume])) : $"by an unknown program or version (there is no {Path.GetFileName(files.Table)}{Provenance.Ending} that says how)";
+        string? difference = Records.DifferenceOf(files.Table, Single ? Volumes : [files.Volume]);
         return difference is null ? true
             : throw new InputException($"{files.Table}: is there already, made {difference}. Replace it with --overwrite, or choose another name.");
     }
-
-    /// <summary>The files that a table is computed from.</summary>
-    public string[] Inputs(IEnumerable<string> volumes) => [Model, .. ((string?[])[Mask, Context.TomogramsStar]).OfType<string>(), .. volumes];
-
-    // The record comes before its table, so that a table that is there has one; an earlier table goes first, as the record is not its own.
-    private void WriteProvenance(IReadOnlyList<PickedVolume> volumes)
-    {
-        string table = volumes[0].Files.Table;
-        OutputFolder.Prepare(FolderOf(table));
-        if (!FilePlace.Of(table).IsStream)
-            File.Delete(table);
-        Made(volumes).Write(table);
-        foreach (PickedVolume volume in volumes)
-        {
-            if (volume.Files.Map is { } map)
-                Made([volume]).Write(map);
-        }
-    }
-
-    private Provenance Made(IEnumerable<PickedVolume> volumes)
-        => new() { Command = Command, Settings = Settings, Device = Device, Inputs = [.. Inputs(volumes.Select(v => v.Files.Volume)).Select(Records.Of)] };
 
     /// <summary>Refuses a volume that does not fit mask or tables; a damaged last volume must not be found out after the others took an hour.</summary>
     /// <param name="files">The volume.</param>
@@ -192,7 +158,7 @@ internal sealed class PickOutputs
     public void WriteTable(PickedVolume volume)
     {
         CoordinateWriteOptions writing = Writing(volume.Files, volume.Header);
-        WriteProvenance([volume]);
+        Records.Write([volume]);
         if (volume.Picks.Picks.Count > 0)
         {
             CoordinateFolder.Write(Target, [.. PickTable.ToParticles(volume.Picks)], writing);
@@ -207,7 +173,7 @@ internal sealed class PickOutputs
     /// <summary>Writes one table of all volumes.</summary>
     public void WriteTable(IReadOnlyList<PickedVolume> volumes)
     {
-        WriteProvenance(volumes);
+        Records.Write(volumes);
         PickTable.Write(Target, [.. volumes.Select(v => v.Picks)], Writing(volumes[0].Files, volumes[0].Header));
     }
 

@@ -11,18 +11,16 @@ namespace MeanShiftGpu.Cli.Verbs;
 internal static class PickReport
 {
     /// <summary>Picks a volume, and says what was found.</summary>
-    public static PickResult Pick(Session session, TomogramPicker picker, PickFiles files, string? maskPath, double? voxelSizeAngstrom, bool overlapping)
+    public static PickResult Pick(Session session, TomogramPicker picker, PickFiles files, string? maskPath, PickRequest wanted)
     {
         using MrcReader volume = MrcReader.Open(files.Volume, session.Cancellation);
         using MrcReader? region = maskPath is null ? null : MrcReader.Open(maskPath, session.Cancellation);
-        PickRequest request = new()
+        PickRequest request = wanted with
         {
             Name = files.Volume,
-            VoxelSizeAngstrom = voxelSizeAngstrom,
             Mask = region,
             MaskName = maskPath ?? "",
             ScoreMapFile = files.Map,
-            OverlappingClasses = overlapping,
             ScratchFolder = PickOutputs.FolderOf(files.Table),
             Planned = plan => session.Line($"{files.Name}: {volume.Size} voxels, {plan}"),
             Warned = warning => session.Warn($"{(warning.Class is { } kind ? Title(files, picker, kind) : files.Volume)}: {warning.Fact} {RemedyFor(warning)}".TrimEnd()),

@@ -1,10 +1,9 @@
 using System.CommandLine;
-using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Training;
 using MeanShiftGpu.Tomography.Volumes;
-using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
@@ -108,49 +107,5 @@ internal sealed class TrainingInputs(Session session)
         const int most = 5;
         string[] all = [.. names];
         return string.Join(", ", all.Take(most)) + (all.Length > most ? $" and {all.Length - most} more" : "");
-    }
-}
-
-/// <summary>What was found to learn from.</summary>
-/// <param name="Given">A manifest that was given; null where volumes and tables were.</param>
-/// <param name="ManifestPath">Its file.</param>
-/// <param name="Matched">Volumes and tables that belong together; null where a manifest was given.</param>
-internal sealed record TrainingSource(DatasetManifest? Given, string? ManifestPath, DatasetFiles? Matched)
-{
-    /// <summary>The volumes for training and validation.</summary>
-    public IEnumerable<DatasetVolume> Entries
-        => Given?.Volumes.Where(v => v.Split != DatasetSplit.Test) ?? Matched!.Annotated.Select(a => a.Entry);
-
-    /// <summary>The largest extents of the volumes or their parts.</summary>
-    public Extent Largest
-    {
-        get
-        {
-            Extent[] sizes = [.. Entries.Select(e => e.Region?.Box.Size ?? MrcFile.ReadHeader(e.Volume).Shape)];
-            return new Extent(sizes.Max(s => s.Depth), sizes.Max(s => s.Height), sizes.Max(s => s.Width));
-        }
-    }
-
-    /// <summary>The mean voxel size of the volumes in Å; that they agree is looked at when they are read.</summary>
-    /// <exception cref="InputException">One has none.</exception>
-    public double VoxelSizeAngstrom() => Entries.Average(e =>
-    {
-        if (e.VoxelSizeAngstrom > 0)
-            return e.VoxelSizeAngstrom;
-        VoxelSize header = MrcFile.ReadHeader(e.Volume).VoxelSize;
-        return header.CubeAngstrom > 0 ? header.CubeAngstrom
-            : throw new InputException(header.ProblemOf(e.Volume) ?? $"{e.Volume}: its header does not say the voxel size, and --particle-diameter is in Å; give the voxel size.") { Missing = MissingFact.VoxelSize };
-    });
-
-    /// <summary>The data set, and how it was split where it was; null where the manifest says it.</summary>
-    /// <param name="training">The settings: particles reach as far as their balls and as centres stay from the faces of
-    /// patches.</param>
-    public (DatasetManifest Manifest, string? Said) Split(TrainingOptions training)
-    {
-        if (Given is { } manifest)
-            return (manifest, null);
-        double radius = Math.Max(training.CenterMarginVoxels, Enumerable.Range(0, training.ClassCount).Max(training.MaskRadiusOf));
-        DatasetSplitting split = DatasetSplitting.Of(Matched!.Annotated, radius);
-        return (split.Manifest, split.Said);
     }
 }

@@ -124,6 +124,10 @@ public static class Diagnosis
     public static string OfOutlier(float outlier)
         => FormattableString.Invariant($"a voxel of {outlier:g4} lies so far from the mean that it alone makes the standard deviation, and all others look alike.");
 
+    /// <summary>What to say of a volume whose voxels differ along the axes.</summary>
+    public static string OfVoxels(VoxelSize size)
+        => $"has voxels of {size}; bandwidth, balls and the network take them for cubes. Resample the volume, unless the header is wrong.";
+
     /// <summary>Whether a map is far below the model's scale, as those of volumes without particles are.</summary>
     internal static bool IsWeak(float maximum, ClassLooks looks) => maximum < WeakFraction * looks.ScoreScale;
 

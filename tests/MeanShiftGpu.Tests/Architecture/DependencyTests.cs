@@ -53,6 +53,7 @@ public class DependencyTests
         ["Simulation"] = ["Datasets", "Coordinates", "Volumes", "Files"],
         ["Picking"] = ["Datasets", "Coordinates", "Volumes", "Files"],
         ["Evaluation"] = ["Picking", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
+        ["Training"] = ["Evaluation", "Picking", "Datasets", "Coordinates", "Volumes", "Files"],
         ["Reproduction"] = ["Evaluation", "Picking", "Simulation", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
         ["Demo"] = ["Reproduction", "Evaluation", "Picking", "Simulation", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
     };

@@ -3,7 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using MeanShiftGpu.Storage;
 
-namespace MeanShiftGpu.Cli;
+namespace MeanShiftGpu.Tomography.Files;
 
 /// <summary>Machine-readable results: camelCase names, enumerations as words, numbers that JSON cannot hold (NaN, ∞) as null.</summary>
 internal static class JsonOutput

@@ -1,0 +1,174 @@
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Evaluation;
+using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Training;
+
+namespace MeanShiftGpu.Tomography.Training;
+
+/// <summary>
+/// A training that leaves a model: a network and its trainer, picks on the validation volumes, by which the best model is
+/// chosen, and the files of the run, which are complete whenever it stops. <see cref="Begin"/>, <see cref="Train"/>, then
+/// <see cref="Finish"/>.
+/// </summary>
+public sealed class TrainingRun : IDisposable
+{
+    private readonly TrainingData data;
+    private readonly UNet3d<float> network;
+    private readonly ValidationPicking picking;
+    private Provenance made = new();
+
+    /// <summary>Prepares a run; nothing is written.</summary>
+    /// <param name="context">The device.</param>
+    /// <param name="structure">The network.</param>
+    /// <param name="options">All settings.</param>
+    /// <param name="data">Volumes with centres, normalised; not disposed.</param>
+    /// <param name="folder">The folder of the run's files, which must exist.</param>
+    /// <exception cref="InputException">Settings, data and network do not fit together.</exception>
+    public TrainingRun(
+        GpuContext context, UNet3dOptions structure, TrainingOptions options, TrainingData data, string folder)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(data);
+        Options = options;
+        this.data = data;
+        Files = new TrainingFiles(folder);
+        network = new UNet3d<float>(context, structure, options.Seed, options.OutputBias);
+        try
+        {
+            picking = new ValidationPicking(network, options, data.Validation);
+            Trainer = new Trainer(network, data, options)
+            {
+                PickOnValidation = picking.HasVolumes ? picking.Measure : null,
+            };
+        }
+        catch
+        {
+            picking?.Dispose();
+            network.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The settings.</summary>
+    public TrainingOptions Options { get; }
+
+    /// <summary>The files.</summary>
+    public TrainingFiles Files { get; }
+
+    /// <summary>The trainer: where the run stands, and its history.</summary>
+    public Trainer Trainer { get; }
+
+    /// <summary>Whether there is a validation volume with centres, so that models are compared by their picks.</summary>
+    public bool PicksOnValidation => picking.HasVolumes;
+
+    /// <summary>Makes sure that there is something to learn, and goes on from the folder's checkpoint where that is wanted.</summary>
+    /// <param name="resume">Whether to go on from the checkpoint.</param>
+    /// <exception cref="TrainingFailedException">All training volumes are constant; an earlier model is deleted.</exception>
+    /// <exception cref="InputException">The checkpoint is not of this run.</exception>
+    public void Begin(bool resume)
+    {
+        if (data.Training.All(v => v.IsConstant))
+        {
+            Files.DeleteModel();
+            throw new TrainingFailedException("every voxel of every training volume has the same value, so there is "
+                + "nothing to learn. Were the right volumes given?");
+        }
+
+        if (resume)
+            Trainer.Resume(Files.Checkpoint);
+    }
+
+    /// <summary>
+    /// Takes all steps that are left, and gives the network the best parameters. Whatever ends it, a checkpoint is left; a
+    /// model is left unless the training failed.
+    /// </summary>
+    /// <param name="record">What the run is made from; written beside model and checkpoint.</param>
+    /// <param name="checkpointInterval">Steps between checkpoints.</param>
+    /// <param name="progress">Told after every step; null for nobody.</param>
+    /// <param name="cancellation">Stops between two steps.</param>
+    /// <exception cref="TrainingFailedException">The score map collapsed, or the model is of no use.</exception>
+    /// <exception cref="OperationCanceledException">It was stopped.</exception>
+    public void Train(
+        Provenance record, int checkpointInterval, Action<TrainingProgress>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        made = record;
+        try
+        {
+            Trainer.Run(
+                step =>
+                {
+                    if (step.Validation is { IsBest: true })
+                        WriteModel(null);
+                    progress?.Invoke(step);
+                    if (step.Latest.Step % checkpointInterval == 0)
+                        WriteCheckpoint();
+                },
+                cancellation);
+        }
+        catch (OperationCanceledException)
+        {
+            WriteCheckpoint();
+            throw;
+        }
+        catch (TrainingFailedException)
+        {
+            WriteCheckpoint();
+            Files.DeleteModel();
+            throw;
+        }
+
+        WriteCheckpoint();
+        Trainer.RestoreBest();
+        try
+        {
+            Trainer.RefuseUseless(() => PickOnTraining(cancellation));
+        }
+        catch (TrainingFailedException)
+        {
+            Files.DeleteModel();
+            throw;
+        }
+    }
+
+    /// <summary>Writes the model with what volumes look like to it, by which picking recognises volumes that do not fit.</summary>
+    /// <param name="progress">Told (volumes done, volumes); null for nobody.</param>
+    /// <param name="cancellation">Stops between two volumes.</param>
+    public void Finish(Action<int, int>? progress = null, CancellationToken cancellation = default)
+        => WriteModel(Diagnosis.Measure(network, Options, data, progress, cancellation));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Trainer.Dispose();
+        picking.Dispose();
+        network.Dispose();
+    }
+
+    private PickingScore PickOnTraining(CancellationToken cancellation)
+    {
+        using ValidationPicking onTraining = new(network, Options, [.. data.Training.Where(v => !v.IsConstant)]);
+        return onTraining.HasVolumes ? onTraining.Measure(cancellation) : new PickingScore(0, 0);
+    }
+
+    private void WriteCheckpoint() => Files.WriteCheckpoint(Trainer, Options, made);
+
+    private void WriteModel(VolumeLooks? looks)
+    {
+        ValidationResult? best = Trainer.Best;
+        double[] voxels = [.. data.Training.Select(v => v.VoxelSize.CubeAngstrom).Where(s => s > 0)];
+        ModelDescription description = new()
+        {
+            Training = Options,
+            VoxelSizeAngstrom = voxels.Length == 0 ? 0 : voxels.Average(),
+            Steps = best?.Step ?? Trainer.StepsDone,
+            ValidationLoss = best?.Loss,
+            Picking = best?.Picking,
+            Rollbacks = Trainer.History.Rollbacks,
+            Looks = looks,
+        };
+        Files.WriteModel(network, description, made);
+    }
+}
