@@ -33,8 +33,11 @@ public readonly record struct PaperRun(PaperDataset Dataset, PaperLoss Loss, int
 /// </summary>
 public sealed class PaperExperiment
 {
-    // Changes where results of before are not those of now.
+    // Changes where trainings of before are not those of now.
     private const int Protocol = 1;
+
+    // Changes where the same model is picked with in another way: it is picked with anew, and not trained again.
+    private const int PickingProtocol = 1;
 
     // Enough to choose a threshold by; clustering a patch with eighteen thresholds takes as long as forty training steps.
     private const int MostValidationPatches = 20;
@@ -77,24 +80,12 @@ public sealed class PaperExperiment
     public static IReadOnlyList<PaperRun> Runs(IEnumerable<PaperDataset> datasets, IEnumerable<PaperLoss> losses, int seeds)
         => [.. from seed in Enumerable.Range(1, seeds) from dataset in datasets from loss in losses select new PaperRun(dataset, loss, seed)];
 
-    /// <summary>The result of a training that has been done with these settings; null where there is none.</summary>
-    public PaperResult? Done(PaperRun run)
-    {
-        string path = ResultFile(run);
-        if (!File.Exists(path))
-            return null;
-        try
-        {
-            PaperResult? result = JsonSerializer.Deserialize<PaperResult>(File.ReadAllBytes(path), Json);
-            return result?.Made.Settings == Settings(run) ? result : null;
-        }
-        catch (JsonException e)
-        {
-            throw new InputException($"{path}: is no result of this experiment ({e.Message}). Remove it to train again.", e);
-        }
-    }
+    /// <summary>The result of a training that has been done with these settings and picked with as it is now; null where there is none.</summary>
+    public PaperResult? Done(PaperRun run) => Trained(run) is { } result && result.PickingProtocol == PickingProtocol ? result : null;
 
-    /// <summary>Trains, picks and evaluates, and writes the model and the result into the folder.</summary>
+    /// <summary>
+    /// Trains, picks and evaluates, and writes the model and the result into the folder. A model that is there, from the same settings, is not trained again.
+    /// </summary>
     /// <param name="context">The device.</param>
     /// <param name="run">Which training.</param>
     /// <param name="progress">Told what is being done and how far the training is, 0 to 1; null for nobody.</param>
@@ -104,48 +95,16 @@ public sealed class PaperExperiment
         ArgumentNullException.ThrowIfNull(context);
         DatasetManifest manifest = PaperData.Prepare(folder, scale, run.Dataset, files, told => progress?.Invoke(told, 0), cancellation);
         OutputFolder.Prepare(Path.Combine(folder, "runs"));
-        TrainingOptions training = scale.Training(run.Dataset, run.Loss, run.Seed);
-        PaperResult result = new()
+        PaperResult? result = Trained(run);
+        if (result is null || (result.Failure is null && !File.Exists(ModelFile(run))))
+            result = Keep(run, TrainNetwork(context, run, manifest, progress, cancellation));
+        if (result.Failure is null)
         {
-            Dataset = run.Dataset,
-            Loss = run.Loss,
-            Seed = run.Seed,
-            Made = new Provenance { Settings = Settings(run), Device = context.Description },
-        };
-        using TrainingData data = DatasetLoader.Load(manifest, AnnotationChoice.Of(training), cancellation: cancellation);
-        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [.. scale.Widths] }, run.Seed, training.OutputBias);
-        using Trainer trainer = new(network, data, training);
-        Stopwatch clock = Stopwatch.StartNew();
-        try
-        {
-            trainer.Run(p => progress?.Invoke($"{run.Name}: step {p.Latest.Step} of {p.Steps}, loss {p.Latest.Loss:0.000}", (double)p.Latest.Step / p.Steps), cancellation);
-        }
-        catch (TrainingFailedException e)
-        {
-            return Keep(run, result with { Failure = e.Message, TrainingSeconds = clock.Elapsed.TotalSeconds });
+            progress?.Invoke($"{run.Name}: picking", 1);
+            result = Evaluate(context, result, manifest, cancellation);
         }
 
-        result = result with { TrainingSeconds = clock.Elapsed.TotalSeconds, BestStep = trainer.Best?.Step ?? trainer.StepsDone };
-        progress?.Invoke($"{run.Name}: picking", 1);
-        network.Save(ModelFile(run));
-        PickOptions options = PickOptions.For(training.MeanShift);
-        ThresholdScore best = Choose(network, options, [.. manifest.Of(DatasetSplit.Validation)], cancellation);
-        using TomogramPicker picker = new(
-            network, scale.PickingMeanShift, options with { Threshold = best.Threshold, MinimumSupportFraction = best.MinimumSupport });
-        List<EvaluationVolume> volumes = [];
-        foreach (DatasetVolume entry in manifest.Of(DatasetSplit.Test))
-        {
-            PaperPatch patch = Pick(picker, entry, cancellation);
-            volumes.Add(new EvaluationVolume(patch.Picks, patch.Centers, Math.Min(patch.Size.Depth, Math.Min(patch.Size.Height, patch.Size.Width)) / 2.0));
-        }
-
-        return Keep(run, result with
-        {
-            Threshold = best.Threshold,
-            MinimumSupport = best.MinimumSupport,
-            ValidationF1 = best.F1,
-            Evaluation = Evaluator.Evaluate(volumes, Radii),
-        });
+        return Keep(run, result with { PickingProtocol = PickingProtocol });
     }
 
     /// <summary>The first test patch of a data set as the networks of some results see it.</summary>
@@ -168,6 +127,79 @@ public sealed class PaperExperiment
         }
 
         return patches;
+    }
+
+    private PaperResult? Trained(PaperRun run)
+    {
+        string path = ResultFile(run);
+        if (!File.Exists(path))
+            return null;
+        try
+        {
+            PaperResult? result = JsonSerializer.Deserialize<PaperResult>(File.ReadAllBytes(path), Json);
+            return result?.Made.Settings == Settings(run) ? result : null;
+        }
+        catch (JsonException e)
+        {
+            throw new InputException($"{path}: is no result of this experiment ({e.Message}). Remove it to train again.", e);
+        }
+    }
+
+    private PaperResult TrainNetwork(
+        GpuContext context, PaperRun run, DatasetManifest manifest, Action<string, double>? progress, CancellationToken cancellation)
+    {
+        TrainingOptions training = scale.Training(run.Dataset, run.Loss, run.Seed);
+        PaperResult result = new()
+        {
+            Dataset = run.Dataset,
+            Loss = run.Loss,
+            Seed = run.Seed,
+            PickingProtocol = 0,
+            Made = new Provenance { Settings = Settings(run), Device = context.Description },
+        };
+        using TrainingData data = DatasetLoader.Load(manifest, AnnotationChoice.Of(training), cancellation: cancellation);
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [.. scale.Widths] }, run.Seed, training.OutputBias);
+        using Trainer trainer = new(network, data, training);
+        Stopwatch clock = Stopwatch.StartNew();
+        try
+        {
+            trainer.Run(
+                p => progress?.Invoke(
+                    $"{run.Name}: step {p.Latest.Step} of {p.Steps}, loss {p.Latest.Loss:0.000}", (double)p.Latest.Step / p.Steps),
+                cancellation);
+        }
+        catch (TrainingFailedException e)
+        {
+            return result with { Failure = e.Message, TrainingSeconds = clock.Elapsed.TotalSeconds };
+        }
+
+        network.Save(ModelFile(run));
+        return result with { TrainingSeconds = clock.Elapsed.TotalSeconds, BestStep = trainer.Best?.Step ?? trainer.StepsDone };
+    }
+
+    private PaperResult Evaluate(GpuContext context, PaperResult result, DatasetManifest manifest, CancellationToken cancellation)
+    {
+        PaperRun run = result.Run;
+        using UNet3d<float> network = UNet3d<float>.Load(context, ModelFile(run));
+        PickOptions options = PickOptions.For(scale.Training(run.Dataset, run.Loss, run.Seed).MeanShift);
+        ThresholdScore best = Choose(network, options, [.. manifest.Of(DatasetSplit.Validation)], cancellation);
+        using TomogramPicker picker = new(
+            network, scale.PickingMeanShift, options with { Threshold = best.Threshold, MinimumSupportFraction = best.MinimumSupport });
+        List<EvaluationVolume> volumes = [];
+        foreach (DatasetVolume entry in manifest.Of(DatasetSplit.Test))
+        {
+            PaperPatch patch = Pick(picker, entry, cancellation);
+            double half = Math.Min(patch.Size.Depth, Math.Min(patch.Size.Height, patch.Size.Width)) / 2.0;
+            volumes.Add(new EvaluationVolume(patch.Picks, patch.Centers, half));
+        }
+
+        return result with
+        {
+            Threshold = best.Threshold,
+            MinimumSupport = best.MinimumSupport,
+            ValidationF1 = best.F1,
+            Evaluation = Evaluator.Evaluate(volumes, Radii),
+        };
     }
 
     private ThresholdScore Choose(UNet3d<float> network, PickOptions options, DatasetVolume[] validation, CancellationToken cancellation)

@@ -19,6 +19,9 @@ public sealed record PaperResult
     /// <summary>Why there is no model; null where there is one.</summary>
     public string? Failure { get; init; }
 
+    /// <summary>The number of the way of picking that gave these figures; 0 for a model that has not been picked with.</summary>
+    public required int PickingProtocol { get; init; }
+
     /// <summary>The threshold, as a fraction of a map's maximum, that picked best in the validation patches.</summary>
     public float Threshold { get; init; }
 

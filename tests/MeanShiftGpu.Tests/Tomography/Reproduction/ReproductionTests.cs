@@ -41,6 +41,14 @@ public class ReproductionTests
             PaperResult again = experiment.Done(run)!;
             Assert.That(again.Evaluation!.Radii, Is.EqualTo(result.Evaluation.Radii), run.Name);
             Assert.That((again.Threshold, again.MinimumSupport, again.Made.Settings), Is.EqualTo((result.Threshold, result.MinimumSupport, result.Made.Settings)));
+            // A model whose picks were counted in another way is picked with again, and not trained again.
+            string file = folder[Path.Combine("out", "runs", $"{run.Name}.json")], model = Path.ChangeExtension(file, "safetensors");
+            File.WriteAllText(file, File.ReadAllText(file).Replace("\"pickingProtocol\": ", "\"pickingProtocol\": 9", StringComparison.Ordinal));
+            DateTime trained = File.GetLastWriteTimeUtc(model);
+            Assert.That(experiment.Done(run), Is.Null);
+            Assert.That(experiment.Train(context, run).Evaluation!.Radii, Is.EqualTo(result.Evaluation.Radii), run.Name);
+            Assert.That(File.GetLastWriteTimeUtc(model), Is.EqualTo(trained), run.Name);
+            Assert.That(experiment.Done(run), Is.Not.Null);
             // Other settings are another experiment.
             Assert.That(new PaperExperiment(folder["out"], Tiny with { Steps = 3 }, PaperFiles.None).Done(run), Is.Null);
         }
@@ -104,5 +112,5 @@ public class ReproductionTests
     }
 
     private static PaperResult Result(PaperLoss loss, int seed, double f1)
-        => new() { Dataset = PaperDataset.Sandclock, Loss = loss, Seed = seed, ValidationF1 = f1, Made = new Provenance() };
+        => new() { Dataset = PaperDataset.Sandclock, Loss = loss, Seed = seed, PickingProtocol = 1, ValidationF1 = f1, Made = new Provenance() };
 }
