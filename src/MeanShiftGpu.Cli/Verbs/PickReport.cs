@@ -43,14 +43,14 @@ internal static class PickReport
 
         IReadOnlyList<ThresholdScore> scores = sweep.Scores(hit);
         ThresholdScore best = ThresholdSweep.Best(scores);
-        // Of each threshold the best support; the file has them all.
+        // Of each threshold the best of all settings; the file has them all.
         session.Table(
-            ["threshold", "min support", "picks", "precision", "recall", "F1"],
+            ["threshold", "min support", "merge basins", "picks", "precision", "recall", "F1"],
             scores.GroupBy(s => s.Threshold).Select(g => g.Contains(best) ? best : ThresholdSweep.Best(g)).Select(s => (string[])[
-                $"{s.Threshold:0.00}{(s == best ? " *" : "")}", $"{s.MinimumSupport:0.00}", $"{s.Picks}", $"{s.Precision:0.000}", $"{s.Recall:0.000}", $"{s.F1:0.000}"]));
+                $"{s.Threshold:0.00}{(s == best ? " *" : "")}", $"{s.MinimumSupport:0.00}", $"{s.BasinFraction:0.0}", $"{s.Picks}", $"{s.Precision:0.000}", $"{s.Recall:0.000}", $"{s.F1:0.000}"]));
         session.Line(
-            $"best: --threshold {best.Threshold:0.00} --min-support {best.MinimumSupport:0.00} (F1 {best.F1:0.000} one-to-one within {hit:0.##} voxels, {Counted.Of(truth, "centre")} in {Counted.Of(entries.Length, "validation volume")})");
-        return new { Model = model, RadiusVoxels = hit, Centers = truth, Volumes = entries.Length, Best = best.Threshold, BestMinimumSupport = best.MinimumSupport, Thresholds = scores };
+            $"best: --threshold {best.Threshold:0.00} --min-support {best.MinimumSupport:0.00}{(best.BasinFraction > 0 ? $" --merge-basins {best.BasinFraction:0.0}" : "")} (F1 {best.F1:0.000} one-to-one within {hit:0.##} voxels, {Counted.Of(truth, "centre")} in {Counted.Of(entries.Length, "validation volume")})");
+        return new { Model = model, RadiusVoxels = hit, Centers = truth, Volumes = entries.Length, Best = best.Threshold, BestMinimumSupport = best.MinimumSupport, BestMergeBasins = best.BasinFraction, Thresholds = scores };
     }
 
     /// <summary>The volume, and the class where there are several.</summary>

@@ -72,6 +72,9 @@ internal sealed class PickSettings
     /// <summary>Whether the minimum support was given.</summary>
     public bool SaysSupport(ParseResult options) => options.GetValue(minimumSupport) is not null;
 
+    /// <summary>Whether the joining of basins was given.</summary>
+    public bool SaysBasins(ParseResult options) => options.GetValue(mergeBasins) is not null;
+
     /// <summary>How a class is picked.</summary>
     /// <param name="options">The command line.</param>
     /// <param name="meanShift">The mean shift that the class was trained with.</param>

@@ -275,6 +275,23 @@ public sealed class TomogramPicker : IDisposable
         return new ClusterResult(new BorderCheck(scores.Size, mask, options.BandwidthVoxels).Apply(picks), starts);
     }
 
+    /// <summary>Moves points once and joins the places where they come to rest in several ways.</summary>
+    /// <param name="scores">The map, finite.</param>
+    /// <param name="maximum">Its largest score.</param>
+    /// <param name="options">How to cluster.</param>
+    /// <param name="basins">Values of <see cref="PickOptions.BasinFraction"/>; other methods than the mean shift take 0 alone.</param>
+    /// <param name="cancellation">Stops between two windows.</param>
+    /// <returns>The picks with each value, in their order.</returns>
+    internal IReadOnlyList<IReadOnlyList<Pick>> ClusterWithBasins(
+        IVoxelSource scores, float maximum, PickOptions options, IReadOnlyList<float> basins, CancellationToken cancellation)
+    {
+        if (basins is [float only])
+            return [Cluster(scores, maximum, options: options with { BasinFraction = only }, cancellation: cancellation).Picks];
+        (List<PointGroup> modes, _) = Modes(scores, options.ThresholdFor(maximum), options, null, cancellation);
+        BorderCheck border = new(scores.Size, null, options.BandwidthVoxels);
+        return [.. basins.Select(basin => border.Apply(Join([.. modes], scores, options with { BasinFraction = basin }, cancellation)))];
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -421,15 +438,27 @@ public sealed class TomogramPicker : IDisposable
 
     private bool Keeps(PickPlan plan) => plan.KeepsNetwork && plan.BytesBeside(arena.CapacityBytes) <= plan.MemoryLimitBytes;
 
-    private (IReadOnlyList<Pick> Picks, long Starts) PickModes(IVoxelSource scores, float threshold, PickOptions options, Action<int, int>? progress, CancellationToken cancellation)
+    private (IReadOnlyList<Pick> Picks, long Starts) PickModes(
+        IVoxelSource scores, float threshold, PickOptions options, Action<int, int>? progress, CancellationToken cancellation)
+    {
+        (List<PointGroup> modes, long starts) = Modes(scores, threshold, options, progress, cancellation);
+        return (Join(modes, scores, options, cancellation), starts);
+    }
+
+    private (List<PointGroup> Modes, long Starts) Modes(
+        IVoxelSource scores, float threshold, PickOptions options, Action<int, int>? progress, CancellationToken cancellation)
     {
         MeanShiftParameters parameters = new(options.BandwidthVoxels, meanShift.ScoreFloor, meanShift.Weighting);
         WindowedMeanShift windows = new(network.Context, arena, scores, threshold, parameters, options);
         windows.Run(progress, cancellation);
-        List<PointGroup> merged = Clustering.MergeToEnd(windows.Cells.Groups, options.EffectiveMergeDistanceVoxels);
+        return (Clustering.MergeToEnd(windows.Cells.Groups, options.EffectiveMergeDistanceVoxels), windows.StartVoxels);
+    }
+
+    private static IReadOnlyList<Pick> Join(List<PointGroup> modes, IVoxelSource scores, PickOptions options, CancellationToken cancellation)
+    {
         if (options.BasinFraction > 0)
-            merged = new Basins(scores, options.BasinFraction, PickOptions.BasinReach * options.BandwidthVoxels).Merge(merged, cancellation);
-        return (Clustering.ToPicks(merged, options), windows.StartVoxels);
+            modes = new Basins(scores, options.BasinFraction, PickOptions.BasinReach * options.BandwidthVoxels).Merge(modes, cancellation);
+        return Clustering.ToPicks(modes, options);
     }
 
     private static (IReadOnlyList<Pick> Picks, long Starts) PickMaxima(IVoxelSource scores, float threshold, PickOptions options, CancellationToken cancellation)

@@ -133,7 +133,8 @@ public static class PaperReport
                 ? "the SHREC 2021 data set"
                 : $"simulated: {Counted.Of(scale.ShrecModels.Train + scale.ShrecModels.Validation + scale.ShrecModels.Test, "tomogram")} of {scale.Shrec.Extent} voxels with its 13 proteins; no vesicles, no gold (paper: the data set itself)"),
             new("Ribo", files.Has(PaperDataset.Ribo) ? "EMPIAR-10045" : "simulated bacterial ribosomes on 17.4 Å voxels (paper: a tomogram of EMPIAR-10045)"),
-            new("Picking", "threshold and minimum support with the best one-to-one F1 at 4 voxels in at most 20 validation patches, for each training by itself (paper: not stated)"),
+            new("Picking", "threshold, minimum support and joined basins or not, with the best one-to-one F1 at 4 voxels in at most " +
+                "20 validation patches, for each training by itself (paper: not stated)"),
             new("Best model", "of ten validations during a training"),
             new("Time", $"{results.Sum(r => r.TrainingSeconds) / 60:0} minutes of training"),
             new("Device", string.Join(", ", results.Select(r => r.Made.Device).Distinct())),

@@ -28,6 +28,9 @@ public sealed record PaperResult
     /// <summary>The least support, as a fraction of the best pick's in its patch, that picked best in the validation patches.</summary>
     public float MinimumSupport { get; init; }
 
+    /// <summary>How places of one particle were joined where that picked best in the validation patches; 0 by distance alone.</summary>
+    public float BasinFraction { get; init; }
+
     /// <summary>One-to-one F1 at 4 voxels in the validation patches, at that setting.</summary>
     public double ValidationF1 { get; init; }
 

@@ -311,17 +311,20 @@ public class ToolChainTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(run.Output, Does.Match(@"best: --threshold 0\.\d\d --min-support 0\.\d\d "));
-            Assert.That(json.GetProperty("thresholds").GetArrayLength(), Is.EqualTo(18 * 6));
+            Assert.That(json.GetProperty("thresholds").GetArrayLength(), Is.EqualTo(18 * 6 * 2));
             Assert.That(json.GetProperty("centers").GetInt32(), Is.EqualTo(2));
             Assert.That(json.GetProperty("best").GetDouble(), Is.InRange(0.05, 0.9));
         }
 
         // What is suggested is what picking with these settings gives.
-        (string threshold, string support) = ($"{json.GetProperty("best")}", $"{json.GetProperty("bestMinimumSupport")}");
+        string[] best = ["best", "bestMinimumSupport", "bestMergeBasins"], setting = ["threshold", "minimumSupport", "basinFraction"];
+        string[] values = [.. best.Select(name => $"{json.GetProperty(name)}")];
         ToolRun.Succeeds(
-            "pick", folder.At("data", "validation_000.mrc"), "--model", folder.At("run", "model.safetensors"), "--device", "cpu", "--out", folder.At("suggested.csv"), "--threshold", threshold, "--min-support", support);
-        JsonElement best = json.GetProperty("thresholds").EnumerateArray().Single(t => $"{t.GetProperty("threshold")}" == threshold && $"{t.GetProperty("minimumSupport")}" == support);
-        Assert.That(CoordinateTables.Read(folder.At("suggested.csv")), Has.Count.EqualTo(best.GetProperty("picks").GetInt32()));
+            "pick", folder.At("data", "validation_000.mrc"), "--model", folder.At("run", "model.safetensors"), "--device", "cpu",
+            "--out", folder.At("suggested.csv"), "--threshold", values[0], "--min-support", values[1], "--merge-basins", values[2]);
+        JsonElement row = json.GetProperty("thresholds").EnumerateArray()
+            .Single(t => setting.Select(name => $"{t.GetProperty(name)}").SequenceEqual(values));
+        Assert.That(CoordinateTables.Read(folder.At("suggested.csv")), Has.Count.EqualTo(row.GetProperty("picks").GetInt32()));
     }
 
     [Test]
