@@ -3,7 +3,7 @@ namespace MeanShiftGpu.Device;
 /// <summary>Which kind of device runs the kernels.</summary>
 public enum DeviceKind
 {
-    /// <summary>The first that works of CUDA, OpenCL and CPU.</summary>
+    /// <summary>The first that is there: an NVIDIA GPU, an OpenCL GPU with memory of its own, the CPU.</summary>
     Auto,
 
     /// <summary>An NVIDIA GPU through the CUDA driver.</summary>

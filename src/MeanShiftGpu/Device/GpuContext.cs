@@ -117,10 +117,11 @@ public sealed class GpuContext : IDisposable
         if (wanted == DeviceKind.Simulated)
             return CreateSimulatedGpu(options);
 
-        Context context = CreateIlgpuContext(cpuDevice: null);
+        List<RefusedDevice> refused = [];
+        Context context = CreateIlgpuContext(cpuDevice: null, refused);
         try
         {
-            (ILGPU.Runtime.Device device, string reason) = DeviceDiscovery.Choose(context, wanted, origin);
+            (ILGPU.Runtime.Device device, string reason) = DeviceDiscovery.Choose(context, refused, wanted, origin);
             return Open(context, device, reason, options);
         }
         catch (Exception e) when (e is AcceleratorException or NotSupportedException)
@@ -260,7 +261,10 @@ public sealed class GpuContext : IDisposable
         }
     }
 
-    internal static Context CreateIlgpuContext(CPUDeviceKind? cpuDevice)
+    /// <summary>An ILGPU context with the options that the kernels need.</summary>
+    /// <param name="cpuDevice">The simulated device; null for all that the machine has.</param>
+    /// <param name="refused">Takes the OpenCL devices that cannot be used, with the reasons; null for nobody.</param>
+    internal static Context CreateIlgpuContext(CPUDeviceKind? cpuDevice, List<RefusedDevice>? refused = null)
         => Context.Create(builder =>
         {
             // O1 emits generic loads and stores; O2 emits ld.global and ld.shared.
@@ -274,7 +278,13 @@ public sealed class GpuContext : IDisposable
             OpenCLLibrary.EnsureFound();
             builder.DefaultCPU();
             DeviceDiscovery.TryRegister(() => builder.Cuda());
-            DeviceDiscovery.TryRegister(() => builder.OpenCL());
+            DeviceDiscovery.TryRegister(() => builder.OpenCL(device =>
+            {
+                string? problem = DeviceDiscovery.Problem(device);
+                if (problem is not null)
+                    refused?.Add(new RefusedDevice(device.Name, problem));
+                return problem is null;
+            }));
         });
 
     private static Precision WantedPrecision(GpuContextOptions options)
