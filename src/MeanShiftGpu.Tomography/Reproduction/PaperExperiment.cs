@@ -10,6 +10,7 @@ using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Tomography.Volumes;
 using MeanShiftGpu.Training;
 
@@ -190,15 +191,27 @@ public sealed class PaperExperiment
         };
         using TomogramPicker picker = new(network, scale.PickingMeanShift, Chosen(result));
         List<EvaluationVolume> volumes = [];
+        List<(IReadOnlyList<Position>, IReadOnlyList<(string, Position)>)> kinds = [];
+        Dictionary<string, double> radii = run.Dataset == PaperDataset.Shrec ? ProteinRadii() : [];
         foreach (DatasetVolume entry in manifest.Of(DatasetSplit.Test))
         {
             PaperPatch patch = Pick(picker, entry, cancellation);
             double half = Math.Min(patch.Size.Depth, Math.Min(patch.Size.Height, patch.Size.Width)) / 2.0;
             volumes.Add(new EvaluationVolume(patch.Picks, patch.Centers, half));
+            kinds.Add((patch.Picks, [.. patch.Names.Zip(patch.Centers).Where(p => radii.ContainsKey(p.First))]));
         }
 
-        return result with { Evaluation = Evaluator.Evaluate(volumes, Radii) };
+        return result with
+        {
+            Evaluation = Evaluator.Evaluate(volumes, Radii),
+            Kinds = KindScore.Count(kinds, radii),
+        };
     }
+
+    // SHREC's own files write the proteins' names in either case.
+    private Dictionary<string, double> ProteinRadii() => ProteinDensities
+        .Shapes(ProteinDensities.Shrec, scale.Shrec.VoxelSizeAngstrom, Path.Combine(folder, "data", PaperData.NameOf(PaperDataset.Shrec), "densities"))
+        .ToDictionary(s => s.Name, s => s.RadiusVoxels, StringComparer.OrdinalIgnoreCase);
 
     private PickOptions Picking(PaperRun run) => PickOptions.For(scale.Training(run.Dataset, run.Loss, run.Seed).MeanShift);
 
@@ -232,6 +245,7 @@ public sealed class PaperExperiment
             image.AsSpan().ToArray(),
             scores.AsSpan().ToArray(),
             [.. centers.Select(c => new Position(c.Z, c.Y, c.X))],
+            [.. centers.Select(c => c.Name ?? "")],
             [.. result.Picks.Select(p => p.Position)]);
     }
 
@@ -257,5 +271,7 @@ public sealed class PaperExperiment
 /// <param name="Image">Its voxels.</param>
 /// <param name="Scores">The score map.</param>
 /// <param name="Centers">The true centres.</param>
+/// <param name="Names">The kind of particle of each centre.</param>
 /// <param name="Picks">The picks.</param>
-internal sealed record PaperPatch(Extent Size, float[] Image, float[] Scores, IReadOnlyList<Position> Centers, IReadOnlyList<Position> Picks);
+internal sealed record PaperPatch(
+    Extent Size, float[] Image, float[] Scores, IReadOnlyList<Position> Centers, IReadOnlyList<string> Names, IReadOnlyList<Position> Picks);

@@ -37,6 +37,9 @@ public sealed record PaperResult
     /// <summary>Picks against truth in the test patches; null where there is no model.</summary>
     public EvaluationResult? Evaluation { get; init; }
 
+    /// <summary>Recall and duplicates by protein; empty where all particles are of one kind, or their size is not known.</summary>
+    public IReadOnlyList<KindScore> Kinds { get; init; } = [];
+
     /// <summary>The step of the model that was kept.</summary>
     public int BestStep { get; init; }
 

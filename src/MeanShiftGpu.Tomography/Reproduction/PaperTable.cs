@@ -3,6 +3,7 @@ using System.Text;
 using MathNet.Numerics.Distributions;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Reporting;
 
 namespace MeanShiftGpu.Tomography.Reproduction;
@@ -107,11 +108,35 @@ public static class PaperTable
             foreach ((PaperLoss loss, PaperLoss against) in Pairs)
                 text.AppendLine($"| {PaperLosses.Words(loss)} − {PaperLosses.Words(against)} | {string.Join(" | ", Figures.Select(f => Difference(PairedDifference(dataset, loss, against, f.Of))))} |");
             text.AppendLine();
+            AppendKinds(text, [.. dataset]);
         }
 
         string[] versions = [.. results.Select(r => r.Made.Version).Distinct()];
         text.AppendLine($"Scale `{scale.Name}`, widths {string.Join("-", scale.Widths)}, {scale.Steps} steps; made by {string.Join(", ", versions)} on {string.Join(", ", results.Select(r => r.Made.Device).Distinct())}.");
         return text.ToString();
+    }
+
+    // Pooled over the runs of a loss.
+    private static void AppendKinds(StringBuilder text, IReadOnlyList<PaperResult> results)
+    {
+        IGrouping<PaperLoss, PaperResult>[] losses = [.. results.Where(r => r.Kinds.Count > 0).GroupBy(r => r.Loss).OrderBy(g => g.Key)];
+        if (losses.Length == 0)
+            return;
+        text.AppendLine("Recall within half the particle's radius, and picks of a particle after its first, by protein:").AppendLine();
+        text.AppendLine($"| protein | radius in voxels | {string.Join(" | ", losses.Select(l => $"{PaperLosses.Words(l.Key)}: recall | duplicates a particle"))} |");
+        text.AppendLine($"|---|---|{string.Concat(Enumerable.Repeat("---|", 2 * losses.Length))}");
+        foreach (KindScore kind in losses[0].First().Kinds)
+        {
+            IEnumerable<string> cells = losses.Select(loss =>
+            {
+                KindScore[] scores = [.. loss.SelectMany(r => r.Kinds).Where(k => k.Kind == kind.Kind)];
+                double truth = scores.Sum(s => s.Truth);
+                return FormattableString.Invariant($"{scores.Sum(s => s.Found) / truth:0.00} | {scores.Sum(s => s.Duplicates) / truth:0.00}");
+            });
+            text.AppendLine(FormattableString.Invariant($"| {kind.Kind} | {kind.RadiusVoxels:0.0} | {string.Join(" | ", cells)} |"));
+        }
+
+        text.AppendLine();
     }
 
     /// <summary>The pairs of losses that are compared.</summary>

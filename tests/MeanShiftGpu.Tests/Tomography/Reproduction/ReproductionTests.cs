@@ -58,6 +58,8 @@ public class ReproductionTests
         string table = File.ReadAllText(folder[Path.Combine("out", PaperReport.TableName)]);
         foreach (PaperDataset dataset in datasets)
             Assert.That(table, Does.Contain($"## {PaperTable.Title(dataset)}"));
+        Assert.That(table, Does.Match(@"\| protein \| radius in voxels \| both: recall \| duplicates a particle \|\n\|---\|---\|---\|---\|\n\| \w{4} \| \d"));
+        Assert.That(results[1].Kinds.Sum(k => k.Truth), Is.EqualTo(results[1].Evaluation!.Truth));
         Assert.That(table, Does.Contain("| mean shift, paper | 5 | 7.75 ± 4.70 | 3.99 ± 1.70 | 0.70 ± 0.10 |"));
         Assert.That(File.ReadAllText(folder[Path.Combine("out", PaperReport.PageName)]), Does.Contain("SHREC-like"));
     }
