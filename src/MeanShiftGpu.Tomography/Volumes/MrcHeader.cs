@@ -162,6 +162,12 @@ public sealed record MrcHeader
         if (Array.Exists(angles, angle => angle != 0 && !(Math.Abs(angle - 90) < 0.01)))
             notes.Add(FormattableString.Invariant($"has a cell with angles of {angles[0]:0.##}, {angles[1]:0.##} and {angles[2]:0.##}°; its axes are taken as perpendicular"));
         float maximum = fields.Real(80);
+        VoxelSize voxel = new(
+            stack ? 0 : Edge(fields.Real(48), fields.Int(36), 'z', notes),
+            Edge(fields.Real(44), fields.Int(32), 'y', notes),
+            Edge(fields.Real(40), fields.Int(28), 'x', notes));
+        if (voxel == new VoxelSize(1, 1, 1))
+            notes.Add("has voxels of exactly 1 Å, which programs write that do not know the size; give the voxel size where it is another");
         return new MrcHeader
         {
             Mode = Supported(mode, path),
@@ -171,10 +177,7 @@ public sealed record MrcHeader
             Rows = rows,
             Sections = sections,
             Axes = axes,
-            VoxelSize = new VoxelSize(
-                stack ? 0 : Edge(fields.Real(48), fields.Int(36), 'z', notes),
-                Edge(fields.Real(44), fields.Int(32), 'y', notes),
-                Edge(fields.Real(40), fields.Int(28), 'x', notes)),
+            VoxelSize = voxel,
             SpaceGroup = group,
             VolumeCount = volumes,
             IsImageStack = stack,

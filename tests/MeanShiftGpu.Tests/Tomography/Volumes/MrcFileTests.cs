@@ -18,6 +18,18 @@ public class MrcFileTests
     [TearDown]
     public void TearDown() => folder.Dispose();
 
+    [TestCase(1, 1)]
+    [TestCase(1.01, 0)]
+    [TestCase(10, 0)]
+    public void ReadHeader_VoxelsOfExactlyOneAngstrom_AreRemarkedOn(double edge, int notes)
+    {
+        using TemporaryFolder folder = new();
+        using Volume volume = new(new Extent(2, 3, 4), new VoxelSize(edge, edge, edge));
+        MrcFile.Write(folder["voxels.mrc"], volume);
+        IReadOnlyList<string> found = MrcFile.ReadHeader(folder["voxels.mrc"]).Notes;
+        Assert.That(found.Count(n => n.Contains("exactly 1 Å", StringComparison.Ordinal)), Is.EqualTo(notes));
+    }
+
     [Test]
     public void ReadHeader_OfACellThatIsNotRectangular_SaysSo()
     {
