@@ -6,6 +6,7 @@ using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Tomography.Reproduction;
 using MeanShiftGpu.Tomography.Simulation;
 using MeanShiftGpu.Training;
 
@@ -38,7 +39,7 @@ internal sealed class StabilityBench(GpuContext context, string folder, Stabilit
     private const int DataSeed = 2026;
 
     /// <summary>The data sets by name.</summary>
-    public static IReadOnlyList<string> DataNames { get; } = ["sandclock", "tomogram-100", "tomogram-10"];
+    public static IReadOnlyList<string> DataNames { get; } = ["sandclock", "tomogram-100", "tomogram-10", "shrec-like"];
 
     /// <summary>The presets that are run.</summary>
     public static IReadOnlyList<string> PresetNames { get; } = ["compact", "combined"];
@@ -174,13 +175,26 @@ internal sealed class StabilityBench(GpuContext context, string folder, Stabilit
                 Volumes(DataSeed + 2, 25), 0);
         }
 
-        TomogramOptions tomogram = new()
-        {
-            Seed = DataSeed,
-            Shapes = [.. ParticleShape.BuiltIn.Keys.Select(s => ParticleShape.Create(s, 10))]
-        };
+        TomogramOptions tomogram = name == "shrec-like"
+            ? PaperScale.Quick.Shrec with
+            {
+                Shapes = ProteinDensities.Shapes(
+                    ProteinDensities.Shrec, PaperScale.Quick.Shrec.VoxelSizeAngstrom, Path.Combine(folder, "densities")),
+            }
+            : new TomogramOptions
+            {
+                Seed = DataSeed,
+                Shapes = [.. ParticleShape.BuiltIn.Keys.Select(s => ParticleShape.Create(s, 10))],
+            };
         TrainingVolume[] volumes = [.. Enumerable.Range(0, 4).Select(i => Tomogram(tomogram, i))];
-        return new StabilityData(new TrainingData(volumes[..2], [volumes[2]]), [volumes[3]], name == "tomogram-10" ? 10 : 100);
+        int centers = name switch
+        {
+            "tomogram-100" => 100,
+            "tomogram-10" => 10,
+            "shrec-like" => 0,
+            _ => throw new ArgumentException($"'{name}' is no data set; expected {string.Join(", ", DataNames)}.", nameof(name)),
+        };
+        return new StabilityData(new TrainingData(volumes[..2], [volumes[2]]), [volumes[3]], centers);
     }
 
     private static TrainingVolume Sandclocks(int seed, int index)
