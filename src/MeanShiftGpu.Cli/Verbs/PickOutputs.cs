@@ -49,7 +49,7 @@ internal sealed class PickOutputs
     /// <summary>Whether one table holds all volumes.</summary>
     public bool Single => HasTableEnding(Target);
 
-    private CoordinateFormat Format => GivenFormat ?? (Single ? CoordinateFormats.ForWriting(Target) : CoordinateFormat.Relion3);
+    private CoordinateFormat Format => GivenFormat ?? (Single ? CoordinateFormats.ForWriting(Target) : CoordinateFormats.Default);
 
     /// <summary>Finds everything that can be wrong with the outputs before the first tile is computed, and makes the folders.</summary>
     /// <param name="paths">All volumes, those of other processes included.</param>
@@ -189,12 +189,12 @@ internal sealed class PickOutputs
         Context = Context.WithVolume(files.Volume, header.Shape, header.VoxelSize),
     };
 
-    // A table has one pixel size here, and RELION 5 and EMAN2 count from the centre of each volume.
+    // A table has one pixel size here, and some count from the centre of each volume.
     private void RefuseDifferentVolumes(MrcHeader[] headers)
     {
         double first = headers[0].VoxelSize.CubeAngstrom;
         bool sizesDiffer = Context.VoxelSizeAngstrom == 0 && headers.Any(h => Math.Abs(h.VoxelSize.CubeAngstrom - first) > 1e-3 * first);
-        bool shapesDiffer = Format is CoordinateFormat.Relion5 && headers.Any(h => h.Shape != headers[0].Shape);
+        bool shapesDiffer = CoordinateFormats.CountsFromCentre(Format) && headers.Any(h => h.Shape != headers[0].Shape);
         if (sizesDiffer || shapesDiffer)
             throw new InputException($"{Target}: the volumes differ in {(sizesDiffer ? "voxel size" : "size")}, which one table cannot hold. Give a folder, which gets a table for each volume.");
     }

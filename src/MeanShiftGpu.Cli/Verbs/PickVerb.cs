@@ -75,7 +75,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Session.Line($"left out, masks or score maps by their names: {Counted.Of(found.LeftOut.Count, "file")}, for example {Path.GetFileName(found.LeftOut[0])}");
         string target = options.GetValue(output) ?? throw new InputException("pick: '--out' is required: a table (.star, .csv, …) or a folder.");
         string? tomogramsStar = options.GetValue(tomograms);
-        if (tomogramsStar is null && options.GetValue(format) == CoordinateFormat.Relion5 && (tomogramsStar = DatasetFiles.TomogramsBeside(all.Prepend(target))) is { } beside)
+        bool asks = options.GetValue(format) is { } written && CoordinateFormats.UsesTomogramsStar(written);
+        if (tomogramsStar is null && asks && (tomogramsStar = DatasetFiles.TomogramsBeside(all.Prepend(target))) is { } beside)
             Session.Line($"found {beside}; {tomograms.Name} names another one");
         CoordinateContext told = new()
         {
