@@ -77,7 +77,7 @@ public static class CoordinateFormats
     /// <summary>A format's word.</summary>
     public static string Word(CoordinateFormat format) => Of(format).Word;
 
-    /// <summary>Whether by its name a file may be a table of coordinates: endings that do not decide need more of a name.</summary>
+    /// <summary>Whether by its name a file may be a table of coordinates; an ending may not decide.</summary>
     internal static bool IsTable(string path) => Table.Any(t => t.HasEnding(path) && (t.IsUsual || t.IsNamed(path)));
 
     /// <summary>The usual ending of a format's files, with the dot.</summary>

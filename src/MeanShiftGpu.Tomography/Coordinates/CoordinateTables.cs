@@ -26,13 +26,14 @@ public sealed record CoordinateWriteOptions
     // Read when it is first asked for.
     private TomogramsStar? tomograms;
 
-    /// <summary>A particle's tomogram as RELION's tomograms.star has it, for a format that uses it; null where there is no such file.</summary>
+    /// <summary>A particle's tomogram as tomograms.star has it, for a format that uses it; null without such a file.</summary>
     /// <param name="path">The table, for messages.</param>
     /// <param name="p">The particle.</param>
     /// <exception cref="InputException">The file cannot be read, or does not have the tomogram.</exception>
     internal TomogramEntry? TomogramOf(string path, Particle p)
     {
-        if (Format is not { } format || !CoordinateFormats.UsesTomogramsStar(format) || Context.TomogramsStar is not { } star || (p.Tomogram ?? TomogramName) is not { } name)
+        bool uses = Format is { } format && CoordinateFormats.UsesTomogramsStar(format);
+        if (!uses || Context.TomogramsStar is not { } star || (p.Tomogram ?? TomogramName) is not { } name)
             return null;
         if (tomograms?.Path != star)
             tomograms = TomogramsStar.Read(star);

@@ -131,9 +131,10 @@ public static class EvaluationInputs
     public static OccupancyScore? Occupancy(string? path, IReadOnlyList<EvaluatedVolume> volumes, string? manifest, IReadOnlyList<string> truthFiles, DatasetSplit split)
     {
         (string Truth, string Mask)[] masks = [];
+        DatasetVolume[] entries = path is null && manifest is not null ? [.. DatasetManifest.Read(manifest).Of(split)] : [];
         if (path is not null)
             masks = [(truthFiles[0], path)];
-        else if (manifest is not null && DatasetManifest.Read(manifest).Of(split).ToArray() is var entries && entries.All(e => e.Mask is not null && NumbersOccupancy(e.Coordinates)))
+        else if (Array.TrueForAll(entries, e => e.Mask is not null && NumbersOccupancy(e.Coordinates)))
             masks = [.. entries.Select(e => (e.Coordinates, e.Mask!))];
         if (masks.Length == 0)
             return null;
@@ -142,8 +143,9 @@ public static class EvaluationInputs
         {
             if (!NumbersOccupancy(masks[i].Truth))
             {
-                throw new InputException($"{masks[i].Truth}: its rows are not those that an occupancy mask numbers; expected a table "
-                    + $"of the format {string.Join(" or ", CoordinateFormats.Words.Where(w => CoordinateFormats.NumbersOccupancy(w.Value)).Select(w => w.Key))}.");
+                string words = string.Join(" or ", CoordinateFormats.Table.Where(t => t.NumbersOccupancy).Select(t => t.Word));
+                throw new InputException($"{masks[i].Truth}: its rows are not those that an occupancy mask numbers; expected a "
+                    + $"table of the format {words}.");
             }
 
             using Volume mask = MrcFile.Read(masks[i].Mask);

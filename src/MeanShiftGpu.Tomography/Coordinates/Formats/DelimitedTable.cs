@@ -83,11 +83,11 @@ internal static class DelimitedTable
         bool tomograms = heading && particles.Any(p => p.Tomogram is not null);
         bool angles = heading && particles.Any(p => p.Orientation is not null);
         bool names = heading && particles.Any(p => p.Name is not null);
-        if (heading && particles.SelectMany(p => new[] { p.Name, p.Tomogram ?? options.TomogramName }).FirstOrDefault(BreaksLine) is { } broken)
+        IEnumerable<string?> texts = particles.SelectMany(p => new[] { p.Name, p.Tomogram ?? options.TomogramName });
+        if (heading && texts.FirstOrDefault(BreaksLine) is { } broken)
         {
-            throw new InputException(
-                $"{path}: cannot be written: the name {InputFile.Quote(broken)} has a line break, and a table has a line for each "
-                + "particle. Rename it.");
+            throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(broken)} has a line break, and a "
+                + "table has a line for each particle. Rename it.");
         }
 
         static string Text(double? value) => value?.ToString("R", CultureInfo.InvariantCulture) ?? "";

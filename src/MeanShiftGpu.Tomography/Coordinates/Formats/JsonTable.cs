@@ -4,7 +4,7 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
-/// <summary>What formats of tables in JSON share: reading with one-line errors, and being told apart by a property of the root.</summary>
+/// <summary>What formats in JSON share: reading with one-line errors, and being told apart by a property of the root.</summary>
 internal static class JsonTable
 {
     private const long MaxBytes = 1L << 29;

@@ -44,7 +44,8 @@ public static class ShrecLocations
         IsNamed = static path => Path.GetFileName(path) == FileName,
         Recognise = static path => IsOurs(path) ? CoordinateFormat.Shrec : null,
         NumbersOccupancy = true,
-        DeeperIn = static folder => Directory.EnumerateDirectories(folder).Select(d => Path.Combine(d, FileName)).Where(File.Exists),
+        DeeperIn = static folder
+            => Directory.EnumerateDirectories(folder).Select(d => Path.Combine(d, FileName)).Where(File.Exists),
         TomogramOf = TomogramOf,
         FileName = static (tomogram, _) => Path.Combine(tomogram, FileName),
         Read = static (path, context) => new(CoordinateFormat.Shrec, ReadParticles(path, context)),
