@@ -5,7 +5,6 @@ using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Files;
-using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Training;
 using MeanShiftGpu.Training;
 
