@@ -1,5 +1,6 @@
 using BenchmarkDotNet.Attributes;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops;
 using MeanShiftGpu.Validation;
 
@@ -22,10 +23,11 @@ public class OperationBenchmarks
         get
         {
             using GpuContext context = GpuContext.Create();
+            BenchmarkSizes sizes = BenchmarkedNetwork.Sizes(new UNet3dOptions());
             return
             [
                 .. from operation in Operations.All
-                   from timed in operation.Benchmarks
+                   from timed in operation.Benchmarks(sizes)
                    from variant in timed.Variants(context)
                    from pass in Enumerable.Range(0, timed.Passes.Count)
                    select new BenchmarkRow(operation.Name, timed, variant, pass),
@@ -69,7 +71,8 @@ public sealed class BenchmarkRow
     internal int Pass { get; }
 
     /// <summary>What a filter sees.</summary>
-    public override string ToString() => $"{operation} {timed.Size} {variant} {timed.Passes[Pass]}";
+    public override string ToString()
+        => $"{operation} {timed.Size}{(timed.OnBf16 ? " bf16" : "")} {variant} {timed.Passes[Pass]}";
 
     internal BenchmarkRun Open(GpuContext context) => timed.Open(context, variant);
 }

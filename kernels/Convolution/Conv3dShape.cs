@@ -66,5 +66,5 @@ public readonly record struct Conv3dShape(
     }
 
     private static Activation Known(Activation activation)
-        => activation is Activation.None or Activation.Relu ? activation : throw UnknownValue.Of(activation);
+        => Enum.IsDefined(activation) ? activation : throw UnknownValue.Of(activation);
 }

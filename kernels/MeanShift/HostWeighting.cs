@@ -91,3 +91,26 @@ internal readonly struct HostGaussian : IHostWeighting
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Slope(Vector256<float> squaredRatio, Vector256<float> weight) => Vector256.Create(-4f) * weight;
 }
+
+/// <summary>A weighting that has no vectors of its own, voxel by voxel; what lies outside the ball never counts.</summary>
+internal readonly struct HostOneByOne<TWeighting> : IHostWeighting
+    where TWeighting : struct, IWeighting<float>
+{
+    public static bool IsFlat => false;
+
+    public static Vector256<float> Weight(Vector256<float> squaredRatio)
+    {
+        Vector256<float> weight = default;
+        for (int i = 0; i < Vector256<float>.Count; i++)
+            weight = weight.WithElement(i, TWeighting.Weight(MathF.Min(1, squaredRatio[i])));
+        return weight;
+    }
+
+    public static Vector256<float> Slope(Vector256<float> squaredRatio, Vector256<float> weight)
+    {
+        Vector256<float> slope = default;
+        for (int i = 0; i < Vector256<float>.Count; i++)
+            slope = slope.WithElement(i, TWeighting.Slope(MathF.Min(1, squaredRatio[i]), weight[i]));
+        return slope;
+    }
+}

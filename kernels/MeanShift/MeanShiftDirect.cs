@@ -383,15 +383,15 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     }
 
     private WeightedKernels For(Weighting weighting)
-        => weighted.TryGetValue(weighting, out WeightedKernels? loaded) ? loaded : weighted[weighting] = weighting switch
-        {
-            Weighting.Flat => WeightedKernels.Load<FlatWeighting<T, TReal>>(accelerator),
-            Weighting.Linear => WeightedKernels.Load<LinearWeighting<T, TReal>>(accelerator),
-            Weighting.Cone => WeightedKernels.Load<ConeWeighting<T, TReal>>(accelerator),
-            Weighting.Epanechnikov => WeightedKernels.Load<EpanechnikovWeighting<T, TReal>>(accelerator),
-            Weighting.Gaussian => WeightedKernels.Load<GaussianWeighting<T, TReal>>(accelerator),
-            _ => throw UnknownValue.Of(weighting),
-        };
+        => weighted.TryGetValue(weighting, out WeightedKernels? loaded) ? loaded
+            : weighted[weighting] = Weightings.For<T, TReal, WeightedKernels>(weighting, new Loading(accelerator));
+
+    private sealed class Loading(Accelerator accelerator) : IWeightingUse<T, WeightedKernels>
+    {
+        public WeightedKernels With<TWeighting>()
+            where TWeighting : struct, IWeighting<T>
+            => WeightedKernels.Load<TWeighting>(accelerator);
+    }
 
     private sealed record WeightedKernels(
         Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>> Forward,

@@ -8,11 +8,14 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// </summary>
 internal sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift<float>
 {
-    private readonly HostPasses flat = new HostPasses<HostFlat>(threads);
-    private readonly HostPasses linear = new HostPasses<HostLinear>(threads);
-    private readonly HostPasses cone = new HostPasses<HostCone>(threads);
-    private readonly HostPasses epanechnikov = new HostPasses<HostEpanechnikov>(threads);
-    private readonly HostPasses gaussian = new HostPasses<HostGaussian>(threads);
+    private readonly Dictionary<Weighting, HostPasses> passes = new()
+    {
+        [Weighting.Flat] = new HostPasses<HostFlat>(threads),
+        [Weighting.Linear] = new HostPasses<HostLinear>(threads),
+        [Weighting.Cone] = new HostPasses<HostCone>(threads),
+        [Weighting.Epanechnikov] = new HostPasses<HostEpanechnikov>(threads),
+        [Weighting.Gaussian] = new HostPasses<HostGaussian>(threads),
+    };
 
     /// <inheritdoc/>
     public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters, long centers) => HostRows.WorkspaceBytes(shape, parameters);
@@ -66,13 +69,15 @@ internal sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift
     {
     }
 
-    private HostPasses For(Weighting weighting) => weighting switch
+    // A weighting without vectors of its own is computed one voxel at a time.
+    private HostPasses For(Weighting weighting)
+        => passes.TryGetValue(weighting, out HostPasses? known) ? known
+            : passes[weighting] = Weightings.For<float, Float32, HostPasses>(weighting, new OneByOne(threads));
+
+    private sealed class OneByOne(HostThreads threads) : IWeightingUse<float, HostPasses>
     {
-        Weighting.Flat => flat,
-        Weighting.Linear => linear,
-        Weighting.Cone => cone,
-        Weighting.Epanechnikov => epanechnikov,
-        Weighting.Gaussian => gaussian,
-        _ => throw UnknownValue.Of(weighting),
-    };
+        public HostPasses With<TWeighting>()
+            where TWeighting : struct, IWeighting<float>
+            => new HostPasses<HostOneByOne<TWeighting>>(threads);
+    }
 }

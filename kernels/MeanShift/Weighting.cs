@@ -51,6 +51,33 @@ internal interface IWeighting<T>
     static abstract T Slope(T squaredRatio, T weight);
 }
 
+/// <summary>What is made for a weighting, whose struct is a type argument of it.</summary>
+internal interface IWeightingUse<T, TResult>
+    where T : unmanaged, INumber<T>
+{
+    /// <summary>Makes it.</summary>
+    TResult With<TWeighting>()
+        where TWeighting : struct, IWeighting<T>;
+}
+
+/// <summary>The one place that ties a weighting to its struct.</summary>
+internal static class Weightings
+{
+    /// <summary>Makes something for a weighting.</summary>
+    public static TResult For<T, TReal, TResult>(Weighting weighting, IWeightingUse<T, TResult> use)
+        where T : unmanaged, INumber<T>
+        where TReal : struct, IReal<T>
+        => weighting switch
+        {
+            Weighting.Flat => use.With<FlatWeighting<T, TReal>>(),
+            Weighting.Linear => use.With<LinearWeighting<T, TReal>>(),
+            Weighting.Cone => use.With<ConeWeighting<T, TReal>>(),
+            Weighting.Epanechnikov => use.With<EpanechnikovWeighting<T, TReal>>(),
+            Weighting.Gaussian => use.With<GaussianWeighting<T, TReal>>(),
+            _ => throw UnknownValue.Of(weighting),
+        };
+}
+
 /// <summary><see cref="Weighting.Flat"/>.</summary>
 internal readonly struct FlatWeighting<T, TReal> : IWeighting<T>
     where T : unmanaged, INumber<T>

@@ -81,7 +81,8 @@ internal sealed class EvaluateReport(
             ["radius", "precision", "recall", "F1", $"F{beta}", "1:1 precision", "1:1 recall", "1:1 F1", $"1:1 F{beta}"],
             result.Radii.Select(r => (string[])[
                 $"{r.RadiusVoxels}", $"{r.Precision:0.000}", $"{r.Recall:0.000}", $"{r.F1:0.000}", $"{r.FBeta:0.000}",
-                $"{r.OneToOnePrecision:0.000}", $"{r.OneToOneRecall:0.000}", $"{r.OneToOneF1:0.000}", $"{r.OneToOneFBeta:0.000}"]));
+                $"{r.OneToOnePrecision:0.000}", $"{r.OneToOneRecall:0.000}", $"{r.OneToOneF1:0.000}",
+                $"{r.OneToOneFBeta:0.000}"]));
         if (result.Radii.Where(r => r.Bias is not null).ToArray() is not { Length: > 0 } paired)
             return;
         session.Line("bias of the one-to-one pairs (pick - truth) in voxels, ± its standard error");

@@ -27,7 +27,8 @@ internal sealed class PickBatch(
     public IEnumerable<string> Inputs => outputs.Records.Inputs(picked.Select(p => p.Files.Volume));
 
     /// <summary>Done, or what the failures come to.</summary>
-    public ExitCode Code => failures.Count == 0 ? ExitCode.Done : failures.Count == volumes.Count ? ExitCode.BadInput : ExitCode.CheckFailed;
+    public ExitCode Code => failures.Count == 0 ? ExitCode.Done
+        : failures.Count == volumes.Count ? ExitCode.BadInput : ExitCode.CheckFailed;
 
     /// <summary>Whether all volumes have been picked before with the same result; says so if they have.</summary>
     public bool SkipAll()

@@ -47,9 +47,9 @@ internal sealed class PickOutputs
     public required CoordinateContext Context { get; init; }
 
     /// <summary>Whether one table holds all volumes.</summary>
-    public bool Single => HasTableEnding(Target);
+    public bool Single => CoordinateFormats.Endings.Contains(Path.GetExtension(Target).ToLowerInvariant());
 
-    private CoordinateFormat Format => GivenFormat ?? (Single ? CoordinateFormats.ForWriting(Target) : CoordinateFormat.Relion3);
+    private CoordinateFormat Format => GivenFormat ?? (Single ? CoordinateFormats.ForWriting(Target) : CoordinateFormats.Default);
 
     /// <summary>Finds everything that can be wrong with the outputs before the first tile is computed, and makes the folders.</summary>
     /// <param name="paths">All volumes, those of other processes included.</param>
@@ -132,7 +132,7 @@ internal sealed class PickOutputs
             : throw new InputException($"{files.Table}: is there already, made {difference}. Replace it with --overwrite, or choose another name.");
     }
 
-    /// <summary>Refuses a volume that does not fit mask or tables; a damaged last volume must not be found out after the others took an hour.</summary>
+    /// <summary>Refuses a volume that does not fit mask or tables, before the volumes ahead of it are computed.</summary>
     /// <param name="files">The volume.</param>
     /// <param name="header">Its header.</param>
     public void Check(PickFiles files, MrcHeader header)
@@ -145,11 +145,22 @@ internal sealed class PickOutputs
         CoordinateTables.CheckOptions(files.Table, Writing(files, header));
     }
 
-    /// <summary>Refuses volumes that do not go into one table.</summary>
+    /// <summary>
+    /// Refuses volumes that do not go into one table, which has one pixel size here, and may count from each one's centre.
+    /// </summary>
     public void CheckTogether(MrcHeader[] headers)
     {
-        if (Single && headers.Length > 1)
-            RefuseDifferentVolumes(headers);
+        if (!Single || headers.Length < 2)
+            return;
+        double first = headers[0].VoxelSize.CubeAngstrom;
+        bool sizesDiffer = Context.VoxelSizeAngstrom == 0
+            && headers.Any(h => Math.Abs(h.VoxelSize.CubeAngstrom - first) > 1e-3 * first);
+        bool shapesDiffer = CoordinateFormats.CountsFromCentre(Format) && headers.Any(h => h.Shape != headers[0].Shape);
+        if (sizesDiffer || shapesDiffer)
+        {
+            throw new InputException($"{Target}: the volumes differ in {(sizesDiffer ? "voxel size" : "size")}, which one table "
+                + "cannot hold. Give a folder, which gets a table for each volume.");
+        }
     }
 
     private Extent? region;
@@ -180,22 +191,10 @@ internal sealed class PickOutputs
     /// <summary>The folder of a file.</summary>
     public static string FolderOf(string file) => Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
 
-    private static bool HasTableEnding(string path) => CoordinateFormats.Endings.Contains(Path.GetExtension(path).ToLowerInvariant());
-
     private CoordinateWriteOptions Writing(PickFiles files, MrcHeader header) => new()
     {
         Format = Format,
         TomogramName = files.Name,
         Context = Context.WithVolume(files.Volume, header.Shape, header.VoxelSize),
     };
-
-    // A table has one pixel size here, and RELION 5 and EMAN2 count from the centre of each volume.
-    private void RefuseDifferentVolumes(MrcHeader[] headers)
-    {
-        double first = headers[0].VoxelSize.CubeAngstrom;
-        bool sizesDiffer = Context.VoxelSizeAngstrom == 0 && headers.Any(h => Math.Abs(h.VoxelSize.CubeAngstrom - first) > 1e-3 * first);
-        bool shapesDiffer = Format is CoordinateFormat.Relion5 && headers.Any(h => h.Shape != headers[0].Shape);
-        if (sizesDiffer || shapesDiffer)
-            throw new InputException($"{Target}: the volumes differ in {(sizesDiffer ? "voxel size" : "size")}, which one table cannot hold. Give a folder, which gets a table for each volume.");
-    }
 }

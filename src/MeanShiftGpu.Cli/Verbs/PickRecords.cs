@@ -6,7 +6,7 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>The records beside the tables and score maps of 'pick' that say what they were made from, and how.</summary>
 internal sealed class PickRecords
 {
-    /// <summary>The files that every table is computed from: the model, and mask and tomograms.star where there are any.</summary>
+    /// <summary>The files that every table is computed from: the model, mask and tomograms.star where there are any.</summary>
     public required IReadOnlyList<string> Common { get; init; }
 
     /// <summary>The command line.</summary>
@@ -25,7 +25,7 @@ internal sealed class PickRecords
     /// <param name="volumes">Its volumes.</param>
     public string[] Inputs(IEnumerable<string> volumes) => [.. Common, .. volumes];
 
-    /// <summary>How a table that is there was made otherwise than this command would make it; null where it was made alike.</summary>
+    /// <summary>How a table that is there was made otherwise than by this command; null where it was made alike.</summary>
     /// <param name="table">The table.</param>
     /// <param name="volumes">The volumes that it is to hold.</param>
     public string? DifferenceOf(string table, IEnumerable<string> volumes)

@@ -75,7 +75,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Session.Line($"left out, masks or score maps by their names: {Counted.Of(found.LeftOut.Count, "file")}, for example {Path.GetFileName(found.LeftOut[0])}");
         string target = options.GetValue(output) ?? throw new InputException("pick: '--out' is required: a table (.star, .csv, …) or a folder.");
         string? tomogramsStar = options.GetValue(tomograms);
-        if (tomogramsStar is null && options.GetValue(format) == CoordinateFormat.Relion5 && (tomogramsStar = DatasetFiles.TomogramsBeside(all.Prepend(target))) is { } beside)
+        bool asks = options.GetValue(format) is { } written && CoordinateFormats.UsesTomogramsStar(written);
+        if (tomogramsStar is null && asks && (tomogramsStar = DatasetFiles.TomogramsBeside(all.Prepend(target))) is { } beside)
             Session.Line($"found {beside}; {tomograms.Name} names another one");
         CoordinateContext told = new()
         {
@@ -106,10 +107,12 @@ internal sealed class PickVerb(Session session) : Verb(session)
         };
         string[] paths = Shared(options, outputs, all);
         outputs.Prepare(all);
-        PickBatch batch = new(Session, outputs, [.. paths.Select(p => outputs.FilesOf(p, all.Length))], e => Explained(options, e));
+        PickFiles[] files = [.. paths.Select(p => outputs.FilesOf(p, all.Length))];
+        PickBatch batch = new(Session, outputs, files, e => Explained(options, e));
         if (batch.SkipAll())
         {
-            WriteJson(options, new { Model = options.GetValue(model), Output = target, Volumes = batch.Report }, records.Inputs(paths));
+            WriteJson(
+                options, new { Model = options.GetValue(model), Output = target, Volumes = batch.Report }, records.Inputs(paths));
             return ExitCode.Done;
         }
 
@@ -119,13 +122,25 @@ internal sealed class PickVerb(Session session) : Verb(session)
         using TomogramPicker picker = OpenPicker(options, context);
         if (picker.Classes.Count > 1 && outputs.ScoreMap is not null)
             throw new InputException($"--score-map: the model has a map for each of {picker.Classes.Count} classes ({string.Join(", ", picker.Classes.Select(c => c.Label))}); choose one with --class.");
-        batch.Pick(picker, new PickRequest { VoxelSizeAngstrom = options.GetValue(voxelSize), OverlappingClasses = settings.Overlapping(options) });
+        batch.Pick(picker, new PickRequest
+        {
+            VoxelSizeAngstrom = options.GetValue(voxelSize),
+            OverlappingClasses = settings.Overlapping(options),
+        });
         using Process process = Process.GetCurrentProcess();
         long peak = process.PeakWorkingSet64;
         Session.Line($"peak memory {peak >> 20} MiB");
         WriteJson(
             options,
-            new { Model = options.GetValue(model), Output = target, Device = context.Description, picker.Options, PeakMemoryBytes = peak, Volumes = batch.Report },
+            new
+            {
+                Model = options.GetValue(model),
+                Output = target,
+                Device = context.Description,
+                picker.Options,
+                PeakMemoryBytes = peak,
+                Volumes = batch.Report,
+            },
             batch.Inputs);
         return batch.Code;
     }
@@ -144,7 +159,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private TomogramPicker OpenPicker(ParseResult options, GpuContext context)
     {
         string path = options.GetValue(model)!;
-        TomogramPicker picker = TomogramPicker.Open(context, path, meanShift => settings.Of(options, meanShift), options.GetValue(settings.OnlyClass));
+        TomogramPicker picker = TomogramPicker.Open(
+            context, path, meanShift => settings.Of(options, meanShift), options.GetValue(settings.OnlyClass));
         picker.MemoryLimitBytes = (long)options.GetValue(memory) << 20;
         if (picker.Description is null)
             Session.Warn($"{path}: weights without a description of their training; the bandwidth and weighting are the defaults. Give the model that 'train' wrote, not its checkpoint.");
@@ -157,7 +173,9 @@ internal sealed class PickVerb(Session session) : Verb(session)
             throw new InputException("pick: --suggest picks in the data set's validation volumes and writes no table; leave the volumes and --out out.");
         if (options.GetValue(settings.Absolute) is not null)
             throw new InputException("pick: --suggest tries fractions of the maximum; leave --threshold-absolute out.");
-        if (((Option[])[settings.Threshold, overwrite, format, mask, scoreMap, shard, tomogramName, tomograms, centre, voxelSize, binning]).FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
+        Option[] unused =
+            [settings.Threshold, overwrite, format, mask, scoreMap, shard, tomogramName, tomograms, centre, voxelSize, binning];
+        if (unused.FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
             throw new InputException($"pick: --suggest has no use for {idle.Name}; leave it out.");
         DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(DatasetSplit.Validation)];
         if (entries.Length == 0)

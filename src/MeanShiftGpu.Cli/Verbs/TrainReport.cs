@@ -19,8 +19,8 @@ internal static class TrainReport
     {
         string Each(Func<int, double> of) => Short(Enumerable.Range(0, training.ClassCount).Select(of));
         session.Line(FormattableString.Invariant(
-            $"particles of {string.Join(", ", diameters)} Å are {Short(diameters.Select(d => d / voxel))} voxels of {voxel:0.###} Å: ")
-            + $"bandwidth {Each(c => training.MeanShiftOf(c).BandwidthVoxels)}, "
+            $"particles of {string.Join(", ", diameters)} Å are {Short(diameters.Select(d => d / voxel))} voxels of ")
+            + $"{voxel:0.###} Å: bandwidth {Each(c => training.MeanShiftOf(c).BandwidthVoxels)}, "
             + $"seed radius {Each(c => training.MeanShiftOf(c).SeedRadiusVoxels)}, mask radius {Each(training.MaskRadiusOf)}, "
             + $"center margin {Short([training.CenterMarginVoxels])}, patch {training.Patch}; picks merge within "
             + $"{Each(c => PickOptions.For(training.MeanShiftOf(c)).EffectiveMergeDistanceVoxels)} (all in voxels)");
@@ -31,20 +31,23 @@ internal static class TrainReport
     {
         TrainingOptions training = run.Options;
         int count = data.Training.Sum(v => v.Centers.Count);
-        session.Line($"data: {Counted.Of(data.Training.Count, "training volume")} with {Counted.Of(count, "centre")}{Classes(data, training)}, "
-            + $"{data.Validation.Count} for validation; patches of {training.Patch}, batches of {training.BatchSize}, "
-            + $"{Counted.Of(training.Steps, "step")}");
+        session.Line($"data: {Counted.Of(data.Training.Count, "training volume")} with {Counted.Of(count, "centre")}"
+            + $"{Classes(data, training)}, {data.Validation.Count} for validation; patches of {training.Patch}, "
+            + $"batches of {training.BatchSize}, {Counted.Of(training.Steps, "step")}");
         int inFiles = data.Volumes.Count(v => v.Image is not Volume || v.Mask is not (null or Volume));
         if (inFiles > 0)
-            session.Line($"{inFiles} of {Counted.Of(data.Volumes.Count(), "volume")} beyond --volume-memory: patches are read from the files");
+            session.Line($"{inFiles} of {Counted.Of(data.Volumes.Count(), "volume")} beyond --volume-memory: patches are read "
+                + "from the files");
         foreach (TrainingVolume volume in data.Volumes)
             session.Line($"{Path.GetFileName(volume.Name)}: {Diagnosis.CentresIn(volume)}");
         if (training.CentersPerVolume > 0 && training.NeedsMasks && training.LabelRadiusVoxels == 0)
-            session.Warn("only some centres are used, and Dice takes all else for background; --label-radius makes it ignore what is not annotated.");
+            session.Warn("only some centres are used, and Dice takes all else for background; --label-radius makes it ignore "
+                + "what is not annotated.");
         foreach (string remark in TrainingRemarks.Of(data, training))
             session.Warn(remark);
         foreach (string name in run.Trainer.WithoutValidationPatch)
-            session.Warn($"{name}: is left out of the validation: no patch of it has a centre far enough inside (--center-margin).");
+            session.Warn($"{name}: is left out of the validation: no patch of it has a centre far enough inside "
+                + "(--center-margin).");
     }
 
     /// <summary>Says what a step brought: a validation, a way back, and how far the run is.</summary>
@@ -118,5 +121,6 @@ internal static class TrainReport
         => string.Join(", ", lengths.Select(length => FormattableString.Invariant($"{length:0.#}")));
 
     private static string Duration(TimeSpan time)
-        => time.TotalHours >= 1 ? $"{(int)time.TotalHours}:{time.Minutes:00}:{time.Seconds:00}" : $"{time.Minutes}:{time.Seconds:00}";
+        => time.TotalHours >= 1
+            ? $"{(int)time.TotalHours}:{time.Minutes:00}:{time.Seconds:00}" : $"{time.Minutes}:{time.Seconds:00}";
 }

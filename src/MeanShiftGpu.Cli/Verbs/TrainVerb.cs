@@ -5,7 +5,6 @@ using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Files;
-using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Training;
 using MeanShiftGpu.Training;
 
@@ -127,8 +126,10 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         {
             (int done, int all) = Trainer.ReadProgress(files.Checkpoint);
             throw new InputException(done < all
-                ? $"{files.Checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with --overwrite, or choose another folder."
-                : $"{files.Checkpoint}: a run of {Counted.Of(all, "step")} has ended here. Choose another folder, or replace it with --overwrite.");
+                ? $"{files.Checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with "
+                    + "--overwrite, or choose another folder."
+                : $"{files.Checkpoint}: a run of {Counted.Of(all, "step")} has ended here. Choose another folder, or replace it "
+                    + "with --overwrite.");
         }
 
         RefuseReplacing("", overwrite: false, [files.Model, files.History, .. manifests]);

@@ -1,17 +1,16 @@
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Coordinates.Formats;
 using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
 
 /// <summary>
-/// A folder with a table for each tomogram: NAME.star and so on; copick's ExperimentRuns/NAME/Picks/USER_SESSION_OBJECT.json; EMAN2's NAME_info.json;
-/// SHREC's NAME/particle_locations.txt.
+/// A folder with a table for each tomogram: NAME.star and so on, and what else a format's row says of its files' names and
+/// places.
 /// </summary>
 public static class CoordinateFolder
 {
-    private const string CopickRuns = CopickJson.RunsFolder;
-    private const string CopickPicks = CopickJson.PicksFolder;
+    // Formats with folders of their own come first: what lies in them may be called like anything.
+    private static readonly TableFormat[] ByPlace = [.. CoordinateFormats.Table.OrderBy(t => t.DeeperIn is null)];
 
     /// <summary>Writes a table for each tomogram that the particles name, and for each object where the format holds one. The folder is created.</summary>
     /// <returns>The tables.</returns>
@@ -26,7 +25,7 @@ public static class CoordinateFolder
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(particles);
         ArgumentNullException.ThrowIfNull(options);
-        CoordinateFormat format = options.Format ?? CoordinateFormat.Relion3;
+        CoordinateFormat format = options.Format ?? CoordinateFormats.Default;
         // All names are known to be good before the first table is written.
         StringComparer sameFile = OperatingSystem.IsLinux() ? StringComparer.Ordinal : StringComparer.OrdinalIgnoreCase;
         Dictionary<string, Particle[]> planned = new(sameFile);
@@ -131,22 +130,20 @@ public static class CoordinateFolder
     }
 
     internal static InputException NoTable(string folder)
-        => new($"{folder}: has no table of coordinates; expected files like TS_01.star, TS_01_info.json, TS_01/{ShrecLocations.FileName} or {CopickRuns}/TS_01/{CopickPicks}/*.json.");
+    {
+        const string tomogram = "TS_01";
+        string[] names = [.. CoordinateFormats.Table.Select(t => t.FileName?.Invoke(tomogram, "particle")).OfType<string>()];
+        return new($"{folder}: has no table of coordinates; expected files like {tomogram}{CoordinateFormats.Endings[0]}, "
+            + $"{string.Join(", ", names.SkipLast(1))} or {names[^1]}.");
+    }
 
     /// <summary>The tables of a folder.</summary>
     internal static string[] Files(string folder)
     {
         try
         {
-            string runs = Path.GetFileName(Path.TrimEndingDirectorySeparator(folder)) == CopickRuns ? folder : Path.Combine(folder, CopickRuns);
-            IEnumerable<string> tables = Directory.EnumerateFiles(folder).Where(IsTable)
-                .Concat(Directory.EnumerateDirectories(folder).Select(d => Path.Combine(d, ShrecLocations.FileName)).Where(File.Exists));
-            if (Directory.Exists(runs))
-            {
-                tables = tables.Concat(Directory.EnumerateDirectories(runs).Select(d => Path.Combine(d, CopickPicks)).Where(Directory.Exists)
-                    .SelectMany(d => Directory.EnumerateFiles(d, "*.json")));
-            }
-
+            IEnumerable<string> tables = Directory.EnumerateFiles(folder).Where(CoordinateFormats.IsTable)
+                .Concat(CoordinateFormats.Table.SelectMany(t => t.DeeperIn?.Invoke(folder) ?? []));
             return [.. tables.Order(StringComparer.Ordinal)];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
@@ -155,19 +152,8 @@ public static class CoordinateFolder
         }
     }
 
-    /// <summary>Whether a file is by its name a table of coordinates.</summary>
-    internal static bool IsTable(string file)
-        => file.EndsWith(".json", StringComparison.OrdinalIgnoreCase)
-            ? file.EndsWith(Eman2Json.NameEnding, StringComparison.OrdinalIgnoreCase)
-            : CoordinateFormats.Endings.Contains(Path.GetExtension(file).ToLowerInvariant());
-
     /// <summary>The tomogram that a table is called like, where it names none.</summary>
     internal static string TomogramOf(string file)
-    {
-        string? folder = Path.GetDirectoryName(Path.GetFullPath(file));
-        return Path.GetFileName(folder) == CopickPicks ? Path.GetFileName(Path.GetDirectoryName(folder))!
-            : Path.GetFileName(file) == ShrecLocations.FileName ? Path.GetFileName(folder)!
-            : file.EndsWith(Eman2Json.NameEnding, StringComparison.OrdinalIgnoreCase) ? Path.GetFileName(file)[..^Eman2Json.NameEnding.Length]
-            : Path.GetFileName(file)[..^Path.GetExtension(file).Length];
-    }
+        => ByPlace.Select(t => t.TomogramOf(file)).FirstOrDefault(name => name is not null)
+            ?? Path.GetFileName(file)[..^Path.GetExtension(file).Length];
 }

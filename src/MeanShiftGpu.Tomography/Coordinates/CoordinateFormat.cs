@@ -68,11 +68,17 @@ public static class CoordinateFormats
     /// <summary>Endings of names that are tables of coordinates.</summary>
     public static IReadOnlyList<string> Endings { get; } = [.. Table.SelectMany(t => t.Endings).Distinct()];
 
+    /// <summary>The format that is written where none is named: the first of the table.</summary>
+    public static CoordinateFormat Default => Table[0].Id;
+
     /// <summary>A format's row.</summary>
     internal static TableFormat Of(CoordinateFormat format) => ById[format];
 
     /// <summary>A format's word.</summary>
     public static string Word(CoordinateFormat format) => Of(format).Word;
+
+    /// <summary>Whether by its name a file may be a table of coordinates; an ending may not decide.</summary>
+    internal static bool IsTable(string path) => Table.Any(t => t.HasEnding(path) && (t.IsUsual || t.IsNamed(path)));
 
     /// <summary>The usual ending of a format's files, with the dot.</summary>
     public static string Ending(CoordinateFormat format) => Of(format).Endings[0];
@@ -88,6 +94,15 @@ public static class CoordinateFormats
 
     /// <summary>Whether a table has columns for angles.</summary>
     public static bool HoldsAngles(CoordinateFormat format) => Of(format).HoldsAngles;
+
+    /// <summary>Whether sizes and pixels of a table's tomograms may stand in RELION's tomograms.star.</summary>
+    public static bool UsesTomogramsStar(CoordinateFormat format) => Of(format).UsesTomogramsStar;
+
+    /// <summary>Whether the numbers of a table's rows are the values of an occupancy mask.</summary>
+    public static bool NumbersOccupancy(CoordinateFormat format) => Of(format).NumbersOccupancy;
+
+    /// <summary>Whether places count from the tomogram's centre, so that they depend on its size.</summary>
+    public static bool CountsFromCentre(CoordinateFormat format) => Of(format).CountsFromCentre;
 
     /// <summary>Whether a format is a STAR table.</summary>
     public static bool IsStar(CoordinateFormat format) => Of(format).IsStar;
@@ -118,7 +133,16 @@ public static class CoordinateFormats
     {
         // A name that leads nowhere is to be called that, whatever its ending.
         InputFile.Open(path).Dispose();
-        return Array.Find(WithEnding(path), t => !t.IsStar && t.Recognise is not null)?.Recognise!(path) ?? ForWriting(path);
+        TableFormat[] rows = WithEnding(path);
+        foreach (TableFormat row in rows.Where(t => !t.IsStar))
+        {
+            if (row.Recognise?.Invoke(path) is { } found)
+                return found;
+        }
+
+        string marks = string.Join(" nor ", rows.Select(t => t.Mark).OfType<string>());
+        return Array.Find(rows, t => t.IsUsual)?.Id
+            ?? throw new InputException($"{path}: has neither {marks}; expected one of them.");
     }
 
     /// <summary>The format of a file, that of a STAR table by its columns.</summary>
@@ -126,7 +150,7 @@ public static class CoordinateFormats
     public static CoordinateFormat Identify(string path)
     {
         CoordinateFormat format = OfFile(path);
-        return Of(format) is { IsStar: true, Recognise: { } recognise } ? recognise(path) : format;
+        return Of(format) is { IsStar: true, Recognise: { } recognise } ? recognise(path) ?? format : format;
     }
 
     private static TableFormat[] WithEnding(string path)

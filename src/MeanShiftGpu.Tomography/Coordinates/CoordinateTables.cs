@@ -26,13 +26,14 @@ public sealed record CoordinateWriteOptions
     // Read when it is first asked for.
     private TomogramsStar? tomograms;
 
-    /// <summary>A particle's tomogram as RELION's tomograms.star has it, for RELION 5; null where there is no such file.</summary>
+    /// <summary>A particle's tomogram as tomograms.star has it, for a format that uses it; null without such a file.</summary>
     /// <param name="path">The table, for messages.</param>
     /// <param name="p">The particle.</param>
     /// <exception cref="InputException">The file cannot be read, or does not have the tomogram.</exception>
     internal TomogramEntry? TomogramOf(string path, Particle p)
     {
-        if (Format != CoordinateFormat.Relion5 || Context.TomogramsStar is not { } star || (p.Tomogram ?? TomogramName) is not { } name)
+        bool uses = Format is { } format && CoordinateFormats.UsesTomogramsStar(format);
+        if (!uses || Context.TomogramsStar is not { } star || (p.Tomogram ?? TomogramName) is not { } name)
             return null;
         if (tomograms?.Path != star)
             tomograms = TomogramsStar.Read(star);
@@ -113,14 +114,6 @@ public static class CoordinateTables
         if (tomograms.Length > 1 && !CoordinateFormats.HoldsSeveralTomograms(format))
             throw new InputException($"{path}: the format {CoordinateFormats.Word(format)} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
         RefuseMixedSizes(path, particles, options);
-        if (format is CoordinateFormat.Csv or CoordinateFormat.Tsv
-            && particles.SelectMany(p => new[] { p.Name, p.Tomogram ?? options.TomogramName }).FirstOrDefault(BreaksLine) is { } broken)
-        {
-            throw new InputException(
-                $"{path}: cannot be written: the name {InputFile.Quote(broken)} has a line break, and a table has a line for each "
-                + "particle. Rename it.");
-        }
-
         CoordinateFormats.Of(format).Write(path, particles, options);
     }
 
@@ -211,8 +204,6 @@ public static class CoordinateTables
 
     internal static InputException NoSuchTomogram(string path, string wanted, IEnumerable<string> names)
         => new($"{path}: has no particles of tomogram {InputFile.Quote(wanted)}; it names {string.Join(", ", names.Distinct().Take(5).Select(InputFile.Quote))}.");
-
-    private static bool BreaksLine(string? name) => name?.AsSpan().ContainsAny('\n', '\r', '\0') == true;
 
     private static bool IsWithin(double coordinate, int size) => coordinate >= -0.5 && coordinate <= size - 0.5;
 }

@@ -41,6 +41,15 @@ internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
     /// <summary>Where a table says the size of its pixels.</summary>
     public PixelSizes PixelSizes { get; init; }
 
+    /// <summary>Whether places count from the tomogram's centre, so that several in one table must have one size.</summary>
+    public bool CountsFromCentre { get; init; }
+
+    /// <summary>Whether sizes and pixels of its tomograms may stand in RELION's tomograms.star.</summary>
+    public bool UsesTomogramsStar { get; init; }
+
+    /// <summary>Whether the numbers of its rows are the values of an occupancy mask.</summary>
+    public bool NumbersOccupancy { get; init; }
+
     /// <summary>Whether it is a STAR table: unknown columns and other tables are kept from one of them to another.</summary>
     public bool IsStar { get; init; }
 
@@ -50,11 +59,26 @@ internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
     /// <summary>Whether a file's name alone says that it is of this format.</summary>
     public Func<string, bool> IsNamed { get; init; } = static _ => false;
 
-    /// <summary>Which of the formats with its ending a file is, by its content; null where the ending decides.</summary>
-    public Func<string, CoordinateFormat>? Recognise { get; init; }
+    /// <summary>
+    /// Whether a file with its ending is of this format, or of one of the same family, by its content; null where it is not.
+    /// Formats without it are those that the ending stands for.
+    /// </summary>
+    public Func<string, CoordinateFormat?>? Recognise { get; init; }
+
+    /// <summary>What shows by which a file is recognised, for messages about one that is not.</summary>
+    public string? Mark { get; init; }
 
     /// <summary>Where a tomogram's table lies in a folder of tables: from the tomogram's name and what the particles are.</summary>
     public Func<string, string, string>? FileName { get; init; }
+
+    /// <summary>The tables of this format that lie deeper in a folder of tables than those that have its endings.</summary>
+    public Func<string, IEnumerable<string>>? DeeperIn { get; init; }
+
+    /// <summary>
+    /// The tomogram that a file is called like by the rules of this format; null where they say nothing of such a file, whose
+    /// name without its ending is then the tomogram's.
+    /// </summary>
+    public Func<string, string?> TomogramOf { get; init; } = static _ => null;
 
     /// <summary>Reads a file.</summary>
     public required Func<string, CoordinateContext, CoordinateTable> Read { get; init; }

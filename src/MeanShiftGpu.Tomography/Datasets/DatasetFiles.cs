@@ -61,8 +61,8 @@ public sealed record DatasetFiles
         List<string> stars = [];
         foreach (string table in Tables(tables))
         {
-            // Only RELION 5 asks for it; another table's places would not change.
-            bool asks = CoordinateFormats.Identify(table) == CoordinateFormat.Relion5;
+            // Another table's places would not change.
+            bool asks = CoordinateFormats.UsesTomogramsStar(CoordinateFormats.Identify(table));
             string? tomogramsStar = told.TomogramsStar ?? (asks ? TomogramsBeside(volumes.Prepend(table)) : null);
             if (tomogramsStar is not null && told.TomogramsStar is null && !stars.Contains(tomogramsStar))
                 stars.Add(tomogramsStar);
@@ -108,7 +108,7 @@ public sealed record DatasetFiles
     }
 
     // Files that belong to a project of RELION but have no particles of their own; a set names the other two.
-    private static bool IsTable(string path) => CoordinateFolder.IsTable(path)
+    private static bool IsTable(string path) => CoordinateFormats.IsTable(path)
         && Path.GetFileName(path) is not (TomogramsName or "optimisation_set.star");
 
     private static IEnumerable<string> Tables(IEnumerable<string> given)

@@ -119,27 +119,35 @@ public static class EvaluationInputs
             throw new InputException("evaluate: the table of picks does not say the class of each. Pick with a model that was trained with classes, in a format that keeps classes.");
     }
 
+    private static bool NumbersOccupancy(string table) => CoordinateFormats.NumbersOccupancy(CoordinateFormats.Identify(table));
+
     /// <summary>SHREC's scores where there are its masks; null otherwise.</summary>
     /// <param name="path">The mask of the one table of true centres; null for those of the data set.</param>
     /// <param name="volumes">The volumes.</param>
     /// <param name="manifest">The data set's manifest; null where there are tables.</param>
     /// <param name="truthFiles">The tables of true centres.</param>
     /// <param name="split">Which volumes of the data set.</param>
-    /// <exception cref="InputException">A mask cannot be read, or its table is none of SHREC's.</exception>
+    /// <exception cref="InputException">A mask cannot be read, or it does not number the table's rows.</exception>
     public static OccupancyScore? Occupancy(string? path, IReadOnlyList<EvaluatedVolume> volumes, string? manifest, IReadOnlyList<string> truthFiles, DatasetSplit split)
     {
         (string Truth, string Mask)[] masks = [];
+        DatasetVolume[] entries = path is null && manifest is not null ? [.. DatasetManifest.Read(manifest).Of(split)] : [];
         if (path is not null)
             masks = [(truthFiles[0], path)];
-        else if (manifest is not null && DatasetManifest.Read(manifest).Of(split).ToArray() is var entries && entries.All(e => e.Mask is not null && CoordinateFormats.Identify(e.Coordinates) == CoordinateFormat.Shrec))
+        else if (Array.TrueForAll(entries, e => e.Mask is not null && NumbersOccupancy(e.Coordinates)))
             masks = [.. entries.Select(e => (e.Coordinates, e.Mask!))];
         if (masks.Length == 0)
             return null;
         OccupancyEvaluation evaluation = new();
         for (int i = 0; i < masks.Length; i++)
         {
-            if (CoordinateFormats.Identify(masks[i].Truth) != CoordinateFormat.Shrec)
-                throw new InputException($"{masks[i].Truth}: is no SHREC table; an occupancy mask numbers the rows of particle_locations.txt.");
+            if (!NumbersOccupancy(masks[i].Truth))
+            {
+                string words = string.Join(" or ", CoordinateFormats.Table.Where(t => t.NumbersOccupancy).Select(t => t.Word));
+                throw new InputException($"{masks[i].Truth}: its rows are not those that an occupancy mask numbers; expected a "
+                    + $"table of the format {words}.");
+            }
+
             using Volume mask = MrcFile.Read(masks[i].Mask);
             evaluation.Add(volumes[i].Points.Predictions, CoordinateTables.Read(masks[i].Truth), mask);
         }

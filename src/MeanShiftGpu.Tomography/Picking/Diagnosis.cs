@@ -126,7 +126,8 @@ public static class Diagnosis
 
     /// <summary>What to say of a volume whose voxels differ along the axes.</summary>
     public static string OfVoxels(VoxelSize size)
-        => $"has voxels of {size}; bandwidth, balls and the network take them for cubes. Resample the volume, unless the header is wrong.";
+        => $"has voxels of {size}; bandwidth, balls and the network take them for cubes. Resample the volume, unless the header "
+            + "is wrong.";
 
     /// <summary>Whether a map is far below the model's scale, as those of volumes without particles are.</summary>
     internal static bool IsWeak(float maximum, ClassLooks looks) => maximum < WeakFraction * looks.ScoreScale;

@@ -40,8 +40,9 @@ public sealed record PickOptions
     public float Threshold { get; init; } = Diagnosis.ThresholdFraction;
 
     /// <summary>
-    /// The score that a fraction refers to: the largest one of volumes that the model knows (see <see cref="MeanShiftGpu.Training.ClassLooks"/>), so that a volume without particles
-    /// gives no picks. Null for the map's own maximum.
+    /// The score that a fraction refers to: the largest one of volumes that the model knows (see
+    /// <see cref="MeanShiftGpu.Training.ClassLooks"/>), so that a volume without particles gives no picks. Null for the map's own
+    /// maximum.
     /// </summary>
     public float? ScoreScale { get; init; }
 

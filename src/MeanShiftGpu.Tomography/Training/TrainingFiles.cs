@@ -35,7 +35,7 @@ public sealed class TrainingFiles(string folder)
     /// <summary>All of them.</summary>
     public IReadOnlyList<string> All => [Model, Checkpoint, History];
 
-    /// <summary>Takes the model of a run that failed away, so that nobody takes it for a good one; the checkpoint stays.</summary>
+    /// <summary>Deletes the model of a run that failed, so that nobody takes it for a good one; the checkpoint stays.</summary>
     public void DeleteModel()
     {
         File.Delete(Model);

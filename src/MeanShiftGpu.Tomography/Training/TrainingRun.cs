@@ -63,7 +63,7 @@ public sealed class TrainingRun : IDisposable
     /// <summary>Whether there is a validation volume with centres, so that models are compared by their picks.</summary>
     public bool PicksOnValidation => picking.HasVolumes;
 
-    /// <summary>Makes sure that there is something to learn, and goes on from the folder's checkpoint where that is wanted.</summary>
+    /// <summary>Makes sure that there is something to learn, and goes on from the checkpoint where that is wanted.</summary>
     /// <param name="resume">Whether to go on from the checkpoint.</param>
     /// <exception cref="TrainingFailedException">All training volumes are constant; an earlier model is deleted.</exception>
     /// <exception cref="InputException">The checkpoint is not of this run.</exception>
@@ -133,7 +133,7 @@ public sealed class TrainingRun : IDisposable
         }
     }
 
-    /// <summary>Writes the model with what volumes look like to it, by which picking recognises volumes that do not fit.</summary>
+    /// <summary>Writes the model with what volumes look like to it, by which picking knows those that do not fit.</summary>
     /// <param name="progress">Told (volumes done, volumes); null for nobody.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     public void Finish(Action<int, int>? progress = null, CancellationToken cancellation = default)

@@ -42,7 +42,11 @@ public sealed record TrainingSource(DatasetManifest? Given, string? ManifestPath
             return e.VoxelSizeAngstrom;
         VoxelSize header = MrcFile.ReadHeader(e.Volume).VoxelSize;
         return header.CubeAngstrom > 0 ? header.CubeAngstrom
-            : throw new InputException(header.ProblemOf(e.Volume) ?? $"{e.Volume}: its header does not say the voxel size, and --particle-diameter is in Å; give the voxel size.") { Missing = MissingFact.VoxelSize };
+            : throw new InputException(header.ProblemOf(e.Volume)
+                ?? $"{e.Volume}: its header does not say the voxel size, and --particle-diameter is in Å; give the voxel size.")
+            {
+                Missing = MissingFact.VoxelSize,
+            };
     });
 
     /// <summary>The data set, and how it was split where it was; null where the manifest says it.</summary>
@@ -52,7 +56,8 @@ public sealed record TrainingSource(DatasetManifest? Given, string? ManifestPath
     {
         if (Given is { } manifest)
             return (manifest, null);
-        double radius = Math.Max(training.CenterMarginVoxels, Enumerable.Range(0, training.ClassCount).Max(training.MaskRadiusOf));
+        double largest = Enumerable.Range(0, training.ClassCount).Max(training.MaskRadiusOf);
+        double radius = Math.Max(training.CenterMarginVoxels, largest);
         DatasetSplitting split = DatasetSplitting.Of(Matched!.Annotated, radius);
         return (split.Manifest, split.Said);
     }

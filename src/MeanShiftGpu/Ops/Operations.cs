@@ -28,8 +28,8 @@ internal sealed record Operation(string Name, params IReadOnlyList<IVariantTable
     /// <summary>What `verify` recomputes.</summary>
     public IReadOnlyList<ReferenceCase> References { get; init; } = [];
 
-    /// <summary>What BenchmarkDotNet times.</summary>
-    public IReadOnlyList<BenchmarkCase> Benchmarks { get; init; } = [];
+    /// <summary>What `bench` and BenchmarkDotNet time, at the sizes of a network's layers.</summary>
+    public Func<BenchmarkSizes, IEnumerable<BenchmarkCase>> Benchmarks { get; init; } = static _ => [];
 }
 
 /// <summary>

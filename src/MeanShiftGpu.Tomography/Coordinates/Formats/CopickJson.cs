@@ -10,16 +10,19 @@ namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 /// </summary>
 internal static class CopickJson
 {
-    public const string Points = "points";
-    public const string RunsFolder = "ExperimentRuns";
-    public const string PicksFolder = "Picks";
+    private const string Points = "points";
+    private const string RunsFolder = "ExperimentRuns";
+    private const string PicksFolder = "Picks";
 
     public static TableFormat Format { get; } = new(CoordinateFormat.Copick, ".json")
     {
         HoldsSeveralTomograms = false,
         HoldsSeveralObjects = false,
         IsUsual = false,
-        Recognise = JsonTable.FormatOf,
+        Recognise = static path => JsonTable.Has(path, Points) ? CoordinateFormat.Copick : null,
+        Mark = $"\"{Points}\" (copick)",
+        DeeperIn = TablesIn,
+        TomogramOf = TomogramOf,
         FileName = static (tomogram, particle) => Path.Combine(RunsFolder, tomogram, PicksFolder, $"meanshift-gpu_1_{particle.Replace('_', '-')}.json"),
         Read = Read,
         Write = Write,
@@ -29,6 +32,21 @@ internal static class CopickJson
 
     private const string Expected = "copick's picks with points";
     private const string Spacing = "voxel_spacing";
+
+    // The folder itself may be that of the runs.
+    private static IEnumerable<string> TablesIn(string folder)
+    {
+        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(folder));
+        string runs = name == RunsFolder ? folder : Path.Combine(folder, RunsFolder);
+        return !Directory.Exists(runs) ? []
+            : Directory.EnumerateDirectories(runs).Select(run => Path.Combine(run, PicksFolder)).Where(Directory.Exists)
+                .SelectMany(picks => Directory.EnumerateFiles(picks, "*.json"));
+    }
+
+    private static string? TomogramOf(string path)
+        => Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && Path.GetFileName(folder) == PicksFolder
+            ? Path.GetFileName(Path.GetDirectoryName(folder))
+            : null;
 
     private static CoordinateTable Read(string path, CoordinateContext context) => JsonTable.Read(path, Expected, root =>
     {

@@ -74,6 +74,8 @@ internal static class DelimitedTable
             throw new InputException($"{path}: has four columns without a heading, which are read as class, x, y, z; but the last one looks like a {(scores ? "score" : "class")}. Write a heading with the columns' names in the first line, for example x y z {(scores ? "score" : "class")}.");
     }
 
+    private static bool BreaksLine(string? name) => name?.AsSpan().ContainsAny('\n', '\r', '\0') == true;
+
     private static void Write(string path, IReadOnlyList<Particle> particles, string delimiter, bool heading, CoordinateWriteOptions options)
     {
         bool scores = heading && particles.Any(p => p.Score is not null);
@@ -81,6 +83,13 @@ internal static class DelimitedTable
         bool tomograms = heading && particles.Any(p => p.Tomogram is not null);
         bool angles = heading && particles.Any(p => p.Orientation is not null);
         bool names = heading && particles.Any(p => p.Name is not null);
+        IEnumerable<string?> texts = particles.SelectMany(p => new[] { p.Name, p.Tomogram ?? options.TomogramName });
+        if (heading && texts.FirstOrDefault(BreaksLine) is { } broken)
+        {
+            throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(broken)} has a line break, and a "
+                + "table has a line for each particle. Rename it.");
+        }
+
         static string Text(double? value) => value?.ToString("R", CultureInfo.InvariantCulture) ?? "";
         static string Angle(double? value) => value is { } known ? TableNumber.Text(known) : "";
 

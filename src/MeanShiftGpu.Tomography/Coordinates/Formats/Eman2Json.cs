@@ -13,8 +13,8 @@ namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 /// </summary>
 internal static class Eman2Json
 {
-    public const string Boxes = "boxes_3d";
-    public const string NameEnding = "_info.json";
+    private const string Boxes = "boxes_3d";
+    private const string NameEnding = "_info.json";
 
     private const string Expected = "EMAN2's info file with boxes_3d";
     private const string PixelSize = "apix_unbin";
@@ -28,7 +28,10 @@ internal static class Eman2Json
         HoldsAngles = false,
         IsUsual = false,
         IsNamed = static path => path.EndsWith(NameEnding, StringComparison.OrdinalIgnoreCase),
-        Recognise = JsonTable.FormatOf,
+        Recognise = static path => JsonTable.Has(path, Boxes) ? CoordinateFormat.Eman2 : null,
+        Mark = $"\"{Boxes}\" (EMAN2)",
+        TomogramOf = TomogramOf,
+        CountsFromCentre = true,
         FileName = static (tomogram, _) => tomogram + NameEnding,
         Read = Read,
         Write = Write,

@@ -4,18 +4,16 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
-/// <summary>What the two formats of tables in JSON share: reading with one-line errors, and telling them apart.</summary>
+/// <summary>What formats in JSON share: reading with one-line errors, and being told apart by a property of the root.</summary>
 internal static class JsonTable
 {
     private const long MaxBytes = 1L << 29;
 
     public static readonly JsonWriterOptions WriterOptions = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    /// <summary>Whether a file is EMAN2's or copick's.</summary>
-    public static CoordinateFormat FormatOf(string path) => Read(path, "EMAN2's boxes_3d or copick's points", root =>
-        root.TryGetProperty(Eman2Json.Boxes, out _) ? CoordinateFormat.Eman2
-        : root.TryGetProperty(CopickJson.Points, out _) ? CoordinateFormat.Copick
-        : throw new InputException($"{path}: has neither \"{Eman2Json.Boxes}\" (EMAN2) nor \"{CopickJson.Points}\" (copick); expected one of them."));
+    /// <summary>Whether a file has a property.</summary>
+    public static bool Has(string path, string property)
+        => Read(path, "a table of coordinates in JSON", root => root.TryGetProperty(property, out _));
 
     /// <summary>Parses a file whose root is an object.</summary>
     public static T Read<T>(string path, string expected, Func<JsonElement, T> parse)

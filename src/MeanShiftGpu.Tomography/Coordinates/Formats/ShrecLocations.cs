@@ -42,7 +42,11 @@ public static class ShrecLocations
         HoldsScores = false,
         IsUsual = false,
         IsNamed = static path => Path.GetFileName(path) == FileName,
-        Recognise = static path => IsOurs(path) ? CoordinateFormat.Shrec : CoordinateFormat.Coords,
+        Recognise = static path => IsOurs(path) ? CoordinateFormat.Shrec : null,
+        NumbersOccupancy = true,
+        DeeperIn = static folder
+            => Directory.EnumerateDirectories(folder).Select(d => Path.Combine(d, FileName)).Where(File.Exists),
+        TomogramOf = TomogramOf,
         FileName = static (tomogram, _) => Path.Combine(tomogram, FileName),
         Read = static (path, context) => new(CoordinateFormat.Shrec, ReadParticles(path, context)),
         Write = WriteParticles,
@@ -102,12 +106,15 @@ public static class ShrecLocations
     private static bool IsRow(string line)
         => Fields(line) is { Length: 7 } fields && !TryNumber(fields[0], out _) && fields[1..].All(f => TryNumber(f, out _));
 
+    private static string? TomogramOf(string path)
+        => Path.GetFileName(path) == FileName ? Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(path))) : null;
+
     /// <summary>The particles among the rows, with their names and occupancy ids.</summary>
     internal static List<Particle> ReadParticles(string path, CoordinateContext context)
     {
         PixelGrid grid = context.Grid(0);
         // All of them have the same name; the tomogram's is its folder's.
-        string? tomogram = Path.GetFileName(path) == FileName ? Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(path))) : null;
+        string? tomogram = TomogramOf(path);
         return
         [
             .. Read(path).Select((o, i) => (Object: o, Id: i + 1)).Where(r => r.Object.IsParticle).Select(r =>

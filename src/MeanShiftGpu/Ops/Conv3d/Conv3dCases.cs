@@ -1,6 +1,7 @@
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Validation;
@@ -11,27 +12,46 @@ namespace MeanShiftGpu.Ops.Conv3d;
 internal static class Conv3dCases
 {
     /// <summary>Gradients beside central differences.</summary>
-    public static IReadOnlyList<GradCheckCase> GradChecks { get; } = [new GradCheck(3, Activation.None), new GradCheck(3, Activation.Relu), new GradCheck(1, Activation.None)];
+    public static IReadOnlyList<GradCheckCase> GradChecks { get; } =
+        [.. Enum.GetValues<Activation>().Select(activation => new GradCheck(3, activation)), new GradCheck(1, Activation.None)];
 
     /// <summary>Results beside those of reference files.</summary>
     public static IReadOnlyList<ReferenceCase> References { get; } = [new Reference()];
 
-    /// <summary>What is timed: the layers of the published network at a patch of 56³, with ReLU.</summary>
-    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
-    [
-        .. from layer in new (int Edge, int Inputs, int Outputs)[]
-           {
-               (56, 1, 32), (56, 32, 32), (56, 48, 48), (56, 80, 32), (28, 32, 48), (28, 48, 48), (28, 64, 64), (28, 112, 48), (14, 48, 64), (14, 64, 64),
-           }
-           let shape = new Conv3dShape(1, layer.Edge, layer.Edge, layer.Edge, layer.Inputs, layer.Outputs, 3, Activation.Relu, layer.Inputs, layer.Outputs)
-           select new BenchmarkCase<IConv3d<float, float>, Conv3dShape>(
-               Conv3dVariants<float, float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
-               $"{layer.Inputs} to {layer.Outputs} at {layer.Edge}", "Forward", "BackwardInput", "BackwardWeight"),
-    ];
+    /// <summary>What is timed: a network's layers, with ReLU, on float32 and on BF16 activations.</summary>
+    public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes) => sizes.Convolutions.SelectMany(layer =>
+    {
+        Conv3dShape shape = new(
+            sizes.Batch, layer.Edge, layer.Edge, layer.Edge, layer.Inputs, layer.Outputs, 3, Activation.Relu,
+            layer.Inputs, layer.Outputs);
+        Conv3dShape padded = shape with { InputPitch = Bf16.Padded(layer.Inputs), OutputPitch = Bf16.Padded(layer.Outputs) };
+        return (BenchmarkCase[])
+        [
+            Benchmark(Conv3dVariants<float, float>.Table, shape, layer.Words(sizes)),
+            Benchmark(Conv3dVariants<Bf16, float>.Table, padded, layer.Words(sizes)),
+        ];
+    });
+
+    private static BenchmarkCase<IConv3d<TActivation, float>, Conv3dShape> Benchmark<TActivation>(
+        VariantTable<IConv3d<TActivation, float>, Conv3dShape> table, Conv3dShape shape, string size)
+        where TActivation : unmanaged
+        => new(
+            table, shape, shape with { Batch = 1, Depth = 4, Height = 4, Width = 4 }, Passes, size,
+            "Forward", "BackwardInput", "BackwardWeight")
+        {
+            OnBf16 = typeof(TActivation) == typeof(Bf16),
+        };
 
     private sealed class GradCheck(int kernelSize, Activation activation) : GradCheckCase
     {
-        public override string Name => $"conv3d k{kernelSize}{(activation == Activation.Relu ? " ReLU" : "")}";
+        public override string Name => $"conv3d k{kernelSize}{Words(activation)}";
+
+        private static string Words(Activation activation) => activation switch
+        {
+            Activation.None => "",
+            Activation.Relu => " ReLU",
+            _ => $" {activation}",
+        };
 
         public override GradCheckFunction<T> Create<T>(GpuContext context)
         {
@@ -63,11 +83,14 @@ internal static class Conv3dCases
         }
     }
 
-    private static BenchmarkPasses Passes(BenchmarkData data, IConv3d<float, float> kernels, Conv3dShape shape)
+    private static BenchmarkPasses Passes<TActivation>(BenchmarkData data, IConv3d<TActivation, float> kernels, Conv3dShape shape)
+        where TActivation : unmanaged
     {
-        LayerBuffers on = new(
-            data, shape.Voxels * shape.InputChannels, shape.WeightLength, shape.OutputChannels,
-            shape.Voxels * shape.OutputChannels);
+        LayerBuffers<TActivation, TActivation> on = new(
+            data, (shape.Voxels, shape.InputChannels, shape.InputPitch), shape.WeightLength,
+            (shape.Voxels, shape.OutputChannels, shape.OutputPitch));
+        // The mask of ReLU is the output, which the backward passes therefore read beside its gradient.
+        (long input, long weight, long output) = (on.Input.LengthInBytes, on.Weight.LengthInBytes, on.Output.LengthInBytes);
         return new BenchmarkPasses(
             [
                 () => kernels.Forward(data.Stream, on.Input, on.Weight, on.Bias, on.Output, shape),
@@ -82,6 +105,10 @@ internal static class Conv3dCases
                 Conv3dReference.BackwardInput(g, y, w, gx, shape);
                 Conv3dReference.BackwardWeight(x, g, y, gw, gb, shape);
                 return (y, gx, gw, gb);
-            }));
+            }))
+        {
+            Operations = shape.Operations,
+            Bytes = [input + weight + output, (2 * output) + weight + input, input + (2 * output) + (2 * weight)],
+        };
     }
 }

@@ -17,7 +17,7 @@ internal static class Conv3dVariants<TActivation, T>
     /// <summary>Best first.</summary>
     public static VariantTable<IConv3d<TActivation, T>, Conv3dShape> Table { get; } = new(
         "conv3d",
-        Variants.ForTensorCores<TActivation, T, IConv3d<TActivation, T>, Conv3dShape>(
+        KnowsRelu(Variants.ForTensorCores<TActivation, T, IConv3d<TActivation, T>, Conv3dShape>(
             static shape => shape.KernelSize != 3 ? "it takes kernels of 3³ only" : null,
             static shape => (shape.InputPitch, shape.OutputPitch),
             static (accelerator, precision) => Conv3dTensorCore.Create(accelerator, precision),
@@ -25,24 +25,35 @@ internal static class Conv3dVariants<TActivation, T>
         {
             // One input channel is too little work for its memory traffic; forced, it is computed all the same.
             Suits = static shape => typeof(TActivation) == typeof(Bf16) || shape.InputChannels > 1,
-        },
-        Variants.Unrounded<TActivation, IConv3d<TActivation, T>, Conv3dShape>(static () => new(
+        }),
+        KnowsRelu(Variants.Unrounded<TActivation, IConv3d<TActivation, T>, Conv3dShape>(static () => new(
             Variants.HostWinograd,
             WinogradRefusal,
             static context => (IConv3d<TActivation, T>)(object)new Conv3dHostWinograd(context.Threads))
         {
             Suits = SuitsWinograd,
-        }),
-        Variants.ForHost<TActivation, IConv3d<TActivation, T>, Conv3dShape>(static threads => new Conv3dHostSimd(threads)),
-        Variants.Unrounded<TActivation, IConv3d<TActivation, T>, Conv3dShape>(static () => new(
+        })),
+        KnowsRelu(Variants.ForHost<TActivation, IConv3d<TActivation, T>, Conv3dShape>(
+            static threads => new Conv3dHostSimd(threads))),
+        KnowsRelu(Variants.Unrounded<TActivation, IConv3d<TActivation, T>, Conv3dShape>(static () => new(
             Variants.ImplicitGemm,
             static (context, shape) => shape.KernelSize != 3
                 ? $"it computes 3³ kernels only, this one is {shape.KernelSize}³"
                 : Variants.GroupRefusal(
                     context, Conv3dImplicitGemm<T>.MostThreads, Conv3dImplicitGemm<T>.MostSharedElements * Unsafe.SizeOf<T>()),
-            static context => (IConv3d<TActivation, T>)(object)new Conv3dImplicitGemm<T>(context.Accelerator))),
+            static context => (IConv3d<TActivation, T>)(object)new Conv3dImplicitGemm<T>(context.Accelerator)))),
         Variants.Unrounded<TActivation, IConv3d<TActivation, T>, Conv3dShape>(
             static () => Variants.ForDirect<T, IConv3d<TActivation, T>, Conv3dShape>(typeof(Conv3dDirect<,>))));
+
+    // The fast variants have ReLU in their epilogue and its mask in their prologue, and nothing else; the direct one, the last,
+    // computes every activation.
+    private static Variant<IConv3d<TActivation, T>, Conv3dShape>? KnowsRelu(
+        Variant<IConv3d<TActivation, T>, Conv3dShape>? variant)
+        => variant is null ? null : variant with
+        {
+            Supports = (context, shape) => shape.Activation is Activation.None or Activation.Relu
+                ? variant.Supports(context, shape) : $"of activations it knows ReLU alone, not {shape.Activation}",
+        };
 
     private static string? WinogradRefusal(GpuContext context, Conv3dShape shape)
         => shape.KernelSize != 3 ? "it computes kernels of 3³ only" : Variants.HostRefusal<T>(context);

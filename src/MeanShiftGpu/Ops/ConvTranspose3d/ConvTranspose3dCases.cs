@@ -1,6 +1,7 @@
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Validation;
 
@@ -15,15 +16,27 @@ internal static class ConvTranspose3dCases
     /// <summary>Results beside those of reference files.</summary>
     public static IReadOnlyList<ReferenceCase> References { get; } = [new Reference()];
 
-    /// <summary>What is timed: the layers of the published network at a patch of 56³.</summary>
-    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
-    [
-        .. from layer in new (int Edge, int Channels)[] { (14, 64), (28, 48) }
-           let shape = new ConvTranspose3dShape(1, layer.Edge, layer.Edge, layer.Edge, layer.Channels, layer.Channels, layer.Channels, layer.Channels)
-           select new BenchmarkCase<IConvTranspose3d<float, float>, ConvTranspose3dShape>(
-               ConvTranspose3dVariants<float, float>.Table, shape, shape with { Depth = 4, Height = 4, Width = 4 }, Passes,
-               $"{layer.Channels} to {layer.Channels} at {layer.Edge}", "Forward", "BackwardInput", "BackwardWeight"),
-    ];
+    /// <summary>What is timed: a network's layers, on float32 and on BF16 activations.</summary>
+    public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes) => sizes.Transposed.SelectMany(layer =>
+    {
+        ConvTranspose3dShape shape = new(
+            sizes.Batch, layer.Edge, layer.Edge, layer.Edge, layer.Inputs, layer.Outputs, layer.Inputs, layer.Outputs);
+        return (BenchmarkCase[])
+        [
+            Benchmark(ConvTranspose3dVariants<float, float>.Table, shape, layer.Words(sizes)),
+            Benchmark(ConvTranspose3dVariants<Bf16, float>.Table, shape, layer.Words(sizes)),
+        ];
+    });
+
+    private static BenchmarkCase<IConvTranspose3d<TActivation, float>, ConvTranspose3dShape> Benchmark<TActivation>(
+        VariantTable<IConvTranspose3d<TActivation, float>, ConvTranspose3dShape> table, ConvTranspose3dShape shape, string size)
+        where TActivation : unmanaged
+        => new(
+            table, shape, shape with { Batch = 1, Depth = 4, Height = 4, Width = 4 }, Passes, size,
+            "Forward", "BackwardInput", "BackwardWeight")
+        {
+            OnBf16 = typeof(TActivation) == typeof(Bf16),
+        };
 
     private sealed class GradCheck : GradCheckCase
     {
@@ -57,11 +70,13 @@ internal static class ConvTranspose3dCases
         }
     }
 
-    private static BenchmarkPasses Passes(BenchmarkData data, IConvTranspose3d<float, float> kernels, ConvTranspose3dShape shape)
+    private static BenchmarkPasses Passes<TActivation>(
+        BenchmarkData data, IConvTranspose3d<TActivation, float> kernels, ConvTranspose3dShape shape)
+        where TActivation : unmanaged
     {
-        LayerBuffers on = new(
-            data, shape.InputVoxels * shape.InputChannels, shape.WeightLength, shape.OutputChannels,
-            shape.OutputVoxels * shape.OutputChannels);
+        LayerBuffers<TActivation, TActivation> on = new(
+            data, (shape.InputVoxels, shape.InputChannels, shape.InputPitch), shape.WeightLength,
+            (shape.OutputVoxels, shape.OutputChannels, shape.OutputPitch));
         return new BenchmarkPasses(
             [
                 () => kernels.Forward(data.Stream, on.Input, on.Weight, on.Bias, on.Output, shape),
@@ -76,6 +91,9 @@ internal static class ConvTranspose3dCases
                 ConvTranspose3dReference.BackwardInput(g, w, gx, shape);
                 ConvTranspose3dReference.BackwardWeight(x, g, gw, gb, shape);
                 return (y, gx, gw, gb);
-            }));
+            }))
+        {
+            Operations = shape.Operations,
+        };
     }
 }

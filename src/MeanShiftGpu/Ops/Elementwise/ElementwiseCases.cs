@@ -9,13 +9,13 @@ namespace MeanShiftGpu.Ops.Elementwise;
 internal static class ElementwiseCases
 {
     /// <summary>What is timed: the gradient of a skip connection at a published patch's full size, 67 MB moved.</summary>
-    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
-    [
-        new BenchmarkCase<IElementwise<float, float>, ElementwiseShape>(
-            ElementwiseVariants<float, float>.Table, Skip, Skip, Passes, "32 of 64 at 56", "Fill", "Add", "Mask"),
-    ];
-
-    private static ElementwiseShape Skip => new(56 * 56 * 56, 32, 32, 64);
+    public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes)
+    {
+        ElementwiseShape skip = new(sizes.Voxels, sizes.Channels, sizes.Channels, 2 * sizes.Channels);
+        yield return new BenchmarkCase<IElementwise<float, float>, ElementwiseShape>(
+            ElementwiseVariants<float, float>.Table, skip, skip, Passes,
+            $"{sizes.Patch} {sizes.Channels} of {2 * sizes.Channels}", "Fill", "Add", "Mask");
+    }
 
     private static BenchmarkPasses Passes(BenchmarkData data, IElementwise<float, float> kernels, ElementwiseShape shape)
     {

@@ -8,13 +8,13 @@ namespace MeanShiftGpu.Ops.GradientNorm;
 /// <summary>What is timed of the gradient's norm.</summary>
 internal static class GradientNormCases
 {
-    /// <summary>What is timed: 4 million parameters, of which 17 MB are read.</summary>
-    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
-    [
-        new BenchmarkCase<IGradientNorm<float>, FlatShape>(GradientNormVariants<float>.Table, Parameters, Parameters, Passes, "4194304 parameters", "ClipFactor"),
-    ];
-
-    private static FlatShape Parameters => new(1 << 22);
+    /// <summary>What is timed: as many parameters as the network has.</summary>
+    public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes)
+    {
+        FlatShape shape = new(sizes.Parameters);
+        yield return new BenchmarkCase<IGradientNorm<float>, FlatShape>(
+            GradientNormVariants<float>.Table, shape, shape, Passes, $"{sizes.Parameters} parameters", "ClipFactor");
+    }
 
     private static BenchmarkPasses Passes(BenchmarkData data, IGradientNorm<float> kernels, FlatShape shape)
     {

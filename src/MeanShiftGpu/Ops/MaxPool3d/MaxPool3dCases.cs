@@ -1,6 +1,7 @@
 using ILGPU;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Kernels.Pooling;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
@@ -14,12 +15,27 @@ internal static class MaxPool3dCases
     /// <summary>Results beside those of reference files.</summary>
     public static IReadOnlyList<ReferenceCase> References { get; } = [new Reference()];
 
-    /// <summary>What is timed: a published patch, 25 MB read and written forward, 48 MB backward.</summary>
-    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
-    [
-        new BenchmarkCase<IMaxPool3d<float>, MaxPool3dShape>(
-            MaxPool3dVariants<float, float>.Table, Patch, Patch, Passes, "32 at 56", "Forward", "Backward"),
-    ];
+    /// <summary>What is timed: a network's poolings, on float32 and on BF16 activations.</summary>
+    public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes) => sizes.Pooled.SelectMany(layer =>
+    {
+        // Whole blocks.
+        int edge = Math.Max(2, layer.Edge / 2 * 2);
+        MaxPool3dShape shape = new(sizes.Batch, edge, edge, edge, layer.Inputs, layer.Inputs, layer.Inputs);
+        string size = $"{sizes.Items}{edge}³ {layer.Inputs}";
+        return (BenchmarkCase[])
+        [
+            Benchmark(MaxPool3dVariants<float, float>.Table, shape, size),
+            Benchmark(MaxPool3dVariants<Bf16, float>.Table, shape, size),
+        ];
+    });
+
+    private static BenchmarkCase<IMaxPool3d<TActivation>, MaxPool3dShape> Benchmark<TActivation>(
+        VariantTable<IMaxPool3d<TActivation>, MaxPool3dShape> table, MaxPool3dShape shape, string size)
+        where TActivation : unmanaged
+        => new(table, shape, shape with { Batch = 1, Depth = 4, Height = 4, Width = 4 }, Passes, size, "Forward", "Backward")
+        {
+            OnBf16 = typeof(TActivation) == typeof(Bf16),
+        };
 
     private sealed class Reference() : ReferenceCase("max_pool3d")
     {
@@ -41,13 +57,12 @@ internal static class MaxPool3dCases
         }
     }
 
-    private static MaxPool3dShape Patch => new(1, 56, 56, 56, 32, 32, 32);
-
-    private static BenchmarkPasses Passes(BenchmarkData data, IMaxPool3d<float> kernels, MaxPool3dShape shape)
+    private static BenchmarkPasses Passes<TActivation>(BenchmarkData data, IMaxPool3d<TActivation> kernels, MaxPool3dShape shape)
+        where TActivation : unmanaged
     {
-        ArrayView<float> input = data.Uniform(shape.InputVoxels * shape.Channels, 1);
-        ArrayView<float> output = data.Zeros(input.Length / 8);
-        ArrayView<float> gradInput = data.Zeros(input.Length);
+        ArrayView<TActivation> input = data.Activations<TActivation>(shape.InputVoxels, shape.Channels, shape.Channels, 1);
+        ArrayView<TActivation> output = data.Zeros<TActivation>(input.Length / 8);
+        ArrayView<TActivation> gradInput = data.Zeros<TActivation>(input.Length);
         return new BenchmarkPasses(
             [() => kernels.Forward(data.Stream, input, output, shape), () => kernels.Backward(data.Stream, input, output, gradInput, shape)],
             () =>

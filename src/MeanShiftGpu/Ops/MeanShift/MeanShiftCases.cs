@@ -26,17 +26,15 @@ internal static class MeanShiftCases
     public static IReadOnlyList<ReferenceCase> References { get; } = [new Reference()];
 
     /// <summary>What is timed: the loss with its gradient at the published size, and the convergence of points as in picking.</summary>
-    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
-    [
-        .. from weighting in new[] { Weighting.Flat, Weighting.Epanechnikov, Weighting.Gaussian }
+    public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes _)
+        => from weighting in new[] { Weighting.Flat, Weighting.Epanechnikov, Weighting.Gaussian }
            let options = new MeanShiftOptions { Weighting = weighting }
            select new BenchmarkCase<IMeanShift<float>, MeanShiftShape>(
                MeanShiftVariants<float>.Table,
                options.Shape(1, 56, 56, 56),
                (options with { SeedCount = 8 }).Shape(1, 17, 17, 17),
                (data, kernels, shape) => Passes(data, kernels, shape, options),
-               $"{weighting} at 56", "ForwardBackward", "Converge20000Points"),
-    ];
+               $"{weighting} at 56", "ForwardBackward", "Converge20000Points");
 
     private sealed class GradCheck(Weighting weighting, CenterDistance distance, int iterations) : GradCheckCase
     {

@@ -1,6 +1,7 @@
 using ILGPU;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Head;
+using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Validation;
 
@@ -12,15 +13,29 @@ internal static class SigmoidHeadCases
     /// <summary>Gradients beside central differences.</summary>
     public static IReadOnlyList<GradCheckCase> GradChecks { get; } = [new GradCheck()];
 
-    /// <summary>What is timed: a published patch to one map or eight; each pass reads or writes 22 MB of activations.</summary>
-    public static IReadOnlyList<BenchmarkCase> Benchmarks { get; } =
-    [
-        .. from outputs in new[] { 1, 8 }
-           let shape = new SigmoidHeadShape(56 * 56 * 56, 32, outputs, 32)
-           select new BenchmarkCase<ISigmoidHead<float, float>, SigmoidHeadShape>(
-               SigmoidHeadVariants<float, float>.Table, shape, shape with { Voxels = 4096 }, Passes, $"32 to {outputs} at 56",
-                   "Forward", "BackwardInput", "BackwardWeight"),
-    ];
+    private static readonly int[] TimedOutputs = [1, 8];
+
+    /// <summary>What is timed: a network's head with one and with eight maps, on float32 and on BF16 activations.</summary>
+    public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes) => TimedOutputs.SelectMany(outputs =>
+    {
+        SigmoidHeadShape shape = new(sizes.Voxels, sizes.Channels, outputs, sizes.Channels);
+        string size = new BenchmarkLayer(sizes.Edge, sizes.Channels, outputs).Words(sizes);
+        return (BenchmarkCase[])
+        [
+            Benchmark(SigmoidHeadVariants<float, float>.Table, shape, size),
+            Benchmark(SigmoidHeadVariants<Bf16, float>.Table, shape, size),
+        ];
+    });
+
+    private static BenchmarkCase<ISigmoidHead<TActivation, float>, SigmoidHeadShape> Benchmark<TActivation>(
+        VariantTable<ISigmoidHead<TActivation, float>, SigmoidHeadShape> table, SigmoidHeadShape shape, string size)
+        where TActivation : unmanaged
+        => new(
+            table, shape, shape with { Voxels = Math.Min(4096, shape.Voxels) }, Passes, size,
+            "Forward", "BackwardInput", "BackwardWeight")
+        {
+            OnBf16 = typeof(TActivation) == typeof(Bf16),
+        };
 
     private sealed class GradCheck : GradCheckCase
     {
@@ -36,10 +51,13 @@ internal static class SigmoidHeadCases
             => SigmoidHeadVariants<T, T>.Table.Names(context, new SigmoidHeadShape(72, 5, 2, 5));
     }
 
-    private static BenchmarkPasses Passes(BenchmarkData data, ISigmoidHead<float, float> kernels, SigmoidHeadShape shape)
+    private static BenchmarkPasses Passes<TActivation>(
+        BenchmarkData data, ISigmoidHead<TActivation, float> kernels, SigmoidHeadShape shape)
+        where TActivation : unmanaged
     {
-        LayerBuffers on =
-            new(data, shape.Voxels * shape.InputChannels, shape.WeightLength, shape.Outputs, shape.Voxels * shape.Outputs);
+        LayerBuffers<TActivation, float> on = new(
+            data, (shape.Voxels, shape.InputChannels, shape.InputPitch), shape.WeightLength,
+            (shape.Voxels, shape.Outputs, shape.Outputs));
         ArrayView<float> workspace = data.Zeros(Math.Max(1, kernels.WorkspaceLength(shape)));
         return new BenchmarkPasses(
             [

@@ -1,7 +1,9 @@
 using MeanShiftGpu.Cli.Benchmarking;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Validation;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli.Benchmarking;
@@ -21,11 +23,34 @@ public class QuickBenchTests
 
         TestContext.Out.WriteLine(string.Join("\n", results.Select(r => $"{r.Name}, {r.Size}, {r.Variant}, {r.Precision}: {r.MedianMs:0} ms")));
         string[] convolutions = ["conv3d Forward", "conv3d BackwardInput", "conv3d BackwardWeight", "conv-transpose3d Forward", "conv-transpose3d BackwardInput", "conv-transpose3d BackwardWeight"];
-        string[] others = ["max-pool3d Forward", "max-pool3d Backward", "sigmoid-head Forward", "sigmoid-head BackwardWeight", "sigmoid-head BackwardInput", "unet-step: Dice + mean shift + Adam"];
+        string[] others =
+        [
+            "max-pool3d Forward", "max-pool3d Backward", "sigmoid-head Forward", "sigmoid-head BackwardInput", "sigmoid-head BackwardWeight",
+            "unet-step: Dice + mean shift + Adam",
+        ];
         Assert.That(NamesOf("bf16"), Is.EqualTo((string[])[.. convolutions, .. others]));
         Assert.That(NamesOf("bf16-operands"), Is.SupersetOf(convolutions));
+        // A new row of the catalogue is timed by itself.
+        string[] operations = [.. Operations.All.Select(o => o.Name).Where(n => n != "mean-shift")];
+        Assert.That(results.Select(r => r.Name.Split(' ')[0]).Distinct(), Is.SupersetOf(operations));
 
         IEnumerable<string> NamesOf(string precision) => results.Where(r => r.Precision == precision).Select(r => r.Name).Distinct();
+    }
+
+    // What is timed is compared with the reference before, where activations are BF16 too.
+    [TestCase("max-pool3d")]
+    [TestCase("sigmoid-head")]
+    public void Open_OnBf16_AgreesWithTheReference(string name)
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Bf16 });
+        BenchmarkSizes sizes = BenchmarkedNetwork.Sizes(new UNet3dOptions { Widths = [8, 8] }, edge: 1);
+        BenchmarkCase[] cases = [.. Operations.All.Single(o => o.Name == name).Benchmarks(sizes).Where(c => c.OnBf16)];
+        Assert.That(cases, Is.Not.Empty);
+        foreach (BenchmarkCase timed in cases)
+        {
+            foreach (string variant in timed.Variants(context))
+                Assert.That(() => timed.Open(context, variant).Dispose(), Throws.Nothing, $"{timed.Size} {variant}");
+        }
     }
 
     [TestCase("", "HostWinograd,HostSimd")]
