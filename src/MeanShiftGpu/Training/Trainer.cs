@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json;
@@ -514,7 +513,7 @@ public sealed class Trainer : IDisposable
         ranks.RefuseDifferent(
         [
             ("version", Provenance.OwnVersion),
-            ("device", context.Kind == DeviceKind.Cpu ? $"CPU with vectors of {Vector<byte>.Count} bytes" : context.Kind.ToString()),
+            ("device", context.Kind == DeviceKind.Cpu ? $"CPU, {GpuContext.Vectors}" : context.Kind.ToString()),
             ("precision", context.Precision.ToString()),
             ("settings", JsonSerializer.Serialize(options)),
             ("network", JsonSerializer.Serialize(network.Options)),
