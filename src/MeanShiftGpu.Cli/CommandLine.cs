@@ -107,6 +107,7 @@ internal static class CommandLine
             new ImportVerb(session),
             new DemoVerb(session),
             new ReproduceVerb(session),
+            new SubmitVerb(session),
             new DevicesVerb(session),
             new GradCheckVerb(session),
             new VerifyVerb(session),

@@ -16,7 +16,7 @@ using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(Posix
 using PosixSignalRegistration? onHangUp = HangUp.IsIgnored ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
 // Only trainings share their work with other ranks.
 RankedRun ranked = new(args is ["train", ..] ? Launcher.Find() : null);
-bool terminal = ranked.IsFirst && !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
+bool terminal = ranked.IsAlone && !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
 using LossyWriter output = new(ranked.IsFirst ? Console.Out : TextWriter.Null);
 using LossyWriter error = new(ranked.Errors(Console.Error));
 int code = CommandLine.Run(args, output, error, terminal, interrupted.Token, ranked);

@@ -15,6 +15,9 @@ internal sealed class RankedRun(Launcher? launcher)
     private readonly StringWriter errors = new();
     private bool left;
 
+    /// <summary>Whether this is a process by itself. mpiexec gives its output a terminal, where there is none to draw on.</summary>
+    public bool IsAlone => launcher is null;
+
     /// <summary>Whether this is rank 0, or a process by itself.</summary>
     public bool IsFirst => launcher is null || launcher.Rank == 0;
 

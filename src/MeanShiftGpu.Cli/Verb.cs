@@ -50,6 +50,9 @@ internal abstract class Verb(Session session)
     /// <summary>Whether it computes on a device.</summary>
     protected virtual bool UsesDevice => true;
 
+    /// <summary>Whether it takes words that are none of its options, as the command line of another verb.</summary>
+    protected virtual bool TakesOtherWords => false;
+
     /// <summary>The verb's own arguments and options, in the order of the help.</summary>
     protected virtual IEnumerable<Symbol> Symbols => Groups.SelectMany(g => g.Symbols).Except(DeviceSymbols);
 
@@ -68,7 +71,7 @@ internal abstract class Verb(Session session)
     /// <summary>Builds the command with its own and the common options.</summary>
     public Command CreateCommand()
     {
-        Command command = new(Name, Description);
+        Command command = new(Name, Description) { TreatUnmatchedTokensAsErrors = !TakesOtherWords };
         Symbol[] common = UsesDevice ? [.. DeviceSymbols, json, verbose] : [json, verbose];
         foreach (Symbol symbol in Symbols.Concat(common))
         {
