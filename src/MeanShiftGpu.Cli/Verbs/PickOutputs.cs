@@ -151,7 +151,7 @@ internal sealed class PickOutputs
     /// </summary>
     public void CheckTogether(MrcHeader[] headers)
     {
-        if (!Single || headers.Length < 2)
+        if (headers.Length < 2)
             return;
         double first = headers[0].VoxelSize.CubeAngstrom;
         bool sizesDiffer = Context.VoxelSizeAngstrom == 0
