@@ -75,7 +75,7 @@ internal sealed record ArrayScript
 
     /// <summary>How the last job is submitted.</summary>
     /// <param name="array">The array's number.</param>
-    public IEnumerable<string> LastArguments(string array) => [$"--dependency=afterany:{array}", $"--job-name={Slurm.NamePrefix}{Verb}-last", File];
+    public IEnumerable<string> LastArguments(string array) => [$"--dependency=afterany:{array}", $"--job-name={Slurm.NamePrefix}{Verb}-last", $"--output={File}-last-%j.log", File];
 
     /// <summary>The script.</summary>
     public string Text(string folder, string program) =>
@@ -87,7 +87,7 @@ internal sealed record ArrayScript
         # where NUMBER is what the first of them prints. A job that is requeued, or submitted again, goes on where it was.
         #SBATCH --job-name={Slurm.NamePrefix}{Verb}
         #SBATCH --chdir={folder}
-        #SBATCH --output={File}-%x-%A-%a.log
+        #SBATCH --output={File}-%A_%a.log
         #SBATCH --open-mode=append
         #SBATCH --requeue
         {string.Join('\n', Sbatch.Select(o => $"#SBATCH {o}"))}

@@ -36,7 +36,7 @@ public class ClusterTests
             "submit", "pick", "tomo grams/", "it's.mrc", "--model", "m.safetensors", "--out", "picks/", "--partition", "gpu", "--jobs", "8", "--sbatch=--time=1:00:00", "--sbatch=--gres=gpu:1", "--dry-run");
         string[] lines = run.Output.TrimEnd().Split('\n');
         Assert.That(lines[0], Is.EqualTo("#!/bin/bash"));
-        foreach (string line in (string[])["#SBATCH --partition=gpu", "#SBATCH --requeue", "#SBATCH --time=1:00:00", "#SBATCH --gres=gpu:1", "#   sbatch --array=1-8 picks.sbatch", "#   sbatch --dependency=afterany:NUMBER --job-name=meanshift-pick-last picks.sbatch"])
+        foreach (string line in (string[])["#SBATCH --partition=gpu", "#SBATCH --requeue", "#SBATCH --time=1:00:00", "#SBATCH --gres=gpu:1", "#   sbatch --array=1-8 picks.sbatch", "#   sbatch --dependency=afterany:NUMBER --job-name=meanshift-pick-last --output=picks.sbatch-last-%j.log picks.sbatch"])
             Assert.That(lines, Does.Contain(line));
         Assert.That(lines[^3], Does.EndWith(""" pick 'tomo grams/' 'it'\''s.mrc' --model m.safetensors --out picks/ --shard "$SLURM_ARRAY_TASK_ID/8" """.TrimEnd()));
         Assert.That(lines[^1], Does.EndWith(""" --out picks/ --merge picks.star"""));

@@ -46,9 +46,12 @@ public class RankedTrainingTests
     }
 
     // On a GPU a rank computes its patches together, so that sums are taken in another order.
-    [Test]
-    public void Steps_OfAGpuOnTwoRanks_AgreeWithThoseOfOne()
+    // The half on CUDA is also run on the fake driver, with its page-locked memory.
+    [TestCase(DeviceKind.Simulated)]
+    [TestCase(DeviceKind.Cuda)]
+    public void Steps_OfAGpuOnTwoRanks_AgreeWithThoseOfOne(DeviceKind device)
     {
+        TestDevices.Open(device).Dispose();
         TrainingStep[][] found = new TrainingStep[2][];
         TrainingStep[] alone = [];
         InProcessRanks.Run(1, ranks => alone = Steps(ranks));
@@ -62,9 +65,9 @@ public class RankedTrainingTests
                 Assert.That(two, Is.EqualTo(one).Within(1e-5 * one));
         }
 
-        static TrainingStep[] Steps(IRanks ranks)
+        TrainingStep[] Steps(IRanks ranks)
         {
-            using GpuContext context = GpuContext.CreateSimulatedGpu();
+            using GpuContext context = GpuContext.Create(device);
             TrainingOptions options = Options with { BatchSize = 2, Patch = new Extent(8, 8, 8), CenterMarginVoxels = 1, MeanShift = Options.MeanShift with { SeedCount = 4, Iterations = 2 } };
             using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4], Outputs = 2 }, 1, -2);
             using TrainingData data = Data();
