@@ -53,7 +53,7 @@ public static class DeviceDiscovery
         if (index is { } asked && inDriversOrder.Length > 0)
         {
             return asked < inDriversOrder.Length ? (inDriversOrder[asked].Device!, origin) : throw new InputException(
-                $"device: there is no {wanted} device {asked} ({origin}); this machine has {Counted.Of(inDriversOrder.Length, "one", "of them")}, counted from 0.");
+                $"device: there is no {wanted} device {asked} ({origin}); this machine has {inDriversOrder.Length}, counted from 0.");
         }
 
         if (process is { } turn && wanted == DeviceKind.Cuda && inDriversOrder.Length > 1)
