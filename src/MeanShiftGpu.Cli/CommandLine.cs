@@ -15,12 +15,12 @@ internal static class CommandLine
     /// <param name="output">Results and progress.</param>
     /// <param name="error">Errors and warnings, one line each.</param>
     /// <param name="terminal">Whether a person watches: colours, tables with frames, progress bars.</param>
-    /// <param name="cancellation">Ctrl-C.</param>
     /// <param name="ranked">The other ranks of a training; null for a process by itself.</param>
+    /// <param name="cancellation">Ctrl-C.</param>
     /// <returns>See <see cref="ExitCode"/>.</returns>
     public static int Run(
-        IReadOnlyList<string> args, TextWriter output, TextWriter error, bool terminal = false, CancellationToken cancellation = default,
-        RankedRun? ranked = null)
+        IReadOnlyList<string> args, TextWriter output, TextWriter error, bool terminal = false, RankedRun? ranked = null,
+        CancellationToken cancellation = default)
     {
         // A variable or a program around this one may have chosen a language with decimal commas.
         using InvariantText invariant = InvariantText.Begin();

@@ -19,7 +19,7 @@ RankedRun ranked = new(args is ["train", ..] ? Launcher.Find() : null);
 bool terminal = ranked.IsAlone && !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
 using LossyWriter output = new(ranked.IsFirst ? Console.Out : TextWriter.Null);
 using LossyWriter error = new(ranked.Errors(Console.Error));
-int code = CommandLine.Run(args, output, error, terminal, interrupted.Token, ranked);
+int code = CommandLine.Run(args, output, error, terminal, ranked, interrupted.Token);
 ranked.End(code, Console.Error);
 if (output.Problem is null || code != (int)ExitCode.Done)
     return code;

@@ -1,3 +1,4 @@
+using System.Text;
 using MeanShiftGpu.Training.Ranks;
 
 namespace MeanShiftGpu.Cli;
@@ -12,7 +13,7 @@ internal sealed class RankedRun(Launcher? launcher)
     // Where all ranks fail alike rank 0 says why, within this time, and ends the others.
     private static readonly TimeSpan ForFirst = TimeSpan.FromSeconds(2);
 
-    private readonly StringWriter errors = new();
+    private readonly StringBuilder errors = new();
     private bool left;
 
     /// <summary>Whether this is a process by itself. mpiexec gives its output a terminal, where there is none to draw on.</summary>
@@ -25,7 +26,7 @@ internal sealed class RankedRun(Launcher? launcher)
     public MpiRanks? Mpi { get; private set; }
 
     /// <summary>Where errors go: those of other ranks wait for <see cref="End"/>.</summary>
-    public TextWriter Errors(TextWriter error) => IsFirst ? error : errors;
+    public TextWriter Errors(TextWriter error) => IsFirst ? error : new StringWriter(errors);
 
     /// <summary>Joins the other ranks.</summary>
     /// <exception cref="Storage.InputException">The library of the launcher's MPI is not there, or it is not its own.</exception>
