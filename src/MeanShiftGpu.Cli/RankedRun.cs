@@ -13,6 +13,8 @@ internal sealed class RankedRun(Launcher? launcher)
     // Where all ranks fail alike rank 0 says why, within this time, and ends the others.
     private static readonly TimeSpan ForFirst = TimeSpan.FromSeconds(2);
 
+    private static readonly TimeSpan ForLauncher = TimeSpan.FromSeconds(0.5);
+
     private readonly StringBuilder errors = new();
     private bool left;
 
@@ -58,6 +60,10 @@ internal sealed class RankedRun(Launcher? launcher)
             error.Flush();
         }
 
-        Mpi?.Abort(code);
+        if (Mpi is null)
+            return;
+        // A launcher forwards what was printed, and may drop what it has not forwarded yet.
+        Thread.Sleep(ForLauncher);
+        Mpi.Abort(code);
     }
 }
