@@ -18,7 +18,8 @@ internal sealed class RankedRun(Launcher? launcher)
     private readonly StringBuilder errors = new();
     private bool left;
 
-    /// <summary>Whether this is a process by itself. mpiexec gives its output a terminal, where there is none to draw on.</summary>
+    /// <summary>Whether this is a process by itself. mpiexec gives its output a terminal, where there is none
+    /// to draw on.</summary>
     public bool IsAlone => launcher is null;
 
     /// <summary>Whether this is rank 0, or a process by itself.</summary>
@@ -41,7 +42,8 @@ internal sealed class RankedRun(Launcher? launcher)
         left = true;
     }
 
-    /// <summary>Ends the run: in good order where all ranks came to the same end, and for all of them where this one failed.</summary>
+    /// <summary>Ends the run: in good order where all ranks came to the same end, and for all of them where
+    /// this one failed.</summary>
     /// <param name="code">The exit code.</param>
     /// <param name="error">Where the errors of other ranks than the first go.</param>
     public void End(int code, TextWriter error)
@@ -55,7 +57,8 @@ internal sealed class RankedRun(Launcher? launcher)
         if (!IsFirst && code != (int)ExitCode.Done)
         {
             Thread.Sleep(ForFirst);
-            foreach (string line in errors.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(l => !l.StartsWith("warning:", StringComparison.Ordinal)))
+            foreach (string line in errors.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(l
+                => !l.StartsWith("warning:", StringComparison.Ordinal)))
                 error.WriteLine($"rank {launcher!.Rank}: {line.TrimEnd()}");
             error.Flush();
         }

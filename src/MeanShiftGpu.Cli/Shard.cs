@@ -30,13 +30,15 @@ internal readonly record struct Shard(int Index, int Count)
         {
             // An array with gaps, or a part of one that is submitted again, does not say where the whole began.
             bool isOfArray = Variable("SLURM_ARRAY_TASK_ID") == index && Variable("SLURM_ARRAY_TASK_COUNT") == count;
-            if (isOfArray && Variable("SLURM_ARRAY_TASK_MIN") is { } first && Variable("SLURM_ARRAY_TASK_MAX") == first + count - 1)
+            if (isOfArray && Variable("SLURM_ARRAY_TASK_MIN") is { } first && Variable("SLURM_ARRAY_TASK_MAX") == first
+                + count - 1)
                 index = index - first + 1;
             if (index >= 1 && index <= count)
                 return new Shard(index, count);
         }
 
-        throw new InputException($"--shard: '{text}' is not I/N with I from 1 to N, for example 2/8. A Slurm array --array=1-8 or --array=0-7 gives $SLURM_ARRAY_TASK_ID/8.");
+        throw new InputException($"--shard: '{text}' is not I/N with I from 1 to N, for example 2/8. A Slurm array "
+            + "--array=1-8 or --array=0-7 gives $SLURM_ARRAY_TASK_ID/8.");
 
         int? Variable(string name) => Number(variable(name) ?? "", out int number) ? number : null;
     }

@@ -26,7 +26,8 @@ internal static class Slurm
         }
         catch (Win32Exception e)
         {
-            throw new InputException($"submit: {command} cannot be started: {InputFile.OneLine(e.Message)}. Call it where Slurm is, or see with --dry-run what would be submitted.", e);
+            throw new InputException($"submit: {command} cannot be started: {InputFile.OneLine(e.Message)}. Call it where "
+                + "Slurm is, or see with --dry-run what would be submitted.", e);
         }
     }
 
@@ -37,12 +38,14 @@ internal static class Slurm
     {
         (int code, string output, string error) = Run("sbatch", ["--parsable", .. arguments]);
         return code == 0 ? output.Split(';')[0]
-            : throw new InputException($"submit: sbatch refused the job: {InputFile.OneLine(error)}. See --dry-run for what was submitted.");
+            : throw new InputException($"submit: sbatch refused the job: {InputFile.OneLine(error)}. See --dry-run for what "
+                + "was submitted.");
     }
 
     /// <summary>A word as a shell takes it for one.</summary>
     public static string Quote(string word)
-        => word.Length > 0 && word.All(c => char.IsAsciiLetterOrDigit(c) || "-_./=:,+@%".Contains(c, StringComparison.Ordinal)) ? word
+        => word.Length > 0 && word.All(c => char.IsAsciiLetterOrDigit(c) || "-_./=:,+@%".Contains(c,
+            StringComparison.Ordinal)) ? word
             : $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 
     /// <summary>Words as a line of a script.</summary>
@@ -75,7 +78,8 @@ internal sealed record ArrayScript
 
     /// <summary>How the last job is submitted.</summary>
     /// <param name="array">The array's number.</param>
-    public IEnumerable<string> LastArguments(string array) => [$"--dependency=afterany:{array}", $"--job-name={Slurm.NamePrefix}{Verb}-last", $"--output={File}-last-%j.log", File];
+    public IEnumerable<string> LastArguments(string array) => [$"--dependency=afterany:{array}",
+        $"--job-name={Slurm.NamePrefix}{Verb}-last", $"--output={File}-last-%j.log", File];
 
     /// <summary>The script.</summary>
     public string Text(string folder, string program) =>

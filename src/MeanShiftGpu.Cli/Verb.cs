@@ -23,7 +23,9 @@ internal abstract class Verb(Session session)
     private readonly Option<string?> json = Parse.Text("--json", "FILE", "Write the result to this file as JSON.");
     private readonly Option<bool> verbose = new("--verbose") { Description = "Print the stack trace of an error." };
     private readonly Option<DeviceChoice?> device = Parse.Device(
-        "--device", "Device: auto, cuda (cuda:1 for the second GPU of the driver), opencl or cpu; simulated is a GPU simulated on the CPU, slow, for checks. Default: MEANSHIFTGPU_DEVICE, or else auto, the first of cuda, opencl and cpu that works.");
+        "--device", "Device: auto, cuda (cuda:1 for the second GPU of the driver), opencl or cpu; simulated is a GPU "
+            + "simulated on the CPU, slow, for checks. Default: MEANSHIFTGPU_DEVICE, or else auto, the first of cuda, opencl "
+            + "and cpu that works.");
     private readonly Option<int?> threads = Parse.Integer("--threads", "Threads of the CPU device; results do not depend on it. Default: one for each processor.", 1, 4096);
     private readonly Option<string?> variant = Parse.Text(
         "--variant", "NAME", "Force kernel variants, for all operations (Direct) or by operation (conv3d=Direct,dice=HostSimd). Default: MEANSHIFTGPU_VARIANT, or else the fastest.");

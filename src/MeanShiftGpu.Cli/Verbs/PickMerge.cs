@@ -6,7 +6,8 @@ using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
-/// <summary>Puts the tables of a folder together, as one process would have written them, and names the volumes that have none.</summary>
+/// <summary>Puts the tables of a folder together, as one process would have written them, and names the
+/// volumes that have none.</summary>
 internal static class PickMerge
 {
     /// <summary>Writes the table.</summary>
@@ -17,26 +18,33 @@ internal static class PickMerge
     public static ExitCode Run(Session session, PickOutputs outputs, string target)
     {
         if (outputs.Single)
-            throw new InputException($"{outputs.Target}: is one table; {PickVerb.MergeName} puts those of a folder together. Give the folder as --out.");
-        CoordinateFormat format = outputs.GivenFormat is { } given && CoordinateFormats.HoldsSeveralTomograms(given) ? given : CoordinateFormats.ForWriting(target);
+            throw new InputException($"{outputs.Target}: is one table; {PickVerb.MergeName} puts those of a folder together. "
+                + "Give the folder as --out.");
+        CoordinateFormat format = outputs.GivenFormat is { } given && CoordinateFormats.HoldsSeveralTomograms(given) ? given
+            : CoordinateFormats.ForWriting(target);
         OutputFolder.CheckFile(target);
         CoordinateFormats.RefuseOtherEnding(target, format);
         PickFiles[] files = [.. outputs.Volumes.Select(v => outputs.FilesOf(v, outputs.Volumes.Count))];
         PickFiles[] there = [.. files.Where(f => File.Exists(f.Table))];
         if (there.Length == 0)
-            throw new InputException($"{outputs.Target}: has no table of any of {Counted.Of(files.Length, "volume")}. Pick first.");
-        OutputFolder.RefuseReplacing([target, target + Provenance.Ending], [.. outputs.Records.Inputs(outputs.Volumes), .. there.Select(f => f.Table)]);
+            throw new InputException($"{outputs.Target}: has no table of any of {Counted.Of(files.Length, "volume")}. Pick "
+                + "first.");
+        OutputFolder.RefuseReplacing([target, target + Provenance.Ending], [.. outputs.Records.Inputs(outputs.Volumes),
+            .. there.Select(f => f.Table)]);
         if (!outputs.Overwrite && File.Exists(target) && Provenance.Read(target) is null)
-            throw new InputException($"{target}: is there already, made by an unknown program. Replace it with --overwrite, or choose another name.");
+            throw new InputException($"{target}: is there already, made by an unknown program. Replace it with --overwrite, "
+                + "or choose another name.");
 
         List<PickedVolume> merged = [];
         List<Particle> particles = [];
         foreach (PickFiles of in there)
         {
             if (outputs.Records.DifferenceOf(of.Table, [of.Volume]) is { } difference)
-                throw new InputException($"{of.Table}: was made {difference}, so it does not belong to the others. Pick it again.");
+                throw new InputException($"{of.Table}: was made {difference}, so it does not belong to the others. Pick it "
+                    + "again.");
             MrcHeader header = session.ReadHeader(of.Volume);
-            CoordinateContext context = outputs.Context.WithVolume(of.Volume, header.Shape, header.VoxelSize) with { Format = outputs.Format };
+            CoordinateContext context = outputs.Context.WithVolume(of.Volume, header.Shape,
+                header.VoxelSize) with { Format = outputs.Format };
             particles.AddRange(CoordinateTables.Read(of.Table, context).Select(p => p with { Tomogram = of.Name }));
             merged.Add(new PickedVolume(of with { Table = target, Map = null }, header, new VolumePicks(of.Name, [])));
         }

@@ -24,8 +24,10 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<string?> mask = Parse.Text("--mask", "FILE", "MRC file of the volume's size: picks only where it is above 0, and computes only there.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
     private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
-    private readonly Option<string?> shard = Shard.Option("Pick every Nth volume from the Ith on, for N processes or a Slurm array. I counts from 1; in an array as the array does. Needs a folder as output.");
-    private readonly Option<string?> merge = Parse.Text(MergeName, "FILE", "Pick nothing: write one table of those that are in --out, and name the volumes without one, with exit code 1.");
+    private readonly Option<string?> shard = Shard.Option("Pick every Nth volume from the Ith on, for N processes or a Slurm "
+        + "array. I counts from 1; in an array as the array does. Needs a folder as output.");
+    private readonly Option<string?> merge = Parse.Text(MergeName, "FILE", "Pick nothing: write one table of those that are "
+        + "in --out, and name the volumes without one, with exit code 1.");
     private readonly Option<string?> suggest = Parse.Text("--suggest", "FILE", "Instead of picking: try thresholds and minimum supports on the validation volumes of this data set's manifest and print the best.");
     private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the bandwidth.", 1e-3);
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");

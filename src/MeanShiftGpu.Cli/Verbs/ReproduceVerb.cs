@@ -26,8 +26,10 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
     private readonly Option<string?> shrec = Parse.Text("--shrec2021", "DIR", "The folder of the SHREC 2021 data set, with model_0 and so on, in place of the simulated one.");
     private readonly Option<string?> tomogram = Parse.Text("--empiar10045", "FILE", "The tomogram of EMPIAR-10045, binned by 8 or not, in place of the simulated one; with --coordinates.");
     private readonly Option<string?> coordinates = Parse.Text("--coordinates", "FILE", "Its deposited centres (.coords), in unbinned pixels.");
-    private readonly Option<string?> shard = Shard.Option("Train every Nth from the Ith on of what is to be trained, in a folder that several processes share. I counts from 1; in a Slurm array as the array does.");
-    private readonly Option<bool> reportOnly = new(ReportName) { Description = "Train nothing: write the report of what is there, and name what is missing, with exit code 1." };
+    private readonly Option<string?> shard = Shard.Option("Train every Nth from the Ith on of what is to be trained, in a "
+        + "folder that several processes share. I counts from 1; in a Slurm array as the array does.");
+    private readonly Option<bool> reportOnly = new(ReportName) { Description = "Train nothing: write the report of what is "
+        + "there, and name what is missing, with exit code 1." };
 
     public override string Name => "reproduce";
 
@@ -88,7 +90,8 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
         WriteJson(options, results);
         if (!options.GetValue(reportOnly) || results.Length == all.Count)
             return ExitCode.Done;
-        Session.Error($"{Counted.Of(all.Count - results.Length, "training")} of {all.Count} missing: {string.Join(", ", all.Where(r => experiment.Done(r) is null).Select(r => r.Name))}.");
+        Session.Error($"{Counted.Of(all.Count - results.Length, "training")} of {all.Count} missing: "
+            + $"{string.Join(", ", all.Where(r => experiment.Done(r) is null).Select(r => r.Name))}.");
         return ExitCode.CheckFailed;
     }
 

@@ -90,7 +90,8 @@ internal static class TrainReport
         string validation = best is null ? "" : $"; best validation at step {best.Step}: {picks}loss {best.Loss:0.0000}";
         session.Line($"{Counted.Of(trainer.StepsDone, "step")}, {rate}{validation}");
         if (session.Ranked.Mpi is not null)
-            session.Line($"adding gradients took {trainer.SumTime.TotalSeconds / Math.Max(seconds, 1e-9):0.0 %} of the time, waiting for other ranks included");
+            session.Line($"adding gradients took {trainer.SumTime.TotalSeconds / Math.Max(seconds, 1e-9):0.0 %} of the time, "
+                + "waiting for other ranks included");
         session.Line($"model: {run.Files.Model}");
         return new
         {

@@ -119,7 +119,8 @@ public sealed class ValidationPicking : IDisposable
         if (ranks.Any(stopped))
             throw new OperationCanceledException(cancellation);
         return ranks.Count == 1 ? [.. here]
-            : [.. ranks.Gather(JsonSerializer.SerializeToUtf8Bytes(here.Select(p => p.SelectMany(q => (double[])[q.Z, q.Y, q.X]))))
+            : [.. ranks.Gather(JsonSerializer.SerializeToUtf8Bytes(here.Select(p => p.SelectMany(q => (double[])[q.Z, q.Y,
+                q.X]))))
                 .SelectMany(json => JsonSerializer.Deserialize<double[][]>(json)!)
                 .Select(all => all.Chunk(3).Select(q => new Position(q[0], q[1], q[2])).ToArray())];
     }

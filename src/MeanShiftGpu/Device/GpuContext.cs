@@ -125,7 +125,8 @@ public sealed class GpuContext : IDisposable
         Context context = CreateIlgpuContext(cpuDevice: null, refused);
         try
         {
-            (ILGPU.Runtime.Device device, string reason) = DeviceDiscovery.Choose(context, refused, wanted, origin, index, options.ProcessOnMachine);
+            (ILGPU.Runtime.Device device, string reason) = DeviceDiscovery.Choose(context, refused, wanted, origin, index,
+                options.ProcessOnMachine);
             return Open(context, device, reason, options);
         }
         catch (Exception e) when (e is AcceleratorException or NotSupportedException)
@@ -312,7 +313,8 @@ public sealed class GpuContext : IDisposable
             return (DeviceKind.Auto, null, "");
         return TryParseDevice(value, out DeviceKind kind, out int? index)
             ? (kind, index, "asked for by MEANSHIFTGPU_DEVICE")
-            : throw new InputException($"MEANSHIFTGPU_DEVICE: '{value}' is no device. Expected auto, cuda, cuda:N, opencl, cpu or simulated.");
+            : throw new InputException($"MEANSHIFTGPU_DEVICE: '{value}' is no device. Expected auto, cuda, cuda:N, opencl, "
+                + "cpu or simulated.");
     }
 
     /// <summary>Reads a device as people write it: "cuda", or "cuda:1" for the second GPU.</summary>

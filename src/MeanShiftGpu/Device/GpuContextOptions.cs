@@ -3,7 +3,8 @@ namespace MeanShiftGpu.Device;
 /// <summary>How a <see cref="GpuContext"/> chooses its device and its kernels.</summary>
 public sealed record GpuContextOptions
 {
-    /// <summary>The device; <see cref="DeviceKind.Auto"/> also obeys the environment variable MEANSHIFTGPU_DEVICE (cuda, cuda:1, opencl, cpu, simulated).</summary>
+    /// <summary>The device; <see cref="DeviceKind.Auto"/> also obeys the environment variable
+    /// MEANSHIFTGPU_DEVICE (cuda, cuda:1, opencl, cpu, simulated).</summary>
     public DeviceKind Device { get; init; } = DeviceKind.Auto;
 
     /// <summary>Which device of that kind, from 0 in the order of its driver; null for the one with the most memory.</summary>

@@ -17,8 +17,8 @@ internal static class MapHealth
     /// <param name="stuck">Seeds that end further than the bandwidth from every centre.</param>
     /// <param name="seeds">All seeds.</param>
     /// <param name="sums">[<see cref="Sums"/>]: overwritten with what <see cref="Of"/> reads.</param>
-    public static void Measure(ReadOnlySpan<float> scores, Extent size, IReadOnlyList<Position> centers, double radius, long stuck,
-        long seeds, Span<double> sums)
+    public static void Measure(ReadOnlySpan<float> scores, Extent size, IReadOnlyList<Position> centers, double radius,
+        long stuck, long seeds, Span<double> sums)
     {
         double sum = 0;
         long above = 0;
@@ -32,7 +32,8 @@ internal static class MapHealth
         (double atCenters, double passing, long count) = (0, 0, 0);
         foreach (Position center in centers)
         {
-            (int z, int y, int x) = (Nearest(center.Z, size.Depth), Nearest(center.Y, size.Height), Nearest(center.X, size.Width));
+            (int z, int y, int x) = (Nearest(center.Z, size.Depth), Nearest(center.Y, size.Height), Nearest(center.X,
+                size.Width));
             int reach = (int)radius;
             for (int dz = -reach; dz <= reach; dz++)
             {

@@ -61,7 +61,8 @@ public sealed class PatchSampler
         for (int item = 0; item < options.BatchSize; item++)
         {
             (TrainingVolume volume, (int, int, int) origin, PatchOrientation axes) = Place((long)step * options.BatchSize + item);
-            foreach (int classIndex in PatchBatch.CentersOf(volume, origin, axes, options).Where(c => c.Counts).Select(c => c.Class).Distinct())
+            foreach (int classIndex in PatchBatch.CentersOf(volume, origin, axes, options).Where(c => c.Counts).Select(c
+                => c.Class).Distinct())
                 patches[classIndex]++;
         }
 

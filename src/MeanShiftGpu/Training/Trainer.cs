@@ -30,7 +30,8 @@ namespace MeanShiftGpu.Training;
 /// seeds and learning rate follow from the options and the step's number, so that the same options give the
 /// same bits, whatever the number of threads, and a run resumed from a checkpoint ends with the bits of one
 /// that was never interrupted. Several ranks share the patches of each step: the gradients are added in the order of the
-/// patches, on the CPU device one for each, so that there the bits do not depend on the number of ranks either. A run whose score map stops telling centres from the rest goes back to the last
+/// patches, on the CPU device one for each, so that there the bits do not depend on the number of ranks
+/// either. A run whose score map stops telling centres from the rest goes back to the last
 /// parameters at which it did, with half the learning rate and other patches; after three times it fails with
 /// the reason.
 /// </summary>
@@ -114,11 +115,13 @@ public sealed class Trainer : IDisposable
         share = RankShare.Of(options.BatchSize, this.ranks.Rank, this.ranks.Count);
         if (options.BatchSize < this.ranks.Count)
         {
-            throw new InputException($"training: a batch of {Counted.Of(options.BatchSize, "patch", "patches")} for {this.ranks.Count} ranks "
+            throw new InputException($"training: a batch of {Counted.Of(options.BatchSize, "patch", "patches")} for "
+                + $"{this.ranks.Count} ranks "
                 + $"leaves some without work. Use batches of {this.ranks.Count} or a multiple of it, or fewer ranks.");
         }
 
-        // A processor gains nothing from patches that are computed together, and each by itself has the same gradient on any rank.
+        // A processor gains nothing from patches that are computed together, and each by itself has the same
+        // gradient on any rank.
         batch = new PatchBatch(PatchesAtOnce(options.BatchSize), options);
         validationBatch = new PatchBatch(1, options);
         dataIdentity = data.Identity();
@@ -165,7 +168,8 @@ public sealed class Trainer : IDisposable
     /// <summary>Device memory of the tensors of a step, in bytes.</summary>
     public long ArenaBytes => arena.CapacityBytes;
 
-    /// <summary>Time spent so far in adding gradients, on this rank and with others; waiting for slower ranks is part of it.</summary>
+    /// <summary>Time spent so far in adding gradients, on this rank and with others; waiting for slower ranks
+    /// is part of it.</summary>
     public TimeSpan SumTime => stepSum?.Time ?? TimeSpan.Zero;
 
     /// <summary>How often device memory was taken for tensors; it does not grow after the first step and validation.</summary>
@@ -240,11 +244,14 @@ public sealed class Trainer : IDisposable
         (int depth, int height, int width) = options.Patch;
         long available = context.AvailableBytes(arena.CapacityBytes);
         int divisor = network.Options.Divisor;
-        int batchSize = Enumerable.Range(1, batch.Size - 1).TakeWhile(n => PlannedBytes(options.Patch, n) + Gaps <= available).LastOrDefault();
+        int batchSize = Enumerable.Range(1, batch.Size - 1).TakeWhile(n => PlannedBytes(options.Patch, n)
+            + Gaps <= available).LastOrDefault();
         int edge = divisor * Enumerable.Range(1, (Math.Max(depth, Math.Max(height, width)) - 1) / divisor)
-            .TakeWhile(n => PlannedBytes(new Extent(n * divisor, n * divisor, n * divisor), batch.Size) + Gaps <= available).LastOrDefault();
+            .TakeWhile(n => PlannedBytes(new Extent(n * divisor, n * divisor, n * divisor), batch.Size)
+                + Gaps <= available).LastOrDefault();
         string smaller = string.Join(" or for ", new[] { batchSize > 0 ? $"a batch of {batchSize}" : "", edge > 0 ? $"patches of {edge}³" : "" }.Where(s => s.Length > 0));
-        return $"A step with patches of {depth}×{height}×{width} in batches of {batch.Size} needs about {(PlannedBytes(options.Patch, batch.Size) >> 20) + 1} MiB; "
+        return $"A step with patches of {depth}×{height}×{width} in batches of {batch.Size} needs about "
+            + $"{(PlannedBytes(options.Patch, batch.Size) >> 20) + 1} MiB; "
             + $"{available >> 20} MiB are there, {(smaller.Length > 0 ? $"enough for {smaller}" : "too few for this network")}.";
     }
 
@@ -316,7 +323,8 @@ public sealed class Trainer : IDisposable
             [1, 0, .. shares.OfCenters.SelectMany(s => (double[])[s, shares.OfVoxels, shares.OfVoxels, s])]);
     }
 
-    // The loss of a step is the mean over its patches, that of centres over those that have some. A step without counts as it would alone.
+    // The loss of a step is the mean over its patches, that of centres over those that have some. A step
+    // without counts as it would alone.
     private PassShares SharesOf(int[]? withCenters)
     {
         double[] ofCenters = new double[options.ClassCount];
@@ -344,7 +352,8 @@ public sealed class Trainer : IDisposable
         for (int item = 0; item < batch.Size; item++)
         {
             // The seeds are counted once, with the first patch.
-            MapHealth.Measure(batch.Of(scores, item), options.Patch, centers[item], radius, item == 0 ? stuck : 0, item == 0 ? seeds : 0,
+            MapHealth.Measure(batch.Of(scores, item), options.Patch, centers[item], radius, item == 0 ? stuck : 0, item == 0
+                ? seeds : 0,
                 SeenOf(firstPatch + item, classIndex));
         }
     }
@@ -465,7 +474,8 @@ public sealed class Trainer : IDisposable
         ranks.Complete<double>(found);
         (double sum, double maximum, double stuck, double seeds) = (0, 0, 0, 0);
         for (int i = 0; i < found.Length; i += kinds)
-            (sum, maximum, stuck, seeds) = (sum + found[i], Math.Max(maximum, found[i + 1]), stuck + found[i + 2], seeds + found[i + 3]);
+            (sum, maximum, stuck, seeds) = (sum + found[i], Math.Max(maximum, found[i + 1]), stuck + found[i + 2], seeds
+                + found[i + 3]);
         double loss = sum / validationPatches.Count;
         ValidationResult validation = new(steps.Count, loss, seeds == 0 ? 0 : stuck / seeds, maximum, false,
             PickOnValidation?.Invoke(cancellation));
@@ -702,7 +712,8 @@ public sealed class Trainer : IDisposable
         List<ClassLosses> classes = [];
         for (int c = 0; c < options.ClassCount; c++)
         {
-            ClassLosses losses = ComputeLosses(tape, patches, c, options.ClassCount == 1 ? scores : scores.Channels(c, 1), labelled, step, firstPatch);
+            ClassLosses losses = ComputeLosses(tape, patches, c, options.ClassCount == 1 ? scores : scores.Channels(c, 1),
+                labelled, step, firstPatch);
             classes.Add(losses);
             if (losses.MeanShift is { } meanShift)
                 terms.Add((meanShift.Loss, options.MeanShiftWeight / options.ClassCount * shares.OfCenters[c]));
@@ -717,7 +728,8 @@ public sealed class Trainer : IDisposable
         return new Losses(tape.WeightedSum(terms), classes);
     }
 
-    private ClassLosses ComputeLosses(Tape<float> tape, PatchBatch patches, int classIndex, Tensor<float> scores, Tensor<float>? labelled, uint step, int firstPatch)
+    private ClassLosses ComputeLosses(Tape<float> tape, PatchBatch patches, int classIndex, Tensor<float> scores,
+        Tensor<float>? labelled, uint step, int firstPatch)
     {
         // Each class draws seeds of its own.
         ulong seed = (ulong)options.Seed + ((ulong)classIndex << 32);

@@ -92,12 +92,14 @@ public sealed class DeviceProblemTests
         using Trainer trainer = new(network, data, options);
         // A processor computes the patches of a batch one by one.
         string said = Assert.Throws<InputException>(() => trainer.Step()).Message;
-        Match line = Regex.Match(said, @"^[^\n]*A step with patches of 32×32×32 in batches of 1 needs about \d+ MiB; (8 MiB are there, enough for patches of (\d+)³\.)$");
+        Match line = Regex.Match(said,
+            @"^[^\n]*A step with patches of 32×32×32 in batches of 1 needs about \d+ MiB; (8 MiB are there, enough for patches of (\d+)³\.)$");
         Assert.That(line.Success, Is.True, said);
         string fits = line.Groups[1].Value;
         int edge = int.Parse(line.Groups[2].Value, CultureInfo.InvariantCulture);
         Assert.That(() => Step(options with { Patch = new Extent(edge, edge, edge) }), Throws.Nothing);
-        Assert.That(() => Step(options with { Patch = new Extent(edge + 2, edge + 2, edge + 2) }), Throws.TypeOf<InputException>());
+        Assert.That(() => Step(options with { Patch = new Extent(edge + 2, edge + 2, edge + 2) }),
+            Throws.TypeOf<InputException>());
 
         // What kernels take for themselves fails with the driver's exception.
         Assert.That(trainer.OutOfMemory(new CLException((CLError)(-4)))?.Message, Does.Contain("no memory left (error -4)").And.Contain("--device cpu. A step with").And.Contain(fits));
@@ -119,11 +121,14 @@ public sealed class DeviceProblemTests
         using GpuContext context = GpuContext.CreateSimulatedGpu();
         Extent size = new(8, 8, 8);
         TrainingData data = new([new TrainingVolume("one", size, new float[size.Voxels], null, [new Position(3, 4, 4)])], []);
-        TrainingOptions options = TrainingOptions.Compact with { Patch = size, CenterMarginVoxels = 1, BatchSize = 4, MeanShift = MeanShiftOptions.Compact with { SeedCount = 4, Iterations = 2 } };
+        TrainingOptions options = TrainingOptions.Compact with { Patch = size, CenterMarginVoxels = 1, BatchSize = 4,
+            MeanShift = MeanShiftOptions.Compact with { SeedCount = 4, Iterations = 2 } };
         using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4] }, seed: 1);
         using Trainer four = new(network, data, options);
-        context.MemoryLimitBytes = four.PlannedBytes(size, 2) + (four.PlannedBytes(size, 3) - four.PlannedBytes(size, 2)) / 2 + (1 << 16);
-        Assert.That(four.Step, Throws.TypeOf<InputException>().With.Message.Contains("in batches of 4 needs").And.Message.Contains("enough for a batch of 2 or for patches of 6³"));
+        context.MemoryLimitBytes = four.PlannedBytes(size, 2) + (four.PlannedBytes(size, 3) - four.PlannedBytes(size, 2)) / 2
+            + (1 << 16);
+        Assert.That(four.Step, Throws.TypeOf<InputException>().With.Message.Contains("in batches of 4 needs")
+            .And.Message.Contains("enough for a batch of 2 or for patches of 6³"));
         using Trainer three = new(network, data, options with { BatchSize = 3 });
         Assert.That(three.Step, Throws.TypeOf<InputException>());
         using Trainer two = new(network, data, options with { BatchSize = 2 });

@@ -33,7 +33,8 @@ public static class DiceLossOp
         return loss;
     }
 
-    /// <summary>The mean over the items of a batch of 1 − (2Σpt + 1)/(Σp + Σt + 1) over each: no item's loss depends on another's.</summary>
+    /// <summary>The mean over the items of a batch of 1 − (2Σpt + 1)/(Σp + Σt + 1) over each: no item's loss
+    /// depends on another's.</summary>
     /// <param name="tape">The tape.</param>
     /// <param name="scores">p, [N, D, H, W, 1], whole (no slice).</param>
     /// <param name="target">t, the same shape; it gets no gradient.</param>
@@ -56,7 +57,8 @@ public static class DiceLossOp
         Tensor<T> loss = tape.Allocate(TensorShape.Scalar);
         for (int item = 0; item < items; item++)
         {
-            kernels.Forward(tape.Context.Stream, Item(scores.View, item), Item(target.View, item), workspace, sums[item], one, shape);
+            kernels.Forward(tape.Context.Stream, Item(scores.View, item), Item(target.View, item), workspace, sums[item],
+                one, shape);
             elementwise.WeightedAdd(tape.Context.Stream, one, share, loss.View, accumulate: item == 0 ? 0 : 1);
         }
 

@@ -109,7 +109,8 @@ internal sealed unsafe class MpiLibrary
     }
 
     /// <summary>MPI_Isend of bytes; the memory must stay where it is until the request is done.</summary>
-    public void Send(byte* data, int count, int to, byte* request) => Check(isend(data, count, bytes, to, 0, world, request), "MPI_Isend");
+    public void Send(byte* data, int count, int to, byte* request) => Check(isend(data, count, bytes, to, 0, world, request),
+        "MPI_Isend");
 
     /// <summary>MPI_Irecv of bytes.</summary>
     public void Receive(byte* data, int count, int from, byte* request)
@@ -135,7 +136,8 @@ internal sealed unsafe class MpiLibrary
     private static string Words(MpiFamily family) => family == MpiFamily.OpenMpi ? "Open MPI" : "MPICH";
 
     private nint Function(string name) => NativeLibrary.TryGetExport(handle, name, out nint address) ? address
-        : throw new InputException($"ranks: {Name} has no {name}; expected an MPI of version 3. Install a newer {Words(Family)}.");
+        : throw new InputException($"ranks: {Name} has no {name}; expected an MPI of version 3. Install a newer "
+            + $"{Words(Family)}.");
 
     // Errors end all ranks within the library, unless it was told otherwise; this is for those that come back all the same.
     private void Check(int error, string function)

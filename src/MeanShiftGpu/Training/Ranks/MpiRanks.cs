@@ -37,7 +37,8 @@ public sealed unsafe class MpiRanks : IRanks
         }
 
         places = [Place.Here()];
-        places = [.. this.Gather(JsonSerializer.SerializeToUtf8Bytes(places[0])).Select(json => JsonSerializer.Deserialize<Place>(json)!)];
+        places = [.. this.Gather(JsonSerializer.SerializeToUtf8Bytes(places[0])).Select(json
+            => JsonSerializer.Deserialize<Place>(json)!)];
     }
 
     /// <inheritdoc/>
@@ -74,13 +75,15 @@ public sealed unsafe class MpiRanks : IRanks
         RankShare slice = RankShare.Of(length, Rank, Count);
         long needed = (long)allParts * slice.Count * size;
         if (needed > Array.MaxLength)
-            throw new ArgumentException($"SumInOrder: {allParts} arrays of {length} numbers; expected at most {Array.MaxLength} bytes in a rank's share of them.", nameof(parts));
+            throw new ArgumentException($"SumInOrder: {allParts} arrays of {length} numbers; expected at most "
+                + $"{Array.MaxLength} bytes in a rank's share of them.", nameof(parts));
         if (slices.Length < needed)
             slices = new byte[needed];
         RankShare mine = RankShare.Of(allParts, Rank, Count);
         Span<T> gathered = MemoryMarshal.Cast<byte, T>(slices.AsSpan(0, (int)needed));
         for (int part = 0; part < mine.Count; part++)
-            parts.Slice(part * length + slice.First, slice.Count).CopyTo(gathered.Slice((mine.First + part) * slice.Count, slice.Count));
+            parts.Slice(part * length + slice.First, slice.Count).CopyTo(gathered.Slice((mine.First + part) * slice.Count,
+                slice.Count));
 
         fixed (T* given = parts, sums = total)
         fixed (byte* received = slices)
@@ -94,7 +97,8 @@ public sealed unsafe class MpiRanks : IRanks
                     RankShare theirs = RankShare.Of(allParts, other, Count);
                     RankShare wanted = RankShare.Of(length, other, Count);
                     for (int part = 0; part < theirs.Count; part++)
-                        exchange.Receive(received + (long)(theirs.First + part) * slice.Count * size, (long)slice.Count * size, other);
+                        exchange.Receive(received + (long)(theirs.First + part) * slice.Count * size,
+                            (long)slice.Count * size, other);
                     for (int part = 0; part < mine.Count; part++)
                         exchange.Send((byte*)(given + (long)part * length + wanted.First), (long)wanted.Count * size, other);
                 }
@@ -171,8 +175,10 @@ public sealed unsafe class MpiRanks : IRanks
             nextLook = waited + BetweenLooks;
             int gone = Array.FindIndex(places, place => place.HasEnded(places[Rank]));
             if (gone >= 0 && !exchange.IsDone)
-                throw new RankLostException($"ranks: rank {gone} (process {places[gone].Process}) has ended without a word, so all end. "
-                    + "What it said before stands above, or in the log of Slurm. The last checkpoint is whole: go on with --resume.");
+                throw new RankLostException($"ranks: rank {gone} (process {places[gone].Process}) has ended without a word, "
+                    + "so all end. "
+                    + "What it said before stands above, or in the log of Slurm. The last checkpoint is whole: go on with "
+                        + "--resume.");
         }
     }
 
@@ -187,7 +193,8 @@ public sealed unsafe class MpiRanks : IRanks
             const string bootId = "/proc/sys/kernel/random/boot_id";
             string machine = File.Exists(bootId) ? File.ReadAllText(bootId).Trim() : Environment.MachineName;
             string processors = File.Exists("/proc/self/status")
-                ? File.ReadLines("/proc/self/status").FirstOrDefault(l => l.StartsWith("Cpus_allowed_list:", StringComparison.Ordinal)) ?? "" : "";
+                ? File.ReadLines("/proc/self/status").FirstOrDefault(l => l.StartsWith("Cpus_allowed_list:",
+                    StringComparison.Ordinal)) ?? "" : "";
             string names = new FileInfo("/proc/self/ns/pid").LinkTarget ?? "";
             int process = Environment.ProcessId;
             return new Place(machine, names, process, Status(process) is { } status ? status[StartField] : "", processors);

@@ -70,8 +70,8 @@ public static class RankExtensions
                 string first = i < all[0].Length ? all[0][i] : "";
                 if (there != first)
                 {
-                    throw new InputException($"ranks: the {facts[i].Name} of rank {rank} is {Shortened(there)}, that of rank 0 is "
-                        + $"{Shortened(first)}. Start all ranks with the same program, command line and files.");
+                    throw new InputException($"ranks: the {facts[i].Name} of rank {rank} is {Shortened(there)}, that of rank "
+                        + $"0 is {Shortened(first)}. Start all ranks with the same program, command line and files.");
                 }
             }
         }

@@ -16,9 +16,12 @@ public class InProcessRanksTests
         const int parts = 5;
         const int length = 19;
         Random random = new(1);
-        float[][] all = [.. Enumerable.Range(0, parts).Select(_ => Enumerable.Range(0, length).Select(_ => (float)Math.Exp(40 * random.NextDouble() - 20) * (random.Next(2) - 0.5f)).ToArray())];
-        float[] expected = [.. Enumerable.Range(0, length).Select(i => all.Skip(1).Aggregate(all[0][i], (sum, part) => sum + part[i]))];
-        float[] reversed = [.. Enumerable.Range(0, length).Select(i => all.Reverse().Skip(1).Aggregate(all[^1][i], (sum, part) => sum + part[i]))];
+        float[][] all = [.. Enumerable.Range(0, parts).Select(_ => Enumerable.Range(0, length).Select(_
+            => (float)Math.Exp(40 * random.NextDouble() - 20) * (random.Next(2) - 0.5f)).ToArray())];
+        float[] expected = [.. Enumerable.Range(0, length).Select(i => all.Skip(1).Aggregate(all[0][i], (sum, part) => sum
+            + part[i]))];
+        float[] reversed = [.. Enumerable.Range(0, length).Select(i => all.Reverse().Skip(1).Aggregate(all[^1][i], (sum,
+            part) => sum + part[i]))];
         Assert.That(reversed, Is.Not.EqualTo(expected), "the order matters");
 
         float[][] found = new float[count][];
@@ -45,7 +48,8 @@ public class InProcessRanksTests
 
     [Test]
     public void SumInOrder_OfTheWrongLength_IsRefused()
-        => Assert.That(() => InProcessRanks.Alone.SumInOrder<float>([1, 2, 3], 2, new float[2]), Throws.ArgumentException.With.Message.Contains("gives 3 numbers, expected 2 of 2 arrays of 2"));
+        => Assert.That(() => InProcessRanks.Alone.SumInOrder<float>([1, 2, 3], 2, new float[2]), Throws.ArgumentException
+            .With.Message.Contains("gives 3 numbers, expected 2 of 2 arrays of 2"));
 
     [Test]
     public void GatherCompleteAndAny_TellAllRanksTheSame()
@@ -63,7 +67,8 @@ public class InProcessRanksTests
             bool one = ranks.Any(ranks.Rank == 2);
             ranks.Barrier();
             lock (told)
-                told.Add(FormattableString.Invariant($"{string.Join(' ', all.Select(a => string.Join(',', a)))}; {string.Join(' ', values)}; {none} {one}"));
+                told.Add(FormattableString.Invariant($"{string.Join(' ', all.Select(a => string.Join(',', a)))}; "
+                    + $"{string.Join(' ', values)}; {none} {one}"));
         });
         Assert.That(told, Has.Count.EqualTo(3).And.All.EqualTo(" 1 2,2; 0.1 1.1 2.1 3.1; False True"));
     }
@@ -85,7 +90,8 @@ public class InProcessRanksTests
                     refusals.Add(e.Message);
             }
         });
-        Assert.That(refusals, Has.Count.EqualTo(3).And.All.StartsWith("ranks: the data of rank 1 is 'b', that of rank 0 is 'a'."));
+        Assert.That(refusals, Has.Count.EqualTo(3).And.All.StartsWith("ranks: the data of rank 1 is 'b', that of rank 0 is "
+            + "'a'."));
     }
 
     [Test]

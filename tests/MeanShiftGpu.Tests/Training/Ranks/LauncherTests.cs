@@ -13,7 +13,8 @@ public class LauncherTests
     [TestCase("PMI_RANK=0 PMI_SIZE=2 SLURM_PROCID=0 SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=2", "srun --mpi=pmi2 Mpich 0 2")]
     [TestCase("PMIX_RANK=1 SLURM_PROCID=1 SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=2", "srun --mpi=pmix OpenMpi 1 2")]
     [TestCase("SLURM_PROCID=1 SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=2", "srun  1 2")]
-    [TestCase("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 PMIX_RANK=1 SLURM_PROCID=0 SLURM_NTASKS=2", "Open MPI's mpiexec OpenMpi 1 2")]
+    [TestCase("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 PMIX_RANK=1 SLURM_PROCID=0 SLURM_NTASKS=2",
+        "Open MPI's mpiexec OpenMpi 1 2")]
     [TestCase("OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=1", null)]
     [TestCase("SLURM_PROCID=0 SLURM_NTASKS=4", null)] // the script of a batch job
     [TestCase("SLURM_PROCID=0 SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=1", null)]
@@ -25,11 +26,13 @@ public class LauncherTests
 
     [Test]
     public void Join_WithoutMpi_SaysHowToStart()
-        => Assert.That(() => new Launcher("srun", null, 0, 2).Join(), Throws.TypeOf<InputException>().With.Message.Contains("--mpi=pmi2"));
+        => Assert.That(() => new Launcher("srun", null, 0, 2).Join(), Throws.TypeOf<InputException>()
+            .With.Message.Contains("--mpi=pmi2"));
 
     internal static Func<string, string?> Variables(string text)
     {
-        Dictionary<string, string> all = text.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(v => v.Split('=')).ToDictionary(v => v[0], v => v[1]);
+        Dictionary<string, string> all = text.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(v
+            => v.Split('=')).ToDictionary(v => v[0], v => v[1]);
         return all.GetValueOrDefault;
     }
 }

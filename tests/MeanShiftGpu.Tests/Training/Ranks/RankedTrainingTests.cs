@@ -23,7 +23,8 @@ public class RankedTrainingTests
         ValidationInterval = 7,
         BatchSize = 4,
         CrossEntropyWeight = 0.1,
-        Classes = [new ClassOptions("a") { BandwidthVoxels = 3, SeedRadiusVoxels = 5 }, new ClassOptions("b") { MaskRadiusVoxels = 2 }],
+        Classes = [new ClassOptions("a") { BandwidthVoxels = 3, SeedRadiusVoxels = 5 },
+            new ClassOptions("b") { MaskRadiusVoxels = 2 }],
         MeanShift = MeanShiftOptions.Compact with { SeedCount = 32, Iterations = 4 },
     };
 
@@ -61,14 +62,16 @@ public class RankedTrainingTests
         {
             (TrainingStep a, TrainingStep b) = (alone[i], found[0][i]);
             TestContext.Out.WriteLine($"{a.Loss} {b.Loss}; {a.GradientNorm} {b.GradientNorm}; {a.Dice} {b.Dice}");
-            foreach ((double one, double two) in new[] { (a.Loss, b.Loss), (a.MeanShift, b.MeanShift), (a.Dice, b.Dice), (a.CrossEntropy, b.CrossEntropy), (a.Centers, b.Centers), (a.GradientNorm, b.GradientNorm) })
+            foreach ((double one, double two) in new[] { (a.Loss, b.Loss), (a.MeanShift, b.MeanShift), (a.Dice, b.Dice),
+                (a.CrossEntropy, b.CrossEntropy), (a.Centers, b.Centers), (a.GradientNorm, b.GradientNorm) })
                 Assert.That(two, Is.EqualTo(one).Within(1e-5 * one));
         }
 
         TrainingStep[] Steps(IRanks ranks)
         {
             using GpuContext context = GpuContext.Create(device);
-            TrainingOptions options = Options with { BatchSize = 2, Patch = new Extent(8, 8, 8), CenterMarginVoxels = 1, MeanShift = Options.MeanShift with { SeedCount = 4, Iterations = 2 } };
+            TrainingOptions options = Options with { BatchSize = 2, Patch = new Extent(8, 8, 8), CenterMarginVoxels = 1,
+                MeanShift = Options.MeanShift with { SeedCount = 4, Iterations = 2 } };
             using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4], Outputs = 2 }, 1, -2);
             using TrainingData data = Data();
             using Trainer trainer = new(network, data, options, ranks);
@@ -90,7 +93,8 @@ public class RankedTrainingTests
             using Session session = new(ranks);
             try
             {
-                session.Trainer.Run(p => { if (p.Latest.Step == 5 && ranks.Rank == 1) stop.Cancel(); }, ranks.Rank == 1 ? stop.Token : default);
+                session.Trainer.Run(p => { if (p.Latest.Step == 5 && ranks.Rank == 1) stop.Cancel(); }, ranks.Rank == 1
+                    ? stop.Token : default);
             }
             catch (OperationCanceledException)
             {
@@ -141,7 +145,8 @@ public class RankedTrainingTests
 
     private static TrainingData Data(int seed = 4)
     {
-        SandclockOptions options = new() { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 1, MaximumParticles = 1, Seed = seed };
+        SandclockOptions options = new() { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 1,
+            MaximumParticles = 1, Seed = seed };
         TrainingVolume[] volumes =
         [
             .. Enumerable.Range(0, 7).Select(i =>
@@ -149,7 +154,8 @@ public class RankedTrainingTests
                 SandclockVolume v = Sandclock.Create(options, i);
                 float[] image = [.. v.Image];
                 TrainingVolume.Normalize(image);
-                return new TrainingVolume($"volume {i}", new Extent(Edge, Edge, Edge), image, i == 0 ? null : v.Mask, v.Centers) { CenterClasses = [i % 2] };
+                return new TrainingVolume($"volume {i}", new Extent(Edge, Edge, Edge), image, i == 0 ? null : v.Mask,
+                    v.Centers) { CenterClasses = [i % 2] };
             }),
         ];
         return new TrainingData(volumes[..4], volumes[4..]);
@@ -167,7 +173,8 @@ public class RankedTrainingTests
         public Session(IRanks ranks, int seed = 4)
         {
             context = TestDevices.Open(DeviceKind.Cpu, threads: 1);
-            network = new UNet3d<float>(context, new UNet3dOptions { Widths = [4, 4], Outputs = 2 }, Options.Seed, Options.OutputBias);
+            network = new UNet3d<float>(context, new UNet3dOptions { Widths = [4, 4], Outputs = 2 }, Options.Seed,
+                Options.OutputBias);
             data = Data(seed);
             picking = new ValidationPicking(network, Options, data.Validation, ranks);
             Trainer = new Trainer(network, data, Options, ranks) { PickOnValidation = picking.Measure };
