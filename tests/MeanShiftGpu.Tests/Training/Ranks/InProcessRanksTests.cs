@@ -1,3 +1,4 @@
+using System.Globalization;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Training.Ranks;
 using NUnit.Framework;
@@ -66,9 +67,10 @@ public class InProcessRanksTests
             bool none = ranks.Any(false);
             bool one = ranks.Any(ranks.Rank == 2);
             ranks.Barrier();
+            string gathered = string.Join(' ', all.Select(a => string.Join(',', a)));
+            string completed = string.Join(' ', values.Select(v => v.ToString(CultureInfo.InvariantCulture)));
             lock (told)
-                told.Add(FormattableString.Invariant($"{string.Join(' ', all.Select(a => string.Join(',', a)))}; "
-                    + $"{string.Join(' ', values)}; {none} {one}"));
+                told.Add($"{gathered}; {completed}; {none} {one}");
         });
         Assert.That(told, Has.Count.EqualTo(3).And.All.EqualTo(" 1 2,2; 0.1 1.1 2.1 3.1; False True"));
     }
