@@ -123,7 +123,7 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         long squaredRadius = (long)sampling.Radius * sampling.Radius;
         for (uint draw = 0; draw < 64 && !accepted; draw++)
         {
-            PhiloxBlock random = Philox.Block(draw, (uint)seed, (uint)item, sampling.Step, sampling.Seed);
+            PhiloxBlock random = Philox.Block(draw, (uint)seed, (uint)(sampling.FirstItem + item), sampling.Step, sampling.Seed);
             int drawnZ = Philox.Below(random.X, range) - sampling.Radius;
             int drawnY = Philox.Below(random.Y, range) - sampling.Radius;
             int drawnX = Philox.Below(random.Z, range) - sampling.Radius;

@@ -97,6 +97,7 @@ internal readonly struct SeedSamplingConstants
     public readonly uint Step;
     public readonly int Radius;
     public readonly int Margin;
+    public readonly int FirstItem;
 
     public SeedSamplingConstants(SeedSampling sampling)
     {
@@ -106,6 +107,7 @@ internal readonly struct SeedSamplingConstants
         Step = sampling.Step;
         Radius = (int)Math.Round(sampling.RadiusVoxels * StepsPerVoxel);
         Margin = (int)Math.Round(sampling.MarginVoxels * StepsPerVoxel);
+        FirstItem = sampling.FirstItem;
     }
 
     private static void CheckLength(double value, string name)

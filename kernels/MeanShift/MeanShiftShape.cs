@@ -77,7 +77,8 @@ public readonly record struct MeanShiftParameters(double BandwidthVoxels, double
 /// <param name="Step">The training step, so that every step draws others.</param>
 /// <param name="RadiusVoxels">Radius of the ball around each centre, at most <see cref="MaxRadiusVoxels"/>.</param>
 /// <param name="MarginVoxels">Seeds keep this distance from the outermost voxels' centres, at most <see cref="MaxRadiusVoxels"/>.</param>
-public readonly record struct SeedSampling(ulong Seed, uint Step, double RadiusVoxels, double MarginVoxels)
+/// <param name="FirstItem">The first map's place among those of the step, so that every map draws others.</param>
+public readonly record struct SeedSampling(ulong Seed, uint Step, double RadiusVoxels, double MarginVoxels, int FirstItem = 0)
 {
     /// <summary>The largest radius and margin.</summary>
     public const double MaxRadiusVoxels = 1024;

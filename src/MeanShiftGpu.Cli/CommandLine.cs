@@ -15,14 +15,16 @@ internal static class CommandLine
     /// <param name="output">Results and progress.</param>
     /// <param name="error">Errors and warnings, one line each.</param>
     /// <param name="terminal">Whether a person watches: colours, tables with frames, progress bars.</param>
+    /// <param name="ranked">The other ranks of a training; null for a process by itself.</param>
     /// <param name="cancellation">Ctrl-C.</param>
     /// <returns>See <see cref="ExitCode"/>.</returns>
     public static int Run(
-        IReadOnlyList<string> args, TextWriter output, TextWriter error, bool terminal = false, CancellationToken cancellation = default)
+        IReadOnlyList<string> args, TextWriter output, TextWriter error, bool terminal = false, RankedRun? ranked = null,
+        CancellationToken cancellation = default)
     {
         // A variable or a program around this one may have chosen a language with decimal commas.
         using InvariantText invariant = InvariantText.Begin();
-        Session session = new(output, error, terminal, cancellation);
+        Session session = new(output, error, terminal, cancellation) { Ranked = ranked ?? new RankedRun(null) };
         RootCommand root = CreateRoot(session);
         args = WithoutHelpVerb(args);
         ParseResult parsed = root.Parse(args);
@@ -36,7 +38,8 @@ internal static class CommandLine
         {
             return parsed.Invoke(new InvocationConfiguration { Output = output, Error = error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
         }
-        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        // Another rank may have been told to stop.
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested || session.Ranked.Mpi is not null)
         {
             return Fail(error, "interrupted.", ExitCode.Interrupted);
         }
@@ -104,6 +107,7 @@ internal static class CommandLine
             new ImportVerb(session),
             new DemoVerb(session),
             new ReproduceVerb(session),
+            new SubmitVerb(session),
             new DevicesVerb(session),
             new GradCheckVerb(session),
             new VerifyVerb(session),

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 
 namespace MeanShiftGpu.Cli;
@@ -54,6 +55,16 @@ internal static class Parse
     public static Option<T?> Choice<T>(string name, string description)
         where T : struct, Enum
         => Choice(name, description, Enum.GetValues<T>().ToDictionary(Word, v => v));
+
+    /// <summary>A kind of device, of GPUs with a number behind a colon where one is meant.</summary>
+    public static Option<DeviceChoice?> Device(string name, string description)
+    {
+        string[] words = [.. Enum.GetNames<DeviceKind>().Select(k => k.ToLowerInvariant())];
+        return Create<DeviceChoice?>(
+            name, string.Join('|', words), description,
+            text => GpuContext.TryParseDevice(text, out DeviceKind kind, out int? index) ? new DeviceChoice(kind, index) : null,
+            $"one of {string.Join(", ", words)}");
+    }
 
     /// <summary>A size in voxels: one number for a cube, or z,y,x.</summary>
     public static Option<Extent?> Size(string name, string description)
@@ -144,3 +155,8 @@ internal static class Parse
             _ => $" from {minimum} to {maximum}",
         };
 }
+
+/// <summary>A device as the command line names it.</summary>
+/// <param name="Kind">Its kind.</param>
+/// <param name="Index">Which of that kind; null where any will do.</param>
+internal readonly record struct DeviceChoice(DeviceKind Kind, int? Index);

@@ -12,9 +12,9 @@ internal static class ParseProblem
         Command command = parsed.CommandResult.Command;
         string hint = command == root ? "See --help." : $"See {command.Name} --help.";
         // A misspelled option is reported as such before anything that follows from it.
-        if (UnknownOption(parsed, command) is { } option)
+        if (command.TreatUnmatchedTokensAsErrors && UnknownOption(parsed, command) is { } option)
             return $"unknown option '{option}'.{Nearest(option, OptionsOf(command, root))} {hint}";
-        if (parsed.UnmatchedTokens.Count > 0)
+        if (command.TreatUnmatchedTokensAsErrors && parsed.UnmatchedTokens.Count > 0)
         {
             string word = parsed.UnmatchedTokens[0];
             return command == root

@@ -38,6 +38,9 @@ internal sealed class Session
         });
     }
 
+    /// <summary>The other ranks of a training, where there are some.</summary>
+    public RankedRun Ranked { get; init; } = new(null);
+
     /// <summary>Ctrl-C.</summary>
     public CancellationToken Cancellation { get; }
 

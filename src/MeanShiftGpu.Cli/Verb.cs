@@ -22,9 +22,10 @@ internal abstract class Verb(Session session)
 
     private readonly Option<string?> json = Parse.Text("--json", "FILE", "Write the result to this file as JSON.");
     private readonly Option<bool> verbose = new("--verbose") { Description = "Print the stack trace of an error." };
-    private readonly Option<DeviceKind?> device = Parse.Choice(
-        "--device", "Device: auto, cuda, opencl or cpu; simulated is a GPU simulated on the CPU, slow, for checks. Default: MEANSHIFTGPU_DEVICE, or else auto, the first of cuda, opencl and cpu that works.",
-        Enum.GetValues<DeviceKind>().ToDictionary(k => k.ToString().ToLowerInvariant(), k => k));
+    private readonly Option<DeviceChoice?> device = Parse.Device(
+        "--device", "Device: auto, cuda (cuda:1 for the second GPU of the driver), opencl or cpu; simulated is a GPU "
+            + "simulated on the CPU, slow, for checks. Default: MEANSHIFTGPU_DEVICE, or else auto, the first of cuda, opencl "
+            + "and cpu that works.");
     private readonly Option<int?> threads = Parse.Integer("--threads", "Threads of the CPU device; results do not depend on it. Default: one for each processor.", 1, 4096);
     private readonly Option<string?> variant = Parse.Text(
         "--variant", "NAME", "Force kernel variants, for all operations (Direct) or by operation (conv3d=Direct,dice=HostSimd). Default: MEANSHIFTGPU_VARIANT, or else the fastest.");
@@ -51,6 +52,9 @@ internal abstract class Verb(Session session)
     /// <summary>Whether it computes on a device.</summary>
     protected virtual bool UsesDevice => true;
 
+    /// <summary>Whether it takes words that are none of its options, as the command line of another verb.</summary>
+    protected virtual bool TakesOtherWords => false;
+
     /// <summary>The verb's own arguments and options, in the order of the help.</summary>
     protected virtual IEnumerable<Symbol> Symbols => Groups.SelectMany(g => g.Symbols).Except(DeviceSymbols);
 
@@ -69,7 +73,7 @@ internal abstract class Verb(Session session)
     /// <summary>Builds the command with its own and the common options.</summary>
     public Command CreateCommand()
     {
-        Command command = new(Name, Description);
+        Command command = new(Name, Description) { TreatUnmatchedTokensAsErrors = !TakesOtherWords };
         Symbol[] common = UsesDevice ? [.. DeviceSymbols, json, verbose] : [json, verbose];
         foreach (Symbol symbol in Symbols.Concat(common))
         {
@@ -137,8 +141,10 @@ internal abstract class Verb(Session session)
     /// <summary>What the options say about the device.</summary>
     protected GpuContextOptions DeviceOptions(ParseResult options) => new()
     {
-        Device = options.GetValue(device) ?? DeviceKind.Auto,
-        Threads = options.GetValue(threads) ?? 0,
+        Device = options.GetValue(device)?.Kind ?? DeviceKind.Auto,
+        DeviceIndex = options.GetValue(device)?.Index,
+        ProcessOnMachine = Session.Ranked.Mpi?.RankOnMachine,
+        Threads = options.GetValue(threads) ?? Session.Ranked.Mpi?.Processors ?? 0,
         Variant = options.GetValue(variant),
         Precision = options.GetValue(precision),
     };

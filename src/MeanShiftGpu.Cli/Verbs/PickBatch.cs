@@ -55,7 +55,8 @@ internal sealed class PickBatch(
             });
         }
 
-        outputs.CheckTogether([.. headers.OfType<MrcHeader>()]);
+        if (outputs.Single)
+            outputs.CheckTogether([.. headers.OfType<MrcHeader>()]);
     }
 
     /// <summary>Picks, and writes the tables.</summary>

@@ -49,7 +49,8 @@ internal sealed class PickOutputs
     /// <summary>Whether one table holds all volumes.</summary>
     public bool Single => CoordinateFormats.Endings.Contains(Path.GetExtension(Target).ToLowerInvariant());
 
-    private CoordinateFormat Format => GivenFormat ?? (Single ? CoordinateFormats.ForWriting(Target) : CoordinateFormats.Default);
+    /// <summary>The format of the tables.</summary>
+    public CoordinateFormat Format => GivenFormat ?? (Single ? CoordinateFormats.ForWriting(Target) : CoordinateFormats.Default);
 
     /// <summary>Finds everything that can be wrong with the outputs before the first tile is computed, and makes the folders.</summary>
     /// <param name="paths">All volumes, those of other processes included.</param>
@@ -150,7 +151,7 @@ internal sealed class PickOutputs
     /// </summary>
     public void CheckTogether(MrcHeader[] headers)
     {
-        if (!Single || headers.Length < 2)
+        if (headers.Length < 2)
             return;
         double first = headers[0].VoxelSize.CubeAngstrom;
         bool sizesDiffer = Context.VoxelSizeAngstrom == 0
@@ -191,7 +192,8 @@ internal sealed class PickOutputs
     /// <summary>The folder of a file.</summary>
     public static string FolderOf(string file) => Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
 
-    private CoordinateWriteOptions Writing(PickFiles files, MrcHeader header) => new()
+    /// <summary>How the table of a volume is written.</summary>
+    public CoordinateWriteOptions Writing(PickFiles files, MrcHeader header) => new()
     {
         Format = Format,
         TomogramName = files.Name,

@@ -24,7 +24,10 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<string?> mask = Parse.Text("--mask", "FILE", "MRC file of the volume's size: picks only where it is above 0, and computes only there.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
     private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
-    private readonly Option<string?> shard = Shard.Option("Pick every Nth volume from the Ith on (I from 1 to N), for N processes or a Slurm array. Needs a folder as output.");
+    private readonly Option<string?> shard = Shard.Option("Pick every Nth volume from the Ith on, for N processes or a Slurm "
+        + "array. I counts from 1; in an array as the array does. Needs a folder as output.");
+    private readonly Option<string?> merge = Parse.Text(MergeName, "FILE", "Pick nothing: write one table of those that are "
+        + "in --out, and name the volumes without one, with exit code 1.");
     private readonly Option<string?> suggest = Parse.Text("--suggest", "FILE", "Instead of picking: try thresholds and minimum supports on the validation volumes of this data set's manifest and print the best.");
     private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the bandwidth.", 1e-3);
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
@@ -32,6 +35,9 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes, pixel sizes and names of tomograms, for tables of relion5. Default: the one beside --out or VOLUMES, if there is one.");
     private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name in the table of one volume. Default: the file's name without endings and what programs add (TS_01 of TS_01_rec.mrc).");
     private readonly Option<double?> binning = Parse.Real("--binning", "How often the volume was binned: tables count in unbinned pixels. Default: 1.", 1e-6);
+
+    /// <summary>The option with which it only puts tables together.</summary>
+    public const string MergeName = "--merge";
 
     public override string Name => "pick";
 
@@ -48,7 +54,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         new(OptionGroup.Data, volumes, model, output, overwrite, format, mask, scoreMap, tomogramName, tomograms, voxelSize, binning, centre),
         new(OptionGroup.Particle, [.. settings.OfParticles]),
         new("Threshold", settings.Threshold, settings.Absolute, suggest, radius),
-        new(OptionGroup.Device, [memory, .. DeviceSymbols, shard]),
+        new(OptionGroup.Device, [memory, .. DeviceSymbols, shard, merge]),
         new(OptionGroup.Advanced, [.. settings.Advanced]),
     ];
 
@@ -105,6 +111,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
             TomogramName = options.GetValue(tomogramName),
             Context = told,
         };
+        if (options.GetValue(merge) is { } table)
+            return PickMerge.Run(Session, outputs, table);
         string[] paths = Shared(options, outputs, all);
         outputs.Prepare(all);
         PickFiles[] files = [.. paths.Select(p => outputs.FilesOf(p, all.Length))];

@@ -9,6 +9,12 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>The experiment of the paper: its Table 1 and Figures 2 and 3, by one command.</summary>
 internal sealed class ReproduceVerb(Session session) : Verb(session)
 {
+    /// <summary>Where its files go.</summary>
+    public const string DefaultFolder = "reproduce-out";
+
+    /// <summary>The option with which it only reports.</summary>
+    public const string ReportName = "--report";
+
     private static readonly PaperDataset[] Datasets = Enum.GetValues<PaperDataset>();
 
     private readonly Option<string?> output = Parse.Text(
@@ -20,7 +26,10 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
     private readonly Option<string?> shrec = Parse.Text("--shrec2021", "DIR", "The folder of the SHREC 2021 data set, with model_0 and so on, in place of the simulated one.");
     private readonly Option<string?> tomogram = Parse.Text("--empiar10045", "FILE", "The tomogram of EMPIAR-10045, binned by 8 or not, in place of the simulated one; with --coordinates.");
     private readonly Option<string?> coordinates = Parse.Text("--coordinates", "FILE", "Its deposited centres (.coords), in unbinned pixels.");
-    private readonly Option<string?> shard = Shard.Option("Train every Nth from the Ith on (I from 1 to N) of what is to be trained, in a folder that several processes share.");
+    private readonly Option<string?> shard = Shard.Option("Train every Nth from the Ith on of what is to be trained, in a "
+        + "folder that several processes share. I counts from 1; in a Slurm array as the array does.");
+    private readonly Option<bool> reportOnly = new(ReportName) { Description = "Train nothing: write the report of what is "
+        + "there, and name what is missing, with exit code 1." };
 
     public override string Name => "reproduce";
 
@@ -35,7 +44,7 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
     public override IReadOnlyList<OptionGroup> Groups =>
     [
         new(OptionGroup.Data, output, datasets, shrec, tomogram, coordinates),
-        new("Training", scale, seeds),
+        new("Training", scale, seeds, reportOnly),
         new(OptionGroup.Device, [.. DeviceSymbols, shard]),
     ];
 
@@ -48,7 +57,9 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
         IReadOnlyList<PaperRun> all = PaperExperiment.Runs(
             options.GetValue(datasets) is { Length: > 0 } named ? named.Select(Named).Distinct() : Datasets, Enum.GetValues<PaperLoss>(), options.GetValue(seeds) ?? size.Seeds);
         IReadOnlyList<PaperRun> mine = Shard.Of(options.GetValue(shard)) is { } part ? part.Of(all) : all;
-        string folder = options.GetValue(output) ?? "reproduce-out";
+        if (options.GetValue(reportOnly))
+            mine = [];
+        string folder = options.GetValue(output) ?? DefaultFolder;
         OutputFolder.Prepare(folder);
         OutputFolder.RefuseReplacing([.. JsonFile(options)], []);
 
@@ -77,7 +88,11 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
             Session.Line($"{all.Count - results.Length} of {Counted.Of(all.Count, "training")} are left for other processes");
         Session.Line($"tables: {Path.Combine(folder, PaperReport.TableName)}; open {Path.Combine(folder, PaperReport.PageName)}");
         WriteJson(options, results);
-        return ExitCode.Done;
+        if (!options.GetValue(reportOnly) || results.Length == all.Count)
+            return ExitCode.Done;
+        Session.Error($"{Counted.Of(all.Count - results.Length, "training")} of {all.Count} missing: "
+            + $"{string.Join(", ", all.Where(r => experiment.Done(r) is null).Select(r => r.Name))}.");
+        return ExitCode.CheckFailed;
     }
 
     private void Print(PaperResult[] results)

@@ -30,6 +30,8 @@ internal static class TrainReport
     public static void Describe(Session session, TrainingData data, TrainingRun run)
     {
         TrainingOptions training = run.Options;
+        if (session.Ranked.Mpi is { } mpi)
+            session.Line($"ranks: {mpi.Count} on {Counted.Of(mpi.Machines, "machine")}, {mpi.Description}");
         int count = data.Training.Sum(v => v.Centers.Count);
         session.Line($"data: {Counted.Of(data.Training.Count, "training volume")} with {Counted.Of(count, "centre")}"
             + $"{Classes(data, training)}, {data.Validation.Count} for validation; patches of {training.Patch}, "
@@ -87,6 +89,9 @@ internal static class TrainReport
         string picks = best?.Picking is { } score ? $"picks F1 {score.Mean:0.00}, " : "";
         string validation = best is null ? "" : $"; best validation at step {best.Step}: {picks}loss {best.Loss:0.0000}";
         session.Line($"{Counted.Of(trainer.StepsDone, "step")}, {rate}{validation}");
+        if (session.Ranked.Mpi is not null)
+            session.Line($"adding gradients took {trainer.SumTime.TotalSeconds / Math.Max(seconds, 1e-9):0.0 %} of the time, "
+                + "waiting for other ranks included");
         session.Line($"model: {run.Files.Model}");
         return new
         {

@@ -7,6 +7,7 @@ using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Training;
 using MeanShiftGpu.Training;
+using MeanShiftGpu.Training.Ranks;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
@@ -55,6 +56,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     {
         string folder = options.GetValue(output) ?? DefaultFolder;
         bool resuming = options.GetValue(resume);
+        IRanks ranks = Session.Ranked.Join();
         TrainingFiles files = new(folder);
         string ownManifest = Path.Combine(folder, DatasetManifest.UsualName);
         (UNet3dOptions structure, TrainingOptions training) = Settings(options, files.Checkpoint, resuming);
@@ -67,16 +69,17 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         (DatasetManifest manifest, string? split) = source.Split(training);
         if (split is not null)
             Session.Line($"split {split}");
-        OutputFolder.Prepare(folder);
+        if (ranks.Rank == 0)
+            OutputFolder.Prepare(folder);
         string[] manifests = source.Matched is null ? [] : [ownManifest];
         OutputFolder.RefuseReplacing([.. files.All, .. manifests, .. JsonFile(options)], source.Files);
-        using FolderLock folderLock = FolderLock.Take(folder);
-        if (!resuming && !options.GetValue(overwrite))
+        using FolderLock? folderLock = ranks.Rank == 0 ? FolderLock.Take(folder) : null;
+        if (ranks.Rank == 0 && !resuming && !options.GetValue(overwrite))
             RefuseEarlierRun(files, manifests);
 
         using GpuContext context = OpenDevice(options);
         using TrainingData data = Load(manifest, training, (long)options.GetValue(volumeMemory) << 20);
-        using TrainingRun run = new(context, structure, training, data, folder);
+        using TrainingRun run = new(context, structure, training, data, folder, ranks);
         if (training.PatienceValidations > 0 && !run.PicksOnValidation)
             throw new InputException("--steps auto: there is no validation volume with centres, by which the end "
                 + "could be seen. Add one to the data set, or give a number of steps.");
@@ -86,8 +89,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             Session.Line($"resumed after step {run.Trainer.Position} of {training.Steps}");
         Stopwatch clock = Stopwatch.StartNew();
         int begun = run.Trainer.StepsDone;
-        Provenance made = Made(options, source.Files);
-        foreach (string path in manifests)
+        Provenance made = ranks.Rank == 0 ? Made(options, source.Files) : new Provenance();
+        foreach (string path in ranks.Rank == 0 ? manifests : [])
         {
             made.Write(path);
             manifest.Write(path);
@@ -98,14 +101,22 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             Session.Progress("training", report => run.Train(
                 made, options.GetValue(checkpointEvery), step => TrainReport.Say(Session, step, report), Cancellation));
         }
+        catch (TrainingFailedException)
+        {
+            Session.Ranked.Leave();
+            throw;
+        }
         catch (OperationCanceledException)
         {
+            Session.Ranked.Leave();
             Session.Line($"stopped after step {run.Trainer.Position} of {training.Steps}; go on with --resume");
             throw;
         }
 
         Session.Progress("looking at the volumes", report => run.Finish(Volumes(report), Cancellation));
-        WriteJson(options, TrainReport.Result(Session, context, run, begun, clock.Elapsed.TotalSeconds), source.Files);
+        if (ranks.Rank == 0)
+            WriteJson(options, TrainReport.Result(Session, context, run, begun, clock.Elapsed.TotalSeconds), source.Files);
+        Session.Ranked.Leave();
         return ExitCode.Done;
     }
 

@@ -1,7 +1,9 @@
+using System.Text.Json;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Training;
+using MeanShiftGpu.Training.Ranks;
 
 namespace MeanShiftGpu.Tomography.Evaluation;
 
@@ -22,18 +24,22 @@ public sealed class ValidationPicking : IDisposable
     private readonly TrainingOptions training;
     private readonly List<Part> parts;
     private readonly TomogramPicker[] pickers;
+    private readonly IRanks ranks;
 
     /// <summary>Chooses the parts of the volumes.</summary>
     /// <param name="network">The network that is trained; not disposed.</param>
     /// <param name="training">How.</param>
     /// <param name="volumes">The volumes, normalised: those of the validation, or, to see whether anything was learnt, of
     /// the training.</param>
-    public ValidationPicking(UNet3d<float> network, TrainingOptions training, IReadOnlyList<TrainingVolume> volumes)
+    /// <param name="ranks">With whom the volumes are shared; each has the same network and volumes. Null: with nobody.</param>
+    public ValidationPicking(
+        UNet3d<float> network, TrainingOptions training, IReadOnlyList<TrainingVolume> volumes, IRanks? ranks = null)
     {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(training);
         ArgumentNullException.ThrowIfNull(volumes);
         this.training = training;
+        this.ranks = ranks ?? InProcessRanks.Alone;
         double budget = Math.Max(1, ShareOfTraining * training.ValidationInterval * training.BatchSize) * training.Patch.Voxels;
         TrainingVolume[] used = [.. volumes.Where(v => v.Centers.Count > 0)
             .Take((int)Math.Max(1, budget / training.Patch.Voxels))];
@@ -52,25 +58,20 @@ public sealed class ValidationPicking : IDisposable
     /// Picks with the network as it is, with the defaults of picking, and compares picks with centres; the mean of the
     /// classes that have centres.
     /// </summary>
-    /// <param name="cancellation">Stops between two volumes.</param>
+    /// <param name="cancellation">Stops between two volumes, all ranks where one is told to.</param>
     /// <exception cref="InvalidOperationException">There is no volume with centres.</exception>
     public PickingScore Measure(CancellationToken cancellation = default)
     {
         if (!HasVolumes)
             throw new InvalidOperationException("ValidationPicking: there is no validation volume with centres; ask "
                 + "HasVolumes first.");
+        // [parts, classes]: where the picks are.
+        Position[][] positions = PickShared(cancellation);
         List<EvaluationVolume>[] found = [.. pickers.Select(_ => new List<EvaluationVolume>())];
-        foreach (Part part in parts)
+        for (int i = 0; i < parts.Count; i++)
         {
-            cancellation.ThrowIfCancellationRequested();
-            float[][] maps = pickers[0].PredictAll(part.Image(), part.Box.Size, cancellation);
             for (int c = 0; c < pickers.Length; c++)
-            {
-                // A map that is not a number, or the same everywhere, has no picks.
-                bool picks = maps[c].All(float.IsFinite) && maps[c].Max() > maps[c].Min();
-                IReadOnlyList<Pick> picked = picks ? pickers[c].Cluster(maps[c], part.Box.Size) : [];
-                found[c].Add(new EvaluationVolume([.. picked.Select(p => p.Position)], part.CentersOf(c, training)));
-            }
+                found[c].Add(new EvaluationVolume(positions[i * pickers.Length + c], parts[i].CentersOf(c, training)));
         }
 
         PickingScore[] scores =
@@ -97,6 +98,40 @@ public sealed class ValidationPicking : IDisposable
                 NearByChance = scores.Average(s => s.NearByChance),
                 FarByChance = scores.Average(s => s.FarByChance),
             };
+    }
+
+    // Every rank picks in its share of the parts, and gets what the others found.
+    private Position[][] PickShared(CancellationToken cancellation)
+    {
+        RankShare mine = RankShare.Of(parts.Count, ranks.Rank, ranks.Count);
+        List<Position[]> here = [];
+        bool stopped = false;
+        try
+        {
+            for (int i = mine.First; i < mine.First + mine.Count; i++)
+                here.AddRange(PickIn(parts[i], cancellation));
+        }
+        catch (OperationCanceledException) when (ranks.Count > 1)
+        {
+            stopped = true;
+        }
+
+        if (ranks.Any(stopped))
+            throw new OperationCanceledException(cancellation);
+        return ranks.Count == 1 ? [.. here]
+            : [.. ranks.Gather(JsonSerializer.SerializeToUtf8Bytes(here.Select(p => p.SelectMany(q => (double[])[q.Z, q.Y,
+                q.X]))))
+                .SelectMany(json => JsonSerializer.Deserialize<double[][]>(json)!)
+                .Select(all => all.Chunk(3).Select(q => new Position(q[0], q[1], q[2])).ToArray())];
+    }
+
+    private Position[][] PickIn(Part part, CancellationToken cancellation)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        float[][] maps = pickers[0].PredictAll(part.Image(), part.Box.Size, cancellation);
+        // A map that is not a number, or the same everywhere, has no picks.
+        return [.. maps.Select((map, c) => map.All(float.IsFinite) && map.Max() > map.Min()
+            ? (Position[])[.. pickers[c].Cluster(map, part.Box.Size).Select(p => p.Position)] : [])];
     }
 
     /// <inheritdoc/>

@@ -4,6 +4,7 @@ using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Training;
+using MeanShiftGpu.Training.Ranks;
 
 namespace MeanShiftGpu.Tomography.Training;
 
@@ -17,6 +18,7 @@ public sealed class TrainingRun : IDisposable
     private readonly TrainingData data;
     private readonly UNet3d<float> network;
     private readonly ValidationPicking picking;
+    private readonly IRanks ranks;
     private Provenance made = new();
 
     /// <summary>Prepares a run; nothing is written.</summary>
@@ -25,20 +27,24 @@ public sealed class TrainingRun : IDisposable
     /// <param name="options">All settings.</param>
     /// <param name="data">Volumes with centres, normalised; not disposed.</param>
     /// <param name="folder">The folder of the run's files, which must exist.</param>
+    /// <param name="ranks">With whom the work is shared; each has the same settings and data, and rank 0 writes the files.
+    /// Null: with nobody.</param>
     /// <exception cref="InputException">Settings, data and network do not fit together.</exception>
     public TrainingRun(
-        GpuContext context, UNet3dOptions structure, TrainingOptions options, TrainingData data, string folder)
+        GpuContext context, UNet3dOptions structure, TrainingOptions options, TrainingData data, string folder,
+        IRanks? ranks = null)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(data);
         Options = options;
         this.data = data;
+        this.ranks = ranks ?? InProcessRanks.Alone;
         Files = new TrainingFiles(folder);
         network = new UNet3d<float>(context, structure, options.Seed, options.OutputBias);
         try
         {
-            picking = new ValidationPicking(network, options, data.Validation);
-            Trainer = new Trainer(network, data, options)
+            picking = new ValidationPicking(network, options, data.Validation, ranks);
+            Trainer = new Trainer(network, data, options, ranks)
             {
                 PickOnValidation = picking.HasVolumes ? picking.Measure : null,
             };
@@ -71,7 +77,7 @@ public sealed class TrainingRun : IDisposable
     {
         if (data.Training.All(v => v.IsConstant))
         {
-            Files.DeleteModel();
+            DeleteModel();
             throw new TrainingFailedException("every voxel of every training volume has the same value, so there is "
                 + "nothing to learn. Were the right volumes given?");
         }
@@ -116,7 +122,7 @@ public sealed class TrainingRun : IDisposable
         catch (TrainingFailedException)
         {
             WriteCheckpoint();
-            Files.DeleteModel();
+            DeleteModel();
             throw;
         }
 
@@ -128,7 +134,7 @@ public sealed class TrainingRun : IDisposable
         }
         catch (TrainingFailedException)
         {
-            Files.DeleteModel();
+            DeleteModel();
             throw;
         }
     }
@@ -137,7 +143,10 @@ public sealed class TrainingRun : IDisposable
     /// <param name="progress">Told (volumes done, volumes); null for nobody.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     public void Finish(Action<int, int>? progress = null, CancellationToken cancellation = default)
-        => WriteModel(Diagnosis.Measure(network, Options, data, progress, cancellation));
+    {
+        if (ranks.Rank == 0)
+            WriteModel(Diagnosis.Measure(network, Options, data, progress, cancellation));
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -149,14 +158,26 @@ public sealed class TrainingRun : IDisposable
 
     private PickingScore PickOnTraining(CancellationToken cancellation)
     {
-        using ValidationPicking onTraining = new(network, Options, [.. data.Training.Where(v => !v.IsConstant)]);
+        using ValidationPicking onTraining = new(network, Options, [.. data.Training.Where(v => !v.IsConstant)], ranks);
         return onTraining.HasVolumes ? onTraining.Measure(cancellation) : new PickingScore(0, 0);
     }
 
-    private void WriteCheckpoint() => Files.WriteCheckpoint(Trainer, Options, made);
+    private void WriteCheckpoint()
+    {
+        if (ranks.Rank == 0)
+            Files.WriteCheckpoint(Trainer, Options, made);
+    }
+
+    private void DeleteModel()
+    {
+        if (ranks.Rank == 0)
+            Files.DeleteModel();
+    }
 
     private void WriteModel(VolumeLooks? looks)
     {
+        if (ranks.Rank != 0)
+            return;
         ValidationResult? best = Trainer.Best;
         double[] voxels = [.. data.Training.Select(v => v.VoxelSize.CubeAngstrom).Where(s => s > 0)];
         ModelDescription description = new()

@@ -43,11 +43,28 @@ public static class DeviceDiscovery
     }
 
     internal static (ILGPU.Runtime.Device Device, string Reason) Choose(
-        Context context, IReadOnlyList<RefusedDevice> refused, DeviceKind wanted, string origin)
+        Context context, IReadOnlyList<RefusedDevice> refused, DeviceKind wanted, string origin, int? index = null,
+            int? process = null)
     {
-        IReadOnlyList<FoundDevice> devices = Ordered(Find(context));
+        List<FoundDevice> all = Find(context);
+        IReadOnlyList<FoundDevice> devices = Ordered(all);
         if (wanted == DeviceKind.Auto)
-            return (devices[0].Device!, ReasonForAuto(devices));
+            (wanted, origin) = (devices[0].Kind, ReasonForAuto(devices));
+        FoundDevice[] inDriversOrder = [.. all.Where(d => d.Kind == wanted)];
+        if (index is { } asked && inDriversOrder.Length > 0)
+        {
+            return asked < inDriversOrder.Length ? (inDriversOrder[asked].Device!, origin) : throw new InputException(
+                $"device: there is no {wanted} device {asked} ({origin}); this machine has {inDriversOrder.Length}, counted "
+                    + "from 0.");
+        }
+
+        if (process is { } turn && wanted == DeviceKind.Cuda && inDriversOrder.Length > 1)
+        {
+            int taken = turn % inDriversOrder.Length;
+            return (inDriversOrder[taken].Device!, $"{origin}; process {turn} of this machine takes device {taken} of "
+                + $"{inDriversOrder.Length}");
+        }
+
         if (devices.FirstOrDefault(d => d.Kind == wanted) is { } found)
             return (found.Device!, origin);
 

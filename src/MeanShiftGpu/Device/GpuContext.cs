@@ -1,3 +1,4 @@
+using System.Globalization;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
@@ -89,12 +90,7 @@ public sealed class GpuContext : IDisposable
     public string Description => Kind switch
     {
         DeviceKind.Cpu when IsSimulatedGpu => "simulated GPU, warps of 32 threads",
-        DeviceKind.Cpu => $"CPU, {Counted.Of(Threads.Count, "thread")}, {System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated switch
-        {
-            true => "512-bit vectors",
-            false when System.Runtime.Intrinsics.Vector256.IsHardwareAccelerated => "256-bit vectors",
-            _ => "128-bit vectors",
-        }}",
+        DeviceKind.Cpu => $"CPU, {Counted.Of(Threads.Count, "thread")}, {Vectors}",
         _ => $"{Kind}, {Accelerator.Name}, {Accelerator.MemorySize / (1 << 20)} MiB",
     }
     + Precision switch
@@ -106,6 +102,14 @@ public sealed class GpuContext : IDisposable
         _ => throw UnknownValue.Of(Precision),
     };
 
+    /// <summary>The width of the processor's vectors, on which the bits of results depend.</summary>
+    internal static string Vectors => System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated switch
+    {
+        true => "512-bit vectors",
+        false when System.Runtime.Intrinsics.Vector256.IsHardwareAccelerated => "256-bit vectors",
+        _ => "128-bit vectors",
+    };
+
     private bool IsSimulatedGpu => Accelerator is CPUAccelerator { WarpSize: SimulatedWarpSize };
 
     /// <summary>Opens a device.</summary>
@@ -113,7 +117,7 @@ public sealed class GpuContext : IDisposable
     public static GpuContext Create(GpuContextOptions? options = null)
     {
         options ??= new GpuContextOptions();
-        (DeviceKind wanted, string origin) = WantedDevice(options);
+        (DeviceKind wanted, int? index, string origin) = WantedDevice(options);
         if (wanted == DeviceKind.Simulated)
             return CreateSimulatedGpu(options);
 
@@ -121,7 +125,8 @@ public sealed class GpuContext : IDisposable
         Context context = CreateIlgpuContext(cpuDevice: null, refused);
         try
         {
-            (ILGPU.Runtime.Device device, string reason) = DeviceDiscovery.Choose(context, refused, wanted, origin);
+            (ILGPU.Runtime.Device device, string reason) = DeviceDiscovery.Choose(context, refused, wanted, origin, index,
+                options.ProcessOnMachine);
             return Open(context, device, reason, options);
         }
         catch (Exception e) when (e is AcceleratorException or NotSupportedException)
@@ -299,15 +304,28 @@ public sealed class GpuContext : IDisposable
             : throw new InputException($"MEANSHIFTGPU_PRECISION: '{value}' is no precision. Expected float32, tf32, bf16 or bf16-operands.");
     }
 
-    private static (DeviceKind Kind, string Origin) WantedDevice(GpuContextOptions options)
+    private static (DeviceKind Kind, int? Index, string Origin) WantedDevice(GpuContextOptions options)
     {
         if (options.Device != DeviceKind.Auto)
-            return (options.Device, "asked for");
+            return (options.Device, options.DeviceIndex, "asked for");
         string? value = Environment.GetEnvironmentVariable("MEANSHIFTGPU_DEVICE");
         if (string.IsNullOrWhiteSpace(value))
-            return (DeviceKind.Auto, "");
-        return Enum.TryParse(value.Trim(), ignoreCase: true, out DeviceKind kind) && Enum.IsDefined(kind)
-            ? (kind, "asked for by MEANSHIFTGPU_DEVICE")
-            : throw new InputException($"MEANSHIFTGPU_DEVICE: '{value}' is no device. Expected auto, cuda, opencl, cpu or simulated.");
+            return (DeviceKind.Auto, null, "");
+        return TryParseDevice(value, out DeviceKind kind, out int? index)
+            ? (kind, index, "asked for by MEANSHIFTGPU_DEVICE")
+            : throw new InputException($"MEANSHIFTGPU_DEVICE: '{value}' is no device. Expected auto, cuda, cuda:N, opencl, "
+                + "cpu or simulated.");
+    }
+
+    /// <summary>Reads a device as people write it: "cuda", or "cuda:1" for the second GPU.</summary>
+    internal static bool TryParseDevice(string text, out DeviceKind kind, out int? index)
+    {
+        string[] parts = text.Trim().Split(':');
+        index = null;
+        bool hasIndex = parts.Length == 2 && int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out _);
+        if (hasIndex)
+            index = int.Parse(parts[1], CultureInfo.InvariantCulture);
+        return Enum.TryParse(parts[0], ignoreCase: true, out kind) && Enum.IsDefined(kind) && !int.TryParse(parts[0], out _)
+            && (parts.Length == 1 || (hasIndex && kind is DeviceKind.Cuda or DeviceKind.OpenCL));
     }
 }

@@ -63,14 +63,11 @@ public sealed class PatchBatch
         List<(Position Center, int Class)> all = [];
         foreach (List<Position>[] ofClass in centers)
             ofClass[item].Clear();
-        for (int i = 0; i < volume.Centers.Count; i++)
+        foreach ((Position local, int classIndex, bool counts) in CentersOf(volume, origin, axes, options))
         {
-            Position center = volume.Centers[i];
-            Position local = axes.Apply(new Position(center.Z - origin.Z, center.Y - origin.Y, center.X - origin.X), Patch);
-            all.Add((local, volume.ClassOf(i)));
-            double margin = options.CenterMarginVoxels;
-            if (IsInside(local.Z, Patch.Depth, margin) && IsInside(local.Y, Patch.Height, margin) && IsInside(local.X, Patch.Width, margin))
-                centers[volume.ClassOf(i)][item].Add(local);
+            all.Add((local, classIndex));
+            if (counts)
+                centers[classIndex][item].Add(local);
         }
 
         if (Masks is not null)
@@ -79,6 +76,21 @@ public sealed class PatchBatch
 
     /// <summary>One patch of a buffer: [D, H, W].</summary>
     internal Span<float> Of(float[] buffer, int item) => buffer.AsSpan(item * Voxels, Voxels);
+
+    /// <summary>The centres of a volume in voxels of a patch, and whether they lie clear of its margin and so count.</summary>
+    internal static IEnumerable<(Position Center, int Class, bool Counts)> CentersOf(
+        TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes, TrainingOptions options)
+    {
+        (Extent patch, double margin) = (options.Patch, options.CenterMarginVoxels);
+        for (int i = 0; i < volume.Centers.Count; i++)
+        {
+            Position center = volume.Centers[i];
+            Position local = axes.Apply(new Position(center.Z - origin.Z, center.Y - origin.Y, center.X - origin.X), patch);
+            bool counts = IsInside(local.Z, patch.Depth, margin) && IsInside(local.Y, patch.Height, margin)
+                && IsInside(local.X, patch.Width, margin);
+            yield return (local, volume.ClassOf(i), counts);
+        }
+    }
 
     private static bool IsInside(double position, int extent, double margin) => position >= margin && position <= extent - 1 - margin;
 

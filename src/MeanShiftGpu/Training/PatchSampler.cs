@@ -38,19 +38,45 @@ public sealed class PatchSampler
     }
 
     /// <summary>Fills a batch for a step.</summary>
-    public void Fill(PatchBatch batch, int step)
+    /// <param name="batch">All patches of the step, or some that follow each other.</param>
+    /// <param name="step">The step, from 0.</param>
+    /// <param name="firstItem">Which of the step's patches is the batch's first.</param>
+    public void Fill(PatchBatch batch, int step, int firstItem = 0)
     {
-        for (int item = 0; item < options.BatchSize; item++)
+        ArgumentNullException.ThrowIfNull(batch);
+        for (int item = 0; item < batch.Size; item++)
         {
-            long index = (long)step * options.BatchSize + item;
-            TrainingVolume volume = volumes[Order(index / volumes.Count)[index % volumes.Count]];
-            PhiloxBlock where = Draw(index, 0);
-            PhiloxBlock how = Draw(index, 1);
-            // Classes in turn at random, so that a rare one is seen as often as the others.
-            int wanted = (int)(how.Z % (uint)options.ClassCount);
-            batch.Fill(item, volume, Origin(volume, wanted, where), Orientation(options.Augmentation, how));
+            long index = (long)step * options.BatchSize + firstItem + item;
+            (TrainingVolume volume, (int, int, int) origin, PatchOrientation axes) = Place(index);
+            batch.Fill(item, volume, origin, axes);
             IntensityAugmentation.Apply(batch.Of(batch.Images, item), options, stream => Draw(index, stream));
         }
+    }
+
+    /// <summary>In how many patches of a step each class has centres that count; no voxel is read for it.</summary>
+    /// <param name="step">The step, from 0.</param>
+    internal int[] PatchesWithCenters(int step)
+    {
+        int[] patches = new int[options.ClassCount];
+        for (int item = 0; item < options.BatchSize; item++)
+        {
+            (TrainingVolume volume, (int, int, int) origin, PatchOrientation axes) = Place((long)step * options.BatchSize + item);
+            foreach (int classIndex in PatchBatch.CentersOf(volume, origin, axes, options).Where(c => c.Counts).Select(c
+                => c.Class).Distinct())
+                patches[classIndex]++;
+        }
+
+        return patches;
+    }
+
+    private (TrainingVolume Volume, (int Z, int Y, int X) Origin, PatchOrientation Axes) Place(long index)
+    {
+        TrainingVolume volume = volumes[Order(index / volumes.Count)[index % volumes.Count]];
+        PhiloxBlock where = Draw(index, 0);
+        PhiloxBlock how = Draw(index, 1);
+        // Classes in turn at random, so that a rare one is seen as often as the others.
+        int wanted = (int)(how.Z % (uint)options.ClassCount);
+        return (volume, Origin(volume, wanted, where), Orientation(options.Augmentation, how));
     }
 
     /// <summary>How a patch is turned.</summary>

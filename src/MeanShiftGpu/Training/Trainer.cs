@@ -1,4 +1,7 @@
 using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using ILGPU;
@@ -18,6 +21,7 @@ using MeanShiftGpu.Ops.GradientNorm;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Training.Ranks;
 
 namespace MeanShiftGpu.Training;
 
@@ -25,7 +29,9 @@ namespace MeanShiftGpu.Training;
 /// Trains a network with the mean-shift loss, Dice, binary cross-entropy or a weighted sum. A step's patches,
 /// seeds and learning rate follow from the options and the step's number, so that the same options give the
 /// same bits, whatever the number of threads, and a run resumed from a checkpoint ends with the bits of one
-/// that was never interrupted. A run whose score map stops telling centres from the rest goes back to the last
+/// that was never interrupted. Several ranks share the patches of each step: the gradients are added in the order of the
+/// patches, on the CPU device one for each, so that there the bits do not depend on the number of ranks
+/// either. A run whose score map stops telling centres from the rest goes back to the last
 /// parameters at which it did, with half the learning rate and other patches; after three times it fails with
 /// the reason.
 /// </summary>
@@ -56,7 +62,10 @@ public sealed class Trainer : IDisposable
     private readonly TrainingOptions options;
     private readonly GpuContext context;
     private readonly PatchSampler sampler;
+    private readonly IRanks ranks;
+    private readonly RankShare share;
     private readonly PatchBatch batch;
+    private readonly StepSum? stepSum;
     private readonly PatchBatch validationBatch;
     private readonly List<(TrainingVolume Volume, (int Z, int Y, int X) Origin)> validationPatches;
     private readonly Arena arena;
@@ -75,6 +84,9 @@ public sealed class Trainer : IDisposable
     private readonly List<TrainingStep> steps = [];
     private readonly List<ValidationResult> validations = [];
     private readonly string dataIdentity;
+
+    // What was seen of the maps of a step: for each of its patches and each class the sums of MapHealth.
+    private readonly double[] seen;
     private readonly List<TrainingHealth> measures = [];
     private readonly List<TrainingHealth> health = [];
     private readonly List<Rollback> rollbacks = [];
@@ -85,8 +97,11 @@ public sealed class Trainer : IDisposable
     /// <param name="network">The network; the trainer changes its parameters and does not dispose it.</param>
     /// <param name="data">Volumes with centres, normalised.</param>
     /// <param name="options">All settings.</param>
-    /// <exception cref="InputException">The settings, the data and the network do not fit together.</exception>
-    public Trainer(UNet3d<float> network, TrainingData data, TrainingOptions options)
+    /// <param name="ranks">With whom the patches of each step are shared; each has a network, data and options like these.
+    /// Null: with nobody.</param>
+    /// <exception cref="InputException">The settings, the data and the network do not fit together, or there are more ranks
+    /// than patches in a step.</exception>
+    public Trainer(UNet3d<float> network, TrainingData data, TrainingOptions options, IRanks? ranks = null)
     {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(data);
@@ -96,7 +111,18 @@ public sealed class Trainer : IDisposable
         this.options = options;
         context = network.Context;
         sampler = new PatchSampler(data.Training, options);
-        batch = new PatchBatch(options.BatchSize, options);
+        this.ranks = ranks ?? InProcessRanks.Alone;
+        share = RankShare.Of(options.BatchSize, this.ranks.Rank, this.ranks.Count);
+        if (options.BatchSize < this.ranks.Count)
+        {
+            throw new InputException($"training: a batch of {Counted.Of(options.BatchSize, "patch", "patches")} for "
+                + $"{this.ranks.Count} ranks "
+                + $"leaves some without work. Use batches of {this.ranks.Count} or a multiple of it, or fewer ranks.");
+        }
+
+        // A processor gains nothing from patches that are computed together, and each by itself has the same
+        // gradient on any rank.
+        batch = new PatchBatch(PatchesAtOnce(options.BatchSize), options);
         validationBatch = new PatchBatch(1, options);
         dataIdentity = data.Identity();
         validationPatches = [.. data.Validation.SelectMany(v => PatchGrid.Cover(v, options).Select(origin => (v, origin)))];
@@ -116,6 +142,9 @@ public sealed class Trainer : IDisposable
         normWorkspace = AllocateZeros(Math.Max(1, gradientNorm.WorkspaceLength(count)));
         normAndFactor = AllocateZeros(2);
         report = AllocateZeros(ReportedOfRun + ReportedOfClass * options.ClassCount);
+        seen = new double[options.BatchSize * options.ClassCount * MapHealth.Sums];
+        int parts = context.ComputesInHostMemory ? options.BatchSize : this.ranks.Count;
+        stepSum = parts == 1 ? null : new StepSum(context, this.ranks, parts, count, (int)report.Length);
     }
 
     /// <summary>Validation volumes of which no patch can be used, by name: they are left out.</summary>
@@ -138,6 +167,10 @@ public sealed class Trainer : IDisposable
 
     /// <summary>Device memory of the tensors of a step, in bytes.</summary>
     public long ArenaBytes => arena.CapacityBytes;
+
+    /// <summary>Time spent so far in adding gradients, on this rank and with others; waiting for slower ranks
+    /// is part of it.</summary>
+    public TimeSpan SumTime => stepSum?.Time ?? TimeSpan.Zero;
 
     /// <summary>How often device memory was taken for tensors; it does not grow after the first step and validation.</summary>
     public int ArenaAllocations => arena.Allocations;
@@ -199,19 +232,26 @@ public sealed class Trainer : IDisposable
     private void ReserveMemory()
     {
         if (arena.CapacityBytes == 0 && context.Kind != DeviceKind.OpenCL)
-            arena.Reserve(PlannedBytes(options.Patch, options.BatchSize) + Gaps);
+            arena.Reserve(PlannedBytes(options.Patch, batch.Size) + Gaps);
     }
+
+    // How many patches of a batch are computed together: on a GPU this rank's share.
+    private int PatchesAtOnce(int batchSize)
+        => context.ComputesInHostMemory ? 1 : RankShare.Of(batchSize, ranks.Rank, ranks.Count).Count;
 
     private string WhatWouldFit()
     {
         (int depth, int height, int width) = options.Patch;
         long available = context.AvailableBytes(arena.CapacityBytes);
         int divisor = network.Options.Divisor;
-        int batchSize = Enumerable.Range(1, options.BatchSize - 1).TakeWhile(n => PlannedBytes(options.Patch, n) + Gaps <= available).LastOrDefault();
+        int batchSize = Enumerable.Range(1, batch.Size - 1).TakeWhile(n => PlannedBytes(options.Patch, n)
+            + Gaps <= available).LastOrDefault();
         int edge = divisor * Enumerable.Range(1, (Math.Max(depth, Math.Max(height, width)) - 1) / divisor)
-            .TakeWhile(n => PlannedBytes(new Extent(n * divisor, n * divisor, n * divisor), options.BatchSize) + Gaps <= available).LastOrDefault();
+            .TakeWhile(n => PlannedBytes(new Extent(n * divisor, n * divisor, n * divisor), batch.Size)
+                + Gaps <= available).LastOrDefault();
         string smaller = string.Join(" or for ", new[] { batchSize > 0 ? $"a batch of {batchSize}" : "", edge > 0 ? $"patches of {edge}³" : "" }.Where(s => s.Length > 0));
-        return $"A step with patches of {depth}×{height}×{width} in batches of {options.BatchSize} needs about {(PlannedBytes(options.Patch, options.BatchSize) >> 20) + 1} MiB; "
+        return $"A step with patches of {depth}×{height}×{width} in batches of {batch.Size} needs about "
+            + $"{(PlannedBytes(options.Patch, batch.Size) >> 20) + 1} MiB; "
             + $"{available >> 20} MiB are there, {(smaller.Length > 0 ? $"enough for {smaller}" : "too few for this network")}.";
     }
 
@@ -222,28 +262,16 @@ public sealed class Trainer : IDisposable
         // Every try draws other patches and seeds, that of a step without a result too.
         int draw = steps.Count + rollbacks.Count;
         bool measured = (steps.Count + 1) % TrainingDiagnosis.MeasureInterval == 0;
-        sampler.Fill(batch, draw);
         double rate = options.RateAt(position) * RateFactor;
 
         ReserveMemory();
-        network.Parameters.ZeroGradients(context);
-        using (Tape<float> tape = Tape<float>.Begin(arena))
-        {
-            Losses losses = ComputeLosses(tape, batch, (uint)draw);
-            tape.Backward(losses.Total);
-            Report(0, losses.Total);
-            for (int c = 0; c < losses.Classes.Count; c++)
-            {
-                int at = ReportedOfRun + ReportedOfClass * c;
-                Report(at, losses.Classes[c].MeanShift?.Loss);
-                Report(at + 1, losses.Classes[c].Dice);
-                Report(at + 2, losses.Classes[c].CrossEntropy);
-                Report(at + 3, losses.Classes[c].Centers);
-            }
-
-            for (int c = 0; measured && c < losses.Classes.Count; c++)
-                MeasureHealth(losses.Classes[c], c);
-        }
+        Array.Clear(seen);
+        int[]? withCenters = batch.Size == options.BatchSize ? null : sampler.PatchesWithCenters(draw);
+        for (int done = 0; done < share.Count; done += batch.Size)
+            DoPass(draw, share.First + done, withCenters, measured);
+        stepSum?.Add(network.Parameters.Gradients, report.View.AsContiguous());
+        if (measured)
+            MeasureHealth();
 
         MeasureGradient();
         float[] values = report.GetAsArray1D(context.Stream);
@@ -257,34 +285,100 @@ public sealed class Trainer : IDisposable
 
         // Only now: a step along what is not a number would leave no parameter that is one.
         Update(rate, position);
-        TrainingStep done = new(steps.Count + 1, total, MeanOf(0), MeanOf(1), MeanOf(2), norm, rate, MeanOf(3));
-        steps.Add(done);
+        TrainingStep step = new(steps.Count + 1, total, MeanOf(0), MeanOf(1), MeanOf(2), norm, rate, MeanOf(3));
+        steps.Add(step);
         if (steps.Count % TrainingDiagnosis.Window == 0)
             JudgeWindow();
-        return done;
+        return step;
 
         double MeanOf(int loss) => Enumerable.Range(0, options.ClassCount)
             .Average(c => (double)values[ReportedOfRun + ReportedOfClass * c + loss]);
     }
 
+    // Loss and gradient of some patches of a step that are computed together.
+    private void DoPass(int draw, int firstPatch, int[]? withCenters, bool measured)
+    {
+        sampler.Fill(batch, draw, firstPatch);
+        PassShares shares = SharesOf(withCenters);
+        network.Parameters.ZeroGradients(context);
+        using (Tape<float> tape = Tape<float>.Begin(arena))
+        {
+            Losses losses = ComputeLosses(tape, batch, (uint)draw, firstPatch, shares);
+            tape.Backward(losses.Total);
+            Report(0, losses.Total);
+            for (int c = 0; c < losses.Classes.Count; c++)
+            {
+                int at = ReportedOfRun + ReportedOfClass * c;
+                Report(at, losses.Classes[c].MeanShift?.Loss);
+                Report(at + 1, losses.Classes[c].Dice);
+                Report(at + 2, losses.Classes[c].CrossEntropy);
+                Report(at + 3, losses.Classes[c].Centers);
+            }
+
+            for (int c = 0; measured && c < losses.Classes.Count; c++)
+                Look(losses.Classes[c], c, firstPatch);
+        }
+
+        stepSum?.Keep((firstPatch - share.First) / batch.Size, network.Parameters.Gradients, report.View.AsContiguous(),
+            [1, 0, .. shares.OfCenters.SelectMany(s => (double[])[s, shares.OfVoxels, shares.OfVoxels, s])]);
+    }
+
+    // The loss of a step is the mean over its patches, that of centres over those that have some. A step
+    // without counts as it would alone.
+    private PassShares SharesOf(int[]? withCenters)
+    {
+        double[] ofCenters = new double[options.ClassCount];
+        for (int c = 0; c < ofCenters.Length; c++)
+        {
+            int here = batch.Centers(c).Count(centers => centers.Count > 0);
+            int all = withCenters?[c] ?? here;
+            ofCenters[c] = all == 0 ? (double)batch.Size / options.BatchSize : (double)here / all;
+        }
+
+        return new PassShares((double)batch.Size / options.BatchSize, ofCenters);
+    }
+
     private double RateFactor => rollbacks.Count == 0 ? 1 : rollbacks[^1].RateFactor;
 
-    // Of the classes that have centres in the batch.
-    private void MeasureHealth(ClassLosses losses, int classIndex)
+    private void Look(ClassLosses losses, int classIndex, int firstPatch)
     {
         IReadOnlyList<IReadOnlyList<Position>> centers = batch.Centers(classIndex);
-        if (centers.All(item => item.Count == 0))
-            return;
         double bandwidth = options.MeanShiftOf(classIndex).BandwidthVoxels;
         // Without a mean shift nothing asks for a peak at the centre, which of a hollow particle is background.
         double radius = options.MeanShiftWeight > 0 ? 0 : bandwidth;
         (long stuck, long seeds) = losses.MeanShift is { } meanShift
             ? CountStuck(meanShift, [.. centers.SelectMany(item => item)], bandwidth) : (0, 0);
-        measures.Add(MapHealth.Measure(losses.Scores.ToArray(context), options.Patch, centers, radius) with
+        float[] scores = losses.Scores.ToArray(context);
+        for (int item = 0; item < batch.Size; item++)
         {
-            Class = classIndex,
-            StuckSeeds = seeds == 0 ? 0 : (double)stuck / seeds,
-        });
+            // The seeds are counted once, with the first patch.
+            MapHealth.Measure(batch.Of(scores, item), options.Patch, centers[item], radius, item == 0 ? stuck : 0, item == 0
+                ? seeds : 0,
+                SeenOf(firstPatch + item, classIndex));
+        }
+    }
+
+    private Span<double> SeenOf(int patch, int classIndex)
+        => seen.AsSpan((patch * options.ClassCount + classIndex) * MapHealth.Sums, MapHealth.Sums);
+
+    // Of the classes that have centres in the step.
+    private void MeasureHealth()
+    {
+        ranks.Complete<double>(seen);
+        double[] sums = new double[MapHealth.Sums];
+        for (int c = 0; c < options.ClassCount; c++)
+        {
+            Array.Clear(sums);
+            for (int patch = 0; patch < options.BatchSize; patch++)
+            {
+                Span<double> one = SeenOf(patch, c);
+                for (int i = 0; i < sums.Length; i++)
+                    sums[i] += one[i];
+            }
+
+            if (MapHealth.Of(c, sums) is { } measure)
+                measures.Add(measure);
+        }
     }
 
     private void JudgeWindow()
@@ -354,30 +448,36 @@ public sealed class Trainer : IDisposable
         using CallerGate.Pass pass = context.Enter("Trainer.Validate");
         if (validationPatches.Count == 0)
             return null;
-        double sum = 0;
-        double maximum = 0;
-        long stuck = 0;
-        long seeds = 0;
-        foreach ((TrainingVolume volume, (int, int, int) origin) in validationPatches)
+        const int kinds = 4;
+        double[] found = new double[kinds * validationPatches.Count]; // [patches, 4]: loss, maximum, stuck seeds, all seeds
+        RankShare mine = RankShare.Of(validationPatches.Count, ranks.Rank, ranks.Count);
+        for (int i = mine.First; i < mine.First + mine.Count; i++)
         {
+            (TrainingVolume volume, (int, int, int) origin) = validationPatches[i];
             validationBatch.Fill(0, volume, origin, PatchOrientation.Identity);
             using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
-            Losses losses = ComputeLosses(tape, validationBatch, ValidationStep);
-            sum += options.MeanShiftWeight > 0 ? Mean(losses.Classes, c => c.MeanShift?.Loss) : Read(losses.Total);
+            Losses losses = ComputeLosses(tape, validationBatch, ValidationStep, 0, PassShares.Whole(options.ClassCount));
+            Span<double> ofPatch = found.AsSpan(kinds * i, kinds);
+            ofPatch[0] = options.MeanShiftWeight > 0 ? Mean(losses.Classes, c => c.MeanShift?.Loss) : Read(losses.Total);
             for (int c = 0; c < losses.Classes.Count; c++)
             {
-                maximum = Math.Max(maximum, Maximum(losses.Classes[c].Scores));
+                ofPatch[1] = Math.Max(ofPatch[1], Maximum(losses.Classes[c].Scores));
                 if (losses.Classes[c].MeanShift is { } result)
                 {
                     (long stuckHere, long seedsHere) = CountStuck(result, validationBatch.Centers(c)[0], options.MeanShiftOf(c).BandwidthVoxels);
-                    stuck += stuckHere;
-                    seeds += seedsHere;
+                    ofPatch[2] += stuckHere;
+                    ofPatch[3] += seedsHere;
                 }
             }
         }
 
+        ranks.Complete<double>(found);
+        (double sum, double maximum, double stuck, double seeds) = (0, 0, 0, 0);
+        for (int i = 0; i < found.Length; i += kinds)
+            (sum, maximum, stuck, seeds) = (sum + found[i], Math.Max(maximum, found[i + 1]), stuck + found[i + 2], seeds
+                + found[i + 3]);
         double loss = sum / validationPatches.Count;
-        ValidationResult validation = new(steps.Count, loss, seeds == 0 ? 0 : (double)stuck / seeds, maximum, false,
+        ValidationResult validation = new(steps.Count, loss, seeds == 0 ? 0 : stuck / seeds, maximum, false,
             PickOnValidation?.Invoke(cancellation));
         if (double.IsFinite(loss) && validation.IsBetterThan(best))
         {
@@ -391,14 +491,18 @@ public sealed class Trainer : IDisposable
 
     /// <summary>Runs all remaining steps, validating at the interval and at the end.</summary>
     /// <param name="progress">Told after every step; null for nobody.</param>
-    /// <param name="cancellation">Stops between two steps.</param>
+    /// <param name="cancellation">Stops between two steps, all ranks where one is told to.</param>
+    /// <exception cref="InputException">Ranks have other versions, data or settings.</exception>
     public void Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default)
     {
+        if (ranks.Count > 1)
+            RefuseDifferentRanks();
         Stopwatch clock = Stopwatch.StartNew();
         int begun = steps.Count;
         while (!IsFinished)
         {
-            cancellation.ThrowIfCancellationRequested();
+            if (ranks.Any(cancellation.IsCancellationRequested))
+                throw new OperationCanceledException(cancellation);
             int before = rollbacks.Count;
             TrainingStep step = Step();
             Rollback? rollback = rollbacks.Count > before ? rollbacks[^1] : null;
@@ -409,6 +513,24 @@ public sealed class Trainer : IDisposable
             TimeSpan remaining = TimeSpan.FromSeconds((options.Steps - Position) / rate);
             progress?.Invoke(new TrainingProgress(step, Position, options.Steps, rate, remaining, validation, rollback));
         }
+    }
+
+    private void RefuseDifferentRanks()
+    {
+        float[] values = new float[network.Parameters.Values.Length];
+        network.Parameters.Values.CopyToCPU(context.Stream, values);
+        context.Synchronize();
+        ranks.RefuseDifferent(
+        [
+            ("version", Provenance.OwnVersion),
+            ("device", context.Kind == DeviceKind.Cpu ? $"CPU, {GpuContext.Vectors}" : context.Kind.ToString()),
+            ("precision", context.Precision.ToString()),
+            ("settings", JsonSerializer.Serialize(options)),
+            ("network", JsonSerializer.Serialize(network.Options)),
+            ("hash of the data", dataIdentity),
+            ("number of steps that are done", steps.Count.ToString(CultureInfo.InvariantCulture)),
+            ("hash of the parameters", Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(values.AsSpan())))),
+        ]);
     }
 
     /// <summary>Whether all steps are done, or validations have not become better for as many as the options say.</summary>
@@ -547,6 +669,7 @@ public sealed class Trainer : IDisposable
         normWorkspace.Dispose();
         normAndFactor.Dispose();
         report.Dispose();
+        stepSum?.Dispose();
     }
 
     private static string? FirstDifference(TrainingOptions before, TrainingOptions now)
@@ -579,7 +702,7 @@ public sealed class Trainer : IDisposable
     }
 
     // The sum over the losses of the mean over the classes.
-    private Losses ComputeLosses(Tape<float> tape, PatchBatch patches, uint step)
+    private Losses ComputeLosses(Tape<float> tape, PatchBatch patches, uint step, int firstPatch, PassShares shares)
     {
         TensorShape shape = new(patches.Size, patches.Patch.Depth, patches.Patch.Height, patches.Patch.Width, 1);
         Tensor<float> scores = network.Forward(tape, tape.Upload(patches.Images, shape));
@@ -589,22 +712,24 @@ public sealed class Trainer : IDisposable
         List<ClassLosses> classes = [];
         for (int c = 0; c < options.ClassCount; c++)
         {
-            ClassLosses losses = ComputeLosses(tape, patches, c, options.ClassCount == 1 ? scores : scores.Channels(c, 1), labelled, step);
+            ClassLosses losses = ComputeLosses(tape, patches, c, options.ClassCount == 1 ? scores : scores.Channels(c, 1),
+                labelled, step, firstPatch);
             classes.Add(losses);
             if (losses.MeanShift is { } meanShift)
-                terms.Add((meanShift.Loss, options.MeanShiftWeight / options.ClassCount));
+                terms.Add((meanShift.Loss, options.MeanShiftWeight / options.ClassCount * shares.OfCenters[c]));
             if (losses.Dice is { } dice)
-                terms.Add((dice, options.DiceWeight / options.ClassCount));
+                terms.Add((dice, options.DiceWeight / options.ClassCount * shares.OfVoxels));
             if (losses.CrossEntropy is { } crossEntropy)
-                terms.Add((crossEntropy, options.CrossEntropyWeight / options.ClassCount));
+                terms.Add((crossEntropy, options.CrossEntropyWeight / options.ClassCount * shares.OfVoxels));
             if (losses.Centers is { } centers)
-                terms.Add((centers, options.CenterWeight / options.ClassCount));
+                terms.Add((centers, options.CenterWeight / options.ClassCount * shares.OfCenters[c]));
         }
 
         return new Losses(tape.WeightedSum(terms), classes);
     }
 
-    private ClassLosses ComputeLosses(Tape<float> tape, PatchBatch patches, int classIndex, Tensor<float> scores, Tensor<float>? labelled, uint step)
+    private ClassLosses ComputeLosses(Tape<float> tape, PatchBatch patches, int classIndex, Tensor<float> scores,
+        Tensor<float>? labelled, uint step, int firstPatch)
     {
         // Each class draws seeds of its own.
         ulong seed = (ulong)options.Seed + ((ulong)classIndex << 32);
@@ -616,7 +741,7 @@ public sealed class Trainer : IDisposable
             // Recorded before the mean shift, and so run after it in the backward pass, it adds its few voxels to the
             // gradient that is there.
             held = options.HoldsCenters ? tape.CenterLikelihood(scores, centers) : null;
-            meanShift = tape.MeanShiftLoss(scores, centers, options.MeanShiftOf(classIndex), seed, step);
+            meanShift = tape.MeanShiftLoss(scores, centers, options.MeanShiftOf(classIndex), seed, step, firstPatch);
         }
 
         if (patches.Masks is null)
@@ -627,7 +752,7 @@ public sealed class Trainer : IDisposable
         return new ClassLosses(
             scores,
             meanShift,
-            options.DiceWeight > 0 ? tape.DiceLoss(map, target) : null,
+            options.DiceWeight > 0 ? tape.DiceLossPerItem(map, target) : null,
             options.CrossEntropyWeight > 0 ? tape.BinaryCrossEntropy(map, target) : null,
             held);
     }
@@ -701,6 +826,14 @@ public sealed class Trainer : IDisposable
     }
 
     private sealed record Losses(Tensor<float> Total, IReadOnlyList<ClassLosses> Classes);
+
+    /// <summary>What patches that are computed together count for in the loss of their step.</summary>
+    /// <param name="OfVoxels">Where all patches count the same.</param>
+    /// <param name="OfCenters">For each class, where those with centres do.</param>
+    private sealed record PassShares(double OfVoxels, double[] OfCenters)
+    {
+        public static PassShares Whole(int classes) => new(1, [.. Enumerable.Repeat(1.0, classes)]);
+    }
 
     private sealed record ClassLosses(
         Tensor<float> Scores,

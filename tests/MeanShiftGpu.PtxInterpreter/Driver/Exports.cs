@@ -28,7 +28,7 @@ internal static unsafe class Exports
     public static int DeviceGet(int* device, int ordinal) => Set(device, ordinal);
 
     [UnmanagedCallersOnly(EntryPoint = "cuDeviceGetCount")]
-    public static int DeviceGetCount(int* count) => Set(count, Device.IsDropped ? 0 : 1);
+    public static int DeviceGetCount(int* count) => Set(count, Device.IsDropped ? 0 : Device.Cards);
 
     [UnmanagedCallersOnly(EntryPoint = "cuDeviceGetName")]
     public static int DeviceGetName(byte* name, int length, int device)

@@ -52,6 +52,8 @@ internal sealed unsafe class Simulation
     /// <summary>Whether the driver no longer knows the device: from CUDA 13 on those below 7.5.</summary>
     public bool IsDropped => DriverVersion >= 13000 && 10 * Capability.Major + Capability.Minor < 75;
 
+    public int Cards { get; } = int.Parse(Variable("CARDS") ?? "1", CultureInfo.InvariantCulture);
+
     public int Multiprocessors { get; } = int.Parse(Variable("MULTIPROCESSORS") ?? "4", CultureInfo.InvariantCulture);
 
     public long BytesHeld => memory.BytesHeld;

@@ -260,6 +260,15 @@ public class ToolChainTests
 
         ToolRun nothing = ToolRun.Succeeds(arguments);
         Assert.That(nothing.Output, Does.Not.Contain("device:"), "nothing is left to do, so nothing is opened");
+        // Put together they are what one process writes, byte for byte.
+        string[] whole = [.. arguments.Select(a => a == output ? folder.At("whole.star") : a)];
+        ToolRun.Succeeds(whole);
+        ToolRun.Succeeds([.. arguments, "--merge", folder.At("merged.star")]);
+        Assert.That(File.ReadAllBytes(folder.At("merged.star")), Is.EqualTo(File.ReadAllBytes(folder.At("whole.star"))));
+        File.Move(Path.Combine(output, "train_002.star"), folder.At("aside.star"));
+        ToolRun without = ToolRun.Of([.. arguments, "--merge", folder.At("merged.star")]);
+        Assert.That((without.Code, without.Error.Trim()), Is.EqualTo((1, "error: 1 of 3 volumes have no table: train_002.")));
+        File.Move(folder.At("aside.star"), Path.Combine(output, "train_002.star"));
         ToolRun.Succeeds([.. arguments, "--overwrite", "--shard", "2/2"]);
         Assert.That(File.ReadAllBytes(Path.Combine(output, "train_001.star")), Is.EqualTo(made), "the same bits again");
 

@@ -55,7 +55,7 @@ public sealed record ToolRun(int Code, string Output, string Error)
         using StringWriter error = new();
         output.NewLine = "\n";
         error.NewLine = "\n";
-        int code = CommandLine.Run(args, output, error, terminal: false, interrupted.Token);
+        int code = CommandLine.Run(args, output, error, terminal: false, cancellation: interrupted.Token);
         return new ToolRun(code, output.ToString(), error.ToString());
     }
 

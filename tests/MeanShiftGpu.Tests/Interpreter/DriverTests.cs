@@ -157,6 +157,15 @@ public sealed class DriverTests
         Assert.That(run.Output, Does.Contain("too old: it knows CUDA 10.2"));
     }
 
+    [Test]
+    public void Open_OneOfTwoCards_ByItsNumber()
+    {
+        Assert.That(FakeDriver.Succeeds(["devices", "--device", "cuda:1"], "CARDS=2").Output, Does.Contain("used: Cuda"));
+        FakeRun run = FakeDriver.Run(["devices", "--device", "cuda:2"], "CARDS=2");
+        Assert.That((run.Code, run.Output.Split('\n').Count(l => l.StartsWith("error: device: there is no Cuda device 2 "
+            + "(asked for); this machine has 2, counted from 0.", StringComparison.Ordinal))), Is.EqualTo((2, 1)), run.Output);
+    }
+
     private static void Gradcheck(params string[] operations)
     {
         FakeRun run = FakeDriver.Succeeds(["gradcheck", .. operations, "--device", "cuda"]);

@@ -70,13 +70,16 @@ public static class MeanShiftLossOp
     /// <param name="options">Bandwidth, weighting, distance, seeds.</param>
     /// <param name="seed">Random key of the seeds.</param>
     /// <param name="step">Training step: every step draws other seeds.</param>
+    /// <param name="firstItem">The first map's place in the step, where that has more maps than these: every map draws other
+    /// seeds.</param>
     public static MeanShiftLossResult<T> MeanShiftLoss<T>(
         this Tape<T> tape,
         Tensor<T> scores,
         CenterBatch<T> centers,
         MeanShiftOptions options,
         ulong seed,
-        uint step)
+        uint step,
+        int firstItem = 0)
         where T : unmanaged, INumber<T>
     {
         MeanShiftShape shape = ShapeOf(scores, centers, options, options.SeedCount);
@@ -87,7 +90,7 @@ public static class MeanShiftLossOp
             centers.Views,
             trajectory.SubView(0, shape.Points * 3),
             shape,
-            new SeedSampling(seed, step, options.SeedRadiusVoxels, options.SeedMarginVoxels));
+            new SeedSampling(seed, step, options.SeedRadiusVoxels, options.SeedMarginVoxels, firstItem));
         return MeanShiftLoss(tape, scores, centers, options, trajectory, shape);
     }
 
