@@ -101,6 +101,7 @@ internal static class CommandLine
             new TrainVerb(session),
             new PickVerb(session),
             new CheckVerb(session),
+            new ViewVerb(session),
             new EvaluateVerb(session),
             new ConvertVerb(session),
             new SimulateVerb(session),

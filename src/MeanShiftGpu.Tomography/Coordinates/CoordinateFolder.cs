@@ -138,12 +138,16 @@ public static class CoordinateFolder
     }
 
     /// <summary>The tables of a folder.</summary>
-    internal static string[] Files(string folder)
+    internal static string[] Files(string folder) => Files(folder, IsTable);
+
+    /// <summary>The tables of a folder, those beside others that are one by their names.</summary>
+    internal static string[] Files(string folder, Func<string, bool> isOne)
     {
         try
         {
-            IEnumerable<string> tables = Directory.EnumerateFiles(folder).Where(CoordinateFormats.IsTable)
-                .Concat(CoordinateFormats.Table.SelectMany(t => t.DeeperIn?.Invoke(folder) ?? []));
+            // Rejected picks of a format with folders of its own lie beside the others there.
+            IEnumerable<string> tables = Directory.EnumerateFiles(folder).Where(isOne)
+                .Concat(CoordinateFormats.Table.SelectMany(t => t.DeeperIn?.Invoke(folder) ?? []).Where(f => !IsRemoved(f)));
             return [.. tables.Order(StringComparer.Ordinal)];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
@@ -152,8 +156,26 @@ public static class CoordinateFolder
         }
     }
 
+    /// <summary>
+    /// What the name of a table ends in whose particles a person has rejected: NAME_removed.star.
+    /// </summary>
+    internal const string RemovedEnding = "_removed";
+
+    /// <summary>
+    /// Whether a file is by its name a table of coordinates of particles, not of rejected ones.
+    /// </summary>
+    internal static bool IsTable(string file) => !IsRemoved(file) && CoordinateFormats.IsTable(file);
+
+    /// <summary>Whether a file is by its name a table of rejected picks.</summary>
+    internal static bool IsRemovedTable(string file)
+        => IsRemoved(file) && CoordinateFormats.Endings.Contains(Path.GetExtension(file).ToLowerInvariant());
+
+    private static bool IsRemoved(string file)
+        => Path.GetFileNameWithoutExtension(file).EndsWith(RemovedEnding, StringComparison.Ordinal);
+
     /// <summary>The tomogram that a table is called like, where it names none.</summary>
     internal static string TomogramOf(string file)
         => ByPlace.Select(t => t.TomogramOf(file)).FirstOrDefault(name => name is not null)
-            ?? Path.GetFileName(file)[..^Path.GetExtension(file).Length];
+            ?? (IsRemoved(file) ? Path.GetFileNameWithoutExtension(file)[..^RemovedEnding.Length]
+                : Path.GetFileName(file)[..^Path.GetExtension(file).Length]);
 }

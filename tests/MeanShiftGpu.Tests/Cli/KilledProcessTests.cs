@@ -107,7 +107,7 @@ public class KilledProcessTests
     }
 
     // The first bit of the ignored signals is SIGHUP's; other systems than Linux do not tell.
-    private static bool IgnoresHangup()
+    internal static bool IgnoresHangup()
         => File.Exists("/proc/self/status") && File.ReadLines("/proc/self/status").FirstOrDefault(l => l.StartsWith("SigIgn:", StringComparison.Ordinal)) is { } line
             && (ulong.Parse(line.AsSpan("SigIgn:".Length).Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture) & 1) != 0;
 
