@@ -20,6 +20,9 @@ internal sealed class PickBatch(
     private readonly List<PickedVolume> picked = [];
     private readonly List<object> report = [];
 
+    /// <summary>The volumes that were picked in this run.</summary>
+    public IReadOnlyList<PickedVolume> Picked => picked;
+
     /// <summary>What the JSON says of each volume.</summary>
     public IEnumerable<object> Report => report.Concat(failures.Summaries);
 

@@ -23,6 +23,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
     private readonly Option<string?> mask = Parse.Text("--mask", "FILE", "MRC file of the volume's size: picks only where it is above 0, and computes only there.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
+    private readonly Option<string?> reportPage = PickPage.Option();
     private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
     private readonly Option<string?> shard = Shard.Option("Pick every Nth volume from the Ith on, for N processes or a Slurm "
         + "array. I counts from 1; in an array as the array does. Needs a folder as output.");
@@ -51,7 +52,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     public override IReadOnlyList<OptionGroup> Groups =>
     [
-        new(OptionGroup.Data, volumes, model, output, overwrite, format, mask, scoreMap, tomogramName, tomograms, voxelSize, binning, centre),
+        new(OptionGroup.Data, volumes, model, output, overwrite, format, mask, scoreMap, reportPage, tomogramName, tomograms,
+            voxelSize, binning, centre),
         new(OptionGroup.Particle, [.. settings.OfParticles]),
         new("Threshold", settings.Threshold, settings.Absolute, suggest, radius),
         new(OptionGroup.Device, [memory, .. DeviceSymbols, shard, merge]),
@@ -114,11 +116,14 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (options.GetValue(merge) is { } table)
             return PickMerge.Run(Session, outputs, table);
         string[] paths = Shared(options, outputs, all);
+        string? page = PickPage.Check(options.GetValue(reportPage), outputs);
         outputs.Prepare(all);
         PickFiles[] files = [.. paths.Select(p => outputs.FilesOf(p, all.Length))];
         PickBatch batch = new(Session, outputs, files, e => Explained(options, e));
         if (batch.SkipAll())
         {
+            if (page is not null)
+                Session.Warn($"{page}: not written, as nothing was picked in this run. --overwrite picks again.");
             WriteJson(
                 options, new { Model = options.GetValue(model), Output = target, Volumes = batch.Report }, records.Inputs(paths));
             return ExitCode.Done;
@@ -135,6 +140,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
             VoxelSizeAngstrom = options.GetValue(voxelSize),
             OverlappingClasses = settings.Overlapping(options),
         });
+        if (page is not null)
+            PickPage.Write(page, batch.Picked, picker, records.Command, Session);
         using Process process = Process.GetCurrentProcess();
         long peak = process.PeakWorkingSet64;
         Session.Line($"peak memory {peak >> 20} MiB");
@@ -182,7 +189,9 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (options.GetValue(settings.Absolute) is not null)
             throw new InputException("pick: --suggest tries fractions of the maximum; leave --threshold-absolute out.");
         Option[] unused =
-            [settings.Threshold, overwrite, format, mask, scoreMap, shard, tomogramName, tomograms, centre, voxelSize, binning];
+        [
+            settings.Threshold, overwrite, format, mask, scoreMap, reportPage, shard, tomogramName, tomograms, centre, voxelSize, binning,
+        ];
         if (unused.FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
             throw new InputException($"pick: --suggest has no use for {idle.Name}; leave it out.");
         DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(DatasetSplit.Validation)];

@@ -97,6 +97,7 @@ public static class EvaluationInputs
         {
             Predictions = [.. inside.Select(i => volume.Predictions[i])],
             PredictionClasses = volume.PredictionClasses is { } classes ? [.. inside.Select(i => classes[i])] : null,
+            PredictionScores = volume.PredictionScores is { } scores ? [.. inside.Select(i => scores[i])] : null,
         };
     }
 

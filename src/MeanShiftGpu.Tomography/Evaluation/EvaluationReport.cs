@@ -1,8 +1,7 @@
 using System.Runtime.InteropServices;
-using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Reporting;
-using MeanShiftGpu.Tomography.Volumes;
+using MeanShiftGpu.Tomography.Viewing;
 
 namespace MeanShiftGpu.Tomography.Evaluation;
 
@@ -32,18 +31,18 @@ public sealed record EvaluationReportContent
 }
 
 /// <summary>
-/// One page about an evaluation: the scores at each radius, the bias along each axis, each class and each volume, scores against radius, and slices of the
-/// volumes with true centres and picks.
+/// One page about an evaluation: the scores at each radius, the bias along each axis, each class and each
+/// volume, scores against radius and threshold, and the volumes with hits, misses and false picks.
 /// </summary>
 public static class EvaluationReport
 {
-    private const int MostPanels = 3;
     private const int MostClassCurves = 8;
-    private const int MostPixels = 256;
-    private const int ReachSlices = 3;
+    private const int MostThresholds = 40;
 
-    // Noise of one slice hides the particles; their mean over a few shows them.
-    private const int SlicesAround = 2;
+    // A mean of noise is beyond so many standard errors on one axis of twenty; it is pointed out from a size
+    // on that matters.
+    private const double ErrorsOfABias = 2;
+    private const double LeastBiasVoxels = 0.1;
 
     private static readonly double[] ChartRadii = [.. Enumerable.Range(1, 16).Select(i => i / 2.0)];
     private static readonly ReportColor[] ClassColors = [ReportColor.Blue, ReportColor.Red, ReportColor.Green, ReportColor.Grey];
@@ -69,8 +68,11 @@ public static class EvaluationReport
                 .. classes.Count > 0 ? [Classes(content, classes)] : Array.Empty<ReportTable>(),
                 .. content.Volumes.Count > 1 ? [PerVolume(content)] : Array.Empty<ReportTable>(),
             ],
-            Panels = [.. content.Volumes.Where(v => v.Path is not null).Take(MostPanels).Select(Panel)],
-            Charts = [ScoreChart(content, result), .. classes.Count is > 1 and <= MostClassCurves ? [ClassChart(content, classes)] : Array.Empty<ReportChart>()],
+            Insert = ViewReport.Make(
+                [.. content.Volumes.Where(v => v.Path is not null).Select(v => Viewed(v, PictureRadius(content)))]),
+            Charts = [ScoreChart(content, result), .. ThresholdChart(content) is { } chart ? [chart]
+                : Array.Empty<ReportChart>(), .. classes.Count is > 1 and <= MostClassCurves ? [ClassChart(content, classes)]
+                : Array.Empty<ReportChart>()],
             Facts =
             [
                 .. content.Sources,
@@ -89,10 +91,101 @@ public static class EvaluationReport
         ];
         if (first.Bias is { } bias)
             lead.Add($"On average over {Counted.Of(bias.Pairs, "pair")} a pick lies {bias.Z:+0.000;-0.000;0.000} voxels along z, {bias.Y:+0.000;-0.000;0.000} along y and {bias.X:+0.000;-0.000;0.000} along x from its centre.");
+        if (result.At(PictureRadius(content)).Bias is { } wide && SaidOf(wide) is { } said)
+            lead.Add(said);
+        if (content.Volumes.Any(v => v.Path is not null))
+            lead.Add($"In the pictures a pick within {PictureRadius(content)} voxels of a true centre is a hit, and circles "
+                + $"have this radius. False picks come first, those with the highest scores at the front; then missed "
+                + $"centres; then hits, the farthest first.");
         if (content.Occupancy is { } masks)
             lead.Add($"By SHREC's occupancy masks {masks.Found} of {masks.Truth} particles are found, {masks.FoundAgain} picks lie in one that another found, {masks.OtherObjects} in other objects, {masks.Background} in none: F1 {masks.F1:0.000}.");
         return lead;
     }
+
+    // The headline's radius may be the strictest of several, at which hardly any pick is one; the one in the
+    // middle shows more.
+    private static double PictureRadius(EvaluationReportContent content)
+    {
+        double[] radii = [.. content.RadiiVoxels.Where(r => r > 0).Order()];
+        return radii.Length > 0 ? radii[radii.Length / 2] : content.RadiiVoxels[0];
+    }
+
+    /// <summary>A bias that its error does not explain, in a sentence; null where there is none.</summary>
+    internal static string? SaidOf(AxisBias bias)
+    {
+        (string Axis, double Mean, double Error)[] axes =
+            [("z", bias.Z, bias.ErrorZ), ("y", bias.Y, bias.ErrorY), ("x", bias.X, bias.ErrorX)];
+        string[] large =
+            [.. axes.Where(a => Math.Abs(a.Mean) > Math.Max(LeastBiasVoxels, ErrorsOfABias * a.Error))
+            .Select(a => $"{a.Mean:+0.00;-0.00} ± {a.Error:0.00} voxels along {a.Axis}")];
+        return large.Length == 0 ? null
+            : $"The picks are shifted: they lie {string.Join(" and ", large)} from their centres, which is more than chance "
+                + $"explains. Half a voxel comes from another origin of coordinates; check binning and format of both tables.";
+    }
+
+    private static ReportedVolume Viewed(EvaluatedVolume volume, double radius)
+    {
+        EvaluationVolume points = volume.Points;
+        Dictionary<int,
+            int> truthOf = OneToOneMatching.Match(points.Predictions, points.Truth, radius)
+            .ToDictionary(p => p.Prediction, p => p.Truth);
+        HashSet<int> found = [.. truthOf.Values];
+        NearestPoints? truth = points.Truth.Count > 0 ? new NearestPoints(points.Truth) : null;
+        const int hit = 0, again = 1, wrong = 2, missed = 3;
+        double? Score(int pick) => points.PredictionScores?[pick];
+        var picks = points.Predictions.Index().Select(p => (
+            Point: new ReportedPoint(p.Item, truthOf.ContainsKey(p.Index) ? hit : truth?.DistanceTo(p.Item) <= radius ? again
+                : wrong)
+            { Score = Score(p.Index) },
+            Away: truthOf.TryGetValue(p.Index, out int t) ? p.Item.DistanceTo(points.Truth[t]) : 0)).ToArray();
+        IEnumerable<ReportedPoint> Of(int kind) =>
+            picks.Where(p => p.Point.Kind == kind).OrderByDescending(p => p.Away).ThenByDescending(p => p.Point.Score)
+            .Select(p => p.Point);
+        IEnumerable<ReportedPoint> notFound = points.Truth.Index().Where(t => !found.Contains(t.Index))
+            .Select(t => new ReportedPoint(t.Item, missed));
+        double diameter = Math.Max(1, 2 * radius);
+        ViewedKind[] kinds =
+            [new("hit", diameter), new("second pick of a particle", diameter), new("false pick", diameter),
+            new("missed centre", diameter)];
+        return new ReportedVolume(volume.Name, volume.Path!, kinds, [.. Of(wrong), .. Of(again), .. notFound, .. Of(hit)],
+            WorstFirst: true);
+    }
+
+    /// <summary>
+    /// Precision and recall of the picks from a score up; null where picks have no scores that differ.
+    /// </summary>
+    private static ReportChart? ThresholdChart(EvaluationReportContent content)
+    {
+        double radius = PictureRadius(content);
+        double[] scores = [.. content.Volumes.SelectMany(v => v.Points.PredictionScores ?? []).OfType<double>().Order()];
+        if (scores.Length == 0 || scores[0] == scores[^1])
+            return null;
+        double[] thresholds =
+            [.. Enumerable.Range(0, MostThresholds).Select(i => scores[i * (scores.Length - 1) / (MostThresholds - 1)])
+            .Distinct()];
+        RadiusScore[] at =
+            [.. thresholds
+            .Select(t => Evaluator.Evaluate([.. content.Volumes.Select(v => Above(v.Points, t))], [radius]).Radii[0])];
+        ReportCurve Of(string name, ReportColor color, Func<RadiusScore, double> value, bool dashed = false)
+            => new(name, color, [.. thresholds.Zip(at, (t, s) => (t, value(s)))], Dashed: dashed);
+        return new ReportChart
+        {
+            Title = "Precision and recall against the threshold",
+            XTitle = "least score of a pick",
+            YTitle = "score",
+            YMinimum = 0,
+            YMaximum = 1,
+            Curves = [Of("precision", ReportColor.Blue, s => s.OneToOnePrecision),
+                Of("recall", ReportColor.Red, s => s.OneToOneRecall),
+                Of("F1", ReportColor.Green, s => s.OneToOneF1, dashed: true)],
+            Caption = $"One-to-one within {radius} voxels, of the picks in the table whose score is at least this. Where F1 "
+                + $"still rises at the right, a higher threshold is better; where it falls from the left on, a lower one may "
+                + $"be.",
+        };
+    }
+
+    private static EvaluationVolume Above(EvaluationVolume volume, double threshold)
+        => volume with { Predictions = [.. volume.Predictions.Where((_, i) => !(volume.PredictionScores?[i] < threshold))] };
 
     private static string Distances(EvaluationResult result)
         => result is { DistPred: { } predicted, DistGt: { } truth } ? $"On average it is {predicted:0.00} voxels from a pick to the nearest centre, {truth:0.00} from a centre to the nearest pick." : "";
@@ -217,42 +310,6 @@ public static class EvaluationReport
 
     private static ReportCurve Curve(string name, ReportColor color, EvaluationResult result, Func<RadiusScore, double> value, bool dashed = false)
         => new(name, color, [.. ChartRadii.Select(r => (r, value(result.At(r))))], Dashed: dashed);
-
-    private static ReportPanel Panel(EvaluatedVolume volume)
-    {
-        using MrcReader reader = MrcReader.Open(volume.Path!);
-        Extent size = reader.Size;
-        // Of a wide volume the middle: markers over thousands of voxels could not be told apart.
-        Extent window = size with { Height = Math.Min(size.Height, MostPixels), Width = Math.Min(size.Width, MostPixels) };
-        (int y, int x) = ((size.Height - window.Height) / 2, (size.Width - window.Width) / 2);
-        IReadOnlyList<Position> Inside(IReadOnlyList<Position> points)
-            => [.. points.Select(p => p with { Y = p.Y - y, X = p.X - x }).Where(p => p.Y >= -0.5 && p.Y < window.Height - 0.5 && p.X >= -0.5 && p.X < window.Width - 0.5)];
-        (IReadOnlyList<Position> truth, IReadOnlyList<Position> picks) = (Inside(volume.Points.Truth), Inside(volume.Points.Predictions));
-        int z = ReportImage.FullestSlice(truth, size.Depth, ReachSlices);
-        float[] slice = MeanSlice(reader, z, (y, x), window);
-        ReportImage Image(string title, IReadOnlyList<Position> shownTruth, IReadOnlyList<Position> shownPicks)
-            => ReportImage.FromSlice(title, slice, window.Height, window.Width, z, shownTruth, shownPicks, ReachSlices);
-        string part = window == size ? "" : $", the middle {window.Height}×{window.Width} voxels";
-        return new ReportPanel(
-            $"{volume.Name}, slice {z}",
-            [Image("Volume", [], []), Image("True centres and picks", truth, picks)],
-            $"The mean of {2 * SlicesAround + 1} slices{part}. Yellow: true centres; red: picks; both within {ReachSlices} slices, smaller when further away.");
-    }
-
-    private static float[] MeanSlice(MrcReader reader, int z, (int Y, int X) origin, Extent window)
-    {
-        (int first, int last) = (Math.Max(0, z - SlicesAround), Math.Min(reader.Size.Depth - 1, z + SlicesAround));
-        float[] slice = new float[window.Height * window.Width];
-        float[] one = new float[slice.Length];
-        for (int i = first; i <= last; i++)
-        {
-            reader.Read(new Box((i, origin.Y, origin.X), window with { Depth = 1 }), one);
-            for (int k = 0; k < slice.Length; k++)
-                slice[k] += one[k] / (last - first + 1);
-        }
-
-        return slice;
-    }
 
     private static ReportCell Cell(double mean, double error) => new(mean, double.IsNaN(error) ? null : error);
 }

@@ -14,6 +14,9 @@ public sealed record VolumePoints(string? Volume, IReadOnlyList<Position> Points
     /// <summary>The class of each point: its name, or its number where it has none; null where the table does not say.</summary>
     public IReadOnlyList<string?>? Classes { get; init; }
 
+    /// <summary>The score of each point; null where the table does not say.</summary>
+    public IReadOnlyList<double?>? Scores { get; init; }
+
     /// <summary>The points of particles.</summary>
     public static VolumePoints Of(string? volume, IReadOnlyCollection<Particle> particles, Extent? shape = null)
     {
@@ -21,6 +24,7 @@ public sealed record VolumePoints(string? Volume, IReadOnlyList<Position> Points
         return new VolumePoints(volume, [.. particles.Select(p => new Position(p.Z, p.Y, p.X))], shape)
         {
             Classes = classes.Any(c => c is not null) ? classes : null,
+            Scores = particles.Any(p => p.Score is not null) ? [.. particles.Select(p => p.Score)] : null,
         };
     }
 }
@@ -99,6 +103,7 @@ public static class EvaluationTables
         {
             Shape = shape,
             PredictionClasses = picks.Classes,
+            PredictionScores = picks.Scores,
             TruthClasses = truth.Classes,
         };
     }

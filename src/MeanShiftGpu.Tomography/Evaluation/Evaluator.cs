@@ -18,6 +18,9 @@ public sealed record EvaluationVolume(IReadOnlyList<Position> Predictions, IRead
     /// <summary>The class of each prediction; null where it is not known of any.</summary>
     public IReadOnlyList<string?>? PredictionClasses { get; init; }
 
+    /// <summary>The score of each prediction; null where it is not known of any.</summary>
+    public IReadOnlyList<double?>? PredictionScores { get; init; }
+
     /// <summary>The class of each truth; null where it is not known of any.</summary>
     public IReadOnlyList<string?>? TruthClasses { get; init; }
 }

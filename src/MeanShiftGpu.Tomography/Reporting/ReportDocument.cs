@@ -40,6 +40,11 @@ public sealed record ReportDocument
     /// <summary>Paragraphs under the heading: what was done and what came out.</summary>
     public IReadOnlyList<string> Lead { get; init; } = [];
 
+    /// <summary>
+    /// Something to look at under the lead that a table, a panel or a chart is not; null for nothing.
+    /// </summary>
+    internal ReportInsert? Insert { get; init; }
+
     /// <summary>Result tables.</summary>
     public IReadOnlyList<ReportTable> Tables { get; init; } = [];
 

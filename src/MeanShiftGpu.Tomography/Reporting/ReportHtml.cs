@@ -5,8 +5,9 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Tomography.Reporting;
 
 /// <summary>
-/// Makes one HTML page of a report: no script, no network, images and charts inside, readable on light and dark screens and on
-/// paper. The page is also well-formed XML.
+/// Makes one HTML page of a report: no network, images and charts inside, readable on light and dark screens
+/// and on paper. The page has no script but that of its <see cref="ReportDocument.Insert"/>, and is also
+/// well-formed XML.
 /// </summary>
 public static class ReportHtml
 {
@@ -64,9 +65,13 @@ public static class ReportHtml
         using InvariantText invariant = InvariantText.Begin();
         StringBuilder page = new();
         page.Append("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n");
-        page.Append($"<title>{Encode(document.Title)}</title>\n<style>\n{Style}\n</style>\n</head>\n<body>\n<h1>{Encode(document.Title)}</h1>\n");
+        page.Append($"<title>{Encode(document.Title)}</title>\n<style>\n{Style}\n{document.Insert?.Style}</style>\n</head>\n");
+        page.Append($"<body>\n<h1>{Encode(document.Title)}</h1>\n");
         foreach (string paragraph in document.Lead)
             page.Append($"<p>{Encode(paragraph)}</p>\n");
+        if (document.Insert is { } insert)
+            page.Append($"{insert.Markup}\n<noscript><p>The pictures need JavaScript, which this program does not run; open "
+                + $"the page in a browser.</p></noscript>\n");
         foreach (ReportTable table in document.Tables)
             AppendTable(page, table);
         for (int i = 0; i < document.Panels.Count; i++)
@@ -75,6 +80,8 @@ public static class ReportHtml
             AppendCharts(page, document.Charts);
         if (document.Facts.Count > 0)
             AppendFacts(page, document.Facts);
+        if (document.Insert is { } acting)
+            page.Append($"<script type=\"module\">//<![CDATA[\n{acting.Script}\n//]]></script>\n");
         return page.Append("</body>\n</html>\n").ToString();
     }
 
