@@ -19,6 +19,10 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         "--out", "DIR",
         $"Folder for {TrainingFiles.ModelName} (the best by validation), {TrainingFiles.CheckpointName}, {TrainingFiles.HistoryName} and the {DatasetManifest.UsualName} that was made of VOLUMES "
             + $"and --picks, with which --data trains again. Default: {DefaultFolder}.");
+    private readonly Option<string[]> background = Parse.Texts("--background", "TABLE",
+        $"Tables of places that are no particles, as 'view' leaves them beside its table (NAME_removed.star): files, folders "
+            + $"and patterns. They "
+            + "count as background where --label-radius leaves out what is far from every centre.");
     private readonly Option<double[]?> diameter = Parse.RealList(
         "--particle-diameter", "Diameter of the particle in Å; one for all classes, or one for each. Gives bandwidth, seed radius, mask radius, center margin and patch, which their own options change.");
     private readonly Option<TrainingOptions?> preset = TrainingSettings.PresetOption();
@@ -42,7 +46,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     public override IReadOnlyList<OptionGroup> Groups =>
     [
-        new(OptionGroup.Data, [.. inputs.Symbols, output, preset, resume, overwrite, .. Of(OptionGroup.Data)]),
+        new(OptionGroup.Data, [.. inputs.Symbols, background, output, preset, resume, overwrite, .. Of(OptionGroup.Data)]),
         new(OptionGroup.Particle, [diameter, .. Of(OptionGroup.Particle)]),
         new(OptionGroup.Loss, Of(OptionGroup.Loss)),
         new(OptionGroup.Optimiser, Of(OptionGroup.Optimiser)),
@@ -66,6 +70,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         TrainingSource source = inputs.Find(options, AnnotationChoice.Of(training), resuming && File.Exists(ownManifest) ? ownManifest : null);
         training = Sized(options, training, structure, source);
         training.ValidateFor(structure);
+        source = source.WithBackground(options.GetValue(background) ?? [], training);
         (DatasetManifest manifest, string? split) = source.Split(training);
         if (split is not null)
             Session.Line($"split {split}");

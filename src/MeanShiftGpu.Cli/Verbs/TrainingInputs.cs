@@ -92,7 +92,7 @@ internal sealed class TrainingInputs(Session session)
             session.Line($"left out, as no table has particles of them: {Some(matched.WithoutParticles.Select(f => Path.GetFileName(f)))}");
         if (matched.WithoutVolume.Count > 0)
             session.Warn($"{Counted.Of(matched.WithoutVolume.Count, "tomogram")} of the tables {(matched.WithoutVolume.Count == 1 ? "is" : "are")} none of the volumes, and {(matched.WithoutVolume.Count == 1 ? "is" : "are")} left out: {Some(matched.WithoutVolume)}.");
-        return new TrainingSource(null, null, matched);
+        return new TrainingSource(null, null, matched) { Told = told };
     }
 
     // A header that says something odd is remarked on once, before anything is computed.

@@ -44,6 +44,33 @@ public sealed record DatasetFiles
     /// </exception>
     public static DatasetFiles Match(IReadOnlyList<string> volumes, IReadOnlyList<string> tables, CoordinateContext told,
         AnnotationChoice choice)
+        => Match(volumes, tables, told, choice, IsTable);
+
+    /// <summary>
+    /// The same files, with tables of places that are no particles for the volumes that have them.
+    /// </summary>
+    /// <param name="tables">Such tables: files, folders and patterns; of the latter those that are called
+    /// NAME_removed.</param>
+    /// <param name="told">What the files do not say.</param>
+    /// <exception cref="InputException">See <see cref="Match(IReadOnlyList{string}, IReadOnlyList{string},
+    /// CoordinateContext, AnnotationChoice)"/>.</exception>
+    public DatasetFiles WithBackground(IReadOnlyList<string> tables, CoordinateContext told)
+    {
+        Dictionary<string,
+            string> backgrounds =
+            Match([.. Annotated.Select(a => a.Entry.Volume)], tables, told, AnnotationChoice.All,
+            CoordinateFolder.IsRemovedTable)
+            .Annotated.ToDictionary(a => a.Entry.Volume, a => a.Entry.Coordinates);
+        return this with
+        {
+            Annotated =
+            [.. Annotated
+            .Select(a => a with { Entry = a.Entry with { Background = backgrounds.GetValueOrDefault(a.Entry.Volume) } })]
+        };
+    }
+
+    private static DatasetFiles Match(IReadOnlyList<string> volumes, IReadOnlyList<string> tables, CoordinateContext told,
+        AnnotationChoice choice, Func<string, bool> isOne)
     {
         ArgumentNullException.ThrowIfNull(volumes);
         ArgumentNullException.ThrowIfNull(tables);
@@ -59,7 +86,7 @@ public sealed record DatasetFiles
 
         HashSet<string> orphans = [];
         List<string> stars = [];
-        foreach (string table in Tables(tables))
+        foreach (string table in Tables(tables, isOne))
         {
             // Another table's places would not change.
             bool asks = CoordinateFormats.UsesTomogramsStar(CoordinateFormats.Identify(table));
@@ -108,13 +135,15 @@ public sealed record DatasetFiles
     }
 
     // Files that belong to a project of RELION but have no particles of their own; a set names the other two.
-    private static bool IsTable(string path) => CoordinateFormats.IsTable(path)
+    private static bool IsTable(string path) => CoordinateFolder.IsTable(path)
         && Path.GetFileName(path) is not (TomogramsName or "optimisation_set.star");
 
-    private static IEnumerable<string> Tables(IEnumerable<string> given)
+    private static IEnumerable<string> Tables(IEnumerable<string> given, Func<string, bool> isOne)
         => given.SelectMany(t => Directory.Exists(t)
-            ? CoordinateFolder.Files(t).Where(IsTable) is var files && files.Any() ? files : throw CoordinateFolder.NoTable(t)
-            : VolumeFiles.FilesOf(t, "table of coordinates", string.Join(", ", CoordinateFormats.Endings), IsTable, "") ?? [t]).Distinct();
+            ? CoordinateFolder.Files(t, isOne).Where(isOne) is var files && files.Any() ? files
+                : throw CoordinateFolder.NoTable(t)
+            : VolumeFiles.FilesOf(t, "table of coordinates", string.Join(", ", CoordinateFormats.Endings), isOne, "") ?? [t])
+                .Distinct();
 
     /// <summary>The first tomograms.star that lies beside one of some files; null where there is none.</summary>
     public static string? TomogramsBeside(IEnumerable<string> files)

@@ -125,6 +125,9 @@ public static class DatasetLoader
                 [.. chosen.Select(p => entry.Region?.FromVolume(p.Particle) ?? new Position(p.Particle.Z, p.Particle.Y, p.Particle.X))])
             {
                 CenterClasses = choice.Classes.Count == 0 ? null : [.. chosen.Select(p => p.Class)],
+                Background =
+                    [.. entry.ReadBackground(header.Shape, header.VoxelSize)
+                    .Select(p => entry.Region?.FromVolume(p) ?? new Position(p.Z, p.Y, p.X))],
                 Outlier = outlier,
                 IsConstant = constant,
                 VoxelSize = entry.VoxelSizeAngstrom > 0 ? new VoxelSize(entry.VoxelSizeAngstrom) : header.VoxelSize,

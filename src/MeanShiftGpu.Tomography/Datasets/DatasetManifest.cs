@@ -31,6 +31,12 @@ public sealed record DatasetVolume
     /// <summary>An MRC file that is above <see cref="MaskAbove"/> inside particles, as a full path: the target of Dice and cross-entropy; null draws balls around the centres instead.</summary>
     public string? Mask { get; init; }
 
+    /// <summary>
+    /// A table of places that are no particles, as a full path: picks that a person has removed; null for
+    /// none.
+    /// </summary>
+    public string? Background { get; init; }
+
     /// <summary>Inside particles the mask is above this: 0, or the highest label of something else.</summary>
     public double MaskAbove { get; init; }
 
@@ -74,7 +80,7 @@ public sealed record DatasetVolume
     /// <exception cref="InputException">The table cannot be read, or it names tomograms and none is this volume.</exception>
     public IReadOnlyList<Particle> ReadParticles(Extent shape, VoxelSize header)
     {
-        IReadOnlyList<Particle> particles = ParticlesOfVolume(shape, header);
+        IReadOnlyList<Particle> particles = ParticlesOfVolume(Coordinates, shape, header);
         if (Region is not { } region)
             return particles;
         // A place outside the volume is in no part of it, and would not be missed.
@@ -82,9 +88,26 @@ public sealed record DatasetVolume
         return [.. particles.Where(p => region.Holds(p.Z, p.Y, p.X, shape))];
     }
 
-    private IReadOnlyList<Particle> ParticlesOfVolume(Extent shape, VoxelSize header)
+    /// <summary>
+    /// Reads the places that are no particles, in voxels of the whole volume, as <see cref="ReadParticles"/>
+    /// reads particles.
+    /// </summary>
+    /// <param name="shape">The volume's size.</param>
+    /// <param name="header">The voxel size that the volume's header gives.</param>
+    /// <exception cref="InputException">The table cannot be read, it names tomograms and none is this volume,
+    /// or a place lies outside.</exception>
+    public IReadOnlyList<Particle> ReadBackground(Extent shape, VoxelSize header)
     {
-        IReadOnlyList<Particle> particles = CoordinateTables.Read(Coordinates, Context(shape, header));
+        if (Background is null)
+            return [];
+        IReadOnlyList<Particle> places = ParticlesOfVolume(Background, shape, header);
+        CoordinateTables.CheckInside(Background, places, shape);
+        return Region is { } region ? [.. places.Where(p => region.Holds(p.Z, p.Y, p.X, shape))] : places;
+    }
+
+    private IReadOnlyList<Particle> ParticlesOfVolume(string table, Extent shape, VoxelSize header)
+    {
+        IReadOnlyList<Particle> particles = CoordinateTables.Read(table, Context(shape, header));
         string[] named = [.. particles.Select(p => p.Tomogram).OfType<string>().Distinct()];
         // Formats without names number their tomograms; one number alone does not contradict.
         if (Tomogram is not null || named.Length == 0 || (named is [var only] && only.All(char.IsAsciiDigit)))
@@ -92,7 +115,10 @@ public sealed record DatasetVolume
         Func<string, bool> isOurs = TomogramName.Among(named, Volume);
         return named.Any(isOurs)
             ? [.. particles.Where(p => p.Tomogram is null || isOurs(p.Tomogram))]
-            : throw new InputException($"{Coordinates}: names {(named.Length == 1 ? "tomogram" : "several tomograms,")} {string.Join(", ", named.Take(5).Select(InputFile.Quote))}{(named.Length > 5 ? ", …" : "")}, and none is called like the volume {Volume}. Say in the data set's manifest which it is: \"tomogram\": \"NAME\".");
+            : throw new InputException(
+                $"{table}: names {(named.Length == 1 ? "tomogram" : "several tomograms,")} "
+                + $"{string.Join(", ", named.Take(5).Select(InputFile.Quote))}{(named.Length > 5 ? ", …" : "")}, and none is "
+                + $"called like the volume {Volume}. Say in the data set's manifest which it is: \"tomogram\": \"NAME\".");
     }
 }
 
@@ -100,7 +126,7 @@ public sealed record DatasetVolume
 /// A data set in one JSON file:
 /// <code>
 /// { "volumes": [ { "volume": "a.mrc", "coordinates": "a.star", "split": "train",
-///                  "mask": "m.mrc", "maskAbove": 0, "tomogram": "TS_01",
+///                  "mask": "m.mrc", "maskAbove": 0, "background": "a_removed.star", "tomogram": "TS_01",
 ///                  "tomogramsStar": "tomograms.star", "relion5Centre": "halfSize", "voxelSizeAngstrom": 10, "binning": 4, "normalize": true,
 ///                  "region": { "first": [0, 0, 0], "size": [64, 150, 200], "margin": 12.5 } } ] }
 /// </code>
@@ -126,7 +152,8 @@ public sealed record DatasetManifest
     };
 
     private static readonly string[] VolumeProperties =
-        ["volume", "coordinates", "mask", "maskAbove", "tomogram", "tomogramsStar", "relion5Centre", "voxelSizeAngstrom", "binning", "normalize", "region", "split"];
+        ["volume", "coordinates", "mask", "maskAbove", "background", "tomogram", "tomogramsStar", "relion5Centre",
+            "voxelSizeAngstrom", "binning", "normalize", "region", "split"];
 
     private static readonly string[] RegionProperties = ["first", "size", "margin"];
 
@@ -178,6 +205,8 @@ public sealed record DatasetManifest
                 json.WriteString("coordinates", Relative(volume.Coordinates));
                 if (volume.Mask is not null)
                     json.WriteString("mask", Relative(volume.Mask));
+                if (volume.Background is not null)
+                    json.WriteString("background", Relative(volume.Background));
                 if (volume.MaskAbove > 0)
                     json.WriteNumber("maskAbove", volume.MaskAbove);
                 if (volume.Tomogram is not null)
@@ -284,6 +313,7 @@ public sealed record DatasetManifest
             Volume = ExistingFile(path, where, "volume", Required("volume")),
             Coordinates = ExistingFile(path, where, "coordinates", Required("coordinates")),
             Mask = Resolve("mask"),
+            Background = Resolve("background"),
             MaskAbove = Positive("maskAbove"),
             Tomogram = Text("tomogram"),
             TomogramsStar = Resolve("tomogramsStar"),

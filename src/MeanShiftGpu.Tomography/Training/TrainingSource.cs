@@ -1,5 +1,6 @@
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Volumes;
 using MeanShiftGpu.Training;
@@ -12,6 +13,9 @@ namespace MeanShiftGpu.Tomography.Training;
 /// <param name="Matched">Volumes and tables that belong together; null where a manifest was given.</param>
 public sealed record TrainingSource(DatasetManifest? Given, string? ManifestPath, DatasetFiles? Matched)
 {
+    /// <summary>What was told about the tables, for further ones.</summary>
+    public CoordinateContext Told { get; init; } = new();
+
     /// <summary>The volumes for training and validation.</summary>
     public IEnumerable<DatasetVolume> Entries
         => Given?.Volumes.Where(v => v.Split != DatasetSplit.Test) ?? Matched!.Annotated.Select(a => a.Entry);
@@ -20,9 +24,32 @@ public sealed record TrainingSource(DatasetManifest? Given, string? ManifestPath
     public IReadOnlyList<string> Files =>
     [
         .. ((string?[])[ManifestPath])
-            .Concat((Given?.Volumes ?? Entries).SelectMany(v => (string?[])[v.Volume, v.Coordinates, v.Mask, v.TomogramsStar]))
+            .Concat((Given?.Volumes ?? Entries)
+                .SelectMany(v => (string?[])[v.Volume, v.Coordinates, v.Background, v.Mask, v.TomogramsStar]))
             .OfType<string>().Distinct(),
     ];
+
+    /// <summary>The same with tables of places that are no particles.</summary>
+    /// <param name="tables">The tables: files, folders and patterns; none leaves everything as it is.</param>
+    /// <param name="training">The settings, by which they must make a difference.</param>
+    /// <exception cref="InputException">They make none, or do not fit the volumes.</exception>
+    public TrainingSource WithBackground(IReadOnlyList<string> tables, TrainingOptions training)
+    {
+        ArgumentNullException.ThrowIfNull(tables);
+        ArgumentNullException.ThrowIfNull(training);
+        if (tables.Count > 0 && Matched is null)
+            throw new InputException(
+                "--background and --data exclude each other; a manifest says it by volume (\"background\"). Leave one out.");
+        TrainingSource source = tables.Count == 0 ? this : this with { Matched = Matched!.WithBackground(tables, Told) };
+        if (training.UsesBackground || !source.Entries.Any(e => e.Background is not null))
+            return source;
+        throw new InputException(
+            "training: known background makes no difference with these settings: the mean-shift loss knows centres alone, "
+                + "and without "
+            + "--label-radius Dice and cross-entropy take everything for background that is not annotated. Give --dice or "
+                + "--cross-entropy, "
+            + "and --label-radius; or leave the background out.");
+    }
 
     /// <summary>The largest extents of the volumes or their parts.</summary>
     public Extent Largest

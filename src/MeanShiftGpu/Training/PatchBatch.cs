@@ -71,7 +71,7 @@ public sealed class PatchBatch
         }
 
         if (Masks is not null)
-            FillMasks(item, volume, origin, axes, all);
+            FillMasks(item, volume, origin, axes, all, [.. volume.Background.Select(b => (Local(b, origin, axes, Patch), 0))]);
     }
 
     /// <summary>One patch of a buffer: [D, H, W].</summary>
@@ -84,17 +84,21 @@ public sealed class PatchBatch
         (Extent patch, double margin) = (options.Patch, options.CenterMarginVoxels);
         for (int i = 0; i < volume.Centers.Count; i++)
         {
-            Position center = volume.Centers[i];
-            Position local = axes.Apply(new Position(center.Z - origin.Z, center.Y - origin.Y, center.X - origin.X), patch);
+            Position local = Local(volume.Centers[i], origin, axes, patch);
             bool counts = IsInside(local.Z, patch.Depth, margin) && IsInside(local.Y, patch.Height, margin)
                 && IsInside(local.X, patch.Width, margin);
             yield return (local, volume.ClassOf(i), counts);
         }
     }
 
+    private static Position Local(Position place, (int Z, int Y, int X) origin, PatchOrientation axes, Extent patch)
+        => axes.Apply(new Position(place.Z - origin.Z, place.Y - origin.Y, place.X - origin.X), patch);
+
     private static bool IsInside(double position, int extent, double margin) => position >= margin && position <= extent - 1 - margin;
 
-    private void FillMasks(int item, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes, List<(Position Center, int Class)> all)
+    private void FillMasks(int item, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes,
+        List<(Position Center, int Class)> all,
+        IReadOnlyList<(Position Center, int Class)> background)
     {
         Box inside = volume.Mask is null ? default : Read(volume.Mask, origin);
         for (int c = 0; c < Masks!.Count; c++)
@@ -116,7 +120,9 @@ public sealed class PatchBatch
             return;
         }
 
-        DrawBalls(labelled, all, options.LabelRadiusVoxels);
+        // Known background is labelled as the surroundings of a centre are: what is no particle there counts
+        // as such.
+        DrawBalls(labelled, all.Concat(background), options.LabelRadiusVoxels);
         foreach (float[] masks in Masks)
         {
             Span<float> mask = Of(masks, item);

@@ -11,6 +11,9 @@ namespace MeanShiftGpu.Training;
 /// </summary>
 public sealed class PatchSampler
 {
+    // One patch in so many shows known background; the others show it where it lies near a centre.
+    private const int PatchesOfBackground = 4;
+
     private readonly TrainingOptions options;
     private readonly IReadOnlyList<TrainingVolume> volumes;
     private readonly Dictionary<TrainingVolume, int[][]> centersOf = new(ReferenceEqualityComparer.Instance);
@@ -76,7 +79,11 @@ public sealed class PatchSampler
         PhiloxBlock how = Draw(index, 1);
         // Classes in turn at random, so that a rare one is seen as often as the others.
         int wanted = (int)(how.Z % (uint)options.ClassCount);
-        return (volume, Origin(volume, wanted, where), Orientation(options.Augmentation, how));
+        bool background = options.UsesBackground && volume.Background.Count > 0 && how.W % PatchesOfBackground == 0;
+        (int Z, int Y, int X) origin = background
+            ? Around(volume, volume.Background[(int)(where.W % (uint)volume.Background.Count)], where)
+            : Origin(volume, wanted, where);
+        return (volume, origin, Orientation(options.Augmentation, how));
     }
 
     /// <summary>How a patch is turned.</summary>
@@ -101,11 +108,14 @@ public sealed class PatchSampler
         Position? center = volume.Centers.Count == 0
             ? null
             : volume.Centers[candidates.Length == 0 ? (int)(random.W % (uint)volume.Centers.Count) : candidates[(int)(random.W % (uint)candidates.Length)]];
-        return (
+        return Around(volume, center, random);
+    }
+
+    private (int Z, int Y, int X) Around(TrainingVolume volume, Position? center, PhiloxBlock random)
+        => (
             Along(volume.Size.Depth, options.Patch.Depth, center?.Z, random.X),
             Along(volume.Size.Height, options.Patch.Height, center?.Y, random.Y),
             Along(volume.Size.Width, options.Patch.Width, center?.X, random.Z));
-    }
 
     private int Along(int extent, int patch, double? center, uint random)
     {

@@ -87,6 +87,11 @@ public sealed record TrainingOptions
     /// </summary>
     public double LabelRadiusVoxels { get; init; }
 
+    /// <summary>
+    /// Whether known background makes a difference: some loss has labels, and they are sparse.
+    /// </summary>
+    internal bool UsesBackground => NeedsMasks && LabelRadiusVoxels > 0;
+
     /// <summary>Use only so many centres of each training volume, chosen at random; 0 for all.</summary>
     public int CentersPerVolume { get; init; }
 

@@ -28,6 +28,12 @@ public sealed record TrainingVolume(string Name, IVoxelSource Image, IVoxelSourc
     /// <summary>The class of each centre, counted from 0; null where all are of class 0.</summary>
     public IReadOnlyList<int>? CenterClasses { get; init; }
 
+    /// <summary>
+    /// Places that a person looked at and that are no particles, in voxels: background where labels are
+    /// sparse.
+    /// </summary>
+    public IReadOnlyList<Position> Background { get; init; } = [];
+
     /// <summary>The class of a centre.</summary>
     public int ClassOf(int center) => CenterClasses?[center] ?? 0;
 
