@@ -50,7 +50,7 @@ internal sealed class ViewVerb(Session session) : Verb(session)
 
     public override string Name => "view";
 
-    public override string Summary => "Shows a tomogram and its picks in the browser, to look at and to correct.";
+    public override string Summary => "Shows a tomogram and its picks in the browser, to correct them.";
 
     protected override string Description =>
         "Shows a tomogram, its picks and its score map in the browser. Picks can be rejected, added and moved there, chosen "
