@@ -42,6 +42,24 @@ public readonly record struct Conv3dShape(
     /// another.</exception>
     public Activation Activation { get; init => field = Known(value); } = Known(Activation);
 
+    /// <summary>Whole tensors, whose voxels follow each other without a gap.</summary>
+    /// <param name="batch">N.</param>
+    /// <param name="extent">(D, H, W) in voxels.</param>
+    /// <param name="inputChannels">Cin.</param>
+    /// <param name="outputChannels">Cout.</param>
+    /// <param name="kernelSize">Edge of the kernel: 1 or 3.</param>
+    /// <param name="activation">Applied to the output in the same kernel.</param>
+    public static Conv3dShape Dense(
+        int batch,
+        (int Depth, int Height, int Width) extent,
+        int inputChannels,
+        int outputChannels,
+        int kernelSize = 3,
+        Activation activation = Activation.None)
+        => new(
+            batch, extent.Depth, extent.Height, extent.Width, inputChannels, outputChannels, kernelSize, activation, inputChannels,
+            outputChannels);
+
     /// <summary>N·D·H·W.</summary>
     public long Voxels => (long)Batch * Depth * Height * Width;
 

@@ -23,6 +23,16 @@ public readonly record struct ConvTranspose3dShape(
     int InputPitch,
     int OutputPitch)
 {
+    /// <summary>Whole tensors, whose voxels follow each other without a gap.</summary>
+    /// <param name="batch">N.</param>
+    /// <param name="extent">(D, H, W) of the input in voxels; the output has twice as many along each
+    /// axis.</param>
+    /// <param name="inputChannels">Cin.</param>
+    /// <param name="outputChannels">Cout.</param>
+    public static ConvTranspose3dShape Dense(
+        int batch, (int Depth, int Height, int Width) extent, int inputChannels, int outputChannels)
+        => new(batch, extent.Depth, extent.Height, extent.Width, inputChannels, outputChannels, inputChannels, outputChannels);
+
     /// <summary>N·D·H·W, the voxels of the input.</summary>
     public long InputVoxels => (long)Batch * Depth * Height * Width;
 

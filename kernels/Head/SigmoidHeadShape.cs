@@ -7,6 +7,15 @@ namespace MeanShiftGpu.Kernels.Head;
 /// <param name="InputPitch">Elements from one input voxel to the next (≥ Cin); also of gradInput.</param>
 public readonly record struct SigmoidHeadShape(long Voxels, int InputChannels, int Outputs, int InputPitch)
 {
+    /// <summary>A whole tensor, whose voxels follow each other without a gap.</summary>
+    /// <param name="batch">N.</param>
+    /// <param name="extent">(D, H, W) in voxels.</param>
+    /// <param name="inputChannels">Cin.</param>
+    /// <param name="outputs">Number of maps.</param>
+    public static SigmoidHeadShape Dense(
+        int batch, (int Depth, int Height, int Width) extent, int inputChannels, int outputs)
+        => new((long)batch * extent.Depth * extent.Height * extent.Width, inputChannels, outputs, inputChannels);
+
     /// <summary>Number of weights: Cin·Outputs.</summary>
     public int WeightLength => InputChannels * Outputs;
 

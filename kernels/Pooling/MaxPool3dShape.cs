@@ -24,6 +24,13 @@ public readonly record struct MaxPool3dShape(
     int OutputPitch,
     int Accumulate = 0)
 {
+    /// <summary>Whole tensors, whose voxels follow each other without a gap.</summary>
+    /// <param name="batch">N.</param>
+    /// <param name="extent">(D, H, W) of the input in voxels, all even.</param>
+    /// <param name="channels">C.</param>
+    public static MaxPool3dShape Dense(int batch, (int Depth, int Height, int Width) extent, int channels)
+        => new(batch, extent.Depth, extent.Height, extent.Width, channels, channels, channels);
+
     /// <summary>Voxels of the output: N·(D/2)·(H/2)·(W/2).</summary>
     public long OutputVoxels => (long)Batch * (Depth / 2) * (Height / 2) * (Width / 2);
 

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using ILGPU;
 using ILGPU.Runtime;
@@ -18,17 +19,23 @@ namespace MeanShiftGpu.Device;
 public sealed class GpuContext : IDisposable
 {
     private const int SimulatedWarpSize = 32;
+    private const string CompilesKernels = "Kernels are compiled from their IL when they are first used, and found by " +
+        "reflection: do not publish ahead of time or trimmed.";
 
     private readonly Context? ownedContext;
     private readonly Dictionary<(Type Interface, string Operation, string Variant), IDisposable> launchers = [];
     private readonly VariantChoice variantChoice;
+    private readonly AcceleratorStream stream;
+    private readonly bool ownsStream;
     private bool disposed;
 
-    private GpuContext(Context? ownedContext, Accelerator accelerator, AcceleratorStream? stream, string reason, GpuContextOptions options)
+    private GpuContext(
+        Context? ownedContext, Accelerator accelerator, AcceleratorStream? stream, string reason, GpuContextOptions options, bool ownsStream = false)
     {
         this.ownedContext = ownedContext;
+        this.ownsStream = ownsStream;
         Accelerator = accelerator;
-        Stream = stream ?? accelerator.DefaultStream;
+        this.stream = stream ?? accelerator.DefaultStream;
         Reason = reason;
         Threads = new HostThreads(options.Threads > 0 ? options.Threads : Environment.ProcessorCount);
         Precision wanted = WantedPrecision(options);
@@ -48,7 +55,7 @@ public sealed class GpuContext : IDisposable
         get
         {
             ThrowIfDisposed("Stream");
-            return field;
+            return stream;
         }
     }
 
@@ -114,6 +121,8 @@ public sealed class GpuContext : IDisposable
 
     /// <summary>Opens a device.</summary>
     /// <exception cref="InputException">The device asked for is not there or does not open; the message says why, and what was found instead.</exception>
+    [RequiresDynamicCode(CompilesKernels)]
+    [RequiresUnreferencedCode(CompilesKernels)]
     public static GpuContext Create(GpuContextOptions? options = null)
     {
         options ??= new GpuContextOptions();
@@ -142,6 +151,8 @@ public sealed class GpuContext : IDisposable
     }
 
     /// <summary>Opens the device with default settings, except for its kind.</summary>
+    [RequiresDynamicCode(CompilesKernels)]
+    [RequiresUnreferencedCode(CompilesKernels)]
     public static GpuContext Create(DeviceKind device) => Create(new GpuContextOptions { Device = device });
 
     /// <summary>
@@ -152,6 +163,8 @@ public sealed class GpuContext : IDisposable
     /// <param name="accelerator">The caller's accelerator.</param>
     /// <param name="stream">The stream to queue on; null for the accelerator's default stream.</param>
     /// <param name="options">Variants, threads and precision; the device is not read.</param>
+    [RequiresDynamicCode(CompilesKernels)]
+    [RequiresUnreferencedCode(CompilesKernels)]
     public static GpuContext Attach(Accelerator accelerator, AcceleratorStream? stream = null, GpuContextOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
@@ -159,9 +172,26 @@ public sealed class GpuContext : IDisposable
     }
 
     /// <summary>
+    /// A context for another thread on the same device: with a stream, launchers and scratch memory of its
+    /// own, under the same settings. The device, its compiled kernels and its threads are shared, so that
+    /// this takes neither the time nor the threads of <see cref="Create(GpuContextOptions?)"/>. What was
+    /// created from one context is not to be used with the other at the same time. Dispose it before this
+    /// one.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
+    public GpuContext Share()
+    {
+        ThrowIfDisposed("Share");
+        GpuContextOptions options = new() { Variant = ForcedVariants, Threads = Threads.Count, Precision = Precision };
+        return new GpuContext(null, Accelerator, Accelerator.CreateStream(), Reason, options, ownsStream: true);
+    }
+
+    /// <summary>
     /// Opens ILGPU's simulation of a GPU with warps of 32 threads, on which kernels written for such warps run without a GPU
     /// (slowly). The host variants support it too.
     /// </summary>
+    [RequiresDynamicCode(CompilesKernels)]
+    [RequiresUnreferencedCode(CompilesKernels)]
     public static GpuContext CreateSimulatedGpu(GpuContextOptions? options = null)
     {
         Context context = CreateIlgpuContext(CPUDeviceKind.Nvidia);
@@ -231,6 +261,20 @@ public sealed class GpuContext : IDisposable
         return Launcher(table, table.Select(this, shape, variantChoice));
     }
 
+    /// <summary>
+    /// The variant of an operation for a case: the one that is forced here or by the context, or the first in
+    /// the table that supports it.
+    /// </summary>
+    /// <exception cref="InputException">The forced variant does not support this device, type or
+    /// shape.</exception>
+    internal Variant<TLauncher, TShape> Choose<TLauncher, TShape>(
+        VariantTable<TLauncher, TShape> table, TShape shape, VariantChoice? forced)
+        where TLauncher : class, IDisposable
+    {
+        ThrowIfDisposed(table.Operation);
+        return table.Select(this, shape, forced ?? variantChoice);
+    }
+
     /// <summary>The variants of an operation that can run a case here: the forced one alone, or all.</summary>
     /// <exception cref="InputException">The forced variant does not support this device, type or shape.</exception>
     internal IEnumerable<Variant<TLauncher, TShape>> Candidates<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
@@ -259,6 +303,8 @@ public sealed class GpuContext : IDisposable
         foreach (IDisposable launcher in launchers.Values)
             launcher.Dispose();
         launchers.Clear();
+        if (ownsStream && !stream.IsDisposed)
+            stream.Dispose();
         if (ownedContext is not null)
         {
             Accelerator.Dispose();

@@ -63,7 +63,7 @@ public sealed partial class UNet3d<T> : IDisposable
                 Parameters.Add($"{node.Name}.bias", ParameterLayout.Bias, 1, 1, node.Channels));
         }
 
-        Parameters.AllocateOn(context);
+        Parameters.Allocate(context);
         Initialise(seed, outputBias);
     }
 

@@ -1,11 +1,13 @@
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Elementwise;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Pooling;
 using MeanShiftGpu.Ops.BinaryCrossEntropy;
 using MeanShiftGpu.Ops.Dice;
 using MeanShiftGpu.Ops.Elementwise;
 using MeanShiftGpu.Ops.MaxPool3d;
+using MeanShiftGpu.Ops.Sum;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Validation;
 
@@ -17,8 +19,11 @@ internal static class CompositeCases
     /// <summary>Pooling twice, with a loss of each.</summary>
     public static IReadOnlyList<GradCheckCase> MaxPool3d { get; } = [new MaxPool3dCase()];
 
-    /// <summary>Sums of losses, and masks before them.</summary>
-    public static IReadOnlyList<GradCheckCase> Elementwise { get; } = [new WeightedSumCase(), new MaskCase()];
+    /// <summary>Sums of losses, masks before them, and elementary arithmetic.</summary>
+    public static IReadOnlyList<GradCheckCase> Elementwise { get; } = [new WeightedSumCase(), new MaskCase(), new ElementaryCase()];
+
+    /// <summary>Sum and mean, of squares.</summary>
+    public static IReadOnlyList<GradCheckCase> Sum { get; } = [new SumCase(isMean: false), new SumCase(isMean: true)];
 
     private sealed class MaxPool3dCase : GradCheckCase
     {
@@ -66,5 +71,36 @@ internal static class CompositeCases
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
             => ElementwiseVariants<T, T>.Table.Names(context, new ElementwiseShape(120, 1, 3, 1));
+    }
+    // (2a + b)·a + a·b of slices of one tensor, so that every gradient arrives more than once.
+    private sealed class ElementaryCase : GradCheckCase
+    {
+        public override string Name => "add, multiply, scale";
+
+        public override GradCheckFunction<T> Create<T>(GpuContext context)
+            => new([CaseData.Input("input", new TensorShape(2, 3, 4, 5, 3), 1), CaseData.Input("other", new TensorShape(2, 3, 4, 5, 2), 2)], null, (tape, x) =>
+            {
+                (Tensor<T> a, Tensor<T> b) = (x[0].Channels(1, 2), x[1]);
+                return tape.Add(tape.Multiply(tape.Add(tape.Scale(a, 2), b), a), tape.Multiply(a, b));
+            });
+
+        public override IEnumerable<string> Variants<T>(GpuContext context)
+            => ElementwiseVariants<T, T>.Table.Names(context, default);
+    }
+
+    // Of a slice of channels, and squared before, so that the gradient is not the same everywhere.
+    private sealed class SumCase(bool isMean) : GradCheckCase
+    {
+        public override string Name => isMean ? "mean" : "sum";
+
+        public override GradCheckFunction<T> Create<T>(GpuContext context)
+            => new([CaseData.Input("input", new TensorShape(2, 3, 4, 5, 3), 1)], null, (tape, x) =>
+            {
+                Tensor<T> squares = tape.Multiply(x[0].Channels(1, 2), x[0].Channels(1, 2));
+                return isMean ? tape.Mean(squares) : tape.Sum(squares);
+            });
+
+        public override IEnumerable<string> Variants<T>(GpuContext context)
+            => SumVariants<T>.Table.Names(context, new FlatShape(240));
     }
 }

@@ -12,6 +12,7 @@ using MeanShiftGpu.Ops.GradientNorm;
 using MeanShiftGpu.Ops.MaxPool3d;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Ops.SigmoidHead;
+using MeanShiftGpu.Ops.Sum;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Validation;
 
@@ -84,6 +85,11 @@ internal static class Operations
         {
             GradChecks = CompositeCases.Elementwise,
             Benchmarks = ElementwiseCases.Benchmarks,
+        },
+        new("sum", SumVariants<float>.Table, SumVariants<double>.Table)
+        {
+            GradChecks = CompositeCases.Sum,
+            Benchmarks = SumCases.Benchmarks,
         },
         new("mean-shift", MeanShiftVariants<float>.Table, MeanShiftVariants<double>.Table)
         {

@@ -91,45 +91,21 @@ public sealed class Parameter<T>
 
     internal long Offset { get; }
 
-    /// <summary>Numbers in this library's order, put into a file's order.</summary>
-    public TValue[] ToFileOrder<TValue>(ReadOnlySpan<TValue> values)
-    {
-        TValue[] result = new TValue[values.Length];
-        ToFileOrder(values, result);
-        return result;
-    }
+    private WeightOrder Order => new(Layout, KernelSize, InputChannels, OutputChannels);
 
-    internal void ToFileOrder<TValue>(ReadOnlySpan<TValue> values, Span<TValue> result)
-    {
-        for (int i = 0; i < values.Length; i++)
-            result[FileIndex(i)] = values[i];
-    }
+    /// <summary>Numbers in this library's order, put into a file's order.</summary>
+    public TValue[] ToFileOrder<TValue>(ReadOnlySpan<TValue> values) => Order.To(values);
+
+    internal void ToFileOrder<TValue>(ReadOnlySpan<TValue> values, Span<TValue> result) => Order.To(values, result);
 
     /// <summary>Numbers in a file's order, put into this library's order.</summary>
-    public TValue[] FromFileOrder<TValue>(ReadOnlySpan<TValue> values)
-    {
-        TValue[] result = new TValue[values.Length];
-        for (int i = 0; i < result.Length; i++)
-            result[i] = values[FileIndex(i)];
-        return result;
-    }
-
-    private int FileIndex(int index)
-    {
-        if (Layout == ParameterLayout.Bias)
-            return index;
-        int o = index % OutputChannels;
-        int i = index / OutputChannels % InputChannels;
-        int tap = index / (OutputChannels * InputChannels);
-        int taps = KernelSize * KernelSize * KernelSize;
-        return Layout == ParameterLayout.ConvolutionWeight
-            ? (o * InputChannels + i) * taps + tap
-            : (i * OutputChannels + o) * taps + tap;
-    }
+    public TValue[] FromFileOrder<TValue>(ReadOnlySpan<TValue> values) => Order.From(values);
 }
 
 /// <summary>
-/// All parameters of a network in one buffer, and their gradients in another, so that an optimiser step is one launch.
+/// All parameters of a network in one buffer, and their gradients in another, so that an optimiser step is
+/// one launch. A network of one's own adds its layers, then allocates: <see cref="AddConvolution"/>,
+/// <see cref="Allocate(GpuContext, int)"/>.
 /// </summary>
 public sealed class ParameterSet<T> : IDisposable
     where T : unmanaged, INumber<T>
@@ -170,25 +146,116 @@ public sealed class ParameterSet<T> : IDisposable
         gradients?.Dispose();
     }
 
-    internal Parameter<T> Add(string name, ParameterLayout layout, int kernelSize, int inputChannels, int outputChannels)
+    /// <summary>
+    /// Adds the weight and the bias of a convolution, of kernel 3³ or 1³, or of a head (1³).
+    /// </summary>
+    /// <param name="name">The layer; its parameters are called name.weight and name.bias.</param>
+    /// <param name="inputChannels">Cin.</param>
+    /// <param name="outputChannels">Cout.</param>
+    /// <param name="kernelSize">Edge of the kernel: 1 or 3.</param>
+    /// <returns>The weight [k, k, k, Cin, Cout] and the bias [Cout].</returns>
+    /// <exception cref="ArgumentException">Another parameter has the name, or a number makes no
+    /// sense.</exception>
+    /// <exception cref="InvalidOperationException">The set is allocated already.</exception>
+    public (Parameter<T> Weight, Parameter<T> Bias) AddConvolution(
+        string name, int inputChannels, int outputChannels, int kernelSize = 3)
     {
-        Parameter<T> parameter = new(this, name, layout, kernelSize, inputChannels, outputChannels, length);
-        parameters.Add(parameter);
-        length += (parameter.Length + AlignmentElements - 1) / AlignmentElements * AlignmentElements;
-        return parameter;
+        if (kernelSize is not (1 or 3))
+            throw new ArgumentOutOfRangeException(
+                nameof(kernelSize), kernelSize, $"{name}: the kernel's edge is {kernelSize}, expected 1 or 3.");
+        return AddLayer(name, ParameterLayout.ConvolutionWeight, kernelSize, inputChannels, outputChannels);
     }
 
-    internal void AllocateOn(GpuContext context)
+    /// <summary>
+    /// Adds the weight and the bias of a transposed convolution, of kernel 2³ and stride 2.
+    /// </summary>
+    /// <param name="name">The layer; its parameters are called name.weight and name.bias.</param>
+    /// <param name="inputChannels">Cin.</param>
+    /// <param name="outputChannels">Cout.</param>
+    /// <returns>The weight [2, 2, 2, Cin, Cout] and the bias [Cout].</returns>
+    /// <exception cref="ArgumentException">Another parameter has the name, or a number makes no
+    /// sense.</exception>
+    /// <exception cref="InvalidOperationException">The set is allocated already.</exception>
+    public (Parameter<T> Weight, Parameter<T> Bias) AddTransposedConvolution(string name, int inputChannels, int outputChannels)
+        => AddLayer(name, ParameterLayout.TransposedConvolutionWeight, 2, inputChannels, outputChannels);
+
+    /// <summary>
+    /// Takes device memory for all parameters and their gradients, all zero. The set takes no further
+    /// parameter then.
+    /// </summary>
+    /// <param name="context">The device; it must outlive the set.</param>
+    /// <exception cref="InvalidOperationException">The set has no parameter, or is allocated
+    /// already.</exception>
+    public void Allocate(GpuContext context)
     {
+        ArgumentNullException.ThrowIfNull(context);
+        RequireNotAllocated("Allocate");
+        if (parameters.Count == 0)
+            throw new InvalidOperationException("Allocate: the set has no parameter. Add the layers first.");
         values = context.Accelerator.Allocate1D<T>(length);
         gradients = context.Accelerator.Allocate1D<T>(length);
         values.MemSetToZero(context.Stream);
         gradients.MemSetToZero(context.Stream);
     }
 
+    /// <summary>
+    /// The same with random weights: uniform with mean 0 and variance 2/(fan in), as suits layers with ReLU
+    /// (He et al. 2015); biases 0.
+    /// </summary>
+    /// <param name="context">The device; it must outlive the set.</param>
+    /// <param name="seed">The same seed gives the same numbers on every device.</param>
+    /// <exception cref="InvalidOperationException">The set has no parameter, or is allocated
+    /// already.</exception>
+    public void Allocate(GpuContext context, int seed)
+    {
+        Allocate(context);
+        // The algorithm behind a seeded System.Random is fixed.
+        Random random = new(seed);
+        foreach (Parameter<T> parameter in parameters.Where(p => p.Layout != ParameterLayout.Bias))
+        {
+            int taps = parameter.Layout == ParameterLayout.TransposedConvolutionWeight
+                ? 1
+                : parameter.KernelSize * parameter.KernelSize * parameter.KernelSize;
+            double bound = Math.Sqrt(6.0 / (taps * parameter.InputChannels));
+            T[] numbers = new T[parameter.Length];
+            for (int i = 0; i < numbers.Length; i++)
+                numbers[i] = T.CreateChecked((float)((random.NextDouble() * 2 - 1) * bound));
+            parameter.Upload(context, numbers);
+        }
+    }
+
+    private (Parameter<T> Weight, Parameter<T> Bias) AddLayer(
+        string name, ParameterLayout layout, int kernelSize, int inputChannels, int outputChannels)
+        => (
+            Add($"{name}.weight", layout, kernelSize, inputChannels, outputChannels),
+            Add($"{name}.bias", ParameterLayout.Bias, 1, 1, outputChannels));
+
+    internal Parameter<T> Add(string name, ParameterLayout layout, int kernelSize, int inputChannels, int outputChannels)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentOutOfRangeException.ThrowIfLessThan(inputChannels, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(outputChannels, 1);
+        RequireNotAllocated(name);
+        if (parameters.Any(p => p.Name == name))
+            throw new ArgumentException(
+                $"{name}: the set has a parameter of this name already. Give each layer a name of its own.", nameof(name));
+        Parameter<T> parameter = new(this, name, layout, kernelSize, inputChannels, outputChannels, length);
+        parameters.Add(parameter);
+        length += (parameter.Length + AlignmentElements - 1) / AlignmentElements * AlignmentElements;
+        return parameter;
+    }
+
+    private void RequireNotAllocated(string what)
+    {
+        if (values is not null)
+            throw new InvalidOperationException(
+                $"{what}: the parameters are allocated already. Add all layers first, then allocate once.");
+    }
+
     private static MemoryBuffer1D<T, Stride1D.Dense> InUse(MemoryBuffer1D<T, Stride1D.Dense> buffer) => !buffer.IsDisposed
         ? buffer
         : throw new ObjectDisposedException(nameof(ParameterSet<>), "The parameters, or the device that held them, were disposed. Expected ones in use.");
 
-    private static InvalidOperationException NotAllocated() => new("The parameters were not allocated on a device yet.");
+    private static InvalidOperationException NotAllocated()
+        => new("The parameters were not allocated on a device yet. Call Allocate first.");
 }

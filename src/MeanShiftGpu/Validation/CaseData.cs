@@ -42,7 +42,7 @@ internal static class CaseData
         ParameterSet<T> set = new();
         Parameter<T> weight = set.Add("weight", layout, kernelSize, inputChannels, outputChannels);
         Parameter<T> bias = set.Add("bias", ParameterLayout.Bias, 1, 1, outputChannels);
-        set.AllocateOn(context);
+        set.Allocate(context);
         weight.Upload(context, Convert<T>(Numbers(weight.Length, 11, -0.5, 0.5)));
         bias.Upload(context, Convert<T>(Numbers(bias.Length, 12, -0.5, 0.5)));
         return (set, weight, bias);

@@ -158,7 +158,7 @@ internal sealed class ReferenceFile(string path)
         Func<Tensor<T>, Tensor<T>> operation)
         where T : unmanaged, INumber<T>
     {
-        set.AllocateOn(tape.Context);
+        set.Allocate(tape.Context);
         UploadParameter(tape.Context, file, "weight", weight);
         UploadParameter(tape.Context, file, "bias", bias);
         Tensor<T> x = Upload(tape, input, requiresGradient: true);

@@ -189,7 +189,7 @@ public class TapeTests
         ParameterSet<double> set = new();
         weight = set.Add("weight", ParameterLayout.ConvolutionWeight, 1, 1, 1);
         bias = set.Add("bias", ParameterLayout.Bias, 1, 1, 1);
-        set.AllocateOn(context);
+        set.Allocate(context);
         return set;
     }
 

@@ -79,7 +79,7 @@ public class NetworkPrecisionTests
         ParameterSet<float> parameters = new();
         Parameter<float> weight = parameters.Add("weight", ParameterLayout.ConvolutionWeight, 1, 3, 1);
         Parameter<float> bias = parameters.Add("bias", ParameterLayout.Bias, 1, 1, 1);
-        parameters.AllocateOn(context);
+        parameters.Allocate(context);
         weight.Upload(context, [1, 2, -3]);
         using Arena arena = new(context);
         using Tape<float> tape = Tape<float>.Begin(arena);

@@ -19,6 +19,7 @@ using MeanShiftGpu.Ops.GradientNorm;
 using MeanShiftGpu.Ops.MaxPool3d;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Ops.SigmoidHead;
+using MeanShiftGpu.Ops.Sum;
 using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Tests.Support;
@@ -221,6 +222,20 @@ public static class LauncherCalls
                     ArrayView<T> gradients = o.View<T>("gradients", o.N(count));
                     kernels.ClipFactor(o.Stream, gradients, o.View<T>("workspace", kernels.WorkspaceLength(gradients.Length)), o.View<T>("norm", 1), o.View<T>("factor", 1), o.X(1));
                 });
+            }
+
+            foreach ((string variant, ISum<T> kernels) in Launchers(context, SumVariants<T>.Table, new FlatShape(count)))
+            {
+                yield return new($"sum {variant} {typeof(T).Name} {count} Sum", o =>
+                {
+                    ArrayView<T> source = o.View<T>("source", o.N(count));
+                    kernels.Sum(
+                        o.Stream, source, o.View<T>("workspace", kernels.WorkspaceLength(source.Length)), o.View<T>("total", 1),
+                        T.One);
+                });
+                yield return new(
+                    $"sum {variant} {typeof(T).Name} {count} Spread",
+                    o => kernels.Spread(o.Stream, o.View<T>("value", 1), T.One, o.View<T>("target", o.N(count))));
             }
 
             foreach ((string variant, IAdam<T> kernels) in Launchers(context, AdamVariants<T>.Table, new FlatShape(count)))

@@ -1,0 +1,181 @@
+using System.Numerics;
+using ILGPU;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Convolution;
+using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Storage;
+
+namespace MeanShiftGpu.Ops.Conv3d;
+
+/// <summary>
+/// The 3D convolution without a tape, for programs with a network of their own: y = act(b + x ∗ w), stride 1,
+/// zero padding, extents unchanged. With device views nothing is copied or waited for. Shapes come from
+/// <see cref="Conv3dShape.Dense"/>, or from the constructor where a tensor is a slice of the channels of a
+/// wider one; weights from PyTorch through <see cref="PyTorchWeights"/>.
+/// </summary>
+/// <remarks>
+/// Gradients of weight and bias are added to what is there, the gradient of the input overwrites. Variants
+/// keep what scratch memory they need with the context, which grows to the largest call's.
+/// </remarks>
+/// <typeparam name="T">float or double.</typeparam>
+public sealed class Conv3d<T> : IDisposable
+    where T : unmanaged, INumber<T>
+{
+    private readonly GpuContext context;
+    private readonly ChosenLauncher<IConv3d<T, T>, Conv3dShape> launcher;
+    private readonly HostCopies<T> copies;
+    private bool disposed;
+
+    /// <summary>Takes a device; kernels are compiled at the first call.</summary>
+    /// <param name="context">The device; it must outlive this object.</param>
+    /// <param name="variant">The name of the variant to use, as <see cref="VariantsFor"/> lists them; null
+    /// for the best, or what the context forces.</param>
+    /// <exception cref="InputException">There is no such variant.</exception>
+    public Conv3d(GpuContext context, string? variant = null)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        this.context = context;
+        launcher = new(context, Conv3dVariants<T, T>.Table, variant);
+        copies = new(context, "Conv3d", 8);
+    }
+
+    /// <summary>Bytes of device memory held for the calls with spans.</summary>
+    public long Bytes => copies.Bytes;
+
+    /// <summary>The name of the variant that computes a shape here.</summary>
+    /// <exception cref="InputException">The named variant cannot.</exception>
+    public string VariantFor(Conv3dShape shape) => launcher.NameFor(shape);
+
+    /// <summary>
+    /// The names of all variants that can compute a shape on this device, best first; the last is the plain
+    /// one.
+    /// </summary>
+    public IReadOnlyList<string> VariantsFor(Conv3dShape shape) => launcher.NamesFor(shape);
+
+    /// <summary>Queues the forward pass on the context's stream. Overwrites output.</summary>
+    /// <param name="input">[N, D, H, W, Cin] at the shape's pitch.</param>
+    /// <param name="weight">[k, k, k, Cin, Cout].</param>
+    /// <param name="bias">[Cout].</param>
+    /// <param name="output">[N, D, H, W, Cout] at the shape's pitch, not over the input.</param>
+    /// <param name="shape">Extents.</param>
+    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    public void Forward(ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape)
+    {
+        using CallerGate.Pass pass = Enter();
+        launcher.For(shape).Forward(context.Stream, input, weight, bias, output, shape);
+    }
+
+    /// <summary>Queues the gradient of the input. Overwrites gradInput.</summary>
+    /// <param name="gradOutput">[N, D, H, W, Cout] at the shape's pitch.</param>
+    /// <param name="output">As the forward pass wrote it, for the ReLU's mask; without an activation it is
+    /// not read and may be empty.</param>
+    /// <param name="weight">[k, k, k, Cin, Cout].</param>
+    /// <param name="gradInput">[N, D, H, W, Cin] at the shape's pitch.</param>
+    /// <param name="shape">Extents.</param>
+    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    public void BackwardInput(
+        ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape)
+    {
+        using CallerGate.Pass pass = Enter();
+        launcher.For(shape).BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape);
+    }
+
+    /// <summary>Queues the gradients of weight and bias. Adds to gradWeight and gradBias.</summary>
+    /// <param name="input">[N, D, H, W, Cin] at the shape's pitch.</param>
+    /// <param name="gradOutput">[N, D, H, W, Cout] at the shape's pitch.</param>
+    /// <param name="output">As for <see cref="BackwardInput"/>.</param>
+    /// <param name="gradWeight">[k, k, k, Cin, Cout].</param>
+    /// <param name="gradBias">[Cout].</param>
+    /// <param name="shape">Extents.</param>
+    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    public void BackwardWeight(
+        ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
+    {
+        using CallerGate.Pass pass = Enter();
+        launcher.For(shape).BackwardWeight(context.Stream, input, gradOutput, output, gradWeight, gradBias, shape);
+    }
+
+    /// <summary>The forward pass in the caller's memory: copies in, computes, waits, copies out.</summary>
+    /// <param name="input">[N, D, H, W, Cin].</param>
+    /// <param name="weight">[k, k, k, Cin, Cout].</param>
+    /// <param name="bias">[Cout].</param>
+    /// <param name="output">[N, D, H, W, Cout], overwritten.</param>
+    /// <param name="shape">Extents, without pitches wider than the channels.</param>
+    /// <exception cref="ArgumentException">A span has another length than the shape says, or the shape is not
+    /// dense.</exception>
+    public void Forward(ReadOnlySpan<T> input, ReadOnlySpan<T> weight, ReadOnlySpan<T> bias, Span<T> output, Conv3dShape shape)
+    {
+        using CallerGate.Pass pass = Enter();
+        RequireDense(shape);
+        ArrayView<T> x = copies.In(0, input, shape.Voxels * shape.InputChannels, nameof(input));
+        ArrayView<T> w = copies.In(1, weight, shape.WeightLength, nameof(weight));
+        ArrayView<T> b = copies.In(2, bias, shape.OutputChannels, nameof(bias));
+        ArrayView<T> y = copies.Room(3, output.Length, shape.Voxels * shape.OutputChannels, nameof(output));
+        Forward(x, w, b, y, shape);
+        copies.Out(3, output);
+        context.Synchronize();
+    }
+
+    /// <summary>The backward passes in the caller's memory: copies in, computes, waits, copies out.</summary>
+    /// <param name="input">[N, D, H, W, Cin].</param>
+    /// <param name="weight">[k, k, k, Cin, Cout].</param>
+    /// <param name="output">[N, D, H, W, Cout], as the forward pass wrote it; may be empty without an
+    /// activation.</param>
+    /// <param name="gradOutput">[N, D, H, W, Cout].</param>
+    /// <param name="gradInput">[N, D, H, W, Cin], overwritten; empty where it is not wanted.</param>
+    /// <param name="gradWeight">[k, k, k, Cin, Cout], added to.</param>
+    /// <param name="gradBias">[Cout], added to.</param>
+    /// <param name="shape">Extents, without pitches wider than the channels.</param>
+    /// <exception cref="ArgumentException">A span has another length than the shape says, or the shape is not
+    /// dense.</exception>
+    public void Backward(
+        ReadOnlySpan<T> input,
+        ReadOnlySpan<T> weight,
+        ReadOnlySpan<T> output,
+        ReadOnlySpan<T> gradOutput,
+        Span<T> gradInput,
+        Span<T> gradWeight,
+        Span<T> gradBias,
+        Conv3dShape shape)
+    {
+        using CallerGate.Pass pass = Enter();
+        RequireDense(shape);
+        (long inputs, long outputs) = (shape.Voxels * shape.InputChannels, shape.Voxels * shape.OutputChannels);
+        ArrayView<T> x = copies.In(0, input, inputs, nameof(input));
+        ArrayView<T> w = copies.In(1, weight, shape.WeightLength, nameof(weight));
+        ArrayView<T> y = copies.In(3, output, shape.Activation == Activation.None ? output.Length : outputs, nameof(output));
+        ArrayView<T> gy = copies.In(4, gradOutput, outputs, nameof(gradOutput));
+        ArrayView<T> gx = copies.Room(5, gradInput.Length, gradInput.IsEmpty ? 0 : inputs, nameof(gradInput));
+        ArrayView<T> gw = copies.In(6, gradWeight, shape.WeightLength, nameof(gradWeight));
+        ArrayView<T> gb = copies.In(7, gradBias, shape.OutputChannels, nameof(gradBias));
+        if (!gradInput.IsEmpty)
+            BackwardInput(gy, y, w, gx, shape);
+        BackwardWeight(x, gy, y, gw, gb, shape);
+        copies.Out(5, gradInput);
+        copies.Out(6, gradWeight);
+        copies.Out(7, gradBias);
+        context.Synchronize();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        disposed = true;
+        copies.Dispose();
+    }
+
+    private CallerGate.Pass Enter()
+    {
+        ObjectDisposedException.ThrowIf(disposed, this);
+        return context.Enter("Conv3d");
+    }
+
+    private static void RequireDense(Conv3dShape shape)
+    {
+        if (shape.InputPitch != shape.InputChannels || shape.OutputPitch != shape.OutputChannels)
+            throw new ArgumentException(
+                $"Conv3d: the shape is {shape}, expected pitches equal to the channels. Give device views for slices of " +
+                $"channels.",
+                nameof(shape));
+    }
+}

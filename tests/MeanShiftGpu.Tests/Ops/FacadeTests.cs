@@ -1,0 +1,247 @@
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Convolution;
+using MeanShiftGpu.Kernels.Head;
+using MeanShiftGpu.Kernels.Pooling;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Ops.Conv3d;
+using MeanShiftGpu.Ops.ConvTranspose3d;
+using MeanShiftGpu.Ops.MaxPool3d;
+using MeanShiftGpu.Ops.SigmoidHead;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tests.Support;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Ops;
+
+/// <summary>The operations as a program without a tape calls them.</summary>
+[TestFixtureSource(typeof(TestDevices), nameof(TestDevices.All))]
+public sealed class FacadeTests(DeviceKind device)
+{
+    // Float32 sums of some hundred terms; the variants' own tests hold them to 1e-5.
+    private const double Tolerance = 1e-5;
+
+    private GpuContext context = null!;
+
+    [OneTimeSetUp]
+    public void OpenDevice() => context = TestDevices.Open(device);
+
+    [OneTimeTearDown]
+    public void CloseDevice() => context?.Dispose();
+
+    [Test]
+    public void Conv3d_EveryNamedVariantWithSpans_MatchesTheReference()
+    {
+        Conv3dShape shape = Conv3dShape.Dense(2, (3, 4, 5), 16, 17, 3, Activation.Relu);
+        (double[] x, double[] w, double[] b, double[] gy) =
+            (Numbers(shape.Voxels * 16, 1), Numbers(shape.WeightLength, 2), Numbers(17, 3), Numbers(shape.Voxels * 17, 4));
+        (double[] y, double[] gx, double[] gw, double[] gb) =
+            (new double[gy.Length], new double[x.Length], Numbers(w.Length, 5), Numbers(b.Length, 6));
+        Conv3dReference.Forward(x, w, b, y, shape);
+        Conv3dReference.BackwardInput(gy, y, w, gx, shape);
+        float[] startWeight = Single(gw);
+        float[] startBias = Single(gb);
+        Conv3dReference.BackwardWeight(x, gy, y, gw, gb, shape);
+
+        using Conv3d<float> automatic = new(context);
+        IReadOnlyList<string> variants = automatic.VariantsFor(shape);
+        Assert.That(variants, Is.Not.Empty.And.Contains("Direct").And.Contains(automatic.VariantFor(shape)));
+        foreach (string variant in variants)
+        {
+            using Conv3d<float> convolution = new(context, variant);
+            float[] output = new float[y.Length];
+            float[] gradInput = new float[x.Length];
+            (float[] gradWeight, float[] gradBias) = ([.. startWeight], [.. startBias]);
+            convolution.Forward(Single(x), Single(w), Single(b), output, shape);
+            convolution.Backward(Single(x), Single(w), output, Single(gy), gradInput, gradWeight, gradBias, shape);
+            using (Assert.EnterMultipleScope())
+            {
+                Assert.That(convolution.VariantFor(shape), Is.EqualTo(variant));
+                Near(output, y, variant);
+                Near(gradInput, gx, variant);
+                Near(gradWeight, gw, variant);
+                Near(gradBias, gb, variant);
+            }
+        }
+    }
+
+    // A slice of the channels of a wider tensor, on the device.
+    [Test]
+    public void Conv3d_ViewsWithPitches_LeaveOtherChannelsAlone()
+    {
+        Conv3dShape shape = Conv3dShape.Dense(1, (2, 3, 4), 2, 3) with { InputPitch = 5, OutputPitch = 4 };
+        double[] x = Numbers(shape.Voxels * 5, 1);
+        double[] expected = new double[shape.Voxels * 4];
+        Array.Fill(expected, 7);
+        (double[] w, double[] b) = (Numbers(shape.WeightLength, 2), Numbers(3, 3));
+        using MemoryBuffer1D<double, Stride1D.Dense> input = context.ToDevice<double>(x);
+        using MemoryBuffer1D<double, Stride1D.Dense> output = context.ToDevice<double>(expected);
+        using MemoryBuffer1D<double, Stride1D.Dense> weight = context.ToDevice<double>(w);
+        using MemoryBuffer1D<double, Stride1D.Dense> bias = context.ToDevice<double>(b);
+        Conv3dReference.Forward(x, w, b, expected, shape);
+        using Conv3d<double> convolution = new(context);
+        convolution.Forward(input.View, weight.View, bias.View, output.View, shape);
+        context.Synchronize();
+        Assert.That(output.GetAsArray1D(), Is.EqualTo(expected).Within(1e-12));
+    }
+
+    [Test]
+    public void ConvTranspose3d_Spans_MatchTheReference()
+    {
+        ConvTranspose3dShape shape = ConvTranspose3dShape.Dense(2, (2, 3, 4), 5, 3);
+        (double[] x, double[] w, double[] b, double[] gy) =
+            (
+                Numbers(shape.InputVoxels * 5, 1), Numbers(shape.WeightLength, 2), Numbers(3, 3),
+                Numbers(shape.OutputVoxels * 3, 4));
+        (double[] y, double[] gx, double[] gw, double[] gb) = (
+            new double[gy.Length], new double[x.Length], new double[w.Length], new double[3]);
+        ConvTranspose3dReference.Forward(x, w, b, y, shape);
+        ConvTranspose3dReference.BackwardInput(gy, w, gx, shape);
+        ConvTranspose3dReference.BackwardWeight(x, gy, gw, gb, shape);
+        using ConvTranspose3d<float> automatic = new(context);
+        foreach (string variant in automatic.VariantsFor(shape))
+        {
+            using ConvTranspose3d<float> convolution = new(context, variant);
+            (float[] output, float[] gradInput, float[] gradWeight, float[] gradBias) =
+                (new float[y.Length], new float[x.Length], new float[w.Length], new float[3]);
+            convolution.Forward(Single(x), Single(w), Single(b), output, shape);
+            convolution.Backward(Single(x), Single(w), Single(gy), gradInput, gradWeight, gradBias, shape);
+            using (Assert.EnterMultipleScope())
+            {
+                Near(output, y, variant);
+                Near(gradInput, gx, variant);
+                Near(gradWeight, gw, variant);
+                Near(gradBias, gb, variant);
+            }
+        }
+    }
+
+    [TestCase(0)]
+    [TestCase(1)]
+    public void MaxPool3d_Spans_MatchTheReference(int accumulate)
+    {
+        MaxPool3dShape shape = MaxPool3dShape.Dense(2, (2, 4, 6), 3) with { Accumulate = accumulate };
+        (double[] x, double[] gy) = (Numbers(shape.InputVoxels * 3, 1), Numbers(shape.OutputVoxels * 3, 2));
+        double[] y = MaxPool3dReference.Forward(x, 2, 2, 4, 6, 3);
+        double[] gx = MaxPool3dReference.Backward(x, gy, 2, 2, 4, 6, 3);
+        using MaxPool3d<float> automatic = new(context);
+        foreach (string variant in automatic.VariantsFor(shape))
+        {
+            using MaxPool3d<float> pooling = new(context, variant);
+            float[] output = new float[y.Length];
+            float[] gradInput = new float[x.Length];
+            Array.Fill(gradInput, 8);
+            pooling.Forward(Single(x), output, shape);
+            pooling.Backward(Single(x), Single(gy), gradInput, shape);
+            Near(output, y, variant);
+            Near(gradInput, [.. gx.Select(g => g + 8 * accumulate)], variant);
+        }
+    }
+
+    [Test]
+    public void SigmoidHead_SpansAndViews_MatchTheReference()
+    {
+        SigmoidHeadShape shape = SigmoidHeadShape.Dense(2, (3, 4, 5), 6, 2);
+        (double[] x, double[] w, double[] b, double[] gp) =
+            (Numbers(shape.Voxels * 6, 1), Numbers(shape.WeightLength, 2), Numbers(2, 3), Numbers(shape.Voxels * 2, 4));
+        double[] p = SigmoidHeadReference.Forward(x, w, b, 6, 2);
+        (double[] gx, double[] gw, double[] gb) = SigmoidHeadReference.Backward(x, w, p, gp, 6, 2);
+        using SigmoidHead<float> automatic = new(context);
+        foreach (string variant in automatic.VariantsFor(shape))
+        {
+            using SigmoidHead<float> head = new(context, variant);
+            (float[] scores, float[] gradInput, float[] gradWeight, float[] gradBias) =
+                (new float[p.Length], new float[x.Length], new float[w.Length], new float[2]);
+            head.Forward(Single(x), Single(w), Single(b), scores, shape);
+            head.Backward(Single(x), Single(w), scores, Single(gp), gradInput, gradWeight, gradBias, shape);
+            using (Assert.EnterMultipleScope())
+            {
+                Near(scores, p, variant);
+                Near(gradInput, gx, variant);
+                Near(gradWeight, gw, variant);
+                Near(gradBias, gb, variant);
+            }
+        }
+
+        using MemoryBuffer1D<float, Stride1D.Dense> input = context.ToDevice<float>(x);
+        using MemoryBuffer1D<float, Stride1D.Dense> deviceScores = context.ToDevice<float>(p);
+        using MemoryBuffer1D<float, Stride1D.Dense> gradScores = context.ToDevice<float>(gp);
+        using MemoryBuffer1D<float, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<float>(
+            Math.Max(1, automatic.WorkspaceLength(shape)));
+        using MemoryBuffer1D<float, Stride1D.Dense> weightGradient = context.ToDevice<float>(new double[w.Length]);
+        using MemoryBuffer1D<float, Stride1D.Dense> biasGradient = context.ToDevice<float>(new double[2]);
+        automatic.BackwardWeight(
+            input.View, gradScores.View, deviceScores.View, workspace.View, weightGradient.View, biasGradient.View, shape);
+        context.Synchronize();
+        Near(weightGradient.GetAsArray1D(), gw, "views");
+        Assert.That(automatic.Bytes, Is.Zero, "with views the caller owns the memory");
+    }
+
+    [Test]
+    public void SecondCall_OfTheSameShape_HoldsTheSameMemory()
+    {
+        Conv3dShape shape = Conv3dShape.Dense(1, (4, 4, 4), 2, 3);
+        using Conv3d<float> convolution = new(context);
+        float[] output = new float[shape.Voxels * 3];
+        void Call() => convolution.Forward(
+            new float[shape.Voxels * 2], new float[shape.WeightLength], new float[3], output, shape);
+        Call();
+        long bytes = convolution.Bytes;
+        Call();
+        Assert.That(convolution.Bytes, Is.EqualTo(bytes).And.GreaterThan(0));
+    }
+
+    [Test]
+    public void WrongLengths_AndPitches_AreRefused()
+    {
+        Conv3dShape shape = Conv3dShape.Dense(1, (4, 4, 4), 2, 3);
+        using Conv3d<float> convolution = new(context);
+        Assert.That(
+            () => convolution.Forward(new float[127], new float[162], new float[3], new float[192], shape),
+            Throws.ArgumentException.With.Message.Contains("Conv3d: input holds 127 numbers, expected 128"));
+        Assert.That(
+            () => convolution.Forward(
+                new float[128], new float[162], new float[3], new float[192], shape with { InputPitch = 4 }),
+            Throws.ArgumentException.With.Message.Contains("Give device views"));
+        Assert.That(
+            () => new Conv3d<float>(context, "Fastest"), Throws.TypeOf<InputException>().With.Message.Contains("Fastest"));
+        using Conv3d<float> winograd = new(context, "HostWinograd");
+        Assert.That(
+            () => winograd.VariantFor(shape with { KernelSize = 1 }),
+            Throws.TypeOf<InputException>().With.Message.Contains("HostWinograd"));
+        convolution.Dispose();
+        Assert.That(
+            () => convolution.Forward(
+                new float[128], new float[162], new float[3], new float[192], shape), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
+    // Each number says where PyTorch has it: output, input, z, y, x, from the most significant digit on.
+    [Test]
+    public void Weights_FromPyTorch_AreWherePyTorchSays()
+    {
+        Conv3dShape shape = Conv3dShape.Dense(1, (1, 1, 1), 2, 4);
+        int[] torch = [.. from o in Enumerable.Range(0, 4) from i in Enumerable.Range(0, 2) from z in Enumerable.Range(0, 3) from y in Enumerable.Range(0, 3) from x in Enumerable.Range(0, 3) select 10000 * o + 1000 * i + 100 * z + 10 * y + x];
+        int[] ours = shape.WeightFromPyTorch<int>(torch);
+        Assert.That(ours[(((2 * 3 + 1) * 3 + 0) * 2 + 1) * 4 + 3], Is.EqualTo(31210));
+        Assert.That(shape.WeightToPyTorch<int>(ours), Is.EqualTo(torch));
+
+        ConvTranspose3dShape transposed = ConvTranspose3dShape.Dense(1, (1, 1, 1), 3, 2);
+        int[] weights = [.. from i in Enumerable.Range(0, 3) from o in Enumerable.Range(0, 2) from z in Enumerable.Range(0, 2) from y in Enumerable.Range(0, 2) from x in Enumerable.Range(0, 2) select 10000 * o + 1000 * i + 100 * z + 10 * y + x];
+        int[] back = transposed.WeightFromPyTorch<int>(weights);
+        Assert.That(back[(((1 * 2 + 0) * 2 + 1) * 3 + 2) * 2 + 1], Is.EqualTo(12101));
+        Assert.That(transposed.WeightToPyTorch<int>(back), Is.EqualTo(weights));
+
+        SigmoidHeadShape head = SigmoidHeadShape.Dense(1, (1, 1, 1), 3, 2);
+        Assert.That(head.WeightFromPyTorch<int>([0, 1, 2, 10, 11, 12]), Is.EqualTo(new[] { 0, 10, 1, 11, 2, 12 }));
+        Assert.That(head.WeightToPyTorch<int>([0, 10, 1, 11, 2, 12]), Is.EqualTo(new[] { 0, 1, 2, 10, 11, 12 }));
+        Assert.That(() => head.WeightFromPyTorch<int>([0]), Throws.ArgumentException.With.Message.Contains("expected 6"));
+    }
+
+    private static double[] Numbers(long count, int seed) => [.. TestData.Uniform(count, seed).Select(v => (double)(float)v)];
+
+    private static float[] Single(double[] values) => Array.ConvertAll(values, v => (float)v);
+
+    private static void Near(float[] actual, double[] expected, string variant)
+        => Assert.That(TestData.RelativeError<float>(actual, expected), Is.LessThan(Tolerance), variant);
+}
