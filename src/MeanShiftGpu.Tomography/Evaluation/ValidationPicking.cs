@@ -131,7 +131,7 @@ public sealed class ValidationPicking : IDisposable
         float[][] maps = pickers[0].PredictAll(part.Image(), part.Box.Size, cancellation);
         // A map that is not a number, or the same everywhere, has no picks.
         return [.. maps.Select((map, c) => map.All(float.IsFinite) && map.Max() > map.Min()
-            ? (Position[])[.. pickers[c].Cluster(map, part.Box.Size).Select(p => p.Position)] : [])];
+            ? (Position[])[.. pickers[c].Cluster(map, part.Box.Size, cancellation).Select(p => p.Position)] : [])];
     }
 
     /// <inheritdoc/>

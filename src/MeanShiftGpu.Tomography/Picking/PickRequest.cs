@@ -11,7 +11,10 @@ public sealed record PickRequest
     /// <summary>The voxel size in Å; null for that of the volume.</summary>
     public double? VoxelSizeAngstrom { get; init; }
 
-    /// <summary>Whether the volume is shifted and scaled to mean 0 and standard deviation 1; false where that has been done.</summary>
+    /// <summary>
+    /// Whether the volume is shifted and scaled to mean 0 and standard deviation 1; false where that has been
+    /// done. A volume that is then far from normalised is refused.
+    /// </summary>
     public bool Normalize { get; init; } = true;
 
     /// <summary>Only where this is above 0 is computed and picked; null for everywhere.</summary>

@@ -111,7 +111,8 @@ public sealed class TomogramPicker : IDisposable
     /// <param name="volume">The volume, in memory or in a file.</param>
     /// <param name="request">Mask, score maps, and who is told; null for none of it.</param>
     /// <param name="cancellation">Stops after some planes of one tensor, after a tile, or between two windows of the clustering.</param>
-    /// <exception cref="InputException">A voxel is not finite, the memory does not suffice, or a file cannot be read or written.</exception>
+    /// <exception cref="InputException">A voxel is not finite, the volume is said to be normalised and is
+    /// not, the memory does not suffice, or a file cannot be read or written.</exception>
     public PickResult Pick(IVoxelSource volume, PickRequest? request = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(volume);
@@ -125,6 +126,8 @@ public sealed class TomogramPicker : IDisposable
         VoxelStatistics statistics = VoxelStatistics.Measure(volume, wanted.Name, cancellation);
         foreach (PickWarning warning in Diagnosis.OfGreyValues(volume, statistics, Description?.Looks))
             wanted.Warned(warning);
+        if (!wanted.Normalize)
+            RequireNormalised(statistics, wanted.Name);
         using PredictedScores scores = PredictScores(volume, statistics, wanted, cancellation);
         WarnOfWeakScores(volume, statistics, scores, wanted, cancellation);
         ClassPicks[] found = [.. Classes.Select((kind, i) => Cluster(kind, scores.Maps[i], scores.Summary.Maxima[i], wanted, cancellation))];
@@ -160,23 +163,72 @@ public sealed class TomogramPicker : IDisposable
             plan, volume, request.Normalize ? statistics : null, [.. Classes.Select((c, i) => new ScoreMap(c.Output, sinks[i]))], request.Mask, request.Progress, cancellation));
     }
 
-    /// <summary>Predicts the first score map of a volume in memory.</summary>
-    /// <param name="image">[D, H, W], normalised to mean 0 and standard deviation 1.</param>
+    /// <summary>Predicts the score map of the first class of a volume in memory.</summary>
+    /// <param name="image">[D, H, W], normalised to mean 0 and standard deviation 1 with
+    /// <see cref="VoxelStatistics.Normalize"/>; that is not looked at.</param>
     /// <param name="size">Its extents; edges that are no multiples of the network's divisor are padded with zeros.</param>
     /// <param name="progress">Told after each step or tile; null for nobody.</param>
     /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
     /// <returns>[D, H, W], scores from 0 to 1.</returns>
-    public unsafe float[] PredictScores(ReadOnlySpan<float> image, Extent size, Action<PredictionProgress>? progress = null, CancellationToken cancellation = default)
+    public float[] PredictScores(
+        ReadOnlySpan<float> image, Extent size, Action<PredictionProgress>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        float[] scores = new float[size.Voxels];
+        Predict(image, size, scores, maps: 1, progress, cancellation);
+        return scores;
+    }
+
+    /// <summary>
+    /// Predicts the score maps of all classes of a volume in memory, in one pass of the network, into the
+    /// caller's memory.
+    /// </summary>
+    /// <param name="image">[D, H, W], normalised to mean 0 and standard deviation 1 with
+    /// <see cref="VoxelStatistics.Normalize"/>; that is not looked at.</param>
+    /// <param name="size">Its extents; edges that are no multiples of the network's divisor are padded with
+    /// zeros.</param>
+    /// <param name="scores">[C, D, H, W], one map for each of <see cref="Classes"/>, overwritten with scores
+    /// from 0 to 1.</param>
+    /// <param name="progress">Told after each step or tile; null for nobody.</param>
+    /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile; the scores
+    /// are then undefined.</param>
+    public void PredictScores(
+        ReadOnlySpan<float> image, Extent size, Span<float> scores, Action<PredictionProgress>? progress = null, CancellationToken cancellation = default)
+        => Predict(image, size, scores, Classes.Count, progress, cancellation);
+
+    private unsafe void Predict(
+        ReadOnlySpan<float> image, Extent size, Span<float> scores, int maps, Action<PredictionProgress>? progress, CancellationToken cancellation)
     {
         if (image.Length != size.Voxels)
             throw new ArgumentException($"{image.Length} voxels are not a volume of {size}.", nameof(image));
-        float[] scores = new float[size.Voxels];
+        if (scores.Length != maps * size.Voxels)
+            throw new ArgumentException(
+                $"{scores.Length} scores are not {Counted.Of(maps, "map")} of {size}. Expected {maps * size.Voxels}.",
+                nameof(scores));
         fixed (float* from = image, to = scores)
         {
-            Predict(Plan(size), new PinnedVoxels(from, size), null, [new ScoreMap(0, new PinnedVoxels(to, size))], null, progress, cancellation);
+            PinnedVoxels volume = new(from, size);
+            ScoreMap[] targets = new ScoreMap[maps];
+            for (int i = 0; i < maps; i++)
+                targets[i] = new ScoreMap(Classes[i].Output, new PinnedVoxels(to + i * size.Voxels, size));
+            Predict(Plan(size, maps), volume, null, targets, null, progress, cancellation);
         }
+    }
 
-        return scores;
+    // What was normalised by another rule (a mask, a robust deviation) is near enough; grey values as they
+    // come from a file are not. A constant volume has its own warning.
+    private static void RequireNormalised(VoxelStatistics statistics, string name)
+    {
+        const double mostMean = 1;
+        const double mostRatio = 5;
+        double deviation = statistics.Deviation;
+        if (deviation > 0 && !(Math.Abs(statistics.Mean) <= mostMean && deviation >= 1 / mostRatio && deviation <= mostRatio))
+        {
+            string seen = FormattableString.Invariant($"mean {statistics.Mean:g4} and standard deviation {deviation:g4}");
+            throw new InputException(
+                $"{name}: the voxels have {seen}, but are given as normalised. Expected 0 and 1, or nearly so: leave " +
+                "PickRequest.Normalize true, or call VoxelStatistics.Normalize first.");
+        }
     }
 
     /// <summary>All score maps of a volume in memory that is normalised.</summary>
@@ -233,16 +285,19 @@ public sealed class TomogramPicker : IDisposable
     /// <summary>Clusters a score map in memory.</summary>
     /// <param name="scores">[D, H, W].</param>
     /// <param name="size">Its extents.</param>
+    /// <param name="cancellation">Stops between two windows of the clustering.</param>
     /// <returns>Picks with sub-voxel centres, the highest score first; empty where no score is above the threshold.</returns>
     /// <exception cref="InputException">A score is not finite; the line says where.</exception>
-    public unsafe IReadOnlyList<Pick> Cluster(ReadOnlySpan<float> scores, Extent size)
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public unsafe IReadOnlyList<Pick> Cluster(ReadOnlySpan<float> scores, Extent size, CancellationToken cancellation = default)
     {
         if (scores.Length != size.Voxels)
             throw new ArgumentException($"{scores.Length} scores are not a map of {size}.", nameof(scores));
         fixed (float* map = scores)
         {
             PinnedVoxels source = new(map, size);
-            return Cluster(source, VoxelStatistics.Measure(source, "score map").Maximum).Picks;
+            return Cluster(
+                source, VoxelStatistics.Measure(source, "score map", cancellation).Maximum, cancellation: cancellation).Picks;
         }
     }
 

@@ -2,16 +2,20 @@ using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Elementwise;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Ops.MeanShift;
 
 /// <summary>
-/// The mean-shift loss and its gradient without a tape, for programs with their own training loop: score map and centres in,
-/// loss and score gradient out. With device views nothing is copied or waited for, and after the first call of a size no device
-/// memory is allocated (the launches leave about 1 KiB of short-lived objects to the garbage collector).
+/// The mean-shift loss and its gradient without a tape, for programs with their own training loop: score map
+/// and centres in, loss and score gradient out. With device views nothing is copied or waited for. After the
+/// first call of a size, or <see cref="Prepare"/>, no device memory is allocated, and on the CPU device in
+/// float32 nothing is left to the garbage collector either.
 /// </summary>
 /// <typeparam name="T">float or double.</typeparam>
 public sealed class MeanShiftLoss<T> : IDisposable
@@ -32,33 +36,51 @@ public sealed class MeanShiftLoss<T> : IDisposable
     private readonly GrowingBuffer<T> centersCopy = new();
     private readonly GrowingBuffer<T> lossCopy = new();
     private readonly GrowingBuffer<int> offsetsCopy = new();
+    private readonly GrowingBuffer<T> seedsCopy = new();
+    private readonly GrowingBuffer<T> upstreamCopy = new();
+    private readonly GrowingBuffer<T> positionsCopy = new();
+    private readonly GrowingBuffer<int> nearestCopy = new();
+    private readonly GrowingBuffer<T> gradAside = new();
+    private readonly GrowingBuffer<T> gradLossScaled = new();
+    private readonly ChosenLauncher<IMeanShift<T>, MeanShiftShape> launcher;
+    private readonly ChosenLauncher<IElementwise<T, T>, ElementwiseShape> elementwise;
     private MeanShiftShape lastShape;
     private bool disposed;
 
     /// <summary>Takes the settings; kernels are compiled at the first call.</summary>
     /// <param name="context">The device; it must outlive this object.</param>
     /// <param name="options">Null for <see cref="MeanShiftOptions.Compact"/>.</param>
-    public MeanShiftLoss(GpuContext context, MeanShiftOptions? options = null)
+    /// <param name="variant">The name of the variant to use; null for the best, or what the context
+    /// forces.</param>
+    /// <exception cref="InputException">There is no such variant.</exception>
+    public MeanShiftLoss(GpuContext context, MeanShiftOptions? options = null, string? variant = null)
     {
         ArgumentNullException.ThrowIfNull(context);
         this.context = context;
         Options = options ?? MeanShiftOptions.Compact;
+        launcher = new(context, MeanShiftVariants<T>.Table, variant);
+        elementwise = new(context, ElementwiseVariants<T, T>.Table, variant: null);
         one = context.Accelerator.Allocate1D([T.One]);
     }
 
     /// <summary>The settings.</summary>
     public MeanShiftOptions Options { get; }
 
-    /// <summary>[N, S, 3], where the seeds of the last call ended, on the device.</summary>
+    /// <summary>
+    /// [N, S, 3], where the seeds of the last call ended, those of its last map, on the device.
+    /// </summary>
     public ArrayView<T> Positions => trajectory.View.SubView(lastShape.Iterations * lastShape.Points * 3, lastShape.Points * 3);
 
-    /// <summary>[T + 1, N, S, 3], the paths of the seeds of the last call, on the device.</summary>
+    /// <summary>
+    /// [T + 1, N, S, 3], the paths of the seeds of the last call, those of its last map, on the device.
+    /// </summary>
     public ArrayView<T> Trajectory => trajectory.View.SubView(0, lastShape.TrajectoryLength);
 
     /// <summary>Bytes of device memory held beyond the caller's views.</summary>
     public long Bytes
         => one.LengthInBytes + trajectory.Bytes + gradPositions.Bytes + nearestCenter.Bytes + nearestPoint.Bytes + workspace.Bytes
-            + scoresCopy.Bytes + gradScoresCopy.Bytes + centersCopy.Bytes + lossCopy.Bytes + offsetsCopy.Bytes;
+            + scoresCopy.Bytes + gradScoresCopy.Bytes + centersCopy.Bytes + lossCopy.Bytes + offsetsCopy.Bytes
+            + seedsCopy.Bytes + upstreamCopy.Bytes + positionsCopy.Bytes + nearestCopy.Bytes + gradAside.Bytes + gradLossScaled.Bytes;
 
     /// <summary>Loss and gradient with seeds drawn on the device. Queues on the context's stream and does not wait.</summary>
     /// <param name="scores">[N, D, H, W] at the shape's pitch.</param>
@@ -77,16 +99,16 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ArrayView<T> gradScores,
         MeanShiftShape shape,
         SeedSampling sampling)
-    {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        using CallerGate.Pass pass = context.Enter("MeanShiftLoss");
-        RequireShape(shape);
-        RequireLength("scores", scores.Length, shape.ScoreLength);
-        RequireLength("gradScores", gradScores.Length, shape.ScoreLength);
-        ArrayView<T> seeds = trajectory.Require(context, shape.TrajectoryLength).SubView(0, shape.Points * 3);
-        Launcher(shape).SampleSeeds(context.Stream, new CenterViews<T>(centers, centerOffsets), seeds, shape, sampling);
-        Evaluate(scores, seeds, centers, centerOffsets, loss, gradScores, shape);
-    }
+        => Evaluate(new MeanShiftCall<T>
+        {
+            Shape = shape,
+            Scores = scores,
+            Sampling = sampling,
+            Centers = centers,
+            CenterOffsets = centerOffsets,
+            Losses = loss,
+            GradScores = Wanted(gradScores, shape),
+        });
 
     /// <summary>Loss and gradient with the caller's seeds. Queues on the context's stream and does not wait.</summary>
     /// <param name="scores">[N, D, H, W] at the shape's pitch.</param>
@@ -106,27 +128,93 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ArrayView<T> gradScores,
         MeanShiftShape shape)
     {
+        RequireShape(shape);
+        // An empty view would have seeds drawn.
+        RequireLength("seeds", seeds.Length, shape.Points * 3);
+        Evaluate(new MeanShiftCall<T>
+        {
+            Shape = shape,
+            Scores = scores,
+            Seeds = seeds,
+            Centers = centers,
+            CenterOffsets = centerOffsets,
+            Losses = loss,
+            GradScores = Wanted(gradScores, shape),
+        });
+    }
+
+    /// <summary>
+    /// Everything that can be asked of the loss: maps of several classes, given or drawn seeds, the value
+    /// alone, an upstream gradient, a gradient that is added, ends and nearest centres. Queues on the
+    /// context's stream and does not wait.
+    /// </summary>
+    /// <param name="call">What is read and written.</param>
+    /// <exception cref="ArgumentException">A view is too short for the shape.</exception>
+    public void Evaluate(in MeanShiftCall<T> call)
+    {
         ObjectDisposedException.ThrowIf(disposed, this);
         using CallerGate.Pass pass = context.Enter("MeanShiftLoss");
+        MeanShiftShape shape = call.Shape;
         RequireShape(shape);
-        RequireLength("scores", scores.Length, shape.ScoreLength);
-        RequireLength("gradScores", gradScores.Length, shape.ScoreLength);
-        RequireLength("seeds", seeds.Length, shape.Points * 3);
-        RequireLength("centerOffsets", centerOffsets.Length, shape.Batch + 1L);
-        RequireLength("loss", loss.Length, 1);
+        int maps = call.Maps;
+        if (maps < 1 || maps > shape.ScorePitch)
+            throw new ArgumentException(
+                $"MeanShiftLoss: {maps} maps at a score pitch of {shape.ScorePitch}. Expected 1 to {shape.ScorePitch}.",
+                nameof(call));
+        // Not all of the last voxel: a view that begins within a wider tensor ends with its channels.
+        long scoreLength = shape.ScoreLength + maps - 1;
+        RequireLength("scores", call.Scores.Length, scoreLength);
+        RequireLength("centerOffsets", call.CenterOffsets.Length, (long)maps * shape.Batch + 1);
+        RequireLength("losses", call.Losses.Length, maps);
+        RequireWanted("gradScores", call.GradScores.Length, scoreLength);
+        RequireWanted("seeds", call.Seeds.Length, maps * shape.Points * 3);
+        RequireWanted("upstream", call.Upstream.Length, maps);
+        RequireWanted("positions", call.Positions.Length, maps * shape.Points * 3);
+        RequireWanted("nearestCenters", call.NearestCenters.Length, maps * shape.Points);
 
-        IMeanShift<T> kernels = Launcher(shape);
         AcceleratorStream stream = context.Stream;
-        long centerCount = centers.Length / 3;
+        IMeanShift<T> kernels = launcher.For(shape);
+        long centerCount = call.Centers.Length / 3;
         ArrayView<T> paths = trajectory.Require(context, shape.TrajectoryLength);
-        ArrayView<T> gradients = gradPositions.Require(context, shape.Points * 3);
-        CenterViews<T> annotated = new(centers, centerOffsets);
         NearestPairs nearest = new(nearestCenter.Require(context, shape.Points), nearestPoint.Require(context, centerCount));
         ArrayView<byte> scratch = workspace.Require(context, kernels.WorkspaceBytes(shape, Options.Parameters, centerCount));
+        ArrayView<T> gradients = call.GradScores.Length > 0 ? gradPositions.Require(context, shape.Points * 3) : default;
         lastShape = shape;
 
-        kernels.LossForward(stream, scores, seeds, paths, annotated, nearest, loss, scratch, shape, Options.Parameters, Options.Distance);
-        kernels.LossBackward(stream, one.View, scores, paths, annotated, nearest, gradients, gradScores, scratch, shape, Options.Parameters, Options.Distance);
+        for (int map = 0; map < maps; map++)
+        {
+            ArrayView<T> scores = call.Scores.SubView(map, shape.ScoreLength);
+            CenterViews<T> centers = new(call.Centers, call.CenterOffsets.SubView((long)map * shape.Batch, shape.Batch + 1));
+            ArrayView<T> loss = call.Losses.SubView(map, 1);
+            ArrayView<T> seeds;
+            if (call.Seeds.Length > 0)
+            {
+                seeds = call.Seeds.SubView(map * shape.Points * 3, shape.Points * 3);
+            }
+            else
+            {
+                seeds = paths.SubView(0, shape.Points * 3);
+                kernels.SampleSeeds(stream, centers, seeds, shape, call.Sampling);
+            }
+
+            kernels.LossForward(
+                stream, scores, seeds, paths, centers, nearest, loss, scratch, shape, Options.Parameters, Options.Distance);
+            if (call.Positions.Length > 0)
+                shape.Ends(paths).CopyTo(stream, call.Positions.SubView(map * shape.Points * 3, shape.Points * 3));
+            if (call.NearestCenters.Length > 0)
+                nearest.Centers.CopyTo(stream, call.NearestCenters.SubView(map * shape.Points, shape.Points));
+            if (call.GradScores.Length == 0)
+                continue;
+            ArrayView<T> gradLoss = GradLoss(call, map);
+            ArrayView<T> target = call.GradScores.SubView(map, shape.ScoreLength);
+            ArrayView<T> written = call.Accumulate ? gradAside.Require(context, shape.ScoreLength) : target;
+            kernels.LossBackward(
+                stream, gradLoss, scores, paths, centers, nearest, gradients, written, scratch, shape, Options.Parameters, Options.Distance);
+            if (call.Accumulate)
+                Elementwise.Add(
+                    stream, written, target,
+                    new ElementwiseShape(shape.Batch * shape.ItemVoxels, 1, shape.ScorePitch, shape.ScorePitch));
+        }
     }
 
     /// <summary>Loss and gradient of one volume in the caller's memory: copies in, computes, waits, copies out.</summary>
@@ -143,36 +231,162 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// <exception cref="InputException">A centre lies outside the volume.</exception>
     public T Evaluate(ReadOnlySpan<T> scores, int depth, int height, int width, ReadOnlySpan<T> centers, Span<T> gradScores, ulong seed, uint step = 0)
     {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        using CallerGate.Pass pass = context.Enter("MeanShiftLoss");
         ArgumentOutOfRangeException.ThrowIfLessThan(depth, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
-        MeanShiftShape shape = Options.Shape(1, depth, height, width);
-        if (scores.Length != shape.ItemVoxels || gradScores.Length != shape.ItemVoxels)
-            throw new ArgumentException($"MeanShiftLoss: {scores.Length} scores and {gradScores.Length} gradients for {depth}×{height}×{width} voxels. Expected {shape.ItemVoxels} of each.", nameof(scores));
-        if (centers.Length % 3 != 0)
-            throw new ArgumentException($"MeanShiftLoss: {centers.Length} numbers are no list of centres. Expected z, y, x of each.", nameof(centers));
-        CheckInside(centers, depth, height, width);
+        Extent size = new(depth, height, width);
+        if (gradScores.Length != size.Voxels)
+            throw new ArgumentException(
+                $"MeanShiftLoss: {gradScores.Length} gradients for {size} voxels. Expected {size.Voxels}.", nameof(gradScores));
+        return Evaluate(new MeanShiftSpans<T>
+        {
+            Size = size,
+            Scores = scores,
+            Centers = centers,
+            GradScores = gradScores,
+            Seed = seed,
+            Step = step,
+        });
+    }
 
-        AcceleratorStream stream = context.Stream;
-        ArrayView<T> deviceScores = scoresCopy.Require(context, scores.Length);
-        ArrayView<T> deviceGradient = gradScoresCopy.Require(context, scores.Length);
-        ArrayView<T> deviceCenters = centersCopy.Require(context, centers.Length);
-        ArrayView<int> deviceOffsets = offsetsCopy.Require(context, 2);
-        ArrayView<T> deviceLoss = lossCopy.Require(context, 1);
-        deviceScores.CopyFromCPU(stream, scores);
-        if (centers.Length > 0)
-            deviceCenters.CopyFromCPU(stream, centers);
-        deviceOffsets.CopyFromCPU(stream, [0, centers.Length / 3]);
+    /// <summary>
+    /// Does the first evaluation of a size, which compiles the kernels and takes the memory, so that those
+    /// that follow take no longer than the last. With spans of zeros, so that nothing of the caller's is
+    /// touched. Waits.
+    /// </summary>
+    /// <param name="size">D, H, W.</param>
+    /// <param name="batch">N.</param>
+    /// <param name="maps">C.</param>
+    /// <param name="centers">Centres of each item and map, at most; more later take more memory then.</param>
+    public void Prepare(Extent size, int batch = 1, int maps = 1, int centers = 64)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(maps, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(centers, 1);
+        T[] zeros = new T[batch * size.Voxels * maps];
+        int[] offsets = [.. Enumerable.Range(0, maps * batch + 1).Select(i => i * centers)];
+        MeanShiftSpans<T> call = new()
+        {
+            Size = size,
+            Batch = batch,
+            Maps = maps,
+            Scores = zeros,
+            Centers = new T[3L * centers * maps * batch],
+            CenterOffsets = offsets,
+            GradScores = new T[zeros.Length],
+        };
+        Evaluate(call);
+    }
 
-        Evaluate(deviceScores, deviceCenters, deviceOffsets, deviceLoss, deviceGradient, shape, Options.Sampling(seed, step));
+    /// <summary>
+    /// Everything that can be asked of the loss, in the caller's memory: copies in, computes, waits, copies
+    /// out.
+    /// </summary>
+    /// <param name="call">What is read and written.</param>
+    /// <returns>The sum of the maps' losses.</returns>
+    /// <exception cref="ArgumentException">A span has the wrong length, or an extent is below 1.</exception>
+    /// <exception cref="InputException">A centre lies outside the volume, or a seed is not
+    /// finite.</exception>
+    public T Evaluate(in MeanShiftSpans<T> call)
+    {
+        ObjectDisposedException.ThrowIf(disposed, this);
+        using CallerGate.Pass pass = context.Enter("MeanShiftLoss");
+        (int batch, int maps, Extent size) = (call.Batch, call.Maps, call.Size);
+        ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1, nameof(call.Batch));
+        ArgumentOutOfRangeException.ThrowIfLessThan(maps, 1, nameof(call.Maps));
+        if (call.Seeds.Length % ((long)maps * batch * 3) != 0)
+            throw new ArgumentException(
+                $"MeanShiftLoss: {call.Seeds.Length} numbers are not [C, N, S, 3] seeds for {maps} maps of {batch} items.",
+                nameof(call));
+        MeanShiftShape shape = Options.Shape(batch, size.Depth, size.Height, size.Width, maps);
+        if (call.Seeds.Length > 0)
+            shape = shape with { SeedsPerItem = (int)(call.Seeds.Length / ((long)maps * batch * 3)) };
+        RequireShape(shape);
+        long scores = batch * shape.ItemVoxels * maps;
+        RequireExactly("scores", call.Scores.Length, scores);
+        RequireExactlyWanted("gradScores", call.GradScores.Length, scores);
+        RequireExactlyWanted("losses", call.Losses.Length, maps);
+        RequireExactlyWanted("upstream", call.Upstream.Length, maps);
+        RequireExactlyWanted("positions", call.Positions.Length, maps * shape.Points * 3);
+        RequireExactlyWanted("nearestCenters", call.NearestCenters.Length, maps * shape.Points);
+        if (call.Centers.Length % 3 != 0)
+            throw new ArgumentException(
+                $"MeanShiftLoss: {call.Centers.Length} numbers are no list of centres. Expected z, y, x of each.", nameof(call));
+        CheckInside(call.Centers, size.Depth, size.Height, size.Width);
+        CheckFinite(call.Seeds);
+        Span<int> whole = [0, call.Centers.Length / 3];
+        ReadOnlySpan<int> offsets = call.CenterOffsets.Length > 0 || maps * batch > 1 ? call.CenterOffsets : whole;
+        CheckOffsets(offsets, maps * batch, call.Centers.Length / 3);
 
-        Span<T> loss = [T.Zero];
-        deviceLoss.CopyToCPU(stream, loss);
-        deviceGradient.CopyToCPU(stream, gradScores);
+        Evaluate(new MeanShiftCall<T>
+        {
+            Shape = shape,
+            Maps = maps,
+            Scores = ToDevice(scoresCopy, call.Scores),
+            Seeds = ToDevice(seedsCopy, call.Seeds),
+            Sampling = Options.Sampling(call.Seed, call.Step),
+            Centers = ToDevice(centersCopy, call.Centers),
+            CenterOffsets = ToDevice(offsetsCopy, offsets),
+            Losses = lossCopy.Require(context, maps),
+            GradScores = call.GradScores.IsEmpty ? default
+                : call.Accumulate ? ToDevice(gradScoresCopy, call.GradScores) : gradScoresCopy.Require(context, scores),
+            Upstream = ToDevice(upstreamCopy, call.Upstream),
+            Scale = call.Scale,
+            Accumulate = call.Accumulate,
+            Positions = call.Positions.IsEmpty ? default : positionsCopy.Require(context, call.Positions.Length),
+            NearestCenters = call.NearestCenters.IsEmpty ? default : nearestCopy.Require(context, call.NearestCenters.Length),
+        });
+
+        Span<T> losses = maps <= 64 ? stackalloc T[maps] : new T[maps];
+        ToHost(lossCopy, losses);
+        ToHost(gradScoresCopy, call.GradScores);
+        ToHost(positionsCopy, call.Positions);
+        ToHost(nearestCopy, call.NearestCenters);
         context.Synchronize();
-        return loss[0];
+        if (!call.Losses.IsEmpty)
+            losses.CopyTo(call.Losses);
+        T sum = T.Zero;
+        foreach (T loss in losses)
+            sum += loss;
+        return sum;
+    }
+
+    private ArrayView<TElement> ToDevice<TElement>(GrowingBuffer<TElement> copy, ReadOnlySpan<TElement> values)
+        where TElement : unmanaged
+    {
+        ArrayView<TElement> view = copy.Require(context, values.Length);
+        if (!values.IsEmpty)
+            HostTransfer.ToDevice(context, values, view);
+        return view;
+    }
+
+    private void ToHost<TElement>(GrowingBuffer<TElement> copy, Span<TElement> values)
+        where TElement : unmanaged
+    {
+        if (!values.IsEmpty)
+            HostTransfer.ToHost(context, copy.Require(context, values.Length), values);
+    }
+
+    // Every variant takes every shape.
+    private IElementwise<T, T> Elementwise => elementwise.For(default);
+
+    // Scale·upstream, on the device.
+    private ArrayView<T> GradLoss(in MeanShiftCall<T> call, int map)
+    {
+        ArrayView<T> upstream = call.Upstream.Length > 0 ? call.Upstream.SubView(map, 1) : one.View;
+        if (call.Scale == 1)
+            return upstream;
+        ArrayView<T> scaled = gradLossScaled.Require(context, 1);
+        Elementwise.Scale(context.Stream, upstream, T.CreateChecked(call.Scale), scaled);
+        return scaled;
+    }
+
+    // An empty view stands for the value alone, which these calls do not offer.
+    private static ArrayView<T> Wanted(ArrayView<T> gradScores, MeanShiftShape shape)
+    {
+        RequireShape(shape);
+        RequireLength("gradScores", gradScores.Length, shape.ScoreLength);
+        return gradScores;
     }
 
     /// <inheritdoc/>
@@ -190,9 +404,13 @@ public sealed class MeanShiftLoss<T> : IDisposable
         centersCopy.Dispose();
         lossCopy.Dispose();
         offsetsCopy.Dispose();
+        seedsCopy.Dispose();
+        upstreamCopy.Dispose();
+        positionsCopy.Dispose();
+        nearestCopy.Dispose();
+        gradAside.Dispose();
+        gradLossScaled.Dispose();
     }
-
-    private IMeanShift<T> Launcher(MeanShiftShape shape) => context.Launcher(MeanShiftVariants<T>.Table, shape);
 
     // Before memory of its size is asked for; doubles do not overflow.
     private static void RequireShape(MeanShiftShape shape)
@@ -216,6 +434,46 @@ public sealed class MeanShiftLoss<T> : IDisposable
             throw new ArgumentException($"MeanShiftLoss: {name} holds {length} elements. Expected {expected} for this shape.");
     }
 
+    private static void RequireWanted(string name, long length, long expected)
+    {
+        if (length > 0)
+            RequireLength(name, length, expected);
+    }
+
+    private static void RequireExactly(string name, long length, long expected)
+    {
+        if (length != expected)
+            throw new ArgumentException($"MeanShiftLoss: {name} holds {length} elements. Expected {expected} for this shape.");
+    }
+
+    private static void RequireExactlyWanted(string name, long length, long expected)
+    {
+        if (length > 0)
+            RequireExactly(name, length, expected);
+    }
+
+    private static void CheckFinite(ReadOnlySpan<T> seeds)
+    {
+        for (int i = 0; i < seeds.Length; i++)
+        {
+            if (!T.IsFinite(seeds[i]))
+                throw new InputException(
+                    $"mean-shift loss: seed {i / 3} has the coordinate {seeds[i]}. Expected finite voxel coordinates.");
+        }
+    }
+
+    private static void CheckOffsets(ReadOnlySpan<int> offsets, int lists, int centers)
+    {
+        RequireExactly("centerOffsets", offsets.Length, lists + 1);
+        for (int i = 0; i <= lists; i++)
+        {
+            if (offsets[i] < (i == 0 ? 0 : offsets[i - 1]) || offsets[i] > centers)
+                throw new ArgumentException(
+                    $"MeanShiftLoss: centerOffsets holds {offsets[i]} at {i}. Expected numbers that rise from 0 to at most " +
+                    $"{centers}, the centres that are there.");
+        }
+    }
+
     private static void CheckInside(ReadOnlySpan<T> centers, int depth, int height, int width)
     {
         ReadOnlySpan<int> extents = [depth, height, width];
@@ -228,34 +486,5 @@ public sealed class MeanShiftLoss<T> : IDisposable
                 throw new InputException($"mean-shift loss: centre {i / 3} at (z {centers[c]}, y {centers[c + 1]}, x {centers[c + 2]}) lies outside the volume of {depth}×{height}×{width} voxels. Expected voxel coordinates, the first voxel's centre at 0; leave such centres out.");
             }
         }
-    }
-
-    // Device memory that is kept between calls and replaced when a larger size is asked for.
-    private sealed class GrowingBuffer<TElement> : IDisposable
-        where TElement : unmanaged
-    {
-        private MemoryBuffer1D<TElement, Stride1D.Dense>? buffer;
-
-        public long Bytes => buffer?.LengthInBytes ?? 0;
-
-        public ArrayView<TElement> View => buffer is null ? default : buffer.View;
-
-        public ArrayView<TElement> Require(GpuContext context, long length)
-        {
-            if (buffer is null || buffer.Length < length)
-            {
-                // The kernels of the previous call may still be reading.
-                if (buffer is not null)
-                    context.Synchronize();
-                buffer?.Dispose();
-                // Forgotten, so that it is not used again if there is no memory for the next.
-                buffer = null;
-                buffer = context.Accelerator.Allocate1D<TElement>(Math.Max(1, length));
-            }
-
-            return buffer.View.SubView(0, length);
-        }
-
-        public void Dispose() => buffer?.Dispose();
     }
 }

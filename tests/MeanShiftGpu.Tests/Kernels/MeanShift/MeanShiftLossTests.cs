@@ -1,6 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Ops.MeanShift;
@@ -85,6 +86,137 @@ public sealed class MeanShiftLossTests(DeviceKind device)
             context.Synchronize();
             return (value.GetAsArray1D()[0], gradient.GetAsArray1D());
         }
+    }
+
+    // Two items, two maps, their own seeds: each map is what a call of its own gives.
+    [Test]
+    public void Evaluate_BatchesAndMapsFromSpans_AreThoseOfTheReference()
+    {
+        MeanShiftOptions options = MeanShiftOptions.Compact;
+        const int voxels = Depth * Height * Width;
+        const int seedCount = 6;
+        double[] scores = [.. TestData.Uniform(4 * voxels, seed: 8).Select(v => (v + 1) / 2)];
+        double[][] centers = [[5, 6, 7, 7.5, 8, 11], [3, 4, 5], [6, 6, 6], []];
+        double[] seeds = [.. TestData.Uniform(4 * seedCount * 3, seed: 9).Select(v => 6 + 3 * v)];
+        double[] upstream = [0.5, -2];
+        (double[] losses, double[] gradient) = (new double[2], TestData.Uniform(4 * voxels, seed: 3));
+        double[] before = [.. gradient];
+        (double[] positions, int[] nearest) = (new double[seeds.Length], new int[4 * seedCount]);
+        using MeanShiftLoss<double> loss = new(context, options);
+        MeanShiftSpans<double> Call(Span<double> gradScores, bool accumulate) => new()
+        {
+            Size = new Extent(Depth, Height, Width),
+            Batch = 2,
+            Maps = 2,
+            Scores = scores,
+            Seeds = seeds,
+            Centers = (double[])[.. centers.SelectMany(c => c)],
+            CenterOffsets = (int[])[0, 2, 3, 4, 4],
+            Losses = losses,
+            GradScores = gradScores,
+            Upstream = upstream,
+            Scale = 3,
+            Accumulate = accumulate,
+            Positions = positions,
+            NearestCenters = nearest,
+        };
+        double sum = loss.Evaluate(Call(gradient, accumulate: true));
+        (double[] ends, int[] rows) = ([.. positions], [.. nearest]);
+
+        double[] expected = [.. before];
+        double[] expectedLosses = new double[2];
+        for (int map = 0; map < 2; map++)
+        {
+            int withCenters = map == 0 ? 2 : 1;
+            for (int item = 0; item < 2; item++)
+            {
+                int list = map * 2 + item;
+                double[] own = [.. Enumerable.Range(0, voxels).Select(v => scores[(item * voxels + v) * 2 + map])];
+                MeanShiftReferenceResult part = new MeanShiftReference(Depth, Height, Width, options)
+                    .Evaluate(own, seeds[(list * seedCount * 3)..((list + 1) * seedCount * 3)], centers[list]);
+                Assert.That(
+                    ends[(list * seedCount * 3)..((list + 1) * seedCount * 3)],
+                    Is.EqualTo(part.Trajectory[^(seedCount * 3)..]).Within(1e-11));
+                if (centers[list].Length == 0)
+                    continue;
+                expectedLosses[map] += part.Loss / withCenters;
+                for (int v = 0; v < voxels; v++)
+                    expected[(item * voxels + v) * 2 + map] += 3 * upstream[map] * part.GradScores[v] / withCenters;
+            }
+        }
+
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(losses, Is.EqualTo(expectedLosses).Within(1e-11));
+            Assert.That(sum, Is.EqualTo(losses.Sum()));
+            Assert.That(TestData.RelativeError<double>(gradient, expected), Is.LessThan(1e-11));
+            Assert.That(rows[..seedCount], Has.All.InRange(0, 1));
+            Assert.That(
+                rows[seedCount..(3 * seedCount)],
+                Is.EqualTo(Enumerable.Repeat(2, seedCount).Concat(Enumerable.Repeat(3, seedCount))));
+            Assert.That(rows[(3 * seedCount)..], Is.All.EqualTo(-1));
+        }
+
+        // Overwritten instead of added to, and the value alone.
+        double[] overwritten = [.. before];
+        Assert.That(loss.Evaluate(Call(overwritten, accumulate: false)), Is.EqualTo(sum));
+        Assert.That(TestData.RelativeError<double>([.. overwritten.Zip(before, (g, b) => g + b)], expected), Is.LessThan(1e-11));
+        Assert.That(loss.Evaluate(Call([], accumulate: false)), Is.EqualTo(sum));
+    }
+
+    [Test]
+    public void Evaluate_WrongSpans_SaySo()
+    {
+        using MeanShiftLoss<float> loss = new(context, MeanShiftOptions.Compact with { SeedCount = 4 });
+        float[] map = new float[Depth * Height * Width];
+        float Evaluate(
+            float[]? seeds = null, int[]? offsets = null, float[]? upstream = null, int maps = 1) => loss.Evaluate(new MeanShiftSpans<float>
+            {
+                Size = new Extent(Depth, Height, Width),
+                Maps = maps,
+                Scores = map,
+                Centers = (float[])[1, 2, 3],
+                Seeds = seeds,
+                CenterOffsets = offsets,
+                Upstream = upstream,
+            });
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(
+                () => Evaluate(seeds: [1, 2]),
+                Throws.ArgumentException.With.Message.Contains("2 numbers are not [C, N, S, 3] seeds"));
+            Assert.That(
+                () => Evaluate(seeds: [1, 2, float.NaN]), Throws.TypeOf<InputException>().With.Message.Contains("seed 0"));
+            Assert.That(
+                () => Evaluate(offsets: [0, 2]), Throws.ArgumentException.With.Message.Contains("centerOffsets holds 2 at 1"));
+            Assert.That(
+                () => Evaluate(offsets: [0]),
+                Throws.ArgumentException.With.Message.Contains("centerOffsets holds 1 elements. Expected 2"));
+            Assert.That(
+                () => Evaluate(upstream: [1, 2]),
+                Throws.ArgumentException.With.Message.Contains("upstream holds 2 elements. Expected 1"));
+            Assert.That(
+                () => Evaluate(maps: 2),
+                Throws.ArgumentException.With.Message.Contains("scores holds 3024 elements. Expected 6048"));
+            Assert.That(() => new MeanShiftLoss<float>(context, variant: "Fastest"), Throws.TypeOf<InputException>());
+        }
+    }
+
+    [Test]
+    public void Evaluate_NamedVariant_IsTheOneOfTheName()
+    {
+        MeanShiftOptions options = MeanShiftOptions.Compact with { SeedCount = 8 };
+        float[] scores = [.. Scores().Select(v => (float)v)];
+        float Evaluate(string? variant)
+        {
+            using MeanShiftLoss<float> loss = new(context, options, variant);
+            return loss.Evaluate(scores, Depth, Height, Width, [5, 6, 7], new float[scores.Length], seed: 1);
+        }
+
+        foreach (
+            Variant<IMeanShift<float>,
+            MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(context, options.Shape(1, Depth, Height, Width)))
+            Assert.That(Evaluate(variant.Name), Is.EqualTo(Evaluate(null)).Within(1e-4), variant.Name);
     }
 
     [TestCase(1 << 20, 2048)]

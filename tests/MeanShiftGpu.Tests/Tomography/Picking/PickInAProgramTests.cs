@@ -66,6 +66,62 @@ public class PickInAProgramTests
     }
 
     [Test]
+    public void PredictScores_AllClassesIntoASpan_AreTheMapsOfPick()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4], Outputs = 2 }, seed: 3);
+        using TemporaryFolder folder = new();
+        string model = folder["model.safetensors"];
+        ModelFile.Save(
+            model, network, new ModelDescription { Training = new TrainingOptions { Classes = [new("rod"), new("ring")] } });
+        using TomogramPicker picker = TomogramPicker.Open(context, model);
+        float[] image = [.. Enumerable.Range(0, (int)Size.Voxels).Select(i => (float)Math.Sin(i * i))];
+        using Volume volume = Volume.Of(image, Size);
+        using Volume first = new(Size.Depth, Size.Height, Size.Width);
+        using Volume second = new(Size.Depth, Size.Height, Size.Width);
+        picker.Pick(volume, new PickRequest { Scores = [first, second], Normalize = false });
+        float[] maps = new float[2 * Size.Voxels];
+        picker.PredictScores(image, Size, maps);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(maps[..(int)Size.Voxels], Is.EqualTo(first.AsSpan().ToArray()));
+            Assert.That(maps[(int)Size.Voxels..], Is.EqualTo(second.AsSpan().ToArray()));
+            Assert.That(picker.PredictScores(image, Size), Is.EqualTo(first.AsSpan().ToArray()));
+            Assert.That(
+                () => picker.PredictScores(image, Size, new float[3]),
+                Throws.ArgumentException.With.Message.Contains("3 scores are not 2 maps"));
+        }
+    }
+
+    [Test]
+    public void Pick_OfGreyValuesThatAreSaidToBeNormalised_IsRefused()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4] }, seed: 3);
+        using TomogramPicker picker = new(network, TrainingOptions.Compact.MeanShift, new PickOptions());
+        using Volume grey = Volume.Of(
+            [.. Enumerable.Range(0, (int)Size.Voxels).Select(i => 128 + 30 * (float)Math.Sin(i * i))], Size);
+        Assert.That(
+            () => picker.Pick(grey, new PickRequest { Name = "a.mrc", Normalize = false }),
+            Throws.TypeOf<InputException>().With.Message.StartsWith("a.mrc: the voxels have mean 128").And.Message.Contains(
+                "leave PickRequest.Normalize true"));
+        Assert.That(() => picker.Pick(grey), Throws.Nothing);
+    }
+
+    [Test]
+    public void Cluster_CanBeCancelled()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4] }, seed: 3);
+        using TomogramPicker picker = new(network, TrainingOptions.Compact.MeanShift, new PickOptions());
+        float[] scores = [.. Enumerable.Range(0, (int)Size.Voxels).Select(i => (float)Math.Abs(Math.Sin(i * i)))];
+        Assert.That(
+            () => picker.Cluster(scores, Size, new CancellationToken(canceled: true)),
+            Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(picker.Cluster(scores, Size), Is.Not.Empty);
+    }
+
+    [Test]
     public void Pick_ConstantVolume_Warns()
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
