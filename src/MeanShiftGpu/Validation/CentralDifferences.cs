@@ -147,8 +147,8 @@ public sealed class CentralDifferences<T>(GpuContext context, GradCheckFunction<
         return GradCheck.ToDoubles(function.Parameters!.Parameters[input - function.Inputs.Count].Download(context));
     }
 
-    // The output with one input's numbers replaced; −1 replaces none.
-    private double[] Evaluate(int replaced, double[] values)
+    /// <summary>The output with one input's numbers replaced; −1 replaces none.</summary>
+    internal double[] Evaluate(int replaced, double[] values)
     {
         bool isTensor = replaced < function.Inputs.Count;
         Parameter<T>? parameter = isTensor ? null : function.Parameters!.Parameters[replaced - function.Inputs.Count];

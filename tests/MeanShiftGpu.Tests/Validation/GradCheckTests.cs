@@ -94,7 +94,7 @@ public class GradCheckTests
         Assert.That(result.Passed, Is.False);
         Assert.That(result.WorstIndex, Is.EqualTo(wrong));
         Assert.That(result.MaxRelativeError, Is.EqualTo(1e-3).Within(1e-5));
-        Assert.That(report.ThrowIfFailed, Throws.InvalidOperationException.With.Message.Contains("element 13"));
+        Assert.That(report.ThrowIfFailed, Throws.TypeOf<GradCheckException>().With.Message.Contains("element 13"));
     }
 
     [TestCase(double.NaN, 3)]
@@ -123,7 +123,7 @@ public class GradCheckTests
         GradCheckResult result = report.Results.Single();
         Assert.That(result.Passed, Is.False);
         Assert.That(result.WorstIndex, Is.EqualTo(wrong));
-        Assert.That(report.ThrowIfFailed, Throws.InvalidOperationException.With.Message.Contains($"element {wrong}"));
+        Assert.That(report.ThrowIfFailed, Throws.TypeOf<GradCheckException>().With.Message.Contains($"element {wrong}"));
     }
 
     [TestCase(0)]
@@ -163,7 +163,8 @@ public class GradCheckTests
             },
             TestData.Uniform(Shape.Length, 1),
             Shape);
-        Assert.That(report.ThrowIfFailed, Throws.InvalidOperationException.With.Message.Contains("the gradient is zero everywhere"));
+        Assert.That(
+            report.ThrowIfFailed, Throws.TypeOf<GradCheckException>().With.Message.Contains("the gradient is zero everywhere"));
     }
 
     [Test]
@@ -244,7 +245,8 @@ public class GradCheckTests
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         GradCheckReport report = GradCheck.Run<double>(context, (tape, x) => tape.Upload(x.ToArray(tape.Context), Shape), TestData.Uniform(Shape.Length, 2), Shape);
-        Assert.That(report.ThrowIfFailed, Throws.InvalidOperationException.With.Message.Contains("no gradient reached this input"));
+        Assert.That(
+            report.ThrowIfFailed, Throws.TypeOf<GradCheckException>().With.Message.Contains("no gradient reached this input"));
     }
 
     // 1e9 beside the function's values of 1: 7 digits of it are all that float64 has left.
@@ -255,7 +257,9 @@ public class GradCheckTests
         GradCheckReport report = GradCheck.Run<double>(
             context, (tape, x) => WrongGradients.Apply(tape, x, v => 1e9 + 1e-3 * Math.Sin(30 * v), (v, g) => 0.03 * Math.Cos(30 * v) * g),
             TestData.Uniform(Shape.Length, 2), Shape);
-        Assert.That(report.ThrowIfFailed, Throws.InvalidOperationException.With.Message.Contains("precision: the function's rounding error"));
+        Assert.That(
+            report.ThrowIfFailed,
+            Throws.TypeOf<GradCheckException>().With.Message.Contains("precision: the function's rounding error"));
     }
 
     [Test]
