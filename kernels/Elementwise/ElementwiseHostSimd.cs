@@ -3,24 +3,39 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>The elementwise arithmetic on the CPU device: vectors over the channels, or over everything where it is dense.</summary>
-internal sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElementwise<float, float>
+internal sealed unsafe class ElementwiseHostSimd : IElementwise<float, float>
 {
+    // What an addition works on lies here and its bodies are made once, so that a call allocates nothing. One
+    // call works at a time (HostThreads refuses a second).
+    private readonly HostThreads threads;
+    private readonly Action<int, int> addRuns;
+    private readonly Action<int, int> addVoxels;
+    private readonly Action<int, int> addWeighted;
+    private HostChunks chunks;
+    private ElementwiseShape shape;
+    private float* source;
+    private float* target;
+    private float weight;
+    private bool isAdded;
+
+    public ElementwiseHostSimd(HostThreads threads)
+    {
+        this.threads = threads;
+        addRuns = AddRuns;
+        addVoxels = AddVoxels;
+        addWeighted = AddWeighted;
+    }
+
     /// <inheritdoc/>
     void IElementwise<float, float>.LaunchAdd(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
     {
-        float* from = source.Pointer();
-        float* to = target.Pointer();
+        this.source = source.Pointer();
+        this.target = target.Pointer();
+        this.shape = shape;
         if (shape.SourcePitch == shape.Channels && shape.TargetPitch == shape.Channels)
-        {
-            HostChunks.Of(shape.Voxels * shape.Channels).For(threads, (_, start, end) => AddRun(from + start, to + start, end - start));
-            return;
-        }
-
-        HostChunks.Of(shape.Voxels, shape.Channels).For(threads, (_, start, end) =>
-        {
-            for (long v = start; v < end; v++)
-                AddRun(from + v * shape.SourcePitch, to + v * shape.TargetPitch, shape.Channels);
-        });
+            Run(HostChunks.Of(shape.Voxels * shape.Channels), addRuns);
+        else
+            Run(HostChunks.Of(shape.Voxels, shape.Channels), addVoxels);
     }
 
     /// <inheritdoc/>
@@ -69,20 +84,44 @@ internal sealed unsafe class ElementwiseHostSimd(HostThreads threads) : IElement
     /// <inheritdoc/>
     void IElementwise<float, float>.LaunchWeightedAdd(AcceleratorStream stream, ArrayView<float> term, float weight, ArrayView<float> total, int accumulate)
     {
-        float* from = term.Pointer();
-        float* to = total.Pointer();
-        HostChunks.Of(total.Length).For(threads, (_, start, end) =>
-        {
-            if (accumulate != 0)
-                AddScaledRun(from + start, weight, to + start, end - start);
-            else
-                HostRuns.Scale(from + start, weight, to + start, end - start);
-        });
+        source = term.Pointer();
+        target = total.Pointer();
+        this.weight = weight;
+        isAdded = accumulate != 0;
+        Run(HostChunks.Of(total.Length), addWeighted);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+    }
+
+    private void Run(HostChunks work, Action<int, int> body)
+    {
+        chunks = work;
+        threads.For(work.Count, body);
+    }
+
+    private void AddRuns(int chunk, int worker)
+    {
+        (long start, long end) = chunks.Bounds(chunk);
+        AddRun(source + start, target + start, end - start);
+    }
+
+    private void AddVoxels(int chunk, int worker)
+    {
+        (long start, long end) = chunks.Bounds(chunk);
+        for (long v = start; v < end; v++)
+            AddRun(source + v * shape.SourcePitch, target + v * shape.TargetPitch, shape.Channels);
+    }
+
+    private void AddWeighted(int chunk, int worker)
+    {
+        (long start, long end) = chunks.Bounds(chunk);
+        if (isAdded)
+            AddScaledRun(source + start, weight, target + start, end - start);
+        else
+            HostRuns.Scale(source + start, weight, target + start, end - start);
     }
 
     private static void AddRun(float* source, float* target, long count)

@@ -87,8 +87,11 @@ internal readonly ref struct Launch
     /// <summary>How many elements channels-last voxels reach over: all at their pitch, without what follows the last one's channels.</summary>
     public long Pitched(long voxels, int channels, int pitch, string name)
     {
-        Least(channels, 1, name + " channels");
-        Least(pitch, channels, name + " pitch");
+        // The names are put together only where they are needed: a call that is right allocates nothing.
+        if (channels < 1)
+            Least(channels, 1, name + " channels");
+        if (pitch < channels)
+            Least(pitch, channels, name + " pitch");
         return voxels == 0 ? 0 : Product(name, voxels - 1, pitch) + channels;
     }
 

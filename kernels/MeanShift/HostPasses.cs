@@ -17,7 +17,7 @@ internal abstract unsafe class HostPasses
 }
 
 /// <inheritdoc/>
-internal sealed unsafe class HostPasses<TWeighting>(HostThreads threads) : HostPasses
+internal sealed unsafe class HostPasses<TWeighting> : HostPasses
     where TWeighting : struct, IHostWeighting
 {
     // A seed with its iterations costs about 2 µs, a point that converges somewhat more.
@@ -27,62 +27,142 @@ internal sealed unsafe class HostPasses<TWeighting>(HostThreads threads) : HostP
     // Thin slabs balance the threads where seeds crowd; each slab looks at every record, which costs little.
     private const int PlanesPerSlab = 4;
 
+    // What a pass works on lies here and its bodies are made once, so that a call allocates nothing. One call
+    // works at a time (HostThreads refuses a second).
+    private readonly HostThreads threads;
+    private readonly Action<int, int> copyChunk;
+    private readonly Action<int, int> forwardChunk;
+    private readonly Action<int, int> chainChunk;
+    private readonly Action<int, int> gatherSlab;
+    private readonly Action<int, int> convergeChunk;
+    private HostRows rows;
+    private HostChunks chunks;
+    private float* points;
+    private float* trajectory;
+    private float* gradScores;
+    private float* support;
+    private int* iterations;
+    private float squaredTolerance;
+
+    public HostPasses(HostThreads threads)
+    {
+        this.threads = threads;
+        copyChunk = CopyChunk;
+        forwardChunk = ForwardChunk;
+        chainChunk = ChainChunk;
+        gatherSlab = GatherSlab;
+        convergeChunk = ConvergeChunk;
+    }
+
     public override void Forward(HostRows rows, float* seeds, float* trajectory)
-        => new HostChunks(rows.Shape.Points, SeedsPerChunk).For(threads, (_, start, end) =>
-        {
-            for (long seed = start; seed < end; seed++)
-            {
-                int item = (int)(seed / rows.Shape.SeedsPerItem);
-                Point<float> p = Load(seeds, seed);
-                Store(p, trajectory, seed);
-                for (int t = 1; t <= rows.Shape.Iterations; t++)
-                {
-                    p = Shifted(p, Sum(rows, item, p));
-                    Store(p, trajectory, t * rows.Shape.Points + seed);
-                }
-            }
-        });
+    {
+        Begin(rows);
+        points = seeds;
+        this.trajectory = trajectory;
+        Run(new HostChunks(rows.Shape.Points, SeedsPerChunk), forwardChunk);
+    }
 
     public override void Backward(HostRows rows, float* trajectory, float* gradPositions, float* gradScores)
     {
-        new HostChunks(rows.Shape.Points, SeedsPerChunk).For(threads, (_, start, end) =>
-        {
-            for (long seed = start; seed < end; seed++)
-                ChainOfSeed(rows, seed, trajectory, gradPositions);
-        });
-
-        int slabs = (rows.Shape.Depth + PlanesPerSlab - 1) / PlanesPerSlab;
-        threads.For(rows.Shape.Batch * slabs, (chunk, _) =>
-        {
-            int first = chunk % slabs * PlanesPerSlab;
-            GatherSlab(rows, chunk / slabs, first, Math.Min(first + PlanesPerSlab, rows.Shape.Depth), trajectory, gradScores);
-        });
+        Begin(rows);
+        points = gradPositions;
+        this.trajectory = trajectory;
+        this.gradScores = gradScores;
+        Run(new HostChunks(rows.Shape.Points, SeedsPerChunk), chainChunk);
+        threads.For(rows.Shape.Batch * Slabs, gatherSlab);
     }
 
-    public override void Converge(HostRows rows, float* positions, float* converged, int count, int* iterations, float* support, float squaredTolerance)
-        => new HostChunks(count, PointsPerChunk).For(threads, (_, start, end) =>
-        {
-            for (long i = start; i < end; i++)
-            {
-                Point<float> p = Load(positions, i);
-                BallSum<float> sum = default;
-                int done = 0;
-                for (bool moving = true; moving && done < rows.Shape.Iterations; done++)
-                {
-                    sum = Sum(rows, 0, p);
-                    Point<float> next = Shifted(p, sum);
-                    moving = sum.Weight != 0 && next.SquaredDistance(p) >= squaredTolerance;
-                    p = next;
-                }
+    public override void Converge(
+        HostRows rows, float* positions, float* converged, int count, int* iterations, float* support, float squaredTolerance)
+    {
+        Begin(rows);
+        points = positions;
+        trajectory = converged;
+        this.iterations = iterations;
+        this.support = support;
+        this.squaredTolerance = squaredTolerance;
+        Run(new HostChunks(count, PointsPerChunk), convergeChunk);
+    }
 
-                Store(p, converged, i);
-                iterations[i] = done;
-                support[i] = sum.Weight;
+    private int Slabs => (rows.Shape.Depth + PlanesPerSlab - 1) / PlanesPerSlab;
+
+    private void Begin(in HostRows work)
+    {
+        rows = work;
+        if (rows.IsCopy)
+            Run(HostChunks.Of(rows.Rows, rows.Stride), copyChunk);
+    }
+
+    private void Run(HostChunks work, Action<int, int> body)
+    {
+        chunks = work;
+        threads.For(work.Count, body);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void CopyChunk(int chunk, int worker)
+    {
+        (long start, long end) = chunks.Bounds(chunk);
+        for (long row = start; row < end; row++)
+            rows.CopyRow(row);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void ForwardChunk(int chunk, int worker)
+    {
+        (long start, long end) = chunks.Bounds(chunk);
+        for (long seed = start; seed < end; seed++)
+        {
+            int item = (int)(seed / rows.Shape.SeedsPerItem);
+            Point<float> p = Load(points, seed);
+            Store(p, trajectory, seed);
+            for (int t = 1; t <= rows.Shape.Iterations; t++)
+            {
+                p = Shifted(p, Sum(rows, item, p));
+                Store(p, trajectory, t * rows.Shape.Points + seed);
             }
-        });
+        }
+    }
+
+    private void ChainChunk(int chunk, int worker)
+    {
+        (long start, long end) = chunks.Bounds(chunk);
+        for (long seed = start; seed < end; seed++)
+            ChainOfSeed(rows, seed, trajectory, points);
+    }
+
+    private void GatherSlab(int chunk, int worker)
+    {
+        int first = chunk % Slabs * PlanesPerSlab;
+        GatherSlab(rows, chunk / Slabs, first, Math.Min(first + PlanesPerSlab, rows.Shape.Depth), trajectory, gradScores);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void ConvergeChunk(int chunk, int worker)
+    {
+        (long start, long end) = chunks.Bounds(chunk);
+        for (long i = start; i < end; i++)
+        {
+            Point<float> p = Load(points, i);
+            BallSum<float> sum = default;
+            int done = 0;
+            for (bool moving = true; moving && done < rows.Shape.Iterations; done++)
+            {
+                sum = Sum(rows, 0, p);
+                Point<float> next = Shifted(p, sum);
+                moving = sum.Weight != 0 && next.SquaredDistance(p) >= squaredTolerance;
+                p = next;
+            }
+
+            Store(p, trajectory, i);
+            iterations[i] = done;
+            support[i] = sum.Weight;
+        }
+    }
 
     // As MeanShiftDirectKernels.ChainKernel.
-    private static void ChainOfSeed(HostRows rows, long seed, float* trajectory, float* gradPositions)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void ChainOfSeed(in HostRows rows, long seed, float* trajectory, float* gradPositions)
     {
         int item = (int)(seed / rows.Shape.SeedsPerItem);
         Point<float> g = Load(gradPositions, seed);
@@ -107,7 +187,8 @@ internal sealed unsafe class HostPasses<TWeighting>(HostThreads threads) : HostP
     }
 
     // The gradient of planes firstZ to endZ − 1 of an item: every record in order seed, iteration adds its rows.
-    private static void GatherSlab(HostRows rows, int item, int firstZ, int endZ, float* trajectory, float* gradScores)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void GatherSlab(in HostRows rows, int item, int firstZ, int endZ, float* trajectory, float* gradScores)
     {
         float* gradient = rows.IsCopy ? rows.Gradient : gradScores;
         long slabStart = rows.RowStart(item, firstZ, 0);
@@ -153,6 +234,7 @@ internal sealed unsafe class HostPasses<TWeighting>(HostThreads threads) : HostP
     }
 
     // gradient(q) += k (chain · (q − next)) for the voxels of p's ball in the slab.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AddRecord(in HostRows rows, int item, int firstZ, int endZ, Point<float> p, Point<float> next, Point<float> chain, float* gradient)
     {
         HostBall ball = new(p, rows);
@@ -183,6 +265,7 @@ internal sealed unsafe class HostPasses<TWeighting>(HostThreads threads) : HostP
     }
 
     // W and sum of m (q − p).
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static BallSum<float> Sum(in HostRows rows, int item, Point<float> p)
     {
         HostBall ball = new(p, rows);
@@ -225,6 +308,7 @@ internal sealed unsafe class HostPasses<TWeighting>(HostThreads threads) : HostP
     }
 
     // W and sum of (s + s0) (g·(q − next)) Slope (p − q), that is W b² times the gradient that reaches p.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static BallSum<float> SumChain(in HostRows rows, int item, Point<float> p, Point<float> next, Point<float> g)
     {
         HostBall ball = new(p, rows);

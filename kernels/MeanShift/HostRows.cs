@@ -28,6 +28,9 @@ internal readonly unsafe struct HostRows
     /// <summary>Workspace for the gradient, [N, D, H, Stride], where IsCopy.</summary>
     public readonly float* Gradient;
 
+    // The caller's scores.
+    private readonly float* source;
+
     private HostRows(float* scores, float* workspace, MeanShiftShape shape, MeanShiftParameters parameters)
     {
         Shape = shape;
@@ -37,6 +40,7 @@ internal readonly unsafe struct HostRows
         Stride = StrideOf(shape, parameters);
         Chain = workspace;
         float* copies = workspace + ChainLength(shape, parameters);
+        source = scores;
         Scores = IsCopy ? copies : scores;
         Gradient = IsCopy ? copies + RowCount(shape) * Stride : null;
     }
@@ -44,30 +48,20 @@ internal readonly unsafe struct HostRows
     public static long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters)
         => sizeof(float) * (ChainLength(shape, parameters) + (NeedsCopy(shape, parameters) ? 2 * RowCount(shape) * StrideOf(shape, parameters) : 0));
 
-    public static HostRows Of(HostThreads threads, ArrayView<float> scores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+    public static HostRows Of(
+        ArrayView<float> scores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
     {
         long needed = WorkspaceBytes(shape, parameters);
         if (workspace.Length < needed)
             throw new ArgumentException($"mean shift: the workspace holds {workspace.Length} bytes, {needed} are needed.", nameof(workspace));
-        float* source = scores.Pointer();
-        HostRows rows = new(source, (float*)workspace.Pointer(), shape, parameters);
-        if (rows.IsCopy)
-        {
-            HostRows target = rows;
-            HostChunks.Of(RowCount(shape), rows.Stride).For(threads, (_, start, end) =>
-            {
-                for (long row = start; row < end; row++)
-                    target.CopyRow(source, row);
-            });
-        }
-
-        return rows;
+        return new HostRows(scores.Pointer(), (float*)workspace.Pointer(), shape, parameters);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public long RowStart(int item, int z, int y) => (((long)item * Shape.Depth + z) * Shape.Height + y) * Stride;
+    /// <summary>The rows of the whole batch, N·D·H.</summary>
+    public long Rows => RowCount(Shape);
 
-    private void CopyRow(float* source, long row)
+    /// <summary>Copies a row of the caller's scores, where IsCopy.</summary>
+    public void CopyRow(long row)
     {
         float* from = source + row * Shape.Width * Shape.ScorePitch;
         float* to = Scores + row * Stride;
@@ -77,6 +71,9 @@ internal readonly unsafe struct HostRows
         for (long x = Shape.Width; x < Stride; x++)
             to[x] = 0;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public long RowStart(int item, int z, int y) => (((long)item * Shape.Depth + z) * Shape.Height + y) * Stride;
 
     // At most ceil(2b) voxels of a row lie in a ball.
     private static int VectorsPerBall(MeanShiftParameters parameters) => ((int)Math.Ceiling(2 * parameters.BandwidthVoxels) + Lanes - 1) / Lanes;

@@ -96,6 +96,7 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     // voxel, so that every device and real type accepts the same draws and adds the same exactly representable offset; then
     // clipped to the margin. One thread per seed; seeds overwritten. 64 rejections in a row (probability 1e-20) give the centre.
     [Kernel]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void SampleSeedsKernel(
         Index1D index,
         ArrayView<T> centers, // [M, 3]
@@ -163,6 +164,7 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     // nearestCenter[n,s] = argmin over the item's centres of the distance to point s; nearestPoint[c] = argmin over its item's
     // points of the distance to centre c; the lowest index wins ties. One thread per point, then one per centre; both overwritten.
     [Kernel]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void NearestKernel(
         Index1D index,
         ArrayView<T> positions, // [N, S, 3]
@@ -217,6 +219,7 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     // loss = mean over items with centres of (sum over centres of dist(c, nearest point)/centres + sum over points of dist(p, nearest
     // centre)/S); dist squared or Euclidean. One thread, for the numbers are few: sums in index order; loss overwritten.
     [Kernel]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void CenterLossKernel(
         Index1D index,
         ArrayView<T> positions, // [N, S, 3]
@@ -252,6 +255,7 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     // gradPositions[p] = gradLoss/items · (∇dist(p, its centre)/S + sum over the centres c whose nearest point is p of
     // ∇dist(p, c)/centres). One thread per point, centres in index order; overwritten; 0 at distance 0 and without centres.
     [Kernel]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void CenterLossBackwardKernel(
         Index1D index,
         ArrayView<T> gradLoss, // [1]

@@ -30,7 +30,8 @@ internal sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift
 
     /// <inheritdoc/>
     void IMeanShift<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> seeds, ArrayView<float> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-        => For(parameters.Weighting).Forward(HostRows.Of(threads, scores, workspace, shape, parameters), seeds.Pointer(), trajectory.Pointer());
+        => For(parameters.Weighting).Forward(
+            HostRows.Of(scores, workspace, shape, parameters), seeds.Pointer(), trajectory.Pointer());
 
     // The few numbers of the loss do not repay vectors: the direct kernels' bodies, called in order.
 
@@ -51,12 +52,14 @@ internal sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift
 
     /// <inheritdoc/>
     void IMeanShift<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> trajectory, ArrayView<float> gradPositions, ArrayView<float> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-        => For(parameters.Weighting).Backward(HostRows.Of(threads, scores, workspace, shape, parameters), trajectory.Pointer(), gradPositions.Pointer(), gradScores.Pointer());
+        => For(parameters.Weighting).Backward(
+            HostRows.Of(
+                scores, workspace, shape, parameters), trajectory.Pointer(), gradPositions.Pointer(), gradScores.Pointer());
 
     /// <inheritdoc/>
     void IMeanShift<float>.LaunchConverge(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> positions, ArrayView<float> converged, ArrayView<int> iterations, ArrayView<float> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
         => For(parameters.Weighting).Converge(
-            HostRows.Of(threads, scores, workspace, shape, parameters),
+            HostRows.Of(scores, workspace, shape, parameters),
             positions.Pointer(),
             converged.Pointer(),
             checked((int)iterations.Length),

@@ -18,6 +18,13 @@ internal readonly record struct HostChunks(long Items, long ItemsPerChunk)
     /// <summary>How many chunks there are.</summary>
     public int Count => checked((int)((Items + ItemsPerChunk - 1) / ItemsPerChunk));
 
+    /// <summary>The items of a chunk, from the first to before the end.</summary>
+    public (long Start, long End) Bounds(int chunk)
+    {
+        long start = chunk * ItemsPerChunk;
+        return (start, Math.Min(Items, start + ItemsPerChunk));
+    }
+
     /// <summary>Runs <paramref name="body"/>(chunk, start, end) once for every chunk, where the items are start to end − 1.</summary>
     public void For(HostThreads threads, Action<int, long, long> body)
     {
