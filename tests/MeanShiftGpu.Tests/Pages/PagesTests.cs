@@ -11,7 +11,7 @@ namespace MeanShiftGpu.Tests.Pages;
 /// </summary>
 public partial class PagesTests
 {
-    private static readonly string[] Words = ["sh", "console", "csharp", "json", "text"];
+    private static readonly string[] Words = ["sh", "console", "csharp", "python", "json", "text"];
 
     public static IEnumerable<string> Pages()
     {
@@ -73,7 +73,7 @@ public partial class PagesTests
         string[] programs =
         [
             .. Directory.GetFiles(Path.Combine(tests, "MeanShiftGpu.Tests", "Pages"), "*Example.cs")
-                .Append(Path.Combine(tests, "consumer", "Program.cs"))
+                .Concat(Directory.GetFiles(Path.Combine(tests, "consumer"), "*.cs"))
                 .Select(path => Unindented(File.ReadAllText(path))),
         ];
         foreach (PageBlock block in Blocks(page).Where(b => b.Word == "csharp"))
