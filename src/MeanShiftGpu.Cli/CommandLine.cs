@@ -104,6 +104,7 @@ internal static class CommandLine
             new ViewVerb(session),
             new EvaluateVerb(session),
             new ConvertVerb(session),
+            new ExportVerb(session),
             new SimulateVerb(session),
             new ImportVerb(session),
             new DemoVerb(session),

@@ -174,6 +174,14 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <summary>Writes the parameters as safetensors, weights in the usual order [Cout, Cin, kD, kH, kW], with the structure as metadata.</summary>
     public void Save(string path) => SafetensorsFile.Write(path, ToTensors(prefix: ""), Metadata());
 
+    /// <summary>
+    /// Writes the network as an ONNX file (operator set 17) in float32, for ONNX Runtime and others: input
+    /// [N, InputChannels, D, H, W], scores [N, Outputs, D, H, W], with N free and D, H, W any multiples of
+    /// <see cref="UNet3dOptions.Divisor"/>.
+    /// </summary>
+    /// <exception cref="InputException">The file cannot be written.</exception>
+    public void SaveOnnx(string path) => OnnxExport.Write(path, this);
+
     /// <inheritdoc/>
     public void Dispose() => Parameters.Dispose();
 

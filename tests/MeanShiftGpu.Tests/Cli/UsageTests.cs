@@ -10,7 +10,7 @@ namespace MeanShiftGpu.Tests.Cli;
 
 public class UsageTests
 {
-    private static readonly string[] Verbs = ["devices", "simulate", "import", "train", "pick", "check", "evaluate", "convert", "gradcheck", "verify", "demo", "bench", "kernels"];
+    private static readonly string[] Verbs = ["devices", "simulate", "import", "train", "pick", "check", "evaluate", "convert", "export", "gradcheck", "verify", "demo", "bench", "kernels"];
 
     [TestCaseSource(nameof(Verbs))]
     public void Help_OfEveryVerb_ShowsDefaultsAndAnExample(string verb)
