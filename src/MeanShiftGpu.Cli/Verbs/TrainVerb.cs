@@ -32,6 +32,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly Option<int> checkpointEvery = Parse.Integer("--checkpoint-every", "Steps between checkpoints.", 100, 1, int.MaxValue);
     private readonly Option<int> volumeMemory = Parse.Integer(
         "--volume-memory", "Memory for volumes and masks in MiB. What does not fit stays in its files, from which patches are read; the result is the same.", 2048, 0, int.MaxValue);
+    private readonly Option<bool> noCheck = new("--no-check") { Description = "Train even if the centres do not seem to belong to the volumes (see 'check')." };
+    private readonly Option<string?> checkReport = Parse.Text("--check-report", "FILE", "Write what was checked before the training as a page (HTML), as 'check --report' does.");
     private readonly IReadOnlyList<TrainingSetting> settings = TrainingSettings.Create();
 
     private const string DefaultFolder = "run";
@@ -46,7 +48,10 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     public override IReadOnlyList<OptionGroup> Groups =>
     [
-        new(OptionGroup.Data, [.. inputs.Symbols, background, output, preset, resume, overwrite, .. Of(OptionGroup.Data)]),
+        new(OptionGroup.Data,
+        [
+            .. inputs.Symbols, background, output, noCheck, checkReport, preset, resume, overwrite, .. Of(OptionGroup.Data),
+        ]),
         new(OptionGroup.Particle, [diameter, .. Of(OptionGroup.Particle)]),
         new(OptionGroup.Loss, Of(OptionGroup.Loss)),
         new(OptionGroup.Optimiser, Of(OptionGroup.Optimiser)),
@@ -77,13 +82,17 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         if (ranks.Rank == 0)
             OutputFolder.Prepare(folder);
         string[] manifests = source.Matched is null ? [] : [ownManifest];
-        OutputFolder.RefuseReplacing([.. files.All, .. manifests, .. JsonFile(options)], source.Files);
+        OutputFolder.RefuseReplacing([.. files.All, .. manifests, .. Page(options), .. JsonFile(options)], source.Files);
+        foreach (string page in Page(options))
+            OutputFolder.CheckFile(page);
         using FolderLock? folderLock = ranks.Rank == 0 ? FolderLock.Take(folder) : null;
         if (ranks.Rank == 0 && !resuming && !options.GetValue(overwrite))
             RefuseEarlierRun(files, manifests);
 
         using GpuContext context = OpenDevice(options);
         using TrainingData data = Load(manifest, training, (long)options.GetValue(volumeMemory) << 20);
+        if (!resuming && IsWrong(options, training, manifest, data, source, ranks.Rank == 0))
+            return ExitCode.CheckFailed;
         using TrainingRun run = new(context, structure, training, data, folder, ranks);
         if (training.PatienceValidations > 0 && !run.PicksOnValidation)
             throw new InputException("--steps auto: there is no validation volume with centres, by which the end "
@@ -131,6 +140,33 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         Session.Progress("reading", report => data = DatasetLoader.Load(
             manifest, AnnotationChoice.Of(training), memoryBytes, Volumes(report), Cancellation));
         return data!;
+    }
+
+    private IEnumerable<string> Page(ParseResult options) => options.GetValue(checkReport) is { } page ? [page] : [];
+
+    /// <summary>Whether what was loaded is wrong, which is said; with --no-check only if the page is asked for.</summary>
+    private bool IsWrong(ParseResult options, TrainingOptions training, DatasetManifest manifest, TrainingData data, TrainingSource source, bool writes)
+    {
+        bool ignored = options.GetValue(noCheck);
+        string? page = options.GetValue(checkReport);
+        if (ignored && page is null)
+            return false;
+        double[] angstrom = options.GetValue(diameter) ?? [];
+        double voxels = angstrom.Length > 0 ? angstrom.Average() / source.VoxelSizeAngstrom()
+            : Enumerable.Range(0, training.ClassCount).Average(c => training.MeanShiftOf(c).BandwidthVoxels) / ParticleSize.BandwidthPerDiameter;
+        InputCheck check = new(
+            Session, [.. manifest.Of(DatasetSplit.Train), .. manifest.Of(DatasetSplit.Validation)], [.. data.Volumes], voxels,
+            angstrom.Length == 1 && training.ClassCount == 1);
+        if (page is not null && writes)
+        {
+            check.WritePage(page, Made(options, source.Files));
+            Session.Line($"report: {page}");
+        }
+
+        if (ignored || check.Problems.Count == 0)
+            return false;
+        Session.Error($"{check.Problems[0]} {(check.Problems.Count == 1 ? "" : $"{check.Problems.Count - 1} more; 'check' shows all. ")}--no-check trains all the same.");
+        return true;
     }
 
     private static Action<int, int> Volumes(Action<double, string> report)
