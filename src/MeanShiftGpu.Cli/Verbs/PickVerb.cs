@@ -21,7 +21,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Pick again where the output exists; it is skipped otherwise." };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
-    private readonly Option<string?> mask = Parse.Text("--mask", "FILE", "MRC file of the volume's size: picks only where it is above 0, and computes only there.");
+    private readonly Option<string?> mask = Parse.Text("--mask", "FILE|DIR", "MRC file of the volume's size: picks only where it is above 0, and computes only there. A folder has a mask for each volume, TS_01.mrc or TS_01_mask.mrc.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
     private readonly Option<string?> reportPage = PickPage.Option();
     private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
@@ -93,9 +93,11 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Binning = options.GetValue(binning) ?? 0,
             TomogramsStar = tomogramsStar,
         };
+        MaskFiles? masks = options.GetValue(mask) is { } given ? MaskFiles.Of(given) : null;
         PickRecords records = new()
         {
-            Common = [.. new[] { options.GetValue(model), options.GetValue(mask), tomogramsStar }.OfType<string>()],
+            Common = [.. new[] { options.GetValue(model), masks is { IsFolder: true } ? null : options.GetValue(mask), tomogramsStar }.OfType<string>()],
+            MaskOf = masks is { IsFolder: true } ? volume => masks.Find(volume, volume) : null,
             Command = CommandOf(options),
             Settings = settings.TextOf(options, format, tomogramName, centre, voxelSize, binning),
             Hashes = Records,
@@ -105,7 +107,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Target = target,
             GivenFormat = options.GetValue(format),
             ScoreMap = options.GetValue(scoreMap),
-            Mask = options.GetValue(mask),
+            Masks = masks,
             Overwrite = options.GetValue(overwrite),
             Others = JsonFile(options),
             Volumes = all,
