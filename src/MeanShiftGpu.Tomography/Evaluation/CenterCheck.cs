@@ -144,7 +144,11 @@ public sealed record CenterCheck
             ExtentVoxels = Math.Abs(given.Contrast) >= ClearErrors ? ExtentOf(volume, centers, diameter) : null,
             Problem = null,
         };
-        return new Measured(Path.GetFileName(volume.Name), check, shells, centers.Length);
+        return new Measured(Path.GetFileName(volume.Name), check, shells, centers.Length)
+        {
+            // A voxel that makes up the standard deviation alone leaves nothing to compare; that is said elsewhere.
+            Judged = centers.Length >= FewestCenters && volume.Outlier is null && !volume.IsConstant,
+        };
     }
 
     // Places whose shells overlap much are not independent: of those that a wrong scale heaps up few count.
@@ -271,7 +275,7 @@ public sealed record CenterCheck
     // What was measured of a volume alone; the contrast of each shell in standard errors, null where it cannot be said.
     private sealed record Measured(string Name, CenterCheck Check, double[]? Shells, int Centers)
     {
-        public bool Judged => Centers >= FewestCenters;
+        public required bool Judged { get; init; }
 
         public bool IsClear => Judged && Shells is not null && Math.Abs(Check.Given.Contrast) >= ClearErrors;
 

@@ -86,6 +86,17 @@ public sealed class TrainingRun : IDisposable
             Trainer.Resume(Files.Checkpoint);
     }
 
+    /// <summary>Begins with the weights of a model instead of random ones; the optimiser begins afresh.</summary>
+    /// <param name="model">A safetensors file of a network of the same widths.</param>
+    /// <returns>Whether its last layer was taken too; it was not where the number of classes differs.</returns>
+    /// <exception cref="InputException">Not a weight file, or one of another network.</exception>
+    public bool BeginWith(string model)
+    {
+        bool all = network.BeginWith(model);
+        Trainer.KeepBeginning();
+        return all;
+    }
+
     /// <summary>
     /// Takes all steps that are left, and gives the network the best parameters. Whatever ends it, a checkpoint is left; a
     /// model is left unless the training failed.

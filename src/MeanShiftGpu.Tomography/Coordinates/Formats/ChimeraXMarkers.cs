@@ -88,6 +88,7 @@ internal static class ChimeraXMarkers
         {
             Pixels = grid,
             Score = Number(path, xml, "score"),
+            ScoreDeviation = Number(path, xml, "score_deviation"),
             Class = (int?)label,
             Name = xml.GetAttribute("name") is { Length: > 0 } name ? name : null,
         };
@@ -133,6 +134,8 @@ internal static class ChimeraXMarkers
                 Say("radius", TableNumber.Text(RadiusVoxels * grid.VoxelSizeAngstrom));
                 if (p.Score is { } score)
                     Say("score", Text(score));
+                if (p.ScoreDeviation is { } deviation)
+                    Say("score_deviation", Text(deviation));
                 if (p.Class is { } number)
                     Say("class", number.ToString(CultureInfo.InvariantCulture));
                 if (p.Name is { } name)

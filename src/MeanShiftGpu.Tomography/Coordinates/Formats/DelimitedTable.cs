@@ -13,6 +13,7 @@ namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 /// </summary>
 internal static class DelimitedTable
 {
+    private const string Deviation = "score_deviation";
     private const string Expected = "a table of coordinates, x, y, z";
 
     public static TableFormat Csv { get; } = Row(CoordinateFormat.Csv, ",", heading: true, ".csv");
@@ -26,7 +27,7 @@ internal static class DelimitedTable
     /// <summary>Commas and napari's heading; the row of the table of formats is <see cref="NapariPoints.Format"/>.</summary>
     public static TableFormat Napari { get; } = Row(CoordinateFormat.Napari, ",", heading: true, ".csv");
 
-    private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name"];
+    private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name", Deviation];
 
     private static TableFormat Row(CoordinateFormat format, string delimiter, bool heading, params string[] endings) => new(format, endings)
     {
@@ -86,6 +87,7 @@ internal static class DelimitedTable
         bool tomograms = heading && !napari && particles.Any(p => p.Tomogram is not null);
         bool angles = heading && !napari && particles.Any(p => p.Orientation is not null);
         bool names = heading && particles.Any(p => p.Name is not null);
+        bool deviations = heading && particles.Any(p => p.ScoreDeviation is not null);
         IEnumerable<string?> texts = particles.SelectMany(p => new[] { p.Name, p.Tomogram ?? options.TomogramName });
         if (heading && texts.FirstOrDefault(BreaksLine) is { } broken)
         {
@@ -110,7 +112,7 @@ internal static class DelimitedTable
             if (!heading && particles.Count == 0)
                 writer.Write(HeadlessTable.NoRows);
             if (heading)
-                Line([.. napari ? [NapariPoints.Index, .. NapariPoints.Axes.Select(a => a.Theirs)] : (string[])["x", "y", "z"], .. scores ? ["score"] : (string[])[], .. classes ? ["class"] : (string[])[], .. tomograms ? ["tomogram"] : (string[])[], .. angles ? ["rot", "tilt", "psi"] : (string[])[], .. names ? ["name"] : (string[])[]]);
+                Line([.. napari ? [NapariPoints.Index, .. NapariPoints.Axes.Select(a => a.Theirs)] : (string[])["x", "y", "z"], .. scores ? ["score"] : (string[])[], .. classes ? ["class"] : (string[])[], .. tomograms ? ["tomogram"] : (string[])[], .. angles ? ["rot", "tilt", "psi"] : (string[])[], .. names ? ["name"] : (string[])[], .. deviations ? [Deviation] : (string[])[]]);
             for (int i = 0; i < particles.Count; i++)
             {
                 Particle p = particles[i];
@@ -131,6 +133,8 @@ internal static class DelimitedTable
                     row.AddRange([Angle(p.Orientation?.Rot), Angle(p.Orientation?.Tilt), Angle(p.Orientation?.Psi)]);
                 if (names)
                     row.Add(p.Name ?? "");
+                if (deviations)
+                    row.Add(Text(p.ScoreDeviation));
                 Line(row);
             }
         });
@@ -159,9 +163,9 @@ internal static class DelimitedTable
         // napari's other columns are properties of its own.
         string? unknown = napari ? null : columns.FirstOrDefault(c => !KnownColumns.Contains(c));
         if (unknown?.Length == 0)
-            throw new InputException($"{path}: line {number}: column {Array.IndexOf(columns, "") + 1} has no name. Name it or leave it out (pandas writes its index so, unless to_csv has index=False); expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name.");
+            throw new InputException($"{path}: line {number}: column {Array.IndexOf(columns, "") + 1} has no name. Name it or leave it out (pandas writes its index so, unless to_csv has index=False); expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name, score_deviation.");
         if (unknown is not null)
-            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name.");
+            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name, score_deviation.");
         if (columns.Distinct().Count() != columns.Length)
             throw new InputException($"{path}: line {number}: a column stands twice in the heading.");
         string? missing = KnownColumns.Take(3).FirstOrDefault(c => !columns.Contains(c));
@@ -195,6 +199,7 @@ internal static class DelimitedTable
         {
             Pixels = grid,
             Score = Optional("score"),
+            ScoreDeviation = Optional(Deviation),
             Class = (int?)label,
             Name = name.Length == 0 ? null : name,
             Tomogram = tomogram.Length == 0 ? null : tomogram,

@@ -1,7 +1,7 @@
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Coordinates;
+using MeanShiftGpu.Tomography.Volumes;
 
-namespace MeanShiftGpu.Tomography.Volumes;
+namespace MeanShiftGpu.Tomography.Coordinates;
 
 /// <summary>A mask for all tomograms, or a folder with one for each, found by the rule of names.</summary>
 public sealed class MaskFiles
