@@ -27,26 +27,35 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     private readonly Option<string?> tomogram = Parse.Text("--tomogram", "NAME", "Convert the particles of this tomogram only.");
     private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name for particles without one. Default: that of --volume.");
     private readonly Option<string?> objectName = Parse.Text("--object", "NAME", "What the particles are (copick, EMAN2, SHREC), where the input does not say.");
-    private readonly Option<double?> minimumScore = Parse.Real("--min-score", "Keep the particles with this score or a higher one.");
-    private readonly Option<int?> top = Parse.Integer("--top", "Keep so many particles of each tomogram, those with the highest scores.", 1, int.MaxValue);
-    private readonly Option<string[]> classes = Parse.Texts("--class", "NAME", "Keep the particles of these classes, by name or number.");
-    private readonly Option<string?> inside = Parse.Text("--inside", "FILE|DIR", "Keep the particles where this mask (MRC) is above 0; a folder has a mask for each tomogram, TS_01.mrc or TS_01_mask.mrc.");
-    private readonly Option<double?> minimumDistance = Parse.Real("--min-distance", "Of two particles of a tomogram nearer than this leave out the one with the lower score, in voxels.", 0);
+    private readonly Option<double?> minimumScore = Parse.Real("--min-score",
+        "Keep the particles with this score or a higher one.");
+    private readonly Option<int?> top = Parse.Integer("--top", "Keep so many particles of each tomogram, those with the "
+        + "highest scores.", 1, int.MaxValue);
+    private readonly Option<string[]> classes = Parse.Texts("--class", "NAME",
+        "Keep the particles of these classes, by name or number.");
+    private readonly Option<string?> inside = Parse.Text("--inside", "FILE|DIR",
+        "Keep the particles where this mask (MRC) is above 0; a folder has a mask for each tomogram, TS_01.mrc or "
+        + "TS_01_mask.mrc.");
+    private readonly Option<double?> minimumDistance = Parse.Real("--min-distance",
+        "Of two particles of a tomogram nearer than this leave out the one with the lower score, in voxels.", 0);
 
     public override string Name => "convert";
 
     public override string Summary => "Converts tables of coordinates between programs.";
 
     protected override string Description =>
-        "Converts tables of coordinates between RELION 3, 4 and 5, Warp, Dynamo, EM motive lists, DeepFinder, EMAN2, copick, SHREC and plain columns, and to and from ChimeraX, IMOD and napari: "
-        + "origins, pixels, binning with its half pixel, angles, scores and classes. Keeps only the particles that are asked for.";
+        "Converts tables of coordinates between RELION 3, 4 and 5, Warp, Dynamo, EM motive lists, DeepFinder, EMAN2, copick, "
+            + "SHREC and plain columns, and to and from ChimeraX, IMOD and napari: "
+        + "origins, pixels, binning with its half pixel, angles, scores and classes. Keeps only the particles that are asked "
+            + "for.";
 
     public override string Example => "meanshift-gpu convert particles.star --out particles.tbl --voxel-size 10.48";
 
     protected override bool UsesDevice => false;
 
     protected override IEnumerable<Symbol> Symbols =>
-        [input, output, from, to, volume, volumeSize, voxelSize, binning, fromBinning, toBinning, fromCentre, toCentre, tomograms, tomogram, tomogramName, objectName,
+        [input, output, from, to, volume, volumeSize, voxelSize, binning, fromBinning, toBinning, fromCentre, toCentre,
+            tomograms, tomogram, tomogramName, objectName,
             minimumScore, top, classes, inside, minimumDistance];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
@@ -60,7 +69,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
 
     protected override ExitCode Run(ParseResult options)
     {
-        string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms), options.GetValue(inside) }.OfType<string>()];
+        string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms),
+            options.GetValue(inside) }.OfType<string>()];
         IReadOnlyList<string> tables = CoordinateConversion.TablesOf(read[0]);
         OutputFolder.RefuseReplacing([options.GetValue(output)!, .. JsonFile(options)], [.. read, .. tables]);
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
@@ -89,7 +99,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
                 MinimumDistanceVoxels = options.GetValue(minimumDistance) ?? 0,
             },
         });
-        Provenance made = Made(options, [.. tables, .. options.GetValue(tomograms) is { } sizes ? (string[])[sizes] : [], .. result.Masks]);
+        Provenance made = Made(options,
+            [.. tables, .. options.GetValue(tomograms) is { } sizes ? (string[])[sizes] : [], .. result.Masks]);
         WriteRecord(options.GetValue(output)!, result, made);
         Report(options, result, options.GetValue(volumeSize) ?? header?.Shape, [.. made.Inputs.Select(i => i.File)]);
         return ExitCode.Done;

@@ -7,7 +7,10 @@ using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
-/// <summary>Looks whether centres belong to their volumes, for 'check' and at the start of 'train', and says what was found.</summary>
+/// <summary>
+/// Looks whether centres belong to their volumes, for 'check' and at the start of 'train', and says what was
+/// found.
+/// </summary>
 internal sealed class InputCheck
 {
     private readonly double diameterVoxels;
@@ -19,7 +22,8 @@ internal sealed class InputCheck
     /// <param name="diameterVoxels">The particles' diameter.</param>
     /// <param name="diameterIsGiven">Whether the user gave it, for particles of one kind.</param>
     public InputCheck(
-        Session session, IReadOnlyList<DatasetVolume> entries, IReadOnlyList<TrainingVolume> volumes, double diameterVoxels, bool diameterIsGiven)
+        Session session, IReadOnlyList<DatasetVolume> entries, IReadOnlyList<TrainingVolume> volumes, double diameterVoxels,
+            bool diameterIsGiven)
     {
         this.diameterVoxels = diameterVoxels;
         IReadOnlyList<TrainingVolume> whole = WholeVolumes.Of(entries, volumes);
@@ -48,7 +52,8 @@ internal sealed class InputCheck
     {
         string name = Path.GetFileName(volume.Name);
         if (check.Outside > 0)
-            yield return $"{name}: {check.Outside} of {Counted.Of(volume.Centers.Count, "centre")} outside the volume. Check the binning, the voxel size and the axis order.";
+            yield return $"{name}: {check.Outside} of {Counted.Of(volume.Centers.Count, "centre")} outside the volume. Check "
+                + $"the binning, the voxel size and the axis order.";
         if (volume.IsConstant)
             yield return $"{name}: every voxel has the same value. Was the right volume given?";
         // Annotators may keep to a corner; their centres stand out.

@@ -141,7 +141,8 @@ internal sealed class PickOutputs
         if (IsDone(files))
             return;
         if (MaskOf(files.Volume) is { } mask && MrcFile.ReadHeader(mask).Shape is var masked && masked != header.Shape)
-            throw new InputException($"{mask}: the mask has {masked} voxels, {files.Volume} has {header.Shape}; expected the same size.");
+            throw new InputException($"{mask}: the mask has {masked} voxels, {files.Volume} has {header.Shape}; expected the "
+                + $"same size.");
         CoordinateTables.CheckOptions(files.Table, Writing(files, header));
     }
 

@@ -16,13 +16,18 @@ internal sealed class PickVerb(Session session) : Verb(session)
 {
     private readonly PickSettings settings = new();
     private readonly Argument<string[]> volumes = Parse.Files("VOLUMES", $"Tomograms ({VolumeFiles.EndingsText}): files, folders and patterns.", ArgumentArity.ZeroOrMore);
-    private readonly Option<string[]> model = Parse.Texts("--model", "FILE", $"The model that 'train' wrote. The mean score of several counts, and its deviation is in tables that have room; what does not end in {ModelEnding} after the first is a volume.", required: true);
-    private readonly Option<int> mirror = Parse.Integer("--mirror", "Predict so many of the mirror images that keep the wedge, 1, 2, 4 or 8, and take the mean score: so many times the time.", 1, 1, 8);
+    private readonly Option<string[]> model = Parse.Texts("--model", "FILE",
+        $"The model that 'train' wrote. The mean score of several counts, and its deviation is in tables that have room; what "
+        + $"does not end in {ModelEnding} after the first is a volume.", required: true);
+    private readonly Option<int> mirror = Parse.Integer("--mirror", "Predict so many of the mirror images that keep the "
+        + "wedge, 1, 2, 4 or 8, and take the mean score: so many times the time.", 1, 1, 8);
     private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", $"Table of picks ({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Pick again where the output exists; it is skipped otherwise." };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
-    private readonly Option<string?> mask = Parse.Text("--mask", "FILE|DIR", "MRC file of the volume's size: picks only where it is above 0, and computes only there. A folder has a mask for each volume, TS_01.mrc or TS_01_mask.mrc.");
+    private readonly Option<string?> mask = Parse.Text("--mask", "FILE|DIR",
+        "MRC file of the volume's size: picks only where it is above 0, and computes only there. A folder has a mask for each "
+        + "volume, TS_01.mrc or TS_01_mask.mrc.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
     private readonly Option<string?> reportPage = PickPage.Option();
     private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
@@ -99,7 +104,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
         MaskFiles? masks = options.GetValue(mask) is { } given ? MaskFiles.Of(given) : null;
         PickRecords records = new()
         {
-            Common = [.. ModelsOf(options), .. new[] { masks is { IsFolder: true } ? null : options.GetValue(mask), tomogramsStar }.OfType<string>()],
+            Common = [.. ModelsOf(options),
+                .. new[] { masks is { IsFolder: true } ? null : options.GetValue(mask), tomogramsStar }.OfType<string>()],
             MaskOf = masks is { IsFolder: true } ? volume => masks.Find(volume, volume) : null,
             Command = CommandOf(options),
             Settings = settings.TextOf(options, format, tomogramName, centre, voxelSize, binning, mirror),
@@ -169,7 +175,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private string[] ModelsOf(ParseResult options)
         => [.. options.GetValue(model)!.Where((m, i) => i == 0 || m.EndsWith(ModelEnding, StringComparison.OrdinalIgnoreCase))];
 
-    private string[] VolumesOf(ParseResult options) => [.. options.GetValue(volumes) ?? [], .. options.GetValue(model)!.Except(ModelsOf(options))];
+    private string[] VolumesOf(ParseResult options)
+        => [.. options.GetValue(volumes) ?? [], .. options.GetValue(model)!.Except(ModelsOf(options))];
 
     private string NameOfModels(ParseResult options) => string.Join(", ", ModelsOf(options));
 
@@ -195,7 +202,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
         picker.Mirrors = mirrors;
         picker.MemoryLimitBytes = (long)options.GetValue(memory) << 20;
         if (picker.Description is null)
-            Session.Warn($"{paths[0]}: weights without a description of their training; the bandwidth and weighting are the defaults. Give the model that 'train' wrote, not its checkpoint.");
+            Session.Warn($"{paths[0]}: weights without a description of their training; the bandwidth and weighting are the "
+                + $"defaults. Give the model that 'train' wrote, not its checkpoint.");
         return picker;
     }
 

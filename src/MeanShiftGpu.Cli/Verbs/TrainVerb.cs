@@ -26,15 +26,21 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly Option<double[]?> diameter = Parse.RealList(
         "--particle-diameter", "Diameter of the particle in Å; one for all classes, or one for each. Gives bandwidth, seed radius, mask radius, center margin and patch, which their own options change.");
     private readonly Option<TrainingOptions?> preset = TrainingSettings.PresetOption();
-    private readonly Option<bool> resume = new("--resume") { Description = $"Go on from the checkpoint in --out, with its settings; the result is that of a run without interruption. --steps N goes on longer than was planned; the learning rate is then that of a run of N steps." };
+    private readonly Option<bool> resume = new("--resume") { Description = $"Go on from the checkpoint in --out, with its "
+        + $"settings; the result is that of a run without interruption. --steps N goes on longer than was planned; the "
+        + $"learning rate is then that of a run of N steps." };
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the run that is in --out." };
     private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "Channels at each resolution of the network, finest first. Default: 32,48,64, the published network.", 1, 1024);
     private readonly Option<int> checkpointEvery = Parse.Integer("--checkpoint-every", "Steps between checkpoints.", 100, 1, int.MaxValue);
     private readonly Option<int> volumeMemory = Parse.Integer(
         "--volume-memory", "Memory for volumes and masks in MiB. What does not fit stays in its files, from which patches are read; the result is the same.", 2048, 0, int.MaxValue);
-    private readonly Option<string?> init = Parse.Text("--init", "FILE", "Begin with the weights of this model (safetensors) and the settings of its training, with a fresh optimiser and a quarter of the steps; the options here change them. Classes may be others.");
-    private readonly Option<bool> noCheck = new("--no-check") { Description = "Train even if the centres do not seem to belong to the volumes (see 'check')." };
-    private readonly Option<string?> checkReport = Parse.Text("--check-report", "FILE", "Write what was checked before the training as a page (HTML), as 'check --report' does.");
+    private readonly Option<string?> init = Parse.Text("--init", "FILE",
+        "Begin with the weights of this model (safetensors) and the settings of its training, with a fresh optimiser and a "
+        + "quarter of the steps; the options here change them. Classes may be others.");
+    private readonly Option<bool> noCheck = new("--no-check") { Description = "Train even if the centres do not seem to "
+        + "belong to the volumes (see 'check')." };
+    private readonly Option<string?> checkReport = Parse.Text("--check-report", "FILE",
+        "Write what was checked before the training as a page (HTML), as 'check --report' does.");
     private readonly IReadOnlyList<TrainingSetting> settings = TrainingSettings.Create();
 
     private const string DefaultFolder = "run";
@@ -104,7 +110,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
                 + "could be seen. Add one to the data set, or give a number of steps.");
         TrainReport.Describe(Session, data, run);
         if (!resuming && options.GetValue(init) is { } parent)
-            Session.Line($"begins with the weights of {parent}{(run.BeginWith(parent) ? "" : ", without its last layer, as there are other classes")}");
+            Session.Line($"begins with the weights of "
+                + $"{parent}{(run.BeginWith(parent) ? "" : ", without its last layer, as there are other classes")}");
         run.Begin(resuming);
         if (resuming)
             Session.Line($"resumed after step {run.Trainer.Position} of {training.Steps}");
@@ -162,7 +169,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private IEnumerable<string> Page(ParseResult options) => options.GetValue(checkReport) is { } page ? [page] : [];
 
     /// <summary>Whether what was loaded is wrong, which is said; with --no-check only if the page is asked for.</summary>
-    private bool IsWrong(ParseResult options, TrainingOptions training, DatasetManifest manifest, TrainingData data, TrainingSource source, bool writes)
+    private bool IsWrong(ParseResult options, TrainingOptions training, DatasetManifest manifest, TrainingData data,
+        TrainingSource source, bool writes)
     {
         bool ignored = options.GetValue(noCheck);
         string? page = options.GetValue(checkReport);
@@ -171,7 +179,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         double[] angstrom = options.GetValue(diameter) ?? [];
         double voxels = angstrom.Length > 0 ? angstrom.Average() / source.VoxelSizeAngstrom()
             : Math.Clamp(
-                Enumerable.Range(0, training.ClassCount).Average(c => training.MeanShiftOf(c).BandwidthVoxels) / ParticleSize.BandwidthPerDiameter,
+                Enumerable.Range(0, training.ClassCount).Average(c
+                    => training.MeanShiftOf(c).BandwidthVoxels) / ParticleSize.BandwidthPerDiameter,
                 ParticleSize.SmallestVoxels, ParticleSize.LargestVoxels);
         InputCheck check = new(
             Session, [.. manifest.Of(DatasetSplit.Train), .. manifest.Of(DatasetSplit.Validation)], [.. data.Volumes], voxels,
@@ -184,7 +193,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
         if (ignored || check.Problems.Count == 0)
             return false;
-        Session.Error($"{check.Problems[0]} {(check.Problems.Count == 1 ? "" : $"{check.Problems.Count - 1} more; 'check' shows all. ")}--no-check trains all the same.");
+        string others = check.Problems.Count == 1 ? "" : $"{check.Problems.Count - 1} more; 'check' shows all. ";
+        Session.Error($"{check.Problems[0]} {others}--no-check trains all the same.");
         return true;
     }
 
@@ -214,7 +224,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         {
             structure = UNet3d<float>.ReadStructure(parent) ?? structure;
             begun ??= ModelFile.ReadDescription(parent)?.Training is { } its
-                ? its with { Classes = [], CentersPerVolume = 0, PatienceValidations = 0, Steps = TrainingOptions.Compact.Steps, Seed = TrainingOptions.Compact.Seed } : null;
+                ? its with { Classes = [], CentersPerVolume = 0, PatienceValidations = 0,
+                    Steps = TrainingOptions.Compact.Steps, Seed = TrainingOptions.Compact.Seed } : null;
             begun ??= TrainingOptions.Compact;
             begun = begun with { Steps = Math.Max(1, begun.Steps / FractionWithInit) };
         }

@@ -63,7 +63,8 @@ public sealed record ConversionOptions
 /// <param name="ToPixels">The pixels that the output counts in.</param>
 /// <param name="Files">The tables written.</param>
 public sealed record ConversionResult(
-    CoordinateFormat From, CoordinateFormat To, IReadOnlyList<Particle> Particles, IReadOnlyList<PixelGrid> FromPixels, IReadOnlyList<PixelGrid> ToPixels, IReadOnlyList<string> Files)
+    CoordinateFormat From, CoordinateFormat To, IReadOnlyList<Particle> Particles, IReadOnlyList<PixelGrid> FromPixels,
+        IReadOnlyList<PixelGrid> ToPixels, IReadOnlyList<string> Files)
 {
     /// <summary>How many particles the filter left out.</summary>
     public int LeftOut { get; init; }
@@ -104,7 +105,8 @@ public static class CoordinateConversion
         RefuseContradiction(input, table, options);
         int all = table.Particles.Count;
         string[] masks = options.Filter.Inside is { } inside
-            ? [.. table.Particles.Select(p => p.Tomogram ?? options.TomogramName ?? "").Distinct().Select(t => MaskFiles.Of(inside).Find(t, input))] : [];
+            ? [.. table.Particles.Select(p => p.Tomogram ?? options.TomogramName ?? "").Distinct()
+                .Select(t => MaskFiles.Of(inside).Find(t, input))] : [];
         table = table with { Particles = options.Filter.Apply(input, table.Particles, options.TomogramName) };
 
         bool star = CoordinateFormats.IsStar(table.Format) && CoordinateFormats.IsStar(to);
@@ -139,7 +141,8 @@ public static class CoordinateConversion
         else
             CoordinateTables.Write(output, particles, writing);
         return new ConversionResult(
-            table.Format, to, particles, [.. particles.Select(p => p.Pixels).Distinct()], [.. particles.Select(p => writing.GridOf(output, p)).Distinct()], files)
+            table.Format, to, particles, [.. particles.Select(p => p.Pixels).Distinct()],
+                [.. particles.Select(p => writing.GridOf(output, p)).Distinct()], files)
         {
             LeftOut = all - particles.Count,
             Masks = masks,

@@ -51,10 +51,16 @@ public enum CoordinateFormat
     /// <summary>ChimeraX's markers (.cmm): Å from the first voxel's centre; one tomogram in a file.</summary>
     ChimeraX,
 
-    /// <summary>IMOD's model (.mod): pixels of the tomogram from the first voxel's corner along x and y, its centre along z; one tomogram in a file.</summary>
+    /// <summary>
+    /// IMOD's model (.mod): pixels of the tomogram from the first voxel's corner along x and y, its centre
+    /// along z; one tomogram in a file.
+    /// </summary>
     Imod,
 
-    /// <summary>napari's points (.csv with index, axis-0, axis-1, axis-2): pixels of the tomogram; one tomogram in a file.</summary>
+    /// <summary>
+    /// napari's points (.csv with index, axis-0, axis-1, axis-2): pixels of the tomogram; one tomogram in a
+    /// file.
+    /// </summary>
     Napari,
 }
 

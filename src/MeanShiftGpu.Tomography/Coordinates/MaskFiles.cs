@@ -23,7 +23,8 @@ public sealed class MaskFiles
     public static MaskFiles Of(string given)
     {
         ArgumentNullException.ThrowIfNull(given);
-        return new MaskFiles(given, VolumeFiles.InFolder(given) is { } files ? new TomogramIndex<string>(files.Select(f => (NameOf(f), f))) : null);
+        return new MaskFiles(given, VolumeFiles.InFolder(given) is { } files
+            ? new TomogramIndex<string>(files.Select(f => (NameOf(f), f))) : null);
     }
 
     /// <summary>The mask of a tomogram.</summary>
@@ -32,7 +33,9 @@ public sealed class MaskFiles
     /// <exception cref="InputException">The folder has none, or several.</exception>
     public string Find(string tomogram, string path)
         => index is null ? given : index.Find(TomogramNames.Of(tomogram), path)
-            ?? throw new InputException($"{given}: has no mask of tomogram {InputFile.Quote(TomogramNames.Of(tomogram))}; expected {TomogramNames.Of(tomogram)}.mrc or {TomogramNames.Of(tomogram)}{Added}.mrc. Add it; a mask of ones keeps everything.");
+            ?? throw new InputException($"{given}: has no mask of tomogram {InputFile.Quote(TomogramNames.Of(tomogram))}; "
+                + $"expected {TomogramNames.Of(tomogram)}.mrc or {TomogramNames.Of(tomogram)}{Added}.mrc. Add it; a mask of "
+                + $"ones keeps everything.");
 
     private static string NameOf(string file)
     {

@@ -20,17 +20,22 @@ public sealed record ParticleFilter
     /// <summary>Those where this volume is above 0, or a folder with such a volume for each tomogram; null for all.</summary>
     public string? Inside { get; init; }
 
-    /// <summary>Of two particles of a tomogram nearer than this the one with the lower score is left out, or the later one where there are no scores; in voxels, 0 for none.</summary>
+    /// <summary>
+    /// Of two particles of a tomogram nearer than this the one with the lower score is left out, or the later
+    /// one where there are no scores; in voxels, 0 for none.
+    /// </summary>
     public double MinimumDistanceVoxels { get; init; }
 
     /// <summary>Whether it keeps everything.</summary>
-    public bool IsEmpty => MinimumScore is null && Top is null && Classes.Count == 0 && Inside is null && MinimumDistanceVoxels == 0;
+    public bool IsEmpty => MinimumScore is null && Top is null && Classes.Count == 0 && Inside is null
+        && MinimumDistanceVoxels == 0;
 
     /// <summary>The particles that are kept, in their order.</summary>
     /// <param name="table">The table's name, for messages.</param>
     /// <param name="particles">Its particles.</param>
     /// <param name="tomogram">The tomogram of particles that name none; null where it is not known.</param>
-    /// <exception cref="InputException">There are no scores or classes to choose by, or a mask is missing, does not fit or cannot be read.</exception>
+    /// <exception cref="InputException">There are no scores or classes to choose by, or a mask is missing, does
+    /// not fit or cannot be read.</exception>
     public IReadOnlyList<Particle> Apply(string table, IReadOnlyList<Particle> particles, string? tomogram)
     {
         ArgumentNullException.ThrowIfNull(particles);
@@ -39,12 +44,14 @@ public sealed record ParticleFilter
         if (Classes.Count > 0 && Classes.FirstOrDefault(c => !particles.Any(p => IsOf(p, c))) is { } unknown)
         {
             string[] has = [.. particles.Select(ParticleNames.NameOf).Distinct().Take(5)];
-            throw new InputException($"{table}: has no particle of class {InputFile.Quote(unknown)}; it has {string.Join(", ", has)}.");
+            throw new InputException($"{table}: has no particle of class {InputFile.Quote(unknown)}; it has "
+                + $"{string.Join(", ", has)}.");
         }
 
         List<Particle> kept =
         [
-            .. particles.Where(p => (MinimumScore is null || p.Score >= MinimumScore) && (Classes.Count == 0 || Classes.Any(c => IsOf(p, c)))),
+            .. particles.Where(p => (MinimumScore is null || p.Score >= MinimumScore)
+                && (Classes.Count == 0 || Classes.Any(c => IsOf(p, c)))),
         ];
         if (Inside is not null)
             kept = OfMasks(table, kept, tomogram, Inside);
@@ -86,12 +93,14 @@ public sealed record ParticleFilter
         MaskFiles files = MaskFiles.Of(masks);
         string?[] names = [.. particles.Select(p => p.Tomogram ?? tomogram).Distinct()];
         if (!files.IsFolder && names.Length > 1)
-            throw new InputException($"{table}: has particles of {names.Length} tomograms, and {masks} is one mask. Give a folder with a mask for each, or choose one tomogram.");
+            throw new InputException($"{table}: has particles of {names.Length} tomograms, and {masks} is one mask. Give a "
+                + $"folder with a mask for each, or choose one tomogram.");
         HashSet<Particle> inside = new(ReferenceEqualityComparer.Instance);
         foreach (IGrouping<string?, Particle> one in particles.GroupBy(p => p.Tomogram ?? tomogram))
         {
             if (files.IsFolder && one.Key is null)
-                throw new InputException($"{table}: does not name its tomogram, whose mask in {masks} is looked for by its name.") { Missing = MissingFact.TomogramName };
+                throw new InputException($"{table}: does not name its tomogram, whose mask in {masks} is looked for by its "
+                    + $"name.") { Missing = MissingFact.TomogramName };
             string path = files.Find(one.Key ?? "", table);
             using Volume mask = MrcFile.Read(path);
             inside.UnionWith(one.Where(p => CoordinateTables.IsInside(p, mask.Size)

@@ -14,12 +14,14 @@ internal static class ParticleNames
 
     /// <summary>What a particle is called in formats with names: its name, or its class.</summary>
     public static string NameOf(Particle particle)
-        => particle.Name ?? (particle.Class is { } number ? string.Create(CultureInfo.InvariantCulture, $"{ClassPrefix}{number}") : Unknown);
+        => particle.Name ?? (particle.Class is { } number
+            ? string.Create(CultureInfo.InvariantCulture, $"{ClassPrefix}{number}") : Unknown);
 
     /// <summary>The class that such a name says; null where it says none.</summary>
     public static int? ClassOf(string name)
         => name.StartsWith(ClassPrefix, StringComparison.Ordinal)
-            && int.TryParse(name.AsSpan(ClassPrefix.Length), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) ? number : null;
+            && int.TryParse(name.AsSpan(ClassPrefix.Length), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture,
+                out int number) ? number : null;
 
     /// <summary>
     /// Class numbers for formats that have no names: the particles' own; names have in their alphabetical order the numbers from 1 that no particle has; null where neither is known.

@@ -4,7 +4,10 @@ using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Tomography.Datasets;
 
-/// <summary>Puts volumes that a data set has cut in parts together again: what is asked of a table's coordinates counts from the whole volume's corner.</summary>
+/// <summary>
+/// Puts volumes that a data set has cut in parts together again: what is asked of a table's coordinates
+/// counts from the whole volume's corner.
+/// </summary>
 public static class WholeVolumes
 {
     /// <summary>
@@ -42,7 +45,8 @@ public static class WholeVolumes
         return parts[0].Volume with
         {
             Name = path,
-            Image = new JoinedVoxels(size, parts[0].Volume.Image.VoxelSize, [.. parts.Select(p => (p.Region.Box, p.Volume.Image))]),
+            Image = new JoinedVoxels(size, parts[0].Volume.Image.VoxelSize,
+                [.. parts.Select(p => (p.Region.Box, p.Volume.Image))]),
             Mask = null,
             Centers = [.. parts.SelectMany(p => p.Volume.Centers.Select(c => InWhole(p.Region, c)))],
             CenterClasses = parts[0].Volume.CenterClasses is null ? null
@@ -67,7 +71,8 @@ public static class WholeVolumes
                 (int firstX, int width) = Common(box.Origin.X, box.Size.Width, part.Origin.X, part.Size.Width);
                 if (depth <= 0 || height <= 0 || width <= 0)
                     continue;
-                Box inside = new((firstZ - part.Origin.Z, firstY - part.Origin.Y, firstX - part.Origin.X), new Extent(depth, height, width));
+                Box inside = new((firstZ - part.Origin.Z, firstY - part.Origin.Y, firstX - part.Origin.X),
+                    new Extent(depth, height, width));
                 if (read.Length < inside.Size.Voxels)
                     read = new float[inside.Size.Voxels];
                 image.Read(inside, read.AsSpan(0, (int)inside.Size.Voxels));

@@ -1,3 +1,4 @@
+using System.Globalization;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Machine.Real;
 using MeanShiftGpu.Tomography.Coordinates;
@@ -168,24 +169,32 @@ public sealed record CenterCheck
     {
         (CenterReading given, CenterReading best) = (all[index].Check.Given, all[index].Check.Best);
         if (Math.Abs(best.Contrast) >= ClearErrors && Math.Abs(best.Contrast) >= Better * Math.Abs(given.Contrast))
-            return FormattableString.Invariant($"the centres stand out far more {best.Words}: by {best.Contrast:0.0} standard errors, as the table is read now by {given.Contrast:0.0}");
+            return string.Create(CultureInfo.InvariantCulture, $"the centres stand out far more {best.Words}: by "
+                + $"{best.Contrast:0.0} standard errors, as the table is read now by {given.Contrast:0.0}");
         if (Math.Abs(given.Contrast) < Absent)
-            return ShouldStandOut(all, index) ? FormattableString.Invariant(
-                $"grey values at the centres are those of any place (they differ by {given.Contrast:0.0} standard errors). Does the table belong to this volume? Are voxel size and diameter right?") : null;
+            return ShouldStandOut(all, index) ? string.Create(CultureInfo.InvariantCulture,
+                $"grey values at the centres are those of any place (they differ by {given.Contrast:0.0} standard errors). "
+                    + $"Does the table belong to this volume? Are voxel size and diameter right?") : null;
         if (Opposite(all, index) is { } other)
-            return $"particles are {all[index].Tone} than their surroundings, and {other.Tone} in {other.Name}. Is the contrast of one of them inverted?";
+            return $"particles are {all[index].Tone} than their surroundings, and {other.Tone} in {other.Name}. Is the "
+                + $"contrast of one of them inverted?";
         if (diameter is not { } voxels || all[index].Check.ExtentVoxels is not { } extent)
             return null;
         return extent > MostExtent * voxels || extent < LeastExtent * voxels
-            ? FormattableString.Invariant($"what lies at the centres is about {extent / ExtentOfMost:0} voxels wide on average, the particle's diameter was given as {voxels:0.#} voxels. Are the voxel size and the diameter in Å right?")
+            ? string.Create(CultureInfo.InvariantCulture, $"what lies at the centres is about {extent / ExtentOfMost:0} "
+                + $"voxels wide on "
+                + $"average, the particle's diameter was given as {voxels:0.#} voxels. Are the voxel size and the diameter in "
+                    + $"Å right?")
             : null;
     }
 
-    // Where other volumes stand out so little that this one would be lost in its noise, or all of them do, nothing can be said of one.
+    // Where other volumes stand out so little that this one would be lost in its noise, or all of them do,
+    // nothing can be said of one.
     private static bool ShouldStandOut(Measured[] all, int index)
     {
         Measured[] others = [.. all.Where((m, i) => i != index && m.Judged)];
-        double Pooled(IEnumerable<Measured> of) => Math.Sqrt(of.Average(m => m.Check.Given.Contrast * m.Check.Given.Contrast / m.Centers));
+        double Pooled(IEnumerable<Measured> of)
+            => Math.Sqrt(of.Average(m => m.Check.Given.Contrast * m.Check.Given.Contrast / m.Centers));
         if (others.Length == 0 || !others.Any(m => Math.Abs(m.Check.Given.Contrast) >= Absent))
             return true;
         return Pooled(others) * Math.Sqrt(all[index].Centers) >= Expected;
@@ -257,7 +266,8 @@ public sealed record CenterCheck
         foreach (double factor in (double[])[0.25, 0.5, 2, 4])
         {
             double At(double place) => ((place + 0.5) * factor) - 0.5;
-            string reading = FormattableString.Invariant($"with coordinates times {factor} (binning or voxel size)");
+            string reading = string.Create(CultureInfo.InvariantCulture,
+                $"with coordinates times {factor} (binning or voxel size)");
             yield return (reading, p => new Position(At(p.Z), At(p.Y), At(p.X)));
         }
 
@@ -266,7 +276,8 @@ public sealed record CenterCheck
         {
             foreach (double shift in (double[])[share * diameter, -share * diameter])
             {
-                string reading = FormattableString.Invariant($"moved by {shift:0.#} voxels along every axis (half a box?)");
+                string reading = string.Create(CultureInfo.InvariantCulture,
+                    $"moved by {shift:0.#} voxels along every axis (half a box?)");
                 yield return (reading, p => new Position(p.Z + shift, p.Y + shift, p.X + shift));
             }
         }

@@ -3,7 +3,8 @@ using MeanShiftGpu.Geometry;
 namespace MeanShiftGpu.Tomography.Picking;
 
 /// <summary>
-/// One of the eight mirror images of a volume along its axes. Each keeps a missing wedge about the y axis where it is, so that a network sees what it was trained on.
+/// One of the eight mirror images of a volume along its axes. Each keeps a missing wedge about the y axis where
+/// it is, so that a network sees what it was trained on.
 /// </summary>
 /// <param name="Z">Whether z is reversed.</param>
 /// <param name="Y">Whether y is.</param>
@@ -14,11 +15,13 @@ internal readonly record struct MirrorImage(bool Z, bool Y, bool X)
     public const int Count = 8;
 
     /// <summary>The first so many: the volume, then its images along x, y and z.</summary>
-    public static IEnumerable<MirrorImage> First(int count) => Enumerable.Range(0, count).Select(i => new MirrorImage((i & 4) != 0, (i & 2) != 0, (i & 1) != 0));
+    public static IEnumerable<MirrorImage> First(int count)
+        => Enumerable.Range(0, count).Select(i => new MirrorImage((i & 4) != 0, (i & 2) != 0, (i & 1) != 0));
 
     /// <summary>Where a box lies in the image of a volume; the same leads back.</summary>
     public Box Of(Box box, Extent volume) => new(
-        (Z ? volume.Depth - box.Origin.Z - box.Size.Depth : box.Origin.Z, Y ? volume.Height - box.Origin.Y - box.Size.Height : box.Origin.Y,
+        (Z ? volume.Depth - box.Origin.Z - box.Size.Depth : box.Origin.Z, Y ? volume.Height - box.Origin.Y - box.Size.Height
+            : box.Origin.Y,
             X ? volume.Width - box.Origin.X - box.Size.Width : box.Origin.X),
         box.Size);
 
@@ -59,7 +62,8 @@ internal sealed class MirroredVoxels(IVoxelSource source, MirrorImage mirror) : 
 }
 
 /// <summary>
-/// Takes the scores of one of several predictions into their mean and the sum of squared differences from it (Welford's recurrence), mirrored back.
+/// Takes the scores of one of several predictions into their mean and the sum of squared differences from it
+/// (Welford's recurrence), mirrored back.
 /// </summary>
 /// <param name="number">Which prediction it is, counted from 1; the first one replaces what is there.</param>
 /// <param name="mirror">The image that was predicted.</param>

@@ -31,7 +31,8 @@ public sealed record Pick(double Z, double Y, double X, float Score, float Suppo
     public float? RunnerUpScore { get; init; }
 
     /// <summary>
-    /// The standard deviation of the scores that several models, or mirror images, give the voxel at the centre; null of one prediction alone.
+    /// The standard deviation of the scores that several models, or mirror images, give the voxel at the centre;
+    /// null of one prediction alone.
     /// </summary>
     public float? ScoreDeviation { get; init; }
 

@@ -36,7 +36,8 @@ public static class PickTable
             Name = p.ClassName,
             Tomogram = volume.Tomogram,
             // STAR tables have room for columns that others do not know.
-            OtherColumns = p.ScoreDeviation is { } deviation ? [KeyValuePair.Create("meanshiftScoreDeviation", deviation.ToString("R", CultureInfo.InvariantCulture))] : [],
+            OtherColumns = p.ScoreDeviation is { } deviation
+                ? [KeyValuePair.Create("meanshiftScoreDeviation", deviation.ToString("R", CultureInfo.InvariantCulture))] : [],
         });
     }
 }

@@ -15,7 +15,10 @@ internal sealed class PredictedScores : IDisposable
         try
         {
             if (request.ScoreMapFile is { } path)
-                owned.Add(file = MrcWriter.Create(path, plan.Volume, voxelSize));
+                file = MrcWriter.Create(path, plan.Volume, voxelSize);
+            // A mean changes until the last prediction, and a file takes each voxel once.
+            if (file is not null && plan.Maps == classes)
+                owned.Add(file);
             while (owned.Count + (request.Scores?.Count ?? 0) < plan.Maps)
                 owned.Add(plan.ScoreMapBytes > 0 ? new Volume(plan.Volume.Depth, plan.Volume.Height, plan.Volume.Width) : MrcWriter.CreateScratch(request.ScratchFolder ?? Path.GetTempPath(), plan.Volume));
         }
@@ -50,7 +53,8 @@ internal sealed class PredictedScores : IDisposable
     /// <param name="voxelSize">The volume's voxel size, for a file.</param>
     /// <param name="classes">How many of the plan's maps are scores.</param>
     /// <param name="predict">Predicts into them.</param>
-    public static PredictedScores Create(PickRequest request, PickPlan plan, VoxelSize voxelSize, int classes, Func<PredictedScores, PredictionSummary> predict)
+    public static PredictedScores Create(PickRequest request, PickPlan plan, VoxelSize voxelSize, int classes,
+        Func<PredictedScores, PredictionSummary> predict)
     {
         PredictedScores scores = new(request, plan, voxelSize, classes);
         try
@@ -66,8 +70,29 @@ internal sealed class PredictedScores : IDisposable
     }
 
     /// <summary>Gives the file that the user wants its name.</summary>
-    public void Complete() => file?.Complete();
+    public void Complete()
+    {
+        if (file is null)
+            return;
+        if (Squares.Count > 0)
+        {
+            float[] slice = new float[(long)Plan.Volume.Height * Plan.Volume.Width];
+            for (int z = 0; z < Plan.Volume.Depth; z++)
+            {
+                Box box = Box.Slices(Plan.Volume, z, 1);
+                Maps[0].Read(box, slice);
+                file.Write(box, slice);
+            }
+        }
+
+        file.Complete();
+    }
 
     /// <inheritdoc/>
-    public void Dispose() => owned.ForEach(m => m.Dispose());
+    public void Dispose()
+    {
+        owned.ForEach(m => m.Dispose());
+        if (file is not null && !owned.Contains(file))
+            file.Dispose();
+    }
 }

@@ -132,7 +132,8 @@ public sealed partial class UNet3d<T> : IDisposable
     {
         SafetensorsFile file = SafetensorsFile.Read(path);
         string last = graph.Nodes[^1].Name;
-        int outputs = file.Tensors.TryGetValue($"{last}.bias", out SafetensorsTensor? bias) && bias.Shape is [>= 1 and <= int.MaxValue and var length]
+        int outputs = file.Tensors.TryGetValue($"{last}.bias", out SafetensorsTensor? bias)
+            && bias.Shape is [>= 1 and <= int.MaxValue and var length]
             ? (int)length : Options.Outputs;
         bool same = outputs == Options.Outputs;
         RefuseOtherTensors(file, path, "", Options with { Outputs = outputs });

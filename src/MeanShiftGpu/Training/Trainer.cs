@@ -639,7 +639,8 @@ public sealed class Trainer : IDisposable
         // Another end changes no step that is done; the others follow the schedule of the new number of steps.
         TrainingOptions before = state.Options with { Steps = options.Steps, PatienceValidations = options.PatienceValidations };
         if (state.Position > options.Steps)
-            throw new InputException($"{path}: {Counted.Of(state.Position, "step")} are done; expected {options.Steps} or fewer. Give a larger number of steps.");
+            throw new InputException($"{path}: {Counted.Of(state.Position, "step")} are done; expected {options.Steps} or "
+                + $"fewer. Give a larger number of steps.");
         if (FirstDifference(before, options) is { } difference)
             throw new InputException($"{path}: the checkpoint was written with other settings ({difference}), so going on would give neither run's result. Resume with the settings it began with.");
         if (state.Data is { } data && data != dataIdentity)

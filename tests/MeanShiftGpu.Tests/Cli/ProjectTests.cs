@@ -182,11 +182,14 @@ public class ProjectTests
     [Test]
     public void Train_OnTheTableOfAnotherTomogram_StopsUnlessTold()
     {
-        string[] arguments = ["train", folder.At("tomograms", Names[0]), "--picks", Table("stopped", truth[1]), "--particle-diameter",
-            "150", "--out", folder.At("stopped"), "--widths", "4,4", "--steps", "1", "--device", "cpu", "--check-report", folder.At("stopped.html")];
+        string[] arguments = ["train", folder.At("tomograms", Names[0]), "--picks", Table("stopped", truth[1]),
+            "--particle-diameter",
+            "150", "--out", folder.At("stopped"), "--widths", "4,4", "--steps", "1", "--device", "cpu", "--check-report",
+                folder.At("stopped.html")];
         ToolRun run = ToolRun.Of(arguments);
         Assert.That(run.Code, Is.EqualTo(1), run.Output);
-        Assert.That(run.Error.TrimEnd('\n'), Does.StartWith($"error: {Names[0]}: ").And.EndsWith("--no-check trains all the same.").And.Not.Contain("\n"));
+        Assert.That(run.Error.TrimEnd('\n'), Does.StartWith($"error: {Names[0]}: ")
+            .And.EndsWith("--no-check trains all the same.").And.Not.Contain("\n"));
         Assert.That(File.ReadAllText(folder.At("stopped.html")), Does.Contain("Look at this"));
         Assert.That(File.Exists(folder.At("stopped", "checkpoint.safetensors")), Is.False);
         ToolRun.Succeeds([.. arguments, "--no-check"]);

@@ -57,10 +57,12 @@ public class UNet3dInitialisationTests
         IReadOnlyDictionary<string, SafetensorsTensor> before = two.ToTensors("");
         Assert.That(two.BeginWith(folder["weights"]), Is.False);
         IReadOnlyDictionary<string, SafetensorsTensor> after = two.ToTensors("");
-        string[] own = [.. before.Keys.Where(k => before[k].Shape.Count > 0 && !before[k].Shape.SequenceEqual(parent.ToTensors("")[k].Shape))];
+        string[] own = [.. before.Keys
+            .Where(k => before[k].Shape.Count > 0 && !before[k].Shape.SequenceEqual(parent.ToTensors("")[k].Shape))];
         Assert.That(own, Has.Length.EqualTo(2), "weights and bias of the last layer");
         foreach (string name in before.Keys)
-            Assert.That(after[name].ToFloats(), Is.EqualTo((own.Contains(name) ? before : parent.ToTensors(""))[name].ToFloats()), name);
+            Assert.That(after[name].ToFloats(),
+                Is.EqualTo((own.Contains(name) ? before : parent.ToTensors(""))[name].ToFloats()), name);
 
         using UNet3d<float> other = new(context, small with { Widths = [4, 4] }, seed: 2);
         TemporaryFolder.Refused(() => other.BeginWith(folder["weights"]), folder["weights"]);

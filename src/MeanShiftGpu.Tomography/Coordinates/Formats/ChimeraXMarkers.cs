@@ -7,8 +7,10 @@ using MeanShiftGpu.Tomography.Files;
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
 /// <summary>
-/// ChimeraX's and Chimera's markers: marker_set elements of marker elements with id, x, y, z and radius in Å, where the first voxel's centre is 0 (of a map whose
-/// header has no origin). What those programs do not know they keep, so that score, class, name and the set's voxel_spacing are attributes of ours.
+/// ChimeraX's and Chimera's markers: marker_set elements of marker elements with id, x, y, z and radius in Å,
+/// where the first voxel's centre is 0 (of a map whose
+/// header has no origin). What those programs do not know they keep, so that score, class, name and the set's
+/// voxel_spacing are attributes of ours.
 /// </summary>
 internal static class ChimeraXMarkers
 {
@@ -33,7 +35,8 @@ internal static class ChimeraXMarkers
         using FileStream stream = InputFile.Open(path);
         if (stream.Length == 0)
             throw new InputException($"{path}: is empty. Expected {Expected}.");
-        using XmlReader xml = XmlReader.Create(stream, new XmlReaderSettings { DtdProcessing = DtdProcessing.Prohibit, IgnoreComments = true, IgnoreWhitespace = true });
+        using XmlReader xml = XmlReader.Create(stream,
+            new XmlReaderSettings { DtdProcessing = DtdProcessing.Prohibit, IgnoreComments = true, IgnoreWhitespace = true });
         try
         {
             List<Particle> particles = [];
@@ -56,7 +59,8 @@ internal static class ChimeraXMarkers
                         particles.Add(Parse(path, xml, pixels));
                         break;
                     default:
-                        throw new InputException($"{path}: line {Line(xml)}: element {InputFile.Quote(xml.Name)}; expected {Expected}.");
+                        throw new InputException($"{path}: line {Line(xml)}: element {InputFile.Quote(xml.Name)}; expected "
+                            + $"{Expected}.");
                 }
             }
 
@@ -74,16 +78,19 @@ internal static class ChimeraXMarkers
         double spacing = Math.Max(0, Number(path, xml, Spacing) ?? 0);
         PixelGrid grid = context.Grid(spacing);
         return spacing > 0 ? grid
-            : grid with { SizeAngstrom = context.RequireVoxelSize(path, "counts in Å and does not say the voxel size") / grid.PerVoxel };
+            : grid with { SizeAngstrom = context.RequireVoxelSize(path,
+                "counts in Å and does not say the voxel size") / grid.PerVoxel };
     }
 
     private static Particle Parse(string path, XmlReader xml, PixelGrid grid)
     {
         double Voxel(string axis) => grid.ToVoxel((Number(path, xml, axis)
-            ?? throw new InputException($"{path}: line {Line(xml)}: a marker without {axis}; expected x, y and z.")) / grid.SizeAngstrom);
+            ?? throw new InputException($"{path}: line {Line(xml)}: a marker without {axis}; expected x, y and "
+                + $"z.")) / grid.SizeAngstrom);
         double? label = Number(path, xml, "class");
         if (label is { } number && (number != Math.Floor(number) || Math.Abs(number) > int.MaxValue))
-            throw new InputException($"{path}: line {Line(xml)}: class is {InputFile.Quote(xml.GetAttribute("class")!)}; expected a whole number.");
+            throw new InputException($"{path}: line {Line(xml)}: class is {InputFile.Quote(xml.GetAttribute("class")!)}; "
+                + $"expected a whole number.");
         return new Particle(Voxel("z"), Voxel("y"), Voxel("x"))
         {
             Pixels = grid,
@@ -98,7 +105,8 @@ internal static class ChimeraXMarkers
     {
         string? text = xml.GetAttribute(name);
         return string.IsNullOrEmpty(text) ? null
-            : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value) ? value
+            : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+                && double.IsFinite(value) ? value
             : throw new InputException($"{path}: line {Line(xml)}: {name} is {InputFile.Quote(text)}; expected a number.");
     }
 
@@ -107,14 +115,18 @@ internal static class ChimeraXMarkers
     private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         string set = particles.Select(p => p.Tomogram).FirstOrDefault(t => t is not null) ?? options.TomogramName ?? "picks";
-        if (particles.Select(p => p.Name).OfType<string>().Append(set).FirstOrDefault(n => !n.All(XmlConvert.IsXmlChar)) is { } broken)
-            throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(broken)} has a character that XML does not. Rename it.");
+        if (particles.Select(p => p.Name).OfType<string>().Append(set)
+            .FirstOrDefault(n => !n.All(XmlConvert.IsXmlChar)) is { } broken)
+            throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(broken)} has a character that XML "
+                + $"does not. Rename it.");
         PixelGrid grid = options.GridOf(path, particles.Count > 0 ? particles[0] : new Particle(0, 0, 0));
         string Angstrom(double voxel) => TableNumber.Text(grid.ToPixel(voxel) * grid.SizeAngstrom);
         static string Text(double value) => value.ToString("R", CultureInfo.InvariantCulture);
         AtomicFile.Write(path, stream =>
         {
-            using XmlWriter xml = XmlWriter.Create(stream, new XmlWriterSettings { Indent = true, OmitXmlDeclaration = true, Encoding = new UTF8Encoding(false), NewLineChars = "\n", CloseOutput = false });
+            using XmlWriter xml = XmlWriter.Create(stream,
+                new XmlWriterSettings { Indent = true, OmitXmlDeclaration = true, Encoding = new UTF8Encoding(false),
+                NewLineChars = "\n", CloseOutput = false });
             void Say(string name, string value) => xml.WriteAttributeString(name, value);
             xml.WriteStartElement("marker_set");
             Say("name", set);

@@ -27,12 +27,14 @@ internal static class DelimitedTable
     /// <summary>Commas and napari's heading; the row of the table of formats is <see cref="NapariPoints.Format"/>.</summary>
     public static TableFormat Napari { get; } = Row(CoordinateFormat.Napari, ",", heading: true, ".csv");
 
-    private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name", Deviation];
+    private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name",
+        Deviation];
 
     private static TableFormat Row(CoordinateFormat format, string delimiter, bool heading, params string[] endings) => new(format, endings)
     {
         Read = (path, context) => new(format, Read(path, heading, context)),
-        Write = (path, particles, options) => Write(path, particles, delimiter, heading, format == CoordinateFormat.Napari, options),
+        Write = (path, particles, options)
+            => Write(path, particles, delimiter, heading, format == CoordinateFormat.Napari, options),
     };
 
     private static List<Particle> Read(string path, bool heading, CoordinateContext context)
@@ -80,7 +82,8 @@ internal static class DelimitedTable
 
     private static bool BreaksLine(string? name) => name?.AsSpan().ContainsAny('\n', '\r', '\0') == true;
 
-    private static void Write(string path, IReadOnlyList<Particle> particles, string delimiter, bool heading, bool napari, CoordinateWriteOptions options)
+    private static void Write(string path, IReadOnlyList<Particle> particles, string delimiter, bool heading, bool napari,
+        CoordinateWriteOptions options)
     {
         bool scores = heading && particles.Any(p => p.Score is not null);
         bool classes = particles.Any(p => p.Class is not null);
@@ -112,7 +115,10 @@ internal static class DelimitedTable
             if (!heading && particles.Count == 0)
                 writer.Write(HeadlessTable.NoRows);
             if (heading)
-                Line([.. napari ? [NapariPoints.Index, .. NapariPoints.Axes.Select(a => a.Theirs)] : (string[])["x", "y", "z"], .. scores ? ["score"] : (string[])[], .. classes ? ["class"] : (string[])[], .. tomograms ? ["tomogram"] : (string[])[], .. angles ? ["rot", "tilt", "psi"] : (string[])[], .. names ? ["name"] : (string[])[], .. deviations ? [Deviation] : (string[])[]]);
+                Line([.. napari ? [NapariPoints.Index, .. NapariPoints.Axes.Select(a => a.Theirs)] : (string[])["x", "y", "z"],
+                    .. scores ? ["score"] : (string[])[], .. classes ? ["class"] : (string[])[], .. tomograms ? ["tomogram"]
+                    : (string[])[], .. angles ? ["rot", "tilt", "psi"] : (string[])[], .. names ? ["name"] : (string[])[],
+                    .. deviations ? [Deviation] : (string[])[]]);
             for (int i = 0; i < particles.Count; i++)
             {
                 Particle p = particles[i];
@@ -163,9 +169,12 @@ internal static class DelimitedTable
         // napari's other columns are properties of its own.
         string? unknown = napari ? null : columns.FirstOrDefault(c => !KnownColumns.Contains(c));
         if (unknown?.Length == 0)
-            throw new InputException($"{path}: line {number}: column {Array.IndexOf(columns, "") + 1} has no name. Name it or leave it out (pandas writes its index so, unless to_csv has index=False); expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name, score_deviation.");
+            throw new InputException($"{path}: line {number}: column {Array.IndexOf(columns, "") + 1} has no name. Name it or "
+                + $"leave it out (pandas writes its index so, unless to_csv has index=False); expected x, y, z and, if "
+                + $"wanted, score, class, tomogram, rot, tilt, psi, name, score_deviation.");
         if (unknown is not null)
-            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name, score_deviation.");
+            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z "
+                + $"and, if wanted, score, class, tomogram, rot, tilt, psi, name, score_deviation.");
         if (columns.Distinct().Count() != columns.Length)
             throw new InputException($"{path}: line {number}: a column stands twice in the heading.");
         string? missing = KnownColumns.Take(3).FirstOrDefault(c => !columns.Contains(c));

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Text;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
@@ -6,8 +7,10 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
 /// <summary>
-/// IMOD's binary model, by its published specification (bio3d.colorado.edu/imod/doc/binspec.html): big-endian chunks, a header, objects (OBJT) of contours (CONT)
-/// of points, and the end (IEOF). Points count in pixels of the volume; the middle of the first voxel is 0.5 along x and y, and 0 along z.
+/// IMOD's binary model, by its published specification (bio3d.colorado.edu/imod/doc/binspec.html): big-endian
+/// chunks, a header, objects (OBJT) of contours (CONT)
+/// of points, and the end (IEOF). Points count in pixels of the volume; the middle of the first voxel is 0.5
+/// along x and y, and 0 along z.
 /// Each kind of particles is an object of scattered points.
 /// </summary>
 internal static class ImodModel
@@ -55,7 +58,8 @@ internal static class ImodModel
     {
         byte[] bytes = InputFile.ReadAllBytes(path, 1 << 30, Expected);
         if (bytes.Length < IdBytes + HeaderBytes || !bytes.AsSpan(0, IdBytes).SequenceEqual(Id))
-            throw new InputException($"{path}: does not begin with IMODV1.2 and a header of {HeaderBytes} bytes; expected {Expected}.");
+            throw new InputException($"{path}: does not begin with IMODV1.2 and a header of {HeaderBytes} bytes; expected "
+                + $"{Expected}.");
         int Whole(int at) => BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan(at));
         float Real(int at) => BinaryPrimitives.ReadSingleBigEndian(bytes.AsSpan(at));
         uint flags = (uint)Whole(IdBytes + FlagsAt);
@@ -69,7 +73,8 @@ internal static class ImodModel
             void Need(long count)
             {
                 if (count < 0 || at + count > bytes.Length)
-                    throw new InputException($"{path}: ends within a chunk at byte {at}. The file is truncated or damaged; expected {Expected}.");
+                    throw new InputException($"{path}: ends within a chunk at byte {at}. The file is truncated or damaged; "
+                        + $"expected {Expected}.");
             }
 
             Need(4);
@@ -136,7 +141,9 @@ internal static class ImodModel
             double scale = minx[9 + axis] == 0 ? 1 : minx[9 + axis];
             double shift = (minx[3 + axis] - minx[12 + axis]) / scale;
             if (!(Math.Abs(shift) < noShift))
-                throw new InputException(FormattableString.Invariant($"{path}: was drawn on a part of a volume, {shift:0.##} pixels along {"xyz"[axis]} from its corner. Open it with the whole volume in 3dmod and save it again."));
+                throw new InputException(string.Create(CultureInfo.InvariantCulture,
+                    $"{path}: was drawn on a part of a volume, {shift:0.##} pixels along {"xyz"[axis]} from its corner. "
+                    + $"Open it with the whole volume in 3dmod and save it again."));
         }
     }
 
@@ -146,13 +153,16 @@ internal static class ImodModel
     // Objects without a name have a number.
     private static (string? Name, int? Class) KindOf(string? name, int number)
         => string.IsNullOrWhiteSpace(name) ? (null, number)
-            : ParticleNames.ClassOf(name) is { } known ? (null, known) : name == ParticleNames.Unknown ? (null, null) : (name, null);
+            : ParticleNames.ClassOf(name) is { } known ? (null, known) : name == ParticleNames.Unknown ? (null, null)
+                : (name, null);
 
     private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         IGrouping<string, Particle>[] kinds = [.. particles.GroupBy(ParticleNames.NameOf)];
-        if (kinds.FirstOrDefault(k => Encoding.UTF8.GetByteCount(k.Key) >= ObjectNameBytes || k.Key.Contains('\0', StringComparison.Ordinal)) is { } tooLong)
-            throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(tooLong.Key)} does not go into {ObjectNameBytes - 1} bytes. Rename it.");
+        if (kinds.FirstOrDefault(k => Encoding.UTF8.GetByteCount(k.Key) >= ObjectNameBytes
+            || k.Key.Contains('\0', StringComparison.Ordinal)) is { } tooLong)
+            throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(tooLong.Key)} does not go into "
+                + $"{ObjectNameBytes - 1} bytes. Rename it.");
         PixelGrid grid = options.GridOf(path, particles.Count > 0 ? particles[0] : new Particle(0, 0, 0));
         Extent size = SizeOf(particles, options, grid);
         AtomicFile.Write(path, stream =>
@@ -223,7 +233,8 @@ internal static class ImodModel
     {
         int Pixels(Func<Particle, double> of, Func<Extent, int> known) => options.Context.Shape is { } shape
             ? (int)Math.Min(int.MaxValue, Math.Round(known(shape) * grid.PerVoxel))
-            : (int)Math.Clamp(particles.Select(p => Math.Ceiling(grid.ToPixel(of(p)) + 1)).DefaultIfEmpty(1).Max(), 1, int.MaxValue);
+            : (int)Math.Clamp(particles.Select(p => Math.Ceiling(grid.ToPixel(of(p)) + 1)).DefaultIfEmpty(1).Max(), 1,
+                int.MaxValue);
         return new Extent(Pixels(p => p.Z, s => s.Depth), Pixels(p => p.Y, s => s.Height), Pixels(p => p.X, s => s.Width));
     }
 }

@@ -278,14 +278,16 @@ public class ConversionPropertyTests
                 for (int at = 440; at < 440 + (12 * points); at += 12)
                 {
                     double Axis(int axis, double first) => Voxel(
-                        BinaryPrimitives.ReadSingleBigEndian(model.AsSpan(at + (4 * axis))) - first, nanometres > 0 ? 10 * nanometres : drawn.Voxel, drawn.Voxel);
+                        BinaryPrimitives.ReadSingleBigEndian(model.AsSpan(at + (4 * axis))) - first, nanometres > 0
+                            ? 10 * nanometres : drawn.Voxel, drawn.Voxel);
                     yield return (drawn, Axis(0, 0.5), Axis(1, 0.5), Axis(2, 0));
                 }
 
                 break;
             case CoordinateFormat.Napari:
                 foreach (string[] row in File.ReadLines(file).Skip(1).Select(l => l.Split(',')))
-                    yield return (world.Named(Path.GetFileName(file)[..^".csv".Length]), Number(row[3]), Number(row[2]), Number(row[1]));
+                    yield return (world.Named(Path.GetFileName(file)[..^".csv".Length]), Number(row[3]), Number(row[2]),
+                        Number(row[1]));
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(format), format, $"No reader by hand; told {told}.");
@@ -374,7 +376,8 @@ public class ConversionPropertyTests
         /// <summary>The ending of a table; none where the format needs a folder.</summary>
         public string OutputEnding(CoordinateFormat format)
             => format is CoordinateFormat.Coords or CoordinateFormat.Shrec or CoordinateFormat.Copick or CoordinateFormat.Eman2
-                or CoordinateFormat.ChimeraX or CoordinateFormat.Imod or CoordinateFormat.Napari ? "" : CoordinateFormats.Ending(format);
+                or CoordinateFormat.ChimeraX or CoordinateFormat.Imod or CoordinateFormat.Napari ? ""
+                    : CoordinateFormats.Ending(format);
 
         /// <summary>Writes all particles as another program does, with shifts where the format has them.</summary>
         public string WriteByHand(CoordinateFormat format, RelionCentre centre, Random random)

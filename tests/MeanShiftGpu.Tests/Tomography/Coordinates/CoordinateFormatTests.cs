@@ -117,8 +117,10 @@ public class CoordinateFormatTests
             CoordinateFormat.DeepFinder => [.. new[] { "x", "y", "z" }.Select(a => Number(System.Xml.Linq.XDocument.Load(path).Root!.Elements().Single().Attribute(a)!.Value))],
             CoordinateFormat.Eman2 => [.. Json(path).GetProperty("boxes_3d")[0].EnumerateArray().Take(3).Select(v => v.GetDouble())],
             CoordinateFormat.Copick => [.. new[] { "x", "y", "z" }.Select(a => Json(path).GetProperty("points")[0].GetProperty("location").GetProperty(a).GetDouble())],
-            CoordinateFormat.ChimeraX => [.. new[] { "x", "y", "z" }.Select(a => Number(System.Xml.Linq.XDocument.Load(path).Root!.Elements().Single().Attribute(a)!.Value))],
-            CoordinateFormat.Imod => [.. Enumerable.Range(0, 3).Select(i => (double)System.Buffers.Binary.BinaryPrimitives.ReadSingleBigEndian(File.ReadAllBytes(path).AsSpan(440 + (4 * i))))],
+            CoordinateFormat.ChimeraX => [.. new[] { "x", "y", "z" }
+                .Select(a => Number(System.Xml.Linq.XDocument.Load(path).Root!.Elements().Single().Attribute(a)!.Value))],
+            CoordinateFormat.Imod => [.. Enumerable.Range(0, 3)
+                .Select(i => (double)System.Buffers.Binary.BinaryPrimitives.ReadSingleBigEndian(File.ReadAllBytes(path).AsSpan(440 + (4 * i))))],
             CoordinateFormat.Napari => [.. File.ReadAllLines(path)[1].Split(',').Skip(1).Take(3).Reverse().Select(Number)],
             _ => [.. StarFile.Read(path).Table("particles")!.Rows[0].Skip(1).Take(3).Select(Number)],
         };
@@ -316,16 +318,21 @@ public class CoordinateFormatTests
         TemporaryFolder.Refused(() => CoordinateTables.Read(folder.Write("c.em", bytes[..^1])), "c.em");
     }
 
-    // What other programs write: napari with properties of its own and without a file's name that says so, ChimeraX with links and colours, 3dmod with
+    // What other programs write: napari with properties of its own and without a file's name that says so,
+    // ChimeraX with links and colours, 3dmod with
     // meshes, materials and several objects.
     [Test]
     public void Read_NapariWithProperties_FindsPlacesAndScores()
     {
-        string path = folder.Write("points.csv", "index,axis-0,axis-1,axis-2,confidence,face_color\n0.0,9,24,49,0.5,white\n1.0,1,2,3,0.25,red\n");
+        string path = folder.Write("points.csv",
+            "index,axis-0,axis-1,axis-2,confidence,face_color\n0.0,9,24,49,0.5,white\n1.0,1,2,3,0.25,red\n");
         CoordinateTable table = CoordinateTables.ReadTable(path);
         Assert.That(table.Format, Is.EqualTo(CoordinateFormat.Napari));
-        Assert.That(table.Particles.Select(p => (p.Z, p.Y, p.X, p.Score)), Is.EqualTo(new (double, double, double, double?)[] { (9, 24, 49, 0.5), (1, 2, 3, 0.25) }));
-        Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Read(folder.Write("b.csv", "index,axis-0,axis-1\n0,1,2\n")), "b.csv"), Does.Contain("three axes"));
+        Assert.That(table.Particles.Select(p => (p.Z, p.Y, p.X, p.Score)),
+            Is.EqualTo(new (double, double, double, double?)[] { (9, 24, 49, 0.5), (1, 2, 3, 0.25) }));
+        Assert.That(TemporaryFolder.Refused(()
+            => CoordinateTables.Read(folder.Write("b.csv", "index,axis-0,axis-1\n0,1,2\n")), "b.csv"),
+            Does.Contain("three axes"));
     }
 
     [Test]
@@ -403,7 +410,8 @@ public class CoordinateFormatTests
         // Drawn on a part of the volume, 5 pixels from its corner along y.
         bytes[8 + 144 + 2] = 0x40;
         BitConverter.GetBytes(5f).Reverse().ToArray().CopyTo(bytes, bytes.Length - 4 - 72 + 16);
-        Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Read(folder.Write("d.mod", bytes)), "d.mod"), Does.Contain("part of a volume"));
+        Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Read(folder.Write("d.mod", bytes)), "d.mod"),
+            Does.Contain("part of a volume"));
     }
 
     private static bool HasClasses(CoordinateFormat format) => format is not (CoordinateFormat.Copick or CoordinateFormat.Shrec);

@@ -45,7 +45,8 @@ public class ParticleFilterTests
         Particle[] without = [new(1, 2, 3)];
         TemporaryFolder.Refused(() => new ParticleFilter { Top = 1 }.Apply("a.csv", without, null), "a.csv");
         TemporaryFolder.Refused(() => new ParticleFilter { MinimumScore = 1 }.Apply("a.csv", without, null), "a.csv");
-        Assert.That(TemporaryFolder.Refused(() => new ParticleFilter { Classes = ["9"] }.Apply("a.csv", Particles, null), "a.csv"), Does.Contain("class_1"));
+        Assert.That(TemporaryFolder.Refused(()
+            => new ParticleFilter { Classes = ["9"] }.Apply("a.csv", Particles, null), "a.csv"), Does.Contain("class_1"));
     }
 
     [Test]
@@ -58,7 +59,8 @@ public class ParticleFilterTests
         Directory.CreateDirectory(folder["masks"]);
         string masks = folder["masks"];
         Mask("masks/TS_01_mask.mrc", (4, 4, 4));
-        Assert.That(TemporaryFolder.Refused(() => new ParticleFilter { Inside = masks }.Apply("a.csv", Particles, null), masks), Does.Contain("TS_02"));
+        Assert.That(TemporaryFolder.Refused(()
+            => new ParticleFilter { Inside = masks }.Apply("a.csv", Particles, null), masks), Does.Contain("TS_02"));
         Mask("masks/TS_02.mrc", (1, 1, 1));
         Keeps(new ParticleFilter { Inside = masks }, 2, 3);
         Assert.That(MaskFiles.Of(masks).Find("tomograms/rec_TS_01.mrc", ""), Does.EndWith("TS_01_mask.mrc"));
@@ -68,7 +70,8 @@ public class ParticleFilterTests
     public void Convert_WithAFilter_WritesWhatIsKept()
     {
         CoordinateTables.Write(folder["a.csv"], Particles);
-        ConversionResult result = CoordinateConversion.Convert(folder["a.csv"], folder["b.csv"], new ConversionOptions { Filter = new ParticleFilter { MinimumScore = 0.4 } });
+        ConversionResult result = CoordinateConversion.Convert(folder["a.csv"], folder["b.csv"],
+            new ConversionOptions { Filter = new ParticleFilter { MinimumScore = 0.4 } });
         Assert.That((result.LeftOut, CoordinateTables.Read(folder["b.csv"]).Count), Is.EqualTo((2, 2)));
     }
 

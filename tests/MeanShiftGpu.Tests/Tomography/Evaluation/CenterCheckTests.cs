@@ -10,7 +10,8 @@ namespace MeanShiftGpu.Tests.Tomography.Evaluation;
 /// <summary>The check of an input: it names what is wrong, and says nothing of a right project.</summary>
 public class CenterCheckTests
 {
-    private static readonly Dictionary<string, double> Diameters = new() { ["ring"] = 150, ["rod"] = 190, ["hook"] = 170, ["sandclock"] = 180 };
+    private static readonly Dictionary<string,
+        double> Diameters = new() { ["ring"] = 150, ["rod"] = 190, ["hook"] = 170, ["sandclock"] = 180 };
 
     /// <summary>Right projects: shape, voxel size in Å, signal to noise, volumes, depth.</summary>
     private static readonly TestCaseData[] RightProjects =
@@ -52,7 +53,8 @@ public class CenterCheckTests
             SandclockVolume made = Sandclock.Create(SandclockOptions.Demo, i);
             float[] image = [.. made.Image];
             TrainingVolume.Normalize(image);
-            return new TrainingVolume($"sandclock {i}", new Extent(made.Depth, made.Height, made.Width), image, null, made.Centers);
+            return new TrainingVolume($"sandclock {i}", new Extent(made.Depth, made.Height, made.Width), image, null,
+                made.Centers);
         })];
         Says(CenterCheck.Of(right, 10, diameterIsGiven: true), 10, null);
     }
@@ -83,14 +85,16 @@ public class CenterCheckTests
         TrainingVolume wrong = right[0] with { Centers = right[1].Centers };
         double diameter = Diameters[shape] / 10;
         Says(CenterCheck.Of([wrong], diameter, true), diameter, "Does the table belong to this volume?");
-        Says(CenterCheck.Of([wrong, right[1], right[2]], diameter, true), diameter, "Does the table belong to this volume?", null, null);
+        Says(CenterCheck.Of([wrong, right[1], right[2]], diameter, true), diameter, "Does the table belong to this volume?",
+            null, null);
     }
 
     [TestCaseSource(nameof(Shapes))]
     public void Of_OneVolumeOfInvertedContrast_NamesIt(string shape)
     {
         TomogramOptions options = Options([shape], 10, 0.2);
-        TrainingVolume[] volumes = [.. Enumerable.Range(0, 3).Select(i => Simulated(i == 0 ? options with { BrightParticles = true } : options, i))];
+        TrainingVolume[] volumes = [.. Enumerable.Range(0, 3)
+            .Select(i => Simulated(i == 0 ? options with { BrightParticles = true } : options, i))];
         double diameter = Diameters[shape] / 10;
         Says(CenterCheck.Of(volumes, diameter, true), diameter, "Is the contrast of one of them inverted?", null, null);
         Says(CenterCheck.Of(volumes[..2], diameter, true), diameter, null, "Is the contrast of one of them inverted?");
@@ -106,7 +110,8 @@ public class CenterCheckTests
         TrainingVolume volume = Simulated(Options([shape], 10, 0.3), 0);
         double diameter = factor * Diameters[shape] / 10;
         CenterCheck check = CenterCheck.Of([volume], diameter, true)[0];
-        string seen = $"{check.Given.Contrast:0.0} as it is, {check.Best.Contrast:0.0} {check.Best.Words}, extent {check.ExtentVoxels}, diameter {diameter}";
+        string seen = $"{check.Given.Contrast:0.0} as it is, {check.Best.Contrast:0.0} {check.Best.Words}, extent "
+            + $"{check.ExtentVoxels}, diameter {diameter}";
         Assert.That(check.Problem ?? "", Does.Contain("voxel size and").Or.Contain("stand out far more"), seen);
         TestContext.Out.WriteLine(seen);
         // A diameter that nobody gave is no reason to doubt.
@@ -126,7 +131,8 @@ public class CenterCheckTests
             Box box = new((0, first, 0), size with { Height = height });
             float[] values = new float[box.Size.Voxels];
             whole.Read(box, values);
-            return (new DatasetVolume { Volume = path, Coordinates = "t.csv", Split = DatasetSplit.Train, Region = new DatasetRegion(box) },
+            return (new DatasetVolume { Volume = path, Coordinates = "t.csv", Split = DatasetSplit.Train,
+                Region = new DatasetRegion(box) },
                 new TrainingVolume("part", box.Size, values, null, [new Position(1, 1, 1)]));
         }
 
@@ -138,7 +144,8 @@ public class CenterCheckTests
         joined.Image.Read(inside, read);
         Assert.That(read, Is.EqualTo(expected));
         Assert.That(joined.Centers, Is.EqualTo(new[] { new Position(1, 1, 1), new Position(1, 5, 1) }));
-        Assert.That(WholeVolumes.Of([parts[0].Entry], [parts[0].Volume]).Single(), Is.SameAs(parts[0].Volume), "a part alone stays one");
+        Assert.That(WholeVolumes.Of([parts[0].Entry], [parts[0].Volume]).Single(), Is.SameAs(parts[0].Volume),
+            "a part alone stays one");
     }
 
     private static void Says(IReadOnlyList<CenterCheck> checks, double diameter, params string?[]? said)
@@ -146,14 +153,16 @@ public class CenterCheckTests
         for (int i = 0; i < checks.Count; i++)
         {
             CenterCheck check = checks[i];
-            string seen = $"volume {i}: {check.Given.Contrast:0.0} as it is, {check.Best.Contrast:0.0} {check.Best.Words}, extent {check.ExtentVoxels} of diameter {diameter}";
+            string seen = $"volume {i}: {check.Given.Contrast:0.0} as it is, {check.Best.Contrast:0.0} {check.Best.Words}, "
+                + $"extent {check.ExtentVoxels} of diameter {diameter}";
             TestContext.Out.WriteLine(seen);
             Assert.That(check.Problem, (said is null ? null : said[i]) is { } words ? Does.Contain(words) : Is.Null, seen);
         }
     }
 
     private static TestCaseData Project(
-        string name, string[] shapes, double voxel, double noise, int volumes, bool bright = false, int depth = 32, int keep = int.MaxValue,
+        string name, string[] shapes, double voxel, double noise, int volumes, bool bright = false, int depth = 32,
+            int keep = int.MaxValue,
         string? only = null, bool corner = false)
         => new TestCaseData(Options(shapes, voxel, noise, depth) with { BrightParticles = bright }, volumes, keep, only, corner)
             .SetArgDisplayNames(name);
