@@ -129,7 +129,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         try
         {
             Session.Progress("training", report => run.Train(
-                made, options.GetValue(checkpointEvery), step => TrainReport.Say(Session, step, report), Cancellation));
+                made, options.GetValue(checkpointEvery), step => TrainReport.Say(Session, run, step, report,
+                    IsVerbose(options)), Cancellation));
         }
         catch (TrainingFailedException)
         {

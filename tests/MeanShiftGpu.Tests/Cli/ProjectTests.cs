@@ -68,6 +68,9 @@ public class ProjectTests
             Assert.That(run.Output,
                 Does.Contain("particles of 150 Å are 15 voxels of 10 Å: bandwidth 6, seed radius 11.3, mask radius 6, center margin 6"));
             Assert.That(run.Output, Does.Contain("split by region, as one tomogram has centres"));
+            Assert.That(run.Output, Does.Match(@"step 60: finds \d+ % of the validation particles within 60 Å"));
+            Assert.That(run.Output, Does.Match(@"step 120: finds \d+ % of the validation particles within 60 Å; was \d+ %"));
+            Assert.That(run.Output, Does.Not.Contain("stuck seeds"), "a detail");
             Assert.That(run.Error, Is.Empty);
         });
         DatasetManifest manifest = DatasetManifest.Read(folder.At("run", "manifest.json"));
