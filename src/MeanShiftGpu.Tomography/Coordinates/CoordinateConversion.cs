@@ -2,7 +2,6 @@ using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates.Formats;
 using MeanShiftGpu.Tomography.Files;
-using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
 
