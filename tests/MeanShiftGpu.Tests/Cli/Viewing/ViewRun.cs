@@ -18,7 +18,7 @@ public sealed class ViewRun : IDisposable
     public ViewRun(params string[] arguments)
     {
         run = Task.Factory.StartNew(
-            () => CommandLine.Run(["view", .. arguments, "--no-browser"], output, error, terminal: false, interrupted.Token),
+            () => CommandLine.Run(["view", .. arguments, "--no-browser"], output, error, terminal: false, cancellation: interrupted.Token),
             CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         while (!run.IsCompleted || output.Lines.Count > 0)
         {
