@@ -210,8 +210,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             throw new InputException(done < all
                 ? $"{files.Checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with "
                     + "--overwrite, or choose another folder."
-                : $"{files.Checkpoint}: a run of {Counted.Of(all, "step")} has ended here. Go on longer with --resume and more "
-                    + "--steps, choose another folder, or replace it with --overwrite.");
+                : $"{files.Checkpoint}: a run of {Counted.Of(all, "step")} has ended here. Choose another folder, replace it "
+                    + "with --overwrite, or go on longer with --resume and more --steps.");
         }
 
         RefuseReplacing("", overwrite: false, [files.Model, files.History, .. manifests]);
