@@ -21,7 +21,10 @@ internal abstract class Verb(Session session)
     internal const string BinningInManifest = "\"binning\" in the manifest";
 
     private readonly Option<string?> json = Parse.Text("--json", "FILE", "Write the result to this file as JSON.");
-    private readonly Option<bool> verbose = new("--verbose") { Description = "Print the stack trace of an error." };
+    private readonly Option<bool> verbose = new("--verbose")
+    {
+        Description = "Print the stack trace of an error, and details of a training.",
+    };
     private readonly Option<DeviceChoice?> device = Parse.Device(
         "--device", "Device: auto, cuda (cuda:1 for the second GPU of the driver), opencl or cpu; simulated is a GPU "
             + "simulated on the CPU, slow, for checks. Default: MEANSHIFTGPU_DEVICE, or else auto, the first of cuda, opencl "
@@ -157,6 +160,9 @@ internal abstract class Verb(Session session)
     /// <param name="inputs">The files that it is made from.</param>
     protected Provenance Made(ParseResult options, IEnumerable<string> inputs)
         => new() { Command = CommandOf(options), Device = opened ?? "", Inputs = [.. inputs.Distinct().Select(Records.Of)] };
+
+    /// <summary>Whether details are asked for.</summary>
+    protected bool IsVerbose(ParseResult options) => options.GetValue(verbose);
 
     /// <summary>The files that the command has read.</summary>
     protected InputRecords Records { get; } = new();

@@ -4,7 +4,6 @@ using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
-using MeanShiftGpu.Tomography.Reporting;
 using MeanShiftGpu.Tomography.Training;
 using MeanShiftGpu.Training;
 
@@ -50,36 +49,33 @@ internal sealed class CheckVerb(Session session) : Verb(session)
         OutputFolder.RefuseReplacing([.. page is null ? (string[])[] : [page], .. JsonFile(options)], read);
         if (page is not null)
             OutputFolder.CheckFile(page);
-        List<(TrainingVolume Volume, CenterCheck Check)> checks = [];
-        foreach (DatasetVolume entry in entries)
+        TrainingVolume[] volumes = [.. entries.Select(entry =>
         {
             Cancellation.ThrowIfCancellationRequested();
-            TrainingVolume volume = DatasetLoader.LoadVolume(entry, AnnotationChoice.All with { Masks = false, Outside = true });
-            CenterCheck check = CenterCheck.Of(volume, voxels);
-            checks.Add((volume, check));
+            return DatasetLoader.LoadVolume(entry, AnnotationChoice.All with { Masks = false, Outside = true });
+        })];
+        InputCheck found = new(Session, entries, volumes, voxels, options.GetValue(diameter) is not null);
+        foreach ((TrainingVolume volume, CenterCheck check) in found.Found)
             Say(volume, check);
-        }
-
+        foreach (string problem in found.Problems)
+            Session.Warn(problem);
         if (page is not null)
         {
-            Provenance made = Made(options, read);
-            IEnumerable<ReportFact> hashes = made.Inputs.Select(i => new ReportFact($"SHA-256 of {i.File}", i.Sha256));
-            CenterCheckReport.Write(page, checks, voxels, [new ReportFact("Command", made.Command), .. hashes]);
+            found.WritePage(page, Made(options, read));
             Session.Line($"report: {page}");
         }
 
         WriteJson(options, new
         {
             DiameterVoxels = voxels,
-            Volumes = checks.Select(c => new
+            Volumes = found.Found.Select(c => new
             {
                 c.Volume.Name,
                 Centers = c.Volume.Centers.Count,
                 c.Check
             })
         }, read);
-        return checks.Exists(c => c.Check.Problem is not null || c.Check.Outside > 0 || c.Volume.IsConstant
-            || Diagnosis.OfCentres(c.Volume) is not null) ? ExitCode.CheckFailed : ExitCode.Done;
+        return found.Problems.Count > 0 ? ExitCode.CheckFailed : ExitCode.Done;
     }
 
     private void Say(TrainingVolume volume, CenterCheck check)
@@ -91,17 +87,9 @@ internal sealed class CheckVerb(Session session) : Verb(session)
         Session.Line(FormattableString.Invariant($"{name}: grey values at the centres differ from other places by {check.Given.Contrast:0.0} standard errors ({(check.Given.Contrast < 0 ? "darker" : "brighter")})"));
         if (volume.Centers.Count < CenterCheck.FewestCenters)
             Session.Line($"{name}: too few centres to say whether they belong to it");
-        if (check.Outside > 0)
-            Session.Warn($"{name}: {check.Outside} of {Counted.Of(volume.Centers.Count, "centre")} outside the volume. Check the binning, the voxel size and the axis order.");
-        if (volume.IsConstant)
-            Session.Warn($"{name}: every voxel has the same value. Was the right volume given?");
         if (volume.Outlier is { } outlier)
             Session.Warn($"{name}: {Diagnosis.OfOutlier(outlier)}");
         if (!volume.VoxelSize.IsCube)
             Session.Warn($"{name}: {Diagnosis.OfVoxels(volume.VoxelSize)}");
-        if (Diagnosis.OfCentres(volume) is { } corner)
-            Session.Warn($"{name}: {corner}");
-        if (check.Problem is { } problem)
-            Session.Warn($"{name}: {problem}.".Replace("?.", "?", StringComparison.Ordinal));
     }
 }

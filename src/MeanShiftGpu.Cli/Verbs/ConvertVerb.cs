@@ -27,21 +27,36 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
     private readonly Option<string?> tomogram = Parse.Text("--tomogram", "NAME", "Convert the particles of this tomogram only.");
     private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name for particles without one. Default: that of --volume.");
     private readonly Option<string?> objectName = Parse.Text("--object", "NAME", "What the particles are (copick, EMAN2, SHREC), where the input does not say.");
+    private readonly Option<double?> minimumScore = Parse.Real("--min-score",
+        "Keep the particles with this score or a higher one.");
+    private readonly Option<int?> top = Parse.Integer("--top", "Keep so many particles of each tomogram, those with the "
+        + "highest scores.", 1, int.MaxValue);
+    private readonly Option<string[]> classes = Parse.Texts("--class", "NAME",
+        "Keep the particles of these classes, by name or number.");
+    private readonly Option<string?> inside = Parse.Text("--inside", "FILE|DIR",
+        "Keep the particles where this mask (MRC) is above 0; a folder has a mask for each tomogram, TS_01.mrc or "
+        + "TS_01_mask.mrc.");
+    private readonly Option<double?> minimumDistance = Parse.Real("--min-distance",
+        "Of two particles of a tomogram nearer than this leave out the one with the lower score, in voxels.", 0);
 
     public override string Name => "convert";
 
     public override string Summary => "Converts tables of coordinates between programs.";
 
     protected override string Description =>
-        "Converts tables of coordinates between RELION 3, 4 and 5, Warp, Dynamo, EM motive lists, DeepFinder, EMAN2, copick, SHREC and plain columns: " +
-        "origins, pixels, binning with its half pixel, angles, scores and classes.";
+        "Converts tables of coordinates between RELION 3, 4 and 5, Warp, Dynamo, EM motive lists, DeepFinder, EMAN2, copick, "
+            + "SHREC and plain columns, and to and from ChimeraX, IMOD and napari: "
+        + "origins, pixels, binning with its half pixel, angles, scores and classes. Keeps only the particles that are asked "
+            + "for.";
 
     public override string Example => "meanshift-gpu convert particles.star --out particles.tbl --voxel-size 10.48";
 
     protected override bool UsesDevice => false;
 
     protected override IEnumerable<Symbol> Symbols =>
-        [input, output, from, to, volume, volumeSize, voxelSize, binning, fromBinning, toBinning, fromCentre, toCentre, tomograms, tomogram, tomogramName, objectName];
+        [input, output, from, to, volume, volumeSize, voxelSize, binning, fromBinning, toBinning, fromCentre, toCentre,
+            tomograms, tomogram, tomogramName, objectName,
+            minimumScore, top, classes, inside, minimumDistance];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
     {
@@ -54,7 +69,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
 
     protected override ExitCode Run(ParseResult options)
     {
-        string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms) }.OfType<string>()];
+        string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms),
+            options.GetValue(inside) }.OfType<string>()];
         IReadOnlyList<string> tables = CoordinateConversion.TablesOf(read[0]);
         OutputFolder.RefuseReplacing([options.GetValue(output)!, .. JsonFile(options)], [.. read, .. tables]);
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
@@ -74,8 +90,17 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             Tomogram = options.GetValue(tomogram),
             TomogramName = options.GetValue(tomogramName) ?? (options.GetValue(volume) is { } named ? TomogramNames.Of(named) : null),
             ObjectName = options.GetValue(objectName),
+            Filter = new ParticleFilter
+            {
+                MinimumScore = options.GetValue(minimumScore),
+                Top = options.GetValue(top),
+                Classes = options.GetValue(classes) ?? [],
+                Inside = options.GetValue(inside),
+                MinimumDistanceVoxels = options.GetValue(minimumDistance) ?? 0,
+            },
         });
-        Provenance made = Made(options, [.. tables, .. options.GetValue(tomograms) is { } sizes ? (string[])[sizes] : []]);
+        Provenance made = Made(options,
+            [.. tables, .. options.GetValue(tomograms) is { } sizes ? (string[])[sizes] : [], .. result.Masks]);
         WriteRecord(options.GetValue(output)!, result, made);
         Report(options, result, options.GetValue(volumeSize) ?? header?.Shape, [.. made.Inputs.Select(i => i.File)]);
         return ExitCode.Done;
@@ -102,6 +127,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         double[] voxels = [.. result.ToPixels.Select(g => g.VoxelSizeAngstrom)];
         Session.Line(FormattableString.Invariant(
             $"{target}: {Counted.Of(result.Particles.Count, "particle")} of {Counted.Of(names.Length, "tomogram")}, {CoordinateFormats.Word(result.From)} to {CoordinateFormats.Word(result.To)}; {(voxels.Any(v => v > 0) ? $"voxels of {Numbers(voxels)} Å" : "voxel size unknown")}, pixels per voxel: input {Numbers(result.FromPixels.Select(g => g.PerVoxel))}, output {Numbers(result.ToPixels.Select(g => g.PerVoxel))}"));
+        if (result.LeftOut > 0)
+            Session.Line($"{target}: {Counted.Of(result.LeftOut, "particle")} left out, {result.Particles.Count} kept");
         if (result.Particles.Any(p => p.Score is not null) && !CoordinateFormats.HoldsScores(result.To))
             Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no scores; they were left out.");
         if (result.Particles.Any(p => p.Orientation is not null) && !CoordinateFormats.HoldsAngles(result.To))
@@ -130,6 +157,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             result.To,
             result.Files,
             Particles = result.Particles.Count,
+            result.LeftOut,
             Tomograms = names,
             VoxelSizeAngstrom = One(voxels),
             FromBinning = One(result.FromPixels.Select(g => g.PerVoxel)),

@@ -95,7 +95,7 @@ internal sealed class PickBatch(
         }
 
         PickResult? result = null;
-        if (!failures.Guard(files, () => result = PickReport.Pick(session, picker, files, outputs.Mask, request)))
+        if (!failures.Guard(files, () => result = PickReport.Pick(session, picker, files, outputs.MaskOf(files.Volume), request)))
             return;
         picked.Add(new PickedVolume(files, header, new VolumePicks(files.Name, result!.Picks)));
         report.Add(PickReport.Summary(files, header, result));

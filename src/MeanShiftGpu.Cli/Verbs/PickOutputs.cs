@@ -1,4 +1,3 @@
-using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Files;
@@ -25,8 +24,8 @@ internal sealed class PickOutputs
     /// <summary>A file for the score map, or a folder; null for none.</summary>
     public string? ScoreMap { get; init; }
 
-    /// <summary>The mask; null for none.</summary>
-    public string? Mask { get; init; }
+    /// <summary>The mask of all volumes, or of each; null for none.</summary>
+    public MaskFiles? Masks { get; init; }
 
     /// <summary>The name of the one volume's tomogram; null for that of the file.</summary>
     public string? TomogramName { get; init; }
@@ -140,9 +139,9 @@ internal sealed class PickOutputs
     {
         if (IsDone(files))
             return;
-        region ??= Mask is { } maskPath ? MrcFile.ReadHeader(maskPath).Shape : null;
-        if (region is { } masked && masked != header.Shape)
-            throw new InputException($"{Mask}: the mask has {masked} voxels, {files.Volume} has {header.Shape}; expected the same size.");
+        if (MaskOf(files.Volume) is { } mask && MrcFile.ReadHeader(mask).Shape is var masked && masked != header.Shape)
+            throw new InputException($"{mask}: the mask has {masked} voxels, {files.Volume} has {header.Shape}; expected the "
+                + $"same size.");
         CoordinateTables.CheckOptions(files.Table, Writing(files, header));
     }
 
@@ -164,7 +163,9 @@ internal sealed class PickOutputs
         }
     }
 
-    private Extent? region;
+    /// <summary>The mask of a volume; null for none.</summary>
+    /// <exception cref="InputException">The folder of masks has none.</exception>
+    public string? MaskOf(string volume) => Masks?.Find(volume, volume);
 
     /// <summary>Writes the table of one volume into the folder.</summary>
     public void WriteTable(PickedVolume volume)

@@ -9,6 +9,9 @@ internal sealed class PickRecords
     /// <summary>The files that every table is computed from: the model, mask and tomograms.star where there are any.</summary>
     public required IReadOnlyList<string> Common { get; init; }
 
+    /// <summary>The mask of a volume, where each has its own; null where it is common to all, or there is none.</summary>
+    public Func<string, string>? MaskOf { get; init; }
+
     /// <summary>The command line.</summary>
     public required string Command { get; init; }
 
@@ -23,7 +26,8 @@ internal sealed class PickRecords
 
     /// <summary>The files that a table is computed from.</summary>
     /// <param name="volumes">Its volumes.</param>
-    public string[] Inputs(IEnumerable<string> volumes) => [.. Common, .. volumes];
+    public string[] Inputs(IEnumerable<string> volumes)
+        => [.. Common, .. volumes, .. MaskOf is null ? [] : volumes.Select(MaskOf)];
 
     /// <summary>How a table that is there was made otherwise than by this command; null where it was made alike.</summary>
     /// <param name="table">The table.</param>

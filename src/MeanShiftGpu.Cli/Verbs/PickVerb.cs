@@ -16,12 +16,18 @@ internal sealed class PickVerb(Session session) : Verb(session)
 {
     private readonly PickSettings settings = new();
     private readonly Argument<string[]> volumes = Parse.Files("VOLUMES", $"Tomograms ({VolumeFiles.EndingsText}): files, folders and patterns.", ArgumentArity.ZeroOrMore);
-    private readonly Option<string?> model = Parse.Text("--model", "FILE", "The model that 'train' wrote.", required: true);
+    private readonly Option<string[]> model = Parse.Texts("--model", "FILE",
+        $"The model that 'train' wrote. The mean score of several counts, and its deviation is in tables that have room; what "
+        + $"does not end in {ModelEnding} after the first is a volume.", required: true);
+    private readonly Option<int> mirror = Parse.Integer("--mirror", "Predict so many of the mirror images that keep the "
+        + "wedge, 1, 2, 4 or 8, and take the mean score: so many times the time.", 1, 1, 8);
     private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", $"Table of picks ({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Pick again where the output exists; it is skipped otherwise." };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
-    private readonly Option<string?> mask = Parse.Text("--mask", "FILE", "MRC file of the volume's size: picks only where it is above 0, and computes only there.");
+    private readonly Option<string?> mask = Parse.Text("--mask", "FILE|DIR",
+        "MRC file of the volume's size: picks only where it is above 0, and computes only there. A folder has a mask for each "
+        + "volume, TS_01.mrc or TS_01_mask.mrc.");
     private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
     private readonly Option<string?> reportPage = PickPage.Option();
     private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
@@ -40,6 +46,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
     /// <summary>The option with which it only puts tables together.</summary>
     public const string MergeName = "--merge";
 
+    private const string ModelEnding = ".safetensors";
+
     public override string Name => "pick";
 
     public override string Summary => "Finds particles in tomograms.";
@@ -52,8 +60,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     public override IReadOnlyList<OptionGroup> Groups =>
     [
-        new(OptionGroup.Data, volumes, model, output, overwrite, format, mask, scoreMap, reportPage, tomogramName, tomograms,
-            voxelSize, binning, centre),
+        new(OptionGroup.Data, volumes, model, mirror, output, overwrite, format, mask, scoreMap, reportPage, tomogramName,
+            tomograms, voxelSize, binning, centre),
         new(OptionGroup.Particle, [.. settings.OfParticles]),
         new("Threshold", settings.Threshold, settings.Absolute, suggest, radius),
         new(OptionGroup.Device, [memory, .. DeviceSymbols, shard, merge]),
@@ -75,7 +83,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             return Suggest(options, manifest);
         if (options.GetValue(radius) is not null)
             throw new InputException("pick: --radius is the hit radius of --suggest; leave it out, or see --merge-distance and --min-distance.");
-        VolumeFiles found = VolumeFiles.Find(options.GetValue(volumes) ?? []);
+        VolumeFiles found = VolumeFiles.Find(VolumesOf(options));
         string[] all = [.. found.Paths];
         if (all.Length == 0)
             throw new InputException("pick: no volume was given. Give files, a folder or a pattern.");
@@ -93,11 +101,14 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Binning = options.GetValue(binning) ?? 0,
             TomogramsStar = tomogramsStar,
         };
+        MaskFiles? masks = options.GetValue(mask) is { } given ? MaskFiles.Of(given) : null;
         PickRecords records = new()
         {
-            Common = [.. new[] { options.GetValue(model), options.GetValue(mask), tomogramsStar }.OfType<string>()],
+            Common = [.. ModelsOf(options),
+                .. new[] { masks is { IsFolder: true } ? null : options.GetValue(mask), tomogramsStar }.OfType<string>()],
+            MaskOf = masks is { IsFolder: true } ? volume => masks.Find(volume, volume) : null,
             Command = CommandOf(options),
-            Settings = settings.TextOf(options, format, tomogramName, centre, voxelSize, binning),
+            Settings = settings.TextOf(options, format, tomogramName, centre, voxelSize, binning, mirror),
             Hashes = Records,
         };
         PickOutputs outputs = new()
@@ -105,7 +116,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             Target = target,
             GivenFormat = options.GetValue(format),
             ScoreMap = options.GetValue(scoreMap),
-            Mask = options.GetValue(mask),
+            Masks = masks,
             Overwrite = options.GetValue(overwrite),
             Others = JsonFile(options),
             Volumes = all,
@@ -125,7 +136,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             if (page is not null)
                 Session.Warn($"{page}: not written, as nothing was picked in this run. --overwrite picks again.");
             WriteJson(
-                options, new { Model = options.GetValue(model), Output = target, Volumes = batch.Report }, records.Inputs(paths));
+                options, new { Model = NameOfModels(options), Output = target, Volumes = batch.Report }, records.Inputs(paths));
             return ExitCode.Done;
         }
 
@@ -149,7 +160,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             options,
             new
             {
-                Model = options.GetValue(model),
+                Model = NameOfModels(options),
                 Output = target,
                 Device = context.Description,
                 picker.Options,
@@ -159,6 +170,15 @@ internal sealed class PickVerb(Session session) : Verb(session)
             batch.Inputs);
         return batch.Code;
     }
+
+    // 'pick --model a.safetensors b.safetensors' and 'pick --model a.safetensors volume.mrc' are both what people type.
+    private string[] ModelsOf(ParseResult options)
+        => [.. options.GetValue(model)!.Where((m, i) => i == 0 || m.EndsWith(ModelEnding, StringComparison.OrdinalIgnoreCase))];
+
+    private string[] VolumesOf(ParseResult options)
+        => [.. options.GetValue(volumes) ?? [], .. options.GetValue(model)!.Except(ModelsOf(options))];
+
+    private string NameOfModels(ParseResult options) => string.Join(", ", ModelsOf(options));
 
     private string[] Shared(ParseResult options, PickOutputs outputs, string[] all)
     {
@@ -173,18 +193,23 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     private TomogramPicker OpenPicker(ParseResult options, GpuContext context)
     {
-        string path = options.GetValue(model)!;
-        TomogramPicker picker = TomogramPicker.Open(
-            context, path, meanShift => settings.Of(options, meanShift), options.GetValue(settings.OnlyClass));
+        string[] paths = ModelsOf(options);
+        int mirrors = options.GetValue(mirror);
+        if (mirrors is not (1 or 2 or 4 or 8))
+            throw new InputException($"--mirror: {mirrors} mirror images; expected 1, 2, 4 or 8.");
+        TomogramPicker picker = TomogramPicker.OpenSeveral(
+            context, paths, meanShift => settings.Of(options, meanShift), options.GetValue(settings.OnlyClass));
+        picker.Mirrors = mirrors;
         picker.MemoryLimitBytes = (long)options.GetValue(memory) << 20;
         if (picker.Description is null)
-            Session.Warn($"{path}: weights without a description of their training; the bandwidth and weighting are the defaults. Give the model that 'train' wrote, not its checkpoint.");
+            Session.Warn($"{paths[0]}: weights without a description of their training; the bandwidth and weighting are the "
+                + $"defaults. Give the model that 'train' wrote, not its checkpoint.");
         return picker;
     }
 
     private ExitCode Suggest(ParseResult options, string manifestPath)
     {
-        if (options.GetValue(volumes) is { Length: > 0 } || options.GetValue(output) is not null)
+        if (VolumesOf(options).Length > 0 || options.GetValue(output) is not null)
             throw new InputException("pick: --suggest picks in the data set's validation volumes and writes no table; leave the volumes and --out out.");
         if (options.GetValue(settings.Absolute) is not null)
             throw new InputException("pick: --suggest tries fractions of the maximum; leave --threshold-absolute out.");
@@ -198,7 +223,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (entries.Length == 0)
             throw new InputException($"{manifestPath}: no volume has \"split\": \"validation\"; --suggest needs at least one.");
 
-        string[] inputs = [manifestPath, options.GetValue(model)!, .. entries.SelectMany(e => (string[])[e.Volume, e.Coordinates])];
+        string[] inputs = [manifestPath, .. ModelsOf(options), .. entries.SelectMany(e => (string[])[e.Volume, e.Coordinates])];
         OutputFolder.RefuseReplacing(JsonFile(options), inputs);
         using GpuContext context = OpenDevice(options);
         using TomogramPicker picker = OpenPicker(options, context);
@@ -209,7 +234,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         IReadOnlyList<float> supports = settings.SaysSupport(options) ? [picking.MinimumSupportFraction] : ThresholdSweep.Supports;
         bool given = settings.SaysBasins(options) || picking.Method != PickMethod.MeanShift;
         ThresholdSweep sweep = new(picker, picking, supports, given ? [picking.BasinFraction] : ThresholdSweep.BasinFractions);
-        WriteJson(options, PickReport.Suggest(Session, sweep, entries, hit, options.GetValue(model)!), inputs);
+        WriteJson(options, PickReport.Suggest(Session, sweep, entries, hit, NameOfModels(options)), inputs);
         return ExitCode.Done;
     }
 }

@@ -53,7 +53,8 @@ internal static class TrainReport
     }
 
     /// <summary>Says what a step brought: a validation, a way back, and how far the run is.</summary>
-    public static void Say(Session session, TrainingProgress progress, Action<double, string> report)
+    public static void Say(
+        Session session, TrainingRun run, TrainingProgress progress, Action<double, string> report, bool details)
     {
         TrainingStep step = progress.Latest;
         if (progress.Rollback is { } rollback)
@@ -61,16 +62,32 @@ internal static class TrainReport
                 + $"{rollback.RateFactor:0.###} of the learning rate and other patches.");
         if (progress.Validation is { } validation)
         {
+            string best = validation.IsBest ? " (the best so far)" : "";
+            string found = Found(run, validation) ?? $"validation loss {validation.Loss:0.0000}";
+            session.Line($"step {progress.Position}: {found}{best}");
             string picks = validation.Picking is { } score
                 ? $"picks F1 {score.F1Near:0.00} within half the bandwidth, {score.F1Far:0.00} within it; " : "";
-            session.Line($"step {progress.Position}: {picks}validation loss "
-                + $"{validation.Loss:0.0000}{(validation.IsBest ? " (best)" : "")}, stuck seeds "
-                + $"{validation.StuckSeeds:0.0 %}, map maximum {validation.MapMaximum:0.000}");
+            if (details)
+                session.Line($"    {picks}validation loss {validation.Loss:0.0000}, stuck seeds "
+                    + $"{validation.StuckSeeds:0.0 %}, map maximum {validation.MapMaximum:0.000}");
         }
 
         report((double)progress.Position / progress.Steps,
             $"step {progress.Position} of {progress.Steps}, loss {step.Loss:0.0000}, "
                 + $"{progress.StepsPerSecond:0.0} steps/s, {Duration(progress.Remaining)} left");
+    }
+
+    // What a user wants to know of a validation; null where nobody picks.
+    private static string? Found(TrainingRun run, ValidationResult validation)
+    {
+        if (validation.Picking?.Recall is not { } recall)
+            return null;
+        double? before = run.Trainer.History.Validations.LastOrDefault(v => v.Step < validation.Step)?.Picking?.Recall;
+        double[] radii = [.. Enumerable.Range(0, run.Options.ClassCount)
+            .Select(c => (double)run.Options.MeanShiftOf(c).BandwidthVoxels).Distinct()];
+        string within = radii is not [var radius] ? "the bandwidth"
+            : run.VoxelSizeAngstrom > 0 ? $"{radius * run.VoxelSizeAngstrom:0.#} Å" : $"{radius:0.#} voxels";
+        return $"finds {recall:0 %} of the validation particles within {within}{(before is { } was ? $"; was {was:0 %}" : "")}";
     }
 
     /// <summary>Says what came of a run, and returns what the JSON says.</summary>

@@ -26,15 +26,27 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly Option<double[]?> diameter = Parse.RealList(
         "--particle-diameter", "Diameter of the particle in Å; one for all classes, or one for each. Gives bandwidth, seed radius, mask radius, center margin and patch, which their own options change.");
     private readonly Option<TrainingOptions?> preset = TrainingSettings.PresetOption();
-    private readonly Option<bool> resume = new("--resume") { Description = $"Go on from the checkpoint in --out, with its settings; the result is that of a run without interruption." };
+    private readonly Option<bool> resume = new("--resume") { Description = $"Go on from the checkpoint in --out, with its "
+        + $"settings; the result is that of a run without interruption. --steps N goes on longer than was planned; the "
+        + $"learning rate is then that of a run of N steps." };
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the run that is in --out." };
     private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "Channels at each resolution of the network, finest first. Default: 32,48,64, the published network.", 1, 1024);
     private readonly Option<int> checkpointEvery = Parse.Integer("--checkpoint-every", "Steps between checkpoints.", 100, 1, int.MaxValue);
     private readonly Option<int> volumeMemory = Parse.Integer(
         "--volume-memory", "Memory for volumes and masks in MiB. What does not fit stays in its files, from which patches are read; the result is the same.", 2048, 0, int.MaxValue);
+    private readonly Option<string?> init = Parse.Text("--init", "FILE",
+        "Begin with the weights of this model (safetensors) and the settings of its training, with a fresh optimiser and a "
+        + "quarter of the steps; the options here change them. Classes may be others.");
+    private readonly Option<bool> noCheck = new("--no-check") { Description = "Train even if the centres do not seem to "
+        + "belong to the volumes (see 'check')." };
+    private readonly Option<string?> checkReport = Parse.Text("--check-report", "FILE",
+        "Write what was checked before the training as a page (HTML), as 'check --report' does.");
     private readonly IReadOnlyList<TrainingSetting> settings = TrainingSettings.Create();
 
     private const string DefaultFolder = "run";
+
+    // What a network has learnt it need not learn again.
+    private const int FractionWithInit = 4;
 
     public override string Name => "train";
 
@@ -46,7 +58,11 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     public override IReadOnlyList<OptionGroup> Groups =>
     [
-        new(OptionGroup.Data, [.. inputs.Symbols, background, output, preset, resume, overwrite, .. Of(OptionGroup.Data)]),
+        new(OptionGroup.Data,
+        [
+            .. inputs.Symbols, background, output, noCheck, checkReport, preset, init, resume, overwrite,
+            .. Of(OptionGroup.Data),
+        ]),
         new(OptionGroup.Particle, [diameter, .. Of(OptionGroup.Particle)]),
         new(OptionGroup.Loss, Of(OptionGroup.Loss)),
         new(OptionGroup.Optimiser, Of(OptionGroup.Optimiser)),
@@ -77,24 +93,33 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         if (ranks.Rank == 0)
             OutputFolder.Prepare(folder);
         string[] manifests = source.Matched is null ? [] : [ownManifest];
-        OutputFolder.RefuseReplacing([.. files.All, .. manifests, .. JsonFile(options)], source.Files);
+        OutputFolder.RefuseReplacing([.. files.All, .. manifests, .. Page(options), .. JsonFile(options)], Read(options, source));
+        foreach (string page in Page(options))
+            OutputFolder.CheckFile(page);
         using FolderLock? folderLock = ranks.Rank == 0 ? FolderLock.Take(folder) : null;
         if (ranks.Rank == 0 && !resuming && !options.GetValue(overwrite))
             RefuseEarlierRun(files, manifests);
 
         using GpuContext context = OpenDevice(options);
         using TrainingData data = Load(manifest, training, (long)options.GetValue(volumeMemory) << 20);
+        if (!resuming && IsWrong(options, training, manifest, data, source, ranks.Rank == 0))
+            return ExitCode.CheckFailed;
         using TrainingRun run = new(context, structure, training, data, folder, ranks);
         if (training.PatienceValidations > 0 && !run.PicksOnValidation)
             throw new InputException("--steps auto: there is no validation volume with centres, by which the end "
                 + "could be seen. Add one to the data set, or give a number of steps.");
         TrainReport.Describe(Session, data, run);
+        if (!resuming && options.GetValue(init) is { } parent)
+            Session.Line($"begins with the weights of "
+                + $"{parent}{(run.BeginWith(parent) ? "" : ", without its last layer, as there are other classes")}");
         run.Begin(resuming);
         if (resuming)
             Session.Line($"resumed after step {run.Trainer.Position} of {training.Steps}");
         Stopwatch clock = Stopwatch.StartNew();
         int begun = run.Trainer.StepsDone;
-        Provenance made = ranks.Rank == 0 ? Made(options, source.Files) : new Provenance();
+        Provenance made = ranks.Rank == 0 ? Made(options, Read(options, source)) : new Provenance();
+        if (ranks.Rank == 0 && resuming && Provenance.Read(files.Checkpoint) is { } earlier)
+            made = made with { Inputs = [.. made.Inputs, .. ParentOf(earlier, made)] };
         foreach (string path in ranks.Rank == 0 ? manifests : [])
         {
             made.Write(path);
@@ -104,7 +129,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         try
         {
             Session.Progress("training", report => run.Train(
-                made, options.GetValue(checkpointEvery), step => TrainReport.Say(Session, step, report), Cancellation));
+                made, options.GetValue(checkpointEvery), step => TrainReport.Say(Session, run, step, report,
+                    IsVerbose(options)), Cancellation));
         }
         catch (TrainingFailedException)
         {
@@ -133,6 +159,46 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         return data!;
     }
 
+    // The files that the run is made from.
+    private string[] Read(ParseResult options, TrainingSource source)
+        => options.GetValue(init) is { } parent ? [.. source.Files, parent] : [.. source.Files];
+
+    // The model that a run began with is its parent still when it goes on without naming it.
+    private static IEnumerable<InputRecord> ParentOf(Provenance earlier, Provenance made) => earlier.Inputs.Where(i
+        => i.File.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) && made.Inputs.All(m => m.File != i.File));
+
+    private IEnumerable<string> Page(ParseResult options) => options.GetValue(checkReport) is { } page ? [page] : [];
+
+    /// <summary>Whether what was loaded is wrong, which is said; with --no-check only if the page is asked for.</summary>
+    private bool IsWrong(ParseResult options, TrainingOptions training, DatasetManifest manifest, TrainingData data,
+        TrainingSource source, bool writes)
+    {
+        bool ignored = options.GetValue(noCheck);
+        string? page = options.GetValue(checkReport);
+        if (ignored && page is null)
+            return false;
+        double[] angstrom = options.GetValue(diameter) ?? [];
+        double voxels = angstrom.Length > 0 ? angstrom.Average() / source.VoxelSizeAngstrom()
+            : Math.Clamp(
+                Enumerable.Range(0, training.ClassCount).Average(c
+                    => training.MeanShiftOf(c).BandwidthVoxels) / ParticleSize.BandwidthPerDiameter,
+                ParticleSize.SmallestVoxels, ParticleSize.LargestVoxels);
+        InputCheck check = new(
+            Session, [.. manifest.Of(DatasetSplit.Train), .. manifest.Of(DatasetSplit.Validation)], [.. data.Volumes], voxels,
+            angstrom.Length == 1 && training.ClassCount == 1);
+        if (page is not null && writes)
+        {
+            check.WritePage(page, Made(options, source.Files));
+            Session.Line($"report: {page}");
+        }
+
+        if (ignored || check.Problems.Count == 0)
+            return false;
+        string others = check.Problems.Count == 1 ? "" : $"{check.Problems.Count - 1} more; 'check' shows all. ";
+        Session.Error($"{check.Problems[0]} {others}--no-check trains all the same.");
+        return true;
+    }
+
     private static Action<int, int> Volumes(Action<double, string> report)
         => (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}");
 
@@ -144,8 +210,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             throw new InputException(done < all
                 ? $"{files.Checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with "
                     + "--overwrite, or choose another folder."
-                : $"{files.Checkpoint}: a run of {Counted.Of(all, "step")} has ended here. Choose another folder, or replace it "
-                    + "with --overwrite.");
+                : $"{files.Checkpoint}: a run of {Counted.Of(all, "step")} has ended here. Choose another folder, replace it "
+                    + "with --overwrite, or go on longer with --resume and more --steps.");
         }
 
         RefuseReplacing("", overwrite: false, [files.Model, files.History, .. manifests]);
@@ -155,6 +221,16 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     {
         UNet3dOptions structure = new();
         TrainingOptions? begun = options.GetValue(preset);
+        if (!resuming && options.GetValue(init) is { } parent)
+        {
+            structure = UNet3d<float>.ReadStructure(parent) ?? structure;
+            begun ??= ModelFile.ReadDescription(parent)?.Training is { } its
+                ? its with { Classes = [], CentersPerVolume = 0, PatienceValidations = 0,
+                    Steps = TrainingOptions.Compact.Steps, Seed = TrainingOptions.Compact.Seed } : null;
+            begun ??= TrainingOptions.Compact;
+            begun = begun with { Steps = Math.Max(1, begun.Steps / FractionWithInit) };
+        }
+
         if (resuming)
         {
             if (!File.Exists(checkpoint))

@@ -49,6 +49,9 @@ public sealed record ConversionOptions
 
     /// <summary>What the particles are, for formats with names and particles without one.</summary>
     public string? ObjectName { get; init; }
+
+    /// <summary>Which particles are kept.</summary>
+    public ParticleFilter Filter { get; init; } = new();
 }
 
 /// <summary>What was converted.</summary>
@@ -59,7 +62,15 @@ public sealed record ConversionOptions
 /// <param name="ToPixels">The pixels that the output counts in.</param>
 /// <param name="Files">The tables written.</param>
 public sealed record ConversionResult(
-    CoordinateFormat From, CoordinateFormat To, IReadOnlyList<Particle> Particles, IReadOnlyList<PixelGrid> FromPixels, IReadOnlyList<PixelGrid> ToPixels, IReadOnlyList<string> Files);
+    CoordinateFormat From, CoordinateFormat To, IReadOnlyList<Particle> Particles, IReadOnlyList<PixelGrid> FromPixels,
+        IReadOnlyList<PixelGrid> ToPixels, IReadOnlyList<string> Files)
+{
+    /// <summary>How many particles the filter left out.</summary>
+    public int LeftOut { get; init; }
+
+    /// <summary>The masks that it looked into.</summary>
+    public IReadOnlyList<string> Masks { get; init; } = [];
+}
 
 /// <summary>Turns tables of coordinates of one format into those of another.</summary>
 public static class CoordinateConversion
@@ -91,6 +102,11 @@ public static class CoordinateConversion
             OutputFolder.RefuseReplacing([output], read);
         CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
         RefuseContradiction(input, table, options);
+        int all = table.Particles.Count;
+        string[] masks = options.Filter.Inside is { } inside
+            ? [.. table.Particles.Select(p => p.Tomogram ?? options.TomogramName ?? "").Distinct()
+                .Select(t => MaskFiles.Of(inside).Find(t, input))] : [];
+        table = table with { Particles = options.Filter.Apply(input, table.Particles, options.TomogramName) };
 
         bool star = CoordinateFormats.IsStar(table.Format) && CoordinateFormats.IsStar(to);
         List<Particle> particles =
@@ -124,7 +140,12 @@ public static class CoordinateConversion
         else
             CoordinateTables.Write(output, particles, writing);
         return new ConversionResult(
-            table.Format, to, particles, [.. particles.Select(p => p.Pixels).Distinct()], [.. particles.Select(p => writing.GridOf(output, p)).Distinct()], files);
+            table.Format, to, particles, [.. particles.Select(p => p.Pixels).Distinct()],
+                [.. particles.Select(p => writing.GridOf(output, p)).Distinct()], files)
+        {
+            LeftOut = all - particles.Count,
+            Masks = masks,
+        };
     }
 
     /// <summary>The tables that a name stands for: those of a folder, or itself.</summary>

@@ -47,6 +47,21 @@ public enum CoordinateFormat
 
     /// <summary>SHREC 2021's particle_locations.txt: pixels of the tomogram; one tomogram in a file.</summary>
     Shrec,
+
+    /// <summary>ChimeraX's markers (.cmm): Å from the first voxel's centre; one tomogram in a file.</summary>
+    ChimeraX,
+
+    /// <summary>
+    /// IMOD's model (.mod): pixels of the tomogram from the first voxel's corner along x and y, its centre
+    /// along z; one tomogram in a file.
+    /// </summary>
+    Imod,
+
+    /// <summary>
+    /// napari's points (.csv with index, axis-0, axis-1, axis-2): pixels of the tomogram; one tomogram in a
+    /// file.
+    /// </summary>
+    Napari,
 }
 
 /// <summary>The table of formats, and what is known of one without looking into a file.</summary>
@@ -58,6 +73,7 @@ public static class CoordinateFormats
         RelionStar.Relion3, RelionStar.Warp, RelionStar.Relion4, RelionStar.Relion5,
         DelimitedTable.Csv, DelimitedTable.Tsv, DelimitedTable.Coords,
         DeepFinderXml.Format, DynamoTable.Format, EmMotl.Format, Eman2Json.Format, CopickJson.Format, ShrecLocations.Format,
+        ChimeraXMarkers.Format, ImodModel.Format, NapariPoints.Format,
     ];
 
     private static readonly Dictionary<CoordinateFormat, TableFormat> ById = Table.ToDictionary(t => t.Id);

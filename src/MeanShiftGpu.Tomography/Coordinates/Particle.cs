@@ -9,6 +9,12 @@ public sealed record Particle(double Z, double Y, double X)
     /// <summary>How sure the picker was; null where the table does not say.</summary>
     public double? Score { get; init; }
 
+    /// <summary>
+    /// The standard deviation of the scores that several models, or mirror images, gave it; null where there
+    /// was one, or the table does not say.
+    /// </summary>
+    public double? ScoreDeviation { get; init; }
+
     /// <summary>The class number; null where the table does not say.</summary>
     public int? Class { get; init; }
 

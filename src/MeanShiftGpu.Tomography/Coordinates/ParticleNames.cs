@@ -7,9 +7,21 @@ namespace MeanShiftGpu.Tomography.Coordinates;
 /// <summary>Names and numbers of classes and tomograms, for formats that have the one but not the other.</summary>
 internal static class ParticleNames
 {
+    /// <summary>What particles are called of which nothing is known.</summary>
+    public const string Unknown = "particle";
+
+    private const string ClassPrefix = "class_";
+
     /// <summary>What a particle is called in formats with names: its name, or its class.</summary>
     public static string NameOf(Particle particle)
-        => particle.Name ?? (particle.Class is { } number ? string.Create(CultureInfo.InvariantCulture, $"class_{number}") : "particle");
+        => particle.Name ?? (particle.Class is { } number
+            ? string.Create(CultureInfo.InvariantCulture, $"{ClassPrefix}{number}") : Unknown);
+
+    /// <summary>The class that such a name says; null where it says none.</summary>
+    public static int? ClassOf(string name)
+        => name.StartsWith(ClassPrefix, StringComparison.Ordinal)
+            && int.TryParse(name.AsSpan(ClassPrefix.Length), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture,
+                out int number) ? number : null;
 
     /// <summary>
     /// Class numbers for formats that have no names: the particles' own; names have in their alphabetical order the numbers from 1 that no particle has; null where neither is known.

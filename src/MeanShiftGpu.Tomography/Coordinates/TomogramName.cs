@@ -12,7 +12,8 @@ public readonly partial struct TomogramName : IEquatable<TomogramName>
 {
     private static readonly string[] Endings =
     [
-        ".gz", ".bz2", ".tomostar", ".mrc", ".mrcs", ".rec", ".map", ".ccp4", ".st", ".ali", ".hdf", ".em", ".xml", ".json", ".star", ".csv", ".tsv", ".tbl", ".coords", ".txt",
+        ".gz", ".bz2", ".tomostar", ".mrc", ".mrcs", ".rec", ".map", ".ccp4", ".st", ".ali", ".hdf", ".em", ".xml", ".json",
+            ".star", ".csv", ".tsv", ".tbl", ".coords", ".txt", ".cmm", ".mod",
     ];
 
     private readonly string? bare;

@@ -89,6 +89,7 @@ public sealed class ValidationPicking : IDisposable
                 {
                     NearByChance = mirrored.Average(m => m.At(near).OneToOneF1),
                     FarByChance = mirrored.Average(m => m.At(far).OneToOneF1),
+                    Recall = result.At(far).OneToOneRecall,
                 };
             }),
         ];
@@ -97,6 +98,7 @@ public sealed class ValidationPicking : IDisposable
             {
                 NearByChance = scores.Average(s => s.NearByChance),
                 FarByChance = scores.Average(s => s.FarByChance),
+                Recall = scores.Average(s => s.Recall),
             };
     }
 

@@ -30,6 +30,12 @@ public sealed record Pick(double Z, double Y, double X, float Score, float Suppo
     /// <summary>The score of <see cref="RunnerUp"/>.</summary>
     public float? RunnerUpScore { get; init; }
 
+    /// <summary>
+    /// The standard deviation of the scores that several models, or mirror images, give the voxel at the centre;
+    /// null of one prediction alone.
+    /// </summary>
+    public float? ScoreDeviation { get; init; }
+
     /// <summary>Whether the centre is within a bandwidth of the volume's border or of the mask's, so that a part of its surroundings was not seen.</summary>
     public bool AtBorder { get; init; }
 }

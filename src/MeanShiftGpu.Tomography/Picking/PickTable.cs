@@ -1,3 +1,4 @@
+using System.Globalization;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 
@@ -27,6 +28,16 @@ public static class PickTable
     public static IEnumerable<Particle> ToParticles(VolumePicks volume)
     {
         ArgumentNullException.ThrowIfNull(volume);
-        return volume.Picks.Select(p => new Particle(p.Z, p.Y, p.X) { Score = p.Score, Class = p.Class, Name = p.ClassName, Tomogram = volume.Tomogram });
+        return volume.Picks.Select(p => new Particle(p.Z, p.Y, p.X)
+        {
+            Score = p.Score,
+            ScoreDeviation = p.ScoreDeviation,
+            Class = p.Class,
+            Name = p.ClassName,
+            Tomogram = volume.Tomogram,
+            // STAR tables have room for columns that others do not know.
+            OtherColumns = p.ScoreDeviation is { } deviation
+                ? [KeyValuePair.Create("meanshiftScoreDeviation", deviation.ToString("R", CultureInfo.InvariantCulture))] : [],
+        });
     }
 }

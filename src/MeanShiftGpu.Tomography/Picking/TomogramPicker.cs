@@ -29,6 +29,7 @@ public sealed class TomogramPicker : IDisposable
     private readonly Arena arena;
     private readonly ScorePrediction prediction;
     private bool ownsNetwork;
+    private TomogramPicker[] others = [];
 
     /// <summary>Prepares picking.</summary>
     /// <param name="network">The trained network; not disposed.</param>
@@ -78,6 +79,68 @@ public sealed class TomogramPicker : IDisposable
         }
     }
 
+    /// <summary>Opens several models, whose mean score counts: of the same classes, from other starts or other data.</summary>
+    /// <param name="context">The device.</param>
+    /// <param name="modelPaths">The models' files, at least one. Mean shift, threshold and what volumes look like
+    /// are the first one's.</param>
+    /// <param name="options">See <see cref="Open"/>.</param>
+    /// <param name="onlyClass">The same.</param>
+    /// <exception cref="InputException">One is no model, or they do not know the same classes.</exception>
+    public static TomogramPicker OpenSeveral(
+        GpuContext context, IReadOnlyList<string> modelPaths, Func<MeanShiftOptions, PickOptions>? options = null,
+            string? onlyClass = null)
+    {
+        ArgumentNullException.ThrowIfNull(modelPaths);
+        TomogramPicker picker = Open(context, modelPaths[0], options, onlyClass);
+        try
+        {
+            foreach (string path in modelPaths.Skip(1))
+            {
+                TomogramPicker other = Open(context, path, options, onlyClass);
+                picker.others = [.. picker.others, other];
+                if (!other.Classes.Select(c => c.Label).SequenceEqual(picker.Classes.Select(c => c.Label)))
+                    throw new InputException($"{path}: knows the classes {Labels(other)}, {modelPaths[0]} {Labels(picker)}; "
+                        + $"expected the same ones in the same order.");
+            }
+
+            // The scale of the mean is the mean of the scales.
+            picker.Classes =
+            [
+                .. picker.Classes.Select((c, i)
+                    => picker.others.Select(o => o.Classes[i].Options.ScoreScale)
+                    .Prepend(c.Options.ScoreScale).ToArray() is var scales
+                    && scales.All(s => s is not null) ? c with { Options = c.Options with { ScoreScale = scales.Average() } }
+                        : c),
+            ];
+            return picker;
+        }
+        catch
+        {
+            picker.Dispose();
+            throw;
+        }
+
+        static string Labels(TomogramPicker of) => string.Join(", ", of.Classes.Select(c => c.Label.Length == 0 ? "without "
+            + "name" : c.Label));
+    }
+
+    /// <summary>
+    /// How many of the eight mirror images along the axes are predicted, the volume among them; their mean
+    /// score counts. 1, 2 (x), 4 (x, y) or 8.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Another number.</exception>
+    public int Mirrors
+    {
+        get;
+        set => field = value is 1 or 2 or 4 or MirrorImage.Count ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "Expected 1, 2, 4 or 8.");
+    } = 1;
+
+    // A mean has a map of its own.
+    private int Predictions => Mirrors * (1 + others.Length);
+
+    private int MapCount => Predictions > 1 ? 2 * Classes.Count : Classes.Count;
+
     /// <summary>The most memory that the process may take, in bytes; larger volumes are cut into smaller tiles, with the same result.</summary>
     public long MemoryLimitBytes { get; set; } = 2L << 30;
 
@@ -85,7 +148,7 @@ public sealed class TomogramPicker : IDisposable
     public ModelDescription? Description { get; private init; }
 
     /// <summary>The classes that are picked, at least one.</summary>
-    public IReadOnlyList<PickedClass> Classes { get; private init; }
+    public IReadOnlyList<PickedClass> Classes { get; private set; }
 
     /// <summary>How score maps are clustered, where classes do not differ in it.</summary>
     public PickOptions Options => options;
@@ -105,7 +168,8 @@ public sealed class TomogramPicker : IDisposable
     /// <param name="request">Where the scores go; null where nobody wants them.</param>
     /// <exception cref="InputException">Not even the smallest tile fits the memory limit.</exception>
     public PickPlan PlanFor(Extent volume, PickRequest? request = null)
-        => Plan(volume, Classes.Count, request?.ScoreMapFile is null && (request?.Scores is not null || sizeof(float) * volume.Voxels * Classes.Count <= MemoryLimitBytes / 8));
+        => Plan(volume, MapCount, request?.ScoreMapFile is null
+            && (request?.Scores is not null || sizeof(float) * volume.Voxels * MapCount <= MemoryLimitBytes / 8));
 
     /// <summary>Picks the particles of a volume: score maps of all classes in one pass of the network, then the clusters of each.</summary>
     /// <param name="volume">The volume, in memory or in a file.</param>
@@ -131,6 +195,10 @@ public sealed class TomogramPicker : IDisposable
         using PredictedScores scores = PredictScores(volume, statistics, wanted, cancellation);
         WarnOfWeakScores(volume, statistics, scores, wanted, cancellation);
         ClassPicks[] found = [.. Classes.Select((kind, i) => Cluster(kind, scores.Maps[i], scores.Summary.Maxima[i], wanted, cancellation))];
+        if (scores.Squares.Count > 0)
+            found = [.. found.Select((part, i)
+                => part with { Picks = [.. part.Picks
+                .Select(p => p with { ScoreDeviation = DeviationAt(p, scores.Squares[i]) })] })];
         if (!wanted.OverlappingClasses)
             found = OnePlaceOneClass(found);
         scores.Complete();
@@ -159,8 +227,63 @@ public sealed class TomogramPicker : IDisposable
             throw new InputException($"{request.MaskName}: no voxel of the mask is above 0, so there is nowhere to pick.");
         PickPlan plan = PlanFor(volume.Size, request);
         request.Planned?.Invoke(plan);
-        return PredictedScores.Create(request, plan, volume.VoxelSize, sinks => Predict(
-            plan, volume, request.Normalize ? statistics : null, [.. Classes.Select((c, i) => new ScoreMap(c.Output, sinks[i]))], request.Mask, request.Progress, cancellation));
+        VoxelStatistics? normalization = request.Normalize ? statistics : null;
+        return PredictedScores.Create(request, plan, volume.VoxelSize, Classes.Count, scores => Predictions > 1
+            ? PredictMean(plan, volume, normalization, scores, request, cancellation)
+            : Predict(
+                plan, volume, normalization, [.. Classes.Select((c, i) => new ScoreMap(c.Output, (IVoxelSink)scores.Maps[i]))],
+                    request.Mask, request.Progress, cancellation));
+    }
+
+    // One prediction after the other, each into the mean, so that their number takes no memory.
+    private PredictionSummary PredictMean(
+        PickPlan plan, IVoxelSource volume, VoxelStatistics? normalization, PredictedScores scores, PickRequest request,
+            CancellationToken cancellation)
+    {
+        Stopwatch clock = Stopwatch.StartNew();
+        (int done, int tiles, double forward) = (0, 0, 0);
+        foreach (TomogramPicker member in (TomogramPicker[])[this, .. others])
+        {
+            PickPlan own = plan;
+            if (member != this)
+            {
+                member.MemoryLimitBytes = MemoryLimitBytes;
+                own = member.Plan(volume.Size, plan.Maps, plan.ScoreMapBytes > 0);
+            }
+
+            foreach (MirrorImage mirror in MirrorImage.First(Mirrors))
+            {
+                int number = done + 1;
+                IVoxelSource Image(IVoxelSource source) => mirror == default ? source : new MirroredVoxels(source, mirror);
+                ScoreMap[] maps = [.. member.Classes
+                    .Select((c, i) => new ScoreMap(c.Output, new MeanSink(number, mirror, scores.Maps[i], scores.Squares[i])))];
+                PredictionSummary summary = member.Predict(
+                    own, Image(volume), normalization, maps, request.Mask is { } mask ? Image(mask) : null,
+                    p => request.Progress?.Invoke(p with
+                    {
+                        Share = (number - 1 + p.Share) / Predictions,
+                        Remaining = clock.Elapsed * ((Predictions / (number - 1 + p.Share)) - 1),
+                    }),
+                    cancellation);
+                (done, tiles, forward) = (number, tiles + summary.TilesComputed, forward + summary.ForwardSeconds);
+            }
+
+            if (others.Length > 0)
+                member.arena.Release();
+        }
+
+        float[] maxima = [.. scores.Maps.Select(m => VoxelStatistics.Measure(m, "score map", cancellation).Maximum)];
+        return new PredictionSummary(maxima, tiles, forward, clock.Elapsed.TotalSeconds);
+    }
+
+    private float DeviationAt(Pick pick, IVoxelSource squares)
+    {
+        static int Voxel(double place, int size) => Math.Clamp((int)Math.Round(place), 0, size - 1);
+        Span<float> sum = stackalloc float[1];
+        Extent size = squares.Size;
+        squares.Read(new Box((Voxel(pick.Z, size.Depth), Voxel(pick.Y, size.Height), Voxel(pick.X, size.Width)),
+            new Extent(1, 1, 1)), sum);
+        return MathF.Sqrt(sum[0] / Predictions);
     }
 
     /// <summary>Predicts the score map of the first class of a volume in memory.</summary>
@@ -350,6 +473,8 @@ public sealed class TomogramPicker : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        foreach (TomogramPicker other in others)
+            other.Dispose();
         arena.Dispose();
         if (ownsNetwork)
             network.Dispose();

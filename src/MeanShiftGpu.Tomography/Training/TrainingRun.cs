@@ -66,6 +66,10 @@ public sealed class TrainingRun : IDisposable
     /// <summary>The trainer: where the run stands, and its history.</summary>
     public Trainer Trainer { get; }
 
+    /// <summary>The mean voxel size of the training volumes in Å; 0 where none is known.</summary>
+    public double VoxelSizeAngstrom
+        => data.Training.Select(v => v.VoxelSize.CubeAngstrom).Where(s => s > 0).DefaultIfEmpty(0).Average();
+
     /// <summary>Whether there is a validation volume with centres, so that models are compared by their picks.</summary>
     public bool PicksOnValidation => picking.HasVolumes;
 
@@ -84,6 +88,17 @@ public sealed class TrainingRun : IDisposable
 
         if (resume)
             Trainer.Resume(Files.Checkpoint);
+    }
+
+    /// <summary>Begins with the weights of a model instead of random ones; the optimiser begins afresh.</summary>
+    /// <param name="model">A safetensors file of a network of the same widths.</param>
+    /// <returns>Whether its last layer was taken too; it was not where the number of classes differs.</returns>
+    /// <exception cref="InputException">Not a weight file, or one of another network.</exception>
+    public bool BeginWith(string model)
+    {
+        bool all = network.BeginWith(model);
+        Trainer.KeepBeginning();
+        return all;
     }
 
     /// <summary>
@@ -179,11 +194,10 @@ public sealed class TrainingRun : IDisposable
         if (ranks.Rank != 0)
             return;
         ValidationResult? best = Trainer.Best;
-        double[] voxels = [.. data.Training.Select(v => v.VoxelSize.CubeAngstrom).Where(s => s > 0)];
         ModelDescription description = new()
         {
             Training = Options,
-            VoxelSizeAngstrom = voxels.Length == 0 ? 0 : voxels.Average(),
+            VoxelSizeAngstrom = VoxelSizeAngstrom,
             Steps = best?.Step ?? Trainer.StepsDone,
             ValidationLoss = best?.Loss,
             Picking = best?.Picking,

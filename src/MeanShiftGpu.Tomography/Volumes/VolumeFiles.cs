@@ -46,6 +46,12 @@ public sealed record VolumeFiles(IReadOnlyList<string> Paths, IReadOnlyList<stri
         return new VolumeFiles(paths, leftOut);
     }
 
+    /// <summary>All volumes of a folder, masks among them, by name; null where it is no folder.</summary>
+    /// <exception cref="InputException">It has none, or cannot be read.</exception>
+    internal static IReadOnlyList<string>? InFolder(string given)
+        => Directory.Exists(given) ? FilesOf(given, "volume", EndingsText, IsVolume, ShrecDataset.ReconstructionName + ".mrc")
+            : null;
+
     /// <summary>The files that a folder or a pattern stands for, by name; null where it is neither.</summary>
     /// <param name="given">What a person gave.</param>
     /// <param name="kind">What is looked for, for messages.</param>

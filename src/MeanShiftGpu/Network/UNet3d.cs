@@ -117,6 +117,31 @@ public sealed partial class UNet3d<T> : IDisposable
         }
     }
 
+    /// <summary>The structure that a weight file says; null where it holds weights alone.</summary>
+    /// <exception cref="InputException">Not a weight file, or its structure makes no sense.</exception>
+    public static UNet3dOptions? ReadStructure(string path)
+        => SafetensorsFile.Read(path).Metadata.TryGetValue(MetadataKey, out string? json) ? ParseOptions(path, json) : null;
+
+    /// <summary>
+    /// Takes the parameters of a weight file. The last layer stays as it is where the file has another number of outputs.
+    /// </summary>
+    /// <param name="path">A safetensors file with this network's names, weights in the order [Cout, Cin, kD, kH, kW].</param>
+    /// <returns>Whether the last layer was taken too.</returns>
+    /// <exception cref="InputException">Not a weight file, or one of another network; nothing was taken.</exception>
+    public bool BeginWith(string path)
+    {
+        SafetensorsFile file = SafetensorsFile.Read(path);
+        string last = graph.Nodes[^1].Name;
+        int outputs = file.Tensors.TryGetValue($"{last}.bias", out SafetensorsTensor? bias)
+            && bias.Shape is [>= 1 and <= int.MaxValue and var length]
+            ? (int)length : Options.Outputs;
+        bool same = outputs == Options.Outputs;
+        RefuseOtherTensors(file, path, "", Options with { Outputs = outputs });
+        ReadTensors(file, path, "", Parameters.Values, same ? null : last);
+        Parameters.MarkChanged();
+        return same;
+    }
+
     /// <summary>Predicts score maps.</summary>
     /// <param name="tape">Records for training, or not for inference.</param>
     /// <param name="input">[N, D, H, W, InputChannels]; extents multiples of <see cref="UNet3dOptions.Divisor"/>.</param>
@@ -222,9 +247,23 @@ public sealed partial class UNet3d<T> : IDisposable
     internal void ReadTensors(SafetensorsFile file, string path, string prefix, ArrayView<T> laidOutLikeValues)
     {
         RefuseOtherTensors(file, path, prefix, Options);
+        ReadTensors(file, path, prefix, laidOutLikeValues, except: null);
+    }
+
+    // All layers but one, whose numbers stay as they are.
+    private void ReadTensors(SafetensorsFile file, string path, string prefix, ArrayView<T> laidOutLikeValues, string? except)
+    {
         T[] all = new T[laidOutLikeValues.Length];
+        if (except is not null)
+        {
+            laidOutLikeValues.CopyToCPU(Context.Stream, all);
+            Context.Stream.Synchronize();
+        }
+
         foreach (Parameter<T> parameter in Parameters.Parameters)
         {
+            if (except is not null && parameter.Name.StartsWith($"{except}.", StringComparison.Ordinal))
+                continue;
             string name = prefix + parameter.Name;
             SafetensorsTensor tensor = file.Tensors[name];
             double[] values = parameter.FromFileOrder<double>(tensor.ToDoubles());

@@ -68,7 +68,9 @@ public static class ModelFile
     /// <summary>The mean-shift settings that picking needs: those of the training, or the defaults where the file does not say.</summary>
     public static MeanShiftOptions MeanShiftOf(ModelDescription? description) => description?.Training.MeanShift ?? MeanShiftOptions.Compact;
 
-    private static ModelDescription? ReadDescription(string path)
+    /// <summary>What a model file says of its training; null where it holds weights alone.</summary>
+    /// <exception cref="InputException">Not a weight file, or its description makes no sense.</exception>
+    public static ModelDescription? ReadDescription(string path)
     {
         if (!SafetensorsFile.Read(path).Metadata.TryGetValue(MetadataKey, out string? json))
             return null;

@@ -178,6 +178,15 @@ public sealed class Trainer : IDisposable
     /// <summary>The most bytes of it that were in use at a time.</summary>
     internal long MostArenaBytes => arena.MostBytes;
 
+    /// <summary>Takes the network's parameters, which were changed before the first step, for those to go back to.</summary>
+    /// <exception cref="InvalidOperationException">A step has been taken.</exception>
+    public void KeepBeginning()
+    {
+        if (steps.Count > 0)
+            throw new InvalidOperationException("The run has begun; its parameters are those that it has learnt.");
+        KeepAsHealthy();
+    }
+
     /// <summary>Does one step; where the run has to go back for it, one from there.</summary>
     /// <exception cref="TrainingFailedException">The run went back three times and is no better, by the score map or as
     /// the loss is not finite.</exception>
@@ -627,9 +636,14 @@ public sealed class Trainer : IDisposable
     {
         SafetensorsFile file = SafetensorsFile.Read(path);
         CheckpointState state = ReadState(file, path);
-        if (FirstDifference(state.Options, options) is { } difference)
+        // Another end changes no step that is done; the others follow the schedule of the new number of steps.
+        TrainingOptions before = state.Options with { Steps = options.Steps, PatienceValidations = options.PatienceValidations };
+        if (state.Position > options.Steps)
+            throw new InputException($"{path}: {Counted.Of(state.Position, "step")} are done; expected {options.Steps} or "
+                + $"fewer. Give a larger number of steps.");
+        if (FirstDifference(before, options) is { } difference)
             throw new InputException($"{path}: the checkpoint was written with other settings ({difference}), so going on would give neither run's result. Resume with the settings it began with.");
-        if (state.Data is { } before && before != dataIdentity)
+        if (state.Data is { } data && data != dataIdentity)
             throw new InputException($"{path}: the checkpoint was written with other data (volumes, centres or their order), so going on would give neither run's result. Resume with the data set it began with.");
         network.SetParameters(file, path, "");
         network.ReadTensors(file, path, FirstMomentPrefix, firstMoments.View.AsContiguous());

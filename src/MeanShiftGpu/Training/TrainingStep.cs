@@ -33,6 +33,11 @@ public sealed record PickingScore(double F1Near, double F1Far)
     /// <summary>The same within the bandwidth.</summary>
     public double FarByChance { get; init; }
 
+    /// <summary>
+    /// The share of the centres that have a pick of their own within the bandwidth; null in runs of earlier versions.
+    /// </summary>
+    public double? Recall { get; init; }
+
     /// <summary>What models are compared by: the mean of both.</summary>
     public double Mean => (F1Near + F1Far) / 2;
 }

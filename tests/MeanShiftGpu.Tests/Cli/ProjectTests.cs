@@ -68,6 +68,9 @@ public class ProjectTests
             Assert.That(run.Output,
                 Does.Contain("particles of 150 Å are 15 voxels of 10 Å: bandwidth 6, seed radius 11.3, mask radius 6, center margin 6"));
             Assert.That(run.Output, Does.Contain("split by region, as one tomogram has centres"));
+            Assert.That(run.Output, Does.Match(@"step 60: finds \d+ % of the validation particles within 60 Å"));
+            Assert.That(run.Output, Does.Match(@"step 120: finds \d+ % of the validation particles within 60 Å; was \d+ %"));
+            Assert.That(run.Output, Does.Not.Contain("stuck seeds"), "a detail");
             Assert.That(run.Error, Is.Empty);
         });
         DatasetManifest manifest = DatasetManifest.Read(folder.At("run", "manifest.json"));
@@ -176,6 +179,23 @@ public class ProjectTests
             Assert.That(run.Error, Is.Empty);
             Assert.That(File.ReadAllText(page), Does.Contain("Nothing wrong was found").And.Contain("Mean of"));
         }
+    }
+
+    // The tomogram is cut in two for validation; the check sees it whole.
+    [Test]
+    public void Train_OnTheTableOfAnotherTomogram_StopsUnlessTold()
+    {
+        string[] arguments = ["train", folder.At("tomograms", Names[0]), "--picks", Table("stopped", truth[1]),
+            "--particle-diameter",
+            "150", "--out", folder.At("stopped"), "--widths", "4,4", "--steps", "1", "--device", "cpu", "--check-report",
+                folder.At("stopped.html")];
+        ToolRun run = ToolRun.Of(arguments);
+        Assert.That(run.Code, Is.EqualTo(1), run.Output);
+        Assert.That(run.Error.TrimEnd('\n'), Does.StartWith($"error: {Names[0]}: ")
+            .And.EndsWith("--no-check trains all the same.").And.Not.Contain("\n"));
+        Assert.That(File.ReadAllText(folder.At("stopped.html")), Does.Contain("Look at this"));
+        Assert.That(File.Exists(folder.At("stopped", "checkpoint.safetensors")), Is.False);
+        ToolRun.Succeeds([.. arguments, "--no-check"]);
     }
 
     private void CheckFinds(string name, string said, Func<Position, Position> wrong)

@@ -118,6 +118,11 @@ public class ToolChainTests
             "train", "--data", Path.Combine(data, "manifest.json"), "--out", folder.At("two-run"), "--steps", "2", "--widths", "4,4", "--patch", "16", "--seeds", "24", "--preset", "combined",
             "--classes", "ring", "rod", "--bandwidth", "5,3", "--centers", "3", "--label-radius", "8", "--contrast", "0.1", "--noise", "0.1", "--device", "cpu");
         Assert.That(trained.Output, Does.Contain("2 classes (ring: "));
+        // Other classes begin with the other layers; the settings are those of the model.
+        ToolRun one = ToolRun.Succeeds(
+            "train", "--data", Path.Combine(data, "manifest.json"), "--out", folder.At("one-run"), "--init",
+                folder.At("two-run", "model.safetensors"), "--steps", "1", "--device", "cpu");
+        Assert.That(one.Output, Does.Contain("without its last layer").And.Contain("patches of 16"));
 
         string tomogram = ShrecDataset.Model(data, 1).Reconstruction;
         string[] pick = ["pick", tomogram, "--model", folder.At("two-run", "model.safetensors"), "--device", "cpu"];
@@ -309,6 +314,18 @@ public class ToolChainTests
         foreach (JsonElement pick in picks)
             Assert.That(mask[(int)Math.Round(pick.GetProperty("z").GetDouble()), (int)Math.Round(pick.GetProperty("y").GetDouble()), (int)Math.Round(pick.GetProperty("x").GetDouble())], Is.EqualTo(1));
 
+        // A folder has the mask of each volume by its name.
+        Directory.CreateDirectory(folder.At("masks"));
+        File.Copy(folder.At("region.mrc"), folder.At("masks", "test_000_mask.mrc"));
+        string[] ofFolder = [.. arguments, "--out", folder.At("folder.csv"), "--mask", folder.At("masks")];
+        ToolRun.Succeeds(ofFolder);
+        Assert.That(File.ReadAllText(folder.At("folder.csv")), Is.EqualTo(File.ReadAllText(folder.At("inside.csv"))));
+        Assert.That(Provenance.Read(folder.At("folder.csv"))!.Inputs.Select(i => Path.GetFileName(i.File)),
+            Does.Contain("test_000_mask.mrc"));
+        Assert.That(ToolRun.Succeeds(ofFolder).Output, Does.Contain("skipped"));
+        ToolRun.Refuses(["no mask", "other"], "pick", folder.WriteVolume("other.mrc"), "--model",
+            folder.At("run", "model.safetensors"),
+            "--out", folder.At("o.csv"), "--mask", folder.At("masks"), "--device", "cpu");
         ToolRun.Refuses(["region.mrc", "same size"], "pick", folder.WriteVolume("other.mrc"), "--model", folder.At("run", "model.safetensors"), "--out", folder.At("o.csv"), "--mask", folder.At("region.mrc"), "--device", "cpu");
     }
 
@@ -366,12 +383,12 @@ public class ToolChainTests
         string[] options = ["--validate-every", "2", "--checkpoint-every", "3", "--preset", "combined"];
         ToolRun.Succeeds(folder.Train("straight", 6, [.. options, "--threads", "1"]));
 
-        ToolRun stopped = ToolRun.Interrupted("step 2: picks", folder.Train("resumed", 6, [.. options, "--threads", "2"]));
+        ToolRun stopped = ToolRun.Interrupted("step 2: finds", folder.Train("resumed", 6, [.. options, "--threads", "2"]));
         Assert.That(stopped.Code, Is.EqualTo(130), stopped.Output + stopped.Error);
         Assert.That(stopped.Output, Does.Contain("stopped after step 2 of 6"));
         ToolRun.Refuses(["--resume", "--overwrite"], folder.Train("resumed", 6, options));
         // Once with the whole command line again, once with what is needed alone.
-        ToolRun again = ToolRun.Interrupted("step 4: picks", folder.Train("resumed", 6, [.. options, "--resume", "--threads", "1"]));
+        ToolRun again = ToolRun.Interrupted("step 4: finds", folder.Train("resumed", 6, [.. options, "--resume", "--threads", "1"]));
         Assert.That(again.Output, Does.Contain("resumed after step 2 of 6").And.Contain("stopped after step 4 of 6"), again.Error);
         ToolRun.Succeeds("train", "--data", folder.Manifest, "--out", folder.At("resumed"), "--resume", "--device", "cpu", "--threads", "2", "--volume-memory", "0");
 
@@ -388,6 +405,75 @@ public class ToolChainTests
         Assert.That(again.Output, Does.Contain("resumed after step 2 of 2").And.Contain("2 steps, none of them now").And.Not.Contain("per second"));
         Assert.That(ToolRun.Json(folder.At("finished.json")).GetProperty("stepsPerSecond").ValueKind, Is.EqualTo(JsonValueKind.Null));
         Assert.That(File.ReadAllBytes(folder.At("finished", "model.safetensors")), Is.EqualTo(model));
+    }
+
+    // The mean of a model with itself is the model; of its mirror images, that of the volume's.
+    [Test]
+    public void Pick_WithSeveralModelsOrMirrors_TakesTheMean()
+    {
+        string model = folder.At("run", "model.safetensors");
+        string[] arguments = [folder.At("data", "test_000.mrc"), "--threshold", "0", "--min-support", "0", "--device", "cpu"];
+        float[] Scores(string name, params string[] more)
+        {
+            ToolRun.Succeeds(["pick", "--model", model, .. more, .. arguments, "--out", folder.At($"{name}.csv"),
+                "--score-map", folder.At($"{name}.mrc"), "--json", folder.At($"{name}.json")]);
+            using Volume map = MrcFile.Read(folder.At($"{name}.mrc"));
+            float[] values = new float[map.Length];
+            map.Read(Box.Slices(map.Size, 0, map.Depth), values);
+            return values;
+        }
+
+        float[] alone = Scores("alone");
+        Assert.That(Scores("twice", model), Is.EqualTo(alone).Within(1e-6f));
+        Assert.That(CoordinateTables.Read(folder.At("twice.csv")).Max(p => p.ScoreDeviation), Is.EqualTo(0).Within(1e-6));
+        Assert.That(CoordinateTables.Read(folder.At("alone.csv")).All(p => p.ScoreDeviation is null), Is.True);
+
+        float[] mirrored = Scores("mirrored", "--mirror", "8");
+        Assert.That(mirrored, Is.Not.EqualTo(alone).Within(1e-6f));
+        Assert.That(CoordinateTables.Read(folder.At("mirrored.csv")).Max(p => p.ScoreDeviation), Is.GreaterThan(0));
+        Assert.That(ToolRun.Json(folder.At("mirrored.json")).GetProperty("volumes")[0].GetProperty("picks")[0].GetProperty("scoreDeviation").GetDouble(), Is.GreaterThanOrEqualTo(0));
+        // The table of another number of mirror images is another one.
+        ToolRun.Refuses(["mirrored.csv", "--overwrite"],
+            ["pick", "--model", model, .. arguments, "--out", folder.At("mirrored.csv")]);
+        ToolRun.Refuses(["3 mirror images"],
+            ["pick", "--model", model, .. arguments, "--out", folder.At("three.csv"), "--mirror", "3"]);
+    }
+
+    // While the learning rate rises it does not depend on the number of steps, and the parameters are those of
+    // the longer run. What was the best validation may
+    // differ, as one more was made.
+    [Test]
+    public void Train_ResumedWithMoreSteps_IsTheLongerRun()
+    {
+        ToolRun.Succeeds(folder.Train("longer", 2));
+        ToolRun.Refuses(["a run of 2 steps has ended here", "--resume"], folder.Train("longer", 4));
+        Assert.That(ToolRun.Succeeds(folder.Train("longer", 4, "--resume")).Output, Does.Contain("resumed after step 2 of 4"));
+        ToolRun.Succeeds(folder.Train("long", 4));
+        IReadOnlyDictionary<string, SafetensorsTensor> longer = SafetensorsFile.Read(folder.At("longer",
+            "checkpoint.safetensors")).Tensors;
+        foreach ((string name, SafetensorsTensor tensor) in SafetensorsFile.Read(folder.At("long",
+            "checkpoint.safetensors")).Tensors.Where(t => !t.Key.StartsWith("best.", StringComparison.Ordinal)))
+            Assert.That(longer[name].ToFloats(), Is.EqualTo(tensor.ToFloats()), name);
+        ToolRun.Refuses(["4 steps are done"], folder.Train("longer", 3, "--resume"));
+    }
+
+    [Test]
+    public void Train_FromAModel_BeginsWithItsWeightsAndRecordsIt()
+    {
+        string parent = folder.At("run", "model.safetensors");
+        string[] slow = ["--init", parent, "--lr", "1e-7"];
+        Assert.That(ToolRun.Succeeds(folder.Train("child", 1, slow)).Output,
+            Does.Contain($"begins with the weights of {parent}"));
+        string child = folder.At("child", "model.safetensors");
+        IReadOnlyDictionary<string, SafetensorsTensor> weights = SafetensorsFile.Read(parent).Tensors;
+        foreach ((string name, SafetensorsTensor tensor) in SafetensorsFile.Read(child).Tensors)
+            Assert.That(tensor.ToFloats(), Is.EqualTo(weights[name].ToFloats()).Within(1e-6f), name);
+        Assert.That(Provenance.Read(child)!.Inputs.Select(i => i.File), Does.Contain(parent));
+        // The parent is still there when the run goes on without naming it.
+        ToolRun.Succeeds("train", "--data", folder.Manifest, "--out", folder.At("child"), "--resume", "--steps", "2",
+            "--device", "cpu");
+        Assert.That(Provenance.Read(child)!.Inputs.Select(i => i.File), Does.Contain(parent));
+        ToolRun.Refuses([parent], folder.Train("run", 1, "--init", parent, "--overwrite"));
     }
 
     [Test]

@@ -2,6 +2,7 @@ using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.Dice;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
@@ -34,6 +35,37 @@ public class UNet3dInitialisationTests
         ];
         // With uniform weights of ±1/√(fan in) the layers at the bottom get less than a hundred-thousandth of the longest gradient.
         Assert.That(lengths.Min() / lengths.Max(), Is.GreaterThan(1e-3), string.Join(" ", lengths.Select(l => $"{l:0.0e+0}")));
+    }
+
+    // Any weight file with the network's names will do, also one that says nothing else.
+    [Test]
+    public void BeginWith_AWeightFile_TakesWhatFits()
+    {
+        using TemporaryFolder folder = new();
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        UNet3dOptions small = new() { Widths = [4, 8] };
+        using UNet3d<float> parent = new(context, small, seed: 1);
+        SafetensorsFile.Write(folder["weights"], parent.ToTensors(""), new Dictionary<string, string>());
+        Assert.That(UNet3d<float>.ReadStructure(folder["weights"]), Is.Null);
+
+        using UNet3d<float> same = new(context, small, seed: 2);
+        Assert.That(same.BeginWith(folder["weights"]), Is.True);
+        foreach ((string name, SafetensorsTensor tensor) in parent.ToTensors(""))
+            Assert.That(same.ToTensors("")[name].ToFloats(), Is.EqualTo(tensor.ToFloats()), name);
+
+        using UNet3d<float> two = new(context, small with { Outputs = 2 }, seed: 2);
+        IReadOnlyDictionary<string, SafetensorsTensor> before = two.ToTensors("");
+        Assert.That(two.BeginWith(folder["weights"]), Is.False);
+        IReadOnlyDictionary<string, SafetensorsTensor> after = two.ToTensors("");
+        string[] own = [.. before.Keys
+            .Where(k => before[k].Shape.Count > 0 && !before[k].Shape.SequenceEqual(parent.ToTensors("")[k].Shape))];
+        Assert.That(own, Has.Length.EqualTo(2), "weights and bias of the last layer");
+        foreach (string name in before.Keys)
+            Assert.That(after[name].ToFloats(),
+                Is.EqualTo((own.Contains(name) ? before : parent.ToTensors(""))[name].ToFloats()), name);
+
+        using UNet3d<float> other = new(context, small with { Widths = [4, 4] }, seed: 2);
+        TemporaryFolder.Refused(() => other.BeginWith(folder["weights"]), folder["weights"]);
     }
 
     [Test]

@@ -13,6 +13,7 @@ namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 /// </summary>
 internal static class DelimitedTable
 {
+    private const string Deviation = "score_deviation";
     private const string Expected = "a table of coordinates, x, y, z";
 
     public static TableFormat Csv { get; } = Row(CoordinateFormat.Csv, ",", heading: true, ".csv");
@@ -23,12 +24,17 @@ internal static class DelimitedTable
         with
     { HoldsSeveralTomograms = false, HoldsScores = false, HoldsAngles = false };
 
-    private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name"];
+    /// <summary>Commas and napari's heading; the row of the table of formats is <see cref="NapariPoints.Format"/>.</summary>
+    public static TableFormat Napari { get; } = Row(CoordinateFormat.Napari, ",", heading: true, ".csv");
+
+    private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name",
+        Deviation];
 
     private static TableFormat Row(CoordinateFormat format, string delimiter, bool heading, params string[] endings) => new(format, endings)
     {
         Read = (path, context) => new(format, Read(path, heading, context)),
-        Write = (path, particles, options) => Write(path, particles, delimiter, heading, options),
+        Write = (path, particles, options)
+            => Write(path, particles, delimiter, heading, format == CoordinateFormat.Napari, options),
     };
 
     private static List<Particle> Read(string path, bool heading, CoordinateContext context)
@@ -76,13 +82,15 @@ internal static class DelimitedTable
 
     private static bool BreaksLine(string? name) => name?.AsSpan().ContainsAny('\n', '\r', '\0') == true;
 
-    private static void Write(string path, IReadOnlyList<Particle> particles, string delimiter, bool heading, CoordinateWriteOptions options)
+    private static void Write(string path, IReadOnlyList<Particle> particles, string delimiter, bool heading, bool napari,
+        CoordinateWriteOptions options)
     {
         bool scores = heading && particles.Any(p => p.Score is not null);
         bool classes = particles.Any(p => p.Class is not null);
-        bool tomograms = heading && particles.Any(p => p.Tomogram is not null);
-        bool angles = heading && particles.Any(p => p.Orientation is not null);
+        bool tomograms = heading && !napari && particles.Any(p => p.Tomogram is not null);
+        bool angles = heading && !napari && particles.Any(p => p.Orientation is not null);
         bool names = heading && particles.Any(p => p.Name is not null);
+        bool deviations = heading && particles.Any(p => p.ScoreDeviation is not null);
         IEnumerable<string?> texts = particles.SelectMany(p => new[] { p.Name, p.Tomogram ?? options.TomogramName });
         if (heading && texts.FirstOrDefault(BreaksLine) is { } broken)
         {
@@ -107,12 +115,18 @@ internal static class DelimitedTable
             if (!heading && particles.Count == 0)
                 writer.Write(HeadlessTable.NoRows);
             if (heading)
-                Line(["x", "y", "z", .. scores ? ["score"] : (string[])[], .. classes ? ["class"] : (string[])[], .. tomograms ? ["tomogram"] : (string[])[], .. angles ? ["rot", "tilt", "psi"] : (string[])[], .. names ? ["name"] : (string[])[]]);
-            foreach (Particle p in particles)
+                Line([.. napari ? [NapariPoints.Index, .. NapariPoints.Axes.Select(a => a.Theirs)] : (string[])["x", "y", "z"],
+                    .. scores ? ["score"] : (string[])[], .. classes ? ["class"] : (string[])[], .. tomograms ? ["tomogram"]
+                    : (string[])[], .. angles ? ["rot", "tilt", "psi"] : (string[])[], .. names ? ["name"] : (string[])[],
+                    .. deviations ? [Deviation] : (string[])[]]);
+            for (int i = 0; i < particles.Count; i++)
             {
+                Particle p = particles[i];
                 string number = p.Class?.ToString(CultureInfo.InvariantCulture) ?? (heading ? "" : "0");
                 PixelGrid grid = options.GridOf(path, p);
                 List<string> row = [TableNumber.Text(grid.ToPixel(p.X)), TableNumber.Text(grid.ToPixel(p.Y)), TableNumber.Text(grid.ToPixel(p.Z))];
+                if (napari)
+                    row = [i.ToString(CultureInfo.InvariantCulture), row[2], row[1], row[0]];
                 if (classes && !heading)
                     row.Insert(0, number);
                 if (scores)
@@ -125,6 +139,8 @@ internal static class DelimitedTable
                     row.AddRange([Angle(p.Orientation?.Rot), Angle(p.Orientation?.Tilt), Angle(p.Orientation?.Psi)]);
                 if (names)
                     row.Add(p.Name ?? "");
+                if (deviations)
+                    row.Add(Text(p.ScoreDeviation));
                 Line(row);
             }
         });
@@ -144,14 +160,21 @@ internal static class DelimitedTable
         }
 
         string[] columns = [.. fields.Select(f => f.Trim().ToLowerInvariant())];
+        bool napari = columns.Contains(NapariPoints.Axes[0].Theirs);
+        if (napari)
+            columns = NapariPoints.OurColumns(path, number, columns);
         // Another program's name for the scores, where there is one.
         if (columns.Where(ScoreColumns.Has).ToArray() is [var scores])
             columns[Array.IndexOf(columns, scores)] = "score";
-        string? unknown = columns.FirstOrDefault(c => !KnownColumns.Contains(c));
+        // napari's other columns are properties of its own.
+        string? unknown = napari ? null : columns.FirstOrDefault(c => !KnownColumns.Contains(c));
         if (unknown?.Length == 0)
-            throw new InputException($"{path}: line {number}: column {Array.IndexOf(columns, "") + 1} has no name. Name it or leave it out (pandas writes its index so, unless to_csv has index=False); expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name.");
+            throw new InputException($"{path}: line {number}: column {Array.IndexOf(columns, "") + 1} has no name. Name it or "
+                + $"leave it out (pandas writes its index so, unless to_csv has index=False); expected x, y, z and, if "
+                + $"wanted, score, class, tomogram, rot, tilt, psi, name, score_deviation.");
         if (unknown is not null)
-            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z and, if wanted, score, class, tomogram, rot, tilt, psi, name.");
+            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z "
+                + $"and, if wanted, score, class, tomogram, rot, tilt, psi, name, score_deviation.");
         if (columns.Distinct().Count() != columns.Length)
             throw new InputException($"{path}: line {number}: a column stands twice in the heading.");
         string? missing = KnownColumns.Take(3).FirstOrDefault(c => !columns.Contains(c));
@@ -185,6 +208,7 @@ internal static class DelimitedTable
         {
             Pixels = grid,
             Score = Optional("score"),
+            ScoreDeviation = Optional(Deviation),
             Class = (int?)label,
             Name = name.Length == 0 ? null : name,
             Tomogram = tomogram.Length == 0 ? null : tomogram,

@@ -29,6 +29,7 @@ public class ConversionPropertyTests
     private static readonly CoordinateFormat[] WithoutPixelSizes =
     [
         CoordinateFormat.Csv, CoordinateFormat.Tsv, CoordinateFormat.Coords, CoordinateFormat.DeepFinder, CoordinateFormat.Motl, CoordinateFormat.Shrec,
+        CoordinateFormat.Napari,
     ];
 
     private static readonly CoordinateFormat[] ByHand =
@@ -256,6 +257,38 @@ public class ConversionPropertyTests
                 }
 
                 break;
+            case CoordinateFormat.ChimeraX:
+                XElement set = XDocument.Load(file).Root!;
+                double step = Number(set.Attribute("voxel_spacing")!.Value);
+                foreach (XElement marker in set.Elements())
+                {
+                    Tomogram owner = world.Named(Path.GetFileName(file)[..^".cmm".Length]);
+                    double Place(string axis) => Voxel(Number(marker.Attribute(axis)!.Value) / step, step, owner.Voxel);
+                    yield return (owner, Place("x"), Place("y"), Place("z"));
+                }
+
+                break;
+            case CoordinateFormat.Imod:
+                byte[] model = File.ReadAllBytes(file);
+                // A header of 240 bytes, one object of 180 and one contour of 20 with its tag and the number of points first.
+                int points = BinaryPrimitives.ReadInt32BigEndian(model.AsSpan(424));
+                // The size is in nanometres, where there is one.
+                double nanometres = BinaryPrimitives.ReadSingleBigEndian(model.AsSpan(216));
+                Tomogram drawn = world.Named(Path.GetFileName(file)[..^".mod".Length]);
+                for (int at = 440; at < 440 + (12 * points); at += 12)
+                {
+                    double Axis(int axis, double first) => Voxel(
+                        BinaryPrimitives.ReadSingleBigEndian(model.AsSpan(at + (4 * axis))) - first, nanometres > 0
+                            ? 10 * nanometres : drawn.Voxel, drawn.Voxel);
+                    yield return (drawn, Axis(0, 0.5), Axis(1, 0.5), Axis(2, 0));
+                }
+
+                break;
+            case CoordinateFormat.Napari:
+                foreach (string[] row in File.ReadLines(file).Skip(1).Select(l => l.Split(',')))
+                    yield return (world.Named(Path.GetFileName(file)[..^".csv".Length]), Number(row[3]), Number(row[2]),
+                        Number(row[1]));
+                break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(format), format, $"No reader by hand; told {told}.");
         }
@@ -342,7 +375,9 @@ public class ConversionPropertyTests
 
         /// <summary>The ending of a table; none where the format needs a folder.</summary>
         public string OutputEnding(CoordinateFormat format)
-            => format is CoordinateFormat.Coords or CoordinateFormat.Shrec or CoordinateFormat.Copick or CoordinateFormat.Eman2 ? "" : CoordinateFormats.Ending(format);
+            => format is CoordinateFormat.Coords or CoordinateFormat.Shrec or CoordinateFormat.Copick or CoordinateFormat.Eman2
+                or CoordinateFormat.ChimeraX or CoordinateFormat.Imod or CoordinateFormat.Napari ? ""
+                    : CoordinateFormats.Ending(format);
 
         /// <summary>Writes all particles as another program does, with shifts where the format has them.</summary>
         public string WriteByHand(CoordinateFormat format, RelionCentre centre, Random random)

@@ -100,6 +100,9 @@ public class CoordinateFormatTests
     [TestCase(CoordinateFormat.Eman2, (49 - 100) * 4, (24 - 50) * 4, (9 - 25) * 4)]
     [TestCase(CoordinateFormat.Copick, 49 * 10.48, 24 * 10.48, 9 * 10.48)]
     [TestCase(CoordinateFormat.Shrec, 49, 24, 9)]
+    [TestCase(CoordinateFormat.ChimeraX, 49 * 10.48, 24 * 10.48, 9 * 10.48)]
+    [TestCase(CoordinateFormat.Imod, 49.5, 24.5, 9)]
+    [TestCase(CoordinateFormat.Napari, 49, 24, 9)]
     public void Write_OneVoxel_HasTheFormatsOriginAndUnit(CoordinateFormat format, double x, double y, double z)
     {
         string path = Write(format, [new(9, 24, 49) { Tomogram = "TS_01", Name = "ribosome" }]);
@@ -114,6 +117,11 @@ public class CoordinateFormatTests
             CoordinateFormat.DeepFinder => [.. new[] { "x", "y", "z" }.Select(a => Number(System.Xml.Linq.XDocument.Load(path).Root!.Elements().Single().Attribute(a)!.Value))],
             CoordinateFormat.Eman2 => [.. Json(path).GetProperty("boxes_3d")[0].EnumerateArray().Take(3).Select(v => v.GetDouble())],
             CoordinateFormat.Copick => [.. new[] { "x", "y", "z" }.Select(a => Json(path).GetProperty("points")[0].GetProperty("location").GetProperty(a).GetDouble())],
+            CoordinateFormat.ChimeraX => [.. new[] { "x", "y", "z" }
+                .Select(a => Number(System.Xml.Linq.XDocument.Load(path).Root!.Elements().Single().Attribute(a)!.Value))],
+            CoordinateFormat.Imod => [.. Enumerable.Range(0, 3)
+                .Select(i => (double)System.Buffers.Binary.BinaryPrimitives.ReadSingleBigEndian(File.ReadAllBytes(path).AsSpan(440 + (4 * i))))],
+            CoordinateFormat.Napari => [.. File.ReadAllLines(path)[1].Split(',').Skip(1).Take(3).Reverse().Select(Number)],
             _ => [.. StarFile.Read(path).Table("particles")!.Rows[0].Skip(1).Take(3).Select(Number)],
         };
         Assert.That(numbers, Is.EqualTo(new[] { x, y, z }).Within(1e-9));
@@ -308,6 +316,102 @@ public class CoordinateFormatTests
         Particle p = CoordinateTables.Read(folder.Write("b.em", bytes)).Single();
         Assert.That((p.Z, p.Y, p.X, p.Score), Is.EqualTo((9.0, 24.0, 49.0, 0.5)));
         TemporaryFolder.Refused(() => CoordinateTables.Read(folder.Write("c.em", bytes[..^1])), "c.em");
+    }
+
+    // What other programs write: napari with properties of its own and without a file's name that says so,
+    // ChimeraX with links and colours, 3dmod with
+    // meshes, materials and several objects.
+    [Test]
+    public void Read_NapariWithProperties_FindsPlacesAndScores()
+    {
+        string path = folder.Write("points.csv",
+            "index,axis-0,axis-1,axis-2,confidence,face_color\n0.0,9,24,49,0.5,white\n1.0,1,2,3,0.25,red\n");
+        CoordinateTable table = CoordinateTables.ReadTable(path);
+        Assert.That(table.Format, Is.EqualTo(CoordinateFormat.Napari));
+        Assert.That(table.Particles.Select(p => (p.Z, p.Y, p.X, p.Score)),
+            Is.EqualTo(new (double, double, double, double?)[] { (9, 24, 49, 0.5), (1, 2, 3, 0.25) }));
+        Assert.That(TemporaryFolder.Refused(()
+            => CoordinateTables.Read(folder.Write("b.csv", "index,axis-0,axis-1\n0,1,2\n")), "b.csv"),
+            Does.Contain("three axes"));
+    }
+
+    [Test]
+    public void Read_ChimeraXOfAPerson_CountsInAngstrom()
+    {
+        const string text = """
+            <marker_set name="marker set 1">
+            <marker id="1" x="513.52" y="251.52" z="94.32"  radius="0.35217"/>
+            <marker id="2" x="0" y="10.48" z="-3" r="0" g="1" b="1" radius="0.5" note="An example note"/>
+            <link id1="2" id2="1" r="1" g="1" b="0" radius="0.17609"/>
+            </marker_set>
+            """;
+        string path = folder.Write("a.cmm", text);
+        Particle[] read = [.. CoordinateTables.Read(path, Frame)];
+        Assert.That(read, Has.Length.EqualTo(2));
+        Assert.That(Distance(read[0], new Particle(9, 24, 49)), Is.LessThan(1e-9));
+        Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Read(path), path), Does.Contain("voxel size"));
+    }
+
+    [Test]
+    public void Read_ImodOf3dmod_SkipsWhatIsNoPoint()
+    {
+        using MemoryStream stream = new();
+        void Whole(params int[] values)
+        {
+            foreach (int value in values)
+            {
+                byte[] four = BitConverter.GetBytes(value);
+                Array.Reverse(four);
+                stream.Write(four);
+            }
+        }
+
+        void Real(params float[] values) => Whole([.. values.Select(BitConverter.SingleToInt32Bits)]);
+        void Object(string name, int contours)
+        {
+            byte[] header = new byte[176];
+            System.Text.Encoding.ASCII.GetBytes(name, header);
+            header[131] = (byte)contours;
+            stream.Write([.. "OBJT"u8, .. header]);
+        }
+
+        byte[] model = new byte[240];
+        "IMODV1.2"u8.CopyTo(model);
+        stream.Write(model);
+        Object("ribosome", 1);
+        stream.Write("CONT"u8);
+        Whole(2, 0, 0, 0);
+        Real(49.5f, 24.5f, 9, 1, 2, 3);
+        stream.Write("SIZE"u8);
+        Whole(8);
+        Real(4, 5);
+        stream.Write("MESH"u8);
+        Whole(1, 2, 0, 0);
+        Real(1, 2, 3);
+        Whole(-1, -2);
+        stream.Write("IMAT"u8);
+        Whole(4, 77);
+        Object("", 1);
+        stream.Write("CONT"u8);
+        Whole(1, 0, 0, 0);
+        Real(7, 8, 9);
+        stream.Write("MINX"u8);
+        Whole(72);
+        Real([.. new float[18]]);
+        stream.Write("IEOF"u8);
+        byte[] bytes = stream.ToArray();
+        Particle[] read = [.. CoordinateTables.Read(folder.Write("a.mod", bytes))];
+        Assert.That(read.Select(p => (p.Z, p.Y, p.X, p.Name, p.Class)), Is.EqualTo(new (double, double, double, string?, int?)[]
+        {
+            (9, 24, 49, "ribosome", null), (3, 1.5, 0.5, "ribosome", null), (9, 7.5, 6.5, null, 2),
+        }));
+        TemporaryFolder.Refused(() => CoordinateTables.Read(folder.Write("b.mod", bytes[..^4])), "b.mod");
+        TemporaryFolder.Refused(() => CoordinateTables.Read(folder.Write("c.mod", [.. bytes[..300]])), "c.mod");
+        // Drawn on a part of the volume, 5 pixels from its corner along y.
+        bytes[8 + 144 + 2] = 0x40;
+        BitConverter.GetBytes(5f).Reverse().ToArray().CopyTo(bytes, bytes.Length - 4 - 72 + 16);
+        Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Read(folder.Write("d.mod", bytes)), "d.mod"),
+            Does.Contain("part of a volume"));
     }
 
     private static bool HasClasses(CoordinateFormat format) => format is not (CoordinateFormat.Copick or CoordinateFormat.Shrec);

@@ -62,6 +62,9 @@ public class MutatedFilesTests
     [TestCase(CoordinateFormat.Eman2, "a_info.json")]
     [TestCase(CoordinateFormat.Copick, "a.json")]
     [TestCase(CoordinateFormat.DeepFinder, "a.xml")]
+    [TestCase(CoordinateFormat.ChimeraX, "a.cmm")]
+    [TestCase(CoordinateFormat.Imod, "a.mod")]
+    [TestCase(CoordinateFormat.Napari, "a.csv")]
     public void Read_MutatedTableOfOurs_IsReadOrRefused(CoordinateFormat format, string name)
     {
         Particle[] particles = [new(1, 2, 3) { Score = 0.5, Class = 2, Angles = new(10, 20, 30), Tomogram = "T" }, new(4, 5, 6) { Class = 2, Tomogram = "T" }];

@@ -1,0 +1,45 @@
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Volumes;
+
+namespace MeanShiftGpu.Tomography.Coordinates;
+
+/// <summary>A mask for all tomograms, or a folder with one for each, found by the rule of names.</summary>
+public sealed class MaskFiles
+{
+    // What a mask's name has beyond that of its tomogram.
+    private const string Added = "_mask";
+
+    private readonly string given;
+    private readonly TomogramIndex<string>? index;
+
+    private MaskFiles(string given, TomogramIndex<string>? index) => (this.given, this.index) = (given, index);
+
+    /// <summary>Whether it is a folder.</summary>
+    public bool IsFolder => index is not null;
+
+    /// <summary>What a person gave.</summary>
+    /// <param name="given">A file or a folder; in a folder TS_01.mrc and TS_01_mask.mrc are the masks of TS_01.</param>
+    /// <exception cref="InputException">The folder has no volume or cannot be read.</exception>
+    public static MaskFiles Of(string given)
+    {
+        ArgumentNullException.ThrowIfNull(given);
+        return new MaskFiles(given, VolumeFiles.InFolder(given) is { } files
+            ? new TomogramIndex<string>(files.Select(f => (NameOf(f), f))) : null);
+    }
+
+    /// <summary>The mask of a tomogram.</summary>
+    /// <param name="tomogram">Its name, or its volume's file.</param>
+    /// <param name="path">The file that has the name, for messages.</param>
+    /// <exception cref="InputException">The folder has none, or several.</exception>
+    public string Find(string tomogram, string path)
+        => index is null ? given : index.Find(TomogramNames.Of(tomogram), path)
+            ?? throw new InputException($"{given}: has no mask of tomogram {InputFile.Quote(TomogramNames.Of(tomogram))}; "
+                + $"expected {TomogramNames.Of(tomogram)}.mrc or {TomogramNames.Of(tomogram)}{Added}.mrc. Add it; a mask of "
+                + $"ones keeps everything.");
+
+    private static string NameOf(string file)
+    {
+        string name = TomogramNames.Of(Path.GetFileName(file));
+        return TomogramNames.Of(name.EndsWith(Added, StringComparison.OrdinalIgnoreCase) ? name[..^Added.Length] : name);
+    }
+}
