@@ -44,7 +44,8 @@ internal static class PickMerge
                     + "again.");
             MrcHeader header = session.ReadHeader(of.Volume);
             CoordinateContext context = outputs.Context.WithVolume(of.Volume, header.Shape,
-                header.VoxelSize) with { Format = outputs.Format };
+                header.VoxelSize) with
+            { Format = outputs.Format };
             particles.AddRange(CoordinateTables.Read(of.Table, context).Select(p => p with { Tomogram = of.Name }));
             merged.Add(new PickedVolume(of with { Table = target, Map = null }, header, new VolumePicks(of.Name, [])));
         }

@@ -84,8 +84,23 @@ internal static class PickReport
         result.Prediction.ForwardSeconds,
         ScoreMap = files.Map,
         Maps = result.Classes.Select(c => new { Class = c.Class.Number, ClassName = c.Class.Name, c.ClusteringSeconds, c.MaximumScore, c.StartVoxels }),
-        Picks = result.Picks.Select(p => new { p.Z, p.Y, p.X, p.Score, p.ScoreDeviation, p.Class, p.ClassName, p.RunnerUp,
-            p.RunnerUpScore, p.Support, p.Voxels, p.Spread, p.Moved, p.AtBorder }),
+        Picks = result.Picks.Select(p => new
+        {
+            p.Z,
+            p.Y,
+            p.X,
+            p.Score,
+            p.ScoreDeviation,
+            p.Class,
+            p.ClassName,
+            p.RunnerUp,
+            p.RunnerUpScore,
+            p.Support,
+            p.Voxels,
+            p.Spread,
+            p.Moved,
+            p.AtBorder
+        }),
     };
 
     /// <summary>Says that a volume has been picked.</summary>

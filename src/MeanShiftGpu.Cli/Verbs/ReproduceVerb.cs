@@ -28,8 +28,11 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
     private readonly Option<string?> coordinates = Parse.Text("--coordinates", "FILE", "Its deposited centres (.coords), in unbinned pixels.");
     private readonly Option<string?> shard = Shard.Option("Train every Nth from the Ith on of what is to be trained, in a "
         + "folder that several processes share. I counts from 1; in a Slurm array as the array does.");
-    private readonly Option<bool> reportOnly = new(ReportName) { Description = "Train nothing: write the report of what is "
-        + "there, and name what is missing, with exit code 1." };
+    private readonly Option<bool> reportOnly = new(ReportName)
+    {
+        Description = "Train nothing: write the report of what is "
+        + "there, and name what is missing, with exit code 1."
+    };
 
     public override string Name => "reproduce";
 

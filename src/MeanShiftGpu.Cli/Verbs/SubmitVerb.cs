@@ -19,8 +19,11 @@ internal sealed class SubmitVerb(Session session) : Verb(session)
     private readonly Option<string?> script = Parse.Text("--script", "FILE",
         "Where the script of the jobs is written. Default: beside --out, with .sbatch behind its name.");
     private readonly Option<bool> dryRun = new("--dry-run") { Description = "Print the script, write and submit nothing." };
-    private readonly Option<bool> status = new("--status") { Description = "Print what sacct knows of your jobs of this "
-        + "program (squeue, where Slurm keeps no accounts)." };
+    private readonly Option<bool> status = new("--status")
+    {
+        Description = "Print what sacct knows of your jobs of this "
+        + "program (squeue, where Slurm keeps no accounts)."
+    };
 
     public override string Name => "submit";
 

@@ -26,9 +26,12 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly Option<double[]?> diameter = Parse.RealList(
         "--particle-diameter", "Diameter of the particle in Å; one for all classes, or one for each. Gives bandwidth, seed radius, mask radius, center margin and patch, which their own options change.");
     private readonly Option<TrainingOptions?> preset = TrainingSettings.PresetOption();
-    private readonly Option<bool> resume = new("--resume") { Description = $"Go on from the checkpoint in --out, with its "
+    private readonly Option<bool> resume = new("--resume")
+    {
+        Description = $"Go on from the checkpoint in --out, with its "
         + $"settings; the result is that of a run without interruption. --steps N goes on longer than was planned; the "
-        + $"learning rate is then that of a run of N steps." };
+        + $"learning rate is then that of a run of N steps."
+    };
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the run that is in --out." };
     private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "Channels at each resolution of the network, finest first. Default: 32,48,64, the published network.", 1, 1024);
     private readonly Option<int> checkpointEvery = Parse.Integer("--checkpoint-every", "Steps between checkpoints.", 100, 1, int.MaxValue);
@@ -37,8 +40,11 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly Option<string?> init = Parse.Text("--init", "FILE",
         "Begin with the weights of this model (safetensors) and the settings of its training, with a fresh optimiser and a "
         + "quarter of the steps; the options here change them. Classes may be others.");
-    private readonly Option<bool> noCheck = new("--no-check") { Description = "Train even if the centres do not seem to "
-        + "belong to the volumes (see 'check')." };
+    private readonly Option<bool> noCheck = new("--no-check")
+    {
+        Description = "Train even if the centres do not seem to "
+        + "belong to the volumes (see 'check')."
+    };
     private readonly Option<string?> checkReport = Parse.Text("--check-report", "FILE",
         "Write what was checked before the training as a page (HTML), as 'check --report' does.");
     private readonly IReadOnlyList<TrainingSetting> settings = TrainingSettings.Create();
@@ -225,8 +231,14 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         {
             structure = UNet3d<float>.ReadStructure(parent) ?? structure;
             begun ??= ModelFile.ReadDescription(parent)?.Training is { } its
-                ? its with { Classes = [], CentersPerVolume = 0, PatienceValidations = 0,
-                    Steps = TrainingOptions.Compact.Steps, Seed = TrainingOptions.Compact.Seed } : null;
+                ? its with
+                {
+                    Classes = [],
+                    CentersPerVolume = 0,
+                    PatienceValidations = 0,
+                    Steps = TrainingOptions.Compact.Steps,
+                    Seed = TrainingOptions.Compact.Seed
+                } : null;
             begun ??= TrainingOptions.Compact;
             begun = begun with { Steps = Math.Max(1, begun.Steps / FractionWithInit) };
         }

@@ -100,7 +100,8 @@ public sealed record ParticleFilter
         {
             if (files.IsFolder && one.Key is null)
                 throw new InputException($"{table}: does not name its tomogram, whose mask in {masks} is looked for by its "
-                    + $"name.") { Missing = MissingFact.TomogramName };
+                    + $"name.")
+                { Missing = MissingFact.TomogramName };
             string path = files.Find(one.Key ?? "", table);
             using Volume mask = MrcFile.Read(path);
             inside.UnionWith(one.Where(p => CoordinateTables.IsInside(p, mask.Size)

@@ -121,8 +121,13 @@ public sealed class DeviceProblemTests
         using GpuContext context = GpuContext.CreateSimulatedGpu();
         Extent size = new(8, 8, 8);
         TrainingData data = new([new TrainingVolume("one", size, new float[size.Voxels], null, [new Position(3, 4, 4)])], []);
-        TrainingOptions options = TrainingOptions.Compact with { Patch = size, CenterMarginVoxels = 1, BatchSize = 4,
-            MeanShift = MeanShiftOptions.Compact with { SeedCount = 4, Iterations = 2 } };
+        TrainingOptions options = TrainingOptions.Compact with
+        {
+            Patch = size,
+            CenterMarginVoxels = 1,
+            BatchSize = 4,
+            MeanShift = MeanShiftOptions.Compact with { SeedCount = 4, Iterations = 2 }
+        };
         using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4] }, seed: 1);
         using Trainer four = new(network, data, options);
         context.MemoryLimitBytes = four.PlannedBytes(size, 2) + (four.PlannedBytes(size, 3) - four.PlannedBytes(size, 2)) / 2

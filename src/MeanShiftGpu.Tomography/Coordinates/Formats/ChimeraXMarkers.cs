@@ -78,8 +78,11 @@ internal static class ChimeraXMarkers
         double spacing = Math.Max(0, Number(path, xml, Spacing) ?? 0);
         PixelGrid grid = context.Grid(spacing);
         return spacing > 0 ? grid
-            : grid with { SizeAngstrom = context.RequireVoxelSize(path,
-                "counts in Å and does not say the voxel size") / grid.PerVoxel };
+            : grid with
+            {
+                SizeAngstrom = context.RequireVoxelSize(path,
+                "counts in Å and does not say the voxel size") / grid.PerVoxel
+            };
     }
 
     private static Particle Parse(string path, XmlReader xml, PixelGrid grid)
@@ -125,8 +128,14 @@ internal static class ChimeraXMarkers
         AtomicFile.Write(path, stream =>
         {
             using XmlWriter xml = XmlWriter.Create(stream,
-                new XmlWriterSettings { Indent = true, OmitXmlDeclaration = true, Encoding = new UTF8Encoding(false),
-                NewLineChars = "\n", CloseOutput = false });
+                new XmlWriterSettings
+                {
+                    Indent = true,
+                    OmitXmlDeclaration = true,
+                    Encoding = new UTF8Encoding(false),
+                    NewLineChars = "\n",
+                    CloseOutput = false
+                });
             void Say(string name, string value) => xml.WriteAttributeString(name, value);
             xml.WriteStartElement("marker_set");
             Say("name", set);

@@ -131,8 +131,13 @@ public class CenterCheckTests
             Box box = new((0, first, 0), size with { Height = height });
             float[] values = new float[box.Size.Voxels];
             whole.Read(box, values);
-            return (new DatasetVolume { Volume = path, Coordinates = "t.csv", Split = DatasetSplit.Train,
-                Region = new DatasetRegion(box) },
+            return (new DatasetVolume
+            {
+                Volume = path,
+                Coordinates = "t.csv",
+                Split = DatasetSplit.Train,
+                Region = new DatasetRegion(box)
+            },
                 new TrainingVolume("part", box.Size, values, null, [new Position(1, 1, 1)]));
         }
 

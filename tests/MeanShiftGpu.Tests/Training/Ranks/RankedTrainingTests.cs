@@ -70,8 +70,13 @@ public class RankedTrainingTests
         TrainingStep[] Steps(IRanks ranks)
         {
             using GpuContext context = GpuContext.Create(device);
-            TrainingOptions options = Options with { BatchSize = 2, Patch = new Extent(8, 8, 8), CenterMarginVoxels = 1,
-                MeanShift = Options.MeanShift with { SeedCount = 4, Iterations = 2 } };
+            TrainingOptions options = Options with
+            {
+                BatchSize = 2,
+                Patch = new Extent(8, 8, 8),
+                CenterMarginVoxels = 1,
+                MeanShift = Options.MeanShift with { SeedCount = 4, Iterations = 2 }
+            };
             using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4], Outputs = 2 }, 1, -2);
             using TrainingData data = Data();
             using Trainer trainer = new(network, data, options, ranks);
@@ -145,8 +150,15 @@ public class RankedTrainingTests
 
     private static TrainingData Data(int seed = 4)
     {
-        SandclockOptions options = new() { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 1,
-            MaximumParticles = 1, Seed = seed };
+        SandclockOptions options = new()
+        {
+            Depth = Edge,
+            Height = Edge,
+            Width = Edge,
+            MinimumParticles = 1,
+            MaximumParticles = 1,
+            Seed = seed
+        };
         TrainingVolume[] volumes =
         [
             .. Enumerable.Range(0, 7).Select(i =>
