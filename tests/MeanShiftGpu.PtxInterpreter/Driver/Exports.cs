@@ -56,6 +56,7 @@ internal static unsafe class Exports
         12 or 82 => 64 << 10, // registers of a group, of a multiprocessor
         13 or 36 => 1_000_000, // clocks of the processor and the memory, kHz
         16 => Device.Multiprocessors,
+        34 => device, // its number on the PCI bus: ILGPU takes cards with the same place for one
         19 or 41 or 91 => 1, // host memory has device addresses; one address space; the host's pointers serve
         37 => 256, // bits of the memory's bus
         38 => 4 << 20, // bytes of the second-level cache
