@@ -3,6 +3,16 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Ops;
 
+/// <summary>The variants that compute a shape, by name.</summary>
+internal interface INamedVariants<TShape>
+{
+    /// <summary>The name of the variant that computes a shape.</summary>
+    string NameFor(TShape shape);
+
+    /// <summary>The names of all variants that can compute a shape on this device, best first.</summary>
+    IReadOnlyList<string> NamesFor(TShape shape);
+}
+
 /// <summary>
 /// An operation's launchers for one owner: the automatic choice of the context, or a named variant. The
 /// choice for the last shape is remembered, so that a call of the same shape allocates nothing.
@@ -11,7 +21,7 @@ namespace MeanShiftGpu.Ops;
 /// <param name="table">The operation's variants.</param>
 /// <param name="variant">The name of one; null for the context's choice.</param>
 internal sealed class ChosenLauncher<TLauncher, TShape>(
-    GpuContext context, VariantTable<TLauncher, TShape> table, string? variant)
+    GpuContext context, VariantTable<TLauncher, TShape> table, string? variant) : INamedVariants<TShape>
     where TLauncher : class, IDisposable
     where TShape : struct, IEquatable<TShape>
 {
@@ -36,9 +46,9 @@ internal sealed class ChosenLauncher<TLauncher, TShape>(
         return last;
     }
 
-    /// <summary>The name of the variant that computes a shape.</summary>
+    /// <inheritdoc/>
     public string NameFor(TShape shape) => context.Choose(table, shape, forced).Name;
 
-    /// <summary>The names of all variants that can compute a shape on this device, best first.</summary>
+    /// <inheritdoc/>
     public IReadOnlyList<string> NamesFor(TShape shape) => [.. table.Supported(context, shape).Select(v => v.Name)];
 }

@@ -18,39 +18,23 @@ namespace MeanShiftGpu.Ops.Conv3d;
 /// keep what scratch memory they need with the context, which grows to the largest call's.
 /// </remarks>
 /// <typeparam name="T">float or double.</typeparam>
-public sealed class Conv3d<T> : IDisposable
+public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
     where T : unmanaged, INumber<T>
 {
-    private readonly GpuContext context;
     private readonly ChosenLauncher<IConv3d<T, T>, Conv3dShape> launcher;
-    private readonly HostCopies<T> copies;
-    private bool disposed;
 
     /// <summary>Takes a device; kernels are compiled at the first call.</summary>
     /// <param name="context">The device; it must outlive this object.</param>
-    /// <param name="variant">The name of the variant to use, as <see cref="VariantsFor"/> lists them; null
+    /// <param name="variant">The name of the variant to use, as <see cref="TapelessOperation{T, TShape}.VariantsFor"/> lists them; null
     /// for the best, or what the context forces.</param>
     /// <exception cref="InputException">There is no such variant.</exception>
     public Conv3d(GpuContext context, string? variant = null)
+        : this(context, new ChosenLauncher<IConv3d<T, T>, Conv3dShape>(context, Conv3dVariants<T, T>.Table, variant))
     {
-        ArgumentNullException.ThrowIfNull(context);
-        this.context = context;
-        launcher = new(context, Conv3dVariants<T, T>.Table, variant);
-        copies = new(context, "Conv3d", 8);
     }
 
-    /// <summary>Bytes of device memory held for the calls with spans.</summary>
-    public long Bytes => copies.Bytes;
-
-    /// <summary>The name of the variant that computes a shape here.</summary>
-    /// <exception cref="InputException">The named variant cannot.</exception>
-    public string VariantFor(Conv3dShape shape) => launcher.NameFor(shape);
-
-    /// <summary>
-    /// The names of all variants that can compute a shape on this device, best first; the last is the plain
-    /// one.
-    /// </summary>
-    public IReadOnlyList<string> VariantsFor(Conv3dShape shape) => launcher.NamesFor(shape);
+    private Conv3d(GpuContext context, ChosenLauncher<IConv3d<T, T>, Conv3dShape> launcher)
+        : base(context, "Conv3d", 8, launcher) => this.launcher = launcher;
 
     /// <summary>Queues the forward pass on the context's stream. Overwrites output.</summary>
     /// <param name="input">[N, D, H, W, Cin] at the shape's pitch.</param>
@@ -62,7 +46,7 @@ public sealed class Conv3d<T> : IDisposable
     public void Forward(ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).Forward(context.Stream, input, weight, bias, output, shape);
+        launcher.For(shape).Forward(Context.Stream, input, weight, bias, output, shape);
     }
 
     /// <summary>Queues the gradient of the input. Overwrites gradInput.</summary>
@@ -77,7 +61,7 @@ public sealed class Conv3d<T> : IDisposable
         ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).BackwardInput(context.Stream, gradOutput, output, weight, gradInput, shape);
+        launcher.For(shape).BackwardInput(Context.Stream, gradOutput, output, weight, gradInput, shape);
     }
 
     /// <summary>Queues the gradients of weight and bias. Adds to gradWeight and gradBias.</summary>
@@ -92,7 +76,7 @@ public sealed class Conv3d<T> : IDisposable
         ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).BackwardWeight(context.Stream, input, gradOutput, output, gradWeight, gradBias, shape);
+        launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, output, gradWeight, gradBias, shape);
     }
 
     /// <summary>The forward pass in the caller's memory: copies in, computes, waits, copies out.</summary>
@@ -106,14 +90,14 @@ public sealed class Conv3d<T> : IDisposable
     public void Forward(ReadOnlySpan<T> input, ReadOnlySpan<T> weight, ReadOnlySpan<T> bias, Span<T> output, Conv3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        RequireDense(shape);
-        ArrayView<T> x = copies.In(0, input, shape.Voxels * shape.InputChannels, nameof(input));
-        ArrayView<T> w = copies.In(1, weight, shape.WeightLength, nameof(weight));
-        ArrayView<T> b = copies.In(2, bias, shape.OutputChannels, nameof(bias));
-        ArrayView<T> y = copies.Room(3, output.Length, shape.Voxels * shape.OutputChannels, nameof(output));
+        RequireDense(shape.InputPitch == shape.InputChannels && shape.OutputPitch == shape.OutputChannels, shape);
+        ArrayView<T> x = Copies.In(0, input, shape.Voxels * shape.InputChannels, nameof(input));
+        ArrayView<T> w = Copies.In(1, weight, shape.WeightLength, nameof(weight));
+        ArrayView<T> b = Copies.In(2, bias, shape.OutputChannels, nameof(bias));
+        ArrayView<T> y = Copies.Room(3, output.Length, shape.Voxels * shape.OutputChannels, nameof(output));
         Forward(x, w, b, y, shape);
-        copies.Out(3, output);
-        context.Synchronize();
+        Copies.Out(3, output);
+        Context.Synchronize();
     }
 
     /// <summary>The backward passes in the caller's memory: copies in, computes, waits, copies out.</summary>
@@ -139,43 +123,21 @@ public sealed class Conv3d<T> : IDisposable
         Conv3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        RequireDense(shape);
+        RequireDense(shape.InputPitch == shape.InputChannels && shape.OutputPitch == shape.OutputChannels, shape);
         (long inputs, long outputs) = (shape.Voxels * shape.InputChannels, shape.Voxels * shape.OutputChannels);
-        ArrayView<T> x = copies.In(0, input, inputs, nameof(input));
-        ArrayView<T> w = copies.In(1, weight, shape.WeightLength, nameof(weight));
-        ArrayView<T> y = copies.In(3, output, shape.Activation == Activation.None ? output.Length : outputs, nameof(output));
-        ArrayView<T> gy = copies.In(4, gradOutput, outputs, nameof(gradOutput));
-        ArrayView<T> gx = copies.Room(5, gradInput.Length, gradInput.IsEmpty ? 0 : inputs, nameof(gradInput));
-        ArrayView<T> gw = copies.In(6, gradWeight, shape.WeightLength, nameof(gradWeight));
-        ArrayView<T> gb = copies.In(7, gradBias, shape.OutputChannels, nameof(gradBias));
+        ArrayView<T> x = Copies.In(0, input, inputs, nameof(input));
+        ArrayView<T> w = Copies.In(1, weight, shape.WeightLength, nameof(weight));
+        ArrayView<T> y = Copies.In(3, output, shape.Activation == Activation.None ? output.Length : outputs, nameof(output));
+        ArrayView<T> gy = Copies.In(4, gradOutput, outputs, nameof(gradOutput));
+        ArrayView<T> gx = Copies.Room(5, gradInput.Length, gradInput.IsEmpty ? 0 : inputs, nameof(gradInput));
+        ArrayView<T> gw = Copies.In(6, gradWeight, shape.WeightLength, nameof(gradWeight));
+        ArrayView<T> gb = Copies.In(7, gradBias, shape.OutputChannels, nameof(gradBias));
         if (!gradInput.IsEmpty)
             BackwardInput(gy, y, w, gx, shape);
         BackwardWeight(x, gy, y, gw, gb, shape);
-        copies.Out(5, gradInput);
-        copies.Out(6, gradWeight);
-        copies.Out(7, gradBias);
-        context.Synchronize();
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        disposed = true;
-        copies.Dispose();
-    }
-
-    private CallerGate.Pass Enter()
-    {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        return context.Enter("Conv3d");
-    }
-
-    private static void RequireDense(Conv3dShape shape)
-    {
-        if (shape.InputPitch != shape.InputChannels || shape.OutputPitch != shape.OutputChannels)
-            throw new ArgumentException(
-                $"Conv3d: the shape is {shape}, expected pitches equal to the channels. Give device views for slices of " +
-                $"channels.",
-                nameof(shape));
+        Copies.Out(5, gradInput);
+        Copies.Out(6, gradWeight);
+        Copies.Out(7, gradBias);
+        Context.Synchronize();
     }
 }

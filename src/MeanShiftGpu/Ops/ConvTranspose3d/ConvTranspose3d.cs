@@ -16,39 +16,23 @@ namespace MeanShiftGpu.Ops.ConvTranspose3d;
 /// Gradients of weight and bias are added to what is there, the gradient of the input overwrites.
 /// </remarks>
 /// <typeparam name="T">float or double.</typeparam>
-public sealed class ConvTranspose3d<T> : IDisposable
+public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dShape>
     where T : unmanaged, INumber<T>
 {
-    private readonly GpuContext context;
     private readonly ChosenLauncher<IConvTranspose3d<T, T>, ConvTranspose3dShape> launcher;
-    private readonly HostCopies<T> copies;
-    private bool disposed;
 
     /// <summary>Takes a device; kernels are compiled at the first call.</summary>
     /// <param name="context">The device; it must outlive this object.</param>
-    /// <param name="variant">The name of the variant to use, as <see cref="VariantsFor"/> lists them; null
+    /// <param name="variant">The name of the variant to use, as <see cref="TapelessOperation{T, TShape}.VariantsFor"/> lists them; null
     /// for the best, or what the context forces.</param>
     /// <exception cref="InputException">There is no such variant.</exception>
     public ConvTranspose3d(GpuContext context, string? variant = null)
+        : this(context, new ChosenLauncher<IConvTranspose3d<T, T>, ConvTranspose3dShape>(context, ConvTranspose3dVariants<T, T>.Table, variant))
     {
-        ArgumentNullException.ThrowIfNull(context);
-        this.context = context;
-        launcher = new(context, ConvTranspose3dVariants<T, T>.Table, variant);
-        copies = new(context, "ConvTranspose3d", 7);
     }
 
-    /// <summary>Bytes of device memory held for the calls with spans.</summary>
-    public long Bytes => copies.Bytes;
-
-    /// <summary>The name of the variant that computes a shape here.</summary>
-    /// <exception cref="InputException">The named variant cannot.</exception>
-    public string VariantFor(ConvTranspose3dShape shape) => launcher.NameFor(shape);
-
-    /// <summary>
-    /// The names of all variants that can compute a shape on this device, best first; the last is the plain
-    /// one.
-    /// </summary>
-    public IReadOnlyList<string> VariantsFor(ConvTranspose3dShape shape) => launcher.NamesFor(shape);
+    private ConvTranspose3d(GpuContext context, ChosenLauncher<IConvTranspose3d<T, T>, ConvTranspose3dShape> launcher)
+        : base(context, "ConvTranspose3d", 7, launcher) => this.launcher = launcher;
 
     /// <summary>Queues the forward pass on the context's stream. Overwrites output.</summary>
     /// <param name="input">[N, D, H, W, Cin] at the shape's pitch.</param>
@@ -61,7 +45,7 @@ public sealed class ConvTranspose3d<T> : IDisposable
         ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).Forward(context.Stream, input, weight, bias, output, shape);
+        launcher.For(shape).Forward(Context.Stream, input, weight, bias, output, shape);
     }
 
     /// <summary>Queues the gradient of the input. Overwrites gradInput.</summary>
@@ -73,7 +57,7 @@ public sealed class ConvTranspose3d<T> : IDisposable
     public void BackwardInput(ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput, ConvTranspose3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).BackwardInput(context.Stream, gradOutput, weight, gradInput, shape);
+        launcher.For(shape).BackwardInput(Context.Stream, gradOutput, weight, gradInput, shape);
     }
 
     /// <summary>Queues the gradients of weight and bias. Adds to gradWeight and gradBias.</summary>
@@ -87,7 +71,7 @@ public sealed class ConvTranspose3d<T> : IDisposable
         ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).BackwardWeight(context.Stream, input, gradOutput, gradWeight, gradBias, shape);
+        launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, gradWeight, gradBias, shape);
     }
 
     /// <summary>The forward pass in the caller's memory: copies in, computes, waits, copies out.</summary>
@@ -102,14 +86,14 @@ public sealed class ConvTranspose3d<T> : IDisposable
         ReadOnlySpan<T> input, ReadOnlySpan<T> weight, ReadOnlySpan<T> bias, Span<T> output, ConvTranspose3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        RequireDense(shape);
-        ArrayView<T> x = copies.In(0, input, shape.InputVoxels * shape.InputChannels, nameof(input));
-        ArrayView<T> w = copies.In(1, weight, shape.WeightLength, nameof(weight));
-        ArrayView<T> b = copies.In(2, bias, shape.OutputChannels, nameof(bias));
-        ArrayView<T> y = copies.Room(3, output.Length, shape.OutputVoxels * shape.OutputChannels, nameof(output));
+        RequireDense(shape.InputPitch == shape.InputChannels && shape.OutputPitch == shape.OutputChannels, shape);
+        ArrayView<T> x = Copies.In(0, input, shape.InputVoxels * shape.InputChannels, nameof(input));
+        ArrayView<T> w = Copies.In(1, weight, shape.WeightLength, nameof(weight));
+        ArrayView<T> b = Copies.In(2, bias, shape.OutputChannels, nameof(bias));
+        ArrayView<T> y = Copies.Room(3, output.Length, shape.OutputVoxels * shape.OutputChannels, nameof(output));
         Forward(x, w, b, y, shape);
-        copies.Out(3, output);
-        context.Synchronize();
+        Copies.Out(3, output);
+        Context.Synchronize();
     }
 
     /// <summary>The backward passes in the caller's memory: copies in, computes, waits, copies out.</summary>
@@ -132,42 +116,20 @@ public sealed class ConvTranspose3d<T> : IDisposable
         ConvTranspose3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        RequireDense(shape);
+        RequireDense(shape.InputPitch == shape.InputChannels && shape.OutputPitch == shape.OutputChannels, shape);
         long inputs = shape.InputVoxels * shape.InputChannels;
-        ArrayView<T> x = copies.In(0, input, inputs, nameof(input));
-        ArrayView<T> w = copies.In(1, weight, shape.WeightLength, nameof(weight));
-        ArrayView<T> gy = copies.In(3, gradOutput, shape.OutputVoxels * shape.OutputChannels, nameof(gradOutput));
-        ArrayView<T> gx = copies.Room(4, gradInput.Length, gradInput.IsEmpty ? 0 : inputs, nameof(gradInput));
-        ArrayView<T> gw = copies.In(5, gradWeight, shape.WeightLength, nameof(gradWeight));
-        ArrayView<T> gb = copies.In(6, gradBias, shape.OutputChannels, nameof(gradBias));
+        ArrayView<T> x = Copies.In(0, input, inputs, nameof(input));
+        ArrayView<T> w = Copies.In(1, weight, shape.WeightLength, nameof(weight));
+        ArrayView<T> gy = Copies.In(3, gradOutput, shape.OutputVoxels * shape.OutputChannels, nameof(gradOutput));
+        ArrayView<T> gx = Copies.Room(4, gradInput.Length, gradInput.IsEmpty ? 0 : inputs, nameof(gradInput));
+        ArrayView<T> gw = Copies.In(5, gradWeight, shape.WeightLength, nameof(gradWeight));
+        ArrayView<T> gb = Copies.In(6, gradBias, shape.OutputChannels, nameof(gradBias));
         if (!gradInput.IsEmpty)
             BackwardInput(gy, w, gx, shape);
         BackwardWeight(x, gy, gw, gb, shape);
-        copies.Out(4, gradInput);
-        copies.Out(5, gradWeight);
-        copies.Out(6, gradBias);
-        context.Synchronize();
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        disposed = true;
-        copies.Dispose();
-    }
-
-    private CallerGate.Pass Enter()
-    {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        return context.Enter("ConvTranspose3d");
-    }
-
-    private static void RequireDense(ConvTranspose3dShape shape)
-    {
-        if (shape.InputPitch != shape.InputChannels || shape.OutputPitch != shape.OutputChannels)
-            throw new ArgumentException(
-                $"ConvTranspose3d: the shape is {shape}, expected pitches equal to the channels. Give device views for " +
-                $"slices of channels.",
-                nameof(shape));
+        Copies.Out(4, gradInput);
+        Copies.Out(5, gradWeight);
+        Copies.Out(6, gradBias);
+        Context.Synchronize();
     }
 }

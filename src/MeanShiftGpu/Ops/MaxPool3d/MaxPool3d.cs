@@ -13,39 +13,23 @@ namespace MeanShiftGpu.Ops.MaxPool3d;
 /// <see cref="MaxPool3dShape.Dense"/>.
 /// </summary>
 /// <typeparam name="T">float or double.</typeparam>
-public sealed class MaxPool3d<T> : IDisposable
+public sealed class MaxPool3d<T> : TapelessOperation<T, MaxPool3dShape>
     where T : unmanaged, INumber<T>
 {
-    private readonly GpuContext context;
     private readonly ChosenLauncher<IMaxPool3d<T>, MaxPool3dShape> launcher;
-    private readonly HostCopies<T> copies;
-    private bool disposed;
 
     /// <summary>Takes a device; kernels are compiled at the first call.</summary>
     /// <param name="context">The device; it must outlive this object.</param>
-    /// <param name="variant">The name of the variant to use, as <see cref="VariantsFor"/> lists them; null
+    /// <param name="variant">The name of the variant to use, as <see cref="TapelessOperation{T, TShape}.VariantsFor"/> lists them; null
     /// for the best, or what the context forces.</param>
     /// <exception cref="InputException">There is no such variant.</exception>
     public MaxPool3d(GpuContext context, string? variant = null)
+        : this(context, new ChosenLauncher<IMaxPool3d<T>, MaxPool3dShape>(context, MaxPool3dVariants<T, T>.Table, variant))
     {
-        ArgumentNullException.ThrowIfNull(context);
-        this.context = context;
-        launcher = new(context, MaxPool3dVariants<T, T>.Table, variant);
-        copies = new(context, "MaxPool3d", 3);
     }
 
-    /// <summary>Bytes of device memory held for the calls with spans.</summary>
-    public long Bytes => copies.Bytes;
-
-    /// <summary>The name of the variant that computes a shape here.</summary>
-    /// <exception cref="InputException">The named variant cannot.</exception>
-    public string VariantFor(MaxPool3dShape shape) => launcher.NameFor(shape);
-
-    /// <summary>
-    /// The names of all variants that can compute a shape on this device, best first; the last is the plain
-    /// one.
-    /// </summary>
-    public IReadOnlyList<string> VariantsFor(MaxPool3dShape shape) => launcher.NamesFor(shape);
+    private MaxPool3d(GpuContext context, ChosenLauncher<IMaxPool3d<T>, MaxPool3dShape> launcher)
+        : base(context, "MaxPool3d", 3, launcher) => this.launcher = launcher;
 
     /// <summary>Queues the forward pass on the context's stream. Overwrites output.</summary>
     /// <param name="input">[N, D, H, W, C] at the shape's pitch; D, H and W even.</param>
@@ -56,7 +40,7 @@ public sealed class MaxPool3d<T> : IDisposable
     public void Forward(ArrayView<T> input, ArrayView<T> output, MaxPool3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).Forward(context.Stream, input, output, shape);
+        launcher.For(shape).Forward(Context.Stream, input, output, shape);
     }
 
     /// <summary>
@@ -72,7 +56,7 @@ public sealed class MaxPool3d<T> : IDisposable
     public void Backward(ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).Backward(context.Stream, input, gradOutput, gradInput, shape);
+        launcher.For(shape).Backward(Context.Stream, input, gradOutput, gradInput, shape);
     }
 
     /// <summary>The forward pass in the caller's memory: copies in, computes, waits, copies out.</summary>
@@ -84,12 +68,12 @@ public sealed class MaxPool3d<T> : IDisposable
     public void Forward(ReadOnlySpan<T> input, Span<T> output, MaxPool3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        RequireDense(shape);
-        ArrayView<T> x = copies.In(0, input, shape.InputVoxels * shape.Channels, nameof(input));
-        ArrayView<T> y = copies.Room(1, output.Length, shape.OutputVoxels * shape.Channels, nameof(output));
+        RequireDense(shape.InputPitch == shape.Channels && shape.OutputPitch == shape.Channels, shape);
+        ArrayView<T> x = Copies.In(0, input, shape.InputVoxels * shape.Channels, nameof(input));
+        ArrayView<T> y = Copies.Room(1, output.Length, shape.OutputVoxels * shape.Channels, nameof(output));
         Forward(x, y, shape);
-        copies.Out(1, output);
-        context.Synchronize();
+        Copies.Out(1, output);
+        Context.Synchronize();
     }
 
     /// <summary>The backward pass in the caller's memory: copies in, computes, waits, copies out.</summary>
@@ -103,35 +87,13 @@ public sealed class MaxPool3d<T> : IDisposable
     public void Backward(ReadOnlySpan<T> input, ReadOnlySpan<T> gradOutput, Span<T> gradInput, MaxPool3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        RequireDense(shape);
+        RequireDense(shape.InputPitch == shape.Channels && shape.OutputPitch == shape.Channels, shape);
         long inputs = shape.InputVoxels * shape.Channels;
-        ArrayView<T> x = copies.In(0, input, inputs, nameof(input));
-        ArrayView<T> gy = copies.In(1, gradOutput, shape.OutputVoxels * shape.Channels, nameof(gradOutput));
-        ArrayView<T> gx = copies.In(2, gradInput, inputs, nameof(gradInput));
+        ArrayView<T> x = Copies.In(0, input, inputs, nameof(input));
+        ArrayView<T> gy = Copies.In(1, gradOutput, shape.OutputVoxels * shape.Channels, nameof(gradOutput));
+        ArrayView<T> gx = Copies.In(2, gradInput, inputs, nameof(gradInput));
         Backward(x, gy, gx, shape);
-        copies.Out(2, gradInput);
-        context.Synchronize();
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        disposed = true;
-        copies.Dispose();
-    }
-
-    private CallerGate.Pass Enter()
-    {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        return context.Enter("MaxPool3d");
-    }
-
-    private static void RequireDense(MaxPool3dShape shape)
-    {
-        if (shape.InputPitch != shape.Channels || shape.OutputPitch != shape.Channels)
-            throw new ArgumentException(
-                $"MaxPool3d: the shape is {shape}, expected pitches equal to the channels. Give device views for slices of " +
-                $"channels.",
-                nameof(shape));
+        Copies.Out(2, gradInput);
+        Context.Synchronize();
     }
 }

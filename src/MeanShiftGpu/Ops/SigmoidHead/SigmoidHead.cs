@@ -16,40 +16,27 @@ namespace MeanShiftGpu.Ops.SigmoidHead;
 /// Gradients of weight and bias are added to what is there, the gradient of the input overwrites.
 /// </remarks>
 /// <typeparam name="T">float or double.</typeparam>
-public sealed class SigmoidHead<T> : IDisposable
+public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
     where T : unmanaged, INumber<T>
 {
-    private readonly GpuContext context;
     private readonly ChosenLauncher<ISigmoidHead<T, T>, SigmoidHeadShape> launcher;
-    private readonly HostCopies<T> copies;
     private readonly GrowingBuffer<T> workspace = new();
-    private bool disposed;
 
     /// <summary>Takes a device; kernels are compiled at the first call.</summary>
     /// <param name="context">The device; it must outlive this object.</param>
-    /// <param name="variant">The name of the variant to use, as <see cref="VariantsFor"/> lists them; null
+    /// <param name="variant">The name of the variant to use, as <see cref="TapelessOperation{T, TShape}.VariantsFor"/> lists them; null
     /// for the best, or what the context forces.</param>
     /// <exception cref="InputException">There is no such variant.</exception>
     public SigmoidHead(GpuContext context, string? variant = null)
+        : this(context, new ChosenLauncher<ISigmoidHead<T, T>, SigmoidHeadShape>(context, SigmoidHeadVariants<T, T>.Table, variant))
     {
-        ArgumentNullException.ThrowIfNull(context);
-        this.context = context;
-        launcher = new(context, SigmoidHeadVariants<T, T>.Table, variant);
-        copies = new(context, "SigmoidHead", 8);
     }
 
-    /// <summary>Bytes of device memory held for the calls with spans.</summary>
-    public long Bytes => copies.Bytes + workspace.Bytes;
+    private SigmoidHead(GpuContext context, ChosenLauncher<ISigmoidHead<T, T>, SigmoidHeadShape> launcher)
+        : base(context, "SigmoidHead", 8, launcher) => this.launcher = launcher;
 
-    /// <summary>The name of the variant that computes a shape here.</summary>
-    /// <exception cref="InputException">The named variant cannot.</exception>
-    public string VariantFor(SigmoidHeadShape shape) => launcher.NameFor(shape);
-
-    /// <summary>
-    /// The names of all variants that can compute a shape on this device, best first; the last is the plain
-    /// one.
-    /// </summary>
-    public IReadOnlyList<string> VariantsFor(SigmoidHeadShape shape) => launcher.NamesFor(shape);
+    /// <inheritdoc/>
+    public override long Bytes => base.Bytes + workspace.Bytes;
 
     /// <summary>Elements of workspace that <see cref="BackwardWeight"/> takes for a shape.</summary>
     public long WorkspaceLength(SigmoidHeadShape shape)
@@ -68,7 +55,7 @@ public sealed class SigmoidHead<T> : IDisposable
     public void Forward(ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> scores, SigmoidHeadShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).Forward(context.Stream, input, weight, bias, scores, shape);
+        launcher.For(shape).Forward(Context.Stream, input, weight, bias, scores, shape);
     }
 
     /// <summary>Queues the gradient of the input. Overwrites gradInput.</summary>
@@ -82,7 +69,7 @@ public sealed class SigmoidHead<T> : IDisposable
         ArrayView<T> gradScores, ArrayView<T> scores, ArrayView<T> weight, ArrayView<T> gradInput, SigmoidHeadShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).BackwardInput(context.Stream, gradScores, scores, weight, gradInput, shape);
+        launcher.For(shape).BackwardInput(Context.Stream, gradScores, scores, weight, gradInput, shape);
     }
 
     /// <summary>Queues the gradients of weight and bias. Adds to gradWeight and gradBias.</summary>
@@ -105,7 +92,7 @@ public sealed class SigmoidHead<T> : IDisposable
         SigmoidHeadShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).BackwardWeight(context.Stream, input, gradScores, scores, workspace, gradWeight, gradBias, shape);
+        launcher.For(shape).BackwardWeight(Context.Stream, input, gradScores, scores, workspace, gradWeight, gradBias, shape);
     }
 
     /// <summary>The forward pass in the caller's memory: copies in, computes, waits, copies out.</summary>
@@ -120,14 +107,14 @@ public sealed class SigmoidHead<T> : IDisposable
         ReadOnlySpan<T> input, ReadOnlySpan<T> weight, ReadOnlySpan<T> bias, Span<T> scores, SigmoidHeadShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        RequireDense(shape);
-        ArrayView<T> x = copies.In(0, input, shape.Voxels * shape.InputChannels, nameof(input));
-        ArrayView<T> w = copies.In(1, weight, shape.WeightLength, nameof(weight));
-        ArrayView<T> b = copies.In(2, bias, shape.Outputs, nameof(bias));
-        ArrayView<T> p = copies.Room(3, scores.Length, shape.Voxels * shape.Outputs, nameof(scores));
+        RequireDense(shape.InputPitch == shape.InputChannels, shape);
+        ArrayView<T> x = Copies.In(0, input, shape.Voxels * shape.InputChannels, nameof(input));
+        ArrayView<T> w = Copies.In(1, weight, shape.WeightLength, nameof(weight));
+        ArrayView<T> b = Copies.In(2, bias, shape.Outputs, nameof(bias));
+        ArrayView<T> p = Copies.Room(3, scores.Length, shape.Voxels * shape.Outputs, nameof(scores));
         Forward(x, w, b, p, shape);
-        copies.Out(3, scores);
-        context.Synchronize();
+        Copies.Out(3, scores);
+        Context.Synchronize();
     }
 
     /// <summary>The backward passes in the caller's memory: copies in, computes, waits, copies out.</summary>
@@ -152,44 +139,28 @@ public sealed class SigmoidHead<T> : IDisposable
         SigmoidHeadShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        RequireDense(shape);
+        RequireDense(shape.InputPitch == shape.InputChannels, shape);
         (long inputs, long outputs) = (shape.Voxels * shape.InputChannels, shape.Voxels * shape.Outputs);
-        ArrayView<T> x = copies.In(0, input, inputs, nameof(input));
-        ArrayView<T> w = copies.In(1, weight, shape.WeightLength, nameof(weight));
-        ArrayView<T> p = copies.In(3, scores, outputs, nameof(scores));
-        ArrayView<T> gp = copies.In(4, gradScores, outputs, nameof(gradScores));
-        ArrayView<T> gx = copies.Room(5, gradInput.Length, gradInput.IsEmpty ? 0 : inputs, nameof(gradInput));
-        ArrayView<T> gw = copies.In(6, gradWeight, shape.WeightLength, nameof(gradWeight));
-        ArrayView<T> gb = copies.In(7, gradBias, shape.Outputs, nameof(gradBias));
+        ArrayView<T> x = Copies.In(0, input, inputs, nameof(input));
+        ArrayView<T> w = Copies.In(1, weight, shape.WeightLength, nameof(weight));
+        ArrayView<T> p = Copies.In(3, scores, outputs, nameof(scores));
+        ArrayView<T> gp = Copies.In(4, gradScores, outputs, nameof(gradScores));
+        ArrayView<T> gx = Copies.Room(5, gradInput.Length, gradInput.IsEmpty ? 0 : inputs, nameof(gradInput));
+        ArrayView<T> gw = Copies.In(6, gradWeight, shape.WeightLength, nameof(gradWeight));
+        ArrayView<T> gb = Copies.In(7, gradBias, shape.Outputs, nameof(gradBias));
         if (!gradInput.IsEmpty)
             BackwardInput(gp, p, w, gx, shape);
-        BackwardWeight(x, gp, p, workspace.Require(context, WorkspaceLength(shape)), gw, gb, shape);
-        copies.Out(5, gradInput);
-        copies.Out(6, gradWeight);
-        copies.Out(7, gradBias);
-        context.Synchronize();
+        BackwardWeight(x, gp, p, workspace.Require(Context, WorkspaceLength(shape)), gw, gb, shape);
+        Copies.Out(5, gradInput);
+        Copies.Out(6, gradWeight);
+        Copies.Out(7, gradBias);
+        Context.Synchronize();
     }
 
     /// <inheritdoc/>
-    public void Dispose()
+    public override void Dispose()
     {
-        disposed = true;
-        copies.Dispose();
+        base.Dispose();
         workspace.Dispose();
-    }
-
-    private CallerGate.Pass Enter()
-    {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        return context.Enter("SigmoidHead");
-    }
-
-    private static void RequireDense(SigmoidHeadShape shape)
-    {
-        if (shape.InputPitch != shape.InputChannels)
-            throw new ArgumentException(
-                $"SigmoidHead: the shape is {shape}, expected a pitch equal to the channels. Give device views for slices " +
-                $"of channels.",
-                nameof(shape));
     }
 }
