@@ -43,7 +43,13 @@ internal sealed class ExportVerb(Session session) : Verb(session)
                 $"multiples of {structure.Divisor}");
             WriteJson(
                 options,
-                new { onnx = to, inputChannels = structure.InputChannels, outputs = structure.Outputs, extentDivisor = structure.Divisor },
+                new
+                {
+                    onnx = to,
+                    inputChannels = structure.InputChannels,
+                    outputs = structure.Outputs,
+                    extentDivisor = structure.Divisor,
+                },
                 from);
         }
 

@@ -50,7 +50,17 @@ internal static class PickReport
                 $"{s.Threshold:0.00}{(s == best ? " *" : "")}", $"{s.MinimumSupport:0.00}", $"{s.BasinFraction:0.0}", $"{s.Picks}", $"{s.Precision:0.000}", $"{s.Recall:0.000}", $"{s.F1:0.000}"]));
         session.Line(
             $"best: --threshold {best.Threshold:0.00} --min-support {best.MinimumSupport:0.00}{(best.BasinFraction > 0 ? $" --merge-basins {best.BasinFraction:0.0}" : "")} (F1 {best.F1:0.000} one-to-one within {hit:0.##} voxels, {Counted.Of(truth, "centre")} in {Counted.Of(entries.Length, "validation volume")})");
-        return new { Model = model, RadiusVoxels = hit, Centers = truth, Volumes = entries.Length, Best = best.Threshold, BestMinimumSupport = best.MinimumSupport, BestMergeBasins = best.BasinFraction, Thresholds = scores };
+        return new
+        {
+            Model = model,
+            RadiusVoxels = hit,
+            Centers = truth,
+            Volumes = entries.Length,
+            Best = best.Threshold,
+            BestMinimumSupport = best.MinimumSupport,
+            BestMergeBasins = best.BasinFraction,
+            Thresholds = scores,
+        };
     }
 
     /// <summary>The volume, and the class where there are several.</summary>

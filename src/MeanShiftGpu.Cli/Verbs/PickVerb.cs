@@ -231,7 +231,9 @@ internal sealed class PickVerb(Session session) : Verb(session)
             throw new InputException($"pick: --suggest finds the threshold of one class; choose one of {string.Join(", ", picker.Classes.Select(c => c.Label))} with --class.");
         PickOptions picking = picker.Classes[0].Options;
         double hit = options.GetValue(radius) ?? picking.BandwidthVoxels / 2;
-        IReadOnlyList<float> supports = settings.SaysSupport(options) ? [picking.MinimumSupportFraction] : ThresholdSweep.Supports;
+        IReadOnlyList<float> supports = settings.SaysSupport(options)
+            ? [picking.MinimumSupportFraction]
+            : ThresholdSweep.Supports;
         bool given = settings.SaysBasins(options) || picking.Method != PickMethod.MeanShift;
         ThresholdSweep sweep = new(picker, picking, supports, given ? [picking.BasinFraction] : ThresholdSweep.BasinFractions);
         WriteJson(options, PickReport.Suggest(Session, sweep, entries, hit, NameOfModels(options)), inputs);

@@ -51,7 +51,8 @@ public static class CoordinateFolder
     }
 
     /// <summary>Reads all tables of a folder; particles whose table does not name a tomogram get that of the file or its folder.</summary>
-    /// <exception cref="InputException">There is no table, one cannot be read, or the tomogram asked for is not there.</exception>
+    /// <exception cref="InputException">There is no table, one cannot be read, or the tomogram asked for is not
+    /// there.</exception>
     public static IReadOnlyList<CoordinateTable> Read(string folder, CoordinateContext context)
     {
         ArgumentNullException.ThrowIfNull(folder);

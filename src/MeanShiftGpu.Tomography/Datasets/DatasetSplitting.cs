@@ -45,7 +45,10 @@ public sealed record DatasetSplitting(DatasetManifest Manifest, string Said)
 
         DatasetVolume[] entries =
         [
-            .. volumes.Select((v, i) => v.Entry with { Split = chosen.Contains(i) ? DatasetSplit.Validation : DatasetSplit.Train }),
+            .. volumes.Select((v, i) => v.Entry with
+            {
+                Split = chosen.Contains(i) ? DatasetSplit.Validation : DatasetSplit.Train,
+            }),
         ];
         int kept = chosen.Sum(i => volumes[i].Centers.Count);
         string names = string.Join(", ", chosen.Order().Select(i => TomogramNames.Of(volumes[i].Entry.Volume)));

@@ -30,7 +30,11 @@ internal static class SandclockReport
             Lead = Lead(options, test, runs),
             Tables = [Table(runs)],
             Panels = panels,
-            Charts = [PaperReport.F1Chart("F1 against hit radius", runs.Select(r => (r.Loss, r.Evaluation))), .. LossCharts(runs)],
+            Charts =
+            [
+                PaperReport.F1Chart("F1 against hit radius", runs.Select(r => (r.Loss, r.Evaluation))),
+                .. LossCharts(runs),
+            ],
             Facts = Facts(context, options, runs, elapsed),
         });
         ReportPlots.WritePng(Path.Combine(directory, "slices.png"), panels[0]);

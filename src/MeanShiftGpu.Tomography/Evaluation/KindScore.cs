@@ -13,7 +13,10 @@ public sealed record KindScore(string Kind, double RadiusVoxels, int Truth, int 
     /// <summary>Found / Truth.</summary>
     public double Recall => (double)Found / Truth;
 
-    /// <summary>Counts by kind. A pick belongs to the particle whose centre is the nearest in units of the particle's radius.</summary>
+    /// <summary>
+    /// Counts by kind. A pick belongs to the particle whose centre is the nearest in units of the particle's
+    /// radius.
+    /// </summary>
     /// <param name="volumes">Picks and named centres of each volume, in voxels.</param>
     /// <param name="radiiVoxels">The radius of each kind.</param>
     /// <returns>The kinds that are there, from the smallest to the largest.</returns>
@@ -30,14 +33,18 @@ public sealed record KindScore(string Kind, double RadiusVoxels, int Truth, int 
             foreach ((string kind, _) in truth)
             {
                 if (!radiiVoxels.ContainsKey(kind))
-                    throw new ArgumentException($"the kind '{kind}' has no radius; expected one of {string.Join(", ", radiiVoxels.Keys)}.", nameof(radiiVoxels));
+                    throw new ArgumentException(
+                        $"the kind '{kind}' has no radius; expected one of {string.Join(", ", radiiVoxels.Keys)}.", nameof(radiiVoxels));
             }
 
             // How far each of a particle's picks is from its centre, in radii.
             List<double>[] own = [.. truth.Select(_ => new List<double>())];
             foreach (Position pick in picks)
             {
-                (double distance, int nearest) = truth.Select((t, i) => (pick.DistanceTo(t.Center) / radiiVoxels[t.Kind], i)).Append((1, -1)).Min();
+                (double distance, int nearest) = truth
+                    .Select((t, i) => (pick.DistanceTo(t.Center) / radiiVoxels[t.Kind], i))
+                    .Append((1, -1))
+                    .Min();
                 if (nearest >= 0)
                     own[nearest].Add(distance);
             }

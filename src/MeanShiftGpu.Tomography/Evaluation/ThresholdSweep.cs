@@ -18,15 +18,18 @@ public sealed record ThresholdScore(
     float Threshold, float MinimumSupport, float BasinFraction, int Picks, double Precision, double Recall, double F1);
 
 /// <summary>
-/// Finds the settings that pick best in volumes whose centres are known: the threshold, the minimum support and whether basins are joined. Particles
-/// of different sizes differ in support, so that a minimum that drops noise beside large ones drops small ones too; and points come
+/// Finds the settings that pick best in volumes whose centres are known: the threshold, the minimum support and
+/// whether basins are joined. Particles
+/// of different sizes differ in support, so that a minimum that drops noise beside large ones drops small ones
+/// too; and points come
 /// to rest at several places of a large one.
 /// </summary>
 /// <param name="picker">Clusters the maps.</param>
 /// <param name="options">How, except for what is tried.</param>
 /// <param name="supports">The minimum supports that are tried.</param>
 /// <param name="basins">The basin fractions that are tried; 0 alone for other methods than the mean shift.</param>
-public sealed class ThresholdSweep(TomogramPicker picker, PickOptions options, IReadOnlyList<float> supports, IReadOnlyList<float> basins)
+public sealed class ThresholdSweep(
+    TomogramPicker picker, PickOptions options, IReadOnlyList<float> supports, IReadOnlyList<float> basins)
 {
     private readonly (int Basin, float Threshold, float Support, List<EvaluationVolume> Volumes)[] settings =
     [
@@ -96,7 +99,10 @@ public sealed class ThresholdSweep(TomogramPicker picker, PickOptions options, I
         }
     }
 
-    /// <summary>The scores with every setting, pooled over the volumes: basin by basin, of each threshold by threshold, and of each by support.</summary>
+    /// <summary>
+    /// The scores with every setting, pooled over the volumes: basin by basin, of each threshold by threshold,
+    /// and of each by support.
+    /// </summary>
     /// <param name="radiusVoxels">A pick within this distance of a centre is a hit.</param>
     public IReadOnlyList<ThresholdScore> Scores(double radiusVoxels) =>
     [
@@ -105,12 +111,19 @@ public sealed class ThresholdSweep(TomogramPicker picker, PickOptions options, I
             EvaluationResult result = Evaluator.Evaluate(s.Volumes, [radiusVoxels]);
             RadiusScore score = result.Radii[0];
             return new ThresholdScore(
-                s.Threshold, s.Support, basins[s.Basin], result.Predictions, score.OneToOnePrecision, score.OneToOneRecall, score.OneToOneF1);
+                s.Threshold,
+                s.Support,
+                basins[s.Basin],
+                result.Predictions,
+                score.OneToOnePrecision,
+                score.OneToOneRecall,
+                score.OneToOneF1);
         }),
     ];
 
     /// <summary>
-    /// The score with the best F1. Of several equal ones that which joins least, and of those the one in their middle, which is furthest from both edges.
+    /// The score with the best F1. Of several equal ones that which joins least, and of those the one in their
+    /// middle, which is furthest from both edges.
     /// </summary>
     public static ThresholdScore Best(IEnumerable<ThresholdScore> scores)
     {

@@ -316,11 +316,20 @@ public sealed class TomogramPicker : IDisposable
     /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile; the scores
     /// are then undefined.</param>
     public void PredictScores(
-        ReadOnlySpan<float> image, Extent size, Span<float> scores, Action<PredictionProgress>? progress = null, CancellationToken cancellation = default)
+        ReadOnlySpan<float> image,
+        Extent size,
+        Span<float> scores,
+        Action<PredictionProgress>? progress = null,
+        CancellationToken cancellation = default)
         => Predict(image, size, scores, Classes.Count, progress, cancellation);
 
     private unsafe void Predict(
-        ReadOnlySpan<float> image, Extent size, Span<float> scores, int maps, Action<PredictionProgress>? progress, CancellationToken cancellation)
+        ReadOnlySpan<float> image,
+        Extent size,
+        Span<float> scores,
+        int maps,
+        Action<PredictionProgress>? progress,
+        CancellationToken cancellation)
     {
         if (image.Length != size.Voxels)
             throw new ArgumentException($"{image.Length} voxels are not a volume of {size}.", nameof(image));
@@ -457,7 +466,8 @@ public sealed class TomogramPicker : IDisposable
     /// <param name="scores">The map, finite.</param>
     /// <param name="maximum">Its largest score.</param>
     /// <param name="options">How to cluster.</param>
-    /// <param name="basins">Values of <see cref="PickOptions.BasinFraction"/>; other methods than the mean shift take 0 alone.</param>
+    /// <param name="basins">Values of <see cref="PickOptions.BasinFraction"/>; other methods than the mean shift
+    /// take 0 alone.</param>
     /// <param name="cancellation">Stops between two windows.</param>
     /// <returns>The picks with each value, in their order.</returns>
     internal IReadOnlyList<IReadOnlyList<Pick>> ClusterWithBasins(
@@ -467,7 +477,11 @@ public sealed class TomogramPicker : IDisposable
             return [Cluster(scores, maximum, options: options with { BasinFraction = only }, cancellation: cancellation).Picks];
         (List<PointGroup> modes, _) = Modes(scores, options.ThresholdFor(maximum), options, null, cancellation);
         BorderCheck border = new(scores.Size, null, options.BandwidthVoxels);
-        return [.. basins.Select(basin => border.Apply(Join([.. modes], scores, options with { BasinFraction = basin }, cancellation)))];
+        return
+        [
+            .. basins.Select(basin =>
+                border.Apply(Join([.. modes], scores, options with { BasinFraction = basin }, cancellation))),
+        ];
     }
 
     /// <inheritdoc/>
@@ -634,10 +648,14 @@ public sealed class TomogramPicker : IDisposable
         return (Clustering.MergeToEnd(windows.Cells.Groups, options.EffectiveMergeDistanceVoxels), windows.StartVoxels);
     }
 
-    private static IReadOnlyList<Pick> Join(List<PointGroup> modes, IVoxelSource scores, PickOptions options, CancellationToken cancellation)
+    private static IReadOnlyList<Pick> Join(
+        List<PointGroup> modes, IVoxelSource scores, PickOptions options, CancellationToken cancellation)
     {
         if (options.BasinFraction > 0)
-            modes = new Basins(scores, options.BasinFraction, PickOptions.BasinReach * options.BandwidthVoxels).Merge(modes, cancellation);
+        {
+            Basins basins = new(scores, options.BasinFraction, PickOptions.BasinReach * options.BandwidthVoxels);
+            modes = basins.Merge(modes, cancellation);
+        }
         return Clustering.ToPicks(modes, options);
     }
 

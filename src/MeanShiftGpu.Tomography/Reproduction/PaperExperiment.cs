@@ -29,7 +29,8 @@ public readonly record struct PaperRun(PaperDataset Dataset, PaperLoss Loss, int
 /// <summary>
 /// The experiment of the paper's Table 1: every data set is trained on with Dice, mean shift and both from the same start, the best
 /// model of a training is that of the best validation, and picks of the test patches are compared with the true centres by equations
-/// 3 to 6. One protocol of picking serves all losses: threshold, minimum support and whether basins are joined are those with the best
+/// 3 to 6. One protocol of picking serves all losses: threshold, minimum support and whether basins are joined
+/// are those with the best
 /// one-to-one F1 at 4 voxels in the validation patches, found for each training by itself.
 /// </summary>
 public sealed class PaperExperiment
@@ -81,20 +82,27 @@ public sealed class PaperExperiment
     public static IReadOnlyList<PaperRun> Runs(IEnumerable<PaperDataset> datasets, IEnumerable<PaperLoss> losses, int seeds)
         => [.. from seed in Enumerable.Range(1, seeds) from dataset in datasets from loss in losses select new PaperRun(dataset, loss, seed)];
 
-    /// <summary>The result of a training that has been done with these settings and picked with as it is now; null where there is none.</summary>
-    public PaperResult? Done(PaperRun run) => Trained(run) is { } result && result.PickingProtocol == PickingProtocol ? result : null;
+    /// <summary>
+    /// The result of a training that has been done with these settings and picked with as it is now; null where
+    /// there is none.
+    /// </summary>
+    public PaperResult? Done(PaperRun run)
+        => Trained(run) is { } result && result.PickingProtocol == PickingProtocol ? result : null;
 
     /// <summary>
-    /// Trains, picks and evaluates, and writes the model and the result into the folder. A model that is there, from the same settings, is not trained again.
+    /// Trains, picks and evaluates, and writes the model and the result into the folder. A model that is there,
+    /// from the same settings, is not trained again.
     /// </summary>
     /// <param name="context">The device.</param>
     /// <param name="run">Which training.</param>
     /// <param name="progress">Told what is being done and how far the training is, 0 to 1; null for nobody.</param>
     /// <param name="cancellation">Stops between two steps; nothing is written then.</param>
-    public PaperResult Train(GpuContext context, PaperRun run, Action<string, double>? progress = null, CancellationToken cancellation = default)
+    public PaperResult Train(
+        GpuContext context, PaperRun run, Action<string, double>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(context);
-        DatasetManifest manifest = PaperData.Prepare(folder, scale, run.Dataset, files, told => progress?.Invoke(told, 0), cancellation);
+        DatasetManifest manifest = PaperData.Prepare(
+            folder, scale, run.Dataset, files, told => progress?.Invoke(told, 0), cancellation);
         OutputFolder.Prepare(Path.Combine(folder, "runs"));
         PaperResult? result = Trained(run);
         if (result is null || (result.Failure is null && !File.Exists(ModelFile(run))))
@@ -112,7 +120,8 @@ public sealed class PaperExperiment
     /// <param name="context">The device.</param>
     /// <param name="results">Results of the data set, whose models lie in the folder.</param>
     /// <param name="cancellation">Stops between two models.</param>
-    internal IReadOnlyList<PaperPatch> Look(GpuContext context, IReadOnlyList<PaperResult> results, CancellationToken cancellation)
+    internal IReadOnlyList<PaperPatch> Look(
+        GpuContext context, IReadOnlyList<PaperResult> results, CancellationToken cancellation)
     {
         DatasetManifest manifest = PaperData.Prepare(folder, scale, results[0].Dataset, files, cancellation: cancellation);
         DatasetVolume entry = manifest.Of(DatasetSplit.Test).First();
@@ -145,7 +154,11 @@ public sealed class PaperExperiment
     }
 
     private PaperResult TrainNetwork(
-        GpuContext context, PaperRun run, DatasetManifest manifest, Action<string, double>? progress, CancellationToken cancellation)
+        GpuContext context,
+        PaperRun run,
+        DatasetManifest manifest,
+        Action<string, double>? progress,
+        CancellationToken cancellation)
     {
         TrainingOptions training = scale.Training(run.Dataset, run.Loss, run.Seed);
         PaperResult result = new()
@@ -164,7 +177,8 @@ public sealed class PaperExperiment
         {
             trainer.Run(
                 p => progress?.Invoke(
-                    $"{run.Name}: step {p.Latest.Step} of {p.Steps}, loss {p.Latest.Loss:0.000}", (double)p.Latest.Step / p.Steps),
+                    $"{run.Name}: step {p.Latest.Step} of {p.Steps}, loss {p.Latest.Loss:0.000}",
+                    (double)p.Latest.Step / p.Steps),
                 cancellation);
         }
         catch (TrainingFailedException e)
@@ -274,4 +288,9 @@ public sealed class PaperExperiment
 /// <param name="Names">The kind of particle of each centre.</param>
 /// <param name="Picks">The picks.</param>
 internal sealed record PaperPatch(
-    Extent Size, float[] Image, float[] Scores, IReadOnlyList<Position> Centers, IReadOnlyList<string> Names, IReadOnlyList<Position> Picks);
+    Extent Size,
+    float[] Image,
+    float[] Scores,
+    IReadOnlyList<Position> Centers,
+    IReadOnlyList<string> Names,
+    IReadOnlyList<Position> Picks);

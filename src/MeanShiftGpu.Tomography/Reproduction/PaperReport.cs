@@ -105,7 +105,10 @@ public static class PaperReport
             YMinimum = 0,
             YMaximum = 1,
             Guides = [(2, "2"), (4, "4")],
-            Curves = [.. runs.GroupBy(r => r.Loss).OrderBy(g => g.Key).Select(g => Curve(g.Key, [.. g.Select(r => r.Evaluation)]))],
+            Curves =
+            [
+                .. runs.GroupBy(r => r.Loss).OrderBy(g => g.Key).Select(g => Curve(g.Key, [.. g.Select(r => r.Evaluation)])),
+            ],
             Caption = "A pick counts when a true centre lies within the radius, and a centre when a pick does.",
         };
 

@@ -28,7 +28,10 @@ public sealed record PaperResult
     /// <summary>The least support, as a fraction of the best pick's in its patch, that picked best in the validation patches.</summary>
     public float MinimumSupport { get; init; }
 
-    /// <summary>How places of one particle were joined where that picked best in the validation patches; 0 by distance alone.</summary>
+    /// <summary>
+    /// How places of one particle were joined where that picked best in the validation patches; 0 by distance
+    /// alone.
+    /// </summary>
     public float BasinFraction { get; init; }
 
     /// <summary>One-to-one F1 at 4 voxels in the validation patches, at that setting.</summary>
@@ -37,7 +40,9 @@ public sealed record PaperResult
     /// <summary>Picks against truth in the test patches; null where there is no model.</summary>
     public EvaluationResult? Evaluation { get; init; }
 
-    /// <summary>Recall and duplicates by protein; empty where all particles are of one kind, or their size is not known.</summary>
+    /// <summary>
+    /// Recall and duplicates by protein; empty where all particles are of one kind, or their size is not known.
+    /// </summary>
     public IReadOnlyList<KindScore> Kinds { get; init; } = [];
 
     /// <summary>The step of the model that was kept.</summary>

@@ -119,11 +119,14 @@ public static class PaperTable
     // Pooled over the runs of a loss.
     private static void AppendKinds(StringBuilder text, IReadOnlyList<PaperResult> results)
     {
-        IGrouping<PaperLoss, PaperResult>[] losses = [.. results.Where(r => r.Kinds.Count > 0).GroupBy(r => r.Loss).OrderBy(g => g.Key)];
+        IGrouping<PaperLoss, PaperResult>[] losses =
+            [.. results.Where(r => r.Kinds.Count > 0).GroupBy(r => r.Loss).OrderBy(g => g.Key)];
         if (losses.Length == 0)
             return;
-        text.AppendLine("Recall within half the particle's radius, and picks of a particle after its first, by protein:").AppendLine();
-        text.AppendLine($"| protein | radius in voxels | {string.Join(" | ", losses.Select(l => $"{PaperLosses.Words(l.Key)}: recall | duplicates a particle"))} |");
+        text.AppendLine("Recall within half the particle's radius, and picks of a particle after its first, by protein:");
+        text.AppendLine();
+        IEnumerable<string> headings = losses.Select(l => $"{PaperLosses.Words(l.Key)}: recall | duplicates a particle");
+        text.AppendLine($"| protein | radius in voxels | {string.Join(" | ", headings)} |");
         text.AppendLine($"|---|---|{string.Concat(Enumerable.Repeat("---|", 2 * losses.Length))}");
         foreach (KindScore kind in losses[0].First().Kinds)
         {
@@ -131,9 +134,11 @@ public static class PaperTable
             {
                 KindScore[] scores = [.. loss.SelectMany(r => r.Kinds).Where(k => k.Kind == kind.Kind)];
                 double truth = scores.Sum(s => s.Truth);
-                return FormattableString.Invariant($"{scores.Sum(s => s.Found) / truth:0.00} | {scores.Sum(s => s.Duplicates) / truth:0.00}");
+                return FormattableString.Invariant(
+                    $"{scores.Sum(s => s.Found) / truth:0.00} | {scores.Sum(s => s.Duplicates) / truth:0.00}");
             });
-            text.AppendLine(FormattableString.Invariant($"| {kind.Kind} | {kind.RadiusVoxels:0.0} | {string.Join(" | ", cells)} |"));
+            text.AppendLine(FormattableString.Invariant(
+                $"| {kind.Kind} | {kind.RadiusVoxels:0.0} | {string.Join(" | ", cells)} |"));
         }
 
         text.AppendLine();

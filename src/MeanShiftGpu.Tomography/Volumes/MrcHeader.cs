@@ -167,7 +167,8 @@ public sealed record MrcHeader
             Edge(fields.Real(44), fields.Int(32), 'y', notes),
             Edge(fields.Real(40), fields.Int(28), 'x', notes));
         if (voxel == new VoxelSize(1, 1, 1))
-            notes.Add("has voxels of exactly 1 Å, which programs write that do not know the size; give the voxel size where it is another");
+            notes.Add("has voxels of exactly 1 Å, which programs write that do not know the size; "
+                + "give the voxel size where it is another");
         return new MrcHeader
         {
             Mode = Supported(mode, path),

@@ -18,8 +18,10 @@ namespace MeanShiftGpu.Device;
 public sealed record DeviceInfo(DeviceKind Kind, string Name, long MemoryBytes, bool Selected, string Reason);
 
 /// <summary>
-/// Lists devices and chooses among them: CUDA, then an OpenCL GPU with memory of its own, then the CPU; the largest memory first within a
-/// kind. A processor that is driven through OpenCL is many times slower than the CPU device, and no GPU that shares the processor's memory
+/// Lists devices and chooses among them: CUDA, then an OpenCL GPU with memory of its own, then the CPU; the
+/// largest memory first within a
+/// kind. A processor that is driven through OpenCL is many times slower than the CPU device, and no GPU that
+/// shares the processor's memory
 /// has been seen to be faster, so both are taken only when they are asked for.
 /// </summary>
 public static class DeviceDiscovery
@@ -71,7 +73,8 @@ public static class DeviceDiscovery
         string cause = wanted == DeviceKind.Cuda
             ? CudaDriver.Ask().Problem ?? "The driver works, but has no GPU that ILGPU can use. Check nvidia-smi"
             : refused.Count > 0
-                ? $"What the drivers have cannot be used: {string.Join("; ", refused.Select(r => $"{r.Name}: {r.Reason}"))}. Install newer drivers"
+                ? "What the drivers have cannot be used: "
+                    + $"{string.Join("; ", refused.Select(r => $"{r.Name}: {r.Reason}"))}. Install newer drivers"
                 : "Check that the driver's ICD is installed (clinfo lists its devices)";
         throw new InputException(
             $"device: no {wanted} device was found ({origin}); this machine has {string.Join(", ", devices.Select(d => d.Kind).Distinct())}. " +
@@ -90,9 +93,13 @@ public static class DeviceDiscovery
         }
     }
 
-    /// <summary>What keeps an OpenCL device from being used; null where nothing does. ILGPU itself leaves such devices out without a word.</summary>
+    /// <summary>
+    /// What keeps an OpenCL device from being used; null where nothing does. ILGPU itself leaves such devices out
+    /// without a word.
+    /// </summary>
     internal static string? Problem(CLDevice device)
-        => Problem(device.CLStdVersion >= CLBackend.MinimumVersion, $"{device.CLStdVersion}", device.Capabilities.GenericAddressSpace);
+        => Problem(
+            device.CLStdVersion >= CLBackend.MinimumVersion, $"{device.CLStdVersion}", device.Capabilities.GenericAddressSpace);
 
     /// <inheritdoc cref="Problem(CLDevice)"/>
     internal static string? Problem(bool recent, string version, bool genericAddresses)

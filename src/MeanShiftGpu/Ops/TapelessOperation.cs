@@ -67,7 +67,8 @@ public abstract class TapelessOperation<T, TShape> : IDisposable
     {
         if (!isDense)
             throw new ArgumentException(
-                $"{name}: the shape is {shape}, expected pitches equal to the channels. Give device views for slices of channels.",
+                $"{name}: the shape is {shape}, expected pitches equal to the channels. "
+                    + "Give device views for slices of channels.",
                 nameof(shape));
     }
 }

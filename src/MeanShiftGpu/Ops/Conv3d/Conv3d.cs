@@ -25,7 +25,8 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
 
     /// <summary>Takes a device; kernels are compiled at the first call.</summary>
     /// <param name="context">The device; it must outlive this object.</param>
-    /// <param name="variant">The name of the variant to use, as <see cref="TapelessOperation{T, TShape}.VariantsFor"/> lists them; null
+    /// <param name="variant">The name of the variant to use, as <see cref="TapelessOperation{T,
+    /// TShape}.VariantsFor"/> lists them; null
     /// for the best, or what the context forces.</param>
     /// <exception cref="InputException">There is no such variant.</exception>
     public Conv3d(GpuContext context, string? variant = null)
@@ -73,7 +74,12 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
     /// <param name="shape">Extents.</param>
     /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
     public void BackwardWeight(
-        ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
+        ArrayView<T> input,
+        ArrayView<T> gradOutput,
+        ArrayView<T> output,
+        ArrayView<T> gradWeight,
+        ArrayView<T> gradBias,
+        Conv3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
         launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, output, gradWeight, gradBias, shape);

@@ -23,11 +23,14 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
 
     /// <summary>Takes a device; kernels are compiled at the first call.</summary>
     /// <param name="context">The device; it must outlive this object.</param>
-    /// <param name="variant">The name of the variant to use, as <see cref="TapelessOperation{T, TShape}.VariantsFor"/> lists them; null
+    /// <param name="variant">The name of the variant to use, as <see cref="TapelessOperation{T,
+    /// TShape}.VariantsFor"/> lists them; null
     /// for the best, or what the context forces.</param>
     /// <exception cref="InputException">There is no such variant.</exception>
     public ConvTranspose3d(GpuContext context, string? variant = null)
-        : this(context, new ChosenLauncher<IConvTranspose3d<T, T>, ConvTranspose3dShape>(context, ConvTranspose3dVariants<T, T>.Table, variant))
+        : this(
+            context,
+            new ChosenLauncher<IConvTranspose3d<T, T>, ConvTranspose3dShape>(context, ConvTranspose3dVariants<T, T>.Table, variant))
     {
     }
 

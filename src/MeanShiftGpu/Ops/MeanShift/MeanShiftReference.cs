@@ -50,7 +50,8 @@ public sealed record MeanShiftReferenceResult(
     double EdgeDistanceVoxels);
 
 /// <summary>
-/// The mean-shift loss of one volume in float64: every formula as <see cref="IMeanShift{T}"/> and the kernels of MeanShiftDirect.cs
+/// The mean-shift loss of one volume in float64: every formula as <see cref="IMeanShift{T}"/> and the kernels of
+/// MeanShiftDirect.cs
 /// state it, every sum over every
 /// voxel. Slow and obvious; shares nothing with the kernels.
 /// </summary>

@@ -24,11 +24,14 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
 
     /// <summary>Takes a device; kernels are compiled at the first call.</summary>
     /// <param name="context">The device; it must outlive this object.</param>
-    /// <param name="variant">The name of the variant to use, as <see cref="TapelessOperation{T, TShape}.VariantsFor"/> lists them; null
+    /// <param name="variant">The name of the variant to use, as <see cref="TapelessOperation{T,
+    /// TShape}.VariantsFor"/> lists them; null
     /// for the best, or what the context forces.</param>
     /// <exception cref="InputException">There is no such variant.</exception>
     public SigmoidHead(GpuContext context, string? variant = null)
-        : this(context, new ChosenLauncher<ISigmoidHead<T, T>, SigmoidHeadShape>(context, SigmoidHeadVariants<T, T>.Table, variant))
+        : this(
+            context,
+            new ChosenLauncher<ISigmoidHead<T, T>, SigmoidHeadShape>(context, SigmoidHeadVariants<T, T>.Table, variant))
     {
     }
 
