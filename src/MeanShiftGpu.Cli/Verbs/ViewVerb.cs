@@ -116,8 +116,10 @@ internal sealed class ViewVerb(Session session) : Verb(session)
             Scores = scores,
             Correction = correction,
             Name = name,
+            VoxelAngstrom = context.VoxelSizeAngstrom,
             Diameters = diameters,
             Save = save,
+            SavedTable = Path.GetFileName(options.GetValue(output) ?? ""),
             Failed = Session.Error,
         };
         volume.FillCache();

@@ -33,6 +33,9 @@ internal sealed class ViewSession
     /// <summary>The tomogram's name.</summary>
     public required string Name { get; init; }
 
+    /// <summary>Edge of a voxel in Å; 0 for unknown.</summary>
+    public required double VoxelAngstrom { get; init; }
+
     /// <summary>The diameter of each kind of particle in voxels.</summary>
     public required IReadOnlyList<double> Diameters { get; init; }
 
@@ -40,6 +43,12 @@ internal sealed class ViewSession
     /// Writes the corrected picks and returns how many were kept; null where no file was named for them.
     /// </summary>
     public Func<PickChanges, int>? Save { get; init; }
+
+    /// <summary>
+    /// The name, without its folder, of the table that <see cref="Save"/> writes: a page says what it saved, and
+    /// no path.
+    /// </summary>
+    public string SavedTable { get; init; } = "";
 
     /// <summary>Told why something failed, with names of files that a page does not get.</summary>
     public required Action<string> Failed { get; init; }
@@ -106,6 +115,7 @@ internal sealed class ViewSession
     {
         Name = Name,
         Shape = [Volume.Size.Depth, Volume.Size.Height, Volume.Size.Width],
+        VoxelAngstrom = VoxelAngstrom,
         Kinds = [.. Correction.Kinds.Zip(Diameters, (name, diameter) => new ViewedKind(name, diameter))],
         HasScoreMap = Scores is not null,
         ThumbnailEdge = ThumbnailEdge,
@@ -185,7 +195,8 @@ internal sealed class ViewSession
             int kept = Save(sent);
             saved = true;
             Saves++;
-            return Answer.Json(new { Kept = kept, Removed = sent.Removed.Count });
+            string removedTable = PickCorrection.RemovedTable(SavedTable);
+            return Answer.Json(new { Kept = kept, Removed = sent.Removed.Count, Table = SavedTable, RemovedTable = removedTable });
         }
     }
 

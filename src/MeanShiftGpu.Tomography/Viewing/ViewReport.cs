@@ -94,6 +94,7 @@ internal static class ViewReport
         {
             Name = volume.Name,
             Shape = [slices.Size.Depth, slices.Size.Height, slices.Size.Width],
+            VoxelAngstrom = slices.VoxelSize.CubeAngstrom,
             Kinds = volume.Kinds,
             ThumbnailEdge = edge,
             Slices = Slices(slices, points, SliceBytes / volumes),

@@ -52,6 +52,9 @@ internal sealed record ViewedVolume
     /// <summary>Its size in voxels along z, y and x.</summary>
     public required IReadOnlyList<int> Shape { get; init; }
 
+    /// <summary>Edge of a voxel in Å, for the scale bar; 0 for unknown, and then there is none.</summary>
+    public required double VoxelAngstrom { get; init; }
+
     /// <summary>The kinds of points.</summary>
     public required IReadOnlyList<ViewedKind> Kinds { get; init; }
 

@@ -9,7 +9,7 @@ export const orders = {
     worst: { label: "worst first", needs: picks => picks.all.some(p => p.rank !== null), compare: (a, b) => (a.rank ?? -1) - (b.rank ?? -1) },
     low: { label: "lowest score first", needs: hasScores, compare: (a, b) => (a.score ?? -Infinity) - (b.score ?? -Infinity) },
     high: { label: "highest score first", needs: hasScores, compare: (a, b) => (b.score ?? -Infinity) - (a.score ?? -Infinity) },
-    doubtful: { label: "nearest to the slider first", needs: hasScores, compare: null },
+    doubtful: { label: "nearest to the least score first", needs: hasScores, compare: null },
     depth: { label: "by z", needs: () => true, compare: (a, b) => a.z - b.z },
 };
 
@@ -55,7 +55,7 @@ export class Gallery {
         const compare = orders[this.order].compare ?? ((a, b) => Math.abs((a.score ?? Infinity) - least) - Math.abs((b.score ?? Infinity) - least));
         this.list = shown.sort((a, b) => compare(a, b) || a.number - b.number);
         const without = this.view.source.canEdit ? 0 : picks.all.filter(p => picks.isShown(p) && p.thumbnail < 0).length;
-        this.count.textContent = without === 0 ? `${this.list.length}` : `thumbnails of ${this.list.length} of ${this.list.length + without}`;
+        this.without = without;
         this.empty.textContent = this.list.length > 0 ? "" : picks.all.length === 0
             ? (this.view.source.canEdit ? "There are no picks yet. A double click on a slice adds one." : "There are no picks.")
             : "No pick passes the sliders.";
@@ -89,7 +89,19 @@ export class Gallery {
         return Math.max(1, Math.floor(this.#width() / leastCellWidth));
     }
 
+    // Slices on either side of the middle one that a thumbnail is the mean of; one slice alone is too noisy.
+    get reach() {
+        return Math.max(this.view.reach, 2);
+    }
+
+    #showCount() {
+        const rejected = this.list.filter(p => this.view.picks.isRejected(p)).length;
+        const count = this.without === 0 ? `${this.list.length}` : `thumbnails of ${this.list.length} of ${this.list.length + this.without}`;
+        this.count.textContent = rejected === 0 ? count : `${count}, ${rejected} rejected`;
+    }
+
     #layOut() {
+        this.#showCount();
         if (this.box.clientHeight === 0)
             return;
         const columns = this.#columns();
@@ -123,7 +135,7 @@ export class Gallery {
         const picture = element("canvas", { className: "picture" });
         const state = element("span", { className: "state" });
         const text = element("span", { className: "score" });
-        const where = element("button", { type: "button", className: "where", title: "Show on the slices", tabIndex: -1 }, "show");
+        const where = element("button", { type: "button", className: "where", title: "Look at it on the slices, without a decision", tabIndex: -1 }, "show");
         const mark = element("canvas", { className: "mark", width: 2 * markEdge, height: 2 * markEdge });
         if (this.view.source.volume.kinds.length > 1) {
             const context = mark.getContext("2d");
@@ -139,10 +151,12 @@ export class Gallery {
         });
         whole.addEventListener("click", () => {
             this.current = pick;
-            if (this.view.source.canEdit)
+            if (this.view.source.canEdit) {
                 this.view.picks.reject(pick);
-            else
+                this.actions.look(pick);
+            } else {
                 this.actions.show(pick);
+            }
         });
         this.space.append(whole);
         const cell = { whole, picture, state, text, paintedFor: null };
@@ -157,7 +171,7 @@ export class Gallery {
         cell.whole.classList.toggle("selected", pick === this.view.selected);
         cell.whole.classList.toggle("current", pick === this.current);
         cell.state.textContent = rejected ? "✕" : pick.added ? "+" : pick.decision === "accepted" ? "✓" : "";
-        cell.text.textContent = pick.score === null ? `#${pick.number + 1}` : pick.score.toFixed(3);
+        cell.text.textContent = `#${pick.number + 1}${pick.score === null ? "" : ` ${pick.score.toFixed(3)}`}`;
         const words = rejected ? "rejected" : pick.added ? "added" : pick.decision === "accepted" ? "accepted" : "kept";
         cell.whole.setAttribute("aria-label", `pick ${pick.number + 1}${kind ? `, ${kind}` : ""}, ${words}`);
         cell.whole.title = `${kind ? `${kind}, ` : ""}z ${pick.z.toFixed(1)}, y ${pick.y.toFixed(1)}, x ${pick.x.toFixed(1)}`
@@ -182,8 +196,7 @@ export class Gallery {
         this.loading = true;
         const wanted = missing.slice(0, mostAtOnce);
         try {
-            const reach = Math.max(this.view.reach, 2);
-            const found = await this.view.source.thumbnails(wanted, reach);
+            const found = await this.view.source.thumbnails(wanted, this.reach);
             wanted.forEach((pick, i) => this.pictures.set(this.#pictureOf(pick), found[i]));
         } catch (error) {
             this.actions.failed(error);

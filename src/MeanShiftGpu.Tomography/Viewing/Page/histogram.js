@@ -9,9 +9,10 @@ export class HistogramSlider {
         this.canvas = element("canvas", { className: "histogram" });
         this.input = element("input", { type: "range", min: 0, max: 1000, step: 1, value: 0, "aria-label": `least ${label}` });
         this.number = element("input", { type: "number", step: "any", "aria-label": `least ${label}, as a number` });
-        this.whole = element("div", { className: "filter" },
-            element("div", { className: "filter-head" }, element("span", {}, label), element("span", {}, "at least ", this.number)),
-            this.canvas, this.input);
+        this.ends = [element("span", {}), element("span", {})];
+        this.whole = element("div", { className: "filter", title: `Picks of a lower ${label} are hidden, and not saved.` },
+            element("div", { className: "filter-head" }, element("span", {}, label), element("span", {}, "keep at least ", this.number)),
+            this.canvas, this.input, element("div", { className: "filter-ends" }, ...this.ends));
         this.redraw = onNextFrame(() => this.#draw());
         this.input.addEventListener("input", () => this.#choose(this.low + (this.high - this.low) * this.input.value / 1000, changed));
         this.number.addEventListener("change", () => this.#choose(Number(this.number.value), changed));
@@ -32,6 +33,7 @@ export class HistogramSlider {
         for (const value of values)
             this.counts[Math.min(bars - 1, Math.floor(bars * (value - this.low) / (this.high - this.low)))]++;
         this.least = least ?? this.low;
+        [this.ends[0].textContent, this.ends[1].textContent] = [this.low, this.high].map(v => `${Number(v.toPrecision(3))}`);
         this.#show();
     }
 

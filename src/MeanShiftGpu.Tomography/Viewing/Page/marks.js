@@ -25,8 +25,8 @@ export function outline(context, kind, x, y, radius) {
 }
 
 // A pick: a thin line with a dark rim, broken and crossed out where it is rejected, with a dot where a person moved or accepted it and a plus where
-// they added it.
-export function drawMark(context, pick, rejected, x, y, radius, selected) {
+// they added it. strength, up to 1, is less where the slice cuts the ball far from its middle.
+export function drawMark(context, pick, rejected, x, y, radius, selected, strength) {
     const stroke = trace => {
         context.strokeStyle = "rgb(0 0 0 / 0.65)";
         context.lineWidth = selected ? 5 : 3;
@@ -37,6 +37,7 @@ export function drawMark(context, pick, rejected, x, y, radius, selected) {
         context.stroke();
     };
     context.save();
+    context.globalAlpha = selected ? 1 : 0.35 + 0.65 * strength;
     context.setLineDash(rejected ? [3, 3] : []);
     stroke(() => outline(context, pick.kind, x, y, radius));
     context.setLineDash([]);

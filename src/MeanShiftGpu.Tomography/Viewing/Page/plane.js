@@ -112,13 +112,14 @@ export class Plane {
         const { zoom, source } = this.view;
         context.fillStyle = "#000";
         context.fillRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
-        context.imageSmoothingEnabled = zoom < 3;
+        context.imageSmoothingEnabled = zoom < 8;
         this.#drawLayer(context, this.layers.volume, 1, (canvas, s) => this.view.grey.paint(canvas, s.pixels, s.width, s.height));
         if (source.volume.hasScoreMap && this.view.scoreOpacity > 0)
             this.#drawLayer(context, this.layers.scores, this.view.scoreOpacity, (canvas, s) => paintScores(canvas, s.pixels, s.width, s.height));
         if (this.view.showPicks)
             this.#drawPicks(context);
         this.#drawNotes(context);
+        this.#drawScaleBar(context);
         this.painted++;
         this.lastDrawn = this.layers.volume.slice?.at ?? null;
     }
@@ -160,7 +161,7 @@ export class Plane {
             const { x, y } = this.toScreen(pick);
             const reach = radius * this.view.zoom;
             if (x > -reach && y > -reach && x < this.canvas.clientWidth + reach && y < this.canvas.clientHeight + reach)
-                drawMark(context, pick, this.view.picks.isRejected(pick), x, y, Math.max(reach, 2.5), pick === this.view.selected);
+                drawMark(context, pick, this.view.picks.isRejected(pick), x, y, Math.max(reach, 2.5), pick === this.view.selected, radius / this.view.radiusOf(pick));
         }
     }
 
@@ -173,6 +174,23 @@ export class Plane {
             context.fillStyle = "#fff";
             context.fillText(line, 9, 17 + 20 * i);
         });
+    }
+
+    // A length of 1, 2 or 5 times a power of ten that fits.
+    #drawScaleBar(context) {
+        const { voxelAngstrom } = this.view.source.volume;
+        if (!(voxelAngstrom > 0))
+            return;
+        const pixelsOfAngstrom = this.view.zoom / voxelAngstrom;
+        const most = Math.min(160, this.canvas.clientWidth / 3) / pixelsOfAngstrom;
+        const power = 10 ** Math.floor(Math.log10(most));
+        const length = [5, 2, 1].map(n => n * power).find(l => l <= most) ?? power;
+        const wide = length * pixelsOfAngstrom, bottom = this.canvas.clientHeight - 8;
+        context.fillStyle = "rgb(0 0 0 / 0.6)";
+        context.fillRect(4, bottom - 20, wide + 10, 24);
+        context.fillStyle = "#fff";
+        context.fillRect(9, bottom - 3, wide, 3);
+        context.fillText(length >= 10000 ? `${length / 10000} µm` : length >= 10 ? `${length / 10} nm` : `${length} Å`, 9, bottom - 7, wide + 2);
     }
 
     // The pick under the mouse: the nearest whose outline holds it.

@@ -16,6 +16,7 @@ const keys = [
     ["drag", "move the picture"],
     ["Shift and drag, or the right button", "contrast (left, right) and brightness (up, down)"],
     ["p", "hide or show the picks"],
+    ["a circle", "where the slice cuts a ball of the particle's diameter: small and faint, the pick is above or below"],
 ];
 const keysToEdit = [
     ["click on a pick or a thumbnail", "reject it, or take it back"],
@@ -50,6 +51,7 @@ export class Viewer {
             clicked: pick => this.#clicked(pick),
             add: place => this.#add(place),
             show: pick => this.show(pick),
+            look: pick => this.look(pick),
             failed: error => this.#fail(error),
         };
         if (source.depths?.length > 0)
@@ -107,12 +109,17 @@ export class Viewer {
         this.go({ [plane.right]: middle(plane.right), [plane.down]: middle(plane.down) });
     }
 
-    // Brings a pick to the middle of all planes.
+    // Brings a pick to the middle of all planes, and closer.
     show(pick) {
-        this.view.selected = pick;
-        const nearest = z => this.source.depths?.reduce((a, b) => Math.abs(b - z) < Math.abs(a - z) ? b : a) ?? z;
         // Far out the particle would be lost among the others.
         this.view.zoom = Math.max(this.view.zoom, Math.min(4, 24 / this.view.radiusOf(pick)));
+        this.look(pick);
+    }
+
+    // Brings a pick to the middle of all planes.
+    look(pick) {
+        this.view.selected = pick;
+        const nearest = z => this.source.depths?.reduce((a, b) => Math.abs(b - z) < Math.abs(a - z) ? b : a) ?? z;
         this.go({ z: nearest(pick.z), y: pick.y, x: pick.x });
         this.gallery.show(pick);
         this.gallery.redraw();
@@ -127,7 +134,6 @@ export class Viewer {
         this.undoButton = button("Undo", "Ctrl-Z", () => this.picks.undo());
         this.redoButton = button("Redo", "Ctrl-Y", () => this.picks.redo());
         this.saveButton = button("Save", source.canSave ? "Ctrl-S" : "Start the program with --out TABLE to save", () => this.save());
-        this.saveButton.classList.add("primary");
         this.saveButton.disabled = !source.canSave;
         const head = element("header", {},
             element("h1", {}, volume.name), this.counts,
@@ -142,15 +148,17 @@ export class Viewer {
         this.supportFilter = new HistogramSlider("support", least => this.picks.setLeast("leastSupport", least));
         this.gallery = new Gallery(view, this.actions);
         this.#fillFilters();
-        const hint = source.canEdit ? "Click a thumbnail to reject it; click again to take it back." : "Click a thumbnail to see it on the nearest slice.";
+        this.hint = element("p", { className: "note" });
+        this.#showHint();
         const side = element("section", { className: "side", "aria-label": "picks" },
             this.#legend(), this.scoreFilter.whole, this.supportFilter.whole,
             element("div", { className: "gallery-head" },
                 element("h2", {}, "Picks ", this.gallery.count), this.gallery.select,
                 source.canEdit ? element("label", { className: "check" }, this.gallery.hide, "hide rejected") : null),
-            element("p", { className: "note" }, hint), this.gallery.empty, this.gallery.box);
+            this.hint, this.gallery.empty, this.gallery.box);
         const rows = (source.canEdit ? [...keys, ...keysToEdit] : keys).map(([key, does]) => element("tr", {}, element("td", {}, key), element("td", {}, does)));
         const help = element("details", { className: "help" }, element("summary", {}, "Mouse and keys"), element("table", {}, element("tbody", {}, ...rows)));
+        help.addEventListener("toggle", () => help.open && help.scrollIntoView({ block: "end" }));
         this.root.replaceChildren(head, this.message, element("div", { className: "columns" }, stage, side), help);
     }
 
@@ -172,6 +180,7 @@ export class Viewer {
             view.reach = Number(mean.value);
             this.planes.forEach(p => p.update());
             this.gallery.repaint(true);
+            this.#showHint();
         });
         const range = { minimum: -1, maximum: 1, step: 0.02, value: 0 };
         this.brightness = slider("brightness", range, value => {
@@ -186,7 +195,7 @@ export class Viewer {
             view.scoreOpacity = value;
             this.planes.forEach(p => p.update());
         });
-        const size = slider("circles", { minimum: 0.2, maximum: 3, step: 0.05, value: 1, title: "size of the circles; 1 is the particle's diameter" }, value => {
+        const size = slider("circle size", { minimum: 0.2, maximum: 3, step: 0.05, value: 1, title: "1 is the particle's diameter; a circle is where the slice cuts the ball" }, value => {
             this.scale = value;
             this.planes.forEach(p => p.redraw());
         });
@@ -194,9 +203,9 @@ export class Viewer {
         this.showPicks.addEventListener("change", () => this.#togglePicks(this.showPicks.checked));
         return element("div", { className: "tools" },
             source.canEdit ? planes : null, source.canEdit ? mean : null,
-            button("Fit", "see the whole slice", () => this.fit()), button("+", "closer", () => this.zoom(1.4)), button("−", "further", () => this.zoom(1 / 1.4)),
+            button("Fit view", "see the whole slice", () => this.fit()), button("+", "closer", () => this.zoom(1.4)), button("−", "further", () => this.zoom(1 / 1.4)),
             this.brightness.whole, this.contrast.whole,
-            button("Reset", "contrast by percentiles again", () => {
+            button("Reset contrast", "brightness and contrast by percentiles again", () => {
                 view.grey.reset();
                 this.#greyChanged();
             }),
@@ -233,6 +242,14 @@ export class Viewer {
         });
         return element("div", { className: "legend" }, element("ul", {}, ...items),
             this.source.canEdit && kinds.length > 1 ? element("label", {}, "a double click adds ", this.kind) : null);
+    }
+
+    // What a thumbnail shows, and what a click does.
+    #showHint() {
+        const { volume } = this.source;
+        const width = volume.voxelAngstrom > 0 ? `${Math.round(volume.thumbnailEdge * volume.voxelAngstrom)} Å` : `${volume.thumbnailEdge} voxels`;
+        this.hint.textContent = `Slices xy through the picks, ${width} wide, mean of ${2 * this.gallery.reach + 1}. `
+            + (this.source.canEdit ? "A click rejects a pick; a second click takes it back." : "A click shows the pick on the nearest slice.");
     }
 
     #fillFilters() {
@@ -318,6 +335,7 @@ export class Viewer {
         if (this.source.canEdit && this.picks.unsaved)
             parts.push(this.source.canSave ? "not saved" : "start with --out TABLE to save");
         this.counts.textContent = parts.join(" · ");
+        this.saveButton.classList.toggle("primary", this.picks.unsaved);
         this.undoButton.disabled = this.picks.done.length === 0;
         this.redoButton.disabled = this.picks.undone.length === 0;
     }
@@ -329,7 +347,7 @@ export class Viewer {
             const saved = await this.source.save(this.picks.changes());
             this.picks.unsaved = false;
             this.#showCounts();
-            this.#say(`Saved: ${saved.kept} picks${saved.removed > 0 ? `, and the ${saved.removed} rejected ones in a table of their own` : ""}.`);
+            this.#say(`Saved: ${saved.kept} picks in ${saved.table}${saved.removed > 0 ? `, and the ${saved.removed} rejected ones in ${saved.removedTable}` : ""}.`);
         } catch (error) {
             this.#fail(error);
         }

@@ -63,6 +63,8 @@ public sealed class ViewPageTests : IDisposable
         using ViewRun view = new(volume, "--picks", picks, "--out", corrected, "--particle-diameter", "100");
         await using Sheet sheet = await Sheet.OpenAsync(browser, view.Address.ToString());
         await sheet.UntilAsync("document.querySelector('.counts').textContent.startsWith('18 of 18 picks kept')");
+        // The voxel size reaches the page, for its scale bar.
+        await sheet.UntilAsync("document.querySelector('.side .note').textContent.includes(' Å wide')");
 
         // z, by the slider's own event and by a key.
         await sheet.DoAsync(
@@ -90,7 +92,9 @@ public sealed class ViewPageTests : IDisposable
         await sheet.UntilAsync("viewer.viewer.picks.changes().removed.length === 2");
 
         // On the slice: a double click in an empty place adds, a click on a circle rejects, a drag moves.
-        await sheet.DoAsync("viewer.viewer.fit()");
+        // A click on a thumbnail has led the slices to its pick.
+        await sheet.UntilAsync("viewer.viewer.view.center.z !== 20");
+        await sheet.DoAsync("viewer.viewer.go({ z: 20 }); viewer.viewer.fit()");
         await sheet.DoubleClickAsync(new Position(20, 80, 84));
         await sheet.UntilAsync("viewer.viewer.picks.changes().added.length === 1");
         await sheet.ClickAsync(new Position(20, 64, 64));
@@ -108,7 +112,7 @@ public sealed class ViewPageTests : IDisposable
             "viewer.viewer.picks.changes().moved.length === 0 && viewer.viewer.picks.changes().removed.length === 3");
 
         await sheet.Page.ClickAsync("button.primary");
-        await sheet.UntilAsync("document.querySelector('.message').textContent.startsWith('Saved: 12 picks')");
+        await sheet.UntilAsync("document.querySelector('.message').textContent.startsWith('Saved: 12 picks in ')");
         Assert.That(sheet.Problems, Is.Empty);
 
         IReadOnlyList<Particle> saved = CoordinateTables.Read(corrected);
@@ -180,7 +184,7 @@ public sealed class ViewPageTests : IDisposable
         await sheet.UntilAsync("document.querySelectorAll('.cell').length > 5");
         Assert.That(await sheet.Page.EvaluateExpressionAsync<int>("document.querySelectorAll('.cell').length"), Is.LessThan(200));
         await sheet.DoAsync("document.querySelector('.gallery').scrollTop = 1e6");
-        await sheet.UntilAsync("[...document.querySelectorAll('.score')].some(s => s.textContent === '1.000')");
+        await sheet.UntilAsync("[...document.querySelectorAll('.score')].some(s => s.textContent.endsWith(' 1.000'))");
         await sheet.Page.ClickAsync(".cell");
         await sheet.Page.ClickAsync("button.primary");
         await sheet.UntilAsync("document.querySelector('.message').textContent.startsWith('Saved: 19999 picks')");
