@@ -1,7 +1,7 @@
 // One plane through the volume on a canvas: the slice, the score map over it, the picks that it cuts, and what the mouse does there.
 import { contextOf, onNextFrame } from "./elements.js";
 import { paintScores } from "./grey.js";
-import { drawMark } from "./marks.js";
+import { drawOutline, drawSigns } from "./marks.js";
 
 // Which axis runs to the right, which down, and which one the plane cuts.
 const axesOf = { xy: ["x", "y", "z"], xz: ["x", "z", "y"], zy: ["z", "y", "x"] };
@@ -157,12 +157,16 @@ export class Plane {
     }
 
     #drawPicks(context) {
+        const seen = [];
         for (const { pick, radius } of this.#cuts()) {
             const { x, y } = this.toScreen(pick);
-            const reach = radius * this.view.zoom;
+            const reach = Math.max(radius * this.view.zoom, 2.5);
             if (x > -reach && y > -reach && x < this.canvas.clientWidth + reach && y < this.canvas.clientHeight + reach)
-                drawMark(context, pick, this.view.picks.isRejected(pick), x, y, Math.max(reach, 2.5), pick === this.view.selected, radius / this.view.radiusOf(pick));
+                seen.push({ pick, x, y, reach, strength: radius / this.view.radiusOf(pick), rejected: this.view.picks.isRejected(pick) });
         }
+
+        seen.filter(s => s.pick !== this.view.selected).forEach(s => drawOutline(context, s.pick, s.rejected, s.x, s.y, s.reach, s.strength));
+        seen.forEach(s => drawSigns(context, s.pick, s.rejected, s.x, s.y, s.reach, s.pick === this.view.selected));
     }
 
     #drawNotes(context) {
