@@ -89,7 +89,8 @@ internal static class CommandLine
     {
         RootCommand root = new(
             """
-            Finds macromolecules in cryo-electron tomograms: trains a 3D U-Net through a differentiable mean shift, and picks particles.
+            Finds macromolecules in cryo-electron tomograms: trains a 3D U-Net through a
+            differentiable mean shift, and picks particles.
 
             With tomograms and a table of some particles' centres (250 is their diameter in Å):
               meanshift-gpu train tomograms/ --picks picks.star --particle-diameter 250

@@ -125,8 +125,11 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         string?[] names = [.. result.Particles.Select(p => p.Tomogram).Distinct()];
         string target = options.GetValue(output)!;
         double[] voxels = [.. result.ToPixels.Select(g => g.VoxelSizeAngstrom)];
-        Session.Line(FormattableString.Invariant(
-            $"{target}: {Counted.Of(result.Particles.Count, "particle")} of {Counted.Of(names.Length, "tomogram")}, {CoordinateFormats.Word(result.From)} to {CoordinateFormats.Word(result.To)}; {(voxels.Any(v => v > 0) ? $"voxels of {Numbers(voxels)} Å" : "voxel size unknown")}, pixels per voxel: input {Numbers(result.FromPixels.Select(g => g.PerVoxel))}, output {Numbers(result.ToPixels.Select(g => g.PerVoxel))}"));
+        string counts = $"{Counted.Of(result.Particles.Count, "particle")} of {Counted.Of(names.Length, "tomogram")}";
+        string formats = $"{CoordinateFormats.Word(result.From)} to {CoordinateFormats.Word(result.To)}";
+        string sizes = voxels.Any(v => v > 0) ? $"voxels of {Numbers(voxels)} Å" : "voxel size unknown";
+        string from = Numbers(result.FromPixels.Select(g => g.PerVoxel)), to = Numbers(result.ToPixels.Select(g => g.PerVoxel));
+        Session.Line($"{target}: {counts}, {formats}; {sizes}, pixels per voxel: input {from}, output {to}");
         if (result.LeftOut > 0)
             Session.Line($"{target}: {Counted.Of(result.LeftOut, "particle")} left out, {result.Particles.Count} kept");
         if (result.Particles.Any(p => p.Score is not null) && !CoordinateFormats.HoldsScores(result.To))

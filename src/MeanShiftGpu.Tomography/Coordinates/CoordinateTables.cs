@@ -188,8 +188,10 @@ public static class CoordinateTables
         if (outside == 0)
             return;
         Particle first = particles.First(p => !IsInside(p, shape));
-        throw new InputException(FormattableString.Invariant(
-            $"{path}: {outside} of {Counted.Of(particles.Count, "centre")} outside the volume of {shape} voxels, the first at (z, y, x) = ({first.Z:0.##}, {first.Y:0.##}, {first.X:0.##}). Check the binning, the voxel size and the axis order."));
+        string place = FormattableString.Invariant($"(z, y, x) = ({first.Z:0.##}, {first.Y:0.##}, {first.X:0.##})");
+        throw new InputException(
+            $"{path}: {outside} of {Counted.Of(particles.Count, "centre")} outside the volume of {shape} voxels, the first at "
+            + $"{place}. Check the binning, the voxel size and the axis order.");
     }
 
     /// <summary>Whether a particle's centre lies in a volume, that is, in −0.5 to size − 0.5 along every axis.</summary>

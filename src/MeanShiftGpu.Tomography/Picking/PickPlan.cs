@@ -126,9 +126,14 @@ public sealed record PickPlan
         {
             Extent smallest = TilePlan.Smallest(padded, halo, structure.Divisor, alignment);
             PickPlan least = For([], smallest, smallest, smallestSlab);
+            string onDevice = least.NetworkBytes > device
+                ? $" and {(least.NetworkBytes >> 20) + 1} MiB on the device, which has {device >> 20}"
+                : "";
             throw new InputException(
-                $"picking: the memory limit of {memoryLimitBytes >> 20} MiB is too low for a volume of {volume}: with the smallest tile, {smallest}, it takes " +
-                $"{(least.TotalBytes >> 20) + 1} MiB (process {least.ProcessBytes >> 20}, network {least.NetworkBytes >> 20}, tiles {least.BufferBytes >> 20}, score maps {least.ScoreMapBytes >> 20}, clustering {least.ClusteringBytes >> 20}){(least.NetworkBytes > device ? $" and {(least.NetworkBytes >> 20) + 1} MiB on the device, which has {device >> 20}" : "")}. Raise the limit.")
+                $"picking: the memory limit of {memoryLimitBytes >> 20} MiB is too low for a volume of {volume}: with the "
+                + $"smallest tile, {smallest}, it takes {(least.TotalBytes >> 20) + 1} MiB (process {least.ProcessBytes >> 20}, "
+                + $"network {least.NetworkBytes >> 20}, tiles {least.BufferBytes >> 20}, score maps "
+                + $"{least.ScoreMapBytes >> 20}, clustering {least.ClusteringBytes >> 20}){onDevice}. Raise the limit.")
             { Missing = MissingFact.Memory };
         }
 

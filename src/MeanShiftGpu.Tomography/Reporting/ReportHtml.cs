@@ -95,12 +95,13 @@ public static class ReportHtml
             page.Append($"<th scope=\"col\">{Encode(column.Name)}</th>");
         page.Append("</tr></thead>\n<tbody>\n");
         double?[] best = [.. table.Columns.Select((column, c) => Best(table, column, c))];
+        bool IsBest(ReportRow row, int c) => !row.IsReference && best[c] is not null && row.Cells[c].Mean == best[c];
         foreach (ReportRow row in table.Rows)
         {
             string cssClass = row.IsReference ? " class=\"reference\"" : "";
             page.Append($"<tr{cssClass}><td><span class=\"key\" style=\"background:{ReportPalette.Variable(row.Color)}\"></span>{Encode(row.Name)}</td>");
             for (int c = 0; c < table.Columns.Count; c++)
-                page.Append($"<td>{Cell(row.Cells[c], table.Columns[c].Decimals, !row.IsReference && best[c] is not null && row.Cells[c].Mean == best[c])}</td>");
+                page.Append($"<td>{Cell(row.Cells[c], table.Columns[c].Decimals, IsBest(row, c))}</td>");
             page.Append("</tr>\n");
         }
 

@@ -134,7 +134,8 @@ public static class PaperReport
             new("Losses", scale.AsPublished ? "both: the plain sum" : "both: mean shift and half of Dice (paper: the plain sum)"),
             new("SHREC", files.Has(PaperDataset.Shrec)
                 ? "the SHREC 2021 data set"
-                : $"simulated: {Counted.Of(scale.ShrecModels.Train + scale.ShrecModels.Validation + scale.ShrecModels.Test, "tomogram")} of {scale.Shrec.Extent} voxels with its 13 proteins; no vesicles, no gold (paper: the data set itself)"),
+                : $"simulated: {Counted.Of(scale.ShrecModels.Train + scale.ShrecModels.Validation + scale.ShrecModels.Test, "tomogram")} "
+                    + $"of {scale.Shrec.Extent} voxels with its 13 proteins; no vesicles, no gold (paper: the data set itself)"),
             new("Ribo", files.Has(PaperDataset.Ribo) ? "EMPIAR-10045" : "simulated bacterial ribosomes on 17.4 Å voxels (paper: a tomogram of EMPIAR-10045)"),
             new("Picking", "threshold, minimum support and joined basins or not, with the best one-to-one F1 at 4 voxels in at most " +
                 "20 validation patches, for each training by itself (paper: not stated)"),

@@ -1,3 +1,4 @@
+using System.Globalization;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 
@@ -58,8 +59,11 @@ public sealed record ParticleSize(double DiameterVoxels)
         double voxels = diameterAngstrom / voxelSizeAngstrom;
         return voxels is >= SmallestVoxels and <= LargestVoxels
             ? new ParticleSize(voxels)
-            : throw new InputException(FormattableString.Invariant(
-                $"particle size: {diameterAngstrom:0.##} Å are {voxels:0.#} of the volumes' voxels of {voxelSizeAngstrom:0.###} Å; expected {SmallestVoxels} to {LargestVoxels}. Correct the diameter or the voxel size, or use volumes that are binned {(voxels < SmallestVoxels ? "less" : "more")}."));
+            : throw new InputException(string.Create(
+                CultureInfo.InvariantCulture,
+                $"particle size: {diameterAngstrom:0.##} Å are {voxels:0.#} of the volumes' voxels of "
+                + $"{voxelSizeAngstrom:0.###} Å; expected {SmallestVoxels} to {LargestVoxels}. Correct the diameter or the "
+                + $"voxel size, or use volumes that are binned {(voxels < SmallestVoxels ? "less" : "more")}."));
     }
 
     /// <summary>Settings with the lengths that follow from the sizes of the particles.</summary>

@@ -410,7 +410,8 @@ public sealed class Trainer : IDisposable
                 && h.Step > since).TakeLast(TrainingDiagnosis.Patience)];
             if (latest.Length < TrainingDiagnosis.Patience || latest.Any(h => h.Verdict != HealthVerdict.Ill))
                 continue;
-            GoBack($"{TrainingDiagnosis.Describe(ill, options.Classes.Count == 0 ? "" : $" of class '{options.Classes[ill.Class].Name}'")} at step {steps.Count}");
+            string of = options.Classes.Count == 0 ? "" : $" of class '{options.Classes[ill.Class].Name}'";
+            GoBack($"{TrainingDiagnosis.Describe(ill, of)} at step {steps.Count}");
             return;
         }
     }
