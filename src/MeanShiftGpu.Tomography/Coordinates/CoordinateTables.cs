@@ -80,7 +80,10 @@ public static class CoordinateTables
         context ??= new CoordinateContext();
         context.Validate();
         CoordinateFormat format = context.Format ?? CoordinateFormats.OfFile(path);
-        CoordinateTable table = CoordinateFormats.Of(format).Read(path, context);
+        TableFormat row = CoordinateFormats.Of(format);
+        CoordinateTable table = row.Read(path, context);
+        if (row.NeedsScores && table.Particles.All(p => p.Score == 0))
+            table = table with { Particles = [.. table.Particles.Select(p => p with { Score = null })] };
         RefuseSomeWithoutSize(path, table, context);
         RefuseFractions(path, table);
         if (context.Tomogram is { } wanted && table.Particles.Count > 0)

@@ -35,6 +35,12 @@ internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
     /// <summary>Whether a table has scores.</summary>
     public bool HoldsScores { get; init; } = true;
 
+    /// <summary>
+    /// Whether every row has a place for a score, which is 0 in a table without scores: one of zeros alone has
+    /// none.
+    /// </summary>
+    public bool NeedsScores { get; init; }
+
     /// <summary>Whether a table has angles.</summary>
     public bool HoldsAngles { get; init; } = true;
 

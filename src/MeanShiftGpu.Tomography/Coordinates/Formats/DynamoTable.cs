@@ -15,7 +15,13 @@ internal static class DynamoTable
     private const int MinimumColumns = 26;
     private const int Columns = 36;
 
-    public static TableFormat Format { get; } = new(CoordinateFormat.Dynamo, ".tbl") { PixelSizes = PixelSizes.EachRow, Read = Read, Write = Write };
+    public static TableFormat Format { get; } = new(CoordinateFormat.Dynamo, ".tbl")
+    {
+        NeedsScores = true,
+        PixelSizes = PixelSizes.EachRow,
+        Read = Read,
+        Write = Write,
+    };
 
     private static CoordinateTable Read(string path, CoordinateContext context)
     {

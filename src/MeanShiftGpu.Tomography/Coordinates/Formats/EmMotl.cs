@@ -19,6 +19,7 @@ internal static class EmMotl
 
     public static TableFormat Format { get; } = new(CoordinateFormat.Motl, ".em")
     {
+        NeedsScores = true,
         Read = static (path, context) => new(CoordinateFormat.Motl, Read(path, context)),
         Write = Write,
     };

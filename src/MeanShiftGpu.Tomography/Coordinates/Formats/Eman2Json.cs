@@ -24,6 +24,7 @@ internal static class Eman2Json
     public static TableFormat Format { get; } = new(CoordinateFormat.Eman2, ".json")
     {
         CountsUnbinnedPixels = true,
+        NeedsScores = true,
         HoldsSeveralTomograms = false,
         HoldsAngles = false,
         IsUsual = false,

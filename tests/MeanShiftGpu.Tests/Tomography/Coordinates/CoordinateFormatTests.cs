@@ -53,6 +53,14 @@ public class CoordinateFormatTests
         }
     }
 
+    // Some formats have a number there in any case.
+    [TestCaseSource(nameof(All))]
+    public void Write_WithoutScores_IsReadWithoutScores(CoordinateFormat format)
+    {
+        Particle[] particles = [new(1.25, 2.5, 3.125) { Tomogram = "TS_01" }, new(50.5, 100.5, 199.5) { Tomogram = "TS_01" }];
+        Assert.That(Pass(format, particles).Select(p => p.Score), Has.All.Null);
+    }
+
     // Names have no number of their own: they get what no other class has.
     [TestCase(CoordinateFormat.Dynamo)]
     [TestCase(CoordinateFormat.Motl)]
