@@ -1,17 +1,20 @@
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// The plain convolution: one thread per result, no atomics, no shared memory, any accelerator. The truth for the others.
-/// At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with an int.
+/// The plain convolution: one thread per result, no atomics, no shared memory, any accelerator. The truth for
+/// the others. At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with an int.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape> forward;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape> backwardInput;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape> backwardWeight;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        Conv3dShape> forward;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        Conv3dShape> backwardInput;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        Conv3dShape> backwardWeight;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public Conv3dDirect(Accelerator accelerator)
@@ -22,16 +25,34 @@ internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
     }
 
     /// <inheritdoc/>
-    void IConv3d<T, T>.LaunchForward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape)
+    void IConv3d<T, T>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
+        Conv3dShape shape)
         => forward(stream, LaunchExtent.Of(shape.Voxels * shape.OutputChannels), input, weight, bias, output, shape);
 
     /// <inheritdoc/>
-    void IConv3d<T, T>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape)
-        => backwardInput(stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradOutput, output, weight, gradInput, shape);
+    void IConv3d<T, T>.LaunchBackwardInput(
+        AcceleratorStream stream,
+        ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput,
+        Conv3dShape shape)
+        => backwardInput(
+            stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradOutput, output, weight, gradInput, shape);
 
     /// <inheritdoc/>
-    void IConv3d<T, T>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
-        => backwardWeight(stream, LaunchExtent.Of(shape.WeightLength + shape.OutputChannels), input, gradOutput, output, gradWeight, gradBias, shape);
+    void IConv3d<T, T>.LaunchBackwardWeight(
+        AcceleratorStream stream,
+        ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias,
+        Conv3dShape shape)
+        => backwardWeight(
+            stream,
+            LaunchExtent.Of(shape.WeightLength + shape.OutputChannels),
+            input,
+            gradOutput,
+            output,
+            gradWeight,
+            gradBias,
+            shape);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -64,7 +85,8 @@ internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
             {
                 for (int kx = -pad; kx <= pad; kx++)
                 {
-                    if (z + kz >= 0 && z + kz < shape.Depth && y + ky >= 0 && y + ky < shape.Height && x + kx >= 0 && x + kx < shape.Width)
+                    if (z + kz >= 0 && z + kz < shape.Depth && y + ky >= 0 && y + ky < shape.Height && x + kx >= 0
+                        && x + kx < shape.Width)
                     {
                         long source = (voxel + ((long)kz * shape.Height + ky) * shape.Width + kx) * shape.InputPitch;
                         long w = (long)tap * shape.InputChannels * shape.OutputChannels + o;
@@ -85,8 +107,9 @@ internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
         output[voxel * shape.OutputPitch + o] = sum;
     }
 
-    // dx[v,i] = sum over taps and output channels of g[v-tap,o] w[tap,i,o], g = gradOutput masked by output > 0 under ReLU.
-    // One thread per (voxel, input channel); gradInput overwritten, sums in the order tap z, y, x, channel.
+    // dx[v,i] = sum over taps and output channels of g[v-tap,o] w[tap,i,o], g = gradOutput masked by output >
+    // 0 under ReLU. One thread per (voxel, input channel); gradInput overwritten, sums in the order tap z, y,
+    // x, channel.
     [Kernel]
     internal static void BackwardInputKernel(
         Index1D index,
@@ -111,7 +134,8 @@ internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
             {
                 for (int kx = -pad; kx <= pad; kx++)
                 {
-                    if (z - kz >= 0 && z - kz < shape.Depth && y - ky >= 0 && y - ky < shape.Height && x - kx >= 0 && x - kx < shape.Width)
+                    if (z - kz >= 0 && z - kz < shape.Depth && y - ky >= 0 && y - ky < shape.Height && x - kx >= 0
+                        && x - kx < shape.Width)
                     {
                         long source = (voxel - ((long)kz * shape.Height + ky) * shape.Width - kx) * shape.OutputPitch;
                         long w = ((long)tap * shape.InputChannels + i) * shape.OutputChannels;
@@ -130,9 +154,9 @@ internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
         gradInput[voxel * shape.InputPitch + i] = sum;
     }
 
-    // dw[tap,i,o] = sum over voxels of x[v+tap,i] g[v,o]; db[o] = sum over voxels of g[v,o]; g masked under ReLU.
-    // One thread per weight, then one per bias; both accumulate, sums in voxel order. Slow and steady: a result's whole sum
-    // is one thread's, so the order is fixed.
+    // dw[tap,i,o] = sum over voxels of x[v+tap,i] g[v,o]; db[o] = sum over voxels of g[v,o]; g masked under
+    // ReLU. One thread per weight, then one per bias; both accumulate, sums in voxel order. Slow and steady:
+    // a result's whole sum is one thread's, so the order is fixed.
     [Kernel]
     internal static void BackwardWeightKernel(
         Index1D index,
@@ -166,7 +190,8 @@ internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
                     for (int x = 0; x < shape.Width; x++)
                     {
                         long target = (row + x) * shape.OutputPitch + o;
-                        if (x + kx < 0 || x + kx >= shape.Width || (shape.Activation == Activation.Relu && output[target] <= T.Zero))
+                        if (x + kx < 0 || x + kx >= shape.Width || (
+                            shape.Activation == Activation.Relu && output[target] <= T.Zero))
                             continue;
                         if (isBias)
                             sum += gradOutput[target];

@@ -3,7 +3,8 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// What the host algorithms of the convolution share: their three passes as the convolution of a source into a target and as a sum over voxels.
+/// What the host algorithms of the convolution share: their three passes as the convolution of a source into
+/// a target and as a sum over voxels.
 /// </summary>
 internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : IConv3dByPlanes<float>
     where TVector : unmanaged
@@ -14,8 +15,8 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
     // The target's bias, [columns]; zeros in a gradient of the input.
     protected readonly HostScratch packedBias = new();
 
-    // The pass in progress; every chunk of work reads these. The source's channels are those of all sources side by side. The target is the activations
-    // that are computed, or the gradient of the weights.
+    // The pass in progress; every chunk of work reads these. The source's channels are those of all sources
+    // side by side. The target is the activations that are computed, or the gradient of the weights.
     protected Conv3dShape shape;
     protected PlaneRange range;
     protected HostActivations[] sources = [];
@@ -29,13 +30,29 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
     protected bool transposed;
     protected bool relu;
 
-    void IConv3d<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
-        => ForwardPlanes([new(input, shape.InputChannels, shape.InputPitch, shape.Depth)], weight, bias, output, shape, PlaneRange.Whole(shape));
+    void IConv3d<float, float>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
+        Conv3dShape shape)
+        => ForwardPlanes(
+            [new(input, shape.InputChannels, shape.InputPitch, shape.Depth)],
+            weight,
+            bias,
+            output,
+            shape,
+            PlaneRange.Whole(shape));
 
-    void IConv3dByPlanes<float>.LaunchForwardPlanes(AcceleratorStream stream, ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    void IConv3dByPlanes<float>.LaunchForwardPlanes(
+        AcceleratorStream stream,
+        ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
+        Conv3dShape shape,
+        PlaneRange planes)
         => ForwardPlanes(inputs, weight, bias, output, shape, planes);
 
-    private void ForwardPlanes(ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    private void ForwardPlanes(
+        ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
+        Conv3dShape shape,
+        PlaneRange planes)
     {
         this.shape = shape;
         this.weight = weight.Pointer();
@@ -51,7 +68,10 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
     }
 
     // The forward pass of gradOutput under the weights with channels exchanged and taps reversed.
-    void IConv3d<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchBackwardInput(
+        AcceleratorStream stream,
+        ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput,
+        Conv3dShape shape)
     {
         this.shape = shape;
         this.weight = weight.Pointer();
@@ -66,7 +86,10 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
         PackBiasAndConvolve(null);
     }
 
-    void IConv3d<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchBackwardWeight(
+        AcceleratorStream stream,
+        ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight,
+            ArrayView<float> gradBias, Conv3dShape shape)
     {
         if (shape.Voxels == 0)
             return;

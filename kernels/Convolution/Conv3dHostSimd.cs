@@ -4,15 +4,17 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// The convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results do not depend on the number
-/// of threads. Launchers return when the work is done. Channels that are a multiple of 16 (AVX2) or 32 (AVX-512) run fastest.
+/// The convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results
+/// do not depend on the number of threads. Launchers return when the work is done. Channels that are a
+/// multiple of 16 (AVX2) or 32 (AVX-512) run fastest.
 /// </summary>
 internal sealed class Conv3dHostSimd : IConv3dByPlanes<float>
 {
     private readonly IConv3dByPlanes<float> kernels;
 
     /// <summary>Uses the widest vectors of this processor.</summary>
-    /// <param name="threads">The threads to share the work among; they may be shared with other host variants.</param>
+    /// <param name="threads">The threads to share the work among; they may be shared with other host
+    /// variants.</param>
     public Conv3dHostSimd(HostThreads threads)
         : this(threads, HostVector.PreferredBits)
     {
@@ -31,19 +33,32 @@ internal sealed class Conv3dHostSimd : IConv3dByPlanes<float>
     }
 
     /// <inheritdoc/>
-    void IConv3d<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
+        Conv3dShape shape)
         => kernels.Forward(stream, input, weight, bias, output, shape);
 
     /// <inheritdoc/>
-    void IConv3dByPlanes<float>.LaunchForwardPlanes(AcceleratorStream stream, ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    void IConv3dByPlanes<float>.LaunchForwardPlanes(
+        AcceleratorStream stream,
+        ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
+        Conv3dShape shape,
+        PlaneRange planes)
         => kernels.ForwardPlanes(stream, inputs, weight, bias, output, shape, planes);
 
     /// <inheritdoc/>
-    void IConv3d<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchBackwardInput(
+        AcceleratorStream stream,
+        ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput,
+        Conv3dShape shape)
         => kernels.BackwardInput(stream, gradOutput, output, weight, gradInput, shape);
 
     /// <inheritdoc/>
-    void IConv3d<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchBackwardWeight(
+        AcceleratorStream stream,
+        ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight,
+            ArrayView<float> gradBias, Conv3dShape shape)
         => kernels.BackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>
@@ -55,12 +70,13 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
 {
-    // A weight gradient's voxels are summed in at most this many parts, each with its own copy of the weights, which are
-    // added in order.
+    // A weight gradient's voxels are summed in at most this many parts, each with its own copy of the
+    // weights, which are added in order.
     private const int MostParts = 16;
 
-    // Voxels per step of a weight gradient: their input and gradOutput, together this many bytes, are to stay in the second-level cache
-    // while every pair of channels passes over them. Less would pass over the sums more often, which costs more than leaving the first level.
+    // Voxels per step of a weight gradient: their input and gradOutput, together this many bytes, are to stay
+    // in the second-level cache while every pair of channels passes over them. Less would pass over the sums
+    // more often, which costs more than leaving the first level.
     private const int StepBytes = 96 * 1024;
 
     private readonly Worker[] workers;
@@ -169,12 +185,31 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
         for (int column = 0; column < columns; column += 2 * TOps.Width)
         {
             int group = HostMatrix<TVector, TOps>.Group(column, columns);
-            float* groupWeights = packed + (long)channels * (column * shape.Taps + firstPlane * shape.KernelSize * shape.KernelSize * group);
+            float* groupWeights = packed + (long)channels * (
+                column * shape.Taps + firstPlane * shape.KernelSize * shape.KernelSize * group);
             for (int voxel = 0; voxel < voxels; voxel += HostTile<TVector, TOps>.Rows)
             {
                 HostTile<TVector, TOps>.Overwrite(
-                    group / TOps.Width, planes, offsets + voxel, segments, segmentCount, shape.KernelSize * channels, 1, groupWeights, group, tile, group);
-                StoreTile(region, z, voxel, Math.Min(HostTile<TVector, TOps>.Rows, voxels - voxel), tile, columnBias + column, column, group);
+                    group / TOps.Width,
+                    planes,
+                    offsets + voxel,
+                    segments,
+                    segmentCount,
+                    shape.KernelSize * channels,
+                    1,
+                    groupWeights,
+                    group,
+                    tile,
+                    group);
+                StoreTile(
+                    region,
+                    z,
+                    voxel,
+                    Math.Min(HostTile<TVector, TOps>.Rows, voxels - voxel),
+                    tile,
+                    columnBias + column,
+                    column,
+                    group);
             }
         }
     }
@@ -183,7 +218,8 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
     {
         int present = Math.Min(group, targetChannels - column);
         (int y, int x) = Math.DivRem(voxel, region.Width);
-        long first = (((long)region.N * range.OutputRing + z % range.OutputRing) * shape.Height + region.Y + y) * shape.Width + region.X + x;
+        long first = (((long)region.N * range.OutputRing + z % range.OutputRing) * shape.Height + region.Y + y) * shape.Width
+            + region.X + x;
         float* to = target + first * targetPitch + column;
         for (int j = 0; j < rows; j++)
         {
@@ -230,7 +266,8 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
             for (int y = 0; y < region.Height; y++)
             {
                 float* row = packedGradients + (long)y * region.Width * columns;
-                gradients.PackRow<TVector, TOps>(region.N, z, region.Y + y, region.X, region.X + region.Width, row, columns, columns);
+                gradients.PackRow<TVector, TOps>(
+                    region.N, z, region.Y + y, region.X, region.X + region.Width, row, columns, columns);
                 HostMatrix<TVector, TOps>.AddRows(row, region.Width, columns, sums + (long)weightRows * columns);
             }
 
@@ -330,7 +367,15 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
                 float* firstChannel = to;
                 foreach (ref readonly HostActivations source in sources.AsSpan())
                 {
-                    source.PackRow<TVector, TOps>(region.N, from, y, region.X - pad, region.X + region.Width + pad, firstChannel, source.Channels, sourceChannels);
+                    source.PackRow<TVector, TOps>(
+                        region.N,
+                        from,
+                        y,
+                        region.X - pad,
+                        region.X + region.Width + pad,
+                        firstChannel,
+                        source.Channels,
+                        sourceChannels);
                     firstChannel += source.Channels;
                 }
 
@@ -355,7 +400,8 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
         return offsets;
     }
 
-    // The part of a volume's plane that is worked on; lengths of its packed rows and planes, borders included, in floats.
+    // The part of a volume's plane that is worked on; lengths of its packed rows and planes, borders
+    // included, in floats.
     private readonly record struct Region(int N, int Y, int X, int Height, int Width, nint RowLength, nint PlaneLength);
 
     private sealed class Worker : IDisposable

@@ -4,17 +4,18 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// The convolution with a kernel of 3³ by Winograd's algorithm, on the processor's vectors and cores, for buffers of the CPU accelerator.
-/// float32. It needs 144 multiplications per 2×4×4 outputs where the direct algorithm needs 864, and transforms before and after that are worth
-/// it where channels are many. Results do not depend on the number of threads. Launchers return when
-/// the work is done.
+/// The convolution with a kernel of 3³ by Winograd's algorithm, on the processor's vectors and cores, for
+/// buffers of the CPU accelerator. float32. It needs 144 multiplications per 2×4×4 outputs where the direct
+/// algorithm needs 864, and transforms before and after that are worth it where channels are many. Results do
+/// not depend on the number of threads. Launchers return when the work is done.
 /// </summary>
 internal sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
 {
     private readonly IConv3dByPlanes<float> kernels;
 
     /// <summary>Uses the widest vectors of this processor.</summary>
-    /// <param name="threads">The threads to share the work among; they may be shared with other host variants.</param>
+    /// <param name="threads">The threads to share the work among; they may be shared with other host
+    /// variants.</param>
     public Conv3dHostWinograd(HostThreads threads)
         : this(threads, HostVector.PreferredBits)
     {
@@ -34,27 +35,42 @@ internal sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
-    void IConv3d<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
+        Conv3dShape shape)
         => kernels.Forward(stream, input, weight, bias, output, Checked(shape));
 
     /// <inheritdoc/>
     /// <remarks>The planes begin at an even one, where those of the whole volume's tiles begin.</remarks>
-    /// <exception cref="ArgumentException">The kernel's edge is not 3, or the planes begin at an odd one.</exception>
-    void IConv3dByPlanes<float>.LaunchForwardPlanes(AcceleratorStream stream, ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape, PlaneRange planes)
+    /// <exception cref="ArgumentException">The kernel's edge is not 3, or the planes begin at an odd
+    /// one.</exception>
+    void IConv3dByPlanes<float>.LaunchForwardPlanes(
+        AcceleratorStream stream,
+        ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
+        Conv3dShape shape,
+        PlaneRange planes)
     {
         if (planes.Begin % 2 != 0)
-            throw new ArgumentException($"Conv3dHostWinograd: planes begin at {planes.Begin}; expected an even number.", nameof(planes));
+            throw new ArgumentException(
+                $"Conv3dHostWinograd: planes begin at {planes.Begin}; expected an even number.", nameof(planes));
         kernels.ForwardPlanes(stream, inputs, weight, bias, output, Checked(shape), planes);
     }
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
-    void IConv3d<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchBackwardInput(
+        AcceleratorStream stream,
+        ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput,
+        Conv3dShape shape)
         => kernels.BackwardInput(stream, gradOutput, output, weight, gradInput, Checked(shape));
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
-    void IConv3d<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+    void IConv3d<float, float>.LaunchBackwardWeight(
+        AcceleratorStream stream,
+        ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight,
+            ArrayView<float> gradBias, Conv3dShape shape)
         => kernels.BackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, Checked(shape));
 
     /// <inheritdoc/>
@@ -65,11 +81,14 @@ internal sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
         : throw new ArgumentException($"Conv3dHostWinograd: the kernel's edge is {shape.KernelSize}; expected 3.", nameof(shape));
 }
 
-/// <summary>The three passes for one width of vectors. Tiles are F(2, 3) along z, F(4, 3) along y and x.</summary>
+/// <summary>
+/// The three passes for one width of vectors. Tiles are F(2, 3) along z, F(4, 3) along y and x.
+/// </summary>
 /// <remarks>
-/// The 4 points of z are worked on one after the other ("slices"), each with 6×6 matrix products, so that the transformed
-/// weights and data of a slice, for a chunk of a few dozen tiles, stay in the second-level cache. A point of z combines only two planes, so
-/// the transforms of a slice read little more than those of all points together would.
+/// The 4 points of z are worked on one after the other ("slices"), each with 6×6 matrix products, so that the
+/// transformed weights and data of a slice, for a chunk of a few dozen tiles, stay in the second-level cache.
+/// A point of z combines only two planes, so the transforms of a slice read little more than those of all
+/// points together would.
 /// </remarks>
 internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHost<TVector, TOps>
     where TVector : unmanaged
@@ -83,25 +102,29 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     // Where A along z is a plain sum, of which the bias's gradient is made.
     private const int BiasSlice = 1;
 
-    // A weight gradient's tiles are summed in at most this many parts, each with its own copy of the sums, which are added in order. A part is at
-    // least two chunks, lest the copies of a small volume cost more than its products.
+    // A weight gradient's tiles are summed in at most this many parts, each with its own copy of the sums,
+    // which are added in order. A part is at least two chunks, lest the copies of a small volume cost more
+    // than its products.
     private const int MostParts = 4;
 
     // Tiles of a chunk of a weight gradient, whose products sum over them.
     private const int SumTiles = 32;
 
-    // Channels whose weights are transformed by one call: together they are long runs of memory at each point.
+    // Channels whose weights are transformed by one call: together they are long runs of memory at each
+    // point.
     private const int BlockChannels = 8;
 
     // Vectors between taps and points: [slice][3, 3] and [slice][6, 3].
     private const int TapScratch = Slices * (9 + 18);
 
-    // Tiles of a chunk of the other passes, rounded up to whole register tiles: few, so that a slice of a chunk leaves the second-level cache room
-    // for the weights and for the activations that the four slices read again. Fewer in a small volume, so that there is work for several threads.
+    // Tiles of a chunk of the other passes, rounded up to whole register tiles: few, so that a slice of a
+    // chunk leaves the second-level cache room for the weights and for the activations that the four slices
+    // read again. Fewer in a small volume, so that there is work for several threads.
     private const int ConvolveTiles = 16;
     private const int FewestChunks = 4;
 
-    // A run of tiles that is transformed at once has at most this many columns, and about this many packed floats: a part of the second-level cache.
+    // A run of tiles that is transformed at once has at most this many columns, and about this many packed
+    // floats: a part of the second-level cache.
     private const int MostColumns = 64;
     private const int MostPacked = 16 * 1024;
 
@@ -140,7 +163,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             worker.Dispose();
     }
 
-    // From one point of the transformed weights to the next: a vector more than they take, lest the points share a few sets of the cache.
+    // From one point of the transformed weights to the next: a vector more than they take, lest the points
+    // share a few sets of the cache.
     private nint WeightPitch => (nint)sourceChannels * Columns(targetChannels) + TOps.Width;
 
     private int TileCount => shape.Batch * tilesZ * tilesY * tilesX;
@@ -158,7 +182,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     {
         int columns = Columns(targetChannels);
         transformedWeights.Require<float>(Slices * SlicePoints * WeightPitch);
-        threads.For(HostBlock.DivideUp(sourceChannels, BlockChannels) * HostBlock.DivideUp(columns, 2 * TOps.Width), transformWeights);
+        threads.For(
+            HostBlock.DivideUp(sourceChannels, BlockChannels) * HostBlock.DivideUp(columns, 2 * TOps.Width), transformWeights);
         CutTiles(sources.Max(s => s.Pitch));
         int rows = HostTile<TVector, TOps>.Rows;
         chunkTiles = HostBlock.DivideUp(Math.Clamp(TileCount / FewestChunks, 1, ConvolveTiles), rows) * rows;
@@ -175,7 +200,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         threads.For(SliceTaps + 1, reduceTap);
     }
 
-    // G w of a block of source channels and a register tile's group c of target channels, into [slice, point][columns / c][source channel][c].
+    // G w of a block of source channels and a register tile's group c of target channels, into [slice,
+    // point][columns / c][source channel][c].
     private void TransformWeights(int item, int workerIndex)
     {
         int columns = Columns(targetChannels);
@@ -194,7 +220,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             TransformTaps(taps + i, length, to + i, WeightPitch, scratch);
     }
 
-    // One tap's weights from a block of source channels to a group of target channels, as [source channel][c]; zero beyond the last target.
+    // One tap's weights from a block of source channels to a group of target channels, as [source
+    // channel][c]; zero beyond the last target.
     private void PackTap(int tap, int firstChannel, int channels, int firstColumn, int group, float* packed)
     {
         int present = Math.Min(group, targetChannels - firstColumn);
@@ -226,7 +253,11 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         {
             float* tap = taps + yx * tapPitch;
             WinogradTransforms<TVector, TOps>.WeightsOfTwo(
-                TOps.Load(tap), TOps.Load(tap + 9 * tapPitch), TOps.Load(tap + 18 * tapPitch), alongZ + yx * TOps.Width, 9 * TOps.Width);
+                TOps.Load(tap),
+                TOps.Load(tap + 9 * tapPitch),
+                TOps.Load(tap + 18 * tapPitch),
+                alongZ + yx * TOps.Width,
+                9 * TOps.Width);
         }
 
         for (int slice = 0; slice < Slices; slice++)
@@ -235,14 +266,19 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             {
                 float* tap = alongZ + (slice * 9 + x) * TOps.Width;
                 WinogradTransforms<TVector, TOps>.Weights(
-                    TOps.Load(tap), TOps.Load(tap + 3 * TOps.Width), TOps.Load(tap + 6 * TOps.Width), alongY + (slice * 18 + x) * TOps.Width, 3 * TOps.Width);
+                    TOps.Load(tap),
+                    TOps.Load(tap + 3 * TOps.Width),
+                    TOps.Load(tap + 6 * TOps.Width),
+                    alongY + (slice * 18 + x) * TOps.Width,
+                    3 * TOps.Width);
             }
         }
 
         for (int row = 0; row < Slices * 6; row++)
         {
             float* tap = alongY + row * 3 * TOps.Width;
-            WinogradTransforms<TVector, TOps>.Weights(TOps.Load(tap), TOps.Load(tap + TOps.Width), TOps.Load(tap + 2 * TOps.Width), points + row * 6 * pitch, pitch);
+            WinogradTransforms<TVector, TOps>.Weights(
+                TOps.Load(tap), TOps.Load(tap + TOps.Width), TOps.Load(tap + 2 * TOps.Width), points + row * 6 * pitch, pitch);
         }
     }
 
@@ -250,9 +286,11 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     private static void FoldPoints(float* points, nint pitch, float* taps, nint tapPitch, float* scratch)
     {
         for (int row = 0; row < 6; row++)
-            WinogradTransforms<TVector, TOps>.WeightGradient(points + row * 6 * pitch, pitch, scratch + row * 3 * TOps.Width, TOps.Width);
+            WinogradTransforms<TVector, TOps>.WeightGradient(
+                points + row * 6 * pitch, pitch, scratch + row * 3 * TOps.Width, TOps.Width);
         for (int x = 0; x < 3; x++)
-            WinogradTransforms<TVector, TOps>.WeightGradient(scratch + x * TOps.Width, 3 * TOps.Width, taps + x * tapPitch, 3 * tapPitch);
+            WinogradTransforms<TVector, TOps>.WeightGradient(
+                scratch + x * TOps.Width, 3 * TOps.Width, taps + x * tapPitch, 3 * tapPitch);
     }
 
     // One chunk of tiles: for each slice Bᵀ d, the matrix products and Aᵀ m.
@@ -286,7 +324,14 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
                     {
                         rows = HostTile<TVector, TOps>.RowsFor(tiles - tile);
                         HostTile<TVector, TOps>.Product(
-                            rows, group / TOps.Width, data + point * pointPitch, offsets + tile, channels, 1, matrix + column * channels, group,
+                            rows,
+                            group / TOps.Width,
+                            data + point * pointPitch,
+                            offsets + tile,
+                            channels,
+                            1,
+                            matrix + column * channels,
+                            group,
                             products + point * productPitch + (nint)tile * columns + column, columns, overwrite: true);
                     }
                 }
@@ -297,7 +342,12 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
                 for (int column = 0; column < columns; column += TOps.Width)
                 {
                     WinogradTransforms<TVector, TOps>.Output(
-                        products + (nint)tile * columns + column, productPitch, slice, outputs + (nint)tile * TileOutputs * columns + column, columns, scratch);
+                        products + (nint)tile * columns + column,
+                        productPitch,
+                        slice,
+                        outputs + (nint)tile * TileOutputs * columns + column,
+                        columns,
+                        scratch);
                 }
             }
         }
@@ -324,7 +374,10 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             for (int dy = 0; dy < Math.Min(4, shape.Height - y); dy++)
             {
                 float* from = outputs + (dz * 4 + dy) * 4 * columns;
-                float* to = target + ((((long)n * range.OutputRing + (z + dz) % range.OutputRing) * shape.Height + y + dy) * shape.Width + x) * targetPitch;
+                float* to =
+                    target + (
+                        (((long)n * range.OutputRing + (z + dz) % range.OutputRing) * shape.Height + y + dy) * shape.Width
+                            + x) * targetPitch;
                 for (int dx = 0; dx < Math.Min(4, shape.Width - x); dx++)
                 {
                     HostMatrix<TVector, TOps>.StoreRow(from, bias, to, targetChannels, relu);
@@ -344,7 +397,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         return (n, range.Begin + 2 * z, 4 * y, 4 * x);
     }
 
-    // Floats from one tile's transformed source to the next. Whole vectors are written, those of one source's last channels over the next one's first, which follow.
+    // Floats from one tile's transformed source to the next. Whole vectors are written, those of one source's
+    // last channels over the next one's first, which follow.
     private int SourceColumns => sourceChannels - sources[^1].Channels + Columns(sources[^1].Channels);
 
     // One slice of Bᵀ d for consecutive tiles, as [point][tile][channel], the sources' channels side by side.
@@ -358,8 +412,18 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         }
     }
 
-    // One slice of Bᵀ d of a source or of A g of the gradients, for consecutive tiles. Gradients summed along all axes are added to sums, if it is not null.
-    private void TransformTiles<TTransform>(in HostActivations from, int slice, int first, int tiles, float* data, int tilePitch, nint pointPitch, float* sums, Worker worker)
+    // One slice of Bᵀ d of a source or of A g of the gradients, for consecutive tiles. Gradients summed along
+    // all axes are added to sums, if it is not null.
+    private void TransformTiles<TTransform>(
+        in HostActivations from,
+        int slice,
+        int first,
+        int tiles,
+        float* data,
+        int tilePitch,
+        nint pointPitch,
+        float* sums,
+        Worker worker)
         where TTransform : struct, ITransform
     {
         int channelPitch = Columns(from.Channels);
@@ -386,7 +450,14 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
 
             float* to = data + (long)(tile - first) * tilePitch;
             if (from.Channels < TOps.Width)
-                TransformRun<TTransform, HostOpenGate>(rows, run with { Begin = 0, End = columns, Channels = TOps.Width, Pitch = TOps.Width }, to, tilePitch, pointPitch, sums, worker);
+                TransformRun<TTransform, HostOpenGate>(
+                    rows,
+                    run with { Begin = 0, End = columns, Channels = TOps.Width, Pitch = TOps.Width },
+                    to,
+                    tilePitch,
+                    pointPitch,
+                    sums,
+                    worker);
             else if (from.IsGated)
                 TransformRun<TTransform, HostReluGate>(rows, run, to, tilePitch, pointPitch, sums, worker);
             else
@@ -396,7 +467,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     }
 
     // The same for a run: along z and y into packed rows of all its columns, then along x.
-    private static void TransformRun<TTransform, TGate>(HostRow* rows, in Run run, float* to, int tilePitch, nint pointPitch, float* sums, Worker worker)
+    private static void TransformRun<TTransform, TGate>(
+        HostRow* rows, in Run run, float* to, int tilePitch, nint pointPitch, float* sums, Worker worker)
         where TTransform : struct, ITransform
         where TGate : struct, IHostGate
     {
@@ -412,11 +484,13 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
 
         TTransform.Pack<TGate>(rows, run, packed, rowLength, sums);
         for (int row = 0; row < 6; row++)
-            TransformRow<TTransform>(packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, tilePitch, pointPitch);
+            TransformRow<TTransform>(
+                packed + row * rowLength, run.Tiles, run.Channels, to + row * 6 * pointPitch, tilePitch, pointPitch);
     }
 
     // Along x of one packed row, in which a tile begins four columns after the one before.
-    private static void TransformRow<TTransform>(float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
+    private static void TransformRow<TTransform>(
+        float* row, int tiles, int channels, float* target, int tilePitch, nint pointPitch)
         where TTransform : struct, ITransform
     {
         nint pitch = Columns(channels);
@@ -451,7 +525,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         return new HostRow(widened, null);
     }
 
-    // One slice of one part of the tiles: Bᵀ d and A g of a chunk, then their products, summed over the chunks, then Gᵀ along x and y into the part's sums.
+    // One slice of one part of the tiles: Bᵀ d and A g of a chunk, then their products, summed over the
+    // chunks, then Gᵀ along x and y into the part's sums.
     private void SumPart(int item, int workerIndex)
     {
         Worker worker = workers[workerIndex];
@@ -482,7 +557,16 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         {
             int tiles = Math.Min(chunkTiles, end - first);
             TransformSources(slice, first, tiles, data, dataPitch, worker);
-            TransformTiles<GradientTransform>(gradients, slice, first, tiles, packedGradients, columns, gradientPitch, slice == BiasSlice ? biasSums : null, worker);
+            TransformTiles<GradientTransform>(
+                gradients,
+                slice,
+                first,
+                tiles,
+                packedGradients,
+                columns,
+                gradientPitch,
+                slice == BiasSlice ? biasSums : null,
+                worker);
             for (int point = 0; point < SlicePoints; point++)
             {
                 float* a = data + point * dataPitch;
@@ -496,7 +580,17 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
                     {
                         height = HostTile<TVector, TOps>.RowsFor(channels - row);
                         HostTile<TVector, TOps>.Product(
-                            height, group / TOps.Width, a, offsets + row, tiles, sourceColumns, b + column, columns, c + (nint)row * columns + column, columns, overwrite: first == begin);
+                            height,
+                            group / TOps.Width,
+                            a,
+                            offsets + row,
+                            tiles,
+                            sourceColumns,
+                            b + column,
+                            columns,
+                            c + (nint)row * columns + column,
+                            columns,
+                            overwrite: first == begin);
                     }
                 }
             }
@@ -508,7 +602,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
             FoldPoints(sums + i, sumPitch, taps + i, TapLength, scratch);
     }
 
-    // The parts' sums, in their order, of one tap of y and x: Gᵀ along z of them is added to the weights' gradient. After the last tap the bias.
+    // The parts' sums, in their order, of one tap of y and x: Gᵀ along z of them is added to the weights'
+    // gradient. After the last tap the bias.
     private void ReduceTap(int tap, int workerIndex)
     {
         int columns = Columns(targetChannels);
@@ -561,14 +656,18 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         }
     }
 
-    // A part's sums: [slice][tap of y, x][source channel][columns] of the weights, then [columns] of the bias.
+    // A part's sums: [slice][tap of y, x][source channel][columns] of the weights, then [columns] of the
+    // bias.
     private long PartLength => Slices * SliceTaps * TapLength + Columns(targetChannels);
 
     private nint TapLength => (nint)sourceChannels * Columns(targetChannels);
 
     private float* PartSums(int part) => parts.Require<float>(0) + part * PartLength;
 
-    /// <summary>What becomes of activations before the matrix products: which planes and rows of a tile count, and the two steps.</summary>
+    /// <summary>
+    /// What becomes of activations before the matrix products: which planes and rows of a tile count, and the
+    /// two steps.
+    /// </summary>
     private interface ITransform
     {
         /// <summary>Voxels that a tile reads on either side of its outputs.</summary>
@@ -580,7 +679,9 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         /// <summary>A slice along z is one plane of a tile plus a factor times another one.</summary>
         static abstract (int Near, int Far, float Factor) Planes(int slice);
 
-        /// <summary>Along z and y, from the rows of the near plane and those of the far one to [6][column][channel].</summary>
+        /// <summary>
+        /// Along z and y, from the rows of the near plane and those of the far one to [6][column][channel].
+        /// </summary>
         static abstract void Pack<TGate>(HostRow* rows, in Run run, float* packed, nint rowLength, float* sums)
             where TGate : struct, IHostGate;
 
@@ -588,7 +689,10 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         static abstract void AlongX(float* from, nint pitch, float* target, nint pointPitch);
     }
 
-    /// <summary>Bᵀ d of an input. Here and below the last vector of channels overlaps the one before, lest it end beyond the last channel.</summary>
+    /// <summary>
+    /// Bᵀ d of an input. Here and below the last vector of channels overlaps the one before, lest it end
+    /// beyond the last channel.
+    /// </summary>
     private readonly struct InputTransform : ITransform
     {
         public static int Border => 1;
@@ -614,13 +718,20 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
                 {
                     nint channel = Math.Min(c, run.Channels - TOps.Width);
                     nint i = column * run.Pitch + channel;
-                    TVector d0 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[6], i), TGate.Load<TVector, TOps>(rows[0], i));
-                    TVector d1 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[7], i), TGate.Load<TVector, TOps>(rows[1], i));
-                    TVector d2 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[8], i), TGate.Load<TVector, TOps>(rows[2], i));
-                    TVector d3 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[9], i), TGate.Load<TVector, TOps>(rows[3], i));
-                    TVector d4 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[10], i), TGate.Load<TVector, TOps>(rows[4], i));
-                    TVector d5 = TOps.MultiplyAdd(factor, TGate.Load<TVector, TOps>(rows[11], i), TGate.Load<TVector, TOps>(rows[5], i));
-                    WinogradTransforms<TVector, TOps>.Input(d0, d1, d2, d3, d4, d5, packed + column * channelPitch + channel, rowLength);
+                    TVector d0 = TOps.MultiplyAdd(
+                        factor, TGate.Load<TVector, TOps>(rows[6], i), TGate.Load<TVector, TOps>(rows[0], i));
+                    TVector d1 = TOps.MultiplyAdd(
+                        factor, TGate.Load<TVector, TOps>(rows[7], i), TGate.Load<TVector, TOps>(rows[1], i));
+                    TVector d2 = TOps.MultiplyAdd(
+                        factor, TGate.Load<TVector, TOps>(rows[8], i), TGate.Load<TVector, TOps>(rows[2], i));
+                    TVector d3 = TOps.MultiplyAdd(
+                        factor, TGate.Load<TVector, TOps>(rows[9], i), TGate.Load<TVector, TOps>(rows[3], i));
+                    TVector d4 = TOps.MultiplyAdd(
+                        factor, TGate.Load<TVector, TOps>(rows[10], i), TGate.Load<TVector, TOps>(rows[4], i));
+                    TVector d5 = TOps.MultiplyAdd(
+                        factor, TGate.Load<TVector, TOps>(rows[11], i), TGate.Load<TVector, TOps>(rows[5], i));
+                    WinogradTransforms<TVector, TOps>.Input(
+                        d0, d1, d2, d3, d4, d5, packed + column * channelPitch + channel, rowLength);
                 }
             }
         }
@@ -628,10 +739,20 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void AlongX(float* d, nint pitch, float* target, nint pointPitch)
             => WinogradTransforms<TVector, TOps>.Input(
-                TOps.Load(d), TOps.Load(d + pitch), TOps.Load(d + 2 * pitch), TOps.Load(d + 3 * pitch), TOps.Load(d + 4 * pitch), TOps.Load(d + 5 * pitch), target, pointPitch);
+                TOps.Load(d),
+                TOps.Load(d + pitch),
+                TOps.Load(d + 2 * pitch),
+                TOps.Load(d + 3 * pitch),
+                TOps.Load(d + 4 * pitch),
+                TOps.Load(d + 5 * pitch),
+                target,
+                pointPitch);
     }
 
-    /// <summary>A g of the gradients, channels in the outer loop: their sum over all columns is added to sums, if it is not null.</summary>
+    /// <summary>
+    /// A g of the gradients, channels in the outer loop: their sum over all columns is added to sums, if it
+    /// is not null.
+    /// </summary>
     private readonly struct GradientTransform : ITransform
     {
         public static int Border => 0;
@@ -671,7 +792,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
                     }
 
                     total = TOps.Add(total, TOps.Add(TOps.Add(g0, g1), TOps.Add(g2, g3)));
-                    WinogradTransforms<TVector, TOps>.Gradient(g0, g1, g2, g3, packed + column * channelPitch + channel, rowLength);
+                    WinogradTransforms<TVector, TOps>.Gradient(
+                        g0, g1, g2, g3, packed + column * channelPitch + channel, rowLength);
                 }
 
                 if (sums != null)
@@ -681,7 +803,8 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void AlongX(float* g, nint pitch, float* target, nint pointPitch)
-            => WinogradTransforms<TVector, TOps>.Gradient(TOps.Load(g), TOps.Load(g + pitch), TOps.Load(g + 2 * pitch), TOps.Load(g + 3 * pitch), target, pointPitch);
+            => WinogradTransforms<TVector, TOps>.Gradient(
+                TOps.Load(g), TOps.Load(g + pitch), TOps.Load(g + 2 * pitch), TOps.Load(g + 3 * pitch), target, pointPitch);
     }
 
     // Tiles that are neighbours along x, made of rows of one plane and, times a factor, those of another one.

@@ -11,9 +11,9 @@ public enum Activation
 }
 
 /// <summary>
-/// Extents of a 3D convolution with stride 1 and zero padding KernelSize/2 (output extents equal input extents).
-/// Activations are channels-last; a pitch is the number of elements from one voxel to the next, so that a tensor may be a
-/// slice of the channels of a wider one (pitch ≥ channels).
+/// Extents of a 3D convolution with stride 1 and zero padding KernelSize/2 (output extents equal input
+/// extents). Activations are channels-last; a pitch is the number of elements from one voxel to the next, so
+/// that a tensor may be a slice of the channels of a wider one (pitch ≥ channels).
 /// </summary>
 /// <param name="Batch">N.</param>
 /// <param name="Depth">D, voxels along z.</param>
@@ -38,8 +38,8 @@ public readonly record struct Conv3dShape(
     int OutputPitch)
 {
     /// <summary>Applied to the output.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Set to a value that is not known: kernels would take it for
-    /// another.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Set to a value that is not known: kernels would take it
+    /// for another.</exception>
     public Activation Activation { get; init => field = Known(value); } = Known(Activation);
 
     /// <summary>Whole tensors, whose voxels follow each other without a gap.</summary>
@@ -57,7 +57,15 @@ public readonly record struct Conv3dShape(
         int kernelSize = 3,
         Activation activation = Activation.None)
         => new(
-            batch, extent.Depth, extent.Height, extent.Width, inputChannels, outputChannels, kernelSize, activation, inputChannels,
+            batch,
+            extent.Depth,
+            extent.Height,
+            extent.Width,
+            inputChannels,
+            outputChannels,
+            kernelSize,
+            activation,
+            inputChannels,
             outputChannels);
 
     /// <summary>N·D·H·W.</summary>
@@ -69,7 +77,9 @@ public readonly record struct Conv3dShape(
     /// <summary>Number of weights: KernelSize³·Cin·Cout.</summary>
     public long WeightLength => (long)Taps * InputChannels * OutputChannels;
 
-    /// <summary>Multiplications and additions of one pass of the direct algorithm (borders counted as inside).</summary>
+    /// <summary>
+    /// Multiplications and additions of one pass of the direct algorithm (borders counted as inside).
+    /// </summary>
     public double Operations => 2.0 * Voxels * WeightLength;
 
     /// <summary>Throws where an extent makes no sense; otherwise the number of voxels.</summary>

@@ -1,8 +1,9 @@
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// What a group of <see cref="Conv3dImplicitGemm{T}"/> computes at once, as a type parameter: Depth × Height rows of eight voxels
-/// along x, times Channels. A thread takes one row and eight channels, so the group has Depth·Height·Channels/8 threads.
+/// What a group of <see cref="Conv3dImplicitGemm{T}"/> computes at once, as a type parameter: Depth × Height
+/// rows of eight voxels along x, times Channels. A thread takes one row and eight channels, so the group has
+/// Depth·Height·Channels/8 threads.
 /// </summary>
 internal interface IConv3dTile
 {
@@ -43,7 +44,9 @@ internal readonly struct Channels48Conv3dTile : IConv3dTile
     public static int Channels => 48;
 }
 
-/// <summary>64 threads: wide layers lie deep in the network, where volumes are small, so the tile is thinner.</summary>
+/// <summary>
+/// 64 threads: wide layers lie deep in the network, where volumes are small, so the tile is thinner.
+/// </summary>
 internal readonly struct Channels64Conv3dTile : IConv3dTile
 {
     public static int Depth => 2;
@@ -54,8 +57,9 @@ internal readonly struct Channels64Conv3dTile : IConv3dTile
 }
 
 /// <summary>
-/// The output channels that a group of a weight gradient takes, as a type parameter. A thread takes one tap along z and y, its
-/// three taps along x, four input and four output channels, so the group has 9·Channels/4 threads.
+/// The output channels that a group of a weight gradient takes, as a type parameter. A thread takes one tap
+/// along z and y, its three taps along x, four input and four output channels, so the group has 9·Channels/4
+/// threads.
 /// </summary>
 internal interface IConv3dGradientTile
 {

@@ -1,17 +1,21 @@
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// The plain transposed convolution: one thread per result, no atomics, no shared memory, any accelerator. The truth for the
-/// others. At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with an int.
+/// The plain transposed convolution: one thread per result, no atomics, no shared memory, any accelerator.
+/// The truth for the others. At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with
+/// an int.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape> forward;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape> backwardInput;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape> backwardWeight;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        ConvTranspose3dShape> forward;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        ConvTranspose3dShape> backwardInput;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        ConvTranspose3dShape> backwardWeight;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public ConvTranspose3dDirect(Accelerator accelerator)
@@ -28,14 +32,18 @@ internal sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
         => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.OutputChannels), input, weight, bias, output, shape);
 
     /// <inheritdoc/>
-    void IConvTranspose3d<T, T>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput, ConvTranspose3dShape shape)
+    void IConvTranspose3d<T, T>.LaunchBackwardInput(
+        AcceleratorStream stream,
+        ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput,
+        ConvTranspose3dShape shape)
         => backwardInput(stream, LaunchExtent.Of(shape.InputVoxels * shape.InputChannels), gradOutput, weight, gradInput, shape);
 
     /// <inheritdoc/>
     void IConvTranspose3d<T, T>.LaunchBackwardWeight(
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias,
         ConvTranspose3dShape shape)
-        => backwardWeight(stream, LaunchExtent.Of(shape.WeightLength + shape.OutputChannels), input, gradOutput, gradWeight, gradBias, shape);
+        => backwardWeight(
+            stream, LaunchExtent.Of(shape.WeightLength + shape.OutputChannels), input, gradOutput, gradWeight, gradBias, shape);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -73,7 +81,8 @@ internal sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
     }
 
     // dx[v,i] = sum over corners k and output channels of g[2v+k,o] w[k,i,o].
-    // One thread per (input voxel, input channel); gradInput overwritten, sums in the order corner z, y, x, channel.
+    // One thread per (input voxel, input channel); gradInput overwritten, sums in the order corner z, y, x,
+    // channel.
     [Kernel]
     internal static void BackwardInputKernel(
         Index1D index,
@@ -97,7 +106,8 @@ internal sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
     }
 
     // dw[k,i,o] = sum over input voxels of x[v,i] g[2v+k,o]; db[o] = sum over output voxels of g[v,o].
-    // One thread per weight, then one per bias; both accumulate, sums in voxel order (for the bias, corner by corner).
+    // One thread per weight, then one per bias; both accumulate, sums in voxel order (for the bias, corner by
+    // corner).
     [Kernel]
     internal static void BackwardWeightKernel(
         Index1D index,

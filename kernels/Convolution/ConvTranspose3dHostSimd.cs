@@ -4,13 +4,14 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// The transposed convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results do not
-/// depend on the number of threads. Launchers return when the work is done.
+/// The transposed convolution on the processor's vectors and cores, for buffers of the CPU accelerator.
+/// float32. Results do not depend on the number of threads. Launchers return when the work is done.
 /// </summary>
 internal static class ConvTranspose3dHostSimd
 {
     /// <summary>Uses the widest vectors of this processor.</summary>
-    /// <param name="threads">The threads to share the work among; they may be shared with other host variants.</param>
+    /// <param name="threads">The threads to share the work among; they may be shared with other host
+    /// variants.</param>
     public static IConvTranspose3d<float, float> Create(HostThreads threads) => Create(threads, HostVector.PreferredBits);
 
     internal static IConvTranspose3d<float, float> Create(HostThreads threads, int vectorBits) => vectorBits switch
@@ -23,8 +24,8 @@ internal static class ConvTranspose3dHostSimd
 }
 
 /// <summary>
-/// The three passes for one width of vectors. All are products of matrices with one row per input voxel, whose
-/// activations are read in place; nothing overlaps, so there are no borders.
+/// The three passes for one width of vectors. All are products of matrices with one row per input voxel,
+/// whose activations are read in place; nothing overlaps, so there are no borders.
 /// </summary>
 internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads threads) : IConvTranspose3d<float, float>
     where TVector : unmanaged
@@ -32,11 +33,12 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
 {
     private const int Taps = 8;
 
-    // Input voxels of one chunk of work: whole tiles, whose activations stay in the second-level cache for all columns.
+    // Input voxels of one chunk of work: whole tiles, whose activations stay in the second-level cache for
+    // all columns.
     private const int ChunkVoxels = 16 * 6;
 
-    // A weight gradient's voxels are summed in at most this many parts, each with its own copy of the weights, which are
-    // added in order.
+    // A weight gradient's voxels are summed in at most this many parts, each with its own copy of the
+    // weights, which are added in order.
     private const int MostParts = 16;
 
     // Voxels per step of a weight gradient: their activations stay in the first-level cache.
@@ -124,8 +126,9 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
                 (long)chunk * ChunkVoxels, small, packed, packedBias, large, sources, targets, shape, gathers));
     }
 
-    // Forward: each corner of the cubes is a product of its own, [voxels, Cin] times [Cin, Cout]. Backward to the input, gathers:
-    // one product, [voxels, corner and Cout] times [corner and Cout, Cin]; a segment is one corner's channels.
+    // Forward: each corner of the cubes is a product of its own, [voxels, Cin] times [Cin, Cout]. Backward to
+    // the input, gathers: one product, [voxels, corner and Cout] times [corner and Cout, Cin]; a segment is
+    // one corner's channels.
     private static void MultiplyChunk(
         long first, float* small, float* packed, float* bias, float* large, int sources, int targets, ConvTranspose3dShape shape,
         bool gathers)
@@ -174,8 +177,8 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
         }
     }
 
-    // A few of a part's input voxels: for each corner [Cin, voxels] times [voxels, Cout], packed as [voxel][columns], zero beyond
-    // the last channel.
+    // A few of a part's input voxels: for each corner [Cin, voxels] times [voxels, Cout], packed as
+    // [voxel][columns], zero beyond the last channel.
     private static void AddStep(
         float* input, float* gradOutput, long first, int voxels, float* packed, nint* offsets, float* sums,
         ConvTranspose3dShape shape)

@@ -1,9 +1,9 @@
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// Extents of a transposed 3D convolution with kernel 2³ and stride 2: every input voxel becomes a cube of 2³ output voxels,
-/// which do not overlap. Activations are channels-last; a pitch is the number of elements from one voxel to the next, so that
-/// a tensor may be a slice of the channels of a wider one (pitch ≥ channels).
+/// Extents of a transposed 3D convolution with kernel 2³ and stride 2: every input voxel becomes a cube of 2³
+/// output voxels, which do not overlap. Activations are channels-last; a pitch is the number of elements from
+/// one voxel to the next, so that a tensor may be a slice of the channels of a wider one (pitch ≥ channels).
 /// </summary>
 /// <param name="Batch">N.</param>
 /// <param name="Depth">D, input voxels along z; the output has twice as many.</param>
@@ -54,7 +54,9 @@ public readonly record struct ConvTranspose3dShape(
         return launch.Product("output voxels", 8, Batch, Depth, Height, Width) / 8;
     }
 
-    /// <summary>The output voxel 2v + corner of an input voxel v. Items need no care: n·2D + 2z doubles like z.</summary>
+    /// <summary>
+    /// The output voxel 2v + corner of an input voxel v. Items need no care: n·2D + 2z doubles like z.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal long OutputVoxel(long voxel, int corner)
     {

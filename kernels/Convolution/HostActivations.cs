@@ -3,22 +3,33 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// Channels-last activations [N, D, H, W, C] in host memory, read row by row into packed, zero-padded scratch, optionally
-/// through a gate: 0 where the gate's value is not above 0 (the derivative of ReLU, the gate being its output). Memory may hold
-/// a few planes of the D only, plane z at z mod ring.
+/// Channels-last activations [N, D, H, W, C] in host memory, read row by row into packed, zero-padded
+/// scratch, optionally through a gate: 0 where the gate's value is not above 0 (the derivative of ReLU, the
+/// gate being its output). Memory may hold a few planes of the D only, plane z at z mod ring.
 /// </summary>
-internal readonly unsafe struct HostActivations(float* values, float* gate, int depth, int ring, int height, int width, int channels, int pitch)
+internal readonly unsafe struct HostActivations(
+    float* values, float* gate, int depth, int ring, int height, int width, int channels, int pitch)
 {
     /// <summary>A convolution's input.</summary>
     public static HostActivations[] OfInputs(ReadOnlySpan<PlaneInput<float>> inputs, Conv3dShape shape)
     {
         HostActivations[] sources = new HostActivations[inputs.Length];
         for (int i = 0; i < sources.Length; i++)
-            sources[i] = new(inputs[i].View.Pointer(), null, shape.Depth, inputs[i].Ring, shape.Height, shape.Width, inputs[i].Channels, inputs[i].Pitch);
+            sources[i] = new(
+                inputs[i].View.Pointer(),
+                null,
+                shape.Depth,
+                inputs[i].Ring,
+                shape.Height,
+                shape.Width,
+                inputs[i].Channels,
+                inputs[i].Pitch);
         return sources;
     }
 
-    /// <summary>The gradient that arrives at a convolution's output, through the mask of ReLU if that was applied.</summary>
+    /// <summary>
+    /// The gradient that arrives at a convolution's output, through the mask of ReLU if that was applied.
+    /// </summary>
     public static HostActivations OfGradient(ArrayView<float> gradOutput, ArrayView<float> output, Conv3dShape shape)
         => new(
             gradOutput.Pointer(),
@@ -39,7 +50,9 @@ internal readonly unsafe struct HostActivations(float* values, float* gate, int 
     /// <summary>Whether values pass a gate.</summary>
     public bool IsGated => gate != null;
 
-    /// <summary>The addresses of a row's first voxel and of its gate; false where the row is outside the volume.</summary>
+    /// <summary>
+    /// The addresses of a row's first voxel and of its gate; false where the row is outside the volume.
+    /// </summary>
     public bool TryRow(int n, int z, int y, ref float* row, ref float* rowGate)
     {
         if (z < 0 || z >= depth || y < 0 || y >= height)
@@ -51,10 +64,11 @@ internal readonly unsafe struct HostActivations(float* values, float* gate, int 
     }
 
     /// <summary>
-    /// Packs the voxels xBegin ≤ x &lt; xEnd of one row as [x][packedChannels], zero outside the volume and in the channels that
-    /// are not there; from one x to the next are packedPitch floats.
+    /// Packs the voxels xBegin ≤ x &lt; xEnd of one row as [x][packedChannels], zero outside the volume and
+    /// in the channels that are not there; from one x to the next are packedPitch floats.
     /// </summary>
-    public void PackRow<TVector, TOps>(int n, int z, int y, int xBegin, int xEnd, float* target, int packedChannels, int packedPitch)
+    public void PackRow<TVector, TOps>(
+        int n, int z, int y, int xBegin, int xEnd, float* target, int packedChannels, int packedPitch)
         where TVector : unmanaged
         where TOps : struct, IHostVector<TVector>
     {

@@ -3,14 +3,16 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// The factors of Winograd's algorithm for kernels of 3 taps along one axis (Lavin and Gray 2016): y = Aᵀ[(G w) ⊙ (Bᵀ d)] gives m
-/// neighbouring outputs from m + 2 inputs with m + 2 multiplications, where the direct algorithm needs 3·m. Its transpose gives the gradient of the
-/// weights: ∂w = Gᵀ[(A g) ⊙ (Bᵀ d)]. In three dimensions each factor is applied along z, y and x.
+/// The factors of Winograd's algorithm for kernels of 3 taps along one axis (Lavin and Gray 2016): y = Aᵀ[(G
+/// w) ⊙ (Bᵀ d)] gives m neighbouring outputs from m + 2 inputs with m + 2 multiplications, where the direct
+/// algorithm needs 3·m. Its transpose gives the gradient of the weights: ∂w = Gᵀ[(A g) ⊙ (Bᵀ d)]. In three
+/// dimensions each factor is applied along z, y and x.
 /// </summary>
 /// <remarks>
-/// F(2, 3) interpolates at 0, 1, −1 and ∞ and needs additions only. F(4, 3) interpolates at 0, ±p, ±q and ∞; p = √½ and q = √2 keep the
-/// factors close to 1 and so the rounding small. Row i of its Bᵀ holds the coefficients of x(x² − p²)(x² − q²)/(x − a), the last row those of the
-/// undivided polynomial; A holds the powers of a; row i of G is (1, a, a²)/Π(a − a'), the product over the other finite points.
+/// F(2, 3) interpolates at 0, 1, −1 and ∞ and needs additions only. F(4, 3) interpolates at 0, ±p, ±q and ∞;
+/// p = √½ and q = √2 keep the factors close to 1 and so the rounding small. Row i of its Bᵀ holds the
+/// coefficients of x(x² − p²)(x² − q²)/(x − a), the last row those of the undivided polynomial; A holds the
+/// powers of a; row i of G is (1, a, a²)/Π(a − a'), the product over the other finite points.
 /// </remarks>
 internal static unsafe class WinogradTransforms<TVector, TOps>
     where TVector : unmanaged
@@ -51,7 +53,10 @@ internal static unsafe class WinogradTransforms<TVector, TOps>
         TVector sumQ = TOps.Multiply(TOps.Broadcast(1f / 6), TOps.Add(m3, m4));
         TOps.Store(TOps.Add(TOps.Load(points), TOps.Add(sumP, sumQ)), gradients);
         TOps.Store(
-            TOps.MultiplyAdd(TOps.Broadcast(1f / 6 * Q), TOps.Subtract(m3, m4), TOps.Multiply(TOps.Broadcast(-2f / 3 * P), TOps.Subtract(m1, m2))),
+            TOps.MultiplyAdd(
+                TOps.Broadcast(1f / 6 * Q),
+                TOps.Subtract(m3, m4),
+                TOps.Multiply(TOps.Broadcast(-2f / 3 * P), TOps.Subtract(m1, m2))),
             gradients + gradientPitch);
         TOps.Store(
             TOps.MultiplyAdd(TOps.Broadcast(Q2), sumQ, TOps.MultiplyAdd(TOps.Broadcast(P2), sumP, TOps.Load(points + 5 * pitch))),
@@ -118,9 +123,10 @@ internal static unsafe class WinogradTransforms<TVector, TOps>
     }
 
     /// <summary>
-    /// Aᵀ m of F(4, 3) along y and x for the products [6, 6] of one tile at one point of z, added to the tile's outputs [z: 2][y: 4][x: 4] as
-    /// F(2, 3)'s Aᵀ has it along z. Points of z must come in order: the first that an output depends on overwrites it.
-    /// Products and outputs are a pitch apart each; scratch holds 24 vectors.
+    /// Aᵀ m of F(4, 3) along y and x for the products [6, 6] of one tile at one point of z, added to the
+    /// tile's outputs [z: 2][y: 4][x: 4] as F(2, 3)'s Aᵀ has it along z. Points of z must come in order: the
+    /// first that an output depends on overwrites it. Products and outputs are a pitch apart each; scratch
+    /// holds 24 vectors.
     /// </summary>
     public static void Output(float* products, nint productPitch, int zPoint, float* outputs, nint pitch, float* scratch)
     {
@@ -160,7 +166,8 @@ internal static unsafe class WinogradTransforms<TVector, TOps>
         y0 = TOps.Add(TOps.Load(products), TOps.Add(sumP, sumQ));
         y1 = TOps.MultiplyAdd(TOps.Broadcast(Q), differenceQ, TOps.Multiply(TOps.Broadcast(P), differenceP));
         y2 = TOps.MultiplyAdd(TOps.Broadcast(Q2), sumQ, TOps.Multiply(TOps.Broadcast(P2), sumP));
-        y3 = TOps.MultiplyAdd(TOps.Broadcast(Q3), differenceQ, TOps.MultiplyAdd(TOps.Broadcast(P3), differenceP, TOps.Load(products + 5 * pitch)));
+        y3 = TOps.MultiplyAdd(
+            TOps.Broadcast(Q3), differenceQ, TOps.MultiplyAdd(TOps.Broadcast(P3), differenceP, TOps.Load(products + 5 * pitch)));
     }
 
     // Aᵀ of F(2, 3) is (m0 + m1 + m2, m1 − m2 + m3).

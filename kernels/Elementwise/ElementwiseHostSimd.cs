@@ -2,7 +2,10 @@ using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Elementwise;
 
-/// <summary>The elementwise arithmetic on the CPU device: vectors over the channels, or over everything where it is dense.</summary>
+/// <summary>
+/// The elementwise arithmetic on the CPU device: vectors over the channels, or over everything where it is
+/// dense.
+/// </summary>
 internal sealed unsafe class ElementwiseHostSimd : IElementwise<float, float>
 {
     // What an addition works on lies here and its bodies are made once, so that a call allocates nothing. One
@@ -27,7 +30,8 @@ internal sealed unsafe class ElementwiseHostSimd : IElementwise<float, float>
     }
 
     /// <inheritdoc/>
-    void IElementwise<float, float>.LaunchAdd(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+    void IElementwise<float, float>.LaunchAdd(
+        AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
     {
         this.source = source.Pointer();
         this.target = target.Pointer();
@@ -39,7 +43,8 @@ internal sealed unsafe class ElementwiseHostSimd : IElementwise<float, float>
     }
 
     /// <inheritdoc/>
-    void IElementwise<float, float>.LaunchRound(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+    void IElementwise<float, float>.LaunchRound(
+        AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
     {
         float* from = source.Pointer();
         float* to = target.Pointer();
@@ -52,18 +57,23 @@ internal sealed unsafe class ElementwiseHostSimd : IElementwise<float, float>
     }
 
     /// <inheritdoc/>
-    void IElementwise<float, float>.LaunchWiden(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
+    void IElementwise<float, float>.LaunchWiden(
+        AcceleratorStream stream, ArrayView<float> source, ArrayView<float> target, ElementwiseShape shape)
         => ((IElementwise<float, float>)this).Round(stream, source, target, shape);
 
     /// <inheritdoc/>
-    void IElementwise<float, float>.LaunchMask(AcceleratorStream stream, ArrayView<float> source, ArrayView<float> weight, ArrayView<float> target, ElementwiseShape shape)
+    void IElementwise<float, float>.LaunchMask(
+        AcceleratorStream stream,
+        ArrayView<float> source, ArrayView<float> weight, ArrayView<float> target,
+        ElementwiseShape shape)
     {
         float* from = source.Pointer();
         float* weights = weight.Pointer();
         float* to = target.Pointer();
         if (shape is { Channels: 1, SourcePitch: 1, TargetPitch: 1 })
         {
-            HostChunks.Of(shape.Voxels).For(threads, (_, start, end) => MultiplyRun(from + start, weights + start, to + start, end - start));
+            HostChunks.Of(shape.Voxels).For(
+                threads, (_, start, end) => MultiplyRun(from + start, weights + start, to + start, end - start));
             return;
         }
 
@@ -82,7 +92,8 @@ internal sealed unsafe class ElementwiseHostSimd : IElementwise<float, float>
     }
 
     /// <inheritdoc/>
-    void IElementwise<float, float>.LaunchWeightedAdd(AcceleratorStream stream, ArrayView<float> term, float weight, ArrayView<float> total, int accumulate)
+    void IElementwise<float, float>.LaunchWeightedAdd(
+        AcceleratorStream stream, ArrayView<float> term, float weight, ArrayView<float> total, int accumulate)
     {
         source = term.Pointer();
         target = total.Pointer();

@@ -1,22 +1,26 @@
 namespace MeanShiftGpu.Kernels.Head;
 
-/// <summary>The launchers of one variant of the network's head: 1³ convolution, bias and sigmoid in one kernel.</summary>
+/// <summary>
+/// The launchers of one variant of the network's head: 1³ convolution, bias and sigmoid in one kernel.
+/// </summary>
 /// <remarks>
-/// p[v,o] = max(σ(b[o] + Σ_i x[v,i]·w[i,o]), <see cref="ScoreRange.Floor"/>), σ(z) = 1/(1 + e^−z). Layouts: input and
-/// gradInput [N,D,H,W,Cin] with pitch
-/// <see cref="SigmoidHeadShape.InputPitch"/>; scores and gradScores [N,D,H,W,Outputs], dense; weight [Cin, Outputs];
-/// bias [Outputs]. Backward passes use σ' = p(1 − p) of the p that was written, as if
-/// there were no floor; it is 0 where float32 rounds p to 1. Launchers queue on the stream
-/// and do not wait; one instance serves one stream at a time.
+/// p[v,o] = max(σ(b[o] + Σ_i x[v,i]·w[i,o]), <see cref="ScoreRange.Floor"/>), σ(z) = 1/(1 + e^−z). Layouts:
+/// input and gradInput [N,D,H,W,Cin] with pitch <see cref="SigmoidHeadShape.InputPitch"/>; scores and
+/// gradScores [N,D,H,W,Outputs], dense; weight [Cin, Outputs]; bias [Outputs]. Backward passes use σ' = p(1 −
+/// p) of the p that was written, as if there were no floor; it is 0 where float32 rounds p to 1. Launchers
+/// queue on the stream and do not wait; one instance serves one stream at a time.
 /// </remarks>
-/// <typeparam name="TActivation">What the input and its gradient hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
-/// float32.</typeparam>
+/// <typeparam name="TActivation">What the input and its gradient hold: <typeparamref name="T"/>, or
+/// <see cref="Bf16"/> beside float32.</typeparam>
 /// <typeparam name="T">The real type of everything else.</typeparam>
 internal interface ISigmoidHead<TActivation, T> : IDisposable
     where TActivation : unmanaged
     where T : unmanaged
 {
-    /// <summary>Elements of workspace that <see cref="BackwardWeight"/> needs; the content does not matter before or after.</summary>
+    /// <summary>
+    /// Elements of workspace that <see cref="BackwardWeight"/> needs; the content does not matter before or
+    /// after.
+    /// </summary>
     long WorkspaceLength(SigmoidHeadShape shape);
 
     /// <summary>Overwrites scores.</summary>
@@ -45,7 +49,8 @@ internal interface ISigmoidHead<TActivation, T> : IDisposable
         launch.Require(gradScores, shape.Voxels * shape.Outputs, nameof(gradScores));
         launch.Require(scores, shape.Voxels * shape.Outputs, nameof(scores));
         launch.Require(weight, shape.WeightLength, nameof(weight));
-        launch.Require(gradInput, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        launch.Require(
+            gradInput, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
         if (shape.Voxels == 0)
             return;
         LaunchBackwardInput(stream, gradScores, scores, weight, gradInput, shape);

@@ -1,12 +1,15 @@
 namespace MeanShiftGpu.Kernels.Head;
 
-/// <summary>The plain head: one thread per result, no atomics, no shared memory, any accelerator. The truth for the
+/// <summary>
+/// The plain head: one thread per result, no atomics, no shared memory, any accelerator. The truth for the
 /// others.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 /// <typeparam name="T">The real type.</typeparam>
 /// <typeparam name="TReal">Its functions.</typeparam>
-/// <typeparam name="TActivation">What the activations hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
-/// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or <see cref="Bf16"/>.</typeparam>
+/// <typeparam name="TActivation">What the activations hold: <typeparamref name="T"/> or
+/// <see cref="Bf16"/>.</typeparam>
+/// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or
+/// <see cref="Bf16"/>.</typeparam>
 internal class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<TActivation, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
@@ -71,8 +74,8 @@ internal static class SigmoidHeadDirectKernels<T, TReal, TStored>
     where TStored : unmanaged, IStored<TStored, T>
 {
     // p[v,o] = 1 / (1 + exp(-(b[o] + sum over i of x[v,i] w[i,o]))), but at least the floor.
-    // One thread per (voxel, output), four channels a load; scores overwritten, sums in channel order. exp may overflow to
-    // infinity: then p is the floor.
+    // One thread per (voxel, output), four channels a load; scores overwritten, sums in channel order. exp
+    // may overflow to infinity: then p is the floor.
     [Kernel]
     internal static void ForwardKernel(
         Index1D index,

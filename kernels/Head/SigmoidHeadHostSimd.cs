@@ -2,7 +2,9 @@ using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Head;
 
-/// <summary>The head on the CPU device: vectors over the input channels, the sigmoid with vectors over the voxels.</summary>
+/// <summary>
+/// The head on the CPU device: vectors over the input channels, the sigmoid with vectors over the voxels.
+/// </summary>
 internal sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoidHead<float, float>
 {
     private readonly HostScratch scratch = new();
@@ -112,7 +114,8 @@ internal sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoid
 
     private static float GradLogit(float gradScores, float scores) => gradScores * scores * (1 - scores);
 
-    // The last few, too, go through a vector: the scalar exponential rounds otherwise, and a score must not depend on where its chunk ends.
+    // The last few, too, go through a vector: the scalar exponential rounds otherwise, and a score must not
+    // depend on where its chunk ends.
     private static void Sigmoid(float* values, long count)
     {
         long i = 0;

@@ -1,6 +1,9 @@
 namespace MeanShiftGpu.Kernels.Head;
 
-/// <summary>Extents of the network's head: a 1³ convolution, bias and sigmoid. Voxels are independent, so only their number counts.</summary>
+/// <summary>
+/// Extents of the network's head: a 1³ convolution, bias and sigmoid. Voxels are independent, so only their
+/// number counts.
+/// </summary>
 /// <param name="Voxels">N·D·H·W.</param>
 /// <param name="InputChannels">Cin.</param>
 /// <param name="Outputs">Number of maps.</param>

@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.Loss;
 
-/// <summary>The plain binary cross-entropy: the sum by partial sums, any accelerator. The truth for the others.</summary>
+/// <summary>
+/// The plain binary cross-entropy: the sum by partial sums, any accelerator. The truth for the others.
+/// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>
     where T : unmanaged, INumber<T>
@@ -9,7 +11,8 @@ internal sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T
     private readonly ThreadSums<T, TReal> folded;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> partial;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, FlatShape> total;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, FlatShape> backward;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        FlatShape> backward;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public BinaryCrossEntropyDirect(Accelerator accelerator)
@@ -24,14 +27,20 @@ internal sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T
     public long WorkspaceLength(FlatShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Count, 1);
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
+    void IBinaryCrossEntropy<T>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss,
+        FlatShape shape)
     {
         partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), scores, target, workspace, shape);
         total(stream, 1, folded.Fold(stream, workspace, shape.Count, 1), loss, shape);
     }
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradScores, FlatShape shape)
+    void IBinaryCrossEntropy<T>.LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradScores,
+        FlatShape shape)
         => backward(stream, LaunchExtent.Of(shape.Count), scores, target, gradLoss, gradScores, shape);
 
     /// <inheritdoc/>
@@ -39,8 +48,9 @@ internal sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T
     {
     }
 
-    // Partial sums of t log p + (1 - t) log(1 - p) over the elements q, q + partials, …; logarithms at least -100.
-    // One thread per partial q; workspace overwritten. Logarithms of 0 are not taken: not every device returns -infinity.
+    // Partial sums of t log p + (1 - t) log(1 - p) over the elements q, q + partials, …; logarithms at least
+    // -100. One thread per partial q; workspace overwritten. Logarithms of 0 are not taken: not every device
+    // returns -infinity.
     [Kernel]
     internal static void PartialKernel(
         Index1D index,
@@ -65,7 +75,8 @@ internal sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T
         FlatShape shape)
         => loss[index] = -ThreadSums<T, TReal>.Total(groups, 1, 0) / TReal.From(shape.Count);
 
-    // dL/dp = (p - t) / max(p (1 - p), 1e-12) / n, times gradLoss. One thread per element; gradScores overwritten.
+    // dL/dp = (p - t) / max(p (1 - p), 1e-12) / n, times gradLoss. One thread per element; gradScores
+    // overwritten.
     [Kernel]
     internal static void BackwardKernel(
         Index1D index,

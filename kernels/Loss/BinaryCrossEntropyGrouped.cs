@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.Loss;
 
-/// <summary>The binary cross-entropy with its sum in two stages of groups: any GPU. No warp operations, no atomics.</summary>
+/// <summary>
+/// The binary cross-entropy with its sum in two stages of groups: any GPU. No warp operations, no atomics.
+/// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class BinaryCrossEntropyGrouped<T, TReal> : IBinaryCrossEntropy<T>
     where T : unmanaged, INumber<T>
@@ -20,12 +22,18 @@ internal sealed class BinaryCrossEntropyGrouped<T, TReal> : IBinaryCrossEntropy<
     public long WorkspaceLength(FlatShape shape) => GroupSum.WorkspaceLength(shape.Count);
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss, FlatShape shape)
+    void IBinaryCrossEntropy<T>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> loss,
+        FlatShape shape)
         // The backward pass reads no sums, so there is no memory for them: the loss's stands in, unused.
         => grouped.Forward(stream, scores, target, workspace, sums: loss, loss, shape);
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradScores, FlatShape shape)
+    void IBinaryCrossEntropy<T>.LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> target, ArrayView<T> gradLoss, ArrayView<T> gradScores,
+        FlatShape shape)
         => direct.Backward(stream, scores, target, gradLoss, gradScores, shape);
 
     /// <inheritdoc/>

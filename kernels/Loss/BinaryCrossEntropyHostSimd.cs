@@ -2,7 +2,9 @@ using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Loss;
 
-/// <summary>The binary cross-entropy on the CPU device: vectors over the elements, one partial sum for each chunk.</summary>
+/// <summary>
+/// The binary cross-entropy on the CPU device: vectors over the elements, one partial sum for each chunk.
+/// </summary>
 internal sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : IBinaryCrossEntropy<float>
 {
     private const float LogFloor = -100;
@@ -12,7 +14,10 @@ internal sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : I
     public long WorkspaceLength(FlatShape shape) => HostChunks.Of(shape.Count).Count;
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> loss, FlatShape shape)
+    void IBinaryCrossEntropy<float>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<float> scores, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> loss,
+        FlatShape shape)
     {
         float* p = scores.Pointer();
         float* t = target.Pointer();
@@ -27,7 +32,10 @@ internal sealed unsafe class BinaryCrossEntropyHostSimd(HostThreads threads) : I
     }
 
     /// <inheritdoc/>
-    void IBinaryCrossEntropy<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> target, ArrayView<float> gradLoss, ArrayView<float> gradScores, FlatShape shape)
+    void IBinaryCrossEntropy<float>.LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<float> scores, ArrayView<float> target, ArrayView<float> gradLoss, ArrayView<float> gradScores,
+        FlatShape shape)
     {
         float* p = scores.Pointer();
         float* t = target.Pointer();

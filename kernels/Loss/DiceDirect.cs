@@ -1,6 +1,9 @@
 namespace MeanShiftGpu.Kernels.Loss;
 
-/// <summary>The plain Dice loss: sums by partial sums, then one thread per element, any accelerator. The truth for the others.</summary>
+/// <summary>
+/// The plain Dice loss: sums by partial sums, then one thread per element, any accelerator. The truth for the
+/// others.
+/// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class DiceDirect<T, TReal> : IDice<T>
     where T : unmanaged, INumber<T>
@@ -25,14 +28,20 @@ internal sealed class DiceDirect<T, TReal> : IDice<T>
     public long WorkspaceLength(FlatShape shape) => ThreadSums<T, TReal>.WorkspaceLength(shape.Count, Sums);
 
     /// <inheritdoc/>
-    void IDice<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
+    void IDice<T>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss,
+        FlatShape shape)
     {
         partial(stream, ThreadSums<T, TReal>.Partials(shape.Count), scores, target, workspace, shape);
         total(stream, 1, folded.Fold(stream, workspace, shape.Count, Sums), sums, loss);
     }
 
     /// <inheritdoc/>
-    void IDice<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradScores, FlatShape shape)
+    void IDice<T>.LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradScores,
+        FlatShape shape)
         => backward(stream, LaunchExtent.Of(shape.Count), target, sums, gradLoss, gradScores);
 
     /// <inheritdoc/>

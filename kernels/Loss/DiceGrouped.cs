@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.Loss;
 
-/// <summary>The Dice loss with sums in two stages of groups: any GPU. No warp operations, no atomics.</summary>
+/// <summary>
+/// The Dice loss with sums in two stages of groups: any GPU. No warp operations, no atomics.
+/// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class DiceGrouped<T, TReal> : IDice<T>
     where T : unmanaged, INumber<T>
@@ -20,18 +22,27 @@ internal sealed class DiceGrouped<T, TReal> : IDice<T>
     public long WorkspaceLength(FlatShape shape) => GroupSum.WorkspaceLength(shape.Count);
 
     /// <inheritdoc/>
-    void IDice<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
+    void IDice<T>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss,
+        FlatShape shape)
         => grouped.Forward(stream, scores, target, workspace, sums, loss, shape);
 
     /// <inheritdoc/>
-    void IDice<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradScores, FlatShape shape)
+    void IDice<T>.LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<T> target, ArrayView<T> sums, ArrayView<T> gradLoss, ArrayView<T> gradScores,
+        FlatShape shape)
         => direct.Backward(stream, target, sums, gradLoss, gradScores, shape);
 
     /// <inheritdoc/>
     public void Dispose() => direct.Dispose();
 }
 
-/// <summary>p t and p + t, of two pairs at a time, each with sums of its own: A = 2 Σ p t + 1, B = Σ (p + t) + 1, L = 1 − A / B, and the sums are A, B.</summary>
+/// <summary>
+/// p t and p + t, of two pairs at a time, each with sums of its own: A = 2 Σ p t + 1, B = Σ (p + t) + 1, L =
+/// 1 − A / B, and the sums are A, B.
+/// </summary>
 internal readonly struct DiceSummand<T, TReal> : ISummand<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>

@@ -2,14 +2,19 @@ using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Loss;
 
-/// <summary>The Dice loss on the CPU device: vectors over the elements, one pair of partial sums for each chunk.</summary>
+/// <summary>
+/// The Dice loss on the CPU device: vectors over the elements, one pair of partial sums for each chunk.
+/// </summary>
 internal sealed unsafe class DiceHostSimd(HostThreads threads) : IDice<float>
 {
     /// <inheritdoc/>
     public long WorkspaceLength(FlatShape shape) => 2L * HostChunks.Of(shape.Count).Count;
 
     /// <inheritdoc/>
-    void IDice<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> scores, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> sums, ArrayView<float> loss, FlatShape shape)
+    void IDice<float>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<float> scores, ArrayView<float> target, ArrayView<float> workspace, ArrayView<float> sums,
+            ArrayView<float> loss, FlatShape shape)
     {
         float* p = scores.Pointer();
         float* t = target.Pointer();
@@ -33,7 +38,10 @@ internal sealed unsafe class DiceHostSimd(HostThreads threads) : IDice<float>
     }
 
     /// <inheritdoc/>
-    void IDice<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> target, ArrayView<float> sums, ArrayView<float> gradLoss, ArrayView<float> gradScores, FlatShape shape)
+    void IDice<float>.LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<float> target, ArrayView<float> sums, ArrayView<float> gradLoss, ArrayView<float> gradScores,
+        FlatShape shape)
     {
         float* t = target.Pointer();
         float* g = gradScores.Pointer();

@@ -2,14 +2,16 @@ namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The launchers of one variant of the binary cross-entropy, the mean over all elements.</summary>
 /// <remarks>
-/// L = −1/n · Σ t·log p + (1 − t)·log(1 − p), each logarithm taken as at least −100, so that a saturated map has a finite
-/// loss. Scores p (0 to 1) and target t (0 to 1) are dense and of the same arrangement. Launchers queue on the stream
-/// and do not wait; one instance serves one stream at a time.
+/// L = −1/n · Σ t·log p + (1 − t)·log(1 − p), each logarithm taken as at least −100, so that a saturated map
+/// has a finite loss. Scores p (0 to 1) and target t (0 to 1) are dense and of the same arrangement.
+/// Launchers queue on the stream and do not wait; one instance serves one stream at a time.
 /// </remarks>
 internal interface IBinaryCrossEntropy<T> : IDisposable
     where T : unmanaged
 {
-    /// <summary>Elements of workspace that <see cref="Forward"/> needs; the content does not matter before or after.</summary>
+    /// <summary>
+    /// Elements of workspace that <see cref="Forward"/> needs; the content does not matter before or after.
+    /// </summary>
     long WorkspaceLength(FlatShape shape);
 
     /// <summary>Overwrites loss [1]. The sum is taken in an order that depends on the shape alone.</summary>
@@ -31,8 +33,8 @@ internal interface IBinaryCrossEntropy<T> : IDisposable
     }
 
     /// <summary>
-    /// Overwrites gradScores with (p − t) / max(p·(1 − p), 1e−12) / n, multiplied by gradLoss [1]: the convention of
-    /// libtorch, which does not follow the clamp of the logarithms.
+    /// Overwrites gradScores with (p − t) / max(p·(1 − p), 1e−12) / n, multiplied by gradLoss [1]: the
+    /// convention of libtorch, which does not follow the clamp of the logarithms.
     /// </summary>
     sealed void Backward(
         AcceleratorStream stream,

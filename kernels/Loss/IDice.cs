@@ -2,19 +2,21 @@ namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>The launchers of one variant of the Dice loss over a whole batch.</summary>
 /// <remarks>
-/// L = 1 − (2·Σ p·t + 1) / (Σ p + Σ t + 1), over all elements of scores p and target t (the 1 keeps an empty map
-/// defined). Both are dense and of the same arrangement. Launchers queue on the stream and do not wait; one instance serves
-/// one stream at a time.
+/// L = 1 − (2·Σ p·t + 1) / (Σ p + Σ t + 1), over all elements of scores p and target t (the 1 keeps an empty
+/// map defined). Both are dense and of the same arrangement. Launchers queue on the stream and do not wait;
+/// one instance serves one stream at a time.
 /// </remarks>
 internal interface IDice<T> : IDisposable
     where T : unmanaged
 {
-    /// <summary>Elements of workspace that <see cref="Forward"/> needs; the content does not matter before or after.</summary>
+    /// <summary>
+    /// Elements of workspace that <see cref="Forward"/> needs; the content does not matter before or after.
+    /// </summary>
     long WorkspaceLength(FlatShape shape);
 
     /// <summary>
-    /// Overwrites loss [1] and sums [2], which <see cref="Backward"/> reads. Sums are taken in an order that depends on the
-    /// shape alone.
+    /// Overwrites loss [1] and sums [2], which <see cref="Backward"/> reads. Sums are taken in an order that
+    /// depends on the shape alone.
     /// </summary>
     sealed void Forward(
         AcceleratorStream stream,
@@ -35,7 +37,10 @@ internal interface IDice<T> : IDisposable
         LaunchForward(stream, scores, target, workspace, sums, loss, shape);
     }
 
-    /// <summary>Overwrites gradScores with ∂L/∂p multiplied by gradLoss [1]. With B = Σ p + Σ t + 1: ∂L/∂p = (2·Σ p·t + 1)/B² − 2t/B.</summary>
+    /// <summary>
+    /// Overwrites gradScores with ∂L/∂p multiplied by gradLoss [1]. With B = Σ p + Σ t + 1: ∂L/∂p = (2·Σ p·t
+    /// + 1)/B² − 2t/B.
+    /// </summary>
     sealed void Backward(
         AcceleratorStream stream,
         ArrayView<T> target,

@@ -1,6 +1,9 @@
 namespace MeanShiftGpu.Kernels.Loss;
 
-/// <summary>What a loss adds up over pairs of scores and target, as a type parameter of the kernels, so that each loss compiles to its own code.</summary>
+/// <summary>
+/// What a loss adds up over pairs of scores and target, as a type parameter of the kernels, so that each loss
+/// compiles to its own code.
+/// </summary>
 internal interface ISummand<T>
     where T : unmanaged, INumber<T>
 {
@@ -10,11 +13,15 @@ internal interface ISummand<T>
     /// <summary>The four sums of the pairs i, i + stride, … of a step, without those from count on.</summary>
     static abstract Quad<T> Step(ArrayView<T> scores, ArrayView<T> target, long i, long stride, long count);
 
-    /// <summary>Writes the loss, and sums [2] where the backward pass reads such, from the four sums over all pairs.</summary>
+    /// <summary>
+    /// Writes the loss, and sums [2] where the backward pass reads such, from the four sums over all pairs.
+    /// </summary>
     static abstract void Finish(Quad<T> sum, ArrayView<T> sums, ArrayView<T> loss, long count);
 }
 
-/// <summary>A loss's forward pass with sums in two stages of groups: any GPU. No warp operations, no atomics.</summary>
+/// <summary>
+/// A loss's forward pass with sums in two stages of groups: any GPU. No warp operations, no atomics.
+/// </summary>
 internal sealed class LossGrouped<T, TReal, TSummand>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
@@ -31,16 +38,22 @@ internal sealed class LossGrouped<T, TReal, TSummand>
         accelerator.Load(TotalKernel, specialization, out total);
     }
 
-    /// <summary>Overwrites what <see cref="ISummand{T}.Finish"/> writes; workspace is as long as <see cref="GroupSum.WorkspaceLength"/> says.</summary>
-    public void Forward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss, FlatShape shape)
+    /// <summary>
+    /// Overwrites what <see cref="ISummand{T}.Finish"/> writes; workspace is as long as
+    /// <see cref="GroupSum.WorkspaceLength"/> says.
+    /// </summary>
+    public void Forward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> target, ArrayView<T> workspace, ArrayView<T> sums, ArrayView<T> loss,
+        FlatShape shape)
     {
         int groups = GroupSum.Groups(shape.Count);
         partial(stream, new KernelConfig(groups, GroupSum.Threads), scores, target, workspace, shape);
         total(stream, new KernelConfig(1, GroupSum.Threads), workspace, sums, loss, shape, groups);
     }
 
-    // workspace[g] = the summand's sums over the pairs of group g's threads, which take every (groups·128)th, some at a time; then as GroupSum.Sum;
-    // workspace overwritten.
+    // workspace[g] = the summand's sums over the pairs of group g's threads, which take every (groups·128)th,
+    // some at a time; then as GroupSum.Sum; workspace overwritten.
     [Kernel(MaxGroupSize = GroupSum.Threads)]
     internal static void PartialKernel(
         ArrayView<T> scores, // [Count]

@@ -1,8 +1,9 @@
 namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>
-/// Lets one thread at a time into what works on a stream: launchers keep workspace between their kernels, and operations between their launches, which a
-/// second caller would overwrite without a word. The thread that is in may come in again, as an operation does with each of its launches.
+/// Lets one thread at a time into what works on a stream: launchers keep workspace between their kernels, and
+/// operations between their launches, which a second caller would overwrite without a word. The thread that
+/// is in may come in again, as an operation does with each of its launches.
 /// </summary>
 internal sealed class CallerGate
 {
@@ -20,11 +21,13 @@ internal sealed class CallerGate
     {
         ArgumentNullException.ThrowIfNull(stream);
         if (stream.IsDisposed || stream.Accelerator.IsDisposed)
-            throw new ObjectDisposedException(operation, $"{operation}: the device was disposed, expected one in use. Create a new GpuContext and what is created from it.");
+            throw new ObjectDisposedException(operation, $"{operation}: the device was disposed, expected one in use. Create a "
+                + "new GpuContext and what is created from it.");
         CallerGate gate = Gates.GetValue(stream, static _ => new CallerGate());
         int caller = Environment.CurrentManagedThreadId;
         if (Volatile.Read(ref gate.owner) != caller && Interlocked.CompareExchange(ref gate.owner, caller, 0) != 0)
-            throw new InvalidOperationException($"{operation}: another call is in progress, of another thread. A GpuContext and what is created from it serve one caller at a time: give each thread a context of its own.");
+            throw new InvalidOperationException($"{operation}: another call is in progress, of another thread. A GpuContext "
+                + "and what is created from it serve one caller at a time: give each thread a context of its own.");
         gate.depth++;
         return new Pass(gate);
     }

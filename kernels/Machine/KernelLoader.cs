@@ -6,8 +6,8 @@ using ILGPU.Runtime.Cuda;
 namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>
-/// Loads kernels; every launcher does so here, because a CUDA driver must get the text of <see cref="KernelText"/> and
-/// not ILGPU's own.
+/// Loads kernels; every launcher does so here, because a CUDA driver must get the text of
+/// <see cref="KernelText"/> and not ILGPU's own.
 /// </summary>
 internal static class KernelLoader
 {
@@ -29,7 +29,8 @@ internal static class KernelLoader
     /// <summary>Loads a kernel.</summary>
     /// <param name="accelerator">The device.</param>
     /// <param name="kernel">A static method.</param>
-    /// <param name="specialization">The bound on its group; only of kernels that form groups themselves.</param>
+    /// <param name="specialization">The bound on its group; only of kernels that form groups
+    /// themselves.</param>
     public static TLauncher Load<TLauncher>(this Accelerator accelerator, Delegate kernel,
         KernelSpecialization specialization = default)
         where TLauncher : Delegate

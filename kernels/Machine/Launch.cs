@@ -3,8 +3,9 @@ using ILGPU.Runtime.CPU;
 namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>
-/// One call of a launcher: what it was given is checked before anything is queued, because a kernel that reads or writes behind a view ends the process
-/// on the CPU device and damages other tensors on a GPU. Checks take a fixed time, but for offsets, which are as many as items.
+/// One call of a launcher: what it was given is checked before anything is queued, because a kernel that
+/// reads or writes behind a view ends the process on the CPU device and damages other tensors on a GPU.
+/// Checks take a fixed time, but for offsets, which are as many as items.
 /// </summary>
 internal readonly ref struct Launch
 {
@@ -33,12 +34,15 @@ internal readonly ref struct Launch
     /// <summary>Ends the call.</summary>
     public void Dispose() => pass.Dispose();
 
-    /// <summary>A view must hold so many elements, on this device, in memory that was not given back.</summary>
+    /// <summary>
+    /// A view must hold so many elements, on this device, in memory that was not given back.
+    /// </summary>
     public void Require<T>(ArrayView<T> view, long length, string name)
         where T : unmanaged
     {
         if (view.Length < length)
-            throw new ArgumentException($"{operation}: {name} holds {view.Length} elements, expected {length} or more for this shape. Give a longer view, or the shape of what it holds.", name);
+            throw new ArgumentException($"{operation}: {name} holds {view.Length} elements, expected {length} or more for this "
+                + "shape. Give a longer view, or the shape of what it holds.", name);
         if (view.Length > 0)
             RequireHere(view, name);
     }
@@ -48,7 +52,8 @@ internal readonly ref struct Launch
         where T : unmanaged
     {
         if (view.Length != length)
-            throw new ArgumentException($"{operation}: {name} holds {view.Length} elements, expected {length}. Give views of one length.", name);
+            throw new ArgumentException($"{operation}: {name} holds {view.Length} elements, expected {length}. Give views of "
+                + "one length.", name);
         Require(view, length, name);
     }
 
@@ -56,14 +61,16 @@ internal readonly ref struct Launch
     public void Least(long value, long least, string name)
     {
         if (value < least)
-            throw new ArgumentOutOfRangeException(name, value, $"{operation}: {name} is {value}, expected {least} or more. Give the shape of what the views hold.");
+            throw new ArgumentOutOfRangeException(name, value, $"{operation}: {name} is {value}, expected {least} or more. "
+                + "Give the shape of what the views hold.");
     }
 
     /// <summary>A number must be in a range, which NaN is not.</summary>
     public void Within(double value, double least, double most, string name)
     {
         if (!(value >= least && value <= most))
-            throw new ArgumentOutOfRangeException(name, value, $"{operation}: {name} is {value}, expected {least} to {most}. Give a value in this range.");
+            throw new ArgumentOutOfRangeException(name, value, $"{operation}: {name} is {value}, expected {least} to {most}. "
+                + "Give a value in this range.");
     }
 
     /// <summary>The product of extents, none of which may be negative.</summary>
@@ -80,11 +87,16 @@ internal readonly ref struct Launch
         }
 
         if (product > MostElements)
-            throw new ArgumentOutOfRangeException(name, $"{operation}: {name} [{string.Join(", ", extents.ToArray())}] has more elements than any memory holds, expected at most {MostElements}. Give the shape of what the views hold.");
+            throw new ArgumentOutOfRangeException(name, $"{operation}: {name} [{string.Join(", ", extents.ToArray())}] has "
+                + $"more elements than any memory holds, expected at most {MostElements}. Give the shape of what the views "
+                + "hold.");
         return (long)product;
     }
 
-    /// <summary>How many elements channels-last voxels reach over: all at their pitch, without what follows the last one's channels.</summary>
+    /// <summary>
+    /// How many elements channels-last voxels reach over: all at their pitch, without what follows the last
+    /// one's channels.
+    /// </summary>
     public long Pitched(long voxels, int channels, int pitch, string name)
     {
         // The names are put together only where they are needed: a call that is right allocates nothing.
@@ -99,7 +111,8 @@ internal readonly ref struct Launch
     public void FitsInt(long count, string name)
     {
         if (count > int.MaxValue)
-            throw new ArgumentOutOfRangeException(name, count, $"{operation}: {name} are {count}, expected at most {int.MaxValue}. Divide the work into several calls.");
+            throw new ArgumentOutOfRangeException(name, count, $"{operation}: {name} are {count}, expected at most "
+                + $"{int.MaxValue}. Divide the work into several calls.");
     }
 
     /// <summary>An argument that does not hold.</summary>
@@ -110,8 +123,10 @@ internal readonly ref struct Launch
     {
         MemoryBuffer memory = view.Buffer;
         if (memory.IsDisposed)
-            throw new ObjectDisposedException(name, $"{operation}: the memory of {name} was disposed, expected a view of memory in use. Dispose buffers after their last use.");
+            throw new ObjectDisposedException(name, $"{operation}: the memory of {name} was disposed, expected a view of "
+                + "memory in use. Dispose buffers after their last use.");
         if (memory.Accelerator is { } device && device.AcceleratorType != stream.Accelerator.AcceleratorType)
-            throw new ArgumentException($"{operation}: {name} lies in memory of {device.Name}, expected memory of {stream.Accelerator.Name}, whose stream this is. Copy it there.", name);
+            throw new ArgumentException($"{operation}: {name} lies in memory of {device.Name}, expected memory of "
+                + $"{stream.Accelerator.Name}, whose stream this is. Copy it there.", name);
     }
 }

@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.Machine;
 
-/// <summary>The number of threads of a launch. ILGPU counts the threads of automatically grouped kernels in 32 bits.</summary>
+/// <summary>
+/// The number of threads of a launch. ILGPU counts the threads of automatically grouped kernels in 32 bits.
+/// </summary>
 internal static class LaunchExtent
 {
     /// <summary>An index type's extent from a 64-bit count.</summary>

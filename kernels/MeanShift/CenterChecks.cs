@@ -3,8 +3,9 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
-/// Checks of centres and pairs. Lengths are checked on every device. What offsets and pairs hold can be seen without waiting on the CPU device alone: on
-/// a GPU offsets that fall, begin below 0 or end behind the centres, and pairs that no forward pass wrote, make kernels read foreign memory.
+/// Checks of centres and pairs. Lengths are checked on every device. What offsets and pairs hold can be seen
+/// without waiting on the CPU device alone: on a GPU offsets that fall, begin below 0 or end behind the
+/// centres, and pairs that no forward pass wrote, make kernels read foreign memory.
 /// </summary>
 internal static class CenterChecks
 {
@@ -41,14 +42,16 @@ internal static class CenterChecks
             foreach (int center in nearest.Centers.SubView((long)item * shape.SeedsPerItem, shape.SeedsPerItem).AsHostSpan())
             {
                 if (center < first || center >= end)
-                    throw launch.Refusal(nameof(nearest.Centers), $"names centre {center} for a point of item {item}, expected {first} to {end - 1}. Give the pairs that the forward pass wrote.");
+                    throw launch.Refusal(nameof(nearest.Centers), $"names centre {center} for a point of item {item}, expected "
+                        + $"{first} to {end - 1}. Give the pairs that the forward pass wrote.");
             }
         }
 
         foreach (int point in nearest.Points.AsHostSpan()[offsets[0]..offsets[shape.Batch]])
         {
             if (point < 0 || point >= shape.SeedsPerItem)
-                throw launch.Refusal(nameof(nearest.Points), $"names point {point}, expected 0 to {shape.SeedsPerItem - 1}. Give the pairs that the forward pass wrote.");
+                throw launch.Refusal(nameof(nearest.Points), $"names point {point}, expected 0 to {shape.SeedsPerItem - 1}. "
+                    + "Give the pairs that the forward pass wrote.");
         }
     }
 
@@ -64,7 +67,8 @@ internal static class CenterChecks
         foreach (int offset in centers.Offsets.SubView(0, batch + 1L).AsHostSpan())
         {
             if (offset < least || offset > rows)
-                throw launch.Refusal(nameof(centers.Offsets), $"holds {offset} behind {least}, expected numbers that rise from 0 or more to at most {rows}, the centres that are there.");
+                throw launch.Refusal(nameof(centers.Offsets), $"holds {offset} behind {least}, expected numbers that rise from "
+                    + $"0 or more to at most {rows}, the centres that are there.");
             least = offset;
         }
     }

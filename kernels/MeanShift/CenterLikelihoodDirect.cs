@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.MeanShift;
 
-/// <summary>The soft likelihood at centres on any accelerator: no atomics, no warp operations, no shared memory.</summary>
+/// <summary>
+/// The soft likelihood at centres on any accelerator: no atomics, no warp operations, no shared memory.
+/// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 /// <typeparam name="T">The real type.</typeparam>
 /// <typeparam name="TReal">Its functions.</typeparam>
@@ -100,9 +102,8 @@ internal static class CenterLikelihoodDirectKernels<T, TReal>
         centerScores[index] = sum;
     }
 
-    // L = sum over items with centres of (1 / centres of the item) sum over its centres of log(1 + tau / s), divided by
-    // the items with centres.
-    // One thread, as centres are few; loss overwritten, 0 without centres.
+    // L = sum over items with centres of (1 / centres of the item) sum over its centres of log(1 + tau / s),
+    // divided by the items with centres. One thread, as centres are few; loss overwritten, 0 without centres.
     [Kernel]
     internal static void TotalKernel(
         Index1D index,
@@ -139,9 +140,9 @@ internal static class CenterLikelihoodDirectKernels<T, TReal>
         CenterLikelihoodShape shape)
         => gradScores[(long)index.X * shape.ScorePitch] = T.Zero;
 
-    // dL/ds_q = -gradLoss / items · sum over the item's centres c of u_q(c) tau / (s(c) (s(c) + tau)) / centres of the item.
-    // One thread per centre and corner, adds to gradScores: of the centres around a voxel the first one's thread adds
-    // them all, in order.
+    // dL/ds_q = -gradLoss / items · sum over the item's centres c of u_q(c) tau / (s(c) (s(c) + tau)) /
+    // centres of the item. One thread per centre and corner, adds to gradScores: of the centres around a
+    // voxel the first one's thread adds them all, in order.
     [Kernel]
     internal static void BackwardKernel(
         Index1D index,

@@ -12,7 +12,10 @@ internal readonly record struct CenterLikelihoodShape(int Batch, int Depth, int 
     /// <summary>N·D·H·W.</summary>
     public long Voxels => (long)Batch * Depth * Height * Width;
 
-    /// <summary>Elements that a view of the scores must hold: all voxels at their pitch, without what follows the last.</summary>
+    /// <summary>
+    /// Elements that a view of the scores must hold: all voxels at their pitch, without what follows the
+    /// last.
+    /// </summary>
     public long ScoreLength => (Voxels - 1) * ScorePitch + 1;
 
     /// <summary>Throws where an extent makes no sense.</summary>

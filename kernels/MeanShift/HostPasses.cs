@@ -9,11 +9,14 @@ internal abstract unsafe class HostPasses
     /// <summary>seeds [N, S, 3] to trajectory [T + 1, N, S, 3], overwritten.</summary>
     public abstract void Forward(HostRows rows, float* seeds, float* trajectory);
 
-    /// <summary>trajectory [T + 1, N, S, 3] and gradPositions [N, S, 3] to gradScores [N, D, H, W], overwritten.</summary>
+    /// <summary>
+    /// trajectory [T + 1, N, S, 3] and gradPositions [N, S, 3] to gradScores [N, D, H, W], overwritten.
+    /// </summary>
     public abstract void Backward(HostRows rows, float* trajectory, float* gradPositions, float* gradScores);
 
     /// <summary>positions [P, 3] to converged [P, 3], iterations [P] and support [P], overwritten.</summary>
-    public abstract void Converge(HostRows rows, float* positions, float* converged, int count, int* iterations, float* support, float squaredTolerance);
+    public abstract void Converge(
+        HostRows rows, float* positions, float* converged, int count, int* iterations, float* support, float squaredTolerance);
 }
 
 /// <inheritdoc/>
@@ -186,7 +189,8 @@ internal sealed unsafe class HostPasses<TWeighting> : HostPasses
         }
     }
 
-    // The gradient of planes firstZ to endZ − 1 of an item: every record in order seed, iteration adds its rows.
+    // The gradient of planes firstZ to endZ − 1 of an item: every record in order seed, iteration adds its
+    // rows.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void GatherSlab(in HostRows rows, int item, int firstZ, int endZ, float* trajectory, float* gradScores)
     {
@@ -225,7 +229,8 @@ internal sealed unsafe class HostPasses<TWeighting> : HostPasses
                 for (int y = 0; y < rows.Shape.Height; y++)
                 {
                     float* from = gradient + rows.RowStart(item, z, y);
-                    float* to = gradScores + (((long)item * rows.Shape.Depth + z) * rows.Shape.Height + y) * rows.Shape.Width * rows.Shape.ScorePitch;
+                    float* to = gradScores + (
+                        ((long)item * rows.Shape.Depth + z) * rows.Shape.Height + y) * rows.Shape.Width * rows.Shape.ScorePitch;
                     for (int x = 0; x < rows.Shape.Width; x++)
                         to[(long)x * rows.Shape.ScorePitch] = from[x];
                 }
@@ -235,7 +240,8 @@ internal sealed unsafe class HostPasses<TWeighting> : HostPasses
 
     // gradient(q) += k (chain · (q − next)) for the voxels of p's ball in the slab.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddRecord(in HostRows rows, int item, int firstZ, int endZ, Point<float> p, Point<float> next, Point<float> chain, float* gradient)
+    private static void AddRecord(
+        in HostRows rows, int item, int firstZ, int endZ, Point<float> p, Point<float> next, Point<float> chain, float* gradient)
     {
         HostBall ball = new(p, rows);
         Vector256<float> squaredBandwidth = Vector256.Create(rows.Constants.SquaredBandwidth);
@@ -256,7 +262,8 @@ internal sealed unsafe class HostPasses<TWeighting> : HostPasses
                     float dy = y - p.Y;
                     Vector256<float> squared = columns.SquaredOffset + Vector256.Create(dz * dz + dy * dy);
                     Vector256<float> pull = pullX + Vector256.Create(pullZ + chain.Y * (y - next.Y));
-                    Vector256<float> added = TWeighting.Weight(squared * inverse) * pull & Vector256.LessThan(squared, squaredBandwidth);
+                    Vector256<float> added = TWeighting.Weight(squared * inverse) * pull & Vector256.LessThan(
+                        squared, squaredBandwidth);
                     (Vector256.Load(row) + added).Store(row);
                     row += rows.Stride;
                 }
@@ -290,7 +297,8 @@ internal sealed unsafe class HostPasses<TWeighting> : HostPasses
                 {
                     float dy = y - p.Y;
                     Vector256<float> squared = columns.SquaredOffset + Vector256.Create(dz * dz + dy * dy);
-                    Vector256<float> m = (Vector256.Load(row) + floor) * TWeighting.Weight(squared * inverse) & Vector256.LessThan(squared, squaredBandwidth);
+                    Vector256<float> m = (Vector256.Load(row) + floor) * TWeighting.Weight(squared * inverse) & Vector256
+                        .LessThan(squared, squaredBandwidth);
                     planeWeight += m;
                     momentY = Vector256.MultiplyAddEstimate(m, Vector256.Create(dy), momentY);
                     row += rows.Stride;
@@ -304,7 +312,8 @@ internal sealed unsafe class HostPasses<TWeighting> : HostPasses
             momentX = Vector256.MultiplyAddEstimate(columnWeight, columns.Offset, momentX);
         }
 
-        return new BallSum<float>(Vector256.Sum(weight), new Point<float>(Vector256.Sum(momentZ), Vector256.Sum(momentY), Vector256.Sum(momentX)));
+        return new BallSum<float>(Vector256.Sum(weight), new Point<float>(
+            Vector256.Sum(momentZ), Vector256.Sum(momentY), Vector256.Sum(momentX)));
     }
 
     // W and sum of (s + s0) (g·(q − next)) Slope (p − q), that is W b² times the gradient that reaches p.
@@ -353,17 +362,20 @@ internal sealed unsafe class HostPasses<TWeighting> : HostPasses
             momentX = Vector256.MultiplyAddEstimate(columnSum, columns.Offset, momentX);
         }
 
-        return new BallSum<float>(Vector256.Sum(weight), new Point<float>(-Vector256.Sum(momentZ), -Vector256.Sum(momentY), -Vector256.Sum(momentX)));
+        return new BallSum<float>(Vector256.Sum(weight), new Point<float>(
+            -Vector256.Sum(momentZ), -Vector256.Sum(momentY), -Vector256.Sum(momentX)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Point<float> Shifted(Point<float> p, BallSum<float> sum)
         => sum.Weight == 0
             ? p
-            : new Point<float>(p.Z + sum.Moment.Z / sum.Weight, p.Y + sum.Moment.Y / sum.Weight, p.X + sum.Moment.X / sum.Weight).OrNaN();
+            : new Point<float>(p.Z + sum.Moment.Z / sum.Weight, p.Y + sum.Moment.Y / sum.Weight, p.X + sum.Moment.X / sum.Weight)
+                .OrNaN();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Point<float> Load(float* points, long index) => new(points[index * 3], points[index * 3 + 1], points[index * 3 + 2]);
+    private static Point<float> Load(float* points, long index)
+        => new(points[index * 3], points[index * 3 + 1], points[index * 3 + 2]);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Point<float> p, float* points, long index)

@@ -4,8 +4,9 @@ using MeanShiftGpu.Kernels.Machine.Host;
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
-/// The score map as rows that vectors of eight can read: the caller's own memory where its voxels are neighbours and rows are as
-/// long as the vectors over a ball, otherwise a copy in the workspace with rows that are longer by a vector.
+/// The score map as rows that vectors of eight can read: the caller's own memory where its voxels are
+/// neighbours and rows are as long as the vectors over a ball, otherwise a copy in the workspace with rows
+/// that are longer by a vector.
 /// </summary>
 internal readonly unsafe struct HostRows
 {
@@ -46,14 +47,17 @@ internal readonly unsafe struct HostRows
     }
 
     public static long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters)
-        => sizeof(float) * (ChainLength(shape, parameters) + (NeedsCopy(shape, parameters) ? 2 * RowCount(shape) * StrideOf(shape, parameters) : 0));
+        => sizeof(float) * (
+            ChainLength(shape, parameters) + (
+                NeedsCopy(shape, parameters) ? 2 * RowCount(shape) * StrideOf(shape, parameters) : 0));
 
     public static HostRows Of(
         ArrayView<float> scores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
     {
         long needed = WorkspaceBytes(shape, parameters);
         if (workspace.Length < needed)
-            throw new ArgumentException($"mean shift: the workspace holds {workspace.Length} bytes, {needed} are needed.", nameof(workspace));
+            throw new ArgumentException(
+                $"mean shift: the workspace holds {workspace.Length} bytes, {needed} are needed.", nameof(workspace));
         return new HostRows(scores.Pointer(), (float*)workspace.Pointer(), shape, parameters);
     }
 
@@ -76,7 +80,8 @@ internal readonly unsafe struct HostRows
     public long RowStart(int item, int z, int y) => (((long)item * Shape.Depth + z) * Shape.Height + y) * Stride;
 
     // At most ceil(2b) voxels of a row lie in a ball.
-    private static int VectorsPerBall(MeanShiftParameters parameters) => ((int)Math.Ceiling(2 * parameters.BandwidthVoxels) + Lanes - 1) / Lanes;
+    private static int VectorsPerBall(MeanShiftParameters parameters)
+        => ((int)Math.Ceiling(2 * parameters.BandwidthVoxels) + Lanes - 1) / Lanes;
 
     private static bool NeedsCopy(MeanShiftShape shape, MeanShiftParameters parameters)
         => shape.ScorePitch != 1 || shape.Width < VectorsPerBall(parameters) * Lanes;
@@ -111,12 +116,14 @@ internal readonly struct HostBall
         StartX = First(p.X, bandwidth, rows.Shape.Width);
         Vectors = (Math.Max(0, Last(p.X, bandwidth, rows.Shape.Width) - StartX + 1) + HostRows.Lanes - 1) / HostRows.Lanes;
 
-        // In the caller's memory the vectors end with the row; lanes before the ball are outside it and masked.
+        // In the caller's memory the vectors end with the row; lanes before the ball are outside it and
+        // masked.
         if (!rows.IsCopy)
             StartX = Math.Min(StartX, rows.Shape.Width - Vectors * HostRows.Lanes);
     }
 
-    // The first and last voxel at a distance below the bandwidth. NaN and positions far outside give empty or clipped ranges.
+    // The first and last voxel at a distance below the bandwidth. NaN and positions far outside give empty or
+    // clipped ranges.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int First(float position, float bandwidth, int extent)
     {
@@ -145,7 +152,8 @@ internal readonly struct HostColumns
         X = Vector256.Create((float)x) + Vector256.Create(0f, 1, 2, 3, 4, 5, 6, 7);
         Offset = X - Vector256.Create(center);
 
-        // Columns beyond the row are far outside every ball, but not at infinity, which a weight of 0 would turn into NaN.
+        // Columns beyond the row are far outside every ball, but not at infinity, which a weight of 0 would
+        // turn into NaN.
         SquaredOffset = Vector256.ConditionalSelect(
             Vector256.LessThan(X, Vector256.Create((float)width)),
             Offset * Offset,

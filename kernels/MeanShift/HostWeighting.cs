@@ -2,7 +2,9 @@ using System.Runtime.Intrinsics;
 
 namespace MeanShiftGpu.Kernels.MeanShift;
 
-/// <summary>A weighting on eight voxels at a time; the same functions as <see cref="IWeighting{T}"/>.</summary>
+/// <summary>
+/// A weighting on eight voxels at a time; the same functions as <see cref="IWeighting{T}"/>.
+/// </summary>
 internal interface IHostWeighting
 {
     /// <summary>Whether the slope is 0 everywhere, so that the reverse chain needs W alone.</summary>
@@ -70,8 +72,9 @@ internal readonly struct HostGaussian : IHostWeighting
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Weight(Vector256<float> squaredRatio)
     {
-        // exp(−2u²) = e⁻¹·exp(v), v = 1 − 2u². Inside the ball |v| ≤ 1, where eleven terms of the series leave 3e-8; what lies outside
-        // is clamped, for it never counts. The runtime's vector exponential takes ten times as long.
+        // exp(−2u²) = e⁻¹·exp(v), v = 1 − 2u². Inside the ball |v| ≤ 1, where eleven terms of the series
+        // leave 3e-8; what lies outside is clamped, for it never counts. The runtime's vector exponential
+        // takes ten times as long.
         Vector256<float> v = Vector256.Max(
             Vector256.MultiplyAddEstimate(squaredRatio, Vector256.Create(-2f), Vector256<float>.One),
             Vector256.Create(-1f));
@@ -89,10 +92,13 @@ internal readonly struct HostGaussian : IHostWeighting
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Slope(Vector256<float> squaredRatio, Vector256<float> weight) => Vector256.Create(-4f) * weight;
+    public static Vector256<float> Slope(Vector256<float> squaredRatio, Vector256<float> weight)
+        => Vector256.Create(-4f) * weight;
 }
 
-/// <summary>A weighting that has no vectors of its own, voxel by voxel; what lies outside the ball never counts.</summary>
+/// <summary>
+/// A weighting that has no vectors of its own, voxel by voxel; what lies outside the ball never counts.
+/// </summary>
 internal readonly struct HostOneByOne<TWeighting> : IHostWeighting
     where TWeighting : struct, IWeighting<float>
 {

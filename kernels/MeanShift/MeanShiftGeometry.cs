@@ -17,7 +17,8 @@ internal readonly struct Point<T>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Point<T> Load(ArrayView<T> points, long index) => new(points[index * 3], points[index * 3 + 1], points[index * 3 + 2]);
+    public static Point<T> Load(ArrayView<T> points, long index)
+        => new(points[index * 3], points[index * 3 + 1], points[index * 3 + 2]);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Store(ArrayView<T> points, long index)
@@ -70,7 +71,9 @@ internal readonly struct BallSum<T>
     }
 }
 
-/// <summary><see cref="MeanShiftParameters"/> in a kernel's real type: devices without float64 must not see a double.</summary>
+/// <summary>
+/// <see cref="MeanShiftParameters"/> in a kernel's real type: devices without float64 must not see a double.
+/// </summary>
 internal readonly struct BallConstants<T>
     where T : unmanaged, INumber<T>
 {
@@ -113,7 +116,8 @@ internal readonly struct SeedSamplingConstants
     private static void CheckLength(double value, string name)
     {
         if (!(value >= 0 && value <= SeedSampling.MaxRadiusVoxels))
-            throw new ArgumentOutOfRangeException(nameof(value), value, $"{name} must lie between 0 and {SeedSampling.MaxRadiusVoxels} voxels.");
+            throw new ArgumentOutOfRangeException(nameof(value), value, $"{name} must lie between 0 and "
+                + $"{SeedSampling.MaxRadiusVoxels} voxels.");
     }
 }
 
@@ -123,8 +127,9 @@ internal static class BallRange<T, TReal>
     where TReal : struct, IReal<T>
 {
     /// <summary>
-    /// A lower bound of the ball's voxels inside the volume, tight to one voxel: membership is decided by distance alone.
-    /// NaN and positions far outside give empty or clipped ranges before they become integers.
+    /// A lower bound of the ball's voxels inside the volume, tight to one voxel: membership is decided by
+    /// distance alone. NaN and positions far outside give empty or clipped ranges before they become
+    /// integers.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int First(T position, T bandwidth, int extent)
@@ -135,7 +140,9 @@ internal static class BallRange<T, TReal>
         return low >= T.Zero ? TReal.FloorToInt(low) : 0;
     }
 
-    /// <summary>The matching upper bound, inclusive; below <see cref="First"/> when the range is empty.</summary>
+    /// <summary>
+    /// The matching upper bound, inclusive; below <see cref="First"/> when the range is empty.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Last(T position, T bandwidth, int extent)
     {
@@ -147,8 +154,9 @@ internal static class BallRange<T, TReal>
 }
 
 /// <summary>
-/// The tiles of 8³ voxels in which the score gradient is gathered. Per tile one bit for each record (seed, iteration) says
-/// whether that record's ball can reach it: bounded memory, no counting, no atomics, and a fixed order.
+/// The tiles of 8³ voxels in which the score gradient is gathered. Per tile one bit for each record (seed,
+/// iteration) says whether that record's ball can reach it: bounded memory, no counting, no atomics, and a
+/// fixed order.
 /// </summary>
 internal static class ScoreTiles
 {
@@ -163,7 +171,8 @@ internal static class ScoreTiles
     public static long Count(MeanShiftShape shape) => (long)Along(shape.Depth) * Along(shape.Height) * Along(shape.Width);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int MaskWords(MeanShiftShape shape, int gradientIterations) => (shape.SeedsPerItem * gradientIterations + MaskBits - 1) / MaskBits;
+    public static int MaskWords(MeanShiftShape shape, int gradientIterations)
+        => (shape.SeedsPerItem * gradientIterations + MaskBits - 1) / MaskBits;
 }
 
 /// <summary>First voxel of a tile; tiles are numbered with x fastest.</summary>
@@ -192,7 +201,10 @@ internal readonly struct TileOrigin
     }
 }
 
-/// <summary>The voxel of one thread of the gather; it may lie outside the volume, in the part of a tile that sticks out.</summary>
+/// <summary>
+/// The voxel of one thread of the gather; it may lie outside the volume, in the part of a tile that sticks
+/// out.
+/// </summary>
 internal readonly struct TileVoxel
 {
     public readonly int Item;

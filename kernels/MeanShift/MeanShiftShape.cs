@@ -8,8 +8,8 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// <param name="SeedsPerItem">S.</param>
 /// <param name="Iterations">T, shifts of each seed; at least 1.</param>
 /// <param name="ScorePitch">
-/// Elements from one voxel of the scores (and of their gradient) to the next: C where the map is one channel of a tensor
-/// [N, D, H, W, C], whose view then begins at that channel; 1 for a map of its own.
+/// Elements from one voxel of the scores (and of their gradient) to the next: C where the map is one channel
+/// of a tensor [N, D, H, W, C], whose view then begins at that channel; 1 for a map of its own.
 /// </param>
 public readonly record struct MeanShiftShape(
     int Batch,
@@ -35,7 +35,10 @@ public readonly record struct MeanShiftShape(
         where T : unmanaged
         => trajectory.SubView(Iterations * Points * 3, Points * 3);
 
-    /// <summary>Elements that a view of the scores must hold: all voxels at their pitch, without what follows the last.</summary>
+    /// <summary>
+    /// Elements that a view of the scores must hold: all voxels at their pitch, without what follows the
+    /// last.
+    /// </summary>
     public long ScoreLength => (Batch * ItemVoxels - 1) * ScorePitch + 1;
 
     /// <summary>Throws where an extent makes no sense.</summary>
@@ -50,34 +53,44 @@ public readonly record struct MeanShiftShape(
         launch.Least(ScorePitch, 1, "score pitch");
         launch.Product("scores", Batch, Depth, Height, Width, ScorePitch);
         launch.FitsInt(Points, "seeds of the batch");
-        // Kernels number an item's shifts with an int, one more iteration than there are, and round up to a word of bits.
+        // Kernels number an item's shifts with an int, one more iteration than there are, and round up to a
+        // word of bits.
         launch.FitsInt((Iterations + 1L) * SeedsPerItem + 32, "positions of an item's trajectory");
     }
 }
 
 /// <summary>The numbers of the mean shift.</summary>
 /// <param name="BandwidthVoxels">b, the ball's radius; voxels at a distance below it count.</param>
-/// <param name="ScoreFloor">s₀, added to every score, so that a seed on dead background still sees a mean.</param>
+/// <param name="ScoreFloor">s₀, added to every score, so that a seed on dead background still sees a
+/// mean.</param>
 /// <param name="Weighting">k.</param>
 public readonly record struct MeanShiftParameters(double BandwidthVoxels, double ScoreFloor, Weighting Weighting)
 {
     /// <summary>
-    /// The iterations through which the gradient runs. A flat weighting does not depend on the position, so that all but the
-    /// last iteration have none, exactly.
+    /// The iterations through which the gradient runs. A flat weighting does not depend on the position, so
+    /// that all but the last iteration have none, exactly.
     /// </summary>
     /// <param name="iterations">T.</param>
     public int GradientIterations(int iterations) => Weighting == Weighting.Flat ? 1 : iterations;
 
-    /// <summary>Throws for a bandwidth without a ball, or of a ball whose voxels cannot be numbered.</summary>
-    internal void Check(in Launch launch) => launch.Within(BandwidthVoxels, 1e-6, SeedSampling.MaxRadiusVoxels, nameof(BandwidthVoxels));
+    /// <summary>
+    /// Throws for a bandwidth without a ball, or of a ball whose voxels cannot be numbered.
+    /// </summary>
+    internal void Check(in Launch launch)
+        => launch.Within(BandwidthVoxels, 1e-6, SeedSampling.MaxRadiusVoxels, nameof(BandwidthVoxels));
 }
 
-/// <summary>How seeds are drawn around centres. The same numbers give the same seeds on every device.</summary>
+/// <summary>
+/// How seeds are drawn around centres. The same numbers give the same seeds on every device.
+/// </summary>
 /// <param name="Seed">The random key.</param>
 /// <param name="Step">The training step, so that every step draws others.</param>
-/// <param name="RadiusVoxels">Radius of the ball around each centre, at most <see cref="MaxRadiusVoxels"/>.</param>
-/// <param name="MarginVoxels">Seeds keep this distance from the outermost voxels' centres, at most <see cref="MaxRadiusVoxels"/>.</param>
-/// <param name="FirstItem">The first map's place among those of the step, so that every map draws others.</param>
+/// <param name="RadiusVoxels">Radius of the ball around each centre, at most
+/// <see cref="MaxRadiusVoxels"/>.</param>
+/// <param name="MarginVoxels">Seeds keep this distance from the outermost voxels' centres, at most
+/// <see cref="MaxRadiusVoxels"/>.</param>
+/// <param name="FirstItem">The first map's place among those of the step, so that every map draws
+/// others.</param>
 public readonly record struct SeedSampling(ulong Seed, uint Step, double RadiusVoxels, double MarginVoxels, int FirstItem = 0)
 {
     /// <summary>The largest radius and margin.</summary>

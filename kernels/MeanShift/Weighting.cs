@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.MeanShift;
 
-/// <summary>How much a voxel at distance d = u·b from a point counts in its mean; 0 for d ≥ b, always.</summary>
+/// <summary>
+/// How much a voxel at distance d = u·b from a point counts in its mean; 0 for d ≥ b, always.
+/// </summary>
 public enum Weighting
 {
     /// <summary>k = 1: what the authors' published program does.</summary>
@@ -38,8 +40,8 @@ internal static class CenterDistances
 }
 
 /// <summary>
-/// A weighting as a type parameter of the kernels, so that each compiles to its own code. Everything is a function of
-/// u² = d²/b², which saves the square root where the weighting does not need it.
+/// A weighting as a type parameter of the kernels, so that each compiles to its own code. Everything is a
+/// function of u² = d²/b², which saves the square root where the weighting does not need it.
 /// </summary>
 internal interface IWeighting<T>
     where T : unmanaged, INumber<T>

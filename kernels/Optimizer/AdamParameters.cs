@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.Optimizer;
 
-/// <summary>The settings of one Adam step. Use <see cref="ForStep"/>: it computes the bias corrections.</summary>
+/// <summary>
+/// The settings of one Adam step. Use <see cref="ForStep"/>: it computes the bias corrections.
+/// </summary>
 /// <param name="LearningRate">α.</param>
 /// <param name="Beta1">β₁, the decay of the first moments.</param>
 /// <param name="Beta2">β₂, the decay of the second moments.</param>
@@ -18,7 +20,8 @@ internal readonly record struct AdamParameters(
     double BiasCorrection2)
 {
     /// <summary>The settings of step t = 1, 2, ….</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The step is below 1: its bias correction would be a division by zero.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The step is below 1: its bias correction would be a
+    /// division by zero.</exception>
     public static AdamParameters ForStep(
         long step,
         double learningRate,

@@ -1,12 +1,15 @@
 namespace MeanShiftGpu.Kernels.Pooling;
 
-/// <summary>The launchers of one variant of the 3D max pooling with windows of 2³ voxels and stride 2.</summary>
+/// <summary>
+/// The launchers of one variant of the 3D max pooling with windows of 2³ voxels and stride 2.
+/// </summary>
 /// <remarks>
-/// y[n,z,y,x,c] = max over dz,dy,dx ∈ {0,1} of x[n,2z+dz,2y+dy,2x+dx,c]. NaN counts as larger than every number, so it is
-/// not lost. Layouts: input and gradInput [N,D,H,W,C] with pitch <see cref="MaxPool3dShape.InputPitch"/>; output and
-/// gradOutput [N,D/2,H/2,W/2,C] with pitch <see cref="MaxPool3dShape.OutputPitch"/>. The backward pass finds the maximum
-/// again from the input, which costs less memory traffic than an index buffer would. Launchers queue on the stream and do
-/// not wait; one instance serves one stream at a time.
+/// y[n,z,y,x,c] = max over dz,dy,dx ∈ {0,1} of x[n,2z+dz,2y+dy,2x+dx,c]. NaN counts as larger than every
+/// number, so it is not lost. Layouts: input and gradInput [N,D,H,W,C] with pitch
+/// <see cref="MaxPool3dShape.InputPitch"/>; output and gradOutput [N,D/2,H/2,W/2,C] with pitch
+/// <see cref="MaxPool3dShape.OutputPitch"/>. The backward pass finds the maximum again from the input, which
+/// costs less memory traffic than an index buffer would. Launchers queue on the stream and do not wait; one
+/// instance serves one stream at a time.
 /// </remarks>
 internal interface IMaxPool3d<T> : IDisposable
     where T : unmanaged
@@ -24,15 +27,17 @@ internal interface IMaxPool3d<T> : IDisposable
     }
 
     /// <summary>
-    /// Gives each window's gradient to the first of its maxima in the order z, y, x. Overwrites gradInput, or adds to it
-    /// where <see cref="MaxPool3dShape.Accumulate"/> is 1.
+    /// Gives each window's gradient to the first of its maxima in the order z, y, x. Overwrites gradInput, or
+    /// adds to it where <see cref="MaxPool3dShape.Accumulate"/> is 1.
     /// </summary>
-    sealed void Backward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape)
+    sealed void Backward(
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape)
     {
         using Launch launch = Launch.Begin(stream, "MaxPool3d.Backward");
         long voxels = shape.Check(launch);
         launch.Require(input, launch.Pitched(voxels, shape.Channels, shape.InputPitch, nameof(input)), nameof(input));
-        launch.Require(gradOutput, launch.Pitched(voxels / 8, shape.Channels, shape.OutputPitch, nameof(gradOutput)), nameof(gradOutput));
+        launch.Require(
+            gradOutput, launch.Pitched(voxels / 8, shape.Channels, shape.OutputPitch, nameof(gradOutput)), nameof(gradOutput));
         launch.Require(gradInput, launch.Pitched(voxels, shape.Channels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
         if (voxels == 0)
             return;
@@ -43,5 +48,6 @@ internal interface IMaxPool3d<T> : IDisposable
     protected void LaunchForward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> output, MaxPool3dShape shape);
 
     /// <summary>Queues <see cref="Backward"/>, whose arguments are checked.</summary>
-    protected void LaunchBackward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape);
+    protected void LaunchBackward(
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape);
 }

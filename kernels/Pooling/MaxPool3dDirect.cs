@@ -1,10 +1,14 @@
 namespace MeanShiftGpu.Kernels.Pooling;
 
-/// <summary>The plain max pooling: one thread per result, any accelerator. The truth for the others.</summary>
+/// <summary>
+/// The plain max pooling: one thread per result, any accelerator. The truth for the others.
+/// </summary>
 /// <typeparam name="T">The real type.</typeparam>
 /// <typeparam name="TReal">Its functions; none is needed.</typeparam>
-/// <typeparam name="TElement">What the tensors hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
-/// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or <see cref="Bf16"/>.</typeparam>
+/// <typeparam name="TElement">What the tensors hold: <typeparamref name="T"/> or
+/// <see cref="Bf16"/>.</typeparam>
+/// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or
+/// <see cref="Bf16"/>.</typeparam>
 internal sealed class MaxPool3dDirect<T, TReal, TElement, TStored> : IMaxPool3d<TElement>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
@@ -12,7 +16,8 @@ internal sealed class MaxPool3dDirect<T, TReal, TElement, TStored> : IMaxPool3d<
     where TStored : unmanaged, IStored<TStored, T>
 {
     private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<TStored>, MaxPool3dShape> forward;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<TStored>, ArrayView<TStored>, MaxPool3dShape> backward;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<TStored>, ArrayView<TStored>, ArrayView<TStored>,
+        MaxPool3dShape> backward;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public MaxPool3dDirect(Accelerator accelerator)
@@ -23,11 +28,16 @@ internal sealed class MaxPool3dDirect<T, TReal, TElement, TStored> : IMaxPool3d<
     }
 
     /// <inheritdoc/>
-    void IMaxPool3d<TElement>.LaunchForward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> output, MaxPool3dShape shape)
-        => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.Channels), input.Cast<TStored>(), output.Cast<TStored>(), shape);
+    void IMaxPool3d<TElement>.LaunchForward(
+        AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> output, MaxPool3dShape shape)
+        => forward(
+            stream, LaunchExtent.Of(shape.OutputVoxels * shape.Channels), input.Cast<TStored>(), output.Cast<TStored>(), shape);
 
     /// <inheritdoc/>
-    void IMaxPool3d<TElement>.LaunchBackward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> gradInput, MaxPool3dShape shape)
+    void IMaxPool3d<TElement>.LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> gradInput,
+        MaxPool3dShape shape)
         => backward(
             stream,
             LaunchExtent.Of(shape.OutputVoxels * shape.Channels),
@@ -48,9 +58,10 @@ internal static class MaxPool3dDirectKernels<T, TStored>
     where TStored : unmanaged, IStored<TStored, T>
 {
     // y[v,c] = max of x over the 2 x 2 x 2 voxels of v's window; NaN wins.
-    // One thread per (output voxel, channel); output overwritten. Extents of the input are even. Limited by memory: 25 MB at 56³ with 32
-    // channels, 5 µs on an H200, 70 µs at 360 GB/s; the 180 instructions a thread, index arithmetic mostly, take 4 µs and 20 µs beside it
-    // (estimates), so accesses of 16 bytes have nothing to gain on the smaller card, and of the whole step 1 µs on the larger.
+    // One thread per (output voxel, channel); output overwritten. Extents of the input are even. Limited by
+    // memory: 25 MB at 56³ with 32 channels, 5 µs on an H200, 70 µs at 360 GB/s; the 180 instructions a
+    // thread, index arithmetic mostly, take 4 µs and 20 µs beside it (estimates), so accesses of 16 bytes
+    // have nothing to gain on the smaller card, and of the whole step 1 µs on the larger.
     [Kernel]
     internal static void ForwardKernel(
         Index1D index,
@@ -71,8 +82,9 @@ internal static class MaxPool3dDirectKernels<T, TStored>
     }
 
     // dx[q,c] = dy[v,c] where q is the first maximum (in the order z, y, x) of v's window, 0 elsewhere.
-    // One thread per (output voxel, channel): it owns the window's eight elements of gradInput, overwrites them or, with
-    // Accumulate, adds to the one that was taken. 48 MB at 56³ with 32 channels: 10 µs on an H200, 130 µs at 360 GB/s (estimates).
+    // One thread per (output voxel, channel): it owns the window's eight elements of gradInput, overwrites
+    // them or, with Accumulate, adds to the one that was taken. 48 MB at 56³ with 32 channels: 10 µs on an
+    // H200, 130 µs at 360 GB/s (estimates).
     [Kernel]
     internal static void BackwardKernel(
         Index1D index,

@@ -2,11 +2,14 @@ using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Pooling;
 
-/// <summary>The max pooling on the CPU device: vectors over the channels, one row of output voxels after the other.</summary>
+/// <summary>
+/// The max pooling on the CPU device: vectors over the channels, one row of output voxels after the other.
+/// </summary>
 internal sealed unsafe class MaxPool3dHostSimd(HostThreads threads) : IMaxPool3d<float>
 {
     /// <inheritdoc/>
-    void IMaxPool3d<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> output, MaxPool3dShape shape)
+    void IMaxPool3d<float>.LaunchForward(
+        AcceleratorStream stream, ArrayView<float> input, ArrayView<float> output, MaxPool3dShape shape)
     {
         float* x = input.Pointer();
         float* y = output.Pointer();
@@ -18,7 +21,10 @@ internal sealed unsafe class MaxPool3dHostSimd(HostThreads threads) : IMaxPool3d
     }
 
     /// <inheritdoc/>
-    void IMaxPool3d<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradInput, MaxPool3dShape shape)
+    void IMaxPool3d<float>.LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradInput,
+        MaxPool3dShape shape)
     {
         float* x = input.Pointer();
         float* gy = gradOutput.Pointer();
@@ -112,7 +118,8 @@ internal sealed unsafe class MaxPool3dHostSimd(HostThreads threads) : IMaxPool3d
     private static Vector<float> MaximumVector(float* x, Window w)
         => Larger(
             Larger(Larger(Vector.Load(x), Vector.Load(x + w.X)), Larger(Vector.Load(x + w.Y), Vector.Load(x + w.Y + w.X))),
-            Larger(Larger(Vector.Load(x + w.Z), Vector.Load(x + w.Z + w.X)), Larger(Vector.Load(x + w.Z + w.Y), Vector.Load(x + w.Z + w.Y + w.X))));
+            Larger(Larger(Vector.Load(x + w.Z), Vector.Load(x + w.Z + w.X)), Larger(
+                Vector.Load(x + w.Z + w.Y), Vector.Load(x + w.Z + w.Y + w.X))));
 
     // The first of equal values, and NaN before every number, as the direct kernel has it.
     private static Vector<float> Larger(Vector<float> first, Vector<float> second)
@@ -159,7 +166,8 @@ internal sealed unsafe class MaxPool3dHostSimd(HostThreads threads) : IMaxPool3d
 
     private readonly struct Add : IWrite
     {
-        public static void Vector(float* target, Vector<float> value) => (System.Numerics.Vector.Load(target) + value).Store(target);
+        public static void Vector(float* target, Vector<float> value)
+            => (System.Numerics.Vector.Load(target) + value).Store(target);
 
         public static void Scalar(float* target, float value) => *target += value;
     }

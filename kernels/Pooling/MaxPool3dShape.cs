@@ -1,8 +1,8 @@
 namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>
-/// Extents of a 3D maximum over windows of 2 × 2 × 2 voxels, stride 2. Activations are channels-last; a pitch is the number
-/// of elements from one voxel to the next (pitch ≥ channels).
+/// Extents of a 3D maximum over windows of 2 × 2 × 2 voxels, stride 2. Activations are channels-last; a pitch
+/// is the number of elements from one voxel to the next (pitch ≥ channels).
 /// </summary>
 /// <param name="Batch">N.</param>
 /// <param name="Depth">D of the input, voxels along z; even.</param>
@@ -12,7 +12,8 @@ namespace MeanShiftGpu.Kernels.Pooling;
 /// <param name="InputPitch">Elements from one input voxel to the next; also of gradInput.</param>
 /// <param name="OutputPitch">Elements from one output voxel to the next; also of gradOutput.</param>
 /// <param name="Accumulate">
-/// 0: the backward pass overwrites gradInput. 1: it adds to gradInput, for a tensor that a skip connection also reads.
+/// 0: the backward pass overwrites gradInput. 1: it adds to gradInput, for a tensor that a skip connection
+/// also reads.
 /// </param>
 public readonly record struct MaxPool3dShape(
     int Batch,
@@ -41,7 +42,8 @@ public readonly record struct MaxPool3dShape(
     internal long Check(in Launch launch)
     {
         if (Depth % 2 != 0 || Height % 2 != 0 || Width % 2 != 0)
-            throw launch.Refusal("shape", $"has {Depth}×{Height}×{Width} voxels, expected even extents, which windows of 2³ divide.");
+            throw launch.Refusal("shape", $"has {Depth}×{Height}×{Width} voxels, expected even extents, which windows of 2³ "
+                + "divide.");
         return launch.Product("voxels", Batch, Depth, Height, Width);
     }
 }

@@ -9,7 +9,8 @@ internal static class HangUp
     private const string Ignored = "SigIgn:";
 
     /// <summary>
-    /// Whether the program was started to outlive its terminal, as nohup does. Where the system does not say, it was not.
+    /// Whether the program was started to outlive its terminal, as nohup does. Where the system does not say,
+    /// it was not.
     /// </summary>
     public static bool IsIgnored
     {
@@ -20,7 +21,8 @@ internal static class HangUp
             // A bit for each signal, the lowest for SIGHUP.
             string? line = File.ReadLines(Status).FirstOrDefault(l => l.StartsWith(Ignored, StringComparison.Ordinal));
             string bits = line?[Ignored.Length..].Trim() ?? "";
-            return ulong.TryParse(bits, NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong signals) && (signals & 1) != 0;
+            return ulong.TryParse(bits, NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong signals)
+                && (signals & 1) != 0;
         }
     }
 }

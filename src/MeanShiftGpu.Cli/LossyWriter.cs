@@ -3,8 +3,9 @@ using System.Text;
 namespace MeanShiftGpu.Cli;
 
 /// <summary>
-/// Standard output that may go away: a terminal that is closed must not end a training before its checkpoint is written. What
-/// cannot be written is remembered, and said at the end where the other output is still there.
+/// Standard output that may go away: a terminal that is closed must not end a training before its checkpoint
+/// is written. What cannot be written is remembered, and said at the end where the other output is still
+/// there.
 /// </summary>
 internal sealed class LossyWriter(TextWriter inner) : TextWriter
 {

@@ -46,8 +46,11 @@ internal sealed record OptionGroup(string Title, params IEnumerable<Symbol> Symb
                 entries[^1] += "\n" + line;
         }
 
-        ILookup<OptionGroup, string> grouped = entries.ToLookup(e => groups.FirstOrDefault(g => g.Symbols.Any(s => e.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0] == s.Name), groups[^1]));
-        IEnumerable<string> arranged = groups.Where(g => grouped[g].Any()).SelectMany(g => (string[])[$"{g.Title} options:", .. grouped[g], ""]);
+        ILookup<OptionGroup, string> grouped = entries.ToLookup(
+            e => groups.FirstOrDefault(
+                g => g.Symbols.Any(s => e.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0] == s.Name), groups[^1]));
+        IEnumerable<string> arranged = groups.Where(g => grouped[g].Any()).SelectMany(
+            g => (string[])[$"{g.Title} options:", .. grouped[g], ""]);
         return string.Join('\n', [.. lines[..(first - 1)], .. arranged, .. lines[(end + 1)..]]).ReplaceLineEndings();
     }
 }

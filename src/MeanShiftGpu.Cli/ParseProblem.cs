@@ -42,7 +42,8 @@ internal static class ParseProblem
         return near.Length == 0 ? "" : $" Did you mean '{near[0].Name}'?";
     }
 
-    // Words with a dash that no option took: unmatched ones, and those that an argument for file names swallowed.
+    // Words with a dash that no option took: unmatched ones, and those that an argument for file names
+    // swallowed.
     private static string? UnknownOption(ParseResult parsed, Command command)
     {
         IEnumerable<string> swallowed = command.Arguments
@@ -61,7 +62,8 @@ internal static class ParseProblem
     }
 
     private static IEnumerable<string> OptionsOf(Command command, RootCommand root)
-        => command.Options.Concat(root.Options).SelectMany(o => o.Aliases.Append(o.Name)).Where(n => n.StartsWith("--", StringComparison.Ordinal)).Distinct();
+        => command.Options.Concat(root.Options).SelectMany(o => o.Aliases.Append(o.Name))
+            .Where(n => n.StartsWith("--", StringComparison.Ordinal)).Distinct();
 
     // Levenshtein's distance, one row at a time.
     private static int EditDistance(string a, string b)

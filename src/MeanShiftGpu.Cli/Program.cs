@@ -2,7 +2,8 @@ using System.Runtime.InteropServices;
 using MeanShiftGpu.Cli;
 using MeanShiftGpu.Training.Ranks;
 
-// The first Ctrl-C (or termination) lets the verb stop between two pieces of work; the second ends the program at once.
+// The first Ctrl-C (or termination) lets the verb stop between two pieces of work; the second ends the
+// program at once.
 using CancellationTokenSource interrupted = new();
 void Stop(PosixSignalContext signal)
 {

@@ -4,8 +4,8 @@ using MeanShiftGpu.Training.Ranks;
 namespace MeanShiftGpu.Cli;
 
 /// <summary>
-/// This process as one of the ranks that mpiexec or srun has started, or by itself. Rank 0 speaks and writes the files; the
-/// others are silent, unless they fail where rank 0 does not. A rank that fails ends all.
+/// This process as one of the ranks that mpiexec or srun has started, or by itself. Rank 0 speaks and writes
+/// the files; the others are silent, unless they fail where rank 0 does not. A rank that fails ends all.
 /// </summary>
 /// <param name="launcher">What started it; null for a process by itself.</param>
 internal sealed class RankedRun(Launcher? launcher)
@@ -32,7 +32,8 @@ internal sealed class RankedRun(Launcher? launcher)
     public TextWriter Errors(TextWriter error) => IsFirst ? error : new StringWriter(errors);
 
     /// <summary>Joins the other ranks.</summary>
-    /// <exception cref="Storage.InputException">The library of the launcher's MPI is not there, or it is not its own.</exception>
+    /// <exception cref="Storage.InputException">The library of the launcher's MPI is not there, or it is not
+    /// its own.</exception>
     public IRanks Join() => launcher is null ? InProcessRanks.Alone : Mpi = launcher.Join();
 
     /// <summary>All ranks have come to the same end; waits until rank 0 has written what it had to.</summary>

@@ -7,9 +7,9 @@ using Spectre.Console.Rendering;
 namespace MeanShiftGpu.Cli;
 
 /// <summary>
-/// What a verb says to the person at the terminal, or to the file that its output goes to: no colours, frames and control
-/// characters there. Everything that is said goes through here or <see cref="CommandLine"/>, and nothing from a file steers the
-/// terminal.
+/// What a verb says to the person at the terminal, or to the file that its output goes to: no colours, frames
+/// and control characters there. Everything that is said goes through here or <see cref="CommandLine"/>, and
+/// nothing from a file steers the terminal.
 /// </summary>
 internal sealed class Session
 {
@@ -104,7 +104,9 @@ internal sealed class Session
         console.Write(table);
     }
 
-    /// <summary>Runs a piece of work with a progress bar on a terminal, and a line every few seconds otherwise.</summary>
+    /// <summary>
+    /// Runs a piece of work with a progress bar on a terminal, and a line every few seconds otherwise.
+    /// </summary>
     /// <param name="title">What is done.</param>
     /// <param name="work">Calls its argument with the fraction done and a few words.</param>
     public void Progress(string title, Action<Action<double, string>> work)
@@ -158,7 +160,8 @@ internal sealed class Session
         int[] widths = [.. Enumerable.Range(0, rows[0].Count).Select(column => rows.Max(row => row[column].Length))];
         foreach (IReadOnlyList<string> row in rows)
         {
-            IEnumerable<string> cells = row.Select((cell, column) => column == 0 ? cell.PadRight(widths[column]) : cell.PadLeft(widths[column]));
+            IEnumerable<string> cells = row.Select(
+                (cell, column) => column == 0 ? cell.PadRight(widths[column]) : cell.PadLeft(widths[column]));
             output.WriteLine(string.Join("  ", cells).TrimEnd());
         }
     }

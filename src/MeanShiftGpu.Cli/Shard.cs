@@ -14,8 +14,8 @@ internal readonly record struct Shard(int Index, int Count)
     public static Option<string?> Option(string description) => Parse.Text("--shard", "I/N", description);
 
     /// <summary>
-    /// Reads "2/8"; null where the option is not given. Numbers count from 1. In a job of a Slurm array of as many jobs, whose
-    /// number this is, they count from the array's first: of --array=0-7 from 0.
+    /// Reads "2/8"; null where the option is not given. Numbers count from 1. In a job of a Slurm array of as
+    /// many jobs, whose number this is, they count from the array's first: of --array=0-7 from 0.
     /// </summary>
     /// <exception cref="InputException">The text is not of that form.</exception>
     public static Shard? Of(string? text) => Of(text, Environment.GetEnvironmentVariable);
@@ -28,7 +28,8 @@ internal readonly record struct Shard(int Index, int Count)
         string[] parts = text.Split('/');
         if (parts.Length == 2 && Number(parts[0], out int index) && Number(parts[1], out int count))
         {
-            // An array with gaps, or a part of one that is submitted again, does not say where the whole began.
+            // An array with gaps, or a part of one that is submitted again, does not say where the whole
+            // began.
             bool isOfArray = Variable("SLURM_ARRAY_TASK_ID") == index && Variable("SLURM_ARRAY_TASK_COUNT") == count;
             if (isOfArray && Variable("SLURM_ARRAY_TASK_MIN") is { } first && Variable("SLURM_ARRAY_TASK_MAX") == first
                 + count - 1)
@@ -50,5 +51,6 @@ internal readonly record struct Shard(int Index, int Count)
         return [.. all.Where((_, i) => i % step == first)];
     }
 
-    private static bool Number(string text, out int number) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
+    private static bool Number(string text, out int number)
+        => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
 }

@@ -9,7 +9,10 @@ public enum FaultKind
     /// <summary>More threads, groups, registers or shared memory than a launch may have.</summary>
     Launch,
 
-    /// <summary>An address outside every allocation, outside the view that it was computed from, or outside shared memory.</summary>
+    /// <summary>
+    /// An address outside every allocation, outside the view that it was computed from, or outside shared
+    /// memory.
+    /// </summary>
     Bounds,
 
     /// <summary>An address that is no multiple of what is accessed.</summary>
@@ -18,16 +21,23 @@ public enum FaultKind
     /// <summary>A read of memory that nobody wrote.</summary>
     Unwritten,
 
-    /// <summary>Two threads access a word of shared memory, one of them writing, without a barrier between.</summary>
+    /// <summary>
+    /// Two threads access a word of shared memory, one of them writing, without a barrier between.
+    /// </summary>
     Race,
 
     /// <summary>A barrier that not all threads of the group reach.</summary>
     Barrier,
 
-    /// <summary>A branch marked uniform, or an instruction for whole warps, at which the warp's threads part.</summary>
+    /// <summary>
+    /// A branch marked uniform, or an instruction for whole warps, at which the warp's threads part.
+    /// </summary>
     Divergence,
 
-    /// <summary>A word that an asynchronous copy is still to write was accessed, or a thread ended before its copies arrived.</summary>
+    /// <summary>
+    /// A word that an asynchronous copy is still to write was accessed, or a thread ended before its copies
+    /// arrived.
+    /// </summary>
     Copy,
 }
 

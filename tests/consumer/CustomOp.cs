@@ -14,14 +14,16 @@ double[] values = [.. Enumerable.Range(0, (int)shape.Length).Select(_ => 4 * ran
 
 // The sum of x/(1 + x²): its gradient, from the backward pass below, against central differences.
 Rational<double> right = new(context, faulty: false);
-GradCheckReport report = GradCheck.Run<double>(context, (tape, x) => tape.Sum(right.Apply(tape, x)), values, shape, name: "rational");
+GradCheckReport report = GradCheck.Run<double>(
+    context, (tape, x) => tape.Sum(right.Apply(tape, x)), values, shape, name: "rational");
 Console.WriteLine(report);
 
 // A mistake is found, and the message says where. Leave the exception to your test framework.
 Rational<double> wrong = new(context, faulty: true);
 try
 {
-    GradCheck.Run<double>(context, (tape, x) => tape.Sum(wrong.Apply(tape, x)), values, shape, name: "faulty rational").ThrowIfFailed();
+    GradCheck.Run<double>(context, (tape, x) => tape.Sum(wrong.Apply(tape, x)), values, shape, name: "faulty rational")
+        .ThrowIfFailed();
     return 1;
 }
 catch (GradCheckException e)
@@ -31,7 +33,9 @@ catch (GradCheckException e)
 
 return report.Passed ? 0 : 1;
 
-/// <summary>y = x/(1 + x²), element by element, with kernels of one's own; faulty, its gradient forgets a square.</summary>
+/// <summary>
+/// y = x/(1 + x²), element by element, with kernels of one's own; faulty, its gradient forgets a square.
+/// </summary>
 internal sealed class Rational<T>(GpuContext context, bool faulty)
     where T : unmanaged, INumber<T>
 {
@@ -46,7 +50,8 @@ internal sealed class Rational<T>(GpuContext context, bool faulty)
         Tensor<T> y = tape.Allocate(x.Shape);
         forward(tape.Context.Stream, (int)x.Shape.Length, x.View, y.View);
 
-        // The backward pass overwrites the view that it is given; what it reads again is named, so that an overwritten tensor is noticed.
+        // The backward pass overwrites the view that it is given; what it reads again is named, so that an
+        // overwritten tensor is noticed.
         tape.Record("Rational", y, inputs: [x], parameters: [], needed: [x], () => tape.WriteGradient(x, gradX =>
             backward(tape.Context.Stream, (int)x.Shape.Length, x.View, tape.Gradient(y), gradX, faulty ? 1 : 0)));
         return y;

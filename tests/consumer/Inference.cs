@@ -23,5 +23,6 @@ using Arena arena = new(context);
 using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
 Tensor<float> scores = network.Forward(tape, tape.Upload(volume, shape));
 float[] maps = scores.ToArray(context);
-Console.WriteLine($"{context.Description}: scores {scores.Shape}, from {maps.Min():0.000} to {maps.Max():0.000}, {arena.CapacityBytes >> 20} MiB");
+Console.WriteLine($"{context.Description}: scores {scores.Shape}, from {maps.Min():0.000} to {maps.Max():0.000}, "
+    + $"{arena.CapacityBytes >> 20} MiB");
 return maps.Length == 2 * shape.Length && maps.All(s => s is >= 0 and <= 1) ? 0 : 1;

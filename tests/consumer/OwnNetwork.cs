@@ -12,10 +12,12 @@ using MeanShiftGpu.Training;
 
 using GpuContext context = GpuContext.Create();
 
-// A small classifier of patches: a convolution with ReLU, a pooling, a head. The layers first, then the memory.
+// A small classifier of patches: a convolution with ReLU, a pooling, a head. The layers first, then the
+// memory.
 using ParameterSet<float> parameters = new();
 (Parameter<float> weight, Parameter<float> bias) = parameters.AddConvolution("features", inputChannels: 1, outputChannels: 8);
-(Parameter<float> headWeight, Parameter<float> headBias) = parameters.AddConvolution("head", inputChannels: 8, outputChannels: 1, kernelSize: 1);
+(Parameter<float> headWeight, Parameter<float> headBias) = parameters.AddConvolution(
+    "head", inputChannels: 8, outputChannels: 1, kernelSize: 1);
 parameters.Allocate(context, seed: 1);
 using Adam<float> adam = new(context, parameters, new AdamOptions { WeightDecay = 1e-4, ClipNorm = 1 });
 using Arena arena = new(context);

@@ -6,7 +6,8 @@ using MeanShiftGpu.Tomography.Picking;
 
 using GpuContext context = GpuContext.Create();
 
-// With a model that a training wrote: using TomogramPicker picker = TomogramPicker.Open(context, "model.safetensors");
+// With a model that a training wrote: using TomogramPicker picker = TomogramPicker.Open(context,
+// "model.safetensors");
 using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 16] }, seed: 1);
 using TomogramPicker picker = new(network, MeanShiftOptions.Compact, new PickOptions { BandwidthVoxels = 4 });
 
@@ -31,7 +32,8 @@ for (int z = 0; z < size.Depth; z++)
         for (int x = 0; x < size.Width; x++)
         {
             foreach (Position p in particles)
-                map[(z * size.Height + y) * size.Width + x] += MathF.Exp(-0.1f * (Square(z - p.Z) + Square(y - p.Y) + Square(x - p.X)));
+                map[(z * size.Height + y) * size.Width + x] += MathF.Exp(
+                    -0.1f * (Square(z - p.Z) + Square(y - p.Y) + Square(x - p.X)));
         }
     }
 }

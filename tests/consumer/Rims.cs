@@ -3,8 +3,9 @@ using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Ops.MeanShift;
 
-// Where a voxel crosses the rim of a ball, a loss of several iterations jumps if the weighting is not 0 there (Flat), and bends if it is (Epanechnikov falls
-// to 0). A finite difference over a step that has a crossing in it tells of the jump, not of the gradient. Shorter steps have fewer crossings in them.
+// Where a voxel crosses the rim of a ball, a loss of several iterations jumps if the weighting is not 0 there
+// (Flat), and bends if it is (Epanechnikov falls to 0). A finite difference over a step that has a crossing
+// in it tells of the jump, not of the gradient. Shorter steps have fewer crossings in them.
 using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu });
 Extent size = new(12, 12, 12);
 Random random = new(1);
@@ -16,7 +17,12 @@ foreach (Weighting weighting in new[] { Weighting.Flat, Weighting.Epanechnikov }
 {
     foreach (int iterations in new[] { 1, 5 })
     {
-        using MeanShiftLoss<double> loss = new(context, new MeanShiftOptions { Weighting = weighting, Iterations = iterations, BandwidthVoxels = 3 });
+        using MeanShiftLoss<double> loss = new(context, new MeanShiftOptions
+        {
+            Weighting = weighting,
+            Iterations = iterations,
+            BandwidthVoxels = 3,
+        });
         double[] gradient = new double[scores.Length];
         Evaluate(loss, gradient);
         int[] probes = [.. Enumerable.Range(0, scores.Length).Where(i => gradient[i] != 0).OrderBy(_ => random.Next()).Take(100)];
@@ -39,7 +45,8 @@ foreach (Weighting weighting in new[] { Weighting.Flat, Weighting.Epanechnikov }
             shares.Add((double)disagree / probes.Length);
         }
 
-        Console.WriteLine($"{weighting,-13}{iterations,2} iterations:{string.Concat(steps.Zip(shares, (s, d) => $"  step {s:0e0}: {d,5:0 %}"))}");
+        Console.WriteLine($"{weighting,-13}{iterations,2} "
+            + $"iterations:{string.Concat(steps.Zip(shares, (s, d) => $"  step {s:0e0}: {d,5:0 %}"))}");
         asExpected &= iterations > 1 && weighting == Weighting.Flat ? shares[0] > 0.1 && shares[^1] < shares[0] : shares[^1] == 0;
     }
 }

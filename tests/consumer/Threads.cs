@@ -2,7 +2,8 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Ops.MeanShift;
 
-// One device, opened once. Each thread has a context of its own, which shares the device and its threads, and what it creates from it.
+// One device, opened once. Each thread has a context of its own, which shares the device and its threads, and
+// what it creates from it.
 using GpuContext context = GpuContext.Create();
 const int threads = 3;
 float[] losses = new float[threads];

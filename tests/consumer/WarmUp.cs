@@ -3,8 +3,9 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Ops.MeanShift;
 
-// No page shows this one: it holds the promise that from the second evaluation on a program made by `dotnet new console` takes at most 1.5 times as long
-// as at last. One thread, and its own processor time, so that other programs and the compiler's threads do not count.
+// No page shows this one: it holds the promise that from the second evaluation on a program made by `dotnet
+// new console` takes at most 1.5 times as long as at last. One thread, and its own processor time, so that
+// other programs and the compiler's threads do not count.
 using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Threads = 1 });
 using MeanShiftLoss<float> loss = new(context, MeanShiftOptions.Compact);
 Extent size = new(56, 56, 56);
@@ -26,7 +27,8 @@ for (int i = 0; i < count; i++)
 
 double steady = Median(seconds[(count / 2)..]);
 double[] early = [Median(seconds[..5]), Median(seconds[5..15]), Median(seconds[15..50])];
-Console.WriteLine($"steady {1e3 * steady:0.00} ms of processor time; before: {string.Join(", ", early.Select(e => $"{e / steady:0.00}"))} times as much");
+Console.WriteLine($"steady {1e3 * steady:0.00} ms of processor time; before: "
+    + $"{string.Join(", ", early.Select(e => $"{e / steady:0.00}"))} times as much");
 return early.Max() <= 1.5 * steady ? 0 : 1;
 
 static double Median(double[] values) => values.Order().ElementAt(values.Length / 2);

@@ -1,16 +1,17 @@
 namespace MeanShiftGpu.Kernels.Machine.Host;
 
 /// <summary>
-/// How a host convolution cuts a volume: blocks of Depth × Height × Width voxels. A block is swept along z with as many
-/// packed planes in memory as the kernel is high; those planes, borders included, are to stay in the second-level cache.
-/// Depends on the shape only.
+/// How a host convolution cuts a volume: blocks of Depth × Height × Width voxels. A block is swept along z
+/// with as many packed planes in memory as the kernel is high; those planes, borders included, are to stay in
+/// the second-level cache. Depends on the shape only.
 /// </summary>
 internal readonly record struct HostBlock(int Depth, int Height, int Width)
 {
     // Leaves half of a 512 KiB cache to the weights, all of which every register tile reads.
     private const long CacheBytes = 224 * 1024;
 
-    // All sums are read and written once for a few rows of a block, so more rows are worth more than the room that they take from the sums.
+    // All sums are read and written once for a few rows of a block, so more rows are worth more than the room
+    // that they take from the sums.
     private const long CacheBytesForSums = 2 * CacheBytes;
 
     // Voxels of a register tile with the widest vectors.
@@ -23,8 +24,9 @@ internal readonly record struct HostBlock(int Depth, int Height, int Width)
     private const int EnoughBlocks = 24;
 
     /// <summary>
-    /// The plane of a block whose packed planes fit the cache. Whole rows where two of them fit: long runs of memory are read faster than the rows of squarer
-    /// blocks, which have less border. Of the heights that with which a plane of the volume takes least time.
+    /// The plane of a block whose packed planes fit the cache. Whole rows where two of them fit: long runs of
+    /// memory are read faster than the rows of squarer blocks, which have less border. Of the heights that
+    /// with which a plane of the volume takes least time.
     /// </summary>
     public static HostBlock ForPlanes(int depth, int height, int width, int channels, int kernelSize)
         => ForPlanes(depth, height, width, channels, kernelSize, CacheBytes);
@@ -61,7 +63,8 @@ internal readonly record struct HostBlock(int Depth, int Height, int Width)
         return best;
     }
 
-    // In multiplications of a voxel: of those that are computed, the last tile of a block whole, and of those that are packed.
+    // In multiplications of a voxel: of those that are computed, the last tile of a block whole, and of those
+    // that are packed.
     private static double PlaneTime(int height, int width, int blockHeight, int blockWidth, int border)
     {
         double time = 0;
@@ -78,7 +81,9 @@ internal readonly record struct HostBlock(int Depth, int Height, int Width)
         return time;
     }
 
-    /// <summary>The same plane, but cut further until there are enough blocks to share among threads.</summary>
+    /// <summary>
+    /// The same plane, but cut further until there are enough blocks to share among threads.
+    /// </summary>
     public static HostBlock ForThreads(int batch, int depth, int height, int width, int channels, int kernelSize)
     {
         HostBlock block = ForPlanes(depth, height, width, channels, kernelSize);

@@ -1,9 +1,9 @@
 namespace MeanShiftGpu.Kernels.Machine.Host;
 
 /// <summary>
-/// Work of a host variant cut into chunks of about 64 KiB of float32: long enough to hide the cost of taking a chunk, short
-/// enough to stay in a core's second-level cache. The cut depends on the shape alone, so partial sums, one for each chunk,
-/// have the same bits whatever the number of threads.
+/// Work of a host variant cut into chunks of about 64 KiB of float32: long enough to hide the cost of taking
+/// a chunk, short enough to stay in a core's second-level cache. The cut depends on the shape alone, so
+/// partial sums, one for each chunk, have the same bits whatever the number of threads.
 /// </summary>
 /// <param name="Items">What is counted out to the chunks: voxels, rows or elements.</param>
 /// <param name="ItemsPerChunk">Items of every chunk but the last.</param>
@@ -25,7 +25,10 @@ internal readonly record struct HostChunks(long Items, long ItemsPerChunk)
         return (start, Math.Min(Items, start + ItemsPerChunk));
     }
 
-    /// <summary>Runs <paramref name="body"/>(chunk, start, end) once for every chunk, where the items are start to end − 1.</summary>
+    /// <summary>
+    /// Runs <paramref name="body"/>(chunk, start, end) once for every chunk, where the items are start to end
+    /// − 1.
+    /// </summary>
     public void For(HostThreads threads, Action<int, long, long> body)
     {
         (long items, long itemsPerChunk) = this;

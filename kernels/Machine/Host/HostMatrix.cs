@@ -1,6 +1,9 @@
 namespace MeanShiftGpu.Kernels.Machine.Host;
 
-/// <summary>What the host convolutions share around <see cref="HostTile{TVector, TOps}"/>: packed weights and partial sums.</summary>
+/// <summary>
+/// What the host convolutions share around <see cref="HostTile{TVector, TOps}"/>: packed weights and partial
+/// sums.
+/// </summary>
 internal static unsafe class HostMatrix<TVector, TOps>
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
@@ -12,8 +15,8 @@ internal static unsafe class HostMatrix<TVector, TOps>
     public static int Group(int column, int columns) => Math.Min(2 * TOps.Width, columns - column);
 
     /// <summary>
-    /// Packs the weights of one tap into [columns / c][tap][source channel][c], c being a tile's group of target channels; zero beyond
-    /// the last channel.
+    /// Packs the weights of one tap into [columns / c][tap][source channel][c], c being a tile's group of
+    /// target channels; zero beyond the last channel.
     /// </summary>
     /// <param name="weight">The tap's weights, [source][target], or [target][source] if transposed.</param>
     /// <param name="packed">The packed weights of all taps.</param>
@@ -22,7 +25,8 @@ internal static unsafe class HostMatrix<TVector, TOps>
     /// <param name="sourceChannels">Channels summed over.</param>
     /// <param name="targetChannels">Channels of the result.</param>
     /// <param name="transposed">Which of the two is contiguous in weight.</param>
-    public static void PackWeights(float* weight, float* packed, int tap, int taps, int sourceChannels, int targetChannels, bool transposed)
+    public static void PackWeights(
+        float* weight, float* packed, int tap, int taps, int sourceChannels, int targetChannels, bool transposed)
     {
         int columns = Columns(targetChannels);
         for (int column = 0; column < columns; column += 2 * TOps.Width)
@@ -57,7 +61,9 @@ internal static unsafe class HostMatrix<TVector, TOps>
             new Span<float>(bias, channels).CopyTo(columnBias);
     }
 
-    /// <summary>Stores the sum of a row of a tile and the bias; channels beyond the last are left out.</summary>
+    /// <summary>
+    /// Stores the sum of a row of a tile and the bias; channels beyond the last are left out.
+    /// </summary>
     public static void StoreRow(float* row, float* bias, float* target, int present, bool relu)
     {
         int c = 0;
@@ -75,11 +81,21 @@ internal static unsafe class HostMatrix<TVector, TOps>
     }
 
     /// <summary>
-    /// Adds a product of <see cref="HostTile{TVector, TOps}"/>'s form to [rows][columns] sums, b being as wide. There are offsets of a tile's rows more than are wanted:
-    /// what a last tile computes beyond them is left out.
+    /// Adds a product of <see cref="HostTile{TVector, TOps}"/>'s form to [rows][columns] sums, b being as
+    /// wide. There are offsets of a tile's rows more than are wanted: what a last tile computes beyond them
+    /// is left out.
     /// </summary>
     public static void AddProduct(
-        int rows, int columns, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, float* sums)
+        int rows,
+        int columns,
+        float* a,
+        nint* offsets,
+        nint* segments,
+        int segmentCount,
+        int length,
+        nint aStride,
+        float* b,
+        float* sums)
     {
         float* edge = stackalloc float[HostTile<TVector, TOps>.Rows * 2 * TOps.Width];
         for (int row = 0; row < rows; row += HostTile<TVector, TOps>.Rows)
@@ -90,18 +106,43 @@ internal static unsafe class HostMatrix<TVector, TOps>
                 float* to = sums + (long)row * columns + column;
                 if (row + HostTile<TVector, TOps>.Rows <= rows)
                 {
-                    HostTile<TVector, TOps>.Add(group / TOps.Width, a, offsets + row, segments, segmentCount, length, aStride, b + column, columns, to, columns);
+                    HostTile<TVector, TOps>.Add(
+                        group / TOps.Width,
+                        a,
+                        offsets + row,
+                        segments,
+                        segmentCount,
+                        length,
+                        aStride,
+                        b + column,
+                        columns,
+                        to,
+                        columns);
                     continue;
                 }
 
-                HostTile<TVector, TOps>.Overwrite(group / TOps.Width, a, offsets + row, segments, segmentCount, length, aStride, b + column, columns, edge, group);
+                HostTile<TVector, TOps>.Overwrite(
+                    group / TOps.Width,
+                    a,
+                    offsets + row,
+                    segments,
+                    segmentCount,
+                    length,
+                    aStride,
+                    b + column,
+                    columns,
+                    edge,
+                    group);
                 for (int i = 0; i < (rows - row) * group; i++)
                     to[i / group * columns + i % group] += edge[i];
             }
         }
     }
 
-    /// <summary>Adds the sum of packed rows, [rows][columns], to one row; first among themselves, so that few roundings meet a large sum.</summary>
+    /// <summary>
+    /// Adds the sum of packed rows, [rows][columns], to one row; first among themselves, so that few
+    /// roundings meet a large sum.
+    /// </summary>
     public static void AddRows(float* rows, int count, int columns, float* sums)
     {
         for (int c = 0; c < columns; c += TOps.Width)
@@ -113,7 +154,10 @@ internal static unsafe class HostMatrix<TVector, TOps>
         }
     }
 
-    /// <summary>Adds partial sums [parts][…, columns] to rows of a dense [rows][channels] gradient, the parts in their order.</summary>
+    /// <summary>
+    /// Adds partial sums [parts][…, columns] to rows of a dense [rows][channels] gradient, the parts in their
+    /// order.
+    /// </summary>
     public static void AddParts(float* parts, long partLength, int partCount, int rows, int channels, float* gradient)
     {
         int columns = Columns(channels);

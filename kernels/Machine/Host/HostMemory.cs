@@ -9,7 +9,10 @@ internal static unsafe partial class HostMemory
     private const int AdviceHugePage = 14;
     private const nuint HugePageBytes = 2 << 20;
 
-    /// <summary>The address of a view's first element. The view must belong to the CPU accelerator; its memory does not move.</summary>
+    /// <summary>
+    /// The address of a view's first element. The view must belong to the CPU accelerator; its memory does
+    /// not move.
+    /// </summary>
     public static T* Pointer<T>(this ArrayView<T> view)
         where T : unmanaged
         => view.Length == 0 ? null : (T*)view.LoadEffectiveAddressAsPtr();
@@ -20,8 +23,9 @@ internal static unsafe partial class HostMemory
         => new(view.Pointer(), checked((int)view.Length));
 
     /// <summary>
-    /// Asks for pages of 2 MiB wherever a whole one fits into a range; best before its first use. Rows of activations are kilobytes apart, so with pages
-    /// of 4 KiB a pass over them waits for address translations. Only advice: elsewhere than on Linux, or where it is not taken, nothing changes.
+    /// Asks for pages of 2 MiB wherever a whole one fits into a range; best before its first use. Rows of
+    /// activations are kilobytes apart, so with pages of 4 KiB a pass over them waits for address
+    /// translations. Only advice: elsewhere than on Linux, or where it is not taken, nothing changes.
     /// </summary>
     public static void AdviseHugePages(void* address, long bytes)
     {
@@ -39,8 +43,8 @@ internal static unsafe partial class HostMemory
 }
 
 /// <summary>
-/// Memory outside the garbage-collected heap, 64-byte aligned, that grows on request and is kept between calls:
-/// the packing buffers of the host variants. Contents are undefined after growing.
+/// Memory outside the garbage-collected heap, 64-byte aligned, that grows on request and is kept between
+/// calls: the packing buffers of the host variants. Contents are undefined after growing.
 /// </summary>
 internal sealed unsafe class HostScratch : IDisposable
 {
@@ -50,7 +54,9 @@ internal sealed unsafe class HostScratch : IDisposable
     /// <summary>Bytes held at present.</summary>
     public long Bytes => (long)capacity;
 
-    /// <summary>At least <paramref name="count"/> elements, valid until the next call or <see cref="Dispose"/>.</summary>
+    /// <summary>
+    /// At least <paramref name="count"/> elements, valid until the next call or <see cref="Dispose"/>.
+    /// </summary>
     public T* Require<T>(long count)
         where T : unmanaged
     {

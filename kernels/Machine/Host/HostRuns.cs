@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.Machine.Host;
 
-/// <summary>Arithmetic on neighbouring numbers, as many at a time as a vector of this processor holds.</summary>
+/// <summary>
+/// Arithmetic on neighbouring numbers, as many at a time as a vector of this processor holds.
+/// </summary>
 internal static unsafe class HostRuns
 {
     /// <summary>Σ a[i]·b[i].</summary>

@@ -3,15 +3,17 @@ using System.Diagnostics;
 namespace MeanShiftGpu.Kernels.Machine.Host;
 
 /// <summary>
-/// The threads of the host (CPU) variants. Work is cut into a number of chunks that the caller derives from the problem's
-/// shape alone, never from the number of threads, so results have the same bits whatever that number is.
-/// The calling thread works too; the others come from the thread pool, so several users share the machine without
-/// oversubscribing it, and are not waited for where the pool is too busy to start them. One call at a time:
-/// neither its body nor another thread may call <see cref="For"/> of the same instance meanwhile.
+/// The threads of the host (CPU) variants. Work is cut into a number of chunks that the caller derives from
+/// the problem's shape alone, never from the number of threads, so results have the same bits whatever that
+/// number is. The calling thread works too; the others come from the thread pool, so several users share the
+/// machine without oversubscribing it, and are not waited for where the pool is too busy to start them. One
+/// call at a time: neither its body nor another thread may call <see cref="For"/> of the same instance
+/// meanwhile.
 /// </summary>
 /// <remarks>
-/// Calls follow each other closely and many are shorter than the 50 to 100 µs that it takes to wake a thread. A helper therefore looks out for the
-/// next call for a moment before it goes back to the pool, unless somebody else waits for a thread of the pool.
+/// Calls follow each other closely and many are shorter than the 50 to 100 µs that it takes to wake a thread.
+/// A helper therefore looks out for the next call for a moment before it goes back to the pool, unless
+/// somebody else waits for a thread of the pool.
 /// </remarks>
 internal sealed class HostThreads
 {
@@ -40,15 +42,20 @@ internal sealed class HostThreads
     /// <summary>How many threads work at a time, the calling one included.</summary>
     public int Count { get; }
 
-    /// <summary>Runs <paramref name="body"/> once for every chunk, in any order, and returns when all are done.</summary>
+    /// <summary>
+    /// Runs <paramref name="body"/> once for every chunk, in any order, and returns when all are done.
+    /// </summary>
     /// <param name="chunks">The number of chunks of work.</param>
-    /// <param name="body">Called with (chunk, worker); the worker's number, 0 to Count − 1, selects scratch memory.</param>
+    /// <param name="body">Called with (chunk, worker); the worker's number, 0 to Count − 1, selects scratch
+    /// memory.</param>
     /// <exception cref="InvalidOperationException">Another call is in progress.</exception>
     public void For(int chunks, Action<int, int> body)
     {
         // Workers' scratch memory, and what a pass keeps beside it, would be used twice at a time.
         if (Interlocked.Exchange(ref inUse, 1) != 0)
-            throw new InvalidOperationException("HostThreads: another call is in progress, of another thread or around this one. A GpuContext and what is created from it serve one caller at a time: give each thread a context of its own.");
+            throw new InvalidOperationException("HostThreads: another call is in progress, of another thread or around this "
+                + "one. A GpuContext and what is created from it serve one caller at a time: give each thread a context of its "
+                + "own.");
         try
         {
             Run(chunks, body);
@@ -91,7 +98,8 @@ internal sealed class HostThreads
         // A helper that the pool starts after this finds nothing to do, so nobody has to wait for it.
         lock (gate)
             open = false;
-        for (long start = Stopwatch.GetTimestamp(); Volatile.Read(ref running) != 0 && Stopwatch.GetElapsedTime(start) < Patience;)
+        for (long start =
+            Stopwatch.GetTimestamp(); Volatile.Read(ref running) != 0 && Stopwatch.GetElapsedTime(start) < Patience;)
             Pause();
         lock (gate)
         {
@@ -151,8 +159,9 @@ internal sealed class HostThreads
         // From being asked until the work is done.
         private bool isAsked;
 
-        // One that still waits in the pool's queue since an earlier call serves this one, and so does one that came late and is at work on this
-        // call already: never two of one number, which stands for one scratch memory.
+        // One that still waits in the pool's queue since an earlier call serves this one, and so does one
+        // that came late and is at work on this call already: never two of one number, which stands for one
+        // scratch memory.
         public void Ask()
         {
             lock (owner.gate)

@@ -2,15 +2,17 @@ namespace MeanShiftGpu.Kernels.Machine.Host;
 
 /// <summary>
 /// The inner loop of every host convolution: a product of two matrices whose result tile stays in registers,
-/// c[j,·] += Σ_s Σ_k a[offsets[j] + segments[s] + k·aStride] · b[(s·length + k)·bStride + ·] for the tile's rows j.
+/// c[j,·] += Σ_s Σ_k a[offsets[j] + segments[s] + k·aStride] · b[(s·length + k)·bStride + ·] for the tile's
+/// rows j.
 /// </summary>
 /// <remarks>
-/// a: rows at arbitrary offsets, read one float at a time and broadcast. b: the columns, contiguous vectors. c: added to,
-/// or overwritten, after the whole sum, which runs in the order of s, then k. In a forward pass the rows are voxels, a segment is the
-/// contiguous run (tap x, input channel) of a packed row and b are the weights; in a weight gradient the rows are (tap, input
-/// channel) pairs, a segment is a row of voxels and b is gradOutput. 6 rows × 2 vectors are 12 accumulators, which with
-/// two columns and one broadcast fill the 16 vector registers of AVX2 and hide the latency of two multiply-adds a cycle. AVX-512 has
-/// registers for 8 rows, of which volumes and channels are more often a multiple.
+/// a: rows at arbitrary offsets, read one float at a time and broadcast. b: the columns, contiguous vectors.
+/// c: added to, or overwritten, after the whole sum, which runs in the order of s, then k. In a forward pass
+/// the rows are voxels, a segment is the contiguous run (tap x, input channel) of a packed row and b are the
+/// weights; in a weight gradient the rows are (tap, input channel) pairs, a segment is a row of voxels and b
+/// is gradOutput. 6 rows × 2 vectors are 12 accumulators, which with two columns and one broadcast fill the
+/// 16 vector registers of AVX2 and hide the latency of two multiply-adds a cycle. AVX-512 has registers for 8
+/// rows, of which volumes and channels are more often a multiple.
 /// </remarks>
 internal static unsafe class HostTile<TVector, TOps>
     where TVector : unmanaged
@@ -19,24 +21,60 @@ internal static unsafe class HostTile<TVector, TOps>
     /// <summary>Rows of a tile.</summary>
     public static int Rows => TOps.TileRows;
 
-    /// <summary>Rows of the next tile where this many remain: 4 where that leaves fewer rows that nobody needs, at most 3.</summary>
+    /// <summary>
+    /// Rows of the next tile where this many remain: 4 where that leaves fewer rows that nobody needs, at
+    /// most 3.
+    /// </summary>
     public static int RowsFor(int remaining) => remaining <= 4 || (Rows == 6 && remaining is 7 or 8) ? 4 : Rows;
 
     /// <summary>Adds one tile of one or two vectors of columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Add(
-        int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch)
+        int vectors,
+        float* a,
+        nint* offsets,
+        nint* segments,
+        int segmentCount,
+        int length,
+        nint aStride,
+        float* b,
+        nint bStride,
+        float* c,
+        nint cPitch)
         => Choose(Rows, vectors, a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite: false);
 
     /// <summary>The same, but overwrites the tile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Overwrite(
-        int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch)
+        int vectors,
+        float* a,
+        nint* offsets,
+        nint* segments,
+        int segmentCount,
+        int length,
+        nint aStride,
+        float* b,
+        nint bStride,
+        float* c,
+        nint cPitch)
         => Choose(Rows, vectors, a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite: true);
 
-    /// <summary>The same for <see cref="RowsFor"/> rows and a single segment at 0; adds or overwrites.</summary>
+    /// <summary>
+    /// The same for <see cref="RowsFor"/> rows and a single segment at 0; adds or overwrites.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Product(int rows, int vectors, float* a, nint* offsets, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
+    public static void Product(
+        int rows,
+        int vectors,
+        float* a,
+        nint* offsets,
+        int length,
+        nint aStride,
+        float* b,
+        nint bStride,
+        float* c,
+        nint cPitch,
+        bool overwrite)
     {
         nint segment = 0;
         Choose(rows, vectors, a, offsets, &segment, 1, length, aStride, b, bStride, c, cPitch, overwrite);
@@ -44,7 +82,8 @@ internal static unsafe class HostTile<TVector, TOps>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Choose(
-        int rows, int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
+        int rows, int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b,
+        nint bStride, float* c, nint cPitch, bool overwrite)
     {
         if (rows == 4)
             Choose<FourRows>(vectors, a, offsets, segments, segmentCount, length, aStride, b, bStride, c, cPitch, overwrite);
@@ -56,7 +95,8 @@ internal static unsafe class HostTile<TVector, TOps>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Choose<TRows>(
-        int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
+        int vectors, float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride,
+        float* c, nint cPitch, bool overwrite)
         where TRows : struct, IRows
     {
         if (vectors == 2)
@@ -67,7 +107,17 @@ internal static unsafe class HostTile<TVector, TOps>
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static void Two<TRows>(
-        float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
+        float* a,
+        nint* offsets,
+        nint* segments,
+        int segmentCount,
+        int length,
+        nint aStride,
+        float* b,
+        nint bStride,
+        float* c,
+        nint cPitch,
+        bool overwrite)
         where TRows : struct, IRows
     {
         TVector c00 = TOps.Broadcast(0), c01 = TOps.Broadcast(0);
@@ -150,7 +200,17 @@ internal static unsafe class HostTile<TVector, TOps>
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static void One<TRows>(
-        float* a, nint* offsets, nint* segments, int segmentCount, int length, nint aStride, float* b, nint bStride, float* c, nint cPitch, bool overwrite)
+        float* a,
+        nint* offsets,
+        nint* segments,
+        int segmentCount,
+        int length,
+        nint aStride,
+        float* b,
+        nint bStride,
+        float* c,
+        nint cPitch,
+        bool overwrite)
         where TRows : struct, IRows
     {
         TVector c0 = TOps.Broadcast(0), c1 = TOps.Broadcast(0), c2 = TOps.Broadcast(0);

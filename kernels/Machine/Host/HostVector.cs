@@ -3,12 +3,13 @@ using System.Runtime.Intrinsics;
 namespace MeanShiftGpu.Kernels.Machine.Host;
 
 /// <summary>
-/// float32 arithmetic on the processor's vectors. Host kernels take the vector type and its operations as type parameters,
-/// so that one source is compiled for each width, with everything inlined.
+/// float32 arithmetic on the processor's vectors. Host kernels take the vector type and its operations as
+/// type parameters, so that one source is compiled for each width, with everything inlined.
 /// </summary>
 /// <remarks>
-/// Only convolutions choose a width: they compute more than they load. Poolings, heads, losses and the optimiser wait for memory and take Vector&lt;T&gt;, which
-/// is as wide as .NET prefers; the mean shift takes Vector256, because its rows of a ball, some ten voxels, are no longer.
+/// Only convolutions choose a width: they compute more than they load. Poolings, heads, losses and the
+/// optimiser wait for memory and take Vector&lt;T&gt;, which is as wide as .NET prefers; the mean shift takes
+/// Vector256, because its rows of a ball, some ten voxels, are no longer.
 /// </remarks>
 /// <typeparam name="TVector">Vector128, Vector256 or Vector512 of float.</typeparam>
 internal unsafe interface IHostVector<TVector>
@@ -17,7 +18,9 @@ internal unsafe interface IHostVector<TVector>
     /// <summary>Number of floats in a vector.</summary>
     static abstract int Width { get; }
 
-    /// <summary>Rows of a register tile with two vectors of columns: AVX-512 has 32 vector registers, the others 16.</summary>
+    /// <summary>
+    /// Rows of a register tile with two vectors of columns: AVX-512 has 32 vector registers, the others 16.
+    /// </summary>
     static abstract int TileRows { get; }
 
     /// <summary>The vector at an address of any alignment.</summary>
@@ -65,7 +68,8 @@ internal readonly unsafe struct HostVector128 : IHostVector<Vector128<float>>
     public static Vector128<float> Broadcast(float value) => Vector128.Create(value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> MultiplyAdd(Vector128<float> a, Vector128<float> b, Vector128<float> c) => Vector128.MultiplyAddEstimate(a, b, c);
+    public static Vector128<float> MultiplyAdd(Vector128<float> a, Vector128<float> b, Vector128<float> c)
+        => Vector128.MultiplyAddEstimate(a, b, c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> Add(Vector128<float> a, Vector128<float> b) => a + b;
@@ -102,7 +106,8 @@ internal readonly unsafe struct HostVector256 : IHostVector<Vector256<float>>
     public static Vector256<float> Broadcast(float value) => Vector256.Create(value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) => Vector256.MultiplyAddEstimate(a, b, c);
+    public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c)
+        => Vector256.MultiplyAddEstimate(a, b, c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Add(Vector256<float> a, Vector256<float> b) => a + b;
@@ -139,7 +144,8 @@ internal readonly unsafe struct HostVector512 : IHostVector<Vector512<float>>
     public static Vector512<float> Broadcast(float value) => Vector512.Create(value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> MultiplyAdd(Vector512<float> a, Vector512<float> b, Vector512<float> c) => Vector512.MultiplyAddEstimate(a, b, c);
+    public static Vector512<float> MultiplyAdd(Vector512<float> a, Vector512<float> b, Vector512<float> c)
+        => Vector512.MultiplyAddEstimate(a, b, c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Add(Vector512<float> a, Vector512<float> b) => a + b;
@@ -162,7 +168,9 @@ internal readonly unsafe struct HostVector512 : IHostVector<Vector512<float>>
 /// <summary>Which vectors the host variants use.</summary>
 internal static class HostVector
 {
-    /// <summary>The widest vectors that the just-in-time compiler maps to the processor's own: 512, 256 or 128 bits.</summary>
+    /// <summary>
+    /// The widest vectors that the just-in-time compiler maps to the processor's own: 512, 256 or 128 bits.
+    /// </summary>
     public static int PreferredBits
         => Vector512.IsHardwareAccelerated ? 512
             : Vector256.IsHardwareAccelerated ? 256

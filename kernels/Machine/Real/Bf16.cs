@@ -1,14 +1,18 @@
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>
-/// The upper half of a float32: its range with 8 significant bits. Activations lie in memory so in the BF16 mode; arithmetic on them is in float32.
+/// The upper half of a float32: its range with 8 significant bits. Activations lie in memory so in the BF16
+/// mode; arithmetic on them is in float32.
 /// </summary>
 /// <param name="bits">The bits.</param>
 public readonly struct Bf16(ushort bits) : IStored<Bf16, float>
 {
     private readonly ushort bits = bits;
 
-    /// <summary>Channels to whose multiple the voxels of a BF16 tensor are padded: 16 bytes, so that every voxel is fetched by accesses of that size.</summary>
+    /// <summary>
+    /// Channels to whose multiple the voxels of a BF16 tensor are padded: 16 bytes, so that every voxel is
+    /// fetched by accesses of that size.
+    /// </summary>
     public const int ChannelMultiple = 8;
 
     /// <summary>A voxel's channels with their padding.</summary>

@@ -3,9 +3,9 @@ using ILGPU.Algorithms;
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>
-/// exp and log in float64 for every device. On CUDA, ILGPU.Algorithms takes them from an iterated rotation with its table in local
-/// memory; these are a few dozen multiplications in registers, and the same bits on the CPU as long as the device does not
-/// contract them.
+/// exp and log in float64 for every device. On CUDA, ILGPU.Algorithms takes them from an iterated rotation
+/// with its table in local memory; these are a few dozen multiplications in registers, and the same bits on
+/// the CPU as long as the device does not contract them.
 /// </summary>
 internal static class Float64Math
 {
@@ -25,7 +25,8 @@ internal static class Float64Math
     private const ulong MantissaMask = (1UL << MantissaBits) - 1;
 
     /// <summary>
-    /// exp(x) = 2^k · exp(r) with |r| ≤ ½ ln 2 and exp(r) by its Taylor series, whose first term left out, r¹⁴/14!, is below 5e-18.
+    /// exp(x) = 2^k · exp(r) with |r| ≤ ½ ln 2 and exp(r) by its Taylor series, whose first term left out,
+    /// r¹⁴/14!, is below 5e-18.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static double Exp(double value)
@@ -61,8 +62,8 @@ internal static class Float64Math
     }
 
     /// <summary>
-    /// ln(m·2^e) = e·ln 2 + 2·artanh(s), s = (m − 1)/(m + 1), m between √½ and √2; artanh by its series in s² ≤ 0.0295, whose first
-    /// term left out is below 1e-18 of the sum.
+    /// ln(m·2^e) = e·ln 2 + 2·artanh(s), s = (m − 1)/(m + 1), m between √½ and √2; artanh by its series in s²
+    /// ≤ 0.0295, whose first term left out is below 1e-18 of the sum.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static double Log(double value)

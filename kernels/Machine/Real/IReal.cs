@@ -3,9 +3,10 @@ using ILGPU.Algorithms;
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>
-/// The conversions and functions that a kernel needs of its real type. Arithmetic goes through <see cref="INumber{T}"/>;
-/// what ILGPU cannot compile from there (conversions use System.Type) stands here as static members of a struct, which a
-/// kernel takes as a second type parameter, so that one source serves float32 and float64.
+/// The conversions and functions that a kernel needs of its real type. Arithmetic goes through
+/// <see cref="INumber{T}"/>; what ILGPU cannot compile from there (conversions use System.Type) stands here
+/// as static members of a struct, which a kernel takes as a second type parameter, so that one source serves
+/// float32 and float64.
 /// </summary>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 internal interface IReal<T>

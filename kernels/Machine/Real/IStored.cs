@@ -1,6 +1,9 @@
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
-/// <summary>How a number lies in memory, as a type parameter beside the real type of the arithmetic: as that type (<see cref="Plain{T}"/>) or as <see cref="Bf16"/>.</summary>
+/// <summary>
+/// How a number lies in memory, as a type parameter beside the real type of the arithmetic: as that type
+/// (<see cref="Plain{T}"/>) or as <see cref="Bf16"/>.
+/// </summary>
 /// <typeparam name="TSelf">What lies in memory.</typeparam>
 /// <typeparam name="T">The real type.</typeparam>
 internal interface IStored<TSelf, T>

@@ -4,9 +4,9 @@ namespace MeanShiftGpu.Kernels.Machine.Real;
 internal readonly record struct PhiloxBlock(uint X, uint Y, uint Z, uint W);
 
 /// <summary>
-/// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
-/// (SC 2011): random words are a function of a counter and a key, without state, so every thread of every device draws its
-/// own and the same ones. Integer arithmetic only.
+/// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
+/// easy as 1, 2, 3" (SC 2011): random words are a function of a counter and a key, without state, so every
+/// thread of every device draws its own and the same ones. Integer arithmetic only.
 /// </summary>
 internal static class Philox
 {
@@ -37,7 +37,8 @@ internal static class Philox
     }
 
     /// <summary>
-    /// A random word scaled to 0 … range − 1. The values' probabilities differ by at most range/2³², which nothing here can see.
+    /// A random word scaled to 0 … range − 1. The values' probabilities differ by at most range/2³², which
+    /// nothing here can see.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Below(uint random, int range) => (int)(((ulong)random * (uint)range) >> 32);

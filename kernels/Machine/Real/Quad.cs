@@ -1,8 +1,9 @@
 namespace MeanShiftGpu.Kernels.Machine.Real;
 
 /// <summary>
-/// Four numbers side by side. In float32 they load and store as one access of 16 bytes, where the address is a multiple of
-/// 16; kernels keep their sums in structs of these, because a local array would not stay in registers.
+/// Four numbers side by side. In float32 they load and store as one access of 16 bytes, where the address is
+/// a multiple of 16; kernels keep their sums in structs of these, because a local array would not stay in
+/// registers.
 /// </summary>
 internal struct Quad<T>
     where T : unmanaged, INumber<T>
@@ -34,7 +35,8 @@ internal struct Quad<T>
 
     /// <summary>a·b + c; compilers of devices fuse it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Quad<T> MultiplyAdd(T a, Quad<T> b, Quad<T> c) => new(a * b.X + c.X, a * b.Y + c.Y, a * b.Z + c.Z, a * b.W + c.W);
+    public static Quad<T> MultiplyAdd(T a, Quad<T> b, Quad<T> c)
+        => new(a * b.X + c.X, a * b.Y + c.Y, a * b.Z + c.Z, a * b.W + c.W);
 
     /// <summary>max(value, 0); a NaN stays a NaN.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -69,14 +71,17 @@ internal struct StoredQuad<TStored>
 internal static class QuadAccess
 {
     /// <summary>
-    /// 1 where every group of four channels of a tensor can be one access: the view begins at a multiple of four elements of
-    /// its buffer, and so does every voxel; 0 otherwise.
+    /// 1 where every group of four channels of a tensor can be one access: the view begins at a multiple of
+    /// four elements of its buffer, and so does every voxel; 0 otherwise.
     /// </summary>
     public static int Allowed<T>(ArrayView<T> view, int channels, int pitch)
         where T : unmanaged
         => channels % 4 == 0 && pitch % 4 == 0 && IndexInBytes(view) % (4 * view.ElementSize()) == 0 ? 1 : 0;
 
-    /// <summary>The elements index … index + 3, of which only the first <paramref name="count"/> exist; the others are 0.</summary>
+    /// <summary>
+    /// The elements index … index + 3, of which only the first <paramref name="count"/> exist; the others are
+    /// 0.
+    /// </summary>
     /// <param name="view">The tensor.</param>
     /// <param name="index">Where the first lies.</param>
     /// <param name="count">How many exist, from there; may exceed 4.</param>
@@ -113,7 +118,9 @@ internal static class QuadAccess
             count > 3 ? TStored.Load(view[index + 3]) : T.Zero);
     }
 
-    /// <summary>Stores to the elements index … index + 3, of which only the first <paramref name="count"/> exist.</summary>
+    /// <summary>
+    /// Stores to the elements index … index + 3, of which only the first <paramref name="count"/> exist.
+    /// </summary>
     /// <param name="view">The tensor.</param>
     /// <param name="index">Where the first lies.</param>
     /// <param name="value">What to store.</param>

@@ -62,7 +62,9 @@ internal struct RegisterBlock<T>
     }
 }
 
-/// <summary>Eight voxels along x with one neighbour on each side, and two numbers that are not read.</summary>
+/// <summary>
+/// Eight voxels along x with one neighbour on each side, and two numbers that are not read.
+/// </summary>
 internal struct HaloRun<T>
     where T : unmanaged, INumber<T>
 {

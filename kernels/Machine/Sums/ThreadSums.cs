@@ -1,10 +1,11 @@
 namespace MeanShiftGpu.Kernels.Machine.Sums;
 
 /// <summary>
-/// Sums over many items in a fixed order, without atomics, for the direct kernels. A kernel of the operation writes
-/// partial sums [Partials, sums], where partial p covers the items p, p + Partials, p + 2·Partials, …; <see cref="Fold"/>
-/// reduces them to [Groups, sums]; a last kernel of the operation adds the groups with <see cref="Total"/>. No thread
-/// adds more than a few hundred numbers in a row, so a GPU is not left waiting for one thread.
+/// Sums over many items in a fixed order, without atomics, for the direct kernels. A kernel of the operation
+/// writes partial sums [Partials, sums], where partial p covers the items p, p + Partials, p + 2·Partials, …;
+/// <see cref="Fold"/> reduces them to [Groups, sums]; a last kernel of the operation adds the groups with
+/// <see cref="Total"/>. No thread adds more than a few hundred numbers in a row, so a GPU is not left waiting
+/// for one thread.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class ThreadSums<T, TReal>
@@ -20,14 +21,22 @@ internal sealed class ThreadSums<T, TReal>
     public ThreadSums(Accelerator accelerator)
         => accelerator.Load(FoldKernel, out fold);
 
-    /// <summary>The number of partial sums over some items; a function of their number alone. Kernels call it too (Math.Clamp would not compile there).</summary>
+    /// <summary>
+    /// The number of partial sums over some items; a function of their number alone. Kernels call it too
+    /// (Math.Clamp would not compile there).
+    /// </summary>
     public static int Partials(long items)
         => (int)Math.Max(1, Math.Min((items + LeastItemsPerPartial - 1) / LeastItemsPerPartial, MostPartials));
 
-    /// <summary>Elements of workspace for a number of sums over the same items: the partials, then the groups.</summary>
+    /// <summary>
+    /// Elements of workspace for a number of sums over the same items: the partials, then the groups.
+    /// </summary>
     public static long WorkspaceLength(long items, int sums) => (long)(Partials(items) + Groups) * sums;
 
-    /// <summary>Reduces the partial sums at the start of the workspace; returns the groups, [Groups, sums], that follow them.</summary>
+    /// <summary>
+    /// Reduces the partial sums at the start of the workspace; returns the groups, [Groups, sums], that
+    /// follow them.
+    /// </summary>
     public ArrayView<T> Fold(AcceleratorStream stream, ArrayView<T> workspace, long items, int sums)
     {
         int partials = Partials(items);

@@ -1,8 +1,9 @@
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>
-/// A simulated thread's asynchronous copies. They are held back until the thread waits for them, and their targets hold NaN meanwhile: a kernel that reads too
-/// early, or copies over what others still read, gives wrong results here too. Targets and sources are device memory, which the simulation never moves.
+/// A simulated thread's asynchronous copies. They are held back until the thread waits for them, and their
+/// targets hold NaN meanwhile: a kernel that reads too early, or copies over what others still read, gives
+/// wrong results here too. Targets and sources are device memory, which the simulation never moves.
 /// </summary>
 internal static unsafe class AsyncCopies
 {
@@ -20,7 +21,8 @@ internal static unsafe class AsyncCopies
     {
         void* address = Unsafe.AsPointer(ref first);
         if ((nint)address % sizeof(Words) != 0)
-            throw new InvalidOperationException($"A 16-byte access at an address that is {(nint)address % sizeof(Words)} bytes past a multiple of 16.");
+            throw new InvalidOperationException($"A 16-byte access at an address that is {(nint)address % sizeof(Words)} bytes "
+                + "past a multiple of 16.");
         return ref Unsafe.AsRef<Words>(address);
     }
 
@@ -28,7 +30,8 @@ internal static unsafe class AsyncCopies
     {
         Copy copy = new((nint)Unsafe.AsPointer(ref target), (nint)Unsafe.AsPointer(ref source), length, bytes);
         if (copy.Target % length != 0 || copy.Source % length != 0)
-            throw new InvalidOperationException($"An asynchronous copy of {length} bytes between addresses {copy.Source % length} and {copy.Target % length} bytes past a multiple of {length}.");
+            throw new InvalidOperationException($"An asynchronous copy of {length} bytes between addresses "
+                + $"{copy.Source % length} and {copy.Target % length} bytes past a multiple of {length}.");
         if (bytes < 0 || bytes > length)
             throw new InvalidOperationException($"An asynchronous copy of {length} bytes that reads {bytes}.");
         new Span<uint>((void*)copy.Target, length / sizeof(uint)).Fill(NotArrived);

@@ -3,8 +3,9 @@ using System.Collections.Concurrent;
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>
-/// Where the lanes of a simulated warp show each other their operands. Two boards alternate, so that one barrier suffices for a trade: who writes the
-/// first board again has passed the second trade's barrier, which everybody reaches only after reading the first board.
+/// Where the lanes of a simulated warp show each other their operands. Two boards alternate, so that one
+/// barrier suffices for a trade: who writes the first board again has passed the second trade's barrier,
+/// which everybody reaches only after reading the first board.
 /// </summary>
 internal sealed class WarpExchange
 {

@@ -4,7 +4,10 @@ using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Cli.Benchmarking;
 
-/// <summary>What the memory gives all threads together, so that a kernel that does little with each number can be judged by it.</summary>
+/// <summary>
+/// What the memory gives all threads together, so that a kernel that does little with each number can be
+/// judged by it.
+/// </summary>
 internal static unsafe class MemoryBandwidth
 {
     // 64 MiB for each of three arrays: a third-level cache holds little of them.
@@ -13,7 +16,8 @@ internal static unsafe class MemoryBandwidth
     private const int Repeats = 10;
 
     /// <summary>
-    /// a = b + s·c on arrays larger than the caches: the best of some runs in 10⁹ bytes per second, each array counted once.
+    /// a = b + s·c on arrays larger than the caches: the best of some runs in 10⁹ bytes per second, each
+    /// array counted once.
     /// </summary>
     public static double MeasureGigabytesPerSecond(HostThreads threads)
     {

@@ -3,15 +3,18 @@ using System.Globalization;
 
 namespace MeanShiftGpu.Cli.Benchmarking;
 
-/// <summary>How much memory a piece of work needs, by the operating system's own count of resident pages.</summary>
+/// <summary>
+/// How much memory a piece of work needs, by the operating system's own count of resident pages.
+/// </summary>
 public static class PeakMemory
 {
     private const string Status = "/proc/self/status";
     private const string ClearReferences = "/proc/self/clear_refs";
 
     /// <summary>
-    /// Runs some work and returns the highest resident memory during it less that before it, in bytes. On Linux the system's
-    /// high-water mark is reset first; elsewhere it is the process's highest so far, so work after larger work counts 0.
+    /// Runs some work and returns the highest resident memory during it less that before it, in bytes. On
+    /// Linux the system's high-water mark is reset first; elsewhere it is the process's highest so far, so
+    /// work after larger work counts 0.
     /// </summary>
     public static long Measure(Action work)
     {
@@ -41,7 +44,8 @@ public static class PeakMemory
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // Some containers forbid it; then the mark is the process's highest so far, which can only overstate.
+            // Some containers forbid it; then the mark is the process's highest so far, which can only
+            // overstate.
         }
     }
 

@@ -5,10 +5,13 @@ using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Cli.Benchmarking;
 
-/// <summary>What the benchmark of picking picks: noise of a given size, and a score map with given particles.</summary>
+/// <summary>
+/// What the benchmark of picking picks: noise of a given size, and a score map with given particles.
+/// </summary>
 public sealed record PickCase
 {
-    // Particles are balls whose score falls from 1 to 0 at this distance: some 500 voxels each are above the default threshold.
+    // Particles are balls whose score falls from 1 to 0 at this distance: some 500 voxels each are above the
+    // default threshold.
     private const float BallRadius = 5.9f;
     private const int Spacing = 14;
     private const int Border = 8;
@@ -20,7 +23,9 @@ public sealed record PickCase
     /// <summary>The network; its weights are random.</summary>
     public UNet3dOptions Network { get; init; } = new();
 
-    /// <summary>How many particles the score map has; null for one in 45 000 voxels, as in a crowded tomogram.</summary>
+    /// <summary>
+    /// How many particles the score map has; null for one in 45 000 voxels, as in a crowded tomogram.
+    /// </summary>
     public int? Particles { get; init; }
 
     /// <summary>The most memory that the process may take, in bytes.</summary>
@@ -49,7 +54,8 @@ public sealed record PickCase
         (int z, int y, int x) = (Along(Size.Depth), Along(Size.Height), Along(Size.Width));
         int count = Particles ?? (int)Math.Clamp(Size.Voxels / VoxelsPerParticle, 1, Math.Max(1, z * y * x));
         if (count > z * y * x)
-            throw new InputException($"bench: there is no room for {Counted.Of(count, "particle")} in {Size}, only for {z * y * x}.");
+            throw new InputException($"bench: there is no room for {Counted.Of(count, "particle")} in {Size}, only for "
+                + $"{z * y * x}.");
         int[] places = [.. Enumerable.Range(0, z * y * x)];
         Random random = new(2);
         random.Shuffle(places);
@@ -65,12 +71,16 @@ public sealed record PickCase
     private void WriteBall(MrcWriter map, Position center)
     {
         const int Edge = 2 * ((int)BallRadius + 1) + 1;
-        Box box = new Box(((int)center.Z - Edge / 2, (int)center.Y - Edge / 2, (int)center.X - Edge / 2), new Extent(Edge, Edge, Edge)).ClippedTo(Size);
+        Box box =
+            new Box(((int)center.Z - Edge / 2, (int)center.Y - Edge / 2, (int)center.X - Edge / 2), new Extent(Edge, Edge, Edge))
+                .ClippedTo(Size);
         float[] values = new float[box.Size.Voxels];
         for (int i = 0; i < values.Length; i++)
         {
             Position voxel = new(
-                box.Origin.Z + i / box.Size.Width / box.Size.Height, box.Origin.Y + i / box.Size.Width % box.Size.Height, box.Origin.X + i % box.Size.Width);
+                box.Origin.Z + i / box.Size.Width / box.Size.Height,
+                box.Origin.Y + i / box.Size.Width % box.Size.Height,
+                box.Origin.X + i % box.Size.Width);
             values[i] = MathF.Max(0, 1 - (float)voxel.SquaredDistanceTo(center) / (BallRadius * BallRadius));
         }
 

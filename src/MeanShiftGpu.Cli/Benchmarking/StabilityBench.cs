@@ -28,8 +28,8 @@ internal sealed record StabilityRun(
         double Contrast, double Stuck);
 
 /// <summary>
-/// Counts how many of many short trainings end without a useful model. Each has a result file of its own: a run
-/// that is there is not run again, so that the count can be stopped at any time and go on later.
+/// Counts how many of many short trainings end without a useful model. Each has a result file of its own: a
+/// run that is there is not run again, so that the count can be stopped at any time and go on later.
 /// </summary>
 internal sealed class StabilityBench(GpuContext context, string folder, StabilityOptions options)
 {
@@ -71,7 +71,9 @@ internal sealed class StabilityBench(GpuContext context, string folder, Stabilit
         return runs;
     }
 
-    /// <summary>The runs as a table in Markdown: F1 as the mean over the runs with a model and its standard error.</summary>
+    /// <summary>
+    /// The runs as a table in Markdown: F1 as the mean over the runs with a model and its standard error.
+    /// </summary>
     public static IEnumerable<string> Table(IEnumerable<StabilityRun> runs)
     {
         yield return "| data | preset | runs | without a model | went back | F1 within 2 voxels | F1 within 4 voxels |";
@@ -224,8 +226,8 @@ internal sealed class StabilityBench(GpuContext context, string folder, Stabilit
         return values;
     }
 
-    // Of each training volume so many centres, others with every seed; where not all are annotated, what is far from
-    // these is not labelled.
+    // Of each training volume so many centres, others with every seed; where not all are annotated, what is
+    // far from these is not labelled.
     private sealed record StabilityData(TrainingData Training, IReadOnlyList<TrainingVolume> Test, int CentersPerVolume)
     {
         public double LabelRadiusVoxels => CentersPerVolume > 0 ? 8 : 0;
@@ -262,7 +264,9 @@ internal sealed record StabilityOptions
     /// <summary>Steps of each.</summary>
     public int Steps { get; init; } = 200;
 
-    /// <summary>Steps that the learning rate's course is laid out for; null for <see cref="Steps"/>.</summary>
+    /// <summary>
+    /// Steps that the learning rate's course is laid out for; null for <see cref="Steps"/>.
+    /// </summary>
     public int? ScheduleSteps { get; init; }
 
     /// <summary>Whether no output bias, a rate of 0.002 and a beta2 of 0.999 make it hard.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.CommandLine;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
@@ -23,7 +24,8 @@ internal sealed class CheckVerb(Session session) : Verb(session)
     public override string Summary => "Looks whether centres belong to their tomograms, before a training.";
 
     protected override string Description =>
-        "Loads tomograms and picks as 'train' does, and compares the grey values at the centres with those at random places, as the table is read and with axes exchanged, "
+        "Loads tomograms and picks as 'train' does, and compares the grey values at the centres with those at random places, "
+        + "as the table is read and with axes exchanged, "
         + "mirrored, scaled and moved. Names what is wrong, with exit code 1.";
 
     public override string Example
@@ -82,9 +84,11 @@ internal sealed class CheckVerb(Session session) : Verb(session)
     {
         string name = Path.GetFileName(volume.Name);
         string distances = check.ShortestDistance is { } shortest
-            ? FormattableString.Invariant($"; nearest neighbours {shortest:0.#} voxels apart at least, {check.MedianDistance:0.#} in the middle") : "";
+            ? string.Create(CultureInfo.InvariantCulture, $"; nearest neighbours {shortest:0.#} voxels apart at least, "
+                + $"{check.MedianDistance:0.#} in the middle") : "";
         Session.Line($"{name}: {Diagnosis.CentresIn(volume)}{distances}");
-        Session.Line(FormattableString.Invariant($"{name}: grey values at the centres differ from other places by {check.Given.Contrast:0.0} standard errors ({(check.Given.Contrast < 0 ? "darker" : "brighter")})"));
+        Session.Line(string.Create(CultureInfo.InvariantCulture, $"{name}: grey values at the centres differ from other places "
+            + $"by {check.Given.Contrast:0.0} standard errors ({(check.Given.Contrast < 0 ? "darker" : "brighter")})"));
         if (volume.Centers.Count < CenterCheck.FewestCenters)
             Session.Line($"{name}: too few centres to say whether they belong to it");
         if (volume.Outlier is { } outlier)

@@ -11,22 +11,37 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Turns tables of coordinates of one program into those of another.</summary>
 internal sealed class ConvertVerb(Session session) : Verb(session)
 {
-    private readonly Argument<string> input = new("IN") { Description = $"A table of coordinates ({string.Join(", ", CoordinateFormats.Endings)}), or a folder of such." };
-    private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "The table; a folder gets a table for each tomogram, as copick, EMAN2, SHREC and .coords files need with several.", required: true);
-    private readonly Option<CoordinateFormat?> from = Parse.Choice("--from", "Format of the input. Default: by its name and content.", CoordinateFormats.Words);
-    private readonly Option<CoordinateFormat?> to = Parse.Choice("--to", "Format of the output. Default: that of its ending, relion3 for .star.", CoordinateFormats.Words);
-    private readonly Option<string?> volume = Parse.Text("--volume", "FILE", "The tomogram (MRC) that the coordinates belong to: gives voxel size, size, and a name where the input has none.");
-    private readonly Option<Extent?> volumeSize = Parse.Size("--volume-size", "The tomogram's size in voxels, for relion5 and eman2, which count from its centre. Default: that of --volume.");
-    private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "The tomogram's voxel size in Å. Default: that of --volume, or of the input's pixels.", 1e-6);
-    private readonly Option<double?> binning = Parse.Real("--binning", "How many unbinned pixels make a voxel of the tomogram: relion4, relion5 and eman2 count in unbinned pixels. Default: from the pixel sizes, or 1.", 1e-6);
-    private readonly Option<double?> fromBinning = Parse.Real("--from-binning", "How many pixels of the input make a voxel, for other formats with unbinned pixels.", 1e-6);
+    private readonly Argument<string> input = new("IN") { Description = "A table of coordinates "
+        + $"({string.Join(", ", CoordinateFormats.Endings)}), or a folder of such." };
+    private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "The table; a folder gets a table for each "
+        + "tomogram, as copick, EMAN2, SHREC and .coords files need with several.", required: true);
+    private readonly Option<CoordinateFormat?> from = Parse.Choice("--from", "Format of the input. Default: by its name and "
+        + "content.", CoordinateFormats.Words);
+    private readonly Option<CoordinateFormat?> to = Parse.Choice("--to", "Format of the output. Default: that of its ending, "
+        + "relion3 for .star.", CoordinateFormats.Words);
+    private readonly Option<string?> volume = Parse.Text("--volume", "FILE", "The tomogram (MRC) that the coordinates belong "
+        + "to: gives voxel size, size, and a name where the input has none.");
+    private readonly Option<Extent?> volumeSize = Parse.Size("--volume-size", "The tomogram's size in voxels, for relion5 and "
+        + "eman2, which count from its centre. Default: that of --volume.");
+    private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "The tomogram's voxel size in Å. Default: that of "
+        + "--volume, or of the input's pixels.", 1e-6);
+    private readonly Option<double?> binning = Parse.Real("--binning", "How many unbinned pixels make a voxel of the tomogram: "
+        + "relion4, relion5 and eman2 count in unbinned pixels. Default: from the pixel sizes, or 1.", 1e-6);
+    private readonly Option<double?> fromBinning = Parse.Real("--from-binning", "How many pixels of the input make a voxel, "
+        + "for other formats with unbinned pixels.", 1e-6);
     private readonly Option<double?> toBinning = Parse.Real("--to-binning", "The same of the output.", 1e-6);
-    private readonly Option<RelionCentre?> fromCentre = Parse.Choice<RelionCentre>("--from-centre", "The point that RELION 5 coordinates of the input count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
-    private readonly Option<RelionCentre?> toCentre = Parse.Choice<RelionCentre>("--to-centre", "The same of the output. Default: half-size.");
-    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes and pixel sizes of tomograms by name, for relion5.");
+    private readonly Option<RelionCentre?> fromCentre = Parse.Choice<RelionCentre>("--from-centre", "The point that RELION 5 "
+        + "coordinates of the input count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. "
+        + "Default: half-size.");
+    private readonly Option<RelionCentre?> toCentre = Parse.Choice<RelionCentre>("--to-centre", "The same of the output. "
+        + "Default: half-size.");
+    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes and pixel "
+        + "sizes of tomograms by name, for relion5.");
     private readonly Option<string?> tomogram = Parse.Text("--tomogram", "NAME", "Convert the particles of this tomogram only.");
-    private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name for particles without one. Default: that of --volume.");
-    private readonly Option<string?> objectName = Parse.Text("--object", "NAME", "What the particles are (copick, EMAN2, SHREC), where the input does not say.");
+    private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name for particles "
+        + "without one. Default: that of --volume.");
+    private readonly Option<string?> objectName = Parse.Text("--object", "NAME", "What the particles are (copick, EMAN2, "
+        + "SHREC), where the input does not say.");
     private readonly Option<double?> minimumScore = Parse.Real("--min-score",
         "Keep the particles with this score or a higher one.");
     private readonly Option<int?> top = Parse.Integer("--top", "Keep so many particles of each tomogram, those with the "
@@ -74,7 +89,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         IReadOnlyList<string> tables = CoordinateConversion.TablesOf(read[0]);
         OutputFolder.RefuseReplacing([options.GetValue(output)!, .. JsonFile(options)], [.. read, .. tables]);
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
-        ConversionResult result = CoordinateConversion.Convert(options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
+        ConversionResult result = CoordinateConversion.Convert(
+            options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
         {
             From = options.GetValue(from),
             To = options.GetValue(to),
@@ -88,7 +104,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             ToCentre = options.GetValue(toCentre) ?? RelionCentre.HalfSize,
             TomogramsStar = options.GetValue(tomograms),
             Tomogram = options.GetValue(tomogram),
-            TomogramName = options.GetValue(tomogramName) ?? (options.GetValue(volume) is { } named ? TomogramNames.Of(named) : null),
+            TomogramName = options.GetValue(tomogramName) ?? (
+                options.GetValue(volume) is { } named ? TomogramNames.Of(named) : null),
             ObjectName = options.GetValue(objectName),
             Filter = new ParticleFilter
             {
@@ -153,7 +170,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
 
         int outside = shape is { } known ? result.Particles.Count(p => !CoordinateTables.IsInside(p, known)) : 0;
         if (outside > 0)
-            Session.Warn($"{options.GetRequiredValue(input)}: {outside} of {Counted.Of(result.Particles.Count, "centre")} outside the volume of {shape}. Check the binning, the voxel size and the format.");
+            Session.Warn($"{options.GetRequiredValue(input)}: {outside} of {Counted.Of(result.Particles.Count, "centre")} "
+                + $"outside the volume of {shape}. Check the binning, the voxel size and the format.");
         WriteJson(options, new
         {
             result.From,
@@ -180,5 +198,6 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         return different.Length > most ? $"{text} and {different.Length - most} others" : text;
     }
 
-    private static double[] Different(IEnumerable<double> values) => [.. values.Select(v => double.Round(v, 9)).Distinct().DefaultIfEmpty(0)];
+    private static double[] Different(IEnumerable<double> values)
+        => [.. values.Select(v => double.Round(v, 9)).Distinct().DefaultIfEmpty(0)];
 }

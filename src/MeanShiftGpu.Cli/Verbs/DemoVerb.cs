@@ -11,10 +11,14 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>The whole chain on simulated data, with a report.</summary>
 internal sealed class DemoVerb(Session session) : Verb(session)
 {
-    private readonly Option<string?> output = Parse.Text("--out", "DIR", "Folder for metrics.json, report.html, models and picks; those of an earlier demo are replaced. Default: demo-out.");
-    private readonly Option<int?> steps = Parse.Integer("--steps", $"Training steps of each run. Default: {new SandclockDemoOptions().Steps}.", 1, 1_000_000);
-    private readonly Option<int?> runs = Parse.Integer("--runs", "Runs of each loss, with seeds from --seed on: more than one gives a mean ± SD. Default: 1.", 1, 100);
-    private readonly Option<int?> volumes = Parse.Integer("--volumes", $"Unseen volumes that picks are evaluated on. Default: {new SandclockDemoOptions().TestVolumes}.", 1, 10_000);
+    private readonly Option<string?> output = Parse.Text("--out", "DIR", "Folder for metrics.json, report.html, models and "
+        + "picks; those of an earlier demo are replaced. Default: demo-out.");
+    private readonly Option<int?> steps = Parse.Integer("--steps", "Training steps of each run. Default: "
+        + $"{new SandclockDemoOptions().Steps}.", 1, 1_000_000);
+    private readonly Option<int?> runs = Parse.Integer("--runs", "Runs of each loss, with seeds from --seed on: more than one "
+        + "gives a mean ± SD. Default: 1.", 1, 100);
+    private readonly Option<int?> volumes = Parse.Integer("--volumes", "Unseen volumes that picks are evaluated on. Default: "
+        + $"{new SandclockDemoOptions().TestVolumes}.", 1, 10_000);
     private readonly Option<int?> seed = Parse.Integer("--seed", "Seed of the first run. Default: 1.", 0, int.MaxValue);
 
     public override string Name => "demo";
@@ -22,7 +26,8 @@ internal sealed class DemoVerb(Session session) : Verb(session)
     public override string Summary => "Shows everything on simulated data, in minutes.";
 
     protected override string Description =>
-        "Simulates sandclocks, trains with Dice, with the mean-shift loss and with both from the same start, picks and evaluates on unseen volumes, and writes a report.";
+        "Simulates sandclocks, trains with Dice, with the mean-shift loss and with both from the same start, picks and "
+        + "evaluates on unseen volumes, and writes a report.";
 
     public override string Example => "meanshift-gpu demo --out demo-out";
 
@@ -41,13 +46,15 @@ internal sealed class DemoVerb(Session session) : Verb(session)
             Seeds = [.. Enumerable.Range(first, options.GetValue(runs) ?? 1)],
         };
 
-        // A demo may be repeated, as everything in its folder comes from it; a report that no demo wrote is somebody's work.
+        // A demo may be repeated, as everything in its folder comes from it; a report that no demo wrote is
+        // somebody's work.
         string report = Path.Combine(directory, SandclockDemo.ReportName);
         OutputFolder.RefuseReplacing([report, Path.Combine(directory, SandclockDemo.MetricsName), .. JsonFile(options)], []);
         if (File.Exists(Path.Combine(directory, SandclockDemo.MetricsName)))
             Session.Line($"{directory}: an earlier demo is replaced");
         else if (File.Exists(report))
-            throw new InputException($"{report}: is no demo's (there is no {SandclockDemo.MetricsName} beside it), and would be replaced. Choose another folder with --out.");
+            throw new InputException($"{report}: is no demo's (there is no {SandclockDemo.MetricsName} beside it), and would "
+                + "be replaced. Choose another folder with --out.");
 
         using GpuContext context = OpenDevice(options);
         int trainings = demo.Seeds.Count * Enum.GetValues<PaperLoss>().Length;
@@ -82,7 +89,13 @@ internal sealed class DemoVerb(Session session) : Verb(session)
                 $"{r.TrainingSeconds:0}",
             ]));
         Session.Line($"{clock.Elapsed.TotalSeconds:0} s; open {report}");
-        WriteJson(options, results.Select(r => new { loss = PaperLosses.JsonName(r.Loss), r.Seed, r.TrainingSeconds, r.Evaluation }));
+        WriteJson(options, results.Select(r => new
+        {
+            loss = PaperLosses.JsonName(r.Loss),
+            r.Seed,
+            r.TrainingSeconds,
+            r.Evaluation,
+        }));
         return ExitCode.Done;
     }
 

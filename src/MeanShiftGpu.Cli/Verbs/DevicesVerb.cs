@@ -21,7 +21,9 @@ internal sealed class DevicesVerb(Session session) : Verb(session)
         IReadOnlyList<DeviceInfo> devices = DeviceDiscovery.List();
         Session.Table(
             ["device", "name", "memory", "automatic choice"],
-            devices.Select(d => (string[])[d.Kind.ToString(), d.Name, d.MemoryBytes > 0 ? $"{d.MemoryBytes >> 20} MiB" : "-", $"{(d.Selected ? "yes" : "no")}: {d.Reason}"]));
+            devices.Select(
+                d => (string[])[d.Kind.ToString(), d.Name, d.MemoryBytes > 0 ? $"{d.MemoryBytes >> 20} MiB" : "-",
+                    $"{(d.Selected ? "yes" : "no")}: {d.Reason}"]));
 
         using GpuContext context = GpuContext.Create(DeviceOptions(options));
         Session.Line($"used: {context.Description} ({context.Reason})");

@@ -24,7 +24,8 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
     public override bool IsForDevelopers => true;
 
     protected override string Description =>
-        "Compares every backward pass with central differences, in float64 and float32, for every variant that the device supports: each operation, " +
+        "Compares every backward pass with central differences, in float64 and float32, for every variant that the device "
+        + "supports: each operation, " +
         "weighting and distance, and the whole network with its losses.";
 
     public override string Example => "meanshift-gpu gradcheck mean-shift --json gradcheck.json";
@@ -35,7 +36,11 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
     {
         using GpuContext context = OpenDevice(options);
         GradCheckReport report = GradCheckSuite.Run(
-            context, options.GetValue(names), result => Session.Check(result.Passed, result.ToString()), options.GetValue(seed), Cancellation);
+            context,
+            options.GetValue(names),
+            result => Session.Check(result.Passed, result.ToString()),
+            options.GetValue(seed),
+            Cancellation);
 
         int failed = report.Results.Count(r => !r.Passed);
         Session.Line(failed == 0

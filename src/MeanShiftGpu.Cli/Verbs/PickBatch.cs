@@ -5,8 +5,8 @@ using MeanShiftGpu.Tomography.Volumes;
 namespace MeanShiftGpu.Cli.Verbs;
 
 /// <summary>
-/// Picks the volumes of a command one after the other. What can be seen in a header is found out before the volumes ahead of
-/// it are computed; a volume that cannot be picked does not stop the others.
+/// Picks the volumes of a command one after the other. What can be seen in a header is found out before the
+/// volumes ahead of it are computed; a volume that cannot be picked does not stop the others.
 /// </summary>
 /// <param name="session">Where it is said.</param>
 /// <param name="outputs">The tables and maps, prepared.</param>
@@ -33,7 +33,9 @@ internal sealed class PickBatch(
     public ExitCode Code => failures.Count == 0 ? ExitCode.Done
         : failures.Count == volumes.Count ? ExitCode.BadInput : ExitCode.CheckFailed;
 
-    /// <summary>Whether all volumes have been picked before with the same result; says so if they have.</summary>
+    /// <summary>
+    /// Whether all volumes have been picked before with the same result; says so if they have.
+    /// </summary>
     public bool SkipAll()
     {
         if (!volumes.All(outputs.IsDone))
@@ -43,7 +45,8 @@ internal sealed class PickBatch(
     }
 
     /// <summary>Reads the headers and refuses what does not fit.</summary>
-    /// <exception cref="InputException">The volumes do not go into one table, or the one volume cannot be picked.</exception>
+    /// <exception cref="InputException">The volumes do not go into one table, or the one volume cannot be
+    /// picked.</exception>
     public void ReadHeaders()
     {
         for (int i = 0; i < volumes.Count; i++)

@@ -3,8 +3,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Cli.Verbs;
 
 /// <summary>
-/// What could not be picked of several volumes: the others are picked all the same, and at the end these are named. The
-/// failure of a volume that is alone is that of the command.
+/// What could not be picked of several volumes: the others are picked all the same, and at the end these are
+/// named. The failure of a volume that is alone is that of the command.
 /// </summary>
 /// <param name="session">Where it is said.</param>
 /// <param name="explained">Adds to a failure which option mends it.</param>
@@ -21,7 +21,8 @@ internal sealed class PickFailures(Session session, Func<InputException, InputEx
 
     /// <summary>Does a part of the work on a volume.</summary>
     /// <returns>Whether it could be done.</returns>
-    /// <exception cref="InputException">It could not, and the volume is alone, or an option must say what is missing.</exception>
+    /// <exception cref="InputException">It could not, and the volume is alone, or an option must say what is
+    /// missing.</exception>
     public bool Guard(PickFiles files, Action work)
     {
         try
@@ -29,7 +30,8 @@ internal sealed class PickFailures(Session session, Func<InputException, InputEx
             work();
             return true;
         }
-        // What an option must say, and would then be another setting for all, is asked for before anything is computed.
+        // What an option must say, and would then be another setting for all, is asked for before anything is
+        // computed.
         catch (InputException e) when (!alone && e.Missing is null or MissingFact.Memory or MissingFact.Threshold)
         {
             string reason = explained(e).Message;

@@ -3,13 +3,19 @@ using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
-/// <summary>The records beside the tables and score maps of 'pick' that say what they were made from, and how.</summary>
+/// <summary>
+/// The records beside the tables and score maps of 'pick' that say what they were made from, and how.
+/// </summary>
 internal sealed class PickRecords
 {
-    /// <summary>The files that every table is computed from: the model, mask and tomograms.star where there are any.</summary>
+    /// <summary>
+    /// The files that every table is computed from: the model, mask and tomograms.star where there are any.
+    /// </summary>
     public required IReadOnlyList<string> Common { get; init; }
 
-    /// <summary>The mask of a volume, where each has its own; null where it is common to all, or there is none.</summary>
+    /// <summary>
+    /// The mask of a volume, where each has its own; null where it is common to all, or there is none.
+    /// </summary>
     public Func<string, string>? MaskOf { get; init; }
 
     /// <summary>The command line.</summary>
@@ -29,7 +35,9 @@ internal sealed class PickRecords
     public string[] Inputs(IEnumerable<string> volumes)
         => [.. Common, .. volumes, .. MaskOf is null ? [] : volumes.Select(MaskOf)];
 
-    /// <summary>How a table that is there was made otherwise than by this command; null where it was made alike.</summary>
+    /// <summary>
+    /// How a table that is there was made otherwise than by this command; null where it was made alike.
+    /// </summary>
     /// <param name="table">The table.</param>
     /// <param name="volumes">The volumes that it is to hold.</param>
     public string? DifferenceOf(string table, IEnumerable<string> volumes)
@@ -38,8 +46,8 @@ internal sealed class PickRecords
             : $"by an unknown program or version (there is no {Path.GetFileName(table)}{Provenance.Ending} that says how)";
 
     /// <summary>
-    /// Writes the records of a table and its maps. They come before it, so that a table that is there has one; an earlier
-    /// table goes first, as the record is not its own.
+    /// Writes the records of a table and its maps. They come before it, so that a table that is there has
+    /// one; an earlier table goes first, as the record is not its own.
     /// </summary>
     public void Write(IReadOnlyList<PickedVolume> volumes)
     {

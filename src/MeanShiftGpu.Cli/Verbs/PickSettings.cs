@@ -5,7 +5,9 @@ using MeanShiftGpu.Tomography.Picking;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
-/// <summary>The options of 'pick' that decide about the picks, and what the library is asked for with them.</summary>
+/// <summary>
+/// The options of 'pick' that decide about the picks, and what the library is asked for with them.
+/// </summary>
 internal sealed class PickSettings
 {
     private readonly Option<double?> bandwidth = Parse.Real(
@@ -100,7 +102,8 @@ internal sealed class PickSettings
     }
 
     /// <summary>
-    /// The options that decide about a table, as they were given. What names files, where it runs and what is reported does not.
+    /// The options that decide about a table, as they were given. What names files, where it runs and what is
+    /// reported does not.
     /// </summary>
     /// <param name="options">The command line.</param>
     /// <param name="ofTables">Those that decide how the picks are written.</param>

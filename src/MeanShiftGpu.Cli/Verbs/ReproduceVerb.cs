@@ -18,14 +18,22 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
     private static readonly PaperDataset[] Datasets = Enum.GetValues<PaperDataset>();
 
     private readonly Option<string?> output = Parse.Text(
-        "--out", "DIR", "Folder for data sets, models, results, report.html and table.md; what it already holds is not computed again. Default: reproduce-out.");
+        "--out", "DIR", "Folder for data sets, models, results, report.html and table.md; what it already holds is not "
+        + "computed again. Default: reproduce-out.");
     private readonly Option<string?> scale = Parse.Text(
-        "--scale", string.Join('|', PaperScale.All.Keys), "How large: ten minutes, a night on two cores, or the published widths and length for a GPU. Default: quick.");
-    private readonly Option<string[]> datasets = Parse.Texts("--datasets", string.Join('|', Datasets.Select(PaperData.NameOf)), "Only these data sets. Default: all.");
-    private readonly Option<int?> seeds = Parse.Integer("--seeds", "Trainings of every loss on every data set, with seeds from 1 on. Default: the scale's.", 1, 1000);
-    private readonly Option<string?> shrec = Parse.Text("--shrec2021", "DIR", "The folder of the SHREC 2021 data set, with model_0 and so on, in place of the simulated one.");
-    private readonly Option<string?> tomogram = Parse.Text("--empiar10045", "FILE", "The tomogram of EMPIAR-10045, binned by 8 or not, in place of the simulated one; with --coordinates.");
-    private readonly Option<string?> coordinates = Parse.Text("--coordinates", "FILE", "Its deposited centres (.coords), in unbinned pixels.");
+        "--scale",
+        string.Join('|', PaperScale.All.Keys),
+        "How large: ten minutes, a night on two cores, or the published widths and length for a GPU. Default: quick.");
+    private readonly Option<string[]> datasets = Parse.Texts(
+        "--datasets", string.Join('|', Datasets.Select(PaperData.NameOf)), "Only these data sets. Default: all.");
+    private readonly Option<int?> seeds = Parse.Integer("--seeds", "Trainings of every loss on every data set, with seeds from "
+        + "1 on. Default: the scale's.", 1, 1000);
+    private readonly Option<string?> shrec = Parse.Text("--shrec2021", "DIR", "The folder of the SHREC 2021 data set, with "
+        + "model_0 and so on, in place of the simulated one.");
+    private readonly Option<string?> tomogram = Parse.Text("--empiar10045", "FILE", "The tomogram of EMPIAR-10045, binned by 8 "
+        + "or not, in place of the simulated one; with --coordinates.");
+    private readonly Option<string?> coordinates = Parse.Text("--coordinates", "FILE", "Its deposited centres (.coords), in "
+        + "unbinned pixels.");
     private readonly Option<string?> shard = Shard.Option("Train every Nth from the Ith on of what is to be trained, in a "
         + "folder that several processes share. I counts from 1; in a Slurm array as the array does.");
     private readonly Option<bool> reportOnly = new(ReportName)
@@ -39,7 +47,8 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
     public override string Summary => "Repeats the paper's experiment.";
 
     protected override string Description =>
-        "Repeats the paper's experiment: trains with Dice, mean shift and both on four data sets, from the same starts and over several seeds, picks in unseen patches, " +
+        "Repeats the paper's experiment: trains with Dice, mean shift and both on four data sets, from the same starts and "
+        + "over several seeds, picks in unseen patches, " +
         "and writes the figures beside the published ones.";
 
     public override string Example => "meanshift-gpu reproduce --scale quick --out reproduce-out";
@@ -54,11 +63,15 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
     protected override ExitCode Run(ParseResult options)
     {
         PaperScale size = PaperScale.Named(options.GetValue(scale) ?? PaperScale.Quick.Name);
-        PaperFiles files = new() { Shrec = options.GetValue(shrec), Tomogram = options.GetValue(tomogram), Coordinates = options.GetValue(coordinates) };
+        PaperFiles files =
+            new() { Shrec = options.GetValue(shrec), Tomogram = options.GetValue(tomogram), Coordinates = options.GetValue(
+                coordinates) };
         if (files.Tomogram is null != files.Coordinates is null)
             throw new InputException($"{tomogram.Name} and {coordinates.Name} belong together; give both or none.");
         IReadOnlyList<PaperRun> all = PaperExperiment.Runs(
-            options.GetValue(datasets) is { Length: > 0 } named ? named.Select(Named).Distinct() : Datasets, Enum.GetValues<PaperLoss>(), options.GetValue(seeds) ?? size.Seeds);
+            options.GetValue(datasets) is { Length: > 0 } named ? named.Select(Named).Distinct() : Datasets,
+            Enum.GetValues<PaperLoss>(),
+            options.GetValue(seeds) ?? size.Seeds);
         IReadOnlyList<PaperRun> mine = Shard.Of(options.GetValue(shard)) is { } part ? part.Of(all) : all;
         if (options.GetValue(reportOnly))
             mine = [];
@@ -78,7 +91,8 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
             {
                 foreach (PaperRun run in left)
                 {
-                    experiment.Train(context, run, (told, share) => tell((done + share) / left.Length, $"{done + 1} of {left.Length}, {told}"), Cancellation);
+                    experiment.Train(context, run, (told, share) => tell((done + share) / left.Length, $"{done + 1} of "
+                        + $"{left.Length}, {told}"), Cancellation);
                     done++;
                 }
             });
@@ -120,7 +134,8 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
         string[] names = [.. Datasets.Select(PaperData.NameOf)];
         int index = Array.IndexOf(names, name);
         return index >= 0 ? Datasets[index]
-            : throw new InputException($"--datasets: '{name}' is not known.{ParseProblem.Nearest(name, names)} Expected {string.Join(", ", names)}.");
+            : throw new InputException($"--datasets: '{name}' is not known.{ParseProblem.Nearest(name, names)} Expected "
+                + $"{string.Join(", ", names)}.");
     }
 
     private static string Number(double? value) => value is { } number ? $"{number:0.00}" : "-";

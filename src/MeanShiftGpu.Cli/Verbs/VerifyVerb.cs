@@ -10,7 +10,8 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Recomputes reference files.</summary>
 internal sealed class VerifyVerb(Session session) : Verb(session)
 {
-    private readonly Argument<string> folder = new("DIR") { Description = "Folder with reference files (*.safetensors), named by what they hold: conv3d_k3, mean_shift_flat_squared …" };
+    private readonly Argument<string> folder = new("DIR") { Description = "Folder with reference files (*.safetensors), named "
+        + "by what they hold: conv3d_k3, mean_shift_flat_squared …" };
 
     public override string Name => "verify";
 
@@ -19,7 +20,8 @@ internal sealed class VerifyVerb(Session session) : Verb(session)
     public override bool IsForDevelopers => true;
 
     protected override string Description =>
-        "Recomputes reference results, for instance those of libtorch, with every variant that the device supports, in float64 and float32.";
+        "Recomputes reference results, for instance those of libtorch, with every variant that the device supports, in float64 "
+        + "and float32.";
 
     public override string Example => "meanshift-gpu verify golden --json verify.json";
 

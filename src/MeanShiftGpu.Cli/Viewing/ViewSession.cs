@@ -45,8 +45,8 @@ internal sealed class ViewSession
     public Func<PickChanges, int>? Save { get; init; }
 
     /// <summary>
-    /// The name, without its folder, of the table that <see cref="Save"/> writes: a page says what it saved, and
-    /// no path.
+    /// The name, without its folder, of the table that <see cref="Save"/> writes: a page says what it saved,
+    /// and no path.
     /// </summary>
     public string SavedTable { get; init; } = "";
 
@@ -196,7 +196,13 @@ internal sealed class ViewSession
             saved = true;
             Saves++;
             string removedTable = PickCorrection.RemovedTable(SavedTable);
-            return Answer.Json(new { Kept = kept, Removed = sent.Removed.Count, Table = SavedTable, RemovedTable = removedTable });
+            return Answer.Json(new
+            {
+                Kept = kept,
+                Removed = sent.Removed.Count,
+                Table = SavedTable,
+                RemovedTable = removedTable,
+            });
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 
@@ -20,8 +21,9 @@ public enum RelionCentre
 public sealed record CoordinateVolume(string Name, Extent Shape, VoxelSize VoxelSize);
 
 /// <summary>
-/// What a table of coordinates does not say itself. A table may count in finer pixels than the volume has (unbinned ones), or in Å from the
-/// tomogram's centre; what is read is always in voxels of the volume (see <see cref="PixelGrid"/>).
+/// What a table of coordinates does not say itself. A table may count in finer pixels than the volume has
+/// (unbinned ones), or in Å from the tomogram's centre; what is read is always in voxels of the volume (see
+/// <see cref="PixelGrid"/>).
 /// </summary>
 public sealed record CoordinateContext
 {
@@ -31,16 +33,22 @@ public sealed record CoordinateContext
     /// <summary>The volume's voxel size in Å; 0 when unknown.</summary>
     public double VoxelSizeAngstrom { get; init; }
 
-    /// <summary>Why the volume has no one voxel size (see <see cref="VoxelSize.ProblemOf"/>), for a table that needs one; null where it is merely unknown.</summary>
+    /// <summary>
+    /// Why the volume has no one voxel size (see <see cref="VoxelSize.ProblemOf"/>), for a table that needs
+    /// one; null where it is merely unknown.
+    /// </summary>
     public string? VoxelSizeProblem { get; init; }
 
     /// <summary>
-    /// How many of the table's pixels make one voxel of the volume along an axis. 0: from the table (RELION 4 and 5, EMAN2, copick and some of
-    /// Dynamo's give the size of their pixels, which <see cref="VoxelSizeAngstrom"/> is compared with), and 1 where it does not say.
+    /// How many of the table's pixels make one voxel of the volume along an axis. 0: from the table (RELION 4
+    /// and 5, EMAN2, copick and some of Dynamo's give the size of their pixels, which
+    /// <see cref="VoxelSizeAngstrom"/> is compared with), and 1 where it does not say.
     /// </summary>
     public double Binning { get; init; }
 
-    /// <summary>The volume's size, for EMAN2 coordinates, and for RELION 5 coordinates without a table of tomograms.</summary>
+    /// <summary>
+    /// The volume's size, for EMAN2 coordinates, and for RELION 5 coordinates without a table of tomograms.
+    /// </summary>
     public Extent? Shape { get; init; }
 
     /// <summary>The centre that RELION 5 coordinates count from.</summary>
@@ -53,17 +61,18 @@ public sealed record CoordinateContext
     public string? Tomogram { get; init; }
 
     /// <summary>
-    /// The volumes that the rows belong to, where a table names tomograms of several: each row is read with the size and voxel size of its own.
-    /// Empty where all rows are of one volume, or of several alike.
+    /// The volumes that the rows belong to, where a table names tomograms of several: each row is read with
+    /// the size and voxel size of its own. Empty where all rows are of one volume, or of several alike.
     /// </summary>
     public IReadOnlyList<CoordinateVolume> Volumes { get; init; } = [];
 
     /// <summary>
-    /// The pixels of a row. Where their size is known and the binning is not told, the volume's voxel size gives how many make a voxel: a nearly whole
-    /// ratio is whole, because headers round.
+    /// The pixels of a row. Where their size is known and the binning is not told, the volume's voxel size
+    /// gives how many make a voxel: a nearly whole ratio is whole, because headers round.
     /// </summary>
     /// <param name="pixelSizeAngstrom">The pixels' size as the table gives it; 0 where it does not.</param>
-    /// <exception cref="InputException">The ratio is not told, and the volume's voxels are no cubes.</exception>
+    /// <exception cref="InputException">The ratio is not told, and the volume's voxels are no
+    /// cubes.</exception>
     internal PixelGrid Grid(double pixelSizeAngstrom)
     {
         double size = Math.Max(0, pixelSizeAngstrom);
@@ -74,15 +83,21 @@ public sealed record CoordinateContext
         return new PixelGrid(size, NearlyWhole(VoxelSizeAngstrom / size));
     }
 
-    /// <summary>The pixels of a row that counts in voxels of a tomogram, which are the volume's unless the binning is told.</summary>
+    /// <summary>
+    /// The pixels of a row that counts in voxels of a tomogram, which are the volume's unless the binning is
+    /// told.
+    /// </summary>
     /// <param name="place">The table and line, for messages.</param>
     /// <param name="pixelSizeAngstrom">The pixels' size as the table gives it; 0 where it does not.</param>
-    /// <exception cref="InputException">The table's tomogram has voxels of another size than the volume.</exception>
+    /// <exception cref="InputException">The table's tomogram has voxels of another size than the
+    /// volume.</exception>
     internal PixelGrid TomogramGrid(string place, double pixelSizeAngstrom)
     {
         double size = Math.Max(0, pixelSizeAngstrom);
         if (Binning <= 0 && size > 0 && VoxelSizeAngstrom > 0 && Math.Abs(size - VoxelSizeAngstrom) > 0.01 * VoxelSizeAngstrom)
-            throw new InputException(FormattableString.Invariant($"{place}: counts in pixels of {size:0.####} Å, and the volume has voxels of {VoxelSizeAngstrom:0.####} Å. Say how many of its pixels make a voxel (the binning), or correct the voxel size.")) { Missing = MissingFact.Binning };
+            throw new InputException(string.Create(CultureInfo.InvariantCulture, $"{place}: counts in pixels of {size:0.####} "
+                + $"Å, and the volume has voxels of {VoxelSizeAngstrom:0.####} Å. Say how many of its pixels make a voxel (the "
+                + $"binning), or correct the voxel size.")) { Missing = MissingFact.Binning };
         return new PixelGrid(size, Binning > 0 ? Binning : 1);
     }
 
@@ -90,7 +105,9 @@ public sealed record CoordinateContext
     internal static double NearlyWhole(double ratio)
         => Math.Round(ratio) is >= 1 and var whole && Math.Abs(ratio - whole) < 0.01 * whole ? whole : ratio;
 
-    /// <summary>The context of a row that names a tomogram: that of its volume where <see cref="Volumes"/> has it.</summary>
+    /// <summary>
+    /// The context of a row that names a tomogram: that of its volume where <see cref="Volumes"/> has it.
+    /// </summary>
     /// <param name="path">The table, for messages.</param>
     /// <param name="tomogram">The row's tomogram; null where it names none.</param>
     /// <exception cref="InputException">The tomogram is none of them.</exception>
@@ -106,7 +123,9 @@ public sealed record CoordinateContext
             Volumes = [],
         })));
         return byTomogram.Find(tomogram, path) ?? throw new InputException(
-            $"{path}: names tomogram {InputFile.Quote(tomogram)}, which is none of the volumes {string.Join(", ", Volumes.Take(5).Select(v => InputFile.Quote(v.Name)))}{(Volumes.Count > 5 ? ", …" : "")}. The volumes' names must agree.");
+            $"{path}: names tomogram {InputFile.Quote(tomogram)}, which is none of the volumes "
+            + $"{string.Join(", ", Volumes.Take(5).Select(v => InputFile.Quote(v.Name)))}{(Volumes.Count > 5 ? ", …" : "")}. "
+            + "The volumes' names must agree.");
     }
 
     private TomogramIndex<CoordinateContext>? byTomogram;
@@ -127,7 +146,8 @@ public sealed record CoordinateContext
     /// <param name="reason">Why it needs it.</param>
     /// <exception cref="InputException">It is unknown, or there is no one size.</exception>
     internal double RequireVoxelSize(string path, string reason)
-        => VoxelSizeAngstrom > 0 ? VoxelSizeAngstrom : throw NoVoxelSize(VoxelSizeProblem ?? $"{path}: {reason}; give the voxel size.");
+        => VoxelSizeAngstrom > 0 ? VoxelSizeAngstrom : throw NoVoxelSize(VoxelSizeProblem ?? $"{path}: {reason}; give the "
+            + "voxel size.");
 
     /// <summary>The volume's size, for a table that needs it.</summary>
     /// <param name="path">The table.</param>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates.Formats;
@@ -5,7 +6,10 @@ using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
 
-/// <summary>What a conversion must be told where the tables do not say it. Coordinates are those of one volume, or of several alike.</summary>
+/// <summary>
+/// What a conversion must be told where the tables do not say it. Coordinates are those of one volume, or of
+/// several alike.
+/// </summary>
 public sealed record ConversionOptions
 {
     /// <summary>The input's format; null to take it from its name and content.</summary>
@@ -17,19 +21,29 @@ public sealed record ConversionOptions
     /// <summary>The volume's voxel size in Å; 0 to take it from the input.</summary>
     public double VoxelSizeAngstrom { get; init; }
 
-    /// <summary>Why the volume has no one voxel size (see <see cref="VoxelSize.ProblemOf"/>), where a table needs one; null where it is merely unknown.</summary>
+    /// <summary>
+    /// Why the volume has no one voxel size (see <see cref="VoxelSize.ProblemOf"/>), where a table needs one;
+    /// null where it is merely unknown.
+    /// </summary>
     public string? VoxelSizeProblem { get; init; }
 
     /// <summary>The volume's size, for formats that count from the centre.</summary>
     public Extent? Shape { get; init; }
 
-    /// <summary>How many unbinned pixels make a voxel of the volume; 0 to take it from the input. For formats that count in unbinned pixels.</summary>
+    /// <summary>
+    /// How many unbinned pixels make a voxel of the volume; 0 to take it from the input. For formats that
+    /// count in unbinned pixels.
+    /// </summary>
     public double Binning { get; init; }
 
-    /// <summary>How many of the input's pixels make a voxel, where that is not what its format says; 0 otherwise.</summary>
+    /// <summary>
+    /// How many of the input's pixels make a voxel, where that is not what its format says; 0 otherwise.
+    /// </summary>
     public double FromBinning { get; init; }
 
-    /// <summary>How many of the output's pixels make a voxel, where that is not what its format says; 0 otherwise.</summary>
+    /// <summary>
+    /// How many of the output's pixels make a voxel, where that is not what its format says; 0 otherwise.
+    /// </summary>
     public double ToBinning { get; init; }
 
     /// <summary>The centre of RELION 5 coordinates that are read.</summary>
@@ -75,11 +89,15 @@ public sealed record ConversionResult(
 /// <summary>Turns tables of coordinates of one format into those of another.</summary>
 public static class CoordinateConversion
 {
-    /// <summary>Reads a table, or the tables of a folder, and writes a table, or a table for each tomogram into a folder.</summary>
+    /// <summary>
+    /// Reads a table, or the tables of a folder, and writes a table, or a table for each tomogram into a
+    /// folder.
+    /// </summary>
     /// <param name="input">A file or a folder.</param>
     /// <param name="output">A file; a name without the ending of a table is a folder.</param>
     /// <param name="options">What the tables do not say.</param>
-    /// <exception cref="InputException">A table cannot be read or written, what a format needs is not known, or what was told contradicts the table.</exception>
+    /// <exception cref="InputException">A table cannot be read or written, what a format needs is not known,
+    /// or what was told contradicts the table.</exception>
     public static ConversionResult Convert(string input, string output, ConversionOptions options)
     {
         ArgumentNullException.ThrowIfNull(input);
@@ -91,7 +109,8 @@ public static class CoordinateConversion
         CoordinateFormat to = options.To ?? (toFolder
             ? throw new InputException(Directory.Exists(output)
                 ? $"{output}: is a folder, which gets a table for each tomogram; name their format."
-                : $"{output}: does not end like a table ({string.Join(", ", CoordinateFormats.Endings)}), so it would be a folder with a table for each tomogram; choose another name, or name their format.")
+                : $"{output}: does not end like a table ({string.Join(", ", CoordinateFormats.Endings)}), so it would be a "
+                    + "folder with a table for each tomogram; choose another name, or name their format.")
             { Missing = MissingFact.Format }
             : CoordinateFormats.ForWriting(output));
 
@@ -123,12 +142,14 @@ public static class CoordinateConversion
             Format = to,
             TomogramName = options.TomogramName,
             ObjectName = options.ObjectName,
-            Template = star && File.Exists(input) && CoordinateFormats.CountsUnbinnedPixels(table.Format) == CoordinateFormats.CountsUnbinnedPixels(to) ? RelionStar.TemplateOf(input) : null,
+            Template = star && File.Exists(input) && CoordinateFormats.CountsUnbinnedPixels(table.Format) == CoordinateFormats
+                .CountsUnbinnedPixels(to) ? RelionStar.TemplateOf(input) : null,
             Context = new CoordinateContext
             {
                 VoxelSizeAngstrom = options.VoxelSizeAngstrom,
                 VoxelSizeProblem = options.VoxelSizeProblem,
-                Binning = options.ToBinning > 0 ? options.ToBinning : CoordinateFormats.CountsUnbinnedPixels(to) ? options.Binning : 0,
+                Binning =
+                    options.ToBinning > 0 ? options.ToBinning : CoordinateFormats.CountsUnbinnedPixels(to) ? options.Binning : 0,
                 Shape = options.Shape,
                 Centre = options.ToCentre,
                 TomogramsStar = options.TomogramsStar,
@@ -160,7 +181,10 @@ public static class CoordinateConversion
     {
         // Whether the binning counts depends on the format, which the first reading tells.
         CoordinateFormat format = options.From ?? CoordinateFolder.FormatOf(input);
-        IReadOnlyList<CoordinateTable> tables = CoordinateFolder.Read(input, Reading(format, options) with { Format = options.From });
+        IReadOnlyList<CoordinateTable> tables = CoordinateFolder.Read(input, Reading(format, options) with
+        {
+            Format = options.From,
+        });
         return tables.All(t => t.Format == tables[0].Format)
             ? tables[0] with { Particles = [.. tables.SelectMany(t => t.Particles)] }
             : throw new InputException($"{input}: its tables differ in format. Convert them one by one.");
@@ -171,7 +195,8 @@ public static class CoordinateConversion
         Format = format,
         VoxelSizeAngstrom = options.VoxelSizeAngstrom,
         VoxelSizeProblem = options.VoxelSizeProblem,
-        Binning = options.FromBinning > 0 ? options.FromBinning : CoordinateFormats.CountsUnbinnedPixels(format) ? options.Binning : 0,
+        Binning =
+            options.FromBinning > 0 ? options.FromBinning : CoordinateFormats.CountsUnbinnedPixels(format) ? options.Binning : 0,
         Shape = options.Shape,
         Centre = options.FromCentre,
         TomogramsStar = options.TomogramsStar,
@@ -186,7 +211,9 @@ public static class CoordinateConversion
         foreach (PixelGrid pixels in table.Particles.Select(p => p.Pixels).Distinct().Where(g => g.SizeAngstrom > 0))
         {
             if (Math.Abs(pixels.VoxelSizeAngstrom - options.VoxelSizeAngstrom) > 0.01 * options.VoxelSizeAngstrom)
-                throw new InputException(FormattableString.Invariant($"{input}: {pixels.PerVoxel:0.###} pixels of {pixels.SizeText} make voxels of {pixels.VoxelSizeAngstrom:0.###} Å, not of {options.VoxelSizeAngstrom:0.###} Å. Correct the binning or the voxel size."));
+                throw new InputException(string.Create(CultureInfo.InvariantCulture, $"{input}: {pixels.PerVoxel:0.###} pixels "
+                    + $"of {pixels.SizeText} make voxels of {pixels.VoxelSizeAngstrom:0.###} Å, not of "
+                    + $"{options.VoxelSizeAngstrom:0.###} Å. Correct the binning or the voxel size."));
         }
     }
 }

@@ -4,17 +4,21 @@ using MeanShiftGpu.Tomography.Files;
 namespace MeanShiftGpu.Tomography.Coordinates;
 
 /// <summary>
-/// A folder with a table for each tomogram: NAME.star and so on, and what else a format's row says of its files' names and
-/// places.
+/// A folder with a table for each tomogram: NAME.star and so on, and what else a format's row says of its
+/// files' names and places.
 /// </summary>
 public static class CoordinateFolder
 {
     // Formats with folders of their own come first: what lies in them may be called like anything.
     private static readonly TableFormat[] ByPlace = [.. CoordinateFormats.Table.OrderBy(t => t.DeeperIn is null)];
 
-    /// <summary>Writes a table for each tomogram that the particles name, and for each object where the format holds one. The folder is created.</summary>
+    /// <summary>
+    /// Writes a table for each tomogram that the particles name, and for each object where the format holds
+    /// one. The folder is created.
+    /// </summary>
     /// <returns>The tables.</returns>
-    /// <exception cref="InputException">A particle has no tomogram's name, two tomograms share a file name, or a table cannot be written.</exception>
+    /// <exception cref="InputException">A particle has no tomogram's name, two tomograms share a file name,
+    /// or a table cannot be written.</exception>
     public static IReadOnlyList<string> Write(string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
         => Write(folder, particles, options, []);
 
@@ -31,8 +35,10 @@ public static class CoordinateFolder
         Dictionary<string, Particle[]> planned = new(sameFile);
         foreach (IGrouping<string?, Particle> tomogram in particles.GroupBy(p => p.Tomogram ?? options.TomogramName))
         {
-            string name = tomogram.Key ?? throw new InputException($"{folder}: particles without a tomogram's name cannot be sorted into files. Give a file to write to, or their tomogram's name.") { Missing = MissingFact.TomogramName };
-            IEnumerable<IGrouping<string, Particle>> tables = tomogram.GroupBy(p => CoordinateFormats.Of(format).HoldsSeveralObjects ? "" : ParticleNames.NameOf(p));
+            string name = tomogram.Key ?? throw new InputException($"{folder}: particles without a tomogram's name cannot be "
+                + "sorted into files. Give a file to write to, or their tomogram's name.") { Missing = MissingFact.TomogramName };
+            IEnumerable<IGrouping<string, Particle>> tables = tomogram.GroupBy(
+                p => CoordinateFormats.Of(format).HoldsSeveralObjects ? "" : ParticleNames.NameOf(p));
             foreach (IGrouping<string, Particle> table in tables)
             {
                 string path = Path.Combine(folder, FileName(format, name, table.Key.Length > 0 ? table.Key : "particle"));
@@ -50,9 +56,12 @@ public static class CoordinateFolder
         return [.. planned.Keys];
     }
 
-    /// <summary>Reads all tables of a folder; particles whose table does not name a tomogram get that of the file or its folder.</summary>
-    /// <exception cref="InputException">There is no table, one cannot be read, or the tomogram asked for is not
-    /// there.</exception>
+    /// <summary>
+    /// Reads all tables of a folder; particles whose table does not name a tomogram get that of the file or
+    /// its folder.
+    /// </summary>
+    /// <exception cref="InputException">There is no table, one cannot be read, or the tomogram asked for is
+    /// not there.</exception>
     public static IReadOnlyList<CoordinateTable> Read(string folder, CoordinateContext context)
     {
         ArgumentNullException.ThrowIfNull(folder);
@@ -60,7 +69,8 @@ public static class CoordinateFolder
         string[] files = Files(folder);
         if (files.Length == 0)
             throw NoTable(folder);
-        // A table that names no tomogram gets its file's name, and only then is it known which one is asked for.
+        // A table that names no tomogram gets its file's name, and only then is it known which one is asked
+        // for.
         CoordinateContext all = context with { Tomogram = null };
         CoordinateTable[] tables = [.. files.Select(f => Named(CoordinateTables.ReadTable(f, all), TomogramOf(f)))];
         return context.Tomogram is { } wanted ? OfTomogram(folder, tables, wanted) : tables;
@@ -84,12 +94,14 @@ public static class CoordinateFolder
 
     /// <summary>The format of a folder's first table.</summary>
     /// <exception cref="InputException">There is none, or it cannot be read.</exception>
-    public static CoordinateFormat FormatOf(string folder) => CoordinateFormats.Identify(Files(folder).FirstOrDefault() ?? throw NoTable(folder));
+    public static CoordinateFormat FormatOf(string folder)
+        => CoordinateFormats.Identify(Files(folder).FirstOrDefault() ?? throw NoTable(folder));
 
     /// <summary>The table of a tomogram in a folder; null when there is none.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="tomogram">The tomogram's name (see <see cref="TomogramName"/>).</param>
-    /// <exception cref="InputException">Several tables' names are equal to it, and none is spelled so.</exception>
+    /// <exception cref="InputException">Several tables' names are equal to it, and none is spelled
+    /// so.</exception>
     public static string? Find(string folder, string tomogram)
     {
         ArgumentNullException.ThrowIfNull(folder);
@@ -97,12 +109,16 @@ public static class CoordinateFolder
         return Finder(folder)(tomogram);
     }
 
-    /// <summary>Finds the tables of tomograms in a folder, which is looked through once for all of them.</summary>
+    /// <summary>
+    /// Finds the tables of tomograms in a folder, which is looked through once for all of them.
+    /// </summary>
     internal static Func<string, string?> Finder(string folder)
     {
         TomogramIndex<string>? index = null;
-        return tomogram => CoordinateFormats.Endings.Select(e => Path.Combine(folder, NameOf(tomogram) + e)).FirstOrDefault(File.Exists)
-            ?? (index ??= new TomogramIndex<string>(Files(folder).Reverse().Select(f => (TomogramOf(f), f)))).Find(tomogram, folder);
+        return tomogram => CoordinateFormats.Endings.Select(e => Path.Combine(folder, NameOf(tomogram) + e)).FirstOrDefault(
+            File.Exists)
+            ?? (index ??= new TomogramIndex<string>(Files(folder).Reverse().Select(f => (TomogramOf(f), f)))).Find(
+                tomogram, folder);
     }
 
     /// <summary>The name of a tomogram's table in its folder.</summary>
@@ -117,8 +133,8 @@ public static class CoordinateFolder
     }
 
     /// <summary>
-    /// A tomogram's name as that of a file or a folder: without the folder that it may come with, and nothing that leads
-    /// elsewhere.
+    /// A tomogram's name as that of a file or a folder: without the folder that it may come with, and nothing
+    /// that leads elsewhere.
     /// </summary>
     internal static string NameOf(string tomogram) => SafeName.Of(Path.GetFileName(tomogram));
 

@@ -26,7 +26,9 @@ public sealed record CoordinateWriteOptions
     // Read when it is first asked for.
     private TomogramsStar? tomograms;
 
-    /// <summary>A particle's tomogram as tomograms.star has it, for a format that uses it; null without such a file.</summary>
+    /// <summary>
+    /// A particle's tomogram as tomograms.star has it, for a format that uses it; null without such a file.
+    /// </summary>
     /// <param name="path">The table, for messages.</param>
     /// <param name="p">The particle.</param>
     /// <exception cref="InputException">The file cannot be read, or does not have the tomogram.</exception>
@@ -37,19 +39,22 @@ public sealed record CoordinateWriteOptions
             return null;
         if (tomograms?.Path != star)
             tomograms = TomogramsStar.Read(star);
-        return tomograms.Find(name, path) ?? throw new InputException($"{path}: tomogram {InputFile.Quote(name)} is not in {star}.");
+        return tomograms.Find(name, path) ?? throw new InputException($"{path}: tomogram {InputFile.Quote(name)} is not in "
+            + $"{star}.");
     }
 
     /// <summary>
-    /// The pixels in which a particle is written. The voxel size is the context's, or else the one that the particle's own table gave. So is the
-    /// binning, in a format of unbinned pixels; other formats count in voxels unless the context says a binning.
+    /// The pixels in which a particle is written. The voxel size is the context's, or else the one that the
+    /// particle's own table gave. So is the binning, in a format of unbinned pixels; other formats count in
+    /// voxels unless the context says a binning.
     /// </summary>
     internal PixelGrid GridOf(string path, Particle p)
     {
         double voxel = Context.VoxelSizeAngstrom > 0 ? Context.VoxelSizeAngstrom : p.Pixels.VoxelSizeAngstrom;
         if (TomogramOf(path, p) is { } entry)
             return entry.Grid(Context.Binning, voxel, p.Pixels.SizeAngstrom);
-        double perVoxel = Context.Binning > 0 ? Context.Binning : CoordinateFormats.CountsUnbinnedPixels(Format!.Value) ? p.Pixels.PerVoxel : 1;
+        double perVoxel =
+            Context.Binning > 0 ? Context.Binning : CoordinateFormats.CountsUnbinnedPixels(Format!.Value) ? p.Pixels.PerVoxel : 1;
         return new PixelGrid(voxel / perVoxel, perVoxel);
     }
 }
@@ -60,19 +65,24 @@ public sealed record CoordinateWriteOptions
 public sealed record CoordinateTable(CoordinateFormat Format, IReadOnlyList<Particle> Particles);
 
 /// <summary>
-/// The front door to tables of particle coordinates (see <see cref="CoordinateFormat"/>). In memory a coordinate is (z, y, x) in voxels of the volume, 0 at
-/// the centre of the first voxel; files give x first, and their pixels may be finer or start elsewhere (see <see cref="CoordinateContext"/>).
+/// The front door to tables of particle coordinates (see <see cref="CoordinateFormat"/>). In memory a
+/// coordinate is (z, y, x) in voxels of the volume, 0 at the centre of the first voxel; files give x first,
+/// and their pixels may be finer or start elsewhere (see <see cref="CoordinateContext"/>).
 /// </summary>
 public static class CoordinateTables
 {
-    /// <summary>Reads the particles of a table. One with a heading but no rows gives an empty list, as do blank lines alone in a format without heading.</summary>
+    /// <summary>
+    /// Reads the particles of a table. One with a heading but no rows gives an empty list, as do blank lines
+    /// alone in a format without heading.
+    /// </summary>
     /// <exception cref="InputException">See <see cref="ReadTable"/>.</exception>
-    public static IReadOnlyList<Particle> Read(string path, CoordinateContext? context = null) => ReadTable(path, context).Particles;
+    public static IReadOnlyList<Particle> Read(string path, CoordinateContext? context = null)
+        => ReadTable(path, context).Particles;
 
     /// <summary>Reads a table.</summary>
     /// <exception cref="InputException">
-    /// The file is missing, empty, or of an unknown format; a column is unknown or missing; a value is no number (with its line); the
-    /// tomogram asked for is not there; the context lacks what the format needs.
+    /// The file is missing, empty, or of an unknown format; a column is unknown or missing; a value is no
+    /// number (with its line); the tomogram asked for is not there; the context lacks what the format needs.
     /// </exception>
     public static CoordinateTable ReadTable(string path, CoordinateContext? context = null)
     {
@@ -90,15 +100,20 @@ public static class CoordinateTables
         {
             Func<string, bool> isWanted = TomogramName.Among(table.Particles.Select(p => p.Tomogram).OfType<string>(), wanted);
             List<Particle> kept = [.. table.Particles.Where(p => p.Tomogram is null || isWanted(p.Tomogram))];
-            return kept.Count > 0 ? table with { Particles = kept } : throw NoSuchTomogram(path, wanted, table.Particles.Select(p => p.Tomogram!));
+            return kept.Count > 0 ? table with { Particles = kept } : throw NoSuchTomogram(
+                path, wanted, table.Particles.Select(p => p.Tomogram!));
         }
 
         return table;
     }
 
-    /// <summary>Writes a table. Formats that number tomograms write their names to a file beside it (picks.tomograms.doc beside picks.tbl).</summary>
+    /// <summary>
+    /// Writes a table. Formats that number tomograms write their names to a file beside it
+    /// (picks.tomograms.doc beside picks.tbl).
+    /// </summary>
     /// <exception cref="InputException">
-    /// The ending is unknown, the options lack what the format needs, the format holds one tomogram and the particles are of several, or the file cannot be written.
+    /// The ending is unknown, the options lack what the format needs, the format holds one tomogram and the
+    /// particles are of several, or the file cannot be written.
     /// </exception>
     public static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions? options = null)
     {
@@ -115,14 +130,19 @@ public static class CoordinateTables
 
         string?[] tomograms = [.. particles.Select(p => p.Tomogram).Distinct().Take(2)];
         if (tomograms.Length > 1 && !CoordinateFormats.HoldsSeveralTomograms(format))
-            throw new InputException($"{path}: the format {CoordinateFormats.Word(format)} holds one tomogram, and the particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). Give a folder, which gets a file for each, or another format.");
+            throw new InputException($"{path}: the format {CoordinateFormats.Word(format)} holds one tomogram, and the "
+                + $"particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). "
+                + "Give a folder, which gets a file for each, or another format.");
         RefuseMixedSizes(path, particles, options);
         CoordinateFormats.Of(format).Write(path, particles, options);
     }
 
-    /// <summary>Refuses options that lack what a table needs, which can be known before there are any particles.</summary>
+    /// <summary>
+    /// Refuses options that lack what a table needs, which can be known before there are any particles.
+    /// </summary>
     /// <returns>The format.</returns>
-    /// <exception cref="InputException">The ending is unknown, the options lack what the format needs, or tomograms.star does not have the tomogram.</exception>
+    /// <exception cref="InputException">The ending is unknown, the options lack what the format needs, or
+    /// tomograms.star does not have the tomogram.</exception>
     public static CoordinateFormat CheckOptions(string path, CoordinateWriteOptions options) => CheckOptions(path, options, []);
 
     // Particles that were read may say what the options do not.
@@ -134,14 +154,17 @@ public static class CoordinateTables
         TableFormat format = CoordinateFormats.Of(options.Format ?? CoordinateFormats.ForWriting(path));
         if (format.ShapeReason(options) is { } needsShape)
             options.Context.RequireShape(path, needsShape);
-        if (format.VoxelSizeReason(options) is { } needsVoxelSize && (particles.Count == 0 || particles.Any(p => p.Pixels.SizeAngstrom <= 0)))
+        if (format.VoxelSizeReason(options) is { } needsVoxelSize && (
+            particles.Count == 0 || particles.Any(p => p.Pixels.SizeAngstrom <= 0)))
             options.Context.RequireVoxelSize(path, needsVoxelSize);
         // A name that tomograms.star does not know is found out before the picks are computed.
         (options with { Format = format.Id }).TomogramOf(path, new Particle(0, 0, 0));
         return format.Id;
     }
 
-    /// <summary>Refuses particles whose pixels' sizes a table cannot hold: several where it has one, or none of some.</summary>
+    /// <summary>
+    /// Refuses particles whose pixels' sizes a table cannot hold: several where it has one, or none of some.
+    /// </summary>
     private static void RefuseMixedSizes(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         TableFormat format = CoordinateFormats.Of(options.Format!.Value);
@@ -151,21 +174,31 @@ public static class CoordinateTables
         if (grids.Length > 1 && (format.PixelSizes == PixelSizes.OneInTable || grids[0].SizeAngstrom <= 0))
         {
             string limit = format.PixelSizes == PixelSizes.OneInTable ? "holds one size" : "needs the size of all or of none";
-            throw new InputException($"{path}: the particles count in pixels of {grids[0].SizeText} and of {grids[^1].SizeText}, and a {format.Word} table {limit}. Convert each data set by itself, or give the voxel size.") { Missing = MissingFact.VoxelSize };
+            throw new InputException($"{path}: the particles count in pixels of {grids[0].SizeText} and of "
+                + $"{grids[^1].SizeText}, and a {format.Word} table {limit}. Convert each data set by itself, or give the "
+                + "voxel size.") { Missing = MissingFact.VoxelSize };
         }
     }
 
-    /// <summary>Refuses a table some of whose rows give the size of their pixels and others none, where the volume's voxel size makes different binnings of them.</summary>
+    /// <summary>
+    /// Refuses a table some of whose rows give the size of their pixels and others none, where the volume's
+    /// voxel size makes different binnings of them.
+    /// </summary>
     private static void RefuseSomeWithoutSize(string path, CoordinateTable table, CoordinateContext context)
     {
         if (context.Binning > 0 || table.Particles.All(p => p.Pixels.PerVoxel == 1))
             return;
         int without = table.Particles.Count(p => p.Pixels.SizeAngstrom <= 0);
         if (without > 0 && without < table.Particles.Count)
-            throw new InputException($"{path}: {without} of {Counted.Of(table.Particles.Count, "particle")} {(without == 1 ? "does" : "do")} not say the size of {(without == 1 ? "its" : "their")} pixels, and the others do. Complete the table, or say how many of its pixels make a voxel.") { Missing = MissingFact.Binning };
+            throw new InputException($"{path}: {without} of {Counted.Of(table.Particles.Count, "particle")} "
+                + $"{(without == 1 ? "does" : "do")} not say the size of {(without == 1 ? "its" : "their")} pixels, and the "
+                + "others do. Complete the table, or say how many of its pixels make a voxel.") { Missing = MissingFact.Binning };
     }
 
-    /// <summary>Refuses coordinates that are fractions of the tomogram: several places that all lie within the first pixel are no pixels.</summary>
+    /// <summary>
+    /// Refuses coordinates that are fractions of the tomogram: several places that all lie within the first
+    /// pixel are no pixels.
+    /// </summary>
     private static void RefuseFractions(string path, CoordinateTable table)
     {
         const int several = 3;
@@ -175,15 +208,20 @@ public static class CoordinateTables
             && table.Particles.All(p => Coordinates(p).All(c => c is >= -rounding and <= 1 + rounding))
             && table.Particles.Any(p => Coordinates(p).Any(c => Math.Abs(c - Math.Round(c)) > rounding)))
         {
-            throw new InputException($"{path}: all {table.Particles.Count} particles lie between 0 and 1 along every axis. These are no pixels, but probably fractions of the tomogram, as Warp's template matching writes them. Multiply them by the tomogram's size in voxels.");
+            throw new InputException($"{path}: all {table.Particles.Count} particles lie between 0 and 1 along every axis. "
+                + "These are no pixels, but probably fractions of the tomogram, as Warp's template matching writes them. "
+                + "Multiply them by the tomogram's size in voxels.");
         }
     }
 
-    /// <summary>Refuses particles whose centre lies outside a volume, that is, beyond the outer faces of its voxels.</summary>
+    /// <summary>
+    /// Refuses particles whose centre lies outside a volume, that is, beyond the outer faces of its voxels.
+    /// </summary>
     /// <param name="path">The table's name, for the message.</param>
     /// <param name="particles">Coordinates in voxels of the volume.</param>
     /// <param name="shape">The volume's size.</param>
-    /// <exception cref="InputException">One lies outside; the message names the first and says how many.</exception>
+    /// <exception cref="InputException">One lies outside; the message names the first and says how
+    /// many.</exception>
     public static void CheckInside(string path, IReadOnlyList<Particle> particles, Extent shape)
     {
         ArgumentNullException.ThrowIfNull(particles);
@@ -197,7 +235,9 @@ public static class CoordinateTables
             + $"{place}. Check the binning, the voxel size and the axis order.");
     }
 
-    /// <summary>Whether a particle's centre lies in a volume, that is, in −0.5 to size − 0.5 along every axis.</summary>
+    /// <summary>
+    /// Whether a particle's centre lies in a volume, that is, in −0.5 to size − 0.5 along every axis.
+    /// </summary>
     public static bool IsInside(Particle particle, Extent shape)
     {
         ArgumentNullException.ThrowIfNull(particle);
@@ -205,10 +245,12 @@ public static class CoordinateTables
     }
 
     /// <summary>The same of a place in voxels.</summary>
-    public static bool IsInside(double z, double y, double x, Extent shape) => IsWithin(z, shape.Depth) && IsWithin(y, shape.Height) && IsWithin(x, shape.Width);
+    public static bool IsInside(double z, double y, double x, Extent shape)
+        => IsWithin(z, shape.Depth) && IsWithin(y, shape.Height) && IsWithin(x, shape.Width);
 
     internal static InputException NoSuchTomogram(string path, string wanted, IEnumerable<string> names)
-        => new($"{path}: has no particles of tomogram {InputFile.Quote(wanted)}; it names {string.Join(", ", names.Distinct().Take(5).Select(InputFile.Quote))}.");
+        => new($"{path}: has no particles of tomogram {InputFile.Quote(wanted)}; it names "
+            + $"{string.Join(", ", names.Distinct().Take(5).Select(InputFile.Quote))}.");
 
     private static bool IsWithin(double coordinate, int size) => coordinate >= -0.5 && coordinate <= size - 0.5;
 }

@@ -18,7 +18,8 @@ public sealed class MaskFiles
     public bool IsFolder => index is not null;
 
     /// <summary>What a person gave.</summary>
-    /// <param name="given">A file or a folder; in a folder TS_01.mrc and TS_01_mask.mrc are the masks of TS_01.</param>
+    /// <param name="given">A file or a folder; in a folder TS_01.mrc and TS_01_mask.mrc are the masks of
+    /// TS_01.</param>
     /// <exception cref="InputException">The folder has no volume or cannot be read.</exception>
     public static MaskFiles Of(string given)
     {

@@ -1,11 +1,13 @@
 namespace MeanShiftGpu.Tomography.Coordinates;
 
 /// <summary>
-/// A particle's orientation as RELION and Warp write it, in degrees: the coordinate system is turned by Rot about z, by Tilt about its new y,
-/// by Psi about its new z. As a matrix that turns the reference into the particle this is Rz(−Psi)·Ry(−Tilt)·Rz(−Rot) with
-/// counter-clockwise R. Every format's angles are converted to and from this one triple:
+/// A particle's orientation as RELION and Warp write it, in degrees: the coordinate system is turned by Rot
+/// about z, by Tilt about its new y, by Psi about its new z. As a matrix that turns the reference into the
+/// particle this is Rz(−Psi)·Ry(−Tilt)·Rz(−Rot) with counter-clockwise R. Every format's angles are converted
+/// to and from this one triple:
 /// <list type="bullet">
-/// <item>EM motl, DeepFinder and SHREC: (phi, theta, psi) is Rz(psi)·Rx(theta)·Rz(phi), see <see cref="FromZxz"/>.</item>
+/// <item>EM motl, DeepFinder and SHREC: (phi, theta, psi) is Rz(psi)·Rx(theta)·Rz(phi), see
+/// <see cref="FromZxz"/>.</item>
 /// <item>Dynamo: (tdrot, tilt, narot) is the inverse of that, Rz(−tdrot)·Rx(−tilt)·Rz(−narot).</item>
 /// <item>copick: the upper left 3×3 of transformation_ is the matrix itself.</item>
 /// </list>
@@ -18,7 +20,10 @@ public readonly record struct ParticleAngles(double Rot, double Tilt, double Psi
     /// <summary>The matrix that turns the reference into the particle.</summary>
     public RotationMatrix ToMatrix() => RotationMatrix.AboutZ(-Psi) * RotationMatrix.AboutY(-Tilt) * RotationMatrix.AboutZ(-Rot);
 
-    /// <summary>The angles of a rotation: Tilt from 0 to 180, the others from −180 to 180; Rot is 0 where only its sum with Psi counts.</summary>
+    /// <summary>
+    /// The angles of a rotation: Tilt from 0 to 180, the others from −180 to 180; Rot is 0 where only its sum
+    /// with Psi counts.
+    /// </summary>
     public static ParticleAngles FromMatrix(RotationMatrix matrix)
     {
         double sine = Math.Sqrt((matrix.ZX * matrix.ZX) + (matrix.ZY * matrix.ZY));
@@ -28,11 +33,17 @@ public readonly record struct ParticleAngles(double Rot, double Tilt, double Psi
         return matrix.ZZ > 0 ? new(0, 0, Degrees(-matrix.YX, matrix.XX)) : new(0, 180, Degrees(matrix.YX, -matrix.XX));
     }
 
-    /// <summary>The orientation Rz(<paramref name="third"/>)·Rx(<paramref name="second"/>)·Rz(<paramref name="first"/>), counter-clockwise.</summary>
+    /// <summary>
+    /// The orientation
+    /// Rz(<paramref name="third"/>)·Rx(<paramref name="second"/>)·Rz(<paramref name="first"/>),
+    /// counter-clockwise.
+    /// </summary>
     public static ParticleAngles FromZxz(double first, double second, double third)
         => FromMatrix(RotationMatrix.AboutZ(third) * RotationMatrix.AboutX(second) * RotationMatrix.AboutZ(first));
 
-    /// <summary>The three angles of <see cref="FromZxz"/>: the second from 0 to 180, the others from −180 to 180.</summary>
+    /// <summary>
+    /// The three angles of <see cref="FromZxz"/>: the second from 0 to 180, the others from −180 to 180.
+    /// </summary>
     public (double First, double Second, double Third) ToZxz() => Zxz(ToMatrix());
 
     /// <summary>Dynamo's angles, by which the particle is turned onto the reference.</summary>

@@ -5,7 +5,9 @@ using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
 
-/// <summary>Which particles of a table are kept. All conditions hold together; the number is counted last.</summary>
+/// <summary>
+/// Which particles of a table are kept. All conditions hold together; the number is counted last.
+/// </summary>
 public sealed record ParticleFilter
 {
     /// <summary>Those with this score or a higher one; null for all.</summary>
@@ -17,7 +19,9 @@ public sealed record ParticleFilter
     /// <summary>Those of these classes, by name or number; empty for all.</summary>
     public IReadOnlyList<string> Classes { get; init; } = [];
 
-    /// <summary>Those where this volume is above 0, or a folder with such a volume for each tomogram; null for all.</summary>
+    /// <summary>
+    /// Those where this volume is above 0, or a folder with such a volume for each tomogram; null for all.
+    /// </summary>
     public string? Inside { get; init; }
 
     /// <summary>
@@ -34,8 +38,8 @@ public sealed record ParticleFilter
     /// <param name="table">The table's name, for messages.</param>
     /// <param name="particles">Its particles.</param>
     /// <param name="tomogram">The tomogram of particles that name none; null where it is not known.</param>
-    /// <exception cref="InputException">There are no scores or classes to choose by, or a mask is missing, does
-    /// not fit or cannot be read.</exception>
+    /// <exception cref="InputException">There are no scores or classes to choose by, or a mask is missing,
+    /// does not fit or cannot be read.</exception>
     public IReadOnlyList<Particle> Apply(string table, IReadOnlyList<Particle> particles, string? tomogram)
     {
         ArgumentNullException.ThrowIfNull(particles);

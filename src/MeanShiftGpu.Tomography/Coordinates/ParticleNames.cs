@@ -4,7 +4,9 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
 
-/// <summary>Names and numbers of classes and tomograms, for formats that have the one but not the other.</summary>
+/// <summary>
+/// Names and numbers of classes and tomograms, for formats that have the one but not the other.
+/// </summary>
 internal static class ParticleNames
 {
     /// <summary>What particles are called of which nothing is known.</summary>
@@ -24,20 +26,25 @@ internal static class ParticleNames
                 out int number) ? number : null;
 
     /// <summary>
-    /// Class numbers for formats that have no names: the particles' own; names have in their alphabetical order the numbers from 1 that no particle has; null where neither is known.
+    /// Class numbers for formats that have no names: the particles' own; names have in their alphabetical
+    /// order the numbers from 1 that no particle has; null where neither is known.
     /// </summary>
     public static Func<Particle, int?> ClassNumbers(IReadOnlyList<Particle> particles)
     {
-        string[] names = [.. particles.Where(p => p.Class is null && p.Name is not null).Select(p => p.Name!).Distinct().Order(StringComparer.Ordinal)];
+        string[] names =
+            [.. particles.Where(p => p.Class is null && p.Name is not null).Select(p => p.Name!).Distinct().Order(
+                StringComparer.Ordinal)];
         HashSet<int> taken = [.. particles.Select(p => p.Class).OfType<int>()];
-        int[] free = [.. Enumerable.Range(1, names.Length + taken.Count).Where(number => !taken.Contains(number)).Take(names.Length)];
+        int[] free =
+            [.. Enumerable.Range(1, names.Length + taken.Count).Where(number => !taken.Contains(number)).Take(names.Length)];
         return p => p.Class ?? (p.Name is null ? null : free[Array.BinarySearch(names, p.Name, StringComparer.Ordinal)]);
     }
 }
 
 /// <summary>
-/// Numbers of tomograms for formats that have no names: the names themselves where all are numbers, or else their order. Names go to a text file beside
-/// the table (picks.tomograms.doc beside picks.tbl), a number and a name on each line, as Dynamo maps them; a reader takes them from there.
+/// Numbers of tomograms for formats that have no names: the names themselves where all are numbers, or else
+/// their order. Names go to a text file beside the table (picks.tomograms.doc beside picks.tbl), a number and
+/// a name on each line, as Dynamo maps them; a reader takes them from there.
 /// </summary>
 internal sealed class TomogramNumbers
 {
@@ -45,12 +52,17 @@ internal sealed class TomogramNumbers
 
     private readonly Dictionary<string, int> numbers = new(StringComparer.Ordinal);
 
-    /// <summary>Numbers the tomograms of particles; those without one are in <paramref name="otherwise"/>, or else in tomogram 1.</summary>
+    /// <summary>
+    /// Numbers the tomograms of particles; those without one are in <paramref name="otherwise"/>, or else in
+    /// tomogram 1.
+    /// </summary>
     public TomogramNumbers(IReadOnlyList<Particle> particles, string? otherwise)
     {
         Otherwise = otherwise;
         string[] names = [.. particles.Select(p => p.Tomogram ?? otherwise).OfType<string>().Distinct()];
-        bool numbered = names.All(n => int.TryParse(n, NumberStyles.None, CultureInfo.InvariantCulture, out int i) && i.ToString(CultureInfo.InvariantCulture) == n);
+        bool numbered = names.All(
+            n => int.TryParse(n, NumberStyles.None, CultureInfo.InvariantCulture, out int i)
+                && i.ToString(CultureInfo.InvariantCulture) == n);
         HasNames = !numbered;
         for (int i = 0; i < names.Length; i++)
             numbers[names[i]] = numbered ? int.Parse(names[i], CultureInfo.InvariantCulture) : i + 1;
@@ -69,15 +81,21 @@ internal sealed class TomogramNumbers
         if (FilePlace.Of(table).IsStream)
         {
             if (HasNames)
-                throw new InputException($"{table}: tomograms' names belong into a file beside a table of this format. Give a file's name.");
+                throw new InputException($"{table}: tomograms' names belong into a file beside a table of this format. Give a "
+                    + "file's name.");
             return;
         }
 
         string path = NamesFile(table);
         if (HasNames && numbers.Keys.FirstOrDefault(n => n.Any(char.IsControl) || n.Trim().Length == 0) is { } broken)
-            throw new InputException($"{path}: cannot be written: tomogram {InputFile.Quote(broken)} has no name that fits a line. Rename it.");
+            throw new InputException($"{path}: cannot be written: tomogram {InputFile.Quote(broken)} has no name that fits a "
+                + "line. Rename it.");
         if (HasNames)
-            AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(string.Concat(numbers.Select(n => string.Create(CultureInfo.InvariantCulture, $"{n.Value} {n.Key}\n"))))));
+            AtomicFile.Write(
+                path, stream => stream.Write(
+                    Encoding.UTF8.GetBytes(
+                        string.Concat(
+                            numbers.Select(n => string.Create(CultureInfo.InvariantCulture, $"{n.Value} {n.Key}\n"))))));
         else if (File.Exists(path))
             // The names of an earlier table would be taken for this one's.
             File.Delete(path);
@@ -92,10 +110,12 @@ internal sealed class TomogramNumbers
             return names;
         foreach ((int line, string text) in InputFile.ReadLines(path, Expected))
         {
-            string[] fields = text.Trim().Split((char[]?)null, 2, StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+            string[] fields = text.Trim().Split(
+                (char[]?)null, 2, StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
             if (fields.Length == 0)
                 continue;
-            if (fields.Length != 2 || !int.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out int number) || !names.TryAdd(number, fields[1]))
+            if (fields.Length != 2 || !int.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+                || !names.TryAdd(number, fields[1]))
                 throw new InputException($"{path}: line {line}: {InputFile.Quote(text)}; expected {Expected}, each number once.");
         }
 

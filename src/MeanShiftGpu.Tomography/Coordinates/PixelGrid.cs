@@ -1,8 +1,8 @@
 namespace MeanShiftGpu.Tomography.Coordinates;
 
 /// <summary>
-/// The pixels that a row of a table counts in. Pixel 0 and voxel 0 begin at the same corner of the volume, so that with N pixels in a voxel pixel i
-/// lies at voxel (i + 0.5)/N − 0.5.
+/// The pixels that a row of a table counts in. Pixel 0 and voxel 0 begin at the same corner of the volume, so
+/// that with N pixels in a voxel pixel i lies at voxel (i + 0.5)/N − 0.5.
 /// </summary>
 /// <param name="SizeAngstrom">A pixel's size in Å; 0 when unknown.</param>
 /// <param name="PerVoxel">How many of them make a voxel of the volume along an axis.</param>

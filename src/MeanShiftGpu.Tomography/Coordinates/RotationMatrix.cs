@@ -1,8 +1,8 @@
 namespace MeanShiftGpu.Tomography.Coordinates;
 
 /// <summary>
-/// A rotation of space as a matrix on columns (x, y, z): v' = M·v. Where it is a particle's orientation, it turns the reference into the
-/// particle: a point r of the reference lies at centre + M·r in the tomogram.
+/// A rotation of space as a matrix on columns (x, y, z): v' = M·v. Where it is a particle's orientation, it
+/// turns the reference into the particle: a point r of the reference lies at centre + M·r in the tomogram.
 /// </summary>
 /// <param name="XX">Row x, column x.</param>
 /// <param name="XY">Row x, column y.</param>

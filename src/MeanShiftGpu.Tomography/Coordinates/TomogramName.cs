@@ -5,8 +5,9 @@ using MeanShiftGpu.Tomography.Datasets;
 namespace MeanShiftGpu.Tomography.Coordinates;
 
 /// <summary>
-/// The name of a tomogram, from a table or a volume's file. Two names are equal when they are the same without folder, without known endings of
-/// files, and without what programs add when they reconstruct. A dot alone makes no ending: TS_1.5 and TS_1.6 are two tomograms.
+/// The name of a tomogram, from a table or a volume's file. Two names are equal when they are the same
+/// without folder, without known endings of files, and without what programs add when they reconstruct. A dot
+/// alone makes no ending: TS_1.5 and TS_1.6 are two tomograms.
 /// </summary>
 public readonly partial struct TomogramName : IEquatable<TomogramName>
 {
@@ -25,7 +26,8 @@ public readonly partial struct TomogramName : IEquatable<TomogramName>
         Text = text;
         string file = Path.GetFileName(text);
         string name = WithoutEndings(file);
-        if (name == ShrecDataset.ReconstructionName && file != name && Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(text))) is { Length: > 0 } folder)
+        if (name == ShrecDataset.ReconstructionName && file != name
+            && Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(text))) is { Length: > 0 } folder)
             name = folder;
         string plain = WithoutEndings(AddedPattern().Replace(name, ""));
         bare = plain.Length > 0 ? plain : name;
@@ -34,11 +36,15 @@ public readonly partial struct TomogramName : IEquatable<TomogramName>
     /// <summary>What was given.</summary>
     public string Text { get; }
 
-    /// <summary>The name that is compared: TS_01.mrc.gz, Warp's TS_01_10.00Apx.mrc, RELION 5's rec_TS_01.mrc, IMOD's TS_01_rec.mrc and AreTomo's TS_01_Vol.mrc are TS_01.</summary>
+    /// <summary>
+    /// The name that is compared: TS_01.mrc.gz, Warp's TS_01_10.00Apx.mrc, RELION 5's rec_TS_01.mrc, IMOD's
+    /// TS_01_rec.mrc and AreTomo's TS_01_Vol.mrc are TS_01.
+    /// </summary>
     public string Bare => bare ?? "";
 
     /// <summary>
-    /// Which of the names that a table has are those of a tomogram: those that are spelled exactly so, or else those that are equal to it.
+    /// Which of the names that a table has are those of a tomogram: those that are spelled exactly so, or
+    /// else those that are equal to it.
     /// </summary>
     public static Func<string, bool> Among(IEnumerable<string> names, string wanted)
     {
@@ -56,7 +62,8 @@ public readonly partial struct TomogramName : IEquatable<TomogramName>
     /// <summary>A name or a file's name without its folder and its known endings.</summary>
     internal static string WithoutEndings(string name)
     {
-        while (Array.Find(Endings, e => name.Length > e.Length && name.EndsWith(e, StringComparison.OrdinalIgnoreCase)) is { } ending)
+        while (Array
+            .Find(Endings, e => name.Length > e.Length && name.EndsWith(e, StringComparison.OrdinalIgnoreCase)) is { } ending)
             name = name[..^ending.Length];
         return name;
     }
@@ -84,8 +91,8 @@ public readonly partial struct TomogramName : IEquatable<TomogramName>
 }
 
 /// <summary>
-/// Things by the name of their tomogram, found by the one rule: the exact spelling first, then the spelling without a file's endings, then the one
-/// thing whose name is equal.
+/// Things by the name of their tomogram, found by the one rule: the exact spelling first, then the spelling
+/// without a file's endings, then the one thing whose name is equal.
 /// </summary>
 internal sealed class TomogramIndex<T>
     where T : class
@@ -114,7 +121,8 @@ internal sealed class TomogramIndex<T>
         {
             0 => null,
             1 => exact[same[0]],
-            _ => throw new InputException($"{path}: tomogram {InputFile.Quote(tomogram)} may be {string.Join(" or ", same.Select(InputFile.Quote))}. Use the exact name."),
+            _ => throw new InputException($"{path}: tomogram {InputFile.Quote(tomogram)} may be "
+                + $"{string.Join(" or ", same.Select(InputFile.Quote))}. Use the exact name."),
         };
     }
 }
@@ -122,7 +130,10 @@ internal sealed class TomogramIndex<T>
 /// <summary>The name by which tables know a tomogram (see <see cref="TomogramName"/>).</summary>
 public static class TomogramNames
 {
-    /// <summary>A name without folder, known endings and additions. A reconstruction.mrc, as SHREC calls all of them, has its folder's name.</summary>
+    /// <summary>
+    /// A name without folder, known endings and additions. A reconstruction.mrc, as SHREC calls all of them,
+    /// has its folder's name.
+    /// </summary>
     public static string Of(string path) => new TomogramName(path).Bare;
 
     /// <summary>Whether two names, from files or tables, are of the same tomogram.</summary>

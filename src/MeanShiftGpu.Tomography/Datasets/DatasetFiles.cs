@@ -31,16 +31,17 @@ public sealed record DatasetFiles
     public required IReadOnlyList<string> TomogramsStars { get; init; }
 
     /// <summary>
-    /// Reads the tables and finds the volume of each row. A table that names no tomogram belongs to the volume that it is
-    /// called like, or to the only one.
+    /// Reads the tables and finds the volume of each row. A table that names no tomogram belongs to the
+    /// volume that it is called like, or to the only one.
     /// </summary>
     /// <param name="volumes">MRC files.</param>
     /// <param name="tables">Tables of coordinates: files, folders and patterns.</param>
-    /// <param name="told">What the files do not say: voxel size, binning, RELION 5's centre, tomograms.star.</param>
+    /// <param name="told">What the files do not say: voxel size, binning, RELION 5's centre,
+    /// tomograms.star.</param>
     /// <param name="choice">The classes that count.</param>
     /// <exception cref="InputException">
-    /// No row belongs to a volume; a table's or a volume's name fits several; a volume has particles in two tables; a file
-    /// cannot be read.
+    /// No row belongs to a volume; a table's or a volume's name fits several; a volume has particles in two
+    /// tables; a file cannot be read.
     /// </exception>
     public static DatasetFiles Match(IReadOnlyList<string> volumes, IReadOnlyList<string> tables, CoordinateContext told,
         AnnotationChoice choice)
@@ -81,8 +82,10 @@ public sealed record DatasetFiles
         static string Short(Source source) => TomogramName.WithoutEndings(Path.GetFileName(source.Path));
         TomogramIndex<Source> index = new(sources.GroupBy(Short)
             .SelectMany(g => g.Select(s => (g.Count() == 1 ? g.Key : TomogramNames.Of(s.Path), s))));
-        if (sources.GroupBy(s => TomogramNames.Of(s.Path)).FirstOrDefault(g => g.Select(Short).Distinct().Count() < g.Count()) is { } alike)
-            throw new InputException($"{string.Join(" and ", alike.Take(2).Select(s => s.Path))}: have the same name, so rows of a table could belong to both. Give one of them.");
+        if (sources.GroupBy(s => TomogramNames.Of(s.Path))
+            .FirstOrDefault(g => g.Select(Short).Distinct().Count() < g.Count()) is { } alike)
+            throw new InputException($"{string.Join(" and ", alike.Take(2).Select(s => s.Path))}: have the same name, so rows "
+                + "of a table could belong to both. Give one of them.");
 
         HashSet<string> orphans = [];
         List<string> stars = [];
@@ -145,12 +148,15 @@ public sealed record DatasetFiles
             : VolumeFiles.FilesOf(t, "table of coordinates", string.Join(", ", CoordinateFormats.Endings), isOne, "") ?? [t])
                 .Distinct();
 
-    /// <summary>The first tomograms.star that lies beside one of some files; null where there is none.</summary>
+    /// <summary>
+    /// The first tomograms.star that lies beside one of some files; null where there is none.
+    /// </summary>
     public static string? TomogramsBeside(IEnumerable<string> files)
         => files.Select(f => Path.GetDirectoryName(Path.GetFullPath(f))!).Distinct()
             .Select(folder => Path.Combine(folder, TomogramsName)).FirstOrDefault(File.Exists);
 
-    // Names alone: any volume's size and one pixel in a voxel do for places that nobody keeps. Numbers are no names.
+    // Names alone: any volume's size and one pixel in a voxel do for places that nobody keeps. Numbers are no
+    // names.
     private static string[] NamesIn(string table, Source any)
     {
         CoordinateContext context = new()
@@ -167,14 +173,17 @@ public sealed record DatasetFiles
         => sources is [var only] ? only : index.Find(CoordinateFolder.TomogramOf(table), table);
 
     private static InputException NoVolumeFor(string table, Source[] sources)
-        => new($"{table}: does not say which tomogram its particles are of, and is called like none of {Some(sources.Select(s => TomogramNames.Of(s.Path)))}. Rename it like its volume, or give that volume alone.");
+        => new($"{table}: does not say which tomogram its particles are of, and is called like none of "
+            + $"{Some(sources.Select(s => TomogramNames.Of(s.Path)))}. Rename it like its volume, or give that volume alone.");
 
     private static InputException NothingFits(IReadOnlyList<string> tables, Source[] sources, HashSet<string> orphans,
         AnnotationChoice choice)
     {
         string given = tables.Count == 1 ? tables[0] : $"{Counted.Of(tables.Count, "table")} from {tables[0]} on";
         if (orphans.Count > 0 && Array.TrueForAll(sources, s => s.Table is null))
-            return new($"{given}: names {Some(orphans)}, and no volume is called so; they are {Some(sources.Select(s => TomogramNames.Of(s.Path)))}. The names must agree, or a manifest (--data) must say which belong together.");
+            return new($"{given}: names {Some(orphans)}, and no volume is called so; they are "
+                + $"{Some(sources.Select(s => TomogramNames.Of(s.Path)))}. The names must agree, or a manifest (--data) must "
+                + "say which belong together.");
         return choice.Classes.Count > 0
             ? new($"{given}: has no particle of {Some(choice.Classes)} in any of the volumes. Check the names of the classes.")
             : new($"{given}: has no particle in any of the volumes. Give a table with particles.");
@@ -202,9 +211,11 @@ public sealed record DatasetFiles
         public void Take(string table, string? tomogram, string? tomogramsStar)
         {
             if (Table == table)
-                throw new InputException($"{table}: names tomograms {InputFile.Quote(name ?? "")} and {InputFile.Quote(tomogram ?? "")}, which are both {path}. Spell one tomogram alike in all rows.");
+                throw new InputException($"{table}: names tomograms {InputFile.Quote(name ?? "")} and "
+                    + $"{InputFile.Quote(tomogram ?? "")}, which are both {path}. Spell one tomogram alike in all rows.");
             if (Table is not null)
-                throw new InputException($"{path}: has particles in {Table} and in {table}; a training takes one table of a volume. Join the two tables.");
+                throw new InputException($"{path}: has particles in {Table} and in {table}; a training takes one table of a "
+                    + "volume. Join the two tables.");
             (Table, name, star) = (table, tomogram, tomogramsStar);
         }
 

@@ -28,7 +28,10 @@ public sealed record DatasetVolume
     /// <summary>The table of coordinates, as a full path.</summary>
     public required string Coordinates { get; init; }
 
-    /// <summary>An MRC file that is above <see cref="MaskAbove"/> inside particles, as a full path: the target of Dice and cross-entropy; null draws balls around the centres instead.</summary>
+    /// <summary>
+    /// An MRC file that is above <see cref="MaskAbove"/> inside particles, as a full path: the target of Dice
+    /// and cross-entropy; null draws balls around the centres instead.
+    /// </summary>
     public string? Mask { get; init; }
 
     /// <summary>
@@ -40,7 +43,10 @@ public sealed record DatasetVolume
     /// <summary>Inside particles the mask is above this: 0, or the highest label of something else.</summary>
     public double MaskAbove { get; init; }
 
-    /// <summary>The tomogram's name in the table of coordinates, where that holds several; null for the volume's own name.</summary>
+    /// <summary>
+    /// The tomogram's name in the table of coordinates, where that holds several; null for the volume's own
+    /// name.
+    /// </summary>
     public string? Tomogram { get; init; }
 
     /// <summary>RELION's tomograms.star as a full path, for RELION 5 coordinates; null otherwise.</summary>
@@ -52,7 +58,10 @@ public sealed record DatasetVolume
     /// <summary>The voxel size in Å; 0 to take the volume's header.</summary>
     public double VoxelSizeAngstrom { get; init; }
 
-    /// <summary>Whether the image is shifted and scaled to mean 0 and standard deviation 1; false where that was done over a larger volume.</summary>
+    /// <summary>
+    /// Whether the image is shifted and scaled to mean 0 and standard deviation 1; false where that was done
+    /// over a larger volume.
+    /// </summary>
     public bool Normalize { get; init; } = true;
 
     /// <summary>How many pixels of the table make a voxel; 0 to take it from the table.</summary>
@@ -68,16 +77,19 @@ public sealed record DatasetVolume
     /// <param name="shape">The volume's size.</param>
     /// <param name="header">The voxel size that the volume's header gives.</param>
     public CoordinateContext Context(Extent shape, VoxelSize header)
-        => new CoordinateContext { VoxelSizeAngstrom = VoxelSizeAngstrom, Binning = Binning, Tomogram = Tomogram, TomogramsStar = TomogramsStar, Centre = Relion5Centre }
+        => new CoordinateContext { VoxelSizeAngstrom = VoxelSizeAngstrom, Binning = Binning, Tomogram = Tomogram, TomogramsStar =
+            TomogramsStar, Centre = Relion5Centre }
             .WithVolume(Volume, shape, header);
 
     /// <summary>
-    /// Reads its particles, in voxels of the whole volume. Of a table that names several tomograms only those of <see cref="Tomogram"/>, or of
-    /// the volume's own name; of a <see cref="Region"/> only those that belong to it.
+    /// Reads its particles, in voxels of the whole volume. Of a table that names several tomograms only those
+    /// of <see cref="Tomogram"/>, or of the volume's own name; of a <see cref="Region"/> only those that
+    /// belong to it.
     /// </summary>
     /// <param name="shape">The volume's size.</param>
     /// <param name="header">The voxel size that the volume's header gives.</param>
-    /// <exception cref="InputException">The table cannot be read, or it names tomograms and none is this volume.</exception>
+    /// <exception cref="InputException">The table cannot be read, or it names tomograms and none is this
+    /// volume.</exception>
     public IReadOnlyList<Particle> ReadParticles(Extent shape, VoxelSize header)
     {
         IReadOnlyList<Particle> particles = ParticlesOfVolume(Coordinates, shape, header);
@@ -127,12 +139,13 @@ public sealed record DatasetVolume
 /// <code>
 /// { "volumes": [ { "volume": "a.mrc", "coordinates": "a.star", "split": "train",
 ///                  "mask": "m.mrc", "maskAbove": 0, "background": "a_removed.star", "tomogram": "TS_01",
-///                  "tomogramsStar": "tomograms.star", "relion5Centre": "halfSize", "voxelSizeAngstrom": 10, "binning": 4, "normalize": true,
-///                  "region": { "first": [0, 0, 0], "size": [64, 150, 200], "margin": 12.5 } } ] }
+/// "tomogramsStar": "tomograms.star", "relion5Centre": "halfSize", "voxelSizeAngstrom": 10, "binning": 4,
+/// "normalize": true, "region": { "first": [0, 0, 0], "size": [64, 150, 200], "margin": 12.5 } } ] }
 /// </code>
-/// The first three are required; the split is train, validation or test; RELION 5's centre is halfSize or halfSizeMinusOne. A region's first voxel
-/// and size are z, y, x in voxels; centres nearer than its margin to where it is cut off are left out. Paths count from the manifest's folder. Comments and
-/// trailing commas are allowed; a property that is not known is refused by its name.
+/// The first three are required; the split is train, validation or test; RELION 5's centre is halfSize or
+/// halfSizeMinusOne. A region's first voxel and size are z, y, x in voxels; centres nearer than its margin to
+/// where it is cut off are left out. Paths count from the manifest's folder. Comments and trailing commas are
+/// allowed; a property that is not known is refused by its name.
 /// </summary>
 public sealed record DatasetManifest
 {
@@ -142,7 +155,8 @@ public sealed record DatasetManifest
     private const long MaxBytes = 64 << 20;
     private const string Expected = "a data set's manifest in JSON";
 
-    private static readonly JsonWriterOptions WriterOptions = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonWriterOptions WriterOptions =
+        new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private static readonly JsonDocumentOptions Options = new()
     {
@@ -164,7 +178,8 @@ public sealed record DatasetManifest
     public IEnumerable<DatasetVolume> Of(DatasetSplit split) => Volumes.Where(v => v.Split == split);
 
     /// <summary>Reads a manifest and checks that its files exist.</summary>
-    /// <exception cref="InputException">The file is no JSON (with the line), a property is unknown, missing or wrong, or a file is not there.</exception>
+    /// <exception cref="InputException">The file is no JSON (with the line), a property is unknown, missing
+    /// or wrong, or a file is not there.</exception>
     public static DatasetManifest Read(string path)
     {
         byte[] bytes = InputFile.ReadAllBytes(path, MaxBytes, Expected);
@@ -253,7 +268,8 @@ public sealed record DatasetManifest
         int[] size = Triple("size", 1);
         double margin = 0;
         if (element.TryGetProperty("margin", out JsonElement given)
-            && !(given.ValueKind == JsonValueKind.Number && given.TryGetDouble(out margin) && margin >= 0 && double.IsFinite(margin)))
+            && !(given.ValueKind == JsonValueKind.Number && given.TryGetDouble(out margin) && margin >= 0 && double.IsFinite(
+                margin)))
             throw Wrong("margin", given.ToString(), "a number from 0 up");
         return new DatasetRegion(new Box((first[0], first[1], first[2]), new Extent(size[0], size[1], size[2])), margin);
 
@@ -276,7 +292,8 @@ public sealed record DatasetManifest
     private static DatasetManifest Parse(string path, JsonElement root)
     {
         RefuseUnknown(path, "", root, ["volumes"]);
-        if (!root.TryGetProperty("volumes", out JsonElement list) || list.ValueKind != JsonValueKind.Array || list.GetArrayLength() == 0)
+        if (!root.TryGetProperty("volumes", out JsonElement list) || list.ValueKind != JsonValueKind.Array
+            || list.GetArrayLength() == 0)
             throw new InputException($"{path}: \"volumes\" is missing or empty; expected a list of volumes with coordinates.");
         List<DatasetVolume> volumes = [];
         foreach (JsonElement element in list.EnumerateArray())
@@ -291,21 +308,27 @@ public sealed record DatasetManifest
             ? null
             : value.ValueKind == JsonValueKind.String && value.GetString() is { Length: > 0 } text
                 ? text
-                : throw new InputException($"{path}: {where}: \"{name}\" is {InputFile.Quote(value.ToString())}; expected a text.");
+                : throw new InputException(
+                    $"{path}: {where}: \"{name}\" is {InputFile.Quote(value.ToString())}; expected a text.");
         string Required(string name) => Text(name)
             ?? throw new InputException($"{path}: {where}: \"{name}\" is missing; expected volume, coordinates and split.");
         string? Resolve(string name) => Text(name) is { } file ? ExistingFile(path, where, name, file) : null;
-        double Positive(string name) => !element.TryGetProperty(name, out JsonElement value) || value.ValueKind == JsonValueKind.Null
+        double Positive(string name)
+            => !element.TryGetProperty(name, out JsonElement value) || value.ValueKind == JsonValueKind.Null
             ? 0
-            : value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && double.IsFinite(number) && number > 0
+            : value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && double.IsFinite(number)
+            && number > 0
                 ? number
-                : throw new InputException($"{path}: {where}: \"{name}\" is {InputFile.Quote(value.ToString())}; expected a number above 0.");
+                : throw new InputException($"{path}: {where}: \"{name}\" is {InputFile.Quote(value.ToString())}; expected a "
+                    + "number above 0.");
 
-        bool Flag(string name, bool otherwise) => !element.TryGetProperty(name, out JsonElement value) || value.ValueKind == JsonValueKind.Null
+        bool Flag(string name, bool otherwise)
+            => !element.TryGetProperty(name, out JsonElement value) || value.ValueKind == JsonValueKind.Null
             ? otherwise
             : value.ValueKind is JsonValueKind.True or JsonValueKind.False
                 ? value.GetBoolean()
-                : throw new InputException($"{path}: {where}: \"{name}\" is {InputFile.Quote(value.ToString())}; expected true or false.");
+                : throw new InputException($"{path}: {where}: \"{name}\" is {InputFile.Quote(value.ToString())}; expected true "
+                    + "or false.");
 
         string split = Required("split");
         return new DatasetVolume
@@ -321,7 +344,8 @@ public sealed record DatasetManifest
             {
                 null or "halfSize" => RelionCentre.HalfSize,
                 "halfSizeMinusOne" => RelionCentre.HalfSizeMinusOne,
-                string other => throw new InputException($"{path}: {where}: \"relion5Centre\" is {InputFile.Quote(other)}; expected halfSize or halfSizeMinusOne."),
+                string other => throw new InputException($"{path}: {where}: \"relion5Centre\" is {InputFile.Quote(other)}; "
+                    + "expected halfSize or halfSizeMinusOne."),
             },
             VoxelSizeAngstrom = Positive("voxelSizeAngstrom"),
             Binning = Positive("binning"),
@@ -333,7 +357,8 @@ public sealed record DatasetManifest
                 "train" => DatasetSplit.Train,
                 "validation" => DatasetSplit.Validation,
                 "test" => DatasetSplit.Test,
-                _ => throw new InputException($"{path}: {where}: \"split\" is {InputFile.Quote(split)}; expected train, validation or test."),
+                _ => throw new InputException($"{path}: {where}: \"split\" is {InputFile.Quote(split)}; expected train, "
+                    + "validation or test."),
             },
         };
     }
@@ -345,7 +370,8 @@ public sealed record DatasetManifest
         string full = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path)) ?? "/", file));
         return File.Exists(full)
             ? full
-            : throw new InputException($"{path}: {where}: \"{property}\": file {full} not found. Paths count from the manifest's folder.");
+            : throw new InputException($"{path}: {where}: \"{property}\": file {full} not found. Paths count from the "
+                + "manifest's folder.");
     }
 
     private static void RefuseUnknown(string path, string where, JsonElement element, string[] known)
@@ -356,7 +382,8 @@ public sealed record DatasetManifest
         foreach (JsonProperty property in element.EnumerateObject())
         {
             if (!known.Contains(property.Name))
-                throw new InputException($"{at}: unknown property {InputFile.Quote(property.Name)}; expected {string.Join(", ", known)}.");
+                throw new InputException($"{at}: unknown property {InputFile.Quote(property.Name)}; expected "
+                    + $"{string.Join(", ", known)}.");
         }
     }
 }

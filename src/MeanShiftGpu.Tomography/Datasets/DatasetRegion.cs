@@ -3,12 +3,14 @@ using MeanShiftGpu.Tomography.Coordinates;
 
 namespace MeanShiftGpu.Tomography.Datasets;
 
-/// <summary>The part of a volume that a data set uses; its grey values are normalised over the whole volume, as picking
-/// does.</summary>
+/// <summary>
+/// The part of a volume that a data set uses; its grey values are normalised over the whole volume, as
+/// picking does.
+/// </summary>
 /// <param name="Box">The part, in voxels of the volume.</param>
 /// <param name="MarginVoxels">
-/// Centres nearer than this to a face of the part that is no face of the volume are left out: their particles reach into the
-/// other part.
+/// Centres nearer than this to a face of the part that is no face of the volume are left out: their particles
+/// reach into the other part.
 /// </param>
 public sealed record DatasetRegion(Box Box, double MarginVoxels = 0)
 {

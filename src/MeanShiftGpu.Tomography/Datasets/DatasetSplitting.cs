@@ -22,7 +22,8 @@ public sealed record DatasetSplitting(DatasetManifest Manifest, string Said)
     /// its centres lies behind the cut and as few as possible on it. No voxel is in both parts.
     /// </summary>
     /// <param name="volumes">The volumes with centres; at least one.</param>
-    /// <param name="radiusVoxels">The particles' radius: centres nearer than this to the cut belong to neither part.</param>
+    /// <param name="radiusVoxels">The particles' radius: centres nearer than this to the cut belong to
+    /// neither part.</param>
     public static DatasetSplitting Of(IReadOnlyList<AnnotatedVolume> volumes, double radiusVoxels)
     {
         ArgumentNullException.ThrowIfNull(volumes);
@@ -55,7 +56,8 @@ public sealed record DatasetSplitting(DatasetManifest Manifest, string Said)
         return new DatasetSplitting(
             new DatasetManifest { Volumes = entries },
             $"by tomogram: {Counted.Of(chosen.Count, "tomogram")} with {Counted.Of(kept, "centre")} for validation ({names}), "
-                + $"{Counted.Of(volumes.Count - chosen.Count, "tomogram")} with {Counted.Of(volumes.Sum(v => v.Centers.Count) - kept, "centre")} for training");
+                + $"{Counted.Of(volumes.Count - chosen.Count, "tomogram")} with "
+                + $"{Counted.Of(volumes.Sum(v => v.Centers.Count) - kept, "centre")} for training");
     }
 
     private static DatasetSplitting ByRegion(AnnotatedVolume volume, double radius)
@@ -74,11 +76,14 @@ public sealed record DatasetSplitting(DatasetManifest Manifest, string Said)
         {
             return new DatasetSplitting(
                 new DatasetManifest { Volumes = [volume.Entry] },
-                $"one tomogram with {Counted.Of(along.Length, "centre")}, too few or too near to each other to keep some for validation; all are for training");
+                $"one tomogram with {Counted.Of(along.Length, "centre")}, too few or too near to each other to keep some for "
+                + "validation; all are for training");
         }
 
-        // What is cut through is lost for both; among equal cuts the middle one is furthest from the particles.
-        double Cost(int cut) => Math.Abs(Behind(cut) - (ValidationShare * along.Length)) + (along.Length - Before(cut) - Behind(cut));
+        // What is cut through is lost for both; among equal cuts the middle one is furthest from the
+        // particles.
+        double Cost(int cut)
+            => Math.Abs(Behind(cut) - (ValidationShare * along.Length)) + (along.Length - Before(cut) - Behind(cut));
         double least = cuts.Min(Cost);
         int[] best = [.. cuts.Where(c => Cost(c) == least)];
         int cut = best[best.Length / 2];
@@ -94,7 +99,8 @@ public sealed record DatasetSplitting(DatasetManifest Manifest, string Said)
         int neither = along.Length - Before(cut) - Behind(cut);
         return new DatasetSplitting(
             new DatasetManifest { Volumes = entries },
-            $"by region, as one tomogram has centres: {Counted.Of(Before(cut), "centre")} at {(alongX ? 'x' : 'y')} below {cut} for training, {Behind(cut)} above for "
+            $"by region, as one tomogram has centres: {Counted.Of(Before(cut), "centre")} at {(alongX ? 'x' : 'y')} below "
+            + $"{cut} for training, {Behind(cut)} above for "
                 + $"validation, {neither} too near to the cut for either");
     }
 }

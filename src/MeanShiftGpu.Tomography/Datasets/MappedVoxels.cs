@@ -3,7 +3,9 @@ using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Tomography.Datasets;
 
-/// <summary>Another volume's voxels, changed one by one as they are read: normalised, or labels as classes.</summary>
+/// <summary>
+/// Another volume's voxels, changed one by one as they are read: normalised, or labels as classes.
+/// </summary>
 /// <param name="source">Where they come from; disposed with this.</param>
 /// <param name="map">Changes voxels in place; what it makes of one depends on that one alone.</param>
 internal sealed class MappedVoxels(MrcReader source, MappedVoxels.Change map) : IVoxelSource, IDisposable

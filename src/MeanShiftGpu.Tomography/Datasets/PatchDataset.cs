@@ -9,13 +9,18 @@ namespace MeanShiftGpu.Tomography.Datasets;
 /// <summary>How a volume is cut into patches.</summary>
 public sealed record PatchDatasetOptions
 {
-    /// <summary>Edges of the patches in voxels; also the steps of the grid, which starts at the first voxel and leaves incomplete patches out.</summary>
+    /// <summary>
+    /// Edges of the patches in voxels; also the steps of the grid, which starts at the first voxel and leaves
+    /// incomplete patches out.
+    /// </summary>
     public Extent Patch { get; init; } = new(56, 56, 56);
 
     /// <summary>Patches with fewer centres are left out.</summary>
     public int MinimumCenters { get; init; } = 1;
 
-    /// <summary>Patches with fewer centres more than <see cref="MarginVoxels"/> inside are left out.</summary>
+    /// <summary>
+    /// Patches with fewer centres more than <see cref="MarginVoxels"/> inside are left out.
+    /// </summary>
     public int MinimumCentersInside { get; init; }
 
     /// <summary>How far inside its patch a centre counts as inside.</summary>
@@ -24,7 +29,10 @@ public sealed record PatchDatasetOptions
     /// <summary>Radius of the balls that are the mask where there is none.</summary>
     public double MaskRadiusVoxels { get; init; } = 4;
 
-    /// <summary>Keep one centre of each patch, drawn at random among those inside, and its ball; patches without one are left out. For training and validation only.</summary>
+    /// <summary>
+    /// Keep one centre of each patch, drawn at random among those inside, and its ball; patches without one
+    /// are left out. For training and validation only.
+    /// </summary>
     public bool OneCenter { get; init; }
 
     /// <summary>Seed of the random choice.</summary>
@@ -32,14 +40,16 @@ public sealed record PatchDatasetOptions
 }
 
 /// <summary>
-/// Cuts a volume into patches on a grid, in scan order (x fastest, then y, then z), as the mean-shift loss paper's data sets are: the image normalised over the
-/// whole volume, the centres in voxels of the patch, the mask from a label volume or as balls.
+/// Cuts a volume into patches on a grid, in scan order (x fastest, then y, then z), as the mean-shift loss
+/// paper's data sets are: the image normalised over the whole volume, the centres in voxels of the patch, the
+/// mask from a label volume or as balls.
 /// </summary>
 public static class PatchDataset
 {
     /// <summary>Chooses the patches of a volume.</summary>
     /// <returns>The patches' first voxels, in scan order.</returns>
-    public static IReadOnlyList<(int Z, int Y, int X)> Choose(Extent shape, IReadOnlyList<Particle> particles, PatchDatasetOptions options)
+    public static IReadOnlyList<(int Z, int Y, int X)> Choose(
+        Extent shape, IReadOnlyList<Particle> particles, PatchDatasetOptions options)
     {
         ArgumentNullException.ThrowIfNull(particles);
         ArgumentNullException.ThrowIfNull(options);
@@ -69,7 +79,8 @@ public static class PatchDataset
     /// <param name="name">What the patches' names begin with.</param>
     /// <param name="volume">The tomogram; it stays as it is.</param>
     /// <param name="particles">All centres, in voxels of the volume.</param>
-    /// <param name="isInside">Whether a voxel (z, y, x) of the volume belongs to a particle; null for balls around the centres.</param>
+    /// <param name="isInside">Whether a voxel (z, y, x) of the volume belongs to a particle; null for balls
+    /// around the centres.</param>
     /// <param name="origins">The patches' first voxels.</param>
     /// <param name="split">What each patch is used for.</param>
     /// <param name="options">Settings.</param>
@@ -135,14 +146,19 @@ public static class PatchDataset
                 DrawBalls(mask, origin, balls, options.MaskRadiusVoxels);
             MrcFile.Write(entry.Volume, image);
             MrcFile.Write(entry.Mask, mask, new MrcWriteOptions { Mode = MrcMode.Int8 });
-            CoordinateTables.Write(entry.Coordinates, [.. kept.Select(p => new Particle(p.Z - origin.Z, p.Y - origin.Y, p.X - origin.X) { Name = p.Name })]);
+            CoordinateTables.Write(
+                entry.Coordinates, [.. kept.Select(p => new Particle(p.Z - origin.Z, p.Y - origin.Y, p.X - origin.X)
+            {
+                Name = p.Name,
+            })]);
             entries.Add(entry);
         }
 
         return entries;
     }
 
-    // A centre belongs to the voxel that it lies in, so to one patch; the margin counts from the centres of the outermost voxels.
+    // A centre belongs to the voxel that it lies in, so to one patch; the margin counts from the centres of
+    // the outermost voxels.
     private static bool IsIn(Particle p, (int Z, int Y, int X) origin, Extent patch, double margin)
     {
         bool Along(double position, int start, int length) => margin > 0
@@ -158,9 +174,11 @@ public static class PatchDataset
             (double z, double y, double x) = (p.Z - origin.Z, p.Y - origin.Y, p.X - origin.X);
             for (int k = Math.Max(0, (int)Math.Ceiling(z - radius)); k <= Math.Min(mask.Depth - 1, Math.Floor(z + radius)); k++)
             {
-                for (int j = Math.Max(0, (int)Math.Ceiling(y - radius)); j <= Math.Min(mask.Height - 1, Math.Floor(y + radius)); j++)
+                for (int j =
+                    Math.Max(0, (int)Math.Ceiling(y - radius)); j <= Math.Min(mask.Height - 1, Math.Floor(y + radius)); j++)
                 {
-                    for (int i = Math.Max(0, (int)Math.Ceiling(x - radius)); i <= Math.Min(mask.Width - 1, Math.Floor(x + radius)); i++)
+                    for (int i =
+                        Math.Max(0, (int)Math.Ceiling(x - radius)); i <= Math.Min(mask.Width - 1, Math.Floor(x + radius)); i++)
                     {
                         if (((k - z) * (k - z)) + ((j - y) * (j - y)) + ((i - x) * (i - x)) <= radius * radius)
                             mask[k, j, i] = 1;

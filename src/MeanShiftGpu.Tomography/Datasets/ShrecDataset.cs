@@ -28,8 +28,8 @@ public sealed record ShrecModel(string Folder)
 }
 
 /// <summary>
-/// SHREC 2021's layout: model_0 to model_9, each a folder with reconstruction.mrc, grandmodel.mrc, class_mask.mrc, occupancy_mask.mrc and
-/// particle_locations.txt.
+/// SHREC 2021's layout: model_0 to model_9, each a folder with reconstruction.mrc, grandmodel.mrc,
+/// class_mask.mrc, occupancy_mask.mrc and particle_locations.txt.
 /// </summary>
 public static class ShrecDataset
 {
@@ -37,8 +37,12 @@ public static class ShrecDataset
 
     private const string Prefix = "model_";
 
-    /// <summary>The split of the mean-shift loss paper: models 0 to 5 for training, 6 and 7 for validation, 8, 9 and above for testing.</summary>
-    public static DatasetSplit PaperSplit(int model) => model <= 5 ? DatasetSplit.Train : model <= 7 ? DatasetSplit.Validation : DatasetSplit.Test;
+    /// <summary>
+    /// The split of the mean-shift loss paper: models 0 to 5 for training, 6 and 7 for validation, 8, 9 and
+    /// above for testing.
+    /// </summary>
+    public static DatasetSplit PaperSplit(int model)
+        => model <= 5 ? DatasetSplit.Train : model <= 7 ? DatasetSplit.Validation : DatasetSplit.Test;
 
     /// <summary>A model's files, whether they are there or not.</summary>
     public static ShrecModel Model(string folder, int number)
@@ -48,13 +52,15 @@ public static class ShrecDataset
     }
 
     /// <summary>
-    /// A data set of the models in a folder, all kinds of particles as one class: centres from particle_locations.txt without vesicles and fiducials;
-    /// masks are the voxels whose occupancy is above the number of vesicle and fiducial rows, which stand first.
+    /// A data set of the models in a folder, all kinds of particles as one class: centres from
+    /// particle_locations.txt without vesicles and fiducials; masks are the voxels whose occupancy is above
+    /// the number of vesicle and fiducial rows, which stand first.
     /// </summary>
     /// <param name="folder">The folder that holds model_0 and so on.</param>
     /// <param name="split">What each model is used for; null for <see cref="PaperSplit"/>.</param>
     /// <exception cref="InputException">
-    /// The folder or a file of a model is not there, sizes differ, a particle lies outside its tomogram, or vesicles and fiducials do not stand first.
+    /// The folder or a file of a model is not there, sizes differ, a particle lies outside its tomogram, or
+    /// vesicles and fiducials do not stand first.
     /// </exception>
     public static DatasetManifest Import(string folder, Func<int, DatasetSplit>? split = null)
     {
@@ -65,7 +71,11 @@ public static class ShrecDataset
         int[] numbers =
         [
             .. Directory.EnumerateDirectories(folder, $"{Prefix}*")
-                .Select(d => int.TryParse(Path.GetFileName(d)[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out int n) ? n : -1)
+                .Select(
+                    d => int
+                        .TryParse(
+                            Path.GetFileName(d)[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out int n) ? n
+                                : -1)
                 .Where(n => n >= 0)
                 .Order(),
         ];
@@ -75,16 +85,22 @@ public static class ShrecDataset
     }
 
     /// <summary>
-    /// Cuts the models of <see cref="Import"/> into patches on a grid, as the paper does: those with at least two centres, of which two lie more than 4 voxels inside.
+    /// Cuts the models of <see cref="Import"/> into patches on a grid, as the paper does: those with at least
+    /// two centres, of which two lie more than 4 voxels inside.
     /// </summary>
     /// <param name="models">The models.</param>
     /// <param name="folder">An existing folder for the patches and manifest.json.</param>
     /// <param name="patch">The patches' edges.</param>
     /// <param name="progress">Told (models done, models); null for nobody.</param>
     /// <param name="cancellation">Stops between two models; no manifest is written then.</param>
-    /// <exception cref="InputException">A file cannot be read or written, or no patch has two centres.</exception>
+    /// <exception cref="InputException">A file cannot be read or written, or no patch has two
+    /// centres.</exception>
     public static DatasetManifest WritePatches(
-        DatasetManifest models, string folder, Extent patch, Action<int, int>? progress = null, CancellationToken cancellation = default)
+        DatasetManifest models,
+        string folder,
+        Extent patch,
+        Action<int, int>? progress = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(models);
         PatchDatasetOptions options = new() { Patch = patch, MinimumCenters = 2, MinimumCentersInside = 2, MarginVoxels = 4 };
@@ -98,7 +114,14 @@ public static class ShrecDataset
             List<Particle> particles = ShrecLocations.ReadParticles(model.Coordinates, new CoordinateContext());
             IReadOnlyList<(int, int, int)> origins = PatchDataset.Choose(volume.Size, particles, options);
             entries.AddRange(PatchDataset.Write(
-                folder, TomogramNames.Of(model.Volume), volume, particles, (z, y, x) => occupancy[z, y, x] > model.MaskAbove, origins, _ => model.Split, options));
+                folder,
+                TomogramNames.Of(model.Volume),
+                volume,
+                particles,
+                (z, y, x) => occupancy[z, y, x] > model.MaskAbove,
+                origins,
+                _ => model.Split,
+                options));
             progress?.Invoke(i + 1, models.Volumes.Count);
         }
 
@@ -114,8 +137,10 @@ public static class ShrecDataset
         Extent shape = MrcFile.ReadHeader(model.Reconstruction).Shape;
         Extent mask = MrcFile.ReadHeader(model.OccupancyMask).Shape;
         if (mask != shape)
-            throw new InputException($"{model.OccupancyMask}: has {mask} voxels, {model.Reconstruction} {shape}; expected the same size.");
-        CoordinateTables.CheckInside(model.Locations, ShrecLocations.ReadParticles(model.Locations, new CoordinateContext()), shape);
+            throw new InputException($"{model.OccupancyMask}: has {mask} voxels, {model.Reconstruction} {shape}; expected the "
+                + "same size.");
+        CoordinateTables.CheckInside(
+            model.Locations, ShrecLocations.ReadParticles(model.Locations, new CoordinateContext()), shape);
         return new DatasetVolume
         {
             Volume = Path.GetFullPath(model.Reconstruction),
@@ -133,6 +158,7 @@ public static class ShrecDataset
         int late = objects.Take(others).TakeWhile(o => !o.IsParticle).Count();
         return late == others
             ? others
-            : throw new InputException($"{path}: row {late + 1} is a particle ({objects[late].Name}), but vesicles or fiducials follow; expected those first, so that the occupancy mask tells them from particles.");
+            : throw new InputException($"{path}: row {late + 1} is a particle ({objects[late].Name}), but vesicles or "
+                + "fiducials follow; expected those first, so that the occupancy mask tells them from particles.");
     }
 }

@@ -11,7 +11,8 @@ namespace MeanShiftGpu.Tomography.Datasets;
 public static class WholeVolumes
 {
     /// <summary>
-    /// Joins parts that together fill their volume, and leaves all others as they are. Voxels are read from the parts.
+    /// Joins parts that together fill their volume, and leaves all others as they are. Voxels are read from
+    /// the parts.
     /// </summary>
     /// <param name="entries">What the manifest says of each volume.</param>
     /// <param name="volumes">The volumes that were opened, in the same order.</param>

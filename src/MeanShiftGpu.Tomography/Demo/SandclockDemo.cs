@@ -39,8 +39,8 @@ public sealed record DemoRun(
 public sealed record DemoProgress(PaperLoss Loss, int Seed, TrainingProgress Training);
 
 /// <summary>
-/// The experiment of the paper on its toy data: simulate, train with Dice, mean shift and both from the same start, pick,
-/// evaluate on unseen volumes, and write models, picks, numbers and a report.
+/// The experiment of the paper on its toy data: simulate, train with Dice, mean shift and both from the same
+/// start, pick, evaluate on unseen volumes, and write models, picks, numbers and a report.
 /// </summary>
 public static class SandclockDemo
 {
@@ -129,7 +129,11 @@ public static class SandclockDemo
 
         CoordinateTables.Write(
             Path.Combine(directory, $"{name}.star"),
-            [.. picks.SelectMany((list, i) => list.Select(p => new Particle(p.Z, p.Y, p.X) { Score = p.Score, Tomogram = string.Create(CultureInfo.InvariantCulture, $"sandclock_{i:000}.mrc") }))],
+            [.. picks.SelectMany((list, i) => list.Select(p => new Particle(p.Z, p.Y, p.X)
+            {
+                Score = p.Score,
+                Tomogram = string.Create(CultureInfo.InvariantCulture, $"sandclock_{i:000}.mrc"),
+            }))],
             new CoordinateWriteOptions());
 
         double halfEdge = Math.Min(options.Simulation.Depth, Math.Min(options.Simulation.Height, options.Simulation.Width)) / 2.0;
@@ -168,7 +172,8 @@ public static class SandclockDemo
                 distPred = r.Evaluation.DistPred,
                 distGt = r.Evaluation.DistGt,
                 f1 = r.Evaluation.Radii.ToDictionary(s => s.RadiusVoxels.ToString(CultureInfo.InvariantCulture), s => s.F1),
-                oneToOneF1 = r.Evaluation.Radii.ToDictionary(s => s.RadiusVoxels.ToString(CultureInfo.InvariantCulture), s => s.OneToOneF1),
+                oneToOneF1 = r.Evaluation.Radii.ToDictionary(
+                    s => s.RadiusVoxels.ToString(CultureInfo.InvariantCulture), s => s.OneToOneF1),
                 picks = r.Evaluation.Predictions,
                 particles = r.Evaluation.Truth,
                 trainingSeconds = Math.Round(r.TrainingSeconds, 2),

@@ -5,8 +5,10 @@ using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Tomography.Evaluation;
 
-/// <summary>A page with the centres of each volume on a slice, and the mean of the subvolumes at the centres: a blob in the
-/// middle if all is well.</summary>
+/// <summary>
+/// A page with the centres of each volume on a slice, and the mean of the subvolumes at the centres: a blob
+/// in the middle if all is well.
+/// </summary>
 public static class CenterCheckReport
 {
     private const int MostVolumes = 8;
@@ -29,8 +31,10 @@ public static class CenterCheckReport
             Title = "Do the centres belong to the tomograms?",
             Lead =
             [
-                .. volumes.Select(v => $"{Path.GetFileName(v.Volume.Name)}: {Counted.Of(v.Volume.Centers.Count, "centre")}; grey values there differ from other places by "
-                    + $"{v.Check.Given.Contrast:0.0} standard errors. {(v.Check.Problem is { } problem ? $"Look at this: {problem}." : "Nothing wrong was found.")}"),
+                .. volumes.Select(v => $"{Path.GetFileName(v.Volume.Name)}: {Counted.Of(v.Volume.Centers.Count, "centre")}; "
+                    + "grey values there differ from other places by "
+                    + $"{v.Check.Given.Contrast:0.0} standard errors. "
+                    + $"{(v.Check.Problem is { } problem ? $"Look at this: {problem}." : "Nothing wrong was found.")}"),
             ],
             Panels = [.. volumes.Take(MostVolumes).Select(v => Panel(v.Volume, diameterVoxels))],
             Facts = facts,
@@ -60,7 +64,8 @@ public static class CenterCheckReport
             images.Add(ReportImage.FromVolume($"Mean of {count}", average, edge, edge, edge, edge / 2, [], [], 0));
         return new ReportPanel(
             $"{Path.GetFileName(volume.Name)}, slice {z}", images,
-            $"Left: the mean of {last - first + 1} slices with the centres within {ReachSlices} slices. Right: the middle slice of the mean of the subvolumes "
+            $"Left: the mean of {last - first + 1} slices with the centres within {ReachSlices} slices. Right: the middle "
+            + "slice of the mean of the subvolumes "
                 + "at the centres, at most two diameters wide; a blob in its middle if the centres are right.");
     }
 

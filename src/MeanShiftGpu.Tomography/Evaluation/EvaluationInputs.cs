@@ -19,17 +19,27 @@ public static class EvaluationInputs
     /// <param name="path">The volume's file, for pictures; null for none.</param>
     /// <exception cref="InputException">A table cannot be read, or they do not fit each other.</exception>
     public static IReadOnlyList<EvaluatedVolume> FromTables(
-        IReadOnlyList<string> pickFiles, IReadOnlyList<string> truthFiles, CoordinateContext context, double? truthBinning, IReadOnlyList<string> names, string? path)
+        IReadOnlyList<string> pickFiles, IReadOnlyList<string> truthFiles, CoordinateContext context, double? truthBinning,
+            IReadOnlyList<string> names, string? path)
     {
         CoordinateContext truthContext = context with { Binning = truthBinning ?? context.Binning };
         if (pickFiles.Count != truthFiles.Count)
-            throw new InputException($"evaluate: {Counted.Of(pickFiles.Count, "table")} of picks and {truthFiles.Count} of true centres; expected as many of one as of the other, in the same order.");
+            throw new InputException($"evaluate: {Counted.Of(pickFiles.Count, "table")} of picks and {truthFiles.Count} of "
+                + "true centres; expected as many of one as of the other, in the same order.");
         List<EvaluatedVolume> volumes = [];
         for (int i = 0; i < pickFiles.Count; i++)
         {
-            IReadOnlyList<VolumePoints> WithShape(IReadOnlyList<Particle> particles) => [.. EvaluationTables.Group(particles).Select(v => v with { Shape = context.Shape })];
+            IReadOnlyList<VolumePoints> WithShape(IReadOnlyList<Particle> particles)
+                => [.. EvaluationTables.Group(particles).Select(v => v with
+            {
+                Shape = context.Shape,
+            })];
             volumes.AddRange(
-                EvaluationTables.Join(pickFiles[i], WithShape(Named(CoordinateTables.Read(pickFiles[i], context), names)), truthFiles[i], WithShape(CoordinateTables.Read(truthFiles[i], truthContext)))
+                EvaluationTables.Join(
+                    pickFiles[i],
+                    WithShape(Named(CoordinateTables.Read(pickFiles[i], context), names)),
+                    truthFiles[i],
+                    WithShape(CoordinateTables.Read(truthFiles[i], truthContext)))
                     .Select(v => new EvaluatedVolume(v.Name, v.Volume, null)));
         }
 
@@ -43,14 +53,18 @@ public static class EvaluationInputs
     /// <param name="split">Which of its volumes.</param>
     /// <param name="context">How the picks are read; their volumes give voxel sizes and sizes.</param>
     /// <param name="names">The names of the picks' classes 1, 2, …; may be empty.</param>
-    /// <exception cref="InputException">A table cannot be read, or picks and data set do not fit each other.</exception>
-    public static IReadOnlyList<EvaluatedVolume> FromManifest(IReadOnlyList<string> pickFiles, string manifestPath, DatasetSplit split, CoordinateContext context, IReadOnlyList<string> names)
+    /// <exception cref="InputException">A table cannot be read, or picks and data set do not fit each
+    /// other.</exception>
+    public static IReadOnlyList<EvaluatedVolume> FromManifest(
+        IReadOnlyList<string> pickFiles, string manifestPath, DatasetSplit split, CoordinateContext context,
+            IReadOnlyList<string> names)
     {
         DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(split)];
         if (entries.Length == 0)
             throw new InputException($"{manifestPath}: has no volume with the split {split.ToString().ToLowerInvariant()}.");
         if (pickFiles.Count != 1)
-            throw new InputException($"evaluate: {Counted.Of(pickFiles.Count, "table")} of picks; with a data set expected one table with the volumes' names, or a folder.");
+            throw new InputException($"evaluate: {Counted.Of(pickFiles.Count, "table")} of picks; with a data set expected one "
+                + "table with the volumes' names, or a folder.");
 
         string source = pickFiles[0];
         bool folder = Directory.Exists(source);
@@ -64,7 +78,8 @@ public static class EvaluationInputs
             // Picks are in voxels of the volume, whatever the truth counts in.
             VoxelSize voxels = entry.VoxelSizeAngstrom > 0 ? new VoxelSize(entry.VoxelSizeAngstrom) : header.VoxelSize;
             shapes.Add(new CoordinateVolume(TomogramNames.Of(entry.Volume), header.Shape, voxels));
-            VolumePoints points = VolumePoints.Of(TomogramNames.Of(entry.Volume), entry.ReadParticles(header.Shape, header.VoxelSize), header.Shape);
+            VolumePoints points = VolumePoints.Of(
+                TomogramNames.Of(entry.Volume), entry.ReadParticles(header.Shape, header.VoxelSize), header.Shape);
             if (!folder)
             {
                 truth.Add(points);
@@ -72,19 +87,26 @@ public static class EvaluationInputs
             }
 
             CoordinateContext own = context.WithVolume(entry.Volume, header.Shape, voxels);
-            IReadOnlyList<Particle> found = tableOf(TomogramNames.Of(entry.Volume)) is { } table ? CoordinateTables.Read(table, own) : [];
-            volumes.AddRange(EvaluationTables.Join(source, [VolumePoints.Of(points.Volume, Named(found, names))], manifestPath, [points]));
+            IReadOnlyList<Particle> found =
+                tableOf(TomogramNames.Of(entry.Volume)) is { } table ? CoordinateTables.Read(table, own) : [];
+            volumes.AddRange(
+                EvaluationTables.Join(source, [VolumePoints.Of(points.Volume, Named(found, names))], manifestPath, [points]));
         }
 
         if (folder && !Array.Exists(entries, e => tableOf(TomogramNames.Of(e.Volume)) is not null))
-            throw new InputException($"{source}: has no table for any of {Counted.Of(entries.Length, "volume")} of {manifestPath}, for example {TomogramNames.Of(entries[0].Volume)}.star. Give the folder that 'pick' wrote.");
+            throw new InputException($"{source}: has no table for any of {Counted.Of(entries.Length, "volume")} of "
+                + $"{manifestPath}, for example {TomogramNames.Of(entries[0].Volume)}.star. Give the folder that 'pick' wrote.");
         if (!folder)
         {
-            CoordinateContext all = shapes is [var one] ? context.WithVolume(entries[0].Volume, one.Shape, one.VoxelSize) : context with { Volumes = shapes };
-            volumes.AddRange(EvaluationTables.Join(source, EvaluationTables.Group(Named(CoordinateTables.Read(source, all), names)), manifestPath, truth));
+            CoordinateContext all = shapes is [var one] ? context.WithVolume(entries[0].Volume, one.Shape, one.VoxelSize)
+                : context with { Volumes = shapes };
+            volumes.AddRange(
+                EvaluationTables.Join(
+                    source, EvaluationTables.Group(Named(CoordinateTables.Read(source, all), names)), manifestPath, truth));
         }
 
-        return [.. volumes.Select((v, i) => new EvaluatedVolume(v.Name, InRegion(v.Volume, entries[i].Region, shapes[i].Shape), entries[i].Volume))];
+        return [.. volumes.Select(
+            (v, i) => new EvaluatedVolume(v.Name, InRegion(v.Volume, entries[i].Region, shapes[i].Shape), entries[i].Volume))];
     }
 
     // Of a part of a volume the truth is that of the part, and so must be the picks.
@@ -92,7 +114,9 @@ public static class EvaluationInputs
     {
         if (region is null)
             return volume;
-        int[] inside = [.. Enumerable.Range(0, volume.Predictions.Count).Where(i => volume.Predictions[i] is var p && region.Holds(p.Z, p.Y, p.X, shape))];
+        int[] inside =
+            [.. Enumerable.Range(0, volume.Predictions.Count).Where(
+                i => volume.Predictions[i] is var p && region.Holds(p.Z, p.Y, p.X, shape))];
         return volume with
         {
             Predictions = [.. inside.Select(i => volume.Predictions[i])],
@@ -101,9 +125,12 @@ public static class EvaluationInputs
         };
     }
 
-    // Picks of class n are of the n-th name, unless their table names them, or the name is a number: then 'pick' wrote that number.
+    // Picks of class n are of the n-th name, unless their table names them, or the name is a number: then
+    // 'pick' wrote that number.
     private static Particle[] Named(IReadOnlyList<Particle> picks, IReadOnlyList<string> names)
-        => [.. picks.Select(p => p.Name is null && p.Class is { } n && n >= 1 && n <= names.Count && !names.Any(IsNumber) ? p with { Name = names[n - 1] } : p)];
+        => [.. picks.Select(
+            p => p.Name is null && p.Class is { } n && n >= 1 && n <= names.Count && !names.Any(IsNumber)
+                ? p with { Name = names[n - 1] } : p)];
 
     private static bool IsNumber(string name) => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out _);
 
@@ -113,11 +140,14 @@ public static class EvaluationInputs
     /// <exception cref="InputException">A name is unknown, or a class is missing.</exception>
     public static void RefuseOtherClasses(IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<string> names)
     {
-        HashSet<string> known = new(volumes.SelectMany(v => v.TruthClasses ?? []).OfType<string>(), StringComparer.OrdinalIgnoreCase);
+        HashSet<string> known = new(
+            volumes.SelectMany(v => v.TruthClasses ?? []).OfType<string>(), StringComparer.OrdinalIgnoreCase);
         if (names.FirstOrDefault(n => !known.Contains(n)) is { } unknown)
-            throw new InputException($"evaluate: no true particle is of class '{unknown}'; {(known.Count == 0 ? "the truth says no classes" : $"there are {string.Join(", ", known)}")}.");
+            throw new InputException($"evaluate: no true particle is of class '{unknown}'; "
+                + $"{(known.Count == 0 ? "the truth says no classes" : $"there are {string.Join(", ", known)}")}.");
         if (volumes.Any(v => v.Predictions.Count > 0 && v.PredictionClasses?.All(c => c is not null) != true))
-            throw new InputException("evaluate: the table of picks does not say the class of each. Pick with a model that was trained with classes, in a format that keeps classes.");
+            throw new InputException("evaluate: the table of picks does not say the class of each. Pick with a model that was "
+                + "trained with classes, in a format that keeps classes.");
     }
 
     private static bool NumbersOccupancy(string table) => CoordinateFormats.NumbersOccupancy(CoordinateFormats.Identify(table));
@@ -128,8 +158,12 @@ public static class EvaluationInputs
     /// <param name="manifest">The data set's manifest; null where there are tables.</param>
     /// <param name="truthFiles">The tables of true centres.</param>
     /// <param name="split">Which volumes of the data set.</param>
-    /// <exception cref="InputException">A mask cannot be read, or it does not number the table's rows.</exception>
-    public static OccupancyScore? Occupancy(string? path, IReadOnlyList<EvaluatedVolume> volumes, string? manifest, IReadOnlyList<string> truthFiles, DatasetSplit split)
+    /// <exception cref="InputException">A mask cannot be read, or it does not number the table's
+    /// rows.</exception>
+    public static OccupancyScore? Occupancy(
+        string? path,
+        IReadOnlyList<EvaluatedVolume> volumes, string? manifest, IReadOnlyList<string> truthFiles,
+        DatasetSplit split)
     {
         (string Truth, string Mask)[] masks = [];
         DatasetVolume[] entries = path is null && manifest is not null ? [.. DatasetManifest.Read(manifest).Of(split)] : [];

@@ -64,7 +64,8 @@ public static class EvaluationReport
             Tables =
             [
                 Scores(content, result),
-                .. content.RadiiVoxels.Any(r => result.At(r).Bias is not null) ? [Bias(content, result)] : Array.Empty<ReportTable>(),
+                .. content.RadiiVoxels.Any(r => result.At(r).Bias is not null) ? [Bias(content, result)]
+                    : Array.Empty<ReportTable>(),
                 .. classes.Count > 0 ? [Classes(content, classes)] : Array.Empty<ReportTable>(),
                 .. content.Volumes.Count > 1 ? [PerVolume(content)] : Array.Empty<ReportTable>(),
             ],
@@ -76,7 +77,8 @@ public static class EvaluationReport
             Facts =
             [
                 .. content.Sources,
-                new("Program", $"MeanShiftGpu {Provenance.OwnVersion}, {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}"),
+                new("Program", $"MeanShiftGpu {Provenance.OwnVersion}, {RuntimeInformation.FrameworkDescription}, "
+                    + $"{RuntimeInformation.OSDescription}"),
             ],
         });
     }
@@ -86,11 +88,14 @@ public static class EvaluationReport
         RadiusScore first = result.At(content.RadiiVoxels[0]);
         List<string> lead =
         [
-            $"{Counted.Of(result.Predictions, "pick")} and {Counted.Of(result.Truth, "true centre")}. Within {first.RadiusVoxels} voxels F1 is {first.F1:0.000}: {first.HitPredictions} picks lie near a true centre " +
-            $"(precision {first.Precision:0.000}), {first.FoundTruth} true centres have a pick (recall {first.Recall:0.000}). {Distances(result)}",
+            $"{Counted.Of(result.Predictions, "pick")} and {Counted.Of(result.Truth, "true centre")}. Within "
+            + $"{first.RadiusVoxels} voxels F1 is {first.F1:0.000}: {first.HitPredictions} picks lie near a true centre " +
+            $"(precision {first.Precision:0.000}), {first.FoundTruth} true centres have a pick (recall {first.Recall:0.000}). "
+            + $"{Distances(result)}",
         ];
         if (first.Bias is { } bias)
-            lead.Add($"On average over {Counted.Of(bias.Pairs, "pair")} a pick lies {bias.Z:+0.000;-0.000;0.000} voxels along z, {bias.Y:+0.000;-0.000;0.000} along y and {bias.X:+0.000;-0.000;0.000} along x from its centre.");
+            lead.Add($"On average over {Counted.Of(bias.Pairs, "pair")} a pick lies {bias.Z:+0.000;-0.000;0.000} voxels along "
+                + $"z, {bias.Y:+0.000;-0.000;0.000} along y and {bias.X:+0.000;-0.000;0.000} along x from its centre.");
         if (result.At(PictureRadius(content)).Bias is { } wide && SaidOf(wide) is { } said)
             lead.Add(said);
         if (content.Volumes.Any(v => v.Path is not null))
@@ -98,7 +103,9 @@ public static class EvaluationReport
                 + $"have this radius. False picks come first, those with the highest scores at the front; then missed "
                 + $"centres; then hits, the farthest first.");
         if (content.Occupancy is { } masks)
-            lead.Add($"By SHREC's occupancy masks {masks.Found} of {masks.Truth} particles are found, {masks.FoundAgain} picks lie in one that another found, {masks.OtherObjects} in other objects, {masks.Background} in none: F1 {masks.F1:0.000}.");
+            lead.Add($"By SHREC's occupancy masks {masks.Found} of {masks.Truth} particles are found, {masks.FoundAgain} picks "
+                + $"lie in one that another found, {masks.OtherObjects} in other objects, {masks.Background} in none: F1 "
+                + $"{masks.F1:0.000}.");
         return lead;
     }
 
@@ -188,7 +195,8 @@ public static class EvaluationReport
         => volume with { Predictions = [.. volume.Predictions.Where((_, i) => !(volume.PredictionScores?[i] < threshold))] };
 
     private static string Distances(EvaluationResult result)
-        => result is { DistPred: { } predicted, DistGt: { } truth } ? $"On average it is {predicted:0.00} voxels from a pick to the nearest centre, {truth:0.00} from a centre to the nearest pick." : "";
+        => result is { DistPred: { } predicted, DistGt: { } truth } ? $"On average it is {predicted:0.00} voxels from a pick "
+            + $"to the nearest centre, {truth:0.00} from a centre to the nearest pick." : "";
 
     private static ReportTable Scores(EvaluationReportContent content, EvaluationResult result)
         => new(
@@ -199,22 +207,27 @@ public static class EvaluationReport
                 new ReportColumn("F1", 3, ReportBest.None, "the harmonic mean of both"),
                 new ReportColumn("1-1 precision", 3, ReportBest.None),
                 new ReportColumn("1-1 recall", 3, ReportBest.None),
-                new ReportColumn("1-1 F1", 3, ReportBest.None, "the same with every pick and centre used once, so that duplicates count as errors"),
+                new ReportColumn("1-1 F1", 3, ReportBest.None, "the same with every pick and centre used once, so that "
+                    + "duplicates count as errors"),
             ],
             [
                 .. content.RadiiVoxels.Select(result.At).Select(s => new ReportRow(
-                    $"within {s.RadiusVoxels} voxels", ReportColor.Blue, [new(s.Precision), new(s.Recall), new(s.F1), new(s.OneToOnePrecision), new(s.OneToOneRecall), new(s.OneToOneF1)])),
+                    $"within {s.RadiusVoxels} voxels", ReportColor.Blue,
+                    [new(s.Precision), new(s.Recall), new(s.F1), new(s.OneToOnePrecision), new(s.OneToOneRecall), new(
+                        s.OneToOneF1)])),
             ],
             "Pooled over the volumes.");
 
     private static ReportTable Bias(EvaluationReportContent content, EvaluationResult result)
         => new(
             "Bias: pick − true centre, in voxels",
-            [new("pairs", 0, ReportBest.None), new("z", 3, ReportBest.None), new("y", 3, ReportBest.None), new("x", 3, ReportBest.None)],
+            [new("pairs", 0, ReportBest.None), new("z", 3, ReportBest.None), new("y", 3, ReportBest.None), new(
+                "x", 3, ReportBest.None)],
             [
                 .. content.RadiiVoxels.Select(result.At).Where(s => s.Bias is not null).Select(s => new ReportRow(
                     $"within {s.RadiusVoxels} voxels", ReportColor.Blue,
-                    [new(s.Bias!.Pairs), Cell(s.Bias.Z, s.Bias.ErrorZ), Cell(s.Bias.Y, s.Bias.ErrorY), Cell(s.Bias.X, s.Bias.ErrorX)])),
+                    [new(s.Bias!.Pairs), Cell(s.Bias.Z, s.Bias.ErrorZ), Cell(s.Bias.Y, s.Bias.ErrorY), Cell(
+                        s.Bias.X, s.Bias.ErrorX)])),
             ],
             "Mean over one-to-one pairs ± its standard error. A half-voxel shift of coordinates shows here.");
 
@@ -256,14 +269,19 @@ public static class EvaluationReport
             "Classes",
             columns,
             [.. classes.Select((c, i) => new ReportRow(c.Class, ClassColors[i % ClassColors.Length], [.. Cells(c.Result)]))],
-            content.OwnPicks ? "Picks of a class against the true centres of the same class." : "Which true particles have a pick; the picks have no class.");
+            content.OwnPicks ? "Picks of a class against the true centres of the same class." : "Which true particles have a "
+                + "pick; the picks have no class.");
     }
 
     private static ReportTable PerVolume(EvaluationReportContent content)
         => new(
             $"Volumes, within {content.RadiiVoxels[0]} voxels",
             [
-                new("picks", 0, ReportBest.None), new("centres", 0, ReportBest.None), new("precision", 3, ReportBest.None), new("recall", 3, ReportBest.None), new("F1", 3, ReportBest.None),
+                new("picks", 0, ReportBest.None),
+                new("centres", 0, ReportBest.None),
+                new("precision", 3, ReportBest.None),
+                new("recall", 3, ReportBest.None),
+                new("F1", 3, ReportBest.None),
                 new("1-1 F1", 3, ReportBest.None),
             ],
             [
@@ -271,7 +289,10 @@ public static class EvaluationReport
                 {
                     EvaluationResult result = Evaluator.Evaluate([v.Points], [content.RadiiVoxels[0]]);
                     RadiusScore score = result.Radii[0];
-                    return new ReportRow(v.Name, ReportColor.Blue, [new(result.Predictions), new(result.Truth), new(score.Precision), new(score.Recall), new(score.F1), new(score.OneToOneF1)]);
+                    return new ReportRow(
+                        v.Name, ReportColor.Blue,
+                        [new(result.Predictions), new(result.Truth), new(score.Precision), new(score.Recall), new(score.F1), new(
+                            score.OneToOneF1)]);
                 }),
             ],
             "Each volume by itself.");
@@ -292,7 +313,8 @@ public static class EvaluationReport
                 Curve("F1", ReportColor.Green, result, s => s.F1),
                 Curve("1-1 F1", ReportColor.Green, result, s => s.OneToOneF1, dashed: true),
             ],
-            Caption = "Where the curves are flat, picks are either near a centre or far from any; where 1-1 F1 is lower than F1, particles are picked twice.",
+            Caption = "Where the curves are flat, picks are either near a centre or far from any; where 1-1 F1 is lower than "
+                + "F1, particles are picked twice.",
         };
 
     private static ReportChart ClassChart(EvaluationReportContent content, IReadOnlyList<ClassResult> classes)
@@ -304,11 +326,17 @@ public static class EvaluationReport
             YMinimum = 0,
             YMaximum = 1,
             Curves = [.. classes.Select((c, i) => Curve(
-                c.Class, ClassColors[i % ClassColors.Length], c.Result, s => content.OwnPicks ? s.OneToOneF1 : s.Recall, dashed: i >= ClassColors.Length))],
-            Caption = content.OwnPicks ? "Over one-to-one pairs of a class's picks and centres." : "True centres of the class with a pick within the radius.",
+                c.Class,
+                ClassColors[i % ClassColors.Length],
+                c.Result,
+                s => content.OwnPicks ? s.OneToOneF1 : s.Recall,
+                dashed: i >= ClassColors.Length))],
+            Caption = content.OwnPicks ? "Over one-to-one pairs of a class's picks and centres." : "True centres of the class "
+                + "with a pick within the radius.",
         };
 
-    private static ReportCurve Curve(string name, ReportColor color, EvaluationResult result, Func<RadiusScore, double> value, bool dashed = false)
+    private static ReportCurve Curve(
+        string name, ReportColor color, EvaluationResult result, Func<RadiusScore, double> value, bool dashed = false)
         => new(name, color, [.. ChartRadii.Select(r => (r, value(result.At(r))))], Dashed: dashed);
 
     private static ReportCell Cell(double mean, double error) => new(mean, double.IsNaN(error) ? null : error);

@@ -11,7 +11,9 @@ namespace MeanShiftGpu.Tomography.Evaluation;
 /// <param name="Shape">The volume's size; null where it is not known.</param>
 public sealed record VolumePoints(string? Volume, IReadOnlyList<Position> Points, Extent? Shape = null)
 {
-    /// <summary>The class of each point: its name, or its number where it has none; null where the table does not say.</summary>
+    /// <summary>
+    /// The class of each point: its name, or its number where it has none; null where the table does not say.
+    /// </summary>
     public IReadOnlyList<string?>? Classes { get; init; }
 
     /// <summary>The score of each point; null where the table does not say.</summary>
@@ -32,7 +34,9 @@ public sealed record VolumePoints(string? Volume, IReadOnlyList<Position> Points
 /// <summary>Joins tables of picks and of truth by volume.</summary>
 public static class EvaluationTables
 {
-    /// <summary>The points of a table, grouped by the volumes that it names, in the order in which they come.</summary>
+    /// <summary>
+    /// The points of a table, grouped by the volumes that it names, in the order in which they come.
+    /// </summary>
     public static IReadOnlyList<VolumePoints> Group(IReadOnlyList<Particle> particles)
     {
         ArgumentNullException.ThrowIfNull(particles);
@@ -42,14 +46,16 @@ public static class EvaluationTables
     }
 
     /// <summary>
-    /// Pairs predictions with the truth of the same volume by their names (see <see cref="TomogramName"/>). One group on either side is a pair where one of
-    /// them has no name, or only a number, as formats without names give. A volume with truth and no predictions counts as all missed.
+    /// Pairs predictions with the truth of the same volume by their names (see <see cref="TomogramName"/>).
+    /// One group on either side is a pair where one of them has no name, or only a number, as formats without
+    /// names give. A volume with truth and no predictions counts as all missed.
     /// </summary>
     /// <param name="picksName">The picks' file, for messages.</param>
     /// <param name="picks">Predictions by volume.</param>
     /// <param name="truthName">The truth's file, for messages.</param>
     /// <param name="truth">Truth by volume.</param>
-    /// <exception cref="InputException">Picks name a volume that the truth does not have, or a name is missing where there are several.</exception>
+    /// <exception cref="InputException">Picks name a volume that the truth does not have, or a name is
+    /// missing where there are several.</exception>
     public static IReadOnlyList<(string Name, EvaluationVolume Volume)> Join(
         string picksName, IReadOnlyList<VolumePoints> picks, string truthName, IReadOnlyList<VolumePoints> truth)
     {
@@ -65,7 +71,8 @@ public static class EvaluationTables
             {
                 if (volume.Points.Count == 0)
                     continue;
-                throw new InputException($"{picksName}: {Counted.Of(volume.Points.Count, "pick")} without a volume's name, but {truthName} has {truth.Count}. Add a column with the volume's name.");
+                throw new InputException($"{picksName}: {Counted.Of(volume.Points.Count, "pick")} without a volume's name, but "
+                    + $"{truthName} has {truth.Count}. Add a column with the volume's name.");
             }
 
             named.Add(volume);
@@ -78,17 +85,21 @@ public static class EvaluationTables
         foreach (VolumePoints volume in truth)
         {
             if (volume.Volume is null)
-                throw new InputException($"{truthName}: {Counted.Of(volume.Points.Count, "centre")} without a volume's name, but {picksName} has several. Add a column with the volume's name.");
+                throw new InputException($"{truthName}: {Counted.Of(volume.Points.Count, "centre")} without a volume's name, "
+                    + $"but {picksName} has several. Add a column with the volume's name.");
             VolumePoints? found = byName.Find(volume.Volume, picksName);
             if (found is not null && !left.Remove(found))
-                throw new InputException($"{truthName}: two of its volumes are called like '{found.Volume}' of {picksName}. Use exact names.");
+                throw new InputException($"{truthName}: two of its volumes are called like '{found.Volume}' of {picksName}. "
+                    + "Use exact names.");
             pairs.Add((volume.Volume, Pair(found ?? new VolumePoints(volume.Volume, []), volume)));
         }
 
         return left.Count == 0
             ? pairs
             : throw new InputException(
-                $"{picksName}: picks of '{left.First().Volume}', which {truthName} does not have; it has {string.Join(", ", truth.Take(5).Select(t => $"'{t.Volume}'"))}{(truth.Count > 5 ? ", …" : "")}. The volumes' names must agree.");
+                $"{picksName}: picks of '{left.First().Volume}', which {truthName} does not have; it has "
+                + $"{string.Join(", ", truth.Take(5).Select(t => $"'{t.Volume}'"))}{(truth.Count > 5 ? ", …" : "")}. The "
+                + "volumes' names must agree.");
     }
 
     private static bool IsNoName(string? volume) => volume is null || volume.All(char.IsAsciiDigit);

@@ -7,10 +7,12 @@ namespace MeanShiftGpu.Tomography.Evaluation;
 /// <param name="Predictions">P.</param>
 /// <param name="Truth">GT.</param>
 /// <param name="UnmatchedDistanceVoxels">
-/// The distance that a truth counts with where the volume has no prediction, and a prediction where it has no truth; half of
-/// the volume's shortest edge is a fair one. Null where it is not known: such a volume leaves the distance undefined.
+/// The distance that a truth counts with where the volume has no prediction, and a prediction where it has no
+/// truth; half of the volume's shortest edge is a fair one. Null where it is not known: such a volume leaves
+/// the distance undefined.
 /// </param>
-public sealed record EvaluationVolume(IReadOnlyList<Position> Predictions, IReadOnlyList<Position> Truth, double? UnmatchedDistanceVoxels = null)
+public sealed record EvaluationVolume(
+    IReadOnlyList<Position> Predictions, IReadOnlyList<Position> Truth, double? UnmatchedDistanceVoxels = null)
 {
     /// <summary>The volume's size; null where it is not known.</summary>
     public Extent? Shape { get; init; }
@@ -27,13 +29,17 @@ public sealed record EvaluationVolume(IReadOnlyList<Position> Predictions, IRead
 
 /// <summary>Counts and scores at one hit radius.</summary>
 /// <param name="RadiusVoxels">The hit radius; a distance equal to it is a hit.</param>
-/// <param name="HitPredictions">Predictions with a truth within the radius: the true positives of the precision.</param>
-/// <param name="FoundTruth">Truths with a prediction within the radius: the true positives of the recall.</param>
+/// <param name="HitPredictions">Predictions with a truth within the radius: the true positives of the
+/// precision.</param>
+/// <param name="FoundTruth">Truths with a prediction within the radius: the true positives of the
+/// recall.</param>
 /// <param name="Precision">HitPredictions / predictions; 0 without predictions.</param>
 /// <param name="Recall">FoundTruth / truths; 0 without truths.</param>
 /// <param name="F1">2 · Precision · Recall / (Precision + Recall); 0 where both are 0.</param>
-/// <param name="OneToOneMatches">The most pairs of a prediction and a truth within the radius such that none is used twice; of such sets the nearest pairs.</param>
-/// <param name="OneToOneF1">2 · OneToOneMatches / (predictions + truths): unlike F1, this punishes duplicates.</param>
+/// <param name="OneToOneMatches">The most pairs of a prediction and a truth within the radius such that none
+/// is used twice; of such sets the nearest pairs.</param>
+/// <param name="OneToOneF1">2 · OneToOneMatches / (predictions + truths): unlike F1, this punishes
+/// duplicates.</param>
 public sealed record RadiusScore(
     double RadiusVoxels,
     int HitPredictions,
@@ -56,11 +62,17 @@ public sealed record RadiusScore(
     /// <summary>(1 + β²)·matches / (predictions + β²·truths): F-β over one-to-one pairs.</summary>
     public double OneToOneFBeta { get; init; }
 
-    /// <summary>How far picks lie from their truths, with sign, over the one-to-one pairs; null where there is no pair.</summary>
+    /// <summary>
+    /// How far picks lie from their truths, with sign, over the one-to-one pairs; null where there is no
+    /// pair.
+    /// </summary>
     public AxisBias? Bias { get; init; }
 }
 
-/// <summary>Mean of prediction − truth over one-to-one pairs, in voxels, with the standard error of each mean (SD/√n; NaN for one pair).</summary>
+/// <summary>
+/// Mean of prediction − truth over one-to-one pairs, in voxels, with the standard error of each mean (SD/√n;
+/// NaN for one pair).
+/// </summary>
 /// <param name="Pairs">How many pairs.</param>
 /// <param name="Z">Along z.</param>
 /// <param name="Y">Along y.</param>
@@ -90,39 +102,51 @@ public sealed record EvaluationResult(
     /// <summary>The scores at one of the radii that were asked for.</summary>
     public RadiusScore At(double radiusVoxels) =>
         Radii.FirstOrDefault(r => r.RadiusVoxels == radiusVoxels)
-        ?? throw new ArgumentException($"Evaluation: no scores at radius {radiusVoxels}; there are {string.Join(", ", Radii.Select(r => r.RadiusVoxels))}.", nameof(radiusVoxels));
+        ?? throw new ArgumentException($"Evaluation: no scores at radius {radiusVoxels}; there are "
+            + $"{string.Join(", ", Radii.Select(r => r.RadiusVoxels))}.", nameof(radiusVoxels));
 }
 
 /// <summary>How good the picks of a class are.</summary>
 /// <param name="Class">Its name.</param>
 /// <param name="Result">
-/// Its truths against its own predictions; or, where predictions have no class, against all of them: then there are distances
-/// from truths and recalls alone, and all else is 0 or null.
+/// Its truths against its own predictions; or, where predictions have no class, against all of them: then
+/// there are distances from truths and recalls alone, and all else is 0 or null.
 /// </param>
 public sealed record ClassResult(string Class, EvaluationResult Result);
 
 /// <summary>
 /// Compares picks with the truth as the mean-shift loss paper does (its equations 3 to 6):
 /// <list type="bullet">
-/// <item>dist_pred: mean over predictions of the distance to the nearest truth; dist_GT: mean over truths of the distance to the nearest prediction.</item>
-/// <item>A prediction with a truth within the hit radius is a true positive of the precision, any other a false positive;
-/// a truth with a prediction within the radius is a true positive of the recall, any other a false negative. The two counts of true
-/// positives differ where one hits several; that is the paper's "and vice versa". Duplicates near a truth are therefore not punished.</item>
+/// <item>dist_pred: mean over predictions of the distance to the nearest truth; dist_GT: mean over truths of
+/// the distance to the nearest prediction.</item>
+/// <item>A prediction with a truth within the hit radius is a true positive of the precision, any other a
+/// false positive; a truth with a prediction within the radius is a true positive of the recall, any other a
+/// false negative. The two counts of true positives differ where one hits several; that is the paper's "and
+/// vice versa". Duplicates near a truth are therefore not punished.</item>
 /// </list>
-/// Beside it stand precision, recall, F1 and F-β over one-to-one pairs, which punish duplicates, and the pairs' signed bias along each axis. Everything is pooled: sums
-/// over the points of all volumes, distances only within a volume.
+/// Beside it stand precision, recall, F1 and F-β over one-to-one pairs, which punish duplicates, and the
+/// pairs' signed bias along each axis. Everything is pooled: sums over the points of all volumes, distances
+/// only within a volume.
 /// </summary>
 public static class Evaluator
 {
-    /// <summary>The β of F-β where none is asked for: recall counts 4² times as much as precision, as the CZII challenge of 2024 weighs them.</summary>
+    /// <summary>
+    /// The β of F-β where none is asked for: recall counts 4² times as much as precision, as the CZII
+    /// challenge of 2024 weighs them.
+    /// </summary>
     public const double DefaultBeta = 4;
 
-    /// <summary>Evaluates picks; time grows with the number of points, and with the square of the groups that a radius connects.</summary>
+    /// <summary>
+    /// Evaluates picks; time grows with the number of points, and with the square of the groups that a radius
+    /// connects.
+    /// </summary>
     /// <param name="volumes">Predictions and truth of each volume.</param>
     /// <param name="radiiVoxels">Hit radii.</param>
     /// <param name="beta">β of F-β: how many times as much recall counts as precision.</param>
-    /// <exception cref="InputException">There is no volume, or a coordinate is not a finite number.</exception>
-    public static EvaluationResult Evaluate(IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels, double beta = DefaultBeta)
+    /// <exception cref="InputException">There is no volume, or a coordinate is not a finite
+    /// number.</exception>
+    public static EvaluationResult Evaluate(
+        IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels, double beta = DefaultBeta)
     {
         if (!(beta > 0 && double.IsFinite(beta)))
             throw new InputException($"evaluation: beta {beta}; expected a number above 0.");
@@ -176,7 +200,14 @@ public static class Evaluator
             int matches = pairs[r].Count;
             double square = beta * beta;
             scores[r] = new RadiusScore(
-                radius, hits, found, precision, recall, Ratio(2 * precision * recall, precision + recall), matches, Ratio(2.0 * matches, predictions + truth))
+                radius,
+                hits,
+                found,
+                precision,
+                recall,
+                Ratio(2 * precision * recall, precision + recall),
+                matches,
+                Ratio(2.0 * matches, predictions + truth))
             {
                 FBeta = Ratio((1 + square) * precision * recall, (square * precision) + recall),
                 OneToOnePrecision = Ratio(matches, predictions),
@@ -197,16 +228,18 @@ public static class Evaluator
     }
 
     /// <summary>
-    /// Evaluates each class of truth by itself, in the order in which they first come; time grows with the number of points,
-    /// however many classes there are.
+    /// Evaluates each class of truth by itself, in the order in which they first come; time grows with the
+    /// number of points, however many classes there are.
     /// </summary>
     /// <param name="volumes">Predictions and truth of each volume, with the classes of the truths.</param>
     /// <param name="radiiVoxels">Hit radii.</param>
-    /// <param name="ownPicks">Whether only predictions of the same class count; false takes them all, whatever their class.</param>
+    /// <param name="ownPicks">Whether only predictions of the same class count; false takes them all,
+    /// whatever their class.</param>
     /// <param name="beta">β of F-β.</param>
     /// <returns>Empty where no truth has a class.</returns>
     /// <exception cref="InputException">See <see cref="Evaluate"/>.</exception>
-    public static IReadOnlyList<ClassResult> EvaluateClasses(IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels, bool ownPicks, double beta = DefaultBeta)
+    public static IReadOnlyList<ClassResult> EvaluateClasses(
+        IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels, bool ownPicks, double beta = DefaultBeta)
     {
         ArgumentNullException.ThrowIfNull(volumes);
         ArgumentNullException.ThrowIfNull(radiiVoxels);
@@ -231,15 +264,21 @@ public static class Evaluator
         {
             for (int i = 0; i < (volumes[v].PredictionClasses?.Count ?? 0); i++)
             {
-                if (volumes[v].PredictionClasses![i] is { } name && parts.TryGetValue(name, out SortedDictionary<int, ClassPart>? part))
+                if (volumes[v].PredictionClasses![i] is { } name && parts.TryGetValue(
+                    name, out SortedDictionary<int, ClassPart>? part))
                     PartOf(part, v).Predictions.Add(i);
             }
         }
 
         // A volume that has nothing of a class adds nothing to it but itself.
         EvaluationVolume Only(int v, ClassPart part)
-            => new([.. part.Predictions.Select(i => volumes[v].Predictions[i])], [.. part.Truth.Select(i => volumes[v].Truth[i])], volumes[v].UnmatchedDistanceVoxels);
-        return [.. order.Select(name => new ClassResult(name, Evaluate([.. parts[name].Select(p => Only(p.Key, p.Value))], radiiVoxels, beta) with { Volumes = volumes.Count }))];
+            => new([.. part.Predictions.Select(i => volumes[v].Predictions[i])], [.. part.Truth.Select(i => volumes[v].Truth[i])],
+                volumes[v].UnmatchedDistanceVoxels);
+        return [.. order.Select(
+            name => new ClassResult(name, Evaluate([.. parts[name].Select(p => Only(p.Key, p.Value))], radiiVoxels, beta) with
+        {
+            Volumes = volumes.Count,
+        }))];
     }
 
     /// <summary>The truths and predictions of a class in a volume, by their places in it.</summary>
@@ -252,9 +291,12 @@ public static class Evaluator
         return part;
     }
 
-    /// <summary>The truths of each class against all predictions: how far the nearest is, and which are found.</summary>
+    /// <summary>
+    /// The truths of each class against all predictions: how far the nearest is, and which are found.
+    /// </summary>
     private static IReadOnlyList<ClassResult> RecallsOf(
-        IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels, List<string> order, Dictionary<string, SortedDictionary<int, ClassPart>> parts)
+        IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<double> radiiVoxels, List<string> order, Dictionary<string,
+            SortedDictionary<int, ClassPart>> parts)
     {
         int predictions = volumes.Sum(v => v.Predictions.Count);
         double[]?[] distances = new double[volumes.Count][];
@@ -271,8 +313,11 @@ public static class Evaluator
         EvaluationResult Recalls(SortedDictionary<int, ClassPart> part)
         {
             int truth = part.Sum(p => p.Value.Truth.Count);
-            double[] nearest = [.. part.Where(p => distances[p.Key] is not null).SelectMany(p => p.Value.Truth.Select(i => distances[p.Key]![i]))];
-            double unmatched = part.Where(p => distances[p.Key] is null).Sum(p => p.Value.Truth.Count * (volumes[p.Key].UnmatchedDistanceVoxels ?? double.NaN));
+            double[] nearest =
+                [.. part.Where(p => distances[p.Key] is not null).SelectMany(
+                    p => p.Value.Truth.Select(i => distances[p.Key]![i]))];
+            double unmatched = part.Where(p => distances[p.Key] is null).Sum(
+                p => p.Value.Truth.Count * (volumes[p.Key].UnmatchedDistanceVoxels ?? double.NaN));
             RadiusScore Score(double radius)
             {
                 int found = nearest.Count(d => d <= radius);
@@ -280,7 +325,13 @@ public static class Evaluator
             }
 
             return new EvaluationResult(
-                predictions, truth, volumes.Count, part.Count(p => distances[p.Key] is null), null, Defined((nearest.Sum() + unmatched) / truth), [.. radiiVoxels.Select(Score)]);
+                predictions,
+                truth,
+                volumes.Count,
+                part.Count(p => distances[p.Key] is null),
+                null,
+                Defined((nearest.Sum() + unmatched) / truth),
+                [.. radiiVoxels.Select(Score)]);
         }
     }
 
@@ -298,7 +349,8 @@ public static class Evaluator
         for (int i = 0; i < positions.Count; i++)
         {
             if (!(double.IsFinite(positions[i].Z) && double.IsFinite(positions[i].Y) && double.IsFinite(positions[i].X)))
-                throw new InputException($"evaluation: {what} {i} of volume {volume} is at {positions[i]}; expected finite coordinates.");
+                throw new InputException($"evaluation: {what} {i} of volume {volume} is at {positions[i]}; expected finite "
+                    + "coordinates.");
         }
     }
 
@@ -317,7 +369,8 @@ public static class Evaluator
         public void Add(Position prediction, Position truth)
         {
             Count++;
-            double[] differences = [(double)prediction.Z - truth.Z, (double)prediction.Y - truth.Y, (double)prediction.X - truth.X];
+            double[] differences =
+                [(double)prediction.Z - truth.Z, (double)prediction.Y - truth.Y, (double)prediction.X - truth.X];
             for (int axis = 0; axis < 3; axis++)
             {
                 sums[axis] += differences[axis];
@@ -330,7 +383,8 @@ public static class Evaluator
             if (Count == 0)
                 return null;
             double Mean(int axis) => sums[axis] / Count;
-            double Error(int axis) => Count == 1 ? double.NaN : Math.Sqrt(Math.Max(0, (squares[axis] / Count) - (Mean(axis) * Mean(axis))) / (Count - 1));
+            double Error(int axis) => Count == 1 ? double.NaN : Math.Sqrt(
+                Math.Max(0, (squares[axis] / Count) - (Mean(axis) * Mean(axis))) / (Count - 1));
             return new AxisBias(Count, Mean(0), Mean(1), Mean(2), Error(0), Error(1), Error(2));
         }
     }

@@ -34,7 +34,8 @@ public sealed record KindScore(string Kind, double RadiusVoxels, int Truth, int 
             {
                 if (!radiiVoxels.ContainsKey(kind))
                     throw new ArgumentException(
-                        $"the kind '{kind}' has no radius; expected one of {string.Join(", ", radiiVoxels.Keys)}.", nameof(radiiVoxels));
+                        $"the kind '{kind}' has no radius; expected one of {string.Join(", ", radiiVoxels.Keys)}.",
+                        nameof(radiiVoxels));
             }
 
             // How far each of a particle's picks is from its centre, in radii.

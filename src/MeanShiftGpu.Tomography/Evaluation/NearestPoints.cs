@@ -2,7 +2,10 @@ using MeanShiftGpu.Geometry;
 
 namespace MeanShiftGpu.Tomography.Evaluation;
 
-/// <summary>Distances to the nearest of many points, by cells of about one point each: near-constant time for a question where comparing all takes as many steps as points.</summary>
+/// <summary>
+/// Distances to the nearest of many points, by cells of about one point each: near-constant time for a
+/// question where comparing all takes as many steps as points.
+/// </summary>
 internal sealed class NearestPoints
 {
     private const int MostCellsPerPoint = 2;
@@ -26,8 +29,10 @@ internal sealed class NearestPoints
         }
 
         double[] edges = [.. Enumerable.Range(0, 3).Select(axis => high[axis] - low[axis])];
-        // A cube's cells have one point each; where the points lie in a slab, a plane or on a line, wider cells do.
-        width = Math.Max(Math.Cbrt(edges[0] * edges[1] * edges[2] / points.Count), edges.Max() / (MostCellsPerPoint * points.Count));
+        // A cube's cells have one point each; where the points lie in a slab, a plane or on a line, wider
+        // cells do.
+        width = Math.Max(
+            Math.Cbrt(edges[0] * edges[1] * edges[2] / points.Count), edges.Max() / (MostCellsPerPoint * points.Count));
         width = width > 0 ? width : 1;
         for (bool tooMany = true; tooMany; width *= tooMany ? 1.25 : 1)
         {
@@ -53,7 +58,8 @@ internal sealed class NearestPoints
         int shells = Math.Max(cells[0], Math.Max(cells[1], cells[2]));
         for (int shell = 0; shell < shells; shell++)
         {
-            // Whatever lies in this shell or beyond is at least so far from the point, or from its projection onto the box, which is no farther from any of them.
+            // Whatever lies in this shell or beyond is at least so far from the point, or from its projection
+            // onto the box, which is no farther from any of them.
             double beyond = Math.Max(0, shell - 1) * width;
             if (nearest <= beyond * beyond)
                 break;

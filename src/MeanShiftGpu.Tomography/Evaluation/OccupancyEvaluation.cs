@@ -9,12 +9,21 @@ namespace MeanShiftGpu.Tomography.Evaluation;
 /// <param name="Truth">Particles in all volumes.</param>
 /// <param name="Found">Particles with a pick in their mask: the true positives.</param>
 /// <param name="FoundAgain">Picks in the mask of a particle that another pick found before.</param>
-/// <param name="OtherObjects">Picks in the mask of something that is no particle (a vesicle, a fiducial).</param>
+/// <param name="OtherObjects">Picks in the mask of something that is no particle (a vesicle, a
+/// fiducial).</param>
 /// <param name="Background">Picks in no mask.</param>
 /// <param name="OutsideVolume">Picks outside the volume.</param>
-/// <param name="MeanDistanceVoxels">Mean distance of the picks that found a particle first from its centre, in voxels; null where there is none.</param>
+/// <param name="MeanDistanceVoxels">Mean distance of the picks that found a particle first from its centre,
+/// in voxels; null where there is none.</param>
 public sealed record OccupancyScore(
-    int Results, int Truth, int Found, int FoundAgain, int OtherObjects, int Background, int OutsideVolume, double? MeanDistanceVoxels)
+    int Results,
+    int Truth,
+    int Found,
+    int FoundAgain,
+    int OtherObjects,
+    int Background,
+    int OutsideVolume,
+    double? MeanDistanceVoxels)
 {
     /// <summary>Found / Results; 0 without picks.</summary>
     public double Precision => Results == 0 ? 0 : (double)Found / Results;
@@ -27,8 +36,9 @@ public sealed record OccupancyScore(
 }
 
 /// <summary>
-/// Scores picks by an occupancy mask, in which every voxel holds the number of the object that it belongs to: a pick finds the particle whose number stands in its
-/// nearest voxel. Of several picks in one particle's mask the first counts.
+/// Scores picks by an occupancy mask, in which every voxel holds the number of the object that it belongs to:
+/// a pick finds the particle whose number stands in its nearest voxel. Of several picks in one particle's
+/// mask the first counts.
 /// </summary>
 public sealed class OccupancyEvaluation
 {
@@ -37,7 +47,8 @@ public sealed class OccupancyEvaluation
 
     /// <summary>Adds a volume.</summary>
     /// <param name="picks">Picks in voxels.</param>
-    /// <param name="particles">The particles; each <see cref="Particle.Id"/> is its number in the mask.</param>
+    /// <param name="particles">The particles; each <see cref="Particle.Id"/> is its number in the
+    /// mask.</param>
     /// <param name="mask">The occupancy mask, 0 outside objects.</param>
     /// <exception cref="InputException">A particle has no number, or two share one.</exception>
     public void Add(IReadOnlyList<Position> picks, IReadOnlyList<Particle> particles, Volume mask)
@@ -49,7 +60,8 @@ public sealed class OccupancyEvaluation
         foreach (Particle particle in particles)
         {
             if (particle.Id is not { } id || !byNumber.TryAdd(id, particle))
-                throw new InputException("occupancy scoring: a particle has no number, or two have the same; expected SHREC's particle_locations.txt, where the row is the number in the mask.");
+                throw new InputException("occupancy scoring: a particle has no number, or two have the same; expected SHREC's "
+                    + "particle_locations.txt, where the row is the number in the mask.");
         }
 
         results += picks.Count;
@@ -79,5 +91,6 @@ public sealed class OccupancyEvaluation
     }
 
     /// <summary>The scores over all volumes so far.</summary>
-    public OccupancyScore Score => new(results, truth, found, again, other, background, outside, found == 0 ? null : distances / found);
+    public OccupancyScore Score
+        => new(results, truth, found, again, other, background, outside, found == 0 ? null : distances / found);
 }

@@ -3,15 +3,18 @@ using MeanShiftGpu.Geometry;
 namespace MeanShiftGpu.Tomography.Evaluation;
 
 /// <summary>
-/// Pairs of predictions and truths such that none is used twice: as many pairs as there can be within a radius, and of those sets the one with the least sum of
-/// squared distances. Exact: pairs are added one by one along the cheapest augmenting path (successive shortest paths), which gives the least sum for
-/// each number of pairs (Jewell, 1962). Connected groups are solved one after the other, so time grows with the crowding, not with the square of the number of points.
+/// Pairs of predictions and truths such that none is used twice: as many pairs as there can be within a
+/// radius, and of those sets the one with the least sum of squared distances. Exact: pairs are added one by
+/// one along the cheapest augmenting path (successive shortest paths), which gives the least sum for each
+/// number of pairs (Jewell, 1962). Connected groups are solved one after the other, so time grows with the
+/// crowding, not with the square of the number of points.
 /// </summary>
 internal static class OneToOneMatching
 {
     /// <summary>Finds the pairs.</summary>
     /// <returns>Indices of predictions and truths, by prediction.</returns>
-    public static List<(int Prediction, int Truth)> Match(IReadOnlyList<Position> predictions, IReadOnlyList<Position> truth, double radius)
+    public static List<(int Prediction, int Truth)> Match(
+        IReadOnlyList<Position> predictions, IReadOnlyList<Position> truth, double radius)
     {
         List<(int Truth, double Cost)>[] near = Near(predictions, truth, radius);
         int[] truthOf = new int[predictions.Count];
@@ -20,7 +23,8 @@ internal static class OneToOneMatching
         Array.Fill(predictionOf, -1);
         foreach (List<int> group in Groups(near, truth.Count))
         {
-            // One augmentation for each prediction that can be added; which one starts the cheapest path changes from one to the next.
+            // One augmentation for each prediction that can be added; which one starts the cheapest path
+            // changes from one to the next.
             while (Augment(group, near, truthOf, predictionOf))
             {
             }
@@ -30,10 +34,12 @@ internal static class OneToOneMatching
     }
 
     /// <summary>Truths within the radius of each prediction, by cells as wide as the radius.</summary>
-    private static List<(int Truth, double Cost)>[] Near(IReadOnlyList<Position> predictions, IReadOnlyList<Position> truth, double radius)
+    private static List<(int Truth, double Cost)>[] Near(
+        IReadOnlyList<Position> predictions, IReadOnlyList<Position> truth, double radius)
     {
         double width = Math.Max(radius, 1e-3);
-        (long, long, long) Cell(Position p) => ((long)Math.Floor(p.Z / width), (long)Math.Floor(p.Y / width), (long)Math.Floor(p.X / width));
+        (long, long, long) Cell(Position p)
+            => ((long)Math.Floor(p.Z / width), (long)Math.Floor(p.Y / width), (long)Math.Floor(p.X / width));
         Dictionary<(long Z, long Y, long X), List<int>> cells = [];
         for (int g = 0; g < truth.Count; g++)
         {
@@ -100,7 +106,9 @@ internal static class OneToOneMatching
         }
     }
 
-    /// <summary>Adds a pair along the cheapest path from a free prediction to a free truth; false when there is none.</summary>
+    /// <summary>
+    /// Adds a pair along the cheapest path from a free prediction to a free truth; false when there is none.
+    /// </summary>
     private static bool Augment(List<int> group, List<(int Truth, double Cost)>[] near, int[] truthOf, int[] predictionOf)
     {
         // Bellman–Ford with a queue: taking a pair apart gives its cost back, so edges are negative.
@@ -145,7 +153,8 @@ internal static class OneToOneMatching
 
         if (end < 0)
             return false;
-        // Every prediction on the path takes the truth it reached, and leaves its old one to the prediction before it.
+        // Every prediction on the path takes the truth it reached, and leaves its old one to the prediction
+        // before it.
         while (end >= 0)
         {
             int p = reachedFrom[end];

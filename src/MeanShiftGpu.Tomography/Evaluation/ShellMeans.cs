@@ -36,8 +36,8 @@ internal sealed class ShellMeans
     public int Voxels => values.Length;
 
     /// <summary>
-    /// The mean of each shell around the voxel of a place. Of shells that leave the volume what lies inside counts; null
-    /// where the place or a whole shell is outside.
+    /// The mean of each shell around the voxel of a place. Of shells that leave the volume what lies inside
+    /// counts; null where the place or a whole shell is outside.
     /// </summary>
     public double[]? At(Position place)
     {

@@ -8,8 +8,10 @@ namespace MeanShiftGpu.Tomography.Evaluation;
 
 /// <summary>How good picks are at one setting.</summary>
 /// <param name="Threshold">The threshold, as a fraction of each map's maximum.</param>
-/// <param name="MinimumSupport">The least support of a pick, as a fraction of the best one's in its volume.</param>
-/// <param name="BasinFraction">How places of one particle are joined; see <see cref="PickOptions.BasinFraction"/>.</param>
+/// <param name="MinimumSupport">The least support of a pick, as a fraction of the best one's in its
+/// volume.</param>
+/// <param name="BasinFraction">How places of one particle are joined; see
+/// <see cref="PickOptions.BasinFraction"/>.</param>
 /// <param name="Picks">Picks in all volumes.</param>
 /// <param name="Precision">Of one-to-one pairs within the hit radius.</param>
 /// <param name="Recall">Of one-to-one pairs within the hit radius.</param>
@@ -18,16 +20,16 @@ public sealed record ThresholdScore(
     float Threshold, float MinimumSupport, float BasinFraction, int Picks, double Precision, double Recall, double F1);
 
 /// <summary>
-/// Finds the settings that pick best in volumes whose centres are known: the threshold, the minimum support and
-/// whether basins are joined. Particles
-/// of different sizes differ in support, so that a minimum that drops noise beside large ones drops small ones
-/// too; and points come
-/// to rest at several places of a large one.
+/// Finds the settings that pick best in volumes whose centres are known: the threshold, the minimum support
+/// and whether basins are joined. Particles of different sizes differ in support, so that a minimum that
+/// drops noise beside large ones drops small ones too; and points come to rest at several places of a large
+/// one.
 /// </summary>
 /// <param name="picker">Clusters the maps.</param>
 /// <param name="options">How, except for what is tried.</param>
 /// <param name="supports">The minimum supports that are tried.</param>
-/// <param name="basins">The basin fractions that are tried; 0 alone for other methods than the mean shift.</param>
+/// <param name="basins">The basin fractions that are tried; 0 alone for other methods than the mean
+/// shift.</param>
 public sealed class ThresholdSweep(
     TomogramPicker picker, PickOptions options, IReadOnlyList<float> supports, IReadOnlyList<float> basins)
 {
@@ -45,10 +47,15 @@ public sealed class ThresholdSweep(
     /// <summary>The minimum supports that are worth trying.</summary>
     public static IReadOnlyList<float> Supports { get; } = [0, 0.02f, 0.05f, 0.1f, 0.2f, 0.3f];
 
-    /// <summary>The basin fractions that are worth trying: 0.5 to 0.7 give the same picks but for one in a hundred.</summary>
+    /// <summary>
+    /// The basin fractions that are worth trying: 0.5 to 0.7 give the same picks but for one in a hundred.
+    /// </summary>
     public static IReadOnlyList<float> BasinFractions { get; } = [0, 0.6f];
 
-    /// <summary>Predicts the map of a data set's volume, of the picker's first class, and picks from it with every setting.</summary>
+    /// <summary>
+    /// Predicts the map of a data set's volume, of the picker's first class, and picks from it with every
+    /// setting.
+    /// </summary>
     /// <param name="entry">The volume and its centres.</param>
     /// <param name="progress">Told how far the network is; null for nobody.</param>
     /// <param name="cancellation">Stops after a tile, or between two windows.</param>
@@ -63,7 +70,8 @@ public sealed class ThresholdSweep(
         using PredictedScores scores = picker.PredictScores(volume, request, cancellation);
         Extent shape = volume.Header.Shape;
         bool Counts(Position p) => entry.Region?.Holds(p.Z, p.Y, p.X, shape) ?? true;
-        Add(scores.Maps[0], scores.Summary.Maxima[0], [.. centers.Select(p => new Position(p.Z, p.Y, p.X))], Counts, cancellation);
+        Add(scores.Maps[0], scores.Summary.Maxima[0], [.. centers.Select(p => new Position(p.Z, p.Y, p.X))], Counts,
+            cancellation);
         return centers.Length;
     }
 
@@ -75,7 +83,11 @@ public sealed class ThresholdSweep(
     public void Add(IVoxelSource scores, float maximum, IReadOnlyList<Position> truth, CancellationToken cancellation = default)
         => Add(scores, maximum, truth, static _ => true, cancellation);
 
-    private void Add(IVoxelSource scores, float maximum, IReadOnlyList<Position> truth, Func<Position, bool> counts, CancellationToken cancellation)
+    private void Add(
+        IVoxelSource scores,
+        float maximum,
+        IReadOnlyList<Position> truth, Func<Position, bool> counts,
+        CancellationToken cancellation)
     {
         foreach (var at in settings.GroupBy(s => s.Threshold))
         {
@@ -100,8 +112,8 @@ public sealed class ThresholdSweep(
     }
 
     /// <summary>
-    /// The scores with every setting, pooled over the volumes: basin by basin, of each threshold by threshold,
-    /// and of each by support.
+    /// The scores with every setting, pooled over the volumes: basin by basin, of each threshold by
+    /// threshold, and of each by support.
     /// </summary>
     /// <param name="radiusVoxels">A pick within this distance of a centre is a hit.</param>
     public IReadOnlyList<ThresholdScore> Scores(double radiusVoxels) =>
@@ -122,8 +134,8 @@ public sealed class ThresholdSweep(
     ];
 
     /// <summary>
-    /// The score with the best F1. Of several equal ones that which joins least, and of those the one in their
-    /// middle, which is furthest from both edges.
+    /// The score with the best F1. Of several equal ones that which joins least, and of those the one in
+    /// their middle, which is furthest from both edges.
     /// </summary>
     public static ThresholdScore Best(IEnumerable<ThresholdScore> scores)
     {

@@ -3,8 +3,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Tomography.Files;
 
 /// <summary>
-/// Keeps a folder for one process that writes results there for long: two at a time would replace each other's files. It goes
-/// with the process, even where that is killed.
+/// Keeps a folder for one process that writes results there for long: two at a time would replace each
+/// other's files. It goes with the process, even where that is killed.
 /// </summary>
 internal sealed class FolderLock : IDisposable
 {
@@ -38,8 +38,8 @@ internal sealed class FolderLock : IDisposable
         string path = Path.Combine(folder, Name);
         try
         {
-            // Another process may delete its file between these two lines: the lock is then on a file without a name, and is
-            // taken again.
+            // Another process may delete its file between these two lines: the lock is then on a file without
+            // a name, and is taken again.
             for (; ; )
             {
                 FileStream file = new(
@@ -52,7 +52,8 @@ internal sealed class FolderLock : IDisposable
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new InputException(
-                $"{folder}: another process is writing its results here ({path} is locked). Wait for it, or choose another folder.", e);
+                $"{folder}: another process is writing its results here ({path} is locked). Wait for it, or choose another "
+                + "folder.", e);
         }
     }
 

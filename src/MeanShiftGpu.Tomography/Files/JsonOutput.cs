@@ -5,7 +5,10 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tomography.Files;
 
-/// <summary>Machine-readable results: camelCase names, enumerations as words, numbers that JSON cannot hold (NaN, ∞) as null.</summary>
+/// <summary>
+/// Machine-readable results: camelCase names, enumerations as words, numbers that JSON cannot hold (NaN, ∞)
+/// as null.
+/// </summary>
 internal static class JsonOutput
 {
     public static readonly JsonSerializerOptions Options = new()
@@ -27,7 +30,8 @@ internal static class JsonOutput
 
     private sealed class DoubleConverter : JsonConverter<double>
     {
-        public override double Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetDouble();
+        public override double Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+            => reader.GetDouble();
 
         public override void Write(Utf8JsonWriter writer, double value, JsonSerializerOptions options)
         {
@@ -40,7 +44,8 @@ internal static class JsonOutput
 
     private sealed class SingleConverter : JsonConverter<float>
     {
-        public override float Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetSingle();
+        public override float Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+            => reader.GetSingle();
 
         public override void Write(Utf8JsonWriter writer, float value, JsonSerializerOptions options)
         {

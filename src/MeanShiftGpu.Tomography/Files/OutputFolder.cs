@@ -5,8 +5,12 @@ namespace MeanShiftGpu.Tomography.Files;
 /// <summary>Prepares a folder for results before any work is spent on them.</summary>
 public static class OutputFolder
 {
-    /// <summary>Creates a folder with its parents where it does not exist, and makes sure that files can be written there.</summary>
-    /// <exception cref="InputException">The folder cannot be created or written to, or a file has its name.</exception>
+    /// <summary>
+    /// Creates a folder with its parents where it does not exist, and makes sure that files can be written
+    /// there.
+    /// </summary>
+    /// <exception cref="InputException">The folder cannot be created or written to, or a file has its
+    /// name.</exception>
     public static void Prepare(string folder)
     {
         if (string.IsNullOrWhiteSpace(folder))
@@ -29,11 +33,15 @@ public static class OutputFolder
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
-            throw new InputException($"{folder.Replace('\0', '?')}: cannot be written to: {InputFile.OneLine(e.Message)} Choose another folder, or check its rights and the free space.", e);
+            throw new InputException($"{folder.Replace('\0', '?')}: cannot be written to: {InputFile.OneLine(e.Message)} "
+                + "Choose another folder, or check its rights and the free space.", e);
         }
     }
 
-    /// <summary>Makes sure, before any work is spent on it, that a file can be written in its folder, which must exist.</summary>
+    /// <summary>
+    /// Makes sure, before any work is spent on it, that a file can be written in its folder, which must
+    /// exist.
+    /// </summary>
     /// <exception cref="InputException">The folder is missing or cannot be written to.</exception>
     public static void CheckFile(string path)
     {
@@ -43,7 +51,9 @@ public static class OutputFolder
             Prepare(Path.GetDirectoryName(place.Path)!);
     }
 
-    /// <summary>Makes sure that no file to be written replaces one that is read, or another that is written.</summary>
+    /// <summary>
+    /// Makes sure that no file to be written replaces one that is read, or another that is written.
+    /// </summary>
     /// <exception cref="InputException">Two names stand for one file.</exception>
     public static void RefuseReplacing(IReadOnlyList<string> written, IReadOnlyList<string> read)
     {
@@ -55,15 +65,16 @@ public static class OutputFolder
         {
             string[] keys = [.. FilePlace.Of(path).Keys];
             if (Array.Exists(keys, inputs.Contains))
-                throw new InputException($"{path}: is an input, and would be replaced by a result. Choose another name for the result.");
+                throw new InputException($"{path}: is an input, and would be replaced by a result. Choose another name for the "
+                    + "result.");
             if (Array.Exists(keys, key => !results.Add(key)))
                 throw new InputException($"{path}: is the name of two results. Choose another name for one of them.");
         }
     }
 
     /// <summary>
-    /// Makes sure that files whose names come from data lie in their folder. A link that a person gives is followed; one that a
-    /// name happens to meet is not.
+    /// Makes sure that files whose names come from data lie in their folder. A link that a person gives is
+    /// followed; one that a name happens to meet is not.
     /// </summary>
     /// <exception cref="InputException">A link leads out of the folder.</exception>
     internal static void RefuseOutside(string folder, IEnumerable<string> written)
@@ -79,7 +90,9 @@ public static class OutputFolder
         }
     }
 
-    /// <summary>Whether two names stand for the same file, links followed. Pipes and devices are nobody's file.</summary>
+    /// <summary>
+    /// Whether two names stand for the same file, links followed. Pipes and devices are nobody's file.
+    /// </summary>
     public static bool AreSame(string first, string second)
         => first.Length > 0 && second.Length > 0 && !first.Contains('\0', StringComparison.Ordinal)
             && FilePlace.Of(first).Keys.Intersect(FilePlace.Of(second).Keys).Any();

@@ -5,9 +5,9 @@ using System.Text;
 namespace MeanShiftGpu.Tomography.Files;
 
 /// <summary>
-/// The one place where a name from a table, a model or a person becomes a file's. It is one name in the folder that was given,
-/// whatever it holds: no way out of the folder, no control character, none of the names that Windows keeps for devices, not too
-/// long.
+/// The one place where a name from a table, a model or a person becomes a file's. It is one name in the
+/// folder that was given, whatever it holds: no way out of the folder, no control character, none of the
+/// names that Windows keeps for devices, not too long.
 /// </summary>
 internal static class SafeName
 {
@@ -20,8 +20,8 @@ internal static class SafeName
         ["CON", "PRN", "AUX", "NUL", .. "123456789".Select(n => $"COM{n}"), .. "123456789".Select(n => $"LPT{n}")];
 
     /// <summary>
-    /// A name as one part of a path. Most stay as they are. In others '_' stands for what is not allowed, and a number made from
-    /// the whole name follows, so that different names stay different.
+    /// A name as one part of a path. Most stay as they are. In others '_' stands for what is not allowed, and
+    /// a number made from the whole name follows, so that different names stay different.
     /// </summary>
     public static string Of(string name)
     {

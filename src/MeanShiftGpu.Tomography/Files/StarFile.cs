@@ -11,7 +11,8 @@ public sealed class StarTable
     /// <summary>Creates an empty table.</summary>
     /// <param name="name">What follows <c>data_</c>; may be empty.</param>
     /// <param name="columns">Column names without the leading underscore.</param>
-    /// <param name="isLoop">Whether it is a loop of rows; otherwise a list of names and values, which is a table of one row.</param>
+    /// <param name="isLoop">Whether it is a loop of rows; otherwise a list of names and values, which is a
+    /// table of one row.</param>
     public StarTable(string name, IEnumerable<string> columns, bool isLoop = true)
     {
         ArgumentNullException.ThrowIfNull(columns);
@@ -27,7 +28,9 @@ public sealed class StarTable
     /// <summary>Whether it is a loop of rows.</summary>
     public bool IsLoop { get; internal set; }
 
-    /// <summary>Comment lines in front of the table, without <c>#</c>; RELION marks its version there.</summary>
+    /// <summary>
+    /// Comment lines in front of the table, without <c>#</c>; RELION marks its version there.
+    /// </summary>
     public IList<string> Comments { get; } = [];
 
     /// <summary>Column names without the leading underscore.</summary>
@@ -71,7 +74,8 @@ public sealed class StarFile
     public StarTable? Table(string name) => Tables.FirstOrDefault(t => t.Name == name);
 
     /// <summary>Reads a file.</summary>
-    /// <exception cref="InputException">The file is missing, empty, or no STAR file; a row has too few or too many values.</exception>
+    /// <exception cref="InputException">The file is missing, empty, or no STAR file; a row has too few or too
+    /// many values.</exception>
     public static StarFile Read(string path)
     {
         StarFile file = new();
@@ -91,7 +95,8 @@ public sealed class StarFile
 
             if (line.StartsWith("data_", StringComparison.Ordinal))
             {
-                bool loop = line.EndsWith(" loop_", StringComparison.Ordinal) || line.EndsWith("\tloop_", StringComparison.Ordinal);
+                bool loop = line.EndsWith(" loop_", StringComparison.Ordinal) || line.EndsWith(
+                    "\tloop_", StringComparison.Ordinal);
                 table = new StarTable(loop ? line[5..^5].Trim() : line[5..], [], isLoop: loop);
                 foreach (string comment in comments)
                     table.Comments.Add(comment);
@@ -101,12 +106,14 @@ public sealed class StarFile
             }
             else if (table is null)
             {
-                throw new InputException($"{path}: line {number}: {InputFile.Quote(line)} stands before the first data_ block; expected {Expected}.");
+                throw new InputException($"{path}: line {number}: {InputFile.Quote(line)} stands before the first data_ block; "
+                    + $"expected {Expected}.");
             }
             else if (line == "loop_")
             {
                 if (table.Columns.Count > 0)
-                    throw new InputException($"{path}: line {number}: a second loop_ in table {InputFile.Quote(table.Name)}; expected one per data_ block.");
+                    throw new InputException($"{path}: line {number}: a second loop_ in table {InputFile.Quote(table.Name)}; "
+                        + "expected one per data_ block.");
                 table.IsLoop = true;
                 inLoopHeader = true;
             }
@@ -128,7 +135,9 @@ public sealed class StarFile
         return file;
     }
 
-    /// <summary>A line that begins a block or a loop, without a comment behind it; other lines as they are.</summary>
+    /// <summary>
+    /// A line that begins a block or a loop, without a comment behind it; other lines as they are.
+    /// </summary>
     private static string WithoutRemark(string line)
     {
         if (!line.StartsWith("data_", StringComparison.Ordinal) && !line.StartsWith("loop_", StringComparison.Ordinal))
@@ -171,7 +180,10 @@ public sealed class StarFile
         writer.WriteLine();
     }
 
-    /// <summary>A value as it must stand in a file: quoted when it is empty, has blanks, or would be read as something else.</summary>
+    /// <summary>
+    /// A value as it must stand in a file: quoted when it is empty, has blanks, or would be read as something
+    /// else.
+    /// </summary>
     private static string Quoted(string path, string value)
     {
         bool plain = value.Length > 0
@@ -189,7 +201,8 @@ public sealed class StarFile
         }
 
         throw new InputException(
-            $"{path}: cannot be written: a STAR table cannot hold {InputFile.Quote(value)}, which has a line break or both kinds of "
+            $"{path}: cannot be written: a STAR table cannot hold {InputFile.Quote(value)}, which has a line break or both "
+            + "kinds of "
             + "quotes. Rename it.");
     }
 
@@ -198,11 +211,14 @@ public sealed class StarFile
         List<string> tokens = Split(path, number, line);
         string column = tokens[0][1..];
         if (table.IsLoop && !inLoopHeader)
-            throw new InputException($"{path}: line {number}: column {InputFile.Quote(column)} after the rows of table {InputFile.Quote(table.Name)}; expected another data_ block first.");
+            throw new InputException($"{path}: line {number}: column {InputFile.Quote(column)} after the rows of table "
+                + $"{InputFile.Quote(table.Name)}; expected another data_ block first.");
         if (!table.IsLoop && tokens.Count != 2)
-            throw new InputException($"{path}: line {number}: {tokens.Count - 1} values for {InputFile.Quote(column)}; expected one (or loop_ before the columns).");
+            throw new InputException($"{path}: line {number}: {tokens.Count - 1} values for {InputFile.Quote(column)}; "
+                + "expected one (or loop_ before the columns).");
         if (column.Length == 0 || !table.AddColumn(column))
-            throw new InputException($"{path}: line {number}: column {InputFile.Quote(column)} stands twice in table {InputFile.Quote(table.Name)}, or has no name.");
+            throw new InputException($"{path}: line {number}: column {InputFile.Quote(column)} stands twice in table "
+                + $"{InputFile.Quote(table.Name)}, or has no name.");
         if (table.IsLoop)
             return;
         if (table.PairValues.Count == 0)
@@ -213,15 +229,20 @@ public sealed class StarFile
     private static void AddRow(string path, int number, StarTable table, string line)
     {
         if (!table.IsLoop || table.Columns.Count == 0)
-            throw new InputException($"{path}: line {number}: {InputFile.Quote(line)} is no column, loop_ or data_; expected {Expected}.");
+            throw new InputException($"{path}: line {number}: {InputFile.Quote(line)} is no column, loop_ or data_; expected "
+                + $"{Expected}.");
         List<string> tokens = Split(path, number, line);
         if (tokens.Count != table.Columns.Count)
-            throw new InputException($"{path}: line {number}: {Counted.Of(tokens.Count, "value")}, but table {InputFile.Quote(table.Name)} has {Counted.Of(table.Columns.Count, "column")}.");
+            throw new InputException($"{path}: line {number}: {Counted.Of(tokens.Count, "value")}, but table "
+                + $"{InputFile.Quote(table.Name)} has {Counted.Of(table.Columns.Count, "column")}.");
         table.Rows.Add([.. tokens]);
         table.RowLines.Add(number);
     }
 
-    /// <summary>Splits a line at blanks. Quotes hold a value with blanks together and end before a blank; # starts a comment.</summary>
+    /// <summary>
+    /// Splits a line at blanks. Quotes hold a value with blanks together and end before a blank; # starts a
+    /// comment.
+    /// </summary>
     private static List<string> Split(string path, int number, string line)
     {
         List<string> tokens = [];

@@ -3,11 +3,13 @@ using MeanShiftGpu.Geometry;
 namespace MeanShiftGpu.Tomography.Picking;
 
 /// <summary>
-/// Joins places of one particle that are further apart than the merge distance. A bandwidth fits one size of particle; in a larger one
-/// points come to rest at several places, but the score map between them does not fall. Between two particles it does.
+/// Joins places of one particle that are further apart than the merge distance. A bandwidth fits one size of
+/// particle; in a larger one points come to rest at several places, but the score map between them does not
+/// fall. Between two particles it does.
 /// </summary>
 /// <param name="scores">The score map.</param>
-/// <param name="fraction">Two places are one where the map between them stays above this fraction of the lower of their peaks.</param>
+/// <param name="fraction">Two places are one where the map between them stays above this fraction of the
+/// lower of their peaks.</param>
 /// <param name="reach">Places further apart than this, in voxels, are never one.</param>
 internal sealed class Basins(IVoxelSource scores, double fraction, double reach)
 {
@@ -17,7 +19,9 @@ internal sealed class Basins(IVoxelSource scores, double fraction, double reach)
     private readonly float[] buffer = new float[(long)Math.Pow(Math.Ceiling(reach) + 4, 3)];
     private float[] peaks = [];
 
-    /// <summary>From the strongest place down, each that is still free takes those that are one with it.</summary>
+    /// <summary>
+    /// From the strongest place down, each that is still free takes those that are one with it.
+    /// </summary>
     public List<PointGroup> Merge(List<PointGroup> groups, CancellationToken cancellation)
     {
         groups.Sort();
@@ -107,5 +111,6 @@ internal sealed class Basins(IVoxelSource scores, double fraction, double reach)
         }
     }
 
-    private static int At(double position, int origin, int length) => Math.Clamp((int)Math.Round(position) - origin, 0, length - 1);
+    private static int At(double position, int origin, int length)
+        => Math.Clamp((int)Math.Round(position) - origin, 0, length - 1);
 }

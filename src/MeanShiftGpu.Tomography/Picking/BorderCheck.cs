@@ -30,7 +30,8 @@ internal sealed class BorderCheck(Extent volume, IVoxelSource? mask, double dist
     private bool IsInMask(Pick pick)
     {
         Span<float> value = stackalloc float[1];
-        mask!.Read(new Box((At(pick.Z, volume.Depth), At(pick.Y, volume.Height), At(pick.X, volume.Width)), new Extent(1, 1, 1)), value);
+        mask!.Read(
+            new Box((At(pick.Z, volume.Depth), At(pick.Y, volume.Height), At(pick.X, volume.Width)), new Extent(1, 1, 1)), value);
         return value[0] > 0;
     }
 

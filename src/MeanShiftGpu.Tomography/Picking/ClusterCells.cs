@@ -2,7 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace MeanShiftGpu.Tomography.Picking;
 
-/// <summary>Gathers points by place: thousands that converged to the same place cost as much as one, and need no more memory.</summary>
+/// <summary>
+/// Gathers points by place: thousands that converged to the same place cost as much as one, and need no more
+/// memory.
+/// </summary>
 internal sealed class ClusterCells(double mergeDistance)
 {
     private const int CellsPerMergeDistance = 8;
@@ -10,13 +13,16 @@ internal sealed class ClusterCells(double mergeDistance)
     private readonly double edge = mergeDistance / CellsPerMergeDistance;
     private readonly Dictionary<ClusterCell, PointGroup> groups = [];
 
-    /// <summary>The points of each cell together, in no order that matters: whoever uses them sorts them.</summary>
+    /// <summary>
+    /// The points of each cell together, in no order that matters: whoever uses them sorts them.
+    /// </summary>
     public List<PointGroup> Groups => [.. groups.Values];
 
     /// <summary>Adds a point; the same points in the same order give the same bits.</summary>
     public void Add(ClusterPoint point)
     {
-        ref PointGroup group = ref CollectionsMarshal.GetValueRefOrAddDefault(groups, ClusterCell.Of(point.Z, point.Y, point.X, edge), out bool exists);
+        ref PointGroup group = ref CollectionsMarshal.GetValueRefOrAddDefault(
+            groups, ClusterCell.Of(point.Z, point.Y, point.X, edge), out bool exists);
         PointGroup single = PointGroup.Of(point);
         group = exists ? group.With(single) : single;
     }
@@ -54,12 +60,14 @@ internal readonly record struct ClusterCell(int Z, int Y, int X)
 }
 
 /// <summary>
-/// Points that belong together: summed scores, their weighted centre, the weighted sums of squared distances from it and of the distances they
-/// moved, and their number.
+/// Points that belong together: summed scores, their weighted centre, the weighted sums of squared distances
+/// from it and of the distances they moved, and their number.
 /// </summary>
-internal readonly record struct PointGroup(double Support, double Z, double Y, double X, double Scatter, double Moved, int Voxels) : IComparable<PointGroup>
+internal readonly record struct PointGroup(
+    double Support, double Z, double Y, double X, double Scatter, double Moved, int Voxels) : IComparable<PointGroup>
 {
-    public static PointGroup Of(ClusterPoint point) => new(point.Score, point.Z, point.Y, point.X, 0, (double)point.Score * point.Moved, 1);
+    public static PointGroup Of(ClusterPoint point)
+        => new(point.Score, point.Z, point.Y, point.X, 0, (double)point.Score * point.Moved, 1);
 
     public ClusterCell Bucket(double edge) => ClusterCell.Of(Z, Y, X, edge);
 
@@ -71,7 +79,9 @@ internal readonly record struct PointGroup(double Support, double Z, double Y, d
         return z * z + y * y + x * x;
     }
 
-    /// <summary>Both together: the pairwise update of a mean and its scatter, which loses nothing to cancellation.</summary>
+    /// <summary>
+    /// Both together: the pairwise update of a mean and its scatter, which loses nothing to cancellation.
+    /// </summary>
     public PointGroup With(PointGroup other)
     {
         double support = Support + other.Support;

@@ -5,29 +5,35 @@ namespace MeanShiftGpu.Tomography.Picking;
 /// <summary>Turns points that the mean shift has moved to their places into picks.</summary>
 public static class Clustering
 {
-    // A pick's centre is the mean of the points within this fraction of the merge distance of the strongest place; what lies
-    // further adds support but does not pull: a particle whose neighbour is near keeps its own centre.
+    // A pick's centre is the mean of the points within this fraction of the merge distance of the strongest
+    // place; what lies further adds support but does not pull: a particle whose neighbour is near keeps its
+    // own centre.
     private const int CoresPerMergeDistance = 4;
 
     internal static readonly ClusterCell[] Neighbourhood =
-        [.. from z in Enumerable.Range(-1, 3) from y in Enumerable.Range(-1, 3) from x in Enumerable.Range(-1, 3) select new ClusterCell(z, y, x)];
+        [.. from z in Enumerable.Range(-1, 3) from y in Enumerable.Range(-1, 3) from x in Enumerable
+            .Range(-1, 3) select new ClusterCell(z, y, x)];
 
     /// <summary>
-    /// Clusters converged points: the strongest place gathers every other within the merge distance, then the strongest of the rest,
-    /// and again on the clusters' centres until no two are within the merge distance. The centre is the mean of the points near the
-    /// strongest place (a quarter of the merge distance), not of all that it gathers. Clusters with too little support are dropped. The work grows as n log n; the result has the same bits in whatever order the points come.
+    /// Clusters converged points: the strongest place gathers every other within the merge distance, then the
+    /// strongest of the rest, and again on the clusters' centres until no two are within the merge distance.
+    /// The centre is the mean of the points near the strongest place (a quarter of the merge distance), not
+    /// of all that it gathers. Clusters with too little support are dropped. The work grows as n log n; the
+    /// result has the same bits in whatever order the points come.
     /// </summary>
     /// <param name="positions">Converged points, [n, 3], each z, y, x in voxels.</param>
     /// <param name="scores">[n], the score map at the voxel where each point started; above 0.</param>
     /// <param name="options">Merge distance and support.</param>
     /// <returns>Picks, the highest score first.</returns>
-    /// <exception cref="InputException">A point or score is not finite, a score is not above 0, or an option is out of range.</exception>
+    /// <exception cref="InputException">A point or score is not finite, a score is not above 0, or an option
+    /// is out of range.</exception>
     public static IReadOnlyList<Pick> Cluster(ReadOnlySpan<float> positions, ReadOnlySpan<float> scores, PickOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         if (positions.Length != 3L * scores.Length)
-            throw new ArgumentException($"Clustering: {positions.Length} coordinates for {scores.Length} points; expected three for each.", nameof(positions));
+            throw new ArgumentException($"Clustering: {positions.Length} coordinates for {scores.Length} points; expected "
+                + "three for each.", nameof(positions));
 
         ClusterCells cells = new(options.EffectiveMergeDistanceVoxels);
         foreach (ClusterPoint point in ToPoints(positions, scores))
@@ -48,7 +54,9 @@ public static class Clustering
         return groups;
     }
 
-    /// <summary>Drops weak groups, and of two that are nearer than the minimum distance the one with the lower score.</summary>
+    /// <summary>
+    /// Drops weak groups, and of two that are nearer than the minimum distance the one with the lower score.
+    /// </summary>
     internal static IReadOnlyList<Pick> ToPicks(List<PointGroup> groups, PickOptions options)
     {
         double largest = groups.Count == 0 ? 0 : groups.Max(g => g.Support);
@@ -59,7 +67,10 @@ public static class Clustering
         return Apart([.. strong], options.MinimumDistanceVoxels);
     }
 
-    /// <summary>From the first pick on, each that is still there drops those after it that are nearer than the distance.</summary>
+    /// <summary>
+    /// From the first pick on, each that is still there drops those after it that are nearer than the
+    /// distance.
+    /// </summary>
     internal static Pick[] Apart(Pick[] picks, double distance)
     {
         if (distance <= 0)
@@ -70,7 +81,8 @@ public static class Clustering
             ClusterCell home = ClusterCell.Of(pick.Z, pick.Y, pick.X, distance);
             foreach (ClusterCell offset in Neighbourhood)
             {
-                if (kept.TryGetValue(home.Plus(offset), out List<Pick>? near) && near.Exists(k => k.Position.SquaredDistanceTo(pick.Position) < distance * distance))
+                if (kept.TryGetValue(home.Plus(offset), out List<Pick>? near) && near.Exists(
+                    k => k.Position.SquaredDistanceTo(pick.Position) < distance * distance))
                     return false;
             }
 
@@ -90,9 +102,11 @@ public static class Clustering
             float z = positions[3 * i];
             float y = positions[3 * i + 1];
             float x = positions[3 * i + 2];
-            // The bound keeps cell numbers within an int for any sensible merge distance; no volume is so large.
+            // The bound keeps cell numbers within an int for any sensible merge distance; no volume is so
+            // large.
             if (!(Math.Abs(z) <= 1e6 && Math.Abs(y) <= 1e6 && Math.Abs(x) <= 1e6))
-                throw new InputException($"clustering: point {i} at (z, y, x) = ({z}, {y}, {x}); expected finite voxel coordinates.");
+                throw new InputException($"clustering: point {i} at (z, y, x) = ({z}, {y}, {x}); expected finite voxel "
+                    + "coordinates.");
             if (!(scores[i] > 0 && float.IsFinite(scores[i])))
                 throw new InputException($"clustering: score {scores[i]} of point {i}; expected a finite number above 0.");
             points[i] = new ClusterPoint(z, y, x, scores[i], 0);
@@ -102,12 +116,16 @@ public static class Clustering
         return points;
     }
 
-    /// <summary>One pass: from the strongest group down, each that is still free gathers the free ones within the distance of its centre.</summary>
+    /// <summary>
+    /// One pass: from the strongest group down, each that is still free gathers the free ones within the
+    /// distance of its centre.
+    /// </summary>
     private static List<PointGroup> Merge(List<PointGroup> groups, double distance)
     {
         groups.Sort();
         double core = distance / CoresPerMergeDistance;
-        // Buckets of the merge distance: what is near lies in the 27 around. A bucket is a chain through next, strongest first.
+        // Buckets of the merge distance: what is near lies in the 27 around. A bucket is a chain through
+        // next, strongest first.
         Dictionary<ClusterCell, int> first = [];
         int[] next = new int[groups.Count];
         for (int i = groups.Count - 1; i >= 0; i--)
@@ -135,11 +153,13 @@ public static class Clustering
                 {
                     if (candidate != i && groups[candidate].SquaredDistanceTo(groups[i]) <= distance * distance)
                     {
-                        gathered = groups[candidate].SquaredDistanceTo(groups[i]) <= core * core ? gathered.With(groups[candidate]) : gathered.Absorbing(groups[candidate]);
+                        gathered = groups[candidate].SquaredDistanceTo(groups[i]) <= core * core
+                            ? gathered.With(groups[candidate]) : gathered.Absorbing(groups[candidate]);
                         taken[candidate] = true;
                     }
 
-                    // Those that are taken leave the chain, or a crowded bucket would be walked again and again.
+                    // Those that are taken leave the chain, or a crowded bucket would be walked again and
+                    // again.
                     if (taken[candidate] || candidate == i)
                         continue;
                     if (lastFree < 0)

@@ -6,14 +6,16 @@ namespace MeanShiftGpu.Tomography.Picking;
 internal static class ConnectedComponents
 {
     /// <summary>
-    /// Voxels above the threshold that touch by a face, an edge or a corner are one component. The map is read once, slice by slice; memory
-    /// holds two slices of labels and one record for each component.
+    /// Voxels above the threshold that touch by a face, an edge or a corner are one component. The map is
+    /// read once, slice by slice; memory holds two slices of labels and one record for each component.
     /// </summary>
     /// <param name="scores">The map.</param>
     /// <param name="threshold">Scores must be above this.</param>
     /// <param name="cancellation">Stops between two slices.</param>
-    /// <returns>A group for each component: its score-weighted mean place, its mass and its voxels; and the number of voxels above the threshold.</returns>
-    public static (List<PointGroup> Components, long Above) Find(IVoxelSource scores, float threshold, CancellationToken cancellation)
+    /// <returns>A group for each component: its score-weighted mean place, its mass and its voxels; and the
+    /// number of voxels above the threshold.</returns>
+    public static (List<PointGroup> Components, long Above) Find(
+        IVoxelSource scores, float threshold, CancellationToken cancellation)
     {
         Extent size = scores.Size;
         int slice = size.Height * size.Width;

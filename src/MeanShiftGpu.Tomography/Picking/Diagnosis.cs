@@ -1,3 +1,4 @@
+using System.Globalization;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
@@ -6,50 +7,63 @@ using MeanShiftGpu.Training;
 namespace MeanShiftGpu.Tomography.Picking;
 
 /// <summary>
-/// Knows what fits together: a volume's grey values and scores with those that a model was trained on, centres with their volume. Every threshold stands here with
-/// its reason. It says what was seen and the likely cause; whoever asks decides whether to go on.
+/// Knows what fits together: a volume's grey values and scores with those that a model was trained on,
+/// centres with their volume. Every threshold stands here with its reason. It says what was seen and the
+/// likely cause; whoever asks decides whether to go on.
 /// </summary>
 public static class Diagnosis
 {
-    /// <summary>Scores are measured against this fraction of the model's scale: the default threshold of picking.</summary>
+    /// <summary>
+    /// Scores are measured against this fraction of the model's scale: the default threshold of picking.
+    /// </summary>
     public const float ThresholdFraction = 0.3f;
 
-    // The best score of a volume with particles varies by a fifth or so between volumes; that of noise is a tenth of it.
+    // The best score of a volume with particles varies by a fifth or so between volumes; that of noise is a
+    // tenth of it.
     private const double WeakFraction = 0.5;
 
-    // Crowding differs between tomograms, rarely beyond a few times; ten times as many voxels are none of particles.
+    // Crowding differs between tomograms, rarely beyond a few times; ten times as many voxels are none of
+    // particles.
     private const double CrowdedFactor = 10;
 
     // Models that do not say what their volumes looked like: particles never fill a fifth of a tomogram.
     private const double CrowdedShare = 0.2;
 
-    // Binning by two changes the correlation of neighbours by a quarter or more; volumes of one data set differ by some hundredths.
+    // Binning by two changes the correlation of neighbours by a quarter or more; volumes of one data set
+    // differ by some hundredths.
     private const double CorrelationDifference = 0.1;
 
-    // Centres of particles spread over most of a volume; those of a table read at half its size fill an eighth of it.
+    // Centres of particles spread over most of a volume; those of a table read at half its size fill an
+    // eighth of it.
     private const double CornerFraction = 0.6;
     private const int CornerCentres = 8;
 
-    // Balls around 50 centres average noise to a hundredth of a standard deviation; particles stand out by a fifth and more.
+    // Balls around 50 centres average noise to a hundredth of a standard deviation; particles stand out by a
+    // fifth and more.
     private const double ClearContrast = 0.2;
 
     private const int MostSlices = 16;
     private const int MostEdge = 160;
     private const int MostVolumes = 3;
 
-    /// <summary>Looks at the volumes that a model was validated on, or else trained on: at most three of them, at most 160 voxels along an edge.</summary>
+    /// <summary>
+    /// Looks at the volumes that a model was validated on, or else trained on: at most three of them, at most
+    /// 160 voxels along an edge.
+    /// </summary>
     /// <param name="network">The trained network.</param>
     /// <param name="training">How it was trained.</param>
     /// <param name="data">The volumes, normalised.</param>
     /// <param name="progress">Told (volumes done, volumes); null for nobody.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     public static VolumeLooks Measure(
-        UNet3d<float> network, TrainingOptions training, TrainingData data, Action<int, int>? progress = null, CancellationToken cancellation = default)
+        UNet3d<float> network, TrainingOptions training, TrainingData data, Action<int, int>? progress = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(training);
         ArgumentNullException.ThrowIfNull(data);
-        TrainingVolume[] volumes = [.. (data.Validation.Count > 0 ? data.Validation : data.Training).Where(v => v.Centers.Count > 0).Take(MostVolumes)];
+        TrainingVolume[] volumes =
+            [.. (data.Validation.Count > 0 ? data.Validation : data.Training).Where(v => v.Centers.Count > 0).Take(MostVolumes)];
         int outputs = network.Options.Outputs;
         List<float[]> maps = [];
         List<float>[] maxima = [.. Enumerable.Range(0, outputs).Select(_ => new List<float>())];
@@ -79,7 +93,8 @@ public static class Diagnosis
                 .. Enumerable.Range(0, outputs).Select(k =>
                 {
                     double scale = Median(maxima[k]);
-                    double share = Enumerable.Range(0, volumes.Length).Average(i => ShareAbove(maps[(i * outputs) + k], ThresholdFraction * scale));
+                    double share = Enumerable.Range(0, volumes.Length).Average(
+                        i => ShareAbove(maps[(i * outputs) + k], ThresholdFraction * scale));
                     double contrast = volumes.Average(v => Contrast(v, k, training.MeanShiftOf(k).BandwidthVoxels / 2));
                     return new ClassLooks(scale, share, contrast);
                 }),
@@ -95,17 +110,22 @@ public static class Diagnosis
     {
         if (statistics.Deviation == 0)
         {
-            yield return new PickWarning(PickWarningKind.Constant, "every voxel has the same value, so there is nothing to pick.", "Was the right volume given?");
+            yield return new PickWarning(
+                PickWarningKind.Constant,
+                "every voxel has the same value, so there is nothing to pick.",
+                "Was the right volume given?");
             yield break;
         }
 
         if (statistics.Outlier is { } outlier)
-            yield return new PickWarning(PickWarningKind.Spike, OfOutlier(outlier), "Replace such voxels, for instance by the mean.");
+            yield return new PickWarning(
+                PickWarningKind.Spike, OfOutlier(outlier), "Replace such voxels, for instance by the mean.");
 
         if (looks is not { Volumes: > 0 })
         {
             yield return new PickWarning(
-                PickWarningKind.NoLooks, "the model does not say what its volumes looked like, so that picks of an empty or foreign volume cannot be told from others.",
+                PickWarningKind.NoLooks, "the model does not say what its volumes looked like, so that picks of an empty or "
+                    + "foreign volume cannot be told from others.",
                 "Train to the end with this version, or look at the picks.");
             yield break;
         }
@@ -115,21 +135,25 @@ public static class Diagnosis
         {
             yield return new PickWarning(
                 PickWarningKind.OtherGreyValues,
-                FormattableString.Invariant($"neighbouring voxels correlate by {correlation:0.00}, in the volumes that the model knows by {looks.NeighbourCorrelation:0.00}."),
+                string.Create(CultureInfo.InvariantCulture, $"neighbouring voxels correlate by {correlation:0.00}, in the "
+                    + $"volumes that the model knows by {looks.NeighbourCorrelation:0.00}."),
                 "Is the voxel size another one, or was it filtered or denoised in another way? Expect worse picks.");
         }
     }
 
     /// <summary>What a voxel does that alone makes much of the variance.</summary>
     public static string OfOutlier(float outlier)
-        => FormattableString.Invariant($"a voxel of {outlier:g4} lies so far from the mean that it alone makes the standard deviation, and all others look alike.");
+        => string.Create(CultureInfo.InvariantCulture, $"a voxel of {outlier:g4} lies so far from the mean that it alone makes "
+            + $"the standard deviation, and all others look alike.");
 
     /// <summary>What to say of a volume whose voxels differ along the axes.</summary>
     public static string OfVoxels(VoxelSize size)
         => $"has voxels of {size}; bandwidth, balls and the network take them for cubes. Resample the volume, unless the header "
             + "is wrong.";
 
-    /// <summary>Whether a map is far below the model's scale, as those of volumes without particles are.</summary>
+    /// <summary>
+    /// Whether a map is far below the model's scale, as those of volumes without particles are.
+    /// </summary>
     internal static bool IsWeak(float maximum, ClassLooks looks) => maximum < WeakFraction * looks.ScoreScale;
 
     /// <summary>Why so many voxels above the threshold cannot be particles; null where they can.</summary>
@@ -141,25 +165,31 @@ public static class Diagnosis
         double share = (double)above / voxels;
         if (looks is null ? share <= CrowdedShare : share <= Math.Max(CrowdedFactor * looks.ShareAbove, 1e-3))
             return null;
-        string known = looks is null ? "" : FormattableString.Invariant($", in the volumes that the model knows {100 * looks.ShareAbove:0.##} %");
+        string known = looks is null ? "" : string.Create(CultureInfo.InvariantCulture, $", in the volumes that the model "
+            + $"knows {100 * looks.ShareAbove:0.##} %");
         return FormattableString.Invariant($"{above} voxels, {100 * share:0.#} % of the volume, are above the threshold{known}");
     }
 
-    /// <summary>What can be said of annotated centres: those that fill only a corner of their volume were read at the wrong scale.</summary>
+    /// <summary>
+    /// What can be said of annotated centres: those that fill only a corner of their volume were read at the
+    /// wrong scale.
+    /// </summary>
     public static string? OfCentres(TrainingVolume volume)
     {
         ArgumentNullException.ThrowIfNull(volume);
         if (volume.Centers.Count < CornerCentres)
             return null;
-        (Extent size, Position far) = (volume.Size, new Position(volume.Centers.Max(c => c.Z), volume.Centers.Max(c => c.Y), volume.Centers.Max(c => c.X)));
+        (Extent size, Position far) = (
+            volume.Size, new Position(volume.Centers.Max(c => c.Z), volume.Centers.Max(c => c.Y), volume.Centers.Max(c => c.X)));
         return far.Y < CornerFraction * size.Height && far.X < CornerFraction * size.Width
-            ? FormattableString.Invariant($"all {volume.Centers.Count} centres lie below y {far.Y:0} and x {far.X:0}, in a corner of the volume of {size}. Were they read with the right binning and voxel size?")
+            ? string.Create(CultureInfo.InvariantCulture, $"all {volume.Centers.Count} centres lie below y {far.Y:0} and x "
+                + $"{far.X:0}, in a corner of the volume of {size}. Were they read with the right binning and voxel size?")
             : null;
     }
 
     /// <summary>
-    /// What can be said of the grey values at the centres: particles are as dark, or bright, in validation volumes as in
-    /// those that are trained on.
+    /// What can be said of the grey values at the centres: particles are as dark, or bright, in validation
+    /// volumes as in those that are trained on.
     /// </summary>
     /// <param name="data">The volumes, normalised.</param>
     /// <param name="training">Bandwidths and classes.</param>
@@ -174,20 +204,27 @@ public static class Diagnosis
             (double trained, double validated) = (Mean(data.Training), Mean(data.Validation));
             if (trained * validated < 0 && Math.Min(Math.Abs(trained), Math.Abs(validated)) > ClearContrast)
             {
-                return FormattableString.Invariant($"particles are {(trained < 0 ? "dark" : "bright")} in the training volumes and {(validated < 0 ? "dark" : "bright")} in the validation volumes ({trained:0.00} and {validated:0.00} standard deviations from the mean at the centres). Invert the contrast of one of them.");
+                return string.Create(CultureInfo.InvariantCulture, $"particles are {(trained < 0 ? "dark" : "bright")} in the "
+                    + $"training volumes and {(validated < 0 ? "dark" : "bright")} in the validation volumes ({trained:0.00} "
+                    + $"and {validated:0.00} standard deviations from the mean at the centres). Invert the contrast of one of "
+                    + $"them.");
             }
         }
 
         return null;
     }
 
-    /// <summary>Where the centres of a volume lie, for people: how many, and the range along each axis.</summary>
+    /// <summary>
+    /// Where the centres of a volume lie, for people: how many, and the range along each axis.
+    /// </summary>
     public static string CentresIn(TrainingVolume volume)
     {
         ArgumentNullException.ThrowIfNull(volume);
-        string Range(char axis, Func<Position, double> of) => FormattableString.Invariant($"{axis} {volume.Centers.Min(of):0} to {volume.Centers.Max(of):0}");
+        string Range(char axis, Func<Position, double> of)
+            => string.Create(CultureInfo.InvariantCulture, $"{axis} {volume.Centers.Min(of):0} to {volume.Centers.Max(of):0}");
         string size = volume.VoxelSize.CubeAngstrom > 0 ? $"voxels of {volume.VoxelSize}" : "voxels of unknown size";
-        return $"{volume.Size} {size}, {Counted.Of(volume.Centers.Count, "centre")}" + (volume.Centers.Count == 0 ? "" : $", {Range('z', c => c.Z)}, {Range('y', c => c.Y)}, {Range('x', c => c.X)}");
+        return $"{volume.Size} {size}, {Counted.Of(volume.Centers.Count, "centre")}" + (
+            volume.Centers.Count == 0 ? "" : $", {Range('z', c => c.Z)}, {Range('y', c => c.Y)}, {Range('x', c => c.X)}");
     }
 
     /// <summary>The correlation of voxels with their neighbours along y and x, over some slices.</summary>
@@ -223,7 +260,8 @@ public static class Diagnosis
         return variance > 0 ? products / pairs / variance : 0;
     }
 
-    private static double ShareAbove(float[] scores, double threshold) => (double)scores.Count(s => s > threshold) / scores.Length;
+    private static double ShareAbove(float[] scores, double threshold)
+        => (double)scores.Count(s => s > threshold) / scores.Length;
 
     private static double Median(List<float> values)
     {
@@ -265,7 +303,8 @@ public static class Diagnosis
         {
             if (volume.CenterClasses is not null && volume.ClassOf(i) != output)
                 continue;
-            (int z, int y, int x) = ((int)Math.Round(volume.Centers[i].Z), (int)Math.Round(volume.Centers[i].Y), (int)Math.Round(volume.Centers[i].X));
+            (int z, int y, int x) = (
+                (int)Math.Round(volume.Centers[i].Z), (int)Math.Round(volume.Centers[i].Y), (int)Math.Round(volume.Centers[i].X));
             Box box = new((z - reach, y - reach, x - reach), new Extent((2 * reach) + 1, (2 * reach) + 1, (2 * reach) + 1));
             if (!box.IsInside(volume.Size))
                 continue;

@@ -7,7 +7,10 @@ internal static class LocalMaxima
 {
     private const int MostVoxelsAtOnce = 1 << 22;
 
-    /// <summary>The voxels above the threshold that none of their 26 neighbours exceeds, placed between voxels by a parabola along each axis.</summary>
+    /// <summary>
+    /// The voxels above the threshold that none of their 26 neighbours exceeds, placed between voxels by a
+    /// parabola along each axis.
+    /// </summary>
     /// <param name="scores">The map, read once in slabs.</param>
     /// <param name="threshold">Scores must be above this.</param>
     /// <param name="cancellation">Stops between two slabs.</param>
@@ -38,7 +41,14 @@ internal static class LocalMaxima
                     above++;
                     (int y, int x) = (i / size.Width, i % size.Width);
                     if (map.IsMaximum(z, y, x, plane[i]))
-                        maxima.Add(PointGroup.Of(new ClusterPoint(z + map.Offset(z, y, x, 2), y + map.Offset(z, y, x, 1), x + map.Offset(z, y, x, 0), plane[i], 0)));
+                        maxima.Add(
+                            PointGroup.Of(
+                                new ClusterPoint(
+                                    z + map.Offset(z, y, x, 2),
+                                    y + map.Offset(z, y, x, 1),
+                                    x + map.Offset(z, y, x, 0),
+                                    plane[i],
+                                    0)));
                 }
             }
         }

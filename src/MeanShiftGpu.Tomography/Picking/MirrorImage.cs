@@ -3,8 +3,8 @@ using MeanShiftGpu.Geometry;
 namespace MeanShiftGpu.Tomography.Picking;
 
 /// <summary>
-/// One of the eight mirror images of a volume along its axes. Each keeps a missing wedge about the y axis where
-/// it is, so that a network sees what it was trained on.
+/// One of the eight mirror images of a volume along its axes. Each keeps a missing wedge about the y axis
+/// where it is, so that a network sees what it was trained on.
 /// </summary>
 /// <param name="Z">Whether z is reversed.</param>
 /// <param name="Y">Whether y is.</param>

@@ -7,27 +7,45 @@ namespace MeanShiftGpu.Tomography.Picking;
 /// <summary>What the picking threshold is measured in.</summary>
 public enum ThresholdKind
 {
-    /// <summary>A fraction of the score map's maximum. The mean-shift loss hardly fixes the scale of a map, so this is the safe choice.</summary>
+    /// <summary>
+    /// A fraction of the score map's maximum. The mean-shift loss hardly fixes the scale of a map, so this is
+    /// the safe choice.
+    /// </summary>
     FractionOfMaximum,
 
-    /// <summary>A score. Good for maps with a fixed scale (trained with Dice), and where a volume may hold no particle at all.</summary>
+    /// <summary>
+    /// A score. Good for maps with a fixed scale (trained with Dice), and where a volume may hold no particle
+    /// at all.
+    /// </summary>
     Absolute,
 }
 
 /// <summary>How a score map becomes picks.</summary>
 public enum PickMethod
 {
-    /// <summary>Every voxel above the threshold is shifted to its mode; what arrives at the same place is one particle.</summary>
+    /// <summary>
+    /// Every voxel above the threshold is shifted to its mode; what arrives at the same place is one
+    /// particle.
+    /// </summary>
     MeanShift,
 
-    /// <summary>Voxels above the threshold that no neighbour exceeds, the highest first, no two within the merge distance; placed between voxels by parabolas.</summary>
+    /// <summary>
+    /// Voxels above the threshold that no neighbour exceeds, the highest first, no two within the merge
+    /// distance; placed between voxels by parabolas.
+    /// </summary>
     LocalMaxima,
 
-    /// <summary>Voxels above the threshold that touch each other (26 neighbours) are one particle; its centre is their score-weighted mean.</summary>
+    /// <summary>
+    /// Voxels above the threshold that touch each other (26 neighbours) are one particle; its centre is their
+    /// score-weighted mean.
+    /// </summary>
     Components,
 }
 
-/// <summary>How particles are picked from a score map. The defaults follow from experiments with every loss of this library.</summary>
+/// <summary>
+/// How particles are picked from a score map. The defaults follow from experiments with every loss of this
+/// library.
+/// </summary>
 public sealed record PickOptions
 {
     /// <summary>How the score map becomes picks.</summary>
@@ -41,12 +59,15 @@ public sealed record PickOptions
 
     /// <summary>
     /// The score that a fraction refers to: the largest one of volumes that the model knows (see
-    /// <see cref="MeanShiftGpu.Training.ClassLooks"/>), so that a volume without particles gives no picks. Null for the map's own
-    /// maximum.
+    /// <see cref="MeanShiftGpu.Training.ClassLooks"/>), so that a volume without particles gives no picks.
+    /// Null for the map's own maximum.
     /// </summary>
     public float? ScoreScale { get; init; }
 
-    /// <summary>Bandwidth b of the mean shift: the radius of the ball that a point is moved by. Use the one of the training.</summary>
+    /// <summary>
+    /// Bandwidth b of the mean shift: the radius of the ball that a point is moved by. Use the one of the
+    /// training.
+    /// </summary>
     public float BandwidthVoxels { get; init; } = 4;
 
     /// <summary>Most mean-shift iterations of a point.</summary>
@@ -56,8 +77,8 @@ public sealed record PickOptions
     public float ConvergenceVoxels { get; init; } = 0.01f;
 
     /// <summary>
-    /// Converged points within this of a stronger cluster belong to it, and no two picks are nearer to each other. Null means 1.5 b;
-    /// just below the shortest distance between particles is best.
+    /// Converged points within this of a stronger cluster belong to it, and no two picks are nearer to each
+    /// other. Null means 1.5 b; just below the shortest distance between particles is best.
     /// </summary>
     public float? MergeDistanceVoxels { get; init; }
 
@@ -65,18 +86,21 @@ public sealed record PickOptions
     internal const double BasinReach = 3;
 
     /// <summary>
-    /// Places between which the score map stays above this fraction of the lower of their peaks are one particle, up to three bandwidths
-    /// apart; 0 leaves it to the merge distance alone, as the paper does. For particles larger than the bandwidth, in which points come to
-    /// rest at several places.
+    /// Places between which the score map stays above this fraction of the lower of their peaks are one
+    /// particle, up to three bandwidths apart; 0 leaves it to the merge distance alone, as the paper does.
+    /// For particles larger than the bandwidth, in which points come to rest at several places.
     /// </summary>
     public float BasinFraction { get; init; }
 
-    /// <summary>Of two picks nearer than this the one with the lower score is dropped at the end; 0 drops none.</summary>
+    /// <summary>
+    /// Of two picks nearer than this the one with the lower score is dropped at the end; 0 drops none.
+    /// </summary>
     public float MinimumDistanceVoxels { get; init; }
 
     /// <summary>
-    /// Clusters whose support is below this fraction of the largest one's are dropped. Particles of half the mass, seen half as well, can have a tenth of the largest
-    /// support; what is no particle mostly has less. Where all particles are alike, 0.2 leaves out a little more noise.
+    /// Clusters whose support is below this fraction of the largest one's are dropped. Particles of half the
+    /// mass, seen half as well, can have a tenth of the largest support; what is no particle mostly has less.
+    /// Where all particles are alike, 0.2 leaves out a little more noise.
     /// </summary>
     public float MinimumSupportFraction { get; init; } = 0.05f;
 
@@ -113,13 +137,16 @@ public sealed record PickOptions
         Require(BandwidthVoxels > 0 && BandwidthVoxels <= MeanShiftOptions.MaximumBandwidthVoxels,
             $"bandwidth {BandwidthVoxels}; expected more than 0 and at most {MeanShiftOptions.MaximumBandwidthVoxels} voxels");
         Require(MaximumIterations >= 1, $"{MaximumIterations} iterations at most; expected 1 or more");
-        Require(ConvergenceVoxels >= 0 && float.IsFinite(ConvergenceVoxels), $"convergence {ConvergenceVoxels}; expected 0 voxels or more");
+        Require(ConvergenceVoxels >= 0 && float.IsFinite(ConvergenceVoxels), $"convergence {ConvergenceVoxels}; expected 0 "
+            + "voxels or more");
         Require(EffectiveMergeDistanceVoxels > 0 && float.IsFinite(EffectiveMergeDistanceVoxels),
             $"merge distance {EffectiveMergeDistanceVoxels}; expected more than 0 voxels");
         Require(BasinFraction is >= 0 and <= 1, $"basin fraction {BasinFraction}; expected a fraction, 0 to 1");
-        Require(MinimumDistanceVoxels >= 0 && float.IsFinite(MinimumDistanceVoxels), $"minimum distance {MinimumDistanceVoxels}; expected 0 voxels or more");
+        Require(MinimumDistanceVoxels >= 0 && float.IsFinite(MinimumDistanceVoxels), "minimum distance "
+            + $"{MinimumDistanceVoxels}; expected 0 voxels or more");
         Require(Enum.IsDefined(Method), $"method {Method}; expected {string.Join(", ", Enum.GetNames<PickMethod>())}");
-        Require(MinimumSupportFraction is >= 0 and <= 1, $"minimum support {MinimumSupportFraction}; expected a fraction, 0 to 1");
+        Require(
+            MinimumSupportFraction is >= 0 and <= 1, $"minimum support {MinimumSupportFraction}; expected a fraction, 0 to 1");
         Require(MinimumVoxels >= 1, $"at least {MinimumVoxels} voxels; expected 1 or more");
     }
 

@@ -4,16 +4,20 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tomography.Picking;
 
-/// <summary>How a volume will be picked: its tiles, and the memory that it takes, known before the first tile.</summary>
+/// <summary>
+/// How a volume will be picked: its tiles, and the memory that it takes, known before the first tile.
+/// </summary>
 public sealed record PickPlan
 {
-    // The runtime with its libraries, the compiled code, and what waits for garbage collection: 150 to 175 MiB were seen beside all that is counted below.
+    // The runtime with its libraries, the compiled code, and what waits for garbage collection: 150 to 175
+    // MiB were seen beside all that is counted below.
     private const long ProcessBytesAtRest = 192L << 20;
 
     // A network's parameters, and as the kernels repack them.
     private const int CopiesOfParameters = 6;
 
-    // Voxels of a step plane by plane, so many that starting it takes little of its time. Where memory is short steps may be as small as the second number of planes.
+    // Voxels of a step plane by plane, so many that starting it takes little of its time. Where memory is
+    // short steps may be as small as the second number of planes.
     private const long SlabVoxels = 1 << 18;
     private const int SmallestSlab = 2;
 
@@ -29,7 +33,9 @@ public sealed record PickPlan
     /// <summary>The largest tile with its halo.</summary>
     public required Extent LargestTile { get; init; }
 
-    /// <summary>How many planes of a tile the network computes at once; 0 where it takes tiles whole.</summary>
+    /// <summary>
+    /// How many planes of a tile the network computes at once; 0 where it takes tiles whole.
+    /// </summary>
     public required int Slab { get; init; }
 
     /// <summary>What the process may take.</summary>
@@ -50,7 +56,10 @@ public sealed record PickPlan
     /// <summary>The score maps, where they are kept in memory.</summary>
     public required long ScoreMapBytes { get; init; }
 
-    /// <summary>Clustering, which follows when the network's tensors have been given back, or beside them where <see cref="KeepsNetwork"/>.</summary>
+    /// <summary>
+    /// Clustering, which follows when the network's tensors have been given back, or beside them where
+    /// <see cref="KeepsNetwork"/>.
+    /// </summary>
     public required long ClusteringBytes { get; init; }
 
     /// <summary>Whether the network's tensors are in the host's memory.</summary>
@@ -61,28 +70,44 @@ public sealed record PickPlan
         ? BytesBeside(NetworkBytes)
         : ProcessBytes + ScoreMapBytes + Math.Max(BufferBytes + (NetworkOnHost ? NetworkBytes : 0), ClusteringBytes);
 
-    /// <summary>Whether the network's tensors stay for the next volume: taking memory from the system anew costs some 0.4 s a GiB.</summary>
+    /// <summary>
+    /// Whether the network's tensors stay for the next volume: taking memory from the system anew costs some
+    /// 0.4 s a GiB.
+    /// </summary>
     public bool KeepsNetwork => NetworkOnHost && BytesBeside(NetworkBytes) <= MemoryLimitBytes;
 
     /// <summary>The process at its largest where tensors of some bytes stay all the time.</summary>
-    internal long BytesBeside(long tensorBytes) => ProcessBytes + ScoreMapBytes + tensorBytes + Math.Max(BufferBytes, ClusteringBytes);
+    internal long BytesBeside(long tensorBytes)
+        => ProcessBytes + ScoreMapBytes + tensorBytes + Math.Max(BufferBytes, ClusteringBytes);
 
     /// <summary>Voxels that the network computes for each voxel of the volume: 1 without halos.</summary>
     public double Overlap => Tiles.Sum(t => (double)t.Size.Voxels) / Volume.Voxels;
 
     /// <summary>Plans the fewest voxels, halos included, that fit.</summary>
     /// <param name="network">The network on its device.</param>
-    /// <param name="volume">The volume's extents; edges that are no multiples of the network's divisor are padded with zeros.</param>
+    /// <param name="volume">The volume's extents; edges that are no multiples of the network's divisor are
+    /// padded with zeros.</param>
     /// <param name="options">The clustering.</param>
     /// <param name="memoryLimitBytes">What the process may take.</param>
     /// <param name="maps">How many score maps are predicted.</param>
     /// <param name="mapsInMemory">Whether they are kept in memory.</param>
-    /// <exception cref="InputException">Not even the smallest tile fits; the line says what would.</exception>
-    public static PickPlan Create(UNet3d<float> network, Extent volume, PickOptions options, long memoryLimitBytes, int maps, bool mapsInMemory)
-        => Create(network, volume, options, memoryLimitBytes, maps, mapsInMemory, static plan => plan.TotalBytes <= plan.MemoryLimitBytes);
+    /// <exception cref="InputException">Not even the smallest tile fits; the line says what
+    /// would.</exception>
+    public static PickPlan Create(
+        UNet3d<float> network, Extent volume, PickOptions options, long memoryLimitBytes, int maps, bool mapsInMemory)
+        => Create(
+            network,
+            volume,
+            options,
+            memoryLimitBytes,
+            maps,
+            mapsInMemory,
+            static plan => plan.TotalBytes <= plan.MemoryLimitBytes);
 
     /// <summary>Plans the fewest voxels under a condition.</summary>
-    internal static PickPlan Create(UNet3d<float> network, Extent volume, PickOptions options, long memoryLimitBytes, int maps, bool mapsInMemory, Func<PickPlan, bool> fits)
+    internal static PickPlan Create(
+        UNet3d<float> network, Extent volume, PickOptions options, long memoryLimitBytes, int maps, bool mapsInMemory,
+            Func<PickPlan, bool> fits)
     {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(options);
@@ -91,11 +116,14 @@ public sealed record PickPlan
         bool byPlanes = onHost && network.ComputesByPlanes;
         long device = onHost ? long.MaxValue : (long)(ShareOfDevice * network.Context.MemoryLimitBytes);
         Extent padded = volume.RoundUpTo(structure.Divisor);
-        // The processor's convolutions give a tile the whole volume's bits where it is aligned; others compute every voxel alone, and a score needs no more than what it depends on.
-        (int halo, int alignment) = byPlanes ? (structure.TileHalo, structure.TileAlignment) : (structure.ReceptiveRadius, structure.Divisor);
+        // The processor's convolutions give a tile the whole volume's bits where it is aligned; others
+        // compute every voxel alone, and a score needs no more than what it depends on.
+        (int halo, int alignment) = byPlanes ? (structure.TileHalo, structure.TileAlignment) : (
+            structure.ReceptiveRadius, structure.Divisor);
         Dictionary<(int, int), PlaneSchedule> schedules = [];
         PlaneSchedule Schedule(Extent tile, int slab)
-            => schedules.TryGetValue((tile.Depth, slab), out PlaneSchedule? known) ? known : schedules[(tile.Depth, slab)] = new PlaneSchedule(structure.Graph, tile.Depth, slab);
+            => schedules.TryGetValue((tile.Depth, slab), out PlaneSchedule? known) ? known : schedules[(tile.Depth, slab)] =
+                new PlaneSchedule(structure.Graph, tile.Depth, slab);
         PickPlan For(IReadOnlyList<Tile> tiles, Extent tile, Extent core, int slab) => new()
         {
             Slab = slab,
@@ -108,7 +136,8 @@ public sealed record PickPlan
             NetworkBytes = byPlanes ? Schedule(tile, slab).Bytes(tile) : (long)(network.InferenceBytesPerVoxel * tile.Voxels),
             BufferBytes = ScorePrediction.BufferBytes(tile, core, structure, slab, maps),
             ScoreMapBytes = mapsInMemory ? sizeof(float) * volume.Voxels * maps : 0,
-            ClusteringBytes = options.Method == PickMethod.MeanShift ? WindowedMeanShift.MemoryBytes(volume, options.BandwidthVoxels) : 0,
+            ClusteringBytes =
+                options.Method == PickMethod.MeanShift ? WindowedMeanShift.MemoryBytes(volume, options.BandwidthVoxels) : 0,
             NetworkOnHost = onHost,
         };
 
@@ -121,7 +150,8 @@ public sealed record PickPlan
         }
 
         int smallestSlab = byPlanes ? SmallestSlab : 0;
-        IReadOnlyList<Tile> tiles = TilePlan.Create(padded, halo, structure.Divisor, alignment, (tile, core) => Fits(tile, core, smallestSlab));
+        IReadOnlyList<Tile> tiles = TilePlan.Create(
+            padded, halo, structure.Divisor, alignment, (tile, core) => Fits(tile, core, smallestSlab));
         if (tiles.Count == 0)
         {
             Extent smallest = TilePlan.Smallest(padded, halo, structure.Divisor, alignment);
@@ -137,9 +167,11 @@ public sealed record PickPlan
             { Missing = MissingFact.Memory };
         }
 
-        Extent Largest(Func<Tile, Extent> of) => new(tiles.Max(t => of(t).Depth), tiles.Max(t => of(t).Height), tiles.Max(t => of(t).Width));
+        Extent Largest(Func<Tile, Extent> of)
+            => new(tiles.Max(t => of(t).Depth), tiles.Max(t => of(t).Height), tiles.Max(t => of(t).Width));
         (Extent largestTile, Extent largestCore) = (Largest(t => t.Size), Largest(t => t.CoreSize));
-        int planes = byPlanes ? Math.Max(SmallestSlab, (int)Math.Min(SlabVoxels / ((long)largestTile.Height * largestTile.Width), largestTile.Depth)) : 0;
+        int planes = byPlanes ? Math
+            .Max(SmallestSlab, (int)Math.Min(SlabVoxels / ((long)largestTile.Height * largestTile.Width), largestTile.Depth)) : 0;
         while (planes > smallestSlab && !Fits(largestTile, largestCore, planes))
             planes = Math.Max(planes / 2, smallestSlab);
         return For(tiles, largestTile, largestCore, planes);
@@ -151,6 +183,8 @@ public sealed record PickPlan
         string network = NetworkOnHost ? "network" : "on the device: network";
         return $"{Counted.Of(Tiles.Count, "tile")} of up to {LargestTile} ({Overlap:0.0} times the volume's voxels), "
             + $"memory {TotalBytes >> 20} of {MemoryLimitBytes >> 20} MiB "
-            + $"(process {ProcessBytes >> 20}, {network} {NetworkBytes >> 20}, tiles {BufferBytes >> 20}, score map{(Maps == 1 ? "" : "s")} {(ScoreMapBytes == 0 ? "on disk" : $"{ScoreMapBytes >> 20}")}, clustering {ClusteringBytes >> 20})";
+            + $"(process {ProcessBytes >> 20}, {network} {NetworkBytes >> 20}, tiles {BufferBytes >> 20}, score "
+            + $"map{(Maps == 1 ? "" : "s")} {(ScoreMapBytes == 0 ? "on disk" : $"{ScoreMapBytes >> 20}")}, clustering "
+            + $"{ClusteringBytes >> 20})";
     }
 }

@@ -23,16 +23,24 @@ public sealed record PickRequest
     /// <summary>The mask's name, for messages.</summary>
     public string MaskName { get; init; } = "mask";
 
-    /// <summary>Volumes of the volume's size that get the scores, one for each class; null where they are not wanted in memory.</summary>
+    /// <summary>
+    /// Volumes of the volume's size that get the scores, one for each class; null where they are not wanted
+    /// in memory.
+    /// </summary>
     public IReadOnlyList<Volume>? Scores { get; init; }
 
     /// <summary>An MRC file that gets the scores of the one class that is picked; null for none.</summary>
     public string? ScoreMapFile { get; init; }
 
-    /// <summary>The folder for scores that nobody wants and that do not fit the memory; null for the system's.</summary>
+    /// <summary>
+    /// The folder for scores that nobody wants and that do not fit the memory; null for the system's.
+    /// </summary>
     public string? ScratchFolder { get; init; }
 
-    /// <summary>Whether picks of several classes at one place are all kept; otherwise the one with the highest score is.</summary>
+    /// <summary>
+    /// Whether picks of several classes at one place are all kept; otherwise the one with the highest score
+    /// is.
+    /// </summary>
     public bool OverlappingClasses { get; init; }
 
     /// <summary>Told the plan before the network runs; null for nobody.</summary>
@@ -92,7 +100,8 @@ public sealed record PickWarning(PickWarningKind Kind, string Fact, string Remed
 /// <param name="StartVoxels">How many voxels were above the threshold.</param>
 /// <param name="MaximumScore">The largest score.</param>
 /// <param name="ClusteringSeconds">Time of the clustering.</param>
-public sealed record ClassPicks(PickedClass Class, IReadOnlyList<Pick> Picks, long StartVoxels, float MaximumScore, double ClusteringSeconds);
+public sealed record ClassPicks(
+    PickedClass Class, IReadOnlyList<Pick> Picks, long StartVoxels, float MaximumScore, double ClusteringSeconds);
 
 /// <summary>What was picked in a volume.</summary>
 public sealed record PickResult

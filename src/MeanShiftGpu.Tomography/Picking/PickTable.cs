@@ -12,11 +12,15 @@ public sealed record VolumePicks(string Tomogram, IReadOnlyList<Pick> Picks);
 /// <summary>Writes picks as tables of coordinates.</summary>
 public static class PickTable
 {
-    /// <summary>Writes the picks of one or several volumes in any of the formats (see <see cref="CoordinateFormat"/>).</summary>
+    /// <summary>
+    /// Writes the picks of one or several volumes in any of the formats (see <see cref="CoordinateFormat"/>).
+    /// </summary>
     /// <param name="path">The table.</param>
-    /// <param name="volumes">The picks; tables without a column for the tomogram's name hold one volume.</param>
+    /// <param name="volumes">The picks; tables without a column for the tomogram's name hold one
+    /// volume.</param>
     /// <param name="options">The format, voxel size and binning.</param>
-    /// <exception cref="InputException">The format cannot hold several volumes, or the file cannot be written.</exception>
+    /// <exception cref="InputException">The format cannot hold several volumes, or the file cannot be
+    /// written.</exception>
     public static void Write(string path, IReadOnlyList<VolumePicks> volumes, CoordinateWriteOptions options)
     {
         ArgumentNullException.ThrowIfNull(path);

@@ -17,11 +17,14 @@ public sealed record PickedClass(int Output, int? Number, string? Name, PickOpti
     /// <summary>Its name or number; empty where the network knows one class only.</summary>
     public string Label => Name ?? Number?.ToString(CultureInfo.InvariantCulture) ?? "";
 
-    /// <summary>Whether a particle is of this class: a class is meant by its name or its number, as in training.</summary>
+    /// <summary>
+    /// Whether a particle is of this class: a class is meant by its name or its number, as in training.
+    /// </summary>
     public bool IsOne(Particle particle)
     {
         ArgumentNullException.ThrowIfNull(particle);
-        return Number is null || (Name is null ? particle.Class == Number : Name.Equals(particle.Name, StringComparison.OrdinalIgnoreCase));
+        return Number is null || (
+            Name is null ? particle.Class == Number : Name.Equals(particle.Name, StringComparison.OrdinalIgnoreCase));
     }
 
     /// <summary>The classes of a model.</summary>
@@ -30,13 +33,19 @@ public sealed record PickedClass(int Output, int? Number, string? Name, PickOpti
     /// <param name="description">How it was trained; null where the file does not say.</param>
     /// <param name="options">How a class is picked that was trained with a mean shift.</param>
     /// <param name="only">The name of the one class that is wanted; null for all.</param>
-    /// <exception cref="InputException">The description does not fit the network, or the model does not know the class.</exception>
+    /// <exception cref="InputException">The description does not fit the network, or the model does not know
+    /// the class.</exception>
     internal static PickedClass[] Of(
-        string path, UNet3dOptions network, ModelDescription? description, Func<MeanShiftOptions, PickOptions> options, string? only)
+        string path,
+        UNet3dOptions network,
+        ModelDescription? description,
+        Func<MeanShiftOptions, PickOptions> options,
+        string? only)
     {
         IReadOnlyList<ClassOptions> known = description?.Training.Classes ?? [];
         if (known.Count != (network.Outputs == 1 ? known.Count : network.Outputs))
-            throw new InputException($"{path}: the network has {Counted.Of(network.Outputs, "output")}, its description {Counted.Of(known.Count, "class", "classes")}. Use a model that 'train' wrote.");
+            throw new InputException($"{path}: the network has {Counted.Of(network.Outputs, "output")}, its description "
+                + $"{Counted.Of(known.Count, "class", "classes")}. Use a model that 'train' wrote.");
         PickedClass[] all = known.Count == 0
             ? [new PickedClass(0, null, null, Scaled(options(ModelFile.MeanShiftOf(description)), description, 0))]
             : [.. known.Select((c, i) => Of(c.Name, i, Scaled(options(description!.Training.MeanShiftOf(i)), description, i)))];
@@ -44,11 +53,17 @@ public sealed record PickedClass(int Output, int? Number, string? Name, PickOpti
             return all;
         return all.Where(c => c.Label.Equals(only, StringComparison.OrdinalIgnoreCase)).ToArray() is { Length: > 0 } wanted
             ? wanted
-            : throw new InputException($"{path}: the model knows no class '{only}'{(known.Count == 0 ? "; it was trained without classes" : $"; expected one of {string.Join(", ", known.Select(c => c.Name))}")}.");
+            : throw new InputException($"{path}: the model knows no class "
+                + $"'{only}'; "
+                + (known.Count == 0
+                    ? "it was trained without classes"
+                    : $"expected one of {string.Join(", ", known.Select(c => c.Name))}")
+                + ".");
     }
 
     private static PickOptions Scaled(PickOptions options, ModelDescription? description, int output)
-        => description?.Looks?.Classes is { } looks && output < looks.Count && looks[output].ScoreScale > 0 ? options with { ScoreScale = (float)looks[output].ScoreScale } : options;
+        => description?.Looks?.Classes is { } looks && output < looks.Count && looks[output].ScoreScale > 0
+            ? options with { ScoreScale = (float)looks[output].ScoreScale } : options;
 
     private static PickedClass Of(string name, int output, PickOptions options)
         => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int number)

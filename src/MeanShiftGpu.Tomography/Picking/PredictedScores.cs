@@ -3,7 +3,10 @@ using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Tomography.Picking;
 
-/// <summary>The score maps of a volume, in the caller's memory, in own memory, in a file that the user wants, or in scratch files.</summary>
+/// <summary>
+/// The score maps of a volume, in the caller's memory, in own memory, in a file that the user wants, or in
+/// scratch files.
+/// </summary>
 internal sealed class PredictedScores : IDisposable
 {
     private readonly List<IDisposable> owned = [];
@@ -20,7 +23,9 @@ internal sealed class PredictedScores : IDisposable
             if (file is not null && plan.Maps == classes)
                 owned.Add(file);
             while (owned.Count + (request.Scores?.Count ?? 0) < plan.Maps)
-                owned.Add(plan.ScoreMapBytes > 0 ? new Volume(plan.Volume.Depth, plan.Volume.Height, plan.Volume.Width) : MrcWriter.CreateScratch(request.ScratchFolder ?? Path.GetTempPath(), plan.Volume));
+                owned.Add(
+                    plan.ScoreMapBytes > 0 ? new Volume(plan.Volume.Depth, plan.Volume.Height, plan.Volume.Width)
+                        : MrcWriter.CreateScratch(request.ScratchFolder ?? Path.GetTempPath(), plan.Volume));
         }
         catch
         {
@@ -37,7 +42,8 @@ internal sealed class PredictedScores : IDisposable
     public IReadOnlyList<IVoxelSource> Maps { get; }
 
     /// <summary>
-    /// Of several predictions, whose mean the maps are, the sums of squared differences from it; empty of one alone.
+    /// Of several predictions, whose mean the maps are, the sums of squared differences from it; empty of one
+    /// alone.
     /// </summary>
     public IReadOnlyList<IVoxelSource> Squares { get; }
 

@@ -15,20 +15,24 @@ public sealed record StartVoxels(float[] Positions, float[] Scores)
     /// <param name="depth">D.</param>
     /// <param name="height">H.</param>
     /// <param name="width">W.</param>
-    /// <param name="options">The threshold. As a fraction it refers to the maximum of this map; a map without a positive score has no start voxels.</param>
-    /// <exception cref="InputException">A score is not a finite number, or an option is out of range.</exception>
+    /// <param name="options">The threshold. As a fraction it refers to the maximum of this map; a map without
+    /// a positive score has no start voxels.</param>
+    /// <exception cref="InputException">A score is not a finite number, or an option is out of
+    /// range.</exception>
     public static StartVoxels Above(ReadOnlySpan<float> scores, int depth, int height, int width, PickOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         if (scores.Length != (long)depth * height * width)
-            throw new ArgumentException($"Score map: {scores.Length} values for {depth}×{height}×{width} voxels.", nameof(scores));
+            throw new ArgumentException(
+                $"Score map: {scores.Length} values for {depth}×{height}×{width} voxels.", nameof(scores));
 
         float maximum = 0;
         for (int i = 0; i < scores.Length; i++)
         {
             if (!float.IsFinite(scores[i]))
-                throw new InputException($"score map: {scores[i]} at (z, y, x) = {At(i, height, width)}; expected finite scores. Check the input volume for NaN.");
+                throw new InputException($"score map: {scores[i]} at (z, y, x) = {At(i, height, width)}; expected finite "
+                    + "scores. Check the input volume for NaN.");
             maximum = Math.Max(maximum, scores[i]);
         }
 
@@ -55,5 +59,6 @@ public sealed record StartVoxels(float[] Positions, float[] Scores)
         return new StartVoxels(positions, above);
     }
 
-    private static (int Z, int Y, int X) At(int index, int height, int width) => (index / width / height, index / width % height, index % width);
+    private static (int Z, int Y, int X) At(int index, int height, int width)
+        => (index / width / height, index / width % height, index % width);
 }

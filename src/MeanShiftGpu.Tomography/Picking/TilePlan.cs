@@ -10,31 +10,39 @@ namespace MeanShiftGpu.Tomography.Picking;
 public readonly record struct Tile((int Z, int Y, int X) Origin, Extent Size, (int Z, int Y, int X) CoreOrigin, Extent CoreSize);
 
 /// <summary>
-/// Cuts a volume into tiles that overlap by the network's receptive field, so that every kept score is the whole volume's.
-/// Where a tile ends with the volume it needs no overlap: the network's own zero padding is the same there.
+/// Cuts a volume into tiles that overlap by the network's receptive field, so that every kept score is the
+/// whole volume's. Where a tile ends with the volume it needs no overlap: the network's own zero padding is
+/// the same there.
 /// </summary>
 public static class TilePlan
 {
     /// <summary>Plans the tiles that fit and together have the fewest voxels, halos included.</summary>
     /// <param name="volume">The volume, its edges multiples of the divisor.</param>
-    /// <param name="halo">Voxels of overlap on either side; rounded up so that all of these are multiples of what they must be.</param>
+    /// <param name="halo">Voxels of overlap on either side; rounded up so that all of these are multiples of
+    /// what they must be.</param>
     /// <param name="divisor">Cores begin and end at multiples of this, and so does the volume.</param>
-    /// <param name="alignment">Tiles begin, and end inside the volume, at multiples of this, which is a multiple of the divisor.</param>
-    /// <param name="fits">Whether a largest tile of this size (first) with a core of this size (second) fits.</param>
+    /// <param name="alignment">Tiles begin, and end inside the volume, at multiples of this, which is a
+    /// multiple of the divisor.</param>
+    /// <param name="fits">Whether a largest tile of this size (first) with a core of this size (second)
+    /// fits.</param>
     /// <returns>The tiles, x fastest; empty where not even the smallest fits.</returns>
     public static IReadOnlyList<Tile> Create(Extent volume, int halo, int divisor, int alignment, Func<Extent, Extent, bool> fits)
     {
         ArgumentNullException.ThrowIfNull(fits);
         ArgumentOutOfRangeException.ThrowIfLessThan(divisor, 1);
         if (alignment < divisor || HaloUnit(divisor, alignment) % divisor != 0)
-            throw new ArgumentException($"tiles that begin at multiples of {alignment} have no cores that begin at multiples of {divisor}.", nameof(alignment));
+            throw new ArgumentException($"tiles that begin at multiples of {alignment} have no cores that begin at multiples "
+                + $"of {divisor}.", nameof(alignment));
         if (volume != volume.RoundUpTo(divisor))
-            throw new ArgumentException($"a volume of {volume} cannot be cut at multiples of {divisor}; round it up first.", nameof(volume));
+            throw new ArgumentException(
+                $"a volume of {volume} cannot be cut at multiples of {divisor}; round it up first.", nameof(volume));
         halo = RoundUp(halo, HaloUnit(divisor, alignment));
-        Axis[][] axes = [Axis.Cuts(volume.Depth, halo, alignment), Axis.Cuts(volume.Height, halo, alignment), Axis.Cuts(volume.Width, halo, alignment)];
+        Axis[][] axes =
+            [Axis.Cuts(volume.Depth, halo, alignment), Axis.Cuts(volume.Height, halo, alignment), Axis.Cuts(
+                volume.Width, halo, alignment)];
 
-        // The voxels of all tiles are the product of the axes' sums, so every combination is soon compared. Of equally good ones the first:
-        // the fewest pieces, along z before y before x.
+        // The voxels of all tiles are the product of the axes' sums, so every combination is soon compared.
+        // Of equally good ones the first: the fewest pieces, along z before y before x.
         (Axis Z, Axis Y, Axis X)? best = null;
         double fewest = double.PositiveInfinity;
         foreach (Axis z in axes[0])
@@ -44,7 +52,8 @@ public static class TilePlan
                 foreach (Axis x in axes[2])
                 {
                     double voxels = (double)z.Covered * y.Covered * x.Covered;
-                    if (voxels >= fewest || !fits(new Extent(z.Longest, y.Longest, x.Longest), new Extent(z.Core, y.Core, x.Core)))
+                    if (voxels >= fewest || !fits(
+                        new Extent(z.Longest, y.Longest, x.Longest), new Extent(z.Core, y.Core, x.Core)))
                         continue;
                     fewest = voxels;
                     best = (z, y, x);
@@ -83,8 +92,12 @@ public static class TilePlan
 
     private static int RoundUp(int value, int divisor) => (value + divisor - 1) / divisor * divisor;
 
-    /// <summary>One axis cut into pieces: the longest core, the longest piece with its halo, the sum of all with theirs, and the pieces.</summary>
-    private sealed record Axis(int Core, int Longest, long Covered, IReadOnlyList<(int Origin, int Size, int Core, int CoreSize)> Pieces)
+    /// <summary>
+    /// One axis cut into pieces: the longest core, the longest piece with its halo, the sum of all with
+    /// theirs, and the pieces.
+    /// </summary>
+    private sealed record Axis(
+        int Core, int Longest, long Covered, IReadOnlyList<(int Origin, int Size, int Core, int CoreSize)> Pieces)
     {
         /// <summary>Every sensible cut of an axis, the fewest pieces first.</summary>
         public static Axis[] Cuts(int extent, int halo, int alignment)
@@ -102,7 +115,8 @@ public static class TilePlan
             return [.. cuts];
         }
 
-        // Pieces that begin one step after the other, each with its halo before the core: the first core alone begins with its piece.
+        // Pieces that begin one step after the other, each with its halo before the core: the first core
+        // alone begins with its piece.
         private static Axis Cut(int extent, int halo, int step)
         {
             List<(int Origin, int Size, int Core, int CoreSize)> pieces = [];

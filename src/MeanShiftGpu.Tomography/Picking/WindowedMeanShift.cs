@@ -9,17 +9,19 @@ using MeanShiftGpu.Tensors;
 namespace MeanShiftGpu.Tomography.Picking;
 
 /// <summary>
-/// The mean shift from every voxel of a score map above a threshold, in memory that does not grow with the map: window by window, each with a
-/// margin that no point can cross in a round of iterations. A point that ends a round outside its window's core goes on in the window
-/// where it is. Every point therefore sees the scores that it would see in the whole map.
+/// The mean shift from every voxel of a score map above a threshold, in memory that does not grow with the
+/// map: window by window, each with a margin that no point can cross in a round of iterations. A point that
+/// ends a round outside its window's core goes on in the window where it is. Every point therefore sees the
+/// scores that it would see in the whole map.
 /// </summary>
 internal sealed class WindowedMeanShift
 {
     private const int CoreEdge = 128;
     private const int MostPointsAtOnce = 1 << 18;
 
-    // A shift is shorter than the bandwidth, so a round of n iterations needs a margin of n + 1 bandwidths. Most points need some ten
-    // iterations, of which the first are the longest; the margin costs reading, so wide bandwidths get shorter rounds.
+    // A shift is shorter than the bandwidth, so a round of n iterations needs a margin of n + 1 bandwidths.
+    // Most points need some ten iterations, of which the first are the longest; the margin costs reading, so
+    // wide bandwidths get shorter rounds.
     private const int MarginVoxels = 32;
     private const int MostIterationsInARound = 7;
 
@@ -33,7 +35,8 @@ internal sealed class WindowedMeanShift
     private readonly int margin;
     private readonly Extent windows;
     private readonly Dictionary<(int Z, int Y, int X), List<MovingPoint>> waiting = [];
-    // Kept from window to window: fresh ones of this size would wait for the garbage collector by the hundred megabytes.
+    // Kept from window to window: fresh ones of this size would wait for the garbage collector by the hundred
+    // megabytes.
     private readonly List<MovingPoint> starts = [];
     private float[] coreScores = [];
     private float[] windowScores = [];
@@ -41,7 +44,13 @@ internal sealed class WindowedMeanShift
     private int[] iterations = [];
     private Window? inMemory;
 
-    public WindowedMeanShift(GpuContext context, Arena arena, IVoxelSource scores, float threshold, MeanShiftParameters parameters, PickOptions options)
+    public WindowedMeanShift(
+        GpuContext context,
+        Arena arena,
+        IVoxelSource scores,
+        float threshold,
+        MeanShiftParameters parameters,
+        PickOptions options)
     {
         this.context = context;
         this.arena = arena;
@@ -70,7 +79,8 @@ internal sealed class WindowedMeanShift
         long window = LargestWindow(volume, MarginFor(bandwidth));
         long core = (long)Math.Min(volume.Depth, CoreEdge) * Math.Min(volume.Height, CoreEdge) * Math.Min(volume.Width, CoreEdge);
         // The window on the host and on the device, its core, and the points of a batch.
-        return sizeof(float) * (2 * window + core) + (long)BytesPerPoint * Math.Min(core, MostPointsAtOnce) + Math.Min(PlacesBytes, core * 16);
+        return sizeof(float) * (2 * window + core) + (long)BytesPerPoint * Math.Min(core, MostPointsAtOnce) + Math.Min(
+            PlacesBytes, core * 16);
     }
 
     /// <summary>Moves every point to its place.</summary>
@@ -97,7 +107,8 @@ internal sealed class WindowedMeanShift
         // Those that crossed from one window into another; usually few, and none after two or three turns.
         while (waiting.Count > 0)
         {
-            ((int Z, int Y, int X) Window, List<MovingPoint> Points)[] turn = [.. waiting.OrderBy(w => w.Key).Select(w => (w.Key, w.Value))];
+            ((int Z, int Y, int X) Window, List<MovingPoint> Points)[] turn =
+                [.. waiting.OrderBy(w => w.Key).Select(w => (w.Key, w.Value))];
             waiting.Clear();
             foreach (((int z, int y, int x), List<MovingPoint> points) in turn)
             {
@@ -129,7 +140,8 @@ internal sealed class WindowedMeanShift
         Box core = new Box((z * CoreEdge, y * CoreEdge, x * CoreEdge), new Extent(CoreEdge, CoreEdge, CoreEdge)).ClippedTo(size);
         Box whole = new Box(
             (core.Origin.Z - margin, core.Origin.Y - margin, core.Origin.X - margin),
-            new Extent(core.Size.Depth + 2 * margin, core.Size.Height + 2 * margin, core.Size.Width + 2 * margin)).ClippedTo(size);
+            new Extent(core.Size.Depth + 2 * margin, core.Size.Height + 2 * margin, core.Size.Width + 2 * margin)).ClippedTo(
+                size);
         return new Window(core, whole);
     }
 
@@ -168,7 +180,8 @@ internal sealed class WindowedMeanShift
             yield return starts;
     }
 
-    // Rounds of iterations, until every point has come to rest, has used its iterations up or has left the core. Empties the list.
+    // Rounds of iterations, until every point has come to rest, has used its iterations up or has left the
+    // core. Empties the list.
     private void Move(Window window, List<MovingPoint> points, int iterationsBefore)
     {
         if (iterationsBefore == 0)
@@ -205,7 +218,17 @@ internal sealed class WindowedMeanShift
             ArrayView<float> view = allPositions.SubView(0, 3L * count);
             ArrayView<int> done = allIterations.SubView(0, count);
             view.CopyFromCPU(context.Stream, positions.AsSpan(0, 3 * count));
-            kernels.Converge(context.Stream, map, view, view, done, allSupport.SubView(0, count), workspace, shape with { Iterations = now }, parameters, options.ConvergenceVoxels);
+            kernels.Converge(
+                context.Stream,
+                map,
+                view,
+                view,
+                done,
+                allSupport.SubView(0, count),
+                workspace,
+                shape with { Iterations = now },
+                parameters,
+                options.ConvergenceVoxels);
             view.CopyToCPU(context.Stream, positions.AsSpan(0, 3 * count));
             done.CopyToCPU(context.Stream, iterations.AsSpan(0, count));
             context.Synchronize();
@@ -267,7 +290,8 @@ internal sealed class WindowedMeanShift
                 && p.X >= Core.Origin.X && p.X < Core.Origin.X + Core.Size.Width;
     }
 
-    private readonly record struct MovingPoint(double Z, double Y, double X, float StartZ, float StartY, float StartX, float Score, int Iterations)
+    private readonly record struct MovingPoint(
+        double Z, double Y, double X, float StartZ, float StartY, float StartX, float Score, int Iterations)
     {
         public ClusterPoint AtRest()
         {

@@ -43,8 +43,9 @@ public sealed record ReportImage
     public IReadOnlyList<ReportMarker> Markers { get; init; } = [];
 
     /// <summary>
-    /// A slice of a volume with the true centres and picks that lie near it, and the partners of these: without them, a pair on
-    /// both sides of the reach would look like a miss. Circles shrink with the distance from the slice, as a ball's cross-section does.
+    /// A slice of a volume with the true centres and picks that lie near it, and the partners of these:
+    /// without them, a pair on both sides of the reach would look like a miss. Circles shrink with the
+    /// distance from the slice, as a ball's cross-section does.
     /// </summary>
     /// <param name="title">What it is.</param>
     /// <param name="volume">[D, H, W].</param>
@@ -56,7 +57,8 @@ public sealed record ReportImage
     /// <param name="picks">Picks.</param>
     /// <param name="reachSlices">Centres up to this many slices away are shown.</param>
     /// <param name="pairVoxels">A true centre and a pick within this distance are partners.</param>
-    /// <param name="window">The values that are black and white; null takes the 1st and 99th percentile of the slice.</param>
+    /// <param name="window">The values that are black and white; null takes the 1st and 99th percentile of
+    /// the slice.</param>
     public static ReportImage FromVolume(
         string title,
         ReadOnlySpan<float> volume,
@@ -74,7 +76,17 @@ public sealed record ReportImage
             throw new ArgumentException($"Image: {volume.Length} values for {depth}×{height}×{width} voxels.", nameof(volume));
         ArgumentOutOfRangeException.ThrowIfNegative(z);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(z, depth);
-        return FromSlice(title, volume.Slice(z * height * width, height * width), height, width, z, truth, picks, reachSlices, pairVoxels, window);
+        return FromSlice(
+            title,
+            volume.Slice(z * height * width, height * width),
+            height,
+            width,
+            z,
+            truth,
+            picks,
+            reachSlices,
+            pairVoxels,
+            window);
     }
 
     /// <summary>One slice of a volume, as <see cref="FromVolume"/> shows it.</summary>
@@ -87,7 +99,8 @@ public sealed record ReportImage
     /// <param name="picks">Picks.</param>
     /// <param name="reachSlices">Centres up to this many slices away are shown.</param>
     /// <param name="pairVoxels">A true centre and a pick within this distance are partners.</param>
-    /// <param name="window">The values that are black and white; null takes the 1st and 99th percentile of the slice.</param>
+    /// <param name="window">The values that are black and white; null takes the 1st and 99th percentile of
+    /// the slice.</param>
     public static ReportImage FromSlice(
         string title,
         ReadOnlySpan<float> slice,
@@ -122,17 +135,22 @@ public sealed record ReportImage
             ],
         };
 
-        IEnumerable<ReportMarker> Near(IReadOnlyList<Position> positions, IReadOnlyList<Position> partners, float radius, ReportMarkerKind kind) =>
+        IEnumerable<ReportMarker> Near(
+            IReadOnlyList<Position> positions, IReadOnlyList<Position> partners, float radius, ReportMarkerKind kind) =>
             positions
                 .Where(p => IsNear(p) || partners.Any(q => IsNear(q) && p.DistanceTo(q) <= pairVoxels))
                 .Select(p => new ReportMarker((float)p.Y, (float)p.X, radius * CrossSection(Math.Abs(p.Z - z)), kind));
 
         bool IsNear(Position p) => Math.Abs(p.Z - z) <= reachSlices;
 
-        float CrossSection(double distance) => (float)Math.Sqrt(1 - Math.Min(0.75, distance * distance / ((reachSlices + 1) * (reachSlices + 1))));
+        float CrossSection(double distance)
+            => (float)Math.Sqrt(1 - Math.Min(0.75, distance * distance / ((reachSlices + 1) * (reachSlices + 1))));
     }
 
-    /// <summary>The slice with the most centres within reach; of equals, the one nearest to the middle. Without centres, the middle slice.</summary>
+    /// <summary>
+    /// The slice with the most centres within reach; of equals, the one nearest to the middle. Without
+    /// centres, the middle slice.
+    /// </summary>
     /// <param name="positions">Centres.</param>
     /// <param name="depth">D, slices of the volume.</param>
     /// <param name="reachSlices">Centres up to this many slices away count.</param>

@@ -2,13 +2,17 @@ using MeanShiftGpu.Kernels.Machine;
 
 namespace MeanShiftGpu.Tomography.Reporting;
 
-/// <summary>The colours of a report, as bytes and as style-sheet values, and the style-sheet variables that stand for them on a page.</summary>
+/// <summary>
+/// The colours of a report, as bytes and as style-sheet values, and the style-sheet variables that stand for
+/// them on a page.
+/// </summary>
 internal static class ReportPalette
 {
     public static readonly (byte R, byte G, byte B) Truth = (255, 214, 10);
     public static readonly (byte R, byte G, byte B) Pick = (230, 30, 40);
 
-    // Charts are drawn in these, and on a page replaced by the variables, which follow the reader's light or dark theme.
+    // Charts are drawn in these, and on a page replaced by the variables, which follow the reader's light or
+    // dark theme.
     public static readonly (byte R, byte G, byte B) Ink = (34, 38, 43);
     public static readonly (byte R, byte G, byte B) Grid = (222, 225, 229);
     public static readonly (byte R, byte G, byte B) Axis = (139, 146, 154);

@@ -30,9 +30,13 @@ public static class ReportPlots
     /// <param name="panel">The images.</param>
     /// <param name="imageWidth">Width of an image, in SVG units (pixels on a screen).</param>
     /// <exception cref="InputException">The file cannot be written.</exception>
-    public static void WriteSvg(string path, ReportPanel panel, int imageWidth = 260) => ReportFile.WriteText(path, PanelSvg(panel, imageWidth));
+    public static void WriteSvg(string path, ReportPanel panel, int imageWidth = 260)
+        => ReportFile.WriteText(path, PanelSvg(panel, imageWidth));
 
-    /// <summary>Writes a panel as a PNG file: images enlarged without smoothing, circles over them, side by side on white, no text.</summary>
+    /// <summary>
+    /// Writes a panel as a PNG file: images enlarged without smoothing, circles over them, side by side on
+    /// white, no text.
+    /// </summary>
     /// <param name="path">The file.</param>
     /// <param name="panel">The images.</param>
     /// <param name="scale">Pixels for a voxel.</param>
@@ -73,7 +77,8 @@ public static class ReportPlots
         image.WritePng(png);
         StringBuilder svg = new();
         svg.Append($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {image.Width} {image.Height}\" {attributes}>");
-        svg.Append($"<image width=\"{image.Width}\" height=\"{image.Height}\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{Convert.ToBase64String(png.ToArray())}\"/>");
+        svg.Append($"<image width=\"{image.Width}\" height=\"{image.Height}\" style=\"image-rendering:pixelated\" "
+            + $"href=\"data:image/png;base64,{Convert.ToBase64String(png.ToArray())}\"/>");
         float unit = Math.Min(image.Height, image.Width) / 100f;
         foreach (ReportMarker marker in image.Markers)
             svg.Append(MarkerSvg(marker.X + 0.5f, marker.Y + 0.5f, marker.Radius, unit, marker.Kind));
@@ -81,10 +86,14 @@ public static class ReportPlots
     }
 
     /// <summary>A circle; a dark or light rim keeps it visible on any grey.</summary>
-    internal static string MarkerSvg(float x, float y, float radius, float unit, ReportMarkerKind kind) => kind == ReportMarkerKind.Truth
-        ? $"<circle cx=\"{x:0.##}\" cy=\"{y:0.##}\" r=\"{radius:0.##}\" fill=\"none\" stroke=\"#000\" stroke-opacity=\"0.55\" stroke-width=\"{2.6f * unit:0.###}\"/>" +
-          $"<circle cx=\"{x:0.##}\" cy=\"{y:0.##}\" r=\"{radius:0.##}\" fill=\"none\" stroke=\"{ReportPalette.Hex(ReportPalette.Truth)}\" stroke-width=\"{1.4f * unit:0.###}\"/>"
-        : $"<circle cx=\"{x:0.##}\" cy=\"{y:0.##}\" r=\"{radius:0.##}\" fill=\"{ReportPalette.Hex(ReportPalette.Pick)}\" stroke=\"#fff\" stroke-width=\"{0.7f * unit:0.###}\"/>";
+    internal static string MarkerSvg(float x, float y, float radius, float unit, ReportMarkerKind kind)
+        => kind == ReportMarkerKind.Truth
+        ? $"<circle cx=\"{x:0.##}\" cy=\"{y:0.##}\" r=\"{radius:0.##}\" fill=\"none\" stroke=\"#000\" stroke-opacity=\"0.55\" "
+            + $"stroke-width=\"{2.6f * unit:0.###}\"/>" +
+          $"<circle cx=\"{x:0.##}\" cy=\"{y:0.##}\" r=\"{radius:0.##}\" fill=\"none\" "
+          + $"stroke=\"{ReportPalette.Hex(ReportPalette.Truth)}\" stroke-width=\"{1.4f * unit:0.###}\"/>"
+        : $"<circle cx=\"{x:0.##}\" cy=\"{y:0.##}\" r=\"{radius:0.##}\" fill=\"{ReportPalette.Hex(ReportPalette.Pick)}\" "
+            + $"stroke=\"#fff\" stroke-width=\"{0.7f * unit:0.###}\"/>";
 
     private static string PanelSvg(ReportPanel panel, int imageWidth)
     {
@@ -94,17 +103,22 @@ public static class ReportPlots
         const int Gap = 10;
         const int TextHeight = 26;
         int count = panel.Images.Count;
-        int imageHeight = (int)panel.Images.Select(i => Math.Ceiling((double)imageWidth * i.Height / i.Width)).DefaultIfEmpty(0).Max();
+        int imageHeight =
+            (int)panel.Images.Select(i => Math.Ceiling((double)imageWidth * i.Height / i.Width)).DefaultIfEmpty(0).Max();
         int width = Math.Max(1, count * (imageWidth + Gap) - Gap);
         StringBuilder svg = new();
-        svg.Append($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {imageHeight + TextHeight}\" width=\"{width}\" height=\"{imageHeight + TextHeight}\">");
+        svg.Append($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {imageHeight + TextHeight}\" "
+            + $"width=\"{width}\" height=\"{imageHeight + TextHeight}\">");
         svg.Append($"<title>{ReportHtml.Encode(panel.Title)}</title><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>");
         for (int i = 0; i < count; i++)
         {
             ReportImage image = panel.Images[i];
             int x = i * (imageWidth + Gap);
-            svg.Append(ImageSvg(image, $"x=\"{x}\" y=\"0\" width=\"{imageWidth}\" height=\"{imageWidth * (double)image.Height / image.Width:0.#}\""));
-            svg.Append($"<text x=\"{x + imageWidth / 2}\" y=\"{imageHeight + 19}\" text-anchor=\"middle\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"15\" fill=\"#22262b\">{ReportHtml.Encode(image.Title)}</text>");
+            svg.Append(ImageSvg(image, $"x=\"{x}\" y=\"0\" width=\"{imageWidth}\" "
+                + $"height=\"{imageWidth * (double)image.Height / image.Width:0.#}\""));
+            svg.Append($"<text x=\"{x + imageWidth / 2}\" y=\"{imageHeight + 19}\" text-anchor=\"middle\" "
+                + "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"15\" "
+                + $"fill=\"#22262b\">{ReportHtml.Encode(image.Title)}</text>");
         }
 
         return svg.Append("</svg>\n").ToString();
@@ -205,7 +219,8 @@ public static class ReportPlots
             StrokeThickness = curve.Dashed ? 1.6 : 2.2,
             LineStyle = curve.Dashed ? LineStyle.Dash : LineStyle.Solid,
             LineJoin = LineJoin.Round,
-            // Shapes tell curves apart in print without colour; hundreds of points would only blacken the line.
+            // Shapes tell curves apart in print without colour; hundreds of points would only blacken the
+            // line.
             MarkerType = curve.Points.Count > 40 || curve.Dashed ? MarkerType.None : curve.Color switch
             {
                 ReportColor.Red => MarkerType.Circle,
@@ -278,11 +293,14 @@ public static class ReportPlots
                 double centerX = scale * (marker.X + 0.5);
                 double centerY = scale * (marker.Y + 0.5);
                 int reach = (int)Math.Ceiling(radius + 2 * unit) + 1;
-                for (int y = Math.Max(0, (int)centerY - reach); y <= Math.Min(scale * image.Height - 1, (int)centerY + reach); y++)
+                for (int y =
+                    Math.Max(0, (int)centerY - reach); y <= Math.Min(scale * image.Height - 1, (int)centerY + reach); y++)
                 {
-                    for (int x = Math.Max(0, (int)centerX - reach); x <= Math.Min(scale * image.Width - 1, (int)centerX + reach); x++)
+                    for (int x =
+                        Math.Max(0, (int)centerX - reach); x <= Math.Min(scale * image.Width - 1, (int)centerX + reach); x++)
                     {
-                        double distance = Math.Sqrt((x + 0.5 - centerX) * (x + 0.5 - centerX) + (y + 0.5 - centerY) * (y + 0.5 - centerY));
+                        double distance = Math.Sqrt(
+                            (x + 0.5 - centerX) * (x + 0.5 - centerX) + (y + 0.5 - centerY) * (y + 0.5 - centerY));
                         Span<byte> pixel = pixels.AsSpan(3 * (y * width + imageLeft + x), 3);
                         if (marker.Kind == ReportMarkerKind.Truth)
                         {
@@ -302,7 +320,10 @@ public static class ReportPlots
         return (pixels, height, width);
     }
 
-    /// <summary>How much of a pixel at a distance from a shape's middle lies within its half width: an edge one pixel wide.</summary>
+    /// <summary>
+    /// How much of a pixel at a distance from a shape's middle lies within its half width: an edge one pixel
+    /// wide.
+    /// </summary>
     private static double Coverage(double distance, double halfWidth) => Math.Clamp(halfWidth - distance + 0.5, 0, 1);
 
     private static void Blend(Span<byte> pixel, (byte R, byte G, byte B) color, double share)
@@ -312,7 +333,10 @@ public static class ReportPlots
         pixel[2] = (byte)Math.Round(pixel[2] + share * (color.B - pixel[2]));
     }
 
-    /// <summary>Measures text of the charts' font in pixels; the library's own measure, from the metrics of PDF fonts, is in points.</summary>
+    /// <summary>
+    /// Measures text of the charts' font in pixels; the library's own measure, from the metrics of PDF fonts,
+    /// is in points.
+    /// </summary>
     private sealed class PixelTextMeasurer(double width, double height) : PdfRenderContext(width, height, OxyColors.Undefined)
     {
         private const double PixelsPerPoint = 96.0 / 72;

@@ -16,7 +16,9 @@ public sealed record PaperFiles
     /// <summary>The folder of the SHREC 2021 data set, with model_0 to model_9; null to simulate.</summary>
     public string? Shrec { get; init; }
 
-    /// <summary>The tomogram of EMPIAR-10045 that the paper uses, binned by 8 or not; null to simulate.</summary>
+    /// <summary>
+    /// The tomogram of EMPIAR-10045 that the paper uses, binned by 8 or not; null to simulate.
+    /// </summary>
     public string? Tomogram { get; init; }
 
     /// <summary>Its deposited coordinates, in unbinned pixels.</summary>
@@ -56,8 +58,8 @@ public static class PaperData
     };
 
     /// <summary>
-    /// Makes a data set where it is not there yet, and reads its manifest. Of several processes that need the same one, the first makes it
-    /// and the others wait.
+    /// Makes a data set where it is not there yet, and reads its manifest. Of several processes that need the
+    /// same one, the first makes it and the others wait.
     /// </summary>
     /// <param name="folder">The experiment's folder; the data set is DIR/data/NAME.</param>
     /// <param name="scale">How large.</param>
@@ -67,7 +69,12 @@ public static class PaperData
     /// <param name="cancellation">Stops between two volumes.</param>
     /// <exception cref="InputException">A file cannot be read or written.</exception>
     public static DatasetManifest Prepare(
-        string folder, PaperScale scale, PaperDataset dataset, PaperFiles files, Action<string>? progress = null, CancellationToken cancellation = default)
+        string folder,
+        PaperScale scale,
+        PaperDataset dataset,
+        PaperFiles files,
+        Action<string>? progress = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(scale);
         ArgumentNullException.ThrowIfNull(files);
@@ -87,7 +94,8 @@ public static class PaperData
         return DatasetManifest.Read(Path.Combine(place, DatasetManifest.UsualName));
     }
 
-    private static void Make(string place, PaperScale scale, PaperDataset dataset, PaperFiles files, CancellationToken cancellation)
+    private static void Make(
+        string place, PaperScale scale, PaperDataset dataset, PaperFiles files, CancellationToken cancellation)
     {
         switch (dataset)
         {
@@ -104,17 +112,21 @@ public static class PaperData
                 DatasetManifest models = ShrecDataset.Import(
                     files.Shrec ?? SimulateShrec(place, scale, cancellation),
                     files.Shrec is null
-                        ? n => n < train ? DatasetSplit.Train : n < train + validation ? DatasetSplit.Validation : DatasetSplit.Test
+                        ? n => n < train ? DatasetSplit.Train : n < train + validation ? DatasetSplit.Validation
+                        : DatasetSplit.Test
                         : null);
                 ShrecDataset.WritePatches(models, place, Patch, cancellation: cancellation);
                 return;
             case PaperDataset.Ribo or PaperDataset.RiboSparse:
                 (string tomogram, string coordinates) = files.Tomogram is { } real
-                    ? (real, files.Coordinates ?? throw new InputException($"{real}: has no coordinates beside it; name them with --coordinates."))
+                    ? (real, files.Coordinates ?? throw new InputException($"{real}: has no coordinates beside it; name them "
+                        + "with --coordinates."))
                     : SimulateRibosomes(place, scale, cancellation);
                 Extent shape = Volumes.MrcFile.ReadHeader(tomogram).Shape;
-                // The unbinned tomogram is some 4000 voxels wide; what is larger than a binned one is averaged here.
-                int averaging = files.Tomogram is not null && Math.Max(shape.Height, shape.Width) > 1000 ? (int)Empiar10045Dataset.PaperBinning : 1;
+                // The unbinned tomogram is some 4000 voxels wide; what is larger than a binned one is
+                // averaged here.
+                int averaging = files.Tomogram is not null && Math.Max(shape.Height, shape.Width) > 1000
+                    ? (int)Empiar10045Dataset.PaperBinning : 1;
                 Empiar10045Dataset.Write(
                     tomogram, coordinates, place, averaging, files.Tomogram is null ? 1 : Empiar10045Dataset.PaperBinning,
                     new PatchDatasetOptions { OneCenter = dataset == PaperDataset.RiboSparse }, cancellation);
@@ -131,13 +143,16 @@ public static class PaperData
         (int train, int validation, int test) = scale.ShrecModels;
         TomogramOptions options = scale.Shrec with
         {
-            Shapes = ProteinDensities.Shapes(ProteinDensities.Shrec, scale.Shrec.VoxelSizeAngstrom, Path.Combine(place, "densities")),
+            Shapes = ProteinDensities.Shapes(
+                ProteinDensities.Shrec, scale.Shrec.VoxelSizeAngstrom, Path.Combine(place, "densities")),
         };
-        TomogramDataset.Write(folder, options, [.. Enumerable.Repeat(DatasetSplit.Train, train + validation + test)], cancellation: cancellation);
+        TomogramDataset.Write(
+            folder, options, [.. Enumerable.Repeat(DatasetSplit.Train, train + validation + test)], cancellation: cancellation);
         return folder;
     }
 
-    private static (string Tomogram, string Coordinates) SimulateRibosomes(string place, PaperScale scale, CancellationToken cancellation)
+    private static (string Tomogram, string Coordinates) SimulateRibosomes(
+        string place, PaperScale scale, CancellationToken cancellation)
     {
         string folder = Path.Combine(place, "tomogram");
         OutputFolder.Prepare(folder);

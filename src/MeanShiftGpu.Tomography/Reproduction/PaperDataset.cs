@@ -12,6 +12,8 @@ public enum PaperDataset
     /// <summary>Ribosomes of one tomogram, with balls of radius 4 voxels as masks.</summary>
     Ribo,
 
-    /// <summary>The same with a single annotated ribosome in each patch for training and validation.</summary>
+    /// <summary>
+    /// The same with a single annotated ribosome in each patch for training and validation.
+    /// </summary>
     RiboSparse,
 }

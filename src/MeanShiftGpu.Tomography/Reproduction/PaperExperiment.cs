@@ -27,21 +27,23 @@ public readonly record struct PaperRun(PaperDataset Dataset, PaperLoss Loss, int
 }
 
 /// <summary>
-/// The experiment of the paper's Table 1: every data set is trained on with Dice, mean shift and both from the same start, the best
-/// model of a training is that of the best validation, and picks of the test patches are compared with the true centres by equations
-/// 3 to 6. One protocol of picking serves all losses: threshold, minimum support and whether basins are joined
-/// are those with the best
-/// one-to-one F1 at 4 voxels in the validation patches, found for each training by itself.
+/// The experiment of the paper's Table 1: every data set is trained on with Dice, mean shift and both from
+/// the same start, the best model of a training is that of the best validation, and picks of the test patches
+/// are compared with the true centres by equations 3 to 6. One protocol of picking serves all losses:
+/// threshold, minimum support and whether basins are joined are those with the best one-to-one F1 at 4 voxels
+/// in the validation patches, found for each training by itself.
 /// </summary>
 public sealed class PaperExperiment
 {
     // Changes where trainings of before are not those of now.
     private const int Protocol = 1;
 
-    // Changes where the same model is picked with in another way: it is picked with anew, and not trained again.
+    // Changes where the same model is picked with in another way: it is picked with anew, and not trained
+    // again.
     private const int PickingProtocol = 2;
 
-    // Enough to choose a threshold by; clustering a patch with eighteen thresholds takes as long as forty training steps.
+    // Enough to choose a threshold by; clustering a patch with eighteen thresholds takes as long as forty
+    // training steps.
     private const int MostValidationPatches = 20;
 
     private const double SelectionRadius = 4;
@@ -78,24 +80,28 @@ public sealed class PaperExperiment
         this.files = files;
     }
 
-    /// <summary>The trainings of some data sets and losses: all of the first seed, then all of the second.</summary>
+    /// <summary>
+    /// The trainings of some data sets and losses: all of the first seed, then all of the second.
+    /// </summary>
     public static IReadOnlyList<PaperRun> Runs(IEnumerable<PaperDataset> datasets, IEnumerable<PaperLoss> losses, int seeds)
-        => [.. from seed in Enumerable.Range(1, seeds) from dataset in datasets from loss in losses select new PaperRun(dataset, loss, seed)];
+        => [.. from seed in Enumerable.Range(1, seeds) from dataset in datasets from loss in losses select new PaperRun(
+            dataset, loss, seed)];
 
     /// <summary>
-    /// The result of a training that has been done with these settings and picked with as it is now; null where
-    /// there is none.
+    /// The result of a training that has been done with these settings and picked with as it is now; null
+    /// where there is none.
     /// </summary>
     public PaperResult? Done(PaperRun run)
         => Trained(run) is { } result && result.PickingProtocol == PickingProtocol ? result : null;
 
     /// <summary>
-    /// Trains, picks and evaluates, and writes the model and the result into the folder. A model that is there,
-    /// from the same settings, is not trained again.
+    /// Trains, picks and evaluates, and writes the model and the result into the folder. A model that is
+    /// there, from the same settings, is not trained again.
     /// </summary>
     /// <param name="context">The device.</param>
     /// <param name="run">Which training.</param>
-    /// <param name="progress">Told what is being done and how far the training is, 0 to 1; null for nobody.</param>
+    /// <param name="progress">Told what is being done and how far the training is, 0 to 1; null for
+    /// nobody.</param>
     /// <param name="cancellation">Stops between two steps; nothing is written then.</param>
     public PaperResult Train(
         GpuContext context, PaperRun run, Action<string, double>? progress = null, CancellationToken cancellation = default)
@@ -170,7 +176,8 @@ public sealed class PaperExperiment
             Made = new Provenance { Settings = Settings(run), Device = context.Description },
         };
         using TrainingData data = DatasetLoader.Load(manifest, AnnotationChoice.Of(training), cancellation: cancellation);
-        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [.. scale.Widths] }, run.Seed, training.OutputBias);
+        using UNet3d<float> network = new(
+            context, new UNet3dOptions { Widths = [.. scale.Widths] }, run.Seed, training.OutputBias);
         using Trainer trainer = new(network, data, training);
         Stopwatch clock = Stopwatch.StartNew();
         try
@@ -224,7 +231,10 @@ public sealed class PaperExperiment
 
     // SHREC's own files write the proteins' names in either case.
     private Dictionary<string, double> ProteinRadii() => ProteinDensities
-        .Shapes(ProteinDensities.Shrec, scale.Shrec.VoxelSizeAngstrom, Path.Combine(folder, "data", PaperData.NameOf(PaperDataset.Shrec), "densities"))
+        .Shapes(
+            ProteinDensities.Shrec,
+            scale.Shrec.VoxelSizeAngstrom,
+            Path.Combine(folder, "data", PaperData.NameOf(PaperDataset.Shrec), "densities"))
         .ToDictionary(s => s.Name, s => s.RadiusVoxels, StringComparer.OrdinalIgnoreCase);
 
     private PickOptions Picking(PaperRun run) => PickOptions.For(scale.Training(run.Dataset, run.Loss, run.Seed).MeanShift);
@@ -236,7 +246,8 @@ public sealed class PaperExperiment
         BasinFraction = result.BasinFraction,
     };
 
-    private ThresholdScore Choose(UNet3d<float> network, PickOptions options, DatasetVolume[] validation, CancellationToken cancellation)
+    private ThresholdScore Choose(
+        UNet3d<float> network, PickOptions options, DatasetVolume[] validation, CancellationToken cancellation)
     {
         using TomogramPicker picker = new(network, scale.PickingMeanShift, options);
         ThresholdSweep sweep = new(picker, options, ThresholdSweep.Supports, ThresholdSweep.BasinFractions);
@@ -276,7 +287,8 @@ public sealed class PaperExperiment
     // Equal settings have equal texts: a result is taken for another run's only where this differs.
     private string Settings(PaperRun run)
         => JsonSerializer.Serialize(
-            new { Protocol, Scale = scale, Files = files.Has(run.Dataset) ? files : PaperFiles.None, Training = scale.Training(run.Dataset, run.Loss, run.Seed) },
+            new { Protocol, Scale = scale, Files = files.Has(run.Dataset) ? files : PaperFiles.None, Training = scale.Training(
+                run.Dataset, run.Loss, run.Seed) },
             SettingsJson);
 }
 

@@ -16,7 +16,10 @@ public static class PaperReport
 
     private const float ReachSlices = 3;
 
-    /// <summary>Writes the tables beside the paper's, the F1 curves (the paper's Figure 3) and slices of a test patch (its Figure 2).</summary>
+    /// <summary>
+    /// Writes the tables beside the paper's, the F1 curves (the paper's Figure 3) and slices of a test patch
+    /// (its Figure 2).
+    /// </summary>
     /// <param name="context">The device: networks of the first seed look at a test patch again.</param>
     /// <param name="folder">The experiment's folder.</param>
     /// <param name="experiment">The experiment.</param>
@@ -38,19 +41,25 @@ public static class PaperReport
         ArgumentNullException.ThrowIfNull(files);
         ArgumentNullException.ThrowIfNull(results);
         using InvariantText invariant = InvariantText.Begin();
-        AtomicFile.Write(Path.Combine(folder, TableName), stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(PaperTable.Markdown(scale, results))));
-        IGrouping<PaperDataset, PaperResult>[] datasets = [.. results.Where(r => r.Evaluation is not null).GroupBy(r => r.Dataset).OrderBy(g => g.Key)];
+        AtomicFile.Write(
+            Path.Combine(folder, TableName),
+            stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(PaperTable.Markdown(scale, results))));
+        IGrouping<PaperDataset, PaperResult>[] datasets =
+            [.. results.Where(r => r.Evaluation is not null).GroupBy(r => r.Dataset).OrderBy(g => g.Key)];
         ReportHtml.Write(Path.Combine(folder, PageName), new ReportDocument
         {
             Title = "Finding centres: Dice, mean shift and both on the data sets of the paper",
             Lead =
             [
-                "The paper's claim is that a network which is trained through mean shift finds the centres of particles more accurately than one which is trained to segment. " +
-                $"Here the same network is trained from the same start with three losses on each data set, at the scale '{scale.Name}': {Counted.Of(results.Count, "training")} so far.",
+                "The paper's claim is that a network which is trained through mean shift finds the centres of particles more "
+                + "accurately than one which is trained to segment. " +
+                "Here the same network is trained from the same start with three losses on each data set, at the scale "
+                + $"'{scale.Name}': {Counted.Of(results.Count, "training")} so far.",
                 .. results.Where(r => r.Failure is not null).Select(r => $"{r.Run.Name} gave no model: {r.Failure}"),
             ],
             Tables = [.. datasets.Select(Table)],
-            Panels = [.. datasets.Select(d => Panel(d.Key, [.. d.Where(r => r.Seed == d.Min(o => o.Seed)).OrderBy(r => r.Loss)]))],
+            Panels =
+                [.. datasets.Select(d => Panel(d.Key, [.. d.Where(r => r.Seed == d.Min(o => o.Seed)).OrderBy(r => r.Loss)]))],
             Charts =
             [
                 .. datasets.Select(d => F1Chart(
@@ -67,12 +76,30 @@ public static class PaperReport
             return new ReportPanel(
                 $"{PaperTable.Title(dataset)}: a test patch, slice {z}",
                 [
-                    ReportImage.FromVolume("Image", patch.Image, patch.Size.Depth, patch.Size.Height, patch.Size.Width, z, patch.Centers, [], ReachSlices),
+                    ReportImage.FromVolume(
+                        "Image",
+                        patch.Image,
+                        patch.Size.Depth,
+                        patch.Size.Height,
+                        patch.Size.Width,
+                        z,
+                        patch.Centers,
+                        [],
+                        ReachSlices),
                     .. first.Zip(patches, (r, p) => ReportImage.FromVolume(
-                        PaperLosses.Words(r.Loss), p.Scores, p.Size.Depth, p.Size.Height, p.Size.Width, z, p.Centers, p.Picks, ReachSlices,
+                        PaperLosses.Words(r.Loss),
+                        p.Scores,
+                        p.Size.Depth,
+                        p.Size.Height,
+                        p.Size.Width,
+                        z,
+                        p.Centers,
+                        p.Picks,
+                        ReachSlices,
                         window: (0, Math.Max(p.Scores.Max(), 1e-6f)))),
                 ],
-                $"The image and the score map of each network. Yellow: true centres; red: picks; both within {ReachSlices:0} slices of this one.");
+                $"The image and the score map of each network. Yellow: true centres; red: picks; both within {ReachSlices:0} "
+                + "slices of this one.");
         }
     }
 
@@ -80,9 +107,17 @@ public static class PaperReport
         => ReportTable.FromRuns(
             PaperTable.Title(dataset.Key),
             [.. PaperTable.Figures.Select(f => new ReportColumn(f.Name, f.Decimals, f.Best, f.Explanation))],
-            [.. dataset.OrderBy(r => r.Loss).ThenBy(r => r.Seed).Select(r => new ReportRun(PaperLosses.Words(r.Loss), PaperLosses.Color(r.Loss), [.. PaperTable.Figures.Select(f => f.Of(r))]))],
-            [.. Enum.GetValues<PaperLoss>().Select(l => new ReportRow($"{PaperLosses.Words(l)}, paper", PaperLosses.Color(l), PaperTable.Paper(dataset.Key, l), IsReference: true))],
-            $"Picks in {dataset.First().Evaluation!.Volumes} test patches with {dataset.First().Evaluation!.Truth} particles. {Differences(dataset)}");
+            [.. dataset.OrderBy(r => r.Loss).ThenBy(r => r.Seed).Select(
+                r => new ReportRun(
+                    PaperLosses.Words(r.Loss), PaperLosses.Color(r.Loss), [.. PaperTable.Figures.Select(f => f.Of(r))]))],
+            [.. Enum.GetValues<PaperLoss>().Select(
+                l => new ReportRow(
+                    $"{PaperLosses.Words(l)}, paper",
+                    PaperLosses.Color(l),
+                    PaperTable.Paper(dataset.Key, l),
+                    IsReference: true))],
+            $"Picks in {dataset.First().Evaluation!.Volumes} test patches with {dataset.First().Evaluation!.Truth} particles. "
+            + $"{Differences(dataset)}");
 
     private static string Differences(IEnumerable<PaperResult> dataset)
     {
@@ -91,7 +126,9 @@ public static class PaperReport
             from radius in (double[])[4, 2]
             let difference = PaperTable.PairedDifference(dataset, pair.Loss, pair.Against, r => r.Evaluation?.At(radius).F1)
             where difference is { } d && double.IsFinite(d.HalfWidth)
-            select $"F1 at {radius} of {PaperLosses.Words(pair.Loss)} less that of Dice: {PaperTable.Signed(difference.Value.Mean)} ± {difference.Value.HalfWidth:0.00} (paired over seeds, 95 % interval).";
+            select $"F1 at {radius} of {PaperLosses.Words(pair.Loss)} less that of Dice: "
+                + $"{PaperTable.Signed(difference.Value.Mean)} ± {difference.Value.HalfWidth:0.00} (paired over seeds, 95 % "
+                + "interval).";
         return string.Join(' ', sentences);
     }
 
@@ -112,6 +149,8 @@ public static class PaperReport
             Caption = "A pick counts when a true centre lies within the radius, and a centre when a pick does.",
         };
 
+    private static int Sum((int Train, int Validation, int Test) split) => split.Train + split.Validation + split.Test;
+
     private static ReportCurve Curve(PaperLoss loss, EvaluationResult[] runs)
     {
         double[] radii = [.. runs[0].Radii.Select(s => s.RadiusVoxels)];
@@ -129,15 +168,18 @@ public static class PaperReport
             new("Network", $"3D U-Net, widths {string.Join("-", scale.Widths)} (paper: 32-48-64)"),
             new("Training", scale.AsPublished
                 ? $"{scale.Steps} steps on patches of {scale.Patch}, with the paper's settings"
-                : $"{scale.Steps} steps on parts of {scale.Patch} of the patches, rate {scale.Training(PaperDataset.Sandclock, PaperLoss.Both, 1).LearningRate}, augmented " +
+                : $"{scale.Steps} steps on parts of {scale.Patch} of the patches, rate "
+                    + $"{scale.Training(PaperDataset.Sandclock, PaperLoss.Both, 1).LearningRate}, augmented " +
                   "(paper: 1000 epochs of whole patches, rate 1e-5, not augmented)"),
             new("Losses", scale.AsPublished ? "both: the plain sum" : "both: mean shift and half of Dice (paper: the plain sum)"),
             new("SHREC", files.Has(PaperDataset.Shrec)
                 ? "the SHREC 2021 data set"
-                : $"simulated: {Counted.Of(scale.ShrecModels.Train + scale.ShrecModels.Validation + scale.ShrecModels.Test, "tomogram")} "
+                : $"simulated: {Counted.Of(Sum(scale.ShrecModels), "tomogram")} "
                     + $"of {scale.Shrec.Extent} voxels with its 13 proteins; no vesicles, no gold (paper: the data set itself)"),
-            new("Ribo", files.Has(PaperDataset.Ribo) ? "EMPIAR-10045" : "simulated bacterial ribosomes on 17.4 Å voxels (paper: a tomogram of EMPIAR-10045)"),
-            new("Picking", "threshold, minimum support and joined basins or not, with the best one-to-one F1 at 4 voxels in at most " +
+            new("Ribo", files.Has(PaperDataset.Ribo) ? "EMPIAR-10045" : "simulated bacterial ribosomes on 17.4 Å voxels "
+                + "(paper: a tomogram of EMPIAR-10045)"),
+            new("Picking",
+                "threshold, minimum support and joined basins or not, with the best one-to-one F1 at 4 voxels in at most " +
                 "20 validation patches, for each training by itself (paper: not stated)"),
             new("Best model", "of ten validations during a training"),
             new("Time", $"{results.Sum(r => r.TrainingSeconds) / 60:0} minutes of training"),

@@ -4,7 +4,9 @@ using MeanShiftGpu.Tomography.Evaluation;
 
 namespace MeanShiftGpu.Tomography.Reproduction;
 
-/// <summary>What one training of the experiment gave on the test patches: the content of a result file.</summary>
+/// <summary>
+/// What one training of the experiment gave on the test patches: the content of a result file.
+/// </summary>
 public sealed record PaperResult
 {
     /// <summary>The data set.</summary>
@@ -19,13 +21,20 @@ public sealed record PaperResult
     /// <summary>Why there is no model; null where there is one.</summary>
     public string? Failure { get; init; }
 
-    /// <summary>The number of the way of picking that gave these figures; 0 for a model that has not been picked with.</summary>
+    /// <summary>
+    /// The number of the way of picking that gave these figures; 0 for a model that has not been picked with.
+    /// </summary>
     public required int PickingProtocol { get; init; }
 
-    /// <summary>The threshold, as a fraction of a map's maximum, that picked best in the validation patches.</summary>
+    /// <summary>
+    /// The threshold, as a fraction of a map's maximum, that picked best in the validation patches.
+    /// </summary>
     public float Threshold { get; init; }
 
-    /// <summary>The least support, as a fraction of the best pick's in its patch, that picked best in the validation patches.</summary>
+    /// <summary>
+    /// The least support, as a fraction of the best pick's in its patch, that picked best in the validation
+    /// patches.
+    /// </summary>
     public float MinimumSupport { get; init; }
 
     /// <summary>
@@ -41,7 +50,8 @@ public sealed record PaperResult
     public EvaluationResult? Evaluation { get; init; }
 
     /// <summary>
-    /// Recall and duplicates by protein; empty where all particles are of one kind, or their size is not known.
+    /// Recall and duplicates by protein; empty where all particles are of one kind, or their size is not
+    /// known.
     /// </summary>
     public IReadOnlyList<KindScore> Kinds { get; init; } = [];
 

@@ -7,8 +7,8 @@ using MeanShiftGpu.Training;
 namespace MeanShiftGpu.Tomography.Reproduction;
 
 /// <summary>
-/// How large the experiment of the paper's Table 1 is made: the network, its training and the data sets. Evaluation is the same at
-/// every scale: patches of 56³ voxels, each by itself.
+/// How large the experiment of the paper's Table 1 is made: the network, its training and the data sets.
+/// Evaluation is the same at every scale: patches of 56³ voxels, each by itself.
 /// </summary>
 public sealed record PaperScale
 {
@@ -40,7 +40,9 @@ public sealed record PaperScale
         RiboPatches = (8, 9),
     };
 
-    /// <summary>The published widths, rate and length, and tomograms of SHREC 2021's size: for a GPU.</summary>
+    /// <summary>
+    /// The published widths, rate and length, and tomograms of SHREC 2021's size: for a GPU.
+    /// </summary>
     public static PaperScale Paper { get; } = new()
     {
         Name = "paper",
@@ -60,8 +62,9 @@ public sealed record PaperScale
     public static IReadOnlyDictionary<string, PaperScale> All { get; } =
         new[] { Quick, Standard, Paper }.ToDictionary(s => s.Name);
 
-    // What the SHREC 2021 data set is built on (10 Å voxels, tilts of ±60°, the published proteins) and what is this project's own
-    // choice (tilt step, defocus, noise, crowding). They were set before any comparison of losses and are not tuned.
+    // What the SHREC 2021 data set is built on (10 Å voxels, tilts of ±60°, the published proteins) and what
+    // is this project's own choice (tilt step, defocus, noise, crowding). They were set before any comparison
+    // of losses and are not tuned.
     private static TomogramOptions ShrecLike => new()
     {
         VoxelSizeAngstrom = 10,
@@ -109,7 +112,9 @@ public sealed record PaperScale
     /// <summary>Patches of the ribosomes' tomogram along y and x.</summary>
     public required (int Y, int X) RiboPatches { get; init; }
 
-    /// <summary>The paper's own settings of training: weighting, rate, no augmentation, the plain sum of both losses.</summary>
+    /// <summary>
+    /// The paper's own settings of training: weighting, rate, no augmentation, the plain sum of both losses.
+    /// </summary>
     public bool AsPublished { get; init; }
 
     /// <summary>The settings of a training: the same for every loss but for the losses' weights.</summary>

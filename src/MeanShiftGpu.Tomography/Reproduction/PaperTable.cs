@@ -11,19 +11,26 @@ namespace MeanShiftGpu.Tomography.Reproduction;
 /// <summary>The results beside the paper's Table 1, and what the losses differ by.</summary>
 public static class PaperTable
 {
-    /// <summary>What is tabulated: a name, its decimals, which direction is better, and how a result gives it.</summary>
-    internal static readonly (string Name, int Decimals, ReportBest Best, string Explanation, Func<PaperResult, double?> Of)[] Figures =
+    /// <summary>
+    /// What is tabulated: a name, its decimals, which direction is better, and how a result gives it.
+    /// </summary>
+    internal static readonly (
+        string Name, int Decimals, ReportBest Best, string Explanation, Func<PaperResult, double?> Of)[] Figures =
     [
-        ("dist_pred", 2, ReportBest.Smallest, "mean distance from a pick to the nearest centre, in voxels (equation 3)", r => r.Evaluation?.DistPred),
-        ("dist_GT", 2, ReportBest.Smallest, "mean distance from a centre to the nearest pick, in voxels (equation 4)", r => r.Evaluation?.DistGt),
+        ("dist_pred", 2, ReportBest.Smallest, "mean distance from a pick to the nearest centre, in voxels (equation 3)",
+            r => r.Evaluation?.DistPred),
+        ("dist_GT", 2, ReportBest.Smallest, "mean distance from a centre to the nearest pick, in voxels (equation 4)",
+            r => r.Evaluation?.DistGt),
         ("F1 at 4", 2, ReportBest.Largest, "equations 5 and 6 at a hit radius of 4 voxels", r => r.Evaluation?.At(4).F1),
         ("F1 at 2", 2, ReportBest.Largest, "the same at 2 voxels", r => r.Evaluation?.At(2).F1),
-        ("1-1 F1 at 4", 2, ReportBest.Largest, "every pick and centre used once, so that duplicates count as errors", r => r.Evaluation?.At(4).OneToOneF1),
+        ("1-1 F1 at 4", 2, ReportBest.Largest, "every pick and centre used once, so that duplicates count as errors",
+            r => r.Evaluation?.At(4).OneToOneF1),
         ("1-1 F1 at 2", 2, ReportBest.Largest, "the same at 2 voxels", r => r.Evaluation?.At(2).OneToOneF1),
     ];
 
     // Table 1 of the paper: mean and SD of five runs.
-    private static readonly Dictionary<(PaperDataset, PaperLoss), (ReportCell DistPred, ReportCell DistGt, ReportCell F1)> Published = new()
+    private static readonly Dictionary<(PaperDataset, PaperLoss),
+        (ReportCell DistPred, ReportCell DistGt, ReportCell F1)> Published = new()
     {
         [(PaperDataset.Sandclock, PaperLoss.Dice)] = (new(4.02, 0.01), new(3.82, 0.01), new(0.46, 0.01)),
         [(PaperDataset.Sandclock, PaperLoss.MeanShift)] = (new(2.43, 0.17), new(1.64, 0.24), new(0.81, 0.03)),
@@ -50,8 +57,9 @@ public static class PaperTable
     };
 
     /// <summary>
-    /// The mean over seeds of the difference of a figure between two losses that started alike, and half the width of its 95 % interval
-    /// (Student's t). Null without a seed that has both; an infinite width with one.
+    /// The mean over seeds of the difference of a figure between two losses that started alike, and half the
+    /// width of its 95 % interval (Student's t). Null without a seed that has both; an infinite width with
+    /// one.
     /// </summary>
     public static (double Mean, double HalfWidth)? PairedDifference(
         IEnumerable<PaperResult> results, PaperLoss loss, PaperLoss against, Func<PaperResult, double?> of)
@@ -81,7 +89,10 @@ public static class PaperTable
         return [pred, gt, f1, new(null), new(null), new(null)];
     }
 
-    /// <summary>The tables as Markdown: for each data set the figures of each loss beside the paper's, and the paired differences.</summary>
+    /// <summary>
+    /// The tables as Markdown: for each data set the figures of each loss beside the paper's, and the paired
+    /// differences.
+    /// </summary>
     public static string Markdown(PaperScale scale, IReadOnlyList<PaperResult> results)
     {
         ArgumentNullException.ThrowIfNull(scale);
@@ -96,23 +107,29 @@ public static class PaperTable
             foreach (IGrouping<PaperLoss, PaperResult> loss in dataset.GroupBy(r => r.Loss).OrderBy(g => g.Key))
             {
                 PaperResult[] good = [.. loss.Where(r => r.Evaluation is not null)];
-                string runs = good.Length == loss.Count() ? $"{good.Length}" : $"{good.Length} of {loss.Count()} (the others gave no model)";
-                text.AppendLine($"| {PaperLosses.Words(loss.Key)} | {runs} | {string.Join(" | ", Figures.Select(f => Cell(ReportCell.FromRuns([.. good.Select(f.Of)]), f.Decimals)))} | {Bias(good)} |");
+                string runs = good.Length == loss.Count() ? $"{good.Length}" : $"{good.Length} of {loss.Count()} (the others "
+                    + "gave no model)";
+                text.AppendLine($"| {PaperLosses.Words(loss.Key)} | {runs} | "
+                    + string.Join(" | ", Figures.Select(f => Cell(ReportCell.FromRuns([.. good.Select(f.Of)]), f.Decimals)))
+                    + $" | {Bias(good)} |");
             }
 
             foreach (PaperLoss loss in Enum.GetValues<PaperLoss>())
-                text.AppendLine($"| {PaperLosses.Words(loss)}, paper | 5 | {string.Join(" | ", Paper(dataset.Key, loss).Zip(Figures, (c, f) => Cell(c, f.Decimals)))} | |");
+                text.AppendLine($"| {PaperLosses.Words(loss)}, paper | 5 | "
+                    + $"{string.Join(" | ", Paper(dataset.Key, loss).Zip(Figures, (c, f) => Cell(c, f.Decimals)))} | |");
             text.AppendLine();
             text.AppendLine($"| difference over seeds, 95 % interval | {string.Join(" | ", Figures.Select(f => f.Name))} |");
             text.AppendLine($"|---|{string.Concat(Enumerable.Repeat("---|", Figures.Length))}");
             foreach ((PaperLoss loss, PaperLoss against) in Pairs)
-                text.AppendLine($"| {PaperLosses.Words(loss)} − {PaperLosses.Words(against)} | {string.Join(" | ", Figures.Select(f => Difference(PairedDifference(dataset, loss, against, f.Of))))} |");
+                text.AppendLine($"| {PaperLosses.Words(loss)} − {PaperLosses.Words(against)} | "
+                    + $"{string.Join(" | ", Figures.Select(f => Difference(PairedDifference(dataset, loss, against, f.Of))))} |");
             text.AppendLine();
             AppendKinds(text, [.. dataset]);
         }
 
         string[] versions = [.. results.Select(r => r.Made.Version).Distinct()];
-        text.AppendLine($"Scale `{scale.Name}`, widths {string.Join("-", scale.Widths)}, {scale.Steps} steps; made by {string.Join(", ", versions)} on {string.Join(", ", results.Select(r => r.Made.Device).Distinct())}.");
+        text.AppendLine($"Scale `{scale.Name}`, widths {string.Join("-", scale.Widths)}, {scale.Steps} steps; made by "
+            + $"{string.Join(", ", versions)} on {string.Join(", ", results.Select(r => r.Made.Device).Distinct())}.");
         return text.ToString();
     }
 
@@ -151,11 +168,13 @@ public static class PaperTable
     private static string Cell(ReportCell cell, int decimals)
     {
         string Number(double value) => value.ToString($"F{decimals}", CultureInfo.InvariantCulture);
-        return cell.Mean is not { } mean ? "–" : cell.Deviation is { } deviation ? $"{Number(mean)} ± {Number(deviation)}" : Number(mean);
+        return cell.Mean is not { } mean ? "–" : cell.Deviation is { } deviation ? $"{Number(mean)} ± {Number(deviation)}"
+            : Number(mean);
     }
 
     private static string Difference((double Mean, double HalfWidth)? difference)
-        => difference is not (double mean, double half) ? "–" : double.IsFinite(half) ? $"{Signed(mean)} ± {half:0.00}" : Signed(mean);
+        => difference is not (double mean, double half) ? "–" : double.IsFinite(half) ? $"{Signed(mean)} ± {half:0.00}" : Signed(
+            mean);
 
     private static string Bias(IReadOnlyList<PaperResult> results)
     {
@@ -166,5 +185,6 @@ public static class PaperTable
     }
 
     // Rounded first: a small negative number would keep its sign.
-    internal static string Signed(double value) => Math.Round(value, 2).ToString("+0.00;−0.00;0.00", CultureInfo.InvariantCulture);
+    internal static string Signed(double value)
+        => Math.Round(value, 2).ToString("+0.00;−0.00;0.00", CultureInfo.InvariantCulture);
 }

@@ -22,9 +22,11 @@ internal static class ParticlePlacement
     /// <param name="options">Extents, shapes, their number and the gap between them.</param>
     /// <param name="random">Draws places and rotations.</param>
     /// <param name="model">Receives the density; zeros before.</param>
-    /// <param name="occupancy">Receives the number of the particle, counted from 1, that a voxel belongs to: by its mask, or within half its radius of its centre; zeros before.</param>
+    /// <param name="occupancy">Receives the number of the particle, counted from 1, that a voxel belongs to:
+    /// by its mask, or within half its radius of its centre; zeros before.</param>
     /// <exception cref="InputException">So many particles do not fit.</exception>
-    public static IReadOnlyList<SimulatedParticle> Fill(TomogramOptions options, SplitMix64 random, Volume model, Volume occupancy)
+    public static IReadOnlyList<SimulatedParticle> Fill(
+        TomogramOptions options, SplitMix64 random, Volume model, Volume occupancy)
     {
         int byDensity = options.ParticlesByDensity;
         int fewest = options.MinimumParticles ?? Math.Min(byDensity, options.MaximumParticles ?? byDensity);
@@ -40,14 +42,18 @@ internal static class ParticlePlacement
             if (tries == TriesPerParticle)
             {
                 throw new InputException(
-                    $"simulation: {count} particles do not fit into {options.Extent} voxels without overlaps ({particles.Count} did); use fewer particles, a smaller gap or a larger volume.");
+                    $"simulation: {count} particles do not fit into {options.Extent} voxels without overlaps "
+                    + $"({particles.Count} did); use fewer particles, a smaller gap or a larger volume.");
             }
 
             // Kinds in turn, so that there are equally many of each.
             int kind = particles.Count % options.Shapes.Count;
             ParticleShape shape = options.Shapes[kind];
             RotationMatrix rotation = RandomRotation.Draw(random);
-            (double z, double y, double x) = (random.NextDouble() * (options.Depth - 1), random.NextDouble() * (options.Height - 1), random.NextDouble() * (options.Width - 1));
+            (double z, double y, double x) = (
+                random.NextDouble() * (options.Depth - 1),
+                random.NextDouble() * (options.Height - 1),
+                random.NextDouble() * (options.Width - 1));
             if (!HasRoom(shape, rotation, (z, y, x), blocked))
                 continue;
             particles.Add(new SimulatedParticle(z, y, x, kind + 1, shape.Name, ParticleAngles.FromMatrix(rotation)));
@@ -60,16 +66,20 @@ internal static class ParticlePlacement
         return particles;
     }
 
-    // A ring's centre is empty. Picks are scored by whose voxel they lie in, so that within half the particle's radius of its centre the voxels that nobody takes are its own.
+    // A ring's centre is empty. Picks are scored by whose voxel they lie in, so that within half the
+    // particle's radius of its centre the voxels that nobody takes are its own.
     private static void FillCenter(SimulatedParticle particle, int number, ParticleShape shape, Volume occupancy)
     {
         double radius = shape.RadiusVoxels / 2;
-        for (int z = (int)Math.Max(0, Math.Ceiling(particle.Z - radius)); z <= Math.Min(occupancy.Depth - 1, particle.Z + radius); z++)
+        for (int z =
+            (int)Math.Max(0, Math.Ceiling(particle.Z - radius)); z <= Math.Min(occupancy.Depth - 1, particle.Z + radius); z++)
         {
-            for (int y = (int)Math.Max(0, Math.Ceiling(particle.Y - radius)); y <= Math.Min(occupancy.Height - 1, particle.Y + radius); y++)
+            for (int y = (int)Math.Max(0, Math.Ceiling(particle.Y - radius)); y <= Math
+                .Min(occupancy.Height - 1, particle.Y + radius); y++)
             {
                 Span<float> numbers = occupancy.Row(z, y);
-                for (int x = (int)Math.Max(0, Math.Ceiling(particle.X - radius)); x <= Math.Min(occupancy.Width - 1, particle.X + radius); x++)
+                for (int x = (int)Math.Max(0, Math.Ceiling(particle.X - radius)); x <= Math
+                    .Min(occupancy.Width - 1, particle.X + radius); x++)
                 {
                     (double dz, double dy, double dx) = (z - particle.Z, y - particle.Y, x - particle.X);
                     if (numbers[x] == 0 && dz * dz + dy * dy + dx * dx <= radius * radius)
@@ -79,13 +89,16 @@ internal static class ParticlePlacement
         }
     }
 
-    // The mask's voxels, turned and rounded, leave no gap between them that another particle's mask could fit through.
-    private static bool HasRoom(ParticleShape shape, RotationMatrix rotation, (double Z, double Y, double X) center, BitVolume blocked)
+    // The mask's voxels, turned and rounded, leave no gap between them that another particle's mask could fit
+    // through.
+    private static bool HasRoom(
+        ParticleShape shape, RotationMatrix rotation, (double Z, double Y, double X) center, BitVolume blocked)
     {
         foreach ((double dz, double dy, double dx) in shape.MaskOffsets)
         {
             (double x, double y, double z) = rotation.Apply(dx, dy, dz);
-            (int iz, int iy, int ix) = ((int)Math.Round(center.Z + z), (int)Math.Round(center.Y + y), (int)Math.Round(center.X + x));
+            (int iz, int iy, int ix) = (
+                (int)Math.Round(center.Z + z), (int)Math.Round(center.Y + y), (int)Math.Round(center.X + x));
             if (!blocked.Contains(iz, iy, ix) || blocked[iz, iy, ix])
                 return false;
         }
@@ -94,7 +107,14 @@ internal static class ParticlePlacement
     }
 
     private static void Draw(
-        ParticleShape shape, RotationMatrix back, (double Z, double Y, double X) center, int number, Volume model, Volume occupancy, BitVolume blocked, (int Z, int Y, int X)[] gap)
+        ParticleShape shape,
+        RotationMatrix back,
+        (double Z, double Y, double X) center,
+        int number,
+        Volume model,
+        Volume occupancy,
+        BitVolume blocked,
+        (int Z, int Y, int X)[] gap)
     {
         double reach = shape.ReachVoxels;
         for (int z = (int)Math.Max(0, Math.Ceiling(center.Z - reach)); z <= Math.Min(model.Depth - 1, center.Z + reach); z++)
@@ -103,7 +123,8 @@ internal static class ParticlePlacement
             {
                 Span<float> densities = model.Row(z, y);
                 Span<float> numbers = occupancy.Row(z, y);
-                for (int x = (int)Math.Max(0, Math.Ceiling(center.X - reach)); x <= Math.Min(model.Width - 1, center.X + reach); x++)
+                for (int x =
+                    (int)Math.Max(0, Math.Ceiling(center.X - reach)); x <= Math.Min(model.Width - 1, center.X + reach); x++)
                 {
                     (double sx, double sy, double sz) = back.Apply(x - center.X, y - center.Y, z - center.Z);
                     double density = shape.DensityAt(sz, sy, sx);

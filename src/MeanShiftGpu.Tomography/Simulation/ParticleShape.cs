@@ -5,17 +5,21 @@ using MeanShiftGpu.Tomography.Volumes;
 namespace MeanShiftGpu.Tomography.Simulation;
 
 /// <summary>
-/// A kind of particle: its density on a cubic grid of the tomogram's voxel size. A particle's centre is the density's centre of mass, and the density is
-/// scaled to a mean of 1 within the mask, since protein is about equally dense everywhere.
+/// A kind of particle: its density on a cubic grid of the tomogram's voxel size. A particle's centre is the
+/// density's centre of mass, and the density is scaled to a mean of 1 within the mask, since protein is about
+/// equally dense everywhere.
 /// </summary>
 public sealed class ParticleShape
 {
-    /// <summary>A voxel belongs to the mask where the density is above this fraction of its maximum.</summary>
+    /// <summary>
+    /// A voxel belongs to the mask where the density is above this fraction of its maximum.
+    /// </summary>
     public const float MaskFraction = 0.2f;
 
     private const int MaximumEdge = 512;
 
-    // A voxel of an analytic shape is the mean of this many samples along each axis, so that surfaces are soft.
+    // A voxel of an analytic shape is the mean of this many samples along each axis, so that surfaces are
+    // soft.
     private const int SamplesPerVoxel = 4;
 
     private readonly Extent extent;
@@ -82,7 +86,10 @@ public sealed class ParticleShape
     /// <summary>The mask's voxels from the centre.</summary>
     internal IReadOnlyList<(double Z, double Y, double X)> MaskOffsets { get; }
 
-    /// <summary>The shapes that need no file, by the names that the command line uses. None is a ball, and a ring's centre is empty.</summary>
+    /// <summary>
+    /// The shapes that need no file, by the names that the command line uses. None is a ball, and a ring's
+    /// centre is empty.
+    /// </summary>
     public static IReadOnlyDictionary<string, string> BuiltIn { get; } = new Dictionary<string, string>
     {
         ["sandclock"] = "two touching balls of radius 50 and 40 Å",
@@ -94,20 +101,27 @@ public sealed class ParticleShape
     /// <summary>Builds one of the <see cref="BuiltIn"/> shapes.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="voxelSizeAngstrom">The tomogram's voxel size in Å.</param>
-    /// <exception cref="InputException">The name is not known, or the voxels are too small or too large for it.</exception>
+    /// <exception cref="InputException">The name is not known, or the voxels are too small or too large for
+    /// it.</exception>
     public static ParticleShape Create(string name, double voxelSizeAngstrom)
     {
         (Func<double, double, double, bool> inside, double reach) = name switch
         {
-            "sandclock" => ((Func<double, double, double, bool>)((z, y, x) => IsInBall(z, y, x - 45, 50) || IsInBall(z, y, x + 45, 40)), 100.0),
+            "sandclock" => (
+                (Func<double, double, double, bool>)((z, y, x) => IsInBall(z, y, x - 45, 50) || IsInBall(z, y, x + 45, 40)),
+                100.0),
             "ring" => ((z, y, x) => IsInRing(z, y, x, 55, 20), 80),
             "rod" => ((z, y, x) => IsInBall(z, y, Math.Max(0, Math.Abs(x) - 70), 25), 100),
-            "hook" => ((z, y, x) => (Math.Abs(Math.Atan2(y, x)) < Math.PI * 2 / 3 && IsInRing(z, y, x, 47.5, 22.5)) || IsInBall(z, y - 41.1, x + 23.8, 35), 90),
-            _ => throw new InputException($"simulation: shape '{name}' is not known; expected one of {string.Join(", ", BuiltIn.Keys)}."),
+            "hook" => (
+                (z, y, x) => (Math.Abs(Math.Atan2(y, x)) < Math.PI * 2 / 3 && IsInRing(z, y, x, 47.5, 22.5))
+                    || IsInBall(z, y - 41.1, x + 23.8, 35), 90),
+            _ => throw new InputException($"simulation: shape '{name}' is not known; expected one of "
+                + $"{string.Join(", ", BuiltIn.Keys)}."),
         };
         int edge = 2 * (int)Math.Ceiling(reach / voxelSizeAngstrom) + 3;
         if (!(edge is >= 7 and <= MaximumEdge))
-            throw new InputException($"simulation: voxels of {voxelSizeAngstrom} Å do not suit the shape {name}; expected between {reach / 200:0.##} and {reach / 2:0.##} Å.");
+            throw new InputException($"simulation: voxels of {voxelSizeAngstrom} Å do not suit the shape {name}; expected "
+                + $"between {reach / 200:0.##} and {reach / 2:0.##} Å.");
         float[] values = new float[edge * edge * edge];
         double step = voxelSizeAngstrom / SamplesPerVoxel;
         double first = -(edge * SamplesPerVoxel - 1) / 2.0 * step;
@@ -126,23 +140,31 @@ public sealed class ParticleShape
         return new ParticleShape(name, new Extent(edge, edge, edge), values);
     }
 
-    /// <summary>Reads a density, for instance one computed from an atomic model, and averages it over the tomogram's voxels.</summary>
+    /// <summary>
+    /// Reads a density, for instance one computed from an atomic model, and averages it over the tomogram's
+    /// voxels.
+    /// </summary>
     /// <param name="path">An MRC file with its voxel size; the particle is brighter than 0.</param>
     /// <param name="voxelSizeAngstrom">The tomogram's voxel size in Å.</param>
-    /// <exception cref="InputException">The file cannot be read, has no voxel size, no density above 0, or too many voxels.</exception>
+    /// <exception cref="InputException">The file cannot be read, has no voxel size, no density above 0, or
+    /// too many voxels.</exception>
     public static ParticleShape FromDensity(string path, double voxelSizeAngstrom)
     {
         using Volume source = MrcFile.Read(path);
         VoxelSize from = source.VoxelSize;
         if (!(from.Z > 0 && from.Y > 0 && from.X > 0))
-            throw new InputException($"{path}: the header gives no voxel size, so the density cannot be rescaled to {voxelSizeAngstrom} Å. Write the voxel size into the header.");
-        (double z, double y, double x) scale = (voxelSizeAngstrom / from.Z, voxelSizeAngstrom / from.Y, voxelSizeAngstrom / from.X);
+            throw new InputException($"{path}: the header gives no voxel size, so the density cannot be rescaled to "
+                + $"{voxelSizeAngstrom} Å. Write the voxel size into the header.");
+        (double z, double y, double x) scale = (
+            voxelSizeAngstrom / from.Z, voxelSizeAngstrom / from.Y, voxelSizeAngstrom / from.X);
         Extent size = new(Edge(source.Depth, scale.z), Edge(source.Height, scale.y), Edge(source.Width, scale.x));
         if (Math.Max(size.Depth, Math.Max(size.Height, size.Width)) > MaximumEdge)
-            throw new InputException($"{path}: {source.Size} voxels of {from} make {size} of {voxelSizeAngstrom} Å; expected at most {MaximumEdge} along each axis. Crop the density around the particle.");
+            throw new InputException($"{path}: {source.Size} voxels of {from} make {size} of {voxelSizeAngstrom} Å; expected "
+                + $"at most {MaximumEdge} along each axis. Crop the density around the particle.");
 
         float[] values = new float[size.Voxels];
-        // Each voxel is the mean over about as many samples as there are voxels of the source in it: averaging keeps detail finer than a voxel from folding back.
+        // Each voxel is the mean over about as many samples as there are voxels of the source in it:
+        // averaging keeps detail finer than a voxel from folding back.
         int samples = Math.Clamp((int)Math.Ceiling(2 * Math.Max(scale.z, Math.Max(scale.y, scale.x))), 1, 8);
         ReadOnlySpan<float> voxels = source.AsSpan();
         Extent extent = new(source.Depth, source.Height, source.Width);
@@ -166,13 +188,16 @@ public sealed class ParticleShape
         }
 
         if (!(values.Max() > 0))
-            throw new InputException($"{path}: no density above 0. A particle must be brighter than its surroundings; invert the map.");
+            throw new InputException($"{path}: no density above 0. A particle must be brighter than its surroundings; invert "
+                + "the map.");
         return new ParticleShape(NameOf(path), size, values);
 
         double Offset(int sample) => (sample + 0.5) / samples - 0.5;
     }
 
-    /// <summary>The density at a place given from the centre, in voxels, interpolated linearly; 0 outside.</summary>
+    /// <summary>
+    /// The density at a place given from the centre, in voxels, interpolated linearly; 0 outside.
+    /// </summary>
     internal double DensityAt(double z, double y, double x) => Sample(density, extent, z + center.Z, y + center.Y, x + center.X);
 
     private static int Edge(int voxels, double scale) => Math.Max(1, (int)Math.Ceiling(voxels / scale)) + 2;

@@ -4,7 +4,9 @@ using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Tomography.Simulation;
 
-/// <summary>Densities of macromolecules that come with the library, by their entries of the Protein Data Bank.</summary>
+/// <summary>
+/// Densities of macromolecules that come with the library, by their entries of the Protein Data Bank.
+/// </summary>
 public static class ProteinDensities
 {
     /// <summary>A bacterial ribosome.</summary>
@@ -17,8 +19,10 @@ public static class ProteinDensities
     /// <summary>Particles of some densities on voxels of a size.</summary>
     /// <param name="names">Entries of the Protein Data Bank.</param>
     /// <param name="voxelSizeAngstrom">Edge of a voxel in Å.</param>
-    /// <param name="folder">An existing folder; the densities are written there as NAME.mrc.gz, for people to look at.</param>
-    /// <exception cref="InputException">A name is not one of the densities, or a file cannot be written.</exception>
+    /// <param name="folder">An existing folder; the densities are written there as NAME.mrc.gz, for people to
+    /// look at.</param>
+    /// <exception cref="InputException">A name is not one of the densities, or a file cannot be
+    /// written.</exception>
     public static IReadOnlyList<ParticleShape> Shapes(IReadOnlyList<string> names, double voxelSizeAngstrom, string folder)
     {
         ArgumentNullException.ThrowIfNull(names);
@@ -30,7 +34,8 @@ public static class ProteinDensities
     private static string Unpack(string name, string folder)
     {
         using Stream density = Assembly.GetExecutingAssembly().GetManifestResourceStream($"densities/{name}.mrc.gz")
-            ?? throw new InputException($"density '{name}': is not among those that come with the library; expected one of {string.Join(", ", Shrec)}, {Ribosome}.");
+            ?? throw new InputException($"density '{name}': is not among those that come with the library; expected one of "
+                + $"{string.Join(", ", Shrec)}, {Ribosome}.");
         string path = Path.Combine(folder, $"{name}.mrc.gz");
         AtomicFile.Write(path, density.CopyTo);
         return path;

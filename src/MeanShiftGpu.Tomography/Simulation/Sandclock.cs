@@ -10,23 +10,30 @@ namespace MeanShiftGpu.Tomography.Simulation;
 /// <param name="Image">Mask plus noise, [D, H, W].</param>
 /// <param name="Mask">1 inside a particle, 0 outside, [D, H, W].</param>
 /// <param name="Centers">Centres of the particles, on voxels.</param>
-public sealed record SandclockVolume(int Depth, int Height, int Width, float[] Image, float[] Mask, IReadOnlyList<Position> Centers);
+public sealed record SandclockVolume(
+    int Depth, int Height, int Width, float[] Image, float[] Mask, IReadOnlyList<Position> Centers);
 
-/// <summary>Simulates volumes of the Sandclock data set of the mean-shift loss paper (see <see cref="SandclockOptions"/>).</summary>
+/// <summary>
+/// Simulates volumes of the Sandclock data set of the mean-shift loss paper (see
+/// <see cref="SandclockOptions"/>).
+/// </summary>
 public static class Sandclock
 {
-    // Centres are drawn one after the other and rejected where they are too near. In a volume that has room, a few tries do;
-    // an unlucky beginning can leave no room for the last one, therefore the whole draw is repeated.
+    // Centres are drawn one after the other and rejected where they are too near. In a volume that has room,
+    // a few tries do; an unlucky beginning can leave no room for the last one, therefore the whole draw is
+    // repeated.
     private const int TriesPerCenter = 2000;
     private const int TriesPerVolume = 20;
 
     /// <summary>
-    /// Simulates one volume. The same options (with their seed) and index give the same volume, alone or in any order;
-    /// the noise uses the platform's logarithm, sine and cosine, and so may differ in a last bit between platforms.
+    /// Simulates one volume. The same options (with their seed) and index give the same volume, alone or in
+    /// any order; the noise uses the platform's logarithm, sine and cosine, and so may differ in a last bit
+    /// between platforms.
     /// </summary>
     /// <param name="options">Extents, particles, noise and the seed of the data set.</param>
     /// <param name="index">The volume's number in the data set, 0 or more.</param>
-    /// <exception cref="InputException">An option is out of range, or so many particles do not fit.</exception>
+    /// <exception cref="InputException">An option is out of range, or so many particles do not
+    /// fit.</exception>
     public static SandclockVolume Create(SandclockOptions options, int index)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -74,7 +81,8 @@ public static class Sandclock
         if (vectors.Count == 0)
         {
             throw new InputException(
-                $"sandclock: no integer vector has a length within {options.LobeToleranceVoxels} of {options.LobeDistanceVoxels}; raise the tolerance.");
+                $"sandclock: no integer vector has a length within {options.LobeToleranceVoxels} of "
+                + $"{options.LobeDistanceVoxels}; raise the tolerance.");
         }
 
         return [.. vectors];
@@ -93,7 +101,9 @@ public static class Sandclock
                     Draw(random, options.Depth, options.BorderVoxels),
                     Draw(random, options.Height, options.BorderVoxels),
                     Draw(random, options.Width, options.BorderVoxels));
-                if (!centers.TrueForAll(other => SquaredDistance(center, other) > (double)options.MinimumDistanceVoxels * options.MinimumDistanceVoxels))
+                if (!centers.TrueForAll(
+                    other => SquaredDistance(center, other) > (
+                        double)options.MinimumDistanceVoxels * options.MinimumDistanceVoxels))
                     continue;
                 centers.Add(center);
                 tries = 0;

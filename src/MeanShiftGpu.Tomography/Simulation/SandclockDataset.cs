@@ -24,7 +24,9 @@ public sealed record SandclockDatasetOptions
     /// <summary>The edge of a voxel in Å, as the headers say it.</summary>
     public double VoxelSizeAngstrom { get; init; } = 10;
 
-    /// <summary>The ending, without dot, that decides the format of the coordinates: star, csv, tsv, txt or coords.</summary>
+    /// <summary>
+    /// The ending, without dot, that decides the format of the coordinates: star, csv, tsv, txt or coords.
+    /// </summary>
     public string CoordinateFormat { get; init; } = "star";
 
     /// <summary>Whether the particles' masks are written too (Dice trains with them).</summary>
@@ -40,8 +42,9 @@ public sealed record SimulatedVolume(DatasetVolume Entry, int Particles);
 public static class SandclockDataset
 {
     /// <summary>
-    /// Writes volumes (MRC, float32), coordinates, masks (MRC, bytes) and, when all of them are there, the manifest. Volume n of the data set is
-    /// <see cref="Sandclock.Create"/> with index n, counted through training, validation and test.
+    /// Writes volumes (MRC, float32), coordinates, masks (MRC, bytes) and, when all of them are there, the
+    /// manifest. Volume n of the data set is <see cref="Sandclock.Create"/> with index n, counted through
+    /// training, validation and test.
     /// </summary>
     /// <param name="folder">An existing folder; files of the same names are replaced.</param>
     /// <param name="options">What to write.</param>
@@ -49,7 +52,10 @@ public static class SandclockDataset
     /// <param name="cancellation">Stops between two volumes; the folder then has no manifest.</param>
     /// <exception cref="InputException">An option is out of range, or a file cannot be written.</exception>
     public static IReadOnlyList<SimulatedVolume> Write(
-        string folder, SandclockDatasetOptions options, Action<int, int>? progress = null, CancellationToken cancellation = default)
+        string folder,
+        SandclockDatasetOptions options,
+        Action<int, int>? progress = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(options);
@@ -61,7 +67,8 @@ public static class SandclockDataset
         ];
         int total = splits.Sum(s => s.Count);
         if (splits.Any(s => s.Count is < 0 or > 100_000) || total < 1)
-            throw new InputException($"simulation: {string.Join(", ", splits.Select(s => $"{s.Count} {s.Name}"))} volumes; expected 0 to 100000 of each and one at least.");
+            throw new InputException($"simulation: {string.Join(", ", splits.Select(s => $"{s.Count} {s.Name}"))} volumes; "
+                + "expected 0 to 100000 of each and one at least.");
         if (!(options.VoxelSizeAngstrom >= 0 && double.IsFinite(options.VoxelSizeAngstrom)))
             throw new InputException($"simulation: a voxel size of {options.VoxelSizeAngstrom} Å; expected 0 (unknown) or more.");
 
@@ -83,7 +90,8 @@ public static class SandclockDataset
         return written;
     }
 
-    private static SimulatedVolume WriteVolume(string folder, string name, DatasetSplit split, int index, SandclockDatasetOptions options)
+    private static SimulatedVolume WriteVolume(
+        string folder, string name, DatasetSplit split, int index, SandclockDatasetOptions options)
     {
         SandclockVolume simulated = Sandclock.Create(options.Sandclock, index);
         VoxelSize voxel = new(options.VoxelSizeAngstrom);
@@ -100,7 +108,11 @@ public static class SandclockDataset
         CoordinateTables.Write(
             entry.Coordinates,
             [.. simulated.Centers.Select(c => new Particle(c.Z, c.Y, c.X))],
-            new CoordinateWriteOptions { TomogramName = name, Context = new CoordinateContext { VoxelSizeAngstrom = options.VoxelSizeAngstrom } });
+            new CoordinateWriteOptions
+            {
+                TomogramName = name,
+                Context = new CoordinateContext { VoxelSizeAngstrom = options.VoxelSizeAngstrom },
+            });
         return new SimulatedVolume(entry, simulated.Centers.Count);
     }
 

@@ -1,9 +1,9 @@
 namespace MeanShiftGpu.Tomography.Simulation;
 
 /// <summary>
-/// The SplitMix64 generator (Steele, Lea and Flood, 2014): a counter in steps of the golden ratio, each value mixed to 64
-/// random bits. Written here so that simulated data stay the same whatever the version of .NET. A stream is named by
-/// three numbers, so that volume 7 of a data set can be made without the six before it.
+/// The SplitMix64 generator (Steele, Lea and Flood, 2014): a counter in steps of the golden ratio, each value
+/// mixed to 64 random bits. Written here so that simulated data stay the same whatever the version of .NET. A
+/// stream is named by three numbers, so that volume 7 of a data set can be made without the six before it.
 /// </summary>
 internal sealed class SplitMix64
 {
@@ -32,7 +32,10 @@ internal sealed class SplitMix64
     /// <summary>Uniform in 0 … count − 1 (the bias of the multiplication is below count/2⁶⁴).</summary>
     public int NextInt(int count) => (int)Math.BigMul(NextBits(), (ulong)count, out _);
 
-    /// <summary>Normal with mean 0 and SD 1, by the transform of Box and Muller (1958), both of its values used in turn.</summary>
+    /// <summary>
+    /// Normal with mean 0 and SD 1, by the transform of Box and Muller (1958), both of its values used in
+    /// turn.
+    /// </summary>
     public double NextNormal()
     {
         if (hasSpareNormal)

@@ -5,22 +5,27 @@ using MeanShiftGpu.Geometry;
 namespace MeanShiftGpu.Tomography.Simulation;
 
 /// <summary>
-/// Images of a model at several tilts about y, and the tomogram that is made of them by weighted back-projection (R. A. Crowther, D. J. DeRosier and A. Klug,
-/// Proc. R. Soc. A 317 (1970)). A voxel (z, x), counted from the volume's centre, is seen at x·cos θ + z·sin θ from the image's centre. Every tilt's and every
-/// row's arithmetic is its own, so results have the same bits whatever the number of threads.
+/// Images of a model at several tilts about y, and the tomogram that is made of them by weighted
+/// back-projection (R. A. Crowther, D. J. DeRosier and A. Klug, Proc. R. Soc. A 317 (1970)). A voxel (z, x),
+/// counted from the volume's centre, is seen at x·cos θ + z·sin θ from the image's centre. Every tilt's and
+/// every row's arithmetic is its own, so results have the same bits whatever the number of threads.
 /// </summary>
 internal sealed class TiltSeries
 {
-    // A voxel's shadow is split between two detector pixels. Pixels of half a voxel, and a cut to a voxel's frequencies afterwards, keep that from blurring.
+    // A voxel's shadow is split between two detector pixels. Pixels of half a voxel, and a cut to a voxel's
+    // frequencies afterwards, keep that from blurring.
     private const int DetectorPixelsPerVoxel = 2;
 
-    // Filtered rows are read between their samples: four samples for each voxel, so that a straight line between two is exact enough.
+    // Filtered rows are read between their samples: four samples for each voxel, so that a straight line
+    // between two is exact enough.
     private const int SamplesPerVoxel = 4;
 
-    // Highest frequencies are faded out, as reconstruction programs do: from here to half a cycle for each voxel.
+    // Highest frequencies are faded out, as reconstruction programs do: from here to half a cycle for each
+    // voxel.
     private const double FadeFrom = 0.4;
 
-    // Columns and rows of zeros beyond the image, so that the Fourier transform's ends do not meet within reach of the contrast transfer.
+    // Columns and rows of zeros beyond the image, so that the Fourier transform's ends do not meet within
+    // reach of the contrast transfer.
     private const int PaddingVoxels = 24;
 
     private readonly double[] radians;
@@ -42,7 +47,9 @@ internal sealed class TiltSeries
     /// <summary>Pixels of an image's row.</summary>
     public int Columns { get; }
 
-    /// <summary>The variance of the images within the field of view of tilt 0, averaged over the tilts, before noise.</summary>
+    /// <summary>
+    /// The variance of the images within the field of view of tilt 0, averaged over the tilts, before noise.
+    /// </summary>
     public double SignalVariance { get; private set; }
 
     /// <summary>The images, each [Height, <see cref="Columns"/>].</summary>
@@ -143,7 +150,8 @@ internal sealed class TiltSeries
             for (int i = 0; i < line.Length; i++)
                 line[i] = detector[i];
             Fourier.Forward(line, FourierOptions.NoScaling);
-            // Frequencies below half a cycle for each voxel, the first half of them positive, the second negative.
+            // Frequencies below half a cycle for each voxel, the first half of them positive, the second
+            // negative.
             Array.Copy(line, 0, spectrum, y * columns, columns / 2);
             Array.Copy(line, line.Length - columns / 2 + 1, spectrum, y * columns + columns / 2 + 1, columns / 2 - 1);
         }

@@ -13,25 +13,36 @@ namespace MeanShiftGpu.Tomography.Simulation;
 /// <param name="SignalVariance">Variance of the images before noise.</param>
 /// <param name="NoiseDeviation">SD of the noise in the images.</param>
 public sealed record WrittenTomogram(
-    DatasetVolume Entry, IReadOnlyDictionary<string, int> Particles, double DefocusMicrometers, double SignalVariance, double NoiseDeviation);
+    DatasetVolume Entry,
+    IReadOnlyDictionary<string, int> Particles,
+    double DefocusMicrometers,
+    double SignalVariance,
+    double NoiseDeviation);
 
 /// <summary>
-/// Writes simulated tomograms in SHREC 2021's layout (<see cref="ShrecDataset"/>) and a manifest that training reads. Class n is the n-th shape.
+/// Writes simulated tomograms in SHREC 2021's layout (<see cref="ShrecDataset"/>) and a manifest that
+/// training reads. Class n is the n-th shape.
 /// </summary>
 public static class TomogramDataset
 {
     private const int LargestInt8 = sbyte.MaxValue;
     private const int LargestInt16 = short.MaxValue;
 
-    /// <summary>Writes tomograms, then, when all of them are there, the manifest. Tomogram n goes to model_n.</summary>
+    /// <summary>
+    /// Writes tomograms, then, when all of them are there, the manifest. Tomogram n goes to model_n.
+    /// </summary>
     /// <param name="folder">An existing folder; files of the same names are replaced.</param>
     /// <param name="options">What to simulate.</param>
     /// <param name="splits">What each tomogram is used for; their number is that of the tomograms.</param>
     /// <param name="progress">Told (tomograms written, tomograms to write); null for nobody.</param>
     /// <param name="cancellation">Stops between two tomograms; the folder then has no manifest.</param>
-    /// <exception cref="InputException">An option is out of range, particles do not fit, or a file cannot be written.</exception>
+    /// <exception cref="InputException">An option is out of range, particles do not fit, or a file cannot be
+    /// written.</exception>
     public static IReadOnlyList<WrittenTomogram> Write(
-        string folder, TomogramOptions options, IReadOnlyList<DatasetSplit> splits, Action<int, int>? progress = null, CancellationToken cancellation = default)
+        string folder,
+        TomogramOptions options,
+        IReadOnlyList<DatasetSplit> splits, Action<int, int>? progress = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(options);
@@ -67,8 +78,14 @@ public static class TomogramDataset
                 voxel = voxel > 0 ? particles[(int)voxel - 1].Class : 0;
         }
 
-        MrcFile.Write(model.ClassMask, tomogram.Occupancy, new MrcWriteOptions { Mode = LabelMode(particles.Count == 0 ? 0 : particles.Max(p => p.Class)) });
-        ShrecLocations.Write(model.Locations, [.. particles.Select(p => new ShrecObject(p.Shape, p.Z, p.Y, p.X) { Angles = p.Angles })]);
+        MrcFile.Write(model.ClassMask, tomogram.Occupancy, new MrcWriteOptions
+        {
+            Mode = LabelMode(particles.Count == 0 ? 0 : particles.Max(p => p.Class)),
+        });
+        ShrecLocations.Write(model.Locations, [.. particles.Select(p => new ShrecObject(p.Shape, p.Z, p.Y, p.X)
+        {
+            Angles = p.Angles,
+        })]);
         DatasetVolume entry = new()
         {
             Volume = Path.GetFullPath(model.Reconstruction),

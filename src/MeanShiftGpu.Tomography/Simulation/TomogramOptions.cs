@@ -24,7 +24,9 @@ public sealed record TomogramOptions
     /// <summary>The kinds of particles; equally many of each, class n is the n-th.</summary>
     public IReadOnlyList<ParticleShape> Shapes { get; init; } = [];
 
-    /// <summary>Fewest particles; the number is drawn uniformly. Null: <see cref="ParticlesPerMillionVoxels"/>.</summary>
+    /// <summary>
+    /// Fewest particles; the number is drawn uniformly. Null: <see cref="ParticlesPerMillionVoxels"/>.
+    /// </summary>
     public int? MinimumParticles { get; init; }
 
     /// <summary>Most particles. Null: <see cref="ParticlesPerMillionVoxels"/>.</summary>
@@ -46,15 +48,19 @@ public sealed record TomogramOptions
     public MicroscopeOptions Microscope { get; init; } = new();
 
     /// <summary>
-    /// Variance of the projections (after the contrast transfer, over the field of view, averaged over the tilts) divided by that of the white noise in them;
-    /// infinity for none.
+    /// Variance of the projections (after the contrast transfer, over the field of view, averaged over the
+    /// tilts) divided by that of the white noise in them; infinity for none.
     /// </summary>
     public double SignalToNoise { get; init; } = 0.1;
 
-    /// <summary>Whether particles are brighter than their surroundings; in a micrograph they are darker.</summary>
+    /// <summary>
+    /// Whether particles are brighter than their surroundings; in a micrograph they are darker.
+    /// </summary>
     public bool BrightParticles { get; init; }
 
-    /// <summary>Seed of the data set. A tomogram is a function of the options, the seed and its index.</summary>
+    /// <summary>
+    /// Seed of the data set. A tomogram is a function of the options, the seed and its index.
+    /// </summary>
     public long Seed { get; init; } = 1;
 
     /// <summary>The size in voxels.</summary>
@@ -65,22 +71,31 @@ public sealed record TomogramOptions
 
     /// <summary>The tilts in degrees.</summary>
     public IReadOnlyList<double> TiltsDegrees
-        => [.. Enumerable.Range(0, (int)Math.Floor((LastTiltDegrees - FirstTiltDegrees) / TiltStepDegrees + 1e-9) + 1).Select(i => FirstTiltDegrees + i * TiltStepDegrees)];
+        => [.. Enumerable.Range(0, (int)Math.Floor((LastTiltDegrees - FirstTiltDegrees) / TiltStepDegrees + 1e-9) + 1).Select(
+            i => FirstTiltDegrees + i * TiltStepDegrees)];
 
     /// <summary>Refuses options that make no sense.</summary>
     /// <exception cref="InputException">An option is out of range; the line says which.</exception>
     public void Validate()
     {
-        Require(Depth >= 8 && Height >= 8 && Width >= 8 && Math.Max(Depth, Math.Max(Height, Width)) <= 8192, $"a volume of {Extent} voxels; expected 8 to 8192 along each axis");
+        Require(
+            Depth >= 8 && Height >= 8 && Width >= 8 && Math.Max(Depth, Math.Max(Height, Width)) <= 8192,
+            $"a volume of {Extent} voxels; expected 8 to 8192 along each axis");
         Require(VoxelSizeAngstrom is > 0 and < 1000, $"a voxel size of {VoxelSizeAngstrom} Å; expected above 0 and below 1000");
         Require(Shapes.Count is >= 1 and <= 1000, $"{Shapes.Count} kinds of particles; expected 1 to 1000");
-        Require(MinimumParticles is null or (>= 0 and <= 1_000_000) && MaximumParticles is null or (>= 0 and <= 1_000_000) && (MinimumParticles ?? 0) <= (MaximumParticles ?? int.MaxValue),
+        Require(
+            MinimumParticles is null or (>= 0 and <= 1_000_000) && MaximumParticles is null or (>= 0 and <= 1_000_000)
+                && (MinimumParticles ?? 0) <= (MaximumParticles ?? int.MaxValue),
             $"{MinimumParticles} to {MaximumParticles} particles; expected 0 ≤ fewest ≤ most ≤ 1000000");
         Require(MinimumParticles is not null || MaximumParticles is not null || ParticlesByDensity > 0,
-            $"a volume of {Extent} voxels would have no particle at {ParticlesPerMillionVoxels} for a million voxels; expected a larger one, or a number of particles");
+            $"a volume of {Extent} voxels would have no particle at {ParticlesPerMillionVoxels} for a million voxels; expected "
+            + "a larger one, or a number of particles");
         Require(GapVoxels is >= 0 and <= 64, $"a gap of {GapVoxels} voxels; expected 0 to 64");
-        Require(FirstTiltDegrees is >= -89 and <= 89 && LastTiltDegrees is >= -89 and <= 89 && FirstTiltDegrees <= LastTiltDegrees && TiltStepDegrees is >= 0.1 and <= 90,
-            $"tilts from {FirstTiltDegrees} to {LastTiltDegrees} in steps of {TiltStepDegrees} degrees; expected −89 ≤ first ≤ last ≤ 89 and a step of 0.1 to 90");
+        Require(
+            FirstTiltDegrees is >= -89 and <= 89 && LastTiltDegrees is >= -89 and <= 89 && FirstTiltDegrees <= LastTiltDegrees
+                && TiltStepDegrees is >= 0.1 and <= 90,
+            $"tilts from {FirstTiltDegrees} to {LastTiltDegrees} in steps of {TiltStepDegrees} degrees; expected −89 ≤ first ≤ "
+            + "last ≤ 89 and a step of 0.1 to 90");
         Require(SignalToNoise > 0, $"a signal-to-noise ratio of {SignalToNoise}; expected above 0");
         Microscope.Validate();
     }
@@ -110,7 +125,10 @@ public sealed record MicroscopeOptions
     /// <summary>Most underfocus in µm.</summary>
     public double MaximumDefocusMicrometers { get; init; } = 4;
 
-    /// <summary>Whether the phases that the contrast transfer turned are turned back, as most programs do before they reconstruct.</summary>
+    /// <summary>
+    /// Whether the phases that the contrast transfer turned are turned back, as most programs do before they
+    /// reconstruct.
+    /// </summary>
     public bool FlipPhases { get; init; } = true;
 
     /// <summary>The wavelength of the electrons in Å, relativistic.</summary>
@@ -125,8 +143,9 @@ public sealed record MicroscopeOptions
     }
 
     /// <summary>
-    /// The contrast transfer at a spatial frequency: −sin(π·λ·Δf·s² − π/2·Cs·λ³·s⁴ + arcsin A), negative at low frequencies, so that particles are dark
-    /// (R. H. Wade, Ultramicroscopy 46 (1992), with the signs of the usual programs).
+    /// The contrast transfer at a spatial frequency: −sin(π·λ·Δf·s² − π/2·Cs·λ³·s⁴ + arcsin A), negative at
+    /// low frequencies, so that particles are dark (R. H. Wade, Ultramicroscopy 46 (1992), with the signs of
+    /// the usual programs).
     /// </summary>
     /// <param name="squaredFrequency">s² in 1/Å².</param>
     /// <param name="defocusMicrometers">Δf, underfocus in µm.</param>
@@ -134,16 +153,22 @@ public sealed record MicroscopeOptions
     {
         double wavelength = WavelengthAngstrom;
         double phase = Math.PI * wavelength * squaredFrequency
-            * (defocusMicrometers * 1e4 - 0.5 * SphericalAberrationMillimeters * 1e7 * wavelength * wavelength * squaredFrequency);
+            * (defocusMicrometers * 1e4
+                - 0.5 * SphericalAberrationMillimeters * 1e7 * wavelength * wavelength * squaredFrequency);
         double transfer = Math.Sin(phase + Math.Asin(AmplitudeContrast));
         return FlipPhases ? -Math.Abs(transfer) : -transfer;
     }
 
     internal void Validate()
     {
-        if (VoltageKilovolts is not (>= 20 and <= 1500) || SphericalAberrationMillimeters is not (>= 0 and <= 100) || AmplitudeContrast is not (>= 0 and <= 1))
-            throw new InputException($"simulation: {VoltageKilovolts} kV, spherical aberration {SphericalAberrationMillimeters} mm, amplitude contrast {AmplitudeContrast}; expected 20 to 1500 kV, 0 to 100 mm, 0 to 1.");
-        if (!(MinimumDefocusMicrometers >= 0 && MaximumDefocusMicrometers >= MinimumDefocusMicrometers && MaximumDefocusMicrometers <= 50))
-            throw new InputException($"simulation: underfocus from {MinimumDefocusMicrometers} to {MaximumDefocusMicrometers} µm; expected 0 ≤ least ≤ most ≤ 50.");
+        if (VoltageKilovolts is not (>= 20 and <= 1500) || SphericalAberrationMillimeters is not (>= 0 and <= 100)
+            || AmplitudeContrast is not (>= 0 and <= 1))
+            throw new InputException($"simulation: {VoltageKilovolts} kV, spherical aberration "
+                + $"{SphericalAberrationMillimeters} mm, amplitude contrast {AmplitudeContrast}; expected 20 to 1500 kV, 0 to "
+                + "100 mm, 0 to 1.");
+        if (!(MinimumDefocusMicrometers >= 0 && MaximumDefocusMicrometers >= MinimumDefocusMicrometers
+            && MaximumDefocusMicrometers <= 50))
+            throw new InputException($"simulation: underfocus from {MinimumDefocusMicrometers} to {MaximumDefocusMicrometers} "
+                + "µm; expected 0 ≤ least ≤ most ≤ 50.");
     }
 }

@@ -61,7 +61,9 @@ public sealed record TrainingSource(DatasetManifest? Given, string? ManifestPath
         }
     }
 
-    /// <summary>The mean voxel size of the volumes in Å; that they agree is looked at when they are read.</summary>
+    /// <summary>
+    /// The mean voxel size of the volumes in Å; that they agree is looked at when they are read.
+    /// </summary>
     /// <exception cref="InputException">One has none.</exception>
     public double VoxelSizeAngstrom() => Entries.Average(e =>
     {
@@ -77,8 +79,8 @@ public sealed record TrainingSource(DatasetManifest? Given, string? ManifestPath
     });
 
     /// <summary>The data set, and how it was split where it was; null where the manifest says it.</summary>
-    /// <param name="training">The settings: particles reach as far as their balls and as centres stay from the faces of
-    /// patches.</param>
+    /// <param name="training">The settings: particles reach as far as their balls and as centres stay from
+    /// the faces of patches.</param>
     public (DatasetManifest Manifest, string? Said) Split(TrainingOptions training)
     {
         if (Given is { } manifest)

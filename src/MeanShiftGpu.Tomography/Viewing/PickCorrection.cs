@@ -131,7 +131,8 @@ internal sealed class PickCorrection(IReadOnlyList<Particle> picks, Extent volum
     private bool IsAbove(int pick, PickChanges changes)
         => !(picks[pick].Score < changes.LeastScore) && !(Supports?[pick] < changes.LeastSupport);
 
-    // A new pick counts in the pixels of the others and is of one of their kinds; nothing else is known of it.
+    // A new pick counts in the pixels of the others and is of one of their kinds; nothing else is known of
+    // it.
     private Particle New(AddedPick added)
     {
         Particle? like = picks.FirstOrDefault(p => KindOf(p) == Kinds[added.Kind]);

@@ -108,7 +108,9 @@ internal sealed class VolumeSlices : IDisposable
         _ => (Cache.Size.Height, Cache.Size.Depth),
     };
 
-    /// <summary>The mean of the slices around a place, as bytes; false where the cache is not ready.</summary>
+    /// <summary>
+    /// The mean of the slices around a place, as bytes; false where the cache is not ready.
+    /// </summary>
     /// <param name="plane">The plane.</param>
     /// <param name="at">The slice in voxels; what lies outside is taken as the nearest one.</param>
     /// <param name="reach">How many further slices count on either side.</param>

@@ -13,35 +13,45 @@ namespace MeanShiftGpu.Tomography.Volumes;
 /// <summary>What <see cref="MrcFile.Write"/> writes beyond the voxels.</summary>
 public sealed record MrcWriteOptions
 {
-    /// <summary>How voxels are stored. Integer modes round to the nearest integer and refuse what does not fit.</summary>
+    /// <summary>
+    /// How voxels are stored. Integer modes round to the nearest integer and refuse what does not fit.
+    /// </summary>
     public MrcMode Mode { get; init; } = MrcMode.Float32;
 
-    /// <summary>The file's label: what made it, at most 80 characters. Default: this program with its version and commit.</summary>
+    /// <summary>
+    /// The file's label: what made it, at most 80 characters. Default: this program with its version and
+    /// commit.
+    /// </summary>
     public string Label { get; init; } = $"MeanShiftGpu {Provenance.OwnVersion}";
 }
 
 /// <summary>
-/// Reads and writes volumes in the MRC2014 format (.mrc, .map, .rec, .mrcs), also compressed by gzip or bzip2.
-/// Read from the format's public description: a header of 1024 bytes, an extended header, then the voxels, x fastest.
+/// Reads and writes volumes in the MRC2014 format (.mrc, .map, .rec, .mrcs), also compressed by gzip or
+/// bzip2. Read from the format's public description: a header of 1024 bytes, an extended header, then the
+/// voxels, x fastest.
 /// </summary>
 public static class MrcFile
 {
     private const int BlockBytes = 1 << 20;
 
     /// <summary>Reads the header alone.</summary>
-    /// <exception cref="InputException">The file is missing, too short, or no MRC file; or its mode is not supported.</exception>
+    /// <exception cref="InputException">The file is missing, too short, or no MRC file; or its mode is not
+    /// supported.</exception>
     public static MrcHeader ReadHeader(string path)
     {
         using MrcSource source = MrcSource.Open(path);
         return source.Header;
     }
 
-    /// <summary>Reads a volume. A two-dimensional image is a volume of depth 1; axes stored in another order are put in order.</summary>
+    /// <summary>
+    /// Reads a volume. A two-dimensional image is a volume of depth 1; axes stored in another order are put
+    /// in order.
+    /// </summary>
     /// <param name="path">The file; whether it is compressed is seen from its first bytes.</param>
     /// <param name="allowNonFinite">Accept NaN and infinite voxels; they are refused otherwise.</param>
     /// <exception cref="InputException">
-    /// The file cannot be read as <see cref="ReadHeader"/> says, is shorter than its header promises, holds several volumes, or has
-    /// voxels that are not finite.
+    /// The file cannot be read as <see cref="ReadHeader"/> says, is shorter than its header promises, holds
+    /// several volumes, or has voxels that are not finite.
     /// </exception>
     public static Volume Read(string path, bool allowNonFinite = false)
     {
@@ -49,7 +59,8 @@ public static class MrcFile
         MrcHeader header = source.Header;
         source.RefuseSeveralVolumes();
         if ((long)header.Shape.Height * header.Shape.Width > Array.MaxLength)
-            throw new InputException($"{path}: a slice of {header.Shape.Height} × {header.Shape.Width} voxels is too large; at most {Array.MaxLength} are supported.");
+            throw new InputException($"{path}: a slice of {header.Shape.Height} × {header.Shape.Width} voxels is too large; at "
+                + $"most {Array.MaxLength} are supported.");
 
         try
         {
@@ -61,12 +72,14 @@ public static class MrcFile
         }
         catch (OutOfMemoryException e)
         {
-            throw new InputException($"{path}: a volume of {header.Shape} voxels does not fit into memory ({header.Shape.Voxels * 4 / (1 << 20)} MiB). Bin or crop it.", e);
+            throw new InputException($"{path}: a volume of {header.Shape} voxels does not fit into memory "
+                + $"({header.Shape.Voxels * 4 / (1 << 20)} MiB). Bin or crop it.", e);
         }
     }
 
     /// <summary>Counts the voxels that are NaN or infinite.</summary>
-    /// <returns>How many, and (z, y, x) of the first in memory order; (−1, −1, −1) when there is none.</returns>
+    /// <returns>How many, and (z, y, x) of the first in memory order; (−1, −1, −1) when there is
+    /// none.</returns>
     public static (long Count, (int Z, int Y, int X) First) CountNonFinite(Volume volume)
     {
         ArgumentNullException.ThrowIfNull(volume);
@@ -88,10 +101,11 @@ public static class MrcFile
     }
 
     /// <summary>
-    /// Writes a volume as MRC2014, little-endian, with voxel size, statistics and axis order, so that other programs open it. A name that ends in
-    /// .gz or .bz2 is compressed.
+    /// Writes a volume as MRC2014, little-endian, with voxel size, statistics and axis order, so that other
+    /// programs open it. A name that ends in .gz or .bz2 is compressed.
     /// </summary>
-    /// <exception cref="InputException">The file cannot be written, a voxel is not finite, or a value does not fit the mode.</exception>
+    /// <exception cref="InputException">The file cannot be written, a voxel is not finite, or a value does
+    /// not fit the mode.</exception>
     public static void Write(string path, Volume volume, MrcWriteOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(path);
@@ -131,7 +145,8 @@ public static class MrcFile
         float[] row = new float[header.Columns];
         // Strides of the volume along x, y, z; a file in another axis order is scattered.
         long[] strides = [1, volume.Width, volume.SliceLength];
-        (long Column, long Row, long Section) stride = (strides[header.Axes.Column - 1], strides[header.Axes.Row - 1], strides[header.Axes.Section - 1]);
+        (long Column, long Row, long Section) stride = (
+            strides[header.Axes.Column - 1], strides[header.Axes.Row - 1], strides[header.Axes.Section - 1]);
         bool ordered = header.Axes == (1, 2, 3);
 
         for (int section = 0; section < header.Sections; section++)
@@ -161,7 +176,10 @@ public static class MrcFile
         }
     }
 
-    /// <summary>Converts a row; swaps <paramref name="stored"/> in place where the byte order differs from the machine's.</summary>
+    /// <summary>
+    /// Converts a row; swaps <paramref name="stored"/> in place where the byte order differs from the
+    /// machine's.
+    /// </summary>
     internal static void Decode(MrcHeader header, Span<byte> stored, Span<float> values)
     {
         bool swap = header.BigEndian == BitConverter.IsLittleEndian;
@@ -214,11 +232,20 @@ public static class MrcFile
     {
         (long count, (int Z, int Y, int X) first) = CountNonFinite(volume);
         if (count > 0)
-            throw new InputException($"{path}: {count} of {volume.Length} voxels {(count == 1 ? "is" : "are")} NaN or infinite, the first at (z, y, x) = ({first.Z}, {first.Y}, {first.X}). Replace them, for instance by the mean.");
+            throw new InputException($"{path}: {count} of {volume.Length} voxels {(count == 1 ? "is" : "are")} NaN or "
+                + $"infinite, the first at (z, y, x) = ({first.Z}, {first.Y}, {first.X}). Replace them, for instance by the "
+                + "mean.");
     }
 
-    /// <summary>The header of a volume that this library writes; the range, mean and deviation are those of the values as they are stored.</summary>
-    internal static byte[] CreateHeader(Extent shape, VoxelSize voxelSize, MrcWriteOptions options, (float Minimum, float Maximum, float Mean, float Deviation) values)
+    /// <summary>
+    /// The header of a volume that this library writes; the range, mean and deviation are those of the values
+    /// as they are stored.
+    /// </summary>
+    internal static byte[] CreateHeader(
+        Extent shape,
+        VoxelSize voxelSize,
+        MrcWriteOptions options,
+        (float Minimum, float Maximum, float Mean, float Deviation) values)
     {
         byte[] header = new byte[MrcHeader.Length];
         void Int(int offset, int value) => BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(offset), value);
@@ -254,7 +281,8 @@ public static class MrcFile
     }
 
     /// <summary>Minimum, maximum, mean and standard deviation of the values as they are stored.</summary>
-    private static (float Minimum, float Maximum, float Mean, float Deviation) Statistics(string path, Volume volume, MrcMode mode)
+    private static (float Minimum, float Maximum, float Mean, float Deviation) Statistics(
+        string path, Volume volume, MrcMode mode)
     {
         float minimum = float.PositiveInfinity, maximum = float.NegativeInfinity;
         double sum = 0;
@@ -281,7 +309,9 @@ public static class MrcFile
                 float stored = Stored(slice[i], mode);
                 // Written so that NaN fails too.
                 if (!(stored >= low && stored <= high))
-                    throw new InputException($"{path}: cannot be written: voxel (z, y, x) = ({z}, {i / volume.Width}, {i % volume.Width}) is {slice[i].ToString(CultureInfo.InvariantCulture)}; mode {(int)mode} holds {low.ToString(CultureInfo.InvariantCulture)} to {high.ToString(CultureInfo.InvariantCulture)}.");
+                    throw new InputException($"{path}: cannot be written: voxel (z, y, x) = ({z}, {i / volume.Width}, "
+                        + $"{i % volume.Width}) is {slice[i].ToString(CultureInfo.InvariantCulture)}; mode {(int)mode} holds "
+                        + $"{low.ToString(CultureInfo.InvariantCulture)} to {high.ToString(CultureInfo.InvariantCulture)}.");
                 action(stored);
             }
         }

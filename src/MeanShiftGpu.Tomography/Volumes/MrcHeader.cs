@@ -24,13 +24,16 @@ public enum MrcMode
     /// <summary>16-bit real.</summary>
     Float16 = 12,
 
-    /// <summary>Unsigned 4-bit integers, two to a byte, the first in the low half; a row of odd length ends in a half byte.</summary>
+    /// <summary>
+    /// Unsigned 4-bit integers, two to a byte, the first in the low half; a row of odd length ends in a half
+    /// byte.
+    /// </summary>
     Packed4Bit = 101,
 }
 
 /// <summary>
-/// The header of an MRC2014 (or CCP4) file: 1024 bytes, of which the fields this library uses. Sizes are given twice: in the file's
-/// order (columns, rows, sections) and along the axes of the volume.
+/// The header of an MRC2014 (or CCP4) file: 1024 bytes, of which the fields this library uses. Sizes are
+/// given twice: in the file's order (columns, rows, sections) and along the axes of the volume.
 /// </summary>
 public sealed record MrcHeader
 {
@@ -66,7 +69,9 @@ public sealed record MrcHeader
     /// <summary>The size along z, y, x.</summary>
     public Extent Shape => new(Size(3), Size(2), Size(1));
 
-    /// <summary>The edges of a voxel in Å: cell divided by intervals; 0 where the header does not say.</summary>
+    /// <summary>
+    /// The edges of a voxel in Å: cell divided by intervals; 0 where the header does not say.
+    /// </summary>
     public VoxelSize VoxelSize { get; init; }
 
     /// <summary>Space group: 0 image stack or volume, 1 volume, from 401 a stack of volumes.</summary>
@@ -75,7 +80,9 @@ public sealed record MrcHeader
     /// <summary>How many volumes follow one another; 1 except for stacks of volumes.</summary>
     public int VolumeCount { get; init; } = 1;
 
-    /// <summary>Whether the sections are separate images (z is then an image number, not a position).</summary>
+    /// <summary>
+    /// Whether the sections are separate images (z is then an image number, not a position).
+    /// </summary>
     public bool IsImageStack { get; init; }
 
     /// <summary>Bytes between the header and the voxels.</summary>
@@ -90,7 +97,9 @@ public sealed record MrcHeader
     /// <summary>Text that programs left behind.</summary>
     public IReadOnlyList<string> Labels { get; init; } = [];
 
-    /// <summary>What was odd about the header and how it was taken, one line each; empty for a sound file.</summary>
+    /// <summary>
+    /// What was odd about the header and how it was taken, one line each; empty for a sound file.
+    /// </summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
     /// <summary>Bytes of a row of voxels.</summary>
@@ -112,18 +121,21 @@ public sealed record MrcHeader
     /// <summary>Reads a header from its 1024 bytes.</summary>
     /// <param name="bytes">The header.</param>
     /// <param name="path">The file's name, for messages.</param>
-    /// <exception cref="InputException">This is no MRC file, the header is damaged, or the mode is not supported.</exception>
+    /// <exception cref="InputException">This is no MRC file, the header is damaged, or the mode is not
+    /// supported.</exception>
     internal static MrcHeader Parse(ReadOnlySpan<byte> bytes, string path)
     {
         List<string> notes = [];
         bool stampBig = bytes[212] == 0x11 && bytes[213] == 0x11;
         bool stampLittle = bytes[212] == 0x44 && bytes[213] is 0x44 or 0x41;
         bool big = stampBig;
-        // Machine stamps are often wrong or missing: the byte order is the one that makes sense, the stamp only breaks ties.
+        // Machine stamps are often wrong or missing: the byte order is the one that makes sense, the stamp
+        // only breaks ties.
         if (!IsSane(bytes, big) && IsSane(bytes, !big))
         {
             big = !big;
-            notes.Add($"has the machine stamp {bytes[212]:X2} {bytes[213]:X2}, which contradicts the sizes; it is read as {(big ? "big" : "little")}-endian");
+            notes.Add($"has the machine stamp {bytes[212]:X2} {bytes[213]:X2}, which contradicts the sizes; it is read as "
+                + $"{(big ? "big" : "little")}-endian");
         }
         else if (!stampBig && !stampLittle)
         {
@@ -134,33 +146,39 @@ public sealed record MrcHeader
         bool hasTag = bytes.Slice(208, 3).SequenceEqual("MAP"u8);
         int columns = fields.Int(0), rows = fields.Int(4), sections = fields.Int(8), mode = fields.Int(12);
         if (!IsSane(bytes, big) && !hasTag)
-            throw new InputException($"{path}: is not an MRC file: no 'MAP' at byte 208, and the sizes {columns}, {rows}, {sections} with mode {mode} make no sense. Expected an MRC2014 volume.");
+            throw new InputException($"{path}: is not an MRC file: no 'MAP' at byte 208, and the sizes {columns}, {rows}, "
+                + $"{sections} with mode {mode} make no sense. Expected an MRC2014 volume.");
         if (columns < 1 || rows < 1 || sections < 1 || columns > MaxEdge || rows > MaxEdge || sections > MaxEdge)
-            throw new InputException($"{path}: the MRC header gives the size {columns} × {rows} × {sections}; expected 1 to {MaxEdge} voxels per axis. The header is damaged.");
+            throw new InputException($"{path}: the MRC header gives the size {columns} × {rows} × {sections}; expected 1 to "
+                + $"{MaxEdge} voxels per axis. The header is damaged.");
         if (!hasTag)
             notes.Add("has no 'MAP' at byte 208, as older MRC files");
 
         (int Column, int Row, int Section) axes = Axis(fields, path, notes);
         int extended = fields.Int(92);
         if (extended < 0)
-            throw new InputException($"{path}: the MRC header gives an extended header of {extended} bytes. The header is damaged.");
+            throw new InputException($"{path}: the MRC header gives an extended header of {extended} bytes. The header is "
+                + "damaged.");
 
         int group = fields.Int(88);
         int intervalsZ = fields.Int(36);
         bool stack = group == 0 && intervalsZ == 1 && sections > 1;
         if (stack)
-            notes.Add($"is by its header a stack of {sections} images (space group 0, one interval along z), as of a tilt series; picks mean nothing unless it is a volume all the same");
+            notes.Add($"is by its header a stack of {sections} images (space group 0, one interval along z), as of a tilt "
+                + "series; picks mean nothing unless it is a volume all the same");
         int volumes = 1;
         if (group is >= 401 and <= 630)
         {
             if (intervalsZ < 1 || sections % intervalsZ != 0)
-                throw new InputException($"{path}: a stack of volumes (space group {group}) of {sections} sections, {intervalsZ} per volume, does not divide. The header is damaged.");
+                throw new InputException($"{path}: a stack of volumes (space group {group}) of {sections} sections, "
+                    + $"{intervalsZ} per volume, does not divide. The header is damaged.");
             volumes = sections / intervalsZ;
         }
 
         double[] angles = [fields.Real(52), fields.Real(56), fields.Real(60)];
         if (Array.Exists(angles, angle => angle != 0 && !(Math.Abs(angle - 90) < 0.01)))
-            notes.Add(FormattableString.Invariant($"has a cell with angles of {angles[0]:0.##}, {angles[1]:0.##} and {angles[2]:0.##}°; its axes are taken as perpendicular"));
+            notes.Add(string.Create(CultureInfo.InvariantCulture, $"has a cell with angles of {angles[0]:0.##}, "
+                + $"{angles[1]:0.##} and {angles[2]:0.##}°; its axes are taken as perpendicular"));
         float maximum = fields.Real(80);
         VoxelSize voxel = new(
             stack ? 0 : Edge(fields.Real(48), fields.Int(36), 'z', notes),
@@ -205,8 +223,10 @@ public sealed record MrcHeader
     private static MrcMode Supported(int mode, string path) => mode switch
     {
         0 or 1 or 2 or 6 or 12 or 101 => (MrcMode)mode,
-        3 or 4 => throw new InputException($"{path}: MRC mode {mode} holds complex numbers (a Fourier transform); expected real voxels, mode 0, 1, 2, 6, 12 or 101. Transform it back first."),
-        _ => throw new InputException($"{path}: MRC mode {mode} is not supported; expected mode 0, 1, 2, 6, 12 or 101. Convert the file to mode 2."),
+        3 or 4 => throw new InputException($"{path}: MRC mode {mode} holds complex numbers (a Fourier transform); expected "
+            + "real voxels, mode 0, 1, 2, 6, 12 or 101. Transform it back first."),
+        _ => throw new InputException($"{path}: MRC mode {mode} is not supported; expected mode 0, 1, 2, 6, 12 or 101. Convert "
+            + "the file to mode 2."),
     };
 
     private static (int Column, int Row, int Section) Axis(Fields fields, string path, List<string> notes)
@@ -222,12 +242,13 @@ public sealed record MrcHeader
         Array.Sort(sorted);
         return sorted is [1, 2, 3]
             ? axes
-            : throw new InputException($"{path}: the MRC header gives the axis order {axes.Column}, {axes.Row}, {axes.Section}; expected 1, 2, 3 in some order. The header is damaged.");
+            : throw new InputException($"{path}: the MRC header gives the axis order {axes.Column}, {axes.Row}, "
+                + $"{axes.Section}; expected 1, 2, 3 in some order. The header is damaged.");
     }
 
     /// <summary>
-    /// Mode 0 is signed by the standard. IMOD marks its files and says by a flag; other files give themselves away by a maximum
-    /// above 127.
+    /// Mode 0 is signed by the standard. IMOD marks its files and says by a flag; other files give themselves
+    /// away by a maximum above 127.
     /// </summary>
     private static bool AreBytesUnsigned(Fields fields, float minimum, float maximum, List<string> notes)
     {
@@ -235,13 +256,16 @@ public sealed record MrcHeader
             return (fields.Int(156) & 1) == 0;
         if (!(maximum > 127))
         {
-            // The standard's sign of missing statistics is a maximum below the minimum; many programs write zeros.
+            // The standard's sign of missing statistics is a maximum below the minimum; many programs write
+            // zeros.
             if (!(maximum > minimum))
-                notes.Add("has mode 0 and no statistics that tell signed from unsigned bytes; they are taken as signed, as the standard says. Where bright voxels come out dark, convert it to mode 2 with the program that wrote it");
+                notes.Add("has mode 0 and no statistics that tell signed from unsigned bytes; they are taken as signed, as the "
+                    + "standard says. Where bright voxels come out dark, convert it to mode 2 with the program that wrote it");
             return false;
         }
 
-        notes.Add($"has mode 0 and a maximum of {maximum.ToString(CultureInfo.InvariantCulture)}, so its bytes are taken as unsigned, against the standard");
+        notes.Add($"has mode 0 and a maximum of {maximum.ToString(CultureInfo.InvariantCulture)}, so its bytes are taken as "
+            + "unsigned, against the standard");
         return true;
     }
 
@@ -251,7 +275,8 @@ public sealed record MrcHeader
             return 0;
         if (float.IsFinite(cell) && cell > 0 && intervals > 0)
             return (double)cell / intervals;
-        notes.Add($"has a cell of {cell.ToString(CultureInfo.InvariantCulture)} Å in {intervals} intervals along {axis}, which makes no sense; the voxel size is taken as unknown");
+        notes.Add($"has a cell of {cell.ToString(CultureInfo.InvariantCulture)} Å in {intervals} intervals along {axis}, which "
+            + "makes no sense; the voxel size is taken as unknown");
         return 0;
     }
 
@@ -272,7 +297,8 @@ public sealed record MrcHeader
     {
         private readonly ReadOnlySpan<byte> bytes = bytes;
 
-        public int Int(int offset) => big ? BinaryPrimitives.ReadInt32BigEndian(bytes[offset..]) : BinaryPrimitives.ReadInt32LittleEndian(bytes[offset..]);
+        public int Int(int offset) => big ? BinaryPrimitives.ReadInt32BigEndian(bytes[offset..])
+            : BinaryPrimitives.ReadInt32LittleEndian(bytes[offset..]);
 
         public float Real(int offset) => BitConverter.Int32BitsToSingle(Int(offset));
     }

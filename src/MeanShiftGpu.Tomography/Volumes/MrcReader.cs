@@ -5,9 +5,10 @@ using Microsoft.Win32.SafeHandles;
 namespace MeanShiftGpu.Tomography.Volumes;
 
 /// <summary>
-/// Reads boxes of an MRC file without holding the volume: files larger than 2 GB, volumes of more than 2³¹ voxels, any mode and axis order. A
-/// compressed file is unpacked once into a file in the folder for temporary files (TMPDIR), which has no name where the system allows
-/// that, so that it is gone even after a crash.
+/// Reads boxes of an MRC file without holding the volume: files larger than 2 GB, volumes of more than 2³¹
+/// voxels, any mode and axis order. A compressed file is unpacked once into a file in the folder for
+/// temporary files (TMPDIR), which has no name where the system allows that, so that it is gone even after a
+/// crash.
 /// </summary>
 public sealed class MrcReader : IVoxelSource, IDisposable
 {
@@ -47,7 +48,8 @@ public sealed class MrcReader : IVoxelSource, IDisposable
     /// <summary>Opens a file; a compressed one is unpacked.</summary>
     /// <param name="path">An MRC file of one volume.</param>
     /// <param name="cancellation">Stops the unpacking.</param>
-    /// <exception cref="InputException">The file is missing, truncated, no MRC file or holds several volumes; or there is no room to unpack it.</exception>
+    /// <exception cref="InputException">The file is missing, truncated, no MRC file or holds several volumes;
+    /// or there is no room to unpack it.</exception>
     public static MrcReader Open(string path, CancellationToken cancellation = default)
     {
         MrcSource source = MrcSource.Open(path);
@@ -73,7 +75,8 @@ public sealed class MrcReader : IVoxelSource, IDisposable
         if (box.Size.Voxels == 0)
             return;
 
-        // Along x, y, z: where the box begins, how long it is, and how far apart neighbours lie in the destination.
+        // Along x, y, z: where the box begins, how long it is, and how far apart neighbours lie in the
+        // destination.
         int[] starts = [box.Origin.X, box.Origin.Y, box.Origin.Z];
         int[] counts = [box.Size.Width, box.Size.Height, box.Size.Depth];
         long[] strides = [1, box.Size.Width, (long)box.Size.Height * box.Size.Width];
@@ -103,7 +106,8 @@ public sealed class MrcReader : IVoxelSource, IDisposable
         source.Dispose();
     }
 
-    // Decodes a part of a row; where x is not the file's fastest axis its voxels lie apart in the destination.
+    // Decodes a part of a row; where x is not the file's fastest axis its voxels lie apart in the
+    // destination.
     private void Place(Span<byte> stored, int skipped, int count, long stride, Span<float> destination)
     {
         if (stride == 1 && skipped == 0)
@@ -119,7 +123,8 @@ public sealed class MrcReader : IVoxelSource, IDisposable
             destination[(int)(i * stride)] = row[skipped + i];
     }
 
-    // Bytes of columns of some rows. Packed 4-bit voxels begin at even columns, so that one voxel before may have to be skipped.
+    // Bytes of columns of some rows. Packed 4-bit voxels begin at even columns, so that one voxel before may
+    // have to be skipped.
     private Span<byte> ReadRows(long fileRow, int rows, int firstColumn, int columns, out int skipped, out int rowBytes)
     {
         long offset;
@@ -154,7 +159,8 @@ public sealed class MrcReader : IVoxelSource, IDisposable
             {
                 int read = RandomAccess.Read(handle, destination, position);
                 if (read == 0)
-                    throw new InputException($"{path}: ends after {position} bytes, but its header promises {dataOffset + Header.DataBytes}. The file was cut while it was read; copy it again.");
+                    throw new InputException($"{path}: ends after {position} bytes, but its header promises "
+                        + $"{dataOffset + Header.DataBytes}. The file was cut while it was read; copy it again.");
                 destination = destination[read..];
                 position += read;
             }

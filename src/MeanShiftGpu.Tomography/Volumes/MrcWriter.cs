@@ -6,8 +6,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Tomography.Volumes;
 
 /// <summary>
-/// Writes a float32 MRC volume box by box, in any order, without holding it; what has been written can be read again until
-/// it is completed. The file has its name only then.
+/// Writes a float32 MRC volume box by box, in any order, without holding it; what has been written can be
+/// read again until it is completed. The file has its name only then.
 /// </summary>
 public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
 {
@@ -51,7 +51,8 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
     /// <param name="folder">Where it lies.</param>
     /// <param name="size">Its extents.</param>
     /// <exception cref="InputException">The folder cannot be written to.</exception>
-    public static MrcWriter CreateScratch(string folder, Extent size) => Extended(new MrcWriter(null, null, ScratchFile.Create(folder), size, default));
+    public static MrcWriter CreateScratch(string folder, Extent size)
+        => Extended(new MrcWriter(null, null, ScratchFile.Create(folder), size, default));
 
     /// <inheritdoc/>
     /// <remarks>Each voxel is written at most once: the header's statistics count what is written.</remarks>
@@ -88,11 +89,14 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
             Span<float> values = destination.Slice(i * box.Size.Width, rowsAtOnce * box.Size.Width);
             ReadExactly(MrcHeader.Length + sizeof(float) * rows.Start(i), MemoryMarshal.AsBytes(values));
             if (!BitConverter.IsLittleEndian)
-                BinaryPrimitives.ReverseEndianness(MemoryMarshal.Cast<float, int>(values), MemoryMarshal.Cast<float, int>(values));
+                BinaryPrimitives.ReverseEndianness(
+                    MemoryMarshal.Cast<float, int>(values), MemoryMarshal.Cast<float, int>(values));
         }
     }
 
-    /// <summary>Writes the header and gives the file its name. Nothing is written or read afterwards.</summary>
+    /// <summary>
+    /// Writes the header and gives the file its name. Nothing is written or read afterwards.
+    /// </summary>
     /// <exception cref="InputException">The file cannot be written.</exception>
     public void Complete()
     {
@@ -125,7 +129,8 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
             pending.Dispose();
     }
 
-    // Room for the whole file at once: what is not written reads as 0, and a full disk is found out early where the system can tell.
+    // Room for the whole file at once: what is not written reads as 0, and a full disk is found out early
+    // where the system can tell.
     private static MrcWriter Extended(MrcWriter writer)
     {
         try
@@ -138,7 +143,8 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             writer.Dispose();
-            throw new InputException($"{writer.Name}: cannot be written: {InputFile.OneLine(e.Message)} It takes {(sizeof(float) * writer.Size.Voxels) >> 20} MiB; check the free space.", e);
+            throw new InputException($"{writer.Name}: cannot be written: {InputFile.OneLine(e.Message)} It takes "
+                + $"{(sizeof(float) * writer.Size.Voxels) >> 20} MiB; check the free space.", e);
         }
         catch (InputException)
         {
@@ -155,7 +161,8 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
             {
                 int read = RandomAccess.Read(file.SafeFileHandle, destination, position);
                 if (read == 0)
-                    throw new InputException($"{Name}: ends after {position} bytes while it is written. Another program changed it.");
+                    throw new InputException($"{Name}: ends after {position} bytes while it is written. Another program "
+                        + "changed it.");
                 destination = destination[read..];
                 position += read;
             }

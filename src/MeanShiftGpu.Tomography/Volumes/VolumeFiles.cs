@@ -5,9 +5,10 @@ using MeanShiftGpu.Tomography.Datasets;
 namespace MeanShiftGpu.Tomography.Volumes;
 
 /// <summary>Volumes as a person names them: files, folders and patterns.</summary>
-/// <param name="Paths">The files, in the order in which they were named; those of a folder or a pattern by name.</param>
-/// <param name="LeftOut">Files of a folder or a pattern that are by their names no tomograms but masks or score maps of
-/// such.</param>
+/// <param name="Paths">The files, in the order in which they were named; those of a folder or a pattern by
+/// name.</param>
+/// <param name="LeftOut">Files of a folder or a pattern that are by their names no tomograms but masks or
+/// score maps of such.</param>
 public sealed record VolumeFiles(IReadOnlyList<string> Paths, IReadOnlyList<string> LeftOut)
 {
     /// <summary>What volumes' names end in, in words.</summary>
@@ -21,11 +22,11 @@ public sealed record VolumeFiles(IReadOnlyList<string> Paths, IReadOnlyList<stri
 
     /// <summary>Finds the volumes.</summary>
     /// <param name="given">
-    /// A file; a folder, of which all volumes are taken and each subfolder's reconstruction.mrc (SHREC's layout); a pattern
-    /// with * and ? in any part of its path.
+    /// A file; a folder, of which all volumes are taken and each subfolder's reconstruction.mrc (SHREC's
+    /// layout); a pattern with * and ? in any part of its path.
     /// </param>
-    /// <exception cref="InputException">A folder or a pattern has no volume. A file that is not there is found out when it is
-    /// read.</exception>
+    /// <exception cref="InputException">A folder or a pattern has no volume. A file that is not there is
+    /// found out when it is read.</exception>
     public static VolumeFiles Find(IEnumerable<string> given)
     {
         ArgumentNullException.ThrowIfNull(given);

@@ -10,13 +10,14 @@ using MeanShiftGpu.Tensors;
 namespace MeanShiftGpu.Autograd;
 
 /// <summary>
-/// Records the operations of a forward pass and replays their backward passes in reverse. One tape serves one step: it is
-/// begun on an arena, from which all its tensors come, and disposed at the step's end.
+/// Records the operations of a forward pass and replays their backward passes in reverse. One tape serves one
+/// step: it is begun on an arena, from which all its tensors come, and disposed at the step's end.
 /// </summary>
 /// <remarks>
-/// Contract of backward passes: parameter gradients accumulate, input gradients overwrite; where a tensor was used more than
-/// once the tape adds. It fails loudly where a gradient would be wrong: a second backward pass, a tensor or parameter that
-/// was overwritten while the backward pass still needs it, a second tape on the same arena.
+/// Contract of backward passes: parameter gradients accumulate, input gradients overwrite; where a tensor was
+/// used more than once the tape adds. It fails loudly where a gradient would be wrong: a second backward
+/// pass, a tensor or parameter that was overwritten while the backward pass still needs it, a second tape on
+/// the same arena.
 /// </remarks>
 public sealed class Tape<T> : IDisposable
     where T : unmanaged, INumber<T>
@@ -49,22 +50,27 @@ public sealed class Tape<T> : IDisposable
         ArgumentNullException.ThrowIfNull(arena);
         using CallerGate.Pass pass = arena.Context.Enter("Tape.Begin");
         if (arena.Owner is not null)
-            throw new InvalidOperationException("Another tape is in use on this arena; dispose it first, or give each its own arena.");
+            throw new InvalidOperationException(
+                "Another tape is in use on this arena; dispose it first, or give each its own arena.");
         arena.Reset();
         Tape<T> tape = new(arena, !inference);
         arena.Owner = tape;
         return tape;
     }
 
-    /// <summary>A new tensor, contents undefined; the operation that writes it decides whether it requires a gradient.</summary>
+    /// <summary>
+    /// A new tensor, contents undefined; the operation that writes it decides whether it requires a gradient.
+    /// </summary>
     public Tensor<T> Allocate(TensorShape shape) => new(Arena.Allocate<T>(shape.CheckedLength), shape);
 
     /// <summary>A new tensor that is stored as BF16, its voxels padded to a multiple of 16 bytes.</summary>
-    /// <exception cref="InvalidOperationException">The tape is not of float32, beside which alone there are BF16 activations.</exception>
+    /// <exception cref="InvalidOperationException">The tape is not of float32, beside which alone there are
+    /// BF16 activations.</exception>
     public Tensor<T> AllocateBf16(TensorShape shape)
     {
         if (typeof(T) != typeof(float))
-            throw new InvalidOperationException($"BF16 activations are those of a float32 tape; this one is of {typeof(T).Name}.");
+            throw new InvalidOperationException("BF16 activations are those of a float32 tape; this one is of "
+                + $"{typeof(T).Name}.");
         TensorShape stored = shape with { Channels = Bf16.Padded(shape.Channels) };
         TensorStorage<T> storage = new(Arena.Allocate<byte>(stored.CheckedLength * Interop.SizeOf<Bf16>()), stored, isBf16: true);
         return new Tensor<T>(storage, 0, shape.Channels);
@@ -80,15 +86,16 @@ public sealed class Tape<T> : IDisposable
     public Tensor<T> Upload(ReadOnlySpan<T> values, TensorShape shape, bool requiresGradient = false)
     {
         if (values.Length != shape.CheckedLength)
-            throw new ArgumentException($"{values.Length} values do not fill a tensor {shape}, which has {shape.Length}.", nameof(values));
+            throw new ArgumentException(
+                $"{values.Length} values do not fill a tensor {shape}, which has {shape.Length}.", nameof(values));
         ArrayView<T> view = Arena.Allocate<T>(shape.Length);
         view.CopyFromCPU(Context.Stream, values);
         return new Tensor<T>(view, shape, requiresGradient);
     }
 
     /// <summary>
-    /// Records an operation that has been launched. <paramref name="backward"/> reads the output's gradient through
-    /// <see cref="Gradient"/> and writes those of its inputs through <see cref="WriteGradient"/>.
+    /// Records an operation that has been launched. <paramref name="backward"/> reads the output's gradient
+    /// through <see cref="Gradient"/> and writes those of its inputs through <see cref="WriteGradient"/>.
     /// </summary>
     /// <param name="operation">Its name, for messages.</param>
     /// <param name="output">What it wrote.</param>
@@ -119,8 +126,11 @@ public sealed class Tape<T> : IDisposable
         entries.Add(new Entry(operation, output, backward, Remember(needed), Remember(parameters)));
     }
 
-    /// <summary>Runs all backward passes from a scalar. Gradients of parameters are added to what is there.</summary>
-    /// <exception cref="InvalidOperationException">Called twice; not a scalar; or something the pass needs was overwritten.</exception>
+    /// <summary>
+    /// Runs all backward passes from a scalar. Gradients of parameters are added to what is there.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Called twice; not a scalar; or something the pass needs
+    /// was overwritten.</exception>
     public void Backward(Tensor<T> loss)
     {
         if (loss.Shape != TensorShape.Scalar)
@@ -131,31 +141,45 @@ public sealed class Tape<T> : IDisposable
     /// <summary>Runs all backward passes from a tensor with a given upstream gradient.</summary>
     /// <param name="output">A whole tensor, not a slice.</param>
     /// <param name="upstream">Its gradient, [N, D, H, W, C].</param>
-    /// <exception cref="InvalidOperationException">Called twice, or something the pass needs was overwritten.</exception>
+    /// <exception cref="InvalidOperationException">Called twice, or something the pass needs was
+    /// overwritten.</exception>
     public void Backward(Tensor<T> output, T[] upstream)
     {
         if (!output.IsWhole || upstream.Length != output.Shape.Length)
-            throw new ArgumentException($"Backward: expects a whole tensor and a gradient of its size; got {output.Shape} and {upstream.Length} numbers.", nameof(upstream));
+            throw new ArgumentException($"Backward: expects a whole tensor and a gradient of its size; got {output.Shape} and "
+                + $"{upstream.Length} numbers.", nameof(upstream));
         Backward(output, gradient => gradient.CopyFromCPU(Context.Stream, upstream));
     }
 
-    /// <summary>The gradient that has arrived at an operation's output, laid out like its <see cref="Tensor{T}.View"/>.</summary>
+    /// <summary>
+    /// The gradient that has arrived at an operation's output, laid out like its
+    /// <see cref="Tensor{T}.View"/>.
+    /// </summary>
     public ArrayView<T> Gradient(Tensor<T> output) => GradientAs<T>(output);
 
-    /// <summary>The gradient that has arrived at an operation's output, as it is stored: T or <see cref="Bf16"/>.</summary>
+    /// <summary>
+    /// The gradient that has arrived at an operation's output, as it is stored: T or <see cref="Bf16"/>.
+    /// </summary>
     public ArrayView<TElement> GradientAs<TElement>(Tensor<T> output)
         where TElement : unmanaged
         => output.GradientAs<TElement>();
 
     /// <summary>Adds an operation's contribution to a tensor's gradient.</summary>
-    /// <param name="tensor">An input of the operation. Nothing happens if it does not require a gradient.</param>
+    /// <param name="tensor">An input of the operation. Nothing happens if it does not require a
+    /// gradient.</param>
     /// <param name="write">Overwrites a view that is laid out like the tensor.</param>
-    /// <param name="add">Adds to such a view instead; if null and a gradient is there already, the tape writes aside and adds.</param>
-    public void WriteGradient(Tensor<T> tensor, Action<ArrayView<T>> write, Action<ArrayView<T>>? add = null) => WriteGradient<T>(tensor, write, add);
+    /// <param name="add">Adds to such a view instead; if null and a gradient is there already, the tape
+    /// writes aside and adds.</param>
+    public void WriteGradient(Tensor<T> tensor, Action<ArrayView<T>> write, Action<ArrayView<T>>? add = null)
+        => WriteGradient<T>(tensor, write, add);
 
-    /// <summary>As <see cref="WriteGradient(Tensor{T}, Action{ArrayView{T}}, Action{ArrayView{T}}?)"/>, for a tensor that may be stored as BF16.</summary>
+    /// <summary>
+    /// As <see cref="WriteGradient(Tensor{T}, Action{ArrayView{T}}, Action{ArrayView{T}}?)"/>, for a tensor
+    /// that may be stored as BF16.
+    /// </summary>
     /// <typeparam name="TElement">As what the tensor is stored.</typeparam>
-    public void WriteGradient<TElement>(Tensor<T> tensor, Action<ArrayView<TElement>> write, Action<ArrayView<TElement>>? add = null)
+    public void WriteGradient<TElement>(
+        Tensor<T> tensor, Action<ArrayView<TElement>> write, Action<ArrayView<TElement>>? add = null)
         where TElement : unmanaged
     {
         TensorStorage<T> storage = tensor.Storage;
@@ -206,7 +230,8 @@ public sealed class Tape<T> : IDisposable
         if (!recording)
             throw new InvalidOperationException("Backward: this tape was begun for inference and recorded nothing.");
         if (backwardDone)
-            throw new InvalidOperationException("Backward: called twice on one tape; its gradients would be added a second time.");
+            throw new InvalidOperationException(
+                "Backward: called twice on one tape; its gradients would be added a second time.");
         if (!output.RequiresGradient)
             throw new InvalidOperationException("Backward: nothing that this tensor was computed from requires a gradient.");
         backwardDone = true;
@@ -253,13 +278,15 @@ public sealed class Tape<T> : IDisposable
             foreach ((Tensor<T> tensor, int version) in Tensors)
             {
                 if (VersionOf(tensor) != version)
-                    throw new InvalidOperationException($"{Operation}: a tensor {tensor.Shape} was overwritten after the operation used it; its gradient would be wrong.");
+                    throw new InvalidOperationException($"{Operation}: a tensor {tensor.Shape} was overwritten after the "
+                        + "operation used it; its gradient would be wrong.");
             }
 
             foreach ((Parameter<T> parameter, int version) in Parameters)
             {
                 if (parameter.Owner.Version != version)
-                    throw new InvalidOperationException($"{Operation}: parameter {parameter.Name} was changed between the forward and the backward pass; its gradient would be wrong.");
+                    throw new InvalidOperationException($"{Operation}: parameter {parameter.Name} was changed between the "
+                        + "forward and the backward pass; its gradient would be wrong.");
             }
         }
     }

@@ -14,7 +14,9 @@ using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Checks;
 
-/// <summary>Every operation, weighting and distance, and the whole network with its losses, as gradient checks.</summary>
+/// <summary>
+/// Every operation, weighting and distance, and the whole network with its losses, as gradient checks.
+/// </summary>
 public static class GradCheckSuite
 {
     private static int[] OddWidths => [3, 4, 5];
@@ -33,9 +35,14 @@ public static class GradCheckSuite
     /// <param name="names">Only cases whose name contains one of these; empty for all.</param>
     /// <param name="progress">Told each result as it comes.</param>
     /// <param name="seed">Chooses the elements that are probed.</param>
-    /// <param name="cancellation">Stops between two evaluations of a case; the whole network has hundreds.</param>
+    /// <param name="cancellation">Stops between two evaluations of a case; the whole network has
+    /// hundreds.</param>
     public static GradCheckReport Run(
-        GpuContext context, IReadOnlyList<string>? names = null, Action<GradCheckResult>? progress = null, int seed = 1, CancellationToken cancellation = default)
+        GpuContext context,
+        IReadOnlyList<string>? names = null,
+        Action<GradCheckResult>? progress = null,
+        int seed = 1,
+        CancellationToken cancellation = default)
     {
         List<GradCheckResult> results = [];
         foreach (GradCheckCase check in Chosen(names ?? []))
@@ -71,7 +78,8 @@ public static class GradCheckSuite
             if (matches.Count == 0)
                 matches = [.. Cases.Where(c => c.Name.Contains(name, StringComparison.OrdinalIgnoreCase))];
             if (matches.Count == 0)
-                throw new InputException($"gradcheck: no operation is called '{name}'. Known: {string.Join("; ", Cases.Select(c => c.Name))}.");
+                throw new InputException($"gradcheck: no operation is called '{name}'. Known: "
+                    + $"{string.Join("; ", Cases.Select(c => c.Name))}.");
             chosen.AddRange(matches);
         }
 
@@ -79,7 +87,11 @@ public static class GradCheckSuite
     }
 
     private static void Run<T>(
-        GpuContext context, GradCheckCase check, CentralDifferences<double> differences, Action<GradCheckResult> add, int seed, CancellationToken cancellation)
+        GpuContext context,
+        GradCheckCase check,
+        CentralDifferences<double> differences, Action<GradCheckResult> add,
+        int seed,
+        CancellationToken cancellation)
         where T : unmanaged, INumber<T>
     {
         foreach (string variant in check.Variants<T>(context).Distinct().Where(v => v != Variants.TensorCore))
@@ -87,14 +99,16 @@ public static class GradCheckSuite
             using GpuContext forced = context.WithVariant(variant);
             GradCheckFunction<T> gradients = Stoppable(check.Create<T>(forced), cancellation);
             GradCheckOptions options = new() { Samples = check.Samples, Seed = seed, AllowedKinks = check.AllowedKinks };
-            foreach (GradCheckResult result in GradCheck.Run(forced, gradients, differences, options, check.Name, variant).Results)
+            foreach (
+                GradCheckResult result in GradCheck.Run(forced, gradients, differences, options, check.Name, variant).Results)
                 add(result);
             gradients.Parameters?.Dispose();
         }
     }
 
     // Tensor cores round, so their gradients are compared with those of float64.
-    internal static void RunRounding(GpuContext context, GradCheckCase check, Action<GradCheckResult> add, int seed, CancellationToken cancellation)
+    internal static void RunRounding(
+        GpuContext context, GradCheckCase check, Action<GradCheckResult> add, int seed, CancellationToken cancellation)
     {
         if (context.Precision == Precision.Float32 || !check.Variants<float>(context).Contains(Variants.TensorCore))
             return;
@@ -107,7 +121,9 @@ public static class GradCheckSuite
             Threads = context.Threads.Count,
         });
         using GpuContext rounding = context.WithVariant(Variants.TensorCore);
-        foreach (GradCheckResult result in new RoundedGradCheck(exact, rounding, check.ForRounding).Run(Variants.TensorCore, seed, cancellation).Results)
+        foreach (
+            GradCheckResult result in new RoundedGradCheck(exact, rounding, check.ForRounding)
+                .Run(Variants.TensorCore, seed, cancellation).Results)
             add(result);
     }
 
@@ -141,12 +157,14 @@ public static class GradCheckSuite
         public override GradCheckFunction<T> Create<T>(GpuContext context)
         {
             UNet3d<T> network = new(context, new UNet3dOptions { Widths = widths }, seed: 5);
-            // A network begins with biases of 0, and a head so small that gradients would drown in the rounding of the differences. Positive biases keep
-            // most units of these few on the slope of their ReLU.
+            // A network begins with biases of 0, and a head so small that gradients would drown in the
+            // rounding of the differences. Positive biases keep most units of these few on the slope of their
+            // ReLU.
             foreach (Parameter<T> parameter in network.Parameters.Parameters)
             {
                 if (parameter.Layout == ParameterLayout.Bias)
-                    parameter.Upload(context, CaseData.Convert<T>(CaseData.Numbers(parameter.Length, 9 + (int)parameter.Offset, 0, 0.4)));
+                    parameter.Upload(
+                        context, CaseData.Convert<T>(CaseData.Numbers(parameter.Length, 9 + (int)parameter.Offset, 0, 0.4)));
                 else if (parameter.Name == "head.weight")
                     parameter.Upload(context, [.. parameter.Download(context).Select(v => v * T.CreateChecked(10))]);
             }
@@ -157,7 +175,10 @@ public static class GradCheckSuite
                 Tensor<T> scores = network.Forward(tape, x[0]);
                 Tensor<T> target = tape.Upload(CaseData.Convert<T>(CaseData.Mask(shape.Length, 7, 0.5)), shape);
                 Tensor<T> Dice() => tape.DiceLoss(scores, target);
-                Tensor<T> MeanShift() => tape.MeanShiftLoss(scores, tape.UploadCenters<T>(Centers[..batch]), CaseData.Convert<T>(CaseData.Numbers(batch * 8 * 3, 8, 1, 3)), meanShift).Loss;
+                Tensor<T> MeanShift()
+                    => tape.MeanShiftLoss(
+                        scores, tape.UploadCenters<T>(Centers[..batch]), CaseData.Convert<T>(
+                            CaseData.Numbers(batch * 8 * 3, 8, 1, 3)), meanShift).Loss;
                 return loss switch
                 {
                     "dice" => Dice(),

@@ -26,7 +26,9 @@ public sealed record DeviceInfo(DeviceKind Kind, string Name, long MemoryBytes, 
 /// </summary>
 public static class DeviceDiscovery
 {
-    /// <summary>Every device of this machine: those that can be used in order of preference, then those that cannot.</summary>
+    /// <summary>
+    /// Every device of this machine: those that can be used in order of preference, then those that cannot.
+    /// </summary>
     public static IReadOnlyList<DeviceInfo> List()
     {
         List<RefusedDevice> refused = [];
@@ -77,7 +79,8 @@ public static class DeviceDiscovery
                     + $"{string.Join("; ", refused.Select(r => $"{r.Name}: {r.Reason}"))}. Install newer drivers"
                 : "Check that the driver's ICD is installed (clinfo lists its devices)";
         throw new InputException(
-            $"device: no {wanted} device was found ({origin}); this machine has {string.Join(", ", devices.Select(d => d.Kind).Distinct())}. " +
+            $"device: no {wanted} device was found ({origin}); this machine has "
+            + $"{string.Join(", ", devices.Select(d => d.Kind).Distinct())}. " +
             $"{char.ToUpperInvariant(cause[0])}{cause[1..]}, or use --device auto.");
     }
 
@@ -88,14 +91,16 @@ public static class DeviceDiscovery
         {
             register();
         }
-        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException or TypeInitializationException or AcceleratorException or NotSupportedException)
+        catch (Exception e) when (
+            e is DllNotFoundException or EntryPointNotFoundException or TypeInitializationException
+                or AcceleratorException or NotSupportedException)
         {
         }
     }
 
     /// <summary>
-    /// What keeps an OpenCL device from being used; null where nothing does. ILGPU itself leaves such devices out
-    /// without a word.
+    /// What keeps an OpenCL device from being used; null where nothing does. ILGPU itself leaves such devices
+    /// out without a word.
     /// </summary>
     internal static string? Problem(CLDevice device)
         => Problem(

@@ -3,7 +3,9 @@ namespace MeanShiftGpu.Device;
 /// <summary>Which kind of device runs the kernels.</summary>
 public enum DeviceKind
 {
-    /// <summary>The first that is there: an NVIDIA GPU, an OpenCL GPU with memory of its own, the CPU.</summary>
+    /// <summary>
+    /// The first that is there: an NVIDIA GPU, an OpenCL GPU with memory of its own, the CPU.
+    /// </summary>
     Auto,
 
     /// <summary>An NVIDIA GPU through the CUDA driver.</summary>
@@ -16,8 +18,9 @@ public enum DeviceKind
     Cpu,
 
     /// <summary>
-    /// This machine's processor as a GPU with warps of 32 threads: kernels written for such warps run, slowly, for checks without a GPU. Never chosen
-    /// automatically; a context on it reports <see cref="Cpu"/>.
+    /// This machine's processor as a GPU with warps of 32 threads: kernels written for such warps run,
+    /// slowly, for checks without a GPU. Never chosen automatically; a context on it reports
+    /// <see cref="Cpu"/>.
     /// </summary>
     Simulated,
 }

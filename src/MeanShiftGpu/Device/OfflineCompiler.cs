@@ -5,8 +5,8 @@ using ILGPU.Runtime.CPU;
 namespace MeanShiftGpu.Device;
 
 /// <summary>
-/// Compiles kernels with one of ILGPU's backends, for a device that need not be there, under the settings with which
-/// <see cref="GpuContext"/> compiles them.
+/// Compiles kernels with one of ILGPU's backends, for a device that need not be there, under the settings
+/// with which <see cref="GpuContext"/> compiles them.
 /// </summary>
 /// <param name="target">What is compiled for, for messages.</param>
 /// <param name="createBackend">Creates the backend in a context.</param>
@@ -15,7 +15,8 @@ internal sealed class OfflineCompiler(string target, Func<Context, Backend> crea
     private Context? context;
     private Backend? backend;
 
-    /// <exception cref="InvalidOperationException">ILGPU cannot compile the kernel; the message names it and says why.</exception>
+    /// <exception cref="InvalidOperationException">ILGPU cannot compile the kernel; the message names it and
+    /// says why.</exception>
     public CompiledKernel Compile(KernelEntry kernel)
     {
         context ??= GpuContext.CreateIlgpuContext(CPUDeviceKind.Nvidia);
@@ -33,7 +34,8 @@ internal sealed class OfflineCompiler(string target, Func<Context, Backend> crea
     }
 
     /// <summary>Whether an exception says that ILGPU cannot compile a kernel.</summary>
-    public static bool IsRefusal(Exception e) => e is InternalCompilerException or NotSupportedException or InvalidOperationException or ArgumentException;
+    public static bool IsRefusal(Exception e)
+        => e is InternalCompilerException or NotSupportedException or InvalidOperationException or ArgumentException;
 
     /// <summary>That a kernel does not compile, and why.</summary>
     public static InvalidOperationException Refused(KernelEntry kernel, string target, Exception e)

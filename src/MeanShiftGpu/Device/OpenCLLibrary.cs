@@ -5,8 +5,8 @@ using ILGPU;
 namespace MeanShiftGpu.Device;
 
 /// <summary>
-/// ILGPU loads "libOpenCL.so"; where only the run-time package is installed the file is "libOpenCL.so.1" and ILGPU would
-/// find no device without a word. This resolver points the one name to the other.
+/// ILGPU loads "libOpenCL.so"; where only the run-time package is installed the file is "libOpenCL.so.1" and
+/// ILGPU would find no device without a word. This resolver points the one name to the other.
 /// </summary>
 internal static class OpenCLLibrary
 {

@@ -4,10 +4,13 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Device;
 
-/// <summary>Compiles kernels to PTX for an NVIDIA architecture. No GPU and no CUDA installation is needed.</summary>
+/// <summary>
+/// Compiles kernels to PTX for an NVIDIA architecture. No GPU and no CUDA installation is needed.
+/// </summary>
 public sealed class PtxCompiler
 {
-    private static readonly CudaArchitecture[] Known = [new(8, 0), new(8, 6), new(8, 7), new(8, 9), new(9, 0), new(10, 0), new(12, 0)];
+    private static readonly CudaArchitecture[] Known =
+        [new(8, 0), new(8, 6), new(8, 7), new(8, 9), new(9, 0), new(10, 0), new(12, 0)];
 
     private readonly CudaArchitecture chosen;
 
@@ -16,9 +19,11 @@ public sealed class PtxCompiler
     /// <exception cref="InputException">The architecture is not one of them.</exception>
     public PtxCompiler(string architecture)
     {
-        int index = Array.FindIndex(Known, known => string.Equals(NameOf(known), architecture, StringComparison.OrdinalIgnoreCase));
+        int index = Array.FindIndex(
+            Known, known => string.Equals(NameOf(known), architecture, StringComparison.OrdinalIgnoreCase));
         if (index < 0)
-            throw new InputException($"'{architecture}' is no architecture that PTX can be written for. Expected one of {string.Join(", ", Architectures)}.");
+            throw new InputException($"'{architecture}' is no architecture that PTX can be written for. Expected one of "
+                + $"{string.Join(", ", Architectures)}.");
 
         chosen = Known[index];
         Architecture = NameOf(chosen);
@@ -30,8 +35,12 @@ public sealed class PtxCompiler
     /// <summary>The architecture that is compiled for.</summary>
     public string Architecture { get; }
 
-    /// <summary>The kernel's PTX: the bytes that a driver gets for a device of this architecture (<see cref="KernelText"/>).</summary>
-    /// <exception cref="InvalidOperationException">ILGPU cannot compile the kernel; the message names it and says why.</exception>
+    /// <summary>
+    /// The kernel's PTX: the bytes that a driver gets for a device of this architecture
+    /// (<see cref="KernelText"/>).
+    /// </summary>
+    /// <exception cref="InvalidOperationException">ILGPU cannot compile the kernel; the message names it and
+    /// says why.</exception>
     public string Compile(KernelEntry kernel)
     {
         ArgumentNullException.ThrowIfNull(kernel);

@@ -11,8 +11,10 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Device;
 
 /// <summary>One implementation of an operation.</summary>
-/// <param name="Name">The technique: Direct, Grouped, HostSimd, HostWinograd, ImplicitGemm, TensorCore.</param>
-/// <param name="Supports">Null when it can run this shape on this context; otherwise the reason why not.</param>
+/// <param name="Name">The technique: Direct, Grouped, HostSimd, HostWinograd, ImplicitGemm,
+/// TensorCore.</param>
+/// <param name="Supports">Null when it can run this shape on this context; otherwise the reason why
+/// not.</param>
 /// <param name="Create">Compiles it for a context.</param>
 internal sealed record Variant<TLauncher, TShape>(
     string Name,
@@ -20,7 +22,9 @@ internal sealed record Variant<TLauncher, TShape>(
     Func<GpuContext, TLauncher> Create)
     where TLauncher : class, IDisposable
 {
-    /// <summary>Whether automatic choice takes it for a shape that it supports; false where a later variant is faster.</summary>
+    /// <summary>
+    /// Whether automatic choice takes it for a shape that it supports; false where a later variant is faster.
+    /// </summary>
     public Func<TShape, bool> Suits { get; init; } = static _ => true;
 }
 
@@ -35,12 +39,12 @@ internal interface IVariantTable
 }
 
 /// <summary>
-/// The variants of an operation, best first. Automatic choice, tests, benchmarks and the reference check all enumerate the
-/// same table, so that no variant exists untested or unmeasured.
+/// The variants of an operation, best first. Automatic choice, tests, benchmarks and the reference check all
+/// enumerate the same table, so that no variant exists untested or unmeasured.
 /// </summary>
 /// <param name="operation">The operation's name, as in MEANSHIFTGPU_VARIANT: conv3d, max-pool3d, …</param>
-/// <param name="variants">Best first; the last supports and suits everything, except on BF16 activations. Null: one that a real
-/// type or storage has not.</param>
+/// <param name="variants">Best first; the last supports and suits everything, except on BF16 activations.
+/// Null: one that a real type or storage has not.</param>
 internal sealed class VariantTable<TLauncher, TShape>(string operation, params Variant<TLauncher, TShape>?[] variants)
     : IVariantTable
     where TLauncher : class, IDisposable
@@ -61,25 +65,33 @@ internal sealed class VariantTable<TLauncher, TShape>(string operation, params V
     internal Variant<TLauncher, TShape> Select(GpuContext context, TShape shape, VariantChoice choice)
         => Forced(context, shape, choice)
             ?? Supported(context, shape).FirstOrDefault(v => v.Suits(shape))
-            ?? throw new InputException($"{Operation}: no variant can run here: {string.Join("; ", Variants.Select(v => $"{v.Name}: {v.Supports(context, shape)}"))}.");
+            ?? throw new InputException($"{Operation}: no variant can run here: "
+                + $"{string.Join("; ", Variants.Select(v => $"{v.Name}: {v.Supports(context, shape)}"))}.");
 
-    /// <summary>The variants that can run a shape and that the choice leaves: all, or the forced one alone.</summary>
+    /// <summary>
+    /// The variants that can run a shape and that the choice leaves: all, or the forced one alone.
+    /// </summary>
     internal IEnumerable<Variant<TLauncher, TShape>> Candidates(GpuContext context, TShape shape, VariantChoice choice)
         => Forced(context, shape, choice) is { } forced ? [forced] : Supported(context, shape);
 
     private Variant<TLauncher, TShape>? Forced(GpuContext context, TShape shape, VariantChoice choice)
     {
-        if (choice.For(Operation) is { } forced && Variants.FirstOrDefault(v => string.Equals(v.Name, forced, StringComparison.OrdinalIgnoreCase)) is { } chosen)
+        if (choice.For(Operation) is { } forced
+            && Variants.FirstOrDefault(v => string.Equals(v.Name, forced, StringComparison.OrdinalIgnoreCase)) is { } chosen)
         {
             return chosen.Supports(context, shape) is { } reason
-                ? throw new InputException($"{Operation}: the forced variant {chosen.Name} cannot run here: {reason}. Set MEANSHIFTGPU_VARIANT to {string.Join(" or ", Supported(context, shape).Select(v => v.Name))}, or leave it empty.")
+                ? throw new InputException($"{Operation}: the forced variant {chosen.Name} cannot run here: {reason}. Set "
+                    + $"MEANSHIFTGPU_VARIANT to {string.Join(" or ", Supported(context, shape).Select(v => v.Name))}, or leave "
+                    + "it empty.")
                 : chosen;
         }
 
         if (choice.ForAlone(Operation) is { } missing)
         {
             string where = context.Precision == Precision.Bf16 ? " for BF16 activations" : "";
-            throw new InputException($"{Operation}: there is no variant {missing} of it{where}. Expected {string.Join(" or ", Variants.Select(v => v.Name))}, or leave {Operation} out of --variant and MEANSHIFTGPU_VARIANT.");
+            throw new InputException($"{Operation}: there is no variant {missing} of it{where}. Expected "
+                + $"{string.Join(" or ", Variants.Select(v => v.Name))}, or leave {Operation} out of --variant and "
+                + "MEANSHIFTGPU_VARIANT.");
         }
 
         return null;
@@ -103,9 +115,11 @@ internal sealed class VariantChoice
             string[] parts = entry.Split('=', StringSplitOptions.TrimEntries);
             string name = parts[^1];
             if (parts.Length > 2 || !Variants.Names.Contains(name, StringComparer.OrdinalIgnoreCase))
-                throw new InputException($"variant (MEANSHIFTGPU_VARIANT): '{entry}' is no variant. Expected one of {string.Join(", ", Variants.Names)}, or operation=variant, separated by commas.");
+                throw new InputException($"variant (MEANSHIFTGPU_VARIANT): '{entry}' is no variant. Expected one of "
+                    + $"{string.Join(", ", Variants.Names)}, or operation=variant, separated by commas.");
             if (parts.Length == 2 && !Variants.Operations.Contains(parts[0], StringComparer.OrdinalIgnoreCase))
-                throw new InputException($"variant (MEANSHIFTGPU_VARIANT): '{parts[0]}' is no operation. Expected one of {string.Join(", ", Variants.Operations)}.");
+                throw new InputException($"variant (MEANSHIFTGPU_VARIANT): '{parts[0]}' is no operation. Expected one of "
+                    + $"{string.Join(", ", Variants.Operations)}.");
             if (parts.Length == 2)
                 choice.byOperation[parts[0]] = name;
             else
@@ -115,7 +129,9 @@ internal sealed class VariantChoice
         return choice;
     }
 
-    /// <summary>The variant forced for an operation; one forced for everything applies to the operations that have it.</summary>
+    /// <summary>
+    /// The variant forced for an operation; one forced for everything applies to the operations that have it.
+    /// </summary>
     public string? For(string operation) => byOperation.GetValueOrDefault(operation, everywhere!);
 
     /// <summary>The variant forced for this operation by its name, which must have it.</summary>
@@ -132,22 +148,31 @@ internal static class Variants
     public const string ImplicitGemm = "ImplicitGemm";
     public const string Grouped = "Grouped";
 
-    /// <summary>All tables. The catalogue of operations, which lies above, gives them when the library is loaded.</summary>
+    /// <summary>
+    /// All tables. The catalogue of operations, which lies above, gives them when the library is loaded.
+    /// </summary>
     public static Lazy<IReadOnlyList<IVariantTable>> Tables { get; set; } = new(() => []);
 
     /// <summary>Every name that a table holds, for the check of forced variants.</summary>
-    public static IEnumerable<string> Names => Tables.Value.SelectMany(table => table.Names).Distinct().Order(StringComparer.Ordinal);
+    public static IEnumerable<string> Names
+        => Tables.Value.SelectMany(table => table.Names).Distinct().Order(StringComparer.Ordinal);
 
     /// <summary>The name of every table's operation, for the same check.</summary>
-    public static IEnumerable<string> Operations => Tables.Value.Select(table => table.Operation).Distinct().Order(StringComparer.Ordinal);
+    public static IEnumerable<string> Operations
+        => Tables.Value.Select(table => table.Operation).Distinct().Order(StringComparer.Ordinal);
 
-    /// <summary>The variant that runs everywhere: a kernel class generic over (T, TReal, further…), given open.</summary>
+    /// <summary>
+    /// The variant that runs everywhere: a kernel class generic over (T, TReal, further…), given open.
+    /// </summary>
     public static Variant<TLauncher, TShape> ForDirect<T, TLauncher, TShape>(Type openKernelClass, params Type[] further)
         where T : unmanaged, INumber<T>
         where TLauncher : class, IDisposable
         => new(Direct, static (_, _) => null, context => CreateDirect<T, TLauncher>(context, openKernelClass, further));
 
-    /// <summary>A variant whose kernels form groups, on devices that allow them: a class as for <see cref="ForDirect"/>.</summary>
+    /// <summary>
+    /// A variant whose kernels form groups, on devices that allow them: a class as for
+    /// <see cref="ForDirect"/>.
+    /// </summary>
     public static Variant<TLauncher, TShape> ForGroups<T, TLauncher, TShape>(
         string name, Type openKernelClass, int threads, int sharedBytes, params Type[] further)
         where T : unmanaged, INumber<T>
@@ -157,8 +182,10 @@ internal static class Variants
             (context, _) => GroupRefusal(context, threads, sharedBytes),
             context => CreateDirect<T, TLauncher>(context, openKernelClass, further));
 
-    /// <summary>What a kernel class takes behind its real type to work on activations: what they hold and how that lies in
-    /// memory.</summary>
+    /// <summary>
+    /// What a kernel class takes behind its real type to work on activations: what they hold and how that
+    /// lies in memory.
+    /// </summary>
     public static Type[] Storage<TActivation, T>()
         where TActivation : unmanaged
         where T : unmanaged, INumber<T>
@@ -178,8 +205,8 @@ internal static class Variants
             HostSimd, static (context, _) => HostRefusal<TActivation>(context), context => (TLauncher)create(context.Threads)));
 
     /// <summary>
-    /// A float32 variant for tensor cores: one that rounds operands to the context's precision or, with BF16 activations, one
-    /// whose activations are stored so.
+    /// A float32 variant for tensor cores: one that rounds operands to the context's precision or, with BF16
+    /// activations, one whose activations are stored so.
     /// </summary>
     /// <param name="shapeRefusal">Why it does not take a shape; null where it does.</param>
     /// <param name="pitches">Elements from one voxel to the next of what it reads and writes.</param>
@@ -216,29 +243,38 @@ internal static class Variants
 
     /// <summary>Why BF16 activations cannot be fetched by 16 bytes; null where they can.</summary>
     public static string? PitchRefusal(int pitch)
-        => pitch % Bf16.ChannelMultiple == 0 ? null : $"voxels of BF16 begin at multiples of {Bf16.ChannelMultiple} channels, here they are {pitch} apart";
+        => pitch % Bf16.ChannelMultiple == 0 ? null : $"voxels of BF16 begin at multiples of {Bf16.ChannelMultiple} channels, "
+            + $"here they are {pitch} apart";
 
-    /// <summary>The relative error that a variant's float32 results may have against a reference; exact is the bound of those that do not round.</summary>
+    /// <summary>
+    /// The relative error that a variant's float32 results may have against a reference; exact is the bound
+    /// of those that do not round.
+    /// </summary>
     public static double Tolerance(GpuContext context, string variant, double exact)
         => variant != TensorCore ? exact : context.Precision == Precision.Tf32 ? 2e-3 : 2e-2;
 
     /// <summary>
-    /// Why a device cannot run kernels that form groups of so many threads with so much shared memory; null where it can. The CPU
-    /// device cannot: its groups hold 16 threads.
+    /// Why a device cannot run kernels that form groups of so many threads with so much shared memory; null
+    /// where it can. The CPU device cannot: its groups hold 16 threads.
     /// </summary>
     public static string? GroupRefusal(GpuContext context, int threads, int sharedBytes)
-        => context.Accelerator.MaxNumThreadsPerGroup < threads ? $"its groups have up to {threads} threads, this device allows {context.Accelerator.MaxNumThreadsPerGroup}"
-            : context.Accelerator.MaxSharedMemoryPerGroup < sharedBytes ? $"its groups need {sharedBytes} bytes of shared memory, this device has {context.Accelerator.MaxSharedMemoryPerGroup}"
+        => context.Accelerator.MaxNumThreadsPerGroup < threads ? $"its groups have up to {threads} threads, this device allows "
+            + $"{context.Accelerator.MaxNumThreadsPerGroup}"
+            : context.Accelerator.MaxSharedMemoryPerGroup < sharedBytes ? $"its groups need {sharedBytes} bytes of shared "
+                + $"memory, this device has {context.Accelerator.MaxSharedMemoryPerGroup}"
             : null;
 
     /// <summary>
-    /// Why a device cannot run the warp-wide matrix instructions; null where it can. The simulated GPU runs their C# bodies.
+    /// Why a device cannot run the warp-wide matrix instructions; null where it can. The simulated GPU runs
+    /// their C# bodies.
     /// </summary>
     public static string? TensorCoreRefusal(GpuContext context) => context.Accelerator switch
     {
         CPUAccelerator { WarpSize: 32 } => null,
-        CudaAccelerator cuda when cuda.Architecture < new CudaArchitecture(8, 0) => $"it needs compute capability 8.0, this GPU has {cuda.Architecture.Major}.{cuda.Architecture.Minor}",
-        CudaAccelerator cuda when !cuda.Context.HasTensorCores() => "the accelerator's ILGPU context was built without EnableTensorCores()",
+        CudaAccelerator cuda when cuda.Architecture < new CudaArchitecture(8, 0) => "it needs compute capability 8.0, this "
+            + $"GPU has {cuda.Architecture.Major}.{cuda.Architecture.Minor}",
+        CudaAccelerator cuda when !cuda.Context.HasTensorCores() => "the accelerator's ILGPU context was built without "
+            + "EnableTensorCores()",
         CudaAccelerator => null,
         _ => "it needs an NVIDIA GPU through CUDA",
     };

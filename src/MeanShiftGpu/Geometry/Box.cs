@@ -15,12 +15,14 @@ public readonly record struct Box((int Z, int Y, int X) Origin, Extent Size)
     public bool IsInside(Extent volume)
         => Origin.Z >= 0 && Origin.Y >= 0 && Origin.X >= 0
             && Size.Depth >= 0 && Size.Height >= 0 && Size.Width >= 0
-            && Origin.Z <= volume.Depth - Size.Depth && Origin.Y <= volume.Height - Size.Height && Origin.X <= volume.Width - Size.Width;
+            && Origin.Z <= volume.Depth - Size.Depth && Origin.Y <= volume.Height - Size.Height
+            && Origin.X <= volume.Width - Size.Width;
 
     /// <summary>The part of it that lies in a volume of the given extents; its extents may be 0.</summary>
     public Box ClippedTo(Extent volume)
     {
-        int z = Math.Clamp(Origin.Z, 0, volume.Depth), y = Math.Clamp(Origin.Y, 0, volume.Height), x = Math.Clamp(Origin.X, 0, volume.Width);
+        int z = Math.Clamp(Origin.Z, 0, volume.Depth), y = Math.Clamp(Origin.Y, 0, volume.Height), x = Math.Clamp(
+            Origin.X, 0, volume.Width);
         return new Box(
             (z, y, x),
             new Extent(

@@ -3,8 +3,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Geometry;
 
 /// <summary>
-/// A volume that is read in boxes, wherever its voxels lie: <see cref="Volume"/> has them in memory, a reader of files in a file that may
-/// be larger than the memory. One caller at a time.
+/// A volume that is read in boxes, wherever its voxels lie: <see cref="Volume"/> has them in memory, a reader
+/// of files in a file that may be larger than the memory. One caller at a time.
 /// </summary>
 public interface IVoxelSource
 {
@@ -21,7 +21,9 @@ public interface IVoxelSource
     void Read(Box box, Span<float> destination);
 }
 
-/// <summary>A volume that is written in boxes, in any order; what is never written is 0. One caller at a time.</summary>
+/// <summary>
+/// A volume that is written in boxes, in any order; what is never written is 0. One caller at a time.
+/// </summary>
 public interface IVoxelSink
 {
     /// <summary>The extents in voxels.</summary>
@@ -34,7 +36,9 @@ public interface IVoxelSink
     void Write(Box box, ReadOnlySpan<float> values);
 }
 
-/// <summary>A volume in the caller's memory, [D, H, W] dense, which must stay where it is as long as this is used.</summary>
+/// <summary>
+/// A volume in the caller's memory, [D, H, W] dense, which must stay where it is as long as this is used.
+/// </summary>
 internal sealed unsafe class PinnedVoxels(float* voxels, Extent size) : IVoxelSource, IVoxelSink
 {
     /// <inheritdoc cref="IVoxelSource.Size"/>
@@ -83,5 +87,6 @@ internal readonly struct BoxRows
 
     /// <summary>The first voxel of a row, counted from the first of the volume.</summary>
     public long Start(int row)
-        => ((long)(box.Origin.Z + row / box.Size.Height) * volume.Height + box.Origin.Y + row % box.Size.Height) * volume.Width + box.Origin.X;
+        => ((long)(box.Origin.Z + row / box.Size.Height) * volume.Height + box.Origin.Y + row % box.Size.Height) * volume.Width
+            + box.Origin.X;
 }

@@ -1,10 +1,11 @@
 namespace MeanShiftGpu.Geometry;
 
 /// <summary>
-/// A volume of float32 voxels, indexed (z, y, x) with x fastest, and its voxel size. The voxels lie in managed memory, in
-/// blocks of whole slices of at most 1 GiB (one larger slice is a block of its own), so a volume may have more than 2³¹ voxels;
-/// whatever is smaller than a block is contiguous. Spans stay valid as long as anybody holds them. <see cref="Dispose"/> lets go of the
-/// memory early; without it the garbage collector does.
+/// A volume of float32 voxels, indexed (z, y, x) with x fastest, and its voxel size. The voxels lie in
+/// managed memory, in blocks of whole slices of at most 1 GiB (one larger slice is a block of its own), so a
+/// volume may have more than 2³¹ voxels; whatever is smaller than a block is contiguous. Spans stay valid as
+/// long as anybody holds them. <see cref="Dispose"/> lets go of the memory early; without it the garbage
+/// collector does.
 /// </summary>
 public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
 {
@@ -14,7 +15,8 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
     private float[]?[] blocks;
 
     /// <summary>Creates a volume of zeros.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A dimension is below 1, or a slice has more than 2³¹ voxels.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A dimension is below 1, or a slice has more than 2³¹
+    /// voxels.</exception>
     public Volume(Extent shape, VoxelSize voxelSize = default)
         : this(shape, voxelSize, allocate: true)
     {
@@ -27,8 +29,9 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
     }
 
     /// <summary>
-    /// Creates a volume whose blocks are allocated when they are first touched, so that a reader of a compressed file
-    /// takes no memory for voxels that a wrong header only promises. One thread must touch every block before others read.
+    /// Creates a volume whose blocks are allocated when they are first touched, so that a reader of a
+    /// compressed file takes no memory for voxels that a wrong header only promises. One thread must touch
+    /// every block before others read.
     /// </summary>
     internal Volume(Extent shape, VoxelSize voxelSize, bool allocate)
     {
@@ -55,7 +58,8 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
     /// <summary>A volume of voxels that lie in an array, which is not copied.</summary>
     /// <param name="voxels">[depth, height, width].</param>
     /// <param name="size">The extents.</param>
-    /// <exception cref="ArgumentException">The array has not as many elements as the volume voxels.</exception>
+    /// <exception cref="ArgumentException">The array has not as many elements as the volume
+    /// voxels.</exception>
     public static Volume Of(float[] voxels, Extent size)
     {
         ArgumentNullException.ThrowIfNull(voxels);
@@ -103,8 +107,8 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
     }
 
     /// <summary>
-    /// The slices that lie in one piece in memory from slice z on, at most <paramref name="count"/>: [slices, Height, Width].
-    /// Walk a volume with <c>for (z = 0; z &lt; Depth; z += slab.Length / SliceLength)</c>.
+    /// The slices that lie in one piece in memory from slice z on, at most <paramref name="count"/>: [slices,
+    /// Height, Width]. Walk a volume with <c>for (z = 0; z &lt; Depth; z += slab.Length / SliceLength)</c>.
     /// </summary>
     public Span<float> Slab(int z, int count)
     {
@@ -117,7 +121,8 @@ public sealed class Volume : IVoxelSource, IVoxelSink, IDisposable
     }
 
     /// <summary>The whole volume in one piece: [Depth, Height, Width].</summary>
-    /// <exception cref="InvalidOperationException">The volume is larger than a block; use <see cref="Slab"/>.</exception>
+    /// <exception cref="InvalidOperationException">The volume is larger than a block; use
+    /// <see cref="Slab"/>.</exception>
     public Span<float> AsSpan()
         => blocks.Length <= 1
             ? Slab(0, Depth)

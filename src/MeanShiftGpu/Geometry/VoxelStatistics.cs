@@ -3,13 +3,14 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Geometry;
 
 /// <summary>
-/// Mean, standard deviation and range of voxels that come in pieces, in one pass and in double precision. The result has the same
-/// bits however the voxels are cut into pieces. Voxels that are not finite are counted and left out.
+/// Mean, standard deviation and range of voxels that come in pieces, in one pass and in double precision. The
+/// result has the same bits however the voxels are cut into pieces. Voxels that are not finite are counted
+/// and left out.
 /// </summary>
 public sealed class VoxelStatistics
 {
-    // Sums are kept for this many voxels relative to the first of them, then merged by the pairwise formula (Chan, Golub,
-    // LeVeque 1979): nothing is lost to cancellation, and an addition costs no division.
+    // Sums are kept for this many voxels relative to the first of them, then merged by the pairwise formula
+    // (Chan, Golub, LeVeque 1979): nothing is lost to cancellation, and an addition costs no division.
     private const int BlockVoxels = 4096;
     private const int MostVoxelsAtOnce = 1 << 22;
 
@@ -38,8 +39,9 @@ public sealed class VoxelStatistics
     public float Maximum { get; private set; } = float.NegativeInfinity;
 
     /// <summary>
-    /// The voxel that alone makes a tenth of the variance, which makes normalisation by the standard deviation useless; null where there is none.
-    /// Gold beads of a thousand voxels do not make one, nor do volumes of fewer than a thousand voxels, whose extremes are large by chance.
+    /// The voxel that alone makes a tenth of the variance, which makes normalisation by the standard
+    /// deviation useless; null where there is none. Gold beads of a thousand voxels do not make one, nor do
+    /// volumes of fewer than a thousand voxels, whose extremes are large by chance.
     /// </summary>
     public float? Outlier
     {
@@ -53,14 +55,18 @@ public sealed class VoxelStatistics
     /// <summary>How many voxels were NaN or infinite.</summary>
     public long NonFiniteCount { get; private set; }
 
-    /// <summary>Which voxel was the first that was not finite, counted from 0 in the order in which they came; −1 for none.</summary>
+    /// <summary>
+    /// Which voxel was the first that was not finite, counted from 0 in the order in which they came; −1 for
+    /// none.
+    /// </summary>
     public long FirstNonFinite { get; private set; } = -1;
 
     /// <summary>Reads a volume once, slice by slice, and refuses voxels that are not finite.</summary>
     /// <param name="source">The volume.</param>
     /// <param name="name">Its name, for the message.</param>
     /// <param name="cancellation">Stops between two pieces.</param>
-    /// <exception cref="InputException">A voxel is NaN or infinite; the line says how many and where the first is.</exception>
+    /// <exception cref="InputException">A voxel is NaN or infinite; the line says how many and where the
+    /// first is.</exception>
     public static VoxelStatistics Measure(IVoxelSource source, string name, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(source);
@@ -89,7 +95,9 @@ public sealed class VoxelStatistics
         {
             (long z, long inSlice) = Math.DivRem(statistics.FirstNonFinite, slice);
             throw new InputException(
-                $"{name}: {statistics.NonFiniteCount} of {size.Voxels} voxels {(statistics.NonFiniteCount == 1 ? "is" : "are")} NaN or infinite, the first at (z, y, x) = ({z}, {inSlice / size.Width}, {inSlice % size.Width}). Replace them, for instance by the mean.");
+                $"{name}: {statistics.NonFiniteCount} of {size.Voxels} voxels "
+                + $"{(statistics.NonFiniteCount == 1 ? "is" : "are")} NaN or infinite, the first at (z, y, x) = ({z}, "
+                + $"{inSlice / size.Width}, {inSlice % size.Width}). Replace them, for instance by the mean.");
         }
 
         return statistics;
@@ -121,7 +129,10 @@ public sealed class VoxelStatistics
         seen += count;
     }
 
-    /// <summary>Shifts and scales voxels to mean 0 and standard deviation 1 by these statistics; those of constant data become 0.</summary>
+    /// <summary>
+    /// Shifts and scales voxels to mean 0 and standard deviation 1 by these statistics; those of constant
+    /// data become 0.
+    /// </summary>
     public void Normalize(Span<float> values)
     {
         (double mean, double deviation) = (Mean, Deviation);

@@ -2,7 +2,9 @@ using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Network;
 
-/// <summary>The sizes at which operations are timed: those of a network's layers, as its graph has them.</summary>
+/// <summary>
+/// The sizes at which operations are timed: those of a network's layers, as its graph has them.
+/// </summary>
 internal static class BenchmarkedNetwork
 {
     /// <summary>Edge of the patches of the published training.</summary>

@@ -25,11 +25,13 @@ internal enum NodeOp
 /// <summary>A tensor of the network and what computes it.</summary>
 /// <param name="op">What computes it.</param>
 /// <param name="name">Its parameters' name, or what it is where it has none.</param>
-/// <param name="level">Its resolution, 0 the finest: its extents are the input's divided by 2 to the power of this.</param>
+/// <param name="level">Its resolution, 0 the finest: its extents are the input's divided by 2 to the power of
+/// this.</param>
 /// <param name="channels">Its channels.</param>
 /// <param name="activation">What follows the operation.</param>
 /// <param name="sources">What it is computed from.</param>
-internal sealed class NetworkNode(NodeOp op, string name, int level, int channels, Activation activation, params NetworkNode[] sources)
+internal sealed class NetworkNode(
+    NodeOp op, string name, int level, int channels, Activation activation, params NetworkNode[] sources)
 {
     public NodeOp Op { get; } = op;
 
@@ -58,7 +60,9 @@ internal sealed class NetworkNode(NodeOp op, string name, int level, int channel
         _ => throw UnknownValue.Of(Op),
     };
 
-    /// <summary>How many of its weights' taps a voxel of it sees: one of a transposed convolution's.</summary>
+    /// <summary>
+    /// How many of its weights' taps a voxel of it sees: one of a transposed convolution's.
+    /// </summary>
     public int Taps => Op == NodeOp.Convolution ? 27 : 1;
 
     /// <summary>Multiplications for each of its voxels.</summary>
@@ -72,9 +76,10 @@ internal sealed class NetworkNode(NodeOp op, string name, int level, int channel
 }
 
 /// <summary>
-/// The network, written once; everything else walks it. Per resolution two 3³ convolutions with ReLU and a pooling on the way down, four convolutions at the
-/// bottom; on the way up a transposed convolution and a 3³ convolution (no ReLU after either), the skip connection first in the concatenation, two convolutions
-/// with ReLU; a head.
+/// The network, written once; everything else walks it. Per resolution two 3³ convolutions with ReLU and a
+/// pooling on the way down, four convolutions at the bottom; on the way up a transposed convolution and a 3³
+/// convolution (no ReLU after either), the skip connection first in the concatenation, two convolutions with
+/// ReLU; a head.
 /// </summary>
 internal sealed class NetworkGraph
 {
@@ -110,7 +115,9 @@ internal sealed class NetworkGraph
         }
     }
 
-    /// <summary>The nodes in the order of a forward pass; the first is the image, the last the scores.</summary>
+    /// <summary>
+    /// The nodes in the order of a forward pass; the first is the image, the last the scores.
+    /// </summary>
     public IReadOnlyList<NetworkNode> Nodes => nodes;
 
     private NetworkNode Add(NodeOp op, string name, int level, int channels, Activation activation, params NetworkNode[] sources)

@@ -3,7 +3,9 @@ using MeanShiftGpu.Kernels.Machine;
 
 namespace MeanShiftGpu.Network;
 
-/// <summary>A tensor of the network of which some planes are in memory, plane z at z mod <see cref="Ring"/>.</summary>
+/// <summary>
+/// A tensor of the network of which some planes are in memory, plane z at z mod <see cref="Ring"/>.
+/// </summary>
 /// <param name="node">The tensor and what computes it.</param>
 /// <param name="sources">What it is computed from.</param>
 internal sealed class PlaneTensor(NetworkNode node, IReadOnlyList<PlaneTensor> sources)
@@ -31,12 +33,14 @@ internal sealed class PlaneTensor(NetworkNode node, IReadOnlyList<PlaneTensor> s
 internal readonly record struct PlaneStep(PlaneTensor Tensor, int Begin, int End);
 
 /// <summary>
-/// The order in which inference computes the planes of a network's tensors: it moves through a tile along z, all resolutions together, and each tensor
-/// keeps only the planes that something still reads. Nothing is computed twice, and the memory does not grow with the tile's depth.
+/// The order in which inference computes the planes of a network's tensors: it moves through a tile along z,
+/// all resolutions together, and each tensor keeps only the planes that something still reads. Nothing is
+/// computed twice, and the memory does not grow with the tile's depth.
 /// </summary>
 /// <remarks>
-/// The last planes are asked for first, a few at a time; what is asked for asks for what it reads, as far as that is not there yet. Steps begin and, inside the
-/// volume, end at even planes, so that Winograd's algorithm has the groups of two planes that it has in the whole volume.
+/// The last planes are asked for first, a few at a time; what is asked for asks for what it reads, as far as
+/// that is not there yet. Steps begin and, inside the volume, end at even planes, so that Winograd's
+/// algorithm has the groups of two planes that it has in the whole volume.
 /// </remarks>
 internal sealed class PlaneSchedule
 {
@@ -49,14 +53,16 @@ internal sealed class PlaneSchedule
     /// <summary>Plans a tile.</summary>
     /// <param name="graph">The network.</param>
     /// <param name="depth">Planes of the tile, a multiple of the network's divisor.</param>
-    /// <param name="slab">The most planes of the finest resolution that a step computes; coarser ones accordingly, but at least two.</param>
+    /// <param name="slab">The most planes of the finest resolution that a step computes; coarser ones
+    /// accordingly, but at least two.</param>
     public PlaneSchedule(NetworkGraph graph, int depth, int slab)
     {
         this.slab = slab;
         Dictionary<NetworkNode, PlaneTensor> known = [];
         foreach (NetworkNode node in graph.Nodes)
         {
-            PlaneTensor tensor = known[node] = new PlaneTensor(node, [.. node.Sources.Select(s => known[s])]) { Depth = depth >> node.Level };
+            PlaneTensor tensor = known[node] =
+                new PlaneTensor(node, [.. node.Sources.Select(s => known[s])]) { Depth = depth >> node.Level };
             tensors.Add(tensor);
             foreach (PlaneTensor source in tensor.Sources)
                 source.Users.Add(tensor);
@@ -69,7 +75,9 @@ internal sealed class PlaneSchedule
             tensor.Ring = Math.Min((tensor.Ring + Group - 1) / Group * Group, tensor.Depth);
     }
 
-    /// <summary>The tensors in the order of a forward pass; the first is the image, the last the scores.</summary>
+    /// <summary>
+    /// The tensors in the order of a forward pass; the first is the image, the last the scores.
+    /// </summary>
     public IReadOnlyList<PlaneTensor> Tensors => tensors;
 
     /// <summary>What is computed, in order.</summary>
@@ -104,7 +112,8 @@ internal sealed class PlaneSchedule
             foreach (PlaneTensor source in tensor.Sources)
                 Require(source, LastRead(to, tensor.Node.Op));
             // What the new planes overwrite, nobody reads any more.
-            int oldest = tensor.Users.Where(u => u.Ready < u.Depth).Select(u => FirstRead(u.Ready, u.Node.Op)).DefaultIfEmpty(tensor.Ready).Min();
+            int oldest = tensor.Users.Where(u => u.Ready < u.Depth).Select(u => FirstRead(u.Ready, u.Node.Op))
+                .DefaultIfEmpty(tensor.Ready).Min();
             tensor.Ring = Math.Max(tensor.Ring, to - Math.Min(oldest, tensor.Ready));
             steps.Add(new PlaneStep(tensor, tensor.Ready, to));
             tensor.Ready = to;

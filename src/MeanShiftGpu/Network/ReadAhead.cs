@@ -51,7 +51,10 @@ internal sealed class ReadAhead<T> : IDisposable
         return buffers[current % 2].AsSpan(0, (int)boxes[current].Size.Voxels * channels);
     }
 
-    /// <summary>Waits for what is being read: nobody may touch the caller's memory or files afterwards, whatever happened.</summary>
+    /// <summary>
+    /// Waits for what is being read: nobody may touch the caller's memory or files afterwards, whatever
+    /// happened.
+    /// </summary>
     public void Dispose() => reading.ContinueWith(static _ => { }, TaskScheduler.Default).Wait();
 
     private void Begin()

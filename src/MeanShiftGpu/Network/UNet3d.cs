@@ -25,8 +25,8 @@ namespace MeanShiftGpu.Network;
 /// The 3D U-Net of the mean-shift paper, as <see cref="NetworkGraph"/> says.
 /// </summary>
 /// <remarks>
-/// Skip connections are not copied: the last convolution before a pooling and the last one of the upsampling write
-/// neighbouring channel slices of one tensor. Parameters are named enc0.conv0.weight … head.bias.
+/// Skip connections are not copied: the last convolution before a pooling and the last one of the upsampling
+/// write neighbouring channel slices of one tensor. Parameters are named enc0.conv0.weight … head.bias.
 /// </remarks>
 public sealed partial class UNet3d<T> : IDisposable
     where T : unmanaged, INumber<T>
@@ -43,7 +43,8 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <param name="context">The device.</param>
     /// <param name="options">The structure.</param>
     /// <param name="seed">The same seed gives the same parameters on every device.</param>
-    /// <param name="outputBias">Added to the head's bias at the start: negative values begin with an almost empty score map.</param>
+    /// <param name="outputBias">Added to the head's bias at the start: negative values begin with an almost
+    /// empty score map.</param>
     public UNet3d(GpuContext context, UNet3dOptions options, int seed, double outputBias = 0)
     {
         ArgumentNullException.ThrowIfNull(context);
@@ -52,12 +53,14 @@ public sealed partial class UNet3d<T> : IDisposable
         Context = context;
         Options = options;
         if (StoresBf16 && !FitsBf16(options))
-            throw new InputException($"network: widths {string.Join(", ", options.Widths)} do not fit BF16 activations, which take multiples of {Bf16.ChannelMultiple}. Use --precision bf16-operands, tf32 or float32.");
+            throw new InputException($"network: widths {string.Join(", ", options.Widths)} do not fit BF16 activations, which "
+                + $"take multiples of {Bf16.ChannelMultiple}. Use --precision bf16-operands, tf32 or float32.");
 
         graph = options.Graph;
         foreach (NetworkNode node in graph.Nodes.Where(n => n.HasParameters))
         {
-            ParameterLayout layout = node.Op == NodeOp.Transposed ? ParameterLayout.TransposedConvolutionWeight : ParameterLayout.ConvolutionWeight;
+            ParameterLayout layout =
+                node.Op == NodeOp.Transposed ? ParameterLayout.TransposedConvolutionWeight : ParameterLayout.ConvolutionWeight;
             parameters[node] = (
                 Parameters.Add($"{node.Name}.weight", layout, node.KernelSize, node.InputChannels, node.Channels),
                 Parameters.Add($"{node.Name}.bias", ParameterLayout.Bias, 1, 1, node.Channels));
@@ -73,23 +76,35 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <summary>The structure.</summary>
     public UNet3dOptions Options { get; }
 
-    /// <summary>Whether a network's activations can be stored as BF16: the skip connections' slices must begin at multiples of 16 bytes.</summary>
+    /// <summary>
+    /// Whether a network's activations can be stored as BF16: the skip connections' slices must begin at
+    /// multiples of 16 bytes.
+    /// </summary>
     internal static bool FitsBf16(UNet3dOptions options) => options.Widths.All(w => w % Bf16.ChannelMultiple == 0);
 
-    /// <summary>Whether activations and their gradients are stored as BF16; the image and the score maps are not.</summary>
+    /// <summary>
+    /// Whether activations and their gradients are stored as BF16; the image and the score maps are not.
+    /// </summary>
     public bool StoresBf16 => typeof(T) == typeof(float) && Context.Precision == Precision.Bf16;
 
-    /// <summary>Device memory of a forward pass over whole tensors, in bytes for each voxel of the input, as this network stores them.</summary>
+    /// <summary>
+    /// Device memory of a forward pass over whole tensors, in bytes for each voxel of the input, as this
+    /// network stores them.
+    /// </summary>
     public double InferenceBytesPerVoxel => Options.InferenceBytesPerVoxel(StoresBf16);
 
-    /// <summary>Device memory of a forward and a backward pass, in bytes for each voxel of the input, without what the losses take.</summary>
+    /// <summary>
+    /// Device memory of a forward and a backward pass, in bytes for each voxel of the input, without what the
+    /// losses take.
+    /// </summary>
     public double TrainingBytesPerVoxel => Options.TrainingBytesPerVoxel(StoresBf16);
 
     /// <summary>The trainable numbers.</summary>
     public ParameterSet<T> Parameters { get; } = new();
 
     /// <summary>
-    /// Reads a network from a weight file: the structure from its metadata where this program wrote it, otherwise as given.
+    /// Reads a network from a weight file: the structure from its metadata where this program wrote it,
+    /// otherwise as given.
     /// </summary>
     /// <param name="context">The device.</param>
     /// <param name="path">A safetensors file, weights in the order [Cout, Cin, kD, kH, kW].</param>
@@ -101,7 +116,8 @@ public sealed partial class UNet3d<T> : IDisposable
         if (file.Metadata.TryGetValue(MetadataKey, out string? json))
             options = ParseOptions(path, json);
         if (options is null)
-            throw new InputException($"{path}: the file does not say which network its weights belong to (metadata '{MetadataKey}' is missing). Use a model written by 'train'.");
+            throw new InputException($"{path}: the file does not say which network its weights belong to (metadata "
+                + $"'{MetadataKey}' is missing). Use a model written by 'train'.");
         options.Validate();
         RefuseOtherTensors(file, path, "", options);
         UNet3d<T> network = new(context, options, seed: 0);
@@ -123,11 +139,14 @@ public sealed partial class UNet3d<T> : IDisposable
         => SafetensorsFile.Read(path).Metadata.TryGetValue(MetadataKey, out string? json) ? ParseOptions(path, json) : null;
 
     /// <summary>
-    /// Takes the parameters of a weight file. The last layer stays as it is where the file has another number of outputs.
+    /// Takes the parameters of a weight file. The last layer stays as it is where the file has another number
+    /// of outputs.
     /// </summary>
-    /// <param name="path">A safetensors file with this network's names, weights in the order [Cout, Cin, kD, kH, kW].</param>
+    /// <param name="path">A safetensors file with this network's names, weights in the order [Cout, Cin, kD,
+    /// kH, kW].</param>
     /// <returns>Whether the last layer was taken too.</returns>
-    /// <exception cref="InputException">Not a weight file, or one of another network; nothing was taken.</exception>
+    /// <exception cref="InputException">Not a weight file, or one of another network; nothing was
+    /// taken.</exception>
     public bool BeginWith(string path)
     {
         SafetensorsFile file = SafetensorsFile.Read(path);
@@ -144,15 +163,18 @@ public sealed partial class UNet3d<T> : IDisposable
 
     /// <summary>Predicts score maps.</summary>
     /// <param name="tape">Records for training, or not for inference.</param>
-    /// <param name="input">[N, D, H, W, InputChannels]; extents multiples of <see cref="UNet3dOptions.Divisor"/>.</param>
+    /// <param name="input">[N, D, H, W, InputChannels]; extents multiples of
+    /// <see cref="UNet3dOptions.Divisor"/>.</param>
     /// <returns>Scores [N, D, H, W, Outputs].</returns>
     public Tensor<T> Forward(Tape<T> tape, Tensor<T> input)
     {
         using CallerGate.Pass pass = Context.Enter("UNet3d.Forward");
         int divisor = Options.Divisor;
         TensorShape shape = input.Shape;
-        if (shape.Channels != Options.InputChannels || shape.Depth % divisor != 0 || shape.Height % divisor != 0 || shape.Width % divisor != 0)
-            throw new ArgumentException($"UNet3d: the input is {shape}; expected {Options.InputChannels} channels and extents that are multiples of {divisor}.", nameof(input));
+        if (shape.Channels != Options.InputChannels || shape.Depth % divisor != 0 || shape.Height % divisor != 0
+            || shape.Width % divisor != 0)
+            throw new ArgumentException($"UNet3d: the input is {shape}; expected {Options.InputChannels} channels and extents "
+                + $"that are multiples of {divisor}.", nameof(input));
 
         Dictionary<NetworkNode, Tensor<T>> tensors = [];
         Dictionary<NetworkNode, Tensor<T>> joined = [];
@@ -160,7 +182,8 @@ public sealed partial class UNet3d<T> : IDisposable
         foreach (NetworkNode node in graph.Nodes)
         {
             Tensor<T> x = tensors[node] = Apply(node);
-            // What is joined is allocated before its parts, with the first tensor of its resolution; each part is written into its channels.
+            // What is joined is allocated before its parts, with the first tensor of its resolution; each
+            // part is written into its channels.
             if (node.Level <= levelsSeen)
                 continue;
             levelsSeen = node.Level;
@@ -196,7 +219,10 @@ public sealed partial class UNet3d<T> : IDisposable
         }
     }
 
-    /// <summary>Writes the parameters as safetensors, weights in the usual order [Cout, Cin, kD, kH, kW], with the structure as metadata.</summary>
+    /// <summary>
+    /// Writes the parameters as safetensors, weights in the usual order [Cout, Cin, kD, kH, kW], with the
+    /// structure as metadata.
+    /// </summary>
     public void Save(string path) => SafetensorsFile.Write(path, ToTensors(prefix: ""), Metadata());
 
     /// <summary>
@@ -210,13 +236,17 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Parameters.Dispose();
 
-    /// <summary>What <see cref="Save"/> adds to a file, so that <see cref="Load"/> can rebuild the network.</summary>
+    /// <summary>
+    /// What <see cref="Save"/> adds to a file, so that <see cref="Load"/> can rebuild the network.
+    /// </summary>
     internal Dictionary<string, string> Metadata() => new() { [MetadataKey] = JsonSerializer.Serialize(Options) };
 
     /// <summary>The parameters as named arrays in a file's order.</summary>
     internal Dictionary<string, SafetensorsTensor> ToTensors(string prefix) => ToTensors(prefix, Parameters.Values);
 
-    /// <summary>Numbers laid out like the parameters (moments, gradients) as named arrays in a file's order.</summary>
+    /// <summary>
+    /// Numbers laid out like the parameters (moments, gradients) as named arrays in a file's order.
+    /// </summary>
     internal Dictionary<string, SafetensorsTensor> ToTensors(string prefix, ArrayView<T> laidOutLikeValues)
     {
         // A checkpoint has four of these; one buffer serves them all.
@@ -270,7 +300,9 @@ public sealed partial class UNet3d<T> : IDisposable
             for (int i = 0; i < values.Length; i++)
             {
                 if (!double.IsFinite(values[i]))
-                    throw new InputException($"{path}: tensor '{name}' holds {values[i].ToString(CultureInfo.InvariantCulture)}; expected finite numbers. The training failed or the file is damaged: train again, or use an earlier model.");
+                    throw new InputException($"{path}: tensor '{name}' holds "
+                        + $"{values[i].ToString(CultureInfo.InvariantCulture)}; expected finite numbers. The training failed "
+                        + "or the file is damaged: train again, or use an earlier model.");
                 all[parameter.Offset + i] = T.CreateChecked(values[i]);
             }
         }
@@ -282,13 +314,15 @@ public sealed partial class UNet3d<T> : IDisposable
     internal static UNet3dOptions ReadOptions(SafetensorsFile file, string path)
         => file.Metadata.TryGetValue(MetadataKey, out string? json)
             ? ParseOptions(path, json)
-            : throw new InputException($"{path}: the file does not say which network its weights belong to (metadata '{MetadataKey}' is missing). Use a file written by 'train'.");
+            : throw new InputException($"{path}: the file does not say which network its weights belong to (metadata "
+                + $"'{MetadataKey}' is missing). Use a file written by 'train'.");
 
     private static UNet3dOptions ParseOptions(string path, string json)
         => JsonMetadata.Read<UNet3dOptions>(path, MetadataKey, json, "a network's structure", options => options.Validate());
 
     /// <summary>
-    /// Refuses a file whose tensors are not those of a network, before memory is taken for what the file only claims to be.
+    /// Refuses a file whose tensors are not those of a network, before memory is taken for what the file only
+    /// claims to be.
     /// </summary>
     /// <exception cref="InputException">A tensor is missing or has another shape.</exception>
     internal static void RefuseOtherTensors(SafetensorsFile file, string path, string prefix, UNet3dOptions options)
@@ -322,10 +356,12 @@ public sealed partial class UNet3d<T> : IDisposable
             => n.Op == NodeOp.Transposed ? [n.InputChannels, n.Channels] : [n.Channels, n.InputChannels];
     }
 
-    // Weights uniform with mean 0, biases 0. The variance of the weights keeps the size of a signal from layer to layer (He et al. 2015): 2/(fan in) where a
-    // ReLU follows, which loses half of it, and 1/(fan in) elsewhere. With the customary ±1/√(fan in) every layer loses more than half, and next to nothing comes
-    // through the bottom: gradients of 1e-6, which Adam scales up to steps as long as any, in random directions; such runs collapse now and then.
-    // The head begins small, so that the map begins nearly even, away from where the sigmoid saturates.
+    // Weights uniform with mean 0, biases 0. The variance of the weights keeps the size of a signal from
+    // layer to layer (He et al. 2015): 2/(fan in) where a ReLU follows, which loses half of it, and 1/(fan
+    // in) elsewhere. With the customary ±1/√(fan in) every layer loses more than half, and next to nothing
+    // comes through the bottom: gradients of 1e-6, which Adam scales up to steps as long as any, in random
+    // directions; such runs collapse now and then. The head begins small, so that the map begins nearly even,
+    // away from where the sigmoid saturates.
     private void Initialise(int seed, double outputBias)
     {
         // The algorithm behind a seeded System.Random is fixed, so a seed means the same network everywhere.

@@ -14,7 +14,8 @@ public sealed record UNet3dOptions
 
     private const int Bf16Bytes = 2;
 
-    // More than any network has; the numbers of bytes and multiplications that follow from it fit their types.
+    // More than any network has; the numbers of bytes and multiplications that follow from it fit their
+    // types.
     private const int MostChannels = 1024;
 
     /// <summary>Channels of the input volume.</summary>
@@ -29,13 +30,16 @@ public sealed record UNet3dOptions
     /// <summary>The network of this structure.</summary>
     internal NetworkGraph Graph => new(this);
 
-    /// <summary>Factor by which the coarsest resolution is coarser: volume extents must be its multiples.</summary>
+    /// <summary>
+    /// Factor by which the coarsest resolution is coarser: volume extents must be its multiples.
+    /// </summary>
     [JsonIgnore]
     public int Divisor => 1 << (Widths.Count - 1);
 
     /// <summary>
-    /// Voxels along one axis on either side of a core that its scores depend on, where the core begins and ends at multiples of
-    /// <see cref="Divisor"/>: tiles that overlap by this much give the whole volume's scores.
+    /// Voxels along one axis on either side of a core that its scores depend on, where the core begins and
+    /// ends at multiples of <see cref="Divisor"/>: tiles that overlap by this much give the whole volume's
+    /// scores.
     /// </summary>
     [JsonIgnore]
     public int ReceptiveRadius
@@ -64,14 +68,16 @@ public sealed record UNet3dOptions
     }
 
     /// <summary>
-    /// Inference plane by plane computes tiles that begin and end at multiples of this: Winograd's algorithm computes groups of voxels together, whose rounding
-    /// depends on each other, and so a tile has the volume's groups at each resolution.
+    /// Inference plane by plane computes tiles that begin and end at multiples of this: Winograd's algorithm
+    /// computes groups of voxels together, whose rounding depends on each other, and so a tile has the
+    /// volume's groups at each resolution.
     /// </summary>
     [JsonIgnore]
     internal int TileAlignment => GroupEdge * Divisor;
 
     /// <summary>
-    /// Voxels along one axis from the faces of such a tile at which not only the score is the whole volume's, as at <see cref="ReceptiveRadius"/>, but each bit of it.
+    /// Voxels along one axis from the faces of such a tile at which not only the score is the whole volume's,
+    /// as at <see cref="ReceptiveRadius"/>, but each bit of it.
     /// </summary>
     [JsonIgnore]
     internal int TileHalo
@@ -98,13 +104,19 @@ public sealed record UNet3dOptions
         }
     }
 
-    /// <summary>Device memory of a forward pass over whole tensors, in bytes for each voxel of the input.</summary>
-    /// <param name="bf16">Whether activations are stored as BF16; the input and the score maps are float32 all the same.</param>
+    /// <summary>
+    /// Device memory of a forward pass over whole tensors, in bytes for each voxel of the input.
+    /// </summary>
+    /// <param name="bf16">Whether activations are stored as BF16; the input and the score maps are float32
+    /// all the same.</param>
     public double InferenceBytesPerVoxel(bool bf16)
         => sizeof(float) * (InputChannels + Outputs)
             + (bf16 ? Bf16Bytes * (Bf16.Padded(InputChannels) + ActivationsPerVoxel) : sizeof(float) * ActivationsPerVoxel);
 
-    /// <summary>Device memory of a forward and a backward pass, in bytes for each voxel of the input, without what the losses take.</summary>
+    /// <summary>
+    /// Device memory of a forward and a backward pass, in bytes for each voxel of the input, without what the
+    /// losses take.
+    /// </summary>
     /// <param name="bf16">Whether activations and their gradients are stored as BF16.</param>
     public double TrainingBytesPerVoxel(bool bf16)
         // Every tensor of the forward pass is kept and has a gradient as large, except the input.
@@ -114,12 +126,14 @@ public sealed record UNet3dOptions
     private double ActivationsPerVoxel
         => Graph.Nodes.Where(n => n.Op is not (NodeOp.Input or NodeOp.Head)).Sum(n => n.Share * n.Channels);
 
-    /// <summary>Multiplications and additions of a forward pass in the direct algorithm, borders counted as inside.</summary>
+    /// <summary>
+    /// Multiplications and additions of a forward pass in the direct algorithm, borders counted as inside.
+    /// </summary>
     /// <param name="volume">The input's extents.</param>
     public double ForwardOperations(Extent volume) => 2 * Graph.Nodes.Sum(n => n.Share * n.Multiplications) * volume.Voxels;
 
-    // A group depends on one voxel before and one after it, and each of its voxels on all within it; but the voxel before matters to its first output
-    // only, and that after it to its last.
+    // A group depends on one voxel before and one after it, and each of its voxels on all within it; but the
+    // voxel before matters to its first output only, and that after it to its last.
     private static int AfterConvolution(int voxels)
         => voxels % GroupEdge == 0 ? voxels + 1 : (voxels + GroupEdge - 1) / GroupEdge * GroupEdge;
 

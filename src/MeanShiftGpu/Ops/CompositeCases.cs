@@ -13,14 +13,17 @@ using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Ops;
 
-/// <summary>The checks of operations that need others beside them, which an operation's own folder does not know.</summary>
+/// <summary>
+/// The checks of operations that need others beside them, which an operation's own folder does not know.
+/// </summary>
 internal static class CompositeCases
 {
     /// <summary>Pooling twice, with a loss of each.</summary>
     public static IReadOnlyList<GradCheckCase> MaxPool3d { get; } = [new MaxPool3dCase()];
 
     /// <summary>Sums of losses, masks before them, and elementary arithmetic.</summary>
-    public static IReadOnlyList<GradCheckCase> Elementwise { get; } = [new WeightedSumCase(), new MaskCase(), new ElementaryCase()];
+    public static IReadOnlyList<GradCheckCase> Elementwise { get; } =
+        [new WeightedSumCase(), new MaskCase(), new ElementaryCase()];
 
     /// <summary>Sum and mean, of squares.</summary>
     public static IReadOnlyList<GradCheckCase> Sum { get; } = [new SumCase(isMean: false), new SumCase(isMean: true)];
@@ -62,11 +65,16 @@ internal static class CompositeCases
             => new([CaseData.Input("input", Shape, 1, 0.05, 0.95)], null, (tape, x) =>
             {
                 TensorShape one = Shape with { Channels = 1 };
-                Tensor<T> weight = tape.Upload(CaseData.Convert<T>(Array.ConvertAll(CaseData.Numbers(one.Length, 2), v => Math.Max(0, v))), one);
+                Tensor<T> weight = tape.Upload(
+                    CaseData.Convert<T>(Array.ConvertAll(CaseData.Numbers(one.Length, 2), v => Math.Max(0, v))), one);
                 Tensor<T> target = tape.Upload(CaseData.Convert<T>(CaseData.Mask(one.Length, 3, 0.3)), one);
-                Tensor<T> pair = tape.Upload(CaseData.Convert<T>(CaseData.Numbers(2 * one.Length, 4, 0, 1)), one with { Channels = 2 });
+                Tensor<T> pair = tape.Upload(CaseData.Convert<T>(CaseData.Numbers(2 * one.Length, 4, 0, 1)), one with
+                {
+                    Channels = 2,
+                });
                 return tape.WeightedSum(
-                    [(tape.DiceLoss(tape.Mask(x[0].Channels(2, 1), weight), target), 1), (tape.DiceLoss(tape.Mask(x[0].Channels(0, 2), weight), pair), 2)]);
+                    [(tape.DiceLoss(tape.Mask(x[0].Channels(2, 1), weight), target), 1), (
+                        tape.DiceLoss(tape.Mask(x[0].Channels(0, 2), weight), pair), 2)]);
             });
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
@@ -78,7 +86,8 @@ internal static class CompositeCases
         public override string Name => "add, multiply, scale";
 
         public override GradCheckFunction<T> Create<T>(GpuContext context)
-            => new([CaseData.Input("input", new TensorShape(2, 3, 4, 5, 3), 1), CaseData.Input("other", new TensorShape(2, 3, 4, 5, 2), 2)], null, (tape, x) =>
+            => new([CaseData.Input("input", new TensorShape(2, 3, 4, 5, 3), 1),
+                CaseData.Input("other", new TensorShape(2, 3, 4, 5, 2), 2)], null, (tape, x) =>
             {
                 (Tensor<T> a, Tensor<T> b) = (x[0].Channels(1, 2), x[1]);
                 return tape.Add(tape.Multiply(tape.Add(tape.Scale(a, 2), b), a), tape.Multiply(a, b));

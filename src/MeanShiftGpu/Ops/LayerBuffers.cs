@@ -3,8 +3,10 @@ using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Ops;
 
-/// <summary>What the passes of a layer with weights are timed on, and the comparison of their results with a reference in
-/// double.</summary>
+/// <summary>
+/// What the passes of a layer with weights are timed on, and the comparison of their results with a reference
+/// in double.
+/// </summary>
 /// <param name="data">Where the buffers come from.</param>
 /// <param name="inputs">The input: voxels, channels and pitch.</param>
 /// <param name="weights">Numbers of the weights; around zero, so that ReLU masks about half.</param>
@@ -36,7 +38,8 @@ internal sealed class LayerBuffers<TActivation, TOutput>(
     public ArrayView<float> GradBias { get; } = data.Zeros(outputs.Channels);
 
     /// <summary>The passes' results beside the reference's.</summary>
-    /// <param name="reference">Computes output and gradients from input, weight, bias and the gradient of the output.</param>
+    /// <param name="reference">Computes output and gradients from input, weight, bias and the gradient of the
+    /// output.</param>
     public (string What, float[] Actual, double[] Expected, double? Tolerance)[] Compare(
         Func<double[], double[], double[], double[], (double[] Output, double[] GradInput, double[] GradWeight,
             double[] GradBias)> reference)

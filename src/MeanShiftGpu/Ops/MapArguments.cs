@@ -10,7 +10,8 @@ internal static class MapArguments
         where T : unmanaged, INumber<T>
     {
         if (scores.Shape != target.Shape)
-            throw new ArgumentException($"{operation}: the scores are {scores.Shape}, the target {target.Shape}; expected the same.", nameof(target));
+            throw new ArgumentException(
+                $"{operation}: the scores are {scores.Shape}, the target {target.Shape}; expected the same.", nameof(target));
         if (!scores.IsWhole || !target.IsWhole)
             throw new ArgumentException($"{operation}: expects whole tensors, not slices of channels.", nameof(scores));
     }

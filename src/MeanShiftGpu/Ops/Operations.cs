@@ -34,8 +34,8 @@ internal sealed record Operation(string Name, params IReadOnlyList<IVariantTable
 }
 
 /// <summary>
-/// The catalogue of operations. `gradcheck`, `verify`, the benchmarks and the names that --variant takes all walk it, so that a new operation is its
-/// folder of kernels, its folder here and a row.
+/// The catalogue of operations. `gradcheck`, `verify`, the benchmarks and the names that --variant takes all
+/// walk it, so that a new operation is its folder of kernels, its folder here and a row.
 /// </summary>
 internal static class Operations
 {
@@ -115,6 +115,10 @@ internal static class Operations
 
     // The names that can be forced are asked for below the operations, before any of them is used.
     [ModuleInitializer]
-    [SuppressMessage("Usage", "CA2255:The 'ModuleInitializer' attribute should not be used in libraries", Justification = "Forced names are checked before an operation is used.")]
-    internal static void Register() => Variants.Tables = new Lazy<IReadOnlyList<IVariantTable>>(() => [.. All.SelectMany(operation => operation.Tables)]);
+    [SuppressMessage(
+        "Usage",
+        "CA2255:The 'ModuleInitializer' attribute should not be used in libraries",
+        Justification = "Forced names are checked before an operation is used.")]
+    internal static void Register()
+        => Variants.Tables = new Lazy<IReadOnlyList<IVariantTable>>(() => [.. All.SelectMany(operation => operation.Tables)]);
 }

@@ -6,12 +6,14 @@ namespace MeanShiftGpu.Storage;
 public static class AtomicFile
 {
     /// <summary>
-    /// Writes to a temporary name in the same folder, flushes to the disk, and renames. Whatever fails, the temporary file is deleted and
-    /// an earlier file of that name stays as it was. What an earlier process left behind when it was killed is deleted too.
+    /// Writes to a temporary name in the same folder, flushes to the disk, and renames. Whatever fails, the
+    /// temporary file is deleted and an earlier file of that name stays as it was. What an earlier process
+    /// left behind when it was killed is deleted too.
     /// </summary>
     /// <param name="path">The file to create or replace.</param>
     /// <param name="write">Writes the content; the stream is seekable and closed afterwards.</param>
-    /// <exception cref="InputException">The folder is missing or read-only, the disk is full, or the name belongs to a folder.</exception>
+    /// <exception cref="InputException">The folder is missing or read-only, the disk is full, or the name
+    /// belongs to a folder.</exception>
     public static void Write(string path, Action<Stream> write)
     {
         ArgumentNullException.ThrowIfNull(write);
@@ -25,11 +27,11 @@ public static class AtomicFile
     }
 
     /// <summary>
-    /// Where a file is to be written: links are followed, so that a link stays one and its file is replaced. A pipe or a device
-    /// is written to as it stands, never replaced.
+    /// Where a file is to be written: links are followed, so that a link stays one and its file is replaced.
+    /// A pipe or a device is written to as it stands, never replaced.
     /// </summary>
-    /// <exception cref="InputException">The name is no file name, its folder does not exist, or a folder, a disk or a socket has
-    /// the name.</exception>
+    /// <exception cref="InputException">The name is no file name, its folder does not exist, or a folder, a
+    /// disk or a socket has the name.</exception>
     internal static FilePlace PlaceOf(string path)
     {
         if (string.IsNullOrWhiteSpace(path))
@@ -54,16 +56,16 @@ public static class AtomicFile
 }
 
 /// <summary>
-/// A file that gets its name when it is complete; until then it has a temporary one in the same folder. What a pipe or a device
-/// gets lies in a temporary file until then.
+/// A file that gets its name when it is complete; until then it has a temporary one in the same folder. What
+/// a pipe or a device gets lies in a temporary file until then.
 /// </summary>
 internal sealed class PendingFile : IDisposable
 {
     // Longer names would leave no room for what a temporary name adds.
     private const int MostNameLength = 48;
 
-    // What was there of killed processes when this one first wrote into a folder: to look each time takes long where there are
-    // thousands of files.
+    // What was there of killed processes when this one first wrote into a folder: to look each time takes
+    // long where there are thousands of files.
     private static readonly ConcurrentDictionary<string, ILookup<string, string>> LeftOvers = new(StringComparer.Ordinal);
 
     private const string Suffix = ".tmp";
@@ -85,7 +87,8 @@ internal sealed class PendingFile : IDisposable
     public FileStream Stream { get; }
 
     /// <summary>Begins a file.</summary>
-    /// <exception cref="InputException">The folder is missing or read-only, or the name belongs to a folder.</exception>
+    /// <exception cref="InputException">The folder is missing or read-only, or the name belongs to a
+    /// folder.</exception>
     public static PendingFile Create(string path)
     {
         FilePlace place = AtomicFile.PlaceOf(path);
@@ -107,7 +110,8 @@ internal sealed class PendingFile : IDisposable
     }
 
     /// <summary>Flushes to the disk and renames, or hands the content on.</summary>
-    /// <exception cref="InputException">The disk is full, the folder has become read-only, or nobody reads a pipe.</exception>
+    /// <exception cref="InputException">The disk is full, the folder has become read-only, or nobody reads a
+    /// pipe.</exception>
     public void Commit() => Guard(path, () =>
     {
         if (temporary is null)
@@ -162,7 +166,8 @@ internal sealed class PendingFile : IDisposable
         }
     }
 
-    // A process that was killed leaves its temporary file. One that still writes holds a lock, so that the file cannot be opened.
+    // A process that was killed leaves its temporary file. One that still writes holds a lock, so that the
+    // file cannot be opened.
     private static void DeleteLeftOvers(string folder, string name)
     {
         foreach (string left in LeftOvers.GetOrAdd(folder, FindLeftOvers)[name])
@@ -196,7 +201,8 @@ internal sealed class PendingFile : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // The failure that led here is the one to report; a folder that became read-only keeps the temporary file.
+            // The failure that led here is the one to report; a folder that became read-only keeps the
+            // temporary file.
         }
     }
 }

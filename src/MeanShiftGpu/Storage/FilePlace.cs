@@ -27,8 +27,8 @@ internal enum FileKind
 }
 
 /// <summary>
-/// Where a name leads when all links are followed, in its folders too, and what is there. Nothing is opened: opening a pipe waits
-/// for its other end.
+/// Where a name leads when all links are followed, in its folders too, and what is there. Nothing is opened:
+/// opening a pipe waits for its other end.
 /// </summary>
 internal sealed partial class FilePlace
 {
@@ -51,8 +51,8 @@ internal sealed partial class FilePlace
     public string Path { get; }
 
     /// <summary>
-    /// The number of this process's own open file that the name stands for, as /dev/stdout and /dev/fd/3 do; null for other
-    /// names.
+    /// The number of this process's own open file that the name stands for, as /dev/stdout and /dev/fd/3 do;
+    /// null for other names.
     /// </summary>
     public int? Descriptor { get; }
 
@@ -60,12 +60,14 @@ internal sealed partial class FilePlace
     public FileKind Kind { get; }
 
     /// <summary>
-    /// Whether it is written to as it stands: replacing a pipe or a device by a file would take it from everybody.
+    /// Whether it is written to as it stands: replacing a pipe or a device by a file would take it from
+    /// everybody.
     /// </summary>
     public bool IsStream => Descriptor is not null || Kind is FileKind.Pipe or FileKind.Device;
 
     /// <summary>
-    /// Device and number of what is there, which two names of one file share; null where the system does not say.
+    /// Device and number of what is there, which two names of one file share; null where the system does not
+    /// say.
     /// </summary>
     private string? Identity { get; }
 
@@ -94,7 +96,8 @@ internal sealed partial class FilePlace
             return Console.OpenStandardOutput();
         if (Descriptor == 2)
             return Console.OpenStandardError();
-        // Opening a pipe waits for a reader, perhaps for ever. With one held open that does not wait, the next does not either.
+        // Opening a pipe waits for a reader, perhaps for ever. With one held open that does not wait, the
+        // next does not either.
         int probe = -1;
         if (Kind == FileKind.Pipe && OperatingSystem.IsLinux())
         {
@@ -175,8 +178,8 @@ internal sealed partial class FilePlace
         return (device ? FileKind.Device : File.Exists(name) ? FileKind.Regular : FileKind.Missing, null);
     }
 
-    // The kernel's own structure, the same on every processor: the mode at byte 28, the number at 32, the device's numbers at 136
-    // and 140.
+    // The kernel's own structure, the same on every processor: the mode at byte 28, the number at 32, the
+    // device's numbers at 136 and 140.
     private static unsafe (FileKind Kind, string? Identity)? LookLinux(string name)
     {
         const int currentFolder = -100;

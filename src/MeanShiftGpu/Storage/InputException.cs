@@ -26,8 +26,8 @@ public enum MissingFact
 }
 
 /// <summary>
-/// Bad input from outside: a file, an option, a data set. The message is one line that says which file and where, what was
-/// expected, and what to do. The command-line tool prints it and exits with 2.
+/// Bad input from outside: a file, an option, a data set. The message is one line that says which file and
+/// where, what was expected, and what to do. The command-line tool prints it and exits with 2.
 /// </summary>
 public sealed class InputException : Exception
 {
@@ -43,6 +43,9 @@ public sealed class InputException : Exception
     {
     }
 
-    /// <summary>What would help, where that is something to give; whoever asks a person knows by which name it is given.</summary>
+    /// <summary>
+    /// What would help, where that is something to give; whoever asks a person knows by which name it is
+    /// given.
+    /// </summary>
     public MissingFact? Missing { get; init; }
 }

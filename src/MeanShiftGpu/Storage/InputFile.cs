@@ -7,7 +7,9 @@ namespace MeanShiftGpu.Storage;
 /// <summary>Opening and reading files, with every failure as one line.</summary>
 internal static partial class InputFile
 {
-    /// <summary>Longer lines than this do not occur in tables; they mean that the file is something else.</summary>
+    /// <summary>
+    /// Longer lines than this do not occur in tables; they mean that the file is something else.
+    /// </summary>
     private const int MaxLineLength = 1 << 20;
 
     private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
@@ -24,7 +26,8 @@ internal static partial class InputFile
             if (FilePlace.Of(path).Kind is FileKind.Pipe or FileKind.Device or FileKind.Other)
             {
                 throw new InputException(
-                    $"{path}: is a pipe or a device, which can be read once, and files are read several times. Save it to a file first.");
+                    $"{path}: is a pipe or a device, which can be read once, and files are read several times. Save it to a "
+                    + "file first.");
             }
 
             return new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
@@ -61,7 +64,8 @@ internal static partial class InputFile
         catch (OutOfMemoryException e)
         {
             throw new InputException(
-                $"{path}: {bytes >> 20} MiB of it do not fit into memory. Close other programs, or use a machine with more memory.", e);
+                $"{path}: {bytes >> 20} MiB of it do not fit into memory. Close other programs, or use a machine with more "
+                + "memory.", e);
         }
     }
 
@@ -113,7 +117,10 @@ internal static partial class InputFile
         }
     }
 
-    /// <summary>What is wrong with JSON and in which line, from 1; the parser's own words end with places counted from 0.</summary>
+    /// <summary>
+    /// What is wrong with JSON and in which line, from 1; the parser's own words end with places counted from
+    /// 0.
+    /// </summary>
     public static string JsonProblem(JsonException exception)
         => $"line {(exception.LineNumber ?? 0) + 1}: {OneLine(PlacePattern().Replace(exception.Message, ""))}";
 

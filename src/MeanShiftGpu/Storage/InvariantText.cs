@@ -3,8 +3,8 @@ using System.Globalization;
 namespace MeanShiftGpu.Storage;
 
 /// <summary>
-/// Numbers with a decimal point as long as this lives, whatever language the program around the library speaks: files are read by
-/// other programs, and a comma in a table or a drawing is another number.
+/// Numbers with a decimal point as long as this lives, whatever language the program around the library
+/// speaks: files are read by other programs, and a comma in a table or a drawing is another number.
 /// </summary>
 internal readonly struct InvariantText : IDisposable
 {

@@ -4,8 +4,8 @@ using System.Text.Json.Serialization;
 namespace MeanShiftGpu.Storage;
 
 /// <summary>
-/// Settings that a safetensors file holds as JSON among its texts. Whoever wrote the file may be no friend: what is missing or
-/// impossible is refused by name.
+/// Settings that a safetensors file holds as JSON among its texts. Whoever wrote the file may be no friend:
+/// what is missing or impossible is refused by name.
 /// </summary>
 internal static class JsonMetadata
 {
@@ -22,9 +22,10 @@ internal static class JsonMetadata
     /// <param name="key">The text's key.</param>
     /// <param name="json">The text.</param>
     /// <param name="expected">What it should be, for messages.</param>
-    /// <param name="validate">Refuses, by an <see cref="InputException"/>, what the types allow but nothing could have
-    /// written.</param>
-    /// <exception cref="InputException">The text is something else, or a value in it is impossible.</exception>
+    /// <param name="validate">Refuses, by an <see cref="InputException"/>, what the types allow but nothing
+    /// could have written.</param>
+    /// <exception cref="InputException">The text is something else, or a value in it is
+    /// impossible.</exception>
     public static T Read<T>(string path, string key, string json, string expected, Action<T> validate)
         where T : class
     {
@@ -38,7 +39,8 @@ internal static class JsonMetadata
         catch (Exception e) when (e is JsonException or InputException or InvalidOperationException
             or NotSupportedException or OverflowException or ArgumentException)
         {
-            throw new InputException($"{path}: metadata '{key}' is not {expected}: {ProblemOf(e)} Use a file that 'train' wrote.", e);
+            throw new InputException(
+                $"{path}: metadata '{key}' is not {expected}: {ProblemOf(e)} Use a file that 'train' wrote.", e);
         }
     }
 

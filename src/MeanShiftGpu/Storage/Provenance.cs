@@ -17,7 +17,8 @@ public sealed record InputRecord(string File, long Bytes, DateTime ModifiedUtc, 
     public static InputRecord Of(string path)
     {
         using FileStream stream = InputFile.Open(path);
-        return new InputRecord(path, stream.Length, System.IO.File.GetLastWriteTimeUtc(path), Convert.ToHexStringLower(SHA256.HashData(stream)));
+        return new InputRecord(
+            path, stream.Length, System.IO.File.GetLastWriteTimeUtc(path), Convert.ToHexStringLower(SHA256.HashData(stream)));
     }
 
     /// <summary>Whether a file has this content. One of the same length and time is not read again.</summary>
@@ -40,7 +41,10 @@ public sealed class InputRecords
         => known.TryGetValue(path, out InputRecord? record) ? record : known[path] = InputRecord.Of(path);
 }
 
-/// <summary>What was computed, from what and how: written beside an output, so that a later run knows whether it would make the same.</summary>
+/// <summary>
+/// What was computed, from what and how: written beside an output, so that a later run knows whether it would
+/// make the same.
+/// </summary>
 public sealed record Provenance
 {
     /// <summary>What is put behind an output's name.</summary>
@@ -62,7 +66,9 @@ public sealed record Provenance
     /// <summary>The command line.</summary>
     public string Command { get; init; } = "";
 
-    /// <summary>The settings that decide about the result, as text; equal settings have equal texts.</summary>
+    /// <summary>
+    /// The settings that decide about the result, as text; equal settings have equal texts.
+    /// </summary>
     public string Settings { get; init; } = "";
 
     /// <summary>The device, with its vector width where it is a processor.</summary>
@@ -72,7 +78,8 @@ public sealed record Provenance
     public IReadOnlyList<InputRecord> Inputs { get; init; } = [];
 
     /// <summary>The version of this program, with its commit.</summary>
-    public static string OwnVersion { get; } = typeof(Provenance).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
+    public static string OwnVersion { get; } =
+        typeof(Provenance).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
 
     /// <summary>Writes the record of an output beside it; nothing lies beside a pipe or a device.</summary>
     /// <exception cref="InputException">It cannot be written.</exception>
@@ -101,7 +108,9 @@ public sealed record Provenance
         }
     }
 
-    /// <summary>What differs between this record and what would be computed now; null where nothing does.</summary>
+    /// <summary>
+    /// What differs between this record and what would be computed now; null where nothing does.
+    /// </summary>
     /// <param name="settings">The settings now.</param>
     /// <param name="inputs">The input files now.</param>
     public string? DifferenceFrom(string settings, IReadOnlyList<string> inputs)

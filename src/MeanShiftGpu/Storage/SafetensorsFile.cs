@@ -79,7 +79,8 @@ public sealed record SafetensorsTensor(string Type, IReadOnlyList<long> Shape, R
         ArgumentNullException.ThrowIfNull(shape);
         long expected = shape.Aggregate(1L, (product, size) => checked(product * size));
         if (expected != values.Length)
-            throw new ArgumentException($"{values.Length} values for the shape [{string.Join(", ", shape)}], which has {expected}.", nameof(values));
+            throw new ArgumentException($"{values.Length} values for the shape [{string.Join(", ", shape)}], which has "
+                + $"{expected}.", nameof(values));
         if (!BitConverter.IsLittleEndian)
             throw new PlatformNotSupportedException("safetensors files are little-endian; this machine is not.");
         return MemoryMarshal.AsBytes(values).ToArray();
@@ -87,8 +88,9 @@ public sealed record SafetensorsTensor(string Type, IReadOnlyList<long> Shape, R
 }
 
 /// <summary>
-/// Named tensors with text metadata in the safetensors format: the header's length in 8 little-endian bytes, a JSON header, raw data.
-/// Headers are checked: tensors must lie within the file, fit their shape, and neither overlap nor leave gaps.
+/// Named tensors with text metadata in the safetensors format: the header's length in 8 little-endian bytes,
+/// a JSON header, raw data. Headers are checked: tensors must lie within the file, fit their shape, and
+/// neither overlap nor leave gaps.
 /// </summary>
 public sealed class SafetensorsFile
 {
@@ -108,17 +110,20 @@ public sealed class SafetensorsFile
     public IReadOnlyDictionary<string, string> Metadata { get; }
 
     /// <summary>Reads a file.</summary>
-    /// <exception cref="InputException">The file is missing, truncated, or its header is damaged; the message names the tensor.</exception>
+    /// <exception cref="InputException">The file is missing, truncated, or its header is damaged; the message
+    /// names the tensor.</exception>
     public static SafetensorsFile Read(string path)
     {
         using FileStream stream = InputFile.Open(path);
         byte[] length = new byte[8];
         int read = InputFile.Guard(path, () => stream.ReadAtLeast(length, 8, throwOnEndOfStream: false));
         if (read < 8)
-            throw new InputException($"{path}: has {read} bytes; expected a safetensors file, which begins with its header's length in 8 bytes.");
+            throw new InputException($"{path}: has {read} bytes; expected a safetensors file, which begins with its header's "
+                + "length in 8 bytes.");
         ulong headerBytes = BinaryPrimitives.ReadUInt64LittleEndian(length);
         if (headerBytes > MaxHeaderBytes || (long)headerBytes > stream.Length - 8)
-            throw new InputException($"{path}: the first 8 bytes give a header of {headerBytes} bytes, but the file has {stream.Length}. It is truncated or no safetensors file.");
+            throw new InputException($"{path}: the first 8 bytes give a header of {headerBytes} bytes, but the file has "
+                + $"{stream.Length}. It is truncated or no safetensors file.");
 
         byte[] header = InputFile.Allocate(path, (long)headerBytes);
         InputFile.Guard(path, () => stream.ReadAtLeast(header, header.Length, throwOnEndOfStream: false));
@@ -132,14 +137,18 @@ public sealed class SafetensorsFile
             stream.Position = 8 + header.Length + entry.Begin;
             int got = InputFile.Guard(path, () => stream.ReadAtLeast(data, data.Length, throwOnEndOfStream: false));
             if (got < data.Length)
-                throw new InputException($"{path}: ends within tensor {InputFile.Quote(entry.Name)}. The file is truncated; copy it again.");
+                throw new InputException($"{path}: ends within tensor {InputFile.Quote(entry.Name)}. The file is truncated; "
+                    + "copy it again.");
             tensors[entry.Name] = new SafetensorsTensor(entry.Type, entry.Shape, data);
         }
 
         return new SafetensorsFile(tensors, metadata);
     }
 
-    /// <summary>Writes a file. Equal content gives equal bytes: tensors by decreasing element size (which aligns them), then in the order given.</summary>
+    /// <summary>
+    /// Writes a file. Equal content gives equal bytes: tensors by decreasing element size (which aligns
+    /// them), then in the order given.
+    /// </summary>
     /// <exception cref="InputException">The file cannot be written.</exception>
     public static void Write(
         string path,
@@ -208,7 +217,10 @@ public sealed class SafetensorsFile
         Dictionary<string, string> metadata = [];
         try
         {
-            using JsonDocument document = JsonDocument.Parse(header, new JsonDocumentOptions { AllowDuplicateProperties = false });
+            using JsonDocument document = JsonDocument.Parse(header, new JsonDocumentOptions
+            {
+                AllowDuplicateProperties = false,
+            });
             if (document.RootElement.ValueKind != JsonValueKind.Object)
                 throw new InputException($"{path}: the safetensors header is no JSON object.");
             foreach (JsonProperty property in document.RootElement.EnumerateObject())
@@ -219,7 +231,8 @@ public sealed class SafetensorsFile
                     entries.Add(ParseEntry(path, property));
             }
         }
-        // A name with half a surrogate pair is no text; the JSON reader says so only when the name is asked for.
+        // A name with half a surrogate pair is no text; the JSON reader says so only when the name is asked
+        // for.
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             throw new InputException($"{path}: the safetensors header is no JSON: {InputFile.OneLine(e.Message)}", e);
@@ -255,7 +268,8 @@ public sealed class SafetensorsFile
         string typeName = type.GetString()!;
         int elementBytes = ElementBytes(typeName);
         if (elementBytes == 0)
-            throw new InputException($"{where}: type {InputFile.Quote(typeName)} is not supported; expected F64, F32, F16, BF16, BOOL, or an integer of 8 to 64 bits.");
+            throw new InputException($"{where}: type {InputFile.Quote(typeName)} is not supported; expected F64, F32, F16, "
+                + "BF16, BOOL, or an integer of 8 to 64 bits.");
         long[] sizes = [.. shape.EnumerateArray().Select(e => WholeNumber(where, e))];
         // Checked step by step: shapes in a damaged header overflow any integer.
         Int128 bytes = elementBytes;
@@ -269,7 +283,8 @@ public sealed class SafetensorsFile
         long begin = WholeNumber(where, offsets[0]);
         long end = WholeNumber(where, offsets[1]);
         if (end < begin || end - begin != bytes)
-            throw new InputException($"{where}: bytes {begin} to {end} do not fit the shape [{string.Join(", ", sizes)}] of {typeName}, which takes {bytes}.");
+            throw new InputException($"{where}: bytes {begin} to {end} do not fit the shape [{string.Join(", ", sizes)}] of "
+                + $"{typeName}, which takes {bytes}.");
         if (end - begin > Array.MaxLength)
             throw new InputException($"{where}: has {end - begin} bytes; at most {Array.MaxLength} are supported.");
         return new Entry(property.Name, typeName, sizes, begin, end);
@@ -278,7 +293,8 @@ public sealed class SafetensorsFile
     private static long WholeNumber(string where, JsonElement element)
         => element.ValueKind == JsonValueKind.Number && element.TryGetInt64(out long value) && value >= 0
             ? value
-            : throw new InputException($"{where}: {InputFile.Quote(element.ToString())} is no size or offset; expected a whole number from 0 up.");
+            : throw new InputException($"{where}: {InputFile.Quote(element.ToString())} is no size or offset; expected a whole "
+                + "number from 0 up.");
 
     private static void CheckLayout(string path, List<Entry> entries, long available)
     {
@@ -287,11 +303,14 @@ public sealed class SafetensorsFile
         foreach (Entry entry in entries.OrderBy(e => e.Begin).ThenBy(e => e.End))
         {
             if (entry.End > available)
-                throw new InputException($"{path}: tensor {InputFile.Quote(entry.Name)} reaches to byte {entry.End} of the data, but the file has {available}. It is truncated; copy it again.");
+                throw new InputException($"{path}: tensor {InputFile.Quote(entry.Name)} reaches to byte {entry.End} of the "
+                    + $"data, but the file has {available}. It is truncated; copy it again.");
             if (entry.Begin < end)
-                throw new InputException($"{path}: tensors {InputFile.Quote(previous)} and {InputFile.Quote(entry.Name)} overlap. The header is damaged.");
+                throw new InputException($"{path}: tensors {InputFile.Quote(previous)} and {InputFile.Quote(entry.Name)} "
+                    + "overlap. The header is damaged.");
             if (entry.Begin > end)
-                throw new InputException($"{path}: {entry.Begin - end} bytes before tensor {InputFile.Quote(entry.Name)} belong to no tensor. The header is damaged.");
+                throw new InputException($"{path}: {entry.Begin - end} bytes before tensor {InputFile.Quote(entry.Name)} "
+                    + "belong to no tensor. The header is damaged.");
             (end, previous) = (entry.End, entry.Name);
         }
 

@@ -1,10 +1,13 @@
 namespace MeanShiftGpu.Storage;
 
-/// <summary>Files for what does not fit into memory. They go with the process, even where that is killed.</summary>
+/// <summary>
+/// Files for what does not fit into memory. They go with the process, even where that is killed.
+/// </summary>
 internal static class ScratchFile
 {
     /// <summary>
-    /// Creates a file without a name in a folder; where the system needs a name, it is deleted as it is closed.
+    /// Creates a file without a name in a folder; where the system needs a name, it is deleted as it is
+    /// closed.
     /// </summary>
     /// <exception cref="InputException">The folder cannot be written to.</exception>
     public static FileStream Create(string folder)
@@ -12,7 +15,13 @@ internal static class ScratchFile
         string path = Path.Combine(folder, $".meanshift-gpu-{Guid.NewGuid():N}.tmp");
         try
         {
-            FileStream stream = new(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.Read | FileShare.Delete, 1 << 16, FileOptions.DeleteOnClose);
+            FileStream stream = new(
+                path,
+                FileMode.CreateNew,
+                FileAccess.ReadWrite,
+                FileShare.Read | FileShare.Delete,
+                1 << 16,
+                FileOptions.DeleteOnClose);
             // An open file lives on without its name; Windows keeps the name until the file is closed.
             if (!OperatingSystem.IsWindows())
                 File.Delete(path);
@@ -20,7 +29,8 @@ internal static class ScratchFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
-            throw new InputException($"{folder}: a temporary file cannot be created here: {InputFile.OneLine(e.Message)} Set TMPDIR to a folder with room.", e);
+            throw new InputException($"{folder}: a temporary file cannot be created here: {InputFile.OneLine(e.Message)} Set "
+                + "TMPDIR to a folder with room.", e);
         }
     }
 
@@ -45,7 +55,8 @@ internal static class ScratchFile
         if (bytes > free)
         {
             throw new InputException(
-                $"{subject}: takes {bytes >> 20} MiB in {folder}, which has {free >> 20} MiB free. Free some space there, or choose "
+                $"{subject}: takes {bytes >> 20} MiB in {folder}, which has {free >> 20} MiB free. Free some space there, or "
+                + "choose "
                 + "another folder (TMPDIR for temporary files).");
         }
     }
@@ -59,7 +70,8 @@ internal static class ScratchFile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new InputException($"{subject}: its temporary file in {Path.GetDirectoryName(scratch)} cannot be written: {InputFile.OneLine(e.Message)} Free some space there, or set TMPDIR to a folder with room.", e);
+            throw new InputException($"{subject}: its temporary file in {Path.GetDirectoryName(scratch)} cannot be written: "
+                + $"{InputFile.OneLine(e.Message)} Free some space there, or set TMPDIR to a folder with room.", e);
         }
     }
 }

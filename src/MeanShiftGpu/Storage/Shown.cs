@@ -4,8 +4,9 @@ using System.Text;
 namespace MeanShiftGpu.Storage;
 
 /// <summary>
-/// Text from files as a person may see it. Control characters would let a table move a terminal's cursor, set its title or hide
-/// what stands before them, and no XML may hold them: each is shown as its code, \u001b for the escape character.
+/// Text from files as a person may see it. Control characters would let a table move a terminal's cursor, set
+/// its title or hide what stands before them, and no XML may hold them: each is shown as its code, \u001b for
+/// the escape character.
 /// </summary>
 internal static class Shown
 {
@@ -38,8 +39,8 @@ internal static class Shown
         return shown?.ToString() ?? text;
     }
 
-    // Control characters; half surrogate pairs, which are no text; marks that turn the direction of writing or end a line; what
-    // is no character.
+    // Control characters; half surrogate pairs, which are no text; marks that turn the direction of writing
+    // or end a line; what is no character.
     private static bool IsHidden(char c)
         => char.IsControl(c) || char.IsSurrogate(c)
             || c is >= '\u202a' and <= '\u202e' or >= '\u2066' and <= '\u2069' or '\u2028' or '\u2029'

@@ -4,8 +4,9 @@ using ILGPU.Runtime.CPU;
 namespace MeanShiftGpu.Tensors;
 
 /// <summary>
-/// Memory of the CPU accelerator that begins at a multiple of a given number of bytes. ILGPU's own begins at a multiple of 16, and a view that were moved on
-/// to a better address would begin in the middle of a 32-byte element, which a cast to such elements rounds down.
+/// Memory of the CPU accelerator that begins at a multiple of a given number of bytes. ILGPU's own begins at
+/// a multiple of 16, and a view that were moved on to a better address would begin in the middle of a 32-byte
+/// element, which a cast to such elements rounds down.
 /// </summary>
 internal sealed unsafe class AlignedHostBuffer : CPUMemoryBuffer
 {

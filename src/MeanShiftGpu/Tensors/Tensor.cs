@@ -7,8 +7,9 @@ using MeanShiftGpu.Kernels.Machine.Real;
 namespace MeanShiftGpu.Tensors;
 
 /// <summary>
-/// An activation [N, D, H, W, C] on a device, or a slice of the channels of one. It does not own its memory, which holds numbers of type T or, in the BF16
-/// mode of a float32 network, <see cref="Bf16"/>; the gradient is stored likewise.
+/// An activation [N, D, H, W, C] on a device, or a slice of the channels of one. It does not own its memory,
+/// which holds numbers of type T or, in the BF16 mode of a float32 network, <see cref="Bf16"/>; the gradient
+/// is stored likewise.
 /// </summary>
 public sealed class Tensor<T>
     where T : unmanaged, INumber<T>
@@ -24,9 +25,11 @@ public sealed class Tensor<T>
     /// <param name="view">[N, D, H, W, C], dense.</param>
     /// <param name="shape">The extents.</param>
     /// <param name="requiresGradient">Whether a tape computes this tensor's gradient.</param>
-    /// <exception cref="ArgumentException">The view is too short for the shape, or an extent is negative.</exception>
+    /// <exception cref="ArgumentException">The view is too short for the shape, or an extent is
+    /// negative.</exception>
     public Tensor(ArrayView<T> view, TensorShape shape, bool requiresGradient = false)
-        : this(new TensorStorage<T>(Filled(view, shape).Cast<byte>(), shape, isBf16: false) { RequiresGradient = requiresGradient }, 0, shape.Channels)
+        : this(new TensorStorage<T>(Filled(view, shape).Cast<byte>(), shape, isBf16: false) { RequiresGradient =
+            requiresGradient }, 0, shape.Channels)
     {
     }
 
@@ -37,7 +40,8 @@ public sealed class Tensor<T>
     public int Pitch => Storage.Shape.Channels;
 
     /// <summary>The memory from the first element on; voxel v, channel c is at v·Pitch + c.</summary>
-    /// <exception cref="InvalidOperationException">The tensor is stored as BF16; see <see cref="ViewAs"/>.</exception>
+    /// <exception cref="InvalidOperationException">The tensor is stored as BF16; see
+    /// <see cref="ViewAs"/>.</exception>
     public ArrayView<T> View => ViewAs<T>();
 
     /// <summary>Whether the memory holds <see cref="Bf16"/>.</summary>
@@ -51,17 +55,23 @@ public sealed class Tensor<T>
     internal int ChannelOffset { get; }
 
     internal bool Overlaps(Tensor<T> other)
-        => ReferenceEquals(Storage, other.Storage) && ChannelOffset < other.ChannelOffset + other.Shape.Channels && other.ChannelOffset < ChannelOffset + Shape.Channels;
+        => ReferenceEquals(Storage, other.Storage) && ChannelOffset < other.ChannelOffset + other.Shape.Channels
+            && other.ChannelOffset < ChannelOffset + Shape.Channels;
 
     internal bool IsWhole => Shape.Channels == Storage.Shape.Channels;
 
-    /// <summary>The memory as what it holds, T or <see cref="Bf16"/>, laid out as <see cref="View"/>.</summary>
+    /// <summary>
+    /// The memory as what it holds, T or <see cref="Bf16"/>, laid out as <see cref="View"/>.
+    /// </summary>
     /// <exception cref="InvalidOperationException">It holds the other.</exception>
     public ArrayView<TElement> ViewAs<TElement>()
         where TElement : unmanaged
         => FromChannel(Storage.ViewAs<TElement>());
 
-    /// <summary>The gradient's memory, laid out like <see cref="ViewAs"/>; only once a tape's backward pass has written it.</summary>
+    /// <summary>
+    /// The gradient's memory, laid out like <see cref="ViewAs"/>; only once a tape's backward pass has
+    /// written it.
+    /// </summary>
     internal ArrayView<TElement> GradientAs<TElement>()
         where TElement : unmanaged
         => FromChannel(Storage.GradientAs<TElement>());
@@ -81,22 +91,27 @@ public sealed class Tensor<T>
     }
 
     /// <summary>
-    /// Some planes of a tensor of one item. It shares the memory but no gradient, and a tape does not see that it is the same: for inference.
+    /// Some planes of a tensor of one item. It shares the memory but no gradient, and a tape does not see
+    /// that it is the same: for inference.
     /// </summary>
     internal Tensor<T> Planes(int first, int count) => new(Storage.Planes(first, count), ChannelOffset, Shape.Channels);
 
     /// <summary>Copies the tensor to the host, [N, D, H, W, C] dense. Waits for the stream.</summary>
-    public T[] ToArray(GpuContext context) => IsBf16 ? Gather(context, Storage.ViewAs<Bf16>(), Widened) : Gather(context, Storage.ViewAs<T>(), static value => value);
+    public T[] ToArray(GpuContext context) => IsBf16 ? Gather(
+        context, Storage.ViewAs<Bf16>(), Widened) : Gather(context, Storage.ViewAs<T>(), static value => value);
 
     /// <summary>Copies the gradient to the host, [N, D, H, W, C] dense. Waits for the stream.</summary>
     /// <exception cref="InvalidOperationException">No backward pass has reached this tensor.</exception>
     public T[] GradientToArray(GpuContext context) => Storage.HasGradient
-        ? IsBf16 ? Gather(context, Storage.GradientAs<Bf16>(), Widened) : Gather(context, Storage.GradientAs<T>(), static value => value)
-        : throw new InvalidOperationException("This tensor has no gradient: no backward pass has reached it, or it does not require one.");
+        ? IsBf16 ? Gather(
+            context, Storage.GradientAs<Bf16>(), Widened) : Gather(context, Storage.GradientAs<T>(), static value => value)
+        : throw new InvalidOperationException("This tensor has no gradient: no backward pass has reached it, or it does not "
+            + "require one.");
 
     private static ArrayView<T> Filled(ArrayView<T> view, TensorShape shape) => view.Length >= shape.CheckedLength
         ? view
-        : throw new ArgumentException($"Tensor: the view holds {view.Length} numbers, expected {shape.Length} for {shape}. Give a longer view, or the shape of what it holds.", nameof(view));
+        : throw new ArgumentException($"Tensor: the view holds {view.Length} numbers, expected {shape.Length} for {shape}. "
+            + "Give a longer view, or the shape of what it holds.", nameof(view));
 
     private static T Widened(Bf16 value) => T.CreateChecked(value.ToSingle());
 
@@ -153,7 +168,8 @@ internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape
         where TElement : unmanaged
         => typeof(TElement) == (IsBf16 ? typeof(Bf16) : typeof(T))
             ? bytes.Cast<TElement>()
-            : throw new InvalidOperationException($"This tensor {Shape} is stored as {(IsBf16 ? "BF16" : typeof(T).Name)}, the operation takes {typeof(TElement).Name}.");
+            : throw new InvalidOperationException($"This tensor {Shape} is stored as {(IsBf16 ? "BF16" : typeof(T).Name)}, the "
+                + $"operation takes {typeof(TElement).Name}.");
 
     public TensorStorage<T> Planes(int first, int count)
     {

@@ -17,13 +17,16 @@ public readonly record struct TensorShape(int Batch, int Depth, int Height, int 
     /// <summary>N·D·H·W·C.</summary>
     public long Length => Voxels * Channels;
 
-    /// <summary>The same, refused where an extent is negative or the product is more than any memory holds.</summary>
+    /// <summary>
+    /// The same, refused where an extent is negative or the product is more than any memory holds.
+    /// </summary>
     internal long CheckedLength
     {
         get
         {
             if (Batch < 0 || Depth < 0 || Height < 0 || Width < 0 || Channels < 1)
-                throw new ArgumentException($"The shape of a tensor is {this}. Expected extents of 0 or more, and 1 channel or more.");
+                throw new ArgumentException(
+                    $"The shape of a tensor is {this}. Expected extents of 0 or more, and 1 channel or more.");
             // Doubles do not overflow.
             if ((double)Batch * Depth * Height * Width * Channels > 1e15)
                 throw new ArgumentException($"The shape of a tensor is {this}. Expected no more elements than memory holds.");

@@ -3,8 +3,8 @@ using MeanShiftGpu.Kernels.Machine.Real;
 namespace MeanShiftGpu.Training;
 
 /// <summary>
-/// Random changes of a patch's grey values: contrast and brightness, as between tomograms of different thickness, and noise. What is drawn is a function
-/// of the seed and the patch's number alone.
+/// Random changes of a patch's grey values: contrast and brightness, as between tomograms of different
+/// thickness, and noise. What is drawn is a function of the seed and the patch's number alone.
 /// </summary>
 internal static class IntensityAugmentation
 {
@@ -12,7 +12,10 @@ internal static class IntensityAugmentation
     private const uint LevelStream = 2;
     private const uint FirstNoiseStream = 16;
 
-    /// <summary>Changes a patch: value · (1 + c·u) + c·v + n·w·noise, with u and v uniform in ±1, w in 0 to 1, noise normal.</summary>
+    /// <summary>
+    /// Changes a patch: value · (1 + c·u) + c·v + n·w·noise, with u and v uniform in ±1, w in 0 to 1, noise
+    /// normal.
+    /// </summary>
     /// <param name="image">The patch, normalised to about mean 0 and SD 1.</param>
     /// <param name="options">c and n.</param>
     /// <param name="draw">Four random words for a stream.</param>

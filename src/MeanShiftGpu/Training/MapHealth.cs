@@ -12,8 +12,8 @@ internal static class MapHealth
     /// <param name="scores">[D, H, W].</param>
     /// <param name="size">D, H, W.</param>
     /// <param name="centers">The centres.</param>
-    /// <param name="radius">0: the score at a centre is that of the nearest voxel; otherwise the mean of a ball of this
-    /// radius in voxels.</param>
+    /// <param name="radius">0: the score at a centre is that of the nearest voxel; otherwise the mean of a
+    /// ball of this radius in voxels.</param>
     /// <param name="stuck">Seeds that end further than the bandwidth from every centre.</param>
     /// <param name="seeds">All seeds.</param>
     /// <param name="sums">[<see cref="Sums"/>]: overwritten with what <see cref="Of"/> reads.</param>

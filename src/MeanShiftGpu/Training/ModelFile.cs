@@ -10,10 +10,15 @@ namespace MeanShiftGpu.Training;
 /// <summary>What a trained network was trained as, so that picking can do the same.</summary>
 public sealed record ModelDescription
 {
-    /// <summary>All settings of the training; picking takes the weighting, the score floor and the bandwidth from its mean shift.</summary>
+    /// <summary>
+    /// All settings of the training; picking takes the weighting, the score floor and the bandwidth from its
+    /// mean shift.
+    /// </summary>
     public TrainingOptions Training { get; init; } = new();
 
-    /// <summary>How images were prepared: every volume to mean 0 and standard deviation 1 over its voxels.</summary>
+    /// <summary>
+    /// How images were prepared: every volume to mean 0 and standard deviation 1 over its voxels.
+    /// </summary>
     public string Normalization { get; init; } = ModelFile.KnownNormalization;
 
     /// <summary>The mean voxel size of the training volumes in Å; 0 when unknown.</summary>
@@ -25,17 +30,24 @@ public sealed record ModelDescription
     /// <summary>The validation loss of these weights; null where there was no validation.</summary>
     public double? ValidationLoss { get; init; }
 
-    /// <summary>How its picks on the validation volumes agreed with their centres; null where there was no validation.</summary>
+    /// <summary>
+    /// How its picks on the validation volumes agreed with their centres; null where there was no validation.
+    /// </summary>
     public PickingScore? Picking { get; init; }
 
     /// <summary>Where its training went back to earlier parameters.</summary>
     public IReadOnlyList<Rollback> Rollbacks { get; init; } = [];
 
-    /// <summary>What the volumes looked like, by which picks of others are judged; null where the training did not come to its end.</summary>
+    /// <summary>
+    /// What the volumes looked like, by which picks of others are judged; null where the training did not
+    /// come to its end.
+    /// </summary>
     public VolumeLooks? Looks { get; init; }
 }
 
-/// <summary>A network's weights together with its <see cref="ModelDescription"/>, in one safetensors file.</summary>
+/// <summary>
+/// A network's weights together with its <see cref="ModelDescription"/>, in one safetensors file.
+/// </summary>
 public static class ModelFile
 {
     private const string MetadataKey = "meanshift_gpu.model";
@@ -57,7 +69,8 @@ public static class ModelFile
     /// <summary>Reads a model.</summary>
     /// <param name="context">The device.</param>
     /// <param name="path">A file that <see cref="Save"/> wrote, or weights alone.</param>
-    /// <returns>The network, which the caller disposes, and its description; null where the file has weights alone.</returns>
+    /// <returns>The network, which the caller disposes, and its description; null where the file has weights
+    /// alone.</returns>
     /// <exception cref="InputException">Not a model, or the weights are those of another network.</exception>
     public static (UNet3d<float> Network, ModelDescription? Description) Load(GpuContext context, string path)
     {
@@ -65,8 +78,12 @@ public static class ModelFile
         return (UNet3d<float>.Load(context, path), description);
     }
 
-    /// <summary>The mean-shift settings that picking needs: those of the training, or the defaults where the file does not say.</summary>
-    public static MeanShiftOptions MeanShiftOf(ModelDescription? description) => description?.Training.MeanShift ?? MeanShiftOptions.Compact;
+    /// <summary>
+    /// The mean-shift settings that picking needs: those of the training, or the defaults where the file does
+    /// not say.
+    /// </summary>
+    public static MeanShiftOptions MeanShiftOf(ModelDescription? description)
+        => description?.Training.MeanShift ?? MeanShiftOptions.Compact;
 
     /// <summary>What a model file says of its training; null where it holds weights alone.</summary>
     /// <exception cref="InputException">Not a weight file, or its description makes no sense.</exception>

@@ -9,26 +9,39 @@ namespace MeanShiftGpu.Training;
 /// found for particles of about 10 voxels across (radius 4 to 6): a particle of 10 voxels gets exactly the
 /// defaults, and every length grows with the diameter.
 /// </summary>
-/// <param name="DiameterVoxels">The diameter in voxels: that of the ball that just holds the particle.</param>
+/// <param name="DiameterVoxels">The diameter in voxels: that of the ball that just holds the
+/// particle.</param>
 public sealed record ParticleSize(double DiameterVoxels)
 {
-    /// <summary>Fewer voxels across show no shape, and the mean shift's ball would hold but a few of them.</summary>
+    /// <summary>
+    /// Fewer voxels across show no shape, and the mean shift's ball would hold but a few of them.
+    /// </summary>
     public const double SmallestVoxels = 4;
 
-    /// <summary>More voxels across need a mean shift's ball of tens of thousands of voxels, and more surroundings than the
-    /// network sees.</summary>
+    /// <summary>
+    /// More voxels across need a mean shift's ball of tens of thousands of voxels, and more surroundings than
+    /// the network sees.
+    /// </summary>
     public const double LargestVoxels = 64;
 
-    /// <summary>The ball reaches most of the particle but not its neighbour: touching particles are a diameter apart.</summary>
+    /// <summary>
+    /// The ball reaches most of the particle but not its neighbour: touching particles are a diameter apart.
+    /// </summary>
     public const double BandwidthPerDiameter = 0.4;
 
-    /// <summary>Seeds also begin outside the particle, so that the loss learns to draw them in from there.</summary>
+    /// <summary>
+    /// Seeds also begin outside the particle, so that the loss learns to draw them in from there.
+    /// </summary>
     public const double SeedRadiusPerDiameter = 0.75;
 
-    /// <summary>Particles are rarely balls; one of four fifths of the diameter lies within most of them.</summary>
+    /// <summary>
+    /// Particles are rarely balls; one of four fifths of the diameter lies within most of them.
+    /// </summary>
     public const double MaskRadiusPerDiameter = 0.4;
 
-    /// <summary>Of a centre nearer to a face of the patch than this, half of the ball would be missing.</summary>
+    /// <summary>
+    /// Of a centre nearer to a face of the patch than this, half of the ball would be missing.
+    /// </summary>
     public const double CenterMarginPerDiameter = 0.4;
 
     /// <summary>A patch holds three diameters: the particle, its neighbours, and places to put it.</summary>
@@ -77,7 +90,8 @@ public sealed record ParticleSize(double DiameterVoxels)
         ArgumentNullException.ThrowIfNull(settings);
         ArgumentNullException.ThrowIfNull(sizes);
         if (sizes.Count != 1 && sizes.Count != settings.Classes.Count)
-            throw new InputException($"particle size: {Counted.Of(sizes.Count, "diameter")} for {Counted.Of(settings.ClassCount, "class", "classes")}; expected one for all, or one for each class.");
+            throw new InputException($"particle size: {Counted.Of(sizes.Count, "diameter")} for "
+                + $"{Counted.Of(settings.ClassCount, "class", "classes")}; expected one for all, or one for each class.");
         // What all classes share must suffice for the largest.
         ParticleSize most = sizes.MaxBy(s => s.DiameterVoxels)!;
         int Edge(int extent) => Math.Min(most.PatchVoxels, Math.Max(extent, (int)Math.Ceiling(2 * most.CenterMarginVoxels) + 1));

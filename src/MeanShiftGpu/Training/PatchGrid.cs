@@ -4,8 +4,8 @@ namespace MeanShiftGpu.Training;
 internal static class PatchGrid
 {
     /// <summary>
-    /// Patches on a grid of the patch size, the last ones moved back to end with the volume. Where the mean-shift loss is
-    /// used, only those with a centre of any class inside the margin are kept.
+    /// Patches on a grid of the patch size, the last ones moved back to end with the volume. Where the
+    /// mean-shift loss is used, only those with a centre of any class inside the margin are kept.
     /// </summary>
     public static List<(int Z, int Y, int X)> Cover(TrainingVolume volume, TrainingOptions options)
     {
@@ -17,7 +17,8 @@ internal static class PatchGrid
             {
                 foreach (int x in Along(volume.Size.Width, width))
                 {
-                    if (options.MeanShiftWeight == 0 || volume.Centers.Any(c => Inside(c.Z - z, depth) && Inside(c.Y - y, height) && Inside(c.X - x, width)))
+                    if (options.MeanShiftWeight == 0 || volume.Centers.Any(
+                        c => Inside(c.Z - z, depth) && Inside(c.Y - y, height) && Inside(c.X - x, width)))
                         origins.Add((z, y, x));
                 }
             }
@@ -25,7 +26,8 @@ internal static class PatchGrid
 
         return origins;
 
-        bool Inside(double position, int extent) => position >= options.CenterMarginVoxels && position <= extent - 1 - options.CenterMarginVoxels;
+        bool Inside(double position, int extent)
+            => position >= options.CenterMarginVoxels && position <= extent - 1 - options.CenterMarginVoxels;
     }
 
     private static IEnumerable<int> Along(int extent, int patch)

@@ -1,16 +1,21 @@
+using System.Globalization;
+
 namespace MeanShiftGpu.Training;
 
 /// <summary>
-/// Knows whether a training gets anywhere: every threshold stands here with its reason. Figures are of 36³ patches with
-/// the demo's network.
+/// Knows whether a training gets anywhere: every threshold stands here with its reason. Figures are of 36³
+/// patches with the demo's network.
 /// </summary>
 internal static class TrainingDiagnosis
 {
-    /// <summary>Maps are looked at every so many steps: on a GPU reading one costs a tenth of a step.</summary>
+    /// <summary>
+    /// Maps are looked at every so many steps: on a GPU reading one costs a tenth of a step.
+    /// </summary>
     public const int MeasureInterval = 4;
 
     /// <summary>
-    /// They are judged over so many steps: single patches vary by a third in contrast, five of them by a tenth.
+    /// They are judged over so many steps: single patches vary by a third in contrast, five of them by a
+    /// tenth.
     /// </summary>
     public const int Window = 20;
 
@@ -23,11 +28,12 @@ internal static class TrainingDiagnosis
     /// <summary>From one going back to the next.</summary>
     public const double RateFactor = 0.5;
 
-    // Contrast of maps that work is 0.23 to 0.93, of dead and of frozen ones 0.00; a fresh network is near 0, too.
+    // Contrast of maps that work is 0.23 to 0.93, of dead and of frozen ones 0.00; a fresh network is near 0,
+    // too.
     private const double LeastContrast = 0.05;
 
-    // 4·s·(1 − s) is below this for scores below 0.013 and above 0.987: fresh maps (0.12 or 0.5) are far from it, dead
-    // and frozen ones are at 0.
+    // 4·s·(1 − s) is below this for scores below 0.013 and above 0.987: fresh maps (0.12 or 0.5) are far from
+    // it, dead and frozen ones are at 0.
     private const double LeastPassing = 0.05;
 
     // A map is above 0.5 at up to 0.19 of its voxels where it works, at 0.5 and more where it is frozen.
@@ -37,9 +43,9 @@ internal static class TrainingDiagnosis
     private const int LeastSteps = 100;
     private const double LeastRateSum = 0.04;
 
-    // Picks that know nothing of the particles agree with centres, within 4 voxels, by an F1 of up to 0.2 in small
-    // crowded volumes and of 0.01 in tomograms;
-    // that with the centres' mirror images varies by half of it. Models that work have 0.4 and more.
+    // Picks that know nothing of the particles agree with centres, within 4 voxels, by an F1 of up to 0.2 in
+    // small crowded volumes and of 0.01 in tomograms; that with the centres' mirror images varies by half of
+    // it. Models that work have 0.4 and more.
     private const double TimesChance = 2;
     private const double AboveChance = 0.05;
 
@@ -58,7 +64,8 @@ internal static class TrainingDiagnosis
     /// <param name="ofClass">" of class 'x'", or nothing.</param>
     public static string Describe(TrainingHealth health, string ofClass)
     {
-        string scores = FormattableString.Invariant($"mean difference {health.Contrast:0.000}, {100 * health.ShareAbove:0} % of the map above 0.5");
+        string scores = string.Create(CultureInfo.InvariantCulture, $"mean difference {health.Contrast:0.000}, "
+            + $"{100 * health.ShareAbove:0} % of the map above 0.5");
         string what = health.Passing >= LeastPassing
             ? "no longer stand out from the rest of the map"
             : health.ShareAbove > MostAbove ? "do not stand out from a map that is stuck at its largest value"
@@ -95,14 +102,18 @@ internal static class TrainingDiagnosis
                 + "and filters are the same.";
     }
 
-    /// <summary>What to try, by what is unusual about a run's settings; nothing where they are usual.</summary>
+    /// <summary>
+    /// What to try, by what is unusual about a run's settings; nothing where they are usual.
+    /// </summary>
     public static string WhatToTry(TrainingOptions options)
     {
         List<string> advice = [];
         if (options.MeanShiftWeight > 0 && options.MeanShift.BandwidthVoxels < options.MeanShift.SeedRadiusVoxels / 4)
-            advice.Add(FormattableString.Invariant($"a bandwidth near the particles' radius in voxels (it is {options.MeanShift.BandwidthVoxels}, and seeds start within {options.MeanShift.SeedRadiusVoxels})"));
+            advice.Add(string.Create(CultureInfo.InvariantCulture, $"a bandwidth near the particles' radius in voxels (it is "
+                + $"{options.MeanShift.BandwidthVoxels}, and seeds start within {options.MeanShift.SeedRadiusVoxels})"));
         if (options.MeanShiftWeight > 0 && options.MeanShift.ScoreFloor > 1)
-            advice.Add(FormattableString.Invariant($"a score floor well below 1, the largest score (it is {options.MeanShift.ScoreFloor}), as 0.05"));
+            advice.Add(string.Create(CultureInfo.InvariantCulture, $"a score floor well below 1, the largest score (it is "
+                + $"{options.MeanShift.ScoreFloor}), as 0.05"));
         if (options.LearningRate > 5e-3)
             advice.Add(FormattableString.Invariant($"a lower learning rate (it is {options.LearningRate}), as 0.001"));
         if (options.MeanShiftWeight > 0 && options.CenterWeight == 0)

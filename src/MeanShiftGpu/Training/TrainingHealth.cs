@@ -3,12 +3,13 @@ namespace MeanShiftGpu.Training;
 /// <summary>What a score map of a class looks like on training patches, the mean of some steps.</summary>
 /// <param name="Step">Steps taken.</param>
 /// <param name="Class">The class, by its place among the network's outputs.</param>
-/// <param name="Contrast">Mean score at the annotated centres minus the mean of the map: what the network tells apart.</param>
-/// <param name="Passing">Mean of 4·s·(1 − s) at the centres, 0 to 1: how much of a gradient comes through the sigmoid
-/// there.</param>
+/// <param name="Contrast">Mean score at the annotated centres minus the mean of the map: what the network
+/// tells apart.</param>
+/// <param name="Passing">Mean of 4·s·(1 − s) at the centres, 0 to 1: how much of a gradient comes through the
+/// sigmoid there.</param>
 /// <param name="ShareAbove">Share of the map above 0.5.</param>
-/// <param name="StuckSeeds">Share of the seeds that end further than the bandwidth from every centre; 0 without a mean
-/// shift.</param>
+/// <param name="StuckSeeds">Share of the seeds that end further than the bandwidth from every centre; 0
+/// without a mean shift.</param>
 public sealed record TrainingHealth(int Step, int Class, double Contrast, double Passing, double ShareAbove, double StuckSeeds)
 {
     /// <summary>What was judged of it.</summary>

@@ -23,16 +23,23 @@ public enum Augmentation
     /// <summary>Nothing, as published.</summary>
     None,
 
-    /// <summary>All 8 mirror images along the axes: the missing wedge stays where it is, particles are seen in both hands.</summary>
+    /// <summary>
+    /// All 8 mirror images along the axes: the missing wedge stays where it is, particles are seen in both
+    /// hands.
+    /// </summary>
     Flips,
 
-    /// <summary>Mirror images and exchanged axes, all 48: for data without a missing wedge. Patches must be cubes.</summary>
+    /// <summary>
+    /// Mirror images and exchanged axes, all 48: for data without a missing wedge. Patches must be cubes.
+    /// </summary>
     FlipsAndSwaps,
 
     /// <summary>
-    /// No turn, or a half turn about z, y or x: these keep the missing wedge and the particles' handedness. Of a tilt series about y what is measured are the
-    /// frequencies with |kz| ≤ tan(60°)·|kx|; of the 48 rotations and mirror images of a cube, those that take this set to itself are the 8 that change
-    /// signs only (exchanging z and x would need a wedge of 90°, exchanging y with another axis moves the tilt axis), and 4 of them are rotations.
+    /// No turn, or a half turn about z, y or x: these keep the missing wedge and the particles' handedness.
+    /// Of a tilt series about y what is measured are the frequencies with |kz| ≤ tan(60°)·|kx|; of the 48
+    /// rotations and mirror images of a cube, those that take this set to itself are the 8 that change signs
+    /// only (exchanging z and x would need a wedge of 90°, exchanging y with another axis moves the tilt
+    /// axis), and 4 of them are rotations.
     /// </summary>
     HalfTurns,
 }
@@ -44,7 +51,9 @@ public sealed record ClassOptions(string Name)
     /// <summary>Its bandwidth in voxels; null for that of the mean shift.</summary>
     public double? BandwidthVoxels { get; init; }
 
-    /// <summary>The radius around its centres that its seeds are drawn from; null for that of the mean shift.</summary>
+    /// <summary>
+    /// The radius around its centres that its seeds are drawn from; null for that of the mean shift.
+    /// </summary>
     public double? SeedRadiusVoxels { get; init; }
 
     /// <summary>Radius of its balls where there is no mask; null for that of all.</summary>
@@ -64,11 +73,10 @@ public sealed record TrainingOptions
     public double MeanShiftWeight { get; init; } = 1;
 
     /// <summary>
-    /// Weight of the soft likelihood at the annotated centres (<see cref="Ops.MeanShift.CenterLikelihoodOp"/>),
-    /// which the mean-shift loss brings along:
-    /// the mean shift compares scores with each other, so that nothing else keeps a whole map from fading away. It pulls
-    /// centres up whose score is far below
-    /// 0.05 and hardly moves others. 0 leaves it out, as published.
+    /// Weight of the soft likelihood at the annotated centres
+    /// (<see cref="Ops.MeanShift.CenterLikelihoodOp"/>), which the mean-shift loss brings along: the mean
+    /// shift compares scores with each other, so that nothing else keeps a whole map from fading away. It
+    /// pulls centres up whose score is far below 0.05 and hardly moves others. 0 leaves it out, as published.
     /// </summary>
     public double CenterWeight { get; init; } = 0.2;
 
@@ -78,12 +86,15 @@ public sealed record TrainingOptions
     /// <summary>Weight of the binary cross-entropy in the sum; 0 leaves it out.</summary>
     public double CrossEntropyWeight { get; init; }
 
-    /// <summary>Classes with a score map each, in the order of the network's outputs; particles of other classes are left out. Empty: all particles are one class.</summary>
+    /// <summary>
+    /// Classes with a score map each, in the order of the network's outputs; particles of other classes are
+    /// left out. Empty: all particles are one class.
+    /// </summary>
     public IReadOnlyList<ClassOptions> Classes { get; init; } = [];
 
     /// <summary>
-    /// Where only some particles are annotated: voxels farther than this from every annotated centre do not count in Dice and cross-entropy. 0: everything
-    /// that is no particle is background.
+    /// Where only some particles are annotated: voxels farther than this from every annotated centre do not
+    /// count in Dice and cross-entropy. 0: everything that is no particle is background.
     /// </summary>
     public double LabelRadiusVoxels { get; init; }
 
@@ -122,20 +133,32 @@ public sealed record TrainingOptions
     /// <summary>Decoupled weight decay (AdamW); 0 is Adam.</summary>
     public double WeightDecay { get; init; }
 
-    /// <summary>Adam's β₂: how long second moments are remembered. The mean shift's gradients change their length by orders of magnitude as a map takes shape; with the customary
-    /// 0.999 the moments lag behind, steps come out too long, and now and then the map is pushed to zeros that no gradient leads back from.</summary>
+    /// <summary>
+    /// Adam's β₂: how long second moments are remembered. The mean shift's gradients change their length by
+    /// orders of magnitude as a map takes shape; with the customary 0.999 the moments lag behind, steps come
+    /// out too long, and now and then the map is pushed to zeros that no gradient leads back from.
+    /// </summary>
     public double Beta2 { get; init; } = 0.99;
 
-    /// <summary>Added to the bias of the network's head before training: an almost empty map is nearer to what is sought than one of 0.5 everywhere.</summary>
+    /// <summary>
+    /// Added to the bias of the network's head before training: an almost empty map is nearer to what is
+    /// sought than one of 0.5 everywhere.
+    /// </summary>
     public double OutputBias { get; init; } = -2;
 
     /// <summary>Random changes to the patches.</summary>
     public Augmentation Augmentation { get; init; } = Augmentation.Flips;
 
-    /// <summary>How much contrast and brightness of a patch change at random: 0.2 means factors of 0.8 to 1.2 and shifts of ±0.2 SD.</summary>
+    /// <summary>
+    /// How much contrast and brightness of a patch change at random: 0.2 means factors of 0.8 to 1.2 and
+    /// shifts of ±0.2 SD.
+    /// </summary>
     public double ContrastJitter { get; init; }
 
-    /// <summary>Most noise that is added to a patch, as a fraction of the volume's SD; each patch gets between none and this.</summary>
+    /// <summary>
+    /// Most noise that is added to a patch, as a fraction of the volume's SD; each patch gets between none
+    /// and this.
+    /// </summary>
     public double NoiseJitter { get; init; }
 
     /// <summary>Centres nearer than this to a patch's face are left out of the loss.</summary>
@@ -145,14 +168,17 @@ public sealed record TrainingOptions
     public int ValidationInterval { get; init; } = 100;
 
     /// <summary>
-    /// Stop when the validation has not become better for so many validations; 0: never. <see cref="Steps"/> is then the most.
+    /// Stop when the validation has not become better for so many validations; 0: never. <see cref="Steps"/>
+    /// is then the most.
     /// </summary>
     public int PatienceValidations { get; init; }
 
     /// <summary>Decides the network's start, the patches and the seeds.</summary>
     public int Seed { get; init; } = 1;
 
-    /// <summary>The settings of the paper: linear weighting taken literally, squared distance, Adam at 1e-5.</summary>
+    /// <summary>
+    /// The settings of the paper: linear weighting taken literally, squared distance, Adam at 1e-5.
+    /// </summary>
     public static TrainingOptions Paper { get; } = new()
     {
         Preset = "paper",
@@ -167,13 +193,21 @@ public sealed record TrainingOptions
         Augmentation = Augmentation.None,
     };
 
-    /// <summary>The settings of the authors' program: flat weighting, Euclidean distance, Adam at 1e-5.</summary>
-    public static TrainingOptions PublishedCode { get; } = Paper with { Preset = "published-code", MeanShift = MeanShiftOptions.PublishedCode };
+    /// <summary>
+    /// The settings of the authors' program: flat weighting, Euclidean distance, Adam at 1e-5.
+    /// </summary>
+    public static TrainingOptions PublishedCode { get; } =
+        Paper with { Preset = "published-code", MeanShift = MeanShiftOptions.PublishedCode };
 
-    /// <summary>The default: Epanechnikov weighting and the mean-shift loss alone, which needs no masks and gives compact maps.</summary>
+    /// <summary>
+    /// The default: Epanechnikov weighting and the mean-shift loss alone, which needs no masks and gives
+    /// compact maps.
+    /// </summary>
     public static TrainingOptions Compact { get; } = new();
 
-    /// <summary>Flat weighting, squared distance and half a Dice loss: a calibrated map, where there are masks.</summary>
+    /// <summary>
+    /// Flat weighting, squared distance and half a Dice loss: a calibrated map, where there are masks.
+    /// </summary>
     public static TrainingOptions Combined { get; } = new()
     {
         Preset = "combined",
@@ -211,7 +245,8 @@ public sealed record TrainingOptions
     };
 
     /// <summary>The radius in voxels of a class's balls.</summary>
-    public double MaskRadiusOf(int classIndex) => (Classes.Count == 0 ? null : Classes[classIndex].MaskRadiusVoxels) ?? MaskRadiusVoxels;
+    public double MaskRadiusOf(int classIndex)
+        => (Classes.Count == 0 ? null : Classes[classIndex].MaskRadiusVoxels) ?? MaskRadiusVoxels;
 
     /// <summary>The learning rate of a step, counted from 0.</summary>
     public double RateAt(int step)
@@ -235,9 +270,11 @@ public sealed record TrainingOptions
         Validate();
         network.Validate();
         if (Math.Min(Patch.Depth, Math.Min(Patch.Height, Patch.Width)) < 1 || Patch != Patch.RoundUpTo(network.Divisor))
-            throw new InputException($"training: a patch of {Patch} voxels does not fit this network; expected edges that are multiples of {network.Divisor}.");
+            throw new InputException($"training: a patch of {Patch} voxels does not fit this network; expected edges that are "
+                + $"multiples of {network.Divisor}.");
         if (network.Outputs != ClassCount || network.InputChannels != 1)
-            throw new InputException($"training: the network has {network.InputChannels} inputs and {network.Outputs} outputs; expected 1 and {ClassCount}, one output for each class of particles.");
+            throw new InputException($"training: the network has {network.InputChannels} inputs and {network.Outputs} outputs; "
+                + $"expected 1 and {ClassCount}, one output for each class of particles.");
     }
 
     /// <summary>Checks the values.</summary>
@@ -254,16 +291,19 @@ public sealed record TrainingOptions
         {
             throw new InputException(
                 $"training: there is no schedule {Schedule} or no augmentation {Augmentation}; expected "
-                + $"{string.Join(", ", Enum.GetNames<LearningRateSchedule>())}, and {string.Join(", ", Enum.GetNames<Augmentation>())}.");
+                + $"{string.Join(", ", Enum.GetNames<LearningRateSchedule>())}, and "
+                + $"{string.Join(", ", Enum.GetNames<Augmentation>())}.");
         }
 
-        IEnumerable<double> lengths = [LabelRadiusVoxels, MaskRadiusVoxels, CenterMarginVoxels, .. Classes.Select(c => c.MaskRadiusVoxels ?? 0)];
+        IEnumerable<double> lengths =
+            [LabelRadiusVoxels, MaskRadiusVoxels, CenterMarginVoxels, .. Classes.Select(c => c.MaskRadiusVoxels ?? 0)];
         double others = MeanShiftWeight + CenterWeight + DiceWeight + CrossEntropyWeight + LearningRate + ClipNorm
             + WeightDecay + OutputBias;
         if (!double.IsFinite(others) || lengths.Any(l => !(l >= 0 && double.IsFinite(l))))
         {
             throw new InputException(
-                "training: a weight, radius, rate, bias or margin is not finite, or a radius or margin below 0; expected finite numbers.");
+                "training: a weight, radius, rate, bias or margin is not finite, or a radius or margin below 0; expected "
+                + "finite numbers.");
         }
 
         if (MeanShiftWeight < 0 || CenterWeight < 0 || DiceWeight < 0 || CrossEntropyWeight < 0 || MeanShiftWeight + DiceWeight
@@ -275,21 +315,28 @@ public sealed record TrainingOptions
             throw new InputException($"training: {Steps} steps, batches of {BatchSize}, validation every "
                 + $"{ValidationInterval}, a patience of {PatienceValidations}; each must be at least 1, the patience 0.");
         if ((double)BatchSize * Patch.Depth * Patch.Height * Patch.Width > Array.MaxLength)
-            throw new InputException($"training: batches of {BatchSize} patches of {Patch} voxels; expected at most {Array.MaxLength} voxels in all.");
+            throw new InputException($"training: batches of {BatchSize} patches of {Patch} voxels; expected at most "
+                + $"{Array.MaxLength} voxels in all.");
         if (!(LearningRate > 0) || WeightDecay < 0 || ClipNorm < 0 || WarmUpSteps < 0)
-            throw new InputException($"training: learning rate {LearningRate}, weight decay {WeightDecay}, clip {ClipNorm}, warm-up {WarmUpSteps}; expected a positive rate and nothing below 0.");
+            throw new InputException($"training: learning rate {LearningRate}, weight decay {WeightDecay}, clip {ClipNorm}, "
+                + $"warm-up {WarmUpSteps}; expected a positive rate and nothing below 0.");
         if (Beta2 is not (>= 0 and < 1))
             throw new InputException($"training: a beta2 of {Beta2}; expected 0 or more and less than 1.");
-        if (LabelRadiusVoxels < 0 || CentersPerVolume < 0 || ContrastJitter is not (>= 0 and < 1) || NoiseJitter is not (>= 0 and <= 100))
-            throw new InputException($"training: label radius {LabelRadiusVoxels}, {CentersPerVolume} centres of a volume, contrast {ContrastJitter}, noise {NoiseJitter}; expected nothing below 0, a contrast below 1 and noise up to 100.");
+        if (LabelRadiusVoxels < 0 || CentersPerVolume < 0 || ContrastJitter is not (>= 0 and < 1) || NoiseJitter is not (
+            >= 0 and <= 100))
+            throw new InputException($"training: label radius {LabelRadiusVoxels}, {CentersPerVolume} centres of a volume, "
+                + $"contrast {ContrastJitter}, noise {NoiseJitter}; expected nothing below 0, a contrast below 1 and noise up "
+                + "to 100.");
         if (Classes.GroupBy(c => c.Name, StringComparer.OrdinalIgnoreCase).FirstOrDefault(g => g.Count() > 1) is { } twice)
             throw new InputException($"training: class '{twice.Key}' is named twice.");
         // Ranges are checked where the settings of a class are made.
         for (int c = 0; c < ClassCount; c++)
             MeanShiftOf(c);
         if (MeanShiftWeight > 0 && 2 * CenterMarginVoxels > Math.Min(Patch.Depth, Math.Min(Patch.Height, Patch.Width)) - 1)
-            throw new InputException($"training: no centre can lie {CenterMarginVoxels} voxels inside a patch of {Patch}, so the mean-shift loss would never see one. Use larger patches or a smaller center margin.");
+            throw new InputException($"training: no centre can lie {CenterMarginVoxels} voxels inside a patch of {Patch}, so "
+                + "the mean-shift loss would never see one. Use larger patches or a smaller center margin.");
         if (Augmentation == Augmentation.FlipsAndSwaps && (Patch.Depth != Patch.Height || Patch.Height != Patch.Width))
-            throw new InputException($"training: axes can be exchanged in cubes only, the patch is {Patch}. Use a cube or augmentation 'flips'.");
+            throw new InputException($"training: axes can be exchanged in cubes only, the patch is {Patch}. Use a cube or "
+                + "augmentation 'flips'.");
     }
 }

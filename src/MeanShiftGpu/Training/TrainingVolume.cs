@@ -4,10 +4,13 @@ using MeanShiftGpu.Geometry;
 
 namespace MeanShiftGpu.Training;
 
-/// <summary>A volume with its annotated centres. Its voxels lie in memory or in a file, from which patches are read.</summary>
+/// <summary>
+/// A volume with its annotated centres. Its voxels lie in memory or in a file, from which patches are read.
+/// </summary>
 /// <param name="Name">Its file or another name, for messages.</param>
 /// <param name="Image">The voxels, normalised to mean 0 and standard deviation 1.</param>
-/// <param name="Mask">As large as the image: inside particles their class counted from 1, 0 outside; null draws balls around the centres where a mask is needed.</param>
+/// <param name="Mask">As large as the image: inside particles their class counted from 1, 0 outside; null
+/// draws balls around the centres where a mask is needed.</param>
 /// <param name="Centers">Particle centres in voxels.</param>
 public sealed record TrainingVolume(string Name, IVoxelSource Image, IVoxelSource? Mask, IReadOnlyList<Position> Centers)
 {
@@ -37,16 +40,23 @@ public sealed record TrainingVolume(string Name, IVoxelSource Image, IVoxelSourc
     /// <summary>The class of a centre.</summary>
     public int ClassOf(int center) => CenterClasses?[center] ?? 0;
 
-    /// <summary>The edges of a voxel in Å; 0 where unknown. Picking compares them with those of its volumes.</summary>
+    /// <summary>
+    /// The edges of a voxel in Å; 0 where unknown. Picking compares them with those of its volumes.
+    /// </summary>
     public VoxelSize VoxelSize { get; init; }
 
     /// <summary>Whether every voxel has the same value, so that there is nothing to learn.</summary>
     public bool IsConstant { get; init; }
 
-    /// <summary>A voxel that made the normalisation useless (see <see cref="VoxelStatistics.Outlier"/>); null where there is none.</summary>
+    /// <summary>
+    /// A voxel that made the normalisation useless (see <see cref="VoxelStatistics.Outlier"/>); null where
+    /// there is none.
+    /// </summary>
     public float? Outlier { get; init; }
 
-    /// <summary>Shifts and scales numbers to mean 0 and standard deviation 1; constant data become 0.</summary>
+    /// <summary>
+    /// Shifts and scales numbers to mean 0 and standard deviation 1; constant data become 0.
+    /// </summary>
     public static void Normalize(Span<float> values)
     {
         VoxelStatistics statistics = new();
@@ -55,16 +65,20 @@ public sealed record TrainingVolume(string Name, IVoxelSource Image, IVoxelSourc
     }
 }
 
-/// <summary>The volumes of a training run; those that are read from files keep them open until this is disposed.</summary>
+/// <summary>
+/// The volumes of a training run; those that are read from files keep them open until this is disposed.
+/// </summary>
 /// <param name="Training">Patches are drawn from these.</param>
-/// <param name="Validation">The best model is chosen by these; may be empty, then the last model is kept.</param>
+/// <param name="Validation">The best model is chosen by these; may be empty, then the last model is
+/// kept.</param>
 public sealed record TrainingData(IReadOnlyList<TrainingVolume> Training, IReadOnlyList<TrainingVolume> Validation) : IDisposable
 {
     /// <summary>All volumes.</summary>
     public IEnumerable<TrainingVolume> Volumes => Training.Concat(Validation);
 
     /// <summary>
-    /// What tells data sets apart, wherever their files lie: a hash of each volume's size, centres, classes and middle slice, in their order.
+    /// What tells data sets apart, wherever their files lie: a hash of each volume's size, centres, classes
+    /// and middle slice, in their order.
     /// </summary>
     internal string Identity()
     {
@@ -72,9 +86,12 @@ public sealed record TrainingData(IReadOnlyList<TrainingVolume> Training, IReadO
         foreach (TrainingVolume volume in Volumes)
         {
             Extent size = volume.Size;
-            hash.AppendData(MemoryMarshal.AsBytes<int>([Training.Count, size.Depth, size.Height, size.Width, volume.Centers.Count]));
+            hash.AppendData(
+                MemoryMarshal.AsBytes<int>([Training.Count, size.Depth, size.Height, size.Width, volume.Centers.Count]));
             for (int i = 0; i < volume.Centers.Count; i++)
-                hash.AppendData(MemoryMarshal.AsBytes<double>([volume.Centers[i].Z, volume.Centers[i].Y, volume.Centers[i].X, volume.ClassOf(i)]));
+                hash.AppendData(
+                    MemoryMarshal.AsBytes<double>(
+                        [volume.Centers[i].Z, volume.Centers[i].Y, volume.Centers[i].X, volume.ClassOf(i)]));
             float[] slice = new float[(long)size.Height * size.Width];
             volume.Image.Read(new Box((size.Depth / 2, 0, 0), new Extent(1, size.Height, size.Width)), slice);
             hash.AppendData(MemoryMarshal.AsBytes(slice.AsSpan()));

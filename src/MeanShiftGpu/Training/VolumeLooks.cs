@@ -3,8 +3,9 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Training;
 
 /// <summary>
-/// What the volumes looked like that a model was validated on, or trained on where there was no validation: what the model sees in volumes
-/// that it knows. Scores of another volume mean something beside these numbers only.
+/// What the volumes looked like that a model was validated on, or trained on where there was no validation:
+/// what the model sees in volumes that it knows. Scores of another volume mean something beside these numbers
+/// only.
 /// </summary>
 public sealed record VolumeLooks
 {
@@ -14,7 +15,10 @@ public sealed record VolumeLooks
     /// <summary>Of each of the network's outputs.</summary>
     public IReadOnlyList<ClassLooks> Classes { get; init; } = [];
 
-    /// <summary>The correlation of grey values of neighbouring voxels, the mean of the volumes: it changes with the voxel size and with filters.</summary>
+    /// <summary>
+    /// The correlation of grey values of neighbouring voxels, the mean of the volumes: it changes with the
+    /// voxel size and with filters.
+    /// </summary>
     public double NeighbourCorrelation { get; init; }
 
     /// <summary>The largest difference of a volume's correlation from that mean.</summary>
@@ -28,13 +32,16 @@ public sealed record VolumeLooks
         if (Volumes < 0 || !double.IsFinite(NeighbourCorrelation) || !spread)
             throw new InputException("what the volumes looked like has a number below 0 or one that is not finite.");
         if (Classes is null
-            || Classes.Any(c => c is not { ScoreScale: >= 0 and <= 1, ShareAbove: >= 0 and <= 1 } || !double.IsFinite(c.Contrast)))
+            || Classes.Any(
+                c => c is not { ScoreScale: >= 0 and <= 1, ShareAbove: >= 0 and <= 1 } || !double.IsFinite(c.Contrast)))
             throw new InputException("what a class looked like is missing, or its scores and shares are not from 0 to 1.");
     }
 }
 
 /// <summary>What a class looked like.</summary>
 /// <param name="ScoreScale">The largest score of a volume, the median of the volumes.</param>
-/// <param name="ShareAbove">The share of voxels with a score above 0.3 of that, 0 to 1; the mean of the volumes.</param>
-/// <param name="Contrast">Grey value at the centres, the mean of a ball of half the bandwidth, in standard deviations above the volume's mean.</param>
+/// <param name="ShareAbove">The share of voxels with a score above 0.3 of that, 0 to 1; the mean of the
+/// volumes.</param>
+/// <param name="Contrast">Grey value at the centres, the mean of a ball of half the bandwidth, in standard
+/// deviations above the volume's mean.</param>
 public sealed record ClassLooks(double ScoreScale, double ShareAbove, double Contrast);

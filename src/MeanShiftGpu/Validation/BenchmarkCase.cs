@@ -15,15 +15,18 @@ internal abstract class BenchmarkCase(string size, params IReadOnlyList<string> 
     /// <summary>The names of the passes.</summary>
     public IReadOnlyList<string> Passes => passes;
 
-    /// <summary>Whether activations are BF16; such a case is timed where a network would store them so.</summary>
+    /// <summary>
+    /// Whether activations are BF16; such a case is timed where a network would store them so.
+    /// </summary>
     public bool OnBf16 { get; init; }
 
     /// <summary>The variants that are worth timing on a device.</summary>
     public abstract IReadOnlyList<string> Variants(GpuContext context);
 
     /// <summary>
-    /// The variants of a table that are worth timing. On a CPU a Direct kernel is emulated, a hundred times slower than the
-    /// variant written for it: it is there to be right, and its time says nothing, so it is timed only where nothing else runs.
+    /// The variants of a table that are worth timing. On a CPU a Direct kernel is emulated, a hundred times
+    /// slower than the variant written for it: it is there to be right, and its time says nothing, so it is
+    /// timed only where nothing else runs.
     /// </summary>
     public static IReadOnlyList<string> WorthTiming<TLauncher, TShape>(
         GpuContext context, VariantTable<TLauncher, TShape> table, TShape shape)
@@ -37,9 +40,10 @@ internal abstract class BenchmarkCase(string size, params IReadOnlyList<string> 
     /// <summary>Makes the passes' data and compiles the variant.</summary>
     /// <param name="context">The device.</param>
     /// <param name="variant">The variant.</param>
-    /// <param name="check">Whether results are compared with the reference's before, on a smaller shape.</param>
-    /// <exception cref="InvalidOperationException">The variant's results are not the reference's: a wrong kernel has no
-    /// speed.</exception>
+    /// <param name="check">Whether results are compared with the reference's before, on a smaller
+    /// shape.</param>
+    /// <exception cref="InvalidOperationException">The variant's results are not the reference's: a wrong
+    /// kernel has no speed.</exception>
     public abstract BenchmarkRun Open(GpuContext context, string variant, bool check = true);
 }
 
@@ -84,28 +88,35 @@ internal sealed class BenchmarkCase<TLauncher, TShape>(
     private void Check(BenchmarkPasses prepared, double rounding)
     {
         if (prepared.Run.Length != Passes.Count)
-            throw new InvalidOperationException($"{table.Operation}: {prepared.Run.Length} passes for the names {string.Join(", ", Passes)}.");
+            throw new InvalidOperationException($"{table.Operation}: {prepared.Run.Length} passes for the names "
+                + $"{string.Join(", ", Passes)}.");
         foreach (Action pass in prepared.Run)
             pass();
         foreach ((string what, float[] actual, double[] expected, double? tolerance) in prepared.Compare())
         {
             double error = ReferenceFile.RelativeError(actual, expected);
             if (!(error <= (tolerance ?? rounding)))
-                throw new InvalidOperationException($"{table.Operation} {what}: relative error {error:g3} against the reference, expected at most {tolerance ?? rounding:g3}.");
+                throw new InvalidOperationException($"{table.Operation} {what}: relative error {error:g3} against the "
+                    + $"reference, expected at most {tolerance ?? rounding:g3}.");
         }
     }
 }
 
 /// <summary>The passes of an operation on its data.</summary>
 /// <param name="Run">Each queues one pass; in this order each finds what it reads.</param>
-/// <param name="Compare">What all passes have computed, beside the reference; exact results have a tolerance of their own.</param>
+/// <param name="Compare">What all passes have computed, beside the reference; exact results have a tolerance
+/// of their own.</param>
 internal sealed record BenchmarkPasses(
     Action[] Run, Func<(string What, float[] Actual, double[] Expected, double? Tolerance)[]> Compare)
 {
-    /// <summary>Multiplications and additions of each pass by the direct algorithm; 0 where they are not counted.</summary>
+    /// <summary>
+    /// Multiplications and additions of each pass by the direct algorithm; 0 where they are not counted.
+    /// </summary>
     public double Operations { get; init; }
 
-    /// <summary>What each pass has to read and write at least, in bytes; empty where that is not counted.</summary>
+    /// <summary>
+    /// What each pass has to read and write at least, in bytes; empty where that is not counted.
+    /// </summary>
     public long[] Bytes { get; init; } = [];
 }
 

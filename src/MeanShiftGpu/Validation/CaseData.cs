@@ -4,15 +4,21 @@ using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Validation;
 
-/// <summary>What the cases of several operations share: their random numbers, a layer's parameters, the names of variants.</summary>
+/// <summary>
+/// What the cases of several operations share: their random numbers, a layer's parameters, the names of
+/// variants.
+/// </summary>
 internal static class CaseData
 {
     /// <summary>A table's variants that run a shape on a context, as names to force.</summary>
-    public static IEnumerable<string> Names<TLauncher, TShape>(this VariantTable<TLauncher, TShape> table, GpuContext context, TShape shape)
+    public static IEnumerable<string> Names<TLauncher, TShape>(
+        this VariantTable<TLauncher, TShape> table, GpuContext context, TShape shape)
         where TLauncher : class, IDisposable
         => table.Supported(context, shape).Select(v => v.Name);
 
-    /// <summary>Random numbers that float32 holds exactly, so that the function is the same in both types.</summary>
+    /// <summary>
+    /// Random numbers that float32 holds exactly, so that the function is the same in both types.
+    /// </summary>
     public static double[] Numbers(long count, int seed, double low = -1, double high = 1)
     {
         Random random = new(seed);
@@ -27,7 +33,8 @@ internal static class CaseData
         => new(name, shape, Numbers(shape.Length, seed, low, high));
 
     /// <summary>1 where a random number is above a threshold, 0 elsewhere.</summary>
-    public static double[] Mask(long count, int seed, double threshold) => Array.ConvertAll(Numbers(count, seed), v => v > threshold ? 1.0 : 0.0);
+    public static double[] Mask(long count, int seed, double threshold)
+        => Array.ConvertAll(Numbers(count, seed), v => v > threshold ? 1.0 : 0.0);
 
     /// <summary>The numbers in another real type.</summary>
     public static T[] Convert<T>(double[] values)

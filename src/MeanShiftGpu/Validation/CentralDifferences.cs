@@ -6,7 +6,8 @@ using MeanShiftGpu.Tensors;
 namespace MeanShiftGpu.Validation;
 
 /// <summary>
-/// Differences of a function's values, each computed once: all variants of an operation are compared with the same ones.
+/// Differences of a function's values, each computed once: all variants of an operation are compared with the
+/// same ones.
 /// </summary>
 /// <param name="context">The device.</param>
 /// <param name="function">The function; its parameters are moved and put back.</param>
@@ -35,7 +36,9 @@ public sealed class CentralDifferences<T>(GpuContext context, GradCheckFunction<
     /// <inheritdoc/>
     public void Dispose() => arena.Dispose();
 
-    /// <summary>Sets the weights that reduce an output to one number; others than before make known differences void.</summary>
+    /// <summary>
+    /// Sets the weights that reduce an output to one number; others than before make known differences void.
+    /// </summary>
     internal void Weigh(double[] outputWeights)
     {
         if (weights.AsSpan().SequenceEqual(outputWeights))
@@ -48,7 +51,9 @@ public sealed class CentralDifferences<T>(GpuContext context, GradCheckFunction<
     /// <summary>Σ |weight·output|: the size of what is differentiated.</summary>
     internal double Magnitude => AtRest.Zip(weights, (output, weight) => Math.Abs(output * weight)).Sum();
 
-    /// <summary>The size of an input's numbers, in which steps along it are counted; 1 where all of them are 0.</summary>
+    /// <summary>
+    /// The size of an input's numbers, in which steps along it are counted; 1 where all of them are 0.
+    /// </summary>
     internal double Unit(int input)
     {
         double largest = Values(input).Max(Math.Abs);
@@ -56,8 +61,8 @@ public sealed class CentralDifferences<T>(GpuContext context, GradCheckFunction<
     }
 
     /// <summary>
-    /// A bound on the rounding error of Σ weight·output, as seen: at points so near each other that the function itself is a
-    /// straight line, second differences are rounding alone.
+    /// A bound on the rounding error of Σ weight·output, as seen: at points so near each other that the
+    /// function itself is a straight line, second differences are rounding alone.
     /// </summary>
     internal double Noise => noise ??= MeasureNoise();
 
@@ -111,7 +116,8 @@ public sealed class CentralDifferences<T>(GpuContext context, GradCheckFunction<
                 seen.Add(Math.Abs(line[i - 1] - 2 * line[i] + line[i + 1]));
         }
 
-        // The median does not see a jump that happens to lie there; of normally distributed errors of deviation 1 it is 1.65.
+        // The median does not see a jump that happens to lie there; of normally distributed errors of
+        // deviation 1 it is 1.65.
         double median = seen.Count == 0 ? 0 : seen.Order().ElementAt(seen.Count / 2);
         return double.IsFinite(median) ? Math.Max(floor, 3 * median) : floor;
     }
@@ -168,12 +174,14 @@ public sealed class CentralDifferences<T>(GpuContext context, GradCheckFunction<
     }
 }
 
-/// <summary>Slopes of a function along a direction: from x to x + h, from x − h to x, and over both.</summary>
+/// <summary>
+/// Slopes of a function along a direction: from x to x + h, from x − h to x, and over both.
+/// </summary>
 internal readonly record struct Slopes(double Forward, double Backward, double Central);
 
 /// <summary>
-/// How an input is moved: a single element by the step, or several elements at once, each by a random factor of it. A wrong
-/// element that is not among the samples shows in the second.
+/// How an input is moved: a single element by the step, or several elements at once, each by a random factor
+/// of it. A wrong element that is not among the samples shows in the second.
 /// </summary>
 /// <param name="Input">Which input.</param>
 /// <param name="First">The first element that moves.</param>
@@ -186,7 +194,8 @@ internal readonly record struct Move(int Input, long First, long Count, int Seed
     public static Move Single(int input, long element) => new(input, element, 1, 0, 1);
 
     /// <summary>
-    /// All elements. The more they are the less each moves, so that neither curvature nor rounding drowns the slope.
+    /// All elements. The more they are the less each moves, so that neither curvature nor rounding drowns the
+    /// slope.
     /// </summary>
     public static Move All(int input, long count, int seed) => new(input, 0, count, seed, Math.Pow(count, -0.25));
 
@@ -197,12 +206,15 @@ internal readonly record struct Move(int Input, long First, long Count, int Seed
         return (Part(First, half), Part(First + half, Count - half));
     }
 
-    /// <summary>What an element's step is multiplied by: ±(0.5 to 1), so that no two errors cancel by being equal.</summary>
+    /// <summary>
+    /// What an element's step is multiplied by: ±(0.5 to 1), so that no two errors cancel by being equal.
+    /// </summary>
     public double Factor(long element)
     {
         if (Count == 1)
             return 1;
-        // A hash of the element (the finaliser of SplitMix64): it does not depend on which elements move beside it.
+        // A hash of the element (the finaliser of SplitMix64): it does not depend on which elements move
+        // beside it.
         ulong z = (ulong)element * 0x9E3779B97F4A7C15 + ((ulong)Seed + 1) * 0xD1B54A32D192ED03;
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB;

@@ -14,8 +14,9 @@ namespace MeanShiftGpu.Validation;
 public sealed record GradCheckOptions
 {
     /// <summary>
-    /// Elements probed by themselves of each input; all of them where there are fewer. Beside them all elements are moved at once
-    /// in a random direction, so that a wrong element shows that is not among these.
+    /// Elements probed by themselves of each input; all of them where there are fewer. Beside them all
+    /// elements are moved at once in a random direction, so that a wrong element shows that is not among
+    /// these.
     /// </summary>
     public int Samples { get; init; } = 24;
 
@@ -27,23 +28,27 @@ public sealed record GradCheckOptions
     /// </summary>
     public int Directions { get; init; } = 1;
 
-    /// <summary>Chooses the elements, the directions and the weights that reduce an output to one number.</summary>
+    /// <summary>
+    /// Chooses the elements, the directions and the weights that reduce an output to one number.
+    /// </summary>
     public int Seed { get; init; } = 1;
 
     /// <summary>
-    /// First step of the central differences; 0 takes the cube root of the function's relative rounding error (which is
-    /// measured), as a share of the input's largest number. Where it does not settle a probe, steps from 256 times longer to 256
-    /// times shorter are tried.
+    /// First step of the central differences; 0 takes the cube root of the function's relative rounding error
+    /// (which is measured), as a share of the input's largest number. Where it does not settle a probe, steps
+    /// from 256 times longer to 256 times shorter are tried.
     /// </summary>
     public double Step { get; init; }
 
-    /// <summary>Largest relative error; 0 takes 1e-6 where the gradient is float64 and 1e-2 where it is float32.</summary>
+    /// <summary>
+    /// Largest relative error; 0 takes 1e-6 where the gradient is float64 and 1e-2 where it is float32.
+    /// </summary>
     public double Tolerance { get; init; }
 
     /// <summary>
-    /// How many elements of an input may lie at a kink (ReLU at 0, ties of a pooling, a change of nearest neighbour) or at a jump
-    /// (a voxel on the very edge of a mean-shift ball). There any gradient between the slopes of both sides is accepted, so a
-    /// wrong one may be too: by default none is allowed.
+    /// How many elements of an input may lie at a kink (ReLU at 0, ties of a pooling, a change of nearest
+    /// neighbour) or at a jump (a voxel on the very edge of a mean-shift ball). There any gradient between
+    /// the slopes of both sides is accepted, so a wrong one may be too: by default none is allowed.
     /// </summary>
     public int AllowedKinks { get; init; }
 
@@ -55,21 +60,23 @@ public sealed record GradCheckOptions
 /// <param name="Input">The input or parameter that was varied.</param>
 /// <param name="Variant">The kernel variant whose gradient was checked.</param>
 /// <param name="Device">The device.</param>
-/// <param name="RealType">float32 or float64: the type of the gradient; differences are taken in float64 where the case allows.</param>
+/// <param name="RealType">float32 or float64: the type of the gradient; differences are taken in float64
+/// where the case allows.</param>
 /// <param name="MaxRelativeError">
-/// The largest |gradient − difference| / max(|gradient|, |difference|, 1e-3·largest |gradient| of this input), beyond the error
-/// of the difference itself.
+/// The largest |gradient − difference| / max(|gradient|, |difference|, 1e-3·largest |gradient| of this
+/// input), beyond the error of the difference itself.
 /// </param>
 /// <param name="Tolerance">The bound on it.</param>
-/// <param name="Passed">Within the bound, with no more kinks than allowed, and some gradient not zero.</param>
-/// <param name="WorstIndex">The element with the largest error, or the first wrong one, in the input's own order; −1 for all
-/// elements moved at once.</param>
+/// <param name="Passed">Within the bound, with no more kinks than allowed, and some gradient not
+/// zero.</param>
+/// <param name="WorstIndex">The element with the largest error, or the first wrong one, in the input's own
+/// order; −1 for all elements moved at once.</param>
 /// <param name="Gradient">The gradient there.</param>
 /// <param name="Difference">The difference there.</param>
 /// <param name="Probes">Elements and directions compared.</param>
 /// <param name="Kinks">
-/// Elements at which the slopes of both sides differ, and the gradient lies between them: a warning, for there it is hardly
-/// checked.
+/// Elements at which the slopes of both sides differ, and the gradient lies between them: a warning, for
+/// there it is hardly checked.
 /// </param>
 /// <param name="Reason">Why it did not pass, or the warning of kinks; otherwise empty.</param>
 public sealed record GradCheckResult(
@@ -90,8 +97,10 @@ public sealed record GradCheckResult(
 {
     /// <inheritdoc/>
     public override string ToString()
-        => $"{(Passed ? "ok  " : "FAIL")} {Op} / {Input} ({RealType}, {Variant}): {(Passed || Reason.Length == 0 ? "" : $"{Reason}; ")}" +
-           $"worst relative error {MaxRelativeError:g3} {(WorstIndex < 0 ? "of all elements at once" : $"at element {WorstIndex}")} " +
+        => $"{(Passed ? "ok  " : "FAIL")} {Op} / {Input} ({RealType}, {Variant}): "
+            + $"{(Passed || Reason.Length == 0 ? "" : $"{Reason}; ")}" +
+           $"worst relative error {MaxRelativeError:g3} "
+           + $"{(WorstIndex < 0 ? "of all elements at once" : $"at element {WorstIndex}")} " +
            $"(gradient {Gradient:g9}, difference {Difference:g9}), tolerance {Tolerance:g3}, {Probes} probes" +
            (Passed && Reason.Length > 0 ? $"; warning: {Reason}" : "");
 }
@@ -231,12 +240,13 @@ public static class GradCheck
     }
 
     /// <summary>
-    /// Checks the gradients of a function in one type against differences of the same function in another (or the same):
-    /// float32 gradients are best judged by float64 differences.
+    /// Checks the gradients of a function in one type against differences of the same function in another (or
+    /// the same): float32 gradients are best judged by float64 differences.
     /// </summary>
     /// <param name="context">The device (with its variants) of the gradients.</param>
     /// <param name="gradients">The function whose gradients are checked.</param>
-    /// <param name="differences">Differences of the same function, in the type in which they are taken; they are kept for the next variant.</param>
+    /// <param name="differences">Differences of the same function, in the type in which they are taken; they
+    /// are kept for the next variant.</param>
     /// <param name="options">Samples, step, tolerance.</param>
     /// <param name="name">The operation's name in the report.</param>
     /// <param name="variant">The variant's name in the report.</param>
@@ -271,7 +281,15 @@ public static class GradCheck
             check.Run(gradient);
             return new GradCheckResult(
                 name, differences.Name(input), variant, context.Kind.ToString(), IsDouble<T>() ? "float64" : "float32",
-                check.Error, tolerance, check.Passed, check.WorstElement, check.Gradient, check.Difference, check.Probes, check.Kinks, check.Reason);
+                check.Error,
+                tolerance,
+                check.Passed,
+                check.WorstElement,
+                check.Gradient,
+                check.Difference,
+                check.Probes,
+                check.Kinks,
+                check.Reason);
         }
     }
 
@@ -310,7 +328,8 @@ public static class GradCheck
         {
             gradient = found ?? new double[differences.Count(input)];
             largest = gradient.Max(Math.Abs);
-            // Whether it is among the probes or not: a gradient that is no number is wrong, and worse than any other.
+            // Whether it is among the probes or not: a gradient that is no number is wrong, and worse than
+            // any other.
             if (Array.FindIndex(gradient, g => !double.IsFinite(g)) is >= 0 and int notFinite)
             {
                 Move there = Move.Single(input, notFinite);
@@ -320,7 +339,8 @@ public static class GradCheck
                 return;
             }
 
-            // An input that no gradient reaches at all would pass any comparison with itself where the function is constant.
+            // An input that no gradient reaches at all would pass any comparison with itself where the
+            // function is constant.
             if (largest == 0)
             {
                 Examine(Move.All(input, gradient.Length, options.Seed));
@@ -365,8 +385,8 @@ public static class GradCheck
                 : $"{what}; there any gradient between the slopes is accepted";
         }
 
-        // A direction that does not simply agree is halved until the elements stand alone that are to blame. Says whether there
-        // is one.
+        // A direction that does not simply agree is halved until the elements stand alone that are to blame.
+        // Says whether there is one.
         private bool Examine(Move move)
         {
             if (move.Count == 1 && kinks.Any(kink => kink.Move == move))
@@ -407,13 +427,15 @@ public static class GradCheck
             if (result.Outcome == ProbeOutcome.Imprecise)
             {
                 return $"precision: the function's rounding error of {differences.Noise:g2} leaves differences an error of " +
-                    $"{result.Uncertainty:g2}, too much for the tolerance; scale the function or its input, or set a larger tolerance";
+                    $"{result.Uncertainty:g2}, too much for the tolerance; scale the function or its input, or set a larger "
+                    + "tolerance";
             }
 
             if (double.IsNaN(result.Difference))
                 return "the function is not finite beside this point";
             return result.Slopes is { } slopes
-                && Math.Abs(slopes.Above - slopes.Below) > 10 * tolerance * Math.Max(Math.Abs(slopes.Above), Math.Abs(slopes.Below))
+                && Math.Abs(slopes.Above - slopes.Below) > 10 * tolerance * Math.Max(
+                    Math.Abs(slopes.Above), Math.Abs(slopes.Below))
                 ? $"mismatch at a kink or jump with the slopes {slopes.Below:g6} and {slopes.Above:g6}"
                 : "mismatch";
         }
@@ -426,7 +448,8 @@ public static class GradCheck
             return sum;
         }
 
-        // To what an error is relative: the input's largest gradient, or the length of what is summed where that is more.
+        // To what an error is relative: the input's largest gradient, or the length of what is summed where
+        // that is more.
         private double Size(Move move)
             => move.Count == 1 ? largest : Math.Max(largest * move.Scale / 2, Math.Sqrt(Along(move, static g => g * g)));
 
@@ -443,8 +466,11 @@ public static class GradCheck
 
     private static bool IsDouble<T>() => typeof(T) == typeof(double);
 
-    // The gradients of Σ weight·output with respect to every input and parameter, null where none arrived, and the weights.
-    internal static (double[]?[] Gradients, double[] Weights) Differentiate<T>(GpuContext context, Arena arena, GradCheckFunction<T> function, Random random)
+    // The gradients of Σ weight·output with respect to every input and parameter, null where none arrived,
+    // and the weights.
+    internal static (
+        double[]?[] Gradients, double[] Weights) Differentiate<T>(
+            GpuContext context, Arena arena, GradCheckFunction<T> function, Random random)
         where T : unmanaged, INumber<T>
     {
         function.Parameters?.ZeroGradients(context);
@@ -471,9 +497,11 @@ public static class GradCheck
         return ([.. gradients], weights);
     }
 
-    internal static List<Tensor<T>> Upload<T>(Tape<T> tape, IReadOnlyList<GradCheckInput> inputs, Func<int, double[], double[]> change)
+    internal static List<Tensor<T>> Upload<T>(
+        Tape<T> tape, IReadOnlyList<GradCheckInput> inputs, Func<int, double[], double[]> change)
         where T : unmanaged, INumber<T>
-        => [.. inputs.Select((x, i) => tape.Upload(Array.ConvertAll(change(i, x.Values), T.CreateChecked), x.Shape, requiresGradient: true))];
+        => [.. inputs.Select(
+            (x, i) => tape.Upload(Array.ConvertAll(change(i, x.Values), T.CreateChecked), x.Shape, requiresGradient: true))];
 
     internal static double[] ToDoubles<T>(T[] values)
         where T : INumber<T>

@@ -5,7 +5,9 @@ using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Validation;
 
-/// <summary>A function that exists in every real type, for comparing its gradients with finite differences.</summary>
+/// <summary>
+/// A function that exists in every real type, for comparing its gradients with finite differences.
+/// </summary>
 public abstract class GradCheckCase
 {
     /// <summary>The operation's name in reports.</summary>
@@ -14,11 +16,14 @@ public abstract class GradCheckCase
     /// <summary>Elements probed of each input.</summary>
     public virtual int Samples => 24;
 
-    /// <summary>Elements of each input that may lie at a kink; see <see cref="GradCheckOptions.AllowedKinks"/>.</summary>
+    /// <summary>
+    /// Elements of each input that may lie at a kink; see <see cref="GradCheckOptions.AllowedKinks"/>.
+    /// </summary>
     public virtual int AllowedKinks => 0;
 
     /// <summary>
-    /// Whether it has several layers, between which a variant that rounds operands rounds what float64 does not.
+    /// Whether it has several layers, between which a variant that rounds operands rounds what float64 does
+    /// not.
     /// </summary>
     public virtual bool HasLayers => false;
 
@@ -29,7 +34,9 @@ public abstract class GradCheckCase
     public abstract GradCheckFunction<T> Create<T>(GpuContext context)
         where T : unmanaged, INumber<T>;
 
-    /// <summary>What to write to <see cref="GpuContextOptions.Variant"/> for each variant that can run on a context.</summary>
+    /// <summary>
+    /// What to write to <see cref="GpuContextOptions.Variant"/> for each variant that can run on a context.
+    /// </summary>
     public abstract IEnumerable<string> Variants<T>(GpuContext context)
         where T : unmanaged, INumber<T>;
 }

@@ -28,7 +28,8 @@ public sealed class GradCheckException : Exception
             if (result.Reason.Length > 0)
                 lines.Add($"    reason      {result.Reason}");
             lines.Add(
-                $"    where       {(result.WorstIndex < 0 ? "all elements at once" : $"element {result.WorstIndex}")}, of {result.Probes} probes");
+                $"    where       {(result.WorstIndex < 0 ? "all elements at once" : $"element {result.WorstIndex}")}, of "
+                + $"{result.Probes} probes");
             lines.Add(FormattableString.Invariant($"    gradient    {result.Gradient:g9}"));
             lines.Add(FormattableString.Invariant($"    difference  {result.Difference:g9}"));
             lines.Add(

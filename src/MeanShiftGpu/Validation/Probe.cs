@@ -7,7 +7,8 @@ internal enum ProbeOutcome
     Agrees,
 
     /// <summary>
-    /// The function has a kink or a jump here, and the gradient is a slope of one of its sides or lies between them.
+    /// The function has a kink or a jump here, and the gradient is a slope of one of its sides or lies
+    /// between them.
     /// </summary>
     Kink,
 
@@ -36,16 +37,18 @@ internal sealed record ProbeResult(
     (double Below, double Above)? Slopes = null);
 
 /// <summary>
-/// Judges a gradient along a direction. A central difference that agrees settles it. Otherwise differences of nine steps, each a
-/// quarter of the one before, are extrapolated to step 0, each extrapolation with an estimate of its error; the one with the
-/// smallest counts. So a step that is too long (truncation, a kink or jump nearby) or too short (rounding) is not chosen.
+/// Judges a gradient along a direction. A central difference that agrees settles it. Otherwise differences of
+/// nine steps, each a quarter of the one before, are extrapolated to step 0, each extrapolation with an
+/// estimate of its error; the one with the smallest counts. So a step that is too long (truncation, a kink or
+/// jump nearby) or too short (rounding) is not chosen.
 /// </summary>
 /// <param name="at">The slopes of a step.</param>
 /// <param name="noise">A bound on the rounding error of the function's value.</param>
 /// <param name="tolerance">The largest relative error.</param>
 internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double tolerance)
 {
-    // A probe's denominator is at least this share of the largest gradient: below it, relative error is rounding.
+    // A probe's denominator is at least this share of the largest gradient: below it, relative error is
+    // rounding.
     private const double RelativeFloor = 1e-3;
 
     private const double Ratio = 4;
@@ -56,7 +59,8 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
     /// <summary>Compares a gradient with differences.</summary>
     /// <param name="move">The direction.</param>
     /// <param name="gradient">The gradient along it.</param>
-    /// <param name="largest">The size of gradients to which errors are relative where this one is far smaller.</param>
+    /// <param name="largest">The size of gradients to which errors are relative where this one is far
+    /// smaller.</param>
     /// <param name="first">The first step.</param>
     public ProbeResult Judge(Move move, double gradient, double largest, double first)
     {
@@ -84,7 +88,8 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
         if (IsKink(gradient, above, below, best, largest))
             return new ProbeResult(move, ProbeOutcome.Kink, 0, gradient, best.Value, best.Error, sides);
 
-        // Only differences that are themselves known far better than they differ from the gradient call it wrong.
+        // Only differences that are themselves known far better than they differ from the gradient call it
+        // wrong.
         double off = Math.Abs(gradient - best.Value);
         bool known = Precise(best, largest) || off > 4 * best.Error || double.IsNaN(off);
         return new ProbeResult(
@@ -100,8 +105,9 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
             => new(move, ProbeOutcome.Agrees, Error(gradient, with, largest), gradient, with.Value, with.Error);
     }
 
-    // Where a function is smooth both sides have one slope. A kink is what has two, each of which its differences settle on:
-    // there every gradient between them is right. At a jump one side's slope has no limit, and the gradient must be the other's.
+    // Where a function is smooth both sides have one slope. A kink is what has two, each of which its
+    // differences settle on: there every gradient between them is right. At a jump one side's slope has no
+    // limit, and the gradient must be the other's.
     private bool IsKink(double gradient, Estimate above, Estimate below, Estimate central, double largest)
     {
         bool aboveSettles = Precise(above, largest);
@@ -126,7 +132,8 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
     private bool Close(double gradient, Estimate estimate, double largest)
         => Math.Abs(gradient - estimate.Value) <= tolerance * Scale(gradient, estimate.Value, largest) + estimate.Error;
 
-    // Relative to the input's largest gradient, not to this one: of a gradient that is nearly 0 no more can be known.
+    // Relative to the input's largest gradient, not to this one: of a gradient that is nearly 0 no more can
+    // be known.
     private bool Precise(Estimate estimate, double largest)
         => estimate.Error <= tolerance * Math.Max(largest, Math.Abs(estimate.Value));
 
@@ -139,7 +146,8 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
     private static double Scale(double a, double b, double largest)
         => Math.Max(Math.Max(Math.Abs(a), Math.Abs(b)), RelativeFloor * largest);
 
-    // Richardson's extrapolation of three neighbouring steps, for every three; the one with the smallest error wins.
+    // Richardson's extrapolation of three neighbouring steps, for every three; the one with the smallest
+    // error wins.
     private Estimate Extrapolate(SortedDictionary<int, Slopes> seen, double first, Func<Slopes, double> slope, bool evenPowers)
     {
         double order1 = evenPowers ? Ratio * Ratio : Ratio;
@@ -153,8 +161,8 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
             double linear = fine + (fine - slope(middle)) / (order1 - 1);
             double linearBefore = slope(middle) + (slope(middle) - slope(coarse)) / (order1 - 1);
             double quadratic = linear + (linear - linearBefore) / (order2 - 1);
-            // The last correction, a share of the one before (which by chance may be the larger), and the rounding of the
-            // smallest step.
+            // The last correction, a share of the one before (which by chance may be the larger), and the
+            // rounding of the smallest step.
             double rounding = (evenPowers ? 1 : 2) * noise / (first * Math.Pow(Ratio, k));
             double error = Math.Abs(quadratic - linear) + Math.Abs(linear - fine) / (4 * order1) + rounding;
             if (error < best.Error)

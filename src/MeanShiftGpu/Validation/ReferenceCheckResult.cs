@@ -25,6 +25,7 @@ public sealed record ReferenceCheckResult(
 {
     /// <inheritdoc/>
     public override string ToString()
-        => $"{(Passed ? "ok  " : "FAIL")} {Case} / {Tensor} ({RealType}, {Variant}): relative error {RelativeError:g3}, tolerance {Tolerance:g3}, " +
+        => $"{(Passed ? "ok  " : "FAIL")} {Case} / {Tensor} ({RealType}, {Variant}): relative error {RelativeError:g3}, "
+            + $"tolerance {Tolerance:g3}, " +
            $"worst at element {WorstIndex}: computed {Computed:g9}, reference {Reference:g9}";
 }

@@ -10,7 +10,10 @@ using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Validation;
 
-/// <summary>An operation whose results can be recomputed from reference files, which it knows by how their names begin.</summary>
+/// <summary>
+/// An operation whose results can be recomputed from reference files, which it knows by how their names
+/// begin.
+/// </summary>
 internal abstract class ReferenceCase(string prefix)
 {
     /// <summary>How the names of its files begin.</summary>
@@ -24,10 +27,13 @@ internal abstract class ReferenceCase(string prefix)
 /// <summary>A tensor of a file, [N, C, D, H, W] there, with its numbers in our order.</summary>
 internal sealed record ReferenceActivations(TensorShape Shape, double[] ChannelsLast);
 
-/// <summary>A reference file: arrays of finite numbers, and settings in the description in its metadata.</summary>
+/// <summary>
+/// A reference file: arrays of finite numbers, and settings in the description in its metadata.
+/// </summary>
 internal sealed class ReferenceFile(string path)
 {
-    // The worst of the reference files was 3.1e-6, a gradient of the U-Net with Winograd's algorithm in every convolution.
+    // The worst of the reference files was 3.1e-6, a gradient of the U-Net with Winograd's algorithm in every
+    // convolution.
     private const double SingleTolerance = 1e-5;
 
     private const double ExactTolerance = 1e-7;
@@ -46,7 +52,10 @@ internal sealed class ReferenceFile(string path)
     /// <summary>The tolerance in float64: the file's own rounding may be what differs.</summary>
     public double DoubleTolerance => File.Tensors.Values.All(tensor => tensor.Type == "F64") ? ExactTolerance : SingleTolerance;
 
-    /// <summary>An array of finite numbers and the given shape, in which <see cref="Any"/> stands for any extent from 1 up.</summary>
+    /// <summary>
+    /// An array of finite numbers and the given shape, in which <see cref="Any"/> stands for any extent from
+    /// 1 up.
+    /// </summary>
     public SafetensorsTensor Tensor(string name, params ReadOnlySpan<long> expected)
     {
         if (!File.Tensors.TryGetValue(name, out SafetensorsTensor? tensor))
@@ -55,10 +64,12 @@ internal sealed class ReferenceFile(string path)
         for (int axis = 0; fits && axis < expected.Length; axis++)
             fits = expected[axis] == Any ? tensor.Shape[axis] is >= 1 and <= int.MaxValue : tensor.Shape[axis] == expected[axis];
         if (!fits)
-            throw new InputException($"{path}: array '{name}' is [{string.Join(", ", tensor.Shape)}]. Expected [{string.Join(", ", expected.ToArray().Select(e => e == Any ? "any" : $"{e}"))}].");
+            throw new InputException($"{path}: array '{name}' is [{string.Join(", ", tensor.Shape)}]. Expected "
+                + $"[{string.Join(", ", expected.ToArray().Select(e => e == Any ? "any" : $"{e}"))}].");
         int notFinite = Array.FindIndex(tensor.ToDoubles(), value => !double.IsFinite(value));
         if (notFinite >= 0)
-            throw new InputException($"{path}: array '{name}' is not finite at element {notFinite}. Expected numbers, with which results can be compared.");
+            throw new InputException($"{path}: array '{name}' is not finite at element {notFinite}. Expected numbers, with "
+                + "which results can be compared.");
         return tensor;
     }
 
@@ -70,13 +81,17 @@ internal sealed class ReferenceFile(string path)
     public double Setting(string name)
         => Setting(name, double.NaN) is double value && double.IsFinite(value)
             ? value
-            : throw new InputException($"{path}: the description in the metadata gives no {name}. Expected '{name}' and a number in it.");
+            : throw new InputException($"{path}: the description in the metadata gives no {name}. Expected '{name}' and a "
+                + "number in it.");
 
     // A setting that is given must be a number: "decay 0.01", or "no decay" for the usual one.
     public double Setting(string name, double otherwise)
     {
         string separator = name.EndsWith('/') ? "" : @"\s*[ =:]\s*";
-        Match match = Regex.Match(File.Metadata.GetValueOrDefault("description", ""), $@"(?<!\bno )\b{name}{separator}(?<value>[^\s,;()/]+)", RegexOptions.IgnoreCase);
+        Match match = Regex.Match(
+            File.Metadata.GetValueOrDefault("description", ""),
+            $@"(?<!\bno )\b{name}{separator}(?<value>[^\s,;()/]+)",
+            RegexOptions.IgnoreCase);
         if (!match.Success)
             return otherwise;
         string text = match.Groups["value"].Value.TrimEnd('.');
@@ -108,7 +123,9 @@ internal sealed class ReferenceFile(string path)
             using GpuContext forced = context.WithVariant(variant.Name, rounding);
             using Arena arena = new(forced);
             using Tape<T> tape = Tape<T>.Begin(arena);
-            compute(tape, new ReferenceComparer<T>(this, variant.Name, Variants.Tolerance(context, variant.Name, SingleTolerance), results));
+            compute(
+                tape, new ReferenceComparer<T>(
+                    this, variant.Name, Variants.Tolerance(context, variant.Name, SingleTolerance), results));
         }
 
         return results;

@@ -28,18 +28,18 @@ internal static class OperandRounding
 }
 
 /// <summary>
-/// Compares backward passes that round their operands with the same ones in float64. Differences cannot judge them: a rounded
-/// function is a staircase. Inputs, weights and the upstream gradient are numbers that the precision holds exactly, so a single
-/// operation rounds nothing that float64 does not have.
+/// Compares backward passes that round their operands with the same ones in float64. Differences cannot judge
+/// them: a rounded function is a staircase. Inputs, weights and the upstream gradient are numbers that the
+/// precision holds exactly, so a single operation rounds nothing that float64 does not have.
 /// </summary>
 /// <param name="exact">The device, with the direct kernels.</param>
 /// <param name="rounding">The device, with the variant that rounds.</param>
 /// <param name="check">What is compared.</param>
 internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, GradCheckCase check)
 {
-    // Between the layers of a network numbers are rounded that float64 does not round, and units near ReLU's kink change
-    // sides. Of five networks (seeds of weights, biases and image 5 to 9) on the simulated GPU the worst gradient of an input
-    // or parameter differed by 0.034 with TF32, of four by 0.066 with BF16.
+    // Between the layers of a network numbers are rounded that float64 does not round, and units near ReLU's
+    // kink change sides. Of five networks (seeds of weights, biases and image 5 to 9) on the simulated GPU
+    // the worst gradient of an input or parameter differed by 0.034 with TF32, of four by 0.066 with BF16.
     private const double NetworkTf32 = 0.07;
     private const double NetworkBf16 = 0.15;
 
@@ -73,7 +73,8 @@ internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, Gr
             : error <= tolerance ? ""
             : "differs from float64 by more than rounding its operands explains";
         return new GradCheckResult(
-            check.Name, input, variant, rounding.Kind.ToString(), "float32", error, tolerance, reason.Length == 0, worst, gradient[worst], reference[worst],
+            check.Name, input, variant, rounding.Kind.ToString(), "float32", error, tolerance, reason.Length == 0, worst,
+            gradient[worst], reference[worst],
             gradient.Length, 0, reason);
     }
 
@@ -85,11 +86,16 @@ internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, Gr
         {
             foreach (Parameter<T> weight in function.Parameters?.Parameters.Where(p => p.Layout != ParameterLayout.Bias) ?? [])
                 weight.Upload(context, CaseData.Convert<T>(change(GradCheck.ToDoubles(weight.Download(context)))));
-            function = function with { Inputs = [.. function.Inputs.Select(input => input with { Values = change(input.Values) })] };
+            function =
+                function with { Inputs = [.. function.Inputs.Select(input => input with { Values = change(input.Values) })] };
             using Arena arena = new(context);
             (double[]?[] gradients, _) = GradCheck.Differentiate(context, arena, function, new Random(seed));
-            string[] names = [.. function.Inputs.Select(input => input.Name), .. function.Parameters?.Parameters.Select(p => p.Name) ?? []];
-            return (names, [.. gradients.Select((gradient, i) => gradient ?? throw new InvalidOperationException($"gradcheck: {check.Name}: no gradient reached {names[i]}."))]);
+            string[] names =
+                [.. function.Inputs.Select(input => input.Name), .. function.Parameters?.Parameters.Select(p => p.Name) ?? []];
+            return (
+                names, [.. gradients.Select(
+                    (gradient, i) => gradient ?? throw new InvalidOperationException($"gradcheck: {check.Name}: no gradient "
+                        + $"reached {names[i]}."))]);
         }
         finally
         {

@@ -17,7 +17,8 @@ internal static unsafe class GlobalAddress
             (ulong start, ulong end, found) = warp.Group.Views[i.View];
             if (found is not null && found.Holds(address, length) && (address < start || address + (uint)length > end))
                 throw warp.Fault(FaultKind.Bounds, i, lane,
-                    $"accesses {length} bytes at byte {(long)(address - start)} of the view {warp.Group.Kernel.Parameters[i.View].Name}, which has {end - start}");
+                    $"accesses {length} bytes at byte {(long)(address - start)} of the view "
+                    + $"{warp.Group.Kernel.Parameters[i.View].Name}, which has {end - start}");
         }
 
         if (found is null || !found.Holds(address, length))
@@ -72,8 +73,8 @@ internal static unsafe class Access64
 
 /// <summary>Loads and stores, one thread after the other in the order of lanes.</summary>
 /// <remarks>
-/// To read what nobody wrote is a fault. A vector is often wider than what a thread needs of it, so what nobody
-/// wrote becomes NaN there, all bits set: it is found in the results if it is used.
+/// To read what nobody wrote is a fault. A vector is often wider than what a thread needs of it, so what
+/// nobody wrote becomes NaN there, all bits set: it is found in the results if it is used.
 /// </remarks>
 /// <typeparam name="TLane">What a lane of a register holds.</typeparam>
 /// <typeparam name="TMemory">What memory holds; a narrower one is extended with zeros.</typeparam>

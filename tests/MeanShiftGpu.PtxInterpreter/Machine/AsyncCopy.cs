@@ -9,7 +9,9 @@ namespace MeanShiftGpu.PtxInterpreter.Machine;
 /// </summary>
 internal static unsafe class AsyncCopy
 {
-    /// <summary>cp.async target, source, length, bytes that are read; the rest of the target becomes 0.</summary>
+    /// <summary>
+    /// cp.async target, source, length, bytes that are read; the rest of the target becomes 0.
+    /// </summary>
     public static void Begin(Warp warp, Instruction i)
     {
         int length = i.Form.Size;

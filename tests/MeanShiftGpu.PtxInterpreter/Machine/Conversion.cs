@@ -20,8 +20,8 @@ internal static unsafe class Conversion
     {
         TTo* d = warp.Plane<TTo>(i.D);
         TFrom* a = warp.Plane<TFrom>(i.A);
-        // Wide before narrow would overwrite lanes that are still to be read if both shared a plane; planes of
-        // different widths never do.
+        // Wide before narrow would overwrite lanes that are still to be read if both shared a plane; planes
+        // of different widths never do.
         for (uint lanes = warp.Active; lanes != 0; lanes &= lanes - 1)
         {
             int lane = BitOperations.TrailingZeroCount(lanes);
@@ -116,7 +116,8 @@ internal readonly struct SignedLowHalf : IConversion<uint, uint>
     public static uint Of(uint a) => (uint)(short)a;
 }
 
-/// <summary>cvt.rna.tf32.f32: to the nearest number of 11 bits of significand, ties away from zero; the other 13 bits
+/// <summary>
+/// cvt.rna.tf32.f32: to the nearest number of 11 bits of significand, ties away from zero; the other 13 bits
 /// are 0. NaN becomes 0x7FFFFFFF.</summary>
 internal readonly struct ToTf32 : IConversion<uint, uint>
 {

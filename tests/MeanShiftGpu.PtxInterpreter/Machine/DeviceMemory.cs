@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace MeanShiftGpu.PtxInterpreter.Machine;
 
-/// <summary>An allocation in global memory, with a byte for every two of it that says whether they were written.
+/// <summary>
+/// An allocation in global memory, with a byte for every two of it that says whether they were written.
 /// Addresses are those of the process.</summary>
 internal sealed unsafe class Allocation : IDisposable
 {
@@ -62,7 +63,9 @@ internal sealed unsafe class Allocation : IDisposable
         }
     }
 
-    /// <summary>Marks what a copy from the host or a fill has written; an odd last byte counts as two.</summary>
+    /// <summary>
+    /// Marks what a copy from the host or a fill has written; an odd last byte counts as two.
+    /// </summary>
     public void MarkRange(ulong address, long length) => Marks(address, length).Fill(1);
 
     /// <summary>Which bytes of a range were written, two by two.</summary>

@@ -61,7 +61,8 @@ internal sealed unsafe class Group : IDisposable
                 return;
             if (ended > 0)
                 throw new PtxFaultException(FaultKind.Barrier,
-                    $"{Kernel.Name}: warp {warps.First(warp => warp.HasEnded).Index} of group {Place} has ended while warp {warps.First(warp => !warp.HasEnded).Index} waits at a barrier");
+                    $"{Kernel.Name}: warp {warps.First(warp => warp.HasEnded).Index} of group {Place} has ended while warp "
+                    + $"{warps.First(warp => !warp.HasEnded).Index} waits at a barrier");
             Shared.Barrier();
         }
     }

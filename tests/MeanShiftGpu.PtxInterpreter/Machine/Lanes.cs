@@ -34,7 +34,9 @@ internal interface IShift<T>
     static abstract Vector256<T> Of(Vector256<T> a, int amount);
 }
 
-/// <summary>How instructions go through the 32 lanes of their operands. A lane that is not active keeps what it has.</summary>
+/// <summary>
+/// How instructions go through the 32 lanes of their operands. A lane that is not active keeps what it has.
+/// </summary>
 internal static unsafe class Lanes
 {
     public const int Count = 32;

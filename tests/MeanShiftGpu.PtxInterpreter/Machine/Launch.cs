@@ -35,12 +35,16 @@ internal sealed unsafe class Launch
 
     public int SharedBytes => Kernel.DynamicSharedAt < 0 ? Kernel.StaticSharedBytes : Kernel.DynamicSharedAt + DynamicSharedBytes;
 
-    /// <summary>Where each parameter's view begins and ends, and the allocation in which it begins; nothing for other
+    /// <summary>
+    /// Where each parameter's view begins and ends, and the allocation in which it begins; nothing for other
     /// parameters.</summary>
     public (ulong Start, ulong End, Allocation? Allocation)[] Views { get; private set; } = [];
 
-    /// <summary>Runs every group, on all cores, and returns how many instructions warps have executed.</summary>
-    /// <exception cref="PtxFaultException">The kernel does something wrong; that of the first group is reported.</exception>
+    /// <summary>
+    /// Runs every group, on all cores, and returns how many instructions warps have executed.
+    /// </summary>
+    /// <exception cref="PtxFaultException">The kernel does something wrong; that of the first group is
+    /// reported.</exception>
     public long Run()
     {
         Check();
@@ -77,14 +81,18 @@ internal sealed unsafe class Launch
 
     private void Check()
     {
-        string? problem = Threads.X < 1 || Threads.Y < 1 || Threads.Z < 1 || Groups.X < 1 || Groups.Y < 1 || Groups.Z < 1 ? "an extent is not positive"
+        string? problem = Threads.X < 1 || Threads.Y < 1 || Threads.Z < 1 || Groups.X < 1 || Groups.Y < 1 || Groups.Z < 1
+            ? "an extent is not positive"
             : Threads.Count > MostThreads || Threads.Z > 64 ? $"{Threads} threads are more than a group can have"
-            : Kernel.MaxThreads > 0 && Threads.Count > Kernel.MaxThreads ? $"{Threads.Count} threads are more than the kernel's .maxntid {Kernel.MaxThreads}"
+            : Kernel.MaxThreads > 0 && Threads.Count > Kernel.MaxThreads ? $"{Threads.Count} threads are more than the "
+                + $"kernel's .maxntid {Kernel.MaxThreads}"
             : Groups.Y > MostGroupsYZ || Groups.Z > MostGroupsYZ ? $"{Groups} groups are more than a grid can have"
-            : Kernel.StaticSharedBytes > SharedWithoutAsking ? $"{Kernel.StaticSharedBytes} bytes of static shared memory are more than {SharedWithoutAsking}"
+            : Kernel.StaticSharedBytes > SharedWithoutAsking ? $"{Kernel.StaticSharedBytes} bytes of static shared memory are "
+                + $"more than {SharedWithoutAsking}"
             : DynamicSharedBytes > 0 && Kernel.DynamicSharedAt < 0 ? "the kernel declares no dynamic shared memory"
             : DynamicSharedBytes + Kernel.StaticSharedBytes > Math.Max(AllowedSharedBytes,
-                SharedWithoutAsking) ? $"{DynamicSharedBytes} bytes of dynamic shared memory were not allowed by cuFuncSetAttribute ({AllowedSharedBytes} are)"
+                SharedWithoutAsking) ? $"{DynamicSharedBytes} bytes of dynamic shared memory were not allowed by "
+                    + $"cuFuncSetAttribute ({AllowedSharedBytes} are)"
             : null;
         if (problem is not null)
             throw new PtxFaultException(FaultKind.Launch, $"{Kernel.Name}: {problem}");

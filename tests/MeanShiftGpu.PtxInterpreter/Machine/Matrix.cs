@@ -7,10 +7,11 @@ namespace MeanShiftGpu.PtxInterpreter.Machine;
 /// <summary>
 /// The warp-wide matrix instructions, written from NVIDIA's "Parallel Thread Execution ISA", sections "Matrix
 /// Fragments for mma.m16n8k8",
-/// "… for mma.m16n8k16 with floating point type" and "ldmatrix". In all of them a lane has groupID = lane / 4 and
-/// threadID_in_group = lane % 4.
+/// "… for mma.m16n8k16 with floating point type" and "ldmatrix". In all of them a lane has groupID = lane / 4
+/// and threadID_in_group = lane % 4.
 /// </summary>
-/// <remarks>The ISA leaves open in which order products are added. Here each product, which float32 holds exactly, is
+/// <remarks>
+/// The ISA leaves open in which order products are added. Here each product, which float32 holds exactly, is
 /// added to the float32 sum in the order of k.</remarks>
 internal static unsafe class Matrix
 {
@@ -26,7 +27,8 @@ internal static unsafe class Matrix
         float* b = stackalloc float[8 * Columns];
         for (int k = 0; k < 4; k++)
         {
-            // a0, a2: row groupID, a1, a3: groupID + 8; a0, a1: column threadID_in_group, a2, a3: threadID_in_group + 4.
+            // a0, a2: row groupID, a1, a3: groupID + 8; a0, a1: column threadID_in_group, a2, a3:
+            // threadID_in_group + 4.
             uint* words = warp.Plane<uint>(i.Operands[4 + k]);
             float* first = a + (k % 2 == 0 ? 0 : 8) * 8 + (k < 2 ? 0 : 4);
             for (int lane = 0; lane < Lanes.Count; lane++)
@@ -45,7 +47,9 @@ internal static unsafe class Matrix
         Multiply(warp, i, a, b, 8);
     }
 
-    /// <summary>D = A·B + C with A[16,16], B[16,8] of BF16: two to a register, the lower index in the lower half.</summary>
+    /// <summary>
+    /// D = A·B + C with A[16,16], B[16,8] of BF16: two to a register, the lower index in the lower half.
+    /// </summary>
     [SkipLocalsInit]
     public static void MultiplyBf16(Warp warp, Instruction i)
     {
@@ -76,11 +80,13 @@ internal static unsafe class Matrix
         Multiply(warp, i, a, b, 16);
     }
 
-    /// <summary>ldmatrix .x4 .b16: lane l has the address of row l % 8 of matrix l / 8, 8 elements of 16 bits; it
+    /// <summary>
+    /// ldmatrix .x4 .b16: lane l has the address of row l % 8 of matrix l / 8, 8 elements of 16 bits; it
     /// gets elements 2·(l % 4) and the next of row l / 4 of each.</summary>
     public static void Load(Warp warp, Instruction i) => Load(warp, i, transposed: false);
 
-    /// <summary>ldmatrix .trans: the same of the transposed matrices; a lane gets elements of rows 2·(l % 4) and the
+    /// <summary>
+    /// ldmatrix .trans: the same of the transposed matrices; a lane gets elements of rows 2·(l % 4) and the
     /// next, in column l / 4.</summary>
     public static void LoadTransposed(Warp warp, Instruction i) => Load(warp, i, transposed: true);
 

@@ -96,7 +96,9 @@ internal readonly struct ShiftedRight<T> : IShift<T>
     public static Vector256<T> Of(Vector256<T> a, int amount) => a >> amount;
 }
 
-/// <summary>A quotient towards zero. By zero the ISA leaves it open; all bits are set here, as on GPUs.</summary>
+/// <summary>
+/// A quotient towards zero. By zero the ISA leaves it open; all bits are set here, as on GPUs.
+/// </summary>
 internal readonly struct Quotient<T> : IEach<T>
     where T : IBinaryInteger<T>
 {
@@ -109,8 +111,8 @@ internal readonly struct Remainder<T> : IEach<T>
     public static T Of(T a, T b) => T.IsZero(b) ? ~T.Zero : b == -T.One && T.IsNegative(b) ? T.Zero : a % b;
 }
 
-// Comparisons give all bits of an element. Those of floating-point numbers are false where one is NaN, and true with
-// "u" in the name (unordered).
+// Comparisons give all bits of an element. Those of floating-point numbers are false where one is NaN, and
+// true with "u" in the name (unordered).
 internal readonly struct IsEqual<T> : IBinary<T>
 {
     public static Vector256<T> Of(Vector256<T> a, Vector256<T> b) => Vector256.Equals(a, b);

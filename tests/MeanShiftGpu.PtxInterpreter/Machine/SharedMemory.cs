@@ -13,7 +13,8 @@ internal sealed unsafe class SharedMemory(int bytes) : IDisposable
     /// <summary>The first address; not 0, so that an address that was forgotten is found.</summary>
     public const int Start = 1024;
 
-    // A mark: the thread's number plus one, a bit, and from bit 12 on the number of the interval between barriers.
+    // A mark: the thread's number plus one, a bit, and from bit 12 on the number of the interval between
+    // barriers.
     private const uint ThreadBits = 0x7FF;
     private const uint Flag = 0x800;
     private const int IntervalAt = 12;
@@ -47,7 +48,8 @@ internal sealed unsafe class SharedMemory(int bytes) : IDisposable
         return memory + (address - Start);
     }
 
-    /// <summary>Notes that a thread reads words; some of them may be unwritten where that is allowed, and hold all
+    /// <summary>
+    /// Notes that a thread reads words; some of them may be unwritten where that is allowed, and hold all
     /// bits.</summary>
     public void Read(Warp warp, Instruction i, int lane, byte* place, int length, bool unwritten = false)
     {
@@ -60,7 +62,8 @@ internal sealed unsafe class SharedMemory(int bytes) : IDisposable
                 throw warp.Fault(FaultKind.Unwritten, i, lane, $"reads shared memory at {4 * word}, which nobody wrote");
             if ((write & Flag) != 0)
                 throw warp.Fault(FaultKind.Copy, i, lane,
-                    $"reads shared memory at {4 * word}, to where thread {(write & ThreadBits) - 1} copies without having waited for it");
+                    $"reads shared memory at {4 * word}, to where thread {(write & ThreadBits) - 1} copies without having "
+                    + "waited for it");
             if (write >> IntervalAt == interval && (write & ThreadBits) != thread)
                 throw warp.Fault(FaultKind.Race, i, lane,
                     $"reads shared memory at {4 * word}, which thread {(write & ThreadBits) - 1} wrote since the last barrier");
@@ -82,14 +85,16 @@ internal sealed unsafe class SharedMemory(int bytes) : IDisposable
             uint write = writes[word];
             if ((write & Flag) != 0)
                 throw warp.Fault(FaultKind.Copy, i, lane,
-                    $"writes shared memory at {4 * word}, to where thread {(write & ThreadBits) - 1} copies without having waited for it");
+                    $"writes shared memory at {4 * word}, to where thread {(write & ThreadBits) - 1} copies without having "
+                    + "waited for it");
             if (write >> IntervalAt == interval && (write & ThreadBits) != thread)
                 throw warp.Fault(FaultKind.Race, i, lane,
                     $"writes shared memory at {4 * word}, which thread {(write & ThreadBits) - 1} wrote since the last barrier");
             uint read = reads[word];
             if (read >> IntervalAt == interval && ((read & Flag) != 0 || (read & ThreadBits) != thread))
                 throw warp.Fault(FaultKind.Race, i, lane,
-                    $"writes shared memory at {4 * word}, which thread {(read & ThreadBits) - 1}{((read & Flag) != 0 ? " and others" : "")} read since the last barrier");
+                    $"writes shared memory at {4 * word}, which thread "
+                    + $"{(read & ThreadBits) - 1}{((read & Flag) != 0 ? " and others" : "")} read since the last barrier");
             writes[word] = interval << IntervalAt | (pending ? Flag : 0) | thread;
         }
     }

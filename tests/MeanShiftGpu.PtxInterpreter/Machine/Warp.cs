@@ -6,8 +6,8 @@ using MeanShiftGpu.PtxInterpreter.Text;
 namespace MeanShiftGpu.PtxInterpreter.Machine;
 
 /// <summary>
-/// 32 threads in lock-step. Where they part at a branch, the two ways run one after the other until both are at
-/// the branch's immediate post-dominator, where the threads go on together.
+/// 32 threads in lock-step. Where they part at a branch, the two ways run one after the other until both are
+/// at the branch's immediate post-dominator, where the threads go on together.
 /// </summary>
 internal sealed unsafe class Warp : IDisposable
 {
@@ -50,7 +50,9 @@ internal sealed unsafe class Warp : IDisposable
     /// <summary>A bit for each thread that executes the next instruction.</summary>
     public uint Active { get; private set; }
 
-    /// <summary>A word of 32 lanes for each predicate, then one with all bits clear and one with all set.</summary>
+    /// <summary>
+    /// A word of 32 lanes for each predicate, then one with all bits clear and one with all set.
+    /// </summary>
     public uint* Predicates { get; }
 
     public bool HasEnded { get; private set; }
@@ -75,7 +77,9 @@ internal sealed unsafe class Warp : IDisposable
     /// <summary>A thread's number in its group.</summary>
     public int ThreadOf(int lane) => Index * Lanes.Count + lane;
 
-    /// <summary>Begins a group's work. Registers hold NaN and −1, which whoever reads before writing will meet.</summary>
+    /// <summary>
+    /// Begins a group's work. Registers hold NaN and −1, which whoever reads before writing will meet.
+    /// </summary>
     public void Start()
     {
         new Span<byte>(registers, kernel.RegisterBytes).Fill(0xFF);
@@ -143,7 +147,9 @@ internal sealed unsafe class Warp : IDisposable
     public PtxFaultException Fault(FaultKind kind, Instruction i, int lane, string what)
         => new(kind, $"{kernel.Name}, {i}: thread {ThreadOf(lane)} of group {Group.Place} {what}");
 
-    /// <summary>Refuses an instruction that all threads of a warp must execute together where they do not.</summary>
+    /// <summary>
+    /// Refuses an instruction that all threads of a warp must execute together where they do not.
+    /// </summary>
     public void RequireWhole(Instruction i)
     {
         if (Active != Lanes.All)

@@ -3,7 +3,9 @@ namespace MeanShiftGpu.PtxInterpreter.Text;
 /// <summary>Where the two ways of a branch meet again: its immediate post-dominator.</summary>
 internal static class ControlFlow
 {
-    /// <summary>The numbers of the instructions that may follow one; the code's length stands for the end.</summary>
+    /// <summary>
+    /// The numbers of the instructions that may follow one; the code's length stands for the end.
+    /// </summary>
     public static IEnumerable<int> Successors(Instruction[] code, int at)
     {
         Instruction i = code[at];
@@ -15,8 +17,12 @@ internal static class ControlFlow
             yield return at + 1;
     }
 
-    /// <summary>Sets every conditional branch's reconvergence; −1 where its ways meet at the end alone.</summary>
-    /// <remarks>K. Cooper, T. Harvey, K. Kennedy, "A Simple, Fast Dominance Algorithm", on the reversed graph.</remarks>
+    /// <summary>
+    /// Sets every conditional branch's reconvergence; −1 where its ways meet at the end alone.
+    /// </summary>
+    /// <remarks>
+    /// K. Cooper, T. Harvey, K. Kennedy, "A Simple, Fast Dominance Algorithm", on the reversed graph.
+    /// </remarks>
     public static void FindReconvergence(Instruction[] code)
     {
         int end = code.Length;

@@ -3,7 +3,9 @@ using MeanShiftGpu.PtxInterpreter.Machine;
 
 namespace MeanShiftGpu.PtxInterpreter.Text;
 
-/// <summary>Every form that the shipped kernels use, and no other. A text with another form is refused.</summary>
+/// <summary>
+/// Every form that the shipped kernels use, and no other. A text with another form is refused.
+/// </summary>
 internal static unsafe class Forms
 {
     private static readonly Dictionary<string, Form> All = [];

@@ -50,7 +50,9 @@ internal sealed unsafe class Instruction
 
     public bool HasWideSharedAddress;
 
-    /// <summary>The parameter whose view a global address was computed from; −1 where that is not known.</summary>
+    /// <summary>
+    /// The parameter whose view a global address was computed from; −1 where that is not known.
+    /// </summary>
     public int View = -1;
 
     public override string ToString() => $"line {Line}: {Text}";

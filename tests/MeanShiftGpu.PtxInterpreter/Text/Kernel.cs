@@ -1,6 +1,7 @@
 namespace MeanShiftGpu.PtxInterpreter.Text;
 
-/// <summary>A parameter: its place and length in the parameters' memory, and, of a view whose comment says so, the
+/// <summary>
+/// A parameter: its place and length in the parameters' memory, and, of a view whose comment says so, the
 /// bytes of an element; else 0.</summary>
 internal readonly record struct Parameter(string Name, int Offset, int Bytes, int ElementBytes);
 
@@ -16,13 +17,16 @@ internal sealed class Kernel
     /// <summary>The bound on the threads of a group; 0 for none.</summary>
     public required int MaxThreads { get; init; }
 
-    /// <summary>Bytes of shared memory that the text declares, and where memory that the launch adds begins; −1 where
+    /// <summary>
+    /// Bytes of shared memory that the text declares, and where memory that the launch adds begins; −1 where
     /// it declares none of that.</summary>
     public required int StaticSharedBytes { get; init; }
 
     public required int DynamicSharedAt { get; init; }
 
-    /// <summary>Bytes of all planes of a warp, of which registers come first, then constants, then special registers.</summary>
+    /// <summary>
+    /// Bytes of all planes of a warp, of which registers come first, then constants, then special registers.
+    /// </summary>
     public required int PlaneBytes { get; init; }
 
     public required int RegisterBytes { get; init; }

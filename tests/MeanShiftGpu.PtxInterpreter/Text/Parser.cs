@@ -80,7 +80,8 @@ internal sealed partial class Parser
     private void ReadDirective()
     {
         // How many groups ptxas is to leave room for changes nothing here.
-        if (VersionLine().IsMatch(text) || MinGroupsLine().IsMatch(text) || TargetLine().IsMatch(text) || text == ".address_size 64")
+        if (VersionLine().IsMatch(text) || MinGroupsLine().IsMatch(text) || TargetLine().IsMatch(text)
+            || text == ".address_size 64")
             return;
         if (EntryLine().Match(text) is { Success: true } entry && name.Length == 0)
         {
@@ -218,7 +219,8 @@ internal sealed partial class Parser
             case 'm':
                 (string symbol, int offset) = Place(operand);
                 Parameter parameter = parameters.Find(parameter => parameter.Name == symbol);
-                if (parameter.Name is null || offset < 0 || offset + instruction.Form.Size > parameter.Bytes || (parameter.Offset + offset) % instruction.Form.Size != 0)
+                if (parameter.Name is null || offset < 0 || offset + instruction.Form.Size > parameter.Bytes
+                    || (parameter.Offset + offset) % instruction.Form.Size != 0)
                     throw Refused($"reads no place of a parameter: {operand}");
                 instruction.Number = parameter.Offset + offset;
                 return 0;
@@ -274,7 +276,8 @@ internal sealed partial class Parser
                 uint)number : throw Refused($"has the constant {operand}, which 32 bits do not hold");
         else if (kind == 'l' && form.Name == "mov.b64")
             value = symbols.TryGetValue(operand,
-                out ulong address) ? address : operand == dynamicShared ? ulong.MaxValue - 1 : throw Refused($"names {operand}, which is not declared");
+                out ulong address) ? address : operand == dynamicShared ? ulong.MaxValue - 1 : throw Refused(
+                    $"names {operand}, which is not declared");
         else
             throw Refused($"has the operand {operand}, which is no constant");
         bool isWide = kind == 'l';
@@ -318,7 +321,8 @@ internal sealed partial class Parser
         int specialAt = registerBytes + extraBytes;
         foreach (Instruction instruction in code)
         {
-            // A special register, and a predicate that is constant, lie behind all that was counted meanwhile.
+            // A special register, and a predicate that is constant, lie behind all that was counted
+            // meanwhile.
             if (instruction.Form.Name == "mov.b32" && instruction.A < 0)
                 instruction.A = instruction.Operands[1] = specialAt + ~instruction.A * LanePlane;
             else if (instruction.Form.Name == "mov.pred" && instruction.A < 0)
@@ -344,7 +348,11 @@ internal sealed partial class Parser
             PlaneBytes = specialAt + special.Count * LanePlane,
             RegisterBytes = registerBytes,
             Predicates = predicates,
-            Constants = [.. constants.Select(pair => (registerBytes + pair.Value, pair.Key.Value == ulong.MaxValue - 1 && dynamicAt >= 0 ? (ulong)(SharedMemory.Start + dynamicAt) : pair.Key.Value, pair.Key.IsWide))],
+            Constants =
+                [.. constants.Select(
+                    pair => (
+                        registerBytes + pair.Value, pair.Key.Value == ulong.MaxValue - 1 && dynamicAt >= 0
+                            ? (ulong)(SharedMemory.Start + dynamicAt) : pair.Key.Value, pair.Key.IsWide))],
             Special = special.ToDictionary(pair => pair.Key, pair => specialAt + pair.Value * LanePlane),
         };
         Views.Find(kernel);
@@ -366,7 +374,8 @@ internal sealed partial class Parser
     [GeneratedRegex(@"^\.visible \.entry (\w+)\($")]
     private static partial Regex EntryLine();
 
-    [GeneratedRegex(@"^\.param(?: \.align (?<align>\d+))? \.(?<type>b8|b16|b32|f32|b64|f64) (?<name>\w+)(?:\[(?<count>\d+)\])?,?$")]
+    [GeneratedRegex(
+        @"^\.param(?: \.align (?<align>\d+))? \.(?<type>b8|b16|b32|f32|b64|f64) (?<name>\w+)(?:\[(?<count>\d+)\])?,?$")]
     private static partial Regex ParameterLine();
 
     [GeneratedRegex(@"// elements of (\d+) bytes$")]

@@ -50,14 +50,17 @@ internal static class Views
         }
     }
 
-    // Which register of 64 bits an instruction writes (None for none), and the parameter into whose view that points.
+    // Which register of 64 bits an instruction writes (None for none), and the parameter into whose view that
+    // points.
     private static (int Target, int Parameter) Result(Kernel kernel, Instruction i, Dictionary<int, int> known)
     {
         int Of(int operand) => known.GetValueOrDefault(operand, None);
         switch (i.Form.Name)
         {
             case "ld.param.b64":
-                return (i.D, kernel.Parameters.ToList().FindIndex(parameter => parameter.Offset == i.Number && parameter.ElementBytes > 0));
+                return (
+                    i.D, kernel.Parameters.ToList().FindIndex(
+                        parameter => parameter.Offset == i.Number && parameter.ElementBytes > 0));
             case "cvta.to.global.u64" or "mov.b64":
                 return (i.D, Of(i.A));
             case "mad.lo.u64":

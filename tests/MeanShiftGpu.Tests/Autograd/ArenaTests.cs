@@ -10,7 +10,8 @@ namespace MeanShiftGpu.Tests.Autograd;
 
 public class ArenaTests
 {
-    // A cast to larger elements must not round the view's beginning down: kernels for groups sum float64 in elements of 32 bytes.
+    // A cast to larger elements must not round the view's beginning down: kernels for groups sum float64 in
+    // elements of 32 bytes.
     [TestCase(DeviceKind.Cpu)]
     [TestCase(DeviceKind.Simulated)]
     public void Allocate_EveryBuffer_BeginsWhereAnyElementMay(DeviceKind device)

@@ -88,7 +88,9 @@ public class TapeTests
         using ParameterSet<double> set = OneByOne(out Parameter<double> weight, out Parameter<double> bias);
         using Tape<double> tape = Tape<double>.Begin(arena);
         Tensor<double> wide = tape.Allocate(Shape with { Channels = 2 });
-        Assert.That(() => tape.Conv3d(wide.Channels(1, 1), weight, bias, output: wide.Channels(1, 1)), Throws.ArgumentException.With.Message.Contains("overlaps"));
+        Assert.That(
+            () => tape.Conv3d(wide.Channels(1, 1), weight, bias, output: wide.Channels(1, 1)),
+            Throws.ArgumentException.With.Message.Contains("overlaps"));
         Assert.That(() => tape.Conv3d(wide.Channels(1, 1), weight, bias, output: wide.Channels(0, 1)), Throws.Nothing);
     }
 
@@ -173,7 +175,8 @@ public class TapeTests
         static long[] Addresses(Arena arena)
         {
             arena.Reset();
-            return [.. new long[] { 10, 300_000, 7, 5_000_000, 64 }.Select(length => (long)arena.Allocate<float>(length).LoadEffectiveAddressAsPtrForTest())];
+            return [.. new long[] { 10, 300_000, 7, 5_000_000, 64 }.Select(
+                length => (long)arena.Allocate<float>(length).LoadEffectiveAddressAsPtrForTest())];
         }
 
         long[] first = Addresses(arena);
@@ -202,5 +205,6 @@ public class TapeTests
 
 internal static class ArrayViewAddress
 {
-    public static unsafe nint LoadEffectiveAddressAsPtrForTest(this ILGPU.ArrayView<float> view) => (nint)HostMemory.Pointer(view);
+    public static unsafe nint LoadEffectiveAddressAsPtrForTest(this ILGPU.ArrayView<float> view)
+        => (nint)HostMemory.Pointer(view);
 }

@@ -6,7 +6,9 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Checks;
 
-/// <summary>The results of libtorch in Data/golden, recomputed with every variant in float64 and float32.</summary>
+/// <summary>
+/// The results of libtorch in Data/golden, recomputed with every variant in float64 and float32.
+/// </summary>
 public class GoldenFilesTests
 {
     private static string Golden => Path.Combine(TestContext.CurrentContext.TestDirectory, "Data", "golden");

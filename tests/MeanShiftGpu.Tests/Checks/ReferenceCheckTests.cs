@@ -13,7 +13,10 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Checks;
 
-/// <summary>Reference files are recomputed with the settings that they state, and refused in one line where they do not fit together.</summary>
+/// <summary>
+/// Reference files are recomputed with the settings that they state, and refused in one line where they do
+/// not fit together.
+/// </summary>
 public class ReferenceCheckTests
 {
     private const string MeanShiftName = "mean_shift_epanechnikov_squared";
@@ -22,7 +25,8 @@ public class ReferenceCheckTests
     [TestCase("Adam, lr 1e-2, betas 0.9/0.999, eps 1e-8, no decay.", 0.01, 0.9, 0.999, 1e-8, 0)]
     [TestCase("lr 0.3", 0.3, 0.9, 0.999, 1e-8, 0)]
     [TestCase("AdamW, lr=3e-1, betas 0.5/0.75, eps 1e-1, decay 0.125.", 0.3, 0.5, 0.75, 0.1, 0.125)]
-    public void Adam_TakesItsSettingsFromTheDescription(string description, double rate, double beta1, double beta2, double epsilon, double decay)
+    public void Adam_TakesItsSettingsFromTheDescription(
+        string description, double rate, double beta1, double beta2, double epsilon, double decay)
     {
         double[] gradients = [0.5, -2, 3, 0.25, 1, -1];
         double[] after = new double[6];
@@ -57,12 +61,15 @@ public class ReferenceCheckTests
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         Assert.That(
             results.Select(r => r.Variant).Distinct(),
-            Is.EquivalentTo(MeanShiftVariants<float>.Table.Supported(context, new MeanShiftShape(1, 1, 3, 8, 2, 2, 1)).Select(v => v.Name)));
+            Is.EquivalentTo(
+                MeanShiftVariants<float>.Table.Supported(context, new MeanShiftShape(1, 1, 3, 8, 2, 2, 1)).Select(v => v.Name)));
     }
 
     [Test]
     public void MeanShift_UnderAnotherBandwidth_DoesNotAgree()
-        => Assert.That(Check(MeanShiftName, MeanShiftSettings.Replace("2.5", "2.7", StringComparison.Ordinal), MeanShift()), Has.Some.Matches<ReferenceCheckResult>(r => !r.Passed));
+        => Assert.That(
+            Check(MeanShiftName, MeanShiftSettings.Replace("2.5", "2.7", StringComparison.Ordinal), MeanShift()),
+            Has.Some.Matches<ReferenceCheckResult>(r => !r.Passed));
 
     [Test]
     public void RoundedFiles_AreHeldToTheToleranceOfFloat32()
@@ -71,10 +78,12 @@ public class ReferenceCheckTests
         foreach ((string name, SafetensorsTensor array) in arrays.ToArray())
             arrays[name] = SafetensorsTensor.FromFloats(array.Shape, array.ToFloats());
         IReadOnlyList<ReferenceCheckResult> results = Check(MeanShiftName, MeanShiftSettings, arrays);
-        Assert.That(results, Has.All.Matches<ReferenceCheckResult>(r => r.Passed && r.Tolerance == 1e-5), string.Join("\n", results));
+        Assert.That(
+            results, Has.All.Matches<ReferenceCheckResult>(r => r.Passed && r.Tolerance == 1e-5), string.Join("\n", results));
     }
 
-    // With one voxel in its ball a seed sits on it whatever the score, so the gradient is 0; a reference holds rounding there.
+    // With one voxel in its ball a seed sits on it whatever the score, so the gradient is 0; a reference
+    // holds rounding there.
     [TestCase(1e-16, true)]
     [TestCase(1e-9, false)]
     public void AReferenceThatIsZeroButForRounding_AgreesWithZero(double noise, bool agrees)
@@ -88,7 +97,10 @@ public class ReferenceCheckTests
             ["loss"] = Doubles([], [2]),
             ["grad_score"] = Doubles([1, 1, 2], [0, noise]),
         });
-        Assert.That(results.Where(r => r.Tensor == "grad_score"), Is.Not.Empty.And.All.Matches<ReferenceCheckResult>(r => r.Passed == agrees), string.Join("\n", results));
+        Assert.That(
+            results.Where(r => r.Tensor == "grad_score"),
+            Is.Not.Empty.And.All.Matches<ReferenceCheckResult>(r => r.Passed == agrees),
+            string.Join("\n", results));
     }
 
     [TestCase("grad_score", "[3, 8, 1]", "Expected [1, 3, 8]")]
@@ -158,7 +170,8 @@ public class ReferenceCheckTests
         Assert.That(e.Message, Does.Contain(expected).And.Contain(file).And.Not.Contain("\n"));
     }
 
-    // A gradient half of which has the wrong sign is found, and nothing else is: on tensor cores each is held to what rounding does to this network.
+    // A gradient half of which has the wrong sign is found, and nothing else is: on tensor cores each is held
+    // to what rounding does to this network.
     [TestCase(Precision.Tf32, 0.02)]
     [TestCase(Precision.Bf16, 0.7)]
     public void Network_OnTensorCores_IsHeldToItsOwnSensitivity(Precision precision, double largestTolerance)
@@ -166,14 +179,19 @@ public class ReferenceCheckTests
         using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
         Dictionary<string, SafetensorsTensor> arrays = Network();
         SafetensorsTensor gradient = arrays["grad.mid.conv1.weight"];
-        arrays["grad.mid.conv1.weight"] = Doubles(gradient.Shape, [.. gradient.ToDoubles().Select((g, i) => i % 2 == 0 ? g : -g)]);
+        arrays["grad.mid.conv1.weight"] = Doubles(
+            gradient.Shape, [.. gradient.ToDoubles().Select((g, i) => i % 2 == 0 ? g : -g)]);
         List<ReferenceCheckResult> results = [.. Check("unet_dice", "", arrays, context)];
         foreach (IGrouping<(string, string), ReferenceCheckResult> variant in results.GroupBy(r => (r.Variant, r.RealType)))
-            Assert.That(variant.Where(r => !r.Passed).Select(r => r.Tensor), Is.EqualTo(new[] { "grad", "grad.mid.conv1.weight" }), string.Join("\n", variant));
+            Assert.That(
+                variant.Where(r => !r.Passed).Select(r => r.Tensor),
+                Is.EqualTo(new[] { "grad", "grad.mid.conv1.weight" }),
+                string.Join("\n", variant));
         List<ReferenceCheckResult> rounded = [.. results.Where(r => r.Variant == Variants.TensorCore)];
         TestContext.Out.WriteLine(string.Join("\n", rounded));
         Assert.That(rounded, Has.All.Matches<ReferenceCheckResult>(r => r.Tolerance < largestTolerance));
-        Assert.That(rounded.Single(r => r.Tensor == "grad.mid.conv0.weight").RelativeError, Is.GreaterThan(1e-5), "nothing was rounded");
+        Assert.That(
+            rounded.Single(r => r.Tensor == "grad.mid.conv0.weight").RelativeError, Is.GreaterThan(1e-5), "nothing was rounded");
     }
 
     private static Dictionary<string, SafetensorsTensor> Network()
@@ -201,8 +219,10 @@ public class ReferenceCheckTests
         };
         foreach (Parameter<double> parameter in network.Parameters.Parameters)
         {
-            arrays[$"param.{parameter.Name}"] = Doubles(parameter.FileShape, parameter.ToFileOrder<double>(parameter.Download(exact)));
-            arrays[$"grad.{parameter.Name}"] = Doubles(parameter.FileShape, parameter.ToFileOrder<double>(parameter.Gradient.GetAsArrayForTest(exact)));
+            arrays[$"param.{parameter.Name}"] = Doubles(
+                parameter.FileShape, parameter.ToFileOrder<double>(parameter.Download(exact)));
+            arrays[$"grad.{parameter.Name}"] = Doubles(
+                parameter.FileShape, parameter.ToFileOrder<double>(parameter.Gradient.GetAsArrayForTest(exact)));
         }
 
         return arrays;
@@ -213,7 +233,9 @@ public class ReferenceCheckTests
         double[] score = [.. Enumerable.Range(0, 24).Select(i => 0.1 + 0.03 * (i * 7 % 24))];
         double[] seeds = [0, 1.1, 2.3, 0.2, 0.9, 5.6];
         double[] centers = [0, 1, 3, 0, 2, 6];
-        MeanShiftOptions options = new() { Weighting = Weighting.Epanechnikov, Distance = CenterDistance.Squared, BandwidthVoxels = 2.5, ScoreFloor = 0.1, Iterations = 3 };
+        MeanShiftOptions options =
+            new() { Weighting = Weighting.Epanechnikov, Distance = CenterDistance.Squared, BandwidthVoxels = 2.5, ScoreFloor =
+                0.1, Iterations = 3 };
         MeanShiftReferenceResult result = new MeanShiftReference(1, 3, 8, options).Evaluate(score, seeds, centers);
         return new()
         {
@@ -226,18 +248,22 @@ public class ReferenceCheckTests
         };
     }
 
-    private static SafetensorsTensor Doubles(IReadOnlyList<long> shape, double[] values) => SafetensorsTensor.FromDoubles(shape, values);
+    private static SafetensorsTensor Doubles(IReadOnlyList<long> shape, double[] values)
+        => SafetensorsTensor.FromDoubles(shape, values);
 
-    private static IReadOnlyList<ReferenceCheckResult> Check(string name, string description, Dictionary<string, SafetensorsTensor> arrays)
+    private static IReadOnlyList<ReferenceCheckResult> Check(
+        string name, string description, Dictionary<string, SafetensorsTensor> arrays)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         return Check(name, description, arrays, context);
     }
 
-    private static IReadOnlyList<ReferenceCheckResult> Check(string name, string description, Dictionary<string, SafetensorsTensor> arrays, GpuContext context)
+    private static IReadOnlyList<ReferenceCheckResult> Check(
+        string name, string description, Dictionary<string, SafetensorsTensor> arrays, GpuContext context)
     {
         using TemporaryFolder folder = new();
-        SafetensorsFile.Write(folder[$"{name}.safetensors"], arrays, new Dictionary<string, string> { ["description"] = description });
+        SafetensorsFile.Write(
+            folder[$"{name}.safetensors"], arrays, new Dictionary<string, string> { ["description"] = description });
         return ReferenceCheck.Run(context, Path.GetDirectoryName(folder["x"])!);
     }
 }

@@ -9,7 +9,9 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli;
 
-/// <summary>Whatever is wrong with the input ends in one line that names the file, and leaves no results.</summary>
+/// <summary>
+/// Whatever is wrong with the input ends in one line that names the file, and leaves no results.
+/// </summary>
 [NonParallelizable]
 public class BadInputTests
 {
@@ -33,13 +35,24 @@ public class BadInputTests
         string volume = folder.WriteVolume("tilts.mrc");
         File.Copy(volume, folder.At("tilts.mrcs"));
         string output = folder.At("tilts.star");
-        ToolRun.Refuses(["tilts.mrcs", "stack of", "rename"], "pick", folder.At("tilts.mrcs"), "--model", Model, "--out", output, "--device", "cpu");
+        ToolRun.Refuses(
+            ["tilts.mrcs", "stack of", "rename"],
+            "pick",
+            folder.At("tilts.mrcs"),
+            "--model",
+            Model,
+            "--out",
+            output,
+            "--device",
+            "cpu");
         Assert.That(output, Does.Not.Exist);
         byte[] bytes = File.ReadAllBytes(volume);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(88), 0);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(36), 1);
         File.WriteAllBytes(volume, bytes);
-        Assert.That(ToolRun.Succeeds("pick", volume, "--model", Model, "--out", output, "--device", "cpu").Error, Does.Contain("tilts.mrc: is by its header a stack of"));
+        Assert.That(
+            ToolRun.Succeeds("pick", volume, "--model", Model, "--out", output, "--device", "cpu").Error,
+            Does.Contain("tilts.mrc: is by its header a stack of"));
     }
 
     [Test]
@@ -56,7 +69,16 @@ public class BadInputTests
                 return SafetensorsTensor.FromFloats(t.Value.Shape, values);
             }),
             good.Metadata);
-        ToolRun.Refuses([broken, "tensor 'mid.conv1.weight' holds NaN"], "pick", folder.WriteVolume("fine.mrc"), "--model", broken, "--out", folder.At("fine.star"), "--device", "cpu");
+        ToolRun.Refuses(
+            [broken, "tensor 'mid.conv1.weight' holds NaN"],
+            "pick",
+            folder.WriteVolume("fine.mrc"),
+            "--model",
+            broken,
+            "--out",
+            folder.At("fine.star"),
+            "--device",
+            "cpu");
         Assert.That(folder.At("fine.star"), Does.Not.Exist);
     }
 
@@ -112,7 +134,9 @@ public class BadInputTests
             return;
         string manifest = folder.WriteManifest($"{kind}.json", path, folder.WriteText($"{kind}.csv", "x,y,z\n5,5,5\n"));
         ToolRun.Refuses([path, expected], "train", "--data", manifest, "--out", folder.At("bad-run"), "--device", "cpu");
-        Assert.That(!Directory.Exists(folder.At("bad-run")) || Directory.GetFileSystemEntries(folder.At("bad-run")).Length == 0, "nothing is written");
+        Assert.That(
+            !Directory.Exists(folder.At("bad-run")) || Directory.GetFileSystemEntries(folder.At("bad-run")).Length == 0,
+            "nothing is written");
     }
 
     [TestCase("x,y,z\n", "no centre in 1 training volume;")]
@@ -126,23 +150,37 @@ public class BadInputTests
     {
         string volume = folder.WriteVolume("ramp.mrc");
         string manifest = folder.WriteManifest("coordinates.json", volume, folder.WriteText("bad.csv", table));
-        ToolRun.Refuses([expected], "train", "--data", manifest, "--out", folder.At("bad-coordinates"), "--patch", "12", "--widths", "4,4", "--device", "cpu");
+        ToolRun.Refuses(
+            [expected], "train", "--data", manifest, "--out", folder.At("bad-coordinates"), "--patch", "12", "--widths", "4,4",
+            "--device", "cpu");
     }
 
     [TestCase("{", "line 1: Expected depth to be zero")]
-    [TestCase("{\n#", "line 2: '#' is an invalid start of a property name. Expected a '\"'. Expected a data set's manifest in JSON.")]
+    [TestCase(
+        "{\n#", "line 2: '#' is an invalid start of a property name. Expected a '\"'. Expected a data set's manifest in JSON.")]
     [TestCase("""{"volumes": []}""", "volumes")]
     [TestCase("""{"volumes": [{"volume": "no.mrc", "coordinates": "no.csv", "split": "train"}]}""", "no.mrc")]
     [TestCase("""{"volumes": [{"volme": "a.mrc"}]}""", "unknown property 'volme'")]
     public void Train_ABadManifest_IsRefused(string json, string expected)
-        => ToolRun.Refuses(["bad.json", expected], "train", "--data", folder.WriteText("bad.json", json), "--out", folder.At("bad-manifest"), "--device", "cpu");
+        => ToolRun.Refuses(
+            ["bad.json", expected],
+            "train",
+            "--data",
+            folder.WriteText("bad.json", json),
+            "--out",
+            folder.At("bad-manifest"),
+            "--device",
+            "cpu");
 
     [Test]
     public void Train_WithoutTrainingVolumes_IsRefused()
     {
         string volume = folder.WriteVolume("only.mrc");
-        new DatasetManifest { Volumes = [new DatasetVolume { Volume = volume, Coordinates = folder.WriteText("only.csv", "x,y,z\n5,5,5\n"), Split = DatasetSplit.Test }] }.Write(folder.At("only.json"));
-        ToolRun.Refuses(["\"split\": \"train\""], "train", "--data", folder.At("only.json"), "--out", folder.At("only"), "--device", "cpu");
+        new DatasetManifest { Volumes =
+            [new DatasetVolume { Volume = volume, Coordinates = folder.WriteText("only.csv", "x,y,z\n5,5,5\n"), Split =
+                DatasetSplit.Test }] }.Write(folder.At("only.json"));
+        ToolRun.Refuses(
+            ["\"split\": \"train\""], "train", "--data", folder.At("only.json"), "--out", folder.At("only"), "--device", "cpu");
     }
 
     [Test]
@@ -150,8 +188,20 @@ public class BadInputTests
     {
         string volume = folder.WriteVolume("masked.mrc");
         string mask = folder.WriteVolume("mask.mrc", depth: 8);
-        new DatasetManifest { Volumes = [new DatasetVolume { Volume = volume, Mask = mask, Coordinates = folder.WriteText("masked.csv", "x,y,z\n5,5,5\n"), Split = DatasetSplit.Train }] }.Write(folder.At("masked.json"));
-        ToolRun.Refuses([mask, "same size"], "train", "--data", folder.At("masked.json"), "--out", folder.At("masked"), "--preset", "combined", "--device", "cpu");
+        new DatasetManifest { Volumes =
+            [new DatasetVolume { Volume = volume, Mask = mask, Coordinates =
+                folder.WriteText("masked.csv", "x,y,z\n5,5,5\n"), Split = DatasetSplit.Train }] }.Write(folder.At("masked.json"));
+        ToolRun.Refuses(
+            [mask, "same size"],
+            "train",
+            "--data",
+            folder.At("masked.json"),
+            "--out",
+            folder.At("masked"),
+            "--preset",
+            "combined",
+            "--device",
+            "cpu");
     }
 
     [TestCase("--patch", "18,16,16", "multiples")]
@@ -162,8 +212,11 @@ public class BadInputTests
     [TestCase("--bandwidth", "0", "bandwidth")]
     public void Train_SettingsThatDoNotFit_AreRefusedBeforeAVolumeIsRead(string option, string value, string expected)
     {
-        string unread = folder.WriteManifest("unread.json", folder.WriteText("unread.mrc", "no volume"), folder.WriteText("unread.csv", "x,y,z\n5,5,5\n"));
-        ToolRun.Refuses([expected], "train", "--data", unread, "--out", folder.At("unfit"), "--augmentation", "flips", "--device", "cpu", option, value);
+        string unread = folder.WriteManifest(
+            "unread.json", folder.WriteText("unread.mrc", "no volume"), folder.WriteText("unread.csv", "x,y,z\n5,5,5\n"));
+        ToolRun.Refuses(
+            [expected], "train", "--data", unread, "--out", folder.At("unfit"), "--augmentation", "flips", "--device", "cpu",
+            option, value);
     }
 
     [Test]
@@ -180,16 +233,44 @@ public class BadInputTests
     public void Evaluate_AReportThatIsNamedLikeAVolume_IsRefused()
     {
         string table = folder.WriteText("points.csv", "x,y,z\n1,1,1\n");
-        ToolRun.Refuses(["no name of a page"], "evaluate", "--picks", table, "--truth", folder.WriteText("truth.csv", "x,y,z\n1,1,1\n"), "--report", folder.WriteVolume("page.mrc"));
+        ToolRun.Refuses(
+            ["no name of a page"],
+            "evaluate",
+            "--picks",
+            table,
+            "--truth",
+            folder.WriteText("truth.csv", "x,y,z\n1,1,1\n"),
+            "--report",
+            folder.WriteVolume("page.mrc"));
     }
 
     [Test]
     public void Pick_AScoreMapThatIsThere_IsNotReplaced()
-        => ToolRun.Refuses(["b.mrc", "--overwrite"], "pick", folder.WriteVolume("a.mrc"), "--model", Model, "--out", folder.At("new.star"), "--score-map", folder.WriteVolume("b.mrc"), "--device", "cpu");
+        => ToolRun.Refuses(
+            ["b.mrc", "--overwrite"],
+            "pick",
+            folder.WriteVolume("a.mrc"),
+            "--model",
+            Model,
+            "--out",
+            folder.At("new.star"),
+            "--score-map",
+            folder.WriteVolume("b.mrc"),
+            "--device",
+            "cpu");
 
     [Test]
     public void Pick_AFileThatIsNoModel_IsRefused()
-        => ToolRun.Refuses(["fake.safetensors"], "pick", folder.WriteVolume("v.mrc"), "--model", folder.WriteText("fake.safetensors", "not a model"), "--out", folder.At("fake.star"), "--device", "cpu");
+        => ToolRun.Refuses(
+            ["fake.safetensors"],
+            "pick",
+            folder.WriteVolume("v.mrc"),
+            "--model",
+            folder.WriteText("fake.safetensors", "not a model"),
+            "--out",
+            folder.At("fake.star"),
+            "--device",
+            "cpu");
 
     [Test]
     public void Pick_AModelOfAnotherShape_IsRefused()
@@ -198,7 +279,16 @@ public class BadInputTests
         Dictionary<string, string> metadata = new(model.Metadata);
         metadata["meanshift_gpu.unet3d"] = metadata["meanshift_gpu.unet3d"].Replace("[4,4]", "[4,8]", StringComparison.Ordinal);
         SafetensorsFile.Write(folder.At("other.safetensors"), model.Tensors, metadata);
-        ToolRun.Refuses(["other.safetensors", "this network needs"], "pick", folder.WriteVolume("w.mrc"), "--model", folder.At("other.safetensors"), "--out", folder.At("other.star"), "--device", "cpu");
+        ToolRun.Refuses(
+            ["other.safetensors", "this network needs"],
+            "pick",
+            folder.WriteVolume("w.mrc"),
+            "--model",
+            folder.At("other.safetensors"),
+            "--out",
+            folder.At("other.star"),
+            "--device",
+            "cpu");
     }
 
     [Test]
@@ -206,13 +296,27 @@ public class BadInputTests
     {
         string volume = folder.WriteVolume("c.mrc");
         string[] pick = ["pick", volume, "--model", Model, "--device", "cpu"];
-        ToolRun.Refuses(["exclude"], [.. pick, "--out", folder.At("c.star"), "--threshold", "0.3", "--threshold-absolute", "0.5"]);
-        ToolRun.Refuses(["the format csv ends in .csv", "(--format)"], [.. pick, "--out", folder.At("c.star"), "--format", "csv"]);
-        ToolRun.Refuses(["the format coords ends in .coords", "(--format)"], [.. pick, "--out", folder.At("c.star"), "--format", "coords"]);
+        ToolRun.Refuses(
+            ["exclude"], [.. pick, "--out", folder.At("c.star"), "--threshold", "0.3", "--threshold-absolute", "0.5"]);
+        ToolRun.Refuses(
+            ["the format csv ends in .csv", "(--format)"], [.. pick, "--out", folder.At("c.star"), "--format", "csv"]);
+        ToolRun.Refuses(
+            ["the format coords ends in .coords", "(--format)"], [.. pick, "--out", folder.At("c.star"), "--format", "coords"]);
         ToolRun.Refuses(["'.xlsx'"], [.. pick, "--out", folder.At("c.xlsx")]);
         ToolRun.Refuses(["folder"], [.. pick, "--out", folder.At("nowhere", "c.star")]);
         ToolRun.Refuses(["same name"], "pick", volume, volume, "--model", Model, "--out", folder.At("c.star"), "--device", "cpu");
-        ToolRun.Refuses(["Raise the limit (--memory)"], "pick", folder.WriteVolume("large.mrc", 60, 60, 60), "--model", Model, "--out", folder.At("c.star"), "--device", "cpu", "--memory", "1");
+        ToolRun.Refuses(
+            ["Raise the limit (--memory)"],
+            "pick",
+            folder.WriteVolume("large.mrc", 60, 60, 60),
+            "--model",
+            Model,
+            "--out",
+            folder.At("c.star"),
+            "--device",
+            "cpu",
+            "--memory",
+            "1");
     }
 
     [Test]
@@ -222,15 +326,19 @@ public class BadInputTests
         byte[] before = File.ReadAllBytes(volume);
         string[] pick = ["pick", volume, "--model", Model, "--device", "cpu"];
         ToolRun.Refuses(["is an input"], [.. pick, "--out", folder.At("p.star"), "--score-map", volume]);
-        ToolRun.Refuses(["is an input"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("run", "..", "precious.mrc")]);
-        ToolRun.Refuses(["is the name of two results"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("p.star")]);
-        ToolRun.Refuses(["another place on this command line"], [.. pick, "--out", folder.At("p.star"), "--json", folder.At("p.star")]);
+        ToolRun.Refuses(
+            ["is an input"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("run", "..", "precious.mrc")]);
+        ToolRun.Refuses(
+            ["is the name of two results"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("p.star")]);
+        ToolRun.Refuses(
+            ["another place on this command line"], [.. pick, "--out", folder.At("p.star"), "--json", folder.At("p.star")]);
         ToolRun.Refuses(["another place on this command line"], [.. pick, "--out", folder.At("p.star"), "--json", Model]);
         Assert.That(File.ReadAllBytes(volume), Is.EqualTo(before));
         Assert.That(folder.At("p.star"), Does.Not.Exist);
     }
 
-    // The format's lack is known from the headers: no volume is computed first, and what exists already does not matter.
+    // The format's lack is known from the headers: no volume is computed first, and what exists already does
+    // not matter.
     [TestCase("relion4", "star")]
     [TestCase("relion5", "star")]
     [TestCase("copick", "json")]
@@ -243,10 +351,13 @@ public class BadInputTests
         string[] pick = ["--model", Model, "--format", format, "--device", "cpu"];
         ToolRun.Refuses(["second", "give the voxel size (--voxel-size)"], ["pick", good, bare, "--out", output, .. pick]);
         Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
-        ToolRun.Refuses(["give the voxel size (--voxel-size)"], ["pick", bare, "--out", folder.At($"bare-{format}.{ending}"), .. pick]);
+        ToolRun.Refuses(
+            ["give the voxel size (--voxel-size)"], ["pick", bare, "--out", folder.At($"bare-{format}.{ending}"), .. pick]);
         Assert.That(folder.At($"bare-{format}.{ending}"), Does.Not.Exist);
         ToolRun.Succeeds(["pick", bare, "--out", folder.At($"bare-{format}.{ending}"), "--voxel-size", "10", .. pick]);
-        ToolRun.Refuses(["second", "has voxels of 10 × 10 × 13 Å (z, y, x)", "(--voxel-size)"], ["pick", good, folder.WriteVolume("second.mrc", voxelSize: new VoxelSize(10, 10, 13)), "--out", output, .. pick]);
+        ToolRun.Refuses(
+            ["second", "has voxels of 10 × 10 × 13 Å (z, y, x)", "(--voxel-size)"],
+            ["pick", good, folder.WriteVolume("second.mrc", voxelSize: new VoxelSize(10, 10, 13)), "--out", output, .. pick]);
         Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
     }
 
@@ -256,9 +367,13 @@ public class BadInputTests
         string volume = folder.WriteVolume("flat.mrc", voxelSize: new VoxelSize(10, 10, 13));
         string table = folder.At("flat.star");
         const string problem = "flat.mrc: has voxels of 10 × 10 × 13 Å (z, y, x)";
-        Assert.That(ToolRun.Succeeds("pick", volume, "--model", Model, "--out", table, "--device", "cpu").Error, Does.Contain(problem));
+        Assert.That(
+            ToolRun.Succeeds("pick", volume, "--model", Model, "--out", table, "--device", "cpu").Error, Does.Contain(problem));
         Assert.That(File.ReadAllText(table), Does.Not.Contain("rlnDetectorPixelSize"), "no size is better than a mean of three");
-        Assert.That(ToolRun.Succeeds("pick", volume, "--model", Model, "--out", table, "--device", "cpu", "--overwrite", "--voxel-size", "10").Error, Does.Not.Contain(problem));
+        Assert.That(
+            ToolRun.Succeeds(
+                "pick", volume, "--model", Model, "--out", table, "--device", "cpu", "--overwrite", "--voxel-size", "10").Error,
+                    Does.Not.Contain(problem));
         Assert.That(File.ReadAllText(table), Does.Contain("rlnDetectorPixelSize"));
 
         // Pixels of 5 Å: two of them are a voxel along two axes only.
@@ -266,16 +381,31 @@ public class BadInputTests
         string pixels = folder.WriteText("pixels.csv", "x,y,z\n5,5,5\n");
         ToolRun.Succeeds("convert", pixels, "--out", angstrom, "--to", "copick", "--voxel-size", "5");
         ToolRun.Succeeds("convert", pixels, "--out", folder.At("flat.tbl"), "--volume", volume);
-        ToolRun.Refuses([problem, "(--voxel-size)"], "convert", pixels, "--out", folder.At("flat.json"), "--to", "copick", "--volume", volume);
+        ToolRun.Refuses(
+            [problem, "(--voxel-size)"],
+            "convert",
+            pixels,
+            "--out",
+            folder.At("flat.json"),
+            "--to",
+            "copick",
+            "--volume",
+            volume);
         ToolRun.Refuses([problem, "(--voxel-size)"], "convert", angstrom, "--out", folder.At("flat.csv"), "--volume", volume);
         ToolRun.Succeeds("convert", angstrom, "--out", folder.At("flat.csv"), "--volume", volume, "--voxel-size", "10");
         ToolRun.Succeeds("evaluate", "--picks", pixels, "--truth", pixels, "--volume", volume);
         ToolRun.Refuses([problem, "(--voxel-size)"], "evaluate", "--picks", angstrom, "--truth", pixels, "--volume", volume);
         ToolRun.Succeeds("evaluate", "--picks", angstrom, "--truth", pixels, "--volume", volume, "--voxel-size", "10");
 
-        string[] train = ["--out", folder.At("flat-run"), "--steps", "1", "--widths", "4,4", "--patch", "12", "--center-margin", "2", "--device", "cpu"];
-        ToolRun.Refuses([problem, "(\"voxelSizeAngstrom\" in the manifest)"], ["train", "--data", folder.WriteManifest("flat.json", volume, angstrom), .. train]);
-        Assert.That(ToolRun.Succeeds(["train", "--data", folder.WriteManifest("flat.json", volume, pixels), .. train]).Error, Does.Contain(problem));
+        string[] train =
+            ["--out", folder.At("flat-run"), "--steps", "1", "--widths", "4,4", "--patch", "12", "--center-margin", "2",
+                "--device", "cpu"];
+        ToolRun.Refuses(
+            [problem, "(\"voxelSizeAngstrom\" in the manifest)"],
+            ["train", "--data", folder.WriteManifest("flat.json", volume, angstrom), .. train]);
+        Assert.That(
+            ToolRun.Succeeds(["train", "--data", folder.WriteManifest("flat.json", volume, pixels), .. train]).Error,
+            Does.Contain(problem));
     }
 
     [Test]
@@ -284,12 +414,14 @@ public class BadInputTests
         string[] volumes = [folder.WriteVolume("small.mrc"), folder.WriteVolume("bigger.mrc", 60, 60, 60)];
         string output = folder.At("later");
         string[] pick = ["pick", .. volumes, "--model", Model, "--out", output, "--device", "cpu"];
-        AssertLeftOut(ToolRun.Of([.. pick, "--mask", volumes[0]]), "the mask has", "same size", "1 of 2 volumes could not be picked: bigger");
+        AssertLeftOut(ToolRun.Of([.. pick, "--mask", volumes[0]]), "the mask has", "same size", "1 of 2 volumes could not be "
+            + "picked: bigger");
         AssertLeftOut(ToolRun.Of([.. pick, "--overwrite", "--memory", "195"]), "60×60×60", "Raise the limit (--memory)");
         Assert.That(Directory.GetFiles(output, "*.star").Select(Path.GetFileName), Is.EqualTo(new[] { "small.star" }));
 
         // What is wrong with a volume may be seen when its voxels are read, and not before.
-        string broken = folder.At("broken.mrc"), noVolume = folder.WriteText("text.mrc", "no volume"), json = folder.At("several.json"), one = folder.At("several.csv");
+        string broken = folder.At("broken.mrc"), noVolume = folder.WriteText("text.mrc", "no volume"), json =
+            folder.At("several.json"), one = folder.At("several.csv");
         File.Copy(volumes[0], broken, overwrite: true);
         using (FileStream file = new(broken, FileMode.Open))
         {
@@ -297,10 +429,21 @@ public class BadInputTests
             file.Write(BitConverter.GetBytes(float.NaN));
         }
 
-        string[] several = ["pick", broken, noVolume, volumes[0], folder.At("missing.mrc"), "--model", Model, "--device", "cpu", "--json", json, "--overwrite"];
-        AssertLeftOut(ToolRun.Of([.. several, "--out", folder.At("several")]), "broken is left out", "NaN", "file not found", "3 of 4 volumes could not be picked: text, missing, broken");
-        Assert.That(Directory.GetFiles(folder.At("several")).Select(Path.GetFileName), Is.EquivalentTo(new[] { "small.star", "small.star.made" }));
-        Assert.That(ToolRun.Json(json).GetProperty("volumes").EnumerateArray().Count(v => v.TryGetProperty("failed", out _)), Is.EqualTo(3));
+        string[] several =
+            ["pick", broken, noVolume, volumes[0], folder.At("missing.mrc"), "--model", Model, "--device", "cpu", "--json", json,
+                "--overwrite"];
+        AssertLeftOut(
+            ToolRun.Of([.. several, "--out", folder.At("several")]),
+            "broken is left out",
+            "NaN",
+            "file not found",
+            "3 of 4 volumes could not be picked: text, missing, broken");
+        Assert.That(
+            Directory.GetFiles(folder.At("several")).Select(Path.GetFileName),
+            Is.EquivalentTo(new[] { "small.star", "small.star.made" }));
+        Assert.That(
+            ToolRun.Json(json).GetProperty("volumes").EnumerateArray().Count(v => v.TryGetProperty("failed", out _)),
+            Is.EqualTo(3));
         AssertLeftOut(ToolRun.Of([.. several, "--out", one]), "broken is left out");
         Assert.That(File.ReadAllLines(one).Skip(1), Has.All.Contains("small"));
         // A table without them is not taken for one of all volumes.
@@ -324,7 +467,9 @@ public class BadInputTests
         string path = folder.At("constant.mrc");
         using (Volume volume = new(12, 12, 12, new VoxelSize(10)))
             MrcFile.Write(path, volume);
-        Assert.That(ToolRun.Succeeds("pick", path, "--model", Model, "--out", folder.At("constant.star"), "--device", "cpu").Error, Does.Contain("same value"));
+        Assert.That(
+            ToolRun.Succeeds("pick", path, "--model", Model, "--out", folder.At("constant.star"), "--device", "cpu").Error,
+            Does.Contain("same value"));
     }
 
     // The kernel's own folder refuses new files even to the superuser, whom no permission bits stop.
@@ -347,7 +492,13 @@ public class BadInputTests
         string truth = folder.WriteText("truth.csv", "x,y,z,tomogram\n1,1,1,a\n2,2,2,c\n");
         ToolRun.Refuses([picks, "'b'"], "evaluate", "--picks", picks, "--truth", truth);
         ToolRun.Refuses(["2 tables of picks and 1"], "evaluate", "--picks", picks, picks, "--truth", truth);
-        ToolRun.Refuses(["1 centre without a volume's name"], "evaluate", "--picks", picks, "--truth", folder.WriteText("one.csv", "x,y,z\n1,1,1\n"));
+        ToolRun.Refuses(
+            ["1 centre without a volume's name"],
+            "evaluate",
+            "--picks",
+            picks,
+            "--truth",
+            folder.WriteText("one.csv", "x,y,z\n1,1,1\n"));
     }
 
     [Test]
@@ -362,7 +513,8 @@ public class BadInputTests
         Assert.That((File.ReadAllText(picks), File.ReadAllText(truth)), Is.EqualTo((text, text)));
         ToolRun.Refuses(["does not exist"], [.. evaluate, "--report", folder.At("none", "page.html")]);
         ToolRun.Refuses(["names a class twice"], [.. evaluate, "--classes", "2", "2"]);
-        ToolRun.Refuses(["--binning", "manifest"], "evaluate", "--picks", picks, "--data", folder.At("manifest.json"), "--binning", "2");
+        ToolRun.Refuses(
+            ["--binning", "manifest"], "evaluate", "--picks", picks, "--data", folder.At("manifest.json"), "--binning", "2");
         ToolRun.Refuses(["--mask"], "pick", "--suggest", "manifest.json", "--model", "m.safetensors", "--mask", "mask.mrc");
         ToolRun.Refuses(["--radius"], "pick", "volume.mrc", "--model", "m.safetensors", "--out", "o.csv", "--radius", "2");
     }
@@ -372,8 +524,12 @@ public class BadInputTests
     {
         string picks = folder.WriteText("picks.csv", "x,y,z,class\n1,1,1,2\n9,9,9,3\n");
         string truth = folder.WriteText("truth.csv", "x,y,z,class\n1,1,1,2\n9,9,9,3\n");
-        ToolRun.Succeeds("evaluate", "--picks", picks, "--truth", truth, "--classes", "2", "3", "--radii", "1", "--json", folder.At("e.json"));
+        ToolRun.Succeeds(
+            "evaluate", "--picks", picks, "--truth", truth, "--classes", "2", "3", "--radii", "1", "--json", folder.At("e.json"));
         foreach (JsonElement kind in ToolRun.Json(folder.At("e.json")).GetProperty("classes").EnumerateArray())
-            Assert.That(kind.GetProperty("result").GetProperty("radii")[0].GetProperty("f1").GetDouble(), Is.EqualTo(1), kind.GetProperty("class").GetString());
+            Assert.That(
+                kind.GetProperty("result").GetProperty("radii")[0].GetProperty("f1").GetDouble(),
+                Is.EqualTo(1),
+                kind.GetProperty("class").GetString());
     }
 }

@@ -5,7 +5,9 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli;
 
-/// <summary>Shares of a Slurm array, and the script of 'submit'; with a real Slurm .ci/cluster runs both.</summary>
+/// <summary>
+/// Shares of a Slurm array, and the script of 'submit'; with a real Slurm .ci/cluster runs both.
+/// </summary>
 public class ClusterTests
 {
     [TestCase("2/8", "", 2)]
@@ -46,7 +48,9 @@ public class ClusterTests
             "#   sbatch --dependency=afterany:NUMBER --job-name=meanshift-pick-last --output=picks.sbatch-last-%j.log "
             + "picks.sbatch"])
             Assert.That(lines, Does.Contain(line));
-        Assert.That(lines[^3], Does.EndWith(""" pick 'tomo grams/' 'it'\''s.mrc' --model m.safetensors --out picks/ --shard "$SLURM_ARRAY_TASK_ID/8" """.TrimEnd()));
+        string command = """ pick 'tomo grams/' 'it'\''s.mrc' --model m.safetensors --out picks/ """
+            + """--shard "$SLURM_ARRAY_TASK_ID/8" """;
+        Assert.That(lines[^3], Does.EndWith(command.TrimEnd()));
         Assert.That(lines[^1], Does.EndWith(""" --out picks/ --merge picks.star"""));
     }
 

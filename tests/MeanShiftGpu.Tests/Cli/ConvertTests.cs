@@ -13,7 +13,8 @@ public class ConvertTests
     [OneTimeTearDown]
     public void DeleteFolder() => folder.Dispose();
 
-    // Pixel 2i + 0.5 is voxel i at binning 2: only where each side is read with its own are the places the same.
+    // Pixel 2i + 0.5 is voxel i at binning 2: only where each side is read with its own are the places the
+    // same.
     [TestCase("dist_pred 0.00", "--binning", "2", "--truth-binning", "1")]
     [TestCase("dist_pred 6.50", "--binning", "2")]
     public void Evaluate_OfPicksInUnbinnedPixels_ScalesEachSideAsItIsTold(string expected, params string[] binnings)
@@ -28,16 +29,25 @@ public class ConvertTests
     public void Evaluate_APickOutsideTheVolume_IsTold()
     {
         string points = folder.WriteText("outside.coords", "1 1 1\n900 1 1\n");
-        ToolRun run = ToolRun.Succeeds("evaluate", "--picks", points, "--truth", folder.WriteText("inside.coords", "1 1 1\n"), "--volume", folder.WriteVolume("small.mrc"));
+        ToolRun run = ToolRun.Succeeds(
+            "evaluate",
+            "--picks",
+            points,
+            "--truth",
+            folder.WriteText("inside.coords", "1 1 1\n"),
+            "--volume",
+            folder.WriteVolume("small.mrc"));
         Assert.That(run.Error, Does.Contain("1 of 2 picks outside the volume"));
     }
 
     [Test]
     public void Convert_Relion4ToDynamo_TakesPixelSizeAndBinningFromTheTable()
     {
-        // Pixels of 2.62 Å, tomogram binned four times: (424, 1584, 864) − offset is pixel / 4, with the half pixel, and Dynamo counts from 1.
+        // Pixels of 2.62 Å, tomogram binned four times: (424, 1584, 864) − offset is pixel / 4, with the half
+        // pixel, and Dynamo counts from 1.
         string source = TemporaryFolder.Data("relion4/empiar10064_first_rows.star");
-        ToolRun run = ToolRun.Succeeds("convert", source, "--out", folder.At("a.tbl"), "--voxel-size", "10.48", "--json", folder.At("a.json"));
+        ToolRun run = ToolRun.Succeeds(
+            "convert", source, "--out", folder.At("a.tbl"), "--voxel-size", "10.48", "--json", folder.At("a.json"));
         JsonElement json = ToolRun.Json(folder.At("a.json"));
         IReadOnlyList<Particle> direct = CoordinateTables.Read(source, new CoordinateContext { VoxelSizeAngstrom = 10.48 });
         IReadOnlyList<Particle> through = CoordinateTables.Read(folder.At("a.tbl"));
@@ -46,8 +56,12 @@ public class ConvertTests
             Assert.That(run.Output, Does.Contain("relion4 to dynamo").And.Contain("10.48 Å"));
             Assert.That(json.GetProperty("fromBinning").GetDouble(), Is.EqualTo(4));
             Assert.That(json.GetProperty("toBinning").GetDouble(), Is.EqualTo(1));
-            Assert.That(through.Zip(direct, (a, b) => Math.Abs(a.X - b.X) + Math.Abs(a.Y - b.Y) + Math.Abs(a.Z - b.Z)).Max(), Is.LessThan(1e-6));
-            Assert.That(through.Zip(direct, (a, b) => a.Orientation!.Value.ToMatrix().AngleTo(b.Orientation!.Value.ToMatrix())).Max(), Is.LessThan(1e-5));
+            Assert.That(
+                through.Zip(direct, (a, b) => Math.Abs(a.X - b.X) + Math.Abs(a.Y - b.Y) + Math.Abs(a.Z - b.Z)).Max(),
+                Is.LessThan(1e-6));
+            Assert.That(
+                through.Zip(direct, (a, b) => a.Orientation!.Value.ToMatrix().AngleTo(b.Orientation!.Value.ToMatrix())).Max(),
+                Is.LessThan(1e-5));
             Assert.That(through[0].Tomogram, Is.EqualTo("CTEM_tomo1"));
         }
     }
@@ -64,7 +78,10 @@ public class ConvertTests
             Assert.That(after.Table("optics")!.Rows[0], Is.EqualTo(before.Table("optics")!.Rows[0]));
             Assert.That(became.Columns, Is.SupersetOf(was.Columns));
             foreach (string column in (string[])["rlnImageName", "rlnRandomSubset", "rlnTomoParticleName", "rlnObjectNumber"])
-                Assert.That(became.Rows.Select(r => r[became.IndexOf(column)]), Is.EqualTo(was.Rows.Select(r => r[was.IndexOf(column)])), column);
+                Assert.That(
+                    became.Rows.Select(r => r[became.IndexOf(column)]),
+                    Is.EqualTo(was.Rows.Select(r => r[was.IndexOf(column)])),
+                    column);
             Assert.That(double.Parse(became.Rows[0][became.IndexOf("rlnTomoSubtomogramRot")]), Is.EqualTo(-138));
             Assert.That(double.Parse(became.Rows[0][became.IndexOf("rlnAngleRot")]), Is.EqualTo(68.371027));
             Assert.That(became.Rows[0][became.IndexOf("rlnOriginXAngst")], Is.EqualTo("0"));
@@ -74,22 +91,36 @@ public class ConvertTests
     [Test]
     public void Convert_AFolderOfCopick_AndBackToOneTable()
     {
-        File.WriteAllText(folder.At("in.csv"), "x,y,z,score,tomogram,name\n1,2,3,0.5,TS_01,ribosome\n4,5,6,0.25,TS_02,ribosome\n7,8,9,1,TS_02,proteasome\n");
+        File.WriteAllText(
+            folder.At("in.csv"),
+            "x,y,z,score,tomogram,name\n1,2,3,0.5,TS_01,ribosome\n4,5,6,0.25,TS_02,ribosome\n7,8,9,1,TS_02,proteasome\n");
         ToolRun.Succeeds("convert", folder.At("in.csv"), "--out", folder.At("copick"), "--to", "copick", "--voxel-size", "10");
         Assert.That(File.Exists(folder.At("copick", "ExperimentRuns", "TS_02", "Picks", "meanshift-gpu_1_proteasome.json")));
         ToolRun.Succeeds("convert", folder.At("copick"), "--out", folder.At("out.csv"));
         Assert.That(
             CoordinateTables.Read(folder.At("out.csv")).Select(p => (p.X, p.Y, p.Z, p.Score, p.Tomogram, p.Name)),
-            Is.EquivalentTo(CoordinateTables.Read(folder.At("in.csv")).Select(p => (p.X, p.Y, p.Z, p.Score, p.Tomogram, p.Name))));
+            Is.EquivalentTo(
+                CoordinateTables.Read(folder.At("in.csv")).Select(p => (p.X, p.Y, p.Z, p.Score, p.Tomogram, p.Name))));
     }
 
     [Test]
     public void Convert_WithAVolume_TakesItsSizeVoxelSizeAndName()
     {
         string volume = folder.WriteVolume("TS_07.mrc", 12, 16, 20);
-        ToolRun run = ToolRun.Succeeds("convert", folder.WriteText("picks.coords", "10 8 6\n25 0 0\n"), "--out", folder.At("five.star"), "--to", "relion5", "--volume", volume, "--binning", "2");
+        ToolRun run = ToolRun.Succeeds(
+            "convert",
+            folder.WriteText("picks.coords", "10 8 6\n25 0 0\n"),
+            "--out",
+            folder.At("five.star"),
+            "--to",
+            "relion5",
+            "--volume",
+            volume,
+            "--binning",
+            "2");
         StarTable table = StarFile.Read(folder.At("five.star")).Table("particles")!;
-        // Voxels of 10 Å are two pixels of 5 Å; the centre of 20 × 16 × 12 voxels is pixel 20, 16, 12, and voxel 10, 8, 6 is pixel 20.5, 16.5, 12.5.
+        // Voxels of 10 Å are two pixels of 5 Å; the centre of 20 × 16 × 12 voxels is pixel 20, 16, 12, and
+        // voxel 10, 8, 6 is pixel 20.5, 16.5, 12.5.
         Assert.That(table.Rows[0].Take(4), Is.EqualTo(new[] { "TS_07", "2.5", "2.5", "2.5" }));
         Assert.That(run.Error, Does.StartWith("warning: ").And.Contain("1 of 2 centres outside"));
     }
@@ -100,13 +131,22 @@ public class ConvertTests
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.xyz", "name their format (--to)", "")]
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "copick.json", "give the voxel size (--voxel-size or --volume)", "--to copick")]
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "a_info.json", "give the volume's size (--volume or --volume-size", "--voxel-size 10")]
-    [TestCase("a.csv", "x,y,z\n1,2,3\n", "r5.star", "give the volume's size (--volume or --volume-size; relion5: or --tomograms)", "--to relion5 --voxel-size 10 --tomogram-name T")]
-    [TestCase("a.csv", "x,y,z\n1,2,3\n", "a.star", "the format csv ends in .csv. Choose that ending, or another format (--to)", "--to csv")]
+    [TestCase("a.csv", "x,y,z\n1,2,3\n", "r5.star", "give the volume's size (--volume or --volume-size; relion5: or "
+        + "--tomograms)", "--to relion5 --voxel-size 10 --tomogram-name T")]
+    [TestCase(
+        "a.csv",
+        "x,y,z\n1,2,3\n",
+        "a.star",
+        "the format csv ends in .csv. Choose that ending, or another format (--to)",
+        "--to csv")]
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "folder", "name their format (--to)", "")]
     [TestCase("a.csv", "x,y,z,tomogram\n1,2,3,A\n1,2,3,B\n", "b.coords", "folder", "")]
     [TestCase("a.csv", "x,y,z\n1,2,3\n", "b.tbl", "not one of", "--from unknown")]
     public void Convert_WithoutAFactThatIsNeeded_SaysWhich(string name, string text, string output, string expected, string more)
-        => ToolRun.Refuses([expected], ["convert", folder.WriteText(name, text), "--out", folder.At(output), .. more.Split(' ', StringSplitOptions.RemoveEmptyEntries)]);
+        => ToolRun.Refuses(
+            [expected],
+            ["convert", folder.WriteText(name, text), "--out", folder.At(output), .. more.Split(
+                ' ', StringSplitOptions.RemoveEmptyEntries)]);
 
     [Test]
     public void Convert_ATableOntoItself_IsRefused()
@@ -120,5 +160,12 @@ public class ConvertTests
     public void Convert_AContradiction_IsRefused()
         => ToolRun.Refuses(
             ["2.62", "not of 20"],
-            "convert", TemporaryFolder.Data("relion4/empiar10064_first_rows.star"), "--out", folder.At("c.tbl"), "--voxel-size", "20", "--binning", "4");
+            "convert",
+            TemporaryFolder.Data("relion4/empiar10064_first_rows.star"),
+            "--out",
+            folder.At("c.tbl"),
+            "--voxel-size",
+            "20",
+            "--binning",
+            "4");
 }

@@ -5,8 +5,9 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>
-/// Whatever file of a verb is damaged, the verb computes or refuses: no internal error, no other exit code, no hang, and no more memory than it is given. Another
-/// process does it. MEANSHIFTGPU_TEST_DAMAGED sets how many files are damaged (1000).
+/// Whatever file of a verb is damaged, the verb computes or refuses: no internal error, no other exit code,
+/// no hang, and no more memory than it is given. Another process does it. MEANSHIFTGPU_TEST_DAMAGED sets how
+/// many files are damaged (1000).
 /// </summary>
 public class DamagedInputsTests
 {
@@ -19,7 +20,8 @@ public class DamagedInputsTests
 
     [Test]
     public void EveryVerb_GivenADamagedFile_ComputesOrRefuses()
-        => ChildRun.Succeeds(nameof(Child_GivesVerbsDamagedFiles), TimeSpan.FromMinutes(5) + TimeSpan.FromSeconds(0.5 * Count), MemoryLimit);
+        => ChildRun.Succeeds(
+            nameof(Child_GivesVerbsDamagedFiles), TimeSpan.FromMinutes(5) + TimeSpan.FromSeconds(0.5 * Count), MemoryLimit);
 
     /// <summary>What the child process of the test does; by itself it does nothing.</summary>
     [Test]
@@ -60,20 +62,25 @@ public class DamagedInputsTests
     {
         folder.Simulate();
         ToolRun.Succeeds(folder.Train("run", 2, "--checkpoint-every", "1"));
-        string volume = folder.At("data", "test_000.mrc"), truth = folder.At("data", "test_000.star"), model = folder.At("run", "model.safetensors");
+        string volume = folder.At("data", "test_000.mrc"), truth = folder.At("data", "test_000.star"), model = folder.At(
+            "run", "model.safetensors");
         string[] pick = ["pick", volume, "--model", model, "--out", folder.At("picks.star"), "--device", "cpu", "--overwrite"];
         yield return (volume, pick);
         yield return (model, pick);
         yield return (folder.At("run", "checkpoint.safetensors"), folder.Train("run", 2, "--resume"));
         yield return (folder.Manifest, folder.Train("again", 1, "--overwrite"));
         yield return (folder.At("data", "train_000.mrc"), folder.Train("again", 1, "--overwrite"));
-        yield return (folder.Manifest, ["evaluate", "--picks", truth, "--data", folder.Manifest, "--json", folder.At("scores.json")]);
+        yield return (
+            folder.Manifest, ["evaluate", "--picks", truth, "--data", folder.Manifest, "--json", folder.At("scores.json")]);
         yield return (truth, ["evaluate", "--picks", truth, "--truth", truth, "--report", folder.At("page.html")]);
-        foreach (string to in (string[])["relion3", "relion4", "relion5", "dynamo", "copick", "eman2", "csv", "motl", "deepfinder", "shrec"])
+        foreach (
+            string to in (
+                string[])["relion3", "relion4", "relion5", "dynamo", "copick", "eman2", "csv", "motl", "deepfinder", "shrec"])
         {
             string table = folder.At($"table-{to}");
             ToolRun.Succeeds("convert", truth, "--out", table, "--to", to, "--volume", volume, "--object", "ring");
-            string file = Directory.EnumerateFiles(table, "*", SearchOption.AllDirectories).First(f => !f.EndsWith(".made", StringComparison.Ordinal) && !f.EndsWith(".doc", StringComparison.Ordinal));
+            string file = Directory.EnumerateFiles(table, "*", SearchOption.AllDirectories).First(
+                f => !f.EndsWith(".made", StringComparison.Ordinal) && !f.EndsWith(".doc", StringComparison.Ordinal));
             yield return (file, ["convert", file, "--out", folder.At("out.csv"), "--volume", volume]);
             yield return (file, ["evaluate", "--picks", file, "--truth", truth, "--volume", volume]);
         }

@@ -4,7 +4,9 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli;
 
-/// <summary>A manifest, a model and a checkpoint of version 0.1 load for ever, or are refused by their version.</summary>
+/// <summary>
+/// A manifest, a model and a checkpoint of version 0.1 load for ever, or are refused by their version.
+/// </summary>
 public class EarlierVersionsTests
 {
     private readonly ToolFolder folder = new();
@@ -17,7 +19,15 @@ public class EarlierVersionsTests
     [Test]
     public void Model_OfVersion01_Picks()
     {
-        ToolRun run = ToolRun.Succeeds("pick", Old("train_000.mrc"), "--model", Old("run/model.safetensors"), "--out", folder.At("old.star"), "--device", "cpu");
+        ToolRun run = ToolRun.Succeeds(
+            "pick",
+            Old("train_000.mrc"),
+            "--model",
+            Old("run/model.safetensors"),
+            "--out",
+            folder.At("old.star"),
+            "--device",
+            "cpu");
         Assert.That(run.Error, Does.Contain("does not say what its volumes looked like"));
     }
 
@@ -37,7 +47,16 @@ public class EarlierVersionsTests
         Assert.That(at, Is.Positive);
         bytes[at + "Format\\u0022:".Length] = (byte)'9';
         File.WriteAllBytes(checkpoint, bytes);
-        ToolRun.Refuses(["checkpoint.safetensors", "format 9"], "train", "--data", Old("manifest.json"), "--out", folder.At("later-run"), "--resume", "--device", "cpu");
+        ToolRun.Refuses(
+            ["checkpoint.safetensors", "format 9"],
+            "train",
+            "--data",
+            Old("manifest.json"),
+            "--out",
+            folder.At("later-run"),
+            "--resume",
+            "--device",
+            "cpu");
     }
 
     [Test]
@@ -45,7 +64,16 @@ public class EarlierVersionsTests
     {
         Resumable("other-data");
         folder.Simulate();
-        ToolRun.Refuses(["checkpoint.safetensors", "other data"], "train", "--data", folder.Manifest, "--out", folder.At("other-data"), "--resume", "--device", "cpu");
+        ToolRun.Refuses(
+            ["checkpoint.safetensors", "other data"],
+            "train",
+            "--data",
+            folder.Manifest,
+            "--out",
+            folder.At("other-data"),
+            "--resume",
+            "--device",
+            "cpu");
     }
 
     /// <summary>A run of version 0.1 whose checkpoint this version has written again.</summary>

@@ -8,8 +8,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>
-/// Processes that are killed (SIGKILL) at random moments leave complete files or none, and the next run ends with the bits of an undisturbed one.
-/// MEANSHIFTGPU_KILLS sets how often (3).
+/// Processes that are killed (SIGKILL) at random moments leave complete files or none, and the next run ends
+/// with the bits of an undisturbed one. MEANSHIFTGPU_KILLS sets how often (3).
 /// </summary>
 [NonParallelizable]
 public class KilledProcessTests
@@ -32,7 +32,9 @@ public class KilledProcessTests
     public void Pick_KilledAtRandom_LeavesCompleteFilesAndGoesOn()
     {
         string[] volumes = [.. Enumerable.Range(0, 4).Select(i => folder.WriteVolume($"v{i}.mrc", 60, 70 + i, 80))];
-        string[] Arguments(string output) => ["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", folder.At(output), "--score-map", folder.At(output), "--device", "cpu"];
+        string[] Arguments(string output)
+            => ["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", folder.At(output), "--score-map",
+                folder.At(output), "--device", "cpu"];
         ToolRun.Succeeds(Arguments("straight"));
 
         Random random = new(1);
@@ -51,8 +53,10 @@ public class KilledProcessTests
     [Test]
     public void Train_KilledAtRandom_LeavesCompleteFilesAndEndsWithTheSameBits()
     {
-        // A run is killed within the time of thirty steps from its first one on, of which there are enough for every kill to fall amid them; one in four as it starts.
-        string[] Arguments(string run, int steps, params string[] more) => folder.Train(run, steps, ["--checkpoint-every", "1", "--validate-every", "3", "--lr", "1e-4", .. more]);
+        // A run is killed within the time of thirty steps from its first one on, of which there are enough
+        // for every kill to fall amid them; one in four as it starts.
+        string[] Arguments(string run, int steps, params string[] more)
+            => folder.Train(run, steps, ["--checkpoint-every", "1", "--validate-every", "3", "--lr", "1e-4", .. more]);
         int all = 30 * Kills;
         ToolRun.Succeeds(Arguments("trained", all));
 
@@ -71,7 +75,10 @@ public class KilledProcessTests
         int killed = 0;
         for (int i = 0; i < Kills; i++)
         {
-            if (Kill(Arguments("resumed", all, File.Exists(checkpoint) ? ["--resume"] : []), random.NextDouble() * thirty, onceTraining: i % 4 != 3))
+            if (Kill(
+                Arguments("resumed", all, File.Exists(checkpoint) ? ["--resume"] : []),
+                random.NextDouble() * thirty,
+                onceTraining: i % 4 != 3))
                 killed++;
             if (File.Exists(checkpoint))
                 Assert.That(() => SafetensorsFile.Read(checkpoint), Throws.Nothing);
@@ -81,7 +88,8 @@ public class KilledProcessTests
                 Assert.That(() => ToolRun.Json(folder.At("resumed", "history.json")), Throws.Nothing);
         }
 
-        TestContext.Out.WriteLine($"killed {killed} times, the last after step {(File.Exists(checkpoint) ? Trainer.ReadProgress(checkpoint).Done : 0)} of {all}");
+        TestContext.Out.WriteLine($"killed {killed} times, the last after step "
+            + $"{(File.Exists(checkpoint) ? Trainer.ReadProgress(checkpoint).Done : 0)} of {all}");
         ToolRun.Succeeds(Arguments("resumed", all, File.Exists(checkpoint) ? ["--resume"] : []));
         AssertComplete("trained", "resumed");
         Assert.That(Names("resumed"), Is.EqualTo(Names("trained")));
@@ -95,7 +103,8 @@ public class KilledProcessTests
             Assert.Ignore("signals are not Windows's");
         if (IgnoresHangup())
             Assert.Ignore("these tests run under nohup, and so do the programs that they start");
-        using Process process = Start(folder.Train("lost", 1_000_000, "--validate-every", "1000"), out ManualResetEventSlim training);
+        using Process process = Start(
+            folder.Train("lost", 1_000_000, "--validate-every", "1000"), out ManualResetEventSlim training);
         training.Wait();
         using (Process signal = Process.Start("kill", ["-HUP", $"{process.Id}"]))
             signal.WaitForExit();
@@ -108,18 +117,22 @@ public class KilledProcessTests
 
     // The first bit of the ignored signals is SIGHUP's; other systems than Linux do not tell.
     internal static bool IgnoresHangup()
-        => File.Exists("/proc/self/status") && File.ReadLines("/proc/self/status").FirstOrDefault(l => l.StartsWith("SigIgn:", StringComparison.Ordinal)) is { } line
+        => File.Exists("/proc/self/status") && File.ReadLines("/proc/self/status")
+            .FirstOrDefault(l => l.StartsWith("SigIgn:", StringComparison.Ordinal)) is { } line
             && (ulong.Parse(line.AsSpan("SigIgn:".Length).Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture) & 1) != 0;
 
-    private string[] Names(string name) => [.. Directory.GetFileSystemEntries(folder.At(name)).Select(f => Path.GetFileName(f)!).Order()];
+    private string[] Names(string name)
+        => [.. Directory.GetFileSystemEntries(folder.At(name)).Select(f => Path.GetFileName(f)!).Order()];
 
-    // Every file that has its name has all its bytes; temporary ones begin with a dot. Records of how a table was made name the folder.
+    // Every file that has its name has all its bytes; temporary ones begin with a dot. Records of how a table
+    // was made name the folder.
     private void AssertComplete(string expected, string actual)
     {
         if (!Directory.Exists(folder.At(actual)))
             return;
         foreach (string name in Names(actual).Where(n => !n.StartsWith('.') && !n.EndsWith(".made", StringComparison.Ordinal)))
-            Assert.That(File.ReadAllBytes(folder.At(actual, name)), Is.EqualTo(File.ReadAllBytes(folder.At(expected, name))), name);
+            Assert.That(
+                File.ReadAllBytes(folder.At(actual, name)), Is.EqualTo(File.ReadAllBytes(folder.At(expected, name))), name);
     }
 
     private static int DurationOf(string[] arguments)
@@ -152,7 +165,8 @@ public class KilledProcessTests
         string host = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } path ? path : "dotnet";
         try
         {
-            ProcessStartInfo start = new(host, [tool, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
+            ProcessStartInfo start =
+                new(host, [tool, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
             Process process = Process.Start(start)!;
             process.OutputDataReceived += (_, line) =>
             {

@@ -19,9 +19,9 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>
-/// Inputs that would do harm: names that choose a path, control characters, links, pipes and devices, tampered models and
-/// checkpoints, full disks. Results stay in the folder that was given, nothing is replaced that was not named, and every refusal
-/// is one line that names its file.
+/// Inputs that would do harm: names that choose a path, control characters, links, pipes and devices,
+/// tampered models and checkpoints, full disks. Results stay in the folder that was given, nothing is
+/// replaced that was not named, and every refusal is one line that names its file.
 /// </summary>
 [NonParallelizable]
 public class SafetyTests
@@ -35,11 +35,22 @@ public class SafetyTests
 
     [Test]
     public void Convert_NamesThatAreTablesOfPaths_StaysInTheFolder(
-        [Values("nul", "overwrite", "trav")] string table, [Values("csv", "relion3", "copick", "shrec", "eman2", "dynamo")] string format)
+        [Values("nul", "overwrite", "trav")] string table,
+        [Values("csv", "relion3", "copick", "shrec", "eman2", "dynamo")] string format)
     {
         string parent = folder.At($"paths-{table}-{format}"), output = Path.Combine(parent, "a", "b", "out");
         Directory.CreateDirectory(output);
-        ToolRun.Succeeds("convert", Data($"01-path-traversal/{table}.csv"), "--out", output, "--to", format, "--voxel-size", "10", "--volume-size", "20");
+        ToolRun.Succeeds(
+            "convert",
+            Data($"01-path-traversal/{table}.csv"),
+            "--out",
+            output,
+            "--to",
+            format,
+            "--voxel-size",
+            "10",
+            "--volume-size",
+            "20");
         string[] files = Directory.GetFiles(parent, "*", SearchOption.AllDirectories);
         Assert.That(files, Is.Not.Empty);
         Assert.That(files, Has.All.StartsWith(output + Path.DirectorySeparatorChar));
@@ -49,8 +60,12 @@ public class SafetyTests
     public void Pick_AModelWhoseClassIsAPath_StaysInTheFolder()
     {
         string parent = folder.At("class-name"), output = Path.Combine(parent, "a", "b", "out");
-        ToolRun.Succeeds("pick", TemporaryFolder.Data(Tomogram), "--model", Data("01-path-traversal/model-class-name.safetensors"), "--out", output, "--format", "copick", "--threshold-absolute", "1e-4", "--device", "cpu");
-        Assert.That(Directory.GetFiles(parent, "*", SearchOption.AllDirectories), Is.Not.Empty.And.All.StartsWith(output + Path.DirectorySeparatorChar));
+        ToolRun.Succeeds(
+            "pick", TemporaryFolder.Data(Tomogram), "--model", Data("01-path-traversal/model-class-name.safetensors"), "--out",
+            output, "--format", "copick", "--threshold-absolute", "1e-4", "--device", "cpu");
+        Assert.That(
+            Directory.GetFiles(parent, "*", SearchOption.AllDirectories),
+            Is.Not.Empty.And.All.StartsWith(output + Path.DirectorySeparatorChar));
     }
 
     [TestCase("TS_01", "TS_01")]
@@ -74,7 +89,9 @@ public class SafetyTests
     [Test]
     public void SafeName_OfDifferentNames_DiffersAndFits()
     {
-        string[] names = ["half\ud800", "a/b", "a:b", "a_b", "a\\b", new string('x', 300), new string('x', 301), string.Concat(Enumerable.Repeat("😀", 200)), "A/b"];
+        string[] names =
+            ["half\ud800", "a/b", "a:b", "a_b", "a\\b", new string('x', 300), new string('x', 301),
+                string.Concat(Enumerable.Repeat("😀", 200)), "A/b"];
         string[] safe = [.. names.Select(SafeName.Of)];
         Assert.That(safe.Distinct(StringComparer.OrdinalIgnoreCase).Count(), Is.EqualTo(names.Length));
         Assert.That(safe.Max(System.Text.Encoding.UTF8.GetByteCount), Is.LessThanOrEqualTo(120));
@@ -94,7 +111,9 @@ public class SafetyTests
         ToolRun run = ToolRun.Of("convert", Data(table), "--out", output, "--to", format, "--voxel-size", "10");
         AssertShown(run, 0, 2);
         if (Directory.Exists(output))
-            Assert.That(Directory.GetFileSystemEntries(output, "*", SearchOption.AllDirectories).SelectMany(f => f).Any(char.IsControl), Is.False);
+            Assert.That(
+                Directory.GetFileSystemEntries(output, "*", SearchOption.AllDirectories).SelectMany(f => f).Any(char.IsControl),
+                Is.False);
     }
 
     [TestCase("02-control-chars/esc.csv")]
@@ -103,7 +122,10 @@ public class SafetyTests
     public void Evaluate_ControlCharacters_DoNotReachTerminalOrReport(string table)
     {
         string report = folder.At("esc.html");
-        AssertShown(ToolRun.Of("evaluate", "--picks", Data(table), "--truth", Data(table), "--radii", "2", "--voxel-size", "10", "--report", report), 0);
+        AssertShown(
+            ToolRun.Of(
+                "evaluate", "--picks", Data(table), "--truth", Data(table), "--radii", "2", "--voxel-size", "10", "--report",
+                report), 0);
         string page = File.ReadAllText(report);
         Assert.That(page.Any(c => char.IsControl(c) && c != '\n'), Is.False);
         Assert.That(page, Does.Not.Contain("<script"));
@@ -119,7 +141,16 @@ public class SafetyTests
     [TestCase("06-model-metadata/meta8.safetensors", "weighting 77")]
     [TestCase("06-model-metadata/unet2.safetensors", "Widths")]
     public void Pick_ATamperedModel_IsRefused(string model, string cause)
-        => ToolRun.Refuses([Path.GetFileName(model), cause], "pick", TemporaryFolder.Data(Tomogram), "--model", Data(model), "--out", folder.At("tampered.csv"), "--device", "cpu");
+        => ToolRun.Refuses(
+            [Path.GetFileName(model), cause],
+            "pick",
+            TemporaryFolder.Data(Tomogram),
+            "--model",
+            Data(model),
+            "--out",
+            folder.At("tampered.csv"),
+            "--device",
+            "cpu");
 
     // Sizes that fit the types and no machine: refused by what the file holds, before memory is taken.
     [TestCase("\"Widths\":[4,4]", "\"Widths\":[1024,1024,1024,1024,1024,1024]")]
@@ -141,11 +172,20 @@ public class SafetyTests
     public void Pick_AModelWithImpossibleNumbers_IsRefusedByName(string before, string after)
     {
         string model = Rewritten(Data("01-path-traversal/model-class-name.safetensors"), "impossible.safetensors", before, after);
-        ToolRun.Refuses([model], "pick", TemporaryFolder.Data(Tomogram), "--model", model, "--out", folder.At("impossible.csv"), "--device", "cpu");
+        ToolRun.Refuses(
+            [model],
+            "pick",
+            TemporaryFolder.Data(Tomogram),
+            "--model",
+            model,
+            "--out",
+            folder.At("impossible.csv"),
+            "--device",
+            "cpu");
     }
 
-    // Every value of a model's and of a checkpoint's settings is replaced by others in turn: the file is read, or refused by
-    // name.
+    // Every value of a model's and of a checkpoint's settings is replaced by others in turn: the file is
+    // read, or refused by name.
     [TestCase("13-checkpoint-null/20_Steps/model.safetensors", "meanshift_gpu.model")]
     [TestCase("13-checkpoint-null/20_Steps/model.safetensors", "meanshift_gpu.unet3d")]
     [TestCase("checkpoint", "meanshift_gpu.training")]
@@ -163,13 +203,16 @@ public class SafetyTests
         SafetensorsFile file = SafetensorsFile.Read(checkpoint ? folder.At("mutated", "checkpoint.safetensors") : Data(name));
         using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Threads = 1 });
         string path = folder.At("mutant.safetensors");
-        string[] values = ["null", "-1", "0", "1e308", "1e999", "4294967296", "\"x\"", "\"\\ud800\"", "[]", "{}", "[null]", "[[[]]]", "true", "\"a/../b\"", "NaN", "\"NaN\""];
+        string[] values =
+            ["null", "-1", "0", "1e308", "1e999", "4294967296", "\"x\"", "\"\\ud800\"", "[]", "{}", "[null]", "[[[]]]", "true",
+                "\"a/../b\"", "NaN", "\"NaN\""];
         foreach (string place in Places(JsonNode.Parse(file.Metadata[key])!))
         {
             foreach (string value in values)
             {
                 string changed = Changed(file.Metadata[key], place, value);
-                SafetensorsFile.Write(path, file.Tensors, file.Metadata.Select(m => m.Key == key ? KeyValuePair.Create(key, changed) : m));
+                SafetensorsFile.Write(
+                    path, file.Tensors, file.Metadata.Select(m => m.Key == key ? KeyValuePair.Create(key, changed) : m));
                 try
                 {
                     if (checkpoint)
@@ -203,9 +246,22 @@ public class SafetyTests
         Simulate();
         string output = folder.At(run);
         Directory.CreateDirectory(output);
-        File.Copy(Data($"13-checkpoint-null/{run}/checkpoint.safetensors"), Path.Combine(output, "checkpoint.safetensors"), overwrite: true);
-        ToolRun.Refuses(["checkpoint.safetensors", cause], "train", "--data", folder.Manifest, "--out", output, "--resume", "--device", "cpu");
-        ToolRun.Refuses(["checkpoint.safetensors", cause], "train", "--data", folder.Manifest, "--out", output, "--device", "cpu");
+        File.Copy(
+            Data($"13-checkpoint-null/{run}/checkpoint.safetensors"),
+            Path.Combine(output, "checkpoint.safetensors"),
+            overwrite: true);
+        ToolRun.Refuses(
+            ["checkpoint.safetensors", cause],
+            "train",
+            "--data",
+            folder.Manifest,
+            "--out",
+            output,
+            "--resume",
+            "--device",
+            "cpu");
+        ToolRun.Refuses(
+            ["checkpoint.safetensors", cause], "train", "--data", folder.Manifest, "--out", output, "--device", "cpu");
     }
 
     [Test]
@@ -218,7 +274,8 @@ public class SafetyTests
         ToolRun.Refuses(["is an input"], [.. own, "--out", folder.At("linked", "linked.csv")]);
         ToolRun.Refuses(["is an input"], [.. own, "--out", folder.At("link.csv")]);
         ToolRun.Refuses(["is an input"], [.. own, "--out", folder.At("linked"), "--to", "csv", "--tomogram-name", "linked"]);
-        ToolRun.Refuses(["another place"], [.. own, "--out", folder.At("other.csv"), "--json", folder.At("linked", "linked.csv")]);
+        ToolRun.Refuses(
+            ["another place"], [.. own, "--out", folder.At("other.csv"), "--json", folder.At("linked", "linked.csv")]);
         Assert.That(File.ReadAllText(folder.At("linked.csv")), Is.EqualTo("x,y,z\n1,2,3\n"));
     }
 
@@ -231,9 +288,13 @@ public class SafetyTests
         Directory.CreateSymbolicLink(target, folder.Path);
         File.Copy(volume, folder.At("seen.mrc"));
         byte[] before = File.ReadAllBytes(volume);
-        string[] pick = ["pick", volume, folder.At("seen.mrc"), "--model", Data("01-path-traversal/model-class-name.safetensors"), "--device", "cpu"];
+        string[] pick =
+            ["pick", volume, folder.At("seen.mrc"), "--model", Data("01-path-traversal/model-class-name.safetensors"), "--device",
+                "cpu"];
         ToolRun.Refuses(["seen_scores.mrc", "is an input"], [.. pick, "--out", folder.At("picked"), "--score-map", target]);
-        ToolRun.Refuses(["is an input"], [.. pick[..2], .. pick[3..], "--out", folder.At("p.csv"), "--score-map", Path.Combine(target, "seen_scores.mrc")]);
+        ToolRun.Refuses(
+            ["is an input"],
+            [.. pick[..2], .. pick[3..], "--out", folder.At("p.csv"), "--score-map", Path.Combine(target, "seen_scores.mrc")]);
         Assert.That(File.ReadAllBytes(volume), Is.EqualTo(before));
     }
 
@@ -246,7 +307,9 @@ public class SafetyTests
         Directory.CreateDirectory(output);
         File.CreateSymbolicLink(Path.Combine(output, "T1.csv"), victim);
         ToolRun.Refuses(["T1.csv", "leads out"], "convert", Data("01-path-traversal/trav.csv"), "--out", output, "--to", "csv");
-        string[] pick = ["pick", folder.WriteVolume("T1.mrc"), "--model", Data("01-path-traversal/model-class-name.safetensors"), "--device", "cpu"];
+        string[] pick =
+            ["pick", folder.WriteVolume("T1.mrc"), "--model", Data("01-path-traversal/model-class-name.safetensors"), "--device",
+                "cpu"];
         ToolRun.Refuses(["T1.csv", "leads out"], [.. pick, "--out", output, "--format", "csv"]);
         Assert.That(File.ReadAllText(victim), Is.EqualTo("of somebody"));
     }
@@ -281,22 +344,45 @@ public class SafetyTests
         using (Process made = Process.Start("mkfifo", pipe)!)
             made.WaitForExit();
         ToolRun.Refuses([pipe, "pipe"], "convert", pipe, "--out", folder.At("p1.csv"));
-        ToolRun.Refuses([pipe, "pipe"], "pick", pipe, "--model", Data("01-path-traversal/model-class-name.safetensors"), "--out", folder.At("p1.csv"), "--device", "cpu");
-        ToolRun.Refuses([pipe, "pipe"], "pick", TemporaryFolder.Data(Tomogram), "--model", pipe, "--out", folder.At("p1.csv"), "--device", "cpu");
+        ToolRun.Refuses(
+            [pipe, "pipe"],
+            "pick",
+            pipe,
+            "--model",
+            Data("01-path-traversal/model-class-name.safetensors"),
+            "--out",
+            folder.At("p1.csv"),
+            "--device",
+            "cpu");
+        ToolRun.Refuses(
+            [pipe, "pipe"],
+            "pick",
+            TemporaryFolder.Data(Tomogram),
+            "--model",
+            pipe,
+            "--out",
+            folder.At("p1.csv"),
+            "--device",
+            "cpu");
         ToolRun.Refuses([pipe, "pipe"], "train", "--data", pipe, "--out", folder.At("p1"), "--device", "cpu");
         ToolRun.Refuses([pipe, "nobody reads"], "convert", table, "--out", folder.At("p2.csv"), "--json", pipe);
         Task<string> reader = Task.Run(() => File.ReadAllText(pipe));
         // The reader may not have come yet.
-        for (int i = 0; i < 100 && !reader.IsCompleted && ToolRun.Of("convert", table, "--out", folder.At("p2.csv"), "--json", pipe).Code != 0; i++)
+        for (int i = 0; i < 100 && !reader.IsCompleted
+            && ToolRun.Of("convert", table, "--out", folder.At("p2.csv"), "--json", pipe).Code != 0; i++)
             Thread.Sleep(20);
         Assert.That(reader.Wait(TimeSpan.FromSeconds(10)), Is.True);
         Assert.That(reader.Result, Does.Contain("\"particles\": 1"));
         Assert.That(FilePlace.Of(pipe).Kind, Is.EqualTo(FileKind.Pipe));
 
         // What a shell's <(…) gives is a pipe too.
-        foreach (string verb in (string[])["convert <(cat {0}) --out {1}", "convert {0} --out {1}.star --tomograms <(cat {0}) --to relion5 --tomogram-name T", "evaluate --picks <(cat {0}) --truth {0}", "evaluate --picks {0} --truth <(cat {0})"])
+        foreach (string verb in (string[])["convert <(cat {0}) --out {1}", "convert {0} --out {1}.star --tomograms <(cat {0}) "
+            + "--to relion5 --tomogram-name T",
+            "evaluate --picks <(cat {0}) --truth {0}",
+            "evaluate --picks {0} --truth <(cat {0})"])
         {
-            string program = $"exec dotnet '{typeof(CommandLine).Assembly.Location}' {string.Format(CultureInfo.InvariantCulture, verb, $"'{table}'", $"'{folder.At("substituted.csv")}'")}";
+            string program = $"exec dotnet '{typeof(CommandLine).Assembly.Location}' "
+                + $"{string.Format(CultureInfo.InvariantCulture, verb, $"'{table}'", $"'{folder.At("substituted.csv")}'")}";
             ProcessStartInfo start = new("bash", ["-c", program]) { RedirectStandardError = true };
             using Process shell = Process.Start(start)!;
             string error = shell.StandardError.ReadToEnd();
@@ -321,9 +407,17 @@ public class SafetyTests
         File.Copy(TemporaryFolder.Data("golden/dice.safetensors"), Path.Combine(inputs, "case.safetensors"), overwrite: true);
         File.WriteAllText(Path.Combine(inputs, "TS_1.csv"), "x,y,z\n10,11,12\n");
         string Volume(string split) => $$"""{"volume": "TS_1.mrc", "coordinates": "TS_1.csv", "split": "{{split}}"}""";
-        File.WriteAllText(Path.Combine(inputs, "manifest.json"), $$"""{"volumes": [{{string.Join(", ", ((string[])["train", "validation", "test"]).Select(Volume))}}]}""");
+        IEnumerable<string> volumes = ((string[])["train", "validation", "test"]).Select(Volume);
+        File.WriteAllText(Path.Combine(inputs, "manifest.json"), $$"""{"volumes": [{{string.Join(", ", volumes)}}]}""");
         byte[] before = File.ReadAllBytes(Path.Combine(inputs, input));
-        string[] arguments = [.. command.Split(' ').Select(a => string.Format(CultureInfo.InvariantCulture, a, inputs, folder.At("other.csv"), TemporaryFolder.Data("models/hundred-steps.safetensors")))];
+        string[] arguments =
+            [.. command.Split(' ').Select(
+                a => string.Format(
+                    CultureInfo.InvariantCulture,
+                    a,
+                    inputs,
+                    folder.At("other.csv"),
+                    TemporaryFolder.Data("models/hundred-steps.safetensors")))];
         ToolRun.Refuses([input, "is an input"], arguments);
         Assert.That(File.ReadAllBytes(Path.Combine(inputs, input)), Is.EqualTo(before));
     }
@@ -344,7 +438,9 @@ public class SafetyTests
     {
         Simulate();
         Directory.CreateDirectory(folder.At("json"));
-        ToolRun.Refuses(["model.safetensors", "two results"], folder.Train("json", 1, "--json", folder.At("json", "..", "json", "model.safetensors")));
+        ToolRun.Refuses(
+            ["model.safetensors", "two results"],
+            folder.Train("json", 1, "--json", folder.At("json", "..", "json", "model.safetensors")));
     }
 
     // The header promises 4 TB, of which a thousandth is there: nothing is unpacked that has no room.
@@ -372,14 +468,20 @@ public class SafetyTests
             packed.CopyTo(file);
         Stopwatch clock = Stopwatch.StartNew();
         ToolRun.Refuses(["pairs.star"], "convert", pairs, "--out", folder.At("pairs.csv"));
-        string many = folder.WriteText("many.csv", "x,y,z,tomogram\n" + string.Concat(Enumerable.Range(0, 1500).Select(i => $"1,2,3,T{i}\n")));
+        string many = folder.WriteText(
+            "many.csv", "x,y,z,tomogram\n" + string.Concat(Enumerable.Range(0, 1500).Select(i => $"1,2,3,T{i}\n")));
         ToolRun.Succeeds("convert", many, "--out", folder.At("many"), "--to", "coords");
         Assert.That(Directory.GetFiles(folder.At("many"), "*.coords"), Has.Length.EqualTo(1500));
         // As many classes as particles, with and without classes of the picks.
-        string classes = folder.WriteText("classes.csv", "x,y,z,name\n" + string.Concat(Enumerable.Range(0, 20_000).Select(i => $"{i % 200},{i / 200},3,name{i}\n")));
-        ToolRun.Succeeds("evaluate", "--picks", classes, "--truth", classes, "--radii", "0.5", "--json", folder.At("classes.json"));
+        string classes = folder.WriteText(
+            "classes.csv",
+            "x,y,z,name\n" + string.Concat(Enumerable.Range(0, 20_000).Select(i => $"{i % 200},{i / 200},3,name{i}\n")));
+        ToolRun.Succeeds(
+            "evaluate", "--picks", classes, "--truth", classes, "--radii", "0.5", "--json", folder.At("classes.json"));
         JsonElement last = ToolRun.Json(folder.At("classes.json")).GetProperty("classes")[19_999];
-        Assert.That((last.GetProperty("class").GetString(), last.GetProperty("radii")[0].GetProperty("foundTruth").GetInt32()), Is.EqualTo(("name19999", 1)));
+        Assert.That(
+            (last.GetProperty("class").GetString(), last.GetProperty("radii")[0].GetProperty("foundTruth").GetInt32()),
+            Is.EqualTo(("name19999", 1)));
         Assert.That(clock.Elapsed, Is.LessThan(TimeSpan.FromSeconds(60)));
     }
 
@@ -393,17 +495,29 @@ public class SafetyTests
         commas.NumberFormat.NumberGroupSeparator = ".";
         commas.NumberFormat.PercentDecimalSeparator = ",";
         string table = folder.WriteText("input.csv", "x,y,z,score\n1.25,2.5,3.75,0.5\n5.5,4.25,9.125,0.25\n");
-        ReportChart chart = new() { Title = "t", XTitle = "x", YTitle = "y", Curves = [new ReportCurve("n", ReportColor.Blue, [(0.5, 1.25), (1.5, 2.75)])] };
+        ReportChart chart =
+            new() { Title = "t", XTitle = "x", YTitle = "y", Curves =
+                [new ReportCurve("n", ReportColor.Blue, [(0.5, 1.25), (1.5, 2.75)])] };
         string[] Outputs(string name)
         {
-            string[] files = [.. ((string[])["csv", "star", "tbl", "xml", "tsv", "coords", "html", "svg", "json"]).Select(e => folder.At($"{name}.{e}"))];
+            string[] files =
+                [.. ((string[])["csv", "star", "tbl", "xml", "tsv", "coords", "html", "svg", "json"]).Select(
+                    e => folder.At($"{name}.{e}"))];
             List<string> texts = [];
             foreach (string file in files[..6])
-                texts.Add(ToolRun.Succeeds("convert", table, "--out", file, "--voxel-size", "10.5", "--tomogram-name", "T").Output);
-            texts.Add(ToolRun.Succeeds("evaluate", "--picks", table, "--truth", table, "--radii", "1.5,2.5", "--report", files[6], "--json", files[8]).Output);
+                texts.Add(
+                    ToolRun.Succeeds("convert", table, "--out", file, "--voxel-size", "10.5", "--tomogram-name", "T").Output);
+            texts.Add(
+                ToolRun.Succeeds(
+                    "evaluate", "--picks", table, "--truth", table, "--radii", "1.5,2.5", "--report", files[6], "--json",
+                    files[8]).Output);
             ReportPlots.WriteSvg(files[7], chart);
-            CoordinateTables.Write(folder.At($"{name}-host.star"), CoordinateTables.Read(table), new CoordinateWriteOptions { TomogramName = "T" });
-            return [.. texts.Concat([.. files, folder.At($"{name}-host.star")]).Select(t => (File.Exists(t) ? File.ReadAllText(t) : t).Replace(name, "", StringComparison.Ordinal))];
+            CoordinateTables.Write(folder.At($"{name}-host.star"), CoordinateTables.Read(table), new CoordinateWriteOptions
+            {
+                TomogramName = "T",
+            });
+            return [.. texts.Concat([.. files, folder.At($"{name}-host.star")]).Select(
+                t => (File.Exists(t) ? File.ReadAllText(t) : t).Replace(name, "", StringComparison.Ordinal))];
         }
 
         string[] points = Outputs("run-one");
@@ -433,7 +547,10 @@ public class SafetyTests
     {
         SafetensorsFile file = SafetensorsFile.Read(path);
         Assert.That(file.Metadata.Values.Any(v => v.Contains(before, StringComparison.Ordinal)), Is.True, before);
-        SafetensorsFile.Write(folder.At(name), file.Tensors, file.Metadata.Select(m => KeyValuePair.Create(m.Key, m.Value.Replace(before, after, StringComparison.Ordinal))));
+        SafetensorsFile.Write(
+            folder.At(name),
+            file.Tensors,
+            file.Metadata.Select(m => KeyValuePair.Create(m.Key, m.Value.Replace(before, after, StringComparison.Ordinal))));
         return folder.At(name);
     }
 

@@ -13,7 +13,10 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli;
 
-/// <summary>The whole chain from files to figures, with a network that is far too small and short of training to find anything.</summary>
+/// <summary>
+/// The whole chain from files to figures, with a network that is far too small and short of training to find
+/// anything.
+/// </summary>
 [NonParallelizable]
 public class ToolChainTests
 {
@@ -29,21 +32,33 @@ public class ToolChainTests
     [OneTimeTearDown]
     public void DeleteFolder() => folder.Dispose();
 
-    // One record of version, commit, command, inputs and device for everything that is written: within it, or beside it.
+    // One record of version, commit, command, inputs and device for everything that is written: within it, or
+    // beside it.
     [Test]
     public void EveryOutput_SaysHowItWasMade()
     {
-        string model = folder.At("run", "model.safetensors"), volume = folder.At("data", "test_000.mrc"), truth = folder.At("data", "test_000.star");
-        string picks = folder.At("made.star"), map = folder.At("made.mrc"), page = folder.At("made.html"), table = folder.At("made.csv"), tables = folder.At("made-tables"), list = folder.At("made-list.json");
-        ToolRun.Succeeds("pick", volume, "--model", model, "--out", picks, "--score-map", map, "--device", "cpu", "--json", folder.At("made-pick.json"));
-        ToolRun.Succeeds("evaluate", "--picks", truth, "--truth", truth, "--report", page, "--json", folder.At("made-evaluate.json"));
+        string model = folder.At("run", "model.safetensors"), volume = folder.At("data", "test_000.mrc"), truth = folder.At(
+            "data", "test_000.star");
+        string picks = folder.At("made.star"), map = folder.At("made.mrc"), page = folder.At("made.html"), table =
+            folder.At("made.csv"), tables = folder.At("made-tables"), list = folder.At("made-list.json");
+        ToolRun.Succeeds(
+            "pick", volume, "--model", model, "--out", picks, "--score-map", map, "--device", "cpu", "--json", folder.At(
+                "made-pick.json"));
+        ToolRun.Succeeds(
+            "evaluate", "--picks", truth, "--truth", truth, "--report", page, "--json", folder.At("made-evaluate.json"));
         ToolRun.Succeeds("convert", truth, "--out", table, "--json", folder.At("made-convert.json"));
         ToolRun.Succeeds("convert", truth, "--out", tables, "--to", "dynamo");
         ToolRun.Succeeds("gradcheck", "dice", "--device", "cpu", "--json", list);
         using (Assert.EnterMultipleScope())
         {
             AssertMade(Provenance.Read(folder.Manifest)!, "simulate", computed: false);
-            AssertMade(Provenance.Read(model)!, "train", computed: true, folder.Manifest, folder.At("data", "train_000.mrc"), folder.At("data", "train_000.star"));
+            AssertMade(
+                Provenance.Read(model)!,
+                "train",
+                computed: true,
+                folder.Manifest,
+                folder.At("data", "train_000.mrc"),
+                folder.At("data", "train_000.star"));
             AssertMade(Provenance.Read(folder.At("run", "checkpoint.safetensors"))!, "train", computed: true, folder.Manifest);
             AssertMade(Provenance.Read(picks)!, "pick", computed: true, model, volume);
             AssertMade(Provenance.Read(map)!, "pick", computed: true, model, volume);
@@ -55,17 +70,23 @@ public class ToolChainTests
             AssertMade(OfJson("made-evaluate.json"), "evaluate", computed: false, truth);
             AssertMade(OfJson("made-convert.json"), "convert", computed: false, truth);
             Assert.That(MrcFile.ReadHeader(map).Labels.Single(), Is.EqualTo($"MeanShiftGpu {Provenance.OwnVersion}"));
-            Assert.That(File.ReadAllText(page), Does.Contain(InputRecord.Of(truth).Sha256).And.Contain("--report").And.Contain(System.Net.WebUtility.HtmlEncode(Provenance.OwnVersion)));
+            Assert.That(
+                File.ReadAllText(page), Does.Contain(InputRecord.Of(truth).Sha256).And.Contain("--report").And.Contain(
+                    System.Net.WebUtility.HtmlEncode(Provenance.OwnVersion)));
         }
 
-        Provenance OfJson(string name) => System.Text.Json.JsonSerializer.Deserialize<Provenance>(ToolRun.Json(folder.At(name)).GetProperty("made"), System.Text.Json.JsonSerializerOptions.Web)!;
+        Provenance OfJson(string name) => System.Text.Json.JsonSerializer.Deserialize<Provenance>(
+            ToolRun.Json(folder.At(name)).GetProperty("made"), System.Text.Json.JsonSerializerOptions.Web)!;
 
         static void AssertMade(Provenance made, string verb, bool computed, params string[] from)
         {
             Assert.That(made.Version, Does.Match(@"^\d+\.\d+\.\d+\+[0-9a-f]{40}$"), verb);
             Assert.That(made.Command, Does.StartWith($"meanshift-gpu {verb} "));
             Assert.That(made.Device, computed ? Does.Contain("-bit vectors") : Is.Empty, verb);
-            Assert.That(made.Inputs.Select(i => (i.File, i.Sha256)), Is.SupersetOf(from.Select(f => (f, InputRecord.Of(f).Sha256))), verb);
+            Assert.That(
+                made.Inputs.Select(i => (i.File, i.Sha256)),
+                Is.SupersetOf(from.Select(f => (f, InputRecord.Of(f).Sha256))),
+                verb);
         }
     }
 
@@ -88,7 +109,8 @@ public class ToolChainTests
     {
         string data = folder.At("tomograms");
         ToolRun.Succeeds(
-            "simulate", "--out", data, "--preset", "tomogram", "--train", "1", "--test", "1", "--size", "24,40,36", "--particles", "3,3", "--shapes", "ring", "rod",
+            "simulate", "--out", data, "--preset", "tomogram", "--train", "1", "--test", "1", "--size", "24,40,36", "--particles",
+            "3,3", "--shapes", "ring", "rod",
             "--tilts", "-60,60,10", "--defocus", "3", "--json", folder.At("tomograms.json"));
         JsonElement json = ToolRun.Json(folder.At("tomograms.json"));
         DatasetManifest manifest = DatasetManifest.Read(Path.Combine(data, "manifest.json"));
@@ -103,7 +125,8 @@ public class ToolChainTests
         IReadOnlyList<Particle> particles = CoordinateTables.Read(manifest.Volumes[0].Coordinates);
         Assert.That(particles.Select(p => p.Name), Is.EqualTo((string[])["ring", "rod", "ring"]));
         // A rod's centre is inside it, a ring's is not.
-        (int z, int y, int x) = ((int)Math.Round(particles[1].Z), (int)Math.Round(particles[1].Y), (int)Math.Round(particles[1].X));
+        (int z, int y, int x) = (
+            (int)Math.Round(particles[1].Z), (int)Math.Round(particles[1].Y), (int)Math.Round(particles[1].X));
         Assert.That(occupancy[z, y, x], Is.EqualTo(2));
         Assert.That(classes[z, y, x], Is.EqualTo(2));
     }
@@ -113,10 +136,13 @@ public class ToolChainTests
     {
         string data = folder.At("two");
         ToolRun.Succeeds(
-            "simulate", "--out", data, "--preset", "tomogram", "--train", "1", "--test", "1", "--size", "24,40,36", "--particles", "4,4", "--shapes", "ring", "rod", "--tilts", "-60,60,20");
+            "simulate", "--out", data, "--preset", "tomogram", "--train", "1", "--test", "1", "--size", "24,40,36", "--particles",
+            "4,4", "--shapes", "ring", "rod", "--tilts", "-60,60,20");
         ToolRun trained = ToolRun.Succeeds(
-            "train", "--data", Path.Combine(data, "manifest.json"), "--out", folder.At("two-run"), "--steps", "2", "--widths", "4,4", "--patch", "16", "--seeds", "24", "--preset", "combined",
-            "--classes", "ring", "rod", "--bandwidth", "5,3", "--centers", "3", "--label-radius", "8", "--contrast", "0.1", "--noise", "0.1", "--device", "cpu");
+            "train", "--data", Path.Combine(data, "manifest.json"), "--out", folder.At("two-run"), "--steps", "2", "--widths",
+            "4,4", "--patch", "16", "--seeds", "24", "--preset", "combined",
+            "--classes", "ring", "rod", "--bandwidth", "5,3", "--centers", "3", "--label-radius", "8", "--contrast", "0.1",
+            "--noise", "0.1", "--device", "cpu");
         Assert.That(trained.Output, Does.Contain("2 classes (ring: "));
         // Other classes begin with the other layers; the settings are those of the model.
         ToolRun one = ToolRun.Succeeds(
@@ -129,15 +155,22 @@ public class ToolChainTests
         ToolRun.Succeeds([.. pick, "--out", folder.At("two.csv"), "--json", folder.At("two.json")]);
         JsonElement volume = ToolRun.Json(folder.At("two.json")).GetProperty("volumes")[0];
         IReadOnlyList<Particle> both = CoordinateTables.Read(folder.At("two.csv"));
-        Assert.That(volume.GetProperty("maps").EnumerateArray().Select(m => m.GetProperty("className").GetString()), Is.EqualTo((string[])["ring", "rod"]));
+        Assert.That(
+            volume.GetProperty("maps").EnumerateArray().Select(m => m.GetProperty("className").GetString()),
+            Is.EqualTo((string[])["ring", "rod"]));
         Assert.That(both.Select(p => p.Class).Distinct(), Is.EquivalentTo((int?[])[1, 2]));
 
         ToolRun.Succeeds([.. pick, "--out", folder.At("rod.csv"), "--class", "rod", "--score-map", folder.At("rod.mrc")]);
-        Assert.That(CoordinateTables.Read(folder.At("rod.csv")), Is.EqualTo(both.Where(p => p.Class == 2)).Using<Particle, Particle>((a, b) => (a.Z, a.Y, a.X) == (b.Z, b.Y, b.X)));
+        Assert.That(
+            CoordinateTables.Read(folder.At("rod.csv")),
+            Is.EqualTo(both.Where(p => p.Class == 2)).Using<Particle, Particle>((a, b) => (a.Z, a.Y, a.X) == (b.Z, b.Y, b.X)));
         // The page says what the table says, of each class by its own picks, and shows the test tomogram.
-        string[] evaluate = ["evaluate", "--picks", folder.At("two.csv"), "--data", Path.Combine(data, "manifest.json"), "--radii", "2.5,5"];
-        ToolRun.Succeeds([.. evaluate, "--classes", "ring", "rod", "--report", folder.At("two.html"), "--json", folder.At("evaluated.json")]);
-        XDocument page = XDocument.Parse(File.ReadAllText(folder.At("two.html")).Replace("<!DOCTYPE html>", "", StringComparison.Ordinal));
+        string[] evaluate =
+            ["evaluate", "--picks", folder.At("two.csv"), "--data", Path.Combine(data, "manifest.json"), "--radii", "2.5,5"];
+        ToolRun.Succeeds(
+            [.. evaluate, "--classes", "ring", "rod", "--report", folder.At("two.html"), "--json", folder.At("evaluated.json")]);
+        XDocument page = XDocument.Parse(
+            File.ReadAllText(folder.At("two.html")).Replace("<!DOCTYPE html>", "", StringComparison.Ordinal));
         string[] headings = [.. page.Descendants().Where(e => e.Name.LocalName == "h2").Select(e => e.Value)];
         Assert.That(headings, Does.Contain("Classes").And.Contain("Scores against hit radius"));
         Assert.That(page.ToString(), Does.Contain("model_1"));
@@ -145,7 +178,8 @@ public class ToolChainTests
         Assert.That(classes.Select(c => c.GetProperty("class").GetString()), Is.EqualTo((string[])["ring", "rod"]));
         Assert.That(classes.Sum(c => c.GetProperty("result").GetProperty("predictions").GetInt32()), Is.EqualTo(both.Count));
         ToolRun.Refuses(["no true particle is of class 'hook'", "ring, rod"], [.. evaluate, "--classes", "ring", "hook"]);
-        Assert.That(ToolRun.Succeeds(evaluate).Output, Does.Contain("classes: recall at each radius"), "without --classes picks of any class count");
+        Assert.That(ToolRun.Succeeds(evaluate).Output, Does.Contain("classes: recall at each radius"), "without --classes "
+            + "picks of any class count");
         ToolRun.Refuses(["choose one with --class"], [.. pick, "--out", folder.At("x.csv"), "--score-map", folder.At("x.mrc")]);
         ToolRun.Refuses(["knows no class 'hook'"], [.. pick, "--out", folder.At("x.csv"), "--class", "hook"]);
     }
@@ -187,9 +221,21 @@ public class ToolChainTests
     {
         string picks = folder.At("picks.star");
         ToolRun run = ToolRun.Succeeds(
-            "pick", folder.At("data", "test_000.mrc"), "--model", folder.At("run", "model.safetensors"), "--out", picks, "--score-map", folder.At("map.mrc"), "--device", "cpu", "--json", folder.At("pick.json"));
+            "pick", folder.At("data", "test_000.mrc"), "--model", folder.At("run", "model.safetensors"), "--out", picks,
+            "--score-map", folder.At("map.mrc"), "--device", "cpu", "--json", folder.At("pick.json"));
         JsonElement volume = ToolRun.Json(folder.At("pick.json")).GetProperty("volumes")[0];
-        ToolRun.Succeeds("evaluate", "--picks", picks, "--truth", folder.At("data", "test_000.star"), "--volume", folder.At("data", "test_000.mrc"), "--radii", "2,4", "--json", folder.At("evaluate.json"));
+        ToolRun.Succeeds(
+            "evaluate",
+            "--picks",
+            picks,
+            "--truth",
+            folder.At("data", "test_000.star"),
+            "--volume",
+            folder.At("data", "test_000.mrc"),
+            "--radii",
+            "2,4",
+            "--json",
+            folder.At("evaluate.json"));
         JsonElement figures = ToolRun.Json(folder.At("evaluate.json"));
         using (Assert.EnterMultipleScope())
         {
@@ -209,9 +255,14 @@ public class ToolChainTests
     {
         string[] volumes = [folder.At("data", "train_000.mrc"), folder.At("data", "train_001.mrc")];
         string output = folder.At($"tables-{format}");
-        ToolRun.Succeeds(["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", output, "--format", format, "--device", "cpu"]);
-        Assert.That(Directory.GetFiles(output).Select(Path.GetFileName), Is.EquivalentTo(((string[])[$"train_000.{format}", $"train_001.{format}"]).SelectMany(n => (string[])[n, n + ".made"])));
-        ToolRun.Succeeds("evaluate", "--picks", output, "--data", folder.Manifest, "--split", "train", "--json", folder.At("e.json"));
+        ToolRun.Succeeds(
+            ["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", output, "--format", format,
+                "--device", "cpu"]);
+        Assert.That(
+            Directory.GetFiles(output).Select(Path.GetFileName), Is.EquivalentTo(
+                ((string[])[$"train_000.{format}", $"train_001.{format}"]).SelectMany(n => (string[])[n, n + ".made"])));
+        ToolRun.Succeeds(
+            "evaluate", "--picks", output, "--data", folder.Manifest, "--split", "train", "--json", folder.At("e.json"));
         // The third volume has no table, so all of its centres are missed.
         Assert.That(ToolRun.Json(folder.At("e.json")).GetProperty("volumesWithoutPredictions").GetInt32(), Is.EqualTo(1));
     }
@@ -223,22 +274,28 @@ public class ToolChainTests
     {
         string[] volumes = [folder.At("data", "train_000.mrc"), folder.At("data", "train_001.mrc")];
         string table = folder.At($"relion{version}.star");
-        ToolRun.Succeeds(["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", table, "--format", $"relion{version}", "--binning", "2", "--device", "cpu", "--json", folder.At("p.json")]);
+        ToolRun.Succeeds(
+            ["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", table, "--format", $"relion{version}",
+                "--binning", "2", "--device", "cpu", "--json", folder.At("p.json")]);
         Assert.That(File.ReadAllText(table), Does.Contain(column));
-        CoordinateContext context = new() { Shape = new Extent(18, 21, 19), VoxelSizeAngstrom = 10, Binning = 2, Tomogram = "train_001" };
+        CoordinateContext context =
+            new() { Shape = new Extent(18, 21, 19), VoxelSizeAngstrom = 10, Binning = 2, Tomogram = "train_001" };
         IReadOnlyList<Particle> read = CoordinateTables.Read(table, context);
         JsonElement picks = ToolRun.Json(folder.At("p.json")).GetProperty("volumes")[1].GetProperty("picks");
         Assert.That(read, Has.Count.EqualTo(picks.GetArrayLength()));
-        Assert.That(read[0].Z, Is.EqualTo(picks[0].GetProperty("z").GetDouble()).Within(1e-4), "Å with six decimals over 10 Å voxels");
+        Assert.That(
+            read[0].Z, Is.EqualTo(picks[0].GetProperty("z").GetDouble()).Within(1e-4), "Å with six decimals over 10 Å voxels");
     }
 
     [Test]
     public void Pick_WithLessMemory_GivesTheSameScoresInTiles()
     {
         string volume = folder.WriteVolume("long.mrc", 40, 62, 320);
-        string[] arguments = ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--method", "local-maxima", "--device", "cpu"];
+        string[] arguments =
+            ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--method", "local-maxima", "--device", "cpu"];
         ToolRun whole = ToolRun.Succeeds([.. arguments, "--out", folder.At("whole.csv"), "--score-map", folder.At("whole.mrc")]);
-        ToolRun tiled = ToolRun.Succeeds([.. arguments, "--out", folder.At("tiled.csv"), "--score-map", folder.At("tiled.mrc.gz"), "--memory", "210"]);
+        ToolRun tiled = ToolRun.Succeeds(
+            [.. arguments, "--out", folder.At("tiled.csv"), "--score-map", folder.At("tiled.mrc.gz"), "--memory", "210"]);
         Assert.That(whole.Output, Does.Contain(", 1 tile of"));
         Assert.That(tiled.Output, Does.Contain(" tiles of up to ").And.Contain(" of 210 MiB").And.Contain(" left"));
         using Volume expected = MrcFile.Read(folder.At("whole.mrc"));
@@ -253,16 +310,24 @@ public class ToolChainTests
     {
         string[] volumes = [.. Enumerable.Range(0, 3).Select(i => folder.At("data", $"train_00{i}.mrc"))];
         string output = folder.At("shards");
-        string[] arguments = ["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", output, "--device", "cpu"];
+        string[] arguments =
+            ["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", output, "--device", "cpu"];
         ToolRun second = ToolRun.Succeeds([.. arguments, "--shard", "2/2"]);
         Assert.That(second.Output, Does.Contain("shard 2 of 2: 1 of 3 volumes"));
-        Assert.That(Directory.GetFiles(output).Select(Path.GetFileName), Is.EquivalentTo((string[])["train_001.star", "train_001.star.made"]));
+        Assert.That(
+            Directory.GetFiles(output).Select(Path.GetFileName),
+            Is.EquivalentTo((string[])["train_001.star", "train_001.star.made"]));
         byte[] made = File.ReadAllBytes(Path.Combine(output, "train_001.star"));
 
         ToolRun rest = ToolRun.Succeeds([.. arguments, "--json", folder.At("rest.json")]);
         Assert.That(rest.Output, Does.Contain("train_001.star exists, made from the same files with the same settings; skipped"));
-        Assert.That(Directory.GetFileSystemEntries(output).Select(Path.GetFileName).Where(n => !n!.EndsWith(".made", StringComparison.Ordinal)), Is.EquivalentTo((string[])["train_000.star", "train_001.star", "train_002.star"]));
-        Assert.That(ToolRun.Json(folder.At("rest.json")).GetProperty("volumes").EnumerateArray().Count(v => v.TryGetProperty("skipped", out _)), Is.EqualTo(1));
+        Assert.That(
+            Directory.GetFileSystemEntries(output).Select(Path.GetFileName)
+                .Where(n => !n!.EndsWith(".made", StringComparison.Ordinal)),
+                Is.EquivalentTo((string[])["train_000.star", "train_001.star", "train_002.star"]));
+        Assert.That(
+            ToolRun.Json(folder.At("rest.json")).GetProperty("volumes").EnumerateArray()
+                .Count(v => v.TryGetProperty("skipped", out _)), Is.EqualTo(1));
 
         ToolRun nothing = ToolRun.Succeeds(arguments);
         Assert.That(nothing.Output, Does.Not.Contain("device:"), "nothing is left to do, so nothing is opened");
@@ -282,7 +347,10 @@ public class ToolChainTests
         ToolRun.Refuses(["train_000.star", "other settings", "--overwrite"], [.. arguments, "--threshold", "0.4"]);
         File.Copy(folder.At("run", "model.safetensors"), folder.At("another.safetensors"));
         File.AppendAllText(folder.At("another.safetensors"), " ");
-        ToolRun.Refuses(["train_000.star", "another another.safetensors"], [.. arguments.Select(a => a.EndsWith("model.safetensors", StringComparison.Ordinal) ? folder.At("another.safetensors") : a)]);
+        ToolRun.Refuses(
+            ["train_000.star", "another another.safetensors"],
+            [.. arguments.Select(
+                a => a.EndsWith("model.safetensors", StringComparison.Ordinal) ? folder.At("another.safetensors") : a)]);
         File.Delete(Path.Combine(output, "train_002.star.made"));
         ToolRun.Refuses(["train_002.star", "unknown program"], arguments);
     }
@@ -299,21 +367,30 @@ public class ToolChainTests
         }
 
         MrcFile.Write(folder.At("region.mrc"), mask);
-        string[] arguments = ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--threshold", "0", "--min-support", "0", "--device", "cpu"];
-        ToolRun.Succeeds([.. arguments, "--out", folder.At("inside.csv"), "--mask", folder.At("region.mrc"), "--score-map", folder.At("inside.mrc"), "--json", folder.At("inside.json")]);
+        string[] arguments =
+            ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--threshold", "0", "--min-support", "0",
+                "--device", "cpu"];
+        ToolRun.Succeeds(
+            [.. arguments, "--out", folder.At("inside.csv"), "--mask", folder.At("region.mrc"), "--score-map",
+                folder.At("inside.mrc"), "--json", folder.At("inside.json")]);
         ToolRun.Succeeds([.. arguments, "--out", folder.At("everywhere.csv"), "--score-map", folder.At("everywhere.mrc")]);
         using Volume inside = MrcFile.Read(folder.At("inside.mrc"));
         using Volume everywhere = MrcFile.Read(folder.At("everywhere.mrc"));
         for (int z = 0; z < mask.Depth; z++)
         {
             for (int y = 0; y < mask.Height; y++)
-                Assert.That(inside.Row(z, y).ToArray(), Is.EqualTo(everywhere.Row(z, y).ToArray().Zip(mask.Row(z, y).ToArray(), (s, m) => s * m)));
+                Assert.That(
+                    inside.Row(z, y).ToArray(),
+                    Is.EqualTo(everywhere.Row(z, y).ToArray().Zip(mask.Row(z, y).ToArray(), (s, m) => s * m)));
         }
 
-        JsonElement[] picks = [.. ToolRun.Json(folder.At("inside.json")).GetProperty("volumes")[0].GetProperty("picks").EnumerateArray()];
+        JsonElement[] picks =
+            [.. ToolRun.Json(folder.At("inside.json")).GetProperty("volumes")[0].GetProperty("picks").EnumerateArray()];
         Assert.That(picks, Is.Not.Empty);
         foreach (JsonElement pick in picks)
-            Assert.That(mask[(int)Math.Round(pick.GetProperty("z").GetDouble()), (int)Math.Round(pick.GetProperty("y").GetDouble()), (int)Math.Round(pick.GetProperty("x").GetDouble())], Is.EqualTo(1));
+            Assert.That(
+                mask[(int)Math.Round(pick.GetProperty("z").GetDouble()), (int)Math.Round(pick.GetProperty("y").GetDouble()),
+                    (int)Math.Round(pick.GetProperty("x").GetDouble())], Is.EqualTo(1));
 
         // A folder has the mask of each volume by its name.
         Directory.CreateDirectory(folder.At("masks"));
@@ -327,13 +404,33 @@ public class ToolChainTests
         ToolRun.Refuses(["no mask", "other"], "pick", folder.WriteVolume("other.mrc"), "--model",
             folder.At("run", "model.safetensors"),
             "--out", folder.At("o.csv"), "--mask", folder.At("masks"), "--device", "cpu");
-        ToolRun.Refuses(["region.mrc", "same size"], "pick", folder.WriteVolume("other.mrc"), "--model", folder.At("run", "model.safetensors"), "--out", folder.At("o.csv"), "--mask", folder.At("region.mrc"), "--device", "cpu");
+        ToolRun.Refuses(
+            ["region.mrc", "same size"],
+            "pick",
+            folder.WriteVolume("other.mrc"),
+            "--model",
+            folder.At("run", "model.safetensors"),
+            "--out",
+            folder.At("o.csv"),
+            "--mask",
+            folder.At("region.mrc"),
+            "--device",
+            "cpu");
     }
 
     [Test]
     public void Pick_Suggest_PrintsThresholdsAndTheBest()
     {
-        ToolRun run = ToolRun.Succeeds("pick", "--suggest", folder.Manifest, "--model", folder.At("run", "model.safetensors"), "--device", "cpu", "--json", folder.At("suggest.json"));
+        ToolRun run = ToolRun.Succeeds(
+            "pick",
+            "--suggest",
+            folder.Manifest,
+            "--model",
+            folder.At("run", "model.safetensors"),
+            "--device",
+            "cpu",
+            "--json",
+            folder.At("suggest.json"));
         JsonElement json = ToolRun.Json(folder.At("suggest.json"));
         using (Assert.EnterMultipleScope())
         {
@@ -344,11 +441,19 @@ public class ToolChainTests
         }
 
         // What is suggested is what picking with these settings gives.
-        string[] best = ["best", "bestMinimumSupport", "bestMergeBasins"], setting = ["threshold", "minimumSupport", "basinFraction"];
+        string[] best = ["best", "bestMinimumSupport", "bestMergeBasins"], setting =
+            ["threshold", "minimumSupport", "basinFraction"];
         string[] values = [.. best.Select(name => $"{json.GetProperty(name)}")];
         ToolRun.Succeeds(
             "pick", folder.At("data", "validation_000.mrc"), "--model", folder.At("run", "model.safetensors"), "--device", "cpu",
-            "--out", folder.At("suggested.csv"), "--threshold", values[0], "--min-support", values[1], "--merge-basins", values[2]);
+            "--out",
+            folder.At("suggested.csv"),
+            "--threshold",
+            values[0],
+            "--min-support",
+            values[1],
+            "--merge-basins",
+            values[2]);
         JsonElement row = json.GetProperty("thresholds").EnumerateArray()
             .Single(t => setting.Select(name => $"{t.GetProperty(name)}").SequenceEqual(values));
         Assert.That(CoordinateTables.Read(folder.At("suggested.csv")), Has.Count.EqualTo(row.GetProperty("picks").GetInt32()));
@@ -358,7 +463,18 @@ public class ToolChainTests
     public void Pick_Interrupted_LeavesNothing()
     {
         string output = folder.At("interrupted");
-        ToolRun run = ToolRun.Interrupted("tile 1 of 1", "pick", folder.At("data", "test_000.mrc"), "--model", folder.At("run", "model.safetensors"), "--out", output, "--score-map", output, "--device", "cpu");
+        ToolRun run = ToolRun.Interrupted(
+            "tile 1 of 1",
+            "pick",
+            folder.At("data", "test_000.mrc"),
+            "--model",
+            folder.At("run", "model.safetensors"),
+            "--out",
+            output,
+            "--score-map",
+            output,
+            "--device",
+            "cpu");
         Assert.That(run.Code, Is.EqualTo(130), run.Output + run.Error);
         Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
     }
@@ -389,12 +505,17 @@ public class ToolChainTests
         Assert.That(stopped.Output, Does.Contain("stopped after step 2 of 6"));
         ToolRun.Refuses(["--resume", "--overwrite"], folder.Train("resumed", 6, options));
         // Once with the whole command line again, once with what is needed alone.
-        ToolRun again = ToolRun.Interrupted("step 4: finds", folder.Train("resumed", 6, [.. options, "--resume", "--threads", "1"]));
-        Assert.That(again.Output, Does.Contain("resumed after step 2 of 6").And.Contain("stopped after step 4 of 6"), again.Error);
-        ToolRun.Succeeds("train", "--data", folder.Manifest, "--out", folder.At("resumed"), "--resume", "--device", "cpu", "--threads", "2", "--volume-memory", "0");
+        ToolRun again = ToolRun.Interrupted(
+            "step 4: finds", folder.Train("resumed", 6, [.. options, "--resume", "--threads", "1"]));
+        Assert.That(
+            again.Output, Does.Contain("resumed after step 2 of 6").And.Contain("stopped after step 4 of 6"), again.Error);
+        ToolRun.Succeeds(
+            "train", "--data", folder.Manifest, "--out", folder.At("resumed"), "--resume", "--device", "cpu", "--threads", "2",
+            "--volume-memory", "0");
 
         foreach (string file in (string[])["model.safetensors", "checkpoint.safetensors", "history.json"])
-            Assert.That(File.ReadAllBytes(folder.At("resumed", file)), Is.EqualTo(File.ReadAllBytes(folder.At("straight", file))), file);
+            Assert.That(
+                File.ReadAllBytes(folder.At("resumed", file)), Is.EqualTo(File.ReadAllBytes(folder.At("straight", file))), file);
     }
 
     [Test]
@@ -403,8 +524,11 @@ public class ToolChainTests
         ToolRun.Succeeds(folder.Train("finished", 2));
         byte[] model = File.ReadAllBytes(folder.At("finished", "model.safetensors"));
         ToolRun again = ToolRun.Succeeds(folder.Train("finished", 2, "--resume", "--json", folder.At("finished.json")));
-        Assert.That(again.Output, Does.Contain("resumed after step 2 of 2").And.Contain("2 steps, none of them now").And.Not.Contain("per second"));
-        Assert.That(ToolRun.Json(folder.At("finished.json")).GetProperty("stepsPerSecond").ValueKind, Is.EqualTo(JsonValueKind.Null));
+        Assert.That(
+            again.Output,
+            Does.Contain("resumed after step 2 of 2").And.Contain("2 steps, none of them now").And.Not.Contain("per second"));
+        Assert.That(
+            ToolRun.Json(folder.At("finished.json")).GetProperty("stepsPerSecond").ValueKind, Is.EqualTo(JsonValueKind.Null));
         Assert.That(File.ReadAllBytes(folder.At("finished", "model.safetensors")), Is.EqualTo(model));
     }
 
@@ -432,7 +556,9 @@ public class ToolChainTests
         float[] mirrored = Scores("mirrored", "--mirror", "8");
         Assert.That(mirrored, Is.Not.EqualTo(alone).Within(1e-6f));
         Assert.That(CoordinateTables.Read(folder.At("mirrored.csv")).Max(p => p.ScoreDeviation), Is.GreaterThan(0));
-        Assert.That(ToolRun.Json(folder.At("mirrored.json")).GetProperty("volumes")[0].GetProperty("picks")[0].GetProperty("scoreDeviation").GetDouble(), Is.GreaterThanOrEqualTo(0));
+        Assert.That(
+            ToolRun.Json(folder.At("mirrored.json")).GetProperty("volumes")[0].GetProperty("picks")[0]
+                .GetProperty("scoreDeviation").GetDouble(), Is.GreaterThanOrEqualTo(0));
         // The table of another number of mirror images is another one.
         ToolRun.Refuses(["mirrored.csv", "--overwrite"],
             ["pick", "--model", model, .. arguments, "--out", folder.At("mirrored.csv")]);
@@ -440,9 +566,8 @@ public class ToolChainTests
             ["pick", "--model", model, .. arguments, "--out", folder.At("three.csv"), "--mirror", "3"]);
     }
 
-    // While the learning rate rises it does not depend on the number of steps, and the parameters are those of
-    // the longer run. What was the best validation may
-    // differ, as one more was made.
+    // While the learning rate rises it does not depend on the number of steps, and the parameters are those
+    // of the longer run. What was the best validation may differ, as one more was made.
     [Test]
     public void Train_ResumedWithMoreSteps_IsTheLongerRun()
     {
@@ -481,8 +606,11 @@ public class ToolChainTests
     public void Pick_AVolumeWithoutRoomForTheBandwidth_IsWarnedAbout()
     {
         string volume = folder.WriteVolume("flat.mrc", 3, 16, 20);
-        string[] pick = ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--out", folder.At("flat.csv"), "--device", "cpu", "--overwrite"];
-        Assert.That(ToolRun.Succeeds(pick).Error, Does.Contain("flat.mrc: an edge of 3 voxels is shorter than the bandwidth of 4,"));
+        string[] pick =
+            ["pick", volume, "--model", folder.At("run", "model.safetensors"), "--out", folder.At("flat.csv"), "--device", "cpu",
+                "--overwrite"];
+        Assert.That(
+            ToolRun.Succeeds(pick).Error, Does.Contain("flat.mrc: an edge of 3 voxels is shorter than the bandwidth of 4,"));
         Assert.That(ToolRun.Succeeds([.. pick, "--bandwidth", "3"]).Error, Does.Not.Contain("bandwidth"));
         Assert.That(ToolRun.Succeeds([.. pick, "--method", "components"]).Error, Does.Not.Contain("bandwidth"));
     }
@@ -494,7 +622,9 @@ public class ToolChainTests
         string far = folder.WriteText("far.csv", "x,y,z\n15,15,15\n");
         string report = folder.At("pairs.html");
         string[] radii = ["--radii", "2,2,4", "--report", report];
-        string[] Radii(string output) => [.. output.Split('\n').SkipWhile(l => !l.StartsWith("radius", StringComparison.Ordinal)).Skip(1).TakeWhile(l => l.Length > 0 && char.IsDigit(l[0])).Select(l => l.Split(' ')[0])];
+        string[] Radii(string output)
+            => [.. output.Split('\n').SkipWhile(l => !l.StartsWith("radius", StringComparison.Ordinal)).Skip(1)
+                .TakeWhile(l => l.Length > 0 && char.IsDigit(l[0])).Select(l => l.Split(' ')[0])];
         ToolRun none = ToolRun.Succeeds(["evaluate", "--picks", near, "--truth", far, .. radii]);
         Assert.That(none.Output, Does.Not.Contain("bias"));
         Assert.That(File.ReadAllText(report), Does.Not.Contain("Bias"));
@@ -507,15 +637,48 @@ public class ToolChainTests
     [Test]
     public void Train_ResumeWithOtherSettings_IsRefused()
     {
-        ToolRun.Refuses(["checkpoint", "other settings"], "train", "--data", folder.Manifest, "--out", folder.At("run"), "--resume", "--lr", "0.5", "--device", "cpu");
-        ToolRun.Refuses(["widths 4,4"], "train", "--data", folder.Manifest, "--out", folder.At("run"), "--resume", "--widths", "4,8", "--device", "cpu");
-        ToolRun.Refuses(["there is no checkpoint"], "train", "--data", folder.Manifest, "--out", folder.At("empty"), "--resume", "--device", "cpu");
+        ToolRun.Refuses(
+            ["checkpoint", "other settings"],
+            "train",
+            "--data",
+            folder.Manifest,
+            "--out",
+            folder.At("run"),
+            "--resume",
+            "--lr",
+            "0.5",
+            "--device",
+            "cpu");
+        ToolRun.Refuses(
+            ["widths 4,4"],
+            "train",
+            "--data",
+            folder.Manifest,
+            "--out",
+            folder.At("run"),
+            "--resume",
+            "--widths",
+            "4,8",
+            "--device",
+            "cpu");
+        ToolRun.Refuses(
+            ["there is no checkpoint"],
+            "train",
+            "--data",
+            folder.Manifest,
+            "--out",
+            folder.At("empty"),
+            "--resume",
+            "--device",
+            "cpu");
     }
 
     [Test]
     public void Simulate_Interrupted_LeavesNoManifest()
     {
-        ToolRun run = ToolRun.Interrupted("1 of 3", "simulate", "--out", folder.At("half"), "--size", "16", "--particles", "1,1", "--train", "3", "--validation", "0", "--test", "0");
+        ToolRun run = ToolRun.Interrupted(
+            "1 of 3", "simulate", "--out", folder.At("half"), "--size", "16", "--particles", "1,1", "--train", "3",
+            "--validation", "0", "--test", "0");
         using (Assert.EnterMultipleScope())
         {
             Assert.That(run.Code, Is.EqualTo(130));

@@ -5,10 +5,13 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli;
 
-/// <summary>A folder for the files of a fixture, with a tiny data set and the smallest training on it.</summary>
+/// <summary>
+/// A folder for the files of a fixture, with a tiny data set and the smallest training on it.
+/// </summary>
 public sealed class ToolFolder : IDisposable
 {
-    private static readonly string[] Network = ["--widths", "4,4", "--patch", "16", "--seeds", "24", "--iterations", "3", "--center-margin", "2", "--device", "cpu"];
+    private static readonly string[] Network =
+        ["--widths", "4,4", "--patch", "16", "--seeds", "24", "--iterations", "3", "--center-margin", "2", "--device", "cpu"];
 
     /// <summary>Creates an empty folder.</summary>
     public ToolFolder()
@@ -26,9 +29,13 @@ public sealed class ToolFolder : IDisposable
     /// <summary>A name in the folder.</summary>
     public string At(params string[] names) => System.IO.Path.Combine([Path, .. names]);
 
-    /// <summary>Simulates three training volumes, one for validation and one for testing; the edges are no multiples of 4.</summary>
+    /// <summary>
+    /// Simulates three training volumes, one for validation and one for testing; the edges are no multiples
+    /// of 4.
+    /// </summary>
     public ToolRun Simulate(params string[] more) => ToolRun.Succeeds(
-        ["simulate", "--out", At("data"), "--size", "18,21,19", "--particles", "2,2", "--train", "3", "--validation", "1", "--test", "1", .. more]);
+        ["simulate", "--out", At("data"), "--size", "18,21,19", "--particles", "2,2", "--train", "3", "--validation", "1",
+            "--test", "1", .. more]);
 
     /// <summary>The arguments of a training with a tiny network.</summary>
     public string[] Train(string run, int steps, params string[] more)
@@ -53,7 +60,8 @@ public sealed class ToolFolder : IDisposable
     /// <summary>Writes a manifest of one training volume.</summary>
     public string WriteManifest(string name, string volume, string coordinates)
     {
-        new DatasetManifest { Volumes = [new DatasetVolume { Volume = volume, Coordinates = coordinates, Split = DatasetSplit.Train }] }.Write(At(name));
+        new DatasetManifest { Volumes =
+            [new DatasetVolume { Volume = volume, Coordinates = coordinates, Split = DatasetSplit.Train }] }.Write(At(name));
         return At(name);
     }
 

@@ -25,7 +25,9 @@ public sealed record ToolRun(int Code, string Output, string Error)
         return run;
     }
 
-    /// <summary>Runs the tool, which must refuse its input in one line that contains the given words.</summary>
+    /// <summary>
+    /// Runs the tool, which must refuse its input in one line that contains the given words.
+    /// </summary>
     public static void Refuses(string[] words, params string[] args)
     {
         ToolRun run = Of(args);

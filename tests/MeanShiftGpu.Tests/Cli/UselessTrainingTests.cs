@@ -6,8 +6,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>
-/// Trainings that once ended with exit code 0 and a model that finds nothing: each ends with the reason, or with a model
-/// that works.
+/// Trainings that once ended with exit code 0 and a model that finds nothing: each ends with the reason, or
+/// with a model that works.
 /// </summary>
 public class UselessTrainingTests
 {
@@ -80,8 +80,8 @@ public class UselessTrainingTests
         Fails($"others-{validated}", path, "the right table, binning and voxel size");
     }
 
-    // What the check before the training would find as well is trained all the same. An earlier model does not
-    // stay where a run failed that was to replace it.
+    // What the check before the training would find as well is trained all the same. An earlier model does
+    // not stay where a run failed that was to replace it.
     private ToolRun Fails(string name, string manifest, string reason, params string[] settings)
     {
         Directory.CreateDirectory(folder.At(name));

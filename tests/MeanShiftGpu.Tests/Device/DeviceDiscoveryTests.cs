@@ -9,7 +9,8 @@ public class DeviceDiscoveryTests
     private static readonly FoundDevice Cpu = new(DeviceKind.Cpu, "CPU", 1L << 40);
     private static readonly FoundDevice Cuda = new(DeviceKind.Cuda, "small", 1L << 33);
     private static readonly FoundDevice LargerCuda = new(DeviceKind.Cuda, "large", 1L << 35);
-    private static readonly FoundDevice Processor = new(DeviceKind.OpenCL, "pthread", 1L << 38) { IsProcessor = true, SharesHostMemory = true };
+    private static readonly FoundDevice Processor =
+        new(DeviceKind.OpenCL, "pthread", 1L << 38) { IsProcessor = true, SharesHostMemory = true };
     private static readonly FoundDevice Integrated = new(DeviceKind.OpenCL, "integrated", 1L << 36) { SharesHostMemory = true };
     private static readonly FoundDevice Discrete = new(DeviceKind.OpenCL, "discrete", 1L << 33);
 

@@ -17,16 +17,20 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Device;
 
-/// <summary>What a person reads when a device fails. Failures are injected: this machine's devices work.</summary>
+/// <summary>
+/// What a person reads when a device fails. Failures are injected: this machine's devices work.
+/// </summary>
 public sealed class DeviceProblemTests
 {
     [Test]
     public void CudaDriver_WhatItSays_IsExplained()
     {
         Assert.That(new CudaDriver(false, 0, 0).Problem, Does.Contain("not installed").And.Contain("--gpus all"));
-        Assert.That(new CudaDriver(true, 0, 10020).Problem, Does.Contain("too old: it knows CUDA 10.2").And.Contain("driver 450"));
+        Assert.That(
+            new CudaDriver(true, 0, 10020).Problem, Does.Contain("too old: it knows CUDA 10.2").And.Contain("driver 450"));
         Assert.That(new CudaDriver(true, 100, 12040).Problem, Does.Contain("finds no GPU"));
-        Assert.That(new CudaDriver(true, 100, 13000).Problem, Does.Contain("finds no GPU").And.Contain("below compute capability 7.5").And.Contain("driver 580"));
+        Assert.That(new CudaDriver(true, 100, 13000).Problem, Does.Contain("finds no GPU").And.Contain("below compute "
+            + "capability 7.5").And.Contain("driver 580"));
         Assert.That(new CudaDriver(true, 100, 12040).Problem, Does.Not.Contain("7.5"));
         Assert.That(new CudaDriver(true, 803, 12040).Problem, Does.Contain("different versions"));
         Assert.That(new CudaDriver(true, 999, 12040).Problem, Does.Contain("cuInit returned 999"));
@@ -42,7 +46,8 @@ public sealed class DeviceProblemTests
             return;
         }
 
-        Assert.That(() => GpuContext.Create(DeviceKind.Cuda), Throws.TypeOf<InputException>().With.Message.Contains(problem[1..]));
+        Assert.That(
+            () => GpuContext.Create(DeviceKind.Cuda), Throws.TypeOf<InputException>().With.Message.Contains(problem[1..]));
     }
 
     [TestCase(2, "no memory left")]
@@ -60,7 +65,9 @@ public sealed class DeviceProblemTests
     [Test]
     public void Explain_ExceptionsOfDrivers_AreOneLine()
     {
-        Assert.That(DeviceProblem.Explain(new InvalidOperationException("outer", new CLException((CLError)(-5)))), Does.StartWith("device: the OpenCL device has no memory left"));
+        Assert.That(
+            DeviceProblem.Explain(new InvalidOperationException("outer", new CLException((CLError)(-5)))),
+            Does.StartWith("device: the OpenCL device has no memory left"));
         Assert.That(DeviceProblem.Explain(new InvalidOperationException("a defect")), Is.Null);
     }
 
@@ -73,7 +80,8 @@ public sealed class DeviceProblemTests
         arena.Allocate<byte>(2 << 20);
         Assert.That(
             () => arena.Allocate<byte>(3 << 20),
-            Throws.TypeOf<InputException>().With.Message.Contains("3 MiB more were needed beside 2 MiB already held").And.Message.Contains("CPU"));
+            Throws.TypeOf<InputException>().With.Message.Contains("3 MiB more were needed beside 2 MiB already held").And.Message
+                .Contains("CPU"));
         // What was held can still be used.
         arena.Reset();
         Assert.That(arena.Allocate<byte>(1 << 20).Length, Is.EqualTo(1 << 20));
@@ -85,7 +93,8 @@ public sealed class DeviceProblemTests
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         SandclockVolume volume = Sandclock.Create(new SandclockOptions { Depth = 32, Height = 32, Width = 32, Seed = 1 }, 0);
-        TrainingData data = new([new TrainingVolume("sandclock", new Extent(32, 32, 32), volume.Image, volume.Mask, volume.Centers)], []);
+        TrainingData data = new(
+            [new TrainingVolume("sandclock", new Extent(32, 32, 32), volume.Image, volume.Mask, volume.Centers)], []);
         TrainingOptions options = TrainingOptions.Compact with { Patch = new Extent(32, 32, 32), BatchSize = 4 };
         using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
         context.MemoryLimitBytes = 8 << 20;
@@ -93,7 +102,8 @@ public sealed class DeviceProblemTests
         // A processor computes the patches of a batch one by one.
         string said = Assert.Throws<InputException>(() => trainer.Step()).Message;
         Match line = Regex.Match(said,
-            @"^[^\n]*A step with patches of 32×32×32 in batches of 1 needs about \d+ MiB; (8 MiB are there, enough for patches of (\d+)³\.)$");
+            @"^[^\n]*A step with patches of 32×32×32 in batches of 1 needs about \d+ MiB; "
+            + @"(8 MiB are there, enough for patches of (\d+)³\.)$");
         Assert.That(line.Success, Is.True, said);
         string fits = line.Groups[1].Value;
         int edge = int.Parse(line.Groups[2].Value, CultureInfo.InvariantCulture);
@@ -102,8 +112,12 @@ public sealed class DeviceProblemTests
             Throws.TypeOf<InputException>());
 
         // What kernels take for themselves fails with the driver's exception.
-        Assert.That(trainer.OutOfMemory(new CLException((CLError)(-4)))?.Message, Does.Contain("no memory left (error -4)").And.Contain("--device cpu. A step with").And.Contain(fits));
-        Assert.That(trainer.OutOfMemory(new InsufficientMemoryException("none for the host."))?.Message, Does.StartWith("memory: none for the host. A step with").And.Contain(fits));
+        Assert.That(
+            trainer.OutOfMemory(new CLException((CLError)(-4)))?.Message,
+            Does.Contain("no memory left (error -4)").And.Contain("--device cpu. A step with").And.Contain(fits));
+        Assert.That(
+            trainer.OutOfMemory(new InsufficientMemoryException("none for the host."))?.Message,
+            Does.StartWith("memory: none for the host. A step with").And.Contain(fits));
         Assert.That(trainer.OutOfMemory(new InputException("something else")), Is.Null);
         Assert.That(trainer.OutOfMemory(new CLException((CLError)(-1))), Is.Null);
 
@@ -163,7 +177,8 @@ public sealed class DeviceProblemTests
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using DeviceScratch<float> scratch = new(context.Accelerator);
         scratch.Get(context.Stream, 100);
-        Assert.That(() => scratch.Get(context.Stream, MoreThanThereIs / sizeof(float)), Throws.InstanceOf<OutOfMemoryException>());
+        Assert.That(
+            () => scratch.Get(context.Stream, MoreThanThereIs / sizeof(float)), Throws.InstanceOf<OutOfMemoryException>());
         scratch.Get(context.Stream, 50).CopyFromCPU(context.Stream, new float[50]);
     }
 }

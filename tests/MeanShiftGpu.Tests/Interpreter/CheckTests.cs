@@ -13,7 +13,8 @@ public sealed class CheckTests
 
     [TestCase(FaultKind.Bounds, "ld.global.b32 %r5, [%rd0+128]", "at byte 128 of the view _words_0, which has 128")]
     [TestCase(FaultKind.Bounds, "st.global.b32 [%rd0+-4], %r0", "outside every allocation")]
-    [TestCase(FaultKind.Bounds, "ld.global.b32 %r5, [%rd3+64]", "thread 16 of group (0, 0, 0) accesses 4 bytes at byte 128 of the view")]
+    [TestCase(FaultKind.Bounds, "ld.global.b32 %r5, [%rd3+64]", "thread 16 of group (0, 0, 0) accesses 4 bytes at byte 128 of "
+        + "the view")]
     [TestCase(FaultKind.Bounds, "mov.b64 %rd5, 64; st.global.b32 [%rd5], %r0", "outside every allocation")]
     [TestCase(FaultKind.Bounds, "ld.global.v4.b32 {%r5, %r6, %r7, %r8}, [%rd0+128]", "16 bytes")]
     [TestCase(FaultKind.Bounds, "st.shared.b32 [%r1+1024], %r0", "shared memory at 1040, of 1040")]
@@ -23,30 +24,45 @@ public sealed class CheckTests
     [TestCase(FaultKind.Alignment, "st.shared.v4.b32 [%r1+8], {%r0, %r0, %r0, %r0}", "no multiple of 16")]
     [TestCase(FaultKind.Unwritten, "ld.global.b32 %r5, [%rd0+64]", "which nobody wrote")]
     [TestCase(FaultKind.Unwritten, "ld.shared.b32 %r5, [%r2]", "shared memory at 16, which nobody wrote")]
-    [TestCase(FaultKind.Race, "st.shared.b32 [%r1], %r0", "thread 1 of group (0, 0, 0) writes shared memory at 16, which thread 0 wrote")]
-    [TestCase(FaultKind.Race, "st.shared.b32 [%r2], %r0; " + Neighbour + "ld.shared.b32 %r5, [%r4]", "which thread 1 wrote since the last barrier")]
-    [TestCase(FaultKind.Race, "st.shared.b32 [%r2], %r0; bar.sync 0; " + Neighbour + "ld.shared.b32 %r5, [%r4]; st.shared.b32 [%r2], %r5", "read since the last barrier")]
-    [TestCase(FaultKind.Barrier, "setp.eq.s32 %p0, %r0, 3; @%p0 bra L; bar.sync 0; L:", "thread 3 of group (0, 0, 0) does not reach the barrier")]
+    [TestCase(FaultKind.Race, "st.shared.b32 [%r1], %r0", "thread 1 of group (0, 0, 0) writes shared memory at 16, which "
+        + "thread 0 wrote")]
+    [TestCase(FaultKind.Race, "st.shared.b32 [%r2], %r0; " + Neighbour + "ld.shared.b32 %r5, [%r4]", "which thread 1 wrote "
+        + "since the last barrier")]
+    [TestCase(FaultKind.Race, "st.shared.b32 [%r2], %r0; bar.sync 0; " + Neighbour + "ld.shared.b32 %r5, [%r4]; st.shared.b32 "
+        + "[%r2], %r5", "read since the last barrier")]
+    [TestCase(FaultKind.Barrier, "setp.eq.s32 %p0, %r0, 3; @%p0 bra L; bar.sync 0; L:", "thread 3 of group (0, 0, 0) does not "
+        + "reach the barrier")]
     [TestCase(FaultKind.Barrier, "setp.eq.s32 %p0, %r0, 3; @%p0 ret; bar.sync 0", "thread 3")]
-    [TestCase(FaultKind.Divergence, "setp.eq.s32 %p0, %r0, 3; @%p0 bra.uni L; bar.sync 0; L:", "does not take a branch marked uniform, thread 3 does")]
-    [TestCase(FaultKind.Divergence, "setp.eq.s32 %p0, %r0, 3; @%p0 bra L; ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r5, %r6, %r7, %r8}, [%r1]; L:", "whole warp")]
+    [TestCase(FaultKind.Divergence, "setp.eq.s32 %p0, %r0, 3; @%p0 bra.uni L; bar.sync 0; L:", "does not take a branch marked "
+        + "uniform, thread 3 does")]
+    [TestCase(FaultKind.Divergence, "setp.eq.s32 %p0, %r0, 3; @%p0 bra L; ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r5, %r6, "
+        + "%r7, %r8}, [%r1]; L:", "whole warp")]
     [TestCase(FaultKind.Copy, Copy + "ld.shared.b32 %r5, [%r2]", "to where thread 0 copies without having waited")]
     [TestCase(FaultKind.Copy, Copy + "st.shared.b32 [%r2], %r0", "writes shared memory at 16, to where thread 0 copies")]
     [TestCase(FaultKind.Copy, Copy + "cp.async.wait_group 1; ld.shared.b32 %r5, [%r2]", "without having waited")]
     [TestCase(FaultKind.Copy, Copy, "ends without having waited")]
-    [TestCase(FaultKind.Race, Copy + "cp.async.wait_group 0; " + Neighbour + "ld.shared.b32 %r5, [%r4]", "which thread 1 wrote since the last barrier")]
+    [TestCase(
+        FaultKind.Race,
+        Copy + "cp.async.wait_group 0; " + Neighbour + "ld.shared.b32 %r5, [%r4]",
+        "which thread 1 wrote since the last barrier")]
     public void Run_WhatIsWrong_IsFound(FaultKind kind, string body, string words)
     {
         // Words 0 to 15 are written, 16 to 31 are not; copies need all of them.
-        uint[] written = Sample.Each(t => (uint)t)[..(body.Contains("cp.async", StringComparison.Ordinal) || words.Contains("thread 16", StringComparison.Ordinal) ? 32 : 16)];
+        uint[] written =
+            Sample.Each(
+                t => (uint)t)[..(
+                    body.Contains("cp.async", StringComparison.Ordinal) || words.Contains("thread 16", StringComparison.Ordinal)
+                        ? 32 : 16)];
         PtxFaultException fault = Assert.Throws<PtxFaultException>(() => Sample.Run(body, written))!;
         Assert.That(fault.Kind, Is.EqualTo(kind), fault.Message);
         Assert.That(fault.Message, Does.Contain(words));
     }
 
-    [TestCase("st.shared.b32 [%r2], %r0; bar.sync 0; " + Neighbour + "ld.shared.b32 %r5, [%r4]; bar.sync 0; st.shared.b32 [%r2], %r5; st.global.b32 [%rd3], %r5")]
+    [TestCase("st.shared.b32 [%r2], %r0; bar.sync 0; " + Neighbour + "ld.shared.b32 %r5, [%r4]; bar.sync 0; st.shared.b32 "
+        + "[%r2], %r5; st.global.b32 [%rd3], %r5")]
     [TestCase(Copy + "cp.async.wait_group 0; bar.sync 0; " + Neighbour + "ld.shared.b32 %r5, [%r4]; st.global.b32 [%rd3], %r5")]
-    [TestCase(Copy + "cp.async.commit_group; cp.async.wait_group 1; bar.sync 0; " + Neighbour + "ld.shared.b32 %r5, [%r4]; cp.async.wait_group 0; st.global.b32 [%rd3], %r5")]
+    [TestCase(Copy + "cp.async.commit_group; cp.async.wait_group 1; bar.sync 0; " + Neighbour + "ld.shared.b32 %r5, [%r4]; "
+        + "cp.async.wait_group 0; st.global.b32 [%rd3], %r5")]
     public void Run_WhatIsRight_PassesInAnyOrder(string body)
     {
         foreach (LaunchOptions options in (LaunchOptions[])[default, new(Reversed: true), new(CopiesArriveEarly: true)])
@@ -77,7 +93,8 @@ public sealed class CheckTests
     [Test]
     public void Run_ARaceBetweenWarps_IsFoundInEitherOrder()
     {
-        const string body = "setp.ge.s32 %p0, %r0, 32; @%p0 bra READ; st.shared.b32 [%r2], %r0; bra END; READ: ld.shared.v2.f32 {%f5, %f6}, [%r1]; END:";
+        const string body = "setp.ge.s32 %p0, %r0, 32; @%p0 bra READ; st.shared.b32 [%r2], %r0; bra END; READ: "
+            + "ld.shared.v2.f32 {%f5, %f6}, [%r1]; END:";
         foreach (bool reversed in (bool[])[false, true])
         {
             PtxFaultException fault = Assert.Throws<PtxFaultException>(() => Sample.Run(body, [], threads: 64,

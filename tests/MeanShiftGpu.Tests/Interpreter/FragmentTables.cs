@@ -1,8 +1,9 @@
 namespace MeanShiftGpu.Tests.Interpreter;
 
 /// <summary>
-/// Which thread of a warp holds which element of a matrix, row by row as the figures of NVIDIA's "Parallel Thread Execution ISA" show it: T5a2 is the third
-/// element of thread 5. Elements of BF16 lie two to a register. These tables share nothing with the interpreter or the simulated GPU.
+/// Which thread of a warp holds which element of a matrix, row by row as the figures of NVIDIA's "Parallel
+/// Thread Execution ISA" show it: T5a2 is the third element of thread 5. Elements of BF16 lie two to a
+/// register. These tables share nothing with the interpreter or the simulated GPU.
 /// </summary>
 internal static class FragmentTables
 {

@@ -4,7 +4,8 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Interpreter;
 
-/// <summary>Instructions of the interpreter against results written by hand from NVIDIA's "Parallel Thread Execution
+/// <summary>
+/// Instructions of the interpreter against results written by hand from NVIDIA's "Parallel Thread Execution
 /// ISA".</summary>
 public sealed class InstructionTests
 {
@@ -61,7 +62,8 @@ public sealed class InstructionTests
     [TestCase("cvt.rzi.s32.f32 %r5, %f3; cvt.rn.f32.s32 %f5, %r5", 3e9f, 0f, 2147483648f)]
     [TestCase("cvt.rzi.s32.f32 %r5, %f3; cvt.rn.f32.s32 %f5, %r5", float.NaN, 0f, 0f)]
     [TestCase("mov.b32 %r5, 16777217; cvt.rn.f32.s32 %f5, %r5", 0f, 0f, 16777216f)]
-    [TestCase("mov.b32 %r5, 7; cvt.rn.f64.s32 %fd0, %r5; mul.f64 %fd1, %fd0, 0d3FE0000000000000; cvt.rzi.s32.f64 %r6, %fd1; cvt.rn.f32.s32 %f5, %r6", 0f, 0f, 3f)]
+    [TestCase("mov.b32 %r5, 7; cvt.rn.f64.s32 %fd0, %r5; mul.f64 %fd1, %fd0, 0d3FE0000000000000; cvt.rzi.s32.f64 %r6, %fd1; "
+        + "cvt.rn.f32.s32 %f5, %r6", 0f, 0f, 3f)]
     // Ties of TF32 (10 bits of fraction) go away from zero.
     [TestCase("cvt.rna.tf32.f32 %r5, %f3; mov.f32 %f5, %r5", 1.00048828125f, 0f, 1.0009765625f)]
     [TestCase("cvt.rna.tf32.f32 %r5, %f3; mov.f32 %f5, %r5", -1.00048828125f, 0f, -1.0009765625f)]
@@ -98,7 +100,8 @@ public sealed class InstructionTests
     [Test]
     public void Branches_ThreadsPart_MeetAgainAtThePostDominator()
     {
-        // Thread t adds 1 for t rounds; odd threads then subtract 100 and even ones 200; all add 1000 together.
+        // Thread t adds 1 for t rounds; odd threads then subtract 100 and even ones 200; all add 1000
+        // together.
         const string body = """
             mov.b32 %r5, 0
             ROUND:
@@ -193,7 +196,8 @@ public sealed class InstructionTests
     {
         uint[] result = Sample.Run(
             "mov.b32 %r10, 1065361407; mov.b32 %r11, 0; mov.f32 %f0, 0f00000000; "
-            + "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%f0, %f1, %f2, %f3}, {%r10, %r11, %r11, %r11}, {%r10, %r11}, {%f0, %f0, %f0, %f0}; st.global.f32 [%rd3], %f0",
+            + "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%f0, %f1, %f2, %f3}, {%r10, %r11, %r11, %r11}, {%r10, "
+            + "%r11}, {%f0, %f0, %f0, %f0}; st.global.f32 [%rd3], %f0",
             []);
         // 1065361407 is 1 with every lower bit set: four products of 1.
         Assert.That(BitConverter.UInt32BitsToSingle(result[0]), Is.EqualTo(4f));
@@ -223,7 +227,8 @@ public sealed class InstructionTests
         {
             for (int t = 0; t < 32; t++)
             {
-                // Thread t: row t/4, elements 2·(t%4) and the next; of the transposed matrix rows and columns change places.
+                // Thread t: row t/4, elements 2·(t%4) and the next; of the transposed matrix rows and columns
+                // change places.
                 int first = transposed == 0 ? 8 * (t / 4) + t % 4 * 2 : 8 * (t % 4 * 2) + t / 4;
                 int second = transposed == 0 ? first + 1 : first + 8;
                 Assert.That(result[32 * matrix + t], Is.EqualTo(Pair(64 * matrix + first, 64 * matrix + second)),
@@ -241,7 +246,9 @@ public sealed class InstructionTests
     public void CpAsync_ReadsSoManyBytes_AndTheRestBecomesZero(int bytes, bool early)
     {
         uint[] result = Sample.Run(
-            $"cp.async.ca.shared.global [%r2], [%rd3], 4, %r3; cp.async.commit_group; cp.async.wait_group 0; bar.sync 0; ld.shared.b32 %r5, [%r2]; st.global.b32 [%rd3], %r5".Replace("%r3", bytes.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal),
+            "cp.async.ca.shared.global [%r2], [%rd3], 4, %r3; cp.async.commit_group; cp.async.wait_group 0; bar.sync 0; "
+            + "ld.shared.b32 %r5, [%r2]; st.global.b32 [%rd3], %r5".Replace(
+                "%r3", bytes.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal),
             Sample.Each(t => 0xABCD0000 + (uint)t),
             options: new LaunchOptions(CopiesArriveEarly: early));
         Assert.That(result, Is.EqualTo(Sample.Each(t => bytes switch { 0 => 0u, 2 => (uint)t, _ => 0xABCD0000 + (uint)t })));
@@ -257,7 +264,8 @@ public sealed class InstructionTests
     private static void Check(string body, uint first, uint second, uint expected)
     {
         uint[] result = Sample.Run(
-            $"ld.global.b32 %r3, [%rd0]; ld.global.b32 %r4, [%rd0+4]; mov.f32 %f3, %r3; mov.f32 %f4, %r4; {body}; bar.sync 0; st.global.b32 [%rd3], %r5",
+            $"ld.global.b32 %r3, [%rd0]; ld.global.b32 %r4, [%rd0+4]; mov.f32 %f3, %r3; mov.f32 %f4, %r4; {body}; bar.sync 0; "
+            + "st.global.b32 [%rd3], %r5",
             [first, second]);
         Assert.That(result, Is.All.EqualTo(expected), body);
     }

@@ -4,7 +4,10 @@ using MeanShiftGpu.PtxInterpreter.Text;
 
 namespace MeanShiftGpu.Tests.Interpreter;
 
-/// <summary>A kernel of a few instructions whose one parameter is a view of words, with declared registers, run in this process.</summary>
+/// <summary>
+/// A kernel of a few instructions whose one parameter is a view of words, with declared registers, run in
+/// this process.
+/// </summary>
 internal static class Sample
 {
     /// <summary>Registers as ILGPU declares them, and a shared array of 1024 bytes.</summary>
@@ -44,8 +47,18 @@ internal static class Sample
         .Split([';', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
         .Select(line => line.EndsWith(':') ? $"{line}\n" : $"{line};\n"));
 
-    /// <summary>Runs it; word t of the view belongs to thread t. Words beyond those given are unwritten.</summary>
-    public static unsafe uint[] Run(string body, uint[] words, int threads = 32, int length = 0, string directives = "", LaunchOptions options = default, int groups = 1, int shared = 0)
+    /// <summary>
+    /// Runs it; word t of the view belongs to thread t. Words beyond those given are unwritten.
+    /// </summary>
+    public static unsafe uint[] Run(
+        string body,
+        uint[] words,
+        int threads = 32,
+        int length = 0,
+        string directives = "",
+        LaunchOptions options = default,
+        int groups = 1,
+        int shared = 0)
     {
         Kernel kernel = Parser.Parse(Text(body, directives));
         using DeviceMemory memory = new();
@@ -56,7 +69,8 @@ internal static class Sample
         words.CopyTo(there);
         allocation.MarkRange(allocation.Start, 4 * words.Length);
         ulong* parameters = stackalloc ulong[] { allocation.Start, (ulong)length };
-        new Launch { Kernel = kernel, Memory = memory, Groups = new Dim3(groups), Threads = new Dim3(threads), Parameters = (byte*)parameters, Options = options, DynamicSharedBytes = shared }.Run();
+        new Launch { Kernel = kernel, Memory = memory, Groups = new Dim3(groups), Threads = new Dim3(threads), Parameters =
+            (byte*)parameters, Options = options, DynamicSharedBytes = shared }.Run();
         return there.ToArray();
     }
 

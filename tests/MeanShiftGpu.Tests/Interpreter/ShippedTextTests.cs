@@ -36,7 +36,8 @@ public sealed partial class ShippedTextTests
             }
         }
 
-        TestContext.Out.WriteLine($"{KernelCatalog.All.Count} kernels, {forms.Count} forms, {accesses} accesses of global memory");
+        TestContext.Out.WriteLine(
+            $"{KernelCatalog.All.Count} kernels, {forms.Count} forms, {accesses} accesses of global memory");
         TestContext.Out.WriteLine(string.Join(Environment.NewLine, forms.Select(form => $"{form.Value,6} {form.Key}")));
         Assert.That(accesses, Is.Positive);
     }
@@ -44,7 +45,9 @@ public sealed partial class ShippedTextTests
     [Test]
     public void Text_ConditionalBranches_AreNotMarkedUniform()
     {
-        string[] marked = [.. KernelCatalog.All.Where(kernel => MarkedBranch().IsMatch(PtxTests.Ptx(Architecture, kernel.Name))).Select(kernel => kernel.Name)];
+        string[] marked =
+            [.. KernelCatalog.All.Where(kernel => MarkedBranch().IsMatch(PtxTests.Ptx(Architecture, kernel.Name))).Select(
+                kernel => kernel.Name)];
         Assert.That(marked, Is.Empty);
 
         // What ILGPU wrote has marks, or this test would hold of anything.
@@ -87,7 +90,8 @@ public sealed partial class ShippedTextTests
             MetadataReader reader = file.GetMetadataReader();
             string[] used = [.. reader.TypeReferences.Select(handle => reader.GetString(reader.GetTypeReference(handle).Name))];
             Assert.That(used, Has.None.EqualTo("KernelLoaders"), assembly.GetName().Name);
-            int loads = reader.MemberReferences.Count(handle => LoadCall().IsMatch(reader.GetString(reader.GetMemberReference(handle).Name)));
+            int loads = reader.MemberReferences.Count(
+                handle => LoadCall().IsMatch(reader.GetString(reader.GetMemberReference(handle).Name)));
             // Those of KernelLoader: two for compiled kernels, two for other devices.
             Assert.That(loads, Is.EqualTo(assembly == typeof(KernelAttribute).Assembly ? 4 : 0), assembly.GetName().Name);
         }

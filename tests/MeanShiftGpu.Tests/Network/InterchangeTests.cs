@@ -42,7 +42,8 @@ public sealed class InterchangeTests
             float[] image = Array.ConvertAll(TestData.Uniform(shape.Length, 7), v => (float)v);
             float[] expected = Scores(context, network, image, shape);
             using IDisposableReadOnlyCollection<DisposableNamedOnnxValue> results = session.Run(
-                [NamedOnnxValue.CreateFromTensor("input", new DenseTensor<float>(image, [shape.Batch, 1, shape.Depth, shape.Height, shape.Width]))]);
+                [NamedOnnxValue.CreateFromTensor(
+                    "input", new DenseTensor<float>(image, [shape.Batch, 1, shape.Depth, shape.Height, shape.Width]))]);
             float[] theirs = results.Single().AsTensor<float>().ToArray();
             int voxels = shape.Depth * shape.Height * shape.Width;
             double[] ours = new double[expected.Length];
@@ -91,7 +92,8 @@ public sealed class InterchangeTests
         {
             float[] doubled = Array.ConvertAll(tensor.ToFloats(), v => 2 * v);
             header.Append(
-                $",\"{name}\":{{\"dtype\":\"F32\",\"shape\":[{string.Join(',', tensor.Shape)}],\"data_offsets\":[{data.Length},{data.Length + 4 * doubled.Length}]}}");
+                $",\"{name}\":{{\"dtype\":\"F32\",\"shape\":[{string.Join(',', tensor.Shape)}],"
+                + $"\"data_offsets\":[{data.Length},{data.Length + 4 * doubled.Length}]}}");
             data.Write(System.Runtime.InteropServices.MemoryMarshal.AsBytes(doubled.AsSpan()));
         }
 

@@ -17,12 +17,22 @@ public class NetworkGraphTests
     [TestCase("2,3,4,5,6", 142, 229, 77.1220703125, 150.244140625, 58.56103515625, 97.1220703125, 553665280)]
     [TestCase("8,16,24,32,40,48", 286, 464, 337.1220703125, 670.244140625, 188.56103515625, 357.1220703125, 12826318848)]
     public void Figures_OfAStructure_AreThese(
-        string widths, int radius, int halo, double inference, double training, double inferenceBf16, double trainingBf16, double operations)
+        string widths,
+        int radius,
+        int halo,
+        double inference,
+        double training,
+        double inferenceBf16,
+        double trainingBf16,
+        double operations)
     {
         UNet3dOptions structure = new() { Widths = [.. widths.Split(',').Select(int.Parse)] };
         Assert.That((structure.ReceptiveRadius, structure.TileHalo), Is.EqualTo((radius, halo)));
-        Assert.That((structure.InferenceBytesPerVoxel(false), structure.TrainingBytesPerVoxel(false)), Is.EqualTo((inference, training)));
-        Assert.That((structure.InferenceBytesPerVoxel(true), structure.TrainingBytesPerVoxel(true)), Is.EqualTo((inferenceBf16, trainingBf16)));
+        Assert.That(
+            (structure.InferenceBytesPerVoxel(false), structure.TrainingBytesPerVoxel(false)), Is.EqualTo((inference, training)));
+        Assert.That(
+            (structure.InferenceBytesPerVoxel(true), structure.TrainingBytesPerVoxel(true)),
+            Is.EqualTo((inferenceBf16, trainingBf16)));
         Assert.That(structure.ForwardOperations(new Extent(64, 64, 64)), Is.EqualTo(operations));
     }
 
@@ -34,9 +44,19 @@ public class NetworkGraphTests
         string[] layers =
         [
             "enc0.conv0", "enc0.conv1", "enc1.conv0", "enc1.conv1", "mid.conv0", "mid.conv1", "mid.conv2", "mid.conv3",
-            "up1.transpose", "up1.conv", "dec1.conv0", "dec1.conv1", "up0.transpose", "up0.conv", "dec0.conv0", "dec0.conv1", "head",
+            "up1.transpose",
+            "up1.conv",
+            "dec1.conv0",
+            "dec1.conv1",
+            "up0.transpose",
+            "up0.conv",
+            "dec0.conv0",
+            "dec0.conv1",
+            "head",
         ];
         Assert.That(network.Parameters.Parameters.Sum(p => p.Length), Is.EqualTo(1_075_873));
-        Assert.That(network.Parameters.Parameters.Select(p => p.Name), Is.EqualTo(layers.SelectMany(l => (string[])[$"{l}.weight", $"{l}.bias"])));
+        Assert.That(
+            network.Parameters.Parameters.Select(p => p.Name),
+            Is.EqualTo(layers.SelectMany(l => (string[])[$"{l}.weight", $"{l}.bias"])));
     }
 }

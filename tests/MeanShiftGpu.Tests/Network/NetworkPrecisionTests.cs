@@ -18,16 +18,23 @@ public class NetworkPrecisionTests
     private static readonly UNet3dOptions Structure = new() { Widths = [8, 8] };
     private static readonly TensorShape Shape = new(1, 2, 2, 2, 1);
 
-    // Larger than at the start, where the head is so small that rounding before it hardly shows in the scores.
+    // Larger than at the start, where the head is so small that rounding before it hardly shows in the
+    // scores.
     private const double Scale = 2.5;
 
-    // On the simulated GPU: scores 4.4e-4 and gradients of all parameters together 6.6e-3 in BF16, 9.1e-5 and 7.5e-4 in TF32. Operands cut off instead of
-    // rounded were seen to make TF32's errors 4.5 times as large; the tolerances lie between.
+    // On the simulated GPU: scores 4.4e-4 and gradients of all parameters together 6.6e-3 in BF16, 9.1e-5 and
+    // 7.5e-4 in TF32. Operands cut off instead of rounded were seen to make TF32's errors 4.5 times as large;
+    // the tolerances lie between.
     [TestCase(Precision.Bf16, 1e-3, 1.5e-2)]
     [TestCase(Precision.Tf32, 2e-4, 1.5e-3)]
-    public void ForwardAndBackward_RoundedNetwork_StaysNearFloat64(Precision precision, double scoreTolerance, double gradientTolerance)
+    public void ForwardAndBackward_RoundedNetwork_StaysNearFloat64(
+        Precision precision, double scoreTolerance, double gradientTolerance)
     {
-        using GpuContext exact = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Precision = Precision.Float32 });
+        using GpuContext exact = GpuContext.Create(new GpuContextOptions
+        {
+            Device = DeviceKind.Cpu,
+            Precision = Precision.Float32,
+        });
         using GpuContext rounding = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
         (double[] scores, double[] gradients) = NetworkRun.Of<double>(exact, Structure, Shape, scale: Scale);
         (float[] roundedScores, float[] roundedGradients) = NetworkRun.Of<float>(rounding, Structure, Shape, scale: Scale);
@@ -68,7 +75,8 @@ public class NetworkPrecisionTests
         using Arena arena = new(context);
         using Tape<float> tape = Tape<float>.Begin(arena);
         double[] values = TestData.Uniform(6, 1);
-        Tensor<float> stored = tape.RoundToBf16(tape.Upload(Array.ConvertAll(values, v => (float)v), new TensorShape(1, 1, 1, 2, 3)));
+        Tensor<float> stored = tape.RoundToBf16(
+            tape.Upload(Array.ConvertAll(values, v => (float)v), new TensorShape(1, 1, 1, 2, 3)));
         Assert.That(stored.ToArray(context), Is.EqualTo(values.Select(Bf16Buffers.Rounded)));
         Assert.That(() => stored.View, Throws.InvalidOperationException.With.Message.Contains("is stored as BF16"));
     }
@@ -83,13 +91,15 @@ public class NetworkPrecisionTests
         weight.Upload(context, [1, 2, -3]);
         using Arena arena = new(context);
         using Tape<float> tape = Tape<float>.Begin(arena);
-        Tensor<float> input = tape.Upload(Array.ConvertAll(TestData.Uniform(shape.Length, 1), v => (float)v), shape, requiresGradient: true);
+        Tensor<float> input = tape.Upload(
+            Array.ConvertAll(TestData.Uniform(shape.Length, 1), v => (float)v), shape, requiresGradient: true);
         Tensor<float> stored = tape.RoundToBf16(input);
         List<(Tensor<float>, double)> losses = [];
         for (int use = 0; use < uses; use++)
         {
             Tensor<float> scores = tape.SigmoidHead(stored, weight, bias);
-            losses.Add((tape.DiceLoss(scores, tape.Upload(Enumerable.Repeat(1f, (int)scores.Shape.Length).ToArray(), scores.Shape)), 1));
+            losses.Add(
+                (tape.DiceLoss(scores, tape.Upload(Enumerable.Repeat(1f, (int)scores.Shape.Length).ToArray(), scores.Shape)), 1));
         }
 
         tape.Backward(tape.WeightedSum(losses));

@@ -9,7 +9,10 @@ public class PlaneScheduleTests
 {
     // What a ring holds is followed plane by plane, whatever the schedule thinks.
     [Test]
-    public void Steps_ReadOnlyWhatTheRingsHold_AndComputeEveryPlaneOnce([Values("7", "4,5", "3,4,5", "2,2,2,2,2")] string widths, [Values(1, 2, 5, 13)] int sixteenths, [Values(2, 4, 7, 12, 1000)] int slab)
+    public void Steps_ReadOnlyWhatTheRingsHold_AndComputeEveryPlaneOnce(
+        [Values("7", "4,5", "3,4,5", "2,2,2,2,2")] string widths,
+        [Values(1, 2, 5, 13)] int sixteenths,
+        [Values(2, 4, 7, 12, 1000)] int slab)
     {
         UNet3dOptions structure = new() { Widths = [.. widths.Split(',').Select(int.Parse)] };
         PlaneSchedule schedule = new(structure.Graph, 16 * sixteenths, slab);
@@ -17,7 +20,8 @@ public class PlaneScheduleTests
         Dictionary<PlaneTensor, int> done = schedule.Tensors.ToDictionary(t => t, _ => 0);
         foreach ((PlaneTensor tensor, int begin, int end) in schedule.Steps)
         {
-            Assert.That((begin, begin % 2, end == tensor.Depth || end % 2 == 0), Is.EqualTo((done[tensor], 0, true)), $"{tensor.Node}");
+            Assert.That(
+                (begin, begin % 2, end == tensor.Depth || end % 2 == 0), Is.EqualTo((done[tensor], 0, true)), $"{tensor.Node}");
             Assert.That(end - begin, Is.InRange(1, Math.Min(tensor.Ring, Math.Max(slab >> tensor.Node.Level, 2))));
             foreach (PlaneTensor source in tensor.Sources)
             {
@@ -34,7 +38,8 @@ public class PlaneScheduleTests
                     if (tensor.Node.Op == NodeOp.Convolution)
                         read = [plane / 2 * 2 - 1, .. read, plane / 2 * 2 + 2];
                     foreach (int z in read.Where(z => z >= 0 && z < source.Depth))
-                        Assert.That(held[source][z % source.Ring], Is.EqualTo(z), $"{tensor.Node} plane {plane} reads {source.Node}");
+                        Assert.That(held[source][z % source.Ring], Is.EqualTo(z), $"{tensor.Node} plane {plane} reads "
+                            + $"{source.Node}");
                 }
             }
 

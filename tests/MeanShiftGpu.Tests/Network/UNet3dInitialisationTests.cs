@@ -33,7 +33,8 @@ public class UNet3dInitialisationTests
                 .Where(t => t.Key.EndsWith(".weight", StringComparison.Ordinal))
                 .Select(t => Math.Sqrt(t.Value.ToDoubles().Sum(g => g * g))),
         ];
-        // With uniform weights of ±1/√(fan in) the layers at the bottom get less than a hundred-thousandth of the longest gradient.
+        // With uniform weights of ±1/√(fan in) the layers at the bottom get less than a hundred-thousandth of
+        // the longest gradient.
         Assert.That(lengths.Min() / lengths.Max(), Is.GreaterThan(1e-3), string.Join(" ", lengths.Select(l => $"{l:0.0e+0}")));
     }
 
@@ -75,7 +76,8 @@ public class UNet3dInitialisationTests
         using UNet3d<float> network = new(context, Structure, seed: 1, outputBias: -2);
         using Arena arena = new(context);
         using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
-        Tensor<float> image = tape.Upload([.. TestData.Uniform(16 * 16 * 16, seed: 1).Select(v => (float)v)], new TensorShape(1, 16, 16, 16, 1));
+        Tensor<float> image = tape.Upload(
+            [.. TestData.Uniform(16 * 16 * 16, seed: 1).Select(v => (float)v)], new TensorShape(1, 16, 16, 16, 1));
         float[] map = network.Forward(tape, image).ToArray(context);
         // σ(−2) = 0.12
         Assert.That(map, Has.All.InRange(0.06, 0.24));

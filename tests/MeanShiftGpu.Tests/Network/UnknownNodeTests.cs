@@ -5,7 +5,9 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Network;
 
-/// <summary>A value of an enumeration that nobody knows is refused, and does not become one that somebody does.</summary>
+/// <summary>
+/// A value of an enumeration that nobody knows is refused, and does not become one that somebody does.
+/// </summary>
 public sealed class UnknownNodeTests
 {
     private const NodeOp Unknown = (NodeOp)99;

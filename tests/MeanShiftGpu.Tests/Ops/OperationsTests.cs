@@ -32,7 +32,8 @@ public class OperationsTests
     {
         0 => [type],
         1 => [type.MakeGenericType(typeof(float)), type.MakeGenericType(typeof(double))],
-        _ => [type.MakeGenericType(typeof(float), typeof(float)), type.MakeGenericType(typeof(double), typeof(double)), type.MakeGenericType(typeof(Bf16), typeof(float))],
+        _ => [type.MakeGenericType(typeof(float), typeof(float)), type.MakeGenericType(typeof(double), typeof(double)),
+            type.MakeGenericType(typeof(Bf16), typeof(float))],
     };
 
     [Test]
@@ -47,6 +48,9 @@ public class OperationsTests
     public void Names_AreThoseOfTheTables()
     {
         Assert.That(Variants.Operations, Is.EquivalentTo(Operations.All.Select(operation => operation.Name)));
-        Assert.That(Variants.Names, Is.SupersetOf(new[] { Variants.Direct, Variants.HostSimd, Variants.HostWinograd, Variants.TensorCore, Variants.ImplicitGemm, Variants.Grouped }));
+        Assert.That(
+            Variants.Names, Is.SupersetOf(
+                new[] { Variants.Direct, Variants.HostSimd, Variants.HostWinograd, Variants.TensorCore, Variants.ImplicitGemm,
+                    Variants.Grouped }));
     }
 }

@@ -2,7 +2,10 @@ using MeanShiftGpu.Tomography.Coordinates;
 
 namespace MeanShiftGpu.Tests.Pages;
 
-/// <summary>The example of src/MeanShiftGpu.Tomography/README.md; <see cref="PagesTests"/> holds the page to it and runs it.</summary>
+/// <summary>
+/// The example of src/MeanShiftGpu.Tomography/README.md; <see cref="PagesTests"/> holds the page to it and
+/// runs it.
+/// </summary>
 internal static class FormatsExample
 {
     public static void Run()

@@ -27,7 +27,10 @@ internal sealed partial record PageBlock(int Line, string Word, string Text)
         return blocks;
     }
 
-    /// <summary>The arguments of each command of the tool, after its name. A variable of a loop takes its first value, any other one 1.</summary>
+    /// <summary>
+    /// The arguments of each command of the tool, after its name. A variable of a loop takes its first value,
+    /// any other one 1.
+    /// </summary>
     public IEnumerable<string[]> Commands()
     {
         string text = Text.Replace("\\\n", " ", StringComparison.Ordinal);
@@ -39,7 +42,8 @@ internal sealed partial record PageBlock(int Line, string Word, string Text)
             Match command = CommandPattern().Match(CommentPattern().Replace(line, ""));
             if (!command.Success)
                 continue;
-            string arguments = VariablePattern().Replace(command.Groups[1].Value, v => first.GetValueOrDefault(v.Groups[1].Value, "1"));
+            string arguments = VariablePattern().Replace(
+                command.Groups[1].Value, v => first.GetValueOrDefault(v.Groups[1].Value, "1"));
             yield return arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries);
         }
     }
@@ -53,7 +57,8 @@ internal sealed partial record PageBlock(int Line, string Word, string Text)
     [GeneratedRegex(@"(^|\s)#.*$")]
     private static partial Regex CommentPattern();
 
-    // The tool's name, or its project's with the dashes that end dotnet's own options; up to a pipe, a redirection or the next command.
+    // The tool's name, or its project's with the dashes that end dotnet's own options; up to a pipe, a
+    // redirection or the next command.
     [GeneratedRegex(@"(?:(?:^|\s|/)meanshift-gpu|MeanShiftGpu\.Cli --)\s+([^|>;&]*)")]
     private static partial Regex CommandPattern();
 }

@@ -32,7 +32,10 @@ public class AtomicFileTests
             s.Write("half"u8);
             throw new OperationCanceledException();
         }));
-        Assert.That(TemporaryFolder.Refused(() => AtomicFile.Write(folder["a"], _ => throw new IOException("No space left on device")), "a"), Does.Contain("No space"));
+        Assert.That(
+            TemporaryFolder
+                .Refused(() => AtomicFile.Write(folder["a"], _ => throw new IOException("No space left on device")), "a"),
+                Does.Contain("No space"));
         Assert.That(File.ReadAllText(folder["a"]), Is.EqualTo("old"));
         Assert.That(folder.Files(), Is.EqualTo(new[] { "a" }));
     }
@@ -43,7 +46,8 @@ public class AtomicFileTests
         string stale = folder.Write($".a.{Guid.NewGuid():N}.tmp", "half");
         string other = folder.Write($".b.{Guid.NewGuid():N}.tmp", "of another file");
         string mine = folder.Write(".a.notes.tmp", "of the user");
-        using (new FileStream(folder.Write($".a.{Guid.NewGuid():N}.tmp", ""), FileMode.Open, FileAccess.ReadWrite, FileShare.None))
+        using (new FileStream(
+            folder.Write($".a.{Guid.NewGuid():N}.tmp", ""), FileMode.Open, FileAccess.ReadWrite, FileShare.None))
         {
             AtomicFile.Write(folder["a"], s => s.Write("new"u8));
             Assert.That(folder.Files().Count(), Is.EqualTo(4), "what somebody still writes stays");

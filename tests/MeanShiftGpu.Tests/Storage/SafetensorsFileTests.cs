@@ -70,14 +70,20 @@ public class SafetensorsFileTests
     [TestCase("""{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""", 4, "truncated")]
     [TestCase("""{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""", 8, "4 bytes at the end")]
     [TestCase("""{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}""", 8, "4 bytes before")]
-    [TestCase("""{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}""", 6, "'x' and 'y' overlap")]
+    [TestCase(
+        """{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}""",
+        6,
+        "'x' and 'y' overlap")]
     [TestCase("""{"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}""", 4, "whole number")]
     [TestCase("""{"x":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,4]}}""", 4, "too large")]
     [TestCase("""{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}""", 4, "do not fit")]
     [TestCase("""{"x":{"dtype":"Q7","shape":[1],"data_offsets":[0,4]}}""", 4, "'Q7'")]
     [TestCase("""{"x":{"dtype":"F32","shape":[1]}}""", 4, "data_offsets")]
     [TestCase("""{"x":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}}""", 4, "whole number")]
-    [TestCase("""{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""", 4, "JSON")]
+    [TestCase(
+        """{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""",
+        4,
+        "JSON")]
     [TestCase("""{"__metadata__":{"a":1}}""", 0, "'a' is no text")]
     [TestCase("""{"__metadata__":[]}""", 0, "object")]
     [TestCase("[]", 0, "no JSON object")]
@@ -91,7 +97,10 @@ public class SafetensorsFileTests
     [Test]
     public void Read_BadLength_IsRefusedWithOneLine()
     {
-        foreach (byte[] bytes in (byte[][])[[], [1, 2], [255, 255, 255, 255, 255, 255, 255, 255], [50, 0, 0, 0, 0, 0, 0, 0, 1], [255, 255, 255, 255, 0, 0, 0, 0]])
+        foreach (
+            byte[] bytes in (
+                byte[][])[[], [1, 2], [255, 255, 255, 255, 255, 255, 255, 255], [50, 0, 0, 0, 0, 0, 0, 0, 1],
+                [255, 255, 255, 255, 0, 0, 0, 0]])
         {
             string path = folder.Write("a.safetensors", bytes);
             TemporaryFolder.Refused(() => SafetensorsFile.Read(path), path);

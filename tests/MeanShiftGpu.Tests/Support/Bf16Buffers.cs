@@ -9,8 +9,8 @@ using MeanShiftGpu.Kernels.Pooling;
 namespace MeanShiftGpu.Tests.Support;
 
 /// <summary>
-/// Runs kernels whose activations lie in memory as BF16 on float32 buffers, so that they share the tests of the others: what they read is rounded before,
-/// what they write is widened behind.
+/// Runs kernels whose activations lie in memory as BF16 on float32 buffers, so that they share the tests of
+/// the others: what they read is rounded before, what they write is widened behind.
 /// </summary>
 internal static class Bf16Buffers
 {
@@ -33,7 +33,10 @@ internal static class Bf16Buffers
 
     private sealed class Conv3d(IConv3d<Bf16, float> conv, GpuContext context) : IConv3d<float, float>
     {
-        void IConv3d<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, Conv3dShape shape)
+        void IConv3d<float, float>.LaunchForward(
+            AcceleratorStream stream,
+            ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
+            Conv3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy y = new(context, output);
@@ -41,7 +44,10 @@ internal static class Bf16Buffers
             y.WriteBack();
         }
 
-        void IConv3d<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput, Conv3dShape shape)
+        void IConv3d<float, float>.LaunchBackwardInput(
+            AcceleratorStream stream,
+            ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput,
+            Conv3dShape shape)
         {
             using Copy gy = new(context, gradOutput);
             using Copy y = new(context, output);
@@ -50,7 +56,10 @@ internal static class Bf16Buffers
             gx.WriteBack();
         }
 
-        void IConv3d<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+        void IConv3d<float, float>.LaunchBackwardWeight(
+            AcceleratorStream stream,
+            ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight,
+                ArrayView<float> gradBias, Conv3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy gy = new(context, gradOutput);
@@ -64,7 +73,10 @@ internal static class Bf16Buffers
 
     private sealed class ConvTranspose3d(IConvTranspose3d<Bf16, float> conv, GpuContext context) : IConvTranspose3d<float, float>
     {
-        void IConvTranspose3d<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output, ConvTranspose3dShape shape)
+        void IConvTranspose3d<float, float>.LaunchForward(
+            AcceleratorStream stream,
+            ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
+            ConvTranspose3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy y = new(context, output);
@@ -72,7 +84,10 @@ internal static class Bf16Buffers
             y.WriteBack();
         }
 
-        void IConvTranspose3d<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradOutput, ArrayView<float> weight, ArrayView<float> gradInput, ConvTranspose3dShape shape)
+        void IConvTranspose3d<float, float>.LaunchBackwardInput(
+            AcceleratorStream stream,
+            ArrayView<float> gradOutput, ArrayView<float> weight, ArrayView<float> gradInput,
+            ConvTranspose3dShape shape)
         {
             using Copy gy = new(context, gradOutput);
             using Copy gx = new(context, gradInput);
@@ -80,7 +95,10 @@ internal static class Bf16Buffers
             gx.WriteBack();
         }
 
-        void IConvTranspose3d<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias, ConvTranspose3dShape shape)
+        void IConvTranspose3d<float, float>.LaunchBackwardWeight(
+            AcceleratorStream stream,
+            ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradWeight, ArrayView<float> gradBias,
+            ConvTranspose3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy gy = new(context, gradOutput);
@@ -95,21 +113,30 @@ internal static class Bf16Buffers
     {
         public long WorkspaceLength(SigmoidHeadShape shape) => head.WorkspaceLength(shape);
 
-        void ISigmoidHead<float, float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> scores, SigmoidHeadShape shape)
+        void ISigmoidHead<float, float>.LaunchForward(
+            AcceleratorStream stream,
+            ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> scores,
+            SigmoidHeadShape shape)
         {
             using Copy x = new(context, input);
             head.Forward(stream, x.View, weight, bias, scores, shape);
             context.Synchronize();
         }
 
-        void ISigmoidHead<float, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<float> gradScores, ArrayView<float> scores, ArrayView<float> weight, ArrayView<float> gradInput, SigmoidHeadShape shape)
+        void ISigmoidHead<float, float>.LaunchBackwardInput(
+            AcceleratorStream stream,
+            ArrayView<float> gradScores, ArrayView<float> scores, ArrayView<float> weight, ArrayView<float> gradInput,
+            SigmoidHeadShape shape)
         {
             using Copy gx = new(context, gradInput);
             head.BackwardInput(stream, gradScores, scores, weight, gx.View, shape);
             gx.WriteBack();
         }
 
-        void ISigmoidHead<float, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradScores, ArrayView<float> scores, ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
+        void ISigmoidHead<float, float>.LaunchBackwardWeight(
+            AcceleratorStream stream,
+            ArrayView<float> input, ArrayView<float> gradScores, ArrayView<float> scores, ArrayView<float> workspace,
+                ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
         {
             using Copy x = new(context, input);
             head.BackwardWeight(stream, x.View, gradScores, scores, workspace, gradWeight, gradBias, shape);
@@ -121,7 +148,8 @@ internal static class Bf16Buffers
 
     private sealed class MaxPool3d(IMaxPool3d<Bf16> pool, GpuContext context) : IMaxPool3d<float>
     {
-        void IMaxPool3d<float>.LaunchForward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> output, MaxPool3dShape shape)
+        void IMaxPool3d<float>.LaunchForward(
+            AcceleratorStream stream, ArrayView<float> input, ArrayView<float> output, MaxPool3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy y = new(context, output);
@@ -129,7 +157,10 @@ internal static class Bf16Buffers
             y.WriteBack();
         }
 
-        void IMaxPool3d<float>.LaunchBackward(AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradInput, MaxPool3dShape shape)
+        void IMaxPool3d<float>.LaunchBackward(
+            AcceleratorStream stream,
+            ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradInput,
+            MaxPool3dShape shape)
         {
             using Copy x = new(context, input);
             using Copy gy = new(context, gradOutput);

@@ -5,8 +5,9 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Support;
 
 /// <summary>
-/// A method of a fixture that another process runs, so that a fault, a hang or a memory that is used up does not end the tests. The method is a test that does nothing
-/// where <see cref="IsChild"/> says no; it writes what it is at into a file.
+/// A method of a fixture that another process runs, so that a fault, a hang or a memory that is used up does
+/// not end the tests. The method is a test that does nothing where <see cref="IsChild"/> says no; it writes
+/// what it is at into a file.
 /// </summary>
 /// <param name="Code">The exit code; −1 where it hung.</param>
 /// <param name="Last">What it was at in the end.</param>
@@ -40,7 +41,8 @@ public sealed record ChildRun(int Code, string Last, string Output)
         using TemporaryFolder folder = new();
         string path = folder["log"];
         string host = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } known ? known : "dotnet";
-        ProcessStartInfo start = new(host, [Path.Combine(AppContext.BaseDirectory, "MeanShiftGpu.Tests.dll"), "--filter", $"FullyQualifiedName~{method}"])
+        ProcessStartInfo start = new(
+            host, [Path.Combine(AppContext.BaseDirectory, "MeanShiftGpu.Tests.dll"), "--filter", $"FullyQualifiedName~{method}"])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -62,7 +64,10 @@ public sealed record ChildRun(int Code, string Last, string Output)
             string last = File.Exists(path) ? File.ReadAllText(path).Trim('\0', ' ', '\n') : "nothing";
             TestContext.Out.WriteLine(last);
             string all = output.Result + error.Result;
-            return new ChildRun(ended ? child.ExitCode : -1, last, (ended ? "" : $"hung: stopped after {limit}\n") + all[..Math.Min(all.Length, 8000)]);
+            return new ChildRun(
+                ended ? child.ExitCode : -1,
+                last,
+                (ended ? "" : $"hung: stopped after {limit}\n") + all[..Math.Min(all.Length, 8000)]);
         }
         catch (System.ComponentModel.Win32Exception)
         {
@@ -72,7 +77,9 @@ public sealed record ChildRun(int Code, string Last, string Output)
     }
 }
 
-/// <summary>The last thing a process was at; it reaches the system with each call, so that a fault does not lose it.</summary>
+/// <summary>
+/// The last thing a process was at; it reaches the system with each call, so that a fault does not lose it.
+/// </summary>
 public sealed class ChildLog(string path) : IDisposable
 {
     private readonly FileStream file = new(path, FileMode.Create, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);

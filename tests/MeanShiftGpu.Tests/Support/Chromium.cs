@@ -8,7 +8,9 @@ public static class Chromium
 {
     private static readonly string[] Names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-    /// <summary>Starts it; a test is left out where there is none, except in CI, which installs one.</summary>
+    /// <summary>
+    /// Starts it; a test is left out where there is none, except in CI, which installs one.
+    /// </summary>
     public static async Task<IBrowser> StartAsync()
     {
         string[] folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator);

@@ -5,7 +5,9 @@ public static class DamagedFile
 {
     private const string Marks = "0123456789-.eE,;#'\"_ \t\r\n{}[]:";
 
-    /// <summary>Changes bits, bytes or numbers, mostly near the beginning where headers are, cuts, repeats or inserts.</summary>
+    /// <summary>
+    /// Changes bits, bytes or numbers, mostly near the beginning where headers are, cuts, repeats or inserts.
+    /// </summary>
     public static byte[] Of(byte[] good, Random random)
     {
         ArgumentNullException.ThrowIfNull(good);

@@ -6,7 +6,8 @@ using MeanShiftGpu.Device;
 namespace MeanShiftGpu.Tests.Support;
 
 /// <summary>
-/// Operands that end exactly where a page begins which nobody may touch, or begin where one ends: a read or a write out of bounds ends the process. Linux.
+/// Operands that end exactly where a page begins which nobody may touch, or begin where one ends: a read or a
+/// write out of bounds ends the process. Linux.
 /// </summary>
 /// <param name="context">A context of the CPU device.</param>
 /// <param name="atStart">Whether operands begin at a protected page; otherwise they end at one.</param>
@@ -15,7 +16,8 @@ public sealed partial class GuardedOperands(GpuContext context, bool atStart) : 
     /// <inheritdoc/>
     protected override ArrayView<T> Memory<T>(string name, long length)
     {
-        GuardedBuffer buffer = Kept(new GuardedBuffer((CPUAccelerator)Context.Accelerator, Math.Max(1, length) * Interop.SizeOf<T>(), atStart));
+        GuardedBuffer buffer = Kept(
+            new GuardedBuffer((CPUAccelerator)Context.Accelerator, Math.Max(1, length) * Interop.SizeOf<T>(), atStart));
         return buffer.AsArrayView<byte>(0, buffer.LengthInBytes).Cast<T>().SubView(0, length);
     }
 

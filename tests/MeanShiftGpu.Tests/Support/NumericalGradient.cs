@@ -3,7 +3,10 @@ namespace MeanShiftGpu.Tests.Support;
 /// <summary>Central differences of a function of many numbers, for the double references.</summary>
 public static class NumericalGradient
 {
-    /// <summary>(f(x + h) − f(x − h)) / 2h for every element of x, with h relative to the element's size where that is above 1.</summary>
+    /// <summary>
+    /// (f(x + h) − f(x − h)) / 2h for every element of x, with h relative to the element's size where that is
+    /// above 1.
+    /// </summary>
     public static double[] Of(Func<double[], double> function, double[] at, double step = 1e-5)
     {
         double[] x = (double[])at.Clone();

@@ -5,8 +5,9 @@ using MeanShiftGpu.Device;
 namespace MeanShiftGpu.Tests.Support;
 
 /// <summary>
-/// Where the operands and extents of a launcher's call come from. <see cref="LauncherCalls"/> asks for what is right; this class gives it, others give
-/// memory between guard pages, a view that is too short, or nonsense.
+/// Where the operands and extents of a launcher's call come from. <see cref="LauncherCalls"/> asks for what
+/// is right; this class gives it, others give memory between guard pages, a view that is too short, or
+/// nonsense.
 /// </summary>
 public class Operands(GpuContext context) : IDisposable
 {

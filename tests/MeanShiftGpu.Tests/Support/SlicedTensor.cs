@@ -7,8 +7,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Support;
 
 /// <summary>
-/// A channels-last tensor that is a slice of the channels of a wider one on a device. What lies beside the slice holds a
-/// mark, which <see cref="Read"/> checks: no kernel may touch it.
+/// A channels-last tensor that is a slice of the channels of a wider one on a device. What lies beside the
+/// slice holds a mark, which <see cref="Read"/> checks: no kernel may touch it.
 /// </summary>
 public sealed class SlicedTensor<T> : IDisposable
     where T : unmanaged, INumber<T>
@@ -19,7 +19,10 @@ public sealed class SlicedTensor<T> : IDisposable
     private readonly int pitch;
     private readonly int offset;
 
-    /// <summary>Copies dense values, [voxels, channels], to channels offset … offset + channels − 1 of a tensor with <paramref name="pitch"/> channels.</summary>
+    /// <summary>
+    /// Copies dense values, [voxels, channels], to channels offset … offset + channels − 1 of a tensor with
+    /// <paramref name="pitch"/> channels.
+    /// </summary>
     public SlicedTensor(GpuContext context, double[] values, int channels, int pitch, int offset = 0)
     {
         (this.channels, this.pitch, this.offset) = (channels, pitch, offset);
@@ -33,7 +36,10 @@ public sealed class SlicedTensor<T> : IDisposable
     /// <summary>From the first voxel's first channel of the slice to the last voxel's last.</summary>
     public ArrayView<T> View => buffer.View.BaseView.SubView(offset, buffer.Length - pitch + channels);
 
-    /// <summary>From the first voxel's first channel of the slice to the end of the wider tensor, for kernels that may read a voxel's padding.</summary>
+    /// <summary>
+    /// From the first voxel's first channel of the slice to the end of the wider tensor, for kernels that may
+    /// read a voxel's padding.
+    /// </summary>
     public ArrayView<T> WithPadding => buffer.View.BaseView.SubView(offset, buffer.Length - offset);
 
     /// <summary>The slice, dense; fails where a neighbour changed.</summary>

@@ -29,7 +29,9 @@ public sealed class TemporaryFolder : IDisposable
 
     public void Dispose() => Directory.Delete(folder, recursive: true);
 
-    /// <summary>Runs an action that must be refused with one line which names the file, and returns the line.</summary>
+    /// <summary>
+    /// Runs an action that must be refused with one line which names the file, and returns the line.
+    /// </summary>
     public static string Refused(Action action, string path)
     {
         InputException e = Assert.Throws<InputException>(() => action())!;

@@ -9,9 +9,14 @@ namespace MeanShiftGpu.Tests.Support;
 /// <summary>Random inputs and comparisons that tests share.</summary>
 public static class TestData
 {
-    /// <summary>A count that the environment may set, for tests that draw at random: few in an ordinary run, many in the long one.</summary>
+    /// <summary>
+    /// A count that the environment may set, for tests that draw at random: few in an ordinary run, many in
+    /// the long one.
+    /// </summary>
     public static int Count(string variable, int otherwise)
-        => int.TryParse(Environment.GetEnvironmentVariable(variable), NumberStyles.None, CultureInfo.InvariantCulture, out int count) ? count : otherwise;
+        => int.TryParse(
+            Environment.GetEnvironmentVariable(variable), NumberStyles.None, CultureInfo.InvariantCulture, out int count) ? count
+                : otherwise;
 
     /// <summary>Uniform numbers in [−1, 1), the same for a seed everywhere.</summary>
     public static double[] Uniform(long count, int seed)
@@ -23,7 +28,10 @@ public static class TestData
         return values;
     }
 
-    /// <summary>‖actual − expected‖ / ‖expected‖, the measure of every tolerance; NaN anywhere gives NaN, which no bound accepts.</summary>
+    /// <summary>
+    /// ‖actual − expected‖ / ‖expected‖, the measure of every tolerance; NaN anywhere gives NaN, which no
+    /// bound accepts.
+    /// </summary>
     public static double RelativeError<T>(ReadOnlySpan<T> actual, ReadOnlySpan<double> expected)
         where T : INumber<T>
     {
@@ -41,7 +49,9 @@ public static class TestData
         return norm == 0 ? Math.Sqrt(difference) : Math.Sqrt(difference / norm);
     }
 
-    /// <summary>Copies numbers to a device, converted to its real type. The caller disposes the buffer.</summary>
+    /// <summary>
+    /// Copies numbers to a device, converted to its real type. The caller disposes the buffer.
+    /// </summary>
     public static MemoryBuffer1D<T, Stride1D.Dense> ToDevice<T>(this GpuContext context, ReadOnlySpan<double> values)
         where T : unmanaged, INumber<T>
     {

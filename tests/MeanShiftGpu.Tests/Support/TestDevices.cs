@@ -7,8 +7,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Support;
 
 /// <summary>
-/// The devices that tests run on. A device that a machine lacks is a reported skip; where MEANSHIFTGPU_REQUIRE_DEVICE names
-/// it (cuda, opencl, cpu), its absence is a failure.
+/// The devices that tests run on. A device that a machine lacks is a reported skip; where
+/// MEANSHIFTGPU_REQUIRE_DEVICE names it (cuda, opencl, cpu), its absence is a failure.
 /// </summary>
 public static class TestDevices
 {
@@ -32,16 +32,21 @@ public static class TestDevices
         }
     }
 
-    /// <summary>Bytes of all buffers on a device that have not been disposed. ILGPU counts its objects but does not tell.</summary>
+    /// <summary>
+    /// Bytes of all buffers on a device that have not been disposed. ILGPU counts its objects but does not
+    /// tell.
+    /// </summary>
     public static long BytesHeld(GpuContext context)
     {
         const BindingFlags hidden = BindingFlags.Instance | BindingFlags.NonPublic;
-        FieldInfo children = typeof(Accelerator).GetField("childObjects", hidden) ?? throw new MissingFieldException("ILGPU's Accelerator keeps its objects elsewhere now.");
+        FieldInfo children = typeof(Accelerator).GetField("childObjects", hidden) ?? throw new MissingFieldException(
+            "ILGPU's Accelerator keeps its objects elsewhere now.");
         long bytes = 0;
         // A typed buffer, which is generic, holds an untyped one that is listed too.
         foreach (object? child in ((System.Collections.IEnumerable)children.GetValue(context.Accelerator)!))
         {
-            if (((WeakReference<AcceleratorObject>)child!).TryGetTarget(out AcceleratorObject? held) && held is MemoryBuffer { IsDisposed: false } buffer && !buffer.GetType().IsGenericType)
+            if (((WeakReference<AcceleratorObject>)child!).TryGetTarget(out AcceleratorObject? held)
+                && held is MemoryBuffer { IsDisposed: false } buffer && !buffer.GetType().IsGenericType)
                 bytes += buffer.LengthInBytes;
         }
 

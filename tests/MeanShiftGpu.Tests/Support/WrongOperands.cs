@@ -10,7 +10,8 @@ public sealed class ShortOperands(GpuContext context, int which) : Operands(cont
 {
     /// <inheritdoc/>
     protected override ArrayView<T> Memory<T>(string name, long length)
-        => length > 0 && Asked.Count - 1 == which ? base.Memory<T>(name, length).SubView(0, length - 1) : base.Memory<T>(name, length);
+        => length > 0 && Asked.Count - 1 == which ? base.Memory<T>(name, length).SubView(0, length - 1) : base.Memory<T>(
+            name, length);
 }
 
 /// <summary>Operands and extents of which some are nonsense.</summary>
@@ -19,8 +20,10 @@ public sealed class ShortOperands(GpuContext context, int which) : Operands(cont
 public sealed class NonsenseOperands(GpuContext context, Random random) : Operands(context)
 {
     private static readonly int[] Numbers = [-1, 0, 1, 2, 3, 4, 8, 17, 1000, 46341, int.MinValue, int.MaxValue];
-    private static readonly double[] Reals = [double.NaN, -1, 0, 1e-300, 1e-3, 0.5, 20, 1024, 1e30, double.PositiveInfinity, double.MaxValue];
-    private static readonly float[] Values = [float.NaN, float.PositiveInfinity, float.NegativeInfinity, 1e30f, -1e30f, 1e-45f, -1, 0, 4, 3e9f];
+    private static readonly double[] Reals =
+        [double.NaN, -1, 0, 1e-300, 1e-3, 0.5, 20, 1024, 1e30, double.PositiveInfinity, double.MaxValue];
+    private static readonly float[] Values =
+        [float.NaN, float.PositiveInfinity, float.NegativeInfinity, 1e30f, -1e30f, 1e-45f, -1, 0, 4, 3e9f];
 
     // More is refused or takes long; nonsense asks for lengths that no memory has.
     private const long MostElements = 1 << 17;
@@ -36,7 +39,8 @@ public sealed class NonsenseOperands(GpuContext context, Random random) : Operan
     public override double X(double right) => IsWrong() ? Reals[random.Next(Reals.Length)] : right;
 
     /// <inheritdoc/>
-    protected override float Value(Random values) => values.NextDouble() < valueShare ? Values[values.Next(Values.Length)] : 8 * values.NextSingle();
+    protected override float Value(Random values)
+        => values.NextDouble() < valueShare ? Values[values.Next(Values.Length)] : 8 * values.NextSingle();
 
     /// <inheritdoc/>
     protected override ArrayView<T> Memory<T>(string name, long length)

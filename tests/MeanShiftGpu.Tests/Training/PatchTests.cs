@@ -10,11 +10,16 @@ public class PatchTests
 {
     private static readonly Extent Patch = new(8, 10, 12);
 
-    private static readonly TrainingOptions Options = TrainingOptions.Combined with { Patch = Patch, CenterMarginVoxels = 1, MaskRadiusVoxels = 1 };
+    private static readonly TrainingOptions Options =
+        TrainingOptions.Combined with { Patch = Patch, CenterMarginVoxels = 1, MaskRadiusVoxels = 1 };
 
     // Every voxel has a value of its own.
     private static readonly TrainingVolume Volume = new(
-        "volume", new Extent(20, 24, 28), [.. Enumerable.Range(0, 20 * 24 * 28).Select(i => (float)i)], null, [new(5, 6, 7), new(9, 10, 11), new(15, 20, 20)]);
+        "volume",
+        new Extent(20, 24, 28),
+        [.. Enumerable.Range(0, 20 * 24 * 28).Select(i => (float)i)],
+        null,
+        [new(5, 6, 7), new(9, 10, 11), new(15, 20, 20)]);
 
     [Test]
     public void Orientations_ThatKeepTheWedge_AreHalfTurnsAndMirrorImages()
@@ -34,7 +39,8 @@ public class PatchTests
         static int Mirrors(PatchOrientation o) => (o.FlipZ ? 1 : 0) + (o.FlipY ? 1 : 0) + (o.FlipX ? 1 : 0);
 
         static HashSet<PatchOrientation> Seen(Augmentation augmentation)
-            => [.. Enumerable.Range(0, 2000).Select(i => PatchSampler.Orientation(augmentation, Philox.Block((uint)i, 0, 0, 0, key: 1)))];
+            => [.. Enumerable.Range(0, 2000).Select(
+                i => PatchSampler.Orientation(augmentation, Philox.Block((uint)i, 0, 0, 0, key: 1)))];
     }
 
     [TestCase(false, false, false)]
@@ -50,7 +56,8 @@ public class PatchTests
             Position center = batch.Centers(0)[1][i];
             int index = ((int)center.Z * Patch.Height + (int)center.Y) * Patch.Width + (int)center.X;
             Position original = Volume.Centers[i];
-            Assert.That(batch.Of(batch.Images, 1)[index], Is.EqualTo(((int)original.Z * 24 + (int)original.Y) * 28 + (int)original.X));
+            Assert.That(
+                batch.Of(batch.Images, 1)[index], Is.EqualTo(((int)original.Z * 24 + (int)original.Y) * 28 + (int)original.X));
             Assert.That(batch.Of(batch.Masks![0], 1)[index], Is.EqualTo(1));
         }
 
@@ -91,9 +98,11 @@ public class PatchTests
     {
         PatchBatch batch = new(1, Options with { LabelRadiusVoxels = 2, MaskRadiusVoxels = 3 });
         batch.Fill(0, Volume, (3, 3, 4), PatchOrientation.Identity);
-        // 33 voxels lie within 2 of a voxel; the first centre is 2, 3 and 3 from the patch's faces, the second 6, 7 and 7.
+        // 33 voxels lie within 2 of a voxel; the first centre is 2, 3 and 3 from the patch's faces, the
+        // second 6, 7 and 7.
         Assert.That(batch.Labelled!.Sum(), Is.EqualTo(33 + 32));
-        Assert.That(batch.Masks![0].Zip(batch.Labelled!), Has.All.Matches<(float Mask, float Labelled)>(v => v.Mask <= v.Labelled));
+        Assert.That(
+            batch.Masks![0].Zip(batch.Labelled!), Has.All.Matches<(float Mask, float Labelled)>(v => v.Mask <= v.Labelled));
     }
 
     [Test]
@@ -106,7 +115,9 @@ public class PatchTests
         foreach (float[]? mask in (float[]?[])[null, labels])
         {
             PatchBatch batch = new(1, options);
-            batch.Fill(0, Volume with { CenterClasses = [0, 1, 0], Mask = mask is null ? null : MeanShiftGpu.Geometry.Volume.Of(mask, Volume.Size) }, (3, 3, 4), PatchOrientation.Identity);
+            batch.Fill(
+                0, Volume with { CenterClasses = [0, 1, 0], Mask = mask is null ? null
+                    : MeanShiftGpu.Geometry.Volume.Of(mask, Volume.Size) }, (3, 3, 4), PatchOrientation.Identity);
             Assert.That(batch.Centers(0)[0], Is.EqualTo(new[] { new Position(2, 3, 3) }));
             Assert.That(batch.Centers(1)[0], Is.EqualTo(new[] { new Position(6, 7, 7) }));
             Assert.That(batch.Masks![0].Sum(), Is.EqualTo(mask is null ? 7 : 1));

@@ -159,7 +159,8 @@ public sealed class GradCheckCallsTests
     }
 
     private static List<GradCheckInput> Inputs(int count)
-        => [.. new[] { new GradCheckInput("features", Shape, TestData.Uniform(Shape.Length, 1)), new GradCheckInput("gate", Shape, TestData.Uniform(Shape.Length, 2)) }.Take(count)];
+        => [.. new[] { new GradCheckInput("features", Shape, TestData.Uniform(Shape.Length, 1)),
+            new GradCheckInput("gate", Shape, TestData.Uniform(Shape.Length, 2)) }.Take(count)];
 
     private static Tensor<double> WrongAt(Tape<double> tape, Tensor<double> x, int element, double factor)
     {

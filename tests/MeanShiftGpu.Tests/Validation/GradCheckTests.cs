@@ -64,9 +64,11 @@ public class GradCheckTests
     {
         using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
         List<GradCheckResult> results = [];
-        GradCheckSuite.RunRounding(context, GradCheckSuite.Cases.Single(check => check.Name == name), results.Add, seed: 1, CancellationToken.None);
+        GradCheckSuite.RunRounding(
+            context, GradCheckSuite.Cases.Single(check => check.Name == name), results.Add, seed: 1, CancellationToken.None);
         TestContext.Out.WriteLine(string.Join('\n', results));
-        Assert.That(results, Is.Not.Empty.And.All.Matches<GradCheckResult>(result => result.Passed), () => string.Join('\n', results));
+        Assert.That(
+            results, Is.Not.Empty.And.All.Matches<GradCheckResult>(result => result.Passed), () => string.Join('\n', results));
     }
 
     [Test]
@@ -131,7 +133,8 @@ public class GradCheckTests
     public void Run_OfANaNAmongTheProbes_IsNotForgottenByThoseAfterIt(int wrong)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        // The forward pass gives NaN at one element, so every difference there is NaN and all gradients are finite.
+        // The forward pass gives NaN at one element, so every difference there is NaN and all gradients are
+        // finite.
         GradCheckReport report = GradCheck.Run<double>(
             context,
             (tape, x) =>
@@ -140,7 +143,9 @@ public class GradCheckTests
                 if (values[wrong % values.Length] != TestData.Uniform(Shape.Length, 1)[wrong % values.Length])
                     values[wrong % values.Length] = double.NaN;
                 Tensor<double> y = tape.Upload(values, Shape);
-                tape.Record("Faulty", y, [x], [], [], () => tape.WriteGradient(x, gradient => gradient.CopyFromCPU(tape.Context.Stream, y.GradientToArray(tape.Context))));
+                tape.Record(
+                    "Faulty", y, [x], [], [], () => tape.WriteGradient(
+                        x, gradient => gradient.CopyFromCPU(tape.Context.Stream, y.GradientToArray(tape.Context))));
                 return y;
             },
             TestData.Uniform(Shape.Length, 1),
@@ -158,7 +163,13 @@ public class GradCheckTests
             (tape, x) =>
             {
                 Tensor<double> y = tape.Upload(x.ToArray(tape.Context), Shape);
-                tape.Record("Faulty", y, [x], [], [], () => tape.WriteGradient(x, gradient => gradient.MemSetToZero(tape.Context.Stream)));
+                tape.Record(
+                    "Faulty",
+                    y,
+                    [x],
+                    [],
+                    [],
+                    () => tape.WriteGradient(x, gradient => gradient.MemSetToZero(tape.Context.Stream)));
                 return y;
             },
             TestData.Uniform(Shape.Length, 1),
@@ -181,7 +192,8 @@ public class GradCheckTests
                 double[] input = x.ToArray(tape.Context);
                 Tensor<double> y = tape.Upload([.. input.Select(Math.Abs)], Shape);
                 tape.Record("Abs", y, [x], [], [], () => tape.WriteGradient(x, gradient =>
-                    gradient.CopyFromCPU(tape.Context.Stream, [.. y.GradientToArray(tape.Context).Zip(input, (g, v) => g * Math.Sign(v))])));
+                    gradient.CopyFromCPU(
+                        tape.Context.Stream, [.. y.GradientToArray(tape.Context).Zip(input, (g, v) => g * Math.Sign(v))])));
                 return y;
             },
             values,
@@ -196,7 +208,8 @@ public class GradCheckTests
     [TestCase(1, 1.0, true, "any gradient between the slopes is accepted")]
     [TestCase(1, 1.5, false, "mismatch at a kink or jump with the slopes")]
     [TestCase(1, -0.5, false, "mismatch at a kink or jump with the slopes")]
-    public void Run_AtAnExactKink_AcceptsWhatLiesBetweenTheSlopesAndWarns(int allowed, double slopeAtZero, bool passes, string reason)
+    public void Run_AtAnExactKink_AcceptsWhatLiesBetweenTheSlopesAndWarns(
+        int allowed, double slopeAtZero, bool passes, string reason)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         double[] values = TestData.Uniform(Shape.Length, 2);
@@ -222,7 +235,11 @@ public class GradCheckTests
         TensorShape shape = new(1, 2, 4, 4, 1);
         double[] values = TestData.Uniform(shape.Length, 2);
         values[0] = values[1] = 2;
-        GradCheckReport report = GradCheck.Run<double>(context, (tape, x) => tape.MaxPool3d(x), values, shape, new GradCheckOptions { AllowedKinks = allowed });
+        GradCheckReport report = GradCheck.Run<double>(
+            context, (tape, x) => tape.MaxPool3d(x), values, shape, new GradCheckOptions
+        {
+            AllowedKinks = allowed,
+        });
         Assert.That(report.Passed, Is.EqualTo(passes), () => report.ToString());
         Assert.That(report.Results.Single().Kinks, Is.EqualTo(2));
     }
@@ -234,7 +251,11 @@ public class GradCheckTests
         double[] values = TestData.Uniform(Shape.Length, 2);
         values[5] = 0;
         GradCheckReport Report(double slope) => GradCheck.Run<double>(
-            context, (tape, x) => WrongGradients.Apply(tape, x, v => v >= 0 ? v + 1 : v, (_, g) => slope * g), values, Shape, new GradCheckOptions { AllowedKinks = 1 });
+            context,
+            (tape, x) => WrongGradients.Apply(tape, x, v => v >= 0 ? v + 1 : v, (_, g) => slope * g),
+            values,
+            Shape,
+            new GradCheckOptions { AllowedKinks = 1 });
         Assert.That(Report(1).Passed, Is.True, () => Report(1).ToString());
         Assert.That(Report(1).Results.Single().Kinks, Is.EqualTo(1));
         Assert.That(Report(0.5).Passed, Is.False);
@@ -244,7 +265,8 @@ public class GradCheckTests
     public void Run_WhereNoGradientArrives_SaysSo()
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        GradCheckReport report = GradCheck.Run<double>(context, (tape, x) => tape.Upload(x.ToArray(tape.Context), Shape), TestData.Uniform(Shape.Length, 2), Shape);
+        GradCheckReport report = GradCheck.Run<double>(
+            context, (tape, x) => tape.Upload(x.ToArray(tape.Context), Shape), TestData.Uniform(Shape.Length, 2), Shape);
         Assert.That(
             report.ThrowIfFailed, Throws.TypeOf<GradCheckException>().With.Message.Contains("no gradient reached this input"));
     }
@@ -255,7 +277,8 @@ public class GradCheckTests
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         GradCheckReport report = GradCheck.Run<double>(
-            context, (tape, x) => WrongGradients.Apply(tape, x, v => 1e9 + 1e-3 * Math.Sin(30 * v), (v, g) => 0.03 * Math.Cos(30 * v) * g),
+            context,
+            (tape, x) => WrongGradients.Apply(tape, x, v => 1e9 + 1e-3 * Math.Sin(30 * v), (v, g) => 0.03 * Math.Cos(30 * v) * g),
             TestData.Uniform(Shape.Length, 2), Shape);
         Assert.That(
             report.ThrowIfFailed,
@@ -266,6 +289,7 @@ public class GradCheckTests
     public void Run_OfAnUnknownName_SaysWhatIsKnown()
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        Assert.That(() => GradCheckSuite.Run(context, ["conv4d"]), Throws.TypeOf<InputException>().With.Message.Contains("conv3d"));
+        Assert.That(
+            () => GradCheckSuite.Run(context, ["conv4d"]), Throws.TypeOf<InputException>().With.Message.Contains("conv3d"));
     }
 }

@@ -8,7 +8,8 @@ namespace MeanShiftGpu.Tests.Validation;
 public class WrongGradientTests
 {
     // `.ci/run long` takes 50.
-    internal static readonly int Seeds = int.TryParse(Environment.GetEnvironmentVariable("MEANSHIFTGPU_GRADCHECK_SEEDS"), out int n) ? n : 2;
+    internal static readonly int Seeds =
+        int.TryParse(Environment.GetEnvironmentVariable("MEANSHIFTGPU_GRADCHECK_SEEDS"), out int n) ? n : 2;
 
     private GpuContext context = null!;
 
@@ -32,9 +33,11 @@ public class WrongGradientTests
             {
                 int drawn = seed;
                 GradCheckOptions options = new() { Seed = seed };
-                GradCheckReport right = GradCheck.Run<double>(context, (tape, x) => mistake.Right(tape, x, drawn), mistake.Values(seed), mistake.Shape, options);
+                GradCheckReport right = GradCheck.Run<double>(
+                    context, (tape, x) => mistake.Right(tape, x, drawn), mistake.Values(seed), mistake.Shape, options);
                 Assert.That(right.Passed, Is.True, () => $"seed {drawn}, without the mistake: {right}");
-                GradCheckReport wrong = GradCheck.Run<double>(context, (tape, x) => mistake.Wrong(tape, x, drawn), mistake.Values(seed), mistake.Shape, options);
+                GradCheckReport wrong = GradCheck.Run<double>(
+                    context, (tape, x) => mistake.Wrong(tape, x, drawn), mistake.Values(seed), mistake.Shape, options);
                 Assert.That(wrong.Passed, Is.False, () => $"seed {drawn}: {wrong}");
                 Assert.That(wrong.Results[0].Reason, Does.StartWith("mismatch"), () => $"seed {drawn}: {wrong}");
             }

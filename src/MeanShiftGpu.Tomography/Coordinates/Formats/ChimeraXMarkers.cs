@@ -67,7 +67,8 @@ internal static class ChimeraXMarkers
             return any ? particles : throw new InputException($"{path}: has no marker_set; expected {Expected}.");
         }
         // The decoder throws ArgumentException on some names of encodings, NotSupportedException on others.
-        catch (Exception e) when (e is XmlException or IOException or ArgumentException or NotSupportedException or InvalidOperationException)
+        catch (Exception e) when (
+            e is XmlException or IOException or ArgumentException or NotSupportedException or InvalidOperationException)
         {
             throw new InputException($"{path}: {InputFile.OneLine(e.Message)} Expected {Expected}.", e);
         }

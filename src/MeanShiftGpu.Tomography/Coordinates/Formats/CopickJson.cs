@@ -5,8 +5,9 @@ using MeanShiftGpu.Tomography.Files;
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
 /// <summary>
-/// copick's picks of one object in one tomogram: points with a location in Å (the voxel's index times its size), a 4×4 transformation whose upper
-/// left 3×3 turns the object into the tomogram and whose last column, in Å, is added to the location, instance_id and score.
+/// copick's picks of one object in one tomogram: points with a location in Å (the voxel's index times its
+/// size), a 4×4 transformation whose upper left 3×3 turns the object into the tomogram and whose last column,
+/// in Å, is added to the location, instance_id and score.
 /// </summary>
 internal static class CopickJson
 {
@@ -23,7 +24,8 @@ internal static class CopickJson
         Mark = $"\"{Points}\" (copick)",
         DeeperIn = TablesIn,
         TomogramOf = TomogramOf,
-        FileName = static (tomogram, particle) => Path.Combine(RunsFolder, tomogram, PicksFolder, $"meanshift-gpu_1_{particle.Replace('_', '-')}.json"),
+        FileName = static (tomogram, particle) => Path.Combine(
+            RunsFolder, tomogram, PicksFolder, $"meanshift-gpu_1_{particle.Replace('_', '-')}.json"),
         Read = Read,
         Write = Write,
         PixelSizes = PixelSizes.OneInTable,
@@ -59,12 +61,14 @@ internal static class CopickJson
         CoordinateContext own = context.Of(path, run);
         PixelGrid grid = own.Grid(spacing);
         if (spacing == 0)
-            grid = grid with { SizeAngstrom = own.RequireVoxelSize(path, "counts in Å and does not give its voxel_spacing") / grid.PerVoxel };
+            grid = grid with { SizeAngstrom =
+                own.RequireVoxelSize(path, "counts in Å and does not give its voxel_spacing") / grid.PerVoxel };
         List<Particle> particles = new(points.GetArrayLength());
         foreach (JsonElement point in points.EnumerateArray())
         {
             string where = $"{Points}[{particles.Count}].";
-            if (point.ValueKind != JsonValueKind.Object || !point.TryGetProperty("location", out JsonElement location) || location.ValueKind != JsonValueKind.Object)
+            if (point.ValueKind != JsonValueKind.Object || !point.TryGetProperty("location", out JsonElement location)
+                || location.ValueKind != JsonValueKind.Object)
                 throw new InputException($"{path}: {where}location is missing; expected x, y and z.");
             (ParticleAngles? angles, double[] shift) = Transformation(path, where, point);
             double Voxel(string axis, double added)
@@ -81,7 +85,8 @@ internal static class CopickJson
                 Tomogram = run,
                 Score = JsonTable.Number(path, where, point, "score"),
                 // 0 stands for none.
-                Id = point.TryGetProperty("instance_id", out JsonElement id) && JsonTable.Whole(path, $"{where}instance_id", id) is var number and not 0 ? number : null,
+                Id = point.TryGetProperty("instance_id", out JsonElement id)
+                    && JsonTable.Whole(path, $"{where}instance_id", id) is var number and not 0 ? number : null,
                 Angles = angles,
             });
         }
@@ -94,7 +99,8 @@ internal static class CopickJson
         PixelGrid grid = options.GridOf(path, particles.Count > 0 ? particles[0] : new Particle(0, 0, 0));
         string[] names = [.. particles.Select(ParticleNames.NameOf).Distinct()];
         if (names.Length > 1)
-            throw new InputException($"{path}: the particles are of several kinds ({string.Join(", ", names.Take(5))}), and a copick file holds one. Give a folder.");
+            throw new InputException($"{path}: the particles are of several kinds ({string.Join(", ", names.Take(5))}), and a "
+                + "copick file holds one. Give a folder.");
         string name = options.ObjectName ?? names.FirstOrDefault() ?? "particle";
         AtomicFile.Write(path, stream =>
         {
@@ -103,7 +109,8 @@ internal static class CopickJson
             json.WriteString("pickable_object_name", name);
             json.WriteString("user_id", "meanshift-gpu");
             json.WriteString("session_id", "1");
-            json.WriteString("run_name", particles.Select(p => p.Tomogram).FirstOrDefault(t => t is not null) ?? options.TomogramName);
+            json.WriteString(
+                "run_name", particles.Select(p => p.Tomogram).FirstOrDefault(t => t is not null) ?? options.TomogramName);
             json.WriteNumber(Spacing, grid.SizeAngstrom);
             json.WriteString("unit", "angstrom");
             json.WriteStartArray(Points);
@@ -146,7 +153,8 @@ internal static class CopickJson
     {
         if (!point.TryGetProperty("transformation_", out JsonElement rows) || rows.ValueKind == JsonValueKind.Null)
             return (null, [0, 0, 0]);
-        InputException Bad() => new($"{path}: {where}transformation_ is no rotation and shift; expected 4 × 4 numbers with an orthonormal upper left and 0 0 0 1 below.");
+        InputException Bad() => new($"{path}: {where}transformation_ is no rotation and shift; expected 4 × 4 numbers with an "
+            + "orthonormal upper left and 0 0 0 1 below.");
         if (rows.ValueKind != JsonValueKind.Array || rows.GetArrayLength() != 4)
             throw Bad();
         double[] m = new double[16];
@@ -161,7 +169,9 @@ internal static class CopickJson
 
         RotationMatrix rotation = new(m[0], m[1], m[2], m[4], m[5], m[6], m[8], m[9], m[10]);
         RotationMatrix squared = rotation * rotation.Transposed;
-        bool rotates = Math.Abs(rotation.Determinant - 1) < 1e-3 && Math.Abs(squared.XX - 1) < 1e-3 && Math.Abs(squared.YY - 1) < 1e-3 && Math.Abs(squared.ZZ - 1) < 1e-3;
-        return rotates && m[12] == 0 && m[13] == 0 && m[14] == 0 && m[15] == 1 ? (ParticleAngles.FromMatrix(rotation), [m[3], m[7], m[11]]) : throw Bad();
+        bool rotates = Math.Abs(rotation.Determinant - 1) < 1e-3 && Math.Abs(squared.XX - 1) < 1e-3
+            && Math.Abs(squared.YY - 1) < 1e-3 && Math.Abs(squared.ZZ - 1) < 1e-3;
+        return rotates && m[12] == 0 && m[13] == 0 && m[14] == 0 && m[15] == 1
+            ? (ParticleAngles.FromMatrix(rotation), [m[3], m[7], m[11]]) : throw Bad();
     }
 }

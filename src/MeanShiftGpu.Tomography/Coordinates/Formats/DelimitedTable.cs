@@ -8,8 +8,9 @@ using MeanShiftGpu.Tomography.Files;
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
 /// <summary>
-/// Coordinates in plain columns separated by commas, semicolons, tabs or blanks. With a heading, columns are found by name; without one
-/// they are x y z, or class x y z. The delimiter is the one that the first line has.
+/// Coordinates in plain columns separated by commas, semicolons, tabs or blanks. With a heading, columns are
+/// found by name; without one they are x y z, or class x y z. The delimiter is the one that the first line
+/// has.
 /// </summary>
 internal static class DelimitedTable
 {
@@ -24,13 +25,16 @@ internal static class DelimitedTable
         with
     { HoldsSeveralTomograms = false, HoldsScores = false, HoldsAngles = false };
 
-    /// <summary>Commas and napari's heading; the row of the table of formats is <see cref="NapariPoints.Format"/>.</summary>
+    /// <summary>
+    /// Commas and napari's heading; the row of the table of formats is <see cref="NapariPoints.Format"/>.
+    /// </summary>
     public static TableFormat Napari { get; } = Row(CoordinateFormat.Napari, ",", heading: true, ".csv");
 
     private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name",
         Deviation];
 
-    private static TableFormat Row(CoordinateFormat format, string delimiter, bool heading, params string[] endings) => new(format, endings)
+    private static TableFormat Row(CoordinateFormat format, string delimiter, bool heading, params string[] endings)
+        => new(format, endings)
     {
         Read = (path, context) => new(format, Read(path, heading, context)),
         Write = (path, particles, options)
@@ -61,23 +65,31 @@ internal static class DelimitedTable
             }
 
             if (fields.Length != columns.Length)
-                throw new InputException($"{path}: line {number}: {Counted.Of(fields.Length, "value")}; expected {columns.Length} ({string.Join(", ", columns)}).");
+                throw new InputException($"{path}: line {number}: {Counted.Of(fields.Length, "value")}; expected "
+                    + $"{columns.Length} ({string.Join(", ", columns)}).");
             particles.Add(ToParticle(path, number, columns, fields, context));
         }
 
         if (!headed && columns!.Length == 4)
             RefuseOtherOrder(path, particles);
-        return columns is null && !(any && !heading) ? throw new InputException($"{path}: is empty. Expected {Expected}.") : particles;
+        return columns is null && !(any && !heading) ? throw new InputException($"{path}: is empty. Expected {Expected}.")
+            : particles;
     }
 
-    /// <summary>Refuses four columns without a heading that are rather x y z and a score, or x y z and a class, than class x y z.</summary>
+    /// <summary>
+    /// Refuses four columns without a heading that are rather x y z and a score, or x y z and a class, than
+    /// class x y z.
+    /// </summary>
     private static void RefuseOtherOrder(string path, List<Particle> particles)
     {
         double[] last = [.. particles.Select(p => p.Pixels.ToPixel(p.Z))];
         bool scores = last.All(v => v is >= 0 and <= 1) && last.Any(v => v != Math.Floor(v));
-        bool classes = last.All(v => v >= 0 && v == Math.Floor(v)) && particles.Select(p => p.Class).Distinct().Count() > last.Distinct().Count();
+        bool classes = last.All(v => v >= 0 && v == Math.Floor(v))
+            && particles.Select(p => p.Class).Distinct().Count() > last.Distinct().Count();
         if (scores || classes)
-            throw new InputException($"{path}: has four columns without a heading, which are read as class, x, y, z; but the last one looks like a {(scores ? "score" : "class")}. Write a heading with the columns' names in the first line, for example x y z {(scores ? "score" : "class")}.");
+            throw new InputException($"{path}: has four columns without a heading, which are read as class, x, y, z; but the "
+                + $"last one looks like a {(scores ? "score" : "class")}. Write a heading with the columns' names in the first "
+                + $"line, for example x y z {(scores ? "score" : "class")}.");
     }
 
     private static bool BreaksLine(string? name) => name?.AsSpan().ContainsAny('\n', '\r', '\0') == true;
@@ -104,7 +116,12 @@ internal static class DelimitedTable
         AtomicFile.Write(path, stream =>
         {
             using StreamWriter writer = new(stream, new UTF8Encoding(false), 1 << 16, leaveOpen: true);
-            using CsvWriter csv = new(writer, new CsvConfiguration(CultureInfo.InvariantCulture) { Delimiter = delimiter, NewLine = "\n", WhiteSpaceChars = [] });
+            using CsvWriter csv = new(writer, new CsvConfiguration(CultureInfo.InvariantCulture)
+            {
+                Delimiter = delimiter,
+                NewLine = "\n",
+                WhiteSpaceChars = [],
+            });
             void Line(IEnumerable<string> fields)
             {
                 foreach (string field in fields)
@@ -124,7 +141,9 @@ internal static class DelimitedTable
                 Particle p = particles[i];
                 string number = p.Class?.ToString(CultureInfo.InvariantCulture) ?? (heading ? "" : "0");
                 PixelGrid grid = options.GridOf(path, p);
-                List<string> row = [TableNumber.Text(grid.ToPixel(p.X)), TableNumber.Text(grid.ToPixel(p.Y)), TableNumber.Text(grid.ToPixel(p.Z))];
+                List<string> row =
+                    [TableNumber.Text(grid.ToPixel(p.X)), TableNumber.Text(grid.ToPixel(p.Y)), TableNumber.Text(
+                        grid.ToPixel(p.Z))];
                 if (napari)
                     row = [i.ToString(CultureInfo.InvariantCulture), row[2], row[1], row[0]];
                 if (classes && !heading)
@@ -146,7 +165,9 @@ internal static class DelimitedTable
         });
     }
 
-    /// <summary>The names of the columns: from the heading, or by their number where the first line holds numbers.</summary>
+    /// <summary>
+    /// The names of the columns: from the heading, or by their number where the first line holds numbers.
+    /// </summary>
     private static string[] ColumnsFrom(string path, int number, string[] fields)
     {
         if (fields.Any(IsNumber))
@@ -155,7 +176,8 @@ internal static class DelimitedTable
             {
                 3 => ["x", "y", "z"],
                 4 => ["class", "x", "y", "z"],
-                _ => throw new InputException($"{path}: line {number}: {Counted.Of(fields.Length, "column")} without a heading; expected 3 (x, y, z) or 4 (class, x, y, z). Add a heading with the columns' names."),
+                _ => throw new InputException($"{path}: line {number}: {Counted.Of(fields.Length, "column")} without a "
+                    + "heading; expected 3 (x, y, z) or 4 (class, x, y, z). Add a heading with the columns' names."),
             };
         }
 
@@ -178,7 +200,8 @@ internal static class DelimitedTable
         if (columns.Distinct().Count() != columns.Length)
             throw new InputException($"{path}: line {number}: a column stands twice in the heading.");
         string? missing = KnownColumns.Take(3).FirstOrDefault(c => !columns.Contains(c));
-        return missing is null ? columns : throw new InputException($"{path}: line {number}: no column {missing}; expected x, y, z.");
+        return missing is null ? columns : throw new InputException(
+            $"{path}: line {number}: no column {missing}; expected x, y, z.");
     }
 
     private static Particle ToParticle(string path, int number, string[] columns, string[] fields, CoordinateContext context)
@@ -191,14 +214,17 @@ internal static class DelimitedTable
             string text = Field(column);
             if (text.Length == 0)
                 return null;
-            return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
+            return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(
+                value)
                 ? value
-                : throw new InputException($"{path}: line {number}: {column} is {InputFile.Quote(text)}; expected a number{(HasDecimalComma(text) ? " with a decimal point, not a comma" : "")}.");
+                : throw new InputException($"{path}: line {number}: {column} is {InputFile.Quote(text)}; expected a "
+                    + $"number{(HasDecimalComma(text) ? " with a decimal point, not a comma" : "")}.");
         }
 
         double? label = Optional("class");
         if (label is { } c && (c != Math.Floor(c) || Math.Abs(c) > int.MaxValue))
-            throw new InputException($"{path}: line {number}: class is {InputFile.Quote(Field("class"))}; expected a whole number (four columns without a heading are class, x, y, z).");
+            throw new InputException($"{path}: line {number}: class is {InputFile.Quote(Field("class"))}; expected a whole "
+                + "number (four columns without a heading are class, x, y, z).");
         string tomogram = Field("tomogram");
         double? rot = Optional("rot"), tilt = Optional("tilt"), psi = Optional("psi");
         string name = Field("name");
@@ -221,8 +247,10 @@ internal static class DelimitedTable
 
     /// <summary>The delimiter of a line; " " stands for any number of blanks.</summary>
     private static string DelimiterOf(string path, int number, string line)
-        => line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries) is { Length: > 1 } words && Array.TrueForAll(words, HasDecimalComma)
-            ? throw new InputException($"{path}: line {number}: {InputFile.Quote(line)} has decimal commas; expected numbers with decimal points.")
+        => line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries) is { Length: > 1 } words && Array.TrueForAll(
+            words, HasDecimalComma)
+            ? throw new InputException($"{path}: line {number}: {InputFile.Quote(line)} has decimal commas; expected numbers "
+                + "with decimal points.")
             : line.Contains(',', StringComparison.Ordinal) ? ","
             : line.Contains(';', StringComparison.Ordinal) ? ";"
             : line.Contains('\t', StringComparison.Ordinal) ? "\t" : " ";
@@ -237,14 +265,20 @@ internal static class DelimitedTable
         if (!line.Contains('"', StringComparison.Ordinal))
             return line.Split(delimiter);
         // Quoted fields are the library's business; a field does not run over several lines in such tables.
-        using CsvParser parser = new(new StringReader(line), new CsvConfiguration(CultureInfo.InvariantCulture) { Delimiter = delimiter, BadDataFound = null, MaxFieldSize = 0 });
+        using CsvParser parser = new(new StringReader(line), new CsvConfiguration(CultureInfo.InvariantCulture)
+        {
+            Delimiter = delimiter,
+            BadDataFound = null,
+            MaxFieldSize = 0,
+        });
         try
         {
             return parser.Read() ? parser.Record ?? [] : [];
         }
         catch (CsvHelperException e)
         {
-            throw new InputException($"{path}: line {number}: cannot be split at {InputFile.Quote(delimiter)}: {InputFile.OneLine(e.Message.Split('\n')[0])}", e);
+            throw new InputException($"{path}: line {number}: cannot be split at {InputFile.Quote(delimiter)}: "
+                + $"{InputFile.OneLine(e.Message.Split('\n')[0])}", e);
         }
     }
 }

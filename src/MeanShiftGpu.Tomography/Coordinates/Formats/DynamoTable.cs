@@ -6,8 +6,9 @@ using MeanShiftGpu.Tomography.Files;
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
 /// <summary>
-/// Dynamo's table: columns 1 tag, 4–6 shift, 7–9 tdrot, tilt and narot, 10 cc, 20 tomogram, 22 class, 24–26 x y z, and 36 the pixel size in Å where there are so many.
-/// A particle's centre is x y z plus the shift, and 1 is the first voxel's centre.
+/// Dynamo's table: columns 1 tag, 4–6 shift, 7–9 tdrot, tilt and narot, 10 cc, 20 tomogram, 22 class, 24–26 x
+/// y z, and 36 the pixel size in Å where there are so many. A particle's centre is x y z plus the shift, and
+/// 1 is the first voxel's centre.
 /// </summary>
 internal static class DynamoTable
 {
@@ -37,12 +38,15 @@ internal static class DynamoTable
             if (fields.Length < MinimumColumns)
                 throw new InputException($"{path}: line {line}: {Counted.Of(fields.Length, "value")}; expected {Expected}.");
             double Number(int column)
-                => double.TryParse(fields[column - 1], NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
+                => double.TryParse(fields[column - 1], NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+                    && double.IsFinite(value)
                     ? value
-                    : throw new InputException($"{path}: line {line}: column {column} is {InputFile.Quote(fields[column - 1])}; expected a number.");
+                    : throw new InputException($"{path}: line {line}: column {column} is "
+                        + $"{InputFile.Quote(fields[column - 1])}; expected a number.");
             int Whole(int column) => Number(column) is var value && value == Math.Floor(value) && Math.Abs(value) <= int.MaxValue
                 ? (int)value
-                : throw new InputException($"{path}: line {line}: column {column} is {InputFile.Quote(fields[column - 1])}; expected a whole number.");
+                : throw new InputException($"{path}: line {line}: column {column} is {InputFile.Quote(fields[column - 1])}; "
+                    + "expected a whole number.");
 
             int number = Whole(20);
             string tomogram = names.GetValueOrDefault(number, number.ToString(CultureInfo.InvariantCulture));
@@ -59,7 +63,8 @@ internal static class DynamoTable
             });
         }
 
-        return any ? new CoordinateTable(CoordinateFormat.Dynamo, particles) : throw new InputException($"{path}: is empty. Expected {Expected}.");
+        return any ? new CoordinateTable(CoordinateFormat.Dynamo, particles) : throw new InputException($"{path}: is empty. "
+            + $"Expected {Expected}.");
     }
 
     private static void Write(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)

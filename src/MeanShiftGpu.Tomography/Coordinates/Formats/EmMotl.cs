@@ -5,8 +5,9 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
 /// <summary>
-/// A motive list in an EM file: a 512-byte header, then for each particle 20 float32 values: 1 score, 4 particle number, 5 tomogram, 8–10 x y z,
-/// 11–13 shift, 17–19 phi, psi and theta, 20 class. A particle's centre is x y z plus the shift, and 1 is the first voxel's centre.
+/// A motive list in an EM file: a 512-byte header, then for each particle 20 float32 values: 1 score, 4
+/// particle number, 5 tomogram, 8–10 x y z, 11–13 shift, 17–19 phi, psi and theta, 20 class. A particle's
+/// centre is x y z plus the shift, and 1 is the first voxel's centre.
 /// </summary>
 internal static class EmMotl
 {
@@ -29,19 +30,23 @@ internal static class EmMotl
         IReadOnlyDictionary<int, string> names = TomogramNumbers.ReadNames(path);
         byte[] bytes = InputFile.ReadAllBytes(path, 1 << 30, Expected);
         if (bytes.Length < HeaderBytes)
-            throw new InputException($"{path}: has {Counted.Of(bytes.Length, "byte")}, less than the {HeaderBytes} of an EM header; expected {Expected}.");
+            throw new InputException($"{path}: has {Counted.Of(bytes.Length, "byte")}, less than the {HeaderBytes} of an EM "
+                + $"header; expected {Expected}.");
         // The machine's code in byte 0 is often wrong; 20 rows tell the byte order for sure.
         bool bigEndian = BinaryPrimitives.ReadInt32LittleEndian(bytes.AsSpan(4)) != Rows;
-        int Header(int offset) => bigEndian ? BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan(offset)) : BinaryPrimitives.ReadInt32LittleEndian(bytes.AsSpan(offset));
+        int Header(int offset) => bigEndian ? BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan(offset))
+            : BinaryPrimitives.ReadInt32LittleEndian(bytes.AsSpan(offset));
         if (Header(4) != Rows)
-            throw new InputException($"{path}: has {BinaryPrimitives.ReadInt32LittleEndian(bytes.AsSpan(4))} rows; expected {Expected}.");
+            throw new InputException($"{path}: has {BinaryPrimitives.ReadInt32LittleEndian(bytes.AsSpan(4))} rows; expected "
+                + $"{Expected}.");
         if (bytes[3] != Float32)
             throw new InputException($"{path}: data type {bytes[3]}; expected {Expected}, type {Float32}.");
         // A list is a matrix, so it has one section; some programs write the particles there and one column.
         long count = Math.Max(0L, Header(8)) * Math.Max(0L, Header(12));
         long promised = HeaderBytes + ((Int128)count * ParticleBytes) is var all && all <= bytes.Length ? (long)all : -1;
         if (promised < 0)
-            throw new InputException($"{path}: has {bytes.Length} bytes, but its header promises {Header(8)} × {Header(12)} particles of {ParticleBytes} bytes. The file is truncated or its header damaged.");
+            throw new InputException($"{path}: has {bytes.Length} bytes, but its header promises {Header(8)} × {Header(12)} "
+                + $"particles of {ParticleBytes} bytes. The file is truncated or its header damaged.");
 
         PixelGrid grid = context.Grid(0);
         List<Particle> particles = new((int)count);
@@ -51,7 +56,8 @@ internal static class EmMotl
             {
                 ReadOnlySpan<byte> at = bytes.AsSpan(HeaderBytes + (i * ParticleBytes) + (4 * (row - 1)));
                 float value = bigEndian ? BinaryPrimitives.ReadSingleBigEndian(at) : BinaryPrimitives.ReadSingleLittleEndian(at);
-                return float.IsFinite(value) ? value : throw new InputException($"{path}: particle {i + 1}: row {row} is not finite; expected a number.");
+                return float.IsFinite(value) ? value : throw new InputException($"{path}: particle {i + 1}: row {row} is not "
+                    + "finite; expected a number.");
             }
 
             int Whole(int row) => Value(row) is var value && value == Math.Floor(value) && Math.Abs(value) < 1 << 30
@@ -93,7 +99,8 @@ internal static class EmMotl
                 PixelGrid grid = options.GridOf(path, p);
                 (double phi, double theta, double psi) = (p.Orientation ?? default).ToZxz();
                 Array.Clear(column);
-                void Set(int row, double value) => BinaryPrimitives.WriteSingleLittleEndian(column.AsSpan(4 * (row - 1)), (float)value);
+                void Set(int row, double value)
+                    => BinaryPrimitives.WriteSingleLittleEndian(column.AsSpan(4 * (row - 1)), (float)value);
                 Set(1, p.Score ?? 0);
                 Set(4, i + 1);
                 Set(5, tomograms.Of(p));

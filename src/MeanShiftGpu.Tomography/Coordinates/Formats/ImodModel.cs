@@ -131,8 +131,8 @@ internal static class ImodModel
         }
     }
 
-    // The specification: old scale, translation and rotation, then the current ones; three numbers each. A point of the whole
-    // volume is (old less current translation)/scale further.
+    // The specification: old scale, translation and rotation, then the current ones; three numbers each. A
+    // point of the whole volume is (old less current translation)/scale further.
     private static void RefusePart(string path, float[] minx)
     {
         const double noShift = 0.01;
@@ -197,7 +197,8 @@ internal static class ImodModel
             stream.Write(Id);
             Text("picks", SizeAt);
             Whole(size.Width, size.Height, size.Depth, kinds.Length, (int)(FromMinusHalf | NotFrom3dmod));
-            // Drawn; model mode; black and white levels; no offsets; scales; the first object; resolution and threshold.
+            // Drawn; model mode; black and white levels; no offsets; scales; the first object; resolution and
+            // threshold.
             Whole(1, 1, 0, 255);
             Real(0, 0, 0, 1, 1, 1);
             Whole(0, -1, -1, 3, 128);

@@ -4,12 +4,15 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
-/// <summary>What formats in JSON share: reading with one-line errors, and being told apart by a property of the root.</summary>
+/// <summary>
+/// What formats in JSON share: reading with one-line errors, and being told apart by a property of the root.
+/// </summary>
 internal static class JsonTable
 {
     private const long MaxBytes = 1L << 29;
 
-    public static readonly JsonWriterOptions WriterOptions = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    public static readonly JsonWriterOptions WriterOptions =
+        new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Whether a file has a property.</summary>
     public static bool Has(string path, string property)
@@ -23,7 +26,8 @@ internal static class JsonTable
             throw new InputException($"{path}: is empty. Expected {expected}.");
         try
         {
-            // Python writes NaN and Infinity, which are no JSON; they are refused where a number is needed, by the parser.
+            // Python writes NaN and Infinity, which are no JSON; they are refused where a number is needed,
+            // by the parser.
             using JsonDocument document = JsonDocument.Parse(bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsMemory(3) : bytes);
             return document.RootElement.ValueKind == JsonValueKind.Object
                 ? parse(document.RootElement)

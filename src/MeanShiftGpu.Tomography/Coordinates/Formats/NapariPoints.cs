@@ -4,9 +4,9 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
 /// <summary>
-/// napari's points: a table with the columns index, axis-0, axis-1 and axis-2, which are z, y and x in voxels,
-/// and properties (score, class, name). It is read
-/// and written as <see cref="DelimitedTable"/> with its axes called so.
+/// napari's points: a table with the columns index, axis-0, axis-1 and axis-2, which are z, y and x in
+/// voxels, and properties (score, class, name). It is read and written as <see cref="DelimitedTable"/> with
+/// its axes called so.
 /// </summary>
 internal static class NapariPoints
 {

@@ -1,28 +1,46 @@
+using System.Globalization;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
-/// <summary>Reads one table of particles of a RELION file (see <see cref="RelionStar"/>). Every row has its own tomogram, pixel size and binning.</summary>
+/// <summary>
+/// Reads one table of particles of a RELION file (see <see cref="RelionStar"/>). Every row has its own
+/// tomogram, pixel size and binning.
+/// </summary>
 /// <param name="path">The file.</param>
 /// <param name="file">What it holds: the optics table says the pixel sizes.</param>
 /// <param name="table">The table.</param>
 /// <param name="names">The tomogram of each row; null where it is not said.</param>
-/// <param name="tomograms">Sizes and pixel sizes of tomograms, for coordinates that count from the centre; null where there are none.</param>
+/// <param name="tomograms">Sizes and pixel sizes of tomograms, for coordinates that count from the centre;
+/// null where there are none.</param>
 /// <param name="context">What the file does not say.</param>
-internal sealed class RelionReader(string path, StarFile file, StarTable table, IReadOnlyList<string?> names, TomogramsStar? tomograms, CoordinateContext context)
+internal sealed class RelionReader(
+    string path,
+    StarFile file,
+    StarTable table,
+    IReadOnlyList<string?> names,
+    TomogramsStar? tomograms,
+    CoordinateContext context)
 {
     /// <summary>
-    /// Labels of optics or particles that say the size of the pixels that coordinates count in. The last is the extracted image's, which is the micrograph's
-    /// where no other one is given (RELION's list of labels; Warp exports so).
+    /// Labels of optics or particles that say the size of the pixels that coordinates count in. The last is
+    /// the extracted image's, which is the micrograph's where no other one is given (RELION's list of labels;
+    /// Warp exports so).
     /// </summary>
     public static readonly string[] PixelSizeLabels =
-        [RelionStar.TiltSeriesPixelSize, "rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnPixelSize", "rlnImagePixelSize"];
+        [RelionStar.TiltSeriesPixelSize, "rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnPixelSize",
+            "rlnImagePixelSize"];
 
     private static readonly HashSet<string> Understood =
     [
-        .. RelionStar.Centred, .. RelionStar.Pixels, .. RelionStar.OriginAngstrom, .. RelionStar.OriginPixels, .. RelionStar.Angles, .. RelionStar.BoxAngles,
+        .. RelionStar.Centred,
+        .. RelionStar.Pixels,
+        .. RelionStar.OriginAngstrom,
+        .. RelionStar.OriginPixels,
+        .. RelionStar.Angles,
+        .. RelionStar.BoxAngles,
         RelionStar.Score, RelionStar.ClassNumber, RelionStar.TomoName,
     ];
 
@@ -34,7 +52,8 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
 
     private readonly StarTable? optics = file.Table("optics") is { Rows.Count: > 0 } found ? found : null;
 
-    // The first row of each optics group, and what all groups agree on by column: a file may have as many groups as particles.
+    // The first row of each optics group, and what all groups agree on by column: a file may have as many
+    // groups as particles.
     private Dictionary<int, int>? opticsRows;
     private readonly Dictionary<string, double[]> opticsValues = [];
 
@@ -42,7 +61,9 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
     public IEnumerable<Particle> Read(Func<string, bool>? isWanted)
     {
         string nameColumn = unbinned ? RelionStar.TomoName : RelionStar.MicrographName;
-        int[] kept = [.. Enumerable.Range(0, table.Columns.Count).Where(i => !Understood.Contains(table.Columns[i]) && table.Columns[i] != nameColumn)];
+        int[] kept =
+            [.. Enumerable.Range(0, table.Columns.Count).Where(
+                i => !Understood.Contains(table.Columns[i]) && table.Columns[i] != nameColumn)];
         for (int i = 0; i < table.Rows.Count; i++)
         {
             if (isWanted is not null && names[i] is { } name && !isWanted(name))
@@ -65,9 +86,13 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
     }
 
     private ParticleAngles? Angles(StarRow row, string[] columns)
-        => columns.All(table.Has) ? new ParticleAngles(row.Number(columns[0]), row.Number(columns[1]), row.Number(columns[2])) : null;
+        => columns.All(table.Has) ? new ParticleAngles(row.Number(columns[0]), row.Number(columns[1]), row.Number(columns[2]))
+            : null;
 
-    /// <summary>A place in pixels: those of RELION 3 tables are the tomogram's; those of RELION 4 are the tilt series', whose size the table gives.</summary>
+    /// <summary>
+    /// A place in pixels: those of RELION 3 tables are the tomogram's; those of RELION 4 are the tilt
+    /// series', whose size the table gives.
+    /// </summary>
     private (double X, double Y, double Z, PixelGrid Grid) FromPixels(StarRow row, CoordinateContext own)
     {
         (double x, double y, double z) = Triple(row, RelionStar.Pixels);
@@ -77,7 +102,8 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
         if (offset != default)
         {
             double pixel = grid.SizeAngstrom > 0 ? grid.SizeAngstrom
-                : own.RequireVoxelSize(path, $"line {row.Line}: rlnOrigin*Angst are in Å, but the table has no pixel size") / grid.PerVoxel;
+                : own.RequireVoxelSize(
+                    path, $"line {row.Line}: rlnOrigin*Angst are in Å, but the table has no pixel size") / grid.PerVoxel;
             (x, y, z) = (x - (offset.X / pixel), y - (offset.Y / pixel), z - (offset.Z / pixel));
         }
         else if (RelionStar.OriginPixels.All(table.Has))
@@ -110,15 +136,18 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
         if (tomograms is not null)
         {
             if (tomogram is null || tomograms.Find(tomogram, path) is not { } entry)
-                throw new InputException($"{path}: line {row.Line}: tomogram {InputFile.Quote(tomogram ?? "")} is not in {tomograms.Path}.");
+                throw new InputException($"{path}: line {row.Line}: tomogram {InputFile.Quote(tomogram ?? "")} is not in "
+                    + $"{tomograms.Path}.");
             PixelGrid known = entry.Grid(own.Binning, own.VoxelSizeAngstrom, PixelSize(row));
             return known.SizeAngstrom > 0
                 ? (entry.SizeX, entry.SizeY, entry.SizeZ, known)
-                : throw new InputException($"{tomograms.Path}: tomogram {InputFile.Quote(entry.Name)} has no {RelionStar.TiltSeriesPixelSize} above 0.");
+                : throw new InputException($"{tomograms.Path}: tomogram {InputFile.Quote(entry.Name)} has no "
+                    + $"{RelionStar.TiltSeriesPixelSize} above 0.");
         }
 
         PixelGrid grid = own.Grid(PixelSize(row));
-        const string unlessTomograms = $"{RelionStar.Relion5Counts}; without tomograms.star (which optimisation_set.star names) its size and voxel size are needed";
+        const string unlessTomograms = $"{RelionStar.Relion5Counts}; without tomograms.star (which optimisation_set.star "
+            + "names) its size and voxel size are needed";
         Extent shape = own.RequireShape(path, unlessTomograms);
         if (grid.SizeAngstrom <= 0)
             grid = grid with { SizeAngstrom = own.RequireVoxelSize(path, unlessTomograms) / grid.PerVoxel };
@@ -134,7 +163,8 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
                 return size;
         }
 
-        // RELION 2 and 3 give the detector's pixel in µm with a magnification; pytom-match-pick gives the voxel in Å under the same label, alone.
+        // RELION 2 and 3 give the detector's pixel in µm with a magnification; pytom-match-pick gives the
+        // voxel in Å under the same label, alone.
         if (!table.Has("rlnDetectorPixelSize"))
             return 0;
         double detector = Math.Max(0, row.Number("rlnDetectorPixelSize"));
@@ -152,12 +182,15 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
         {
             if (!opticsValues.TryGetValue(column, out double[]? sizes))
             {
-                sizes = [.. Enumerable.Range(0, optics.Rows.Count).Select(i => new StarRow(path, optics, i).Number(column)).Distinct()];
+                sizes = [.. Enumerable.Range(0, optics.Rows.Count).Select(i => new StarRow(path, optics, i).Number(column))
+                    .Distinct()];
                 opticsValues[column] = sizes;
             }
 
             return sizes.Length == 1 ? sizes[0]
-                : throw new InputException(FormattableString.Invariant($"{path}: line {row.Line}: the optics table gives {column} {sizes[0]} and {sizes[1]}, and the row has no {RelionStar.OpticsGroup} that says which."));
+                : throw new InputException(string.Create(CultureInfo.InvariantCulture, $"{path}: line {row.Line}: the optics "
+                    + $"table gives {column} {sizes[0]} and {sizes[1]}, and the row has no {RelionStar.OpticsGroup} that says "
+                    + $"which."));
         }
 
         int group = row.WholeNumber(RelionStar.OpticsGroup);
@@ -174,8 +207,8 @@ internal sealed class RelionReader(string path, StarFile file, StarTable table, 
     }
 
     /// <summary>
-    /// The offset in the tomogram's frame. RELION refines it in the frame of the extracted box, which may be turned against the tomogram's by
-    /// rlnTomoSubtomogramRot, Tilt, Psi: its Euler matrix turns it back.
+    /// The offset in the tomogram's frame. RELION refines it in the frame of the extracted box, which may be
+    /// turned against the tomogram's by rlnTomoSubtomogramRot, Tilt, Psi: its Euler matrix turns it back.
     /// </summary>
     private (double X, double Y, double Z) OffsetAngstrom(StarRow row)
     {

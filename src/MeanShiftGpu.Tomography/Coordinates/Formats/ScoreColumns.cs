@@ -17,7 +17,9 @@ internal static class ScoreColumns
     /// <summary>Whether a column has such a name.</summary>
     public static bool Has(string column) => Array.IndexOf(Names, Plain(column)) >= 0;
 
-    /// <summary>The column of a table that has the scores, of those that hold numbers; null where there is none.</summary>
+    /// <summary>
+    /// The column of a table that has the scores, of those that hold numbers; null where there is none.
+    /// </summary>
     /// <param name="columns">The columns' names.</param>
     /// <param name="values">The values of a column by its place.</param>
     public static string? Among(IReadOnlyList<string> columns, Func<int, IEnumerable<string>> values)

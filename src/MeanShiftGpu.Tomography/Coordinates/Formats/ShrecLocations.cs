@@ -20,8 +20,9 @@ public sealed record ShrecObject(string Name, double Z, double Y, double X)
 }
 
 /// <summary>
-/// SHREC 2021's particle_locations.txt: a row for each object with its name, x y z in voxels from 0, and three angles of rotations about z, x, z
-/// (see <see cref="ParticleAngles.FromZxz"/>), NaN for vesicles and fiducials. The row's number, from 1, is the object's value in the occupancy mask.
+/// SHREC 2021's particle_locations.txt: a row for each object with its name, x y z in voxels from 0, and
+/// three angles of rotations about z, x, z (see <see cref="ParticleAngles.FromZxz"/>), NaN for vesicles and
+/// fiducials. The row's number, from 1, is the object's value in the occupancy mask.
 /// </summary>
 public static class ShrecLocations
 {
@@ -53,7 +54,8 @@ public static class ShrecLocations
     };
 
     /// <summary>Reads all rows; none where there are blank lines alone.</summary>
-    /// <exception cref="InputException">The file is missing or has no byte, or a row is not as expected (with its line).</exception>
+    /// <exception cref="InputException">The file is missing or has no byte, or a row is not as expected (with
+    /// its line).</exception>
     public static IReadOnlyList<ShrecObject> Read(string path)
     {
         List<ShrecObject> objects = [];
@@ -70,15 +72,18 @@ public static class ShrecLocations
     }
 
     /// <summary>Writes all rows, the positions with as many digits as they have.</summary>
-    /// <exception cref="InputException">A name is empty or has blanks, a number is not finite, or the file cannot be written.</exception>
+    /// <exception cref="InputException">A name is empty or has blanks, a number is not finite, or the file
+    /// cannot be written.</exception>
     public static void Write(string path, IReadOnlyList<ShrecObject> objects)
     {
         ArgumentNullException.ThrowIfNull(objects);
         for (int i = 0; i < objects.Count; i++)
         {
             ShrecObject o = objects[i];
-            if (o.Name.Length == 0 || o.Name.Any(char.IsWhiteSpace) || double.TryParse(o.Name, NumberStyles.Float, CultureInfo.InvariantCulture, out _))
-                throw new InputException($"{path}: cannot be written: object {i + 1} is called {InputFile.Quote(o.Name)}; expected a name without blanks that is no number.");
+            if (o.Name.Length == 0 || o.Name.Any(char.IsWhiteSpace) || double.TryParse(
+                o.Name, NumberStyles.Float, CultureInfo.InvariantCulture, out _))
+                throw new InputException($"{path}: cannot be written: object {i + 1} is called {InputFile.Quote(o.Name)}; "
+                    + "expected a name without blanks that is no number.");
             if (!double.IsFinite(o.Z + o.Y + o.X))
                 throw new InputException($"{path}: cannot be written: object {i + 1} has a coordinate that is not finite.");
         }
@@ -91,14 +96,19 @@ public static class ShrecLocations
             foreach (ShrecObject o in objects)
             {
                 (double, double, double) angles = o.Angles?.ToZxz() ?? (double.NaN, double.NaN, double.NaN);
-                writer.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{o.Name} {TableNumber.Text(o.X)} {TableNumber.Text(o.Y)} {TableNumber.Text(o.Z)} {TableNumber.Text(angles.Item1)} {TableNumber.Text(angles.Item2)} {TableNumber.Text(angles.Item3)}"));
+                writer.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{o.Name} {TableNumber.Text(o.X)} "
+                    + $"{TableNumber.Text(o.Y)} {TableNumber.Text(o.Z)} {TableNumber.Text(angles.Item1)} "
+                    + $"{TableNumber.Text(angles.Item2)} {TableNumber.Text(angles.Item3)}"));
             }
         });
     }
 
-    /// <summary>Whether a file's first line is such a row, or its name is SHREC's where it has none.</summary>
+    /// <summary>
+    /// Whether a file's first line is such a row, or its name is SHREC's where it has none.
+    /// </summary>
     private static bool IsOurs(string path)
-        => InputFile.ReadLines(path, "a table of coordinates").FirstOrDefault(l => !string.IsNullOrWhiteSpace(l.Text)).Text is { } line
+        => InputFile.ReadLines(path, "a table of coordinates")
+            .FirstOrDefault(l => !string.IsNullOrWhiteSpace(l.Text)).Text is { } line
             ? IsRow(line)
             : Path.GetFileName(path) == FileName;
 
@@ -118,7 +128,14 @@ public static class ShrecLocations
         return
         [
             .. Read(path).Select((o, i) => (Object: o, Id: i + 1)).Where(r => r.Object.IsParticle).Select(r =>
-                new Particle(grid.ToVoxel(r.Object.Z), grid.ToVoxel(r.Object.Y), grid.ToVoxel(r.Object.X)) { Pixels = grid, Name = r.Object.Name, Id = r.Id, Tomogram = tomogram, Angles = r.Object.Angles }),
+                new Particle(grid.ToVoxel(r.Object.Z), grid.ToVoxel(r.Object.Y), grid.ToVoxel(r.Object.X))
+                {
+                    Pixels = grid,
+                    Name = r.Object.Name,
+                    Id = r.Id,
+                    Tomogram = tomogram,
+                    Angles = r.Object.Angles,
+                }),
         ];
     }
 
@@ -126,7 +143,14 @@ public static class ShrecLocations
     private static void WriteParticles(string path, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
     {
         Write(path, [.. particles.Select(p => (Particle: p, Grid: options.GridOf(path, p))).Select(r =>
-            new ShrecObject(ParticleNames.NameOf(r.Particle), r.Grid.ToPixel(r.Particle.Z), r.Grid.ToPixel(r.Particle.Y), r.Grid.ToPixel(r.Particle.X)) { Angles = r.Particle.Orientation ?? default(ParticleAngles) })]);
+            new ShrecObject(
+                ParticleNames.NameOf(r.Particle),
+                r.Grid.ToPixel(r.Particle.Z),
+                r.Grid.ToPixel(r.Particle.Y),
+                r.Grid.ToPixel(r.Particle.X))
+            {
+                Angles = r.Particle.Orientation ?? default(ParticleAngles),
+            })]);
     }
 
     private static ShrecObject Parse(string path, int line, string[] fields)
@@ -137,12 +161,14 @@ public static class ShrecLocations
         for (int i = 0; i < numbers.Length; i++)
         {
             if (!TryNumber(fields[i + 1], out numbers[i]) || (i < 3 && !double.IsFinite(numbers[i])))
-                throw new InputException($"{path}: line {line}: value {i + 2} is {InputFile.Quote(fields[i + 1])}; expected a number.");
+                throw new InputException($"{path}: line {line}: value {i + 2} is {InputFile.Quote(fields[i + 1])}; expected a "
+                    + "number.");
         }
 
         int unknown = numbers[3..].Count(double.IsNaN);
         if (unknown is not (0 or 3) || numbers[3..].Any(double.IsInfinity))
-            throw new InputException($"{path}: line {line}: angles {InputFile.Quote(string.Join(' ', fields[4..]))}; expected three numbers, or NaN three times.");
+            throw new InputException($"{path}: line {line}: angles {InputFile.Quote(string.Join(' ', fields[4..]))}; expected "
+                + "three numbers, or NaN three times.");
         return new ShrecObject(fields[0], numbers[2], numbers[1], numbers[0])
         {
             Angles = unknown == 3 ? null : ParticleAngles.FromZxz(numbers[3], numbers[4], numbers[5]),
@@ -151,5 +177,6 @@ public static class ShrecLocations
 
     private static string[] Fields(string line) => line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
 
-    private static bool TryNumber(string text, out double value) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value);
+    private static bool TryNumber(string text, out double value)
+        => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value);
 }

@@ -34,6 +34,7 @@ internal readonly struct StarRow(string path, StarTable table, int row)
         double value = Number(column);
         return value == Math.Floor(value) && Math.Abs(value) <= int.MaxValue
             ? (int)value
-            : throw new InputException($"{path}: line {Line}: {column} is {InputFile.Quote(Text(column))}; expected a whole number.");
+            : throw new InputException($"{path}: line {Line}: {column} is {InputFile.Quote(Text(column))}; expected a whole "
+                + "number.");
     }
 }

@@ -8,12 +8,16 @@ namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 /// <param name="SizeX">Its size along x in unbinned pixels.</param>
 /// <param name="SizeY">Along y.</param>
 /// <param name="SizeZ">Along z.</param>
-/// <param name="PixelSizeAngstrom">The unbinned pixels' size in Å (rlnTomoTiltSeriesPixelSize); 0 where it is not said.</param>
-/// <param name="Binning">How many of them make a voxel of the reconstructed tomogram (rlnTomoTomogramBinning); 0 where it is not said.</param>
-internal sealed record TomogramEntry(string Name, double SizeX, double SizeY, double SizeZ, double PixelSizeAngstrom, double Binning)
+/// <param name="PixelSizeAngstrom">The unbinned pixels' size in Å (rlnTomoTiltSeriesPixelSize); 0 where it is
+/// not said.</param>
+/// <param name="Binning">How many of them make a voxel of the reconstructed tomogram
+/// (rlnTomoTomogramBinning); 0 where it is not said.</param>
+internal sealed record TomogramEntry(
+    string Name, double SizeX, double SizeY, double SizeZ, double PixelSizeAngstrom, double Binning)
 {
     /// <summary>
-    /// The unbinned pixels in a volume: as many in a voxel as was told, or as its voxel size says, or else as the reconstructed tomogram has.
+    /// The unbinned pixels in a volume: as many in a voxel as was told, or as its voxel size says, or else as
+    /// the reconstructed tomogram has.
     /// </summary>
     /// <param name="told">The binning, where it is told; 0 otherwise.</param>
     /// <param name="voxelSizeAngstrom">The volume's voxel size; 0 when unknown.</param>
@@ -21,7 +25,9 @@ internal sealed record TomogramEntry(string Name, double SizeX, double SizeY, do
     public PixelGrid Grid(double told, double voxelSizeAngstrom, double pixelSizeAngstrom)
     {
         double size = PixelSizeAngstrom > 0 ? PixelSizeAngstrom : pixelSizeAngstrom;
-        return new PixelGrid(size, told > 0 ? told : voxelSizeAngstrom > 0 && size > 0 ? CoordinateContext.NearlyWhole(voxelSizeAngstrom / size) : Binning > 0 ? Binning : 1);
+        return new PixelGrid(
+            size, told > 0 ? told : voxelSizeAngstrom > 0 && size > 0 ? CoordinateContext.NearlyWhole(voxelSizeAngstrom / size)
+                : Binning > 0 ? Binning : 1);
     }
 }
 
@@ -41,16 +47,21 @@ internal sealed class TomogramsStar
     public string Path { get; }
 
     /// <summary>Reads the file.</summary>
-    /// <exception cref="InputException">It cannot be read, has no such table, or a number is none or below 0.</exception>
+    /// <exception cref="InputException">It cannot be read, has no such table, or a number is none or below
+    /// 0.</exception>
     public static TomogramsStar Read(string path)
     {
         StarFile file = StarFile.Read(path);
         StarTable table = file.Tables.FirstOrDefault(t => t.Has("rlnTomoName") && Sizes.All(t.Has))
-            ?? throw new InputException($"{path}: no table has rlnTomoName and rlnTomoSizeX, Y, Z; expected RELION's tomograms.star.");
-        return new TomogramsStar(path, [.. Enumerable.Range(0, table.Rows.Count).Select(i => Entry(new StarRow(path, table, i)))]);
+            ?? throw new InputException($"{path}: no table has rlnTomoName and rlnTomoSizeX, Y, Z; expected RELION's "
+                + "tomograms.star.");
+        return new TomogramsStar(
+            path, [.. Enumerable.Range(0, table.Rows.Count).Select(i => Entry(new StarRow(path, table, i)))]);
     }
 
-    /// <summary>A tomogram by its name (see <see cref="TomogramIndex{T}"/>); null where there is none.</summary>
+    /// <summary>
+    /// A tomogram by its name (see <see cref="TomogramIndex{T}"/>); null where there is none.
+    /// </summary>
     /// <param name="tomogram">The name.</param>
     /// <param name="table">The table that has it, for messages.</param>
     public TomogramEntry? Find(string tomogram, string table) => entries.Find(tomogram, table);
@@ -58,8 +69,14 @@ internal sealed class TomogramsStar
     private static TomogramEntry Entry(StarRow row)
     {
         double NotNegative(string column) => !row.Has(column) ? 0 : row.Number(column) is >= 0 and var value ? value
-            : throw new InputException($"{row.Path}: line {row.Line}: {column} is {row.Number(column)}; expected a number above 0.");
+            : throw new InputException($"{row.Path}: line {row.Line}: {column} is {row.Number(column)}; expected a number "
+                + "above 0.");
         return new TomogramEntry(
-            row.Text("rlnTomoName"), NotNegative(Sizes[0]), NotNegative(Sizes[1]), NotNegative(Sizes[2]), NotNegative(RelionStar.TiltSeriesPixelSize), NotNegative("rlnTomoTomogramBinning"));
+            row.Text("rlnTomoName"),
+            NotNegative(Sizes[0]),
+            NotNegative(Sizes[1]),
+            NotNegative(Sizes[2]),
+            NotNegative(RelionStar.TiltSeriesPixelSize),
+            NotNegative("rlnTomoTomogramBinning"));
     }
 }

@@ -34,7 +34,8 @@ internal static class AdamCases
             double beta2 = file.Setting("betas [^/ ]+/", usual.Beta2);
             double epsilon = file.Setting("eps", usual.Epsilon);
             double decay = file.Setting("decay", usual.WeightDecay);
-            return file.WithVariants(context, AdamVariants<T>.Table, new FlatShape(count), (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(
+                context, AdamVariants<T>.Table, new FlatShape(count), (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 ArrayView<T> values = ReferenceFile.Place(tape, file.Tensor("start", count).ToDoubles());
                 ArrayView<T> first = ReferenceFile.Place(tape, new double[count]);
@@ -46,7 +47,14 @@ internal static class AdamCases
                 for (int step = 1; step <= steps; step++)
                 {
                     ArrayView<T> gradient = ReferenceFile.Place(tape, all.AsSpan((step - 1) * count, count).ToArray());
-                    adam.Step(tape.Context.Stream, gradient, factor, values, first, second, AdamParameters.ForStep(step, rate, beta1, beta2, epsilon, decay));
+                    adam.Step(
+                        tape.Context.Stream,
+                        gradient,
+                        factor,
+                        values,
+                        first,
+                        second,
+                        AdamParameters.ForStep(step, rate, beta1, beta2, epsilon, decay));
                     after.AddRange(ReferenceFile.Download(tape.Context, values));
                 }
 
@@ -65,7 +73,8 @@ internal static class AdamCases
         ArrayView<float> factor = data.Place([clip]);
         double[] expected = data.ReadDouble(values);
         return new BenchmarkPasses(
-            [() => kernels.Step(data.Stream, gradients, factor, values, firstMoments, secondMoments, AdamParameters.ForStep(1, 1e-3))],
+            [() => kernels.Step(
+                data.Stream, gradients, factor, values, firstMoments, secondMoments, AdamParameters.ForStep(1, 1e-3))],
             () =>
             {
                 new AdamReference(expected, 1e-3).Step(Array.ConvertAll(data.ReadDouble(gradients), g => g * clip));

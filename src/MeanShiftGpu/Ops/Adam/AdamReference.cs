@@ -1,6 +1,9 @@
 namespace MeanShiftGpu.Ops.Adam;
 
-/// <summary>Adam with decoupled weight decay in float64, slow and obvious: it keeps its own moments and counts its own steps.</summary>
+/// <summary>
+/// Adam with decoupled weight decay in float64, slow and obvious: it keeps its own moments and counts its own
+/// steps.
+/// </summary>
 /// <param name="values">The parameters at the start; <see cref="Step"/> updates them in place.</param>
 /// <param name="learningRate">α.</param>
 /// <param name="weightDecay">λ.</param>
@@ -21,7 +24,9 @@ public sealed class AdamReference(double[] values, double learningRate, double w
     /// <summary>The average of their squares, v.</summary>
     public IReadOnlyList<double> SecondMoments => second;
 
-    /// <summary>One step: the decay, then m̂ / (√v̂ + ε) with the corrected moments, as the paper writes it.</summary>
+    /// <summary>
+    /// One step: the decay, then m̂ / (√v̂ + ε) with the corrected moments, as the paper writes it.
+    /// </summary>
     public void Step(double[] gradients)
     {
         ArgumentNullException.ThrowIfNull(gradients);

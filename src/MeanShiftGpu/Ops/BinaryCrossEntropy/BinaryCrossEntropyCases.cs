@@ -14,7 +14,9 @@ internal static class BinaryCrossEntropyCases
     /// <summary>Gradients beside central differences.</summary>
     public static IReadOnlyList<GradCheckCase> GradChecks { get; } = [new GradCheck()];
 
-    /// <summary>What is timed: one map of 56³ voxels, 1.4 MB read forward, 2.1 MB read or written backward.</summary>
+    /// <summary>
+    /// What is timed: one map of 56³ voxels, 1.4 MB read forward, 2.1 MB read or written backward.
+    /// </summary>
     public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes)
     {
         FlatShape shape = new(sizes.Voxels);
@@ -25,9 +27,11 @@ internal static class BinaryCrossEntropyCases
 
     private sealed class GradCheck() : LossGradCheckCase("binary-cross-entropy")
     {
-        public override IEnumerable<string> Variants<T>(GpuContext context) => BinaryCrossEntropyVariants<T>.Table.Names(context, default);
+        public override IEnumerable<string> Variants<T>(GpuContext context)
+            => BinaryCrossEntropyVariants<T>.Table.Names(context, default);
 
-        protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> scores, Tensor<T> target) => tape.BinaryCrossEntropy(scores, target);
+        protected override Tensor<T> Loss<T>(Tape<T> tape, Tensor<T> scores, Tensor<T> target)
+            => tape.BinaryCrossEntropy(scores, target);
     }
 
     /// <summary>Both passes on a map of scores and a mask.</summary>
@@ -54,7 +58,8 @@ internal static class BinaryCrossEntropyCases
             () =>
             {
                 (double[] p, double[] t) = (data.ReadDouble(scores), data.ReadDouble(target));
-                return [("loss", data.Read(loss), [BinaryCrossEntropyReference.Forward(p, t)], null), ("gradient", data.Read(gradient), BinaryCrossEntropyReference.Backward(p, t), null)];
+                return [("loss", data.Read(loss), [BinaryCrossEntropyReference.Forward(p, t)], null), (
+                    "gradient", data.Read(gradient), BinaryCrossEntropyReference.Backward(p, t), null)];
             });
     }
 }

@@ -27,7 +27,8 @@ public static class BinaryCrossEntropyOp
         kernels.Forward(tape.Context.Stream, scores.View, target.View, workspace, loss.View, shape);
 
         tape.Record("BinaryCrossEntropy", loss, [scores], [], [scores, target], () => tape.WriteGradient(
-            scores, gradient => kernels.Backward(tape.Context.Stream, scores.View, target.View, tape.Gradient(loss), gradient, shape)));
+            scores,
+            gradient => kernels.Backward(tape.Context.Stream, scores.View, target.View, tape.Gradient(loss), gradient, shape)));
         return loss;
     }
 }

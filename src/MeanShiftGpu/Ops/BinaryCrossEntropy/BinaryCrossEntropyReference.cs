@@ -5,7 +5,8 @@ public static class BinaryCrossEntropyReference
 {
     /// <summary>−1/n · Σ t·log p + (1 − t)·log(1 − p), each logarithm at least −100.</summary>
     public static double Forward(double[] scores, double[] target)
-        => -scores.Zip(target, static (p, t) => t * Math.Max(Math.Log(p), -100) + (1 - t) * Math.Max(Math.Log(1 - p), -100)).Average();
+        => -scores.Zip(target, static (p, t) => t * Math.Max(Math.Log(p), -100) + (1 - t) * Math.Max(Math.Log(1 - p), -100))
+            .Average();
 
     /// <summary>The gradient of the scores: (p − t) / max(p·(1 − p), 1e−12) / n.</summary>
     public static double[] Backward(double[] scores, double[] target)

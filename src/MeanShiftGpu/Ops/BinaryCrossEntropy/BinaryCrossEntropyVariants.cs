@@ -15,6 +15,8 @@ internal static class BinaryCrossEntropyVariants<T>
     public static VariantTable<IBinaryCrossEntropy<T>, FlatShape> Table { get; } = new(
         "binary-cross-entropy",
         Variants.ForHost<T, IBinaryCrossEntropy<T>, FlatShape>(static threads => new BinaryCrossEntropyHostSimd(threads)),
-        Variants.ForGroups<T, IBinaryCrossEntropy<T>, FlatShape>(Variants.Grouped, typeof(BinaryCrossEntropyGrouped<,>), GroupSum.Threads, GroupSum.SharedBytes),
+        Variants
+            .ForGroups<T, IBinaryCrossEntropy<T>, FlatShape>(Variants.Grouped, typeof(BinaryCrossEntropyGrouped<,>),
+                GroupSum.Threads, GroupSum.SharedBytes),
         Variants.ForDirect<T, IBinaryCrossEntropy<T>, FlatShape>(typeof(BinaryCrossEntropyDirect<,>)));
 }

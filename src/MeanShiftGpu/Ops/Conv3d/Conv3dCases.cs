@@ -55,8 +55,12 @@ internal static class Conv3dCases
 
         public override GradCheckFunction<T> Create<T>(GpuContext context)
         {
-            (ParameterSet<T> set, Parameter<T> weight, Parameter<T> bias) = CaseData.Weights<T>(context, ParameterLayout.ConvolutionWeight, kernelSize, 3, 5);
-            return new GradCheckFunction<T>([CaseData.Input("input", new TensorShape(2, 4, 5, 3, 3), 1)], set, (tape, x) => tape.Conv3d(x[0], weight, bias, activation));
+            (ParameterSet<T> set, Parameter<T> weight, Parameter<T> bias) = CaseData.Weights<T>(
+                context, ParameterLayout.ConvolutionWeight, kernelSize, 3, 5);
+            return new GradCheckFunction<T>(
+                [CaseData.Input("input", new TensorShape(2, 4, 5, 3, 3), 1)],
+                set,
+                (tape, x) => tape.Conv3d(x[0], weight, bias, activation));
         }
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
@@ -68,11 +72,22 @@ internal static class Conv3dCases
         public override List<ReferenceCheckResult> Check<T>(GpuContext context, ReferenceFile file)
         {
             ReferenceActivations input = file.Activations("input");
-            IReadOnlyList<long> weights = file.Tensor("weight", ReferenceFile.Any, input.Shape.Channels, ReferenceFile.Any, ReferenceFile.Any, ReferenceFile.Any).Shape;
+            IReadOnlyList<long> weights = file.Tensor(
+                "weight", ReferenceFile.Any, input.Shape.Channels, ReferenceFile.Any, ReferenceFile.Any, ReferenceFile.Any).Shape;
             (int outputs, int kernel) = ((int)weights[0], (int)weights[2]);
             if (kernel is not (1 or 3))
                 throw new InputException($"{file.Path}: array 'weight' has a kernel of edge {kernel}. Expected 1 or 3.");
-            Conv3dShape shape = new(input.Shape.Batch, input.Shape.Depth, input.Shape.Height, input.Shape.Width, input.Shape.Channels, outputs, kernel, Activation.None, input.Shape.Channels, outputs);
+            Conv3dShape shape = new(
+                input.Shape.Batch,
+                input.Shape.Depth,
+                input.Shape.Height,
+                input.Shape.Width,
+                input.Shape.Channels,
+                outputs,
+                kernel,
+                Activation.None,
+                input.Shape.Channels,
+                outputs);
             return file.WithVariants(context, Conv3dVariants<T, T>.Table, shape, (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 using ParameterSet<T> set = new();

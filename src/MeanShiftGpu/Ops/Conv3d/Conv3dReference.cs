@@ -21,7 +21,8 @@ public static class Conv3dReference
             for (int i = 0; i < shape.InputChannels; i++)
             {
                 for (int o = 0; o < shape.OutputChannels; o++)
-                    output[outputVoxel * shape.OutputPitch + o] += input[inputVoxel * shape.InputPitch + i] * weight[Weight(shape, tap, i, o)];
+                    output[outputVoxel * shape.OutputPitch + o] += input[inputVoxel * shape.InputPitch + i] * weight[Weight(
+                        shape, tap, i, o)];
             }
         });
 
@@ -48,13 +49,15 @@ public static class Conv3dReference
             for (int i = 0; i < shape.InputChannels; i++)
             {
                 for (int o = 0; o < shape.OutputChannels; o++)
-                    gradInput[inputVoxel * shape.InputPitch + i] += Gradient(gradOutput, output, outputVoxel, o, shape) * weight[Weight(shape, tap, i, o)];
+                    gradInput[inputVoxel * shape.InputPitch + i] += Gradient(
+                        gradOutput, output, outputVoxel, o, shape) * weight[Weight(shape, tap, i, o)];
             }
         });
     }
 
     /// <summary>Adds to gradWeight and gradBias; output is the forward pass's.</summary>
-    public static void BackwardWeight(double[] input, double[] gradOutput, double[] output, double[] gradWeight, double[] gradBias, Conv3dShape shape)
+    public static void BackwardWeight(
+        double[] input, double[] gradOutput, double[] output, double[] gradWeight, double[] gradBias, Conv3dShape shape)
     {
         for (long voxel = 0; voxel < shape.Voxels; voxel++)
         {
@@ -67,12 +70,14 @@ public static class Conv3dReference
             for (int i = 0; i < shape.InputChannels; i++)
             {
                 for (int o = 0; o < shape.OutputChannels; o++)
-                    gradWeight[Weight(shape, tap, i, o)] += input[inputVoxel * shape.InputPitch + i] * Gradient(gradOutput, output, outputVoxel, o, shape);
+                    gradWeight[Weight(shape, tap, i, o)] += input[inputVoxel * shape.InputPitch + i] * Gradient(
+                        gradOutput, output, outputVoxel, o, shape);
             }
         });
     }
 
-    private static long Weight(Conv3dShape shape, int tap, int i, int o) => ((long)tap * shape.InputChannels + i) * shape.OutputChannels + o;
+    private static long Weight(Conv3dShape shape, int tap, int i, int o)
+        => ((long)tap * shape.InputChannels + i) * shape.OutputChannels + o;
 
     private static bool IsRelu(Activation activation) => activation switch
     {
@@ -88,7 +93,8 @@ public static class Conv3dReference
         return IsRelu(shape.Activation) && !(output[index] > 0) ? 0 : gradOutput[index];
     }
 
-    // Calls visit(output voxel, input voxel, tap) for every output voxel and tap whose input voxel is inside the volume.
+    // Calls visit(output voxel, input voxel, tap) for every output voxel and tap whose input voxel is inside
+    // the volume.
     private static void ForEachPair(Conv3dShape shape, Action<long, long, int> visit)
     {
         int size = shape.KernelSize;
@@ -103,8 +109,10 @@ public static class Conv3dReference
                                     int sz = z + kz - size / 2;
                                     int sy = y + ky - size / 2;
                                     int sx = x + kx - size / 2;
-                                    if (sz >= 0 && sz < shape.Depth && sy >= 0 && sy < shape.Height && sx >= 0 && sx < shape.Width)
-                                        visit(Voxel(shape, n, z, y, x), Voxel(shape, n, sz, sy, sx), (kz * size + ky) * size + kx);
+                                    if (sz >= 0 && sz < shape.Depth && sy >= 0 && sy < shape.Height && sx >= 0
+                                        && sx < shape.Width)
+                                        visit(Voxel(shape, n, z, y, x), Voxel(shape, n, sz, sy, sx),
+                                            (kz * size + ky) * size + kx);
                                 }
     }
 

@@ -7,8 +7,8 @@ using MeanShiftGpu.Kernels.Machine.Real;
 namespace MeanShiftGpu.Ops.Conv3d;
 
 /// <summary>The variants of the 3D convolution.</summary>
-/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
-/// float32.</typeparam>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/>
+/// beside float32.</typeparam>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 internal static class Conv3dVariants<TActivation, T>
     where TActivation : unmanaged
@@ -23,7 +23,8 @@ internal static class Conv3dVariants<TActivation, T>
             static (accelerator, precision) => Conv3dTensorCore.Create(accelerator, precision),
             Conv3dTensorCore.CreateBf16) with
         {
-            // One input channel is too little work for its memory traffic; forced, it is computed all the same.
+            // One input channel is too little work for its memory traffic; forced, it is computed all the
+            // same.
             Suits = static shape => typeof(TActivation) == typeof(Bf16) || shape.InputChannels > 1,
         }),
         KnowsRelu(Variants.Unrounded<TActivation, IConv3d<TActivation, T>, Conv3dShape>(static () => new(
@@ -45,8 +46,8 @@ internal static class Conv3dVariants<TActivation, T>
         Variants.Unrounded<TActivation, IConv3d<TActivation, T>, Conv3dShape>(
             static () => Variants.ForDirect<T, IConv3d<TActivation, T>, Conv3dShape>(typeof(Conv3dDirect<,>))));
 
-    // The fast variants have ReLU in their epilogue and its mask in their prologue, and nothing else; the direct one, the last,
-    // computes every activation.
+    // The fast variants have ReLU in their epilogue and its mask in their prologue, and nothing else; the
+    // direct one, the last, computes every activation.
     private static Variant<IConv3d<TActivation, T>, Conv3dShape>? KnowsRelu(
         Variant<IConv3d<TActivation, T>, Conv3dShape>? variant)
         => variant is null ? null : variant with

@@ -17,18 +17,31 @@ public static class ConvTranspose3dOp
     /// <param name="output">Where to write; null for a new tensor.</param>
     /// <returns>[N, 2D, 2H, 2W, Cout].</returns>
     /// <exception cref="ArgumentException">Shapes do not fit.</exception>
-    public static Tensor<T> ConvTranspose3d<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
+    public static Tensor<T> ConvTranspose3d<T>(
+        this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
     {
         TensorShape from = input.Shape;
         if (weight.KernelSize != 2 || weight.InputChannels != from.Channels || bias.Length != weight.OutputChannels)
             throw new ArgumentException(
-                $"ConvTranspose3d: the input is {from}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, {weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [2³, {from.Channels}, Cout] and Cout.", nameof(input));
+                $"ConvTranspose3d: the input is {from}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, "
+                + $"{weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected "
+                + $"[2³, {from.Channels}, Cout] and Cout.",
+                nameof(input));
         TensorShape outputShape = new(from.Batch, 2 * from.Depth, 2 * from.Height, 2 * from.Width, weight.OutputChannels);
         output ??= tape.AllocateLike(input, outputShape);
         if (output.Shape != outputShape)
-            throw new ArgumentException($"ConvTranspose3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
-        ConvTranspose3dShape shape = new(from.Batch, from.Depth, from.Height, from.Width, weight.InputChannels, weight.OutputChannels, input.Pitch, output.Pitch);
+            throw new ArgumentException(
+                $"ConvTranspose3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
+        ConvTranspose3dShape shape = new(
+            from.Batch,
+            from.Depth,
+            from.Height,
+            from.Width,
+            weight.InputChannels,
+            weight.OutputChannels,
+            input.Pitch,
+            output.Pitch);
         if (input.IsBf16)
             Run<T, Bf16>(tape, input, weight, bias, output, shape);
         else
@@ -42,14 +55,20 @@ public static class ConvTranspose3dOp
         where TActivation : unmanaged
     {
         IConvTranspose3d<TActivation, T> kernels = tape.Context.Launcher(ConvTranspose3dVariants<TActivation, T>.Table, shape);
-        kernels.Forward(tape.Context.Stream, input.ViewAs<TActivation>(), weight.Value, bias.Value, output.ViewAs<TActivation>(), shape);
+        kernels.Forward(
+            tape.Context.Stream, input.ViewAs<TActivation>(), weight.Value, bias.Value, output.ViewAs<TActivation>(), shape);
 
         tape.Record("ConvTranspose3d", output, [input], [weight, bias], [input], () =>
         {
             tape.WriteGradient<TActivation>(
-                input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.GradientAs<TActivation>(output), weight.Value, gradInput, shape));
+                input, gradInput => kernels.BackwardInput(
+                    tape.Context.Stream, tape.GradientAs<TActivation>(output), weight.Value, gradInput, shape));
             kernels.BackwardWeight(
-                tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), weight.Gradient, bias.Gradient, shape);
+                tape.Context.Stream,
+                input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output),
+                weight.Gradient,
+                bias.Gradient,
+                shape);
         });
     }
 }

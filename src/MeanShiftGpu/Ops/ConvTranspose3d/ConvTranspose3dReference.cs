@@ -35,13 +35,15 @@ public static class ConvTranspose3dReference
             for (int i = 0; i < shape.InputChannels; i++)
             {
                 for (int o = 0; o < shape.OutputChannels; o++)
-                    gradInput[inputVoxel * shape.InputPitch + i] += gradOutput[outputVoxel * shape.OutputPitch + o] * weight[Weight(shape, tap, i, o)];
+                    gradInput[inputVoxel * shape.InputPitch + i] += gradOutput[outputVoxel * shape.OutputPitch
+                        + o] * weight[Weight(shape, tap, i, o)];
             }
         });
     }
 
     /// <summary>Adds to gradWeight and gradBias.</summary>
-    public static void BackwardWeight(double[] input, double[] gradOutput, double[] gradWeight, double[] gradBias, ConvTranspose3dShape shape)
+    public static void BackwardWeight(
+        double[] input, double[] gradOutput, double[] gradWeight, double[] gradBias, ConvTranspose3dShape shape)
         => ForEachPair(shape, (inputVoxel, outputVoxel, tap) =>
         {
             for (int o = 0; o < shape.OutputChannels; o++)
@@ -53,7 +55,8 @@ public static class ConvTranspose3dReference
             }
         });
 
-    private static long Weight(ConvTranspose3dShape shape, int tap, int i, int o) => ((long)tap * shape.InputChannels + i) * shape.OutputChannels + o;
+    private static long Weight(ConvTranspose3dShape shape, int tap, int i, int o)
+        => ((long)tap * shape.InputChannels + i) * shape.OutputChannels + o;
 
     // Calls visit(input voxel, output voxel, tap) for every input voxel and every voxel of its cube.
     private static void ForEachPair(ConvTranspose3dShape shape, Action<long, long, int> visit)
@@ -67,7 +70,9 @@ public static class ConvTranspose3dReference
                                 for (int kx = 0; kx < 2; kx++)
                                 {
                                     long inputVoxel = (((long)n * shape.Depth + z) * shape.Height + y) * shape.Width + x;
-                                    long outputVoxel = (((long)n * 2 * shape.Depth + 2 * z + kz) * 2 * shape.Height + 2 * y + ky) * 2 * shape.Width + 2 * x + kx;
+                                    long outputVoxel =
+                                        (((long)n * 2 * shape.Depth + 2 * z + kz) * 2 * shape.Height + 2 * y
+                                            + ky) * 2 * shape.Width + 2 * x + kx;
                                     visit(inputVoxel, outputVoxel, (kz * 2 + ky) * 2 + kx);
                                 }
     }

@@ -7,8 +7,8 @@ using MeanShiftGpu.Kernels.Machine.Real;
 namespace MeanShiftGpu.Ops.ConvTranspose3d;
 
 /// <summary>The variants of the transposed 3D convolution.</summary>
-/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
-/// float32.</typeparam>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/>
+/// beside float32.</typeparam>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 internal static class ConvTranspose3dVariants<TActivation, T>
     where TActivation : unmanaged

@@ -17,7 +17,9 @@ internal static class DiceCases
     /// <summary>Results beside those of reference files.</summary>
     public static IReadOnlyList<ReferenceCase> References { get; } = [new Reference()];
 
-    /// <summary>What is timed: one map of 56³ voxels, 1.4 MB read forward, 1.4 MB read or written backward.</summary>
+    /// <summary>
+    /// What is timed: one map of 56³ voxels, 1.4 MB read forward, 1.4 MB read or written backward.
+    /// </summary>
     public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes)
     {
         FlatShape shape = new(sizes.Voxels);
@@ -37,10 +39,13 @@ internal static class DiceCases
         public override List<ReferenceCheckResult> Check<T>(GpuContext context, ReferenceFile file)
         {
             ReferenceActivations scores = file.Activations("prediction");
-            return file.WithVariants(context, DiceVariants<T>.Table, new FlatShape(scores.Shape.Length), (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(
+                context,
+                DiceVariants<T>.Table, new FlatShape(scores.Shape.Length), (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 Tensor<T> x = ReferenceFile.Upload(tape, scores, requiresGradient: true);
-                Tensor<T> loss = tape.DiceLoss(x, ReferenceFile.Upload(tape, file.Activations("target", scores.Shape), requiresGradient: false));
+                Tensor<T> loss = tape.DiceLoss(
+                    x, ReferenceFile.Upload(tape, file.Activations("target", scores.Shape), requiresGradient: false));
                 compare.Values("loss", loss.ToArray(tape.Context));
                 tape.Backward(loss);
                 compare.Activations("grad_prediction", x.GradientToArray(tape.Context), x.Shape);
@@ -73,7 +78,8 @@ internal static class DiceCases
             () =>
             {
                 (double[] p, double[] t) = (data.ReadDouble(scores), data.ReadDouble(target));
-                return [("loss", data.Read(loss), [DiceReference.Forward(p, t)], null), ("gradient", data.Read(gradient), DiceReference.Backward(p, t), null)];
+                return [("loss", data.Read(loss), [DiceReference.Forward(p, t)], null), (
+                    "gradient", data.Read(gradient), DiceReference.Backward(p, t), null)];
             });
     }
 }

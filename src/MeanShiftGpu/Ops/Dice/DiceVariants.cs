@@ -15,6 +15,7 @@ internal static class DiceVariants<T>
     public static VariantTable<IDice<T>, FlatShape> Table { get; } = new(
         "dice",
         Variants.ForHost<T, IDice<T>, FlatShape>(static threads => new DiceHostSimd(threads)),
-        Variants.ForGroups<T, IDice<T>, FlatShape>(Variants.Grouped, typeof(DiceGrouped<,>), GroupSum.Threads, GroupSum.SharedBytes),
+        Variants
+            .ForGroups<T, IDice<T>, FlatShape>(Variants.Grouped, typeof(DiceGrouped<,>), GroupSum.Threads, GroupSum.SharedBytes),
         Variants.ForDirect<T, IDice<T>, FlatShape>(typeof(DiceDirect<,>)));
 }

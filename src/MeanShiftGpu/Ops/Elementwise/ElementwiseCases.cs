@@ -8,7 +8,9 @@ namespace MeanShiftGpu.Ops.Elementwise;
 /// <summary>What is timed of the elementwise arithmetic.</summary>
 internal static class ElementwiseCases
 {
-    /// <summary>What is timed: the gradient of a skip connection at a published patch's full size, 67 MB moved.</summary>
+    /// <summary>
+    /// What is timed: the gradient of a skip connection at a published patch's full size, 67 MB moved.
+    /// </summary>
     public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes)
     {
         ElementwiseShape skip = new(sizes.Voxels, sizes.Channels, sizes.Channels, 2 * sizes.Channels);
@@ -37,7 +39,8 @@ internal static class ElementwiseCases
                 return
                 [
                     ("add", Slice(data.Read(sum)), ElementwiseReference.Add(values, ones), 1e-7),
-                    ("mask", Slice(data.Read(masked)), ElementwiseReference.Mask(values, data.ReadDouble(weight), shape.Channels), 1e-7),
+                    ("mask", Slice(data.Read(masked)), ElementwiseReference.Mask(values, data.ReadDouble(weight), shape.Channels),
+                        1e-7),
                 ];
             });
 

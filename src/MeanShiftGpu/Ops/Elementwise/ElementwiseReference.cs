@@ -6,8 +6,11 @@ public static class ElementwiseReference
     /// <summary>target + source.</summary>
     public static double[] Add(double[] source, double[] target) => [.. source.Zip(target, static (s, t) => t + s)];
 
-    /// <summary>source[v,c]·weight[v], channels fastest; masking is its own backward pass, so this is that too.</summary>
-    public static double[] Mask(double[] source, double[] weight, int channels) => [.. source.Select((s, i) => s * weight[i / channels])];
+    /// <summary>
+    /// source[v,c]·weight[v], channels fastest; masking is its own backward pass, so this is that too.
+    /// </summary>
+    public static double[] Mask(double[] source, double[] weight, int channels)
+        => [.. source.Select((s, i) => s * weight[i / channels])];
 
     /// <summary>Σ weight·term over terms of the same length.</summary>
     public static double[] WeightedSum(params (double[] Term, double Weight)[] terms)

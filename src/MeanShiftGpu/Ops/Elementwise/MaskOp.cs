@@ -9,8 +9,10 @@ namespace MeanShiftGpu.Ops.Elementwise;
 public static class MaskOp
 {
     /// <summary>
-    /// weight[v]·input[v,c]. Where the weight is 0 the result is 0 for every finite input (NaN and infinities stay visible, as NaN), and no gradient goes
-    /// back: a loss of the result, with a target that is 0 there too, ignores those voxels. A slice of channels becomes a tensor of its own, as losses over maps expect.
+    /// weight[v]·input[v,c]. Where the weight is 0 the result is 0 for every finite input (NaN and infinities
+    /// stay visible, as NaN), and no gradient goes back: a loss of the result, with a target that is 0 there
+    /// too, ignores those voxels. A slice of channels becomes a tensor of its own, as losses over maps
+    /// expect.
     /// </summary>
     /// <param name="tape">The tape.</param>
     /// <param name="input">[N, D, H, W, C], or a slice of channels.</param>
@@ -21,7 +23,8 @@ public static class MaskOp
         where T : unmanaged, INumber<T>
     {
         if (weight.Shape != (input.Shape with { Channels = 1 }) || !weight.IsWhole)
-            throw new ArgumentException($"Mask: the input is {input.Shape}, the weight {weight.Shape}; expected a whole tensor {input.Shape with { Channels = 1 }}.", nameof(weight));
+            throw new ArgumentException($"Mask: the input is {input.Shape}, the weight {weight.Shape}; expected a whole tensor "
+                + $"{input.Shape with { Channels = 1 }}.", nameof(weight));
         int channels = input.Shape.Channels;
         ElementwiseShape shape = new(input.Shape.Voxels, channels, input.Pitch, channels);
         IElementwise<T, T> kernels = tape.Context.Launcher(ElementwiseVariants<T, T>.Table, shape);
@@ -30,7 +33,11 @@ public static class MaskOp
 
         tape.Record("Mask", output, [input], [], [weight], () => tape.WriteGradient(
             input,
-            gradInput => kernels.Mask(tape.Context.Stream, tape.Gradient(output), weight.View, gradInput, shape with { SourcePitch = channels, TargetPitch = input.Pitch })));
+            gradInput => kernels.Mask(tape.Context.Stream, tape.Gradient(output), weight.View, gradInput, shape with
+            {
+                SourcePitch = channels,
+                TargetPitch = input.Pitch,
+            })));
         return output;
     }
 }

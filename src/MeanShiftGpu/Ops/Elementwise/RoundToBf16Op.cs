@@ -13,7 +13,8 @@ public static class RoundToBf16Op
     /// <param name="tape">A tape of float32.</param>
     /// <param name="input">[N, D, H, W, C], float32.</param>
     /// <returns>[N, D, H, W, C], stored as BF16.</returns>
-    /// <exception cref="InvalidOperationException">The input is stored as BF16 already, or the tape is not of float32.</exception>
+    /// <exception cref="InvalidOperationException">The input is stored as BF16 already, or the tape is not of
+    /// float32.</exception>
     public static Tensor<T> RoundToBf16<T>(this Tape<T> tape, Tensor<T> input)
         where T : unmanaged, INumber<T>
     {
@@ -24,7 +25,11 @@ public static class RoundToBf16Op
 
         tape.Record("RoundToBf16", output, [input], [], [], () => tape.WriteGradient<float>(
             input,
-            gradInput => kernels.Widen(tape.Context.Stream, tape.GradientAs<Bf16>(output), gradInput, shape with { SourcePitch = shape.TargetPitch, TargetPitch = shape.SourcePitch })));
+            gradInput => kernels.Widen(tape.Context.Stream, tape.GradientAs<Bf16>(output), gradInput, shape with
+            {
+                SourcePitch = shape.TargetPitch,
+                TargetPitch = shape.SourcePitch,
+            })));
         return output;
     }
 }

@@ -44,7 +44,8 @@ internal static class MaxPool3dCases
             ReferenceActivations input = file.Activations("input");
             TensorShape s = input.Shape;
             if (s.Depth % 2 != 0 || s.Height % 2 != 0 || s.Width % 2 != 0)
-                throw new InputException($"{file.Path}: array 'input' has {s.Depth}×{s.Height}×{s.Width} voxels. Expected even numbers: the pooling takes whole blocks of 2×2×2.");
+                throw new InputException($"{file.Path}: array 'input' has {s.Depth}×{s.Height}×{s.Width} voxels. Expected even "
+                    + "numbers: the pooling takes whole blocks of 2×2×2.");
             return file.WithVariants(context, MaxPool3dVariants<T, T>.Table, new MaxPool3dShape(s.Batch, s.Depth, s.Height,
                 s.Width, s.Channels, s.Channels, s.Channels), (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
@@ -64,12 +65,14 @@ internal static class MaxPool3dCases
         ArrayView<TActivation> output = data.Zeros<TActivation>(input.Length / 8);
         ArrayView<TActivation> gradInput = data.Zeros<TActivation>(input.Length);
         return new BenchmarkPasses(
-            [() => kernels.Forward(data.Stream, input, output, shape), () => kernels.Backward(data.Stream, input, output, gradInput, shape)],
+            [() => kernels.Forward(data.Stream, input, output, shape), () => kernels.Backward(
+                data.Stream, input, output, gradInput, shape)],
             () =>
             {
                 double[] x = data.ReadDouble(input);
                 double[] y = MaxPool3dReference.Forward(x, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
-                double[] gx = MaxPool3dReference.Backward(x, y, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
+                double[] gx = MaxPool3dReference.Backward(
+                    x, y, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
                 return [("output", data.Read(output), y, 0), ("gradInput", data.Read(gradInput), gx, 0)];
             });
     }

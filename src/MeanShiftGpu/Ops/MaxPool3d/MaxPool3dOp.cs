@@ -9,7 +9,9 @@ namespace MeanShiftGpu.Ops.MaxPool3d;
 /// <summary>The 3D max pooling on a tape.</summary>
 public static class MaxPool3dOp
 {
-    /// <summary>The maximum of each 2³ block, stride 2. Of equal maxima the first in scan order gets the gradient.</summary>
+    /// <summary>
+    /// The maximum of each 2³ block, stride 2. Of equal maxima the first in scan order gets the gradient.
+    /// </summary>
     /// <param name="tape">The tape.</param>
     /// <param name="input">[N, D, H, W, C], D, H and W even.</param>
     /// <param name="output">Where to write; null for a new tensor.</param>
@@ -20,12 +22,14 @@ public static class MaxPool3dOp
     {
         TensorShape extent = input.Shape;
         if (extent.Depth % 2 != 0 || extent.Height % 2 != 0 || extent.Width % 2 != 0)
-            throw new ArgumentException($"MaxPool3d: the input is {extent}; depth, height and width must be even.", nameof(input));
+            throw new ArgumentException(
+                $"MaxPool3d: the input is {extent}; depth, height and width must be even.", nameof(input));
         TensorShape outputShape = extent with { Depth = extent.Depth / 2, Height = extent.Height / 2, Width = extent.Width / 2 };
         output ??= tape.AllocateLike(input, outputShape);
         if (output.Shape != outputShape)
             throw new ArgumentException($"MaxPool3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
-        MaxPool3dShape shape = new(extent.Batch, extent.Depth, extent.Height, extent.Width, extent.Channels, input.Pitch, output.Pitch);
+        MaxPool3dShape shape = new(
+            extent.Batch, extent.Depth, extent.Height, extent.Width, extent.Channels, input.Pitch, output.Pitch);
         if (input.IsBf16)
             Run<T, Bf16>(tape, input, output, shape);
         else
@@ -42,7 +46,12 @@ public static class MaxPool3dOp
 
         tape.Record("MaxPool3d", output, [input], [], [input], () => tape.WriteGradient<TActivation>(
             input,
-            gradInput => kernels.Backward(tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), gradInput, shape),
-            gradInput => kernels.Backward(tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), gradInput, shape with { Accumulate = 1 })));
+            gradInput => kernels.Backward(
+                tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), gradInput, shape),
+            gradInput => kernels.Backward(
+                tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), gradInput, shape with
+            {
+                Accumulate = 1,
+            })));
     }
 }

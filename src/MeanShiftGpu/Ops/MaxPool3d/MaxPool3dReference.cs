@@ -1,6 +1,9 @@
 namespace MeanShiftGpu.Ops.MaxPool3d;
 
-/// <summary>Max pooling with windows of 2³ voxels and stride 2 in float64, slow and obvious. Dense [N,D,H,W,C] arrays, even extents.</summary>
+/// <summary>
+/// Max pooling with windows of 2³ voxels and stride 2 in float64, slow and obvious. Dense [N,D,H,W,C] arrays,
+/// even extents.
+/// </summary>
 public static class MaxPool3dReference
 {
     /// <summary>The output, [N, D/2, H/2, W/2, C].</summary>
@@ -12,8 +15,12 @@ public static class MaxPool3dReference
         return output;
     }
 
-    /// <summary>The gradient of the input, [N, D, H, W, C]: a window's gradient goes to its first maximum in the order z, y, x.</summary>
-    public static double[] Backward(double[] input, double[] gradOutput, int batch, int depth, int height, int width, int channels)
+    /// <summary>
+    /// The gradient of the input, [N, D, H, W, C]: a window's gradient goes to its first maximum in the order
+    /// z, y, x.
+    /// </summary>
+    public static double[] Backward(
+        double[] input, double[] gradOutput, int batch, int depth, int height, int width, int channels)
     {
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(gradOutput);
@@ -22,7 +29,8 @@ public static class MaxPool3dReference
         return gradInput;
     }
 
-    private static void ForEachWindow(double[] input, int batch, int depth, int height, int width, int channels, Action<int, int> visit)
+    private static void ForEachWindow(
+        double[] input, int batch, int depth, int height, int width, int channels, Action<int, int> visit)
     {
         int o = 0;
         for (int n = 0; n < batch; n++)

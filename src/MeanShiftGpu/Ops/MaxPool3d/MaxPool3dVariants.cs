@@ -6,8 +6,8 @@ using MeanShiftGpu.Kernels.Pooling;
 namespace MeanShiftGpu.Ops.MaxPool3d;
 
 /// <summary>The variants of the 3D max pooling.</summary>
-/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
-/// float32.</typeparam>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/>
+/// beside float32.</typeparam>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 internal static class MaxPool3dVariants<TActivation, T>
     where TActivation : unmanaged

@@ -13,7 +13,9 @@ internal static class CenterLikelihoodCases
     /// <summary>Gradients beside central differences.</summary>
     public static IReadOnlyList<GradCheckCase> GradChecks { get; } = [new GradCheck()];
 
-    /// <summary>What is timed: 24 centres in a map of 56³ voxels, of which the backward pass clears 0.7 MB.</summary>
+    /// <summary>
+    /// What is timed: 24 centres in a map of 56³ voxels, of which the backward pass clears 0.7 MB.
+    /// </summary>
     public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes)
     {
         CenterLikelihoodShape shape = new(1, sizes.Edge, sizes.Edge, sizes.Edge, 1);

@@ -9,7 +9,9 @@ namespace MeanShiftGpu.Ops.MeanShift;
 /// <summary>The soft likelihood at annotated centres on a tape.</summary>
 public static class CenterLikelihoodOp
 {
-    /// <summary>τ: a centre with a score well above it is left alone, one well below it is pulled up.</summary>
+    /// <summary>
+    /// τ: a centre with a score well above it is left alone, one well below it is pulled up.
+    /// </summary>
     public const double SoftScore = 0.05;
 
     /// <summary>
@@ -18,7 +20,8 @@ public static class CenterLikelihoodOp
     /// fading at the centres, and does next to nothing where they are bright.
     /// </summary>
     /// <param name="tape">The tape.</param>
-    /// <param name="scores">[N, D, H, W, 1], above 0: a score map, or a slice of one channel of several.</param>
+    /// <param name="scores">[N, D, H, W, 1], above 0: a score map, or a slice of one channel of
+    /// several.</param>
     /// <param name="centers">The annotated centres.</param>
     /// <returns>A scalar.</returns>
     /// <exception cref="ArgumentException">The scores are not one map for each item.</exception>

@@ -4,7 +4,9 @@ using MeanShiftGpu.Kernels.MeanShift;
 
 namespace MeanShiftGpu.Ops.MeanShift;
 
-/// <summary>The variants of the soft likelihood at centres: one, as its work is some hundred numbers.</summary>
+/// <summary>
+/// The variants of the soft likelihood at centres: one, as its work is some hundred numbers.
+/// </summary>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 internal static class CenterLikelihoodVariants<T>
     where T : unmanaged, INumber<T>

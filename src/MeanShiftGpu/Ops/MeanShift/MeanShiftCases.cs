@@ -25,7 +25,10 @@ internal static class MeanShiftCases
     /// <summary>Results beside those of reference files.</summary>
     public static IReadOnlyList<ReferenceCase> References { get; } = [new Reference()];
 
-    /// <summary>What is timed: the loss with its gradient at the published size, and the convergence of points as in picking.</summary>
+    /// <summary>
+    /// What is timed: the loss with its gradient at the published size, and the convergence of points as in
+    /// picking.
+    /// </summary>
     public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes _)
         => from weighting in new[] { Weighting.Flat, Weighting.Epanechnikov, Weighting.Gaussian }
            let options = new MeanShiftOptions { Weighting = weighting }
@@ -52,10 +55,13 @@ internal static class MeanShiftCases
 
         public override string Name => $"mean-shift {weighting} {distance}, {Counted.Of(iterations, "iteration")}";
 
-        // Seeds are given: their distance from every voxel is generic, so that few probes meet an edge of a ball.
+        // Seeds are given: their distance from every voxel is generic, so that few probes meet an edge of a
+        // ball.
         public override GradCheckFunction<T> Create<T>(GpuContext context)
             => new([CaseData.Input("scores", Shape, 3, 0.05, 0.95)], null, (tape, x) =>
-                tape.MeanShiftLoss(x[0], tape.UploadCenters<T>(Centers), CaseData.Convert<T>(CaseData.Numbers(2 * 6 * 3, 4, 2, 6)), options).Loss);
+                tape.MeanShiftLoss(
+                    x[0], tape.UploadCenters<T>(Centers), CaseData.Convert<T>(CaseData.Numbers(2 * 6 * 3, 4, 2, 6)),
+                    options).Loss);
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
             => MeanShiftVariants<T>.Table.Names(context, new MeanShiftShape(2, 9, 8, 10, 6, iterations, 1));
@@ -66,19 +72,25 @@ internal static class MeanShiftCases
         public override List<ReferenceCheckResult> Check<T>(GpuContext context, ReferenceFile file)
         {
             string[] words = file.Name.Split('_');
-            if (words.Length < 4 || !TryWord(words[2], out Weighting weighting) || !TryWord(words[3], out CenterDistance distance))
-                throw new InputException($"{file.Path}: the name does not say which mean shift it is. Expected mean_shift_WEIGHTING_DISTANCE with {string.Join(", ", Enum.GetNames<Weighting>())} and {string.Join(", ", Enum.GetNames<CenterDistance>())}.");
+            if (words.Length < 4 || !TryWord(words[2], out Weighting weighting) || !TryWord(
+                words[3], out CenterDistance distance))
+                throw new InputException($"{file.Path}: the name does not say which mean shift it is. Expected "
+                    + $"mean_shift_WEIGHTING_DISTANCE with {string.Join(", ", Enum.GetNames<Weighting>())} and "
+                    + $"{string.Join(", ", Enum.GetNames<CenterDistance>())}.");
             SafetensorsTensor score = file.Tensor("score", ReferenceFile.Any, ReferenceFile.Any, ReferenceFile.Any);
             double[] seeds = file.Tensor("seeds", ReferenceFile.Any, 3).ToDoubles();
             double[] centers = file.Tensor("centers", ReferenceFile.Any, 3).ToDoubles();
             int seedCount = seeds.Length / 3;
             int iterations = (int)file.Tensor("positions", ReferenceFile.Any, seedCount, 3).Shape[0] - 1;
             if (iterations < 1)
-                throw new InputException($"{file.Path}: array 'positions' holds the seeds alone. Expected the seeds, then the positions after each iteration.");
+                throw new InputException($"{file.Path}: array 'positions' holds the seeds alone. Expected the seeds, then the "
+                    + "positions after each iteration.");
             MeanShiftOptions options;
             try
             {
-                options = new() { Weighting = weighting, Distance = distance, Iterations = iterations, BandwidthVoxels = file.Setting("bandwidth"), ScoreFloor = file.Setting("score floor") };
+                options =
+                    new() { Weighting = weighting, Distance = distance, Iterations = iterations, BandwidthVoxels =
+                        file.Setting("bandwidth"), ScoreFloor = file.Setting("score floor") };
             }
             catch (InputException e) when (!e.Message.StartsWith(file.Path, StringComparison.Ordinal))
             {
@@ -86,14 +98,19 @@ internal static class MeanShiftCases
             }
 
             TensorShape shape = new(1, (int)score.Shape[0], (int)score.Shape[1], (int)score.Shape[2], 1);
-            return file.WithVariants(context, MeanShiftVariants<T>.Table, new MeanShiftShape(1, shape.Depth, shape.Height, shape.Width, seedCount, options.Iterations, 1), (Tape<T> tape, ReferenceComparer<T> compare) =>
+            return file.WithVariants(
+                context,
+                MeanShiftVariants<T>.Table,
+                    new MeanShiftShape(1, shape.Depth, shape.Height, shape.Width, seedCount, options.Iterations, 1),
+                    (Tape<T> tape, ReferenceComparer<T> compare) =>
             {
                 Tensor<T> x = tape.Upload(CaseData.Convert<T>(score.ToDoubles()), shape, requiresGradient: true);
                 ArrayView<int> offsets = tape.Arena.Allocate<int>(2);
                 offsets.CopyFromCPU(tape.Context.Stream, [0, centers.Length / 3]);
                 CenterBatch<T> batch = new(ReferenceFile.Place(tape, centers), offsets, centers.Length / 3, 1);
                 MeanShiftLossResult<T> result = tape.MeanShiftLoss(x, batch, CaseData.Convert<T>(seeds), options);
-                compare.Values("positions", ReferenceFile.Download(tape.Context, result.Trajectory), iterations + 1, seedCount, 3);
+                compare.Values(
+                    "positions", ReferenceFile.Download(tape.Context, result.Trajectory), iterations + 1, seedCount, 3);
                 compare.Values("loss", result.Loss.ToArray(tape.Context));
                 tape.Backward(result.Loss);
                 compare.Values("grad_score", x.GradientToArray(tape.Context), shape.Depth, shape.Height, shape.Width);
@@ -106,11 +123,14 @@ internal static class MeanShiftCases
         where TEnum : struct, Enum
         => Enum.TryParse(text, ignoreCase: true, out value) && !char.IsAsciiDigit(text[0]);
 
-    private static BenchmarkPasses Passes(BenchmarkData data, IMeanShift<float> kernels, MeanShiftShape shape, MeanShiftOptions options)
+    private static BenchmarkPasses Passes(
+        BenchmarkData data, IMeanShift<float> kernels, MeanShiftShape shape, MeanShiftOptions options)
     {
         const int points = 20_000;
         // In a small volume seeds keep inside, for the reference walks every voxel for every seed.
-        options = options with { SeedCount = shape.SeedsPerItem, SeedRadiusVoxels = Math.Min(options.SeedRadiusVoxels, 5 * shape.Depth / 17.0) };
+        options =
+            options with { SeedCount = shape.SeedsPerItem, SeedRadiusVoxels = Math.Min(
+                options.SeedRadiusVoxels, 5 * shape.Depth / 17.0) };
         MeanShiftLoss<float> loss = data.Own(new MeanShiftLoss<float>(data.Context, options));
         ArrayView<float> scores = data.Uniform(shape.ItemVoxels, 1);
         ArrayView<float> gradScores = data.Zeros(shape.ItemVoxels);
@@ -121,20 +141,24 @@ internal static class MeanShiftCases
         ArrayView<float> converged = data.Zeros(points * 3);
         ArrayView<int> iterations = data.Place(new int[points]);
         ArrayView<float> support = data.Zeros(points);
-        ArrayView<byte> workspace = data.Place(new byte[Math.Max(1, kernels.WorkspaceBytes(shape, options.Parameters, centers: 0))]);
+        ArrayView<byte> workspace = data.Place(
+            new byte[Math.Max(1, kernels.WorkspaceBytes(shape, options.Parameters, centers: 0))]);
         return new BenchmarkPasses(
             [
                 () => loss.Evaluate(scores, centers, offsets, lossValue, gradScores, shape, options.Sampling(1, 1)),
-                () => kernels.Converge(data.Stream, scores, starts, converged, iterations, support, workspace, shape, options.Parameters, 0.01),
+                () => kernels.Converge(
+                    data.Stream, scores, starts, converged, iterations, support, workspace, shape, options.Parameters, 0.01),
             ],
             () =>
             {
                 double[] seeds = data.ReadDouble(loss.Trajectory)[..(shape.SeedsPerItem * 3)];
                 MeanShiftReferenceResult expected = new MeanShiftReference(shape.Depth, shape.Height, shape.Width, options)
                     .Evaluate(data.ReadDouble(scores), seeds, data.ReadDouble(centers));
-                // A voxel at a ball's very edge may fall either way in float32, which a jump at the rim makes visible.
+                // A voxel at a ball's very edge may fall either way in float32, which a jump at the rim makes
+                // visible.
                 double tolerance = expected.EdgeDistanceVoxels > 1e-4 ? 1e-5 : 1e-2;
-                return [("loss", data.Read(lossValue), [expected.Loss], tolerance), ("gradient", data.Read(gradScores), expected.GradScores, tolerance)];
+                return [("loss", data.Read(lossValue), [expected.Loss], tolerance), (
+                    "gradient", data.Read(gradScores), expected.GradScores, tolerance)];
             });
     }
 }

@@ -80,12 +80,16 @@ public sealed class MeanShiftLoss<T> : IDisposable
     public long Bytes
         => one.LengthInBytes + trajectory.Bytes + gradPositions.Bytes + nearestCenter.Bytes + nearestPoint.Bytes + workspace.Bytes
             + scoresCopy.Bytes + gradScoresCopy.Bytes + centersCopy.Bytes + lossCopy.Bytes + offsetsCopy.Bytes
-            + seedsCopy.Bytes + upstreamCopy.Bytes + positionsCopy.Bytes + nearestCopy.Bytes + gradAside.Bytes + gradLossScaled.Bytes;
+            + seedsCopy.Bytes + upstreamCopy.Bytes + positionsCopy.Bytes + nearestCopy.Bytes + gradAside.Bytes
+            + gradLossScaled.Bytes;
 
-    /// <summary>Loss and gradient with seeds drawn on the device. Queues on the context's stream and does not wait.</summary>
+    /// <summary>
+    /// Loss and gradient with seeds drawn on the device. Queues on the context's stream and does not wait.
+    /// </summary>
     /// <param name="scores">[N, D, H, W] at the shape's pitch.</param>
     /// <param name="centers">[M, 3], (z, y, x) in voxels, packed over the batch.</param>
-    /// <param name="centerOffsets">[N + 1]: item n owns centres centerOffsets[n] to centerOffsets[n + 1] − 1.</param>
+    /// <param name="centerOffsets">[N + 1]: item n owns centres centerOffsets[n] to centerOffsets[n + 1] −
+    /// 1.</param>
     /// <param name="loss">[1], overwritten.</param>
     /// <param name="gradScores">[N, D, H, W] at the shape's pitch, overwritten.</param>
     /// <param name="shape">From <see cref="MeanShiftOptions.Shape"/>.</param>
@@ -110,7 +114,9 @@ public sealed class MeanShiftLoss<T> : IDisposable
             GradScores = Wanted(gradScores, shape),
         });
 
-    /// <summary>Loss and gradient with the caller's seeds. Queues on the context's stream and does not wait.</summary>
+    /// <summary>
+    /// Loss and gradient with the caller's seeds. Queues on the context's stream and does not wait.
+    /// </summary>
     /// <param name="scores">[N, D, H, W] at the shape's pitch.</param>
     /// <param name="seeds">[N, S, 3], (z, y, x) in voxels.</param>
     /// <param name="centers">[M, 3], packed over the batch.</param>
@@ -209,7 +215,8 @@ public sealed class MeanShiftLoss<T> : IDisposable
             ArrayView<T> target = call.GradScores.SubView(map, shape.ScoreLength);
             ArrayView<T> written = call.Accumulate ? gradAside.Require(context, shape.ScoreLength) : target;
             kernels.LossBackward(
-                stream, gradLoss, scores, paths, centers, nearest, gradients, written, scratch, shape, Options.Parameters, Options.Distance);
+                stream, gradLoss, scores, paths, centers, nearest, gradients, written, scratch, shape, Options.Parameters,
+                Options.Distance);
             if (call.Accumulate)
                 Elementwise.Add(
                     stream, written, target,
@@ -217,7 +224,9 @@ public sealed class MeanShiftLoss<T> : IDisposable
         }
     }
 
-    /// <summary>Loss and gradient of one volume in the caller's memory: copies in, computes, waits, copies out.</summary>
+    /// <summary>
+    /// Loss and gradient of one volume in the caller's memory: copies in, computes, waits, copies out.
+    /// </summary>
     /// <param name="scores">[D, H, W], x fastest.</param>
     /// <param name="depth">D.</param>
     /// <param name="height">H.</param>
@@ -229,7 +238,10 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// <returns>The loss.</returns>
     /// <exception cref="ArgumentException">A span has the wrong length, or an extent is below 1.</exception>
     /// <exception cref="InputException">A centre lies outside the volume.</exception>
-    public T Evaluate(ReadOnlySpan<T> scores, int depth, int height, int width, ReadOnlySpan<T> centers, Span<T> gradScores, ulong seed, uint step = 0)
+    public T Evaluate(
+        ReadOnlySpan<T> scores, int depth, int height, int width, ReadOnlySpan<T> centers, Span<T> gradScores,
+        ulong seed,
+        uint step = 0)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(depth, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
@@ -415,17 +427,20 @@ public sealed class MeanShiftLoss<T> : IDisposable
     // Before memory of its size is asked for; doubles do not overflow.
     private static void RequireShape(MeanShiftShape shape)
     {
-        ReadOnlySpan<int> extents = [shape.Batch, shape.Depth, shape.Height, shape.Width, shape.SeedsPerItem, shape.Iterations, shape.ScorePitch];
+        ReadOnlySpan<int> extents =
+            [shape.Batch, shape.Depth, shape.Height, shape.Width, shape.SeedsPerItem, shape.Iterations, shape.ScorePitch];
         foreach (int extent in extents)
         {
             if (extent < 1)
-                throw new ArgumentException($"MeanShiftLoss: the shape is {shape}. Expected every number to be 1 or more.", nameof(shape));
+                throw new ArgumentException(
+                    $"MeanShiftLoss: the shape is {shape}. Expected every number to be 1 or more.", nameof(shape));
         }
 
         double scores = (double)shape.Batch * shape.Depth * shape.Height * shape.Width * shape.ScorePitch;
         double positions = (shape.Iterations + 1.0) * shape.SeedsPerItem;
         if (scores > MostElements || positions > int.MaxValue || positions * shape.Batch > MostElements)
-            throw new ArgumentException($"MeanShiftLoss: the shape is {shape}. Expected at most {MostElements} scores and {int.MaxValue} positions of an item's seeds.", nameof(shape));
+            throw new ArgumentException($"MeanShiftLoss: the shape is {shape}. Expected at most {MostElements} scores and "
+                + $"{int.MaxValue} positions of an item's seeds.", nameof(shape));
     }
 
     private static void RequireLength(string name, long length, long expected)
@@ -483,7 +498,9 @@ public sealed class MeanShiftLoss<T> : IDisposable
             if (!(value >= -0.5 && value <= extents[i % 3] - 0.5))
             {
                 int c = i / 3 * 3;
-                throw new InputException($"mean-shift loss: centre {i / 3} at (z {centers[c]}, y {centers[c + 1]}, x {centers[c + 2]}) lies outside the volume of {depth}×{height}×{width} voxels. Expected voxel coordinates, the first voxel's centre at 0; leave such centres out.");
+                throw new InputException($"mean-shift loss: centre {i / 3} at (z {centers[c]}, y {centers[c + 1]}, x "
+                    + $"{centers[c + 2]}) lies outside the volume of {depth}×{height}×{width} voxels. Expected voxel "
+                    + "coordinates, the first voxel's centre at 0; leave such centres out.");
             }
         }
     }

@@ -4,21 +4,34 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Ops.MeanShift;
 
 /// <summary>
-/// Settings of the mean-shift loss. The defaults are those of <see cref="Compact"/>; bandwidth, iterations and seed sampling are the
-/// paper's in every preset.
+/// Settings of the mean-shift loss. The defaults are those of <see cref="Compact"/>; bandwidth, iterations
+/// and seed sampling are the paper's in every preset.
 /// </summary>
 public sealed record MeanShiftOptions
 {
-    /// <summary>The paper's Algorithm 1 and equations 1–2 taken literally: linear weighting, no floor, squared distance.</summary>
-    public static MeanShiftOptions Paper { get; } = new() { Weighting = Weighting.Linear, ScoreFloor = 0, Distance = CenterDistance.Squared };
+    /// <summary>
+    /// The paper's Algorithm 1 and equations 1–2 taken literally: linear weighting, no floor, squared
+    /// distance.
+    /// </summary>
+    public static MeanShiftOptions Paper { get; } =
+        new() { Weighting = Weighting.Linear, ScoreFloor = 0, Distance = CenterDistance.Squared };
 
-    /// <summary>What the authors' published program computes: flat weighting, floor 0.05, plain distance.</summary>
-    public static MeanShiftOptions PublishedCode { get; } = new() { Weighting = Weighting.Flat, Distance = CenterDistance.Euclidean };
+    /// <summary>
+    /// What the authors' published program computes: flat weighting, floor 0.05, plain distance.
+    /// </summary>
+    public static MeanShiftOptions PublishedCode { get; } =
+        new() { Weighting = Weighting.Flat, Distance = CenterDistance.Euclidean };
 
-    /// <summary>Epanechnikov weighting and plain distance: right gradients and compact maps. For training without a Dice loss.</summary>
+    /// <summary>
+    /// Epanechnikov weighting and plain distance: right gradients and compact maps. For training without a
+    /// Dice loss.
+    /// </summary>
     public static MeanShiftOptions Compact { get; } = new();
 
-    /// <summary>Flat weighting and squared distance: the cheapest gradient. For training together with half a Dice loss.</summary>
+    /// <summary>
+    /// Flat weighting and squared distance: the cheapest gradient. For training together with half a Dice
+    /// loss.
+    /// </summary>
     public static MeanShiftOptions Combined { get; } = new() { Weighting = Weighting.Flat, Distance = CenterDistance.Squared };
 
     /// <summary>The smallest bandwidth in voxels.</summary>
@@ -112,15 +125,18 @@ public sealed record MeanShiftOptions
     public MeanShiftShape Shape(int batch, int depth, int height, int width, int scorePitch = 1)
         => (long)SeedCount * Iterations <= int.MaxValue
             ? new(batch, depth, height, width, SeedCount, Iterations, scorePitch)
-            : throw new InputException($"mean shift: {SeedCount} seeds and {Iterations} iterations are too many together. Expected a product of at most {int.MaxValue}.");
+            : throw new InputException($"mean shift: {SeedCount} seeds and {Iterations} iterations are too many together. "
+                + $"Expected a product of at most {int.MaxValue}.");
 
     private static TEnum Known<TEnum>(TEnum value, string name)
         where TEnum : struct, Enum
-        => Enum.IsDefined(value) ? value : throw new InputException($"mean shift: there is no {name} {value}. Expected {string.Join(", ", Enum.GetNames<TEnum>())}.");
+        => Enum.IsDefined(value) ? value : throw new InputException($"mean shift: there is no {name} {value}. Expected "
+            + $"{string.Join(", ", Enum.GetNames<TEnum>())}.");
 
     private static TNumber InRange<TNumber>(TNumber value, TNumber minimum, TNumber maximum, string name)
         where TNumber : System.Numerics.INumber<TNumber>
         => value >= minimum && value <= maximum
             ? value
-            : throw new InputException($"mean shift: {name} {value} is out of range. Expected {minimum}{(maximum is double.MaxValue ? " or more" : $" to {maximum}")}.");
+            : throw new InputException($"mean shift: {name} {value} is out of range. Expected "
+                + $"{minimum}{(maximum is double.MaxValue ? " or more" : $" to {maximum}")}.");
 }

@@ -18,7 +18,9 @@ public sealed class BallMembership(int iterations, int seeds, long voxels)
         set => inside[(iteration * seeds + seed) * voxels + voxel] = value;
     }
 
-    /// <summary>How many (iteration, seed, voxel) differ: voxels that crossed a ball's edge between two score maps.</summary>
+    /// <summary>
+    /// How many (iteration, seed, voxel) differ: voxels that crossed a ball's edge between two score maps.
+    /// </summary>
     public int Crossings(BallMembership other)
     {
         ArgumentNullException.ThrowIfNull(other);
@@ -39,8 +41,8 @@ public sealed class BallMembership(int iterations, int seeds, long voxels)
 /// <param name="GradScores">[D, H, W].</param>
 /// <param name="Membership">The balls of every iteration.</param>
 /// <param name="EdgeDistanceVoxels">
-/// The smallest distance of any voxel from any ball's edge, exact hits of the seeds' own first balls left out. Where it is
-/// below a real type's rounding, that type may take other voxels.
+/// The smallest distance of any voxel from any ball's edge, exact hits of the seeds' own first balls left
+/// out. Where it is below a real type's rounding, that type may take other voxels.
 /// </param>
 public sealed record MeanShiftReferenceResult(
     double[] Trajectory,
@@ -50,10 +52,9 @@ public sealed record MeanShiftReferenceResult(
     double EdgeDistanceVoxels);
 
 /// <summary>
-/// The mean-shift loss of one volume in float64: every formula as <see cref="IMeanShift{T}"/> and the kernels of
-/// MeanShiftDirect.cs
-/// state it, every sum over every
-/// voxel. Slow and obvious; shares nothing with the kernels.
+/// The mean-shift loss of one volume in float64: every formula as <see cref="IMeanShift{T}"/> and the kernels
+/// of MeanShiftDirect.cs state it, every sum over every voxel. Slow and obvious; shares nothing with the
+/// kernels.
 /// </summary>
 public sealed class MeanShiftReference
 {
@@ -87,9 +88,11 @@ public sealed class MeanShiftReference
     /// <param name="scores">[D, H, W].</param>
     /// <param name="seeds">[S, 3].</param>
     /// <param name="centers">[M, 3].</param>
-    /// <param name="frozen">Balls to use instead of the ones that the trajectory itself gives; null for its own.</param>
+    /// <param name="frozen">Balls to use instead of the ones that the trajectory itself gives; null for its
+    /// own.</param>
     /// <param name="gradLoss">Upstream gradient.</param>
-    public MeanShiftReferenceResult Evaluate(double[] scores, double[] seeds, double[] centers, BallMembership? frozen = null, double gradLoss = 1)
+    public MeanShiftReferenceResult Evaluate(
+        double[] scores, double[] seeds, double[] centers, BallMembership? frozen = null, double gradLoss = 1)
     {
         ArgumentNullException.ThrowIfNull(scores);
         ArgumentNullException.ThrowIfNull(seeds);
@@ -107,9 +110,11 @@ public sealed class MeanShiftReference
     }
 
     /// <summary>
-    /// Shifts a point until a shift is shorter than the tolerance, at most Iterations times: end point, shifts done and W of the last.
+    /// Shifts a point until a shift is shorter than the tolerance, at most Iterations times: end point,
+    /// shifts done and W of the last.
     /// </summary>
-    public (double[] Position, int Iterations, double Support) Converge(double[] scores, double[] position, double toleranceVoxels)
+    public (double[] Position, int Iterations, double Support) Converge(
+        double[] scores, double[] position, double toleranceVoxels)
     {
         ArgumentNullException.ThrowIfNull(scores);
         double[] p = [.. position];
@@ -140,7 +145,8 @@ public sealed class MeanShiftReference
     }
 
     /// <summary>
-    /// Mean over centres of the distance to the nearest point, plus mean over points of the distance to the nearest centre.
+    /// Mean over centres of the distance to the nearest point, plus mean over points of the distance to the
+    /// nearest centre.
     /// </summary>
     /// <param name="positions">[S, 3].</param>
     /// <param name="centers">[M, 3].</param>
@@ -298,7 +304,8 @@ public sealed class MeanShiftReference
         => trajectory[((iteration * seedCount + seed) * 3)..((iteration * seedCount + seed) * 3 + 3)];
 
     private static double[] Difference(double[] positions, int s, double[] centers, int c)
-        => [positions[s * 3] - centers[c * 3], positions[s * 3 + 1] - centers[c * 3 + 1], positions[s * 3 + 2] - centers[c * 3 + 2]];
+        => [positions[s * 3] - centers[c * 3], positions[s * 3 + 1] - centers[c * 3 + 1],
+            positions[s * 3 + 2] - centers[c * 3 + 2]];
 
     private static double Norm(double[] v) => Math.Sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
 

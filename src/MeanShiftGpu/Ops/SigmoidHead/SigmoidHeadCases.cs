@@ -15,7 +15,9 @@ internal static class SigmoidHeadCases
 
     private static readonly int[] TimedOutputs = [1, 8];
 
-    /// <summary>What is timed: a network's head with one and with eight maps, on float32 and on BF16 activations.</summary>
+    /// <summary>
+    /// What is timed: a network's head with one and with eight maps, on float32 and on BF16 activations.
+    /// </summary>
     public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes sizes) => TimedOutputs.SelectMany(outputs =>
     {
         SigmoidHeadShape shape = new(sizes.Voxels, sizes.Channels, outputs, sizes.Channels);
@@ -43,8 +45,12 @@ internal static class SigmoidHeadCases
 
         public override GradCheckFunction<T> Create<T>(GpuContext context)
         {
-            (ParameterSet<T> set, Parameter<T> weight, Parameter<T> bias) = CaseData.Weights<T>(context, ParameterLayout.ConvolutionWeight, 1, 5, 2);
-            return new GradCheckFunction<T>([CaseData.Input("input", new TensorShape(2, 3, 4, 3, 5), 1)], set, (tape, x) => tape.SigmoidHead(x[0], weight, bias));
+            (ParameterSet<T> set, Parameter<T> weight, Parameter<T> bias) = CaseData.Weights<T>(
+                context, ParameterLayout.ConvolutionWeight, 1, 5, 2);
+            return new GradCheckFunction<T>(
+                [CaseData.Input("input", new TensorShape(2, 3, 4, 3, 5), 1)],
+                set,
+                (tape, x) => tape.SigmoidHead(x[0], weight, bias));
         }
 
         public override IEnumerable<string> Variants<T>(GpuContext context)
@@ -69,7 +75,8 @@ internal static class SigmoidHeadCases
             () => on.Compare((x, w, b, g) =>
             {
                 double[] y = SigmoidHeadReference.Forward(x, w, b, shape.InputChannels, shape.Outputs);
-                (double[] gx, double[] gw, double[] gb) = SigmoidHeadReference.Backward(x, w, y, g, shape.InputChannels, shape.Outputs);
+                (double[] gx, double[] gw, double[] gb) = SigmoidHeadReference.Backward(
+                    x, w, y, g, shape.InputChannels, shape.Outputs);
                 return (y, gx, gw, gb);
             }));
     }

@@ -18,16 +18,20 @@ public static class SigmoidHeadOp
     /// <param name="output">Where to write, a whole tensor; null for a new one.</param>
     /// <returns>Scores [N, D, H, W, Outputs].</returns>
     /// <exception cref="ArgumentException">Shapes do not fit.</exception>
-    public static Tensor<T> SigmoidHead<T>(this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
+    public static Tensor<T> SigmoidHead<T>(
+        this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
     {
         if (weight.KernelSize != 1 || weight.InputChannels != input.Shape.Channels || bias.Length != weight.OutputChannels)
             throw new ArgumentException(
-                $"SigmoidHead: the input is {input.Shape}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, {weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [1³, {input.Shape.Channels}, Outputs] and Outputs.", nameof(input));
+                $"SigmoidHead: the input is {input.Shape}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, "
+                + $"{weight.OutputChannels}], {bias.Name} has {bias.Length} numbers; expected [1³, {input.Shape.Channels}, "
+                + "Outputs] and Outputs.", nameof(input));
         TensorShape outputShape = input.Shape with { Channels = weight.OutputChannels };
         output ??= tape.Allocate(outputShape);
         if (output.Shape != outputShape || !output.IsWhole)
-            throw new ArgumentException($"SigmoidHead: the output is {output.Shape}, expected a whole tensor {outputShape}.", nameof(output));
+            throw new ArgumentException(
+                $"SigmoidHead: the output is {output.Shape}, expected a whole tensor {outputShape}.", nameof(output));
         SigmoidHeadShape shape = new(input.Shape.Voxels, weight.InputChannels, weight.OutputChannels, input.Pitch);
         if (input.IsBf16)
             Run<T, Bf16>(tape, input, weight, bias, output, shape);
@@ -46,9 +50,19 @@ public static class SigmoidHeadOp
 
         tape.Record("SigmoidHead", output, [input], [weight, bias], [input, output], () =>
         {
-            tape.WriteGradient<TActivation>(input, gradInput => kernels.BackwardInput(tape.Context.Stream, tape.Gradient(output), output.View, weight.Value, gradInput, shape));
+            tape.WriteGradient<TActivation>(
+                input, gradInput => kernels.BackwardInput(
+                    tape.Context.Stream, tape.Gradient(output), output.View, weight.Value, gradInput, shape));
             ArrayView<T> workspace = tape.Arena.Allocate<T>(Math.Max(1, kernels.WorkspaceLength(shape)));
-            kernels.BackwardWeight(tape.Context.Stream, input.ViewAs<TActivation>(), tape.Gradient(output), output.View, workspace, weight.Gradient, bias.Gradient, shape);
+            kernels.BackwardWeight(
+                tape.Context.Stream,
+                input.ViewAs<TActivation>(),
+                tape.Gradient(output),
+                output.View,
+                workspace,
+                weight.Gradient,
+                bias.Gradient,
+                shape);
         });
     }
 }

@@ -7,8 +7,8 @@ using MeanShiftGpu.Kernels.Machine.Sums;
 namespace MeanShiftGpu.Ops.SigmoidHead;
 
 /// <summary>The variants of the network's head: 1³ convolution, bias and sigmoid.</summary>
-/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
-/// float32.</typeparam>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/>
+/// beside float32.</typeparam>
 /// <typeparam name="T">The real type: <see cref="float"/> or <see cref="double"/>.</typeparam>
 internal static class SigmoidHeadVariants<TActivation, T>
     where TActivation : unmanaged

@@ -3,8 +3,8 @@ using System.Numerics;
 namespace MeanShiftGpu.Training.Ranks;
 
 /// <summary>
-/// The trainers that share the patches of each step, one of which this is: threads of a process, or processes under MPI. All
-/// of them call the same methods in the same order, and each call ends when all have called.
+/// The trainers that share the patches of each step, one of which this is: threads of a process, or processes
+/// under MPI. All of them call the same methods in the same order, and each call ends when all have called.
 /// </summary>
 public interface IRanks
 {
@@ -15,10 +15,11 @@ public interface IRanks
     int Count { get; }
 
     /// <summary>
-    /// The sum of arrays that lie on different ranks, added one after the other, ((first + second) + third) + …, so that
-    /// every rank gets the same bits, and the same as with any other number of ranks.
+    /// The sum of arrays that lie on different ranks, added one after the other, ((first + second) + third) +
+    /// …, so that every rank gets the same bits, and the same as with any other number of ranks.
     /// </summary>
-    /// <param name="parts">[k, n]: this rank's arrays; which of all they are, <see cref="RankShare.Of"/> says.</param>
+    /// <param name="parts">[k, n]: this rank's arrays; which of all they are, <see cref="RankShare.Of"/>
+    /// says.</param>
     /// <param name="allParts">How many arrays there are on all ranks.</param>
     /// <param name="total">[n]: overwritten.</param>
     void SumInOrder<T>(ReadOnlySpan<T> parts, int allParts, Span<T> total)

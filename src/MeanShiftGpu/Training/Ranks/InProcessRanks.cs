@@ -4,7 +4,9 @@ using System.Runtime.InteropServices;
 
 namespace MeanShiftGpu.Training.Ranks;
 
-/// <summary>Ranks that are threads of one process: one for each GPU, or a single one that shares with nobody.</summary>
+/// <summary>
+/// Ranks that are threads of one process: one for each GPU, or a single one that shares with nobody.
+/// </summary>
 public sealed class InProcessRanks : IRanks
 {
     private readonly Meeting meeting;
@@ -25,8 +27,8 @@ public sealed class InProcessRanks : IRanks
     public int Count => meeting.Given.Length;
 
     /// <summary>
-    /// Does work on threads that share it, and waits for all. Where one fails the others end at their next exchange, and the
-    /// first failure is thrown here.
+    /// Does work on threads that share it, and waits for all. Where one fails the others end at their next
+    /// exchange, and the first failure is thrown here.
     /// </summary>
     /// <param name="count">How many ranks.</param>
     /// <param name="work">What each does; it gets its rank.</param>

@@ -15,7 +15,8 @@ public enum MpiFamily
 
 /// <summary>What started this process as one of several ranks, as its environment says.</summary>
 /// <param name="Name">The launcher, for people.</param>
-/// <param name="Family">Whose library it needs; null where it has started processes that know nothing of each other.</param>
+/// <param name="Family">Whose library it needs; null where it has started processes that know nothing of each
+/// other.</param>
 /// <param name="Rank">Which this is, from 0.</param>
 /// <param name="Count">How many there are.</param>
 public sealed record Launcher(string Name, MpiFamily? Family, int Rank, int Count)
@@ -45,8 +46,8 @@ public sealed record Launcher(string Name, MpiFamily? Family, int Rank, int Coun
     }
 
     /// <summary>Joins the other ranks.</summary>
-    /// <exception cref="InputException">The library of the launcher's MPI is not there, or finds other ranks than the
-    /// launcher started.</exception>
+    /// <exception cref="InputException">The library of the launcher's MPI is not there, or finds other ranks
+    /// than the launcher started.</exception>
     public MpiRanks Join()
     {
         if (Family is not { } family)

@@ -4,13 +4,13 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Training.Ranks;
 
 /// <summary>
-/// The functions of an MPI library that ranks need, by their addresses: no binding library, and nothing of it is looked for
-/// in a process by itself.
+/// The functions of an MPI library that ranks need, by their addresses: no binding library, and nothing of it
+/// is looked for in a process by itself.
 /// </summary>
 /// <remarks>
-/// The standard fixes names and arguments, not what a handle is. Open MPI's are addresses of objects in the library, MPICH's
-/// are 32-bit numbers; both are passed in a register, of which MPICH reads the lower half. An array of requests has 8 bytes
-/// for each in the one, 4 in the other.
+/// The standard fixes names and arguments, not what a handle is. Open MPI's are addresses of objects in the
+/// library, MPICH's are 32-bit numbers; both are passed in a register, of which MPICH reads the lower half.
+/// An array of requests has 8 bytes for each in the one, 4 in the other.
 /// </remarks>
 internal sealed unsafe class MpiLibrary
 {
@@ -139,7 +139,8 @@ internal sealed unsafe class MpiLibrary
         : throw new InputException($"ranks: {Name} has no {name}; expected an MPI of version 3. Install a newer "
             + $"{Words(Family)}.");
 
-    // Errors end all ranks within the library, unless it was told otherwise; this is for those that come back all the same.
+    // Errors end all ranks within the library, unless it was told otherwise; this is for those that come back
+    // all the same.
     private void Check(int error, string function)
     {
         if (error != 0)

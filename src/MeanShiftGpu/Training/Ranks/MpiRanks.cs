@@ -10,9 +10,10 @@ namespace MeanShiftGpu.Training.Ranks;
 
 /// <summary>Ranks that are processes under MPI, on one machine or several.</summary>
 /// <remarks>
-/// Sums are exchanged in slices: each rank adds its slice of all arrays, in their order, and hands the result to the others,
-/// so that every rank sends and receives about two arrays, however many ranks there are. While it waits a rank looks whether
-/// those of its machine are alive, which MPI does not notice where they share memory.
+/// Sums are exchanged in slices: each rank adds its slice of all arrays, in their order, and hands the result
+/// to the others, so that every rank sends and receives about two arrays, however many ranks there are. While
+/// it waits a rank looks whether those of its machine are alive, which MPI does not notice where they share
+/// memory.
 /// </remarks>
 public sealed unsafe class MpiRanks : IRanks
 {
@@ -57,8 +58,8 @@ public sealed unsafe class MpiRanks : IRanks
     public int Machines => places.Select(p => p.Machine).Distinct().Count();
 
     /// <summary>
-    /// The processors that this rank should use: those that it may run on, shared with the ranks of its machine that may run
-    /// on the same.
+    /// The processors that this rank should use: those that it may run on, shared with the ranks of its
+    /// machine that may run on the same.
     /// </summary>
     public int Processors => Math.Max(1, Environment.ProcessorCount
         / places.Count(p => p.Machine == places[Rank].Machine && p.Processors == places[Rank].Processors));
@@ -148,7 +149,9 @@ public sealed unsafe class MpiRanks : IRanks
         SumInOrder<int>([1], Count, here);
     }
 
-    /// <summary>Leaves MPI in good order; all ranks must come here, and nothing can be exchanged afterwards.</summary>
+    /// <summary>
+    /// Leaves MPI in good order; all ranks must come here, and nothing can be exchanged afterwards.
+    /// </summary>
     public void Leave() => library.End();
 
     /// <summary>Ends all ranks at once, this one too.</summary>

@@ -19,7 +19,9 @@ public static class RankExtensions
         return all[0] > 0;
     }
 
-    /// <summary>Fills in what other ranks know of a list: each has the values of its items, and zeros for the rest.</summary>
+    /// <summary>
+    /// Fills in what other ranks know of a list: each has the values of its items, and zeros for the rest.
+    /// </summary>
     /// <param name="ranks">The ranks.</param>
     /// <param name="values">[n], the same length on every rank.</param>
     public static void Complete<T>(this IRanks ranks, Span<T> values)

@@ -6,8 +6,9 @@ using MeanShiftGpu.Device;
 namespace MeanShiftGpu.Training.Ranks;
 
 /// <summary>
-/// Adds what the passes of a step found, on this rank and on others, in the order of their patches: the gradient and what
-/// is reported of the losses. It goes through page-locked memory of the host, which a GPU reads and writes by itself.
+/// Adds what the passes of a step found, on this rank and on others, in the order of their patches: the
+/// gradient and what is reported of the losses. It goes through page-locked memory of the host, which a GPU
+/// reads and writes by itself.
 /// </summary>
 internal sealed class StepSum : IDisposable
 {

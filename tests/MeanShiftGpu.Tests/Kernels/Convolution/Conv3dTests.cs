@@ -17,7 +17,8 @@ namespace MeanShiftGpu.Tests.Kernels.Convolution;
 [TestFixture]
 public class Conv3dTests
 {
-    // The worst of all cases and passes: 9.5e-7 (output, 112 channels; HostWinograd 7.5e-7) in float32, 8e-16 in float64.
+    // The worst of all cases and passes: 9.5e-7 (output, 112 channels; HostWinograd 7.5e-7) in float32, 8e-16
+    // in float64.
     private const double FloatTolerance = 1e-5;
     private const double DoubleTolerance = 1e-13;
 
@@ -63,7 +64,8 @@ public class Conv3dTests
         => EveryVariantMatchesReference(Conv3dVariants<double, double>.Table, device, shape, DoubleTolerance);
 
     [Test]
-    public void HostSimd_EveryVectorWidth_MatchesReference([Values(128, 256, 512)] int bits, [ValueSource(nameof(Shapes))] Conv3dShape shape)
+    public void HostSimd_EveryVectorWidth_MatchesReference(
+        [Values(128, 256, 512)] int bits, [ValueSource(nameof(Shapes))] Conv3dShape shape)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using Conv3dHostSimd conv = new(context.Threads, bits);
@@ -71,14 +73,16 @@ public class Conv3dTests
     }
 
     [Test]
-    public void HostWinograd_EveryVectorWidth_MatchesReference([Values(128, 256, 512)] int bits, [ValueSource(nameof(WinogradShapes))] Conv3dShape shape)
+    public void HostWinograd_EveryVectorWidth_MatchesReference(
+        [Values(128, 256, 512)] int bits, [ValueSource(nameof(WinogradShapes))] Conv3dShape shape)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using IConv3dByPlanes<float> conv = new Conv3dHostWinograd(context.Threads, bits);
         MatchesReference(context, conv, shape, FloatTolerance, "HostWinograd");
     }
 
-    // Several chunks of tiles and parts of a weight gradient, runs of tiles longer than fit at once, and the most channels of the published network.
+    // Several chunks of tiles and parts of a weight gradient, runs of tiles longer than fit at once, and the
+    // most channels of the published network.
     [Test]
     public void HostWinograd_SeveralChunks_MatchesReference()
     {
@@ -88,7 +92,8 @@ public class Conv3dTests
         MatchesReference(context, conv, Shape(2, 3, 5, 131, 20, 9, 3, Activation.Relu, 3, 0), FloatTolerance, "HostWinograd");
     }
 
-    // Blocks smaller than the volume in every direction: borders between blocks, several parts of a weight gradient.
+    // Blocks smaller than the volume in every direction: borders between blocks, several parts of a weight
+    // gradient.
     [Test]
     public void HostSimd_SeveralBlocks_MatchesReference()
     {
@@ -97,8 +102,9 @@ public class Conv3dTests
         MatchesReference(context, conv, Shape(1, 19, 13, 41, 112, 9, 3, Activation.Relu, 0, 0), FloatTolerance);
     }
 
-    // Every tile, forward and transposed, on the simulated GPU: channels that fill none of them, extents that are no multiples of a tile's,
-    // slices at aligned and unaligned pitches. Kept tiny, because barriers are slow there.
+    // Every tile, forward and transposed, on the simulated GPU: channels that fill none of them, extents that
+    // are no multiples of a tile's, slices at aligned and unaligned pitches. Kept tiny, because barriers are
+    // slow there.
     private static readonly Conv3dShape[] EmulatedShapes =
     [
         Shape(2, 5, 3, 9, 3, 5, 3, Activation.Relu, 0, 3),
@@ -157,7 +163,8 @@ public class Conv3dTests
         }
     }
 
-    // The convolution without bias is linear in its input and in its weights: both backward passes are its transpose.
+    // The convolution without bias is linear in its input and in its weights: both backward passes are its
+    // transpose.
     [Test]
     public void BackwardPasses_AreAdjointOfForward([ValueSource(typeof(TestDevices), nameof(TestDevices.All))] DeviceKind device)
     {
@@ -203,10 +210,13 @@ public class Conv3dTests
         }
     }
 
-    // Some planes alone, in rings that they wrap around, the input's channels in one buffer or two; what they do not depend on is NaN.
+    // Some planes alone, in rings that they wrap around, the input's channels in one buffer or two; what they
+    // do not depend on is NaN.
     [Test]
     public void HostVariants_SomePlanes_HaveTheBitsOfTheWhole(
-        [Values] bool winograd, [Values(128, 256, 512)] int bits, [Values("1", "33", "3+4", "5+28", "20+13", "16+32")] string channels)
+        [Values] bool winograd,
+        [Values(128, 256, 512)] int bits,
+        [Values("1", "33", "3+4", "5+28", "20+13", "16+32")] string channels)
     {
         const int outputRing = 5;
         int[] parts = [.. channels.Split('+').Select(int.Parse)];
@@ -214,7 +224,8 @@ public class Conv3dTests
         int plane = shape.Height * shape.Width;
         int outputPlane = shape.Height * shape.Width * shape.OutputPitch;
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        using IConv3dByPlanes<float> conv = winograd ? new Conv3dHostWinograd(context.Threads, bits) : new Conv3dHostSimd(context.Threads, bits);
+        using IConv3dByPlanes<float> conv = winograd ? new Conv3dHostWinograd(context.Threads, bits) : new Conv3dHostSimd(
+            context.Threads, bits);
         ConvolutionProblem problem = Problem(shape, value => value);
         float[] whole = Run(context, conv, problem, shape).Output;
         using MemoryBuffer1D<float, Stride1D.Dense> weight = context.ToDevice<float>(problem.Weight);
@@ -231,7 +242,12 @@ public class Conv3dTests
                 for (int z = Math.Max(0, begin - 1); z <= Math.Min(end, shape.Depth - 1); z++)
                 {
                     for (int i = 0; i < plane; i++)
-                        Array.Copy(problem.Input, (z * plane + i) * shape.InputPitch + first, ring, (z % ringPlanes * plane + i) * pitch, parts[part]);
+                        Array.Copy(
+                            problem.Input,
+                            (z * plane + i) * shape.InputPitch + first,
+                            ring,
+                            (z % ringPlanes * plane + i) * pitch,
+                            parts[part]);
                 }
 
                 buffers[part] = context.ToDevice<float>(ring);
@@ -241,7 +257,8 @@ public class Conv3dTests
             double[] untouched = new double[outputRing * outputPlane];
             Array.Fill(untouched, ConvolutionProblem.Untouched);
             using MemoryBuffer1D<float, Stride1D.Dense> output = context.ToDevice<float>(untouched);
-            conv.ForwardPlanes(context.Stream, inputs, weight.View, bias.View, output.View, shape, new PlaneRange(begin, end, outputRing));
+            conv.ForwardPlanes(
+                context.Stream, inputs, weight.View, bias.View, output.View, shape, new PlaneRange(begin, end, outputRing));
             context.Synchronize();
             foreach (MemoryBuffer1D<float, Stride1D.Dense> buffer in buffers)
                 buffer.Dispose();
@@ -261,7 +278,14 @@ public class Conv3dTests
         Conv3dShape shape = Shape(1, 4, 4, 4, 16, 16, 3, Activation.Relu, 0, 0);
         using MemoryBuffer1D<float, Stride1D.Dense> memory = context.ToDevice<float>(new double[shape.WeightLength]);
         Assert.That(
-            () => conv.ForwardPlanes(context.Stream, [new(memory.View, 16, 16, 4)], memory.View, memory.View, memory.View, shape, new PlaneRange(1, 3, 4)),
+            () => conv.ForwardPlanes(
+                context.Stream,
+                [new(memory.View, 16, 16, 4)],
+                memory.View,
+                memory.View,
+                memory.View,
+                shape,
+                new PlaneRange(1, 3, 4)),
             Throws.ArgumentException.With.Message.Contains("begin at 1; expected an even number"));
     }
 
@@ -277,8 +301,9 @@ public class Conv3dTests
         Assert.That(context.Launcher(Conv3dVariants<float, float>.Table, shape), Is.TypeOf(expected));
     }
 
-    // Small, because the simulated GPU is slow. Between them: tiles cut by the volume's edge in every direction, several tiles and batches; channels that
-    // are no multiple of a chunk or of 16, several chunks, the widths of columns up to 48 and two blocks of them; slices, which cannot all be copied by 16
+    // Small, because the simulated GPU is slow. Between them: tiles cut by the volume's edge in every
+    // direction, several tiles and batches; channels that are no multiple of a chunk or of 16, several
+    // chunks, the widths of columns up to 48 and two blocks of them; slices, which cannot all be copied by 16
     // bytes.
     public static IEnumerable<TestCaseData> TensorCoreCases()
     {
@@ -297,7 +322,8 @@ public class Conv3dTests
         foreach (string device in TestDevices.WithTensorCores)
         {
             foreach ((TensorCorePrecision precision, Conv3dShape shape) in cases)
-                yield return new TestCaseData(device, precision, shape).SetArgDisplayNames(device, precision.ToString(), Describe(shape));
+                yield return new TestCaseData(device, precision, shape).SetArgDisplayNames(
+                    device, precision.ToString(), Describe(shape));
         }
     }
 
@@ -310,9 +336,11 @@ public class Conv3dTests
         IsExact(context, conv, shape);
     }
 
-    // On one multiprocessor 64 channels take one block of 64 columns, in the weight gradient too; on more, two of 32. TF32 with a mask is among the cases above.
+    // On one multiprocessor 64 channels take one block of 64 columns, in the weight gradient too; on more,
+    // two of 32. TF32 with a mask is among the cases above.
     [Test]
-    public void TensorCore_WidestColumns_AreExact([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
+    public void TensorCore_WidestColumns_AreExact(
+        [ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConv3d<float, float> tf32 =
@@ -329,7 +357,8 @@ public class Conv3dTests
         IsExact(context, bf16, Shape(1, 1, 1, 2, 64, 8, 3, Activation.Relu, 0, 0), Bf16Buffers.Rounded);
     }
 
-    // Each width of a tile, forwards, backwards to the input and for the weights; where CUDA is, for the simulated GPU would take minutes.
+    // Each width of a tile, forwards, backwards to the input and for the weights; where CUDA is, for the
+    // simulated GPU would take minutes.
     [Test]
     public void TensorCore_EveryWidth_IsExact([Values("CUDA")] string device, [Values(16, 32, 48, 64)] int channels)
     {
@@ -358,9 +387,11 @@ public class Conv3dTests
         MatchesReference(context, conv, shape, precision == TensorCorePrecision.Tf32 ? 2e-3 : 2e-2, precision.ToString());
     }
 
-    // Asked to fill more groups than there are tiles, the kernels share a tile's channels and the voxels of a weight gradient.
+    // Asked to fill more groups than there are tiles, the kernels share a tile's channels and the voxels of a
+    // weight gradient.
     [Test]
-    public void TensorCore_ManyGroups_AddUpExactly([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
+    public void TensorCore_ManyGroups_AddUpExactly(
+        [ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConv3d<float, float> conv =
@@ -368,7 +399,8 @@ public class Conv3dTests
         IsExact(context, conv, Shape(1, 3, 1, 1, 17, 5, 3, Activation.Relu, 0, 1));
     }
 
-    // Activations in BF16, whose voxels begin at multiples of 16 bytes. Between the cases: as above, and one input channel.
+    // Activations in BF16, whose voxels begin at multiples of 16 bytes. Between the cases: as above, and one
+    // input channel.
     public static IEnumerable<TestCaseData> Bf16ActivationCases()
     {
         Conv3dShape[] cases =
@@ -394,7 +426,8 @@ public class Conv3dTests
     }
 
     [Test]
-    public void Bf16Activations_ManyGroups_AreRoundedOnce([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
+    public void Bf16Activations_ManyGroups_AreRoundedOnce(
+        [ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConv3d<float, float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator, groupsWanted: 16).OnFloats(context);
@@ -403,7 +436,8 @@ public class Conv3dTests
 
     // The worst was 2.9e-3, of the output, on the simulated GPU.
     [Test]
-    public void Bf16Activations_AnyValues_MatchReference([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
+    public void Bf16Activations_AnyValues_MatchReference(
+        [ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConv3d<float, float> conv = Conv3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
@@ -423,11 +457,20 @@ public class Conv3dTests
         Assert.That(Conv3dVariants<float, float>.Table.Variants[0].Suits(shape with { InputChannels = 1 }), Is.False);
         Assert.That(
             Conv3dVariants<double, double>.Table.Supported(rounding, shape).Select(v => v.Name), Has.None.EqualTo("TensorCore"));
-        Assert.That((cpu.Precision, cpu.PrecisionRefusal), Is.EqualTo((Precision.Float32, "it needs an NVIDIA GPU through CUDA")));
-        using GpuContext everywhere = GpuContext.Attach(rounding.Accelerator, options: new GpuContextOptions { Variant = "conv3d=TensorCore", Precision = Precision.Tf32 });
+        Assert.That(
+            (cpu.Precision, cpu.PrecisionRefusal), Is.EqualTo((Precision.Float32, "it needs an NVIDIA GPU through CUDA")));
+        using GpuContext everywhere = GpuContext.Attach(rounding.Accelerator, options: new GpuContextOptions
+        {
+            Variant = "conv3d=TensorCore",
+            Precision = Precision.Tf32,
+        });
         Assert.That(everywhere.Launcher(Conv3dVariants<float, float>.Table, shape with { InputChannels = 1 }),
             Is.SameAs(everywhere.Launcher(Conv3dVariants<float, float>.Table, shape)));
-        using GpuContext forced = GpuContext.Attach(exact.Accelerator, options: new GpuContextOptions { Variant = "TensorCore", Precision = Precision.Float32 });
+        using GpuContext forced = GpuContext.Attach(exact.Accelerator, options: new GpuContextOptions
+        {
+            Variant = "TensorCore",
+            Precision = Precision.Float32,
+        });
         Assert.That(() => forced.Launcher(Conv3dVariants<float, float>.Table, shape),
             Throws.TypeOf<InputException>().With.Message.Contains("MEANSHIFTGPU_PRECISION"));
     }
@@ -435,9 +478,19 @@ public class Conv3dTests
     [Test]
     public void ForcedVariant_ThatTheOperationDoesNotHave_IsRefused()
     {
-        using GpuContext forced = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "dice=TensorCore" });
-        Assert.That(() => forced.Launcher(DiceVariants<float>.Table, new FlatShape(8)), Throws.TypeOf<InputException>().With.Message.Contains("no variant TensorCore of it. Expected"));
-        using GpuContext everywhere = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "ImplicitGemm" });
+        using GpuContext forced = GpuContext.Create(new GpuContextOptions
+        {
+            Device = DeviceKind.Cpu,
+            Variant = "dice=TensorCore",
+        });
+        Assert.That(
+            () => forced.Launcher(DiceVariants<float>.Table, new FlatShape(8)), Throws.TypeOf<InputException>().With.Message
+                .Contains("no variant TensorCore of it. Expected"));
+        using GpuContext everywhere = GpuContext.Create(new GpuContextOptions
+        {
+            Device = DeviceKind.Cpu,
+            Variant = "ImplicitGemm",
+        });
         Assert.That(everywhere.Launcher(DiceVariants<float>.Table, new FlatShape(8)), Is.Not.Null);
     }
 
@@ -448,7 +501,9 @@ public class Conv3dTests
         ConvolutionResult<float> result = Run(context, conv, problem, shape);
         ConvolutionResult<double> expected = Expected(problem, shape);
         if (stored is not null)
-            expected = expected with { Output = [.. expected.Output.Select(stored)], GradInput = [.. expected.GradInput.Select(stored)] };
+            expected =
+                expected with { Output = [.. expected.Output.Select(stored)], GradInput =
+                    [.. expected.GradInput.Select(stored)] };
         result.IsExactly(expected);
     }
 
@@ -490,16 +545,29 @@ public class Conv3dTests
         {
             Conv3dReference.Forward(problem.Input, problem.Weight, problem.Bias, result.Output, shape);
             Conv3dReference.BackwardInput(problem.GradOutput, result.Output, problem.Weight, result.GradInput, shape);
-            Conv3dReference.BackwardWeight(problem.Input, problem.GradOutput, result.Output, result.GradWeight, result.GradBias, shape);
+            Conv3dReference.BackwardWeight(
+                problem.Input, problem.GradOutput, result.Output, result.GradWeight, result.GradBias, shape);
         });
 
     private static double Dot(float[] a, double[] b) => a.Zip(b, (x, y) => x * y).Sum();
 
-    private static Conv3dShape Shape(int n, int d, int h, int w, int inputChannels, int outputChannels, int size, Activation activation, int moreInput, int moreOutput)
-        => new(n, d, h, w, inputChannels, outputChannels, size, activation, inputChannels + moreInput, outputChannels + moreOutput);
+    private static Conv3dShape Shape(
+        int n,
+        int d,
+        int h,
+        int w,
+        int inputChannels,
+        int outputChannels,
+        int size,
+        Activation activation,
+        int moreInput,
+        int moreOutput)
+        => new(n, d, h, w, inputChannels, outputChannels, size, activation, inputChannels + moreInput,
+            outputChannels + moreOutput);
 
     private static string Describe(Conv3dShape s)
-        => $"{s.Batch}x{s.Depth}x{s.Height}x{s.Width}, {s.InputChannels}({s.InputPitch}) to {s.OutputChannels}({s.OutputPitch}), kernel {s.KernelSize}, {s.Activation}";
+        => $"{s.Batch}x{s.Depth}x{s.Height}x{s.Width}, {s.InputChannels}({s.InputPitch}) to "
+            + $"{s.OutputChannels}({s.OutputPitch}), kernel {s.KernelSize}, {s.Activation}";
 
     private static ConvolutionProblem Problem(Conv3dShape shape, Func<double, double> map)
         => new(shape.Voxels * shape.InputPitch, shape.Voxels * shape.OutputPitch, shape.WeightLength, shape.OutputChannels, map);

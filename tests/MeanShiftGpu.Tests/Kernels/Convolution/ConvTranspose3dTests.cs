@@ -45,7 +45,8 @@ public class ConvTranspose3dTests
         => EveryVariantMatchesReference(ConvTranspose3dVariants<double, double>.Table, device, shape, DoubleTolerance);
 
     [Test]
-    public void HostSimd_EveryVectorWidth_MatchesReference([Values(128, 256, 512)] int bits, [ValueSource(nameof(Shapes))] ConvTranspose3dShape shape)
+    public void HostSimd_EveryVectorWidth_MatchesReference(
+        [Values(128, 256, 512)] int bits, [ValueSource(nameof(Shapes))] ConvTranspose3dShape shape)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using IConvTranspose3d<float, float> conv = ConvTranspose3dHostSimd.Create(context.Threads, bits);
@@ -61,8 +62,8 @@ public class ConvTranspose3dTests
         MatchesReference(context, conv, Shape(1, 9, 11, 13, 20, 9, 0, 0), FloatTolerance);
     }
 
-    // On the simulated GPU: several tiles of voxels and of channels, slices at aligned and unaligned pitches. Kept tiny, because barriers
-    // are slow there.
+    // On the simulated GPU: several tiles of voxels and of channels, slices at aligned and unaligned pitches.
+    // Kept tiny, because barriers are slow there.
     private static readonly ConvTranspose3dShape[] EmulatedShapes =
     [
         Shape(2, 3, 5, 7, 3, 5, 0, 3),
@@ -96,7 +97,8 @@ public class ConvTranspose3dTests
         }
     }
 
-    // The transposed convolution without bias is linear in its input and in its weights: both backward passes are its transpose.
+    // The transposed convolution without bias is linear in its input and in its weights: both backward passes
+    // are its transpose.
     [Test]
     public void BackwardPasses_AreAdjointOfForward([ValueSource(typeof(TestDevices), nameof(TestDevices.All))] DeviceKind device)
     {
@@ -141,8 +143,9 @@ public class ConvTranspose3dTests
         }
     }
 
-    // Small, because the simulated GPU is slow. Between them: tiles cut in every direction, several of them, batches; channels that are no multiple of a chunk or
-    // of 16, several chunks, two blocks of columns and of gradient columns; slices, which cannot all be copied by 16 bytes.
+    // Small, because the simulated GPU is slow. Between them: tiles cut in every direction, several of them,
+    // batches; channels that are no multiple of a chunk or of 16, several chunks, two blocks of columns and
+    // of gradient columns; slices, which cannot all be copied by 16 bytes.
     public static IEnumerable<TestCaseData> TensorCoreCases()
     {
         (TensorCorePrecision Precision, ConvTranspose3dShape Shape)[] cases =
@@ -158,7 +161,8 @@ public class ConvTranspose3dTests
         foreach (string device in TestDevices.WithTensorCores)
         {
             foreach ((TensorCorePrecision precision, ConvTranspose3dShape shape) in cases)
-                yield return new TestCaseData(device, precision, shape).SetArgDisplayNames(device, precision.ToString(), Describe(shape));
+                yield return new TestCaseData(device, precision, shape).SetArgDisplayNames(
+                    device, precision.ToString(), Describe(shape));
         }
     }
 
@@ -178,7 +182,8 @@ public class ConvTranspose3dTests
         using GpuContext context = TestDevices.OpenTensorCores(device);
         foreach (TensorCorePrecision precision in Enum.GetValues<TensorCorePrecision>())
         {
-            using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.Create(context.Accelerator, precision, groupsWanted: 1);
+            using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.Create(
+                context.Accelerator, precision, groupsWanted: 1);
             IsExact(context, conv, Shape(1, 1, 1, 2, 8, channels, 0, 0));
             IsExact(context, conv, Shape(1, 1, 1, 2, channels, 8, 0, 0));
         }
@@ -196,12 +201,18 @@ public class ConvTranspose3dTests
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.Create(context.Accelerator, precision);
-        MatchesReference(context, conv, Shape(1, 1, 2, 5, 12, 16, 0, 0), precision == TensorCorePrecision.Tf32 ? 2e-3 : 2e-2, precision.ToString());
+        MatchesReference(
+            context,
+            conv,
+            Shape(1, 1, 2, 5, 12, 16, 0, 0),
+            precision == TensorCorePrecision.Tf32 ? 2e-3 : 2e-2,
+            precision.ToString());
     }
 
     // Asked to fill more groups than there are tiles, a weight gradient is shared by its voxels.
     [Test]
-    public void TensorCore_ManyGroups_AddUpExactly([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
+    public void TensorCore_ManyGroups_AddUpExactly(
+        [ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConvTranspose3d<float, float> conv =
@@ -209,9 +220,11 @@ public class ConvTranspose3dTests
         IsExact(context, conv, Shape(1, 4, 1, 1, 5, 5, 0, 1));
     }
 
-    // Activations in BF16, whose voxels begin at multiples of 16 bytes; the sums are exact in float32, what is stored is their nearest BF16.
+    // Activations in BF16, whose voxels begin at multiples of 16 bytes; the sums are exact in float32, what
+    // is stored is their nearest BF16.
     [Test]
-    public void Bf16Activations_IntegerValues_AreRoundedOnce([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
+    public void Bf16Activations_IntegerValues_AreRoundedOnce(
+        [ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
@@ -221,7 +234,8 @@ public class ConvTranspose3dTests
 
     // The worst was 2.5e-3, of the output, on the simulated GPU.
     [Test]
-    public void Bf16Activations_AnyValues_MatchReference([ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
+    public void Bf16Activations_AnyValues_MatchReference(
+        [ValueSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))] string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
         using IConvTranspose3d<float, float> conv = ConvTranspose3dTensorCore.CreateBf16(context.Accelerator).OnFloats(context);
@@ -235,7 +249,9 @@ public class ConvTranspose3dTests
         ConvolutionResult<float> result = Run(context, conv, problem, shape);
         ConvolutionResult<double> expected = Expected(problem, shape);
         if (stored is not null)
-            expected = expected with { Output = [.. expected.Output.Select(stored)], GradInput = [.. expected.GradInput.Select(stored)] };
+            expected =
+                expected with { Output = [.. expected.Output.Select(stored)], GradInput =
+                    [.. expected.GradInput.Select(stored)] };
         result.IsExactly(expected);
     }
 
@@ -282,12 +298,14 @@ public class ConvTranspose3dTests
 
     private static double Dot(float[] a, double[] b) => a.Zip(b, (x, y) => x * y).Sum();
 
-    private static ConvTranspose3dShape Shape(int n, int d, int h, int w, int inputChannels, int outputChannels, int moreInput, int moreOutput)
+    private static ConvTranspose3dShape Shape(
+        int n, int d, int h, int w, int inputChannels, int outputChannels, int moreInput, int moreOutput)
         => new(n, d, h, w, inputChannels, outputChannels, inputChannels + moreInput, outputChannels + moreOutput);
 
     private static string Describe(ConvTranspose3dShape s)
         => $"{s.Batch}x{s.Depth}x{s.Height}x{s.Width}, {s.InputChannels}({s.InputPitch}) to {s.OutputChannels}({s.OutputPitch})";
 
     private static ConvolutionProblem Problem(ConvTranspose3dShape shape, Func<double, double> map)
-        => new(shape.InputVoxels * shape.InputPitch, shape.OutputVoxels * shape.OutputPitch, shape.WeightLength, shape.OutputChannels, map);
+        => new(shape.InputVoxels * shape.InputPitch, shape.OutputVoxels * shape.OutputPitch, shape.WeightLength,
+            shape.OutputChannels, map);
 }

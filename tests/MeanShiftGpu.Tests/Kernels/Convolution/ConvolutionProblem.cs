@@ -8,7 +8,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Kernels.Convolution;
 
 /// <summary>
-/// What all passes of a convolution read, exactly representable in float32, and what they write: results hold values beforehand, so that overwriting and adding show.
+/// What all passes of a convolution read, exactly representable in float32, and what they write: results hold
+/// values beforehand, so that overwriting and adding show.
 /// </summary>
 internal sealed class ConvolutionProblem
 {
@@ -70,15 +71,18 @@ internal sealed class ConvolutionProblem
         using MemoryBuffer1D<T, Stride1D.Dense> gradInput = context.ToDevice<T>(GradInput);
         using MemoryBuffer1D<T, Stride1D.Dense> gradWeight = context.ToDevice<T>(GradWeight);
         using MemoryBuffer1D<T, Stride1D.Dense> gradBias = context.ToDevice<T>(GradBias);
-        passes(new ConvolutionViews<T>(input.View, weight.View, bias.View, gradOutput.View, output.View, gradInput.View, gradWeight.View, gradBias.View));
+        passes(new ConvolutionViews<T>(
+            input.View, weight.View, bias.View, gradOutput.View, output.View, gradInput.View, gradWeight.View, gradBias.View));
         context.Synchronize();
-        return new ConvolutionResult<T>(output.GetAsArray1D(), gradInput.GetAsArray1D(), gradWeight.GetAsArray1D(), gradBias.GetAsArray1D());
+        return new ConvolutionResult<T>(
+            output.GetAsArray1D(), gradInput.GetAsArray1D(), gradWeight.GetAsArray1D(), gradBias.GetAsArray1D());
     }
 
     /// <summary>The results of the reference, which writes to arrays.</summary>
     public ConvolutionResult<double> Expected(Action<ConvolutionResult<double>> passes)
     {
-        ConvolutionResult<double> result = new((double[])Output.Clone(), (double[])GradInput.Clone(), (double[])GradWeight.Clone(), (double[])GradBias.Clone());
+        ConvolutionResult<double> result = new(
+            (double[])Output.Clone(), (double[])GradInput.Clone(), (double[])GradWeight.Clone(), (double[])GradBias.Clone());
         passes(result);
         return result;
     }
@@ -97,7 +101,8 @@ internal sealed class ConvolutionProblem
 
 /// <summary>A problem's tensors on a device.</summary>
 internal sealed record ConvolutionViews<T>(
-    ArrayView<T> Input, ArrayView<T> Weight, ArrayView<T> Bias, ArrayView<T> GradOutput, ArrayView<T> Output, ArrayView<T> GradInput, ArrayView<T> GradWeight, ArrayView<T> GradBias)
+    ArrayView<T> Input, ArrayView<T> Weight, ArrayView<T> Bias, ArrayView<T> GradOutput, ArrayView<T> Output,
+        ArrayView<T> GradInput, ArrayView<T> GradWeight, ArrayView<T> GradBias)
     where T : unmanaged;
 
 /// <summary>What the passes wrote.</summary>

@@ -13,7 +13,8 @@ namespace MeanShiftGpu.Tests.Kernels.Elementwise;
 [TestFixture]
 public class ElementwiseTests
 {
-    // Channel counts around the vector lengths of every machine; dense, source, target and both sliced; one element; several chunks.
+    // Channel counts around the vector lengths of every machine; dense, source, target and both sliced; one
+    // element; several chunks.
     private static readonly ElementwiseShape[] Shapes =
     [
         new(1, 1, 1, 1),
@@ -75,7 +76,9 @@ public class ElementwiseTests
     public void Mask_ShapesAndPitches_EqualsReferenceAndLeavesNeighboursAlone(DeviceKind kind)
     {
         using GpuContext context = TestDevices.Open(kind);
-        foreach (ElementwiseShape shape in (ElementwiseShape[])[.. Shapes, new(40_001, 1, 1, 1), new(1231, 1, 3, 1), new(1231, 1, 1, 3)])
+        foreach (
+            ElementwiseShape shape in (
+                ElementwiseShape[])[.. Shapes, new(40_001, 1, 1, 1), new(1231, 1, 3, 1), new(1231, 1, 1, 3)])
         {
             CheckMask<float>(context, shape);
             CheckMask<double>(context, shape);
@@ -95,8 +98,10 @@ public class ElementwiseTests
         foreach (Variant<IElementwise<T, T>, ElementwiseShape> variant
             in ElementwiseVariants<T, T>.Table.Supported(context, shape))
         {
-            using SlicedTensor<T> from = new(context, source, shape.Channels, shape.SourcePitch, shape.SourcePitch - shape.Channels);
-            using SlicedTensor<T> to = new(context, target, shape.Channels, shape.TargetPitch, (shape.TargetPitch - shape.Channels) / 2);
+            using SlicedTensor<T> from = new(
+                context, source, shape.Channels, shape.SourcePitch, shape.SourcePitch - shape.Channels);
+            using SlicedTensor<T> to = new(
+                context, target, shape.Channels, shape.TargetPitch, (shape.TargetPitch - shape.Channels) / 2);
             context.Launcher(ElementwiseVariants<T, T>.Table, variant).Add(context.Stream, from.View, to.View, shape);
             context.Synchronize();
 
@@ -115,9 +120,11 @@ public class ElementwiseTests
         foreach (Variant<IElementwise<T, T>, ElementwiseShape> variant
             in ElementwiseVariants<T, T>.Table.Supported(context, shape))
         {
-            using SlicedTensor<T> from = new(context, source, shape.Channels, shape.SourcePitch, shape.SourcePitch - shape.Channels);
+            using SlicedTensor<T> from = new(
+                context, source, shape.Channels, shape.SourcePitch, shape.SourcePitch - shape.Channels);
             using MemoryBuffer1D<T, Stride1D.Dense> weights = context.ToDevice<T>(weight);
-            using SlicedTensor<T> to = new(context, garbage, shape.Channels, shape.TargetPitch, (shape.TargetPitch - shape.Channels) / 2);
+            using SlicedTensor<T> to = new(
+                context, garbage, shape.Channels, shape.TargetPitch, (shape.TargetPitch - shape.Channels) / 2);
             context.Launcher(ElementwiseVariants<T, T>.Table, variant).Mask(
                 context.Stream, from.View, weights.View, to.View, shape);
             context.Synchronize();
@@ -138,14 +145,16 @@ public class ElementwiseTests
             context.Synchronize();
 
             double[] expected = [0, .. Enumerable.Repeat(-0.75, length), 0];
-            Assert.That(buffer.GetAsArray1D().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} {typeof(T).Name} {length}");
+            Assert.That(buffer.GetAsArray1D().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} "
+                + $"{typeof(T).Name} {length}");
         }
     }
 
     private static void CheckWeightedSum<T>(GpuContext context, int length)
         where T : unmanaged, INumber<T>
     {
-        (double[] Term, double Weight)[] terms = [(Rounded(length, 1), 0.5), (Rounded(length, 2), -2), (Rounded(length, 3), 0.125)];
+        (double[] Term, double Weight)[] terms =
+            [(Rounded(length, 1), 0.5), (Rounded(length, 2), -2), (Rounded(length, 3), 0.125)];
         double[] expected = ElementwiseReference.WeightedSum(terms);
         foreach (Variant<IElementwise<T, T>, ElementwiseShape> variant
             in ElementwiseVariants<T, T>.Table.Supported(context, default))
@@ -156,11 +165,17 @@ public class ElementwiseTests
             for (int i = 0; i < terms.Length; i++)
             {
                 using MemoryBuffer1D<T, Stride1D.Dense> term = context.ToDevice<T>(terms[i].Term);
-                elementwise.WeightedAdd(context.Stream, term.View.BaseView, T.CreateChecked(terms[i].Weight), total.View.BaseView, accumulate: Math.Min(i, 1));
+                elementwise.WeightedAdd(
+                    context.Stream,
+                    term.View.BaseView,
+                    T.CreateChecked(terms[i].Weight),
+                    total.View.BaseView,
+                    accumulate: Math.Min(i, 1));
                 context.Synchronize();
             }
 
-            Assert.That(total.GetAsArray1D().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} {typeof(T).Name} {length}");
+            Assert.That(total.GetAsArray1D().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} "
+                + $"{typeof(T).Name} {length}");
         }
     }
 
@@ -178,7 +193,8 @@ public class ElementwiseTests
                 context.Stream, from.View.BaseView, T.CreateChecked(-1.5), to.View.BaseView);
             context.Synchronize();
 
-            Assert.That(to.GetAsArray1D().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} {typeof(T).Name} {length}");
+            Assert.That(to.GetAsArray1D().Select(double.CreateChecked), Is.EqualTo(expected), $"{variant.Name} "
+                + $"{typeof(T).Name} {length}");
         }
     }
 }

@@ -106,7 +106,8 @@ public class SigmoidHeadTests
         double[] upstream = TestData.Uniform(15 * Outputs, 4);
 
         (double[] gradInput, double[] gradWeight, double[] gradBias) =
-            SigmoidHeadReference.Backward(x, w, SigmoidHeadReference.Forward(x, w, b, Channels, Outputs), upstream, Channels, Outputs);
+            SigmoidHeadReference.Backward(
+                x, w, SigmoidHeadReference.Forward(x, w, b, Channels, Outputs), upstream, Channels, Outputs);
 
         double Loss(double[] input, double[] weight, double[] bias)
             => NumericalGradient.Dot(SigmoidHeadReference.Forward(input, weight, bias, Channels, Outputs), upstream);
@@ -114,20 +115,26 @@ public class SigmoidHeadTests
         // Worst seen 1.2e-10.
         Assert.Multiple(() =>
         {
-            Assert.That(TestData.RelativeError<double>(gradInput, NumericalGradient.Of(v => Loss(v, w, b), x)), Is.LessThan(1e-9));
-            Assert.That(TestData.RelativeError<double>(gradWeight, NumericalGradient.Of(v => Loss(x, v, b), w)), Is.LessThan(1e-9));
+            Assert.That(
+                TestData.RelativeError<double>(gradInput, NumericalGradient.Of(v => Loss(v, w, b), x)), Is.LessThan(1e-9));
+            Assert.That(
+                TestData.RelativeError<double>(gradWeight, NumericalGradient.Of(v => Loss(x, v, b), w)), Is.LessThan(1e-9));
             Assert.That(TestData.RelativeError<double>(gradBias, NumericalGradient.Of(v => Loss(x, w, v), b)), Is.LessThan(1e-9));
         });
     }
 
-    // The reference gets the rounded input, so only what the kernels round themselves differs: gradInput, worst error 1.7e-3.
+    // The reference gets the rounded input, so only what the kernels round themselves differs: gradInput,
+    // worst error 1.7e-3.
     [TestCaseSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))]
     public void Bf16_ChannelsAndPaddings_MatchReference(string device)
     {
         using GpuContext context = TestDevices.OpenTensorCores(device);
         Assert.That(SigmoidHeadVariants<Bf16, float>.Table.Supported(context, Shapes[0]).Select(v => v.Name),
             Is.EqualTo((string[])["Grouped", "Direct"]));
-        foreach (SigmoidHeadShape shape in (SigmoidHeadShape[])[new(1, 1, 1, 8), new(105, 4, 1, 8), new(67, 13, 3, 16), new(203, 36, 2, 40), new(300, 16, 1, 48)])
+        foreach (
+            SigmoidHeadShape shape in (
+                SigmoidHeadShape[])[new(1, 1, 1, 8), new(105, 4, 1, 8), new(67, 13, 3, 16), new(203, 36, 2, 40), new(
+                    300, 16, 1, 48)])
         {
             double[] input = [.. Input(shape).Select(Bf16Buffers.Rounded)];
             double[] weight = TestData.Uniform(shape.WeightLength, 2);
@@ -155,10 +162,17 @@ public class SigmoidHeadTests
     {
         foreach (Variant<ISigmoidHead<T, T>, SigmoidHeadShape> variant
             in SigmoidHeadVariants<T, T>.Table.Supported(context, shape))
-            MatchesReference(Run(context, variant, shape, weight), shape, Input(shape), weight, MeanShiftGpu.Device.Variants.Tolerance(context, variant.Name, Tolerance<T>()), variant.Name);
+            MatchesReference(
+                Run(context, variant, shape, weight),
+                shape,
+                Input(shape),
+                weight,
+                MeanShiftGpu.Device.Variants.Tolerance(context, variant.Name, Tolerance<T>()),
+                variant.Name);
     }
 
-    private static void MatchesReference<T>(Results<T> r, SigmoidHeadShape shape, double[] input, double[] weight, double tolerance, string variant)
+    private static void MatchesReference<T>(
+        Results<T> r, SigmoidHeadShape shape, double[] input, double[] weight, double tolerance, string variant)
         where T : unmanaged, INumber<T>
     {
         double[] scores = SigmoidHeadReference.Forward(input, weight, Bias(shape), shape.InputChannels, shape.Outputs);
@@ -187,7 +201,8 @@ public class SigmoidHeadTests
             in SigmoidHeadVariants<T, T>.Table.Supported(context, shape))
         {
             Results<T> r = Run(context, variant, shape, weight);
-            // A logit of 200 rounded to float32 is off by 1e-5, and so is a score relatively; worst seen 5.3e-7 in the norm.
+            // A logit of 200 rounded to float32 is off by 1e-5, and so is a score relatively; worst seen
+            // 5.3e-7 in the norm.
             Assert.That(TestData.RelativeError<T>(r.Scores, expected), Is.LessThan(2e-6), variant.Name);
             Assert.That(r.Scores, Has.All.InRange(T.CreateChecked(1e-30), T.One), variant.Name);
             Assert.That(r.GradInput.Concat(r.GradWeight).Concat(r.GradBias).All(T.IsFinite), Is.True, variant.Name);

@@ -38,7 +38,8 @@ public class BinaryCrossEntropyTests
         Check<double>(context, Prediction(1001), new double[1001]);
     }
 
-    // Saturated maps: the logarithm is clamped at −100 and the gradient's denominator at 1e−12. 37 elements leave a rest.
+    // Saturated maps: the logarithm is clamped at −100 and the gradient's denominator at 1e−12. 37 elements
+    // leave a rest.
     [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
     public void ForwardAndBackward_SaturatedMap_IsClampedAsDocumented(DeviceKind kind)
     {
@@ -53,7 +54,9 @@ public class BinaryCrossEntropyTests
     public void ForwardAndBackward_OnTheSimulatedGpu_MatchReference()
     {
         using GpuContext context = GpuContext.CreateSimulatedGpu();
-        Assert.That(BinaryCrossEntropyVariants<float>.Table.Supported(context, new FlatShape(1)).Select(v => v.Name), Does.Contain("Grouped"));
+        Assert.That(
+            BinaryCrossEntropyVariants<float>.Table.Supported(context, new FlatShape(1)).Select(v => v.Name),
+            Does.Contain("Grouped"));
         foreach (long count in Counts[..3])
         {
             Check<float>(context, Prediction(count), Target(count));
@@ -72,7 +75,11 @@ public class BinaryCrossEntropyTests
         {
             using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
             FlatShape shape = new(100_003);
-            (float loss, float[] gradient) = Run(context, BinaryCrossEntropyVariants<float>.Table.Supported(context, shape).First(), Prediction(shape.Count), Target(shape.Count));
+            (float loss, float[] gradient) = Run(
+                context,
+                BinaryCrossEntropyVariants<float>.Table.Supported(context, shape).First(),
+                Prediction(shape.Count),
+                Target(shape.Count));
             return (float[])[loss, .. gradient];
         })];
 
@@ -87,10 +94,13 @@ public class BinaryCrossEntropyTests
         double[] expected = NumericalGradient.Of(p => BinaryCrossEntropyReference.Forward(p, target), Prediction(50));
 
         // Worst seen 4.1e-8, the truncation where p is near 0 or 1.
-        Assert.That(TestData.RelativeError<double>(BinaryCrossEntropyReference.Backward(Prediction(50), target), expected), Is.LessThan(1e-7));
+        Assert.That(
+            TestData.RelativeError<double>(BinaryCrossEntropyReference.Backward(Prediction(50), target), expected),
+            Is.LessThan(1e-7));
     }
 
-    // 0.02 to 0.98: nearer to the ends float32 itself has lost the digits of 1 − p, whatever computes with it.
+    // 0.02 to 0.98: nearer to the ends float32 itself has lost the digits of 1 − p, whatever computes with
+    // it.
     private static double[] Prediction(long count) => [.. TestData.Uniform(count, 1).Select(static v => 0.5 + 0.48 * v)];
 
     private static double[] Target(long count) => [.. TestData.Uniform(count, 2).Select(static v => v > 0.7 ? 1.0 : 0.0)];
@@ -102,7 +112,9 @@ public class BinaryCrossEntropyTests
     {
         double loss = BinaryCrossEntropyReference.Forward(scores, target);
         double[] gradient = [.. BinaryCrossEntropyReference.Backward(scores, target).Select(static g => g * Upstream)];
-        foreach (Variant<IBinaryCrossEntropy<T>, FlatShape> variant in BinaryCrossEntropyVariants<T>.Table.Supported(context, new FlatShape(scores.Length)))
+        foreach (
+            Variant<IBinaryCrossEntropy<T>, FlatShape> variant in BinaryCrossEntropyVariants<T>.Table.Supported(
+                context, new FlatShape(scores.Length)))
         {
             (T actualLoss, T[] actualGradient) = Run(context, variant, scores, target);
             string label = $"{variant.Name} {typeof(T).Name} {scores.Length}";
@@ -111,14 +123,17 @@ public class BinaryCrossEntropyTests
         }
     }
 
-    private static (T Loss, T[] Gradient) Run<T>(GpuContext context, Variant<IBinaryCrossEntropy<T>, FlatShape> variant, double[] scores, double[] target)
+    private static (
+        T Loss, T[] Gradient) Run<T>(GpuContext context, Variant<IBinaryCrossEntropy<T>, FlatShape> variant, double[] scores,
+        double[] target)
         where T : unmanaged, INumber<T>
     {
         IBinaryCrossEntropy<T> entropy = context.Launcher(BinaryCrossEntropyVariants<T>.Table, variant);
         FlatShape shape = new(scores.Length);
         using MemoryBuffer1D<T, Stride1D.Dense> p = context.ToDevice<T>(scores);
         using MemoryBuffer1D<T, Stride1D.Dense> t = context.ToDevice<T>(target);
-        using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>(TestData.Uniform(entropy.WorkspaceLength(shape), 9));
+        using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>(
+            TestData.Uniform(entropy.WorkspaceLength(shape), 9));
         using MemoryBuffer1D<T, Stride1D.Dense> loss = context.ToDevice<T>([9]);
         using MemoryBuffer1D<T, Stride1D.Dense> upstream = context.ToDevice<T>([Upstream]);
         using MemoryBuffer1D<T, Stride1D.Dense> gradient = context.ToDevice<T>(scores);

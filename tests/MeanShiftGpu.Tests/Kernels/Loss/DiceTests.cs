@@ -16,7 +16,8 @@ public class DiceTests
     // One element, fewer than a vector, several chunks and partial sums with a rest.
     private static readonly long[] Counts = [1, 7, 1001, 70_003];
 
-    // Worst errors seen: float32 2.2e-7 (gradient without target), float64 8.4e-15 (gradient, 70003 elements).
+    // Worst errors seen: float32 2.2e-7 (gradient without target), float64 8.4e-15 (gradient, 70003
+    // elements).
     private static double Tolerance<T>() => typeof(T) == typeof(float) ? 1e-6 : 5e-14;
 
     [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
@@ -60,7 +61,11 @@ public class DiceTests
         {
             using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
             FlatShape shape = new(100_003);
-            (float loss, float[] gradient) = Run(context, DiceVariants<float>.Table.Supported(context, shape).First(), Prediction(shape.Count), Target(shape.Count));
+            (float loss, float[] gradient) = Run(
+                context,
+                DiceVariants<float>.Table.Supported(context, shape).First(),
+                Prediction(shape.Count),
+                Target(shape.Count));
             return (float[])[loss, .. gradient];
         })];
 
@@ -98,7 +103,8 @@ public class DiceTests
         }
     }
 
-    private static (T Loss, T[] Gradient) Run<T>(GpuContext context, Variant<IDice<T>, FlatShape> variant, double[] scores, double[] target)
+    private static (
+        T Loss, T[] Gradient) Run<T>(GpuContext context, Variant<IDice<T>, FlatShape> variant, double[] scores, double[] target)
         where T : unmanaged, INumber<T>
     {
         IDice<T> dice = context.Launcher(DiceVariants<T>.Table, variant);

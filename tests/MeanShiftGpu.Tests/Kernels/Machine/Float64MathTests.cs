@@ -10,8 +10,8 @@ namespace MeanShiftGpu.Tests.Kernels.Machine;
 
 public sealed class Float64MathTests
 {
-    // The worst seen: exp 2.2e-16, log 4.4e-16, that is one and two units in the last place; the runtime's own functions are
-    // not exact either, and a device may contract multiplications and additions.
+    // The worst seen: exp 2.2e-16, log 4.4e-16, that is one and two units in the last place; the runtime's
+    // own functions are not exact either, and a device may contract multiplications and additions.
     private const double Tolerance = 1e-15;
 
     [Test]
@@ -53,7 +53,8 @@ public sealed class Float64MathTests
     [TestCase(-745.13, double.Epsilon)]
     [TestCase(0, 1)]
     [TestCase(-0.0, 1)]
-    public void Exp_Edges_AreThoseOfTheFunction(double value, double expected) => Assert.That(Float64.Exp(value), Is.EqualTo(expected));
+    public void Exp_Edges_AreThoseOfTheFunction(double value, double expected)
+        => Assert.That(Float64.Exp(value), Is.EqualTo(expected));
 
     [TestCase(double.NaN, double.NaN)]
     [TestCase(double.PositiveInfinity, double.PositiveInfinity)]
@@ -63,17 +64,21 @@ public sealed class Float64MathTests
     [TestCase(1, 0)]
     [TestCase(double.Epsilon, -744.4400719213812)]
     [TestCase(double.MaxValue, 709.782712893384)]
-    public void Log_Edges_AreThoseOfTheFunction(double value, double expected) => Assert.That(Float64.Log(value), Is.EqualTo(expected));
+    public void Log_Edges_AreThoseOfTheFunction(double value, double expected)
+        => Assert.That(Float64.Log(value), Is.EqualTo(expected));
 
     [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
     public void ExpAndLog_OnADevice_MatchTheRuntime(DeviceKind kind)
     {
         using GpuContext gpu = TestDevices.Open(kind);
-        double[] values = [.. Enumerable.Range(0, 4000).Select(i => -700 + 0.35 * i), double.NaN, double.PositiveInfinity, double.NegativeInfinity];
+        double[] values =
+            [.. Enumerable.Range(0, 4000).Select(i => -700 + 0.35 * i), double.NaN, double.PositiveInfinity,
+                double.NegativeInfinity];
         using MemoryBuffer1D<double, Stride1D.Dense> input = gpu.Accelerator.Allocate1D(values);
         using MemoryBuffer1D<double, Stride1D.Dense> exp = gpu.Accelerator.Allocate1D<double>(values.Length);
         using MemoryBuffer1D<double, Stride1D.Dense> log = gpu.Accelerator.Allocate1D<double>(values.Length);
-        gpu.Accelerator.Load(Evaluate, out Action<AcceleratorStream, Index1D, ArrayView<double>, ArrayView<double>, ArrayView<double>> evaluate);
+        gpu.Accelerator.Load(
+            Evaluate, out Action<AcceleratorStream, Index1D, ArrayView<double>, ArrayView<double>, ArrayView<double>> evaluate);
         evaluate(gpu.Stream, values.Length, input.View, exp.View, log.View);
         double[] gotExp = exp.GetAsArray1D();
         double[] gotLog = log.GetAsArray1D();
@@ -84,7 +89,10 @@ public sealed class Float64MathTests
         }
 
         static void AssertNear(double got, double expected, string what)
-            => Assert.That(got, double.IsFinite(expected) ? Is.EqualTo(expected).Within(Tolerance * Math.Abs(expected)) : Is.EqualTo(expected), what);
+            => Assert.That(
+                got,
+                double.IsFinite(expected) ? Is.EqualTo(expected).Within(Tolerance * Math.Abs(expected)) : Is.EqualTo(expected),
+                what);
     }
 
     private static void Evaluate(Index1D index, ArrayView<double> input, ArrayView<double> exp, ArrayView<double> log)

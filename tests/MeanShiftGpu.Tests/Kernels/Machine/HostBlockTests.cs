@@ -12,7 +12,9 @@ public class HostBlockTests
     [TestCase(1, 1, 64, 1, 1)]
     [TestCase(1, 40, 64, 1, 40)]
     public void ForPlanes_TakesWholeRowsWhereTwoFit(int height, int width, int channels, int blockHeight, int blockWidth)
-        => Assert.That(HostBlock.ForPlanes(5, height, width, channels, kernelSize: 3), Is.EqualTo(new HostBlock(5, blockHeight, blockWidth)));
+        => Assert.That(
+            HostBlock.ForPlanes(5, height, width, channels, kernelSize: 3),
+            Is.EqualTo(new HostBlock(5, blockHeight, blockWidth)));
 
     [Test]
     public void ForSums_TakesMoreRowsOfTheSamePlanes()

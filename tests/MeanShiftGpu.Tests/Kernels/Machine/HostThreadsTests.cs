@@ -35,7 +35,8 @@ public class HostThreadsTests
         Assert.That(clashes, Is.Zero);
     }
 
-    // In a busy pool a helper may begin late, within the call after the one that asked for it, and then be asked again while it works.
+    // In a busy pool a helper may begin late, within the call after the one that asked for it, and then be
+    // asked again while it works.
     [Test]
     public void For_WithHelpersThatComeLate_HasOneWorkerOfANumberAtATime()
     {
@@ -48,7 +49,8 @@ public class HostThreadsTests
             int clashes = 0;
             for (int repeat = 0; repeat < 20000 && clashes == 0; repeat++)
             {
-                // Chunks so short that most helpers come too late, in turn with chunks that are interrupted, so that helpers meet even on few cores.
+                // Chunks so short that most helpers come too late, in turn with chunks that are interrupted,
+                // so that helpers meet even on few cores.
                 bool isInterrupted = repeat % 2 == 1;
                 host.For(24, (_, worker) =>
                 {
@@ -97,7 +99,8 @@ public class HostThreadsTests
             refusals.Add(Refusal());
             refusals.Add(Task.Run(Refusal).Result);
         });
-        Assert.That(refusals, Is.All.TypeOf<InvalidOperationException>().With.Message.Contains("give each thread a context of its own"));
+        Assert.That(refusals, Is.All.TypeOf<InvalidOperationException>().With.Message.Contains("give each thread a context of "
+            + "its own"));
 
         int done = 0;
         host.For(100, (_, _) => Interlocked.Increment(ref done));
@@ -125,12 +128,14 @@ public class HostThreadsTests
         using MeanShiftLoss<float> loss = new(context, MeanShiftOptions.Compact);
         float[] scores = new float[8 * 8 * 8];
         context.Threads.For(1, (_, _) => Assert.That(
-            () => Task.Run(() => loss.Evaluate(scores, 8, 8, 8, [4, 4, 4], new float[scores.Length], seed: 1, step: 0)).GetAwaiter().GetResult(),
+            () => Task.Run(() => loss.Evaluate(scores, 8, 8, 8, [4, 4, 4], new float[scores.Length], seed: 1, step: 0))
+                .GetAwaiter().GetResult(),
             Throws.InvalidOperationException.With.Message.Contains("one caller at a time")));
         Assert.That(loss.Evaluate(scores, 8, 8, 8, [4, 4, 4], new float[scores.Length], seed: 1, step: 0), Is.GreaterThan(0));
     }
 
-    // A program around this library may fill the pool; its threads are then late, and the calling one does the work.
+    // A program around this library may fill the pool; its threads are then late, and the calling one does
+    // the work.
     [Test]
     public void For_WhileThePoolIsBlocked_DoesNotWaitForIt()
     {

@@ -14,8 +14,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Kernels.Machine;
 
 /// <summary>
-/// Launchers refuse what would end the process or damage memory, whatever the variant, and touch nothing outside their operands.
-/// MEANSHIFTGPU_TEST_LAUNCHES sets how many calls with nonsense are tried (1000).
+/// Launchers refuse what would end the process or damage memory, whatever the variant, and touch nothing
+/// outside their operands. MEANSHIFTGPU_TEST_LAUNCHES sets how many calls with nonsense are tried (1000).
 /// </summary>
 [NonParallelizable]
 public class LauncherChecksTests
@@ -26,7 +26,8 @@ public class LauncherChecksTests
     [TestCase(true)]
     public void EveryLauncher_GivenAnOperandOneElementTooShort_NamesItAndWhatWasSeenAndExpected(bool simulated)
     {
-        using GpuContext context = simulated ? GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Tf32 }) : GpuContext.Create(DeviceKind.Cpu);
+        using GpuContext context = simulated ? GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Tf32 })
+            : GpuContext.Create(DeviceKind.Cpu);
         int calls = 0;
         foreach (LauncherCall call in LauncherCalls.All(context))
         {
@@ -81,7 +82,10 @@ public class LauncherChecksTests
             MeanShiftShape shape = new(2, 5, 7, 9, 3, 2, 1);
             IMeanShift<float> kernels = context.Launcher(MeanShiftVariants<float>.Table, variant);
             CenterViews<float> centers = new(o.View<float>("centers", 15), o.Integers("offsets", offsets));
-            Assert.That(() => kernels.SampleSeeds(context.Stream, centers, o.View<float>("seeds", 18), shape, new SeedSampling(1, 2, 3, 1)), Throws.ArgumentException.With.Message.Contains("Offsets"), variant.Name);
+            Assert.That(
+                () => kernels.SampleSeeds(
+                    context.Stream, centers, o.View<float>("seeds", 18), shape, new SeedSampling(1, 2, 3, 1)),
+                        Throws.ArgumentException.With.Message.Contains("Offsets"), variant.Name);
         }
     }
 
@@ -92,10 +96,22 @@ public class LauncherChecksTests
         using MeanShiftLoss<float> loss = new(context);
         using Operands o = new(context);
         MeanShiftShape right = loss.Options.Shape(1, 8, 8, 8);
-        foreach (MeanShiftShape wrong in (MeanShiftShape[])[right with { SeedsPerItem = 0 }, right with { SeedsPerItem = int.MaxValue }, right with { Iterations = int.MaxValue }, right with { Batch = -1 }, right with { Depth = int.MaxValue, Height = int.MaxValue, Width = int.MaxValue }])
+        foreach (
+            MeanShiftShape wrong in (
+                MeanShiftShape[])[right with { SeedsPerItem = 0 }, right with { SeedsPerItem = int.MaxValue },
+                right with { Iterations = int.MaxValue },
+                right with { Batch = -1 },
+                right with { Depth = int.MaxValue, Height = int.MaxValue, Width = int.MaxValue }])
         {
             Assert.That(
-                () => loss.Evaluate(o.View<float>("scores", 512), o.View<float>("centers", 3), o.Integers("offsets", 0, 1), o.View<float>("loss", 1), o.View<float>("gradScores", 512), wrong, loss.Options.Sampling(1, 2)),
+                () => loss.Evaluate(
+                    o.View<float>("scores", 512),
+                    o.View<float>("centers", 3),
+                    o.Integers("offsets", 0, 1),
+                    o.View<float>("loss", 1),
+                    o.View<float>("gradScores", 512),
+                    wrong,
+                    loss.Options.Sampling(1, 2)),
                 Throws.InstanceOf<ArgumentException>(),
                 wrong.ToString());
         }
@@ -115,7 +131,9 @@ public class LauncherChecksTests
 
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(() => loss.Evaluate(new double[512], 8, 8, 8, [4.0, 4, 4], new double[512], 1), Throws.TypeOf<ObjectDisposedException>());
+            Assert.That(
+                () => loss.Evaluate(new double[512], 8, 8, 8, [4.0, 4, 4], new double[512], 1),
+                Throws.TypeOf<ObjectDisposedException>());
             Assert.That(() => tape.Backward(dice), Throws.TypeOf<ObjectDisposedException>());
             Assert.That(() => tape.DiceLoss(map, map), Throws.TypeOf<ObjectDisposedException>());
             Assert.That(() => Tape<float>.Begin(new Arena(context)), Throws.TypeOf<ObjectDisposedException>());
@@ -131,7 +149,12 @@ public class LauncherChecksTests
     [TestCase("Direct", false)]
     public void TwoThreadsOnOneContext_TheSecondIsRefused(string variant, bool isDouble)
     {
-        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = variant, Threads = 1 });
+        using GpuContext context = GpuContext.Create(new GpuContextOptions
+        {
+            Device = DeviceKind.Cpu,
+            Variant = variant,
+            Threads = 1,
+        });
         if (isDouble)
             RunTwice<double>(context);
         else
@@ -148,14 +171,16 @@ public class LauncherChecksTests
         ArrayView<float> view = o.View<float>("input", 1031);
         long begin = view.LoadEffectiveAddressAsPtr();
         long beside = atStart ? begin - 1 : begin + view.LengthInBytes;
-        string[] mapping = File.ReadLines("/proc/self/maps").Select(line => line.Split(' ')).First(fields => Contains(fields[0], beside));
+        string[] mapping = File.ReadLines("/proc/self/maps").Select(line => line.Split(' ')).First(
+            fields => Contains(fields[0], beside));
         Assert.That(mapping[1], Does.StartWith("---"));
 
         static bool Contains(string range, long address)
         {
             string[] ends = range.Split('-');
             ulong at = (ulong)address;
-            return ulong.Parse(ends[0], System.Globalization.NumberStyles.HexNumber) <= at && at < ulong.Parse(ends[1], System.Globalization.NumberStyles.HexNumber);
+            return ulong.Parse(ends[0], System.Globalization.NumberStyles.HexNumber) <= at && at < ulong.Parse(
+                ends[1], System.Globalization.NumberStyles.HexNumber);
         }
     }
 
@@ -246,7 +271,8 @@ public class LauncherChecksTests
         Thread[] threads = [.. Enumerable.Range(0, 2).Select(_ => new Thread(() =>
         {
             T[] gradient = new T[scores.Length];
-            while ((Volatile.Read(ref refused) == 0 || Volatile.Read(ref computed) == 0) && clock.Elapsed < TimeSpan.FromSeconds(60))
+            while ((Volatile.Read(ref refused) == 0 || Volatile.Read(ref computed) == 0) && clock.Elapsed < TimeSpan.FromSeconds(
+                60))
             {
                 try
                 {

@@ -10,7 +10,8 @@ namespace MeanShiftGpu.Tests.Kernels.Machine;
 /// <summary>The second stage of weight gradients.</summary>
 public sealed class PartSumsTests
 {
-    // Fewer parts than lanes, one more than a round of them, several rounds; the second target begins within a group's columns. Integers, so sums are exact.
+    // Fewer parts than lanes, one more than a round of them, several rounds; the second target begins within
+    // a group's columns. Integers, so sums are exact.
     [TestCase(1, 5, 0)]
     [TestCase(33, 19, 1)]
     [TestCase(132, 7, 3)]
@@ -21,13 +22,16 @@ public sealed class PartSumsTests
         int length = first + second;
         float[] parts = [.. TestData.Uniform(count * length, 1).Select(v => (float)Math.Round(8 * v))];
         using MemoryBuffer1D<float, Stride1D.Dense> partsOnDevice = context.Accelerator.Allocate1D(parts);
-        using MemoryBuffer1D<float, Stride1D.Dense> targets = context.Accelerator.Allocate1D(Enumerable.Repeat(7f, length).ToArray());
+        using MemoryBuffer1D<float, Stride1D.Dense> targets = context.Accelerator.Allocate1D(
+            Enumerable.Repeat(7f, length).ToArray());
         ArrayView<float> all = targets.View.AsContiguous();
         if (second == 0)
             sums.Add(context.Stream, partsOnDevice.View, all, count);
         else
             sums.Add(context.Stream, partsOnDevice.View, all.SubView(0, first), all.SubView(first, second), count);
         context.Synchronize();
-        Assert.That(targets.GetAsArray1D(), Is.EqualTo(Enumerable.Range(0, length).Select(i => 7 + Enumerable.Range(0, count).Sum(p => parts[p * length + i]))));
+        Assert.That(
+            targets.GetAsArray1D(),
+            Is.EqualTo(Enumerable.Range(0, length).Select(i => 7 + Enumerable.Range(0, count).Sum(p => parts[p * length + i]))));
     }
 }

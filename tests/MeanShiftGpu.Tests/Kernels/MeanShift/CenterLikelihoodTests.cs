@@ -40,7 +40,8 @@ public class CenterLikelihoodTests
         Check<double>(context);
     }
 
-    // On the logit of a sigmoid the gradient is −(1 − s)·τ/(s + τ) of a centre's share, where the map is dead as well.
+    // On the logit of a sigmoid the gradient is −(1 − s)·τ/(s + τ) of a centre's share, where the map is dead
+    // as well.
     [TestCase(1e-30, -1)]
     [TestCase(0.05, -0.475)]
     [TestCase(0.9, -0.00526)]

@@ -10,10 +10,12 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Kernels.MeanShift;
 
 /// <summary>
-/// A batch of three items with 2, 0 and 3 centres, seeds among them on corners, on a centre, outside, and on background without any
-/// score. All numbers are exact in float32, and no voxel comes near a ball's edge, so that float32 takes the same voxels as float64.
+/// A batch of three items with 2, 0 and 3 centres, seeds among them on corners, on a centre, outside, and on
+/// background without any score. All numbers are exact in float32, and no voxel comes near a ball's edge, so
+/// that float32 takes the same voxels as float64.
 /// </summary>
-internal sealed record MeanShiftCase(MeanShiftShape Shape, MeanShiftOptions Options, double[] Scores, double[] Seeds, double[] Centers, int[] CenterOffsets)
+internal sealed record MeanShiftCase(
+    MeanShiftShape Shape, MeanShiftOptions Options, double[] Scores, double[] Seeds, double[] Centers, int[] CenterOffsets)
 {
     private const int SeedCount = 9;
     private const double EdgeClearance = 1e-4;
@@ -68,7 +70,9 @@ internal sealed record MeanShiftCase(MeanShiftShape Shape, MeanShiftOptions Opti
         MeanShiftReference Reference(MeanShiftOptions o) => new(depth, height, width, o);
     }
 
-    /// <summary>The reference's trajectory [T + 1, N, S, 3], loss and gradient [N, D, H, W] of the whole batch.</summary>
+    /// <summary>
+    /// The reference's trajectory [T + 1, N, S, 3], loss and gradient [N, D, H, W] of the whole batch.
+    /// </summary>
     public (double[] Trajectory, double Loss, double[] GradScores) Expected()
     {
         MeanShiftReference reference = new(Shape.Depth, Shape.Height, Shape.Width, Options);
@@ -110,7 +114,8 @@ internal sealed record MeanShiftCase(MeanShiftShape Shape, MeanShiftOptions Opti
             interleaved[i * Shape.ScorePitch + channel] = Scores[i];
 
         using MemoryBuffer1D<T, Stride1D.Dense> scores = context.ToDevice<T>(interleaved);
-        using MemoryBuffer1D<T, Stride1D.Dense> gradScores = context.ToDevice<T>([.. Enumerable.Repeat(untouched, interleaved.Length)]);
+        using MemoryBuffer1D<T, Stride1D.Dense> gradScores = context.ToDevice<T>(
+            [.. Enumerable.Repeat(untouched, interleaved.Length)]);
         using MemoryBuffer1D<T, Stride1D.Dense> seeds = context.ToDevice<T>(Seeds);
         using MemoryBuffer1D<T, Stride1D.Dense> centers = context.ToDevice<T>(Centers);
         using MemoryBuffer1D<int, Stride1D.Dense> offsets = context.Accelerator.Allocate1D(CenterOffsets);
@@ -120,7 +125,8 @@ internal sealed record MeanShiftCase(MeanShiftShape Shape, MeanShiftOptions Opti
         using MemoryBuffer1D<int, Stride1D.Dense> nearestPoint = context.Accelerator.Allocate1D<int>(Centers.Length / 3);
         using MemoryBuffer1D<T, Stride1D.Dense> loss = context.ToDevice<T>([untouched]);
         using MemoryBuffer1D<T, Stride1D.Dense> gradLoss = context.ToDevice<T>([GradLoss]);
-        using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, kernels.WorkspaceBytes(Shape, Options.Parameters, Centers.Length / 3)));
+        using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(
+            Math.Max(1, kernels.WorkspaceBytes(Shape, Options.Parameters, Centers.Length / 3)));
         workspace.MemSet(0xff);
 
         ArrayView<T> map = ((ArrayView<T>)scores.View).SubView(channel, Shape.ScoreLength);
@@ -131,16 +137,29 @@ internal sealed record MeanShiftCase(MeanShiftShape Shape, MeanShiftOptions Opti
         if (fused)
         {
             kernels.LossForward(
-                context.Stream, map, seeds.View, trajectory.View, annotated, nearest, loss.View, workspace.View, Shape, Options.Parameters, Options.Distance);
+                context.Stream,
+                map,
+                seeds.View,
+                trajectory.View,
+                annotated,
+                nearest,
+                loss.View,
+                workspace.View,
+                Shape,
+                Options.Parameters,
+                Options.Distance);
             kernels.LossBackward(
-                context.Stream, gradLoss.View, map, trajectory.View, annotated, nearest, gradPositions.View, gradMap, workspace.View, Shape, Options.Parameters, Options.Distance);
+                context.Stream, gradLoss.View, map, trajectory.View, annotated, nearest, gradPositions.View, gradMap,
+                workspace.View, Shape, Options.Parameters, Options.Distance);
         }
         else
         {
             kernels.Forward(context.Stream, map, seeds.View, trajectory.View, workspace.View, Shape, Options.Parameters);
             kernels.CenterLossForward(context.Stream, ends, annotated, nearest, loss.View, Shape, Options.Distance);
-            kernels.CenterLossBackward(context.Stream, gradLoss.View, ends, annotated, nearest, gradPositions.View, Shape, Options.Distance);
-            kernels.Backward(context.Stream, map, trajectory.View, gradPositions.View, gradMap, workspace.View, Shape, Options.Parameters);
+            kernels.CenterLossBackward(
+                context.Stream, gradLoss.View, ends, annotated, nearest, gradPositions.View, Shape, Options.Distance);
+            kernels.Backward(
+                context.Stream, map, trajectory.View, gradPositions.View, gradMap, workspace.View, Shape, Options.Parameters);
         }
 
         context.Synchronize();

@@ -35,7 +35,8 @@ public sealed class MeanShiftGradientTests(DeviceKind device)
         => Assert.That(Check(weighting, distance, iterations: 1), Is.Zero, "probes left out");
 
     [Test]
-    public void GradScores_FourIterations_MatchesFiniteDifferencesWhereNoVoxelCrossesAnEdge([Values] Weighting weighting, [Values] CenterDistance distance)
+    public void GradScores_FourIterations_MatchesFiniteDifferencesWhereNoVoxelCrossesAnEdge(
+        [Values] Weighting weighting, [Values] CenterDistance distance)
     {
         int leftOut = Check(weighting, distance, iterations: 4);
         Assert.That(leftOut, Is.LessThan(Probes / 4));
@@ -84,7 +85,8 @@ public sealed class MeanShiftGradientTests(DeviceKind device)
         }
     }
 
-    // Compares on the voxels with the largest gradients, and returns how many probes had a crossing and were left out.
+    // Compares on the voxels with the largest gradients, and returns how many probes had a crossing and were
+    // left out.
     private int Check(Weighting weighting, CenterDistance distance, int iterations)
     {
         MeanShiftOptions options = Options(weighting, distance, iterations) with { SeedCount = 6 };
@@ -112,7 +114,8 @@ public sealed class MeanShiftGradientTests(DeviceKind device)
             plus[voxel] += Step;
             double[] minus = [.. scores];
             minus[voxel] -= Step;
-            if (reference.Evaluate(plus, seeds, centers).Membership.Crossings(reference.Evaluate(minus, seeds, centers).Membership) > 0)
+            if (reference.Evaluate(plus, seeds, centers).Membership
+                .Crossings(reference.Evaluate(minus, seeds, centers).Membership) > 0)
             {
                 leftOut++;
                 continue;
@@ -123,14 +126,16 @@ public sealed class MeanShiftGradientTests(DeviceKind device)
         }
 
         double error = TestData.RelativeError<double>(differences.ToArray(), analytic.ToArray());
-        TestContext.Out.WriteLine($"relative error {error:e1}, {leftOut} of {Probes} probes left out because a voxel crossed a ball's edge");
+        TestContext.Out.WriteLine($"relative error {error:e1}, {leftOut} of {Probes} probes left out because a voxel crossed a "
+            + "ball's edge");
         Assert.That(error, Is.LessThan(Tolerance));
         return leftOut;
 
         double Loss(double[] map)
         {
             deviceScores.CopyFromCPU(map);
-            loss.Evaluate(deviceScores.View, deviceSeeds.View, deviceCenters.View, offsets.View, lossValue.View, gradScores.View, shape);
+            loss.Evaluate(
+                deviceScores.View, deviceSeeds.View, deviceCenters.View, offsets.View, lossValue.View, gradScores.View, shape);
             context.Synchronize();
             return lossValue.GetAsArray1D()[0];
         }

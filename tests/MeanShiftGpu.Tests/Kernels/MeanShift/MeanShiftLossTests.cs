@@ -45,7 +45,8 @@ public sealed class MeanShiftLossTests(DeviceKind device)
             .Evaluate(scores, trajectory[..(options.SeedCount * 3)], centers);
         using (Assert.EnterMultipleScope())
         {
-            // Ten iterations of the direct kernel in float64 were seen to err by 4e-15 on reference files of this size.
+            // Ten iterations of the direct kernel in float64 were seen to err by 4e-15 on reference files of
+            // this size.
             Assert.That(TestData.RelativeError<double>(trajectory, expected.Trajectory), Is.LessThan(1e-12));
             Assert.That(ends, Is.EqualTo(trajectory[^ends.Length..]));
             Assert.That(value, Is.EqualTo(expected.Loss).Within(1e-12));
@@ -82,7 +83,14 @@ public sealed class MeanShiftLossTests(DeviceKind device)
             using MemoryBuffer1D<double, Stride1D.Dense> value = context.Accelerator.Allocate1D<double>(1);
             using MemoryBuffer1D<double, Stride1D.Dense> gradient = context.Accelerator.Allocate1D<double>(scores.Length);
             MeanShiftShape shape = options.Shape(1, Depth, Height, Width);
-            loss.Evaluate(scores.View, deviceCenters.View, offsets.View, value.View, gradient.View, shape, options.Sampling(seed: 1, step: 0));
+            loss.Evaluate(
+                scores.View,
+                deviceCenters.View,
+                offsets.View,
+                value.View,
+                gradient.View,
+                shape,
+                options.Sampling(seed: 1, step: 0));
             context.Synchronize();
             return (value.GetAsArray1D()[0], gradient.GetAsArray1D());
         }
@@ -170,7 +178,10 @@ public sealed class MeanShiftLossTests(DeviceKind device)
         using MeanShiftLoss<float> loss = new(context, MeanShiftOptions.Compact with { SeedCount = 4 });
         float[] map = new float[Depth * Height * Width];
         float Evaluate(
-            float[]? seeds = null, int[]? offsets = null, float[]? upstream = null, int maps = 1) => loss.Evaluate(new MeanShiftSpans<float>
+            float[]? seeds = null,
+            int[]? offsets = null,
+            float[]? upstream = null,
+            int maps = 1) => loss.Evaluate(new MeanShiftSpans<float>
             {
                 Size = new Extent(Depth, Height, Width),
                 Maps = maps,
@@ -221,7 +232,9 @@ public sealed class MeanShiftLossTests(DeviceKind device)
 
     [TestCase(1 << 20, 2048)]
     public void Shape_MoreSeedsTimesIterationsThanAnIntHolds_IsRefused(int seeds, int iterations)
-        => Assert.That(() => new MeanShiftOptions { SeedCount = seeds, Iterations = iterations }.Shape(1, 8, 8, 8), Throws.TypeOf<InputException>().With.Message.Contains("too many together"));
+        => Assert.That(
+            () => new MeanShiftOptions { SeedCount = seeds, Iterations = iterations }.Shape(1, 8, 8, 8),
+            Throws.TypeOf<InputException>().With.Message.Contains("too many together"));
 
     [Test]
     public void Evaluate_CentreOutside_NamesIt()
@@ -248,7 +261,9 @@ public sealed class MeanShiftLossTests(DeviceKind device)
     {
         using MeanShiftLoss<float> loss = new(context);
         float[] map = new float[depth * height * width];
-        Assert.That(() => loss.Evaluate(map, depth, height, width, [], new float[map.Length], seed: 1), Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(
+            () => loss.Evaluate(map, depth, height, width, [], new float[map.Length], seed: 1),
+            Throws.InstanceOf<ArgumentOutOfRangeException>());
     }
 
     [Test]
@@ -259,7 +274,9 @@ public sealed class MeanShiftLossTests(DeviceKind device)
         loss.Evaluate(map, Depth, Height, Width, [1, 2, 3], new float[map.Length], seed: 1);
         loss.Dispose();
         loss.Dispose();
-        Assert.That(() => loss.Evaluate(map, Depth, Height, Width, [1, 2, 3], new float[map.Length], seed: 1), Throws.InstanceOf<ObjectDisposedException>());
+        Assert.That(
+            () => loss.Evaluate(map, Depth, Height, Width, [1, 2, 3], new float[map.Length], seed: 1),
+            Throws.InstanceOf<ObjectDisposedException>());
     }
 
     [Test]
@@ -281,7 +298,8 @@ public sealed class MeanShiftLossTests(DeviceKind device)
         }
     }
 
-    // Many centres, so that the forward pass's part of the workspace is the larger one; few, so that it is the backward pass's.
+    // Many centres, so that the forward pass's part of the workspace is the larger one; few, so that it is
+    // the backward pass's.
     [TestCase(1)]
     [TestCase(40)]
     public void Bytes_EveryVariant_AreAllThatTheDeviceHolds(int centerCount)
@@ -290,7 +308,9 @@ public sealed class MeanShiftLossTests(DeviceKind device)
         MeanShiftOptions options = new() { BandwidthVoxels = 1.5, Iterations = 2, SeedCount = 4 };
         float[] scores = [.. TestData.Uniform(4 * 5 * 6, 1).Select(v => (float)Math.Abs(v))];
         float[] centers = [.. Enumerable.Range(0, 3 * centerCount).Select(i => (float)(i % 4))];
-        foreach (Variant<IMeanShift<float>, MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(gpu, options.Shape(1, 4, 5, 6)))
+        foreach (
+            Variant<IMeanShift<float>, MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(
+                gpu, options.Shape(1, 4, 5, 6)))
         {
             using GpuContext forced = gpu.WithVariant(variant.Name);
             long before = TestDevices.BytesHeld(gpu);
@@ -308,12 +328,17 @@ public sealed class MeanShiftLossTests(DeviceKind device)
         using GpuContext gpu = GpuContext.CreateSimulatedGpu();
         using IMeanShift<float> kernels = new MeanShiftGrouped<float, Float32>(gpu.Accelerator);
         using Operands o = new(gpu);
-        using MemoryBuffer1D<byte, Stride1D.Dense> workspace = gpu.Accelerator.Allocate1D<byte>(kernels.WorkspaceBytes(shape, parameters, centers: 0) - 1);
+        using MemoryBuffer1D<byte, Stride1D.Dense> workspace = gpu.Accelerator.Allocate1D<byte>(
+            kernels.WorkspaceBytes(shape, parameters, centers: 0) - 1);
         Assert.That(
             () => kernels.Backward(
-                gpu.Stream, o.View<float>("scores", shape.ScoreLength), o.View<float>("trajectory", shape.TrajectoryLength), o.View<float>("gradPositions", shape.Points * 3),
+                gpu.Stream,
+                o.View<float>("scores", shape.ScoreLength),
+                o.View<float>("trajectory", shape.TrajectoryLength),
+                o.View<float>("gradPositions", shape.Points * 3),
                 o.View<float>("gradScores", shape.ScoreLength), workspace.View, shape, parameters),
-            Throws.ArgumentException.With.Message.Contains($"workspace holds {workspace.Length} elements, expected {workspace.Length + 1} or more"));
+            Throws.ArgumentException.With.Message.Contains($"workspace holds {workspace.Length} elements, expected "
+                + $"{workspace.Length + 1} or more"));
     }
 
     [Test]
@@ -332,7 +357,9 @@ public sealed class MeanShiftLossTests(DeviceKind device)
     [TestCase(-1)]
     [TestCase(double.NaN)]
     public void Options_BadBandwidth_IsRefused(double bandwidth)
-        => Assert.That(() => new MeanShiftOptions { BandwidthVoxels = bandwidth }, Throws.InstanceOf<InputException>().With.Message.Contains("bandwidth"));
+        => Assert.That(
+            () => new MeanShiftOptions { BandwidthVoxels = bandwidth },
+            Throws.InstanceOf<InputException>().With.Message.Contains("bandwidth"));
 
     private static double[] Scores() => [.. TestData.Uniform(Depth * Height * Width, seed: 8).Select(v => (v + 1) / 2)];
 }

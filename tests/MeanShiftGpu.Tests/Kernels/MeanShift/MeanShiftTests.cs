@@ -13,7 +13,8 @@ namespace MeanShiftGpu.Tests.Kernels.MeanShift;
 [TestFixtureSource(typeof(TestDevices), nameof(TestDevices.All))]
 public sealed class MeanShiftTests(DeviceKind device)
 {
-    // Worst errors seen over all cases on the CPU, each in gradScores: Direct float64 2.6e-15, float32 3.6e-6; HostSimd 1.4e-6.
+    // Worst errors seen over all cases on the CPU, each in gradScores: Direct float64 2.6e-15, float32
+    // 3.6e-6; HostSimd 1.4e-6.
     private const double DoubleTolerance = 1e-12;
     private const double FloatTolerance = 1e-5;
 
@@ -56,11 +57,13 @@ public sealed class MeanShiftTests(DeviceKind device)
         {
             foreach (Variant<IMeanShift<T>, MeanShiftShape> variant in MeanShiftVariants<T>.Table.Supported(context, batch.Shape))
             {
-                (T[] actualTrajectory, T actualLoss, T[] actualGradient) = batch.Run(context, context.Launcher(MeanShiftVariants<T>.Table, variant));
+                (T[] actualTrajectory, T actualLoss, T[] actualGradient) = batch.Run(
+                    context, context.Launcher(MeanShiftVariants<T>.Table, variant));
                 double trajectoryError = TestData.RelativeError<T>(actualTrajectory, trajectory);
                 double lossError = TestData.RelativeError<T>([actualLoss], [loss]);
                 double gradientError = TestData.RelativeError<T>(actualGradient, gradScores);
-                TestContext.Out.WriteLine($"{variant.Name} {typeof(T).Name}: trajectory {trajectoryError:e1}, loss {lossError:e1}, gradScores {gradientError:e1}");
+                TestContext.Out.WriteLine($"{variant.Name} {typeof(T).Name}: trajectory {trajectoryError:e1}, loss "
+                    + $"{lossError:e1}, gradScores {gradientError:e1}");
                 using (Assert.EnterMultipleScope())
                 {
                     Assert.That(trajectoryError, Is.LessThan(tolerance), $"{variant.Name} {typeof(T).Name} trajectory");
@@ -77,7 +80,9 @@ public sealed class MeanShiftTests(DeviceKind device)
     {
         if (device != DeviceKind.Cpu)
             Assert.Ignore("the simulated GPU belongs to the CPU fixture");
-        MeanShiftOptions options = new() { BandwidthVoxels = 8.25, Iterations = 2, ScoreFloor = 0.0625, Weighting = weighting, Distance = CenterDistance.Euclidean };
+        MeanShiftOptions options =
+            new() { BandwidthVoxels = 8.25, Iterations = 2, ScoreFloor = 0.0625, Weighting = weighting, Distance =
+                CenterDistance.Euclidean };
         MeanShiftCase batch = MeanShiftCase.Create(5, 7, 19, 2, options, seed: 6);
         (double[] trajectory, double loss, double[] gradScores) = batch.Expected();
         using GpuContext gpu = GpuContext.CreateSimulatedGpu();
@@ -114,7 +119,8 @@ public sealed class MeanShiftTests(DeviceKind device)
         using GpuContext gpu = GpuContext.CreateSimulatedGpu();
         using MeanShiftGrouped<double, Float64> grouped = new(gpu.Accelerator);
         using MeanShiftDirect<double, Float64> direct = new(gpu.Accelerator);
-        using MemoryBuffer1D<double, Stride1D.Dense> scores = gpu.ToDevice<double>([.. TestData.Uniform(shape.ItemVoxels, 2).Select(Math.Abs)]);
+        using MemoryBuffer1D<double, Stride1D.Dense> scores = gpu.ToDevice<double>(
+            [.. TestData.Uniform(shape.ItemVoxels, 2).Select(Math.Abs)]);
         using MemoryBuffer1D<double, Stride1D.Dense> positions = gpu.ToDevice<double>(seeds);
         using MemoryBuffer1D<double, Stride1D.Dense> gradPositions = gpu.ToDevice<double>(TestData.Uniform(shape.Points * 3, 3));
         double[] actual = Backward(grouped);
@@ -125,9 +131,11 @@ public sealed class MeanShiftTests(DeviceKind device)
         {
             using MemoryBuffer1D<double, Stride1D.Dense> trajectory = gpu.Accelerator.Allocate1D<double>(shape.TrajectoryLength);
             using MemoryBuffer1D<double, Stride1D.Dense> gradScores = gpu.Accelerator.Allocate1D<double>(shape.ScoreLength);
-            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = gpu.Accelerator.Allocate1D<byte>(kernels.WorkspaceBytes(shape, parameters, centers: 0));
+            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = gpu.Accelerator.Allocate1D<byte>(
+                kernels.WorkspaceBytes(shape, parameters, centers: 0));
             kernels.Forward(gpu.Stream, scores.View, positions.View, trajectory.View, workspace.View, shape, parameters);
-            kernels.Backward(gpu.Stream, scores.View, trajectory.View, gradPositions.View, gradScores.View, workspace.View, shape, parameters);
+            kernels.Backward(
+                gpu.Stream, scores.View, trajectory.View, gradPositions.View, gradScores.View, workspace.View, shape, parameters);
             gpu.Synchronize();
             return gradScores.GetAsArray1D();
         }
@@ -142,9 +150,12 @@ public sealed class MeanShiftTests(DeviceKind device)
         double[] stuck = [0.25, 6.1875, 4.3125];
         int s = Enumerable.Range(0, batch.Seeds.Length / 3).Last(i => batch.Seeds.AsSpan(i * 3, 3).SequenceEqual(stuck));
         Assert.That(s, Is.GreaterThanOrEqualTo(2 * batch.Shape.SeedsPerItem), "the seed belongs to the last item");
-        foreach (Variant<IMeanShift<double>, MeanShiftShape> variant in MeanShiftVariants<double>.Table.Supported(context, batch.Shape))
+        foreach (
+            Variant<IMeanShift<double>, MeanShiftShape> variant in MeanShiftVariants<double>.Table.Supported(
+                context, batch.Shape))
         {
-            (double[] trajectory, _, double[] gradScores) = batch.Run(context, context.Launcher(MeanShiftVariants<double>.Table, variant));
+            (double[] trajectory, _, double[] gradScores) = batch.Run(
+                context, context.Launcher(MeanShiftVariants<double>.Table, variant));
             Assert.That(trajectory.AsSpan()[^((int)batch.Shape.Points * 3)..].Slice(s * 3, 3).ToArray(), Is.EqualTo(stuck));
             Assert.That(gradScores, Has.None.NaN);
         }
@@ -155,13 +166,16 @@ public sealed class MeanShiftTests(DeviceKind device)
     {
         MeanShiftOptions options = new() { BandwidthVoxels = 3.5, Iterations = 4, Weighting = weighting };
         MeanShiftCase batch = MeanShiftCase.Create(13, 11, 17, 1, options, seed: 4);
-        foreach (Variant<IMeanShift<float>, MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(context, batch.Shape))
+        foreach (
+            Variant<IMeanShift<float>, MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(context, batch.Shape))
         {
-            (float[] trajectory, float loss, float[] gradScores) = batch.Run(context, context.Launcher(MeanShiftVariants<float>.Table, variant));
+            (float[] trajectory, float loss, float[] gradScores) = batch.Run(
+                context, context.Launcher(MeanShiftVariants<float>.Table, variant));
             foreach (int threads in new[] { 1, 2 })
             {
                 using GpuContext other = TestDevices.Open(device, threads);
-                (float[] otherTrajectory, float otherLoss, float[] otherGradient) = batch.Run(other, other.Launcher(MeanShiftVariants<float>.Table, variant));
+                (float[] otherTrajectory, float otherLoss, float[] otherGradient) = batch.Run(
+                    other, other.Launcher(MeanShiftVariants<float>.Table, variant));
                 using (Assert.EnterMultipleScope())
                 {
                     Assert.That(otherTrajectory, Is.EqualTo(trajectory), $"{variant.Name}, {threads} threads");
@@ -183,7 +197,8 @@ public sealed class MeanShiftTests(DeviceKind device)
         double[] starts = batch.Seeds[..(batch.Shape.SeedsPerItem * 3)];
         MeanShiftReference reference = new(shape.Depth, shape.Height, shape.Width, options);
         (double[] Position, int Iterations, double Support)[] expected =
-            [.. Enumerable.Range(0, starts.Length / 3).Select(i => reference.Converge(scores, starts[(i * 3)..(i * 3 + 3)], tolerance))];
+            [.. Enumerable.Range(0, starts.Length / 3).Select(
+                i => reference.Converge(scores, starts[(i * 3)..(i * 3 + 3)], tolerance))];
         foreach (Variant<IMeanShift<double>, MeanShiftShape> variant in MeanShiftVariants<double>.Table.Supported(context, shape))
             Check(context.Launcher(MeanShiftVariants<double>.Table, variant), variant.Name, DoubleTolerance);
         foreach (Variant<IMeanShift<float>, MeanShiftShape> variant in MeanShiftVariants<float>.Table.Supported(context, shape))
@@ -199,14 +214,32 @@ public sealed class MeanShiftTests(DeviceKind device)
             using MemoryBuffer1D<T, Stride1D.Dense> positions = context.ToDevice<T>(starts);
             using MemoryBuffer1D<int, Stride1D.Dense> iterations = context.Accelerator.Allocate1D<int>(starts.Length / 3);
             using MemoryBuffer1D<T, Stride1D.Dense> support = context.Accelerator.Allocate1D<T>(starts.Length / 3);
-            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, options.Parameters, centers: 0)));
-            kernels.Converge(context.Stream, map.View, positions.View, positions.View, iterations.View, support.View, workspace.View, shape, options.Parameters, tolerance);
+            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(
+                Math.Max(1, kernels.WorkspaceBytes(shape, options.Parameters, centers: 0)));
+            kernels.Converge(
+                context.Stream,
+                map.View,
+                positions.View,
+                positions.View,
+                iterations.View,
+                support.View,
+                workspace.View,
+                shape,
+                options.Parameters,
+                tolerance);
             context.Synchronize();
             using (Assert.EnterMultipleScope())
             {
-                Assert.That(iterations.GetAsArray1D(), Is.EqualTo(expected.Select(e => e.Iterations)), $"{variant} {typeof(T).Name}");
-                Assert.That(TestData.RelativeError<T>(positions.GetAsArray1D(), [.. expected.SelectMany(e => e.Position)]), Is.LessThan(bound), $"{variant} {typeof(T).Name} positions");
-                Assert.That(TestData.RelativeError<T>(support.GetAsArray1D(), [.. expected.Select(e => e.Support)]), Is.LessThan(bound), $"{variant} {typeof(T).Name} support");
+                Assert.That(
+                    iterations.GetAsArray1D(), Is.EqualTo(expected.Select(e => e.Iterations)), $"{variant} {typeof(T).Name}");
+                Assert.That(
+                    TestData.RelativeError<T>(positions.GetAsArray1D(), [.. expected.SelectMany(e => e.Position)]),
+                    Is.LessThan(bound),
+                    $"{variant} {typeof(T).Name} positions");
+                Assert.That(
+                    TestData.RelativeError<T>(support.GetAsArray1D(), [.. expected.Select(e => e.Support)]),
+                    Is.LessThan(bound),
+                    $"{variant} {typeof(T).Name} support");
             }
         }
     }
@@ -224,8 +257,19 @@ public sealed class MeanShiftTests(DeviceKind device)
                 [float.NaN, 1, 1, 1e30f, 2, 2, 2, -1e30f, 2, 2, 2, float.PositiveInfinity, 2, 2.5f, 9.5f]);
             using MemoryBuffer1D<int, Stride1D.Dense> iterations = context.Accelerator.Allocate1D<int>(5);
             using MemoryBuffer1D<float, Stride1D.Dense> support = context.Accelerator.Allocate1D<float>(5);
-            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers: 0)));
-            kernels.Converge(context.Stream, map.View, positions.View, positions.View, iterations.View, support.View, workspace.View, shape, parameters, 0.01);
+            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(
+                Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers: 0)));
+            kernels.Converge(
+                context.Stream,
+                map.View,
+                positions.View,
+                positions.View,
+                iterations.View,
+                support.View,
+                workspace.View,
+                shape,
+                parameters,
+                0.01);
             context.Synchronize();
             using (Assert.EnterMultipleScope())
             {

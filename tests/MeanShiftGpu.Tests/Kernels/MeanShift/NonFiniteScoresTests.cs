@@ -6,7 +6,9 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Kernels.MeanShift;
 
-/// <summary>One rule for every weighting and variant: a loss that is not finite never comes with a gradient that is.</summary>
+/// <summary>
+/// One rule for every weighting and variant: a loss that is not finite never comes with a gradient that is.
+/// </summary>
 public sealed class NonFiniteScoresTests
 {
     private const string Simulated = "simulated";
@@ -67,8 +69,8 @@ public sealed class NonFiniteScoresTests
         });
     }
 
-    // The gradient is as large as 1/W. Where the device takes such small numbers for 0, the points stay and nothing has a
-    // gradient.
+    // The gradient is as large as 1/W. Where the device takes such small numbers for 0, the points stay and
+    // nothing has a gradient.
     [TestCaseSource(nameof(Cases))]
     public void Loss_OfScoresNearTheSmallestNumberWithoutAFloor_HasAGradientThatOverflows(string device, Weighting weighting)
     {
@@ -93,7 +95,10 @@ public sealed class NonFiniteScoresTests
     }
 
     private static MeanShiftCase Case(Weighting weighting, int iterations)
-        => MeanShiftCase.Create(11, 9, 10, 1, new MeanShiftOptions { BandwidthVoxels = 2.5, Iterations = iterations, Weighting = weighting }, seed: 5) with { CenterOffsets = Offsets };
+        => MeanShiftCase
+            .Create(
+                11, 9, 10, 1, new MeanShiftOptions { BandwidthVoxels = 2.5, Iterations = iterations, Weighting = weighting },
+                seed: 5) with { CenterOffsets = Offsets };
 
     private static GpuContext Open(string device)
         => device == Simulated ? GpuContext.CreateSimulatedGpu() : TestDevices.Open(Enum.Parse<DeviceKind>(device));

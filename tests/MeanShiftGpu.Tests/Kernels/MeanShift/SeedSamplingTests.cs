@@ -57,7 +57,8 @@ public sealed class SeedSamplingTests(DeviceKind device)
                 continue;
             }
 
-            // Clipping only ever brings a point nearer to a centre that is itself inside; the first centre lies in the margin.
+            // Clipping only ever brings a point nearer to a centre that is itself inside; the first centre
+            // lies in the margin.
             double[] center = Centers.AsSpan((Offsets[item] + i % SeedsPerItem % count) * 3, 3).ToArray();
             double[] clipped = [.. center.Select((c, axis) => Math.Clamp(c, 2, extents[axis] - 3))];
             double distance = Math.Sqrt(p.Select((v, axis) => (v - clipped[axis]) * (v - clipped[axis])).Sum());
@@ -72,12 +73,14 @@ public sealed class SeedSamplingTests(DeviceKind device)
     [Test]
     public void SampleSeeds_Radii_AreUniformInTheBall()
     {
-        // Item 2 lies far enough inside that nothing is clipped. In a uniform ball of radius R, E r = 3R/4 and E (r/R)³ = 1/2.
+        // Item 2 lies far enough inside that nothing is clipped. In a uniform ball of radius R, E r = 3R/4
+        // and E (r/R)³ = 1/2.
         List<double> radii = [];
         double[] sum = new double[3];
         for (uint step = 0; step < 50; step++)
         {
-            double[] seeds = Sample<double>(context, MeanShiftVariants<double>.Table.Variants[^1], new SeedSampling(11, step, 7.5, 2));
+            double[] seeds =
+                Sample<double>(context, MeanShiftVariants<double>.Table.Variants[^1], new SeedSampling(11, step, 7.5, 2));
             for (int i = 2 * SeedsPerItem; i < 3 * SeedsPerItem; i++)
             {
                 double[] offset = [.. Enumerable.Range(0, 3).Select(axis => seeds[i * 3 + axis] - Centers[6 + axis])];
@@ -114,7 +117,8 @@ public sealed class SeedSamplingTests(DeviceKind device)
     public void SampleSeeds_VolumeThinnerThanTheMargins_PutsPointsInTheMiddle()
     {
         MeanShiftShape thin = new(1, 3, 25, 41, 20, 10, 1);
-        IMeanShift<double> kernels = context.Launcher(MeanShiftVariants<double>.Table, MeanShiftVariants<double>.Table.Variants[^1]);
+        IMeanShift<double> kernels = context.Launcher(
+            MeanShiftVariants<double>.Table, MeanShiftVariants<double>.Table.Variants[^1]);
         using MemoryBuffer1D<double, Stride1D.Dense> centers = context.ToDevice<double>([2, 12, 20]);
         using MemoryBuffer1D<int, Stride1D.Dense> offsets = context.Accelerator.Allocate1D(new[] { 0, 1 });
         using MemoryBuffer1D<double, Stride1D.Dense> seeds = context.Accelerator.Allocate1D<double>(thin.Points * 3);
@@ -126,7 +130,8 @@ public sealed class SeedSamplingTests(DeviceKind device)
     [Test]
     public void SampleSeeds_NegativeRadius_IsRefused()
     {
-        IMeanShift<double> kernels = context.Launcher(MeanShiftVariants<double>.Table, MeanShiftVariants<double>.Table.Variants[^1]);
+        IMeanShift<double> kernels = context.Launcher(
+            MeanShiftVariants<double>.Table, MeanShiftVariants<double>.Table.Variants[^1]);
         Assert.That(
             () => kernels.SampleSeeds(context.Stream, default, default, Shape, new SeedSampling(1, 0, -1, 2)),
             Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("RadiusVoxels"));

@@ -11,7 +11,10 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Kernels.MeanShift;
 
-/// <summary>Every value of an enumeration has an arm of its own everywhere, and a value that has none is refused: it must not compute another's.</summary>
+/// <summary>
+/// Every value of an enumeration has an arm of its own everywhere, and a value that has none is refused: it
+/// must not compute another's.
+/// </summary>
 public sealed class UnknownValueTests
 {
     private const Weighting UnknownWeighting = (Weighting)99;
@@ -36,12 +39,14 @@ public sealed class UnknownValueTests
         foreach (Weighting weighting in Enum.GetValues<Weighting>())
             Forward(weighting);
         context.Synchronize();
-        Assert.That(() => Forward(UnknownWeighting), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("Epanechnikov"));
+        Assert.That(
+            () => Forward(UnknownWeighting), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("Epanechnikov"));
 
         void Forward(Weighting weighting)
         {
             MeanShiftParameters parameters = new(2, 0.05, weighting);
-            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(Math.Max(1, kernels.WorkspaceBytes(Shape, parameters, centers: 0)));
+            using MemoryBuffer1D<byte, Stride1D.Dense> workspace = context.Accelerator.Allocate1D<byte>(
+                Math.Max(1, kernels.WorkspaceBytes(Shape, parameters, centers: 0)));
             kernels.Forward(context.Stream, scores.View, seeds.View, trajectory.View, workspace.View, Shape, parameters);
         }
     }
@@ -65,14 +70,29 @@ public sealed class UnknownValueTests
         }
 
         context.Synchronize();
-        Assert.That(() => Forward(UnknownDistance), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("Euclidean"));
+        Assert.That(
+            () => Forward(UnknownDistance), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("Euclidean"));
         Assert.That(() => Backward(UnknownDistance), Throws.TypeOf<ArgumentOutOfRangeException>());
 
         void Forward(CenterDistance distance)
-            => kernels.CenterLossForward(context.Stream, points.View, new(center.View, offsets.View), new(nearestCenter.View, nearestPoint.View), loss.View, Shape, distance);
+            => kernels.CenterLossForward(
+                context.Stream,
+                points.View,
+                new(center.View, offsets.View),
+                new(nearestCenter.View, nearestPoint.View),
+                loss.View,
+                Shape,
+                distance);
 
         void Backward(CenterDistance distance) => kernels.CenterLossBackward(
-            context.Stream, loss.View, points.View, new(center.View, offsets.View), new(nearestCenter.View, nearestPoint.View), gradient.View, Shape, distance);
+            context.Stream,
+            loss.View,
+            points.View,
+            new(center.View, offsets.View),
+            new(nearestCenter.View, nearestPoint.View),
+            gradient.View,
+            Shape,
+            distance);
     }
 
     // Two weightings that compute the same number would hide a forgotten arm; no two do.
@@ -84,7 +104,14 @@ public sealed class UnknownValueTests
         [
             .. from weighting in Enum.GetValues<Weighting>()
                from distance in Enum.GetValues<CenterDistance>()
-               select new MeanShiftReference(3, 4, 5, new MeanShiftOptions { Weighting = weighting, Distance = distance, BandwidthVoxels = 2.3, Iterations = 1, ScoreFloor = 2 })
+               select new MeanShiftReference(3, 4, 5, new MeanShiftOptions
+               {
+                   Weighting = weighting,
+                   Distance = distance,
+                   BandwidthVoxels = 2.3,
+                   Iterations = 1,
+                   ScoreFloor = 2,
+               })
                    .Evaluate(scores, [1.1, 1.3, 1.9], [1, 2, 3]).Loss,
         ];
         Assert.That(losses, Is.Unique);
@@ -93,8 +120,12 @@ public sealed class UnknownValueTests
     [Test]
     public void Options_TakeNoUnknownValue()
     {
-        Assert.That(() => new MeanShiftOptions { Weighting = UnknownWeighting }, Throws.TypeOf<InputException>().With.Message.Contains("Gaussian"));
-        Assert.That(() => new MeanShiftOptions { Distance = UnknownDistance }, Throws.TypeOf<InputException>().With.Message.Contains("Squared"));
+        Assert.That(
+            () => new MeanShiftOptions { Weighting = UnknownWeighting },
+            Throws.TypeOf<InputException>().With.Message.Contains("Gaussian"));
+        Assert.That(
+            () => new MeanShiftOptions { Distance = UnknownDistance },
+            Throws.TypeOf<InputException>().With.Message.Contains("Squared"));
     }
 
     [Test]
@@ -104,6 +135,7 @@ public sealed class UnknownValueTests
             Forward(activation);
         Assert.That(() => Forward(UnknownActivation), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("Relu"));
 
-        static void Forward(Activation activation) => Conv3dReference.Forward([1], [1], [0], new double[1], new Conv3dShape(1, 1, 1, 1, 1, 1, 1, activation, 1, 1));
+        static void Forward(Activation activation)
+            => Conv3dReference.Forward([1], [1], [0], new double[1], new Conv3dShape(1, 1, 1, 1, 1, 1, 1, activation, 1, 1));
     }
 }

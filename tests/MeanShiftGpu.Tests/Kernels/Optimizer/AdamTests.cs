@@ -50,7 +50,8 @@ public class AdamTests
         using GpuContext context = TestDevices.Open(kind);
         foreach (Variant<IAdam<double>, FlatShape> variant in AdamVariants<double>.Table.Supported(context, new FlatShape(3)))
         {
-            double[] values = Run<double>(context, variant, [1, 1, 1], [[1e-3, -1e3, 0]], learningRate: 0.25, weightDecay: 0, factor: 1).Values;
+            double[] values =
+                Run<double>(context, variant, [1, 1, 1], [[1e-3, -1e3, 0]], learningRate: 0.25, weightDecay: 0, factor: 1).Values;
 
             // ε = 1e-8 against a gradient of 1e-3 shortens the step by 1e-5 of it.
             Assert.That(values, Is.EqualTo([0.75, 1.25, 1.0]).Within(3e-6), variant.Name);
@@ -94,8 +95,12 @@ public class AdamTests
 
             string what = $"{variant.Name} {typeof(T).Name} {length}";
             Assert.That(TestData.RelativeError<T>(values, expected), Is.LessThan(tolerance), $"{what} values");
-            Assert.That(TestData.RelativeError<T>(first, [.. reference.FirstMoments]), Is.LessThan(tolerance), $"{what} first moments");
-            Assert.That(TestData.RelativeError<T>(second, [.. reference.SecondMoments]), Is.LessThan(tolerance), $"{what} second moments");
+            Assert.That(
+                TestData.RelativeError<T>(first, [.. reference.FirstMoments]), Is.LessThan(tolerance), $"{what} first moments");
+            Assert.That(
+                TestData.RelativeError<T>(second, [.. reference.SecondMoments]),
+                Is.LessThan(tolerance),
+                $"{what} second moments");
         }
     }
 

@@ -59,7 +59,8 @@ public class GradientNormTests
     public void ClipFactor_OnTheSimulatedGpu_MatchesReference()
     {
         using GpuContext context = GpuContext.CreateSimulatedGpu();
-        Assert.That(GradientNormVariants<float>.Table.Supported(context, new FlatShape(1)).Select(v => v.Name), Does.Contain("Grouped"));
+        Assert.That(
+            GradientNormVariants<float>.Table.Supported(context, new FlatShape(1)).Select(v => v.Name), Does.Contain("Grouped"));
         foreach (int length in Lengths[..5])
         {
             double[] gradients = TestData.Uniform(length, 1);
@@ -76,7 +77,8 @@ public class GradientNormTests
         (float, float)[] results = [.. new[] { 1, 2 }.Select(threads =>
         {
             using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
-            Variant<IGradientNorm<float>, FlatShape> variant = GradientNormVariants<float>.Table.Supported(context, new FlatShape(150001)).First();
+            Variant<IGradientNorm<float>, FlatShape> variant =
+                GradientNormVariants<float>.Table.Supported(context, new FlatShape(150001)).First();
             return Run<float>(context, variant, TestData.Uniform(150001, 1), maxNorm: 2);
         })];
 
@@ -88,20 +90,28 @@ public class GradientNormTests
     {
         // Worst seen 1.3e-15 in double and 8.0e-8 in float.
         double tolerance = typeof(T) == typeof(double) ? 1e-12 : 2e-6;
-        foreach (Variant<IGradientNorm<T>, FlatShape> variant in GradientNormVariants<T>.Table.Supported(context, new FlatShape(gradients.Length)))
+        foreach (
+            Variant<IGradientNorm<T>, FlatShape> variant in GradientNormVariants<T>.Table.Supported(
+                context, new FlatShape(gradients.Length)))
         {
             (T norm, T factor) = Run<T>(context, variant, gradients, maxNorm);
 
             string what = $"{variant.Name} {typeof(T).Name} {gradients.Length} {maxNorm}";
-            Assert.That(TestData.RelativeError([norm], [GradientNormReference.Norm(gradients)]), Is.LessThan(tolerance), $"{what} norm");
-            Assert.That(TestData.RelativeError([factor], [GradientNormReference.ClipFactor(gradients, maxNorm)]), Is.LessThan(tolerance), $"{what} factor");
+            Assert.That(
+                TestData.RelativeError([norm], [GradientNormReference.Norm(gradients)]), Is.LessThan(tolerance), $"{what} norm");
+            Assert.That(
+                TestData.RelativeError([factor], [GradientNormReference.ClipFactor(gradients, maxNorm)]),
+                Is.LessThan(tolerance),
+                $"{what} factor");
         }
     }
 
     private static void CheckNonFinite<T>(GpuContext context, double[] gradients, double maxNorm)
         where T : unmanaged, INumber<T>
     {
-        foreach (Variant<IGradientNorm<T>, FlatShape> variant in GradientNormVariants<T>.Table.Supported(context, new FlatShape(gradients.Length)))
+        foreach (
+            Variant<IGradientNorm<T>, FlatShape> variant in GradientNormVariants<T>.Table.Supported(
+                context, new FlatShape(gradients.Length)))
         {
             (T norm, T factor) = Run<T>(context, variant, gradients, maxNorm);
 
@@ -110,15 +120,24 @@ public class GradientNormTests
         }
     }
 
-    private static (T Norm, T Factor) Run<T>(GpuContext context, Variant<IGradientNorm<T>, FlatShape> variant, double[] gradients, double maxNorm)
+    private static (
+        T Norm, T Factor) Run<T>(GpuContext context, Variant<IGradientNorm<T>, FlatShape> variant, double[] gradients,
+        double maxNorm)
         where T : unmanaged, INumber<T>
     {
         IGradientNorm<T> launcher = context.Launcher(GradientNormVariants<T>.Table, variant);
         using MemoryBuffer1D<T, Stride1D.Dense> g = context.ToDevice<T>(gradients);
         // Garbage: nothing may depend on what the workspace and the results hold before.
-        using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>([.. Enumerable.Repeat(double.NaN, (int)launcher.WorkspaceLength(gradients.Length))]);
+        using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>(
+            [.. Enumerable.Repeat(double.NaN, (int)launcher.WorkspaceLength(gradients.Length))]);
         using MemoryBuffer1D<T, Stride1D.Dense> results = context.ToDevice<T>([double.NaN, double.NaN]);
-        launcher.ClipFactor(context.Stream, g.View, workspace.View, results.View.BaseView.SubView(0, 1), results.View.BaseView.SubView(1, 1), maxNorm);
+        launcher.ClipFactor(
+            context.Stream,
+            g.View,
+            workspace.View,
+            results.View.BaseView.SubView(0, 1),
+            results.View.BaseView.SubView(1, 1),
+            maxNorm);
         context.Synchronize();
         T[] read = results.GetAsArray1D();
         return (read[0], read[1]);

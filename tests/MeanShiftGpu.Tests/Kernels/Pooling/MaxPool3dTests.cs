@@ -88,7 +88,8 @@ public class MaxPool3dTests
         // Values are 0.01 apart and the step is smaller, so no maximum changes hands.
         double[] input = [.. Enumerable.Range(0, 2 * 4 * 2 * 6 * 3).Select(i => i * 37 % 288 * 0.01)];
         double[] upstream = TestData.Uniform(input.Length / 8, 8);
-        double[] expected = NumericalGradient.Of(x => NumericalGradient.Dot(MaxPool3dReference.Forward(x, 2, 4, 2, 6, 3), upstream), input);
+        double[] expected = NumericalGradient.Of(
+            x => NumericalGradient.Dot(MaxPool3dReference.Forward(x, 2, 4, 2, 6, 3), upstream), input);
 
         double[] actual = MaxPool3dReference.Backward(input, upstream, 2, 4, 2, 6, 3);
 
@@ -108,17 +109,29 @@ public class MaxPool3dTests
             double[] input = [.. TestData.Uniform(shape.InputVoxels * shape.Channels, 1).Select(Bf16Buffers.Rounded)];
             double[] upstream = [.. TestData.Uniform(shape.OutputVoxels * shape.Channels, 2).Select(Bf16Buffers.Rounded)];
             double[] before = [.. TestData.Uniform(shape.InputVoxels * shape.Channels, 4).Select(Bf16Buffers.Rounded)];
-            double[] expected = MaxPool3dReference.Backward(input, upstream, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
-            using SlicedTensor<float> x = new(context, input, shape.Channels, shape.InputPitch, shape.InputPitch - shape.Channels);
-            using SlicedTensor<float> y = new(context, new double[upstream.Length], shape.Channels, shape.OutputPitch, (shape.OutputPitch - shape.Channels) / 2);
-            using SlicedTensor<float> gy = new(context, upstream, shape.Channels, shape.OutputPitch, (shape.OutputPitch - shape.Channels) / 2);
-            using SlicedTensor<float> gx = new(context, before, shape.Channels, shape.InputPitch, (shape.InputPitch - shape.Channels) / 2);
-            using SlicedTensor<float> sum = new(context, before, shape.Channels, shape.InputPitch, (shape.InputPitch - shape.Channels) / 2);
+            double[] expected = MaxPool3dReference.Backward(
+                input, upstream, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
+            using SlicedTensor<float> x = new(
+                context, input, shape.Channels, shape.InputPitch, shape.InputPitch - shape.Channels);
+            using SlicedTensor<float> y = new(
+                context,
+                new double[upstream.Length],
+                shape.Channels,
+                shape.OutputPitch,
+                (shape.OutputPitch - shape.Channels) / 2);
+            using SlicedTensor<float> gy = new(
+                context, upstream, shape.Channels, shape.OutputPitch, (shape.OutputPitch - shape.Channels) / 2);
+            using SlicedTensor<float> gx = new(
+                context, before, shape.Channels, shape.InputPitch, (shape.InputPitch - shape.Channels) / 2);
+            using SlicedTensor<float> sum = new(
+                context, before, shape.Channels, shape.InputPitch, (shape.InputPitch - shape.Channels) / 2);
             pool.Forward(context.Stream, x.View, y.View, shape);
             pool.Backward(context.Stream, x.View, gy.View, gx.View, shape);
             pool.Backward(context.Stream, x.View, gy.View, sum.View, shape with { Accumulate = 1 });
 
-            Assert.That(y.Read(), Is.EqualTo(MaxPool3dReference.Forward(input, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels)));
+            Assert.That(
+                y.Read(), Is.EqualTo(
+                    MaxPool3dReference.Forward(input, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels)));
             Assert.That(gx.Read(), Is.EqualTo(expected));
             Assert.That(sum.Read(), Is.EqualTo(expected.Zip(before, static (a, b) => Bf16Buffers.Rounded(a + b))));
         }
@@ -131,11 +144,17 @@ public class MaxPool3dTests
     private static void CheckForward<T>(GpuContext context, MaxPool3dShape shape, double[] input)
         where T : unmanaged, INumber<T>
     {
-        double[] expected = MaxPool3dReference.Forward(input, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
+        double[] expected = MaxPool3dReference.Forward(
+            input, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
         foreach (Variant<IMaxPool3d<T>, MaxPool3dShape> variant in MaxPool3dVariants<T, T>.Table.Supported(context, shape))
         {
             using SlicedTensor<T> x = new(context, input, shape.Channels, shape.InputPitch, shape.InputPitch - shape.Channels);
-            using SlicedTensor<T> y = new(context, new double[expected.Length], shape.Channels, shape.OutputPitch, (shape.OutputPitch - shape.Channels) / 2);
+            using SlicedTensor<T> y = new(
+                context,
+                new double[expected.Length],
+                shape.Channels,
+                shape.OutputPitch,
+                (shape.OutputPitch - shape.Channels) / 2);
             context.Launcher(MaxPool3dVariants<T, T>.Table, variant).Forward(context.Stream, x.View, y.View, shape);
             context.Synchronize();
 
@@ -148,14 +167,17 @@ public class MaxPool3dTests
     {
         double[] upstream = Rounded(shape.OutputVoxels * shape.Channels, 2);
         double[] before = Rounded(shape.InputVoxels * shape.Channels, 4);
-        double[] expected = MaxPool3dReference.Backward(input, upstream, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
+        double[] expected = MaxPool3dReference.Backward(
+            input, upstream, shape.Batch, shape.Depth, shape.Height, shape.Width, shape.Channels);
         if (shape.Accumulate != 0)
             expected = [.. expected.Zip(before, static (a, b) => a + b)];
         foreach (Variant<IMaxPool3d<T>, MaxPool3dShape> variant in MaxPool3dVariants<T, T>.Table.Supported(context, shape))
         {
             using SlicedTensor<T> x = new(context, input, shape.Channels, shape.InputPitch, shape.InputPitch - shape.Channels);
-            using SlicedTensor<T> gy = new(context, upstream, shape.Channels, shape.OutputPitch, (shape.OutputPitch - shape.Channels) / 2);
-            using SlicedTensor<T> gx = new(context, before, shape.Channels, shape.InputPitch, (shape.InputPitch - shape.Channels) / 2);
+            using SlicedTensor<T> gy = new(
+                context, upstream, shape.Channels, shape.OutputPitch, (shape.OutputPitch - shape.Channels) / 2);
+            using SlicedTensor<T> gx = new(
+                context, before, shape.Channels, shape.InputPitch, (shape.InputPitch - shape.Channels) / 2);
             context.Launcher(MaxPool3dVariants<T, T>.Table, variant).Backward(context.Stream, x.View, gy.View, gx.View, shape);
             context.Synchronize();
 

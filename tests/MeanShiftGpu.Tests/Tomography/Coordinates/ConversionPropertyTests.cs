@@ -11,10 +11,12 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Tomography.Coordinates;
 
 /// <summary>
-/// A physical place is kept, or the conversion is refused: random particles in random tomograms (two pixel sizes, binning 1 to 8, odd sizes, dotted names,
-/// shifts, both centres of RELION 5, two blocks in a file, other labels that say a pixel size), written by hand, go through pairs and triples of formats, all or
-/// those of one tomogram. What comes out is read by hand too, as another program would read it. Fractions of the tomogram instead of pixels are refused.
-/// MEANSHIFTGPU_TEST_CONVERSIONS sets how many conversions are made (10 000); MEANSHIFTGPU_TEST_SEED another beginning.
+/// A physical place is kept, or the conversion is refused: random particles in random tomograms (two pixel
+/// sizes, binning 1 to 8, odd sizes, dotted names, shifts, both centres of RELION 5, two blocks in a file,
+/// other labels that say a pixel size), written by hand, go through pairs and triples of formats, all or
+/// those of one tomogram. What comes out is read by hand too, as another program would read it. Fractions of
+/// the tomogram instead of pixels are refused. MEANSHIFTGPU_TEST_CONVERSIONS sets how many conversions are
+/// made (10 000); MEANSHIFTGPU_TEST_SEED another beginning.
 /// </summary>
 public class ConversionPropertyTests
 {
@@ -28,12 +30,18 @@ public class ConversionPropertyTests
 
     private static readonly CoordinateFormat[] WithoutPixelSizes =
     [
-        CoordinateFormat.Csv, CoordinateFormat.Tsv, CoordinateFormat.Coords, CoordinateFormat.DeepFinder, CoordinateFormat.Motl, CoordinateFormat.Shrec,
+        CoordinateFormat.Csv,
+        CoordinateFormat.Tsv,
+        CoordinateFormat.Coords,
+        CoordinateFormat.DeepFinder,
+        CoordinateFormat.Motl,
+        CoordinateFormat.Shrec,
         CoordinateFormat.Napari,
     ];
 
     private static readonly CoordinateFormat[] ByHand =
-        [CoordinateFormat.Relion3, CoordinateFormat.Relion4, CoordinateFormat.Relion5, CoordinateFormat.Dynamo, CoordinateFormat.Copick, CoordinateFormat.Csv];
+        [CoordinateFormat.Relion3, CoordinateFormat.Relion4, CoordinateFormat.Relion5, CoordinateFormat.Dynamo,
+            CoordinateFormat.Copick, CoordinateFormat.Csv];
 
     // Dates, magnifications, endings that are none, and what belongs to a name.
     private static readonly string[] Names =
@@ -76,9 +84,11 @@ public class ConversionPropertyTests
         string? wanted = random.Next(3) == 0 ? world.Tomograms[random.Next(world.Tomograms.Count)].Name : null;
         List<string> story = [$"seed {seed}: {world}", $"{format} by hand"];
         int steps = random.Next(1, 3);
-        // The voxel size is told where a table on the way cannot tell it; where tomograms differ it cannot be told.
+        // The voxel size is told where a table on the way cannot tell it; where tomograms differ it cannot be
+        // told.
         CoordinateFormat[] chain = [.. Enumerable.Range(0, steps).Select(_ => world.Choose(random))];
-        bool unbinned = format == CoordinateFormat.Relion4 || chain[..^1].Any(f => f is CoordinateFormat.Relion4 or CoordinateFormat.Eman2);
+        bool unbinned = format == CoordinateFormat.Relion4 || chain[..^1].Any(
+            f => f is CoordinateFormat.Relion4 or CoordinateFormat.Eman2);
         bool told = world.OneVoxelSize && (unbinned || chain.Any(WithoutPixelSizes.Contains) || random.Next(2) == 0);
         if (!world.OneVoxelSize && unbinned && chain.Any(WithoutPixelSizes.Contains))
             return (0, null);
@@ -97,7 +107,8 @@ public class ConversionPropertyTests
                 FromCentre = centre,
                 ToCentre = next,
             };
-            story.Add($"{centre} to {chain[i]} {next}{(told ? ", voxel size told" : "")}{(options.Tomogram is { } one ? $", {one} alone" : "")}");
+            story.Add($"{centre} to {chain[i]} "
+                + $"{next}{(told ? ", voxel size told" : "")}{(options.Tomogram is { } one ? $", {one} alone" : "")}");
             try
             {
                 CoordinateConversion.Convert(file, output, options);
@@ -118,8 +129,12 @@ public class ConversionPropertyTests
     private static void AssertFractionsAreRefused(World world, string folder, Random random, int seed)
     {
         string path = Path.Combine(folder, "fractions.star");
-        string Row() => string.Create(CultureInfo.InvariantCulture, $"{world.Tomograms[0].Name}.tomostar {random.NextDouble()} {random.NextDouble()} {random.NextDouble()}");
-        File.WriteAllText(path, $"data_\n\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n{string.Join("\n", Enumerable.Range(0, random.Next(3, 9)).Select(_ => Row()))}\n");
+        string Row() => string.Create(CultureInfo.InvariantCulture, $"{world.Tomograms[0].Name}.tomostar {random.NextDouble()} "
+            + $"{random.NextDouble()} {random.NextDouble()}");
+        File.WriteAllText(
+            path,
+            "data_\n\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n"
+            + $"{string.Join("\n", Enumerable.Range(0, random.Next(3, 9)).Select(_ => Row()))}\n");
         CoordinateFormat to = random.Next(2) == 0 ? CoordinateFormat.Relion3 : CoordinateFormat.Csv;
         ConversionOptions options = new() { To = to, VoxelSizeAngstrom = random.Next(2) == 0 ? world.Tomograms[0].Voxel : 0 };
         try
@@ -134,10 +149,13 @@ public class ConversionPropertyTests
         Assert.Fail($"seed {seed}: fractions of the tomogram were taken for pixels: {File.ReadAllText(path)}");
     }
 
-    private static void AssertPlaces(World world, CoordinateFormat format, string output, RelionCentre centre, bool told, string? wanted, string story)
+    private static void AssertPlaces(
+        World world, CoordinateFormat format, string output, RelionCentre centre, bool told, string? wanted, string story)
     {
         List<(Tomogram Tomogram, double X, double Y, double Z)> found = [];
-        foreach (string file in Directory.Exists(output) ? Directory.EnumerateFiles(output, "*", SearchOption.AllDirectories) : [output])
+        foreach (
+            string file in Directory.Exists(output) ? Directory.EnumerateFiles(output, "*", SearchOption.AllDirectories)
+                : [output])
         {
             if (!file.EndsWith(".doc", StringComparison.Ordinal))
                 found.AddRange(ReadByHand(world, format, file, centre, told));
@@ -148,14 +166,19 @@ public class ConversionPropertyTests
             Assert.Fail($"{story}: {found.Count} particles of {count}");
         foreach ((Tomogram tomogram, double x, double y, double z) in found)
         {
-            double distance = tomogram.Places.Min(p => Math.Max(Math.Abs(p.X - x), Math.Max(Math.Abs(p.Y - y), Math.Abs(p.Z - z))));
+            double distance = tomogram.Places.Min(
+                p => Math.Max(Math.Abs(p.X - x), Math.Max(Math.Abs(p.Y - y), Math.Abs(p.Z - z))));
             if (!(distance < ToleranceVoxels))
-                Assert.Fail(string.Create(CultureInfo.InvariantCulture, $"{story}: ({x}, {y}, {z}) in {tomogram.Name} is {distance} voxels from every particle"));
+                Assert.Fail(string.Create(CultureInfo.InvariantCulture, $"{story}: ({x}, {y}, {z}) in {tomogram.Name} is "
+                    + $"{distance} voxels from every particle"));
         }
     }
 
-    /// <summary>Places in voxels of each particle's tomogram, from what the file says and the facts of the tomogram.</summary>
-    private static IEnumerable<(Tomogram Tomogram, double X, double Y, double Z)> ReadByHand(World world, CoordinateFormat format, string file, RelionCentre centre, bool told)
+    /// <summary>
+    /// Places in voxels of each particle's tomogram, from what the file says and the facts of the tomogram.
+    /// </summary>
+    private static IEnumerable<(Tomogram Tomogram, double X, double Y, double Z)> ReadByHand(
+        World world, CoordinateFormat format, string file, RelionCentre centre, bool told)
     {
         static double Number(string text) => double.Parse(text, CultureInfo.InvariantCulture);
         // Pixel 0 and voxel 0 begin at the same corner.
@@ -165,19 +188,31 @@ public class ConversionPropertyTests
             case CoordinateFormat.Relion3 or CoordinateFormat.Warp:
                 foreach (Dictionary<string, string> row in StarRows(file, "particles"))
                 {
-                    Tomogram t = world.Named(format == CoordinateFormat.Warp ? row["rlnMicrographName"][..^".tomostar".Length] : row["rlnMicrographName"]);
-                    double pixel = row.TryGetValue("rlnDetectorPixelSize", out string? size) ? Number(size) * 1e4 / Number(row["rlnMagnification"]) : t.Voxel;
-                    yield return (t, Voxel(Number(row["rlnCoordinateX"]), pixel, t.Voxel), Voxel(Number(row["rlnCoordinateY"]), pixel, t.Voxel), Voxel(Number(row["rlnCoordinateZ"]), pixel, t.Voxel));
+                    Tomogram t = world.Named(
+                        format == CoordinateFormat.Warp ? row["rlnMicrographName"][..^".tomostar".Length]
+                            : row["rlnMicrographName"]);
+                    double pixel = row.TryGetValue("rlnDetectorPixelSize", out string? size)
+                        ? Number(size) * 1e4 / Number(row["rlnMagnification"]) : t.Voxel;
+                    yield return (
+                        t,
+                        Voxel(Number(row["rlnCoordinateX"]), pixel, t.Voxel),
+                        Voxel(Number(row["rlnCoordinateY"]), pixel, t.Voxel),
+                        Voxel(Number(row["rlnCoordinateZ"]), pixel, t.Voxel));
                 }
 
                 break;
             case CoordinateFormat.Relion4:
-                Dictionary<string, double> groups = StarRows(file, "optics").ToDictionary(r => r["rlnOpticsGroup"], r => Number(r["rlnTomoTiltSeriesPixelSize"]));
+                Dictionary<string, double> groups = StarRows(file, "optics").ToDictionary(
+                    r => r["rlnOpticsGroup"], r => Number(r["rlnTomoTiltSeriesPixelSize"]));
                 foreach (Dictionary<string, string> row in StarRows(file, "particles"))
                 {
                     Tomogram t = world.Named(row["rlnTomoName"]);
                     double pixel = groups[row["rlnOpticsGroup"]];
-                    yield return (t, Voxel(Number(row["rlnCoordinateX"]), pixel, t.Voxel), Voxel(Number(row["rlnCoordinateY"]), pixel, t.Voxel), Voxel(Number(row["rlnCoordinateZ"]), pixel, t.Voxel));
+                    yield return (
+                        t,
+                        Voxel(Number(row["rlnCoordinateX"]), pixel, t.Voxel),
+                        Voxel(Number(row["rlnCoordinateY"]), pixel, t.Voxel),
+                        Voxel(Number(row["rlnCoordinateZ"]), pixel, t.Voxel));
                 }
 
                 break;
@@ -186,7 +221,9 @@ public class ConversionPropertyTests
                 {
                     Tomogram t = world.Named(row["rlnTomoName"]);
                     double Place(string axis, double unbinnedSize)
-                        => Voxel((Number(row[$"rlnCenteredCoordinate{axis}Angst"]) / t.Pixel) + (unbinnedSize / 2) - (centre == RelionCentre.HalfSizeMinusOne ? 1 : 0), t.Pixel, t.Voxel);
+                        => Voxel(
+                            (Number(row[$"rlnCenteredCoordinate{axis}Angst"]) / t.Pixel)
+                                + (unbinnedSize / 2) - (centre == RelionCentre.HalfSizeMinusOne ? 1 : 0), t.Pixel, t.Voxel);
                     yield return (t, Place("X", t.SizeX), Place("Y", t.SizeY), Place("Z", t.SizeZ));
                 }
 
@@ -197,7 +234,11 @@ public class ConversionPropertyTests
                 {
                     Tomogram t = world.Named(names.GetValueOrDefault(row[19], row[19]));
                     double pixel = row.Length > 35 && Number(row[35]) > 0 ? Number(row[35]) : t.Voxel;
-                    yield return (t, Voxel(Number(row[23]) - 1, pixel, t.Voxel), Voxel(Number(row[24]) - 1, pixel, t.Voxel), Voxel(Number(row[25]) - 1, pixel, t.Voxel));
+                    yield return (
+                        t,
+                        Voxel(Number(row[23]) - 1, pixel, t.Voxel),
+                        Voxel(Number(row[24]) - 1, pixel, t.Voxel),
+                        Voxel(Number(row[25]) - 1, pixel, t.Voxel));
                 }
 
                 break;
@@ -217,7 +258,11 @@ public class ConversionPropertyTests
                 foreach (XElement o in XDocument.Load(file).Root!.Elements())
                 {
                     string index = o.Attribute("tomo_idx")!.Value;
-                    yield return (world.Named(indices.GetValueOrDefault(index, index)), Number(o.Attribute("x")!.Value), Number(o.Attribute("y")!.Value), Number(o.Attribute("z")!.Value));
+                    yield return (
+                        world.Named(indices.GetValueOrDefault(index, index)),
+                        Number(o.Attribute("x")!.Value),
+                        Number(o.Attribute("y")!.Value),
+                        Number(o.Attribute("z")!.Value));
                 }
 
                 break;
@@ -225,15 +270,24 @@ public class ConversionPropertyTests
                 string[][] lines = [.. File.ReadLines(file).Select(l => l.Split(format == CoordinateFormat.Csv ? ',' : '\t'))];
                 int name = Array.IndexOf(lines[0], "tomogram");
                 foreach (string[] row in lines[1..])
-                    yield return (name >= 0 ? world.Named(row[name]) : world.Tomograms[0], Number(row[0]), Number(row[1]), Number(row[2]));
+                    yield return (
+                        name >= 0 ? world.Named(row[name]) : world.Tomograms[0], Number(row[0]), Number(row[1]), Number(row[2]));
                 break;
             case CoordinateFormat.Coords:
                 foreach (string[] row in File.ReadLines(file).Select(l => l.Split(' ')))
-                    yield return (world.Named(Path.GetFileName(file)[..^".coords".Length]), Number(row[^3]), Number(row[^2]), Number(row[^1]));
+                    yield return (
+                        world.Named(Path.GetFileName(file)[..^".coords".Length]),
+                        Number(row[^3]),
+                        Number(row[^2]),
+                        Number(row[^1]));
                 break;
             case CoordinateFormat.Shrec:
                 foreach (string[] row in File.ReadLines(file).Select(l => l.Split(' ')))
-                    yield return (world.Named(Path.GetFileName(Path.GetDirectoryName(file)!)), Number(row[1]), Number(row[2]), Number(row[3]));
+                    yield return (
+                        world.Named(Path.GetFileName(Path.GetDirectoryName(file)!)),
+                        Number(row[1]),
+                        Number(row[2]),
+                        Number(row[3]));
                 break;
             case CoordinateFormat.Copick:
                 JsonElement picks = JsonDocument.Parse(File.ReadAllBytes(file)).RootElement;
@@ -241,7 +295,8 @@ public class ConversionPropertyTests
                 Tomogram run = world.Named(picks.GetProperty("run_name").GetString()!);
                 foreach (JsonElement point in picks.GetProperty("points").EnumerateArray())
                 {
-                    double Place(string axis) => Voxel(point.GetProperty("location").GetProperty(axis).GetDouble() / spacing, spacing, run.Voxel);
+                    double Place(string axis)
+                        => Voxel(point.GetProperty("location").GetProperty(axis).GetDouble() / spacing, spacing, run.Voxel);
                     yield return (run, Place("x"), Place("y"), Place("z"));
                 }
 
@@ -270,7 +325,8 @@ public class ConversionPropertyTests
                 break;
             case CoordinateFormat.Imod:
                 byte[] model = File.ReadAllBytes(file);
-                // A header of 240 bytes, one object of 180 and one contour of 20 with its tag and the number of points first.
+                // A header of 240 bytes, one object of 180 and one contour of 20 with its tag and the number
+                // of points first.
                 int points = BinaryPrimitives.ReadInt32BigEndian(model.AsSpan(424));
                 // The size is in nanometres, where there is one.
                 double nanometres = BinaryPrimitives.ReadSingleBigEndian(model.AsSpan(216));
@@ -295,7 +351,8 @@ public class ConversionPropertyTests
     }
 
     private static Dictionary<string, string> NamesBeside(string file)
-        => Path.ChangeExtension(file, ".tomograms.doc") is var doc && File.Exists(doc) ? File.ReadLines(doc).Select(l => l.Split(' ', 2)).ToDictionary(l => l[0], l => l[1]) : [];
+        => Path.ChangeExtension(file, ".tomograms.doc") is var doc && File.Exists(doc)
+            ? File.ReadLines(doc).Select(l => l.Split(' ', 2)).ToDictionary(l => l[0], l => l[1]) : [];
 
     /// <summary>The rows of a loop, as simply as can be: our files quote nothing here.</summary>
     private static IEnumerable<Dictionary<string, string>> StarRows(string file, string block)
@@ -313,8 +370,18 @@ public class ConversionPropertyTests
         }
     }
 
-    /// <summary>A tomogram: unbinned size and pixel, the binned volume, and where its particles are, in voxels.</summary>
-    private sealed record Tomogram(string Name, double Pixel, int Binning, Extent Shape, int SizeX, int SizeY, int SizeZ, List<(double X, double Y, double Z)> Places)
+    /// <summary>
+    /// A tomogram: unbinned size and pixel, the binned volume, and where its particles are, in voxels.
+    /// </summary>
+    private sealed record Tomogram(
+        string Name,
+        double Pixel,
+        int Binning,
+        Extent Shape,
+        int SizeX,
+        int SizeY,
+        int SizeZ,
+        List<(double X, double Y, double Z)> Places)
     {
         public double Voxel => Pixel * Binning;
     }
@@ -339,15 +406,28 @@ public class ConversionPropertyTests
                 int Unbinned(int size) => (size * binning) + random.Next(binning);
                 List<(double X, double Y, double Z)> places = [];
                 for (int p = random.Next(1, 6); p > 0; p--)
-                    places.Add((random.NextDouble() * (shape.Width - 1), random.NextDouble() * (shape.Height - 1), random.NextDouble() * (shape.Depth - 1)));
-                Tomograms.Add(new Tomogram(names[i], pixels[i % different], binning, shape, Unbinned(shape.Width), Unbinned(shape.Height), Unbinned(shape.Depth), places));
+                    places.Add(
+                        (random.NextDouble() * (shape.Width - 1), random.NextDouble() * (shape.Height - 1),
+                            random.NextDouble() * (shape.Depth - 1)));
+                Tomograms.Add(
+                    new Tomogram(
+                        names[i],
+                        pixels[i % different],
+                        binning,
+                        shape,
+                        Unbinned(shape.Width),
+                        Unbinned(shape.Height),
+                        Unbinned(shape.Depth),
+                        places));
                 if (different == 2)
                     binning = random.Next(1, 9);
             }
 
             TomogramsStar = Path.Combine(folder, "tomograms.star");
-            File.WriteAllText(TomogramsStar, "data_global\n\nloop_\n_rlnTomoName #1\n_rlnTomoSizeX #2\n_rlnTomoSizeY #3\n_rlnTomoSizeZ #4\n_rlnTomoTiltSeriesPixelSize #5\n_rlnTomoTomogramBinning #6\n"
-                + string.Concat(Tomograms.Select(t => string.Create(CultureInfo.InvariantCulture, $"{t.Name} {t.SizeX} {t.SizeY} {t.SizeZ} {t.Pixel} {t.Binning}\n"))));
+            File.WriteAllText(TomogramsStar, "data_global\n\nloop_\n_rlnTomoName #1\n_rlnTomoSizeX #2\n_rlnTomoSizeY "
+                + "#3\n_rlnTomoSizeZ #4\n_rlnTomoTiltSeriesPixelSize #5\n_rlnTomoTomogramBinning #6\n"
+                + string.Concat(Tomograms.Select(t => string.Create(CultureInfo.InvariantCulture, $"{t.Name} {t.SizeX} "
+                + $"{t.SizeY} {t.SizeZ} {t.Pixel} {t.Binning}\n"))));
         }
 
         public List<Tomogram> Tomograms { get; } = [];
@@ -358,11 +438,18 @@ public class ConversionPropertyTests
 
         // A name may come out of Warp without the ending of a volume and with its own.
         public Tomogram Named(string name)
-            => Tomograms.Find(t => new[] { t.Name, t.Name.Replace(".mrc", "", StringComparison.Ordinal) }.Any(own => own == name || $"{own}.tomostar" == name)) ?? throw new AssertionException($"'{name}' is none of {this}");
+            => Tomograms
+                .Find(t => new[] { t.Name, t.Name.Replace(".mrc", "", StringComparison.Ordinal) }
+                    .Any(own => own == name || $"{own}.tomostar" == name)) ?? throw new AssertionException(
+                        $"'{name}' is none of {this}");
 
-        public override string ToString() => string.Join(", ", Tomograms.Select(t => string.Create(CultureInfo.InvariantCulture, $"'{t.Name}' {t.Binning} x {t.Pixel} Å {t.Shape}")));
+        public override string ToString()
+            => string.Join(", ", Tomograms.Select(t => string.Create(CultureInfo.InvariantCulture, $"'{t.Name}' {t.Binning} x "
+                + $"{t.Pixel} Å {t.Shape}")));
 
-        /// <summary>A format that can be asked for here: EMAN2 counts from the middle of one volume.</summary>
+        /// <summary>
+        /// A format that can be asked for here: EMAN2 counts from the middle of one volume.
+        /// </summary>
         public CoordinateFormat Choose(Random random)
         {
             while (true)
@@ -379,7 +466,9 @@ public class ConversionPropertyTests
                 or CoordinateFormat.ChimeraX or CoordinateFormat.Imod or CoordinateFormat.Napari ? ""
                     : CoordinateFormats.Ending(format);
 
-        /// <summary>Writes all particles as another program does, with shifts where the format has them.</summary>
+        /// <summary>
+        /// Writes all particles as another program does, with shifts where the format has them.
+        /// </summary>
         public string WriteByHand(CoordinateFormat format, RelionCentre centre, Random random)
         {
             string path = Path.Combine(folder, $"start{CoordinateFormats.Ending(format)}");
@@ -396,11 +485,23 @@ public class ConversionPropertyTests
                     double minus = centre == RelionCentre.HalfSizeMinusOne ? 1 : 0;
                     lines.Add(format switch
                     {
-                        CoordinateFormat.Relion3 => FormattableString.Invariant($"{t.Name} {x + s.x} {y + s.y} {z + s.z} {s.x} {s.y} {s.z} 10000 {t.Voxel}"),
-                        CoordinateFormat.Relion4 => FormattableString.Invariant($"{t.Name} {Pixel(x, t.Binning) + (s.x / t.Pixel)} {Pixel(y, t.Binning) + (s.y / t.Pixel)} {Pixel(z, t.Binning) + (s.z / t.Pixel)} {s.x} {s.y} {s.z} {Array.IndexOf(groups, t.Pixel) + 1}"),
-                        CoordinateFormat.Relion5 => FormattableString.Invariant($"{t.Name} {((Pixel(x, t.Binning) - (t.SizeX / 2.0) + minus) * t.Pixel) + s.x} {((Pixel(y, t.Binning) - (t.SizeY / 2.0) + minus) * t.Pixel) + s.y} {((Pixel(z, t.Binning) - (t.SizeZ / 2.0) + minus) * t.Pixel) + s.z} {s.x} {s.y} {s.z}"),
-                        CoordinateFormat.Dynamo => FormattableString.Invariant($"1 1 0 {s.x} {s.y} {s.z} 0 0 0 0 0 0 1 -60 60 0 0 0 0 {Tomograms.IndexOf(t) + 1} 0 1 0 {x + 1 - s.x} {y + 1 - s.y} {z + 1 - s.z} 0 0 0 0 0 0 0 0 0 {t.Voxel}"),
-                        CoordinateFormat.Copick => FormattableString.Invariant($"{{\"location\": {{\"x\": {(x * t.Voxel) - s.x}, \"y\": {(y * t.Voxel) - s.y}, \"z\": {(z * t.Voxel) - s.z}}}, \"transformation_\": [[1,0,0,{s.x}],[0,1,0,{s.y}],[0,0,1,{s.z}],[0,0,0,1]]}}"),
+                        CoordinateFormat.Relion3 => string.Create(CultureInfo.InvariantCulture, $"{t.Name} {x + s.x} {y + s.y} "
+                            + $"{z + s.z} {s.x} {s.y} {s.z} 10000 {t.Voxel}"),
+                        CoordinateFormat.Relion4 => string.Create(
+                            CultureInfo.InvariantCulture, $"{t.Name} {Pixel(x, t.Binning) + (s.x / t.Pixel)} "
+                                + $"{Pixel(y, t.Binning) + (s.y / t.Pixel)} {Pixel(z, t.Binning) + (s.z / t.Pixel)} {s.x} "
+                                + $"{s.y} {s.z} {Array.IndexOf(groups, t.Pixel) + 1}"),
+                        CoordinateFormat.Relion5 => string.Create(
+                            CultureInfo.InvariantCulture,
+                            $"{t.Name} {((Pixel(x, t.Binning) - (t.SizeX / 2.0) + minus) * t.Pixel) + s.x} "
+                            + $"{((Pixel(y, t.Binning) - (t.SizeY / 2.0) + minus) * t.Pixel) + s.y} "
+                            + $"{((Pixel(z, t.Binning) - (t.SizeZ / 2.0) + minus) * t.Pixel) + s.z} {s.x} {s.y} {s.z}"),
+                        CoordinateFormat.Dynamo => string.Create(CultureInfo.InvariantCulture, $"1 1 0 {s.x} {s.y} {s.z} 0 0 0 "
+                            + $"0 0 0 1 -60 60 0 0 0 0 {Tomograms.IndexOf(t) + 1} 0 1 0 {x + 1 - s.x} {y + 1 - s.y} "
+                            + $"{z + 1 - s.z} 0 0 0 0 0 0 0 0 0 {t.Voxel}"),
+                        CoordinateFormat.Copick => string.Create(CultureInfo.InvariantCulture, $"{{\"location\": {{\"x\": "
+                            + $"{(x * t.Voxel) - s.x}, \"y\": {(y * t.Voxel) - s.y}, \"z\": {(z * t.Voxel) - s.z}}}, "
+                            + $"\"transformation_\": [[1,0,0,{s.x}],[0,1,0,{s.y}],[0,0,1,{s.z}],[0,0,0,1]]}}"),
                         CoordinateFormat.Csv => FormattableString.Invariant($"{x},{y},{z},{t.Name}"),
                         _ => throw new ArgumentOutOfRangeException(nameof(format)),
                     });
@@ -409,36 +510,53 @@ public class ConversionPropertyTests
 
             bool unitsOfOptics = format == CoordinateFormat.Relion3 && random.Next(2) == 0;
             if (unitsOfOptics)
-                lines = [.. lines.Select(l => $"{string.Join(' ', l.Split(' ')[..^2])} {voxels.IndexOf(double.Parse(l.Split(' ')[^1], CultureInfo.InvariantCulture)) + 1}")];
+                lines = [.. lines.Select(l => $"{string.Join(' ', l.Split(' ')[..^2])} "
+                    + $"{voxels.IndexOf(double.Parse(l.Split(' ')[^1], CultureInfo.InvariantCulture)) + 1}")];
             // What the boxes were binned by when they were extracted says nothing about the coordinates.
             int box = random.Next(1, 5);
-            static string Loop(string block, params string[] columns) => $"data_{block}\n\nloop_\n{string.Concat(columns.Select(c => $"_rln{c}\n"))}";
+            static string Loop(string block, params string[] columns)
+                => $"data_{block}\n\nloop_\n{string.Concat(columns.Select(c => $"_rln{c}\n"))}";
             string[] pixels = ["CoordinateX", "CoordinateY", "CoordinateZ"];
             string[] originsAngst = ["OriginXAngst", "OriginYAngst", "OriginZAngst"];
             string text = format switch
             {
-                CoordinateFormat.Relion3 when unitsOfOptics => Loop("optics", "OpticsGroup", "ImagePixelSize", "MicrographPixelSize")
+                CoordinateFormat.Relion3 when unitsOfOptics => Loop(
+                    "optics", "OpticsGroup", "ImagePixelSize", "MicrographPixelSize")
                     + string.Concat(voxels.Select((v, i) => FormattableString.Invariant($"{i + 1} {v * box} {v}\n"))),
                 CoordinateFormat.Relion4 => Loop("optics", "OpticsGroup", "ImagePixelSize", "TomoTiltSeriesPixelSize")
                     + string.Concat(groups.Select((g, i) => FormattableString.Invariant($"{i + 1} {g * box} {g}\n"))),
                 CoordinateFormat.Csv => "x,y,z,tomogram\n",
-                CoordinateFormat.Copick => FormattableString.Invariant($"{{\"pickable_object_name\": \"ribosome\", \"run_name\": \"{Tomograms[0].Name}\", \"voxel_spacing\": {Tomograms[0].Voxel}, \"unit\": \"angstrom\", \"points\": ["),
+                CoordinateFormat.Copick => string.Create(CultureInfo.InvariantCulture, $"{{\"pickable_object_name\": "
+                    + $"\"ribosome\", \"run_name\": \"{Tomograms[0].Name}\", \"voxel_spacing\": {Tomograms[0].Voxel}, "
+                    + $"\"unit\": \"angstrom\", \"points\": ["),
                 _ => "",
             };
             string particles = format switch
             {
-                CoordinateFormat.Relion3 when unitsOfOptics => Loop("particles", ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", "OpticsGroup"]),
-                CoordinateFormat.Relion3 => Loop("particles", ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", "Magnification", "DetectorPixelSize"]),
+                CoordinateFormat.Relion3 when unitsOfOptics => Loop(
+                    "particles", ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", "OpticsGroup"]),
+                CoordinateFormat.Relion3 => Loop(
+                    "particles",
+                    ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", "Magnification", "DetectorPixelSize"]),
                 CoordinateFormat.Relion4 => Loop("particles", ["TomoName", .. pixels, .. originsAngst, "OpticsGroup"]),
-                CoordinateFormat.Relion5 => Loop("particles", ["TomoName", "CenteredCoordinateXAngst", "CenteredCoordinateYAngst", "CenteredCoordinateZAngst", .. originsAngst]),
+                CoordinateFormat.Relion5 => Loop(
+                    "particles",
+                    ["TomoName", "CenteredCoordinateXAngst", "CenteredCoordinateYAngst", "CenteredCoordinateZAngst",
+                        .. originsAngst]),
                 _ => "",
             };
             text += (text.Length > 0 && particles.Length > 0 ? "\n" : "") + particles;
             if (particles.Length > 0 && lines.Count > 1 && random.Next(3) == 0)
-                lines.Insert(random.Next(1, lines.Count), $"\n{particles.Replace("data_particles", "data_more", StringComparison.Ordinal)}");
-            File.WriteAllText(path, format == CoordinateFormat.Copick ? $"{text}{string.Join(",", lines)}]}}" : text + string.Join("\n", lines) + "\n");
+                lines.Insert(
+                    random.Next(1, lines.Count),
+                    $"\n{particles.Replace("data_particles", "data_more", StringComparison.Ordinal)}");
+            File.WriteAllText(
+                path, format == CoordinateFormat.Copick ? $"{text}{string.Join(",", lines)}]}}"
+                    : text + string.Join("\n", lines) + "\n");
             if (format == CoordinateFormat.Dynamo)
-                File.WriteAllText(Path.ChangeExtension(path, ".tomograms.doc"), string.Concat(Tomograms.Select((t, i) => $"{i + 1} {t.Name}\n")));
+                File.WriteAllText(
+                    Path.ChangeExtension(path, ".tomograms.doc"),
+                    string.Concat(Tomograms.Select((t, i) => $"{i + 1} {t.Name}\n")));
             return path;
         }
     }

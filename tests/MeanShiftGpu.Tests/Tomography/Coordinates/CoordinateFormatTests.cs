@@ -8,7 +8,10 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Tomography.Coordinates;
 
-/// <summary>Every format's origin, unit and angles: by hand-written files, by files of the programs themselves, and there and back through every pair.</summary>
+/// <summary>
+/// Every format's origin, unit and angles: by hand-written files, by files of the programs themselves, and
+/// there and back through every pair.
+/// </summary>
 public class CoordinateFormatTests
 {
     private static readonly CoordinateFormat[] All = Enum.GetValues<CoordinateFormat>();
@@ -25,7 +28,8 @@ public class CoordinateFormatTests
     public void TearDown() => folder.Dispose();
 
     [Test]
-    public void RoundTrip_ThroughEveryPairOfFormats_ReturnsPlacesScoresAndAngles([ValueSource(nameof(All))] CoordinateFormat first)
+    public void RoundTrip_ThroughEveryPairOfFormats_ReturnsPlacesScoresAndAngles(
+        [ValueSource(nameof(All))] CoordinateFormat first)
     {
         Particle[] particles =
         [
@@ -44,7 +48,10 @@ public class CoordinateFormatTests
                 if (CoordinateFormats.HoldsScores(first) && CoordinateFormats.HoldsScores(second))
                     Assert.That(twice[i].Score, Is.EqualTo(particles[i].Score).Within(1e-6), $"{second}");
                 if (CoordinateFormats.HoldsAngles(first) && CoordinateFormats.HoldsAngles(second))
-                    Assert.That(twice[i].Orientation!.Value.ToMatrix().AngleTo(particles[i].Orientation!.Value.ToMatrix()), Is.LessThan(1e-4), $"degrees, {second}");
+                    Assert.That(
+                        twice[i].Orientation!.Value.ToMatrix().AngleTo(particles[i].Orientation!.Value.ToMatrix()),
+                        Is.LessThan(1e-4),
+                        $"degrees, {second}");
                 if (HasClasses(first) && HasClasses(second))
                     Assert.That(twice[i].Class, Is.EqualTo(3), $"{second}");
                 if (CoordinateFormats.HoldsSeveralTomograms(first) && CoordinateFormats.HoldsSeveralTomograms(second))
@@ -67,34 +74,45 @@ public class CoordinateFormatTests
     [TestCase(CoordinateFormat.DeepFinder)]
     public void Write_OfClassesByNumberAndByName_KeepsThemApart(CoordinateFormat format)
     {
-        string path = Write(format, [new(1, 2, 3) { Class = 1 }, new(4, 5, 6) { Name = "ribosome" }, new(7, 8, 9) { Name = "proteasome" }, new(7, 8, 10) { Class = 3 }]);
+        string path = Write(
+            format, [new(1, 2, 3) { Class = 1 }, new(4, 5, 6) { Name = "ribosome" }, new(7, 8, 9) { Name = "proteasome" },
+                new(7, 8, 10) { Class = 3 }]);
         Assert.That(CoordinateTables.Read(path, Frame).Select(p => p.Class), Is.EqualTo(new[] { 1, 4, 2, 3 }));
     }
 
     [Test]
     public void Read_CopickWithoutNumbers_HasNone()
     {
-        string path = Write(CoordinateFormat.Copick, [new(1, 2, 3) { Name = "ribosome" }, new(4, 5, 6) { Name = "ribosome", Id = 7 }]);
+        string path = Write(
+            CoordinateFormat.Copick, [new(1, 2, 3) { Name = "ribosome" }, new(4, 5, 6) { Name = "ribosome", Id = 7 }]);
         Assert.That(CoordinateTables.Read(path, Frame).Select(p => p.Id), Is.EqualTo(new int?[] { null, 7 }));
     }
 
     [Test]
     public void RoundTrip_ThroughAFolder_KeepsTheTomograms([ValueSource(nameof(All))] CoordinateFormat format)
     {
-        Particle[] particles = [new(1, 2, 3) { Tomogram = "TS_01", Name = "ribosome" }, new(4, 5, 6) { Tomogram = "TS_02", Name = "ribosome" }, new(7, 8, 9) { Tomogram = "TS_02", Name = "ribosome" }];
-        IReadOnlyList<string> files = CoordinateFolder.Write(folder["out"], particles, new CoordinateWriteOptions { Format = format, Context = Frame });
+        Particle[] particles =
+            [new(1, 2, 3) { Tomogram = "TS_01", Name = "ribosome" }, new(4, 5, 6) { Tomogram = "TS_02", Name = "ribosome" },
+                new(7, 8, 9) { Tomogram = "TS_02", Name = "ribosome" }];
+        IReadOnlyList<string> files = CoordinateFolder.Write(folder["out"], particles, new CoordinateWriteOptions
+        {
+            Format = format,
+            Context = Frame,
+        });
         Particle[] read = [.. CoordinateFolder.Read(folder["out"], Frame).SelectMany(t => t.Particles)];
         Assert.Multiple(() =>
         {
             Assert.That(files, Has.Count.EqualTo(2));
-            Assert.That(read.Select(p => Path.GetFileNameWithoutExtension(p.Tomogram)), Is.EqualTo(new[] { "TS_01", "TS_02", "TS_02" }));
+            Assert.That(
+                read.Select(p => Path.GetFileNameWithoutExtension(p.Tomogram)), Is.EqualTo(new[] { "TS_01", "TS_02", "TS_02" }));
             Assert.That(read.Zip(particles, Distance).Max(), Is.LessThan(1e-5));
             Assert.That(CoordinateFolder.Find(folder["out"], "TS_02"), Is.EqualTo(files[1]));
             Assert.That(CoordinateFolder.Find(folder["out"], "TS_03"), Is.Null);
         });
     }
 
-    // Voxel (z, y, x) = (9, 24, 49) of 51 × 101 × 200 voxels at binning 4: unbinned pixels (x, y, z) = 197.5, 97.5, 37.5.
+    // Voxel (z, y, x) = (9, 24, 49) of 51 × 101 × 200 voxels at binning 4: unbinned pixels (x, y, z) = 197.5,
+    // 97.5, 37.5.
     [TestCase(CoordinateFormat.Relion3, 49, 24, 9)]
     [TestCase(CoordinateFormat.Warp, 49, 24, 9)]
     [TestCase(CoordinateFormat.Relion4, 197.5, 97.5, 37.5)]
@@ -116,19 +134,28 @@ public class CoordinateFormatTests
         string path = Write(format, [new(9, 24, 49) { Tomogram = "TS_01", Name = "ribosome" }]);
         double[] numbers = format switch
         {
-            CoordinateFormat.Motl => [.. Enumerable.Range(7, 3).Select(row => (double)BitConverter.ToSingle(File.ReadAllBytes(path), 512 + (4 * row)))],
+            CoordinateFormat.Motl =>
+                [.. Enumerable.Range(7, 3).Select(
+                    row => (double)BitConverter.ToSingle(File.ReadAllBytes(path), 512 + (4 * row)))],
             CoordinateFormat.Dynamo => [.. File.ReadAllText(path).Split(' ').Skip(23).Take(3).Select(Number)],
             CoordinateFormat.Shrec => [.. File.ReadAllText(path).Split(' ').Skip(1).Take(3).Select(Number)],
             CoordinateFormat.Coords => [.. File.ReadAllText(path).Split(' ').Select(Number)],
             CoordinateFormat.Csv => [.. File.ReadAllLines(path)[1].Split(',').Take(3).Select(Number)],
             CoordinateFormat.Tsv => [.. File.ReadAllLines(path)[1].Split('\t').Take(3).Select(Number)],
-            CoordinateFormat.DeepFinder => [.. new[] { "x", "y", "z" }.Select(a => Number(System.Xml.Linq.XDocument.Load(path).Root!.Elements().Single().Attribute(a)!.Value))],
-            CoordinateFormat.Eman2 => [.. Json(path).GetProperty("boxes_3d")[0].EnumerateArray().Take(3).Select(v => v.GetDouble())],
-            CoordinateFormat.Copick => [.. new[] { "x", "y", "z" }.Select(a => Json(path).GetProperty("points")[0].GetProperty("location").GetProperty(a).GetDouble())],
+            CoordinateFormat.DeepFinder =>
+                [.. new[] { "x", "y", "z" }.Select(
+                    a => Number(System.Xml.Linq.XDocument.Load(path).Root!.Elements().Single().Attribute(a)!.Value))],
+            CoordinateFormat.Eman2 =>
+                [.. Json(path).GetProperty("boxes_3d")[0].EnumerateArray().Take(3).Select(v => v.GetDouble())],
+            CoordinateFormat.Copick =>
+                [.. new[] { "x", "y", "z" }.Select(
+                    a => Json(path).GetProperty("points")[0].GetProperty("location").GetProperty(a).GetDouble())],
             CoordinateFormat.ChimeraX => [.. new[] { "x", "y", "z" }
                 .Select(a => Number(System.Xml.Linq.XDocument.Load(path).Root!.Elements().Single().Attribute(a)!.Value))],
             CoordinateFormat.Imod => [.. Enumerable.Range(0, 3)
-                .Select(i => (double)System.Buffers.Binary.BinaryPrimitives.ReadSingleBigEndian(File.ReadAllBytes(path).AsSpan(440 + (4 * i))))],
+                .Select(
+                    i => (double)System.Buffers.Binary.BinaryPrimitives.ReadSingleBigEndian(
+                        File.ReadAllBytes(path).AsSpan(440 + (4 * i))))],
             CoordinateFormat.Napari => [.. File.ReadAllLines(path)[1].Split(',').Skip(1).Take(3).Reverse().Select(Number)],
             _ => [.. StarFile.Read(path).Table("particles")!.Rows[0].Skip(1).Take(3).Select(Number)],
         };
@@ -140,19 +167,33 @@ public class CoordinateFormatTests
     {
         CoordinateContext python = Frame with { Binning = 4, Centre = RelionCentre.HalfSizeMinusOne };
         string path = folder["a.star"];
-        CoordinateTables.Write(path, [new(9, 24, 49) { Tomogram = "T" }], new CoordinateWriteOptions { Format = CoordinateFormat.Relion5, Context = python });
+        CoordinateTables.Write(path, [new(9, 24, 49) { Tomogram = "T" }], new CoordinateWriteOptions
+        {
+            Format = CoordinateFormat.Relion5,
+            Context = python,
+        });
         Assert.That(Number(StarFile.Read(path).Table("particles")!.Rows[0][1]), Is.EqualTo((197.5 - 399) * 2.62).Within(1e-9));
         Assert.That(CoordinateTables.Read(path, python).Single().X, Is.EqualTo(49).Within(1e-9));
         // Read by the other convention the pick lies a pixel, so a quarter of a voxel, off.
-        Assert.That(CoordinateTables.Read(path, python with { Centre = RelionCentre.HalfSize }).Single().X, Is.EqualTo(49.25).Within(1e-9));
+        Assert.That(
+            CoordinateTables.Read(path, python with { Centre = RelionCentre.HalfSize }).Single().X,
+            Is.EqualTo(49.25).Within(1e-9));
     }
 
     [Test]
     public void Relion5_SizesFromTomogramsStar_AreThoseOfEachTomogram()
     {
-        string tomograms = folder.Write("t.star", "data_global\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesPixelSize\n_rlnTomoSizeX\n_rlnTomoSizeY\n_rlnTomoSizeZ\nA 2 400 400 200\nB 2 100 100 50\n");
+        string tomograms = folder.Write(
+            "t.star",
+            "data_global\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesPixelSize\n_rlnTomoSizeX\n_rlnTomoSizeY\n_rlnTomoSizeZ\nA 2 "
+            + "400 400 200\nB 2 100 100 50\n");
         CoordinateContext context = new() { Binning = 4, TomogramsStar = tomograms };
-        CoordinateTables.Write(folder["a.star"], [new(1, 2, 3) { Tomogram = "A" }, new(1, 2, 3) { Tomogram = "B" }], new CoordinateWriteOptions { Format = CoordinateFormat.Relion5, Context = context });
+        CoordinateTables.Write(
+            folder["a.star"], [new(1, 2, 3) { Tomogram = "A" }, new(1, 2, 3) { Tomogram = "B" }], new CoordinateWriteOptions
+        {
+            Format = CoordinateFormat.Relion5,
+            Context = context,
+        });
         StarTable table = StarFile.Read(folder["a.star"]).Table("particles")!;
         Assert.That(table.Rows.Select(r => Number(r[1])), Is.EqualTo(new[] { (13.5 - 200) * 2, (13.5 - 50) * 2 }));
         Assert.That(CoordinateTables.Read(folder["a.star"], context).Select(p => p.X), Is.EqualTo(new[] { 3.0, 3.0 }));
@@ -199,7 +240,12 @@ public class CoordinateFormatTests
     {
         IReadOnlyList<Particle> particles = CoordinateTables.Read(TemporaryFolder.Data("deepfinder/spinach38_pos_reduced.xml"));
         Assert.That(particles, Has.Count.EqualTo(27));
-        Assert.That(particles[0] with { OtherColumns = [] }, Is.EqualTo(new Particle(203, 371, 197) { Tomogram = "2", Class = 1, OtherColumns = [] }));
+        Assert.That(particles[0] with { OtherColumns = [] }, Is.EqualTo(new Particle(203, 371, 197)
+        {
+            Tomogram = "2",
+            Class = 1,
+            OtherColumns = [],
+        }));
     }
 
     [Test]
@@ -210,10 +256,13 @@ public class CoordinateFormatTests
         Assert.Multiple(() =>
         {
             Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Read(path), path), Does.Contain("voxel size"));
-            Assert.That(particles.Select(p => (p.X, p.Y, p.Z)), Is.EqualTo(new[] { (4.0, 2.0, 3.0), (0.0, 5.0, 1.0), (3.0, 1.5, 9.2), (3.0, 1.0, 5.0) }));
+            Assert.That(
+                particles.Select(p => (p.X, p.Y, p.Z)),
+                Is.EqualTo(new[] { (4.0, 2.0, 3.0), (0.0, 5.0, 1.0), (3.0, 1.5, 9.2), (3.0, 1.0, 5.0) }));
             Assert.That((particles[0].Name, particles[0].Score, particles[0].Id), Is.EqualTo(("ribosome", 1.0, (int?)null)));
             // The portal states the first particle's orientation in its RELION fixture too.
-            Assert.That(particles[0].Angles!.Value.ToMatrix().AngleTo(new ParticleAngles(90, 45, 180).ToMatrix()), Is.LessThan(1e-6));
+            Assert.That(
+                particles[0].Angles!.Value.ToMatrix().AngleTo(new ParticleAngles(90, 45, 180).ToMatrix()), Is.LessThan(1e-6));
         });
     }
 
@@ -227,17 +276,30 @@ public class CoordinateFormatTests
     [Test]
     public void Read_Eman2_CountsFromTheMiddleVoxelInUnbinnedPixels()
     {
-        string path = folder.Write("TS_01_info.json", """{"apix_unbin": 2.62, "boxes_3d": [[-8, 4, 2.0, "manual", 0.5, 1], [0, 0, 0, "tm", 0.25, 0]], "class_list": {"0": {"boxsize": 64, "name": "ribosome"}, "1": {"boxsize": 64, "name": "gold"}}}""");
+        string path = folder.Write("TS_01_info.json", """
+            {"apix_unbin": 2.62, "boxes_3d": [[-8, 4, 2.0, "manual", 0.5, 1], [0, 0, 0, "tm", 0.25, 0]],
+             "class_list": {"0": {"boxsize": 64, "name": "ribosome"}, "1": {"boxsize": 64, "name": "gold"}}}
+            """);
         IReadOnlyList<Particle> particles = CoordinateTables.Read(path, Frame);
         Assert.Multiple(() =>
         {
             // 200, 101 and 51 voxels of 4 pixels have their middle at voxels 100, 50 and 25.
-            Assert.That(particles[0], Is.EqualTo(new Particle(25.5, 51, 98) { Score = 0.5, Class = 1, Name = "gold", Tomogram = "TS_01", Pixels = new(2.62, 4), OtherColumns = particles[0].OtherColumns }));
-            Assert.That((particles[1].Z, particles[1].Y, particles[1].X, particles[1].Name), Is.EqualTo((25.0, 50.0, 100.0, "ribosome")));
+            Assert.That(particles[0], Is.EqualTo(new Particle(25.5, 51, 98)
+            {
+                Score = 0.5,
+                Class = 1,
+                Name = "gold",
+                Tomogram = "TS_01",
+                Pixels = new(2.62, 4),
+                OtherColumns = particles[0].OtherColumns,
+            }));
+            Assert.That(
+                (particles[1].Z, particles[1].Y, particles[1].X, particles[1].Name), Is.EqualTo((25.0, 50.0, 100.0, "ribosome")));
             Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Read(path), path), Does.Contain("size"));
         });
         // Files without apix_unbin are older than the change and count in voxels from the first.
-        Assert.That(CoordinateTables.Read(folder.Write("old_info.json", """{"boxes_3d": [[8, 4, 2, "manual"]]}""")).Single().X, Is.EqualTo(8));
+        string old = folder.Write("old_info.json", """{"boxes_3d": [[8, 4, 2, "manual"]]}""");
+        Assert.That(CoordinateTables.Read(old).Single().X, Is.EqualTo(8));
     }
 
     [Test]
@@ -259,12 +321,14 @@ public class CoordinateFormatTests
     [TestCase("TS_01.tomostar", "TS_01")]
     [TestCase("shrec/model_8/reconstruction.mrc", "model_8")]
     [TestCase("rec_", "rec_")]
-    public void TomogramNames_OfAFile_IsWhatTablesCallIt(string path, string name) => Assert.That(TomogramNames.Of(path), Is.EqualTo(name));
+    public void TomogramNames_OfAFile_IsWhatTablesCallIt(string path, string name)
+        => Assert.That(TomogramNames.Of(path), Is.EqualTo(name));
 
     [Test]
     public void Read_OneTomogramOfATable_IsFoundByWhatProgramsCallIt()
     {
-        string path = folder.Write("a.star", "data_\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n_rlnCoordinateZ #4\nTS_01.tomostar 1 2 3\nTS_02.tomostar 4 5 6\n");
+        string path = folder.Write("a.star", "data_\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY "
+            + "#3\n_rlnCoordinateZ #4\nTS_01.tomostar 1 2 3\nTS_02.tomostar 4 5 6\n");
         Assert.That(CoordinateTables.Read(path, new CoordinateContext { Tomogram = "TS_02_10.00Apx" }).Single().X, Is.EqualTo(4));
     }
 
@@ -274,8 +338,15 @@ public class CoordinateFormatTests
     {
         foreach (CoordinateFormat format in All)
         {
-            string path = folder[format == CoordinateFormat.Shrec ? ShrecLocations.FileName : $"none-{CoordinateFormats.Word(format)}{CoordinateFormats.Ending(format)}"];
-            CoordinateTables.Write(path, [], new CoordinateWriteOptions { Format = format, Context = Frame, TomogramName = "TS_01" });
+            string path =
+                folder[format == CoordinateFormat.Shrec ? ShrecLocations.FileName
+                    : $"none-{CoordinateFormats.Word(format)}{CoordinateFormats.Ending(format)}"];
+            CoordinateTables.Write(path, [], new CoordinateWriteOptions
+            {
+                Format = format,
+                Context = Frame,
+                TomogramName = "TS_01",
+            });
             Assert.That(CoordinateTables.Read(path, Frame), Is.Empty, path);
         }
     }
@@ -285,7 +356,12 @@ public class CoordinateFormatTests
     {
         Particle[] particles = [new(1, 2, 3) { Tomogram = "A" }, new(1, 2, 3) { Tomogram = "B" }];
         foreach (CoordinateFormat format in All.Where(f => !CoordinateFormats.HoldsSeveralTomograms(f)))
-            Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Write(folder["a.x"], particles, new CoordinateWriteOptions { Format = format, Context = Frame }), "a.x"), Does.Contain("folder"));
+            Assert.That(
+                TemporaryFolder
+                    .Refused(
+                        () => CoordinateTables.Write(
+                            folder["a.x"], particles, new CoordinateWriteOptions { Format = format, Context = Frame }), "a.x"),
+                                Does.Contain("folder"));
         TemporaryFolder.Refused(() => CoordinateTables.Write(folder["a.json"], particles), "a.json");
         Assert.That(folder.Files(), Is.Empty);
     }
@@ -304,7 +380,11 @@ public class CoordinateFormatTests
     [TestCase("a.json", "{", "line 1")]
     [TestCase("a.json", """{"points": [{}]}""", "voxel size")]
     [TestCase("a.json", """{"points": [{}], "voxel_spacing": 10}""", "location")]
-    [TestCase("a.json", """{"points": [{"location": {"x": 1, "y": 2, "z": 3}, "transformation_": [[2,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}], "voxel_spacing": 10}""", "no rotation")]
+    [TestCase(
+        "a.json",
+        """{"points": [{"location": {"x": 1, "y": 2, "z": 3}, "transformation_": [[2,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}], """
+        + "\"voxel_spacing\": 10}",
+        "no rotation")]
     [TestCase("a.json", """{"boxes_3d": [[1, 2]]}""", "expected \\[x, y, z")]
     [TestCase("a.json", """{"boxes": []}""", "neither")]
     public void Read_BadFile_IsRefusedWithOneLine(string name, string text, string pattern)
@@ -424,20 +504,29 @@ public class CoordinateFormatTests
 
     private static bool HasClasses(CoordinateFormat format) => format is not (CoordinateFormat.Copick or CoordinateFormat.Shrec);
 
-    private static double Distance(Particle a, Particle b) => Math.Sqrt(Math.Pow(a.Z - b.Z, 2) + Math.Pow(a.Y - b.Y, 2) + Math.Pow(a.X - b.X, 2));
+    private static double Distance(Particle a, Particle b)
+        => Math.Sqrt(Math.Pow(a.Z - b.Z, 2) + Math.Pow(a.Y - b.Y, 2) + Math.Pow(a.X - b.X, 2));
 
     private static double Number(string text) => double.Parse(text, CultureInfo.InvariantCulture);
 
-    private static System.Text.Json.JsonElement Json(string path) => System.Text.Json.JsonDocument.Parse(File.ReadAllText(path)).RootElement;
+    private static System.Text.Json.JsonElement Json(string path)
+        => System.Text.Json.JsonDocument.Parse(File.ReadAllText(path)).RootElement;
 
-    private static CoordinateContext FrameOf(CoordinateFormat format) => Frame with { Format = format, Binning = CoordinateFormats.CountsUnbinnedPixels(format) ? 4 : 0 };
+    private static CoordinateContext FrameOf(CoordinateFormat format)
+        => Frame with { Format = format, Binning = CoordinateFormats.CountsUnbinnedPixels(format) ? 4 : 0 };
 
     private string Write(CoordinateFormat format, IReadOnlyList<Particle> particles)
     {
         string path = folder[$"a{CoordinateFormats.Ending(format)}"];
-        CoordinateTables.Write(path, particles, new CoordinateWriteOptions { Format = format, Context = FrameOf(format), TomogramName = "TS_01" });
+        CoordinateTables.Write(path, particles, new CoordinateWriteOptions
+        {
+            Format = format,
+            Context = FrameOf(format),
+            TomogramName = "TS_01",
+        });
         return path;
     }
 
-    private IReadOnlyList<Particle> Pass(CoordinateFormat format, IReadOnlyList<Particle> particles) => CoordinateTables.Read(Write(format, particles), FrameOf(format));
+    private IReadOnlyList<Particle> Pass(CoordinateFormat format, IReadOnlyList<Particle> particles)
+        => CoordinateTables.Read(Write(format, particles), FrameOf(format));
 }

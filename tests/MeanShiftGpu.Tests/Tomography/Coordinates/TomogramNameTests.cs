@@ -4,7 +4,10 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Tomography.Coordinates;
 
-/// <summary>A tomogram's name is no file's path: only known endings are taken off, and a name that is spelled exactly so comes first.</summary>
+/// <summary>
+/// A tomogram's name is no file's path: only known endings are taken off, and a name that is spelled exactly
+/// so comes first.
+/// </summary>
 public class TomogramNameTests
 {
     [TestCase("TS_1", "TS_1.tomostar")]
@@ -24,7 +27,8 @@ public class TomogramNameTests
     [TestCase("TS_1", "ts_1")]
     [TestCase("TS_1", "T\u0405_1")]
     [TestCase("TS_1", "TS_1.")]
-    public void Names_OfTwoTomograms_Differ(string one, string other) => Assert.That(new TomogramName(one), Is.Not.EqualTo(new TomogramName(other)));
+    public void Names_OfTwoTomograms_Differ(string one, string other)
+        => Assert.That(new TomogramName(one), Is.Not.EqualTo(new TomogramName(other)));
 
     [Test]
     public void Among_NameSpelledSo_IsTakenAlone()
@@ -41,13 +45,17 @@ public class TomogramNameTests
     {
         using TemporaryFolder folder = new();
         string input = folder["dots.star"];
-        (string Name, int X)[] rows = [("2024.01.12_TS_01", 10), ("2024.01.12_TS_02", 11), ("2024.01.13_TS_01", 12), ("TS_1.5", 1), ("TS_1.6", 2)];
+        (string Name, int X)[] rows =
+            [("2024.01.12_TS_01", 10), ("2024.01.12_TS_02", 11), ("2024.01.13_TS_01", 12), ("TS_1.5", 1), ("TS_1.6", 2)];
         File.WriteAllText(
             input,
             "data_particles\n\nloop_\n_rlnTomoName\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n"
             + string.Concat(rows.Select(r => $"{r.Name} {r.X} {r.X} {r.X}\n")));
         foreach ((string name, int x) in rows)
-            Assert.That(CoordinateTables.Read(input, new CoordinateContext { Tomogram = name }).Select(p => p.X), Is.EqualTo(new double[] { x }), name);
+            Assert.That(
+                CoordinateTables.Read(input, new CoordinateContext { Tomogram = name }).Select(p => p.X),
+                Is.EqualTo(new double[] { x }),
+                name);
 
         string warp = folder["warp.star"];
         CoordinateConversion.Convert(input, warp, new ConversionOptions { To = CoordinateFormat.Warp });

@@ -143,7 +143,8 @@ public class DatasetFilesTests
         Assert.That(split.Said, Does.Contain("all are for training"));
     }
 
-    // In memory and from the file: the bits of the whole volume, normalised as it is, and the centres of the part.
+    // In memory and from the file: the bits of the whole volume, normalised as it is, and the centres of the
+    // part.
     [TestCase(1 << 20)]
     [TestCase(0)]
     public void Load_OfARegion_GivesThePartOfTheWhole(int memoryBytes)
@@ -185,7 +186,9 @@ public class DatasetFilesTests
     {
         Volume("TS_01.mrc");
         folder.Write("TS_01.csv", "x,y,z\n");
-        string manifest = folder.Write("data.json", $$"""{ "volumes": [ { "volume": "TS_01.mrc", "coordinates": "TS_01.csv", "split": "train", "region": {{region}} } ] }""");
+        string manifest = folder.Write("data.json", $$"""
+            { "volumes": [ { "volume": "TS_01.mrc", "coordinates": "TS_01.csv", "split": "train", "region": {{region}} } ] }
+            """);
         Assert.That(TemporaryFolder.Refused(() => DatasetManifest.Read(manifest), manifest), Does.Contain(said));
     }
 

@@ -23,7 +23,8 @@ public class DatasetLoaderTests
         DatasetManifest manifest = Write();
         TrainingVolume volume = DatasetLoader.Load(manifest, new AnnotationChoice(["B", "a"], 0, 1)).Training[0];
         Assert.That(volume.Centers, Is.EqualTo(new[] { new Position(0, 0, 1), new Position(0, 0, 2), new Position(0, 0, 4) }));
-        Assert.That(volume.CenterClasses, Is.EqualTo(new[] { 1, 0, 1 }), "classes have the order that was asked for, whatever their case");
+        Assert.That(volume.CenterClasses, Is.EqualTo(new[] { 1, 0, 1 }), "classes have the order that was asked for, whatever "
+            + "their case");
         // The third particle, c, is of no class.
         Assert.That(volume.Mask!.ToArray().Take(6), Is.EqualTo(new float[] { 0, 2, 1, 0, 2, 0 }));
     }
@@ -68,20 +69,32 @@ public class DatasetLoaderTests
     public void Load_OfATableOfSeveralTomograms_TakesTheVolumesOwn(string first, string? named, int expected)
     {
         folder.Write("several.csv", $"x,y,z,tomogram\n1,0,0,{first}\n2,0,0,other\n3,0,0,{first}\n");
-        DatasetManifest manifest = new() { Volumes = [Write().Volumes[0] with { Coordinates = folder["several.csv"], Mask = null, Tomogram = named }] };
+        DatasetManifest manifest =
+            new() { Volumes = [Write().Volumes[0] with { Coordinates = folder["several.csv"], Mask = null, Tomogram = named }] };
         if (expected == 0)
-            Assert.That(() => DatasetLoader.Load(manifest, AnnotationChoice.All), Throws.TypeOf<InputException>().With.Message.Contains("'elsewhere', 'other'").And.Message.Contains("\"tomogram\""));
+            Assert.That(
+                () => DatasetLoader.Load(manifest, AnnotationChoice.All), Throws.TypeOf<InputException>().With.Message
+                    .Contains("'elsewhere', 'other'").And.Message.Contains("\"tomogram\""));
         else
-            Assert.That(DatasetLoader.Load(manifest, AnnotationChoice.All).Training[0].Centers.Select(c => c.X), Is.EqualTo(new float[] { 1, 3 }));
+            Assert.That(
+                DatasetLoader.Load(manifest, AnnotationChoice.All).Training[0].Centers.Select(c => c.X), Is.EqualTo(new float[]
+            {
+                1,
+                3,
+            }));
     }
 
     [TestCase(0, "a particle has the number 0")]
     [TestCase(5, "two particles have the number 5")]
     public void Load_OfNumbersThatAMaskCannotHave_IsRefused(int id, string expected)
     {
-        folder.Write("tags.tbl", string.Concat(((int[])[id, 5]).Select((tag, i) => $"{tag}{string.Concat(Enumerable.Repeat(" 0", 22))} {i + 2} 1 1\n")));
+        folder.Write(
+            "tags.tbl", string.Concat(((int[])[id, 5]).Select((tag, i) => $"{tag}{string.Concat(Enumerable.Repeat(" 0", 22))} "
+            + $"{i + 2} 1 1\n")));
         DatasetManifest manifest = new() { Volumes = [Write().Volumes[0] with { Coordinates = folder["tags.tbl"] }] };
-        Assert.That(() => DatasetLoader.Load(manifest, new AnnotationChoice([], 2, 1)), Throws.TypeOf<InputException>().With.Message.Contains(expected));
+        Assert.That(
+            () => DatasetLoader.Load(manifest, new AnnotationChoice([], 2, 1)),
+            Throws.TypeOf<InputException>().With.Message.Contains(expected));
     }
 
     // All in memory, all in files, and the first image alone in memory: it takes 20·17·19 float32.
@@ -126,7 +139,8 @@ public class DatasetLoaderTests
     [Test]
     public void Load_OfAVolumeBeyondItsMemory_TakesLittle()
     {
-        // 29·10⁶ voxels, of which 112 MiB would be needed as float32 with the mask the same again; the statistics read 16 MiB at a time.
+        // 29·10⁶ voxels, of which 112 MiB would be needed as float32 with the mask the same again; the
+        // statistics read 16 MiB at a time.
         using (MrcWriter writer = MrcWriter.Create(folder["large.mrc"], new Extent(112, 512, 512), default))
         {
             float[] slice = [.. Enumerable.Range(0, 512 * 512).Select(i => (float)(i * 31 % 17))];
@@ -138,7 +152,9 @@ public class DatasetLoaderTests
         folder.Write("large.csv", "x,y,z\n100,200,50\n400,300,111\n");
         DatasetManifest manifest = new()
         {
-            Volumes = [new DatasetVolume { Volume = folder["large.mrc"], Coordinates = folder["large.csv"], Mask = folder["large.mrc"], Split = DatasetSplit.Train }],
+            Volumes =
+                [new DatasetVolume { Volume = folder["large.mrc"], Coordinates = folder["large.csv"], Mask =
+                    folder["large.mrc"], Split = DatasetSplit.Train }],
         };
         TrainingOptions options = TrainingOptions.Combined with { Patch = new Extent(32, 32, 32) };
         PatchBatch batch = new(1, options);
@@ -171,7 +187,10 @@ public class DatasetLoaderTests
         DatasetManifest manifest = Write();
         folder.Write("plain.csv", "x,y,z\n1,0,0\n2,0,0\n");
         manifest = new() { Volumes = [manifest.Volumes[0] with { Coordinates = folder["plain.csv"] }] };
-        using TrainingData data = DatasetLoader.Load(manifest, AnnotationChoice.Of(TrainingOptions.Compact with { CentersPerVolume = 1 }));
+        using TrainingData data = DatasetLoader.Load(manifest, AnnotationChoice.Of(TrainingOptions.Compact with
+        {
+            CentersPerVolume = 1,
+        }));
         Assert.That(data.Training[0].Mask, Is.Null);
     }
 
@@ -188,12 +207,15 @@ public class DatasetLoaderTests
             Does.Contain("(1, 2, 3)"));
     }
 
-    // Two for training, packed and not, one of them shallower than a patch, and one for validation; normalised or not; masks that number the particles.
+    // Two for training, packed and not, one of them shallower than a patch, and one for validation;
+    // normalised or not; masks that number the particles.
     private DatasetManifest WriteTomograms()
     {
         Random random = new(8);
         List<DatasetVolume> entries = [];
-        foreach ((string name, Extent size) in ((string, Extent)[])[("a.mrc", new(20, 17, 19)), ("b.mrc.gz", new(12, 30, 21)), ("c.mrc.bz2", new(16, 16, 33))])
+        foreach (
+            (string name, Extent size) in (
+                (string, Extent)[])[("a.mrc", new(20, 17, 19)), ("b.mrc.gz", new(12, 30, 21)), ("c.mrc.bz2", new(16, 16, 33))])
         {
             using Volume volume = new(size.Depth, size.Height, size.Width, new VoxelSize(10));
             using Volume mask = new(volume.Size, volume.VoxelSize);
@@ -229,10 +251,13 @@ public class DatasetLoaderTests
         for (int i = 0; i < 5; i++)
             volume.AsSpan()[i] = i;
         MrcFile.Write(folder["volume.mrc"], volume);
-        ShrecLocations.Write(folder["particles.txt"], [new("a", 0, 0, 1), new("b", 0, 0, 2), new("c", 0, 0, 3), new("a", 0, 0, 4)]);
+        ShrecLocations.Write(
+            folder["particles.txt"], [new("a", 0, 0, 1), new("b", 0, 0, 2), new("c", 0, 0, 3), new("a", 0, 0, 4)]);
         return new DatasetManifest
         {
-            Volumes = [new DatasetVolume { Volume = folder["volume.mrc"], Coordinates = folder["particles.txt"], Mask = folder["volume.mrc"], Split = DatasetSplit.Train }],
+            Volumes =
+                [new DatasetVolume { Volume = folder["volume.mrc"], Coordinates = folder["particles.txt"], Mask =
+                    folder["volume.mrc"], Split = DatasetSplit.Train }],
         };
     }
 }

@@ -63,11 +63,15 @@ public class DatasetManifestTests
     [TestCase("""{"volumes":[]}""", "missing or empty")]
     [TestCase("""{"volumes":[], "splits":1}""", "unknown property 'splits'")]
     [TestCase("""{"volumes":[1]}""", @"volumes\[0\]: expected a JSON object")]
-    [TestCase("""{"volumes":[{"volume":"a.mrc","coordinates":"a.csv","split":"train","voxelsize":1}]}""", @"volumes\[0\]: unknown property 'voxelsize'; expected volume, .*voxelSizeAngstrom")]
+    [TestCase(
+        """{"volumes":[{"volume":"a.mrc","coordinates":"a.csv","split":"train","voxelsize":1}]}""",
+        @"volumes\[0\]: unknown property 'voxelsize'; expected volume, .*voxelSizeAngstrom")]
     [TestCase("""{"volumes":[{"coordinates":"a.csv","split":"train"}]}""", "\"volume\" is missing")]
     [TestCase("""{"volumes":[{"volume":"a.mrc","split":"train"}]}""", "\"coordinates\" is missing")]
     [TestCase("""{"volumes":[{"volume":"a.mrc","coordinates":"a.csv"}]}""", "\"split\" is missing")]
-    [TestCase("""{"volumes":[{"volume":"a.mrc","coordinates":"a.csv","split":"training"}]}""", "'training'; expected train, validation or test")]
+    [TestCase(
+        """{"volumes":[{"volume":"a.mrc","coordinates":"a.csv","split":"training"}]}""",
+        "'training'; expected train, validation or test")]
     [TestCase("""{"volumes":[{"volume":"b.mrc","coordinates":"a.csv","split":"train"}]}""", "b.mrc not found")]
     [TestCase("""{"volumes":[{"volume":"a\u0000.mrc","coordinates":"a.csv","split":"train"}]}""", "no file name")]
     [TestCase("""{"volumes":[{"volume":"\ud800","coordinates":"a.csv","split":"train"}]}""", "Expected a data set")]

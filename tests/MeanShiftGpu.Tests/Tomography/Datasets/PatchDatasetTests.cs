@@ -27,16 +27,23 @@ public class PatchDatasetTests
     public void PaperSplit_OfThePapersPatches_IsThePapers()
     {
         DatasetSplit[] splits = [.. Enumerable.Range(0, 72).Select(i => Empiar10045Dataset.PaperSplit(i, 72))];
-        Assert.That((splits.Count(s => s == DatasetSplit.Train), splits.Count(s => s == DatasetSplit.Validation), splits.Count(s => s == DatasetSplit.Test)), Is.EqualTo((50, 11, 11)));
+        Assert.That(
+            (splits.Count(s => s == DatasetSplit.Train), splits.Count(s => s == DatasetSplit.Validation),
+                splits.Count(s => s == DatasetSplit.Test)), Is.EqualTo((50, 11, 11)));
         Assert.That(splits, Is.Ordered, "in scan order");
     }
 
     [Test]
     public void Empiar10045_Coordinates_KeepTheHalfVoxel()
     {
-        // A ball of ones around voxel (z, y, x) = (6, 5, 4) was a block of 8³ pixels, whose middle is pixel (51.5, 43.5, 35.5).
+        // A ball of ones around voxel (z, y, x) = (6, 5, 4) was a block of 8³ pixels, whose middle is pixel
+        // (51.5, 43.5, 35.5).
         string tomogram = WriteTomogram(16, 16, 16);
-        DatasetManifest manifest = Empiar10045Dataset.Write(tomogram, folder.Write("a.coords", "35.5 43.5 51.5\n"), folder["out"], 1, 8, new PatchDatasetOptions { Patch = new(8, 8, 8) });
+        DatasetManifest manifest = Empiar10045Dataset.Write(
+            tomogram, folder.Write("a.coords", "35.5 43.5 51.5\n"), folder["out"], 1, 8, new PatchDatasetOptions
+        {
+            Patch = new(8, 8, 8),
+        });
         Particle centre = CoordinateTables.Read(manifest.Volumes.Single().Coordinates).Single();
         Assert.That((centre.Z, centre.Y, centre.X), Is.EqualTo((6.0, 5.0, 4.0)));
     }
@@ -44,7 +51,8 @@ public class PatchDatasetTests
     [Test]
     public void Empiar10045_AnUnbinnedTomogram_IsAveragedOntoTheCentres()
     {
-        // A bright block of 4³ pixels from (z, y, x) = (24, 20, 16) becomes voxel (6, 5, 4), and its middle, pixel (25.5, 21.5, 17.5), that voxel's centre.
+        // A bright block of 4³ pixels from (z, y, x) = (24, 20, 16) becomes voxel (6, 5, 4), and its middle,
+        // pixel (25.5, 21.5, 17.5), that voxel's centre.
         using (Volume volume = new(33, 34, 35, new VoxelSize(2.17)))
         {
             for (int z = 24; z < 28; z++)
@@ -57,7 +65,12 @@ public class PatchDatasetTests
         }
 
         DatasetManifest manifest = Empiar10045Dataset.Write(
-            folder["unbinned.mrc"], folder.Write("a.coords", "17.5 21.5 25.5\n"), folder["out"], 4, 4, new PatchDatasetOptions { Patch = new(8, 8, 8) });
+            folder["unbinned.mrc"],
+            folder.Write("a.coords", "17.5 21.5 25.5\n"),
+            folder["out"],
+            4,
+            4,
+            new PatchDatasetOptions { Patch = new(8, 8, 8) });
         Particle centre = CoordinateTables.Read(manifest.Volumes.Single().Coordinates).Single();
         using Volume patch = MrcFile.Read(manifest.Volumes[0].Volume);
         Assert.Multiple(() =>
@@ -66,7 +79,11 @@ public class PatchDatasetTests
             Assert.That(patch.AsSpan().ToArray().Count(v => v > 0), Is.EqualTo(1));
             Assert.That(patch[6, 5, 4], Is.GreaterThan(0));
             Assert.That(patch.VoxelSizeAngstrom, Is.EqualTo(8.68).Within(1e-5));
-            Assert.That(TemporaryFolder.Refused(() => Empiar10045Dataset.Write(folder["unbinned.mrc"], folder["a.coords"], folder["out"], 40, 4, new()), ""), Does.Contain("shorter"));
+            Assert.That(
+                TemporaryFolder
+                    .Refused(
+                        () => Empiar10045Dataset.Write(folder["unbinned.mrc"], folder["a.coords"], folder["out"], 40, 4, new()),
+                        ""), Does.Contain("shorter"));
         });
     }
 
@@ -76,18 +93,27 @@ public class PatchDatasetTests
         string tomogram = WriteTomogram(16, 16, 24);
         // Four of twelve patches have a centre; the ball of the one at x = 7 reaches into its neighbour's.
         DatasetManifest manifest = Empiar10045Dataset.Write(
-            tomogram, folder.Write("a.coords", "7 4 4\n12 4 4\n4 12 4\n20 12 12\n"), folder["out"], 1, 1, new PatchDatasetOptions { Patch = new(8, 8, 8), MaskRadiusVoxels = 2 });
-        TrainingVolume first = DatasetLoader.LoadVolume(manifest.Volumes[0]), second = DatasetLoader.LoadVolume(manifest.Volumes[1]);
+            tomogram,
+            folder.Write("a.coords", "7 4 4\n12 4 4\n4 12 4\n20 12 12\n"),
+            folder["out"],
+            1,
+            1,
+            new PatchDatasetOptions { Patch = new(8, 8, 8), MaskRadiusVoxels = 2 });
+        TrainingVolume first = DatasetLoader.LoadVolume(manifest.Volumes[0]), second = DatasetLoader.LoadVolume(
+            manifest.Volumes[1]);
         using Volume whole = MrcFile.Read(tomogram);
         float[] normalised = whole.ToArray();
         TrainingVolume.Normalize(normalised);
         Assert.Multiple(() =>
         {
-            Assert.That(manifest.Volumes.Select(v => v.Split), Is.EqualTo(new[] { DatasetSplit.Train, DatasetSplit.Train, DatasetSplit.Validation, DatasetSplit.Test }));
+            Assert.That(
+                manifest.Volumes.Select(v => v.Split),
+                Is.EqualTo(new[] { DatasetSplit.Train, DatasetSplit.Train, DatasetSplit.Validation, DatasetSplit.Test }));
             Assert.That(first.Centers, Is.EqualTo(new[] { new Position(4, 4, 7) }));
             Assert.That(second.Centers, Is.EqualTo(new[] { new Position(4, 4, 4) }));
             Assert.That(DatasetLoader.LoadVolume(manifest.Volumes[3]).Centers, Is.EqualTo(new[] { new Position(4, 4, 4) }));
-            // Its own ball of 33 voxels, and that of the neighbour at x = −1, of which 9 + 1 voxels lie at x = 0 and 1.
+            // Its own ball of 33 voxels, and that of the neighbour at x = −1, of which 9 + 1 voxels lie at x
+            // = 0 and 1.
             Assert.That(second.Mask!.ToArray().Sum(), Is.EqualTo(33 + 9 + 1));
             Assert.That(second.Image.ToArray()[0], Is.EqualTo(normalised[8]).Within(1e-6f));
         });
@@ -97,28 +123,43 @@ public class PatchDatasetTests
     public void Empiar10045_Sparse_KeepsOneCentreInsideEachTrainingPatch()
     {
         string tomogram = WriteTomogram(12, 12, 48);
-        string centres = folder.Write("a.coords", "5 5 5\n6 6 6\n1 5 5\n13 5 5\n17 5 5\n18 6 5\n29 5 5\n30 6 5\n41 5 5\n42 6 5\n");
+        string centres = folder.Write(
+            "a.coords", "5 5 5\n6 6 6\n1 5 5\n13 5 5\n17 5 5\n18 6 5\n29 5 5\n30 6 5\n41 5 5\n42 6 5\n");
         PatchDatasetOptions options = new() { Patch = new(12, 12, 12), OneCenter = true };
         DatasetManifest manifest = Empiar10045Dataset.Write(tomogram, centres, folder["out"], 1, 1, options);
         TrainingVolume[] volumes = [.. manifest.Volumes.Select(v => DatasetLoader.LoadVolume(v))];
         Assert.Multiple(() =>
         {
             Assert.That(volumes.Select(v => v.Centers.Count), Is.EqualTo(new[] { 1, 1, 1, 2 }), "the last one is for testing");
-            Assert.That(volumes.Take(3).SelectMany(v => v.Centers), Is.All.Matches<Position>(c => c.X > 4 && c.X < 7), "more than 4 voxels inside");
+            Assert.That(
+                volumes.Take(3).SelectMany(v => v.Centers),
+                Is.All.Matches<Position>(c => c.X > 4 && c.X < 7),
+                "more than 4 voxels inside");
             Assert.That(volumes[0].Mask!.ToArray().Sum(), Is.EqualTo(257), "one ball of radius 4");
         });
         Directory.CreateDirectory(folder["again"]);
         Empiar10045Dataset.Write(tomogram, centres, folder["again"], 1, 1, options);
         foreach (DatasetVolume volume in manifest.Volumes)
-            Assert.That(File.ReadAllBytes(Path.Combine(folder["again"], Path.GetFileName(volume.Coordinates))), Is.EqualTo(File.ReadAllBytes(volume.Coordinates)), "the same seed, the same choice");
+            Assert.That(
+                File.ReadAllBytes(Path.Combine(folder["again"], Path.GetFileName(volume.Coordinates))),
+                Is.EqualTo(File.ReadAllBytes(volume.Coordinates)),
+                "the same seed, the same choice");
     }
 
     [Test]
     public void Empiar10045_WithoutAPatch_IsRefused()
     {
         string tomogram = WriteTomogram(8, 8, 8);
-        Assert.That(TemporaryFolder.Refused(() => Empiar10045Dataset.Write(tomogram, folder.Write("a.coords", "1 1 1\n"), folder["out"], 1, 1, new()), tomogram), Does.Contain("smaller patches"));
-        Assert.That(TemporaryFolder.Refused(() => Empiar10045Dataset.Write(tomogram, folder.Write("b.coords", "100 1 1\n"), folder["out"], 1, 1, new()), "b.coords"), Does.Contain("outside"));
+        Assert.That(
+            TemporaryFolder
+                .Refused(
+                    () => Empiar10045Dataset.Write(tomogram, folder.Write("a.coords", "1 1 1\n"), folder["out"], 1, 1, new()),
+                    tomogram), Does.Contain("smaller patches"));
+        Assert.That(
+            TemporaryFolder
+                .Refused(
+                    () => Empiar10045Dataset.Write(tomogram, folder.Write("b.coords", "100 1 1\n"), folder["out"], 1, 1, new()),
+                    "b.coords"), Does.Contain("outside"));
     }
 
     [Test]
@@ -134,9 +175,13 @@ public class PatchDatasetTests
             MrcFile.Write(model.OccupancyMask, volume);
         }
 
-        // Two centres more than 4 voxels inside the first patch; in the second there are two as well, but one lies near its face.
-        ShrecLocations.Write(model.Locations, [new("vesicle", 6, 6, 6), new("1BXN", 5, 5, 5), new("4CR2", 6, 6, 6), new("1BXN", 5, 5, 17), new("1BXN", 5, 5, 21)]);
-        DatasetManifest manifest = ShrecDataset.WritePatches(ShrecDataset.Import(folder["shrec"]), folder["out"], new Extent(12, 12, 12));
+        // Two centres more than 4 voxels inside the first patch; in the second there are two as well, but one
+        // lies near its face.
+        ShrecLocations.Write(
+            model.Locations,
+            [new("vesicle", 6, 6, 6), new("1BXN", 5, 5, 5), new("4CR2", 6, 6, 6), new("1BXN", 5, 5, 17), new("1BXN", 5, 5, 21)]);
+        DatasetManifest manifest = ShrecDataset.WritePatches(
+            ShrecDataset.Import(folder["shrec"]), folder["out"], new Extent(12, 12, 12));
         TrainingVolume patch = DatasetLoader.LoadVolume(manifest.Volumes.Single());
         Assert.Multiple(() =>
         {

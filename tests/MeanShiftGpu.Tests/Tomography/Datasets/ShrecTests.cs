@@ -33,8 +33,11 @@ public class ShrecTests
             Assert.That(objects[0], Is.EqualTo(new ShrecObject("vesicle", 95, 180, 425)));
             Assert.That(particles, Has.Count.EqualTo(45));
             // 1BXN 446 497 138 136.7909 59.7066 325.7025 is row 16, so 16 in the occupancy mask.
-            Assert.That((particles[0].X, particles[0].Y, particles[0].Z, particles[0].Name, particles[0].Id), Is.EqualTo((446.0, 497.0, 138.0, "1BXN", 16)));
-            RotationMatrix expected = RotationMatrix.AboutZ(325.7025) * RotationMatrix.AboutX(59.7066) * RotationMatrix.AboutZ(136.7909);
+            Assert.That(
+                (particles[0].X, particles[0].Y, particles[0].Z, particles[0].Name, particles[0].Id),
+                Is.EqualTo((446.0, 497.0, 138.0, "1BXN", 16)));
+            RotationMatrix expected = RotationMatrix.AboutZ(325.7025) * RotationMatrix.AboutX(59.7066) * RotationMatrix.AboutZ(
+                136.7909);
             Assert.That(particles[0].Angles!.Value.ToMatrix().AngleTo(expected), Is.LessThan(1e-9));
         });
     }
@@ -42,7 +45,8 @@ public class ShrecTests
     [Test]
     public void Write_ReadBefore_KeepsEverything()
     {
-        IReadOnlyList<ShrecObject> objects = ShrecLocations.Read(TemporaryFolder.Data("shrec2021/particle_locations_first_rows.txt"));
+        IReadOnlyList<ShrecObject> objects = ShrecLocations.Read(
+            TemporaryFolder.Data("shrec2021/particle_locations_first_rows.txt"));
         ShrecLocations.Write(folder["a.txt"], objects);
         IReadOnlyList<ShrecObject> again = ShrecLocations.Read(folder["a.txt"]);
         Assert.That(again, Has.Count.EqualTo(objects.Count));
@@ -78,7 +82,9 @@ public class ShrecTests
         {
             Assert.That(
                 manifest.Volumes.Select(v => v.Split),
-                Is.EqualTo(new[] { DatasetSplit.Train, DatasetSplit.Train, DatasetSplit.Validation, DatasetSplit.Validation, DatasetSplit.Test, DatasetSplit.Test }));
+                Is.EqualTo(
+                    new[] { DatasetSplit.Train, DatasetSplit.Train, DatasetSplit.Validation, DatasetSplit.Validation,
+                        DatasetSplit.Test, DatasetSplit.Test }));
             Assert.That(manifest.Volumes[0].MaskAbove, Is.EqualTo(2));
             Assert.That(volume.Centers, Is.EqualTo(new[] { new Position(3, 2, 1), new Position(1, 2, 3) }));
             // Voxels 0 to 4 hold 0 (outside), 1 (vesicle), 2 (fiducial), 3 and 4 (particles).
@@ -94,12 +100,16 @@ public class ShrecTests
         TemporaryFolder.Refused(() => ShrecDataset.Import(folder["empty"]), "empty");
         ShrecModel model = WriteModel(0);
         File.WriteAllText(model.Locations, "1BXN 1 2 3 0 0 0\nvesicle 1 2 3 NaN NaN NaN\n");
-        Assert.That(TemporaryFolder.Refused(() => ShrecDataset.Import(folder["shrec"]), ShrecLocations.FileName), Does.Contain("row 1"));
+        Assert.That(
+            TemporaryFolder.Refused(() => ShrecDataset.Import(folder["shrec"]), ShrecLocations.FileName), Does.Contain("row 1"));
         File.WriteAllText(model.Locations, "1BXN 1 2 30 0 0 0\n");
-        Assert.That(TemporaryFolder.Refused(() => ShrecDataset.Import(folder["shrec"]), ShrecLocations.FileName), Does.Contain("outside"));
+        Assert.That(
+            TemporaryFolder.Refused(() => ShrecDataset.Import(folder["shrec"]), ShrecLocations.FileName),
+            Does.Contain("outside"));
         using (Volume other = new(4, 5, 7))
             MrcFile.Write(model.OccupancyMask, other);
-        Assert.That(TemporaryFolder.Refused(() => ShrecDataset.Import(folder["shrec"]), "occupancy_mask.mrc"), Does.Contain("same size"));
+        Assert.That(
+            TemporaryFolder.Refused(() => ShrecDataset.Import(folder["shrec"]), "occupancy_mask.mrc"), Does.Contain("same size"));
         File.Delete(model.Reconstruction);
         TemporaryFolder.Refused(() => ShrecDataset.Import(folder["shrec"]), "reconstruction.mrc");
     }
@@ -115,7 +125,8 @@ public class ShrecTests
         MrcFile.Write(model.OccupancyMask, volume);
         ShrecLocations.Write(
             model.Locations,
-            [new("vesicle", 0, 0, 0), new("fiducial", 1, 1, 1), new("1BXN", 3, 2, 1) { Angles = default(ParticleAngles) }, new("4CR2", 1, 2, 3) { Angles = new(10, 20, 30) }]);
+            [new("vesicle", 0, 0, 0), new("fiducial", 1, 1, 1), new("1BXN", 3, 2, 1) { Angles = default(ParticleAngles) },
+                new("4CR2", 1, 2, 3) { Angles = new(10, 20, 30) }]);
         return model;
     }
 }

@@ -16,10 +16,11 @@ public class EvaluationTests
         EvaluationResult result = Evaluator.Evaluate([new(Line(1, 3, 14, 50), Line(0, 10, 30))], [4, 2, 0.5]);
         Assert.That(result.DistPred, Is.EqualTo(28.0 / 4));
         Assert.That(result.DistGt, Is.EqualTo(21.0 / 3));
-        Assert.That((result.Predictions, result.Truth, result.Volumes, result.VolumesWithoutPredictions), Is.EqualTo((4, 3, 1, 0)));
+        Assert.That(
+            (result.Predictions, result.Truth, result.Volumes, result.VolumesWithoutPredictions), Is.EqualTo((4, 3, 1, 0)));
 
-        // Radius 4: hits 1, 3 and 14 of 4 (14 is at exactly 4); found 0 and 10 of 3; F1 = 2·(3/4)·(2/3)/(3/4 + 2/3) = 12/17.
-        // One to one: 1–0 and 14–10; F1 = 4/7.
+        // Radius 4: hits 1, 3 and 14 of 4 (14 is at exactly 4); found 0 and 10 of 3; F1 = 2·(3/4)·(2/3)/(3/4
+        // + 2/3) = 12/17. One to one: 1–0 and 14–10; F1 = 4/7.
         RadiusScore four = result.At(4);
         Assert.That((four.HitPredictions, four.FoundTruth, four.OneToOneMatches), Is.EqualTo((3, 2, 2)));
         Assert.That(four.Precision, Is.EqualTo(0.75));
@@ -54,12 +55,15 @@ public class EvaluationTests
         Random random = new(8);
         foreach (int count in (int[])[1, 2, 10, 500])
         {
-            Position[] points = [.. Enumerable.Range(0, count).Select(_ => new Position(random.NextSingle() * depth, random.NextSingle() * height, random.NextSingle() * width))];
+            Position[] points =
+                [.. Enumerable.Range(0, count).Select(
+                    _ => new Position(random.NextSingle() * depth, random.NextSingle() * height, random.NextSingle() * width))];
             NearestPoints nearest = new(points);
             for (int i = 0; i < 200; i++)
             {
                 // Also from far outside.
-                Position from = new(random.NextSingle() * 400 - 150, random.NextSingle() * 200 - 50, random.NextSingle() * 200 - 50);
+                Position from = new(
+                    random.NextSingle() * 400 - 150, random.NextSingle() * 200 - 50, random.NextSingle() * 200 - 50);
                 Assert.That(nearest.DistanceTo(from), Is.EqualTo(points.Min(p => p.DistanceTo(from))));
             }
 
@@ -166,7 +170,8 @@ public class EvaluationTests
             (int pairs, double cost) = Best(0, new bool[truth.Length]);
             List<(int Prediction, int Truth)> found = OneToOneMatching.Match(predictions, truth, radius);
             Assert.That(found, Has.Count.EqualTo(pairs));
-            Assert.That(found.Sum(f => predictions[f.Prediction].SquaredDistanceTo(truth[f.Truth])), Is.EqualTo(cost).Within(1e-9));
+            Assert.That(
+                found.Sum(f => predictions[f.Prediction].SquaredDistanceTo(truth[f.Truth])), Is.EqualTo(cost).Within(1e-9));
 
             (int Pairs, double Cost) Best(int p, bool[] used)
             {
@@ -195,7 +200,8 @@ public class EvaluationTests
     {
         // Differences along x of 0.25, 0.5 and 0.75: mean 0.5, SD 0.25, standard error 0.25/√3.
         EvaluationVolume volume = new(
-            [new(0, 1, 0.25f), new(10, 11, 10.5f), new(20, 21, 20.75f), new(50, 50, 50)], [new(0, 0, 0), new(10, 10, 10), new(20, 20, 20), new(80, 80, 80)]);
+            [new(0, 1, 0.25f), new(10, 11, 10.5f), new(20, 21, 20.75f), new(50, 50, 50)],
+            [new(0, 0, 0), new(10, 10, 10), new(20, 20, 20), new(80, 80, 80)]);
         AxisBias bias = Evaluator.Evaluate([volume], [2]).At(2).Bias!;
         Assert.That((bias.Pairs, bias.Z, bias.Y, bias.ErrorZ, bias.ErrorY), Is.EqualTo((3, 0.0, 1.0, 0.0, 0.0)));
         Assert.That(bias.X, Is.EqualTo(0.5).Within(1e-12));
@@ -226,7 +232,9 @@ public class EvaluationTests
         // In order: 1 voxel from particle 2's centre, again particle 2, the vesicle 1, background, outside.
         evaluation.Add([new(1.4f, 1, 2), new(1, 1, 1), new(0, 0, 7.4f), new(3, 3, 3), new(0, 0, -0.6f)], particles, mask);
         OccupancyScore score = evaluation.Score;
-        Assert.That((score.Results, score.Truth, score.Found, score.FoundAgain, score.OtherObjects, score.Background, score.OutsideVolume), Is.EqualTo((5, 2, 1, 1, 1, 1, 1)));
+        Assert.That(
+            (score.Results, score.Truth, score.Found, score.FoundAgain, score.OtherObjects, score.Background,
+                score.OutsideVolume), Is.EqualTo((5, 2, 1, 1, 1, 1, 1)));
         Assert.That((score.Precision, score.Recall), Is.EqualTo((0.2, 0.5)));
         Assert.That(score.F1, Is.EqualTo(2.0 / 7).Within(1e-12));
         Assert.That(score.MeanDistanceVoxels, Is.EqualTo(Math.Sqrt(1.16)).Within(1e-6));
@@ -236,16 +244,21 @@ public class EvaluationTests
     [Test]
     public void EvaluateClasses_WithAndWithoutOwnPicks_CountsWhatBelongsToTheClass()
     {
-        // Two rings, of which one is picked as a ring and one as a rod, and a rod that nobody picked; a pick of neither.
-        EvaluationVolume first = new(Line(0, 20), Line(0, 20)) { PredictionClasses = ["ring", "Rod"], TruthClasses = ["Ring", "ring"] };
+        // Two rings, of which one is picked as a ring and one as a rod, and a rod that nobody picked; a pick
+        // of neither.
+        EvaluationVolume first =
+            new(Line(0, 20), Line(0, 20)) { PredictionClasses = ["ring", "Rod"], TruthClasses = ["Ring", "ring"] };
         EvaluationVolume second = new(Line(90), Line(50)) { PredictionClasses = [null], TruthClasses = ["rod"] };
         IReadOnlyList<ClassResult> any = Evaluator.EvaluateClasses([first, second], [1], ownPicks: false);
         IReadOnlyList<ClassResult> own = Evaluator.EvaluateClasses([first, second], [1], ownPicks: true);
         using (Assert.EnterMultipleScope())
         {
-            Assert.That(any.Select(c => c.Class), Is.EqualTo(new[] { "Ring", "rod" }), "in the order of the truth, whatever the case");
+            Assert.That(any.Select(c => c.Class), Is.EqualTo(new[] { "Ring", "rod" }), "in the order of the truth, whatever "
+                + "the case");
             Assert.That(any.Select(c => (c.Result.Truth, c.Result.At(1).FoundTruth)), Is.EqualTo(new[] { (2, 2), (1, 0) }));
-            Assert.That(own.Select(c => (c.Result.Truth, c.Result.Predictions, c.Result.At(1).OneToOneMatches)), Is.EqualTo(new[] { (2, 1, 1), (1, 1, 0) }));
+            Assert.That(
+                own.Select(c => (c.Result.Truth, c.Result.Predictions, c.Result.At(1).OneToOneMatches)),
+                Is.EqualTo(new[] { (2, 1, 1), (1, 1, 0) }));
             Assert.That(Evaluator.EvaluateClasses([new(Line(0), Line(0))], [1], ownPicks: false), Is.Empty);
         }
     }

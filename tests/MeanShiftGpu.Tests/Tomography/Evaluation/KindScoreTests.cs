@@ -12,7 +12,8 @@ public class KindScoreTests
     [Test]
     public void Count_PicksAtDifferentDistances_AreJudgedByTheirParticlesSize()
     {
-        (string, Position)[] truth = [("small", new Position(10, 10, 10)), ("large", new Position(10, 10, 40)), ("large", new Position(10, 40, 40))];
+        (string, Position)[] truth =
+            [("small", new Position(10, 10, 10)), ("large", new Position(10, 10, 40)), ("large", new Position(10, 40, 40))];
         Position[] picks =
         [
             new(10, 10, 11.5),  // further from the small one than half its radius

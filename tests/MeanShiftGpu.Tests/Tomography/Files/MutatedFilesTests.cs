@@ -8,16 +8,21 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Tomography.Files;
 
-/// <summary>Files damaged at random give a result or one line that says what is wrong; never another exception.</summary>
+/// <summary>
+/// Files damaged at random give a result or one line that says what is wrong; never another exception.
+/// </summary>
 public class MutatedFilesTests
 {
-    // Ten thousand in all over the files of this fixture; the long run sets the variable. Another process does it to whole verbs: DamagedInputsTests.
+    // Ten thousand in all over the files of this fixture; the long run sets the variable. Another process
+    // does it to whole verbs: DamagedInputsTests.
     private static readonly int Mutations = TestData.Count("MEANSHIFTGPU_TEST_MUTATIONS", 500);
 
-    // The files are smaller than 0.4 MB; whatever a damaged header promises must not be believed before the data are there.
+    // The files are smaller than 0.4 MB; whatever a damaged header promises must not be believed before the
+    // data are there.
     private const long MemoryLimit = 64 << 20;
 
-    private static readonly CoordinateContext Frame = new() { VoxelSizeAngstrom = 10, Binning = 2, Shape = new Extent(50, 60, 70) };
+    private static readonly CoordinateContext Frame =
+        new() { VoxelSizeAngstrom = 10, Binning = 2, Shape = new Extent(50, 60, 70) };
 
     private TemporaryFolder folder = null!;
 
@@ -42,7 +47,8 @@ public class MutatedFilesTests
     [TestCase("cylindra/test_jobs/Picks/job_picks/optimisation_set.star")]
     public void Read_MutatedStar_IsReadOrRefused(string name)
     {
-        CoordinateContext context = new() { TomogramsStar = TemporaryFolder.Data("cylindra/test_jobs/Tomograms/job_tomo/tomograms.star") };
+        CoordinateContext context =
+            new() { TomogramsStar = TemporaryFolder.Data("cylindra/test_jobs/Tomograms/job_tomo/tomograms.star") };
         Mutate(name, "a.star", path => CoordinateTables.Read(path, context));
     }
 
@@ -67,7 +73,9 @@ public class MutatedFilesTests
     [TestCase(CoordinateFormat.Napari, "a.csv")]
     public void Read_MutatedTableOfOurs_IsReadOrRefused(CoordinateFormat format, string name)
     {
-        Particle[] particles = [new(1, 2, 3) { Score = 0.5, Class = 2, Angles = new(10, 20, 30), Tomogram = "T" }, new(4, 5, 6) { Class = 2, Tomogram = "T" }];
+        Particle[] particles =
+            [new(1, 2, 3) { Score = 0.5, Class = 2, Angles = new(10, 20, 30), Tomogram = "T" },
+                new(4, 5, 6) { Class = 2, Tomogram = "T" }];
         CoordinateTables.Write(folder["good"], particles, new CoordinateWriteOptions { Format = format, Context = Frame });
         Mutate(folder["good"], name, path => CoordinateTables.Read(path, Frame));
     }
@@ -75,7 +83,10 @@ public class MutatedFilesTests
     [Test]
     public void Read_MutatedSafetensors_IsReadOrRefused()
     {
-        SafetensorsFile.Write(folder["good"], [new("weight", SafetensorsTensor.FromFloats([2, 3], new float[6])), new("bias", SafetensorsTensor.FromDoubles([2], [1, 2]))], [new("step", "7")]);
+        SafetensorsFile.Write(
+            folder["good"],
+            [new("weight", SafetensorsTensor.FromFloats([2, 3], new float[6])),
+                new("bias", SafetensorsTensor.FromDoubles([2], [1, 2]))], [new("step", "7")]);
         Mutate(folder["good"], "a.safetensors", path =>
         {
             foreach (SafetensorsTensor tensor in SafetensorsFile.Read(path).Tensors.Values)
@@ -88,7 +99,10 @@ public class MutatedFilesTests
     {
         folder.Write("a.mrc", "");
         folder.Write("a.csv", "");
-        folder.Write("good", """{"volumes":[{"volume":"a.mrc","coordinates":"a.csv","split":"train","voxelSizeAngstrom":10.5,"binning":4,"tomogram":"T","mask":null}]}""");
+        folder.Write("good", """
+            {"volumes":[{"volume":"a.mrc","coordinates":"a.csv","split":"train","voxelSizeAngstrom":10.5,"binning":4,
+                "tomogram":"T","mask":null}]}
+            """);
         Mutate(folder["good"], "data.json", path => DatasetManifest.Read(path));
     }
 
@@ -115,7 +129,8 @@ public class MutatedFilesTests
                 throw new AssertionException($"mutation {i} of {source}: {e}", e);
             }
 
-            Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(MemoryLimit), $"bytes for mutation {i} of {source}");
+            Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(MemoryLimit), $"bytes for mutation {i} of "
+                + $"{source}");
         }
     }
 }

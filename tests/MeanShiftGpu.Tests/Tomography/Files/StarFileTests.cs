@@ -17,7 +17,8 @@ public class StarFileTests
     [Test]
     public void Read_TablesQuotesAndComments_AreTakenApart()
     {
-        StarFile file = StarFile.Read(folder.Write("a.star", "# version 50001\n\ndata_general\n\n_rlnTomoSubTomosAre2DStacks   1 # a list\n_name 'two words'\n\ndata_\nloop_ \n_a #1\n_b #2\n\n\"x y\" it's\n'' 3@p/q.mrcs #none\n"));
+        StarFile file = StarFile.Read(folder.Write("a.star", "# version 50001\n\ndata_general\n\n_rlnTomoSubTomosAre2DStacks   "
+            + "1 # a list\n_name 'two words'\n\ndata_\nloop_ \n_a #1\n_b #2\n\n\"x y\" it's\n'' 3@p/q.mrcs #none\n"));
         Assert.Multiple(() =>
         {
             Assert.That(file.Tables.Select(t => t.Name), Is.EqualTo(new[] { "general", "" }));

@@ -56,7 +56,8 @@ public class ClusteringTests
     [Test]
     public void Cluster_CentresThatMoveTogether_AreMergedToo()
     {
-        // The strongest (weight 4, at 0) is averaged with the near one at 1.4 and does not reach the one at 6.5; its centre moves to 0.7, which does.
+        // The strongest (weight 4, at 0) is averaged with the near one at 1.4 and does not reach the one at
+        // 6.5; its centre moves to 0.7, which does.
         float[] positions = [0, 0, 0, 0, 0, 1.4f, 0, 0, 6.5f];
         float[] scores = [4, 4, 1];
         IReadOnlyList<Pick> picks = Clustering.Cluster(positions, scores, MergeSix);
@@ -72,7 +73,9 @@ public class ClusteringTests
         float[] scores = [1, 0.19f, 0.125f, 0.125f];
         PickOptions fifth = MergeSix with { MinimumSupportFraction = 0.2f };
         Assert.That(Clustering.Cluster(positions, scores, fifth).Select(p => p.Z), Is.EqualTo(new[] { 0f, 40f }));
-        Assert.That(Clustering.Cluster(positions, scores, MergeSix with { MinimumVoxels = 2 }).Select(p => p.Z), Is.EqualTo(new[] { 40f }));
+        Assert.That(
+            Clustering.Cluster(positions, scores, MergeSix with { MinimumVoxels = 2 }).Select(p => p.Z),
+            Is.EqualTo(new[] { 40f }));
     }
 
     [Test]
@@ -117,7 +120,8 @@ public class ClusteringTests
         foreach (Pick pick in picks)
         {
             Position nearest = new(Nearest(pick.Z), Nearest(pick.Y), Nearest(pick.X));
-            // 400 points of SD 0.3 for a centre: standard error 0.016 an axis; worst of 125 seen 0.049, and spreads of 0.494 to 0.542.
+            // 400 points of SD 0.3 for a centre: standard error 0.016 an axis; worst of 125 seen 0.049, and
+            // spreads of 0.494 to 0.542.
             Assert.That(pick.Position.DistanceTo(nearest), Is.LessThan(0.1));
             Assert.That(pick.Spread, Is.EqualTo(0.3 * Math.Sqrt(3)).Within(0.06));
         }
@@ -130,7 +134,8 @@ public class ClusteringTests
     [TestCase(1000000, TestName = "Cluster_MillionPointsEverywhere_Ends")]
     public void Cluster_MillionPoints(int centers)
     {
-        // A quadratic step would take hours here; no assertion on the time, which other work on the machine would break.
+        // A quadratic step would take hours here; no assertion on the time, which other work on the machine
+        // would break.
         (float[] positions, float[] scores) = RandomClusters(1000000, centers, sigma: 0.5, seed: 3, extent: 400);
         System.Diagnostics.Stopwatch watch = System.Diagnostics.Stopwatch.StartNew();
         IReadOnlyList<Pick> picks = Clustering.Cluster(positions, scores, MergeSix);
@@ -170,10 +175,15 @@ public class ClusteringTests
         map[5] = 0.61f;
         map[6] = 0.6f;
         StartVoxels starts = StartVoxels.Above(map, 2, 3, 4, new PickOptions { Threshold = 0.3f });
-        // 0.3 · 2 itself is not above the threshold. Voxel 5 of [2, 3, 4] is (0, 1, 1), voxel 23 the last one.
+        // 0.3 · 2 itself is not above the threshold. Voxel 5 of [2, 3, 4] is (0, 1, 1), voxel 23 the last
+        // one.
         Assert.That(starts.Positions, Is.EqualTo(new float[] { 0, 1, 1, 1, 2, 3 }));
         Assert.That(starts.Scores, Is.EqualTo(new[] { 0.61f, 2 }));
-        StartVoxels absolute = StartVoxels.Above(map, 2, 3, 4, new PickOptions { Threshold = 1, ThresholdKind = ThresholdKind.Absolute });
+        StartVoxels absolute = StartVoxels.Above(map, 2, 3, 4, new PickOptions
+        {
+            Threshold = 1,
+            ThresholdKind = ThresholdKind.Absolute,
+        });
         Assert.That(absolute.Count, Is.EqualTo(1));
     }
 
@@ -191,7 +201,8 @@ public class ClusteringTests
         Assert.Throws<ArgumentException>(() => StartVoxels.Above(map, 2, 3, 3, new PickOptions()));
     }
 
-    private static (float[] Positions, float[] Scores) RandomClusters(int points, int centers, double sigma, int seed, double extent = 100)
+    private static (float[] Positions, float[] Scores) RandomClusters(
+        int points, int centers, double sigma, int seed, double extent = 100)
     {
         Random random = new(seed);
         double[] places = [.. Enumerable.Range(0, 3 * centers).Select(_ => random.NextDouble() * extent)];

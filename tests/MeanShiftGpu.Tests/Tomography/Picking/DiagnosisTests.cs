@@ -10,8 +10,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Tomography.Picking;
 
 /// <summary>
-/// A model of 100 steps (64³ simulated volumes, mean shift alone) on volumes that it does not know: no pick without a warning that names the cause, and
-/// no warning on a volume like those that it was trained on.
+/// A model of 100 steps (64³ simulated volumes, mean shift alone) on volumes that it does not know: no pick
+/// without a warning that names the cause, and no warning on a volume like those that it was trained on.
 /// </summary>
 public class DiagnosisTests
 {
@@ -26,7 +26,9 @@ public class DiagnosisTests
     {
         context = TestDevices.Open(DeviceKind.Cpu);
         picker = TomogramPicker.Open(context, TemporaryFolder.Data("models/hundred-steps.safetensors"));
-        known = Sandclock.Create(new SandclockOptions { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 12, MaximumParticles = 12, Seed = 77 }, 0).Image;
+        known = Sandclock.Create(
+            new SandclockOptions { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 12, MaximumParticles = 12, Seed =
+                77 }, 0).Image;
     }
 
     [OneTimeTearDown]
@@ -69,8 +71,14 @@ public class DiagnosisTests
     {
         using (Assert.EnterMultipleScope())
         {
-            AssertWarned(Pick(Resampled((z, y, x) => Enumerable.Range(0, 8).Average(i => At(2 * z + i / 4, 2 * y + i / 2 % 2, 2 * x + i % 2)), Edge / 2), Edge / 2), PickWarningKind.OtherGreyValues, "voxel size");
-            AssertWarned(Pick(Resampled((z, y, x) => At(z / 2 + 16, y / 2 + 16, x / 2 + 16), Edge)), PickWarningKind.OtherGreyValues, "voxel size");
+            AssertWarned(
+                Pick(Resampled(
+                    (z, y, x) => Enumerable.Range(0, 8).Average(i => At(2 * z + i / 4, 2 * y + i / 2 % 2, 2 * x + i % 2)),
+                    Edge / 2), Edge / 2), PickWarningKind.OtherGreyValues, "voxel size");
+            AssertWarned(
+                Pick(Resampled((z, y, x) => At(z / 2 + 16, y / 2 + 16, x / 2 + 16), Edge)),
+                PickWarningKind.OtherGreyValues,
+                "voxel size");
         }
     }
 
@@ -78,7 +86,10 @@ public class DiagnosisTests
     public void Pick_SmoothNoiseOfAForeignTomogram_IsToldByTheGreyValues()
     {
         float[] noise = Noise();
-        float[] smooth = [.. Enumerable.Range(0, noise.Length).Select(i => noise[i] + noise[(i + 1) % noise.Length] + noise[(i + Edge) % noise.Length] + noise[(i + (Edge * Edge)) % noise.Length])];
+        float[] smooth =
+            [.. Enumerable.Range(0, noise.Length).Select(
+                i => noise[i] + noise[(i + 1) % noise.Length] + noise[(i + Edge) % noise.Length]
+                    + noise[(i + (Edge * Edge)) % noise.Length])];
         AssertWarned(Pick(smooth), PickWarningKind.OtherGreyValues, "filtered");
     }
 
@@ -94,7 +105,9 @@ public class DiagnosisTests
     public void Pick_MoreVoxelsThanParticlesHave_IsRefusedBeforeTheClustering()
     {
         Random random = new(5);
-        float[] gradient = [.. Enumerable.Range(0, known.Length).Select(i => (3f * i / known.Length) - 1.5f + (0.2f * (float)random.NextDouble()))];
+        float[] gradient =
+            [.. Enumerable.Range(0, known.Length).Select(
+                i => (3f * i / known.Length) - 1.5f + (0.2f * (float)random.NextDouble()))];
         InputException refused = Assert.Throws<InputException>(() => Pick(gradient))!;
         Assert.That(refused.Message, Does.Contain("% of the volume, are above the threshold").And.Contain("no particles"));
     }
@@ -103,8 +116,13 @@ public class DiagnosisTests
     public void OfCentres_ReadAtHalfTheirScale_SaysThatTheyFillACorner()
     {
         Random random = new(7);
-        Position[] all = [.. Enumerable.Range(0, 20).Select(_ => new Position(60 * (float)random.NextDouble(), 60 * (float)random.NextDouble(), 60 * (float)random.NextDouble()))];
-        TrainingVolume Of(float scale) => new("a.mrc", new Extent(Edge, Edge, Edge), known, null, [.. all.Select(p => new Position(p.Z * scale, p.Y * scale, p.X * scale))]);
+        Position[] all =
+            [.. Enumerable.Range(0, 20).Select(
+                _ => new Position(
+                    60 * (float)random.NextDouble(), 60 * (float)random.NextDouble(), 60 * (float)random.NextDouble()))];
+        TrainingVolume Of(float scale)
+            => new("a.mrc", new Extent(Edge, Edge, Edge), known, null,
+                [.. all.Select(p => new Position(p.Z * scale, p.Y * scale, p.X * scale))]);
         using (Assert.EnterMultipleScope())
         {
             Assert.That(Diagnosis.OfCentres(Of(1)), Is.Null);
@@ -116,7 +134,10 @@ public class DiagnosisTests
 
     private static void AssertWarned(PickResult result, PickWarningKind kind, string cause, int? picks = null)
     {
-        Assert.That(result.Warnings.Where(w => w.Kind == kind).Select(w => $"{w.Fact} {w.Remedy}"), Has.Some.Contains(cause), string.Join(' ', result.Warnings));
+        Assert.That(
+            result.Warnings.Where(w => w.Kind == kind).Select(w => $"{w.Fact} {w.Remedy}"),
+            Has.Some.Contains(cause),
+            string.Join(' ', result.Warnings));
         if (picks is { } count)
             Assert.That(result.Picks, Has.Count.EqualTo(count));
     }
@@ -129,6 +150,7 @@ public class DiagnosisTests
     private static float[] Noise()
     {
         Random random = new(1);
-        return [.. Enumerable.Range(0, Edge * Edge * Edge).Select(_ => (float)Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * (float)Math.Cos(2 * Math.PI * random.NextDouble()))];
+        return [.. Enumerable.Range(0, Edge * Edge * Edge).Select(
+            _ => (float)Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * (float)Math.Cos(2 * Math.PI * random.NextDouble()))];
     }
 }

@@ -21,35 +21,58 @@ public class PickInAProgramTests
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         string model = folder["model.safetensors"];
         using (UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4], Outputs = 2 }, seed: 3))
-            ModelFile.Save(model, network, new ModelDescription { Training = new TrainingOptions { Classes = [new("rod"), new("7") { BandwidthVoxels = 3 }] } });
+            ModelFile.Save(model, network, new ModelDescription
+            {
+                Training = new TrainingOptions { Classes = [new("rod"), new("7") { BandwidthVoxels = 3 }] },
+            });
         using Volume image = Volume.Of([.. Enumerable.Range(0, (int)Size.Voxels).Select(i => (float)Math.Sin(i * i))], Size);
         using TomogramPicker picker = TomogramPicker.Open(context, model);
         using Volume first = new(Size.Depth, Size.Height, Size.Width);
         using Volume second = new(Size.Depth, Size.Height, Size.Width);
 
         List<PickWarning> told = [];
-        PickResult result = picker.Pick(image, new PickRequest { Scores = [first, second], OverlappingClasses = true, Warned = told.Add });
+        PickResult result = picker.Pick(image, new PickRequest
+        {
+            Scores = [first, second],
+            OverlappingClasses = true,
+            Warned = told.Add,
+        });
 
-        Assert.That(picker.Classes.Select(c => (c.Label, c.Number, c.Options.BandwidthVoxels)), Is.EqualTo(new[] { ("rod", (int?)1, 4f), ("7", (int?)7, 3f) }));
+        Assert.That(
+            picker.Classes.Select(c => (c.Label, c.Number, c.Options.BandwidthVoxels)),
+            Is.EqualTo(new[] { ("rod", (int?)1, 4f), ("7", (int?)7, 3f) }));
         Assert.That(told, Is.EqualTo(result.Warnings));
         Assert.That(result.Picks, Is.Not.Empty);
         for (int c = 0; c < 2; c++)
         {
             ClassPicks part = result.Classes[c];
-            IReadOnlyList<Pick> expected = picker.Cluster(c == 0 ? first : second, part.MaximumScore, options: part.Class.Options).Picks;
-            Assert.That(part.Picks, Is.EqualTo(expected.Select(p => p with { Class = part.Class.Number, ClassName = part.Class.Name })));
+            IReadOnlyList<Pick> expected =
+                picker.Cluster(c == 0 ? first : second, part.MaximumScore, options: part.Class.Options).Picks;
+            Assert.That(part.Picks, Is.EqualTo(expected.Select(p => p with
+            {
+                Class = part.Class.Number,
+                ClassName = part.Class.Name,
+            })));
         }
 
-        Assert.That(picker.Pick(image, new PickRequest { OverlappingClasses = true }).Picks, Is.EqualTo(result.Picks), "the maps may lie anywhere");
+        Assert.That(
+            picker.Pick(image, new PickRequest { OverlappingClasses = true }).Picks,
+            Is.EqualTo(result.Picks),
+            "the maps may lie anywhere");
 
         // By default one place has one pick, of the class that scores highest there.
         ClassPicks[] apart = [.. picker.Pick(image).Classes];
-        double shortest = Math.Min(apart[0].Class.Options.EffectiveMergeDistanceVoxels, apart[1].Class.Options.EffectiveMergeDistanceVoxels);
+        double shortest = Math.Min(
+            apart[0].Class.Options.EffectiveMergeDistanceVoxels, apart[1].Class.Options.EffectiveMergeDistanceVoxels);
         using (Assert.EnterMultipleScope())
         {
             Assert.That(apart.Sum(c => c.Picks.Count), Is.InRange(1, result.Picks.Count - 1));
             Assert.That(apart.SelectMany(c => c.Picks).Any(p => p.RunnerUp is not null && p.RunnerUpScore > 0));
-            Assert.That(apart[0].Picks.SelectMany(a => apart[1].Picks, (a, b) => Math.Sqrt(Math.Pow(a.Z - b.Z, 2) + Math.Pow(a.Y - b.Y, 2) + Math.Pow(a.X - b.X, 2))), Has.All.GreaterThanOrEqualTo(shortest));
+            Assert.That(
+                apart[0].Picks.SelectMany(
+                    a => apart[1].Picks, (a, b) => Math
+                        .Sqrt(Math.Pow(a.Z - b.Z, 2) + Math.Pow(a.Y - b.Y, 2) + Math.Pow(a.X - b.X, 2))),
+                            Has.All.GreaterThanOrEqualTo(shortest));
         }
     }
 
@@ -60,7 +83,10 @@ public class PickInAProgramTests
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         string model = folder["model.safetensors"];
         using (UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4], Outputs = 2 }, seed: 3))
-            ModelFile.Save(model, network, new ModelDescription { Training = new TrainingOptions { Classes = [new("rod"), new("ring")] } });
+            ModelFile.Save(model, network, new ModelDescription
+            {
+                Training = new TrainingOptions { Classes = [new("rod"), new("ring")] },
+            });
         InputException e = Assert.Throws<InputException>(() => TomogramPicker.Open(context, model, onlyClass: "hook"))!;
         Assert.That(e.Message, Does.Contain("'hook'").And.Contain("rod, ring").And.Contain(model));
     }
@@ -128,6 +154,8 @@ public class PickInAProgramTests
         using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4] }, seed: 3);
         using TomogramPicker picker = new(network, TrainingOptions.Compact.MeanShift, new PickOptions { BandwidthVoxels = 17 });
         using Volume image = new(Size.Depth, Size.Height, Size.Width);
-        Assert.That(picker.Pick(image).Warnings.Select(w => w.Kind), Is.SupersetOf(new[] { PickWarningKind.NoRoom, PickWarningKind.Constant }));
+        Assert.That(
+            picker.Pick(image).Warnings.Select(w => w.Kind),
+            Is.SupersetOf(new[] { PickWarningKind.NoRoom, PickWarningKind.Constant }));
     }
 }

@@ -7,8 +7,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Tomography.Picking;
 
 /// <summary>
-/// Start voxels, clustering and evaluation together, on score maps that need no training: a plain flat mean shift, written here,
-/// stands for the kernels.
+/// Start voxels, clustering and evaluation together, on score maps that need no training: a plain flat mean
+/// shift, written here, stands for the kernels.
 /// </summary>
 public class PickingChainTests
 {
@@ -28,8 +28,8 @@ public class PickingChainTests
     [Test]
     public void Pick_PerfectMask_IsNoGoodAtTwoVoxels()
     {
-        // The paper's point, and why its numbers are quoted with F1 at radius 2: a perfect segmentation has its modes in
-        // the lobes, about 4 voxels from the centre.
+        // The paper's point, and why its numbers are quoted with F1 at radius 2: a perfect segmentation has
+        // its modes in the lobes, about 4 voxels from the centre.
         EvaluationResult result = PickAndEvaluate(volume => volume.Mask, new PickOptions { MergeDistanceVoxels = 4 });
         // Seen here: 0, about 0.67 and 3.4 voxels.
         Assert.That(result.At(2).F1, Is.LessThan(0.05));

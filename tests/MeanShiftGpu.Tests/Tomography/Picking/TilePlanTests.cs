@@ -32,9 +32,21 @@ public class TilePlanTests
             });
             cut += tiles.Count > 1 ? 1 : 0;
             Assert.That(tiles.Sum(t => t.CoreSize.Voxels), Is.EqualTo(volume.Voxels));
-            CheckAxis(volume.Depth, largest.Tile.Depth, largest.Core.Depth, [.. tiles.Select(t => (t.Origin.Z, t.Size.Depth, t.CoreOrigin.Z, t.CoreSize.Depth))]);
-            CheckAxis(volume.Height, largest.Tile.Height, largest.Core.Height, [.. tiles.Select(t => (t.Origin.Y, t.Size.Height, t.CoreOrigin.Y, t.CoreSize.Height))]);
-            CheckAxis(volume.Width, largest.Tile.Width, largest.Core.Width, [.. tiles.Select(t => (t.Origin.X, t.Size.Width, t.CoreOrigin.X, t.CoreSize.Width))]);
+            CheckAxis(
+                volume.Depth,
+                largest.Tile.Depth,
+                largest.Core.Depth,
+                [.. tiles.Select(t => (t.Origin.Z, t.Size.Depth, t.CoreOrigin.Z, t.CoreSize.Depth))]);
+            CheckAxis(
+                volume.Height,
+                largest.Tile.Height,
+                largest.Core.Height,
+                [.. tiles.Select(t => (t.Origin.Y, t.Size.Height, t.CoreOrigin.Y, t.CoreSize.Height))]);
+            CheckAxis(
+                volume.Width,
+                largest.Tile.Width,
+                largest.Core.Width,
+                [.. tiles.Select(t => (t.Origin.X, t.Size.Width, t.CoreOrigin.X, t.CoreSize.Width))]);
         }
 
         Assert.That(cut, Is.GreaterThan(30));
@@ -60,7 +72,8 @@ public class TilePlanTests
     [Test]
     public void Create_ManyTiles_WastesTheLeast()
     {
-        // A row of 512 voxels in tiles of at most 220 with halos of 36: the first and the last have one halo only.
+        // A row of 512 voxels in tiles of at most 220 with halos of 36: the first and the last have one halo
+        // only.
         IReadOnlyList<Tile> tiles = TilePlan.Create(new Extent(4, 4, 512), 36, 4, 4, (tile, _) => tile.Width <= 220);
         Assert.That(tiles.Select(t => (t.Origin.X, t.Size.Width)), Is.EqualTo(((int, int)[])[(0, 220), (148, 220), (296, 216)]));
         Assert.That(TilePlan.Create(new Extent(4, 4, 512), 36, 4, 4, (tile, _) => tile.Width < 76), Is.Empty);

@@ -12,14 +12,17 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Tomography.Picking;
 
-/// <summary>A volume in tiles gives what the whole volume gives, and a map in windows what the whole map gives.</summary>
+/// <summary>
+/// A volume in tiles gives what the whole volume gives, and a map in windows what the whole map gives.
+/// </summary>
 [TestFixtureSource(typeof(TestDevices), nameof(TestDevices.All))]
 public class TiledPickingTests(DeviceKind device)
 {
     private static readonly PickOptions Options = new();
 
-    // Edges that are no multiple of anything, and several tiles along the axes named. The plain kernels on the simulated threads of the CPU
-    // accelerator compute a thousand times slower, hence the small case with tiles along x.
+    // Edges that are no multiple of anything, and several tiles along the axes named. The plain kernels on
+    // the simulated threads of the CPU accelerator compute a thousand times slower, hence the small case with
+    // tiles along x.
     [TestCase("HostSimd", "4,6,8", 13, 135, 151, 128, "yx")]
     [TestCase("HostSimd", "3,5", 59, 61, 75, 56, "zyx")]
     [TestCase("conv3d=HostWinograd", "16,16,16", 21, 23, 307, 160, "x")]
@@ -28,7 +31,8 @@ public class TiledPickingTests(DeviceKind device)
     [TestCase("conv3d=HostWinograd", "16", 23, 25, 99, 20, "zyx")]
     [TestCase("conv3d=HostWinograd", "3,4,5,6", 13, 17, 301, 256, "x")]
     [TestCase("Direct", "2,3", 5, 7, 75, 56, "x")]
-    public void Predict_InTiles_EqualsTheWhole(string variant, string widths, int depth, int height, int width, int longestEdge, string severalAlong)
+    public void Predict_InTiles_EqualsTheWhole(
+        string variant, string widths, int depth, int height, int width, int longestEdge, string severalAlong)
     {
         using GpuContext context = Open(variant);
         UNet3dOptions structure = new() { Widths = [.. widths.Split(',').Select(int.Parse)] };
@@ -38,15 +42,25 @@ public class TiledPickingTests(DeviceKind device)
         // A network that has not been trained damps its input, so this is a strong one.
         using Volume image = RandomVolume(size, 5, 200);
         float[] whole = picker.PredictScores(image.AsSpan(), size);
-        PickPlan plan = PickPlan.Create(network, size, Options, long.MaxValue, 1, mapsInMemory: true, p => Math.Max(p.LargestTile.Depth, Math.Max(p.LargestTile.Height, p.LargestTile.Width)) <= longestEdge);
+        PickPlan plan = PickPlan.Create(
+            network,
+            size,
+            Options,
+            long.MaxValue,
+            1,
+            mapsInMemory: true,
+            p => Math.Max(p.LargestTile.Depth, Math.Max(p.LargestTile.Height, p.LargestTile.Width)) <= longestEdge);
         foreach (char axis in severalAlong)
-            Assert.That(plan.Tiles.Select(t => axis == 'z' ? t.CoreOrigin.Z : axis == 'y' ? t.CoreOrigin.Y : t.CoreOrigin.X).Distinct().Count(), Is.GreaterThan(1), $"{axis}: {plan}");
+            Assert.That(
+                plan.Tiles.Select(t => axis == 'z' ? t.CoreOrigin.Z : axis == 'y' ? t.CoreOrigin.Y : t.CoreOrigin.X).Distinct()
+                    .Count(), Is.GreaterThan(1), $"{axis}: {plan}");
 
         using Volume map = new(depth, height, width);
         PredictionSummary summary = picker.Predict(plan, image, null, [new ScoreMap(0, map)]);
         float[] tiled = map.AsSpan().ToArray();
         double largest = whole.Zip(tiled, (a, b) => Math.Abs(a - b)).Max();
-        TestContext.Out.WriteLine($"{plan.Tiles.Count} tiles, largest difference {largest:g2}, scores {whole.Min():0.000} to {whole.Max():0.000}");
+        TestContext.Out.WriteLine($"{plan.Tiles.Count} tiles, largest difference {largest:g2}, scores {whole.Min():0.000} to "
+            + $"{whole.Max():0.000}");
         // Bit for bit on the processor.
         Assert.That(largest, Is.LessThanOrEqualTo(device == DeviceKind.Cpu ? 0 : 1e-6));
         Assert.That(whole.Max() - whole.Min(), Is.GreaterThan(0.1), "the scores depend on the voxels");
@@ -65,22 +79,26 @@ public class TiledPickingTests(DeviceKind device)
         Extent size = new(4, 4, 64);
         float[] image = new float[size.Voxels];
         float[] unchanged = picker.PredictScores(image, size);
-        // Voxels of the core 32 … 33, one step of the divisor, that a change at this distance from it changes.
+        // Voxels of the core 32 … 33, one step of the divisor, that a change at this distance from it
+        // changes.
         int Changed(bool before, int distance)
         {
             float[] changed = [.. image];
             for (int row = 0; row < 16; row++)
                 changed[row * 64 + (before ? 32 - distance : 33 + distance)] = 1000;
             float[] after = picker.PredictScores(changed, size);
-            return Enumerable.Range(0, 16).Count(row => after[row * 64 + 32] != unchanged[row * 64 + 32] || after[row * 64 + 33] != unchanged[row * 64 + 33]);
+            return Enumerable.Range(0, 16).Count(
+                row => after[row * 64 + 32] != unchanged[row * 64 + 32] || after[row * 64 + 33] != unchanged[row * 64 + 33]);
         }
 
-        Assert.That(Math.Max(Changed(true, structure.ReceptiveRadius), Changed(false, structure.ReceptiveRadius)), Is.GreaterThan(0));
+        Assert.That(
+            Math.Max(Changed(true, structure.ReceptiveRadius), Changed(false, structure.ReceptiveRadius)), Is.GreaterThan(0));
         for (int distance = structure.ReceptiveRadius + 1; distance < 31; distance++)
             Assert.That((Changed(true, distance), Changed(false, distance)), Is.EqualTo((0, 0)), $"{distance} voxels");
     }
 
-    // Steps of fewer planes than the tile has, of all, and of so few that the coarsest resolution waits for several; depths that leave an odd plane.
+    // Steps of fewer planes than the tile has, of all, and of so few that the coarsest resolution waits for
+    // several; depths that leave an odd plane.
     [TestCase("16,16,16", 76, 44, 40, 4)]
     [TestCase("16,16,16", 76, 44, 40, 13)]
     [TestCase("16,16,16", 20, 24, 28, 20)]
@@ -100,20 +118,23 @@ public class TiledPickingTests(DeviceKind device)
         using Arena whole = new(context);
         float[] expected;
         using (Tape<float> tape = Tape<float>.Begin(whole, inference: true))
-            expected = network.Forward(tape, tape.Upload(image.AsSpan(), new TensorShape(1, depth, height, width, 1))).ToArray(context);
+            expected = network.Forward(tape, tape.Upload(image.AsSpan(), new TensorShape(1, depth, height, width, 1))).ToArray(
+                context);
 
         Box core = structure.Divisor == 1 ? Box.Whole(tile) : new Box((4, 4, 8), new Extent(depth - 6, height - 8, width - 8));
         float[] scores = new float[2 * core.Size.Voxels];
         using Arena arena = new(context);
         network.PredictByPlanes(
-            arena, Box.Whole(tile), core, slab, image.Read, (box, values) => TensorBlocks.Copy(values, box.Size, Box.Whole(box.Size), scores, core.Size, TensorBlocks.Within(box, core).Origin, 2));
+            arena, Box.Whole(tile), core, slab, image.Read, (box, values) => TensorBlocks.Copy(
+                values, box.Size, Box.Whole(box.Size), scores, core.Size, TensorBlocks.Within(box, core).Origin, 2));
         float[] wanted = new float[2 * core.Size.Voxels];
         TensorBlocks.Copy(expected, tile, core, wanted, core.Size, (0, 0, 0), 2);
         TestContext.Out.WriteLine($"{arena.CapacityBytes >> 10} KiB instead of {whole.CapacityBytes >> 10}");
         Assert.That(scores, Is.EqualTo(wanted));
         Assert.That(wanted.Max() - wanted.Min(), Is.GreaterThan(0.1), "the scores depend on the voxels");
         Assert.That(arena.Allocations, Is.EqualTo(1), "what was planned was enough");
-        Assert.That(arena.CapacityBytes, Is.LessThanOrEqualTo(new PlaneSchedule(structure.Graph, depth, slab).Bytes(tile) + 4096));
+        Assert.That(
+            arena.CapacityBytes, Is.LessThanOrEqualTo(new PlaneSchedule(structure.Graph, depth, slab).Bytes(tile) + 4096));
     }
 
     [Test]
@@ -127,7 +148,14 @@ public class TiledPickingTests(DeviceKind device)
         using Volume mask = new(16, 18, 150);
         mask[8, 9, 70] = 1;
         mask[8, 9, 71] = 2;
-        PickPlan plan = PickPlan.Create(network, size, Options, long.MaxValue, 1, true, p => p.LargestTile.Width <= 48 || (p.NetworkOnHost && p.LargestTile.Width <= 72));
+        PickPlan plan = PickPlan.Create(
+            network,
+            size,
+            Options,
+            long.MaxValue,
+            1,
+            true,
+            p => p.LargestTile.Width <= 48 || (p.NetworkOnHost && p.LargestTile.Width <= 72));
         using Volume all = new(16, 18, 150);
         using Volume map = new(16, 18, 150);
         picker.Predict(plan, image, null, [new ScoreMap(0, all)]);
@@ -147,10 +175,13 @@ public class TiledPickingTests(DeviceKind device)
         using Volume image = RandomVolume(size, 6, 100);
         using Volume first = new(13, 17, 75);
         using Volume third = new(13, 17, 75);
-        PickPlan Plan(int maps) => PickPlan.Create(network, size, Options, long.MaxValue, maps, true, p => p.LargestTile.Width <= 56);
+        PickPlan Plan(int maps)
+            => PickPlan.Create(network, size, Options, long.MaxValue, maps, true, p => p.LargestTile.Width <= 56);
         PredictionSummary together = picker.Predict(Plan(2), image, null, [new ScoreMap(2, third), new ScoreMap(0, first)]);
         Assert.That(first.AsSpan().ToArray(), Is.Not.EqualTo(third.AsSpan().ToArray()));
-        foreach ((int output, Volume map, float maximum) in ((int, Volume, float)[])[(2, third, together.Maxima[0]), (0, first, together.Maxima[1])])
+        foreach (
+            (int output, Volume map, float maximum) in (
+                (int, Volume, float)[])[(2, third, together.Maxima[0]), (0, first, together.Maxima[1])])
         {
             using Volume alone = new(13, 17, 75);
             picker.Predict(Plan(1), image, null, [new ScoreMap(output, alone)]);
@@ -158,7 +189,9 @@ public class TiledPickingTests(DeviceKind device)
             Assert.That(maximum, Is.EqualTo(alone.AsSpan().ToArray().Max()));
         }
 
-        Assert.That(() => picker.Predict(Plan(1), image, null, [new ScoreMap(2, third), new ScoreMap(0, first)]), Throws.ArgumentException.With.Message.Contains("1 score maps, not 2"));
+        Assert.That(
+            () => picker.Predict(Plan(1), image, null, [new ScoreMap(2, third), new ScoreMap(0, first)]),
+            Throws.ArgumentException.With.Message.Contains("1 score maps, not 2"));
     }
 
     [Test]
@@ -211,11 +244,13 @@ public class TiledPickingTests(DeviceKind device)
         foreach (Position center in centers)
         {
             Pick pick = picks.MinBy(p => p.Position.DistanceTo(center))!;
-            // A blob cut by the border is pulled inwards; the others are symmetric up to sampling. Seen: 0.12 and 0.5.
+            // A blob cut by the border is pulled inwards; the others are symmetric up to sampling. Seen: 0.12
+            // and 0.5.
             Assert.That(pick.Position.DistanceTo(center), Is.LessThan(center.Z < 4 ? 1 : 0.3));
             Assert.That(pick.AtBorder, Is.EqualTo(center.Z < 4));
             if (method == PickMethod.MeanShift)
-                Assert.That(pick.Moved, Is.InRange(1, 3), "a ball's voxels lie three quarters of a radius from its centre, less where scores count");
+                Assert.That(pick.Moved, Is.InRange(1, 3), "a ball's voxels lie three quarters of a radius from its centre, "
+                    + "less where scores count");
         }
     }
 
@@ -241,11 +276,19 @@ public class TiledPickingTests(DeviceKind device)
     {
         using GpuContext context = Open("");
         using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [2] }, seed: 1);
-        using TomogramPicker picker = new(network, MeanShiftOptions.Compact, Options with { Method = PickMethod.Components, MinimumSupportFraction = 0 });
+        using TomogramPicker picker = new(network, MeanShiftOptions.Compact, Options with
+        {
+            Method = PickMethod.Components,
+            MinimumSupportFraction = 0,
+        });
         Extent size = new(5, 5, 5);
         float[] map = new float[125];
-        // Two columns that a bridge in the last slice joins, and a voxel that touches the bridge by a corner; another lies apart.
-        foreach ((int z, int y, int x) in ((int, int, int)[])[(0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 0, 2), (1, 0, 2), (2, 0, 2), (3, 0, 1), (4, 1, 2), (1, 4, 4)])
+        // Two columns that a bridge in the last slice joins, and a voxel that touches the bridge by a corner;
+        // another lies apart.
+        foreach (
+            (int z, int y, int x) in (
+                (int, int, int)[])[(0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 0, 2), (1, 0, 2), (2, 0, 2), (3, 0, 1), (4, 1, 2), (
+                    1, 4, 4)])
             map[(z * 5 + y) * 5 + x] = 1;
         IReadOnlyList<Pick> picks = picker.Cluster(map, size);
         Assert.That(picks.Select(p => p.Voxels), Is.EquivalentTo((int[])[8, 1]));
@@ -270,9 +313,13 @@ public class TiledPickingTests(DeviceKind device)
 
         // The tensors' memory stays for the next volume where clustering has room beside it.
         PickPlan roomy = PickPlan.Create(network, size, Options, 100_000L << 20, 1, mapsInMemory: false);
-        PickPlan tight = PickPlan.Create(network, size, Options, roomy.ProcessBytes + roomy.BufferBytes + roomy.NetworkBytes, 1, mapsInMemory: false);
-        Assert.That((roomy.KeepsNetwork, tight.KeepsNetwork, tight.NetworkBytes), Is.EqualTo((device == DeviceKind.Cpu, false, roomy.NetworkBytes)));
-        InputException e = Assert.Throws<InputException>(() => PickPlan.Create(network, size, Options, 64 << 20, 1, mapsInMemory: false))!;
+        PickPlan tight = PickPlan.Create(
+            network, size, Options, roomy.ProcessBytes + roomy.BufferBytes + roomy.NetworkBytes, 1, mapsInMemory: false);
+        Assert.That(
+            (roomy.KeepsNetwork, tight.KeepsNetwork, tight.NetworkBytes),
+            Is.EqualTo((device == DeviceKind.Cpu, false, roomy.NetworkBytes)));
+        InputException e =
+            Assert.Throws<InputException>(() => PickPlan.Create(network, size, Options, 64 << 20, 1, mapsInMemory: false))!;
         Assert.That(e.Message, Does.Contain("Raise the limit"));
     }
 
@@ -318,14 +365,25 @@ public class TiledPickingTests(DeviceKind device)
     {
         using Arena arena = new(context);
         MeanShiftShape shape = new(1, size.Depth, size.Height, size.Width, 1, Options.MaximumIterations, ScorePitch: 1);
-        MeanShiftParameters parameters = new(Options.BandwidthVoxels, MeanShiftOptions.Compact.ScoreFloor, MeanShiftOptions.Compact.Weighting);
+        MeanShiftParameters parameters = new(
+            Options.BandwidthVoxels, MeanShiftOptions.Compact.ScoreFloor, MeanShiftOptions.Compact.Weighting);
         IMeanShift<float> kernels = context.Launcher(MeanShiftVariants<float>.Table, shape);
         ILGPU.ArrayView<float> scores = arena.Allocate<float>(map.Length);
         ILGPU.ArrayView<float> positions = arena.Allocate<float>(starts.Positions.Length);
-        ILGPU.ArrayView<byte> workspace = arena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers: 0)));
+        ILGPU.ArrayView<byte> workspace = arena.Allocate<byte>(
+            Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers: 0)));
         ILGPU.Runtime.ArrayViewExtensions.CopyFromCPU(scores, context.Stream, map);
         ILGPU.Runtime.ArrayViewExtensions.CopyFromCPU(positions, context.Stream, starts.Positions);
-        kernels.Converge(context.Stream, scores, positions, positions, arena.Allocate<int>(starts.Count), arena.Allocate<float>(starts.Count), workspace, shape, parameters, Options.ConvergenceVoxels);
+        kernels.Converge(
+            context.Stream,
+            scores,
+            positions,
+            positions,
+            arena.Allocate<int>(starts.Count), arena.Allocate<float>(starts.Count),
+            workspace,
+            shape,
+            parameters,
+            Options.ConvergenceVoxels);
         float[] converged = new float[starts.Positions.Length];
         ILGPU.Runtime.ArrayViewExtensions.CopyToCPU(positions, context.Stream, converged);
         context.Synchronize();

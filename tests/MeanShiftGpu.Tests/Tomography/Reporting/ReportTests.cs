@@ -38,7 +38,9 @@ public partial class ReportTests
         Assert.That(body.Descendants(image).Count(), Is.EqualTo(4));
         Assert.That(body.Descendants("dt").Count(), Is.EqualTo(5));
         string text = body.Value;
-        foreach (string piece in new[] { "Dice", "Mean shift", "Both", "Mean ± SD over 2 training runs.", "3.31", "± 0.14", "F1 against the hit radius", "hit radius (voxels)", "true centre", "4 min 12 s" })
+        foreach (
+            string piece in new[] { "Dice", "Mean shift", "Both", "Mean ± SD over 2 training runs.", "3.31", "± 0.14",
+                "F1 against the hit radius", "hit radius (voxels)", "true centre", "4 min 12 s" })
             Assert.That(text, Does.Contain(piece));
         Assert.That(Directory.GetFiles(folder), Has.Length.EqualTo(1));
     }
@@ -48,7 +50,9 @@ public partial class ReportTests
     {
         string page = ReportHtml.Build(Toy());
         Assert.That(Url().Matches(page).Select(m => m.Value).Distinct(), Is.All.StartsWith("http://www.w3.org/"));
-        Assert.That(page, Does.Not.Contain("<script").And.Not.Contain("<link").And.Not.Contain(" src=").And.Not.Contain("@import").And.Not.Match("url\\((?!#)"));
+        Assert.That(
+            page, Does.Not.Contain("<script").And.Not.Contain("<link").And.Not.Contain(" src=").And.Not.Contain("@import").And.Not
+                .Match("url\\((?!#)"));
         // Names within the page are unique, and those that are used exist.
         XElement root = XDocument.Parse(page).Root!;
         string[] ids = [.. root.Descendants().Attributes("id").Select(a => a.Value)];
@@ -61,13 +65,16 @@ public partial class ReportTests
 
     [Test]
     public void Build_Empty_IsStillAPage() =>
-        Assert.That(XDocument.Parse(ReportHtml.Build(new ReportDocument { Title = "Nothing" })).Root!.Element("body")!.Value.Trim(), Is.EqualTo("Nothing"));
+        Assert.That(
+            XDocument.Parse(ReportHtml.Build(new ReportDocument { Title = "Nothing" })).Root!.Element("body")!.Value.Trim(),
+            Is.EqualTo("Nothing"));
 
     [Test]
     public void Build_Best_IsBoldAndNeverAReference()
     {
         XElement table = XDocument.Parse(ReportHtml.Build(Toy())).Descendants("table").Single();
-        string[][] bold = [.. table.Element("tbody")!.Elements("tr").Select(r => r.Descendants("strong").Select(s => s.Value).ToArray())];
+        string[][] bold =
+            [.. table.Element("tbody")!.Elements("tr").Select(r => r.Descendants("strong").Select(s => s.Value).ToArray())];
         Assert.That(bold, Is.EqualTo(new string[][] { [], ["1.57", "0.87", "0.83"], ["0.91"], [] }));
     }
 
@@ -84,7 +91,11 @@ public partial class ReportTests
     public void FromRuns_UnequalCounts_AreNamed()
     {
         ReportTable table = ReportTable.FromRuns(
-            "t", [new("a", 1, ReportBest.None)], [new("x", ReportColor.Red, [1]), new("y", ReportColor.Blue, [1]), new("x", ReportColor.Red, [2])], [], "");
+            "t",
+            [new("a", 1, ReportBest.None)],
+            [new("x", ReportColor.Red, [1]), new("y", ReportColor.Blue, [1]), new("x", ReportColor.Red, [2])],
+            [],
+            "");
         Assert.That(table.Caption, Is.EqualTo("Mean ± SD over 2 training runs (x), 1 training run (y)."));
         Assert.That(table.Rows.Select(r => r.Name), Is.EqualTo(new[] { "x", "y" }));
     }
@@ -114,7 +125,9 @@ public partial class ReportTests
     {
         Position[] picks = [new(3.4f, 5, 6), new(3.4f, 25, 25)];
         ReportImage image = ReportImage.FromVolume("s", new float[8 * 30 * 30], 8, 30, 30, 0, [new(3, 5, 5)], picks, 3);
-        Assert.That(image.Markers.Select(m => (m.Kind, m.X)), Is.EqualTo(new[] { (ReportMarkerKind.Truth, 5f), (ReportMarkerKind.Pick, 6f) }));
+        Assert.That(
+            image.Markers.Select(m => (m.Kind, m.X)),
+            Is.EqualTo(new[] { (ReportMarkerKind.Truth, 5f), (ReportMarkerKind.Pick, 6f) }));
     }
 
     [Test]
@@ -127,7 +140,9 @@ public partial class ReportTests
     [Test]
     public void WritePng_Panel_HasItsSizeAndColours()
     {
-        ReportImage image = new() { Title = "i", Height = 20, Width = 30, Pixels = new byte[600], Markers = [new(10, 15, 3, ReportMarkerKind.Pick)] };
+        ReportImage image =
+            new() { Title = "i", Height = 20, Width = 30, Pixels = new byte[600], Markers =
+                [new(10, 15, 3, ReportMarkerKind.Pick)] };
         string path = Path.Combine(folder, "panel.png");
         ReportPlots.WritePng(path, new ReportPanel("p", [image, image], ""), scale: 4);
         byte[] png = File.ReadAllBytes(path);
@@ -181,7 +196,8 @@ public partial class ReportTests
             blobs[i] = (float)volume.Centers.Max(c => Math.Exp(-p.SquaredDistanceTo(c) / 8));
         }
 
-        ReportImage Score(string title, float[] map) => ReportImage.FromVolume(title, map, 36, 36, 36, z, volume.Centers, picks, 3, window: (0, 1));
+        ReportImage Score(string title, float[] map)
+            => ReportImage.FromVolume(title, map, 36, 36, 36, z, volume.Centers, picks, 3, window: (0, 1));
         ReportRun[] runs =
         [
             new("Dice", ReportColor.Red, [3.21, 1.52, 0.05, 0.57]),
@@ -202,11 +218,13 @@ public partial class ReportTests
         return new ReportDocument
         {
             Title = "Sandclock: Dice, mean shift & both <unseen volumes>",
-            Lead = ["Three networks were trained from the same start on 100 simulated volumes, and tested on 25 that none of them had seen."],
+            Lead = ["Three networks were trained from the same start on 100 simulated volumes, and tested on 25 that none of "
+                + "them had seen."],
             Tables =
             [
                 ReportTable.FromRuns("Picks against the truth", columns, runs,
-                    [new("Paper, mean shift", ReportColor.Grey, [new(2.43, 0.17), new(1.64, 0.24), new(null), new(0.81, 0.03)], IsReference: true)],
+                    [new("Paper, mean shift", ReportColor.Grey, [new(2.43, 0.17), new(1.64, 0.24), new(null), new(0.81, 0.03)],
+                        IsReference: true)],
                     "Pooled over 25 test volumes with 122 particles."),
             ],
             Panels =
@@ -214,21 +232,28 @@ public partial class ReportTests
                 new("One test volume",
                     [
                         ReportImage.FromVolume("Tomogram", volume.Image, 36, 36, 36, z, volume.Centers, [], 3),
-                        Score("Dice", volume.Mask), Score("Mean shift", blobs), Score("Both", [.. blobs.Zip(volume.Mask, (a, b) => 0.6f * a + 0.4f * b)]),
+                        Score("Dice", volume.Mask),
+                        Score("Mean shift", blobs),
+                        Score("Both", [.. blobs.Zip(volume.Mask, (a, b) => 0.6f * a + 0.4f * b)]),
                     ],
-                    $"Slice z = {z} of 36³. Centres up to 3 slices away are shown, smaller the farther. Score maps: black 0, white 1."),
+                    $"Slice z = {z} of 36³. Centres up to 3 slices away are shown, smaller the farther. Score maps: black 0, "
+                    + "white 1."),
             ],
             Charts =
             [
                 new ReportChart
                 {
-                    Title = "F1 against the hit radius", XTitle = "hit radius (voxels)", YTitle = "F1", YMinimum = 0, YMaximum = 1,
+                    Title = "F1 against the hit radius", XTitle = "hit radius (voxels)", YTitle = "F1", YMinimum =
+                        0, YMaximum = 1,
                     Guides = [(4, "paper’s radius")],
                     Curves =
                     [
-                        new("Dice", ReportColor.Red, [.. radii.Select(r => (r, 0.9 / (1 + Math.Exp(-2 * (r - 3.7)))))], [.. radii.Select(_ => 0.02)]),
-                        new("Mean shift", ReportColor.Blue, [.. radii.Select(r => (r, 0.92 / (1 + Math.Exp(-3 * (r - 1)))))], [.. radii.Select(_ => 0.03)]),
-                        new("Both", ReportColor.Green, [.. radii.Select(r => (r, 0.94 / (1 + Math.Exp(-3 * (r - 1.4)))))], [.. radii.Select(_ => 0.02)]),
+                        new("Dice", ReportColor.Red, [.. radii.Select(r => (r, 0.9 / (1 + Math.Exp(-2 * (r - 3.7)))))],
+                            [.. radii.Select(_ => 0.02)]),
+                        new("Mean shift", ReportColor.Blue, [.. radii.Select(r => (r, 0.92 / (1 + Math.Exp(-3 * (r - 1)))))],
+                            [.. radii.Select(_ => 0.03)]),
+                        new("Both", ReportColor.Green, [.. radii.Select(r => (r, 0.94 / (1 + Math.Exp(-3 * (r - 1.4)))))],
+                            [.. radii.Select(_ => 0.02)]),
                     ],
                     Caption = "Mean over 2 training runs; bands are one SD.",
                 },
@@ -237,17 +262,23 @@ public partial class ReportTests
                     Title = "Training", XTitle = "step", YTitle = "loss", LogarithmicY = true,
                     Curves =
                     [
-                        new("Dice", ReportColor.Red, [.. Enumerable.Range(0, 100).Select(i => (5.0 * i, 0.2 + 0.8 * Math.Exp(-i / 20.0)))]),
-                        new("Dice, validation", ReportColor.Red, [.. Enumerable.Range(0, 10).Select(i => (50.0 * i, 0.25 + 0.8 * Math.Exp(-i / 2.0)))], Dashed: true),
-                        new("Mean shift", ReportColor.Blue, [.. Enumerable.Range(0, 100).Select(i => (5.0 * i, 1.3 + 5 * Math.Exp(-i / 30.0)))]),
-                        new("Both", ReportColor.Green, [.. Enumerable.Range(0, 100).Select(i => (5.0 * i, 2 + 7 * Math.Exp(-i / 30.0)))]),
+                        new("Dice", ReportColor.Red,
+                            [.. Enumerable.Range(0, 100).Select(i => (5.0 * i, 0.2 + 0.8 * Math.Exp(-i / 20.0)))]),
+                        new("Dice, validation", ReportColor.Red,
+                            [.. Enumerable.Range(0, 10).Select(i => (50.0 * i, 0.25 + 0.8 * Math.Exp(-i / 2.0)))], Dashed: true),
+                        new("Mean shift", ReportColor.Blue,
+                            [.. Enumerable.Range(0, 100).Select(i => (5.0 * i, 1.3 + 5 * Math.Exp(-i / 30.0)))]),
+                        new("Both", ReportColor.Green,
+                            [.. Enumerable.Range(0, 100).Select(i => (5.0 * i, 2 + 7 * Math.Exp(-i / 30.0)))]),
                     ],
                     Caption = "Losses have different scales; compare shapes, not heights.",
                 },
             ],
             Facts =
             [
-                new("Device", "CPU, 2 threads"), new("Training", "500 steps, Adam 1e-3"), new("Volumes", "36³, 4–6 particles, noise SD 0.7"),
+                new("Device", "CPU, 2 threads"),
+                new("Training", "500 steps, Adam 1e-3"),
+                new("Volumes", "36³, 4–6 particles, noise SD 0.7"),
                 new("Picking", "threshold 0.3 of maximum, merge 6 voxels"), new("Time", "4 min 12 s"),
             ],
         };

@@ -9,7 +9,9 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Tomography.Reproduction;
 
-/// <summary>The experiment of the paper's Table 1: its data, its protocol in a shortened form, and its statistics.</summary>
+/// <summary>
+/// The experiment of the paper's Table 1: its data, its protocol in a shortened form, and its statistics.
+/// </summary>
 public class ReproductionTests
 {
     // A network and data of the smallest size that still have every part of the experiment.
@@ -40,10 +42,15 @@ public class ReproductionTests
             Assert.That(result.Evaluation!.Truth, Is.GreaterThan(0), run.Name);
             PaperResult again = experiment.Done(run)!;
             Assert.That(again.Evaluation!.Radii, Is.EqualTo(result.Evaluation.Radii), run.Name);
-            Assert.That((again.Threshold, again.MinimumSupport, again.Made.Settings), Is.EqualTo((result.Threshold, result.MinimumSupport, result.Made.Settings)));
+            Assert.That(
+                (again.Threshold, again.MinimumSupport, again.Made.Settings),
+                Is.EqualTo((result.Threshold, result.MinimumSupport, result.Made.Settings)));
             // A model whose picks were counted in another way is picked with again, and not trained again.
-            string file = folder[Path.Combine("out", "runs", $"{run.Name}.json")], model = Path.ChangeExtension(file, "safetensors");
-            File.WriteAllText(file, File.ReadAllText(file).Replace("\"pickingProtocol\": ", "\"pickingProtocol\": 9", StringComparison.Ordinal));
+            string file = folder[Path.Combine("out", "runs", $"{run.Name}.json")], model = Path.ChangeExtension(
+                file, "safetensors");
+            File.WriteAllText(
+                file,
+                File.ReadAllText(file).Replace("\"pickingProtocol\": ", "\"pickingProtocol\": 9", StringComparison.Ordinal));
             DateTime trained = File.GetLastWriteTimeUtc(model);
             Assert.That(experiment.Done(run), Is.Null);
             Assert.That(experiment.Train(context, run).Evaluation!.Radii, Is.EqualTo(result.Evaluation.Radii), run.Name);
@@ -58,7 +65,10 @@ public class ReproductionTests
         string table = File.ReadAllText(folder[Path.Combine("out", PaperReport.TableName)]);
         foreach (PaperDataset dataset in datasets)
             Assert.That(table, Does.Contain($"## {PaperTable.Title(dataset)}"));
-        Assert.That(table, Does.Match(@"\| protein \| radius in voxels \| both: recall \| duplicates a particle \|\n\|---\|---\|---\|---\|\n\| \w{4} \| \d"));
+        Assert.That(
+            table, Does.Match(
+                @"\| protein \| radius in voxels \| both: recall \| duplicates a particle \|\n"
+                + @"\|---\|---\|---\|---\|\n\| \w{4} \| \d"));
         Assert.That(results[1].Kinds.Sum(k => k.Truth), Is.EqualTo(results[1].Evaluation!.Truth));
         Assert.That(table, Does.Contain("| mean shift, paper | 5 | 7.75 ± 4.70 | 3.99 ± 1.70 | 0.70 ± 0.10 |"));
         Assert.That(File.ReadAllText(folder[Path.Combine("out", PaperReport.PageName)]), Does.Contain("SHREC-like"));
@@ -72,7 +82,8 @@ public class ReproductionTests
         DatasetManifest full = PaperData.Prepare(folder["out"], Tiny, PaperDataset.Ribo, PaperFiles.None);
         int Centres(DatasetVolume entry) => entry.ReadParticles(new Extent(56, 56, 56), new VoxelSize(17.4, 17.4, 17.4)).Count;
         Assert.That(sparse.Of(DatasetSplit.Train).Concat(sparse.Of(DatasetSplit.Validation)).Select(Centres), Has.All.EqualTo(1));
-        Assert.That(sparse.Of(DatasetSplit.Test).Sum(Centres), Is.EqualTo(full.Of(DatasetSplit.Test).Sum(Centres)).And.GreaterThan(1));
+        Assert.That(
+            sparse.Of(DatasetSplit.Test).Sum(Centres), Is.EqualTo(full.Of(DatasetSplit.Test).Sum(Centres)).And.GreaterThan(1));
         Assert.That(full.Of(DatasetSplit.Train).Sum(Centres), Is.GreaterThan(full.Of(DatasetSplit.Train).Count()));
     }
 
@@ -80,10 +91,13 @@ public class ReproductionTests
     public void Shapes_OfEveryDensity_GrowInTheOrderOfTheList()
     {
         using TemporaryFolder folder = new();
-        IReadOnlyList<ParticleShape> shapes = ProteinDensities.Shapes([.. ProteinDensities.Shrec, ProteinDensities.Ribosome], 10, folder["out"]);
+        IReadOnlyList<ParticleShape> shapes = ProteinDensities.Shapes(
+            [.. ProteinDensities.Shrec, ProteinDensities.Ribosome], 10, folder["out"]);
         Assert.That(shapes.Take(13).Select(s => s.MaskVoxels), Is.Ordered);
         Assert.That(shapes.Select(s => s.Name), Is.Unique.And.All.Match("^[0-9a-z]{4}$"));
-        Assert.That(() => ProteinDensities.Shapes(["0000"], 10, folder["out"]), Throws.TypeOf<InputException>().With.Message.Contains("5mrc"));
+        Assert.That(
+            () => ProteinDensities.Shapes(["0000"], 10, folder["out"]),
+            Throws.TypeOf<InputException>().With.Message.Contains("5mrc"));
     }
 
     [Test]
@@ -99,20 +113,26 @@ public class ReproductionTests
     [Test]
     public void PairedDifference_OfFiveSeeds_IsStudentsInterval()
     {
-        // Differences 0.1, 0.2, 0.3, 0.4, 0.5: mean 0.3, SD 0.15811, t(4, 0.975) = 2.77645, half width 0.19632.
+        // Differences 0.1, 0.2, 0.3, 0.4, 0.5: mean 0.3, SD 0.15811, t(4, 0.975) = 2.77645, half width
+        // 0.19632.
         PaperResult[] results =
         [
             .. Enumerable.Range(1, 5).Select(s => Result(PaperLoss.Dice, s, 0.2)),
             .. Enumerable.Range(1, 5).Select(s => Result(PaperLoss.MeanShift, s, 0.2 + (0.1 * s))),
             Result(PaperLoss.MeanShift, 6, 0.9),
         ];
-        (double mean, double half) = PaperTable.PairedDifference(results, PaperLoss.MeanShift, PaperLoss.Dice, r => r.ValidationF1)!.Value;
+        (double mean, double half) =
+            PaperTable.PairedDifference(results, PaperLoss.MeanShift, PaperLoss.Dice, r => r.ValidationF1)!.Value;
         Assert.That(mean, Is.EqualTo(0.3).Within(1e-12));
         Assert.That(half, Is.EqualTo(0.19632).Within(1e-5));
         Assert.That(PaperTable.PairedDifference(results, PaperLoss.Both, PaperLoss.Dice, r => r.ValidationF1), Is.Null);
-        Assert.That(PaperTable.PairedDifference(results.Take(6), PaperLoss.MeanShift, PaperLoss.Dice, r => r.ValidationF1)!.Value.HalfWidth, Is.EqualTo(double.PositiveInfinity));
+        Assert.That(
+            PaperTable.PairedDifference(
+                results.Take(6), PaperLoss.MeanShift, PaperLoss.Dice, r => r.ValidationF1)!.Value.HalfWidth, Is.EqualTo(
+                    double.PositiveInfinity));
     }
 
     private static PaperResult Result(PaperLoss loss, int seed, double f1)
-        => new() { Dataset = PaperDataset.Sandclock, Loss = loss, Seed = seed, PickingProtocol = 1, ValidationF1 = f1, Made = new Provenance() };
+        => new() { Dataset = PaperDataset.Sandclock, Loss = loss, Seed = seed, PickingProtocol = 1, ValidationF1 = f1, Made =
+            new Provenance() };
 }

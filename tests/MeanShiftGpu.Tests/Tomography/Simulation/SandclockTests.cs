@@ -73,7 +73,8 @@ public class SandclockTests
     [Test]
     public void Create_OneParticle_IsTwoBalls()
     {
-        SandclockOptions options = new() { Depth = 31, Height = 33, Width = 35, MinimumParticles = 1, MaximumParticles = 1, BorderVoxels = 12 };
+        SandclockOptions options =
+            new() { Depth = 31, Height = 33, Width = 35, MinimumParticles = 1, MaximumParticles = 1, BorderVoxels = 12 };
         SandclockVolume volume = Sandclock.Create(options, 0);
         Position center = volume.Centers[0];
         // One of the vectors must explain the mask exactly; voxel by voxel, from the definition.
@@ -104,7 +105,8 @@ public class SandclockTests
     public void LobeVectors_Published_AreThoseOfSquaredLength14And16To18()
     {
         (int Z, int Y, int X)[] vectors = Sandclock.LobeVectors(SandclockOptions.Paper);
-        // Sums of three squares: 14 = 1+4+9 (48 vectors), 16 (6), 17 = 16+1 (24) and 9+4+4 (24), 18 = 9+9 (12) and 16+1+1 (24).
+        // Sums of three squares: 14 = 1+4+9 (48 vectors), 16 (6), 17 = 16+1 (24) and 9+4+4 (24), 18 = 9+9
+        // (12) and 16+1+1 (24).
         Assert.That(vectors, Has.Length.EqualTo(48 + 6 + 48 + 36));
         Assert.That(vectors.Select(v => v.Z * v.Z + v.Y * v.Y + v.X * v.X).Distinct(), Is.EquivalentTo(new[] { 14, 16, 17, 18 }));
     }
@@ -128,8 +130,8 @@ public class SandclockTests
     [Test]
     public void SplitMix64_Stream_IsThePublishedAlgorithm()
     {
-        // From a second implementation, checked with the published test vector (seed 1234567: 6457827717110365317).
-        // Pinned, so that simulated data never change silently between versions.
+        // From a second implementation, checked with the published test vector (seed 1234567:
+        // 6457827717110365317). Pinned, so that simulated data never change silently between versions.
         SplitMix64 random = new(seed: 1, index: 2, stream: 3);
         ulong first = random.NextBits();
         SplitMix64 same = new(seed: 1, index: 2, stream: 3);

@@ -60,7 +60,8 @@ public class TomogramSimulatorTests
                     // The empty centre of a hollow particle is its own, but not its mask.
                     if (density > Small.Shapes[tomogram.Particles[number - 1].Class - 1].Threshold)
                         voxels[number - 1]++;
-                    foreach ((int nz, int ny, int nx) in (ReadOnlySpan<(int, int, int)>)[(z + 1, y, x), (z, y + 1, x), (z, y, x + 1)])
+                    foreach (
+                        (int nz, int ny, int nx) in (ReadOnlySpan<(int, int, int)>)[(z + 1, y, x), (z, y + 1, x), (z, y, x + 1)])
                     {
                         if (nz < Small.Depth && ny < Small.Height && nx < Small.Width)
                             Assert.That((int)tomogram.Occupancy[nz, ny, nx], Is.EqualTo(number).Or.Zero);
@@ -74,7 +75,8 @@ public class TomogramSimulatorTests
             SimulatedParticle particle = tomogram.Particles[i];
             using (Assert.EnterMultipleScope())
             {
-                // Interpolation widens a turned mask; seen: up to 13 %. Centres: within 0.03 voxel (the fringe below the threshold is left out).
+                // Interpolation widens a turned mask; seen: up to 13 %. Centres: within 0.03 voxel (the
+                // fringe below the threshold is left out).
                 Assert.That(voxels[i], Is.EqualTo(Small.Shapes[particle.Class - 1].MaskVoxels).Within(20).Percent);
                 Assert.That(sums[i].Z / sums[i].Mass, Is.EqualTo(particle.Z).Within(0.1));
                 Assert.That(sums[i].Y / sums[i].Mass, Is.EqualTo(particle.Y).Within(0.1));
@@ -86,10 +88,12 @@ public class TomogramSimulatorTests
     [Test]
     public void Create_Occupancy_GivesAPickNearTheCentreOfAHollowParticleToIt()
     {
-        TomogramOptions options = Small with { Shapes = [ParticleShape.Create("ring", 10)], MinimumParticles = 3, MaximumParticles = 3 };
+        TomogramOptions options =
+            Small with { Shapes = [ParticleShape.Create("ring", 10)], MinimumParticles = 3, MaximumParticles = 3 };
         using SimulatedTomogram tomogram = TomogramSimulator.Create(options, 0);
         Particle[] truth = [.. tomogram.Particles.Select((p, i) => new Particle(p.Z, p.Y, p.X) { Id = i + 1 })];
-        // A ball of the ring's volume has a radius of 5.1 voxels, the hole one of 3.5; half of 5.1 less what rounding to a voxel may add.
+        // A ball of the ring's volume has a radius of 5.1 voxels, the hole one of 3.5; half of 5.1 less what
+        // rounding to a voxel may add.
         Assert.That(options.Shapes[0].RadiusVoxels / 2, Is.InRange(2.4, 3.5));
         float[] steps = [-1, 0, 1];
         foreach ((float z, float y, float x) in from z in steps from y in steps from x in steps select (z, y, x))
@@ -165,7 +169,8 @@ public class TomogramSimulatorTests
         float[][] before = [.. series.Images.Select(i => (float[])i.Clone())];
         using SimulatedTomogram noisy = TomogramSimulator.Create(options, 0);
         series.AddNoise(noisy.NoiseDeviation, options.Seed, 0, 2);
-        double noise = before.Zip(series.Images).Average(p => p.First.Zip(p.Second, (a, b) => (double)(b - a) * (b - a)).Average());
+        double noise = before.Zip(series.Images).Average(
+            p => p.First.Zip(p.Second, (a, b) => (double)(b - a) * (b - a)).Average());
         Assert.That(series.SignalVariance / noise, Is.EqualTo(ratio).Within(1).Percent);
     }
 
@@ -176,8 +181,10 @@ public class TomogramSimulatorTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(microscope.WavelengthAngstrom, Is.EqualTo(0.019687).Within(1e-6), "300 kV");
-            Assert.That((microscope with { VoltageKilovolts = 100 }).WavelengthAngstrom, Is.EqualTo(0.037014).Within(2e-6), "100 kV");
-            // Without aberration and amplitude contrast the first zero lies at s² = 1/(λ·Δf), the first extremum at half of it.
+            Assert.That(
+                (microscope with { VoltageKilovolts = 100 }).WavelengthAngstrom, Is.EqualTo(0.037014).Within(2e-6), "100 kV");
+            // Without aberration and amplitude contrast the first zero lies at s² = 1/(λ·Δf), the first
+            // extremum at half of it.
             double first = 1 / (microscope.WavelengthAngstrom * 30_000);
             Assert.That(microscope.Transfer(first, 3), Is.Zero.Within(1e-9));
             Assert.That(microscope.Transfer(first / 2, 3), Is.EqualTo(-1).Within(1e-9));
@@ -222,11 +229,13 @@ public class TomogramSimulatorTests
         using SimulatedTomogram tomogram = TomogramSimulator.Create(Small with { MinimumParticles = 1, MaximumParticles = 1 }, 0);
         SimulatedParticle particle = tomogram.Particles[0];
         RotationMatrix rotation = particle.Angles.ToMatrix();
-        // The larger ball of a sandclock lies at +x of its own frame and reaches 8.1 voxels from the centre of mass, the smaller at −x, 9.9.
+        // The larger ball of a sandclock lies at +x of its own frame and reaches 8.1 voxels from the centre
+        // of mass, the smaller at −x, 9.9.
         double Density(double along)
         {
             (double x, double y, double z) = rotation.Apply(along, 0, 0);
-            return tomogram.Model[(int)Math.Round(particle.Z + z), (int)Math.Round(particle.Y + y), (int)Math.Round(particle.X + x)];
+            return tomogram.Model[(int)Math.Round(particle.Z + z), (int)Math.Round(particle.Y + y), (int)Math.Round(
+                particle.X + x)];
         }
 
         Assert.That(Density(9.5), Is.Zero.Within(0.01));
@@ -275,7 +284,9 @@ public class TomogramSimulatorTests
         Assert.That(
             () => TomogramSimulator.Create(Small with { MinimumParticles = 500, MaximumParticles = 500 }, 0),
             Throws.TypeOf<InputException>().With.Message.Contains("500 particles do not fit"));
-        Assert.That(() => TomogramSimulator.Create(Small with { Shapes = [] }, 0), Throws.TypeOf<InputException>().With.Message.Contains("kinds"));
+        Assert.That(
+            () => TomogramSimulator.Create(Small with { Shapes = [] }, 0),
+            Throws.TypeOf<InputException>().With.Message.Contains("kinds"));
         Assert.That(() => ParticleShape.Create("cube", 10), Throws.TypeOf<InputException>().With.Message.Contains("sandclock"));
     }
 

@@ -78,7 +78,8 @@ public class LargeVolumeTests
         // A file with a hole: 2.4·10⁹ voxels that take no room on the disk.
         Extent size = new(1200, 1000, 2000);
         string path = folder["sparse.mrc"];
-        byte[] header = MrcFile.CreateHeader(new Extent(1200, 1000, 2000), new VoxelSize(10), new MrcWriteOptions { Mode = MrcMode.Int8 }, (0, 9, 0, 0));
+        byte[] header = MrcFile.CreateHeader(
+            new Extent(1200, 1000, 2000), new VoxelSize(10), new MrcWriteOptions { Mode = MrcMode.Int8 }, (0, 9, 0, 0));
         using (FileStream file = new(path, FileMode.CreateNew))
         {
             file.Write(header);
@@ -91,7 +92,8 @@ public class LargeVolumeTests
         float[] values = new float[8];
         reader.Read(new Box((1198, 998, 1998), new Extent(2, 2, 2)), values);
         Assert.That(values, Is.EqualTo(new float[] { 0, 0, 0, 0, 0, 0, 7, 9 }));
-        Assert.That(() => reader.Read(new Box((1199, 0, 0), new Extent(2, 1, 1)), values), Throws.TypeOf<ArgumentOutOfRangeException>());
+        Assert.That(
+            () => reader.Read(new Box((1199, 0, 0), new Extent(2, 1, 1)), values), Throws.TypeOf<ArgumentOutOfRangeException>());
     }
 
     [Test]
@@ -121,7 +123,10 @@ public class LargeVolumeTests
         using (MrcWriter writer = MrcWriter.Create(folder[name], volume.Size, volume.VoxelSize))
         {
             // The upper slices are never written and stay 0.
-            foreach (Box box in (Box[])[new((0, 0, 0), new Extent(5, 4, 11)), new((0, 4, 6), new Extent(5, 6, 5)), new((0, 4, 0), new Extent(5, 6, 6))])
+            foreach (
+                Box box in (
+                    Box[])[new((0, 0, 0), new Extent(5, 4, 11)), new((0, 4, 6), new Extent(5, 6, 5)), new(
+                        (0, 4, 0), new Extent(5, 6, 6))])
             {
                 float[] values = new float[box.Size.Voxels];
                 volume.Read(box, values);
@@ -138,7 +143,9 @@ public class LargeVolumeTests
         MrcFile.Write(folder["whole.mrc"], volume);
         MrcHeader expected = MrcFile.ReadHeader(folder["whole.mrc"]);
         MrcHeader header = MrcFile.ReadHeader(folder[name]);
-        Assert.That((header.Shape, header.VoxelSize, header.Minimum, header.Maximum), Is.EqualTo((expected.Shape, expected.VoxelSize, expected.Minimum, expected.Maximum)));
+        Assert.That(
+            (header.Shape, header.VoxelSize, header.Minimum, header.Maximum),
+            Is.EqualTo((expected.Shape, expected.VoxelSize, expected.Minimum, expected.Maximum)));
     }
 
     [Test]

@@ -35,7 +35,9 @@ public class MrcFileTests
     {
         byte[] bytes = File.ReadAllBytes(TemporaryFolder.Data("cases/tables/02-dotted-tomogram-names/data/TS_1.5.mrc"));
         BitConverter.GetBytes(120f).CopyTo(bytes, 60);
-        Assert.That(MrcFile.ReadHeader(folder.Write("hexagonal.mrc", bytes)).Notes.Single(), Does.Contain("90, 90 and 120°").And.Contain("perpendicular"));
+        Assert.That(
+            MrcFile.ReadHeader(folder.Write("hexagonal.mrc", bytes)).Notes.Single(),
+            Does.Contain("90, 90 and 120°").And.Contain("perpendicular"));
     }
 
     [Test]
@@ -72,10 +74,12 @@ public class MrcFileTests
         AssertStatistics(volume, MrcFile.ReadHeader(TemporaryFolder.Data(name)));
     }
 
-    // The headers of these two describe another image than the one stored; the numbers were computed by a Python script.
+    // The headers of these two describe another image than the one stored; the numbers were computed by a
+    // Python script.
     [TestCase("mrcfile/float16.mrc", 1, 64, 3.5953123, -4.33984375, 3.8203125, 0.041134231723845)]
     [TestCase("MRCFile.jl/emd_3197_proj.mrcs", 10, 20, 11.4, -60.21748733520508, 97.41138458251953, 18.92471495921281)]
-    public void Read_FileWithAWrongHeaderSummary_HasItsVoxels(string name, int depth, int edge, double voxelSize, double minimum, double maximum, double mean)
+    public void Read_FileWithAWrongHeaderSummary_HasItsVoxels(
+        string name, int depth, int edge, double voxelSize, double minimum, double maximum, double mean)
     {
         using Volume volume = MrcFile.Read(TemporaryFolder.Data(name));
         float[] values = volume.AsSpan().ToArray();
@@ -110,7 +114,8 @@ public class MrcFileTests
             Assert.That(unsigned[0, 0, 0], Is.EqualTo(128));
             Assert.That(signed[0, 2, 0], Is.EqualTo(-1));
             Assert.That(unsigned[0, 2, 0], Is.EqualTo(255));
-            Assert.That(MrcFile.ReadHeader(TemporaryFolder.Data("portal/unsigned_ints.mrc")).Notes.Single(), Does.Contain("unsigned"));
+            Assert.That(
+                MrcFile.ReadHeader(TemporaryFolder.Data("portal/unsigned_ints.mrc")).Notes.Single(), Does.Contain("unsigned"));
         });
     }
 
@@ -367,10 +372,14 @@ public class MrcFileTests
     {
         using Volume volume = new(1, 1, 2);
         volume[0, 0, 1] = 300;
-        Assert.That(TemporaryFolder.Refused(() => MrcFile.Write(folder["v.mrc"], volume, new MrcWriteOptions { Mode = MrcMode.Int8 }), "v.mrc"), Does.Contain("(0, 0, 1)"));
+        Assert.That(
+            TemporaryFolder
+                .Refused(() => MrcFile.Write(folder["v.mrc"], volume, new MrcWriteOptions { Mode = MrcMode.Int8 }), "v.mrc"),
+                Does.Contain("(0, 0, 1)"));
         volume[0, 0, 0] = float.NaN;
         TemporaryFolder.Refused(() => MrcFile.Write(folder["v.mrc"], volume), "v.mrc");
-        TemporaryFolder.Refused(() => MrcFile.Write(folder["v.mrc"], volume, new MrcWriteOptions { Mode = MrcMode.Packed4Bit }), "v.mrc");
+        TemporaryFolder.Refused(
+            () => MrcFile.Write(folder["v.mrc"], volume, new MrcWriteOptions { Mode = MrcMode.Packed4Bit }), "v.mrc");
         Assert.That(folder.Files(), Is.Empty);
     }
 
