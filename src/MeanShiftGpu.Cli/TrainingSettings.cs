@@ -249,8 +249,11 @@ internal static class TrainingSettings
             + "others are left out. Default: all particles are one class.");
         return new(Particle, option, (parsed, settings) => parsed.GetValue(option) is { Length: > 0 } names
             // Lengths of a class that follow from its size stay with it.
-            ? settings with { Classes =
-                [.. names.Select(n => settings.Classes.FirstOrDefault(c => c.Name == n) ?? new ClassOptions(n))] }
+            ? settings with
+            {
+                Classes =
+                [.. names.Select(n => settings.Classes.FirstOrDefault(c => c.Name == n) ?? new ClassOptions(n))]
+            }
             : settings);
     }
 
@@ -270,8 +273,11 @@ internal static class TrainingSettings
                     + $"{Counted.Of(settings.ClassCount, "class", "classes")}; expected one for all, or one for each of "
                     + "--classes.");
             return set(
-                settings, values[0]) with { Classes =
-                    [.. settings.Classes.Select((c, i) => setOfClass(c, values.Length == 1 ? values[0] : values[i]))] };
+                settings, values[0]) with
+            {
+                Classes =
+                    [.. settings.Classes.Select((c, i) => setOfClass(c, values.Length == 1 ? values[0] : values[i]))]
+            };
         });
     }
 

@@ -11,8 +11,11 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Turns tables of coordinates of one program into those of another.</summary>
 internal sealed class ConvertVerb(Session session) : Verb(session)
 {
-    private readonly Argument<string> input = new("IN") { Description = "A table of coordinates "
-        + $"({string.Join(", ", CoordinateFormats.Endings)}), or a folder of such." };
+    private readonly Argument<string> input = new("IN")
+    {
+        Description = "A table of coordinates "
+        + $"({string.Join(", ", CoordinateFormats.Endings)}), or a folder of such."
+    };
     private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "The table; a folder gets a table for each "
         + "tomogram, as copick, EMAN2, SHREC and .coords files need with several.", required: true);
     private readonly Option<CoordinateFormat?> from = Parse.Choice("--from", "Format of the input. Default: by its name and "
@@ -91,31 +94,31 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
         ConversionResult result = CoordinateConversion.Convert(
             options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
-        {
-            From = options.GetValue(from),
-            To = options.GetValue(to),
-            VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header?.VoxelSize.CubeAngstrom ?? 0,
-            VoxelSizeProblem = header?.VoxelSize.ProblemOf(options.GetValue(volume)!),
-            Shape = options.GetValue(volumeSize) ?? header?.Shape,
-            Binning = options.GetValue(binning) ?? 0,
-            FromBinning = options.GetValue(fromBinning) ?? 0,
-            ToBinning = options.GetValue(toBinning) ?? 0,
-            FromCentre = options.GetValue(fromCentre) ?? RelionCentre.HalfSize,
-            ToCentre = options.GetValue(toCentre) ?? RelionCentre.HalfSize,
-            TomogramsStar = options.GetValue(tomograms),
-            Tomogram = options.GetValue(tomogram),
-            TomogramName = options.GetValue(tomogramName) ?? (
-                options.GetValue(volume) is { } named ? TomogramNames.Of(named) : null),
-            ObjectName = options.GetValue(objectName),
-            Filter = new ParticleFilter
             {
-                MinimumScore = options.GetValue(minimumScore),
-                Top = options.GetValue(top),
-                Classes = options.GetValue(classes) ?? [],
-                Inside = options.GetValue(inside),
-                MinimumDistanceVoxels = options.GetValue(minimumDistance) ?? 0,
-            },
-        });
+                From = options.GetValue(from),
+                To = options.GetValue(to),
+                VoxelSizeAngstrom = options.GetValue(voxelSize) ?? header?.VoxelSize.CubeAngstrom ?? 0,
+                VoxelSizeProblem = header?.VoxelSize.ProblemOf(options.GetValue(volume)!),
+                Shape = options.GetValue(volumeSize) ?? header?.Shape,
+                Binning = options.GetValue(binning) ?? 0,
+                FromBinning = options.GetValue(fromBinning) ?? 0,
+                ToBinning = options.GetValue(toBinning) ?? 0,
+                FromCentre = options.GetValue(fromCentre) ?? RelionCentre.HalfSize,
+                ToCentre = options.GetValue(toCentre) ?? RelionCentre.HalfSize,
+                TomogramsStar = options.GetValue(tomograms),
+                Tomogram = options.GetValue(tomogram),
+                TomogramName = options.GetValue(tomogramName) ?? (
+                options.GetValue(volume) is { } named ? TomogramNames.Of(named) : null),
+                ObjectName = options.GetValue(objectName),
+                Filter = new ParticleFilter
+                {
+                    MinimumScore = options.GetValue(minimumScore),
+                    Top = options.GetValue(top),
+                    Classes = options.GetValue(classes) ?? [],
+                    Inside = options.GetValue(inside),
+                    MinimumDistanceVoxels = options.GetValue(minimumDistance) ?? 0,
+                },
+            });
         Provenance made = Made(options,
             [.. tables, .. options.GetValue(tomograms) is { } sizes ? (string[])[sizes] : [], .. result.Masks]);
         WriteRecord(options.GetValue(output)!, result, made);

@@ -14,8 +14,11 @@ internal sealed class ImportVerb(Session session) : Verb(session)
 
     private readonly Argument<string> layout =
         new("LAYOUT") { HelpName = $"{Shrec2021}|{Empiar10045}", Description = "Which data." };
-    private readonly Argument<string> source = new("SOURCE") { Description = "SHREC 2021: the folder that holds model_0, "
-        + "model_1 and so on. EMPIAR-10045: the tomogram (MRC)." };
+    private readonly Argument<string> source = new("SOURCE")
+    {
+        Description = "SHREC 2021: the folder that holds model_0, "
+        + "model_1 and so on. EMPIAR-10045: the tomogram (MRC)."
+    };
     private readonly Option<string?> output = Parse.Text("--out", "DIR", "Folder for manifest.json, which 'train' reads, and "
         + "for patches.", required: true);
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the data set that is in --out." };
@@ -29,8 +32,11 @@ internal sealed class ImportVerb(Session session) : Verb(session)
         + $"of the tomogram, after --average. Default: {Empiar10045Dataset.PaperBinning}.", 1e-6);
     private readonly Option<double?> maskRadius = Parse.Real("--mask-radius", "EMPIAR-10045: radius in voxels of the balls "
         + "that are the masks. Default: 4.", 0.5);
-    private readonly Option<bool> sparse = new("--sparse") { Description = "EMPIAR-10045: one random centre in each patch for "
-        + "training and validation." };
+    private readonly Option<bool> sparse = new("--sparse")
+    {
+        Description = "EMPIAR-10045: one random centre in each patch for "
+        + "training and validation."
+    };
     private readonly Option<int> seed = Parse.Integer("--seed", "Seed of the random choice.", 1, int.MinValue, int.MaxValue);
 
     public override string Name => "import";

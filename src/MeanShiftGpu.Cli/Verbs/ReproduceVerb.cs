@@ -64,8 +64,13 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
     {
         PaperScale size = PaperScale.Named(options.GetValue(scale) ?? PaperScale.Quick.Name);
         PaperFiles files =
-            new() { Shrec = options.GetValue(shrec), Tomogram = options.GetValue(tomogram), Coordinates = options.GetValue(
-                coordinates) };
+            new()
+            {
+                Shrec = options.GetValue(shrec),
+                Tomogram = options.GetValue(tomogram),
+                Coordinates = options.GetValue(
+                coordinates)
+            };
         if (files.Tomogram is null != files.Coordinates is null)
             throw new InputException($"{tomogram.Name} and {coordinates.Name} belong together; give both or none.");
         IReadOnlyList<PaperRun> all = PaperExperiment.Runs(

@@ -67,10 +67,16 @@ internal sealed class SimulateSettings
         + $"{Defaults.Microscope.SphericalAberrationMillimeters}.", 0, 100);
     private readonly Option<double?> amplitude = Parse.Real("--amplitude-contrast", "Tomogram: contrast without defocus. "
         + $"Default: {Defaults.Microscope.AmplitudeContrast}.", 0, 1);
-    private readonly Option<bool> keepPhases = new("--no-phase-flip") { Description = "Tomogram: leave the phases that the "
-        + "contrast transfer turned." };
-    private readonly Option<bool> bright = new("--bright") { Description = "Tomogram: particles are bright, as in an inverted "
-        + "tomogram." };
+    private readonly Option<bool> keepPhases = new("--no-phase-flip")
+    {
+        Description = "Tomogram: leave the phases that the "
+        + "contrast transfer turned."
+    };
+    private readonly Option<bool> bright = new("--bright")
+    {
+        Description = "Tomogram: particles are bright, as in an inverted "
+        + "tomogram."
+    };
 
     /// <summary>The options, as the help groups them.</summary>
     public IReadOnlyList<OptionGroup> Groups =>

@@ -10,8 +10,11 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Recomputes reference files.</summary>
 internal sealed class VerifyVerb(Session session) : Verb(session)
 {
-    private readonly Argument<string> folder = new("DIR") { Description = "Folder with reference files (*.safetensors), named "
-        + "by what they hold: conv3d_k3, mean_shift_flat_squared …" };
+    private readonly Argument<string> folder = new("DIR")
+    {
+        Description = "Folder with reference files (*.safetensors), named "
+        + "by what they hold: conv3d_k3, mean_shift_flat_squared …"
+    };
 
     public override string Name => "verify";
 

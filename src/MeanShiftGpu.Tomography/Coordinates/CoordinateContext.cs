@@ -97,7 +97,8 @@ public sealed record CoordinateContext
         if (Binning <= 0 && size > 0 && VoxelSizeAngstrom > 0 && Math.Abs(size - VoxelSizeAngstrom) > 0.01 * VoxelSizeAngstrom)
             throw new InputException(string.Create(CultureInfo.InvariantCulture, $"{place}: counts in pixels of {size:0.####} "
                 + $"Å, and the volume has voxels of {VoxelSizeAngstrom:0.####} Å. Say how many of its pixels make a voxel (the "
-                + $"binning), or correct the voxel size.")) { Missing = MissingFact.Binning };
+                + $"binning), or correct the voxel size."))
+            { Missing = MissingFact.Binning };
         return new PixelGrid(size, Binning > 0 ? Binning : 1);
     }
 

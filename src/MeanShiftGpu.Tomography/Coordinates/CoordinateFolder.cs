@@ -36,7 +36,8 @@ public static class CoordinateFolder
         foreach (IGrouping<string?, Particle> tomogram in particles.GroupBy(p => p.Tomogram ?? options.TomogramName))
         {
             string name = tomogram.Key ?? throw new InputException($"{folder}: particles without a tomogram's name cannot be "
-                + "sorted into files. Give a file to write to, or their tomogram's name.") { Missing = MissingFact.TomogramName };
+                + "sorted into files. Give a file to write to, or their tomogram's name.")
+            { Missing = MissingFact.TomogramName };
             IEnumerable<IGrouping<string, Particle>> tables = tomogram.GroupBy(
                 p => CoordinateFormats.Of(format).HoldsSeveralObjects ? "" : ParticleNames.NameOf(p));
             foreach (IGrouping<string, Particle> table in tables)

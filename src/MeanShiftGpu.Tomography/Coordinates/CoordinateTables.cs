@@ -176,7 +176,8 @@ public static class CoordinateTables
             string limit = format.PixelSizes == PixelSizes.OneInTable ? "holds one size" : "needs the size of all or of none";
             throw new InputException($"{path}: the particles count in pixels of {grids[0].SizeText} and of "
                 + $"{grids[^1].SizeText}, and a {format.Word} table {limit}. Convert each data set by itself, or give the "
-                + "voxel size.") { Missing = MissingFact.VoxelSize };
+                + "voxel size.")
+            { Missing = MissingFact.VoxelSize };
         }
     }
 
@@ -192,7 +193,8 @@ public static class CoordinateTables
         if (without > 0 && without < table.Particles.Count)
             throw new InputException($"{path}: {without} of {Counted.Of(table.Particles.Count, "particle")} "
                 + $"{(without == 1 ? "does" : "do")} not say the size of {(without == 1 ? "its" : "their")} pixels, and the "
-                + "others do. Complete the table, or say how many of its pixels make a voxel.") { Missing = MissingFact.Binning };
+                + "others do. Complete the table, or say how many of its pixels make a voxel.")
+            { Missing = MissingFact.Binning };
     }
 
     /// <summary>

@@ -77,8 +77,15 @@ public sealed record DatasetVolume
     /// <param name="shape">The volume's size.</param>
     /// <param name="header">The voxel size that the volume's header gives.</param>
     public CoordinateContext Context(Extent shape, VoxelSize header)
-        => new CoordinateContext { VoxelSizeAngstrom = VoxelSizeAngstrom, Binning = Binning, Tomogram = Tomogram, TomogramsStar =
-            TomogramsStar, Centre = Relion5Centre }
+        => new CoordinateContext
+        {
+            VoxelSizeAngstrom = VoxelSizeAngstrom,
+            Binning = Binning,
+            Tomogram = Tomogram,
+            TomogramsStar =
+            TomogramsStar,
+            Centre = Relion5Centre
+        }
             .WithVolume(Volume, shape, header);
 
     /// <summary>

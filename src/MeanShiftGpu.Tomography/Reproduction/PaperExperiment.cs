@@ -287,8 +287,14 @@ public sealed class PaperExperiment
     // Equal settings have equal texts: a result is taken for another run's only where this differs.
     private string Settings(PaperRun run)
         => JsonSerializer.Serialize(
-            new { Protocol, Scale = scale, Files = files.Has(run.Dataset) ? files : PaperFiles.None, Training = scale.Training(
-                run.Dataset, run.Loss, run.Seed) },
+            new
+            {
+                Protocol,
+                Scale = scale,
+                Files = files.Has(run.Dataset) ? files : PaperFiles.None,
+                Training = scale.Training(
+                run.Dataset, run.Loss, run.Seed)
+            },
             SettingsJson);
 }
 

@@ -31,20 +31,20 @@ public static class PaperTable
     // Table 1 of the paper: mean and SD of five runs.
     private static readonly Dictionary<(PaperDataset, PaperLoss),
         (ReportCell DistPred, ReportCell DistGt, ReportCell F1)> Published = new()
-    {
-        [(PaperDataset.Sandclock, PaperLoss.Dice)] = (new(4.02, 0.01), new(3.82, 0.01), new(0.46, 0.01)),
-        [(PaperDataset.Sandclock, PaperLoss.MeanShift)] = (new(2.43, 0.17), new(1.64, 0.24), new(0.81, 0.03)),
-        [(PaperDataset.Sandclock, PaperLoss.Both)] = (new(2.62, 0.06), new(1.26, 0.08), new(0.82, 0.01)),
-        [(PaperDataset.Shrec, PaperLoss.Dice)] = (new(6.21, 0.29), new(2.09, 0.16), new(0.53, 0.02)),
-        [(PaperDataset.Shrec, PaperLoss.MeanShift)] = (new(7.75, 4.70), new(3.99, 1.70), new(0.70, 0.10)),
-        [(PaperDataset.Shrec, PaperLoss.Both)] = (new(7.22, 0.42), new(1.69, 0.15), new(0.55, 0.01)),
-        [(PaperDataset.Ribo, PaperLoss.Dice)] = (new(8.58, 0.35), new(4.03, 0.04), new(0.56, 0.02)),
-        [(PaperDataset.Ribo, PaperLoss.MeanShift)] = (new(8.97, 0.38), new(4.82, 0.85), new(0.55, 0.05)),
-        [(PaperDataset.Ribo, PaperLoss.Both)] = (new(8.44, 0.23), new(3.54, 0.10), new(0.61, 0.02)),
-        [(PaperDataset.RiboSparse, PaperLoss.Dice)] = (new(8.24, 0.68), new(8.65, 3.06), new(0.45, 0.10)),
-        [(PaperDataset.RiboSparse, PaperLoss.MeanShift)] = (new(8.41, 0.44), new(6.46, 1.54), new(0.53, 0.05)),
-        [(PaperDataset.RiboSparse, PaperLoss.Both)] = (new(8.87, 0.49), new(4.13, 0.47), new(0.55, 0.05)),
-    };
+        {
+            [(PaperDataset.Sandclock, PaperLoss.Dice)] = (new(4.02, 0.01), new(3.82, 0.01), new(0.46, 0.01)),
+            [(PaperDataset.Sandclock, PaperLoss.MeanShift)] = (new(2.43, 0.17), new(1.64, 0.24), new(0.81, 0.03)),
+            [(PaperDataset.Sandclock, PaperLoss.Both)] = (new(2.62, 0.06), new(1.26, 0.08), new(0.82, 0.01)),
+            [(PaperDataset.Shrec, PaperLoss.Dice)] = (new(6.21, 0.29), new(2.09, 0.16), new(0.53, 0.02)),
+            [(PaperDataset.Shrec, PaperLoss.MeanShift)] = (new(7.75, 4.70), new(3.99, 1.70), new(0.70, 0.10)),
+            [(PaperDataset.Shrec, PaperLoss.Both)] = (new(7.22, 0.42), new(1.69, 0.15), new(0.55, 0.01)),
+            [(PaperDataset.Ribo, PaperLoss.Dice)] = (new(8.58, 0.35), new(4.03, 0.04), new(0.56, 0.02)),
+            [(PaperDataset.Ribo, PaperLoss.MeanShift)] = (new(8.97, 0.38), new(4.82, 0.85), new(0.55, 0.05)),
+            [(PaperDataset.Ribo, PaperLoss.Both)] = (new(8.44, 0.23), new(3.54, 0.10), new(0.61, 0.02)),
+            [(PaperDataset.RiboSparse, PaperLoss.Dice)] = (new(8.24, 0.68), new(8.65, 3.06), new(0.45, 0.10)),
+            [(PaperDataset.RiboSparse, PaperLoss.MeanShift)] = (new(8.41, 0.44), new(6.46, 1.54), new(0.53, 0.05)),
+            [(PaperDataset.RiboSparse, PaperLoss.Both)] = (new(8.87, 0.49), new(4.13, 0.47), new(0.55, 0.05)),
+        };
 
     /// <summary>The title of a data set.</summary>
     public static string Title(PaperDataset dataset) => dataset switch

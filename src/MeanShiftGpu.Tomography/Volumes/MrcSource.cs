@@ -113,9 +113,12 @@ internal sealed class MrcSource : IDisposable
             throw new InputException($"{path}: {file.Length} packed bytes cannot hold the {promised} that its header promises. "
                 + "The file is truncated or its header damaged.");
         if (!IsCompressed && promised < file.Length)
-            Header = Header with { Notes = [.. Header.Notes, $"has {file.Length - promised} bytes more than its header says. "
+            Header = Header with
+            {
+                Notes = [.. Header.Notes, $"has {file.Length - promised} bytes more than its header says. "
                 + "They are taken to lie behind the voxels; if they are an extended header that is not announced (nsymbt 0), "
-                + "the voxels are read from the wrong place: save the volume again with the program that wrote it"] };
+                + "the voxels are read from the wrong place: save the volume again with the program that wrote it"]
+            };
         SkipTo(Header.DataOffset);
     }
 

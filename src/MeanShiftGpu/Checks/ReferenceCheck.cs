@@ -79,8 +79,13 @@ public static class ReferenceCheck
                         .Tensor($"param.enc{widths.Count}.conv0.weight", ReferenceFile.Any, ReferenceFile.Any, 3, 3, 3).Shape[0]);
             widths.Add((int)file.Tensor("param.mid.conv0.weight", ReferenceFile.Any, ReferenceFile.Any, 3, 3, 3).Shape[0]);
             UNet3dOptions options =
-                new() { InputChannels = input.Shape.Channels, Outputs = (int)file
-                    .Tensor("param.head.weight", ReferenceFile.Any, ReferenceFile.Any, 1, 1, 1).Shape[0], Widths = widths };
+                new()
+                {
+                    InputChannels = input.Shape.Channels,
+                    Outputs = (int)file
+                    .Tensor("param.head.weight", ReferenceFile.Any, ReferenceFile.Any, 1, 1, 1).Shape[0],
+                    Widths = widths
+                };
             options.Validate();
             TensorShape s = input.Shape;
             if (s.Depth % options.Divisor != 0 || s.Height % options.Divisor != 0 || s.Width % options.Divisor != 0)

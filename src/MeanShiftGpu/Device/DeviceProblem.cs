@@ -42,8 +42,11 @@ public static class DeviceProblem
     internal static bool IsOutOfMemory(Exception exception)
         => exception is OutOfMemoryException
             || (exception is CudaException cuda && Code(cuda) == CudaOutOfMemory)
-            || exception is CLException { Error: (CLError)OpenCLAllocationFailure or (CLError)OpenCLOutOfResources or (
-                CLError)OpenCLOutOfHostMemory };
+            || exception is CLException
+            {
+                Error: (CLError)OpenCLAllocationFailure or (CLError)OpenCLOutOfResources or (
+                CLError)OpenCLOutOfHostMemory
+            };
 
     /// <summary>The meaning of an error of the CUDA driver.</summary>
     internal static string OfCuda(int code) => code switch

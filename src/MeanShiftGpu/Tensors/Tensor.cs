@@ -28,8 +28,11 @@ public sealed class Tensor<T>
     /// <exception cref="ArgumentException">The view is too short for the shape, or an extent is
     /// negative.</exception>
     public Tensor(ArrayView<T> view, TensorShape shape, bool requiresGradient = false)
-        : this(new TensorStorage<T>(Filled(view, shape).Cast<byte>(), shape, isBf16: false) { RequiresGradient =
-            requiresGradient }, 0, shape.Channels)
+        : this(new TensorStorage<T>(Filled(view, shape).Cast<byte>(), shape, isBf16: false)
+        {
+            RequiresGradient =
+            requiresGradient
+        }, 0, shape.Channels)
     {
     }
 

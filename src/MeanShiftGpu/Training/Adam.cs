@@ -20,8 +20,11 @@ public sealed record AdamOptions
     public double Beta2 { get; init => field = InRange(value, 0, below: 1, nameof(Beta2)); } = 0.999;
 
     /// <summary>ε, added to the root of the second moment, above 0.</summary>
-    public double Epsilon { get; init => field =
-        InRange(value, double.Epsilon, below: double.PositiveInfinity, nameof(Epsilon)); } = 1e-8;
+    public double Epsilon
+    {
+        get; init => field =
+        InRange(value, double.Epsilon, below: double.PositiveInfinity, nameof(Epsilon));
+    } = 1e-8;
 
     /// <summary>λ, decoupled from the gradient (AdamW); 0 is plain Adam.</summary>
     public double WeightDecay { get; init => field = InRange(value, 0, below: double.PositiveInfinity, nameof(WeightDecay)); }

@@ -234,8 +234,15 @@ public class ReferenceCheckTests
         double[] seeds = [0, 1.1, 2.3, 0.2, 0.9, 5.6];
         double[] centers = [0, 1, 3, 0, 2, 6];
         MeanShiftOptions options =
-            new() { Weighting = Weighting.Epanechnikov, Distance = CenterDistance.Squared, BandwidthVoxels = 2.5, ScoreFloor =
-                0.1, Iterations = 3 };
+            new()
+            {
+                Weighting = Weighting.Epanechnikov,
+                Distance = CenterDistance.Squared,
+                BandwidthVoxels = 2.5,
+                ScoreFloor =
+                0.1,
+                Iterations = 3
+            };
         MeanShiftReferenceResult result = new MeanShiftReference(1, 3, 8, options).Evaluate(score, seeds, centers);
         return new()
         {

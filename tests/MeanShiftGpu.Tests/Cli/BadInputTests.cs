@@ -176,9 +176,12 @@ public class BadInputTests
     public void Train_WithoutTrainingVolumes_IsRefused()
     {
         string volume = folder.WriteVolume("only.mrc");
-        new DatasetManifest { Volumes =
+        new DatasetManifest
+        {
+            Volumes =
             [new DatasetVolume { Volume = volume, Coordinates = folder.WriteText("only.csv", "x,y,z\n5,5,5\n"), Split =
-                DatasetSplit.Test }] }.Write(folder.At("only.json"));
+                DatasetSplit.Test }]
+        }.Write(folder.At("only.json"));
         ToolRun.Refuses(
             ["\"split\": \"train\""], "train", "--data", folder.At("only.json"), "--out", folder.At("only"), "--device", "cpu");
     }
@@ -188,9 +191,12 @@ public class BadInputTests
     {
         string volume = folder.WriteVolume("masked.mrc");
         string mask = folder.WriteVolume("mask.mrc", depth: 8);
-        new DatasetManifest { Volumes =
+        new DatasetManifest
+        {
+            Volumes =
             [new DatasetVolume { Volume = volume, Mask = mask, Coordinates =
-                folder.WriteText("masked.csv", "x,y,z\n5,5,5\n"), Split = DatasetSplit.Train }] }.Write(folder.At("masked.json"));
+                folder.WriteText("masked.csv", "x,y,z\n5,5,5\n"), Split = DatasetSplit.Train }]
+        }.Write(folder.At("masked.json"));
         ToolRun.Refuses(
             [mask, "same size"],
             "train",

@@ -496,8 +496,14 @@ public class SafetyTests
         commas.NumberFormat.PercentDecimalSeparator = ",";
         string table = folder.WriteText("input.csv", "x,y,z,score\n1.25,2.5,3.75,0.5\n5.5,4.25,9.125,0.25\n");
         ReportChart chart =
-            new() { Title = "t", XTitle = "x", YTitle = "y", Curves =
-                [new ReportCurve("n", ReportColor.Blue, [(0.5, 1.25), (1.5, 2.75)])] };
+            new()
+            {
+                Title = "t",
+                XTitle = "x",
+                YTitle = "y",
+                Curves =
+                [new ReportCurve("n", ReportColor.Blue, [(0.5, 1.25), (1.5, 2.75)])]
+            };
         string[] Outputs(string name)
         {
             string[] files =

@@ -60,8 +60,11 @@ public sealed class ToolFolder : IDisposable
     /// <summary>Writes a manifest of one training volume.</summary>
     public string WriteManifest(string name, string volume, string coordinates)
     {
-        new DatasetManifest { Volumes =
-            [new DatasetVolume { Volume = volume, Coordinates = coordinates, Split = DatasetSplit.Train }] }.Write(At(name));
+        new DatasetManifest
+        {
+            Volumes =
+            [new DatasetVolume { Volume = volume, Coordinates = coordinates, Split = DatasetSplit.Train }]
+        }.Write(At(name));
         return At(name);
     }
 

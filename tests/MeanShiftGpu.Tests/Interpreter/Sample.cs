@@ -69,8 +69,17 @@ internal static class Sample
         words.CopyTo(there);
         allocation.MarkRange(allocation.Start, 4 * words.Length);
         ulong* parameters = stackalloc ulong[] { allocation.Start, (ulong)length };
-        new Launch { Kernel = kernel, Memory = memory, Groups = new Dim3(groups), Threads = new Dim3(threads), Parameters =
-            (byte*)parameters, Options = options, DynamicSharedBytes = shared }.Run();
+        new Launch
+        {
+            Kernel = kernel,
+            Memory = memory,
+            Groups = new Dim3(groups),
+            Threads = new Dim3(threads),
+            Parameters =
+            (byte*)parameters,
+            Options = options,
+            DynamicSharedBytes = shared
+        }.Run();
         return there.ToArray();
     }
 

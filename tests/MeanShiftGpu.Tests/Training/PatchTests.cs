@@ -116,8 +116,12 @@ public class PatchTests
         {
             PatchBatch batch = new(1, options);
             batch.Fill(
-                0, Volume with { CenterClasses = [0, 1, 0], Mask = mask is null ? null
-                    : MeanShiftGpu.Geometry.Volume.Of(mask, Volume.Size) }, (3, 3, 4), PatchOrientation.Identity);
+                0, Volume with
+                {
+                    CenterClasses = [0, 1, 0],
+                    Mask = mask is null ? null
+                    : MeanShiftGpu.Geometry.Volume.Of(mask, Volume.Size)
+                }, (3, 3, 4), PatchOrientation.Identity);
             Assert.That(batch.Centers(0)[0], Is.EqualTo(new[] { new Position(2, 3, 3) }));
             Assert.That(batch.Centers(1)[0], Is.EqualTo(new[] { new Position(6, 7, 7) }));
             Assert.That(batch.Masks![0].Sum(), Is.EqualTo(mask is null ? 7 : 1));

@@ -237,9 +237,9 @@ public class GradCheckTests
         values[0] = values[1] = 2;
         GradCheckReport report = GradCheck.Run<double>(
             context, (tape, x) => tape.MaxPool3d(x), values, shape, new GradCheckOptions
-        {
-            AllowedKinks = allowed,
-        });
+            {
+                AllowedKinks = allowed,
+            });
         Assert.That(report.Passed, Is.EqualTo(passes), () => report.ToString());
         Assert.That(report.Results.Single().Kinks, Is.EqualTo(2));
     }

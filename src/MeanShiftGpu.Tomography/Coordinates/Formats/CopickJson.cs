@@ -61,8 +61,11 @@ internal static class CopickJson
         CoordinateContext own = context.Of(path, run);
         PixelGrid grid = own.Grid(spacing);
         if (spacing == 0)
-            grid = grid with { SizeAngstrom =
-                own.RequireVoxelSize(path, "counts in Å and does not give its voxel_spacing") / grid.PerVoxel };
+            grid = grid with
+            {
+                SizeAngstrom =
+                own.RequireVoxelSize(path, "counts in Å and does not give its voxel_spacing") / grid.PerVoxel
+            };
         List<Particle> particles = new(points.GetArrayLength());
         foreach (JsonElement point in points.EnumerateArray())
         {

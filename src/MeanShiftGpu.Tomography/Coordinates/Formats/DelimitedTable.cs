@@ -35,11 +35,11 @@ internal static class DelimitedTable
 
     private static TableFormat Row(CoordinateFormat format, string delimiter, bool heading, params string[] endings)
         => new(format, endings)
-    {
-        Read = (path, context) => new(format, Read(path, heading, context)),
-        Write = (path, particles, options)
-            => Write(path, particles, delimiter, heading, format == CoordinateFormat.Napari, options),
-    };
+        {
+            Read = (path, context) => new(format, Read(path, heading, context)),
+            Write = (path, particles, options)
+                => Write(path, particles, delimiter, heading, format == CoordinateFormat.Napari, options),
+        };
 
     private static List<Particle> Read(string path, bool heading, CoordinateContext context)
     {

@@ -50,8 +50,8 @@ public static class MaxPool3dOp
                 tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), gradInput, shape),
             gradInput => kernels.Backward(
                 tape.Context.Stream, input.ViewAs<TActivation>(), tape.GradientAs<TActivation>(output), gradInput, shape with
-            {
-                Accumulate = 1,
-            })));
+                {
+                    Accumulate = 1,
+                })));
     }
 }

@@ -89,8 +89,15 @@ internal static class MeanShiftCases
             try
             {
                 options =
-                    new() { Weighting = weighting, Distance = distance, Iterations = iterations, BandwidthVoxels =
-                        file.Setting("bandwidth"), ScoreFloor = file.Setting("score floor") };
+                    new()
+                    {
+                        Weighting = weighting,
+                        Distance = distance,
+                        Iterations = iterations,
+                        BandwidthVoxels =
+                        file.Setting("bandwidth"),
+                        ScoreFloor = file.Setting("score floor")
+                    };
             }
             catch (InputException e) when (!e.Message.StartsWith(file.Path, StringComparison.Ordinal))
             {
@@ -129,8 +136,12 @@ internal static class MeanShiftCases
         const int points = 20_000;
         // In a small volume seeds keep inside, for the reference walks every voxel for every seed.
         options =
-            options with { SeedCount = shape.SeedsPerItem, SeedRadiusVoxels = Math.Min(
-                options.SeedRadiusVoxels, 5 * shape.Depth / 17.0) };
+            options with
+            {
+                SeedCount = shape.SeedsPerItem,
+                SeedRadiusVoxels = Math.Min(
+                options.SeedRadiusVoxels, 5 * shape.Depth / 17.0)
+            };
         MeanShiftLoss<float> loss = data.Own(new MeanShiftLoss<float>(data.Context, options));
         ArrayView<float> scores = data.Uniform(shape.ItemVoxels, 1);
         ArrayView<float> gradScores = data.Zeros(shape.ItemVoxels);

@@ -502,8 +502,12 @@ public class Conv3dTests
         ConvolutionResult<double> expected = Expected(problem, shape);
         if (stored is not null)
             expected =
-                expected with { Output = [.. expected.Output.Select(stored)], GradInput =
-                    [.. expected.GradInput.Select(stored)] };
+                expected with
+                {
+                    Output = [.. expected.Output.Select(stored)],
+                    GradInput =
+                    [.. expected.GradInput.Select(stored)]
+                };
         result.IsExactly(expected);
     }
 

@@ -81,8 +81,15 @@ public sealed class MeanShiftTests(DeviceKind device)
         if (device != DeviceKind.Cpu)
             Assert.Ignore("the simulated GPU belongs to the CPU fixture");
         MeanShiftOptions options =
-            new() { BandwidthVoxels = 8.25, Iterations = 2, ScoreFloor = 0.0625, Weighting = weighting, Distance =
-                CenterDistance.Euclidean };
+            new()
+            {
+                BandwidthVoxels = 8.25,
+                Iterations = 2,
+                ScoreFloor = 0.0625,
+                Weighting = weighting,
+                Distance =
+                CenterDistance.Euclidean
+            };
         MeanShiftCase batch = MeanShiftCase.Create(5, 7, 19, 2, options, seed: 6);
         (double[] trajectory, double loss, double[] gradScores) = batch.Expected();
         using GpuContext gpu = GpuContext.CreateSimulatedGpu();

@@ -98,7 +98,8 @@ public sealed class NonFiniteScoresTests
         => MeanShiftCase
             .Create(
                 11, 9, 10, 1, new MeanShiftOptions { BandwidthVoxels = 2.5, Iterations = iterations, Weighting = weighting },
-                seed: 5) with { CenterOffsets = Offsets };
+                seed: 5) with
+        { CenterOffsets = Offsets };
 
     private static GpuContext Open(string device)
         => device == Simulated ? GpuContext.CreateSimulatedGpu() : TestDevices.Open(Enum.Parse<DeviceKind>(device));

@@ -190,10 +190,10 @@ public class CoordinateFormatTests
         CoordinateContext context = new() { Binning = 4, TomogramsStar = tomograms };
         CoordinateTables.Write(
             folder["a.star"], [new(1, 2, 3) { Tomogram = "A" }, new(1, 2, 3) { Tomogram = "B" }], new CoordinateWriteOptions
-        {
-            Format = CoordinateFormat.Relion5,
-            Context = context,
-        });
+            {
+                Format = CoordinateFormat.Relion5,
+                Context = context,
+            });
         StarTable table = StarFile.Read(folder["a.star"]).Table("particles")!;
         Assert.That(table.Rows.Select(r => Number(r[1])), Is.EqualTo(new[] { (13.5 - 200) * 2, (13.5 - 50) * 2 }));
         Assert.That(CoordinateTables.Read(folder["a.star"], context).Select(p => p.X), Is.EqualTo(new[] { 3.0, 3.0 }));

@@ -192,9 +192,9 @@ public class CoordinateTablesTests
     {
         IReadOnlyList<Particle> particles = CoordinateTables.Read(
             TemporaryFolder.Data("portal/relion_3_star.star"), new CoordinateContext
-        {
-            Tomogram = "tomo_1.tomostar",
-        });
+            {
+                Tomogram = "tomo_1.tomostar",
+            });
         Assert.Multiple(() =>
         {
             Assert.That(particles, Has.Count.EqualTo(2));

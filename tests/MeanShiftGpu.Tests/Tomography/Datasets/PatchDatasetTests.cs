@@ -41,9 +41,9 @@ public class PatchDatasetTests
         string tomogram = WriteTomogram(16, 16, 16);
         DatasetManifest manifest = Empiar10045Dataset.Write(
             tomogram, folder.Write("a.coords", "35.5 43.5 51.5\n"), folder["out"], 1, 8, new PatchDatasetOptions
-        {
-            Patch = new(8, 8, 8),
-        });
+            {
+                Patch = new(8, 8, 8),
+            });
         Particle centre = CoordinateTables.Read(manifest.Volumes.Single().Coordinates).Single();
         Assert.That((centre.Z, centre.Y, centre.X), Is.EqualTo((6.0, 5.0, 4.0)));
     }

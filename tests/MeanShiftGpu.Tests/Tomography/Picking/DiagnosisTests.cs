@@ -27,8 +27,16 @@ public class DiagnosisTests
         context = TestDevices.Open(DeviceKind.Cpu);
         picker = TomogramPicker.Open(context, TemporaryFolder.Data("models/hundred-steps.safetensors"));
         known = Sandclock.Create(
-            new SandclockOptions { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 12, MaximumParticles = 12, Seed =
-                77 }, 0).Image;
+            new SandclockOptions
+            {
+                Depth = Edge,
+                Height = Edge,
+                Width = Edge,
+                MinimumParticles = 12,
+                MaximumParticles = 12,
+                Seed =
+                77
+            }, 0).Image;
     }
 
     [OneTimeTearDown]

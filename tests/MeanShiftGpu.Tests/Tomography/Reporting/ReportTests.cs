@@ -141,8 +141,15 @@ public partial class ReportTests
     public void WritePng_Panel_HasItsSizeAndColours()
     {
         ReportImage image =
-            new() { Title = "i", Height = 20, Width = 30, Pixels = new byte[600], Markers =
-                [new(10, 15, 3, ReportMarkerKind.Pick)] };
+            new()
+            {
+                Title = "i",
+                Height = 20,
+                Width = 30,
+                Pixels = new byte[600],
+                Markers =
+                [new(10, 15, 3, ReportMarkerKind.Pick)]
+            };
         string path = Path.Combine(folder, "panel.png");
         ReportPlots.WritePng(path, new ReportPanel("p", [image, image], ""), scale: 4);
         byte[] png = File.ReadAllBytes(path);

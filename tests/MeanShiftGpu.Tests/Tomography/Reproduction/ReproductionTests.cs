@@ -133,6 +133,14 @@ public class ReproductionTests
     }
 
     private static PaperResult Result(PaperLoss loss, int seed, double f1)
-        => new() { Dataset = PaperDataset.Sandclock, Loss = loss, Seed = seed, PickingProtocol = 1, ValidationF1 = f1, Made =
-            new Provenance() };
+        => new()
+        {
+            Dataset = PaperDataset.Sandclock,
+            Loss = loss,
+            Seed = seed,
+            PickingProtocol = 1,
+            ValidationF1 = f1,
+            Made =
+            new Provenance()
+        };
 }
