@@ -63,7 +63,7 @@ internal static class TrainReport
         if (progress.Validation is { } validation)
         {
             string best = validation.IsBest ? " (the best so far)" : "";
-            string found = Found(run, validation) ?? $"validation loss {validation.Loss:0.0000}";
+            string found = run.Describe(validation) ?? $"validation loss {validation.Loss:0.0000}";
             session.Line($"step {progress.Position}: {found}{best}");
             string picks = validation.Picking is { } score
                 ? $"picks F1 {score.F1Near:0.00} within half the bandwidth, {score.F1Far:0.00} within it; " : "";
@@ -75,19 +75,6 @@ internal static class TrainReport
         report((double)progress.Position / progress.Steps,
             $"step {progress.Position} of {progress.Steps}, loss {step.Loss:0.0000}, "
                 + $"{progress.StepsPerSecond:0.0} steps/s, {Duration(progress.Remaining)} left");
-    }
-
-    // What a user wants to know of a validation; null where nobody picks.
-    private static string? Found(TrainingRun run, ValidationResult validation)
-    {
-        if (validation.Picking?.Recall is not { } recall)
-            return null;
-        double? before = run.Trainer.History.Validations.LastOrDefault(v => v.Step < validation.Step)?.Picking?.Recall;
-        double[] radii = [.. Enumerable.Range(0, run.Options.ClassCount)
-            .Select(c => (double)run.Options.MeanShiftOf(c).BandwidthVoxels).Distinct()];
-        string within = radii is not [var radius] ? "the bandwidth"
-            : run.VoxelSizeAngstrom > 0 ? $"{radius * run.VoxelSizeAngstrom:0.#} Å" : $"{radius:0.#} voxels";
-        return $"finds {recall:0 %} of the validation particles within {within}{(before is { } was ? $"; was {was:0 %}" : "")}";
     }
 
     /// <summary>Says what came of a run, and returns what the JSON says.</summary>
@@ -115,6 +102,7 @@ internal static class TrainReport
             run.Files.Model,
             run.Files.Checkpoint,
             run.Files.History,
+            run.Files.Page,
             Device = context.Description,
             Steps = trainer.StepsDone,
             Loss = history.Steps.Count == 0 ? (double?)null : history.Steps[^1].Loss,

@@ -17,8 +17,10 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly TrainingInputs inputs = new(session);
     private readonly Option<string?> output = Parse.Text(
         "--out", "DIR",
-        $"Folder for {TrainingFiles.ModelName} (the best by validation), {TrainingFiles.CheckpointName}, {TrainingFiles.HistoryName} and the {DatasetManifest.UsualName} that was made of VOLUMES "
-            + $"and --picks, with which --data trains again. Default: {DefaultFolder}.");
+        $"Folder for {TrainingFiles.ModelName} (the best by validation), {TrainingFiles.CheckpointName}, "
+            + $"{TrainingFiles.HistoryName}, the page {TrainingFiles.PageName} that grows while it trains, and the "
+            + $"{DatasetManifest.UsualName} that was made of VOLUMES and --picks, with which --data trains again. "
+            + $"Default: {DefaultFolder}.");
     private readonly Option<string[]> background = Parse.Texts("--background", "TABLE",
         $"Tables of places that are no particles, as 'view' leaves them beside its table (NAME_removed.star): files, folders "
             + $"and patterns. They "
@@ -132,6 +134,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             manifest.Write(path);
         }
 
+        Session.Line($"page: {files.Page}, which grows at each validation; open it in a browser");
         try
         {
             Session.Progress("training", report => run.Train(
@@ -220,7 +223,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
                     + "with --overwrite, or go on longer with --resume and more --steps.");
         }
 
-        RefuseReplacing("", overwrite: false, [files.Model, files.History, .. manifests]);
+        RefuseReplacing("", overwrite: false, [files.Model, files.History, files.Page, .. manifests]);
     }
 
     private (UNet3dOptions Structure, TrainingOptions Settings) Settings(ParseResult options, string checkpoint, bool resuming)

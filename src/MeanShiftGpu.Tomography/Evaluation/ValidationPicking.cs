@@ -2,6 +2,7 @@ using System.Text.Json;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Tomography.Reporting;
 using MeanShiftGpu.Training;
 using MeanShiftGpu.Training.Ranks;
 
@@ -25,6 +26,7 @@ public sealed class ValidationPicking : IDisposable
     private readonly List<Part> parts;
     private readonly TomogramPicker[] pickers;
     private readonly IRanks ranks;
+    private readonly ValidationSlice[] slices;
 
     /// <summary>Chooses the parts of the volumes.</summary>
     /// <param name="network">The network that is trained; not disposed.</param>
@@ -49,10 +51,17 @@ public sealed class ValidationPicking : IDisposable
             .. Enumerable.Range(0, training.ClassCount)
                 .Select(c => new TomogramPicker(network, training.MeanShiftOf(c), PickOptions.For(training.MeanShiftOf(c)))),
         ];
+        slices = [.. ChooseSlices()];
     }
 
     /// <summary>Whether there is anything to pick.</summary>
     public bool HasVolumes => parts.Count > 0;
+
+    /// <summary>
+    /// Up to three slices of the volumes that this rank picks in, the same all the time, with the score map and the picks
+    /// of the latest <see cref="Measure"/>.
+    /// </summary>
+    public IReadOnlyList<ValidationSlice> Slices => slices;
 
     /// <summary>
     /// Picks with the network as it is, with the defaults of picking, and compares picks with centres; the mean of the
@@ -111,7 +120,7 @@ public sealed class ValidationPicking : IDisposable
         try
         {
             for (int i = mine.First; i < mine.First + mine.Count; i++)
-                here.AddRange(PickIn(parts[i], cancellation));
+                here.AddRange(PickIn(i, cancellation));
         }
         catch (OperationCanceledException) when (ranks.Count > 1)
         {
@@ -127,13 +136,41 @@ public sealed class ValidationPicking : IDisposable
                 .Select(all => all.Chunk(3).Select(q => new Position(q[0], q[1], q[2])).ToArray())];
     }
 
-    private Position[][] PickIn(Part part, CancellationToken cancellation)
+    private Position[][] PickIn(int index, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
+        Part part = parts[index];
         float[][] maps = pickers[0].PredictAll(part.Image(), part.Box.Size, cancellation);
         // A map that is not a number, or the same everywhere, has no picks.
-        return [.. maps.Select((map, c) => map.All(float.IsFinite) && map.Max() > map.Min()
+        Position[][] picks = [.. maps.Select((map, c) => map.All(float.IsFinite) && map.Max() > map.Min()
             ? (Position[])[.. pickers[c].Cluster(map, part.Box.Size, cancellation).Select(p => p.Position)] : [])];
+        for (int i = 0; i < slices.Length; i++)
+        {
+            if (slices[i].Part == index)
+                slices[i] = slices[i].With(maps, part.Box.Size, [.. picks.SelectMany(p => p)]);
+        }
+
+        return picks;
+    }
+
+    // Of each part as many slices as its turn comes, each where most of the centres in its share of the depth are.
+    private IEnumerable<ValidationSlice> ChooseSlices()
+    {
+        RankShare mine = RankShare.Of(parts.Count, ranks.Rank, ranks.Count);
+        for (int i = 0; i < Math.Min(mine.Count, ValidationSlice.Most); i++)
+        {
+            Part part = parts[mine.First + i];
+            int count = (ValidationSlice.Most - i + mine.Count - 1) / mine.Count;
+            Position[] centers = [.. Enumerable.Range(0, training.ClassCount).SelectMany(c => part.CentersOf(c, training))
+                .OrderBy(p => p.Z)];
+            IEnumerable<int> depths = Enumerable.Range(0, count)
+                .Select(k => centers[(centers.Length * k / count)..(centers.Length * (k + 1) / count)])
+                .Where(share => share.Length > 0)
+                .Select(share => ReportImage.FullestSlice(share, part.Box.Size.Depth, ValidationSlice.ReachSlices))
+                .Distinct();
+            foreach (int z in depths)
+                yield return ValidationSlice.Of(mine.First + i, part.Volume, part.Box, z, centers);
+        }
     }
 
     /// <inheritdoc/>

@@ -37,6 +37,9 @@ public sealed record ReportDocument
     /// <summary>Heading and page title.</summary>
     public required string Title { get; init; }
 
+    /// <summary>After how many seconds a browser reads the page again, as it grows; null for one that is finished.</summary>
+    public int? RefreshSeconds { get; init; }
+
     /// <summary>Paragraphs under the heading: what was done and what came out.</summary>
     public IReadOnlyList<string> Lead { get; init; } = [];
 
@@ -188,4 +191,8 @@ public sealed record ReportChart
 /// <param name="Title">Heading.</param>
 /// <param name="Images">From left to right.</param>
 /// <param name="Caption">What they show.</param>
-public sealed record ReportPanel(string Title, IReadOnlyList<ReportImage> Images, string Caption);
+public sealed record ReportPanel(string Title, IReadOnlyList<ReportImage> Images, string Caption)
+{
+    /// <summary>Images in a row of a page; 0 puts all into one.</summary>
+    public int Columns { get; init; }
+}

@@ -65,6 +65,8 @@ public static class ReportHtml
         using InvariantText invariant = InvariantText.Begin();
         StringBuilder page = new();
         page.Append("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n");
+        if (document.RefreshSeconds is { } seconds)
+            page.Append($"<meta http-equiv=\"refresh\" content=\"{seconds}\"/>\n");
         page.Append($"<title>{Encode(document.Title)}</title>\n<style>\n{Style}\n{document.Insert?.Style}</style>\n</head>\n");
         page.Append($"<body>\n<h1>{Encode(document.Title)}</h1>\n");
         foreach (string paragraph in document.Lead)
@@ -143,7 +145,8 @@ public static class ReportHtml
             page.Append("</div>\n");
         }
 
-        page.Append($"<div class=\"images\" style=\"grid-template-columns:repeat({Math.Max(1, panel.Images.Count)},1fr)\">\n");
+        int columns = panel.Columns > 0 ? panel.Columns : Math.Max(1, panel.Images.Count);
+        page.Append($"<div class=\"images\" style=\"grid-template-columns:repeat({columns},1fr)\">\n");
         foreach (ReportImage image in panel.Images)
         {
             string label = Encode($"{panel.Title}: {image.Title}");

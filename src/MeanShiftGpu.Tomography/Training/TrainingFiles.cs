@@ -6,8 +6,8 @@ using MeanShiftGpu.Training;
 namespace MeanShiftGpu.Tomography.Training;
 
 /// <summary>
-/// The files of a run in a folder. None of them holds a time, so that equal runs give equal files; what they were made from
-/// stands beside model and checkpoint.
+/// The files of a run in a folder. None of them but the page holds a time, so that equal runs give equal files; what they
+/// were made from stands beside model and checkpoint.
 /// </summary>
 /// <param name="folder">The folder, which must exist.</param>
 public sealed class TrainingFiles(string folder)
@@ -21,6 +21,9 @@ public sealed class TrainingFiles(string folder)
     /// <summary>Losses and validations.</summary>
     public const string HistoryName = "history.json";
 
+    /// <summary>The page that grows.</summary>
+    public const string PageName = "training.html";
+
     private readonly HashSet<string> recorded = [];
 
     /// <summary>The model's path.</summary>
@@ -32,8 +35,11 @@ public sealed class TrainingFiles(string folder)
     /// <summary>The history's path.</summary>
     public string History { get; } = Path.Combine(folder, HistoryName);
 
+    /// <summary>The page's path.</summary>
+    public string Page { get; } = Path.Combine(folder, PageName);
+
     /// <summary>All of them.</summary>
-    public IReadOnlyList<string> All => [Model, Checkpoint, History];
+    public IReadOnlyList<string> All => [Model, Checkpoint, History, Page];
 
     /// <summary>Deletes the model of a run that failed, so that nobody takes it for a good one; the checkpoint stays.</summary>
     public void DeleteModel()

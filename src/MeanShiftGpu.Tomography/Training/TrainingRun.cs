@@ -19,6 +19,7 @@ public sealed class TrainingRun : IDisposable
     private readonly UNet3d<float> network;
     private readonly ValidationPicking picking;
     private readonly IRanks ranks;
+    private readonly TrainingPage page;
     private Provenance made = new();
 
     /// <summary>Prepares a run; nothing is written.</summary>
@@ -40,6 +41,7 @@ public sealed class TrainingRun : IDisposable
         this.data = data;
         this.ranks = ranks ?? InProcessRanks.Alone;
         Files = new TrainingFiles(folder);
+        page = new TrainingPage(this);
         network = new UNet3d<float>(context, structure, options.Seed, options.OutputBias);
         try
         {
@@ -72,6 +74,27 @@ public sealed class TrainingRun : IDisposable
 
     /// <summary>Whether there is a validation volume with centres, so that models are compared by their picks.</summary>
     public bool PicksOnValidation => picking.HasVolumes;
+
+    /// <summary>What the page shows of the validation volumes.</summary>
+    internal IReadOnlyList<ValidationSlice> ValidationSlices => picking.Slices;
+
+    /// <summary>
+    /// What a user wants to know of a validation: "finds 86 % of the validation particles within 100 Å; was 79 %". Null
+    /// where nobody picks.
+    /// </summary>
+    /// <param name="validation">A validation of this run.</param>
+    public string? Describe(ValidationResult validation)
+    {
+        ArgumentNullException.ThrowIfNull(validation);
+        if (validation.Picking?.Recall is not { } recall)
+            return null;
+        double? before = Trainer.History.Validations.LastOrDefault(v => v.Step < validation.Step)?.Picking?.Recall;
+        double[] radii = [.. Enumerable.Range(0, Options.ClassCount)
+            .Select(c => (double)Options.MeanShiftOf(c).BandwidthVoxels).Distinct()];
+        string within = radii is not [var radius] ? "the bandwidth"
+            : VoxelSizeAngstrom > 0 ? $"{radius * VoxelSizeAngstrom:0.#} Å" : $"{radius:0.#} voxels";
+        return $"finds {recall:0 %} of the validation particles within {within}{(before is { } was ? $"; was {was:0 %}" : "")}";
+    }
 
     /// <summary>Makes sure that there is something to learn, and goes on from the checkpoint where that is wanted.</summary>
     /// <param name="resume">Whether to go on from the checkpoint.</param>
@@ -116,6 +139,7 @@ public sealed class TrainingRun : IDisposable
         CancellationToken cancellation = default)
     {
         made = record;
+        WritePage($"Begins after step {Trainer.Position} of {Options.Steps}.", isOver: false);
         try
         {
             Trainer.Run(
@@ -123,6 +147,10 @@ public sealed class TrainingRun : IDisposable
                 {
                     if (step.Validation is { IsBest: true })
                         WriteModel(null);
+                    if (step.Validation is { } validation)
+                        page.Add(validation);
+                    if (step.Validation is not null || step.Rollback is not null || step.Position % Options.ValidationInterval == 0)
+                        WritePage(Standing(step), isOver: false);
                     progress?.Invoke(step);
                     if (step.Latest.Step % checkpointInterval == 0)
                         WriteCheckpoint();
@@ -132,12 +160,14 @@ public sealed class TrainingRun : IDisposable
         catch (OperationCanceledException)
         {
             WriteCheckpoint();
+            WritePage($"Stopped after step {Trainer.Position} of {Options.Steps}; go on with --resume.", isOver: true);
             throw;
         }
-        catch (TrainingFailedException)
+        catch (TrainingFailedException e)
         {
             WriteCheckpoint();
             DeleteModel();
+            WritePage(Failed(e), isOver: true);
             throw;
         }
 
@@ -147,11 +177,14 @@ public sealed class TrainingRun : IDisposable
         {
             Trainer.RefuseUseless(() => PickOnTraining(cancellation));
         }
-        catch (TrainingFailedException)
+        catch (TrainingFailedException e)
         {
             DeleteModel();
+            WritePage(Failed(e), isOver: true);
             throw;
         }
+
+        WritePage($"Ended after {Counted.Of(Trainer.StepsDone, "step")}. The model is {Path.GetFullPath(Files.Model)}.", isOver: true);
     }
 
     /// <summary>Writes the model with what volumes look like to it, by which picking knows those that do not fit.</summary>
@@ -175,6 +208,21 @@ public sealed class TrainingRun : IDisposable
     {
         using ValidationPicking onTraining = new(network, Options, [.. data.Training.Where(v => !v.IsConstant)], ranks);
         return onTraining.HasVolumes ? onTraining.Measure(cancellation) : new PickingScore(0, 0);
+    }
+
+    private static string Failed(TrainingFailedException exception) => $"Failed: {exception.Message}";
+
+    private static string Standing(TrainingProgress step)
+    {
+        double minutes = Math.Ceiling(step.Remaining.TotalMinutes);
+        string left = minutes < 90 ? Counted.Of((long)minutes, "minute") : $"{minutes / 60:0.#} hours";
+        return $"Step {step.Position} of {step.Steps}; about {left} left, at {step.StepsPerSecond:0.0} steps per second.";
+    }
+
+    private void WritePage(string state, bool isOver)
+    {
+        if (ranks.Rank == 0)
+            page.Write(state, made, isOver);
     }
 
     private void WriteCheckpoint()

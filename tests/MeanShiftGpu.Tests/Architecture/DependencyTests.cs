@@ -54,7 +54,7 @@ public class DependencyTests
         ["Picking"] = ["Datasets", "Coordinates", "Volumes", "Files"],
         ["Viewing"] = ["Reporting", "Coordinates", "Volumes", "Files"],
         ["Evaluation"] = ["Picking", "Viewing", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
-        ["Training"] = ["Evaluation", "Picking", "Datasets", "Coordinates", "Volumes", "Files"],
+        ["Training"] = ["Evaluation", "Picking", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
         ["Reproduction"] = ["Evaluation", "Picking", "Simulation", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
         ["Demo"] = ["Reproduction", "Evaluation", "Picking", "Simulation", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
     };
