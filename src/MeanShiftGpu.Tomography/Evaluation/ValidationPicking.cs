@@ -2,7 +2,6 @@ using System.Text.Json;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Tomography.Picking;
-using MeanShiftGpu.Tomography.Reporting;
 using MeanShiftGpu.Training;
 using MeanShiftGpu.Training.Ranks;
 
@@ -61,7 +60,7 @@ public sealed class ValidationPicking : IDisposable
     /// Up to three slices of the volumes that this rank picks in, the same all the time, with the score map and the picks
     /// of the latest <see cref="Measure"/>.
     /// </summary>
-    public IReadOnlyList<ValidationSlice> Slices => slices;
+    internal IReadOnlyList<ValidationSlice> Slices => slices;
 
     /// <summary>
     /// Picks with the network as it is, with the defaults of picking, and compares picks with centres; the mean of the
@@ -153,7 +152,8 @@ public sealed class ValidationPicking : IDisposable
         return picks;
     }
 
-    // Of each part as many slices as its turn comes, each where most of the centres in its share of the depth are.
+    // Of each part as many slices as its turn comes, each through the centre with the most others near, of those in its share
+    // of the depth; not where they would show the same centres.
     private IEnumerable<ValidationSlice> ChooseSlices()
     {
         RankShare mine = RankShare.Of(parts.Count, ranks.Rank, ranks.Count);
@@ -163,11 +163,17 @@ public sealed class ValidationPicking : IDisposable
             int count = (ValidationSlice.Most - i + mine.Count - 1) / mine.Count;
             Position[] centers = [.. Enumerable.Range(0, training.ClassCount).SelectMany(c => part.CentersOf(c, training))
                 .OrderBy(p => p.Z)];
-            IEnumerable<int> depths = Enumerable.Range(0, count)
-                .Select(k => centers[(centers.Length * k / count)..(centers.Length * (k + 1) / count)])
-                .Where(share => share.Length > 0)
-                .Select(share => ReportImage.FullestSlice(share, part.Box.Size.Depth, ValidationSlice.ReachSlices))
-                .Distinct();
+            List<int> depths = [];
+            for (int k = 0; k < count; k++)
+            {
+                Position[] share = centers[(centers.Length * k / count)..(centers.Length * (k + 1) / count)];
+                if (share.Length == 0)
+                    continue;
+                int z = (int)Math.Round(share.MaxBy(p => centers.Count(q => ValidationSlice.IsNear(q.Z, p.Z))).Z);
+                if (!depths.Exists(other => ValidationSlice.IsNear(other, z)))
+                    depths.Add(z);
+            }
+
             foreach (int z in depths)
                 yield return ValidationSlice.Of(mine.First + i, part.Volume, part.Box, z, centers);
         }

@@ -4,7 +4,7 @@ using MeanShiftGpu.Training;
 namespace MeanShiftGpu.Tomography.Evaluation;
 
 /// <summary>A slice of a validation volume, and what the network makes of it.</summary>
-public sealed record ValidationSlice
+internal sealed record ValidationSlice
 {
     /// <summary>How many are looked at.</summary>
     internal const int Most = 3;
@@ -48,6 +48,9 @@ public sealed record ValidationSlice
 
     /// <summary>Which slice of the part.</summary>
     internal int Z { get; init; }
+
+    /// <summary>Whether what lies at one depth is shown in the slice at another.</summary>
+    internal static bool IsNear(double z, double slice) => Math.Abs(z - slice) <= ReachSlices;
 
     /// <summary>Reads a slice of a part of a volume.</summary>
     internal static ValidationSlice Of(int part, TrainingVolume volume, Box box, int z, IReadOnlyList<Position> centers)

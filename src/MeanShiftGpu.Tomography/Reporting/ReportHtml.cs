@@ -22,6 +22,7 @@ public static class ReportHtml
                font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
         h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .8rem; letter-spacing: -.01em; }
         h2 { font-size: 1.2rem; margin: 2.6rem 0 .7rem; }
+        p, h1, h2, figcaption { overflow-wrap: anywhere; }
         p { margin: .5rem 0; max-width: 48rem; }
         figure { margin: 0 0 1.6rem; break-inside: avoid; }
         figcaption, .note { color: var(--soft); font-size: .9rem; max-width: 52rem; margin-top: .5rem; }

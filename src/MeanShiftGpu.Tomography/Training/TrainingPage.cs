@@ -111,7 +111,7 @@ internal sealed class TrainingPage(TrainingRun run)
         string names = run.Options.Classes.Count > 1 ? " The map is the largest score of all classes." : "";
         string caption = maps.Length == 0
             ? "The mean of five slices. The score map follows at the first validation."
-            : "Left: the mean of five slices. Then: the largest score of these slices after some of the validations, from "
+            : "First: the mean of five slices. Then: the largest score of these slices after some of the validations, from "
                 + $"black (0) to white (the map's maximum, which is named).{names} Centres and picks within "
                 + $"{ValidationSlice.ReachSlices} slices are shown.";
         return new ReportPanel($"{Path.GetFileName(slice.Volume)}, slice {slice.Slice}", [image, .. maps], caption)
@@ -163,11 +163,11 @@ internal sealed class TrainingPage(TrainingRun run)
                 Guides = run.Trainer.Best is { } best ? [.. guides, (best.Step, "best")] : guides,
                 Curves =
                 [
-                    Curve("within the bandwidth", ReportColor.Green, s => s.F1Far),
-                    Curve("within half of it", ReportColor.Blue, s => s.F1Near),
+                    Curve("within bandwidth", ReportColor.Green, s => s.F1Far),
+                    Curve("within half", ReportColor.Blue, s => s.F1Near),
                     Curve("by chance", ReportColor.Grey, s => s.FarByChance, dashed: true),
                 ],
-                Caption = "It should rise far above chance, which is what the same picks reach within the bandwidth of the "
+                Caption = "It should rise far above chance, which is what the same picks reach within a bandwidth of the "
                     + "centres' mirror images. The model with the highest mean of the two F1 is kept.",
             };
         }

@@ -55,7 +55,7 @@ public sealed partial class TrainingPageTests : IDisposable
         Assert.Multiple(() =>
         {
             Assert.That(page, Does.Not.Contain("http-equiv=\"refresh\""), "nothing follows");
-            Assert.That(Url().Matches(page).Select(m => m.Value).Distinct(), Is.EqualTo(new[] { "http://www.w3.org/2000/svg" }));
+            Assert.That(Url().Matches(page).Select(m => m.Value), Is.All.StartsWith("http://www.w3.org/"), "names of XML alone");
             Assert.That(body.Value, Does.Contain("Ended after 24 steps").And.Contain("At step 24 the network finds "));
             Assert.That(body.Value,
                 Does.Contain("Loss").And.Contain("Picks on the validation volumes").And.Contain("Health of the"));
