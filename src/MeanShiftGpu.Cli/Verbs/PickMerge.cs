@@ -52,7 +52,7 @@ internal static class PickMerge
 
         outputs.CheckTogether([.. merged.Select(m => m.Header)]);
         outputs.Records.Write(merged);
-        CoordinateTables.Write(target, particles, outputs.Writing(merged[0].Files, merged[0].Header) with { Format = format });
+        CoordinateTables.Write(target, particles, outputs.Writing(merged) with { Format = format });
         session.Line($"{target}: {Counted.Of(particles.Count, "pick")} of {Counted.Of(there.Length, "volume")}");
         string[] missing = [.. files.Except(there).Select(f => f.Name)];
         if (missing.Length == 0)

@@ -145,21 +145,16 @@ internal sealed class PickOutputs
         CoordinateTables.CheckOptions(files.Table, Writing(files, header));
     }
 
-    /// <summary>
-    /// Refuses volumes that do not go into one table, which has one pixel size here, and may count from each one's centre.
-    /// </summary>
+    /// <summary>Refuses volumes that do not go into one table, which has one pixel size here.</summary>
     public void CheckTogether(MrcHeader[] headers)
     {
         if (headers.Length < 2)
             return;
         double first = headers[0].VoxelSize.CubeAngstrom;
-        bool sizesDiffer = Context.VoxelSizeAngstrom == 0
-            && headers.Any(h => Math.Abs(h.VoxelSize.CubeAngstrom - first) > 1e-3 * first);
-        bool shapesDiffer = CoordinateFormats.CountsFromCentre(Format) && headers.Any(h => h.Shape != headers[0].Shape);
-        if (sizesDiffer || shapesDiffer)
+        if (Context.VoxelSizeAngstrom == 0 && headers.Any(h => Math.Abs(h.VoxelSize.CubeAngstrom - first) > 1e-3 * first))
         {
-            throw new InputException($"{Target}: the volumes differ in {(sizesDiffer ? "voxel size" : "size")}, which one table "
-                + "cannot hold. Give a folder, which gets a table for each volume.");
+            throw new InputException($"{Target}: the volumes differ in voxel size, which one table cannot hold. Give a folder, "
+                + "which gets a table for each volume.");
         }
     }
 
@@ -187,11 +182,24 @@ internal sealed class PickOutputs
     public void WriteTable(IReadOnlyList<PickedVolume> volumes)
     {
         Records.Write(volumes);
-        PickTable.Write(Target, [.. volumes.Select(v => v.Picks)], Writing(volumes[0].Files, volumes[0].Header));
+        PickTable.Write(Target, [.. volumes.Select(v => v.Picks)], Writing(volumes));
     }
 
     /// <summary>The folder of a file.</summary>
     public static string FolderOf(string file) => Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
+
+    /// <summary>How one table of some volumes is written: a place that is counted from the centre, from that of its own.</summary>
+    public CoordinateWriteOptions Writing(IReadOnlyList<PickedVolume> volumes)
+    {
+        CoordinateWriteOptions first = Writing(volumes[0].Files, volumes[0].Header);
+        return volumes.Count == 1 ? first : first with
+        {
+            Context = first.Context with
+            {
+                Volumes = [.. volumes.Select(v => new CoordinateVolume(v.Files.Name, v.Header.Shape, v.Header.VoxelSize))],
+            },
+        };
+    }
 
     /// <summary>How the table of a volume is written.</summary>
     public CoordinateWriteOptions Writing(PickFiles files, MrcHeader header) => new()

@@ -117,9 +117,6 @@ public static class CoordinateFormats
     /// <summary>Whether the numbers of a table's rows are the values of an occupancy mask.</summary>
     public static bool NumbersOccupancy(CoordinateFormat format) => Of(format).NumbersOccupancy;
 
-    /// <summary>Whether places count from the tomogram's centre, so that they depend on its size.</summary>
-    public static bool CountsFromCentre(CoordinateFormat format) => Of(format).CountsFromCentre;
-
     /// <summary>Whether a format is a STAR table.</summary>
     public static bool IsStar(CoordinateFormat format) => Of(format).IsStar;
 

@@ -47,9 +47,6 @@ internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
     /// <summary>Where a table says the size of its pixels.</summary>
     public PixelSizes PixelSizes { get; init; }
 
-    /// <summary>Whether places count from the tomogram's centre, so that several in one table must have one size.</summary>
-    public bool CountsFromCentre { get; init; }
-
     /// <summary>Whether sizes and pixels of its tomograms may stand in RELION's tomograms.star.</summary>
     public bool UsesTomogramsStar { get; init; }
 

@@ -7,14 +7,15 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>
-/// A new user's project in small: five tomograms with the names that programs give, rings among rods, some rings of one
-/// tomogram annotated in a table of
-/// RELION 5 at another binning. From files to a table of RELION 5, without JSON and without a number but the diameter.
+/// A new user's project in small: five tomograms of unequal sizes with the names that programs give, rings among rods, some
+/// rings of one tomogram annotated in a table of RELION 5 at another binning. From files to a table of RELION 5, without JSON
+/// and without a number but the diameter.
 /// </summary>
 public class ProjectTests
 {
     // Of 10 Å, as large as a training of seconds allows; the table counts in pixels of 2.5 Å.
     private static readonly Extent Size = new(32, 72, 88);
+    private static readonly Extent[] Sizes = [Size, new(32, 80, 72), new(40, 72, 72), new(32, 88, 72), new(36, 76, 80)];
     private const double Binning = 4;
     private const int Annotated = 12;
 
@@ -31,20 +32,24 @@ public class ProjectTests
     public void SetUp()
     {
         folder = new ToolFolder();
-        ToolRun.Succeeds(
-            "simulate", "--out", folder.At("simulated"), "--preset", "tomogram", "--train", "5", "--test", "0", "--shapes",
-                "ring", "rod", "--particles", "24,24",
-            "--snr", "0.3", "--size", $"{Size.Depth},{Size.Height},{Size.Width}");
-        DatasetVolume[] entries = [.. DatasetManifest.Read(folder.At("simulated", "manifest.json")).Volumes];
-        Particle[][] rings = [.. entries.Select(e => e.ReadParticles(Size, new VoxelSize(10)).Where(p => p.Name == "ring").ToArray())];
+        DatasetVolume[] entries = [.. Sizes.Select((size, i) =>
+        {
+            string simulated = folder.At($"simulated{i}");
+            ToolRun.Succeeds("simulate", "--out", simulated, "--preset", "tomogram", "--train", "1", "--test", "0", "--shapes",
+                "ring", "rod", "--particles", "24,24", "--snr", "0.3", "--size", $"{size.Depth},{size.Height},{size.Width}",
+                "--seed", $"{i + 1}");
+            return DatasetManifest.Read(Path.Combine(simulated, "manifest.json")).Volumes.Single();
+        })];
+        Particle[][] rings = [.. entries.Zip(Sizes, (e, size)
+            => e.ReadParticles(size, new VoxelSize(10)).Where(p => p.Name == "ring").ToArray())];
         truth = [.. rings.Select(r => (IReadOnlyList<Position>)[.. r.Select(p => new Position(p.Z, p.Y, p.X))])];
         Directory.CreateDirectory(folder.At("tomograms"));
         for (int i = 0; i < Names.Length; i++)
             File.Copy(entries[i].Volume, folder.At("tomograms", Names[i]));
-        (double x, double y, double z) = (Size.Width * Binning, Size.Height * Binning, Size.Depth * Binning);
         folder.WriteText("tomograms.star",
             $"data_global\n\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesPixelSize\n_rlnTomoSizeX\n_rlnTomoSizeY\n_rlnTomoSizeZ\n_rlnTomoTomogramBinning\n"
-            + string.Concat(Enumerable.Range(1, 5).Select(i => $"TS_0{i} 2.5 {x} {y} {z} {Binning}\n")));
+            + string.Concat(Sizes.Select((s, i)
+                => $"TS_0{i + 1} 2.5 {s.Width * Binning} {s.Height * Binning} {s.Depth * Binning} {Binning}\n")));
         CoordinateTables.Write(folder.At("picks.star"), [.. rings[0].Take(Annotated).Select(p
             => p with { Tomogram = "TS_01" })], new CoordinateWriteOptions
             {
@@ -92,6 +97,32 @@ public class ProjectTests
         TestContext.Out.WriteLine($"recall {score.OneToOneRecall:0.000}, F1 {score.OneToOneF1:0.000}");
         Assert.That(score.OneToOneRecall, Is.GreaterThan(0.6));
         Assert.That(score.OneToOneF1, Is.GreaterThan(0.5));
+    }
+
+    // Without tomograms.star the sizes are those of the volumes, each of its own.
+    [Test, Order(3)]
+    public void Pick_VolumesOfUnequalSizesIntoOneTable_CountsFromTheCentreOfEach()
+    {
+        Directory.CreateDirectory(folder.At("bare"));
+        foreach (string name in Names[3..])
+            File.Copy(folder.At("tomograms", name), folder.At("bare", name));
+        // Not in the folder where tomograms.star lies, which would be found.
+        string table = Path.Combine(Directory.CreateDirectory(folder.At("bare", "out")).FullName, "bare.star");
+        ToolRun.Succeeds("pick", folder.At("bare"), "--model", folder.At("run", "model.safetensors"), "--out", table, "--format",
+            "relion5", "--binning", "4", "--device", "cpu");
+        foreach (int i in (int[])[3, 4])
+        {
+            Position[] expected = Picks(folder.At("found.star"), i);
+            Particle[] found =
+            [
+                .. CoordinateTables.Read(table, new CoordinateContext
+                {
+                    Shape = Sizes[i], Tomogram = $"TS_0{i + 1}", VoxelSizeAngstrom = 10, Binning = Binning,
+                }),
+            ];
+            Assert.That(found, Has.Length.EqualTo(expected.Length).And.Length.GreaterThan(5));
+            Assert.That(found.Zip(expected, (f, e) => e.DistanceTo(new Position(f.Z, f.Y, f.X))), Is.All.LessThan(1e-3));
+        }
     }
 
     // A user corrects picks of two tomograms: each that is a ring is moved to its middle, the others are rejected. With 20 of

@@ -32,7 +32,6 @@ internal static class Eman2Json
         Recognise = static path => JsonTable.Has(path, Boxes) ? CoordinateFormat.Eman2 : null,
         Mark = $"\"{Boxes}\" (EMAN2)",
         TomogramOf = TomogramOf,
-        CountsFromCentre = true,
         FileName = static (tomogram, _) => tomogram + NameEnding,
         Read = Read,
         Write = Write,

@@ -44,7 +44,6 @@ internal static class RelionStar
     {
         IsUsual = false,
         CountsUnbinnedPixels = true,
-        CountsFromCentre = true,
         UsesTomogramsStar = true,
         VoxelSizeReason = static options => options.Context.TomogramsStar is null ? Relion5Counts : null,
         ShapeReason = static options => options.Context.TomogramsStar is null ? Relion5Counts : null,

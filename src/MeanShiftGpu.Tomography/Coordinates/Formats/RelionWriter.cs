@@ -55,7 +55,7 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
         }
         else
         {
-            Extent shape = options.Context.RequireShape(path, RelionStar.Relion5Counts);
+            Extent shape = options.Context.Of(path, p.Tomogram).RequireShape(path, RelionStar.Relion5Counts);
             size = (shape.Width * grid.PerVoxel, shape.Height * grid.PerVoxel, shape.Depth * grid.PerVoxel);
         }
 
