@@ -125,31 +125,37 @@ public class ProjectTests
         }
     }
 
-    // A user corrects picks of two tomograms: each that is a ring is moved to its middle, the others are rejected. With 20 of
-    // them the model learns on for a few seconds, and finds more in the two tomograms that nobody has looked at.
+    // A user looks at 20 picks of two tomograms: those that are rings are moved to their middle, the others rejected. With these
+    // the model learns on for a few seconds, and does better in the two tomograms that nobody has looked at.
     [Test, Order(3)]
-    public void Train_FromTheModelWithCorrectedPicks_FindsMoreElsewhere()
+    public void Train_FromTheModelWithTwentyCorrectedPicks_DoesBetterElsewhere()
     {
         string found = folder.At("found.star");
-        Particle[] corrected =
+        (Particle Corrected, bool IsRing)[] looked =
         [
-            .. from i in (int[])[1, 2]
-               from p in Picks(found, i)
-               let ring = truth[i].MinBy(p.DistanceTo)
-               where ring.DistanceTo(p) <= 4
-               select new Particle(ring.Z, ring.Y, ring.X) { Tomogram = $"TS_0{i + 1}" },
+            .. (from i in (int[])[1, 2]
+                from p in Picks(found, i)
+                let ring = truth[i].MinBy(p.DistanceTo)
+                let isRing = ring.DistanceTo(p) <= 4
+                let place = isRing ? ring : p
+                select (new Particle(place.Z, place.Y, place.X) { Tomogram = $"TS_0{i + 1}" }, isRing)).Take(20),
         ];
-        corrected = [.. corrected.Distinct().Take(20)];
-        Assert.That(corrected, Has.Length.GreaterThan(10), "picks that are rings");
-        CoordinateTables.Write(folder.At("corrected.star"), corrected);
-        ToolRun run = ToolRun.Succeeds("train", folder.At("tomograms"), "--picks", folder.At("corrected.star"), "--init",
-            folder.At("run", "model.safetensors"), "--out", folder.At("tuned"), "--steps", "120", "--device", "cpu");
+        Assert.That(looked, Has.Length.EqualTo(20));
+        Directory.CreateDirectory(folder.At("corrected"));
+        CoordinateTables.Write(folder.At("corrected", "all.star"), [.. looked.Where(l => l.IsRing).Select(l => l.Corrected)]);
+        CoordinateTables.Write(
+            folder.At("corrected", "all_removed.star"), [.. looked.Where(l => !l.IsRing).Select(l => l.Corrected)]);
+        ToolRun run = ToolRun.Succeeds("train", folder.At("tomograms"), "--picks", folder.At("corrected"), "--background",
+            folder.At("corrected"), "--dice", "0.5", "--label-radius", "15", "--init", folder.At("run", "model.safetensors"),
+            "--out", folder.At("tuned"), "--steps", "150", "--device", "cpu");
         Assert.That(run.Output, Does.Contain($"begins with the weights of {folder.At("run", "model.safetensors")}"));
         ToolRun.Succeeds("pick", folder.At("tomograms"), "--model", folder.At("tuned", "model.safetensors"), "--out",
             folder.At("found2.star"), "--format", "relion5", "--device", "cpu");
-        (double before, double after) = (Score(found, 3, 2).OneToOneF1, Score(folder.At("found2.star"), 3, 2).OneToOneF1);
-        TestContext.Out.WriteLine($"{corrected.Length} corrected picks: F1 {before:0.000} before, {after:0.000} after");
-        Assert.That(after, Is.GreaterThan(before));
+        RadiusScore before = Score(found, 3, 2), after = Score(folder.At("found2.star"), 3, 2);
+        TestContext.Out.WriteLine($"{looked.Count(l => l.IsRing)} of 20 picks were rings: F1 {before.OneToOneF1:0.000} before, "
+            + $"{after.OneToOneF1:0.000} after; precision {before.OneToOnePrecision:0.000} and {after.OneToOnePrecision:0.000}, "
+            + $"recall {before.OneToOneRecall:0.000} and {after.OneToOneRecall:0.000}");
+        Assert.That(after.OneToOneF1, Is.GreaterThan(before.OneToOneF1));
     }
 
     // The manifest says all that the names said, so that the run can be repeated from it; so does the run itself when it goes on.
