@@ -180,7 +180,9 @@ public sealed record CenterCheck
                 + $"contrast of one of them inverted?";
         if (diameter is not { } voxels || all[index].Check.ExtentVoxels is not { } extent)
             return null;
-        return extent > MostExtent * voxels || extent < LeastExtent * voxels
+        // Particles side by side, as in a filament, are one wide thing.
+        bool touch = all[index].Check.MedianDistance < extent / ExtentOfMost;
+        return (extent > MostExtent * voxels && !touch) || extent < LeastExtent * voxels
             ? string.Create(CultureInfo.InvariantCulture, $"what lies at the centres is about {extent / ExtentOfMost:0} "
                 + $"voxels wide on "
                 + $"average, the particle's diameter was given as {voxels:0.#} voxels. Are the voxel size and the diameter in "

@@ -184,7 +184,7 @@ public sealed class TrainingRun : IDisposable
             throw;
         }
 
-        WritePage($"Ended after {Counted.Of(Trainer.StepsDone, "step")}. The model is {Path.GetFullPath(Files.Model)}.", isOver: true);
+        WritePage($"Ended after {Counted.Of(Trainer.StepsDone, "step")}. The model is {Files.Model}.", isOver: true);
     }
 
     /// <summary>Writes the model with what volumes look like to it, by which picking knows those that do not fit.</summary>

@@ -128,6 +128,10 @@ public partial class PagesTests
         try
         {
             Environment.CurrentDirectory = folder;
+            // What the tutorial has its reader copy.
+            Directory.CreateDirectory("microtubules");
+            foreach (string file in Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "Data", "microtubules")))
+                File.Copy(file, Path.Combine("microtubules", Path.GetFileName(file)));
             run();
         }
         finally
