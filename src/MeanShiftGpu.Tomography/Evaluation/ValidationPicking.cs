@@ -107,6 +107,7 @@ public sealed class ValidationPicking : IDisposable
                 NearByChance = scores.Average(s => s.NearByChance),
                 FarByChance = scores.Average(s => s.FarByChance),
                 Recall = scores.Average(s => s.Recall),
+                Centers = found.Sum(f => f.Sum(v => v.Truth.Count)),
             };
     }
 

@@ -168,7 +168,10 @@ internal sealed class TrainingPage(TrainingRun run)
                     Curve("by chance", ReportColor.Grey, s => s.FarByChance, dashed: true),
                 ],
                 Caption = "It should rise far above chance, which is what the same picks reach within a bandwidth of the "
-                    + "centres' mirror images. The model with the highest mean of the two F1 is kept.",
+                    + "centres' mirror images. " + (validations.Any(v => v.Picking is { HasFewCenters: true })
+                        ? "With fewer than ten annotated centres F1 says little, since a better model also finds what nobody "
+                            + "annotated; the model with the lowest validation loss is kept."
+                        : "The model with the highest mean of the two F1 is kept."),
             };
         }
 

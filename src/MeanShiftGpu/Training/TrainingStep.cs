@@ -38,7 +38,16 @@ public sealed record PickingScore(double F1Near, double F1Far)
     /// </summary>
     public double? Recall { get; init; }
 
-    /// <summary>What models are compared by: the mean of both.</summary>
+    /// <summary>How many annotated centres were compared with; 0 in runs of earlier versions.</summary>
+    public int Centers { get; init; }
+
+    /// <summary>
+    /// Whether there are so few centres that models are not compared by this. Whoever annotates a handful leaves most
+    /// particles out, and each of those that a better model finds would count as wrong.
+    /// </summary>
+    internal bool HasFewCenters => Centers is > 0 and < 10;
+
+    /// <summary>What models are compared by, unless there are few centres: the mean of both.</summary>
     public double Mean => (F1Near + F1Far) / 2;
 }
 
@@ -49,7 +58,7 @@ public sealed record PickingScore(double F1Near, double F1Far)
 /// <param name="StuckSeeds">Share of the seeds that end further than the bandwidth from every centre; they set the loss's floor.</param>
 /// <param name="MapMaximum">The largest score on any validation patch.</param>
 /// <param name="IsBest">Whether it is the best so far: the highest picking score, of equal ones the lowest loss; without
-/// picking the lowest loss.</param>
+/// picking, and with fewer than ten centres, the lowest loss.</param>
 /// <param name="Picking">How picks agree with the centres; null where nobody picks.</param>
 public sealed record ValidationResult(int Step, double Loss, double StuckSeeds, double MapMaximum, bool IsBest,
     PickingScore? Picking = null)
@@ -59,7 +68,9 @@ public sealed record ValidationResult(int Step, double Loss, double StuckSeeds, 
     {
         if (other is null)
             return true;
-        (double mine, double others) = (Picking?.Mean ?? 0, other.Picking?.Mean ?? 0);
+        if (Picking is null or { HasFewCenters: true })
+            return Loss < other.Loss;
+        (double mine, double others) = (Picking.Mean, other.Picking?.Mean ?? 0);
         return mine > others || (mine == others && Loss < other.Loss);
     }
 }

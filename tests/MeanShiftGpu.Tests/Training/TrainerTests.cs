@@ -445,6 +445,21 @@ public class TrainerTests
         return (Values(network), trainer.History);
     }
 
+    // A better model finds more of what nobody annotated, so that with few centres its F1 falls; the loss knows centres alone.
+    [TestCase(3, true)]
+    [TestCase(9, true)]
+    [TestCase(10, false)]
+    [TestCase(0, false)] // An earlier version did not count them.
+    public void IsBetterThan_WithFewCentres_GoesByTheLoss(int centers, bool lowerLossWins)
+    {
+        ValidationResult early = new(100, Loss: 4.6, StuckSeeds: 0.2, MapMaximum: 0.8, IsBest: true,
+            new PickingScore(0.43, 0.43) { Centers = centers });
+        ValidationResult late = new(200, Loss: 1.7, StuckSeeds: 0.0, MapMaximum: 1.0, IsBest: false,
+            new PickingScore(0.33, 0.33) { Centers = centers });
+        Assert.That(late.IsBetterThan(early), Is.EqualTo(lowerLossWins));
+        Assert.That(early.IsBetterThan(late), Is.EqualTo(!lowerLossWins));
+    }
+
     private static float[] Values(UNet3d<float> network) => network.Parameters.Values.GetAsArrayForTest(network.Context);
 
     private static TrainingData Data(int classes = 1)
