@@ -61,7 +61,7 @@ internal sealed class TrainingPage(TrainingRun run)
 
     private IEnumerable<string> Findings(TrainingHistory history)
     {
-        if (history.Validations.LastOrDefault() is not { } latest)
+        if (history.Validations is not [.., { } latest])
         {
             if (!run.PicksOnValidation)
                 yield return "No volume is kept for validation, so that only the loss can be shown.";
