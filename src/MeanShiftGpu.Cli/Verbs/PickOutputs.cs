@@ -188,7 +188,7 @@ internal sealed class PickOutputs
     /// <summary>The folder of a file.</summary>
     public static string FolderOf(string file) => Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
 
-    /// <summary>How one table of some volumes is written: a place that is counted from the centre, from that of its own.</summary>
+    /// <summary>How one table of some volumes is written: places that count from a centre, from that of their own.</summary>
     public CoordinateWriteOptions Writing(IReadOnlyList<PickedVolume> volumes)
     {
         CoordinateWriteOptions first = Writing(volumes[0].Files, volumes[0].Header);

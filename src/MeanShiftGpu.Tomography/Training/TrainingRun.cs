@@ -149,7 +149,8 @@ public sealed class TrainingRun : IDisposable
                         WriteModel(null);
                     if (step.Validation is { } validation)
                         page.Add(validation);
-                    if (step.Validation is not null || step.Rollback is not null || step.Position % Options.ValidationInterval == 0)
+                    if (step.Validation is not null || step.Rollback is not null
+                        || step.Position % Options.ValidationInterval == 0)
                         WritePage(Standing(step), isOver: false);
                     progress?.Invoke(step);
                     if (step.Latest.Step % checkpointInterval == 0)
