@@ -126,14 +126,19 @@ internal static unsafe class Exports
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemAllocHost_v2")]
     public static int MemAllocHost(nint* address, nint bytes)
-        => Set(address, (nint)NativeMemory.AlignedAlloc((nuint)bytes, 4096));
+        => Device.Call(() =>
+        {
+            Set(address, (nint)NativeMemory.AlignedAlloc((nuint)bytes, 4096));
+            return Device.LockPages(*address, bytes);
+        });
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemFreeHost")]
     public static int MemFreeHost(nint address)
-    {
-        NativeMemory.AlignedFree((void*)address);
-        return Success;
-    }
+        => Device.Call(() =>
+        {
+            NativeMemory.AlignedFree((void*)address);
+            return Device.UnlockPages(address);
+        });
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemcpyAsync")]
     public static int MemcpyAsync(nint target, nint source, nint bytes, nint stream)
@@ -144,10 +149,11 @@ internal static unsafe class Exports
         => Device.Call(() => Device.Fill(target, value, bytes));
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemHostRegister_v2")]
-    public static int MemHostRegister(nint address, nint bytes, int flags) => Success;
+    public static int MemHostRegister(nint address, nint bytes, int flags)
+        => Device.Call(() => Device.LockPages(address, bytes));
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemHostUnregister")]
-    public static int MemHostUnregister(nint address) => Success;
+    public static int MemHostUnregister(nint address) => Device.Call(() => Device.UnlockPages(address));
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemHostGetDevicePointer_v2")]
     public static int MemHostGetDevicePointer(nint* pointer, nint host, int flags) => Set(pointer, host);
@@ -276,11 +282,25 @@ internal static unsafe class Exports
         return Success;
     });
 
+    // Everything is done at once, so that nothing is waited for.
+    [UnmanagedCallersOnly(EntryPoint = "cuStreamWaitEvent")]
+    public static int StreamWaitEvent(nint stream, nint handle, int flags)
+        => Device.Call(() => Device.Find<Stopwatch>(handle) is null ? Simulation.InvalidHandle : Success);
+
     [UnmanagedCallersOnly(EntryPoint = "cuEventSynchronize")]
     public static int EventSynchronize(nint handle) => Synchronize();
 
+    /// <summary>Not of CUDA: what was called so far, for a test in this process, in the order of <see cref="Counts.All"/>.</summary>
+    [UnmanagedCallersOnly(EntryPoint = "interpreterCounts")]
+    public static int InterpreterCounts(long* counts, int length) => Device.Call(() =>
+    {
+        Device.Counts.All[..length].CopyTo(new Span<long>(counts, length));
+        return Success;
+    });
+
     private static int Synchronize() => Device.Call(() =>
     {
+        Device.Counts.Synchronizations++;
         Device.Note("synchronize");
         return Success;
     });

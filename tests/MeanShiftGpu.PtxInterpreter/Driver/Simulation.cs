@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
@@ -39,6 +40,7 @@ internal sealed unsafe class Simulation
     private readonly DeviceMemory memory = new();
     private readonly LaunchOptions options = new(Reversed: Variable("ORDER") == "reversed",
         CopiesArriveEarly: Variable("COPIES") == "early");
+    private readonly Dictionary<nint, long> pageLocked = [];
     private nint lastHandle = 0x1000;
     private int fault;
 
@@ -57,6 +59,12 @@ internal sealed unsafe class Simulation
     public int Multiprocessors { get; } = int.Parse(Variable("MULTIPROCESSORS") ?? "4", CultureInfo.InvariantCulture);
 
     public long BytesHeld => memory.BytesHeld;
+
+    /// <summary>Whether kernels are launched but not run: for counting calls and timing the host. Memory begins with zeros then.</summary>
+    public bool IsIdle { get; } = Variable("IDLE") == "1";
+
+    /// <summary>What was called so far.</summary>
+    public Counts Counts { get; } = new();
 
     /// <summary>Runs a call, one at a time; what goes wrong in it becomes its error.</summary>
     public int Call(Func<int> call)
@@ -117,8 +125,24 @@ internal sealed unsafe class Simulation
         if (bytes <= 0 || memory.BytesHeld + bytes > MemoryBytes)
             return 0;
         Note("allocate", bytes);
-        return (nint)memory.Allocate(bytes).Start;
+        nint start = (nint)memory.Allocate(bytes).Start;
+        if (IsIdle)
+            NativeMemory.Clear((void*)start, (nuint)bytes);
+        Counts.MostBytes = Math.Max(Counts.MostBytes, memory.BytesHeld);
+        return start;
     }
+
+    /// <summary>Host memory that a device reads and writes by itself.</summary>
+    public int LockPages(nint address, long bytes)
+    {
+        pageLocked[address] = bytes;
+        return Success;
+    }
+
+    public int UnlockPages(nint address) => pageLocked.Remove(address) ? Success : InvalidValue;
+
+    private bool IsPageLocked(nint address, long bytes)
+        => pageLocked.Any(range => address >= range.Key && address + bytes <= range.Key + range.Value);
 
     public bool Free(nint address) => memory.Free((ulong)address);
 
@@ -134,7 +158,14 @@ internal sealed unsafe class Simulation
             from.Marks((ulong)source, bytes).CopyTo(to.Marks((ulong)target, bytes));
         else
             to?.MarkRange((ulong)target, bytes);
-        Note("copy", to is null ? "to host" : from is null ? "to device" : "on device", bytes);
+        bool locked = (to is null || from is null) && IsPageLocked(to is null ? target : source, bytes);
+        if (to is not null && from is not null)
+            Counts.CopiesOnDevice++;
+        else if (locked)
+            Counts.PageLockedCopies++;
+        else
+            Counts.PageableCopies++;
+        Note("copy", to is null ? "to host" : from is null ? "to device" : "on device", bytes, locked ? "page-locked" : "");
         return Success;
     }
 
@@ -145,6 +176,7 @@ internal sealed unsafe class Simulation
         for (long at = 0; at < bytes; at += int.MaxValue / 2)
             new Span<byte>((byte*)target + at, (int)Math.Min(bytes - at, int.MaxValue / 2)).Fill(value);
         to.MarkRange((ulong)target, bytes);
+        Counts.Fills++;
         Note("fill", bytes);
         return Success;
     }
@@ -189,6 +221,13 @@ internal sealed unsafe class Simulation
 
     public int Launch(Function function, Dim3 groups, Dim3 threads, int sharedBytes, byte* parameters)
     {
+        Counts.Launches++;
+        if (IsIdle)
+        {
+            Note("launch", function.Hash, function.Kernel.Name, groups, threads, sharedBytes, 0, 0);
+            return Success;
+        }
+
         Stopwatch time = Stopwatch.StartNew();
         long instructions = new Launch
         {

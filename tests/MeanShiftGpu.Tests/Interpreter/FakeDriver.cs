@@ -40,8 +40,8 @@ public static class FakeDriver
     public static FakeRun Run(string[] arguments, params string[] variables) => Start("meanshift-gpu.dll", arguments, variables);
 
     /// <summary>Runs those of this program's tests that a filter names, with CUDA required.</summary>
-    public static FakeRun RunTests(string filter)
-        => Start("MeanShiftGpu.Tests.dll", ["--filter", filter, "--output", "Detailed", "--no-progress"], []);
+    public static FakeRun RunTests(string filter, params string[] variables)
+        => Start("MeanShiftGpu.Tests.dll", ["--filter", filter, "--output", "Detailed", "--no-progress"], variables);
 
     private static FakeRun Start(string program, string[] arguments, string[] variables)
     {
