@@ -73,7 +73,7 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
             return;
         GradientPass pass = GradientPassFor(shape.OutputChannels);
         int count = PartCount(shape, pass.Channels);
-        ArrayView<T> sums = parts.Get(stream, count * (shape.WeightLength + shape.OutputChannels));
+        ArrayView<T> sums = PartSums<T>.Take(stream, parts, count * (shape.WeightLength + shape.OutputChannels));
         KernelConfig config = new(
             new Index3D(count, DivideUp(shape.InputChannels, Conv3dTiles.Chunk), DivideUp(shape.OutputChannels, pass.Channels)),
             new Index3D(9 * pass.Channels / 4, 1, 1));

@@ -192,7 +192,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         // One group for each multiprocessor: more would write more partial sums than they save time.
         (int splits, of.PerSplit) = TensorCoreLaunch.Share(of.Tiles, groupsWanted / 2 / (rowBlocks * columnBlocks));
 
-        ArrayView<float> scratch = partials.Get(stream, splits * (shape.WeightLength + shape.OutputChannels));
+        ArrayView<float> scratch = PartSums<float>.Take(stream, partials, splits * (shape.WeightLength + shape.OutputChannels));
         variant.Launch.Value(stream, TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, variant.SharedBytes(masked)), input, gradOutput, output, scratch, of);
         partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
     }
@@ -263,7 +263,9 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     private (int Splits, int PerSplit) Splits(TensorCoreConv3dShape of, int blocks)
     {
         int chunks = TensorCoreLaunch.Blocks(of.InputChannels, TOperand.Depth);
-        return TensorCoreLaunch.Share(chunks, groupsWanted / (of.Tiles * blocks));
+        (int splits, int perSplit) = TensorCoreLaunch.Share(chunks, groupsWanted / (of.Tiles * blocks));
+        // Two would save no more than the launch that adds them takes.
+        return splits == 2 ? (1, chunks) : (splits, perSplit);
     }
 
     // How long a width takes: groups in turn on each multiprocessor, chunks of a group, cost of a chunk. Where a layer has fewer groups than there are

@@ -75,7 +75,7 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
         // A function of the shape alone, so that every device adds in the same order; about 512 groups fill the largest.
         int count = Math.Min(Tiles(shape.InputVoxels, GradientVoxels), Math.Max(1, 512 / (8 * tiles)));
         long biases = 8L * count * shape.OutputChannels;
-        ArrayView<T> memory = parts.Get(stream, count * shape.WeightLength + biases);
+        ArrayView<T> memory = PartSums<T>.Take(stream, parts, count * shape.WeightLength + biases);
         ArrayView<T> weightParts = memory.SubView(0, count * shape.WeightLength);
         ArrayView<T> biasParts = memory.SubView(count * shape.WeightLength, biases);
         KernelConfig config = Config(count, tiles, 8);

@@ -368,7 +368,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             KernelConfig config =
                 TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, sizeof(uint) * 2 * GradientWords);
 
-            ArrayView<float> scratch = partials.Get(stream, splits * (shape.WeightLength + shape.OutputChannels));
+            ArrayView<float> scratch = PartSums<float>.Take(stream, partials, splits * (shape.WeightLength + shape.OutputChannels));
             gradient.Value(stream, config, inputWords, gradientWords, scratch, of);
             partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
         }

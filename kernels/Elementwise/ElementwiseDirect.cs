@@ -18,6 +18,10 @@ internal sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IEleme
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ElementwiseShape> mask;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, T> fill;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, T, ArrayView<T>, int> weightedAdd;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, FourFactors<T>,
+        ArrayView<T>, int> weightedSum;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, FourFactors<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        ArrayView<T>> spread;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public ElementwiseDirect(Accelerator accelerator)
@@ -28,6 +32,8 @@ internal sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IEleme
         accelerator.Load(ElementwiseDirectKernels<T>.MaskKernel, out mask);
         accelerator.Load(ElementwiseDirectKernels<T>.FillKernel, out fill);
         accelerator.Load(ElementwiseDirectKernels<T>.WeightedAddKernel, out weightedAdd);
+        accelerator.Load(ElementwiseDirectKernels<T>.WeightedSumKernel, out weightedSum);
+        accelerator.Load(ElementwiseDirectKernels<T>.SpreadKernel, out spread);
     }
 
     /// <inheritdoc/>
@@ -54,6 +60,31 @@ internal sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IEleme
     /// <inheritdoc/>
     void IElementwise<TActivation, T>.LaunchWeightedAdd(AcceleratorStream stream, ArrayView<T> term, T weight, ArrayView<T> total, int accumulate)
         => weightedAdd(stream, LaunchExtent.Of(total.Length), term, weight, total, accumulate);
+
+    /// <inheritdoc/>
+    void IElementwise<TActivation, T>.LaunchWeightedSum(
+        AcceleratorStream stream, ReadOnlySpan<ArrayView<T>> terms, ReadOnlySpan<T> weights, ArrayView<T> total)
+    {
+        for (int k = 0; k < terms.Length; k += FourFactors<T>.Most)
+        {
+            ReadOnlySpan<ArrayView<T>> four = terms[k..];
+            weightedSum(stream, 1, At(four, 0), At(four, 1), At(four, 2), At(four, 3), new FourFactors<T>(weights[k..]), total, k == 0 ? 0 : 1);
+        }
+    }
+
+    /// <inheritdoc/>
+    void IElementwise<TActivation, T>.LaunchSpread(
+        AcceleratorStream stream, ArrayView<T> source, ReadOnlySpan<T> factors, ReadOnlySpan<ArrayView<T>> targets)
+    {
+        for (int k = 0; k < targets.Length; k += FourFactors<T>.Most)
+        {
+            ReadOnlySpan<ArrayView<T>> four = targets[k..];
+            spread(stream, 1, source, new FourFactors<T>(factors[k..]), At(four, 0), At(four, 1), At(four, 2), At(four, 3));
+        }
+    }
+
+    // A view of nothing behind the last.
+    private static ArrayView<T> At(ReadOnlySpan<ArrayView<T>> views, int index) => index < views.Length ? views[index] : views[0].SubView(0, 0);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -144,5 +175,64 @@ internal static class ElementwiseDirectKernels<T>
         total[index] = value;
     }
 
+    // total = Σ weight·term over the terms that are there, in order, plus what is there with accumulate.
+    // One thread; total overwritten or accumulated.
+    [Kernel]
+    internal static void WeightedSumKernel(
+        Index1D index,
+        ArrayView<T> first, // [1]
+        ArrayView<T> second, // [1] or [0], as the following
+        ArrayView<T> third,
+        ArrayView<T> fourth,
+        FourFactors<T> weights,
+        ArrayView<T> total, // [1]
+        int accumulate)
+    {
+        T sum = weights.First * first[index];
+        if (accumulate != 0)
+            sum += total[index];
+        if (second.Length > 0)
+            sum += weights.Second * second[index];
+        if (third.Length > 0)
+            sum += weights.Third * third[index];
+        if (fourth.Length > 0)
+            sum += weights.Fourth * fourth[index];
+        total[index] = sum;
+    }
+
+    // target = factor·source for each target that is there. One thread; targets overwritten.
+    [Kernel]
+    internal static void SpreadKernel(
+        Index1D index,
+        ArrayView<T> source, // [1]
+        FourFactors<T> factors,
+        ArrayView<T> first, // [1]
+        ArrayView<T> second, // [1] or [0], as the following
+        ArrayView<T> third,
+        ArrayView<T> fourth)
+    {
+        T value = source[index];
+        first[index] = factors.First * value;
+        if (second.Length > 0)
+            second[index] = factors.Second * value;
+        if (third.Length > 0)
+            third[index] = factors.Third * value;
+        if (fourth.Length > 0)
+            fourth[index] = factors.Fourth * value;
+    }
+
     private static long Element(int index, ElementwiseShape shape, int pitch) => (long)(index / shape.Channels) * pitch + index % shape.Channels;
+}
+
+/// <summary>Factors of up to four scalars; 0 behind the last.</summary>
+internal readonly struct FourFactors<T>(ReadOnlySpan<T> factors)
+    where T : unmanaged, INumber<T>
+{
+    /// <summary>How many a launch takes.</summary>
+    public const int Most = 4;
+
+    public readonly T First = factors[0];
+    public readonly T Second = factors.Length > 1 ? factors[1] : T.Zero;
+    public readonly T Third = factors.Length > 2 ? factors[2] : T.Zero;
+    public readonly T Fourth = factors.Length > 3 ? factors[3] : T.Zero;
 }

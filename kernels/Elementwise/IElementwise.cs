@@ -95,6 +95,40 @@ internal interface IElementwise<TActivation, T> : IDisposable
     void Scale(AcceleratorStream stream, ArrayView<T> source, T factor, ArrayView<T> target)
         => WeightedAdd(stream, source, factor, target, accumulate: 0);
 
+    /// <summary>total = Σ weights[k]·terms[k], added in order, all [1]. Overwrites.</summary>
+    sealed void WeightedSum(AcceleratorStream stream, ReadOnlySpan<ArrayView<T>> terms, ReadOnlySpan<T> weights, ArrayView<T> total)
+    {
+        using Launch launch = Launch.Begin(stream, "Elementwise.WeightedSum");
+        launch.Require(total, 1, nameof(total));
+        foreach (ArrayView<T> term in terms)
+            launch.RequireExactly(term, 1, nameof(terms));
+        LaunchWeightedSum(stream, terms, weights, total);
+    }
+
+    /// <summary>targets[k] = factors[k]·source, all [1]: the gradients of a weighted sum. Overwrites.</summary>
+    sealed void Spread(AcceleratorStream stream, ArrayView<T> source, ReadOnlySpan<T> factors, ReadOnlySpan<ArrayView<T>> targets)
+    {
+        using Launch launch = Launch.Begin(stream, "Elementwise.Spread");
+        launch.Require(source, 1, nameof(source));
+        foreach (ArrayView<T> target in targets)
+            launch.RequireExactly(target, 1, nameof(targets));
+        LaunchSpread(stream, source, factors, targets);
+    }
+
+    /// <summary>Queues <see cref="WeightedSum"/>, whose arguments are checked.</summary>
+    protected void LaunchWeightedSum(AcceleratorStream stream, ReadOnlySpan<ArrayView<T>> terms, ReadOnlySpan<T> weights, ArrayView<T> total)
+    {
+        for (int k = 0; k < terms.Length; k++)
+            LaunchWeightedAdd(stream, terms[k], weights[k], total, k == 0 ? 0 : 1);
+    }
+
+    /// <summary>Queues <see cref="Spread"/>, whose arguments are checked.</summary>
+    protected void LaunchSpread(AcceleratorStream stream, ArrayView<T> source, ReadOnlySpan<T> factors, ReadOnlySpan<ArrayView<T>> targets)
+    {
+        for (int k = 0; k < targets.Length; k++)
+            LaunchWeightedAdd(stream, source, factors[k], targets[k], accumulate: 0);
+    }
+
     /// <summary>Queues <see cref="Add"/>, whose arguments are checked.</summary>
     protected void LaunchAdd(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape);
 

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using ILGPU.Runtime.Cuda;
 
 namespace MeanShiftGpu.Kernels.Machine;
@@ -12,8 +11,7 @@ internal static unsafe class LargeSharedMemory
     // What the driver keeps of a multiprocessor's shared memory for every group.
     private const int Reserved = 1 << 10;
 
-    private static readonly Lazy<nint> FuncSetAttribute = new(() =>
-        NativeLibrary.GetExport(NativeLibrary.Load(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1"), "cuFuncSetAttribute"));
+    private static readonly Lazy<nint> FuncSetAttribute = new(() => CudaLibrary.Function("cuFuncSetAttribute"));
 
     /// <summary>The most bytes that one group can have.</summary>
     public static int Most(Accelerator accelerator)

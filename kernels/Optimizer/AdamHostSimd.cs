@@ -20,6 +20,8 @@ internal sealed unsafe class AdamHostSimd(HostThreads threads) : IAdam<float>
         float* m = firstMoments.Pointer();
         float* v = secondMoments.Pointer();
         float scale = *factor.Pointer();
+        if (scale < 0)
+            return;
         AdamFactors<float> f = new(parameters);
         HostChunks.Of(values.Length).For(threads, (_, start, end) => StepRun(g + start, scale, x + start, m + start, v + start, end - start, f));
     }

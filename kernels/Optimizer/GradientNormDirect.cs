@@ -8,7 +8,7 @@ internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
 {
     private readonly ThreadSums<T, TReal> sums;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>> squares;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, T> finish;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, T> finish;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public GradientNormDirect(Accelerator accelerator)
@@ -22,12 +22,12 @@ internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
     public long WorkspaceLength(long count) => ThreadSums<T, TReal>.WorkspaceLength(count, 1);
 
     /// <inheritdoc/>
-    void IGradientNorm<T>.LaunchClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
+    void IGradientNorm<T>.LaunchClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> loss, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
     {
         int partials = ThreadSums<T, TReal>.Partials(gradients.Length);
         squares(stream, partials, gradients, workspace.SubView(0, partials));
         ArrayView<T> groups = sums.Fold(stream, workspace, gradients.Length, 1);
-        finish(stream, 1, groups, norm, factor, TReal.From(maxNorm));
+        finish(stream, 1, groups, loss, norm, factor, TReal.From(maxNorm));
     }
 
     /// <inheritdoc/>
@@ -49,12 +49,14 @@ internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
         partials[index] = sum;
     }
 
-    // norm = √Σ groups; factor = min(1, maxNorm/(norm + 1e-6)), 1 where maxNorm ≤ 0, NaN where norm is not finite.
+    // norm = √Σ groups; factor = min(1, maxNorm/(norm + 1e-6)), 1 where maxNorm ≤ 0, NaN where norm is not finite; with a loss
+    // −1 where one of both is not finite or the factor was below 0.
     // One thread; norm and factor overwritten.
     [Kernel]
     internal static void FinishKernel(
         Index1D index,
         ArrayView<T> groups, // [groups]
+        ArrayView<T> loss, // [1] or [0]
         ArrayView<T> norm, // [1]
         ArrayView<T> factor, // [1]
         T maxNorm)
@@ -65,6 +67,15 @@ internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
             clip = maxNorm / (length + TReal.From(1e-6));
         norm[0] = length;
         // False for NaN as well.
-        factor[0] = length < TReal.From(double.PositiveInfinity) ? clip : TReal.From(double.NaN);
+        bool finite = length < TReal.From(double.PositiveInfinity);
+        if (loss.Length == 0)
+        {
+            factor[0] = finite ? clip : TReal.From(double.NaN);
+            return;
+        }
+
+        // 0 for numbers alone.
+        bool goesOn = finite && loss[0] - loss[0] == T.Zero && !(factor[0] < T.Zero);
+        factor[0] = goesOn ? clip : TReal.From(-1.0);
     }
 }

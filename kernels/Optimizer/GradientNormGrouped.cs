@@ -7,7 +7,7 @@ internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
     where TReal : struct, IReal<T>
 {
     private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>> squares;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, T, int> finish;
+    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, T, int> finish;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public GradientNormGrouped(Accelerator accelerator)
@@ -22,11 +22,11 @@ internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
     public long WorkspaceLength(long count) => GroupSum.WorkspaceLength(count);
 
     /// <inheritdoc/>
-    void IGradientNorm<T>.LaunchClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
+    void IGradientNorm<T>.LaunchClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> loss, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
     {
         int groups = GroupSum.Groups(gradients.Length);
         squares(stream, new KernelConfig(groups, GroupSum.Threads), gradients, workspace);
-        finish(stream, new KernelConfig(1, GroupSum.Threads), workspace, norm, factor, TReal.From(maxNorm), groups);
+        finish(stream, new KernelConfig(1, GroupSum.Threads), workspace, loss, norm, factor, TReal.From(maxNorm), groups);
     }
 
     /// <inheritdoc/>
@@ -58,11 +58,13 @@ internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
             workspace.Cast<Quad<T>>()[Grid.IdxX] = sum;
     }
 
-    // norm = √Σ g²; factor = min(1, maxNorm/(norm + 1e-6)), 1 where maxNorm ≤ 0, NaN where norm is not finite.
+    // norm = √Σ g²; factor = min(1, maxNorm/(norm + 1e-6)), 1 where maxNorm ≤ 0, NaN where norm is not finite; with a loss
+    // −1 where one of both is not finite or the factor was below 0.
     // One group; norm and factor overwritten.
     [Kernel(MaxGroupSize = GroupSum.Threads)]
     internal static void FinishKernel(
         ArrayView<T> workspace, // [groups, 4]
+        ArrayView<T> loss, // [1] or [0]
         ArrayView<T> norm, // [1]
         ArrayView<T> factor, // [1]
         T maxNorm,
@@ -78,6 +80,15 @@ internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
             clip = maxNorm / (length + TReal.From(1e-6));
         norm[0] = length;
         // False for NaN as well.
-        factor[0] = length < TReal.From(double.PositiveInfinity) ? clip : TReal.From(double.NaN);
+        bool finite = length < TReal.From(double.PositiveInfinity);
+        if (loss.Length == 0)
+        {
+            factor[0] = finite ? clip : TReal.From(double.NaN);
+            return;
+        }
+
+        // 0 for numbers alone.
+        bool goesOn = finite && loss[0] - loss[0] == T.Zero && !(factor[0] < T.Zero);
+        factor[0] = goesOn ? clip : TReal.From(-1.0);
     }
 }

@@ -9,7 +9,7 @@ internal sealed unsafe class GradientNormHostSimd(HostThreads threads) : IGradie
     public long WorkspaceLength(long count) => HostChunks.Of(count).Count;
 
     /// <inheritdoc/>
-    void IGradientNorm<float>.LaunchClipFactor(AcceleratorStream stream, ArrayView<float> gradients, ArrayView<float> workspace, ArrayView<float> norm, ArrayView<float> factor, double maxNorm)
+    void IGradientNorm<float>.LaunchClipFactor(AcceleratorStream stream, ArrayView<float> gradients, ArrayView<float> workspace, ArrayView<float> loss, ArrayView<float> norm, ArrayView<float> factor, double maxNorm)
     {
         float* g = gradients.Pointer();
         float* partials = workspace.Pointer();
@@ -21,9 +21,13 @@ internal sealed unsafe class GradientNormHostSimd(HostThreads threads) : IGradie
             sum += partials[chunk];
         double length = Math.Sqrt(sum);
         *norm.Pointer() = (float)length;
-        *factor.Pointer() = !double.IsFinite(length) ? float.NaN
-            : maxNorm > 0 ? (float)Math.Min(1, maxNorm / (length + 1e-6))
-            : 1;
+        float clip = maxNorm > 0 ? (float)Math.Min(1, maxNorm / (length + 1e-6)) : 1;
+        float* result = factor.Pointer();
+        bool finite = double.IsFinite(length);
+        if (loss.Length == 0)
+            *result = finite ? clip : float.NaN;
+        else
+            *result = finite && float.IsFinite(*loss.Pointer()) && !(*result < 0) ? clip : -1;
     }
 
     /// <inheritdoc/>

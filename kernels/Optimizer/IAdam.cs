@@ -12,7 +12,8 @@ internal interface IAdam<T> : IDisposable
     /// <summary>Updates values, firstMoments and secondMoments in place, all [n]; both moments are 0 before the first step.</summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="gradients">[n]; read only.</param>
-    /// <param name="factor">[1]: multiplies every gradient, as <see cref="IGradientNorm{T}.ClipFactor"/> gives it. NaN makes everything NaN.</param>
+    /// <param name="factor">[1]: multiplies every gradient, as <see cref="IGradientNorm{T}.ClipFactor"/> gives it. NaN makes
+    /// everything NaN; below 0 (<see cref="IGradientNorm{T}.ClipFactorOrStop"/>) all stays as it is.</param>
     /// <param name="values">[n]: the parameters θ.</param>
     /// <param name="firstMoments">[n]: m.</param>
     /// <param name="secondMoments">[n]: v.</param>

@@ -156,7 +156,8 @@ public sealed class TrainingRun : IDisposable
                     if (step.Latest.Step % checkpointInterval == 0)
                         WriteCheckpoint();
                 },
-                cancellation);
+                cancellation,
+                looksEvery: checkpointInterval);
         }
         catch (OperationCanceledException)
         {

@@ -45,6 +45,9 @@ public sealed class PatchBatch
     /// <summary>[N, D, H, W], 1 where a voxel's label is known and 0 where it is not; null where all are known and there is one class.</summary>
     public float[]? Labelled { get; }
 
+    /// <summary>How many classes there are.</summary>
+    internal int Classes => centers.Length;
+
     /// <summary>The centres of a class in each patch that count, in voxels of the patch.</summary>
     public IReadOnlyList<IReadOnlyList<Position>> Centers(int classIndex) => centers[classIndex];
 
@@ -57,7 +60,7 @@ public sealed class PatchBatch
     {
         ArgumentNullException.ThrowIfNull(volume);
         Box inside = Read(volume.Image, origin);
-        Place(inside, origin, axes, Of(Images, item), static value => value);
+        Place(inside, origin, axes, Of(Images, item));
 
         // Centres outside the patch matter too: their balls reach into it.
         List<(Position Center, int Class)> all = [];
@@ -105,10 +108,15 @@ public sealed class PatchBatch
         {
             Span<float> mask = Of(Masks[c], item);
             int label = c + 1;
-            if (volume.Mask is not null)
-                Place(inside, origin, axes, mask, value => value == label ? 1 : 0);
-            else
+            if (volume.Mask is null)
+            {
                 DrawBalls(mask, all.Where(p => p.Class == label - 1), options.MaskRadiusOf(c));
+                continue;
+            }
+
+            Place(inside, origin, axes, mask);
+            foreach (ref float value in mask)
+                value = value == label ? 1 : 0;
         }
 
         if (Labelled is null)
@@ -139,24 +147,41 @@ public sealed class PatchBatch
         return inside;
     }
 
-    // Turns the patch in the window; outside the volume it is 0.
-    private void Place(Box inside, (int Z, int Y, int X) origin, PatchOrientation axes, Span<float> target, Func<float, float> value)
+    // Turns the patch in the window; outside the volume it is 0. A row of the volume is one of the patch, too, forwards,
+    // backwards or across.
+    private void Place(Box inside, (int Z, int Y, int X) origin, PatchOrientation axes, Span<float> target)
     {
-        (int depth, int height, int width) = Patch;
         (int firstZ, int firstY, int firstX) = (inside.Origin.Z - origin.Z, inside.Origin.Y - origin.Y, inside.Origin.X - origin.X);
-        (int insideDepth, int insideHeight, int insideWidth) = inside.Size;
+        (int depth, int height, int width) = inside.Size;
+        if (inside.Size != Patch)
+            target.Clear();
+        if (width == 0)
+            return;
+        int step = At(0, 0, 1) - At(0, 0, 0);
         for (int z = 0; z < depth; z++)
         {
             for (int y = 0; y < height; y++)
             {
-                for (int x = 0; x < width; x++)
+                ReadOnlySpan<float> row = window.AsSpan((z * height + y) * width, width);
+                int at = At(firstZ + z, firstY + y, firstX);
+                if (step == 1)
                 {
-                    (int tz, int ty, int tx) = axes.Apply(z, y, x, Patch);
-                    (int sz, int sy, int sx) = (z - firstZ, y - firstY, x - firstX);
-                    bool isInside = (uint)sz < (uint)insideDepth && (uint)sy < (uint)insideHeight && (uint)sx < (uint)insideWidth;
-                    target[(tz * height + ty) * width + tx] = isInside ? value(window[(sz * insideHeight + sy) * insideWidth + sx]) : 0;
+                    row.CopyTo(target[at..]);
+                    continue;
+                }
+
+                foreach (float value in row)
+                {
+                    target[at] = value;
+                    at += step;
                 }
             }
+        }
+
+        int At(int z, int y, int x)
+        {
+            (int tz, int ty, int tx) = axes.Apply(z, y, x, Patch);
+            return (tz * Patch.Height + ty) * Patch.Width + tx;
         }
     }
 

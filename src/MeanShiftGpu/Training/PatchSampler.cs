@@ -17,6 +17,8 @@ public sealed class PatchSampler
     private readonly TrainingOptions options;
     private readonly IReadOnlyList<TrainingVolume> volumes;
     private readonly Dictionary<TrainingVolume, int[][]> centersOf = new(ReferenceEqualityComparer.Instance);
+    // The next step's patches are chosen while this one's are counted.
+    private readonly Lock gate = new();
     private int[] order = [];
     private long orderEpoch = -1;
 
@@ -70,6 +72,44 @@ public sealed class PatchSampler
         }
 
         return patches;
+    }
+
+    /// <summary>For each class the most centres that so many patches can have together, wherever they lie.</summary>
+    /// <param name="patches">How many patches.</param>
+    internal int[] MostCenters(int patches)
+    {
+        (int depth, int height, int width) = options.Patch;
+        int[] most = new int[options.ClassCount];
+        foreach (TrainingVolume volume in volumes)
+        {
+            // A patch meets two cells of its own size along each axis.
+            Dictionary<(int Class, int Z, int Y, int X), int> cells = [];
+            for (int i = 0; i < volume.Centers.Count; i++)
+            {
+                Position at = volume.Centers[i];
+                (int, int, int, int) cell = (volume.ClassOf(i), (int)Math.Floor(at.Z / depth), (int)Math.Floor(at.Y / height),
+                    (int)Math.Floor(at.X / width));
+                cells[cell] = cells.GetValueOrDefault(cell) + 1;
+            }
+
+            foreach ((int Class, int Z, int Y, int X) cell in cells.Keys)
+            {
+                // The cell is one of eight that a patch meets; which of them, is any.
+                for (int corner = 0; corner < 8; corner++)
+                {
+                    int sum = 0;
+                    for (int k = 0; k < 8; k++)
+                    {
+                        sum += cells.GetValueOrDefault((cell.Class, cell.Z - (corner >> 2) + (k >> 2),
+                            cell.Y - (corner >> 1 & 1) + (k >> 1 & 1), cell.X - (corner & 1) + (k & 1)));
+                    }
+
+                    most[cell.Class] = Math.Max(most[cell.Class], sum);
+                }
+            }
+        }
+
+        return [.. most.Select(count => patches * count)];
     }
 
     private (TrainingVolume Volume, (int Z, int Y, int X) Origin, PatchOrientation Axes) Place(long index)
@@ -150,16 +190,19 @@ public sealed class PatchSampler
     // Every volume once per epoch, in an order of its own (Fisher–Yates).
     private int[] Order(long epoch)
     {
-        if (epoch == orderEpoch)
-            return order;
-        order = [.. Enumerable.Range(0, volumes.Count)];
-        for (int i = order.Length - 1; i > 0; i--)
+        lock (gate)
         {
-            int j = (int)(Philox.Block((uint)epoch, (uint)(epoch >> 32), (uint)i, 0x6f726465, (ulong)options.Seed).X % (uint)(i + 1));
-            (order[i], order[j]) = (order[j], order[i]);
-        }
+            if (epoch == orderEpoch)
+                return order;
+            int[] drawn = [.. Enumerable.Range(0, volumes.Count)];
+            for (int i = drawn.Length - 1; i > 0; i--)
+            {
+                int j = (int)(Philox.Block((uint)epoch, (uint)(epoch >> 32), (uint)i, 0x6f726465, (ulong)options.Seed).X % (uint)(i + 1));
+                (drawn[i], drawn[j]) = (drawn[j], drawn[i]);
+            }
 
-        orderEpoch = epoch;
-        return order;
+            (order, orderEpoch) = (drawn, epoch);
+            return order;
+        }
     }
 }

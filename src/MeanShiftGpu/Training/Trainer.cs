@@ -66,6 +66,12 @@ public sealed class Trainer : IDisposable
     private readonly RankShare share;
     private readonly PatchBatch batch;
     private readonly StepSum? stepSum;
+
+    // On a device that is not the host: what a step reads, and the two steps that are under way. Null on the host, where a
+    // kernel is done when its launcher returns, so that nothing is gained by preparing or reading at another time.
+    private readonly StepInputs? inputs;
+    private readonly StepSlot[] slots = [];
+    private readonly StepScope? scope;
     private readonly PatchBatch validationBatch;
     private readonly List<(TrainingVolume Volume, (int Z, int Y, int X) Origin)> validationPatches;
     private readonly Arena arena;
@@ -76,6 +82,7 @@ public sealed class Trainer : IDisposable
     private readonly MemoryBuffer1D<float, Stride1D.Dense> bestValues;
     private readonly Snapshot healthy;
     private readonly MemoryBuffer1D<float, Stride1D.Dense> normWorkspace;
+    // The factor is below 0 from a step on whose loss or gradient is not finite: no parameter is changed then.
     private readonly MemoryBuffer1D<float, Stride1D.Dense> normAndFactor;
 
     // What a step reports, 0 where there is no such loss. Each is copied here on the device, and all are read
@@ -93,6 +100,14 @@ public sealed class Trainer : IDisposable
     private int healthyPosition;
     private ValidationResult? best;
 
+    // A step that the device has been given and whose report has not been read: the steps before it went well, as far as is
+    // known. And what was read of such a step when somebody had to see the parameters.
+    private QueuedStep? queued;
+    private TrainingStep? settled;
+
+    // Which slot the next step takes: they take turns.
+    private int nextSlot;
+
     /// <summary>Prepares a run.</summary>
     /// <param name="network">The network; the trainer changes its parameters and does not dispose it.</param>
     /// <param name="data">Volumes with centres, normalised.</param>
@@ -102,6 +117,12 @@ public sealed class Trainer : IDisposable
     /// <exception cref="InputException">The settings, the data and the network do not fit together, or there are more ranks
     /// than patches in a step.</exception>
     public Trainer(UNet3d<float> network, TrainingData data, TrainingOptions options, IRanks? ranks = null)
+        : this(network, data, options, ranks, isHost: (network ?? throw new ArgumentNullException(nameof(network))).Context.ComputesInHostMemory)
+    {
+    }
+
+    // isHost: tests treat the host as a device of its own, too.
+    internal Trainer(UNet3d<float> network, TrainingData data, TrainingOptions options, IRanks? ranks, bool isHost)
     {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(data);
@@ -122,7 +143,8 @@ public sealed class Trainer : IDisposable
 
         // A processor gains nothing from patches that are computed together, and each by itself has the same
         // gradient on any rank.
-        batch = new PatchBatch(PatchesAtOnce(options.BatchSize), options);
+        int atOnce = isHost ? 1 : share.Count;
+        batch = new PatchBatch(atOnce, options);
         validationBatch = new PatchBatch(1, options);
         dataIdentity = data.Identity();
         validationPatches = [.. data.Validation.SelectMany(v => PatchGrid.Cover(v, options).Select(origin => (v, origin)))];
@@ -143,8 +165,15 @@ public sealed class Trainer : IDisposable
         normAndFactor = AllocateZeros(2);
         report = AllocateZeros(ReportedOfRun + ReportedOfClass * options.ClassCount);
         seen = new double[options.BatchSize * options.ClassCount * MapHealth.Sums];
-        int parts = context.ComputesInHostMemory ? options.BatchSize : this.ranks.Count;
+        int parts = isHost ? options.BatchSize : this.ranks.Count;
         stepSum = parts == 1 ? null : new StepSum(context, this.ranks, parts, count, (int)report.Length);
+        if (isHost)
+            return;
+        scope = new StepScope(context.Accelerator);
+        inputs = new StepInputs(context, batch, sampler.MostCenters(atOnce));
+        int points = options.MeanShiftWeight > 0 ? atOnce * options.MeanShift.SeedCount : 0;
+        slots = [.. new[] { batch, new PatchBatch(atOnce, options) }
+            .Select(b => new StepSlot(context, inputs, b, report.Length, options.ClassCount, points))];
     }
 
     /// <summary>Validation volumes of which no patch can be used, by name: they are left out.</summary>
@@ -193,19 +222,62 @@ public sealed class Trainer : IDisposable
     /// <exception cref="InputException">The device has too little memory; the message says what would fit.</exception>
     public TrainingStep Step()
     {
+        return Next(goesAhead: false);
+    }
+
+    // The next step that went well. Going ahead, the device is given another one before the report of this one is read,
+    // unless somebody looks at the parameters in between.
+    private TrainingStep Next(bool goesAhead, int looksEvery = 1)
+    {
         using CallerGate.Pass pass = context.Enter("Trainer.Step");
+        if (settled is { } read)
+        {
+            settled = null;
+            return read;
+        }
+
         try
         {
             while (true)
             {
-                if (DoStep() is { } done)
-                    return done;
+                QueuedStep step = queued ??= Queue(before: null);
+                QueuedStep? another = goesAhead && !IsLookedAt(step, looksEvery) ? Queue(step) : null;
+                if (another is null)
+                    BeginPreparing(step);
+                queued = null;
+                if (Complete(step) is not { } done)
+                    continue;
+                if (another is not null)
+                    BeginPreparing(another);
+                queued = another;
+                return done;
             }
         }
         catch (Exception e) when (OutOfMemory(e) is { } explained)
         {
             throw explained;
         }
+    }
+
+    // Whether the parameters after a step are seen: by the judgement of the score maps, a validation or the caller.
+    private bool IsLookedAt(QueuedStep step, int looksEvery)
+        => step.Number % TrainingDiagnosis.Window == 0 || step.Number % looksEvery == 0 || ranks.Count > 1
+            || (step.Position + 1) % options.ValidationInterval == 0 || step.Position + 1 >= options.Steps;
+
+    // Reads what is under way, so that the parameters are those of the history.
+    private void Settle()
+    {
+        if (queued is not { } step)
+            return;
+        queued = null;
+        settled = Complete(step);
+    }
+
+    // The patches of the step after one, in the slot that nobody uses.
+    private void BeginPreparing(QueuedStep step)
+    {
+        if (slots.Length > 0 && step.Position + 1 < options.Steps)
+            slots[nextSlot].BeginPreparing(sampler, step.Draw + 1, share.First);
     }
 
     /// <summary>What to say where memory ran out: that of the arena, or what kernels and losses take beside it. Null for other failures.</summary>
@@ -244,10 +316,6 @@ public sealed class Trainer : IDisposable
             arena.Reserve(PlannedBytes(options.Patch, batch.Size) + Gaps);
     }
 
-    // How many patches of a batch are computed together: on a GPU this rank's share.
-    private int PatchesAtOnce(int batchSize)
-        => context.ComputesInHostMemory ? 1 : RankShare.Of(batchSize, ranks.Rank, ranks.Count).Count;
-
     private string WhatWouldFit()
     {
         (int depth, int height, int width) = options.Patch;
@@ -264,55 +332,81 @@ public sealed class Trainer : IDisposable
             + $"{available >> 20} MiB are there, {(smaller.Length > 0 ? $"enough for {smaller}" : "too few for this network")}.";
     }
 
-    // Null where the loss was not finite and the run went back.
-    private TrainingStep? DoStep()
+    // Gives the device a step.
+    private QueuedStep Queue(QueuedStep? before)
     {
-        int position = Position;
+        int ahead = before is null ? 0 : 1;
+        int number = steps.Count + ahead + 1;
+        int position = Position + ahead;
         // Every try draws other patches and seeds, that of a step without a result too.
-        int draw = steps.Count + rollbacks.Count;
-        bool measured = (steps.Count + 1) % TrainingDiagnosis.MeasureInterval == 0;
-        double rate = options.RateAt(position) * RateFactor;
-
+        int draw = steps.Count + ahead + rollbacks.Count;
         ReserveMemory();
-        Array.Clear(seen);
+        StepSlot? slot = null;
+        if (slots.Length > 0)
+        {
+            slot = slots[nextSlot];
+            nextSlot = 1 - nextSlot;
+        }
+
+        QueuedStep step = new(number, position, draw, options.RateAt(position) * RateFactor,
+            number % TrainingDiagnosis.MeasureInterval == 0, slot);
+        if (slot is null)
+            Array.Clear(seen);
         int[]? withCenters = batch.Size == options.BatchSize ? null : sampler.PatchesWithCenters(draw);
         for (int done = 0; done < share.Count; done += batch.Size)
-            DoPass(draw, share.First + done, withCenters, measured);
+            DoPass(step, share.First + done, withCenters);
         stepSum?.Add(network.Parameters.Gradients, report.View.AsContiguous());
-        if (measured)
-            MeasureHealth();
-
         MeasureGradient();
-        float[] values = report.GetAsArray1D(context.Stream);
+        Update(step);
+        slot?.KeepReport(report.View.AsContiguous());
+        return step;
+    }
+
+    // Reads what a step has reported. Null where its loss was not finite and the run went back.
+    private TrainingStep? Complete(QueuedStep step)
+    {
+        step.Slot?.Wait();
+        ReadOnlySpan<float> values = step.Slot is null ? report.GetAsArray1D(context.Stream) : step.Slot.Report;
         double total = values[0];
         double norm = values[1];
         if (!double.IsFinite(total) || !double.IsFinite(norm))
         {
-            GoBack($"the loss is {total} and the gradient's length {norm} at step {steps.Count + 1}");
+            GoBack($"the loss is {total} and the gradient's length {norm} at step {step.Number}");
             return null;
         }
 
-        // Only now: a step along what is not a number would leave no parameter that is one.
-        Update(rate, position);
-        TrainingStep step = new(steps.Count + 1, total, MeanOf(0), MeanOf(1), MeanOf(2), norm, rate, MeanOf(3));
-        steps.Add(step);
+        double[] means = new double[ReportedOfClass];
+        for (int loss = 0; loss < means.Length; loss++)
+        {
+            for (int c = 0; c < options.ClassCount; c++)
+                means[loss] += values[ReportedOfRun + ReportedOfClass * c + loss];
+            means[loss] /= options.ClassCount;
+        }
+
+        if (step.Measured)
+            MeasureHealth(step.Slot);
+        TrainingStep done = new(step.Number, total, means[0], means[1], means[2], norm, step.Rate, means[3]);
+        steps.Add(done);
         if (steps.Count % TrainingDiagnosis.Window == 0)
             JudgeWindow();
-        return step;
-
-        double MeanOf(int loss) => Enumerable.Range(0, options.ClassCount)
-            .Average(c => (double)values[ReportedOfRun + ReportedOfClass * c + loss]);
+        return done;
     }
 
     // Loss and gradient of some patches of a step that are computed together.
-    private void DoPass(int draw, int firstPatch, int[]? withCenters, bool measured)
+    private void DoPass(QueuedStep step, int firstPatch, int[]? withCenters)
     {
-        sampler.Fill(batch, draw, firstPatch);
-        PassShares shares = SharesOf(withCenters);
+        PatchBatch patches = step.Slot?.Patches ?? batch;
+        if (step.Slot is null)
+            sampler.Fill(batch, step.Draw, firstPatch);
+        else
+            step.Slot.Upload(sampler, step.Draw, firstPatch);
+        PassShares shares = SharesOf(patches, withCenters);
         network.Parameters.ZeroGradients(context);
+        using (scope?.Begin(context.Stream))
         using (Tape<float> tape = Tape<float>.Begin(arena))
         {
-            Losses losses = ComputeLosses(tape, batch, (uint)draw, firstPatch, shares);
+            Losses losses = ComputeLosses(tape, inputs is null ? OnDevice.Upload(tape, batch) : OnDevice.Of(inputs),
+                (uint)step.Draw, firstPatch, shares);
             tape.Backward(losses.Total);
             Report(0, losses.Total);
             for (int c = 0; c < losses.Classes.Count; c++)
@@ -324,8 +418,8 @@ public sealed class Trainer : IDisposable
                 Report(at + 3, losses.Classes[c].Centers);
             }
 
-            for (int c = 0; measured && c < losses.Classes.Count; c++)
-                Look(losses.Classes[c], c, firstPatch);
+            if (step.Measured)
+                Look(step.Slot, losses.Classes, firstPatch);
         }
 
         stepSum?.Keep((firstPatch - share.First) / batch.Size, network.Parameters.Gradients, report.View.AsContiguous(),
@@ -334,12 +428,12 @@ public sealed class Trainer : IDisposable
 
     // The loss of a step is the mean over its patches, that of centres over those that have some. A step
     // without counts as it would alone.
-    private PassShares SharesOf(int[]? withCenters)
+    private PassShares SharesOf(PatchBatch patches, int[]? withCenters)
     {
         double[] ofCenters = new double[options.ClassCount];
         for (int c = 0; c < ofCenters.Length; c++)
         {
-            int here = batch.Centers(c).Count(centers => centers.Count > 0);
+            int here = patches.Centers(c).Count(centers => centers.Count > 0);
             int all = withCenters?[c] ?? here;
             ofCenters[c] = all == 0 ? (double)batch.Size / options.BatchSize : (double)here / all;
         }
@@ -349,21 +443,56 @@ public sealed class Trainer : IDisposable
 
     private double RateFactor => rollbacks.Count == 0 ? 1 : rollbacks[^1].RateFactor;
 
-    private void Look(ClassLosses losses, int classIndex, int firstPatch)
+    // Looks at the maps at once, or has them brought to the host to be looked at later.
+    private void Look(StepSlot? slot, IReadOnlyList<ClassLosses> losses, int firstPatch)
     {
-        IReadOnlyList<IReadOnlyList<Position>> centers = batch.Centers(classIndex);
-        double bandwidth = options.MeanShiftOf(classIndex).BandwidthVoxels;
+        for (int c = 0; c < losses.Count; c++)
+        {
+            MeanShiftLossResult<float>? meanShift = losses[c].MeanShift;
+            if (slot is null)
+            {
+                (long Stuck, long Seeds) counted = meanShift is null ? (0, 0) : CountStuck(meanShift, batch.Centers(c), c);
+                Look(batch, losses[c].Scores.ToArray(context), c, firstPatch, counted);
+            }
+            else if (meanShift is not null)
+            {
+                slot.KeepEnds(c, meanShift);
+            }
+        }
+
+        slot?.KeepScores(losses[0].Scores);
+    }
+
+    // At the maps that were brought.
+    private void Look(StepSlot slot)
+    {
+        Array.Clear(seen);
+        float[] scores = new float[(long)slot.Patches.Size * slot.Patches.Voxels];
+        for (int c = 0; c < options.ClassCount; c++)
+        {
+            (long, long) counted = (0, 0);
+            if (options.MeanShiftWeight > 0)
+            {
+                slot.ReadEnds(c, out ReadOnlySpan<float> positions, out ReadOnlySpan<int> nearest);
+                counted = CountStuck(positions, nearest, slot.Patches.Centers(c), c);
+            }
+
+            for (int i = 0; i < scores.Length; i++)
+                scores[i] = slot.Scores[i * options.ClassCount + c];
+            Look(slot.Patches, scores, c, share.First, counted);
+        }
+    }
+
+    private void Look(PatchBatch patches, float[] scores, int classIndex, int firstPatch, (long Stuck, long Seeds) counted)
+    {
+        IReadOnlyList<IReadOnlyList<Position>> centers = patches.Centers(classIndex);
         // Without a mean shift nothing asks for a peak at the centre, which of a hollow particle is background.
-        double radius = options.MeanShiftWeight > 0 ? 0 : bandwidth;
-        (long stuck, long seeds) = losses.MeanShift is { } meanShift
-            ? CountStuck(meanShift, [.. centers.SelectMany(item => item)], bandwidth) : (0, 0);
-        float[] scores = losses.Scores.ToArray(context);
-        for (int item = 0; item < batch.Size; item++)
+        double radius = options.MeanShiftWeight > 0 ? 0 : options.MeanShiftOf(classIndex).BandwidthVoxels;
+        for (int item = 0; item < patches.Size; item++)
         {
             // The seeds are counted once, with the first patch.
-            MapHealth.Measure(batch.Of(scores, item), options.Patch, centers[item], radius, item == 0 ? stuck : 0, item == 0
-                ? seeds : 0,
-                SeenOf(firstPatch + item, classIndex));
+            MapHealth.Measure(patches.Of(scores, item), options.Patch, centers[item], radius, item == 0 ? counted.Stuck : 0,
+                item == 0 ? counted.Seeds : 0, SeenOf(firstPatch + item, classIndex));
         }
     }
 
@@ -371,8 +500,10 @@ public sealed class Trainer : IDisposable
         => seen.AsSpan((patch * options.ClassCount + classIndex) * MapHealth.Sums, MapHealth.Sums);
 
     // Of the classes that have centres in the step.
-    private void MeasureHealth()
+    private void MeasureHealth(StepSlot? slot)
     {
+        if (slot is not null)
+            Look(slot);
         ranks.Complete<double>(seen);
         double[] sums = new double[MapHealth.Sums];
         for (int c = 0; c < options.ClassCount; c++)
@@ -426,6 +557,10 @@ public sealed class Trainer : IDisposable
 
     private void GoBack(string reason)
     {
+        // Whatever was queued behind belongs to a run that is no more; its patches may still be on their way.
+        context.Synchronize();
+        queued = null;
+        normAndFactor.MemSetToZero(context.Stream);
         if (rollbacks.Count == TrainingDiagnosis.MostRollbacks)
         {
             throw new TrainingFailedException(
@@ -456,6 +591,7 @@ public sealed class Trainer : IDisposable
     public ValidationResult? Validate(CancellationToken cancellation = default)
     {
         using CallerGate.Pass pass = context.Enter("Trainer.Validate");
+        Settle();
         if (validationPatches.Count == 0)
             return null;
         const int kinds = 4;
@@ -466,7 +602,8 @@ public sealed class Trainer : IDisposable
             (TrainingVolume volume, (int, int, int) origin) = validationPatches[i];
             validationBatch.Fill(0, volume, origin, PatchOrientation.Identity);
             using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
-            Losses losses = ComputeLosses(tape, validationBatch, ValidationStep, 0, PassShares.Whole(options.ClassCount));
+            Losses losses = ComputeLosses(tape, OnDevice.Upload(tape, validationBatch), ValidationStep, 0,
+                PassShares.Whole(options.ClassCount));
             Span<double> ofPatch = found.AsSpan(kinds * i, kinds);
             ofPatch[0] = options.MeanShiftWeight > 0 ? Mean(losses.Classes, c => c.MeanShift?.Loss) : Read(losses.Total);
             for (int c = 0; c < losses.Classes.Count; c++)
@@ -474,7 +611,7 @@ public sealed class Trainer : IDisposable
                 ofPatch[1] = Math.Max(ofPatch[1], Maximum(losses.Classes[c].Scores));
                 if (losses.Classes[c].MeanShift is { } result)
                 {
-                    (long stuckHere, long seedsHere) = CountStuck(result, validationBatch.Centers(c)[0], options.MeanShiftOf(c).BandwidthVoxels);
+                    (long stuckHere, long seedsHere) = CountStuck(result, validationBatch.Centers(c), c);
                     ofPatch[2] += stuckHere;
                     ofPatch[3] += seedsHere;
                 }
@@ -502,19 +639,27 @@ public sealed class Trainer : IDisposable
     /// <summary>Runs all remaining steps, validating at the interval and at the end.</summary>
     /// <param name="progress">Told after every step; null for nobody.</param>
     /// <param name="cancellation">Stops between two steps, all ranks where one is told to.</param>
+    /// <param name="looksEvery">
+    /// After steps whose number is a multiple of this the network has the parameters of the step that progress is told of, so
+    /// that it may use them or save a checkpoint; and after validations. Otherwise a GPU has been given the next step already,
+    /// and <see cref="SaveCheckpoint"/> saves that one. The results are the same. Default: 1, after every step.
+    /// </param>
     /// <exception cref="InputException">Ranks have other versions, data or settings.</exception>
-    public void Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default)
+    public void Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default, int looksEvery = 1)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(looksEvery, 1);
         if (ranks.Count > 1)
             RefuseDifferentRanks();
         Stopwatch clock = Stopwatch.StartNew();
         int begun = steps.Count;
         while (!IsFinished)
         {
-            if (ranks.Any(cancellation.IsCancellationRequested))
+            // What the device was given already is told of before the run stops.
+            bool stops = ranks.Any(cancellation.IsCancellationRequested);
+            if (stops && queued is null && settled is null)
                 throw new OperationCanceledException(cancellation);
             int before = rollbacks.Count;
-            TrainingStep step = Step();
+            TrainingStep step = Next(goesAhead: slots.Length > 0 && !stops, looksEvery);
             Rollback? rollback = rollbacks.Count > before ? rollbacks[^1] : null;
             bool validates = rollback?.Step != steps.Count
                 && (Position % options.ValidationInterval == 0 || Position == options.Steps);
@@ -554,6 +699,7 @@ public sealed class Trainer : IDisposable
     /// </summary>
     public void RestoreBest()
     {
+        Settle();
         if (best is null && (health.Count == 0 || health[^1].Verdict != HealthVerdict.Ill))
             return;
         ArrayView<float> values = best is null ? healthy.Values.View.AsContiguous() : bestValues.View.AsContiguous();
@@ -584,6 +730,7 @@ public sealed class Trainer : IDisposable
     /// <summary>Writes everything that <see cref="Resume"/> needs: parameters, moments, the best parameters and the history.</summary>
     public void SaveCheckpoint(string path)
     {
+        Settle();
         Dictionary<string, string> metadata = network.Metadata();
         metadata[MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations)
         {
@@ -646,6 +793,8 @@ public sealed class Trainer : IDisposable
             throw new InputException($"{path}: the checkpoint was written with other settings ({difference}), so going on would give neither run's result. Resume with the settings it began with.");
         if (state.Data is { } data && data != dataIdentity)
             throw new InputException($"{path}: the checkpoint was written with other data (volumes, centres or their order), so going on would give neither run's result. Resume with the data set it began with.");
+        Settle();
+        settled = null;
         network.SetParameters(file, path, "");
         network.ReadTensors(file, path, FirstMomentPrefix, firstMoments.View.AsContiguous());
         network.ReadTensors(file, path, SecondMomentPrefix, secondMoments.View.AsContiguous());
@@ -676,6 +825,10 @@ public sealed class Trainer : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        foreach (StepSlot slot in slots)
+            slot.Dispose();
+        inputs?.Dispose();
+        scope?.Dispose();
         arena.Dispose();
         firstMoments.Dispose();
         secondMoments.Dispose();
@@ -717,18 +870,16 @@ public sealed class Trainer : IDisposable
     }
 
     // The sum over the losses of the mean over the classes.
-    private Losses ComputeLosses(Tape<float> tape, PatchBatch patches, uint step, int firstPatch, PassShares shares)
+    private Losses ComputeLosses(Tape<float> tape, OnDevice patches, uint step, int firstPatch, PassShares shares)
     {
-        TensorShape shape = new(patches.Size, patches.Patch.Depth, patches.Patch.Height, patches.Patch.Width, 1);
-        Tensor<float> scores = network.Forward(tape, tape.Upload(patches.Images, shape));
-        Tensor<float>? labelled = patches.Labelled is null ? null : tape.Upload(patches.Labelled, shape);
+        Tensor<float> scores = network.Forward(tape, patches.Images);
 
         List<(Tensor<float> Loss, double Weight)> terms = [];
         List<ClassLosses> classes = [];
         for (int c = 0; c < options.ClassCount; c++)
         {
             ClassLosses losses = ComputeLosses(tape, patches, c, options.ClassCount == 1 ? scores : scores.Channels(c, 1),
-                labelled, step, firstPatch);
+                step, firstPatch);
             classes.Add(losses);
             if (losses.MeanShift is { } meanShift)
                 terms.Add((meanShift.Loss, options.MeanShiftWeight / options.ClassCount * shares.OfCenters[c]));
@@ -743,8 +894,8 @@ public sealed class Trainer : IDisposable
         return new Losses(tape.WeightedSum(terms), classes);
     }
 
-    private ClassLosses ComputeLosses(Tape<float> tape, PatchBatch patches, int classIndex, Tensor<float> scores,
-        Tensor<float>? labelled, uint step, int firstPatch)
+    private ClassLosses ComputeLosses(Tape<float> tape, OnDevice patches, int classIndex, Tensor<float> scores, uint step,
+        int firstPatch)
     {
         // Each class draws seeds of its own.
         ulong seed = (ulong)options.Seed + ((ulong)classIndex << 32);
@@ -752,18 +903,18 @@ public sealed class Trainer : IDisposable
         Tensor<float>? held = null;
         if (options.MeanShiftWeight > 0)
         {
-            CenterBatch<float> centers = tape.UploadCenters(patches.Centers(classIndex));
+            CenterBatch<float> centers = patches.Centers[classIndex];
             // Recorded before the mean shift, and so run after it in the backward pass, it adds its few voxels to the
             // gradient that is there.
             held = options.HoldsCenters ? tape.CenterLikelihood(scores, centers) : null;
             meanShift = tape.MeanShiftLoss(scores, centers, options.MeanShiftOf(classIndex), seed, step, firstPatch);
         }
 
-        if (patches.Masks is null)
+        if (patches.Masks.Count == 0)
             return new ClassLosses(scores, meanShift, null, null, held);
-        Tensor<float> target = tape.Upload(patches.Masks[classIndex], scores.Shape);
+        Tensor<float> target = patches.Masks[classIndex];
         // The losses over maps take whole tensors, which the map of one class among several is not; masking it makes one.
-        Tensor<float> map = labelled is null ? scores : tape.Mask(scores, labelled);
+        Tensor<float> map = patches.Labelled is null ? scores : tape.Mask(scores, patches.Labelled);
         return new ClassLosses(
             scores,
             meanShift,
@@ -772,17 +923,19 @@ public sealed class Trainer : IDisposable
             held);
     }
 
-    // Reports the gradient's length, and finds the factor that clips it.
+    // Reports the gradient's length, and finds the factor that clips it, or that stops the run.
     private void MeasureGradient()
     {
         ArrayView<float> norm = normAndFactor.View.AsContiguous().SubView(0, 1);
         ArrayView<float> factor = normAndFactor.View.AsContiguous().SubView(1, 1);
-        gradientNorm.ClipFactor(context.Stream, network.Parameters.Gradients, normWorkspace.View.AsContiguous(), norm, factor, options.ClipNorm);
+        gradientNorm.ClipFactorOrStop(
+            context.Stream, network.Parameters.Gradients, normWorkspace.View.AsContiguous(),
+            report.View.AsContiguous().SubView(0, 1), norm, factor, options.ClipNorm);
         report.View.AsContiguous().SubView(1, 1).CopyFrom(context.Stream, norm);
     }
 
-    // An Adam step along the clipped gradient.
-    private void Update(double rate, int position)
+    // An Adam step along the clipped gradient; none along what is not a number, which would leave no parameter that is one.
+    private void Update(QueuedStep step)
     {
         adam.Step(
             context.Stream,
@@ -791,28 +944,36 @@ public sealed class Trainer : IDisposable
             network.Parameters.Values,
             firstMoments.View.AsContiguous(),
             secondMoments.View.AsContiguous(),
-            AdamParameters.ForStep(position + 1, rate, beta2: options.Beta2, weightDecay: options.WeightDecay));
+            AdamParameters.ForStep(step.Position + 1, step.Rate, beta2: options.Beta2, weightDecay: options.WeightDecay));
         network.Parameters.MarkChanged();
     }
 
-    private (long Stuck, long Seeds) CountStuck(MeanShiftLossResult<float> result, IReadOnlyList<Position> centers, double bandwidth)
+    private (long Stuck, long Seeds) CountStuck(
+        MeanShiftLossResult<float> result, IReadOnlyList<IReadOnlyList<Position>> centers, int classIndex)
     {
-        if (centers.Count == 0)
-            return (0, 0);
         float[] positions = new float[result.Positions.Length];
         int[] nearest = new int[result.NearestCenter.Length];
         result.Positions.CopyToCPU(context.Stream, positions);
         result.NearestCenter.CopyToCPU(context.Stream, nearest);
         context.Synchronize();
+        return CountStuck(positions, nearest, centers, classIndex);
+    }
+
+    // Seeds that end further than the bandwidth from every centre of their item.
+    private (long Stuck, long Seeds) CountStuck(
+        ReadOnlySpan<float> positions, ReadOnlySpan<int> nearest, IReadOnlyList<IReadOnlyList<Position>> centers, int classIndex)
+    {
+        double bandwidth = options.MeanShiftOf(classIndex).BandwidthVoxels;
+        Position[] all = [.. centers.SelectMany(item => item)];
         (long stuck, long seeds) = (0, 0);
-        for (int i = 0; i < nearest.Length; i++)
+        for (int i = 0; i < nearest.Length && all.Length > 0; i++)
         {
             // Seeds of an item without centres have none to go to.
             if (nearest[i] < 0)
                 continue;
             seeds++;
             Position end = new(positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]);
-            if (end.DistanceTo(centers[nearest[i]]) > bandwidth)
+            if (end.DistanceTo(all[nearest[i]]) > bandwidth)
                 stuck++;
         }
 
@@ -838,6 +999,36 @@ public sealed class Trainer : IDisposable
         MemoryBuffer1D<float, Stride1D.Dense> buffer = context.Accelerator.Allocate1D<float>(count);
         buffer.MemSetToZero(context.Stream);
         return buffer;
+    }
+
+    /// <summary>A step that the device has been given.</summary>
+    /// <param name="Number">From 1.</param>
+    /// <param name="Position">Steps of the schedule before it.</param>
+    /// <param name="Draw">The number that its patches and seeds are drawn from.</param>
+    /// <param name="Rate">The learning rate.</param>
+    /// <param name="Measured">Whether its score maps are looked at.</param>
+    /// <param name="Slot">Where its patches are and its report arrives; null on the host.</param>
+    private sealed record QueuedStep(int Number, int Position, int Draw, double Rate, bool Measured, StepSlot? Slot);
+
+    /// <summary>What losses are computed from.</summary>
+    /// <param name="Images">[N, D, H, W, 1].</param>
+    /// <param name="Labelled">[N, D, H, W, 1]; null where all is labelled.</param>
+    /// <param name="Masks">For each class [N, D, H, W, 1]; empty where no loss needs them.</param>
+    /// <param name="Centers">For each class.</param>
+    private sealed record OnDevice(
+        Tensor<float> Images, Tensor<float>? Labelled, IReadOnlyList<Tensor<float>> Masks, IReadOnlyList<CenterBatch<float>> Centers)
+    {
+        public static OnDevice Of(StepInputs inputs) => new(inputs.Images, inputs.Labelled, inputs.Masks, inputs.Centers);
+
+        public static OnDevice Upload(Tape<float> tape, PatchBatch patches)
+        {
+            TensorShape shape = new(patches.Size, patches.Patch.Depth, patches.Patch.Height, patches.Patch.Width, 1);
+            return new OnDevice(
+                tape.Upload(patches.Images, shape),
+                patches.Labelled is null ? null : tape.Upload(patches.Labelled, shape),
+                [.. (patches.Masks ?? []).Select(mask => tape.Upload(mask, shape))],
+                [.. Enumerable.Range(0, patches.Classes).Select(c => tape.UploadCenters(patches.Centers(c)))]);
+        }
     }
 
     private sealed record Losses(Tensor<float> Total, IReadOnlyList<ClassLosses> Classes);

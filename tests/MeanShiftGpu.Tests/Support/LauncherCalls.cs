@@ -177,6 +177,8 @@ public static class LauncherCalls
                 kernels.Mask(o.Stream, Source<T>(o, s), o.View<T>("weight", s.Voxels), Target<T>(o, s), s);
             });
             yield return new($"{name} WeightedAdd", o => kernels.WeightedAdd(o.Stream, o.View<T>("term", o.N(37)), T.One, o.View<T>("total", o.N(37)), o.N(1)));
+            yield return new($"{name} WeightedSum", o => kernels.WeightedSum(o.Stream, [o.View<T>("terms", 1)], [T.One], o.View<T>("total", 1)));
+            yield return new($"{name} Spread", o => kernels.Spread(o.Stream, o.View<T>("source", 1), [T.One], [o.View<T>("targets", 1)]));
         }
     }
 
@@ -221,6 +223,13 @@ public static class LauncherCalls
                 {
                     ArrayView<T> gradients = o.View<T>("gradients", o.N(count));
                     kernels.ClipFactor(o.Stream, gradients, o.View<T>("workspace", kernels.WorkspaceLength(gradients.Length)), o.View<T>("norm", 1), o.View<T>("factor", 1), o.X(1));
+                });
+                yield return new($"gradient-norm {variant} {typeof(T).Name} {count} or stop", o =>
+                {
+                    ArrayView<T> gradients = o.View<T>("gradients", o.N(count));
+                    kernels.ClipFactorOrStop(o.Stream, gradients,
+                        o.View<T>("workspace", kernels.WorkspaceLength(gradients.Length)), o.View<T>("loss", 1),
+                        o.View<T>("norm", 1), o.View<T>("factor", 1), o.X(1));
                 });
             }
 

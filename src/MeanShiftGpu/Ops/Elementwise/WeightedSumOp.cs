@@ -1,4 +1,5 @@
 using System.Numerics;
+using ILGPU;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Kernels.Elementwise;
 using MeanShiftGpu.Tensors;
@@ -20,13 +21,39 @@ public static class WeightedSumOp
             throw new ArgumentException($"WeightedSum: expects scalars, got {terms.Count} terms: {string.Join(", ", terms.Select(t => t.Loss.Shape))}.", nameof(terms));
         Tensor<T> total = tape.Allocate(TensorShape.Scalar);
         IElementwise<T, T> kernels = tape.Context.Launcher(ElementwiseVariants<T, T>.Table, default(ElementwiseShape));
-        for (int i = 0; i < terms.Count; i++)
-            kernels.WeightedAdd(tape.Context.Stream, terms[i].Loss.View, T.CreateChecked(terms[i].Weight), total.View, accumulate: i == 0 ? 0 : 1);
+        ArrayView<T>[] losses = [.. terms.Select(t => t.Loss.View)];
+        T[] weights = [.. terms.Select(t => T.CreateChecked(t.Weight))];
+        kernels.WeightedSum(tape.Context.Stream, losses, weights, total.View);
 
         tape.Record("WeightedSum", total, [.. terms.Select(t => t.Loss)], [], [], () =>
         {
-            foreach ((Tensor<T> loss, double weight) in terms)
-                tape.WriteGradient(loss, gradient => kernels.Scale(tape.Context.Stream, tape.Gradient(total), T.CreateChecked(weight), gradient));
+            // Of a loss that is there twice, or has a gradient already, the second is added.
+            List<(T Weight, ArrayView<T> Gradient)> together = [];
+            for (int i = 0; i < weights.Length; i++)
+            {
+                T weight = weights[i];
+                tape.WriteGradient(
+                    terms[i].Loss,
+                    gradient => together.Add((weight, gradient)),
+                    gradient =>
+                    {
+                        Spread();
+                        kernels.WeightedAdd(tape.Context.Stream, tape.Gradient(total), weight, gradient, accumulate: 1);
+                    });
+            }
+
+            Spread();
+
+            void Spread()
+            {
+                if (together.Count > 0)
+                {
+                    kernels.Spread(tape.Context.Stream, tape.Gradient(total), [.. together.Select(t => t.Weight)],
+                        [.. together.Select(t => t.Gradient)]);
+                }
+
+                together.Clear();
+            }
         });
         return total;
     }
