@@ -91,6 +91,11 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
     }
 
     /// <inheritdoc/>
+    public LaunchMemory Memory(Conv3dShape shape, bool isFirst)
+        => new(PartCount(shape, GradientPassFor(shape.OutputChannels).Channels) * (shape.WeightLength + shape.OutputChannels)
+            * Unsafe.SizeOf<T>(), 0, 0);
+
+    /// <inheritdoc/>
     public void Dispose() => parts.Dispose();
 
     private static int DivideUp(int count, int size) => (count + size - 1) / size;

@@ -40,6 +40,8 @@ internal static class Conv3dTensorCore
     {
         public (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed => kernels.WidthsUsed;
 
+        public LaunchMemory Memory(Conv3dShape shape, bool isFirst) => kernels.Memory(shape, isFirst);
+
         void IConv3d<TElement, float>.LaunchForward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output, Conv3dShape shape)
             => kernels.Forward(stream, TensorCoreLaunch.Words(input), weight, bias, TensorCoreLaunch.Words(output), shape);
 
@@ -64,6 +66,9 @@ internal interface IWidthsOfConv3d : IDisposable
     void BackwardInput(AcceleratorStream stream, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> weight, ArrayView<uint> gradInput, Conv3dShape shape);
 
     void BackwardWeight(AcceleratorStream stream, ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape);
+
+    /// <summary>As <see cref="IConv3d{TActivation, T}.Memory"/>.</summary>
+    LaunchMemory Memory(Conv3dShape shape, bool isFirst);
 
     /// <summary>The widths that were chosen so far.</summary>
     (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed { get; }
@@ -173,8 +178,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     public void BackwardWeight(AcceleratorStream stream, ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
     {
         bool masked = shape.Activation == Activation.Relu;
-        int most = LargeSharedMemory.Most(accelerator);
-        GradientVariant variant = gradient.Where(v => v.SharedBytes(masked) <= most).MinBy(v => TensorCoreLaunch.Cost(shape.OutputChannels, v.Columns))!;
+        GradientVariant variant = GradientOf(shape);
         TensorCoreConv3dShape of = new()
         {
             InputChannels = shape.InputChannels,
@@ -186,15 +190,36 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             Masked = masked ? 1 : 0,
         };
         of.SetVolume(shape, planes: 1, TileEdge);
-        int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
-        int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, variant.Columns);
-
-        // One group for each multiprocessor: more would write more partial sums than they save time.
-        (int splits, of.PerSplit) = TensorCoreLaunch.Share(of.Tiles, groupsWanted / 2 / (rowBlocks * columnBlocks));
-
+        (int splits, of.PerSplit, int rowBlocks, int columnBlocks) = GradientSplits(shape, of.Tiles, variant);
         ArrayView<float> scratch = PartSums<float>.Take(stream, partials, splits * (shape.WeightLength + shape.OutputChannels));
         variant.Launch.Value(stream, TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, variant.SharedBytes(masked)), input, gradOutput, output, scratch, of);
         partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
+    }
+
+    /// <inheritdoc/>
+    public LaunchMemory Memory(Conv3dShape shape, bool isFirst)
+    {
+        TensorCoreConv3dShape of = new();
+        of.SetVolume(shape, planes: 1, TileEdge);
+        long parts = GradientSplits(shape, of.Tiles, GradientOf(shape)).Splits * (shape.WeightLength + shape.OutputChannels);
+        (long words, long scratch) = Of(shape.InputChannels, shape.OutputChannels, masked: 0);
+        if (!isFirst)
+        {
+            (long backwardWords, long backwardScratch) = Of(shape.OutputChannels, shape.InputChannels, shape.Activation == Activation.Relu ? 1 : 0);
+            (words, scratch) = (words + backwardWords, Math.Max(scratch, backwardScratch));
+        }
+
+        return new LaunchMemory(sizeof(float) * parts, sizeof(uint) * words, sizeof(float) * scratch);
+
+        (long Words, long Scratch) Of(int inputs, int outputs, int masked)
+        {
+            TensorCoreConv3dShape convolution = new() { InputChannels = inputs, OutputChannels = outputs, Masked = masked };
+            convolution.SetVolume(shape, ConvolveDepth, TileEdge);
+            int columns = WidthOf(convolution).Columns;
+            int blocks = TensorCoreLaunch.Blocks(outputs, columns);
+            int splits = Splits(convolution, blocks).Splits;
+            return (TensorCoreWeights<TOperand>.Words(Taps, inputs, outputs, columns), splits == 1 ? 0 : splits * shape.Voxels * blocks * columns);
+        }
     }
 
     /// <inheritdoc/>
@@ -202,6 +227,29 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     {
         weights.Dispose();
         partials.Dispose();
+    }
+
+    private GradientVariant GradientOf(Conv3dShape shape)
+    {
+        bool masked = shape.Activation == Activation.Relu;
+        int most = LargeSharedMemory.Most(accelerator);
+        return gradient.Where(v => v.SharedBytes(masked) <= most).MinBy(v => TensorCoreLaunch.Cost(shape.OutputChannels, v.Columns))!;
+    }
+
+    private (int Splits, int PerSplit, int RowBlocks, int ColumnBlocks) GradientSplits(Conv3dShape shape, int tiles, GradientVariant variant)
+    {
+        int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
+        int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, variant.Columns);
+
+        // One group for each multiprocessor: more would write more partial sums than they save time.
+        (int splits, int perSplit) = TensorCoreLaunch.Share(tiles, groupsWanted / 2 / (rowBlocks * columnBlocks));
+        return (splits, perSplit, rowBlocks, columnBlocks);
+    }
+
+    private ConvolveVariant WidthOf(TensorCoreConv3dShape of)
+    {
+        int most = LargeSharedMemory.Most(accelerator);
+        return convolve.Where(v => v.SharedBytes(of.Masked != 0) <= most).MinBy(v => RelativeTime(of, v.Columns))!;
     }
 
     private void Convolve(
@@ -216,8 +264,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         PackedWeightsShape packed)
     {
         of.SetVolume(shape, ConvolveDepth, TileEdge);
-        int most = LargeSharedMemory.Most(accelerator);
-        ConvolveVariant variant = convolve.Where(v => v.SharedBytes(of.Masked != 0) <= most).MinBy(v => RelativeTime(of, v.Columns))!;
+        ConvolveVariant variant = WidthOf(of);
         int blocks = TensorCoreLaunch.Blocks(of.OutputChannels, variant.Columns);
 
         packed.Taps = Taps;

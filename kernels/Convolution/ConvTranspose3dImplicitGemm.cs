@@ -70,10 +70,7 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     {
         if (shape.InputVoxels == 0)
             return;
-        int tiles = Tiles(shape.InputChannels, Channels) * Tiles(shape.OutputChannels, Channels);
-
-        // A function of the shape alone, so that every device adds in the same order; about 512 groups fill the largest.
-        int count = Math.Min(Tiles(shape.InputVoxels, GradientVoxels), Math.Max(1, 512 / (8 * tiles)));
+        (int count, int tiles) = Parts(shape);
         long biases = 8L * count * shape.OutputChannels;
         ArrayView<T> memory = PartSums<T>.Take(stream, parts, count * shape.WeightLength + biases);
         ArrayView<T> weightParts = memory.SubView(0, count * shape.WeightLength);
@@ -86,7 +83,19 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     }
 
     /// <inheritdoc/>
+    public LaunchMemory Memory(ConvTranspose3dShape shape)
+        => new(Parts(shape).Count * (shape.WeightLength + 8L * shape.OutputChannels) * Unsafe.SizeOf<T>(), 0, 0);
+
+    /// <inheritdoc/>
     public void Dispose() => parts.Dispose();
+
+    // Into how many parts the voxels are cut for a weight gradient, and the tiles of each: a function of the shape alone, so that
+    // every device adds in the same order; about 512 groups fill the largest.
+    private static (int Count, int Tiles) Parts(ConvTranspose3dShape shape)
+    {
+        int tiles = Tiles(shape.InputChannels, Channels) * Tiles(shape.OutputChannels, Channels);
+        return (Math.Min(Tiles(shape.InputVoxels, GradientVoxels), Math.Max(1, 512 / (8 * tiles))), tiles);
+    }
 
     private static KernelConfig Config(int x, int y, int z) => new(new Index3D(x, y, z), new Index3D(MostThreads, 1, 1));
 

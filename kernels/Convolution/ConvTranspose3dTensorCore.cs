@@ -362,9 +362,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
                 InputAligned = TensorCoreLaunch.Aligned(inputWords, shape.InputPitch),
                 OutputAligned = TensorCoreLaunch.Aligned(gradientWords, shape.OutputPitch),
             };
-            int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
-            int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, GradientColumns);
-            (int splits, of.PerSplit) = TensorCoreLaunch.Share(of.Tiles, groupsWanted / (rowBlocks * columnBlocks));
+            (int splits, of.PerSplit, int rowBlocks, int columnBlocks) = GradientSplits(shape, of.Tiles);
             KernelConfig config =
                 TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, sizeof(uint) * 2 * GradientWords);
 
@@ -373,10 +371,29 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
         }
 
+        LaunchMemory IConvTranspose3d<TElement, float>.Memory(ConvTranspose3dShape shape)
+        {
+            TensorCoreTransposeShape of = new(shape, planes: 1, GradientHeight, gathers: false);
+            long parts = GradientSplits(shape, of.Tiles).Splits * (shape.WeightLength + shape.OutputChannels);
+            long words = Words(shape.InputChannels, shape.OutputChannels) + Words(shape.OutputChannels, shape.InputChannels);
+            return new LaunchMemory(sizeof(float) * parts, sizeof(uint) * words, 0);
+
+            long Words(int inputs, int outputs)
+                => TensorCoreWeights<TOperand>.Words(Corners, inputs, outputs, multiply.MinBy(v => TensorCoreLaunch.Cost(outputs, v.Columns))!.Columns);
+        }
+
         public void Dispose()
         {
             weights.Dispose();
             partials.Dispose();
+        }
+
+        private (int Splits, int PerSplit, int RowBlocks, int ColumnBlocks) GradientSplits(ConvTranspose3dShape shape, int tiles)
+        {
+            int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
+            int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, GradientColumns);
+            (int splits, int perSplit) = TensorCoreLaunch.Share(tiles, groupsWanted / (rowBlocks * columnBlocks));
+            return (splits, perSplit, rowBlocks, columnBlocks);
         }
 
         private void Multiply(

@@ -81,6 +81,11 @@ internal interface IConv3d<TActivation, T> : IDisposable
         LaunchBackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, shape);
     }
 
+    /// <summary>Device memory that a training step takes beside the operands.</summary>
+    /// <param name="shape">The layer.</param>
+    /// <param name="isFirst">Whether it has no <see cref="BackwardInput"/>.</param>
+    LaunchMemory Memory(Conv3dShape shape, bool isFirst) => default;
+
     /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
     protected void LaunchForward(
         AcceleratorStream stream,

@@ -63,6 +63,10 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
         LaunchBackwardWeight(stream, input, gradOutput, gradWeight, gradBias, shape);
     }
 
+    /// <summary>Device memory that a training step takes beside the operands.</summary>
+    /// <param name="shape">The layer.</param>
+    LaunchMemory Memory(ConvTranspose3dShape shape) => default;
+
     /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
     protected void LaunchForward(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias,

@@ -39,8 +39,9 @@ internal sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : Sigmo
             new Index3D(parts, (shape.InputChannels + channels - 1) / channels, shape.Outputs),
             new Index3D(GroupSum.Threads, 1, 1));
         int access = QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch);
-        partialWeight(stream, config, input.Cast<TStored>(), gradScores, scores, workspace, shape, access);
-        partSums.Add(stream, workspace, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.Outputs), parts);
+        ArrayView<T> sums = PartSums<T>.Take(stream, workspace, WorkspaceLength(shape));
+        partialWeight(stream, config, input.Cast<TStored>(), gradScores, scores, sums, shape, access);
+        partSums.Add(stream, sums, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.Outputs), parts);
     }
 
     // A function of the shape alone, so that every device adds in the same order.

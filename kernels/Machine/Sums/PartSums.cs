@@ -30,7 +30,10 @@ internal sealed class PartSums<T>
     /// <param name="own">Where there is no step.</param>
     /// <param name="length">Elements.</param>
     public static ArrayView<T> Take(AcceleratorStream stream, DeviceScratch<T> own, long length)
-        => StepScope.Of(stream)?.Get(static accelerator => new LaterSums<T>(accelerator)).Take(stream, length) ?? own.Get(stream, length);
+        => Later(stream)?.Take(stream, length) ?? own.Get(stream, length);
+
+    /// <summary>The same with memory of the caller's where there is no step.</summary>
+    public static ArrayView<T> Take(AcceleratorStream stream, ArrayView<T> own, long length) => Later(stream)?.Take(stream, length) ?? own;
 
     /// <summary>target[i] += Σ_p parts[p, i].</summary>
     /// <param name="stream">The stream to queue on.</param>
@@ -40,7 +43,7 @@ internal sealed class PartSums<T>
     public void Add(AcceleratorStream stream, ArrayView<T> parts, ArrayView<T> target, int count) => Add(stream, parts, target, target.SubView(0, 0), count);
 
     /// <summary>The same for two targets, whose parts lie behind each other, in one launch; or at the end of the step that is under
-    /// way, where the parts are of <see cref="Take"/>.</summary>
+    /// way, where the parts are of <see cref="Take(AcceleratorStream, DeviceScratch{T}, long)"/>.</summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="parts">[count, length of the first target + length of the second].</param>
     /// <param name="first">Accumulated.</param>
@@ -48,7 +51,7 @@ internal sealed class PartSums<T>
     /// <param name="count">How many parts.</param>
     public void Add(AcceleratorStream stream, ArrayView<T> parts, ArrayView<T> first, ArrayView<T> second, int count)
     {
-        if (StepScope.Of(stream)?.Get(static accelerator => new LaterSums<T>(accelerator)).Add(stream, parts, first, second, count) != true)
+        if (Later(stream)?.Add(stream, parts, first, second, count) != true)
             add(stream, new KernelConfig(Groups(first.Length + second.Length), Threads), parts, first, second, count);
     }
 
@@ -105,6 +108,8 @@ internal sealed class PartSums<T>
             sum += sums[other * Columns + column];
         return sum;
     }
+
+    private static LaterSums<T>? Later(AcceleratorStream stream) => StepScope.Of(stream)?.Get(static accelerator => new LaterSums<T>(accelerator));
 
     // 0 behind the last, which changes no bit of a sum.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -14,15 +14,19 @@ internal sealed class TensorCoreWeights<TOperand>(Accelerator accelerator) : IDi
     /// </summary>
     public ArrayView<uint> Pack(AcceleratorStream stream, ArrayView<float> weight, PackedWeightsShape shape)
     {
-        int blocks = TensorCoreLaunch.Blocks(shape.OutputChannels, shape.Columns);
         shape.Chunks = TensorCoreLaunch.Blocks(shape.InputChannels, TOperand.Depth);
-        int length = checked(blocks * shape.Chunks * shape.Taps * TensorCoreLaunch.VoxelWords * shape.Columns);
+        int length = Words(shape.Taps, shape.InputChannels, shape.OutputChannels, shape.Columns);
         if (StepScope.Of(stream)?.Get(static accelerator => new PackedTogether<TOperand>(accelerator)).Find(weight, shape, length) is { } found)
             return found;
         ArrayView<uint> target = packed.Get(stream, length);
         pack(stream, length, weight, target, shape);
         return target;
     }
+
+    /// <summary>How many words packed weights have.</summary>
+    public static int Words(int taps, int inputChannels, int outputChannels, int columns)
+        => checked(TensorCoreLaunch.Blocks(outputChannels, columns) * TensorCoreLaunch.Blocks(inputChannels, TOperand.Depth) * taps
+            * TensorCoreLaunch.VoxelWords * columns);
 
     public void Dispose() => packed.Dispose();
 

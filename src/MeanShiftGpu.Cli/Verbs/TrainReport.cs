@@ -26,6 +26,24 @@ internal static class TrainReport
             + $"{Each(c => PickOptions.For(training.MeanShiftOf(c)).EffectiveMergeDistanceVoxels)} (all in voxels)");
     }
 
+    /// <summary>Says what takes how much device memory.</summary>
+    public static void Plan(Session session, GpuContext context, TrainingOptions training, TrainingMemory memory)
+    {
+        session.Line($"memory of steps with patches of {training.Patch} in batches of {training.BatchSize}, in MiB:");
+        foreach ((string what, long bytes) in ((string, long)[])
+        [
+            ("parameters, gradients, moments, copies", memory.Parameters),
+            ("activations and their gradients, losses", memory.Activations),
+            ("patches and centres", memory.Patches),
+            ("weights in the kernels' order", memory.Weights),
+            ("parts of the weights' gradients", memory.Parts),
+            ("scratch of single launches", memory.Scratch),
+            ("in all", memory.Total),
+        ])
+            session.Line(FormattableString.Invariant($"  {what,-40} {bytes / 1048576.0,9:0.0}"));
+        session.Line($"the device has {context.MemoryLimitBytes >> 20}; validation and picking come after steps, with memory of their own");
+    }
+
     /// <summary>Says what is learnt from, and what may be wrong with it.</summary>
     public static void Describe(Session session, TrainingData data, TrainingRun run)
     {

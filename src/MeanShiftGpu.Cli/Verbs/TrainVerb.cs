@@ -42,6 +42,10 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     private readonly Option<string?> init = Parse.Text("--init", "FILE",
         "Begin with the weights of this model (safetensors) and the settings of its training, with a fresh optimiser and a "
         + "quarter of the steps; the options here change them. Classes may be others.");
+    private readonly Option<bool> plan = new("--plan")
+    {
+        Description = "Say how much device memory the steps take, and for what, and end there."
+    };
     private readonly Option<bool> noCheck = new("--no-check")
     {
         Description = "Train even if the centres do not seem to "
@@ -74,7 +78,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         new(OptionGroup.Particle, [diameter, .. Of(OptionGroup.Particle)]),
         new(OptionGroup.Loss, Of(OptionGroup.Loss)),
         new(OptionGroup.Optimiser, Of(OptionGroup.Optimiser)),
-        new(OptionGroup.Device, [volumeMemory, .. DeviceSymbols]),
+        new(OptionGroup.Device, [volumeMemory, plan, .. DeviceSymbols]),
         new(OptionGroup.Advanced, [widths, .. Of(OptionGroup.Advanced), checkpointEvery]),
     ];
 
@@ -98,6 +102,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         (DatasetManifest manifest, string? split) = source.Split(training);
         if (split is not null)
             Session.Line($"split {split}");
+        if (options.GetValue(plan))
+            return Plan(options, manifest, structure, training, ranks);
         if (ranks.Rank == 0)
             OutputFolder.Prepare(folder);
         string[] manifests = source.Matched is null ? [] : [ownManifest];
@@ -157,6 +163,16 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         if (ranks.Rank == 0)
             WriteJson(options, TrainReport.Result(Session, context, run, begun, clock.Elapsed.TotalSeconds), source.Files);
         Session.Ranked.Leave();
+        return ExitCode.Done;
+    }
+
+    private ExitCode Plan(ParseResult options, DatasetManifest manifest, UNet3dOptions structure, TrainingOptions training, IRanks ranks)
+    {
+        using GpuContext context = OpenDevice(options);
+        using TrainingData data = Load(manifest, training, (long)options.GetValue(volumeMemory) << 20);
+        TrainingMemory memory = TrainingMemory.Of(context, structure, training, data, ranks);
+        TrainReport.Plan(Session, context, training, memory);
+        WriteJson(options, memory);
         return ExitCode.Done;
     }
 

@@ -110,9 +110,6 @@ public sealed class Parameter<T>
 public sealed class ParameterSet<T> : IDisposable
     where T : unmanaged, INumber<T>
 {
-    // Each parameter starts at a 256-byte boundary, which ILGPU assumes of views; the gaps stay zero.
-    private const int AlignmentElements = 64;
-
     private readonly List<Parameter<T>> parameters = [];
     private MemoryBuffer1D<T, Stride1D.Dense>? values;
     private MemoryBuffer1D<T, Stride1D.Dense>? gradients;
@@ -241,7 +238,7 @@ public sealed class ParameterSet<T> : IDisposable
                 $"{name}: the set has a parameter of this name already. Give each layer a name of its own.", nameof(name));
         Parameter<T> parameter = new(this, name, layout, kernelSize, inputChannels, outputChannels, length);
         parameters.Add(parameter);
-        length += (parameter.Length + AlignmentElements - 1) / AlignmentElements * AlignmentElements;
+        length += ParameterSet.Padded(parameter.Length);
         return parameter;
     }
 
@@ -258,4 +255,14 @@ public sealed class ParameterSet<T> : IDisposable
 
     private static InvalidOperationException NotAllocated()
         => new("The parameters were not allocated on a device yet. Call Allocate first.");
+}
+
+/// <summary>How parameters lie in a <see cref="ParameterSet{T}"/>.</summary>
+internal static class ParameterSet
+{
+    // Each parameter starts at a 256-byte boundary, which ILGPU assumes of views; the gaps stay zero.
+    private const int AlignmentElements = 64;
+
+    /// <summary>Elements that a parameter takes with the gap behind it.</summary>
+    public static long Padded(long length) => (length + AlignmentElements - 1) / AlignmentElements * AlignmentElements;
 }

@@ -22,7 +22,7 @@ public sealed class PatchBatch
         window = new float[Voxels];
         Images = new float[(long)size * Voxels];
         Masks = options.NeedsMasks ? [.. Enumerable.Range(0, options.ClassCount).Select(_ => new float[(long)size * Voxels])] : null;
-        Labelled = options.NeedsMasks && (options.LabelRadiusVoxels > 0 || options.ClassCount > 1) ? new float[(long)size * Voxels] : null;
+        Labelled = HasLabels(options) ? new float[(long)size * Voxels] : null;
         centers = [.. Enumerable.Range(0, options.ClassCount).Select(_ => Enumerable.Range(0, size).Select(_ => new List<Position>()).ToArray())];
         Size = size;
     }
@@ -76,6 +76,9 @@ public sealed class PatchBatch
         if (Masks is not null)
             FillMasks(item, volume, origin, axes, all, [.. volume.Background.Select(b => (Local(b, origin, axes, Patch), 0))]);
     }
+
+    /// <summary>Whether patches say which of their voxels are labelled.</summary>
+    internal static bool HasLabels(TrainingOptions options) => options.NeedsMasks && (options.LabelRadiusVoxels > 0 || options.ClassCount > 1);
 
     /// <summary>One patch of a buffer: [D, H, W].</summary>
     internal Span<float> Of(float[] buffer, int item) => buffer.AsSpan(item * Voxels, Voxels);

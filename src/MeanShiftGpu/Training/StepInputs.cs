@@ -65,7 +65,17 @@ internal sealed class StepInputs : IDisposable
     public long Length { get; private set; }
 
     /// <summary>Device memory, in bytes.</summary>
-    public long DeviceBytes => (arrival is null ? 1 : 2) * sizeof(float) * Length;
+    /// <param name="context">The device.</param>
+    /// <param name="options">What patches hold.</param>
+    /// <param name="patches">How many.</param>
+    /// <param name="mostCenters">As for the constructor.</param>
+    public static long BytesOf(GpuContext context, TrainingOptions options, int patches, IReadOnlyList<int> mostCenters)
+    {
+        int maps = 1 + (options.NeedsMasks ? options.ClassCount : 0) + (PatchBatch.HasLabels(options) ? 1 : 0);
+        long length = maps * Padded(patches * options.Patch.Voxels)
+            + mostCenters.Sum(most => Padded(3L * Math.Max(1, most)) + Padded(patches + 1));
+        return (context.Kind == DeviceKind.Cuda ? 2 : 1) * sizeof(float) * length;
+    }
 
     /// <summary>[N, D, H, W, 1].</summary>
     public Tensor<float> Images => Map(images);
@@ -141,9 +151,11 @@ internal sealed class StepInputs : IDisposable
     private (long, long) Take(long length)
     {
         (long, long) part = (Length, length);
-        Length += (length + Alignment - 1) / Alignment * Alignment;
+        Length += Padded(length);
         return part;
     }
+
+    private static long Padded(long length) => (length + Alignment - 1) / Alignment * Alignment;
 
     private static Span<float> Of(Span<float> block, (long Offset, long Length) part) => block.Slice(checked((int)part.Offset), checked((int)part.Length));
 

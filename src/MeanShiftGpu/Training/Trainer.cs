@@ -52,9 +52,6 @@ public sealed class Trainer : IDisposable
     private const int ReportedOfRun = 2;
     private const int ReportedOfClass = 4;
 
-    // Buffers begin at multiples of 256 bytes, and the losses have a few small ones.
-    private const long Gaps = 1 << 16;
-
     // The seeds of validation are the same every time, and none of training's.
     private const uint ValidationStep = uint.MaxValue;
 
@@ -72,6 +69,9 @@ public sealed class Trainer : IDisposable
     private readonly StepInputs? inputs;
     private readonly StepSlot[] slots = [];
     private readonly StepScope? scope;
+
+    // For each class, the most centres that a patch can have.
+    private readonly int[] centersOfPatch;
     private readonly PatchBatch validationBatch;
     private readonly List<(TrainingVolume Volume, (int Z, int Y, int X) Origin)> validationPatches;
     private readonly Arena arena;
@@ -144,6 +144,7 @@ public sealed class Trainer : IDisposable
         // A processor gains nothing from patches that are computed together, and each by itself has the same
         // gradient on any rank.
         int atOnce = isHost ? 1 : share.Count;
+        centersOfPatch = sampler.MostCenters(1);
         batch = new PatchBatch(atOnce, options);
         validationBatch = new PatchBatch(1, options);
         dataIdentity = data.Identity();
@@ -170,7 +171,7 @@ public sealed class Trainer : IDisposable
         if (isHost)
             return;
         scope = new StepScope(context.Accelerator);
-        inputs = new StepInputs(context, batch, sampler.MostCenters(atOnce));
+        inputs = new StepInputs(context, batch, [.. centersOfPatch.Select(most => atOnce * most)]);
         int points = options.MeanShiftWeight > 0 ? atOnce * options.MeanShift.SeedCount : 0;
         slots = [.. new[] { batch, new PatchBatch(atOnce, options) }
             .Select(b => new StepSlot(context, inputs, b, report.Length, options.ClassCount, points))];
@@ -291,29 +292,15 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>Device memory that the tensors of a step with the given patches take.</summary>
-    internal long PlannedBytes(Extent patch, int batchSize)
-    {
-        // Beside the network's tensors: a target for each class; the map of annotated voxels, and the masked scores with their gradients; and where a score map
-        // gets a second gradient, it is written aside and added.
-        int targets = batch.Masks?.Count ?? 0;
-        int masked = batch.Labelled is null ? 0 : 1 + 2 * options.ClassCount;
-        double bytes = (network.TrainingBytesPerVoxel + sizeof(float) * (targets + masked + options.ClassCount)) * patch.Voxels * batchSize;
-        for (int c = 0; options.MeanShiftWeight > 0 && c < options.ClassCount; c++)
-        {
-            MeanShiftOptions meanShift = options.MeanShiftOf(c);
-            MeanShiftShape shape = meanShift.Shape(batchSize, patch.Depth, patch.Height, patch.Width, options.ClassCount);
-            bytes += context.Launcher(MeanShiftVariants<float>.Table, shape).WorkspaceBytes(shape, meanShift.Parameters, centers: 0) + sizeof(float) * (shape.TrajectoryLength + 4 * shape.Points);
-        }
-
-        return (long)bytes;
-    }
+    internal long PlannedBytes(Extent patch, int batchSize) => TrainingMemory.ActivationBytes(
+        context, network.Options, options, patch, batchSize, [.. centersOfPatch.Select(most => batchSize * most)], inputs is null);
 
     // All at once, so that nothing is lost between blocks and what does not fit is known before the first kernel. An OpenCL device may refuse so much in one
     // piece that it would give in several.
     private void ReserveMemory()
     {
         if (arena.CapacityBytes == 0 && context.Kind != DeviceKind.OpenCL)
-            arena.Reserve(PlannedBytes(options.Patch, batch.Size) + Gaps);
+            arena.Reserve(PlannedBytes(options.Patch, batch.Size) + TrainingMemory.Gaps);
     }
 
     private string WhatWouldFit()
@@ -322,10 +309,10 @@ public sealed class Trainer : IDisposable
         long available = context.AvailableBytes(arena.CapacityBytes);
         int divisor = network.Options.Divisor;
         int batchSize = Enumerable.Range(1, batch.Size - 1).TakeWhile(n => PlannedBytes(options.Patch, n)
-            + Gaps <= available).LastOrDefault();
+            + TrainingMemory.Gaps <= available).LastOrDefault();
         int edge = divisor * Enumerable.Range(1, (Math.Max(depth, Math.Max(height, width)) - 1) / divisor)
             .TakeWhile(n => PlannedBytes(new Extent(n * divisor, n * divisor, n * divisor), batch.Size)
-                + Gaps <= available).LastOrDefault();
+                + TrainingMemory.Gaps <= available).LastOrDefault();
         string smaller = string.Join(" or for ", new[] { batchSize > 0 ? $"a batch of {batchSize}" : "", edge > 0 ? $"patches of {edge}³" : "" }.Where(s => s.Length > 0));
         return $"A step with patches of {depth}×{height}×{width} in batches of {batch.Size} needs about "
             + $"{(PlannedBytes(options.Patch, batch.Size) >> 20) + 1} MiB; "

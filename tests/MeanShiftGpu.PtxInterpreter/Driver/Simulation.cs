@@ -60,7 +60,8 @@ internal sealed unsafe class Simulation
 
     public long BytesHeld => memory.BytesHeld;
 
-    /// <summary>Whether kernels are launched but not run: for counting calls and timing the host. Memory begins with zeros then.</summary>
+    /// <summary>Whether kernels are launched but not run, nor anything written to the device, whose memory stays 0: for counting
+    /// calls and timing the host.</summary>
     public bool IsIdle { get; } = Variable("IDLE") == "1";
 
     /// <summary>What was called so far.</summary>
@@ -153,10 +154,11 @@ internal sealed unsafe class Simulation
         Allocation? to = memory.Find((ulong)target, 0), from = memory.Find((ulong)source, 0);
         if ((to is not null && !to.Holds((ulong)target, bytes)) || (from is not null && !from.Holds((ulong)source, bytes)))
             throw new PtxFaultException(FaultKind.Bounds, $"a copy of {bytes} bytes goes beyond an allocation");
-        Buffer.MemoryCopy((void*)source, (void*)target, bytes, bytes);
-        if (to is not null && from is not null)
+        if (!IsIdle || to is null)
+            Buffer.MemoryCopy((void*)source, (void*)target, bytes, bytes);
+        if (to is not null && from is not null && !IsIdle)
             from.Marks((ulong)source, bytes).CopyTo(to.Marks((ulong)target, bytes));
-        else
+        else if (!IsIdle)
             to?.MarkRange((ulong)target, bytes);
         bool locked = (to is null || from is null) && IsPageLocked(to is null ? target : source, bytes);
         if (to is not null && from is not null)
@@ -173,9 +175,10 @@ internal sealed unsafe class Simulation
     {
         if (memory.Find((ulong)target, bytes) is not { } to)
             throw new PtxFaultException(FaultKind.Bounds, $"a fill of {bytes} bytes goes beyond an allocation");
-        for (long at = 0; at < bytes; at += int.MaxValue / 2)
+        for (long at = 0; at < bytes && !IsIdle; at += int.MaxValue / 2)
             new Span<byte>((byte*)target + at, (int)Math.Min(bytes - at, int.MaxValue / 2)).Fill(value);
-        to.MarkRange((ulong)target, bytes);
+        if (!IsIdle)
+            to.MarkRange((ulong)target, bytes);
         Counts.Fills++;
         Note("fill", bytes);
         return Success;

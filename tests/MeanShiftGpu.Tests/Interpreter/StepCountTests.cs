@@ -4,6 +4,7 @@ using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Training;
+using MeanShiftGpu.Training.Ranks;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Interpreter;
@@ -14,6 +15,7 @@ namespace MeanShiftGpu.Tests.Interpreter;
 /// </summary>
 public sealed class StepCountTests
 {
+    private const int MostLaunches = 80;
     private const int WarmUp = 30;
     private const int Counted = 20;
 
@@ -53,8 +55,10 @@ public sealed class StepCountTests
             BatchSize = 1,
             ValidationInterval = 1000,
         };
+        using TrainingData data = Data();
         using UNet3d<float> network = new(context, published ? new UNet3dOptions() : new UNet3dOptions { Widths = [8, 8, 16] }, 1);
-        using Trainer trainer = new(network, Data(), options);
+        using Trainer trainer = new(network, data, options);
+        TrainingMemory plan = TrainingMemory.Of(context, network.Options, options, data, InProcessRanks.Alone);
         long[] before = [], after = [];
         (double Caller, double All) began = default, ended = default;
         trainer.Run(progress =>
@@ -63,11 +67,16 @@ public sealed class StepCountTests
                 (before, began) = (Counts(), Milliseconds());
             if (progress.Latest.Step == WarmUp + Counted)
                 (after, ended) = (Counts(), Milliseconds());
-        });
+        }, looksEvery: 1000);
+        double held = after[6], planned = plan.Total;
         double[] a = [.. before.Zip(after, (from, to) => (double)(to - from) / Counted)];
         double caller = (ended.Caller - began.Caller) / Counted;
         double all = (ended.All - began.All) / Counted;
-        TestContext.Out.WriteLine(FormattableString.Invariant($"a step, {(published ? "the published network" : "a small network")}, {edge}³: {a[0]} launches, {a[1]} synchronisations, copies {a[2]} pageable, {a[3]} page-locked, {a[4]} on the device, {a[5]} fills; host {caller:0.00} ms of the calling thread, {all:0.00} ms of all"));
+        TestContext.Out.WriteLine(FormattableString.Invariant($"a step, {(published ? "the published network" : "a small network")}, {edge}³: {a[0]} launches, {a[1]} synchronisations, copies {a[2]} pageable, {a[3]} page-locked, {a[4]} on the device, {a[5]} fills; host {caller:0.00} ms of the calling thread, {all:0.00} ms of all; memory {held / 1e6:0.0} MB, planned {planned / 1e6:0.0}"));
+        Assert.That(a[0], Is.LessThanOrEqualTo(MostLaunches));
+        Assert.That((a[1], a[2]), Is.EqualTo((1.0, 0.0)), "synchronisations and copies from memory that is not page-locked");
+        if (published)
+            Assert.That(planned, Is.EqualTo(held).Within(0.05 * held));
     }
 
     private static TrainingData Data()
@@ -84,7 +93,7 @@ public sealed class StepCountTests
     // As Counts.All of the driver orders them.
     private static unsafe long[] Counts()
     {
-        long[] counts = new long[6];
+        long[] counts = new long[7];
         fixed (long* place = counts)
             Assert.That(InterpreterCounts(place, counts.Length), Is.Zero);
         return counts;

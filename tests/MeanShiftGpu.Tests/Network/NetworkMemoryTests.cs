@@ -2,8 +2,10 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Training;
+using MeanShiftGpu.Training.Ranks;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Network;
@@ -56,6 +58,29 @@ public class NetworkMemoryTests
         TestContext.Out.WriteLine($"{precision}, {classes}: planned {planned}, taken {trainer.MostArenaBytes}");
         // Twice the buffers, and the losses' scalars and workspaces; float32 would take almost twice the bytes of BF16.
         Assert.That(trainer.MostArenaBytes, Is.InRange(planned - sizeof(float) * classes * Size.Voxels, planned + 2 * Gaps + classes * Gaps));
+    }
+
+    [TestCase(1, 1)]
+    [TestCase(1, 2)]
+    [TestCase(2, 1)]
+    public void Plan_OfATraining_IsWhatItTakes(int batchSize, int classes)
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        Extent patch = new(32, 32, 32);
+        ClassOptions[] both = [new("a"), new("b")];
+        TrainingOptions options = TrainingOptions.Combined with { Patch = patch, BatchSize = batchSize, Classes = classes == 1 ? [] : both };
+        UNet3dOptions structure = new() { Widths = [8, 16], Outputs = classes };
+        using TrainingData data = new([new TrainingVolume("one", patch, new float[patch.Voxels], null, [new Position(16, 15, 14)])], []);
+        double before = TestDevices.BytesHeld(context);
+        TrainingMemory plan = TrainingMemory.Of(context, structure, options, data, InProcessRanks.Alone);
+        Assert.That(TestDevices.BytesHeld(context), Is.EqualTo(before), "planning takes nothing");
+        using UNet3d<float> network = new(context, structure, seed: 1);
+        using Trainer trainer = new(network, data, options);
+        trainer.Step();
+        trainer.Step();
+        double held = TestDevices.BytesHeld(context) - before;
+        TestContext.Out.WriteLine($"planned {plan.Total}, held {held}");
+        Assert.That((double)plan.Total, Is.EqualTo(held).Within(0.05 * held));
     }
 
     [Test]
