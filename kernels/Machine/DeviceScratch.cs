@@ -13,6 +13,7 @@ internal sealed class DeviceScratch<T>(Accelerator accelerator) : IDisposable
         {
             // Kernels queued earlier may still use the old memory.
             stream.Synchronize();
+            DeviceAddresses.Change(accelerator);
             buffer?.Dispose();
             // Forgotten, so that it is not used again if there is no memory for the next.
             buffer = null;

@@ -45,12 +45,38 @@ internal interface IMeanShift<T> : IDisposable
         SeedSampling sampling)
     {
         using Launch launch = Launch.Begin(stream, "MeanShift.SampleSeeds");
+        CheckSampling(launch, centers, seeds, shape, sampling);
+        LaunchSampleSeeds(stream, centers, centers.Offsets.SubView(0, 0), seeds, shape, sampling);
+    }
+
+    /// <summary>The same with the training step in device memory, so that the launch is the same in every step.</summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="centers">The annotated centres.</param>
+    /// <param name="step">[1]: takes the place of the sampling's.</param>
+    /// <param name="seeds">[N, S, 3].</param>
+    /// <param name="shape">Extents.</param>
+    /// <param name="sampling">Radius, margin and random counters.</param>
+    sealed void SampleSeeds(
+        AcceleratorStream stream,
+        CenterViews<T> centers,
+        ArrayView<int> step,
+        ArrayView<T> seeds,
+        MeanShiftShape shape,
+        SeedSampling sampling)
+    {
+        using Launch launch = Launch.Begin(stream, "MeanShift.SampleSeeds");
+        launch.Require(step, 1, nameof(step));
+        CheckSampling(launch, centers, seeds, shape, sampling);
+        LaunchSampleSeeds(stream, centers, step.SubView(0, 1), seeds, shape, sampling);
+    }
+
+    private static void CheckSampling(in Launch launch, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
+    {
         shape.Check(launch);
         launch.Within(sampling.RadiusVoxels, 0, SeedSampling.MaxRadiusVoxels, nameof(sampling.RadiusVoxels));
         launch.Within(sampling.MarginVoxels, 0, SeedSampling.MaxRadiusVoxels, nameof(sampling.MarginVoxels));
         CenterChecks.Require(launch, centers, shape);
         launch.Require(seeds, shape.Points * 3, nameof(seeds));
-        LaunchSampleSeeds(stream, centers, seeds, shape, sampling);
     }
 
     /// <summary>Shifts every seed T times, in one launch. Overwrites trajectory, whose first [N, S, 3] become the seeds.</summary>
@@ -300,10 +326,11 @@ internal interface IMeanShift<T> : IDisposable
         LaunchConverge(stream, scores, positions, converged, iterations, support, workspace, shape, parameters, toleranceVoxels);
     }
 
-    /// <summary>Queues <see cref="SampleSeeds"/>, whose arguments are checked.</summary>
+    /// <summary>Queues the sampling of seeds, with the step in memory unless that is empty; arguments are checked.</summary>
     protected void LaunchSampleSeeds(
         AcceleratorStream stream,
         CenterViews<T> centers,
+        ArrayView<int> step,
         ArrayView<T> seeds,
         MeanShiftShape shape,
         SeedSampling sampling);

@@ -9,7 +9,7 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<int>, ArrayView<T>, MeanShiftShape, SeedSamplingConstants> sampleSeeds;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, SeedSamplingConstants> sampleSeeds;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, MeanShiftShape> findNearest;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLoss;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLossBackward;
@@ -36,9 +36,13 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         return ChainLength(shape, gradientIterations) * Unsafe.SizeOf<T>() + MaskLength(shape, gradientIterations) * sizeof(uint);
     }
 
+    /// <summary>Queues the sampling of seeds, whose arguments are checked.</summary>
+    public void SampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<int> step, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
+        => sampleSeeds(stream, LaunchExtent.Of(shape.Points), centers.Positions, centers.Offsets, step, seeds, shape, new SeedSamplingConstants(sampling));
+
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
-        => sampleSeeds(stream, LaunchExtent.Of(shape.Points), centers.Positions, centers.Offsets, seeds, shape, new SeedSamplingConstants(sampling));
+    void IMeanShift<T>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<int> step, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
+        => SampleSeeds(stream, centers, step, seeds, shape, sampling);
 
     /// <inheritdoc/>
     void IMeanShift<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
@@ -101,10 +105,12 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         Index1D index,
         ArrayView<T> centers, // [M, 3]
         ArrayView<int> centerOffsets, // [N + 1]
+        ArrayView<int> stepInMemory, // [1]; [0]: the sampling's
         ArrayView<T> seeds, // [N, S, 3]
         MeanShiftShape shape,
         SeedSamplingConstants sampling)
     {
+        uint step = stepInMemory.Length > 0 ? (uint)stepInMemory[0] : sampling.Step;
         int item = index / shape.SeedsPerItem;
         int seed = index % shape.SeedsPerItem;
         int first = centerOffsets[item];
@@ -124,7 +130,7 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         long squaredRadius = (long)sampling.Radius * sampling.Radius;
         for (uint draw = 0; draw < 64 && !accepted; draw++)
         {
-            PhiloxBlock random = Philox.Block(draw, (uint)seed, (uint)(sampling.FirstItem + item), sampling.Step, sampling.Seed);
+            PhiloxBlock random = Philox.Block(draw, (uint)seed, (uint)(sampling.FirstItem + item), step, sampling.Seed);
             int drawnZ = Philox.Below(random.X, range) - sampling.Radius;
             int drawnY = Philox.Below(random.Y, range) - sampling.Radius;
             int drawnX = Philox.Below(random.Z, range) - sampling.Radius;

@@ -5,7 +5,7 @@ internal sealed class AdamDirect<T, TReal> : IAdam<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, AdamFactors<T>> step;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, AdamFactors<T>> step;
 
     /// <summary>Compiles the kernel for an accelerator.</summary>
     public AdamDirect(Accelerator accelerator)
@@ -16,11 +16,12 @@ internal sealed class AdamDirect<T, TReal> : IAdam<T>
         AcceleratorStream stream,
         ArrayView<T> gradients,
         ArrayView<T> factor,
+        ArrayView<T> settings,
         ArrayView<T> values,
         ArrayView<T> firstMoments,
         ArrayView<T> secondMoments,
         AdamParameters parameters)
-        => step(stream, LaunchExtent.Of(values.Length), gradients, factor, values, firstMoments, secondMoments, new AdamFactors<T>(parameters));
+        => step(stream, LaunchExtent.Of(values.Length), gradients, factor, settings, values, firstMoments, secondMoments, new AdamFactors<T>(parameters));
 
     /// <inheritdoc/>
     public void Dispose()
@@ -36,11 +37,13 @@ internal sealed class AdamDirect<T, TReal> : IAdam<T>
         Index1D index,
         ArrayView<T> gradients, // [n]
         ArrayView<T> factor, // [1]
+        ArrayView<T> settings, // [7]; [0]: as given
         ArrayView<T> values, // [n]
         ArrayView<T> firstMoments, // [n]
         ArrayView<T> secondMoments, // [n]
-        AdamFactors<T> f)
+        AdamFactors<T> given)
     {
+        AdamFactors<T> f = settings.Length > 0 ? new AdamFactors<T>(settings) : given;
         T scale = factor[0];
         if (scale < T.Zero)
             return;

@@ -27,6 +27,25 @@ internal readonly struct AdamFactors<T>
 
     public readonly T Epsilon;
 
+    /// <summary>How many numbers these are.</summary>
+    public const int Count = 7;
+
+    /// <summary>Reads them from memory, in the order of <see cref="CopyTo"/>.</summary>
+    public AdamFactors(ArrayView<T> given)
+    {
+        Keep = given[0];
+        Gain1 = given[1];
+        Beta2 = given[2];
+        Gain2 = given[3];
+        StepSize = given[4];
+        RootCorrection2 = given[5];
+        Epsilon = given[6];
+    }
+
+    /// <summary>Writes them: [<see cref="Count"/>].</summary>
+    public readonly void CopyTo(Span<T> target) => (target[0], target[1], target[2], target[3], target[4], target[5], target[6])
+        = (Keep, Gain1, Beta2, Gain2, StepSize, RootCorrection2, Epsilon);
+
     public AdamFactors(AdamParameters p)
     {
         Keep = T.CreateChecked(1 - p.LearningRate * p.WeightDecay);

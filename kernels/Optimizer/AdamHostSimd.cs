@@ -10,6 +10,7 @@ internal sealed unsafe class AdamHostSimd(HostThreads threads) : IAdam<float>
         AcceleratorStream stream,
         ArrayView<float> gradients,
         ArrayView<float> factor,
+        ArrayView<float> settings,
         ArrayView<float> values,
         ArrayView<float> firstMoments,
         ArrayView<float> secondMoments,
@@ -22,7 +23,7 @@ internal sealed unsafe class AdamHostSimd(HostThreads threads) : IAdam<float>
         float scale = *factor.Pointer();
         if (scale < 0)
             return;
-        AdamFactors<float> f = new(parameters);
+        AdamFactors<float> f = settings.Length > 0 ? new(settings) : new(parameters);
         HostChunks.Of(values.Length).For(threads, (_, start, end) => StepRun(g + start, scale, x + start, m + start, v + start, end - start, f));
     }
 

@@ -35,14 +35,45 @@ internal interface IAdam<T> : IDisposable
         launch.Require(factor, 1, nameof(factor));
         if (values.Length == 0)
             return;
-        LaunchStep(stream, gradients, factor, values, firstMoments, secondMoments, parameters);
+        LaunchStep(stream, gradients, factor, factor.SubView(0, 0), values, firstMoments, secondMoments, parameters);
     }
 
-    /// <summary>Queues <see cref="Step"/>, whose arguments are checked.</summary>
+    /// <summary>The same with what follows from the step's settings in device memory, so that the launch is the same in every
+    /// step.</summary>
+    /// <param name="stream">The stream to queue on.</param>
+    /// <param name="gradients">[n]; read only.</param>
+    /// <param name="factor">[1].</param>
+    /// <param name="settings">[7], as <see cref="AdamFactors{T}.CopyTo"/> writes them.</param>
+    /// <param name="values">[n].</param>
+    /// <param name="firstMoments">[n].</param>
+    /// <param name="secondMoments">[n].</param>
+    sealed void Step(
+        AcceleratorStream stream,
+        ArrayView<T> gradients,
+        ArrayView<T> factor,
+        ArrayView<T> settings,
+        ArrayView<T> values,
+        ArrayView<T> firstMoments,
+        ArrayView<T> secondMoments)
+    {
+        using Launch launch = Launch.Begin(stream, "Adam.Step");
+        launch.Require(values, 0, nameof(values));
+        launch.RequireExactly(gradients, values.Length, nameof(gradients));
+        launch.RequireExactly(firstMoments, values.Length, nameof(firstMoments));
+        launch.RequireExactly(secondMoments, values.Length, nameof(secondMoments));
+        launch.Require(factor, 1, nameof(factor));
+        launch.RequireExactly(settings, 7, nameof(settings));
+        if (values.Length == 0)
+            return;
+        LaunchStep(stream, gradients, factor, settings, values, firstMoments, secondMoments, default);
+    }
+
+    /// <summary>Queues a step, with its settings in memory unless those are empty; arguments are checked.</summary>
     protected void LaunchStep(
         AcceleratorStream stream,
         ArrayView<T> gradients,
         ArrayView<T> factor,
+        ArrayView<T> settings,
         ArrayView<T> values,
         ArrayView<T> firstMoments,
         ArrayView<T> secondMoments,

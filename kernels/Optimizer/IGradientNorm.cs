@@ -37,7 +37,7 @@ internal interface IGradientNorm<T> : IDisposable
 
     /// <summary>
     /// The same for a run that nobody watches step by step: where the norm or the loss is not finite the factor becomes −1,
-    /// with which <see cref="IAdam{T}.Step"/> changes nothing, and stays −1 until somebody sets another.
+    /// with which <see cref="IAdam{T}"/> changes nothing, and stays −1 until somebody sets another.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="gradients">[n]; read only.</param>

@@ -97,6 +97,7 @@ internal sealed class LaterSums<T>(Accelerator accelerator) : StepScope.IShared
     {
         // Kernels queued earlier may still use the old memory.
         stream.Synchronize();
+        DeviceAddresses.Change(accelerator);
         memory?.Dispose();
         memory = null;
         memory = accelerator.Allocate1D<T>(length);
@@ -127,6 +128,7 @@ internal sealed class LaterSums<T>(Accelerator accelerator) : StepScope.IShared
         {
             // Kernels queued earlier may still read the old one.
             stream.Synchronize();
+            DeviceAddresses.Change(accelerator);
             tables[launches].Table.Dispose();
             tables[launches] = (rows, table);
         }

@@ -61,6 +61,7 @@ internal sealed class PackedTogether<TOperand>(Accelerator accelerator) : StepSc
     {
         // Kernels queued earlier may still use the old memory.
         stream.Synchronize();
+        DeviceAddresses.Change(accelerator);
         Dispose();
         (table, packed) = (null, null);
         packed = accelerator.Allocate1D<uint>(length);

@@ -118,7 +118,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         using TrainingData data = Load(manifest, training, (long)options.GetValue(volumeMemory) << 20);
         if (!resuming && IsWrong(options, training, manifest, data, source, ranks.Rank == 0))
             return ExitCode.CheckFailed;
-        using TrainingRun run = new(context, structure, training, data, folder, ranks);
+        using TrainingRun run = new(context, structure, training, data, folder, ranks, Session.Line);
         if (training.PatienceValidations > 0 && !run.PicksOnValidation)
             throw new InputException("--steps auto: there is no validation volume with centres, by which the end "
                 + "could be seen. Add one to the data set, or give a number of steps.");

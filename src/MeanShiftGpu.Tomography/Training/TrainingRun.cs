@@ -30,10 +30,11 @@ public sealed class TrainingRun : IDisposable
     /// <param name="folder">The folder of the run's files, which must exist.</param>
     /// <param name="ranks">With whom the work is shared; each has the same settings and data, and rank 0 writes the files.
     /// Null: with nobody.</param>
+    /// <param name="remark">Told what a person may want to know of the device; null for nobody.</param>
     /// <exception cref="InputException">Settings, data and network do not fit together.</exception>
     public TrainingRun(
         GpuContext context, UNet3dOptions structure, TrainingOptions options, TrainingData data, string folder,
-        IRanks? ranks = null)
+        IRanks? ranks = null, Action<string>? remark = null)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(data);
@@ -49,6 +50,7 @@ public sealed class TrainingRun : IDisposable
             Trainer = new Trainer(network, data, options, ranks)
             {
                 PickOnValidation = picking.HasVolumes ? picking.Measure : null,
+                Remark = remark,
             };
         }
         catch

@@ -211,7 +211,9 @@ public sealed class GpuContext : IDisposable
         Accelerator accelerator = device.CreateAccelerator(context);
         try
         {
-            return new GpuContext(context, accelerator, stream: null, reason, options);
+            // A CUDA graph cannot be captured on the default stream; this one and the default stream wait for each other.
+            AcceleratorStream? own = accelerator is CudaAccelerator cuda ? cuda.CreateStream(StreamFlags.CU_STREAM_DEFAULT) : null;
+            return new GpuContext(context, accelerator, own, reason, options, ownsStream: own is not null);
         }
         catch
         {

@@ -94,6 +94,7 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     /// <summary>Gives the memory back to the device; the next use takes it anew.</summary>
     public void Release()
     {
+        DeviceAddresses.Change(Context.Accelerator);
         foreach (Block held in blocks)
             held.Memory.Dispose();
         blocks.Clear();

@@ -4,6 +4,7 @@ using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Optimizer;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Tensors;
 
@@ -23,6 +24,8 @@ internal sealed class StepInputs : IDisposable
     private readonly TensorShape map;
     private readonly (long Offset, long Length) images;
     private readonly (long Offset, long Length)? labelled;
+    private readonly (long Offset, long Length) draw;
+    private readonly (long Offset, long Length) settings;
     private readonly List<(long Offset, long Length)> masks = [];
     private readonly List<(long Offset, long Length)> centers = [];
     private readonly List<(long Offset, long Length)> offsets = [];
@@ -42,6 +45,8 @@ internal sealed class StepInputs : IDisposable
     {
         this.context = context;
         map = new TensorShape(like.Size, like.Patch.Depth, like.Patch.Height, like.Patch.Width, 1);
+        draw = Take(1);
+        settings = Take(AdamFactors<float>.Count);
         images = Take(map.Length);
         labelled = like.Labelled is null ? null : Take(map.Length);
         foreach (int most in mostCenters)
@@ -72,10 +77,16 @@ internal sealed class StepInputs : IDisposable
     public static long BytesOf(GpuContext context, TrainingOptions options, int patches, IReadOnlyList<int> mostCenters)
     {
         int maps = 1 + (options.NeedsMasks ? options.ClassCount : 0) + (PatchBatch.HasLabels(options) ? 1 : 0);
-        long length = maps * Padded(patches * options.Patch.Voxels)
+        long length = 2 * Alignment + maps * Padded(patches * options.Patch.Voxels)
             + mostCenters.Sum(most => Padded(3L * Math.Max(1, most)) + Padded(patches + 1));
         return (context.Kind == DeviceKind.Cuda ? 2 : 1) * sizeof(float) * length;
     }
+
+    /// <summary>[1]: the number that the step's seeds are drawn from.</summary>
+    public ArrayView<int> Draw => View(draw).Cast<int>();
+
+    /// <summary>[7]: what an Adam step needs of its settings.</summary>
+    public ArrayView<float> Settings => View(settings);
 
     /// <summary>[N, D, H, W, 1].</summary>
     public Tensor<float> Images => Map(images);
@@ -90,7 +101,17 @@ internal sealed class StepInputs : IDisposable
     public IReadOnlyList<CenterBatch<float>> Centers
         => [.. centers.Zip(offsets, (at, from) => new CenterBatch<float>(View(at), View(from).Cast<int>(), (int)(at.Length / 3), map.Batch))];
 
-    /// <summary>Writes a block on the host.</summary>
+    /// <summary>Writes on the host what is known of a step when it begins.</summary>
+    /// <param name="number">The number that its seeds are drawn from.</param>
+    /// <param name="adam">The optimiser's settings.</param>
+    /// <param name="block">[<see cref="Length"/>].</param>
+    public void Write(int number, AdamParameters adam, Span<float> block)
+    {
+        MemoryMarshal.Cast<float, int>(Of(block, draw))[0] = number;
+        new AdamFactors<float>(adam).CopyTo(Of(block, settings));
+    }
+
+    /// <summary>Writes the patches and centres on the host.</summary>
     /// <param name="patches">The patches and centres.</param>
     /// <param name="block">[<see cref="Length"/>].</param>
     public void Write(PatchBatch patches, Span<float> block)

@@ -3,6 +3,7 @@ using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Optimizer;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Tensors;
 
@@ -67,13 +68,18 @@ internal sealed class StepSlot : IDisposable
     }
 
     /// <summary>Makes sure that the patches of a step are there, and queues their copy.</summary>
-    public void Upload(PatchSampler sampler, int draw, int firstPatch)
+    /// <param name="sampler">Which patches.</param>
+    /// <param name="draw">The step's random number.</param>
+    /// <param name="firstPatch">The first of the step's patches that are this rank's.</param>
+    /// <param name="adam">The optimiser's settings.</param>
+    public void Upload(PatchSampler sampler, int draw, int firstPatch, AdamParameters adam)
     {
         preparing.GetAwaiter().GetResult();
         if (prepared != draw)
             Prepare(sampler, draw, firstPatch);
         // Nobody prepared the next step of this slot.
         prepared = -1;
+        inputs.Write(draw, adam, block.Span);
         inputs.Upload(block);
     }
 

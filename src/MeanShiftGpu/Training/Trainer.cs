@@ -52,6 +52,9 @@ public sealed class Trainer : IDisposable
     private const int ReportedOfRun = 2;
     private const int ReportedOfClass = 4;
 
+    // In the first two launchers take memory; the third shows that they have it.
+    private const int StepsBeforeGraph = 3;
+
     // The seeds of validation are the same every time, and none of training's.
     private const uint ValidationStep = uint.MaxValue;
 
@@ -69,6 +72,12 @@ public sealed class Trainer : IDisposable
     private readonly StepInputs? inputs;
     private readonly StepSlot[] slots = [];
     private readonly StepScope? scope;
+
+    // A step as one graph, once it is captured; why none is; and what the last one computed.
+    private CudaGraph? graph;
+    private string? graphRefusal;
+    private int plainSteps;
+    private IReadOnlyList<ClassLosses> computed = [];
 
     // For each class, the most centres that a patch can have.
     private readonly int[] centersOfPatch;
@@ -191,6 +200,9 @@ public sealed class Trainer : IDisposable
 
     /// <summary>Picks on the validation volumes with the network as it is; null: models are compared by their loss.</summary>
     public Func<CancellationToken, PickingScore>? PickOnValidation { get; init; }
+
+    /// <summary>Told, once, where a CUDA device computes steps in a slower way than it might, and why; null for nobody.</summary>
+    public Action<string>? Remark { get; init; }
 
     /// <summary>The course of the run so far.</summary>
     public TrainingHistory History => new(steps, validations, health, rollbacks);
@@ -339,6 +351,13 @@ public sealed class Trainer : IDisposable
             number % TrainingDiagnosis.MeasureInterval == 0, slot);
         if (slot is null)
             Array.Clear(seen);
+        if (slot is not null && stepSum is null)
+        {
+            Compute(step, slot);
+            slot.KeepReport(report.View.AsContiguous());
+            return step;
+        }
+
         int[]? withCenters = batch.Size == options.BatchSize ? null : sampler.PatchesWithCenters(draw);
         for (int done = 0; done < share.Count; done += batch.Size)
             DoPass(step, share.First + done, withCenters);
@@ -386,14 +405,79 @@ public sealed class Trainer : IDisposable
         if (step.Slot is null)
             sampler.Fill(batch, step.Draw, firstPatch);
         else
-            step.Slot.Upload(sampler, step.Draw, firstPatch);
+            step.Slot.Upload(sampler, step.Draw, firstPatch, AdamOf(step));
         PassShares shares = SharesOf(patches, withCenters);
+        IReadOnlyList<ClassLosses> losses = Differentiate((uint)step.Draw, firstPatch, shares);
+        if (step.Measured)
+            Look(step.Slot, losses, firstPatch);
+        stepSum?.Keep((firstPatch - share.First) / batch.Size, network.Parameters.Gradients, report.View.AsContiguous(),
+            [1, 0, .. shares.OfCenters.SelectMany(s => (double[])[s, shares.OfVoxels, shares.OfVoxels, s])]);
+    }
+
+    // A whole step, the patches of which are computed together: from the fourth on as one graph, where the device has graphs.
+    // Before, launchers take memory and note what they need in every step.
+    private void Compute(QueuedStep step, StepSlot slot)
+    {
+        slot.Upload(sampler, step.Draw, share.First, AdamOf(step));
+        if (graph is { IsCurrent: false })
+        {
+            graph.Dispose();
+            graph = null;
+        }
+
+        if (graph is null && plainSteps >= StepsBeforeGraph && graphRefusal is null)
+            Capture(step);
+        if (graph is not null)
+        {
+            graph.Launch(context.Stream);
+            network.Parameters.MarkChanged();
+        }
+        else
+        {
+            computed = Work(step);
+            plainSteps++;
+        }
+
+        if (step.Measured)
+            Look(slot, computed, share.First);
+    }
+
+    private void Capture(QueuedStep step)
+    {
+        graphRefusal = CudaGraph.Refusal(context);
+        try
+        {
+            if (graphRefusal is null)
+                graph = CudaGraph.Capture(context, () => computed = Work(step));
+            if (graph is null)
+                graphRefusal ??= "the driver does not capture them";
+        }
+        catch (Exception e) when (e is AcceleratorException or InvalidOperationException)
+        {
+            graphRefusal = e.Message.TrimEnd('.');
+        }
+
+        if (graphRefusal is not null && context.Kind == DeviceKind.Cuda)
+            Remark?.Invoke($"a step's kernels are launched one by one, not as a CUDA graph: {graphRefusal}.");
+    }
+
+    // What the device does in a step: the same launches, copies and addresses every time.
+    private IReadOnlyList<ClassLosses> Work(QueuedStep step)
+    {
+        IReadOnlyList<ClassLosses> losses = Differentiate((uint)step.Draw, share.First, PassShares.Whole(options.ClassCount));
+        MeasureGradient();
+        Update(step);
+        return losses;
+    }
+
+    private IReadOnlyList<ClassLosses> Differentiate(uint draw, int firstPatch, PassShares shares)
+    {
         network.Parameters.ZeroGradients(context);
         using (scope?.Begin(context.Stream))
         using (Tape<float> tape = Tape<float>.Begin(arena))
         {
             Losses losses = ComputeLosses(tape, inputs is null ? OnDevice.Upload(tape, batch) : OnDevice.Of(inputs),
-                (uint)step.Draw, firstPatch, shares);
+                draw, firstPatch, shares);
             tape.Backward(losses.Total);
             Report(0, losses.Total);
             for (int c = 0; c < losses.Classes.Count; c++)
@@ -405,12 +489,9 @@ public sealed class Trainer : IDisposable
                 Report(at + 3, losses.Classes[c].Centers);
             }
 
-            if (step.Measured)
-                Look(step.Slot, losses.Classes, firstPatch);
+            // Their memory stays as it is until the next tape begins.
+            return losses.Classes;
         }
-
-        stepSum?.Keep((firstPatch - share.First) / batch.Size, network.Parameters.Gradients, report.View.AsContiguous(),
-            [1, 0, .. shares.OfCenters.SelectMany(s => (double[])[s, shares.OfVoxels, shares.OfVoxels, s])]);
     }
 
     // The loss of a step is the mean over its patches, that of centres over those that have some. A step
@@ -814,6 +895,7 @@ public sealed class Trainer : IDisposable
     {
         foreach (StepSlot slot in slots)
             slot.Dispose();
+        graph?.Dispose();
         inputs?.Dispose();
         scope?.Dispose();
         arena.Dispose();
@@ -894,7 +976,9 @@ public sealed class Trainer : IDisposable
             // Recorded before the mean shift, and so run after it in the backward pass, it adds its few voxels to the
             // gradient that is there.
             held = options.HoldsCenters ? tape.CenterLikelihood(scores, centers) : null;
-            meanShift = tape.MeanShiftLoss(scores, centers, options.MeanShiftOf(classIndex), seed, step, firstPatch);
+            MeanShiftOptions of = options.MeanShiftOf(classIndex);
+            meanShift = tape.MeanShiftLoss(scores, centers, of,
+                new SeedSampling(seed, step, of.SeedRadiusVoxels, of.SeedMarginVoxels, firstPatch), patches.Draw);
         }
 
         if (patches.Masks.Count == 0)
@@ -924,16 +1008,18 @@ public sealed class Trainer : IDisposable
     // An Adam step along the clipped gradient; none along what is not a number, which would leave no parameter that is one.
     private void Update(QueuedStep step)
     {
-        adam.Step(
-            context.Stream,
-            network.Parameters.Gradients,
-            normAndFactor.View.AsContiguous().SubView(1, 1),
-            network.Parameters.Values,
-            firstMoments.View.AsContiguous(),
-            secondMoments.View.AsContiguous(),
-            AdamParameters.ForStep(step.Position + 1, step.Rate, beta2: options.Beta2, weightDecay: options.WeightDecay));
-        network.Parameters.MarkChanged();
+        ParameterSet<float> of = network.Parameters;
+        ArrayView<float> factor = normAndFactor.View.AsContiguous().SubView(1, 1);
+        (ArrayView<float> first, ArrayView<float> second) = (firstMoments.View.AsContiguous(), secondMoments.View.AsContiguous());
+        if (inputs is null)
+            adam.Step(context.Stream, of.Gradients, factor, of.Values, first, second, AdamOf(step));
+        else
+            adam.Step(context.Stream, of.Gradients, factor, inputs.Settings, of.Values, first, second);
+        of.MarkChanged();
     }
+
+    private AdamParameters AdamOf(QueuedStep step)
+        => AdamParameters.ForStep(step.Position + 1, step.Rate, beta2: options.Beta2, weightDecay: options.WeightDecay);
 
     private (long Stuck, long Seeds) CountStuck(
         MeanShiftLossResult<float> result, IReadOnlyList<IReadOnlyList<Position>> centers, int classIndex)
@@ -1002,10 +1088,12 @@ public sealed class Trainer : IDisposable
     /// <param name="Labelled">[N, D, H, W, 1]; null where all is labelled.</param>
     /// <param name="Masks">For each class [N, D, H, W, 1]; empty where no loss needs them.</param>
     /// <param name="Centers">For each class.</param>
+    /// <param name="Draw">[1]: the number that seeds are drawn from; null where it is an argument of launches.</param>
     private sealed record OnDevice(
-        Tensor<float> Images, Tensor<float>? Labelled, IReadOnlyList<Tensor<float>> Masks, IReadOnlyList<CenterBatch<float>> Centers)
+        Tensor<float> Images, Tensor<float>? Labelled, IReadOnlyList<Tensor<float>> Masks, IReadOnlyList<CenterBatch<float>> Centers,
+        ArrayView<int>? Draw)
     {
-        public static OnDevice Of(StepInputs inputs) => new(inputs.Images, inputs.Labelled, inputs.Masks, inputs.Centers);
+        public static OnDevice Of(StepInputs inputs) => new(inputs.Images, inputs.Labelled, inputs.Masks, inputs.Centers, inputs.Draw);
 
         public static OnDevice Upload(Tape<float> tape, PatchBatch patches)
         {
@@ -1014,7 +1102,8 @@ public sealed class Trainer : IDisposable
                 tape.Upload(patches.Images, shape),
                 patches.Labelled is null ? null : tape.Upload(patches.Labelled, shape),
                 [.. (patches.Masks ?? []).Select(mask => tape.Upload(mask, shape))],
-                [.. Enumerable.Range(0, patches.Classes).Select(c => tape.UploadCenters(patches.Centers(c)))]);
+                [.. Enumerable.Range(0, patches.Classes).Select(c => tape.UploadCenters(patches.Centers(c)))],
+                null);
         }
     }
 

@@ -21,6 +21,9 @@ internal sealed class Counts
     /// <summary>The most bytes of device memory that were held at a time.</summary>
     public long MostBytes;
 
+    /// <summary>Graphs that were launched.</summary>
+    public long Graphs;
+
     public ReadOnlySpan<long> All
-        => (long[])[Launches, Synchronizations, PageableCopies, PageLockedCopies, CopiesOnDevice, Fills, MostBytes];
+        => (long[])[Launches, Synchronizations, PageableCopies, PageLockedCopies, CopiesOnDevice, Fills, MostBytes, Graphs];
 }

@@ -77,7 +77,7 @@ internal static unsafe class Exports
     public static int CtxSetCurrent(nint context) => Success;
 
     [UnmanagedCallersOnly(EntryPoint = "cuCtxSynchronize")]
-    public static int CtxSynchronize() => Synchronize();
+    public static int CtxSynchronize() => Synchronize(0);
 
     [UnmanagedCallersOnly(EntryPoint = "cuCtxGetCacheConfig")]
     public static int CtxGetCacheConfig(int* config) => Set(config, 0);
@@ -142,11 +142,13 @@ internal static unsafe class Exports
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemcpyAsync")]
     public static int MemcpyAsync(nint target, nint source, nint bytes, nint stream)
-        => Device.Call(() => Device.Copy(target, source, bytes));
+        => Device.Call(() => Device.IsCapturing(stream) && !(Device.IsDevice(target) && Device.IsDevice(source))
+            ? Simulation.CaptureUnsupported
+            : Device.Submit(stream, () => Device.Copy(target, source, bytes)));
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemsetD8Async")]
     public static int MemsetD8Async(nint target, byte value, nint bytes, nint stream)
-        => Device.Call(() => Device.Fill(target, value, bytes));
+        => Device.Call(() => Device.Submit(stream, () => Device.Fill(target, value, bytes)));
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemHostRegister_v2")]
     public static int MemHostRegister(nint address, nint bytes, int flags)
@@ -169,7 +171,7 @@ internal static unsafe class Exports
     public static int StreamDestroy(nint stream) => Destroy(stream);
 
     [UnmanagedCallersOnly(EntryPoint = "cuStreamSynchronize")]
-    public static int StreamSynchronize(nint stream) => Synchronize();
+    public static int StreamSynchronize(nint stream) => Synchronize(stream);
 
     [UnmanagedCallersOnly(EntryPoint = "cuGetErrorString")]
     public static int GetErrorString(int error, byte** text)
@@ -205,12 +207,12 @@ internal static unsafe class Exports
         {
             if (Device.Find<Simulation.Function>(function) is not { } found)
                 return Simulation.InvalidHandle;
-            byte* parameters = stackalloc byte[found.Kernel.ParameterBytes + 1];
+            byte[] kept = new byte[found.Kernel.ParameterBytes + 1];
+            Span<byte> parameters = kept;
             if (arguments != null)
             {
                 foreach ((int at, Text.Parameter parameter) in found.Kernel.Parameters.Index())
-                    new Span<byte>(arguments[at], parameter.Bytes).CopyTo(new Span<byte>(parameters + parameter.Offset,
-                        parameter.Bytes));
+                    new Span<byte>(arguments[at], parameter.Bytes).CopyTo(parameters[parameter.Offset..]);
             }
             else
             {
@@ -228,12 +230,15 @@ internal static unsafe class Exports
                 if (buffer == 0 || length < found.Kernel.ParameterBytes)
                     throw new PtxFaultException(FaultKind.Launch,
                         $"{found.Kernel.Name}: {length} bytes of parameters, expected {found.Kernel.ParameterBytes}");
-                new Span<byte>((void*)buffer, found.Kernel.ParameterBytes).CopyTo(new Span<byte>(parameters,
-                    found.Kernel.ParameterBytes));
+                new Span<byte>((void*)buffer, found.Kernel.ParameterBytes).CopyTo(parameters);
             }
 
-            return Device.Launch(found, new Dim3(groupsX, groupsY, groupsZ), new Dim3(threadsX, threadsY, threadsZ),
-                sharedBytes, parameters);
+            (Dim3 groups, Dim3 threads) = (new(groupsX, groupsY, groupsZ), new(threadsX, threadsY, threadsZ));
+            return Device.Submit(stream, () =>
+            {
+                fixed (byte* start = kept)
+                    return Device.Launch(found, groups, threads, sharedBytes, start);
+            });
         });
 
     [UnmanagedCallersOnly(EntryPoint = "cuOccupancyMaxActiveBlocksPerMultiprocessor")]
@@ -288,7 +293,32 @@ internal static unsafe class Exports
         => Device.Call(() => Device.Find<Stopwatch>(handle) is null ? Simulation.InvalidHandle : Success);
 
     [UnmanagedCallersOnly(EntryPoint = "cuEventSynchronize")]
-    public static int EventSynchronize(nint handle) => Synchronize();
+    public static int EventSynchronize(nint handle) => Synchronize(0);
+
+    [UnmanagedCallersOnly(EntryPoint = "cuStreamBeginCapture_v2")]
+    public static int StreamBeginCapture(nint stream, int mode) => Device.Call(() => Device.BeginCapture(stream));
+
+    [UnmanagedCallersOnly(EntryPoint = "cuStreamEndCapture")]
+    public static int StreamEndCapture(nint stream, nint* graph) => Device.Call(() =>
+    {
+        int error = Device.EndCapture(stream, out nint ended);
+        *graph = ended;
+        return error;
+    });
+
+    // What is instantiated is the list of a graph, which several may use.
+    [UnmanagedCallersOnly(EntryPoint = "cuGraphInstantiateWithFlags")]
+    public static int GraphInstantiate(nint* executable, nint graph, ulong flags)
+        => Device.Call(() => Device.Find<List<Func<int>>>(graph) is { } all ? Set(executable, Device.Add(all)) : Simulation.InvalidHandle);
+
+    [UnmanagedCallersOnly(EntryPoint = "cuGraphLaunch")]
+    public static int GraphLaunch(nint executable, nint stream) => Device.Call(() => Device.LaunchGraph(executable));
+
+    [UnmanagedCallersOnly(EntryPoint = "cuGraphDestroy")]
+    public static int GraphDestroy(nint graph) => Destroy(graph);
+
+    [UnmanagedCallersOnly(EntryPoint = "cuGraphExecDestroy")]
+    public static int GraphExecDestroy(nint executable) => Destroy(executable);
 
     /// <summary>Not of CUDA: what was called so far, for a test in this process, in the order of <see cref="Counts.All"/>.</summary>
     [UnmanagedCallersOnly(EntryPoint = "interpreterCounts")]
@@ -298,8 +328,10 @@ internal static unsafe class Exports
         return Success;
     });
 
-    private static int Synchronize() => Device.Call(() =>
+    private static int Synchronize(nint stream) => Device.Call(() =>
     {
+        if (Device.IsCapturing(stream))
+            return Simulation.CaptureUnsupported;
         Device.Counts.Synchronizations++;
         Device.Note("synchronize");
         return Success;

@@ -26,6 +26,8 @@ internal sealed unsafe class Simulation
     public const int InvalidHandle = 400;
     public const int NotFound = 500;
     public const int OutOfResources = 701;
+    public const int NotSupported = 801;
+    public const int CaptureUnsupported = 900;
 
     public const long MemoryBytes = 8L << 30;
     public const int ThreadsOfMultiprocessor = 2048;
@@ -41,6 +43,8 @@ internal sealed unsafe class Simulation
     private readonly LaunchOptions options = new(Reversed: Variable("ORDER") == "reversed",
         CopiesArriveEarly: Variable("COPIES") == "early");
     private readonly Dictionary<nint, long> pageLocked = [];
+    private List<Func<int>>? captured;
+    private nint capturing = -1;
     private nint lastHandle = 0x1000;
     private int fault;
 
@@ -97,6 +101,54 @@ internal sealed unsafe class Simulation
                 return fault = 999;
             }
         }
+    }
+
+    /// <summary>Does what a stream is given at once, or keeps it where the stream is captured.</summary>
+    public int Submit(nint stream, Func<int> work)
+    {
+        if (capturing != stream)
+            return work();
+        captured!.Add(work);
+        return Success;
+    }
+
+    /// <summary>A call that no capture allows: it waits, or is another stream's.</summary>
+    public bool IsCapturing(nint stream) => captured is not null && (stream == capturing || stream == 0);
+
+    public int BeginCapture(nint stream)
+    {
+        if (Variable("GRAPHS") == "none")
+            return NotSupported;
+        if (stream == 0 || captured is not null)
+            return CaptureUnsupported;
+        (capturing, captured) = (stream, []);
+        return Success;
+    }
+
+    public int EndCapture(nint stream, out nint graph)
+    {
+        graph = 0;
+        if (captured is null || stream != capturing)
+            return InvalidValue;
+        Note("graph", captured.Count);
+        graph = Add(captured);
+        (capturing, captured) = (-1, null);
+        return Success;
+    }
+
+    public int LaunchGraph(nint graph)
+    {
+        if (Find<List<Func<int>>>(graph) is not { } all)
+            return InvalidHandle;
+        Counts.Graphs++;
+        Note("graph-launch", all.Count);
+        foreach (Func<int> one in all)
+        {
+            if (one() is not Success and var error)
+                return error;
+        }
+
+        return Success;
     }
 
     public void Note(params ReadOnlySpan<object> what)

@@ -85,6 +85,33 @@ public sealed class DriverTests
         Assert.That(actual.Zip(expected, (a, e) => Math.Abs(a - e) / Math.Abs(e)), Is.All.LessThan(tolerance));
     }
 
+    // Step by step, and as graphs from the fourth step on; validations come between, whose other batch moves memory.
+    [TestCase("float32")]
+    [TestCase("tf32")]
+    [TestCase("bf16")]
+    public void Train_AsGraphs_HasTheBitsOfPlainLaunches(string precision)
+    {
+        string data = Folder["graphs"];
+        if (!Directory.Exists(data))
+            ToolRun.Succeeds("simulate", "--out", data, "--size", "24", "--train", "1", "--validation", "1", "--test", "0",
+                "--particles", "2,3");
+        string[] Arguments(string name) => ["train", "--data", Path.Combine(data, "manifest.json"), "--out", Folder[name],
+            "--device", "cuda", "--precision", precision, "--steps", "11", "--patch", "16", "--widths", "8,8,16", "--seeds", "16",
+            "--preset", "combined", "--validate-every", "6", "--batch", "2"];
+        FakeRun graphs = FakeDriver.Succeeds(Arguments($"graphs-{precision}"));
+        FakeRun plain = FakeDriver.Succeeds(Arguments($"plain-{precision}"), "GRAPHS=none");
+        TestContext.Out.WriteLine($"{graphs.Calls("graph").Count()} graphs captured, {graphs.Calls("graph-launch").Count()} launched");
+        Assert.That(graphs.Calls("graph-launch").Count(), Is.EqualTo(8));
+        Assert.That(plain.Calls("graph-launch"), Is.Empty);
+        Assert.That(graphs.Output, Does.Not.Contain("one by one"));
+        Assert.That(plain.Output.Split('\n').Count(l => l.Contains("one by one, not as a CUDA graph", StringComparison.Ordinal)), Is.EqualTo(1));
+        foreach (string file in (string[])["model.safetensors", "history.json"])
+        {
+            Assert.That(File.ReadAllBytes(Path.Combine(Folder[$"graphs-{precision}"], file)),
+                Is.EqualTo(File.ReadAllBytes(Path.Combine(Folder[$"plain-{precision}"], file))), file);
+        }
+    }
+
     // Runs last: what the tests above loaded and launched.
     [Test, Order(4)]
     public void Runs_Together_LaunchEveryKernelWithTheTextThatIsAssembled()

@@ -81,16 +81,27 @@ public static class MeanShiftLossOp
         uint step,
         int firstItem = 0)
         where T : unmanaged, INumber<T>
+        => MeanShiftLoss(tape, scores, centers, options, new SeedSampling(seed, step, options.SeedRadiusVoxels, options.SeedMarginVoxels, firstItem), null);
+
+    /// <summary>The same with the training step in device memory.</summary>
+    /// <param name="tape">The tape.</param>
+    /// <param name="scores">[N, D, H, W, 1].</param>
+    /// <param name="centers">The annotated centres.</param>
+    /// <param name="options">Bandwidth, weighting, distance, seeds.</param>
+    /// <param name="sampling">How seeds are drawn.</param>
+    /// <param name="step">[1]: takes the place of the sampling's step; null for that one.</param>
+    internal static MeanShiftLossResult<T> MeanShiftLoss<T>(
+        this Tape<T> tape, Tensor<T> scores, CenterBatch<T> centers, MeanShiftOptions options, SeedSampling sampling, ArrayView<int>? step)
+        where T : unmanaged, INumber<T>
     {
         MeanShiftShape shape = ShapeOf(scores, centers, options, options.SeedCount);
         ArrayView<T> trajectory = tape.Arena.Allocate<T>(shape.TrajectoryLength);
+        ArrayView<T> seeds = trajectory.SubView(0, shape.Points * 3);
         IMeanShift<T> kernels = tape.Context.Launcher(MeanShiftVariants<T>.Table, shape);
-        kernels.SampleSeeds(
-            tape.Context.Stream,
-            centers.Views,
-            trajectory.SubView(0, shape.Points * 3),
-            shape,
-            new SeedSampling(seed, step, options.SeedRadiusVoxels, options.SeedMarginVoxels, firstItem));
+        if (step is { } inMemory)
+            kernels.SampleSeeds(tape.Context.Stream, centers.Views, inMemory, seeds, shape, sampling);
+        else
+            kernels.SampleSeeds(tape.Context.Stream, centers.Views, seeds, shape, sampling);
         return MeanShiftLoss(tape, scores, centers, options, trajectory, shape);
     }
 
