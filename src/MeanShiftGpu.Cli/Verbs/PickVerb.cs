@@ -201,6 +201,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             context, paths, meanShift => settings.Of(options, meanShift), options.GetValue(settings.OnlyClass));
         picker.Mirrors = mirrors;
         picker.MemoryLimitBytes = (long)options.GetValue(memory) << 20;
+        picker.Remark = Session.Line;
         if (picker.Description is null)
             Session.Warn($"{paths[0]}: weights without a description of their training; the bandwidth and weighting are the "
                 + $"defaults. Give the model that 'train' wrote, not its checkpoint.");

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
@@ -34,11 +33,13 @@ public sealed record PredictionSummary(IReadOnlyList<float> Maxima, int TilesCom
 /// Score maps, tile by tile: while the network runs, what comes next is read and normalised and the last scores are written. On the CPU device
 /// the network reads and writes some planes of a tile at a time, on a GPU whole tiles.
 /// </summary>
-internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
+internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDisposable
 {
     // From less than this the time that is left cannot be told.
     private const double LeastShare = 0.005;
 
+    private readonly WholeForward whole = new(network, arena);
+    private string? said;
     private PickPlan plan = null!;
     private IReadOnlyList<ScoreMap> maps = [];
     private IVoxelSource image = null!;
@@ -51,6 +52,12 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
     private float[][] written = [];
     private Task writing = Task.CompletedTask;
     private double writingSeconds;
+
+    /// <summary>Told, once, where a CUDA device computes tiles in a slower way than it might, and why; null for nobody.</summary>
+    public Action<string>? Remark { get; set; }
+
+    /// <inheritdoc/>
+    public void Dispose() => whole.Dispose();
 
     /// <summary>Bytes of the buffers that a plan needs.</summary>
     /// <param name="tile">The largest tile.</param>
@@ -143,15 +150,11 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena)
     // A GPU has memory enough for whole tensors, and is fastest on them.
     private void ForwardWhole(ReadOnlySpan<float> input, Box tile, Box core)
     {
-        float[] whole;
-        using (Tape<float> tape = Tape<float>.Begin(arena, inference: true))
-        {
-            Tensor<float> x = tape.Upload(input, new TensorShape(1, tile.Size.Depth, tile.Size.Height, tile.Size.Width, 1));
-            whole = network.Forward(tape, x).ToArray(network.Context);
-        }
-
+        float[] ofTile = whole.Run(input, new TensorShape(1, tile.Size.Depth, tile.Size.Height, tile.Size.Width, 1));
+        if (whole.GraphRefusal is { } reason && said is null)
+            Remark?.Invoke(said = $"a tile's kernels are launched one by one, not as a CUDA graph: {reason}.");
         float[] scores = new float[core.Size.Voxels * network.Options.Outputs];
-        TensorBlocks.Copy(whole, tile.Size, TensorBlocks.Within(core, tile), scores, core.Size, (0, 0, 0), network.Options.Outputs);
+        TensorBlocks.Copy(ofTile, tile.Size, TensorBlocks.Within(core, tile), scores, core.Size, (0, 0, 0), network.Options.Outputs);
         Write(core, scores);
     }
 

@@ -51,6 +51,9 @@ public sealed class TomogramPicker : IDisposable
         Classes = [new PickedClass(0, null, null, options)];
     }
 
+    /// <summary>Told, once, where a CUDA device computes tiles in a slower way than it might, and why; null for nobody.</summary>
+    public Action<string>? Remark { get => prediction.Remark; set => prediction.Remark = value; }
+
     /// <summary>Opens a model that a training wrote.</summary>
     /// <param name="context">The device.</param>
     /// <param name="modelPath">The model's file.</param>
@@ -489,6 +492,7 @@ public sealed class TomogramPicker : IDisposable
     {
         foreach (TomogramPicker other in others)
             other.Dispose();
+        prediction.Dispose();
         arena.Dispose();
         if (ownsNetwork)
             network.Dispose();

@@ -1,10 +1,15 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Tests.Cli;
 using MeanShiftGpu.Tests.Device;
 using MeanShiftGpu.Tests.Support;
+using MeanShiftGpu.Tomography.Picking;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Interpreter;
@@ -87,7 +92,6 @@ public sealed class DriverTests
 
     // Step by step, and as graphs from the fourth step on; validations come between, whose other batch moves memory.
     [TestCase("float32")]
-    [TestCase("tf32")]
     [TestCase("bf16")]
     public void Train_AsGraphs_HasTheBitsOfPlainLaunches(string precision)
     {
@@ -110,6 +114,41 @@ public sealed class DriverTests
             Assert.That(File.ReadAllBytes(Path.Combine(Folder[$"graphs-{precision}"], file)),
                 Is.EqualTo(File.ReadAllBytes(Path.Combine(Folder[$"plain-{precision}"], file))), file);
         }
+    }
+
+    // A volume of several tiles of one size, in a process of its own (PredictTiles).
+    [Test]
+    public void Predict_TilesAsGraphs_HaveTheBitsOfPlainLaunches()
+    {
+        string filter = $"FullyQualifiedName~{nameof(DriverTests)}.{nameof(PredictTiles)}";
+        FakeRun graphs = FakeDriver.RunTests(filter, "TILES=1");
+        FakeRun plain = FakeDriver.RunTests(filter, "TILES=1", "GRAPHS=none");
+        Assert.That((graphs.Code, plain.Code), Is.EqualTo((0, 0)), graphs.Output + plain.Output);
+        TestContext.Out.WriteLine($"{graphs.Calls("graph").Count()} graphs captured, {graphs.Calls("graph-launch").Count()} launched");
+        Assert.That(graphs.Calls("graph-launch").Count(), Is.GreaterThan(1));
+        Assert.That(plain.Calls("graph-launch"), Is.Empty);
+        Assert.That(Line(plain, "scores"), Is.EqualTo(Line(graphs, "scores")).And.Not.Empty);
+        Assert.That(Line(graphs, "remark"), Is.Empty);
+        Assert.That(Line(plain, "remark"), Does.Contain("one by one, not as a CUDA graph"));
+
+        static string Line(FakeRun run, string word)
+            => string.Join('\n', run.Output.Split('\n').Select(l => l.Trim()).Where(l => l.StartsWith(word, StringComparison.Ordinal)).Distinct());
+    }
+
+    [Test]
+    public void PredictTiles()
+    {
+        if (Environment.GetEnvironmentVariable($"{FakeDriver.Variable}_TILES") != "1")
+            Assert.Ignore($"{nameof(Predict_TilesAsGraphs_HaveTheBitsOfPlainLaunches)} runs it in a process of its own.");
+        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cuda, Precision = Precision.Tf32 });
+        context.MemoryLimitBytes = 3 << 20;
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
+        using TomogramPicker picker = new(network, MeanShiftOptions.Compact, new PickOptions());
+        picker.Remark = remark => TestContext.Out.WriteLine($"remark: {remark}");
+        Extent size = new(120, 16, 16);
+        Random random = new(1);
+        float[] scores = picker.PredictScores([.. Enumerable.Range(0, (int)size.Voxels).Select(_ => random.NextSingle())], size);
+        TestContext.Out.WriteLine($"scores: {picker.Plan(size).Tiles.Count} tiles, {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(scores.AsSpan())))}");
     }
 
     // Runs last: what the tests above loaded and launched.
