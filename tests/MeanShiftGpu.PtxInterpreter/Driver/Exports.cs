@@ -6,8 +6,8 @@ using MeanShiftGpu.PtxInterpreter.Machine;
 namespace MeanShiftGpu.PtxInterpreter.Driver;
 
 /// <summary>
-/// The entry points of libcuda that ILGPU 1.5.3 imports, and cuFuncSetAttribute, which this project asks for
-/// itself. Handles are numbers; addresses of device memory are those of the process.
+/// The entry points of libcuda that ILGPU 1.5.3 imports, and those that this project asks for itself: cuFuncSetAttribute, waits
+/// of a stream for an event, and graphs. Handles are numbers; addresses of device memory are those of the process.
 /// </summary>
 internal static unsafe class Exports
 {

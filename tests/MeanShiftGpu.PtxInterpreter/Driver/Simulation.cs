@@ -11,7 +11,7 @@ namespace MeanShiftGpu.PtxInterpreter.Driver;
 
 /// <summary>
 /// The one device of the driver. Everything is done at once, in the calling thread and in the order of the calls, so
-/// streams and events have nothing to order.
+/// streams and events have nothing to order; a graph is the calls that were captured.
 /// A fault of a kernel stays until the process ends, as on a GPU.
 /// </summary>
 internal sealed unsafe class Simulation
