@@ -158,8 +158,8 @@ public sealed class TrainingRun : IDisposable
                     if (step.Latest.Step % checkpointInterval == 0)
                         WriteCheckpoint();
                 },
-                cancellation,
-                looksEvery: checkpointInterval);
+                looksEvery: checkpointInterval,
+                cancellation);
         }
         catch (OperationCanceledException)
         {

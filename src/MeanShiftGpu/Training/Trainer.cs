@@ -705,15 +705,22 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>Runs all remaining steps, validating at the interval and at the end.</summary>
-    /// <param name="progress">Told after every step; null for nobody.</param>
+    /// <param name="progress">Told after every step, when the network has that step's parameters; null for nobody.</param>
     /// <param name="cancellation">Stops between two steps, all ranks where one is told to.</param>
-    /// <param name="looksEvery">
-    /// After steps whose number is a multiple of this the network has the parameters of the step that progress is told of, so
-    /// that it may use them or save a checkpoint; and after validations. Otherwise a GPU has been given the next step already,
-    /// and <see cref="SaveCheckpoint"/> saves that one. The results are the same. Default: 1, after every step.
-    /// </param>
     /// <exception cref="InputException">Ranks have other versions, data or settings.</exception>
-    public void Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default, int looksEvery = 1)
+    public void Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default)
+        => Run(progress, looksEvery: 1, cancellation);
+
+    /// <summary>The same for a progress that seldom looks at parameters, so that a GPU need not wait for the host.</summary>
+    /// <param name="progress">Told after every step; null for nobody.</param>
+    /// <param name="looksEvery">
+    /// After steps whose number is a multiple of this, and after validations, the network has the parameters of the step that
+    /// progress is told of, so that it may use them or save a checkpoint. Otherwise a GPU has been given the next step already, and
+    /// <see cref="SaveCheckpoint"/> saves that one. The results are the same.
+    /// </param>
+    /// <param name="cancellation">Stops between two steps, all ranks where one is told to.</param>
+    /// <exception cref="InputException">Ranks have other versions, data or settings.</exception>
+    public void Run(Action<TrainingProgress>? progress, int looksEvery, CancellationToken cancellation = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(looksEvery, 1);
         if (ranks.Count > 1)

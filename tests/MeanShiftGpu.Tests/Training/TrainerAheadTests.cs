@@ -94,7 +94,7 @@ public sealed class TrainerAheadTests
                     told = p.Latest.Step;
                     if (told == stopAt)
                         stop.Cancel();
-                }, stop.Token, Never),
+                }, Never, stop.Token),
                 Throws.InstanceOf<OperationCanceledException>());
             trainer.SaveCheckpoint(path);
             Assert.That(trainer.StepsDone, Is.EqualTo(told));
@@ -103,7 +103,7 @@ public sealed class TrainerAheadTests
 
         using Trainer resumed = new(network, Data(1), Options, null, isHost: false);
         resumed.Resume(path);
-        resumed.Run(looksEvery: Never);
+        resumed.Run(null, Never);
         AssertSame(new Run(Values(network), resumed.History), expected);
     }
 
@@ -122,13 +122,13 @@ public sealed class TrainerAheadTests
             told.Add(p.Latest.Step);
             if (p.Latest.Step == 6)
                 trainer.SaveCheckpoint(path);
-        }, looksEvery: Never);
+        }, Never);
         Assert.That(told, Is.EqualTo(Enumerable.Range(1, Options.Steps)));
         AssertSame(new Run(Values(network), trainer.History), expected);
         Assert.That(Trainer.ReadProgress(path).Done, Is.EqualTo(7));
         using Trainer resumed = new(network, Data(1), Options, null, isHost: false);
         resumed.Resume(path);
-        resumed.Run(looksEvery: Never);
+        resumed.Run(null, Never);
         AssertSame(new Run(Values(network), resumed.History), expected);
     }
 
@@ -169,7 +169,7 @@ public sealed class TrainerAheadTests
         using Trainer trainer = new(network, Data(options.ClassCount), options, null, isHost);
         try
         {
-            trainer.Run(looksEvery: looksEvery);
+            trainer.Run(null, looksEvery);
         }
         catch (TrainingFailedException)
         {
