@@ -205,7 +205,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         (long words, long scratch) = Of(shape.InputChannels, shape.OutputChannels, masked: 0);
         if (!isFirst)
         {
-            (long backwardWords, long backwardScratch) = Of(shape.OutputChannels, shape.InputChannels, shape.Activation == Activation.Relu ? 1 : 0);
+            (long backwardWords, long backwardScratch) = Of(
+                shape.OutputChannels, shape.InputChannels, shape.Activation == Activation.Relu ? 1 : 0);
             (words, scratch) = (words + backwardWords, Math.Max(scratch, backwardScratch));
         }
 
@@ -218,7 +219,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             int columns = WidthOf(convolution).Columns;
             int blocks = TensorCoreLaunch.Blocks(outputs, columns);
             int splits = Splits(convolution, blocks).Splits;
-            return (TensorCoreWeights<TOperand>.Words(Taps, inputs, outputs, columns), splits == 1 ? 0 : splits * shape.Voxels * blocks * columns);
+            return (TensorCoreWeights<TOperand>.Words(Taps, inputs, outputs, columns),
+                splits == 1 ? 0 : splits * shape.Voxels * blocks * columns);
         }
     }
 
@@ -233,10 +235,12 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     {
         bool masked = shape.Activation == Activation.Relu;
         int most = LargeSharedMemory.Most(accelerator);
-        return gradient.Where(v => v.SharedBytes(masked) <= most).MinBy(v => TensorCoreLaunch.Cost(shape.OutputChannels, v.Columns))!;
+        return gradient.Where(v => v.SharedBytes(masked) <= most).MinBy(
+            v => TensorCoreLaunch.Cost(shape.OutputChannels, v.Columns))!;
     }
 
-    private (int Splits, int PerSplit, int RowBlocks, int ColumnBlocks) GradientSplits(Conv3dShape shape, int tiles, GradientVariant variant)
+    private (int Splits, int PerSplit, int RowBlocks, int ColumnBlocks) GradientSplits(
+        Conv3dShape shape, int tiles, GradientVariant variant)
     {
         int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
         int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, variant.Columns);

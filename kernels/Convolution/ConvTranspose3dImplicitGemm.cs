@@ -89,8 +89,8 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     /// <inheritdoc/>
     public void Dispose() => parts.Dispose();
 
-    // Into how many parts the voxels are cut for a weight gradient, and the tiles of each: a function of the shape alone, so that
-    // every device adds in the same order; about 512 groups fill the largest.
+    // Into how many parts the voxels are cut for a weight gradient, and the tiles of each: a function of the
+    // shape alone, so that every device adds in the same order; about 512 groups fill the largest.
     private static (int Count, int Tiles) Parts(ConvTranspose3dShape shape)
     {
         int tiles = Tiles(shape.InputChannels, Channels) * Tiles(shape.OutputChannels, Channels);

@@ -366,7 +366,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             KernelConfig config =
                 TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, sizeof(uint) * 2 * GradientWords);
 
-            ArrayView<float> scratch = PartSums<float>.Take(stream, partials, splits * (shape.WeightLength + shape.OutputChannels));
+            ArrayView<float> scratch = PartSums<float>.Take(
+                stream, partials, splits * (shape.WeightLength + shape.OutputChannels));
             gradient.Value(stream, config, inputWords, gradientWords, scratch, of);
             partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
         }
@@ -379,7 +380,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             return new LaunchMemory(sizeof(float) * parts, sizeof(uint) * words, 0);
 
             long Words(int inputs, int outputs)
-                => TensorCoreWeights<TOperand>.Words(Corners, inputs, outputs, multiply.MinBy(v => TensorCoreLaunch.Cost(outputs, v.Columns))!.Columns);
+                => TensorCoreWeights<TOperand>.Words(Corners, inputs, outputs, multiply.MinBy(
+                    v => TensorCoreLaunch.Cost(outputs, v.Columns))!.Columns);
         }
 
         public void Dispose()

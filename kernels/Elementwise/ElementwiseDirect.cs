@@ -68,7 +68,8 @@ internal sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IEleme
         for (int k = 0; k < terms.Length; k += FourFactors<T>.Most)
         {
             ReadOnlySpan<ArrayView<T>> four = terms[k..];
-            weightedSum(stream, 1, At(four, 0), At(four, 1), At(four, 2), At(four, 3), new FourFactors<T>(weights[k..]), total, k == 0 ? 0 : 1);
+            weightedSum(stream, 1, At(four, 0), At(four, 1), At(four, 2), At(four, 3), new FourFactors<T>(weights[k..]), total,
+                k == 0 ? 0 : 1);
         }
     }
 
@@ -84,7 +85,8 @@ internal sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IEleme
     }
 
     // A view of nothing behind the last.
-    private static ArrayView<T> At(ReadOnlySpan<ArrayView<T>> views, int index) => index < views.Length ? views[index] : views[0].SubView(0, 0);
+    private static ArrayView<T> At(ReadOnlySpan<ArrayView<T>> views, int index)
+        => index < views.Length ? views[index] : views[0].SubView(0, 0);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -96,7 +96,8 @@ internal interface IElementwise<TActivation, T> : IDisposable
         => WeightedAdd(stream, source, factor, target, accumulate: 0);
 
     /// <summary>total = Σ weights[k]·terms[k], added in order, all [1]. Overwrites.</summary>
-    sealed void WeightedSum(AcceleratorStream stream, ReadOnlySpan<ArrayView<T>> terms, ReadOnlySpan<T> weights, ArrayView<T> total)
+    sealed void WeightedSum(AcceleratorStream stream, ReadOnlySpan<ArrayView<T>> terms, ReadOnlySpan<T> weights,
+        ArrayView<T> total)
     {
         using Launch launch = Launch.Begin(stream, "Elementwise.WeightedSum");
         launch.Require(total, 1, nameof(total));
@@ -105,7 +106,8 @@ internal interface IElementwise<TActivation, T> : IDisposable
         LaunchWeightedSum(stream, terms, weights, total);
     }
 
-    /// <summary>targets[k] = factors[k]·source, all [1]: the gradients of a weighted sum. Overwrites.</summary>
+    /// <summary>targets[k] = factors[k]·source, all [1]: the gradients of a weighted sum.
+    /// Overwrites.</summary>
     sealed void Spread(AcceleratorStream stream, ArrayView<T> source, ReadOnlySpan<T> factors, ReadOnlySpan<ArrayView<T>> targets)
     {
         using Launch launch = Launch.Begin(stream, "Elementwise.Spread");
@@ -116,14 +118,16 @@ internal interface IElementwise<TActivation, T> : IDisposable
     }
 
     /// <summary>Queues <see cref="WeightedSum"/>, whose arguments are checked.</summary>
-    protected void LaunchWeightedSum(AcceleratorStream stream, ReadOnlySpan<ArrayView<T>> terms, ReadOnlySpan<T> weights, ArrayView<T> total)
+    protected void LaunchWeightedSum(AcceleratorStream stream, ReadOnlySpan<ArrayView<T>> terms, ReadOnlySpan<T> weights,
+        ArrayView<T> total)
     {
         for (int k = 0; k < terms.Length; k++)
             LaunchWeightedAdd(stream, terms[k], weights[k], total, k == 0 ? 0 : 1);
     }
 
     /// <summary>Queues <see cref="Spread"/>, whose arguments are checked.</summary>
-    protected void LaunchSpread(AcceleratorStream stream, ArrayView<T> source, ReadOnlySpan<T> factors, ReadOnlySpan<ArrayView<T>> targets)
+    protected void LaunchSpread(AcceleratorStream stream, ArrayView<T> source, ReadOnlySpan<T> factors,
+        ReadOnlySpan<ArrayView<T>> targets)
     {
         for (int k = 0; k < targets.Length; k++)
             LaunchWeightedAdd(stream, source, factors[k], targets[k], accumulate: 0);

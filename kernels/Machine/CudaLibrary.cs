@@ -19,6 +19,7 @@ internal static class CudaLibrary
     public static void Check(int error, string function)
     {
         if (error != 0)
-            throw new InvalidOperationException($"The CUDA driver refuses {function} (error {error}), expected 0. An earlier kernel may have failed.");
+            throw new InvalidOperationException(
+                $"The CUDA driver refuses {function} (error {error}), expected 0. An earlier kernel may have failed.");
     }
 }

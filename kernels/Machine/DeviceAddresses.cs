@@ -1,6 +1,7 @@
 namespace MeanShiftGpu.Kernels.Machine;
 
-/// <summary>How often memory that launches share was taken anew: whoever captured launches knows by it that they use what is gone.</summary>
+/// <summary>How often memory that launches share was taken anew: whoever captured launches knows by it that
+/// they use what is gone.</summary>
 internal static class DeviceAddresses
 {
     private static readonly ConditionalWeakTable<Accelerator, StrongBox<long>> Changes = [];

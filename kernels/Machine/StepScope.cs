@@ -1,9 +1,9 @@
 namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>
-/// A training step, within which launchers do together what each would do by itself: weights, which no launch of a step changes,
-/// are packed in one launch, and the parts of many gradients are added in one. Launchers find the step by its stream. In the
-/// first step each notes what it needs and works alone.
+/// A training step, within which launchers do together what each would do by itself: weights, which no launch
+/// of a step changes, are packed in one launch, and the parts of many gradients are added in one. Launchers
+/// find the step by its stream. In the first step each notes what it needs and works alone.
 /// </summary>
 /// <param name="accelerator">The device.</param>
 internal sealed class StepScope(Accelerator accelerator) : IDisposable
@@ -26,8 +26,8 @@ internal sealed class StepScope(Accelerator accelerator) : IDisposable
     public static StepScope? Of(AcceleratorStream stream) => Scopes.TryGetValue(stream, out StepScope? scope) ? scope : null;
 
     /// <summary>Begins a step; disposing the result ends it.</summary>
-    /// <param name="stream">The stream of its launches. Nobody changes weights on it until the end, and gradients of weights
-    /// are complete from then on.</param>
+    /// <param name="stream">The stream of its launches. Nobody changes weights on it until the end, and
+    /// gradients of weights are complete from then on.</param>
     /// <exception cref="ArgumentException">Another one is under way on the stream.</exception>
     public Step Begin(AcceleratorStream stream)
     {

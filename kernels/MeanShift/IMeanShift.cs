@@ -49,7 +49,8 @@ internal interface IMeanShift<T> : IDisposable
         LaunchSampleSeeds(stream, centers, centers.Offsets.SubView(0, 0), seeds, shape, sampling);
     }
 
-    /// <summary>The same with the training step in device memory, so that the launch is the same in every step.</summary>
+    /// <summary>The same with the training step in device memory, so that the launch is the same in every
+    /// step.</summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="centers">The annotated centres.</param>
     /// <param name="step">[1]: takes the place of the sampling's.</param>
@@ -70,7 +71,8 @@ internal interface IMeanShift<T> : IDisposable
         LaunchSampleSeeds(stream, centers, step.SubView(0, 1), seeds, shape, sampling);
     }
 
-    private static void CheckSampling(in Launch launch, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
+    private static void CheckSampling(in Launch launch, CenterViews<T> centers, ArrayView<T> seeds, MeanShiftShape shape,
+        SeedSampling sampling)
     {
         shape.Check(launch);
         launch.Within(sampling.RadiusVoxels, 0, SeedSampling.MaxRadiusVoxels, nameof(sampling.RadiusVoxels));
@@ -326,7 +328,8 @@ internal interface IMeanShift<T> : IDisposable
         LaunchConverge(stream, scores, positions, converged, iterations, support, workspace, shape, parameters, toleranceVoxels);
     }
 
-    /// <summary>Queues the sampling of seeds, with the step in memory unless that is empty; arguments are checked.</summary>
+    /// <summary>Queues the sampling of seeds, with the step in memory unless that is empty; arguments are
+    /// checked.</summary>
     protected void LaunchSampleSeeds(
         AcceleratorStream stream,
         CenterViews<T> centers,

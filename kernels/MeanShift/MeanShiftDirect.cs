@@ -9,7 +9,8 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, SeedSamplingConstants> sampleSeeds;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>,
+        MeanShiftShape, SeedSamplingConstants> sampleSeeds;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, MeanShiftShape> findNearest;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLoss;
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLossBackward;
@@ -37,11 +38,14 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     }
 
     /// <summary>Queues the sampling of seeds, whose arguments are checked.</summary>
-    public void SampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<int> step, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
-        => sampleSeeds(stream, LaunchExtent.Of(shape.Points), centers.Positions, centers.Offsets, step, seeds, shape, new SeedSamplingConstants(sampling));
+    public void SampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<int> step, ArrayView<T> seeds,
+        MeanShiftShape shape, SeedSampling sampling)
+        => sampleSeeds(stream, LaunchExtent.Of(shape.Points), centers.Positions, centers.Offsets, step, seeds, shape,
+            new SeedSamplingConstants(sampling));
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<int> step, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
+    void IMeanShift<T>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<int> step,
+        ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
         => SampleSeeds(stream, centers, step, seeds, shape, sampling);
 
     /// <inheritdoc/>

@@ -34,7 +34,8 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         => Math.Max(SquaresLength(shape, centers), ChainLength(shape, parameters)) * Unsafe.SizeOf<T>();
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<int> step, ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
+    void IMeanShift<T>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<T> centers, ArrayView<int> step,
+        ArrayView<T> seeds, MeanShiftShape shape, SeedSampling sampling)
         => direct.SampleSeeds(stream, centers, step, seeds, shape, sampling);
 
     /// <inheritdoc/>

@@ -21,11 +21,13 @@ internal sealed unsafe class MeanShiftHostSimd(HostThreads threads) : IMeanShift
     public long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters, long centers) => HostRows.WorkspaceBytes(shape, parameters);
 
     /// <inheritdoc/>
-    void IMeanShift<float>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<float> centers, ArrayView<int> step, ArrayView<float> seeds, MeanShiftShape shape, SeedSampling sampling)
+    void IMeanShift<float>.LaunchSampleSeeds(AcceleratorStream stream, CenterViews<float> centers, ArrayView<int> step,
+        ArrayView<float> seeds, MeanShiftShape shape, SeedSampling sampling)
     {
         SeedSamplingConstants constants = new(sampling);
         for (int i = 0; i < shape.Points; i++)
-            MeanShiftDirect<float, Float32>.SampleSeedsKernel(i, centers.Positions, centers.Offsets, step, seeds, shape, constants);
+            MeanShiftDirect<float, Float32>.SampleSeedsKernel(i, centers.Positions, centers.Offsets, step, seeds, shape,
+                constants);
     }
 
     /// <inheritdoc/>

@@ -5,7 +5,8 @@ internal sealed class AdamDirect<T, TReal> : IAdam<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
 {
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, AdamFactors<T>> step;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        ArrayView<T>, AdamFactors<T>> step;
 
     /// <summary>Compiles the kernel for an accelerator.</summary>
     public AdamDirect(Accelerator accelerator)
@@ -21,7 +22,8 @@ internal sealed class AdamDirect<T, TReal> : IAdam<T>
         ArrayView<T> firstMoments,
         ArrayView<T> secondMoments,
         AdamParameters parameters)
-        => step(stream, LaunchExtent.Of(values.Length), gradients, factor, settings, values, firstMoments, secondMoments, new AdamFactors<T>(parameters));
+        => step(stream, LaunchExtent.Of(values.Length), gradients, factor, settings, values, firstMoments, secondMoments,
+            new AdamFactors<T>(parameters));
 
     /// <inheritdoc/>
     public void Dispose()

@@ -22,7 +22,8 @@ internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
     public long WorkspaceLength(long count) => ThreadSums<T, TReal>.WorkspaceLength(count, 1);
 
     /// <inheritdoc/>
-    void IGradientNorm<T>.LaunchClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> loss, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
+    void IGradientNorm<T>.LaunchClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace,
+        ArrayView<T> loss, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
     {
         int partials = ThreadSums<T, TReal>.Partials(gradients.Length);
         squares(stream, partials, gradients, workspace.SubView(0, partials));
@@ -49,9 +50,9 @@ internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
         partials[index] = sum;
     }
 
-    // norm = √Σ groups; factor = min(1, maxNorm/(norm + 1e-6)), 1 where maxNorm ≤ 0, NaN where norm is not finite; with a loss
-    // −1 where one of both is not finite or the factor was below 0.
-    // One thread; norm and factor overwritten.
+    // norm = √Σ groups; factor = min(1, maxNorm/(norm + 1e-6)), 1 where maxNorm ≤ 0, NaN where norm is not
+    // finite; with a loss −1 where one of both is not finite or the factor was below 0. One thread; norm and
+    // factor overwritten.
     [Kernel]
     internal static void FinishKernel(
         Index1D index,

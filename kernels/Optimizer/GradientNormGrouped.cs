@@ -7,7 +7,8 @@ internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
     where TReal : struct, IReal<T>
 {
     private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>> squares;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, T, int> finish;
+    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, T,
+        int> finish;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     public GradientNormGrouped(Accelerator accelerator)
@@ -22,7 +23,8 @@ internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
     public long WorkspaceLength(long count) => GroupSum.WorkspaceLength(count);
 
     /// <inheritdoc/>
-    void IGradientNorm<T>.LaunchClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace, ArrayView<T> loss, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
+    void IGradientNorm<T>.LaunchClipFactor(AcceleratorStream stream, ArrayView<T> gradients, ArrayView<T> workspace,
+        ArrayView<T> loss, ArrayView<T> norm, ArrayView<T> factor, double maxNorm)
     {
         int groups = GroupSum.Groups(gradients.Length);
         squares(stream, new KernelConfig(groups, GroupSum.Threads), gradients, workspace);
@@ -58,9 +60,9 @@ internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
             workspace.Cast<Quad<T>>()[Grid.IdxX] = sum;
     }
 
-    // norm = √Σ g²; factor = min(1, maxNorm/(norm + 1e-6)), 1 where maxNorm ≤ 0, NaN where norm is not finite; with a loss
-    // −1 where one of both is not finite or the factor was below 0.
-    // One group; norm and factor overwritten.
+    // norm = √Σ g²; factor = min(1, maxNorm/(norm + 1e-6)), 1 where maxNorm ≤ 0, NaN where norm is not
+    // finite; with a loss −1 where one of both is not finite or the factor was below 0. One group; norm and
+    // factor overwritten.
     [Kernel(MaxGroupSize = GroupSum.Threads)]
     internal static void FinishKernel(
         ArrayView<T> workspace, // [groups, 4]

@@ -9,7 +9,8 @@ internal sealed unsafe class GradientNormHostSimd(HostThreads threads) : IGradie
     public long WorkspaceLength(long count) => HostChunks.Of(count).Count;
 
     /// <inheritdoc/>
-    void IGradientNorm<float>.LaunchClipFactor(AcceleratorStream stream, ArrayView<float> gradients, ArrayView<float> workspace, ArrayView<float> loss, ArrayView<float> norm, ArrayView<float> factor, double maxNorm)
+    void IGradientNorm<float>.LaunchClipFactor(AcceleratorStream stream, ArrayView<float> gradients,
+        ArrayView<float> workspace, ArrayView<float> loss, ArrayView<float> norm, ArrayView<float> factor, double maxNorm)
     {
         float* g = gradients.Pointer();
         float* partials = workspace.Pointer();

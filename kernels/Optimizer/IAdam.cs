@@ -9,11 +9,13 @@ namespace MeanShiftGpu.Kernels.Optimizer;
 internal interface IAdam<T> : IDisposable
     where T : unmanaged
 {
-    /// <summary>Updates values, firstMoments and secondMoments in place, all [n]; both moments are 0 before the first step.</summary>
+    /// <summary>Updates values, firstMoments and secondMoments in place, all [n]; both moments are 0 before
+    /// the first step.</summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="gradients">[n]; read only.</param>
-    /// <param name="factor">[1]: multiplies every gradient, as <see cref="IGradientNorm{T}.ClipFactor"/> gives it. NaN makes
-    /// everything NaN; below 0 (<see cref="IGradientNorm{T}.ClipFactorOrStop"/>) all stays as it is.</param>
+    /// <param name="factor">[1]: multiplies every gradient, as <see cref="IGradientNorm{T}.ClipFactor"/>
+    /// gives it. NaN makes everything NaN; below 0 (<see cref="IGradientNorm{T}.ClipFactorOrStop"/>) all
+    /// stays as it is.</param>
     /// <param name="values">[n]: the parameters θ.</param>
     /// <param name="firstMoments">[n]: m.</param>
     /// <param name="secondMoments">[n]: v.</param>
@@ -38,8 +40,8 @@ internal interface IAdam<T> : IDisposable
         LaunchStep(stream, gradients, factor, factor.SubView(0, 0), values, firstMoments, secondMoments, parameters);
     }
 
-    /// <summary>The same with what follows from the step's settings in device memory, so that the launch is the same in every
-    /// step.</summary>
+    /// <summary>The same with what follows from the step's settings in device memory, so that the launch is
+    /// the same in every step.</summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="gradients">[n]; read only.</param>
     /// <param name="factor">[1].</param>
@@ -68,7 +70,8 @@ internal interface IAdam<T> : IDisposable
         LaunchStep(stream, gradients, factor, settings, values, firstMoments, secondMoments, default);
     }
 
-    /// <summary>Queues a step, with its settings in memory unless those are empty; arguments are checked.</summary>
+    /// <summary>Queues a step, with its settings in memory unless those are empty; arguments are
+    /// checked.</summary>
     protected void LaunchStep(
         AcceleratorStream stream,
         ArrayView<T> gradients,

@@ -36,15 +36,17 @@ internal interface IGradientNorm<T> : IDisposable
     }
 
     /// <summary>
-    /// The same for a run that nobody watches step by step: where the norm or the loss is not finite the factor becomes −1,
-    /// with which <see cref="IAdam{T}"/> changes nothing, and stays −1 until somebody sets another.
+    /// The same for a run that nobody watches step by step: where the norm or the loss is not finite the
+    /// factor becomes −1, with which <see cref="IAdam{T}"/> changes nothing, and stays −1 until somebody sets
+    /// another.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="gradients">[n]; read only.</param>
     /// <param name="workspace">[<see cref="WorkspaceLength"/>(n)]: undefined before and after.</param>
     /// <param name="loss">[1]; read only.</param>
     /// <param name="norm">[1]: the norm before clipping.</param>
-    /// <param name="factor">[1]: that of the step before, below 0 where the run has stopped; overwritten.</param>
+    /// <param name="factor">[1]: that of the step before, below 0 where the run has stopped;
+    /// overwritten.</param>
     /// <param name="maxNorm">The largest norm to let pass; 0 or less means no clipping, factor 1.</param>
     sealed void ClipFactorOrStop(
         AcceleratorStream stream,
@@ -64,7 +66,8 @@ internal interface IGradientNorm<T> : IDisposable
         LaunchClipFactor(stream, gradients, workspace, loss.SubView(0, 1), norm, factor, maxNorm);
     }
 
-    /// <summary>Queues <see cref="ClipFactorOrStop"/>, or <see cref="ClipFactor"/> where the loss is empty; arguments are checked.</summary>
+    /// <summary>Queues <see cref="ClipFactorOrStop"/>, or <see cref="ClipFactor"/> where the loss is empty;
+    /// arguments are checked.</summary>
     protected void LaunchClipFactor(
         AcceleratorStream stream,
         ArrayView<T> gradients,

@@ -2,14 +2,14 @@ using System.Runtime.InteropServices;
 
 namespace MeanShiftGpu.Kernels.Machine.Sums;
 
-/// <summary>The parts of many gradients, which <see cref="PartSums{T}"/> adds in one launch at the step's end, or earlier where
-/// they need too much memory.</summary>
+/// <summary>The parts of many gradients, which <see cref="PartSums{T}"/> adds in one launch at the step's
+/// end, or earlier where they need too much memory.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class LaterSums<T>(Accelerator accelerator) : StepScope.IShared
     where T : unmanaged, INumber<T>
 {
-    /// <summary>The most bytes of parts that are held. A step of the published network at 56³ has 152 MB of them on an H200 (two
-    /// launches), a third of that on a card with 46 multiprocessors.</summary>
+    /// <summary>The most bytes of parts that are held. A step of the published network at 56³ has 152 MB of
+    /// them on an H200 (two launches), a third of that on a card with 46 multiprocessors.</summary>
     public const long MostBytes = 96 << 20;
 
     // Each begins at a multiple of so many elements.
@@ -59,13 +59,17 @@ internal sealed class LaterSums<T>(Accelerator accelerator) : StepScope.IShared
         return view;
     }
 
-    /// <summary>As <see cref="PartSums{T}.Add(AcceleratorStream, ArrayView{T}, ArrayView{T}, ArrayView{T}, int)"/>, later.</summary>
-    /// <returns>False where that cannot be: the parts are not of <see cref="Take"/>, or other targets lie in another buffer.</returns>
+    /// <summary>As
+    /// <see cref="PartSums{T}.Add(AcceleratorStream, ArrayView{T}, ArrayView{T}, ArrayView{T}, int)"/>,
+    /// later.</summary>
+    /// <returns>False where that cannot be: the parts are not of <see cref="Take"/>, or other targets lie in
+    /// another buffer.</returns>
     public bool Add(AcceleratorStream stream, ArrayView<T> parts, ArrayView<T> first, ArrayView<T> second, int count)
     {
         MemoryBuffer into = ViewPlace.BufferOf(first);
         int index = checked((int)ViewPlace.IndexOf(first));
-        if (memory is null || ViewPlace.BufferOf(parts) != ViewPlace.BufferOf(memory.View.BaseView) || ViewPlace.BufferOf(second) != into)
+        if (memory is null || ViewPlace.BufferOf(parts) != ViewPlace.BufferOf(memory.View.BaseView)
+            || ViewPlace.BufferOf(second) != into)
             return false;
         if (sums.Count > 0 && (target != into || sums.Exists(s => s.First == index)))
             Flush(stream, keepsMemory: true);
@@ -107,7 +111,8 @@ internal sealed class LaterSums<T>(Accelerator accelerator) : StepScope.IShared
     {
         if (sums.Count > 0)
         {
-            add(stream, new KernelConfig(groups, PartSums<T>.Threads), memory!.View.BaseView, ViewPlace.Whole<T>(target!), Table(stream));
+            add(stream, new KernelConfig(groups, PartSums<T>.Threads), memory!.View.BaseView, ViewPlace.Whole<T>(target!),
+                Table(stream));
             sums.Clear();
             groups = 0;
             launches++;

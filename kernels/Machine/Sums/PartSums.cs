@@ -24,8 +24,10 @@ internal sealed class PartSums<T>
     /// <summary>Groups of threads for so many results.</summary>
     public static int Groups(long length) => checked((int)((length + Columns - 1) / Columns));
 
-    /// <summary>Memory for parts, which <see cref="Add(AcceleratorStream, ArrayView{T}, ArrayView{T}, ArrayView{T}, int)"/> will get:
-    /// its own, or where a step is under way the step's, so that the parts of several gradients are added in one launch.</summary>
+    /// <summary>Memory for parts, which
+    /// <see cref="Add(AcceleratorStream, ArrayView{T}, ArrayView{T}, ArrayView{T}, int)"/> will get: its own,
+    /// or where a step is under way the step's, so that the parts of several gradients are added in one
+    /// launch.</summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="own">Where there is no step.</param>
     /// <param name="length">Elements.</param>
@@ -33,7 +35,8 @@ internal sealed class PartSums<T>
         => Later(stream)?.Take(stream, length) ?? own.Get(stream, length);
 
     /// <summary>The same with memory of the caller's where there is no step.</summary>
-    public static ArrayView<T> Take(AcceleratorStream stream, ArrayView<T> own, long length) => Later(stream)?.Take(stream, length) ?? own;
+    public static ArrayView<T> Take(AcceleratorStream stream, ArrayView<T> own, long length)
+        => Later(stream)?.Take(stream, length) ?? own;
 
     /// <summary>target[i] += Σ_p parts[p, i].</summary>
     /// <param name="stream">The stream to queue on.</param>
@@ -42,8 +45,9 @@ internal sealed class PartSums<T>
     /// <param name="count">How many parts.</param>
     public void Add(AcceleratorStream stream, ArrayView<T> parts, ArrayView<T> target, int count) => Add(stream, parts, target, target.SubView(0, 0), count);
 
-    /// <summary>The same for two targets, whose parts lie behind each other, in one launch; or at the end of the step that is under
-    /// way, where the parts are of <see cref="Take(AcceleratorStream, DeviceScratch{T}, long)"/>.</summary>
+    /// <summary>The same for two targets, whose parts lie behind each other, in one launch; or at the end of
+    /// the step that is under way, where the parts are of
+    /// <see cref="Take(AcceleratorStream, DeviceScratch{T}, long)"/>.</summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="parts">[count, length of the first target + length of the second].</param>
     /// <param name="first">Accumulated.</param>
@@ -76,11 +80,13 @@ internal sealed class PartSums<T>
             second[index - first.Length] += sum;
     }
 
-    /// <summary>In a kernel: the result to which a thread adds, in the given group of those of its sum.</summary>
+    /// <summary>In a kernel: the result to which a thread adds, in the given group of those of its
+    /// sum.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static long IndexOf(int group) => (long)group * Columns + Group.IdxX % Columns;
 
-    /// <summary>In a kernel, by all threads of a group: the sum of a result's parts, in the first thread of the result alone.</summary>
+    /// <summary>In a kernel, by all threads of a group: the sum of a result's parts, in the first thread of
+    /// the result alone.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Sum(ArrayView<T> parts, long length, long index, int count)
     {
@@ -109,7 +115,8 @@ internal sealed class PartSums<T>
         return sum;
     }
 
-    private static LaterSums<T>? Later(AcceleratorStream stream) => StepScope.Of(stream)?.Get(static accelerator => new LaterSums<T>(accelerator));
+    private static LaterSums<T>? Later(AcceleratorStream stream)
+        => StepScope.Of(stream)?.Get(static accelerator => new LaterSums<T>(accelerator));
 
     // 0 behind the last, which changes no bit of a sum.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,13 +1,15 @@
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>
-/// The weights of all layers, packed in one launch when a step begins. Which ones a step needs, the step before has asked for.
+/// The weights of all layers, packed in one launch when a step begins. Which ones a step needs, the step
+/// before has asked for.
 /// </summary>
 internal sealed class PackedTogether<TOperand>(Accelerator accelerator) : StepScope.IShared
     where TOperand : struct, IOperand
 {
     private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<PackedWeights>, ArrayView<uint>> packAll =
-        accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<PackedWeights>, ArrayView<uint>>>(PackAllKernel);
+        accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<PackedWeights>,
+            ArrayView<uint>>>(PackAllKernel);
 
     private readonly List<PackedWeights> asked = [];
     private readonly Dictionary<(int From, PackedWeightsShape Shape), (int Start, int Length)> ready = [];
@@ -31,10 +33,12 @@ internal sealed class PackedTogether<TOperand>(Accelerator accelerator) : StepSc
     {
     }
 
-    /// <summary>The weights, where they were packed when the step began; null otherwise, and then the next step packs them.</summary>
+    /// <summary>The weights, where they were packed when the step began; null otherwise, and then the next
+    /// step packs them.</summary>
     public ArrayView<uint>? Find(ArrayView<float> weight, PackedWeightsShape shape, int words)
     {
-        // Those of another buffer, that is another network's, are not asked for often enough to be worth a second launch.
+        // Those of another buffer, that is another network's, are not asked for often enough to be worth a
+        // second launch.
         int from = checked((int)ViewPlace.IndexOf(weight));
         source ??= ViewPlace.BufferOf(weight);
         if (source != ViewPlace.BufferOf(weight))
@@ -74,9 +78,9 @@ internal sealed class PackedTogether<TOperand>(Accelerator accelerator) : StepSc
         }
     }
 
-    // As TensorCoreWeights.PackKernel, for the words of all weights one behind the other. One thread per word; packed
-    // overwritten. A thread looks for its weights among at most some 50, six loads that a warp has in common. The published network
-    // in TF32: 9 MB written, 4 µs of an H200 (an estimate).
+    // As TensorCoreWeights.PackKernel, for the words of all weights one behind the other. One thread per
+    // word; packed overwritten. A thread looks for its weights among at most some 50, six loads that a warp
+    // has in common. The published network in TF32: 9 MB written, 4 µs of an H200 (an estimate).
     [Kernel]
     internal static void PackAllKernel(
         Index1D index,
@@ -96,7 +100,8 @@ internal sealed class PackedTogether<TOperand>(Accelerator accelerator) : StepSc
         }
 
         PackedWeights one = all[low];
-        packed[index] = TensorCoreWeights<TOperand>.Word(index.X - one.Start, weights.SubView(one.From, weights.Length - one.From), one.Shape);
+        packed[index] = TensorCoreWeights<TOperand>.Word(index.X - one.Start, weights.SubView(
+            one.From, weights.Length - one.From), one.Shape);
     }
 }
 

@@ -9,14 +9,15 @@ internal sealed class TensorCoreWeights<TOperand>(Accelerator accelerator) : IDi
         accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<uint>, PackedWeightsShape>>(PackKernel);
 
     /// <summary>
-    /// Packs weights; the result is valid until the next call. Where a step is under way all that it needs are packed in one
-    /// launch, from the second step on.
+    /// Packs weights; the result is valid until the next call. Where a step is under way all that it needs
+    /// are packed in one launch, from the second step on.
     /// </summary>
     public ArrayView<uint> Pack(AcceleratorStream stream, ArrayView<float> weight, PackedWeightsShape shape)
     {
         shape.Chunks = TensorCoreLaunch.Blocks(shape.InputChannels, TOperand.Depth);
         int length = Words(shape.Taps, shape.InputChannels, shape.OutputChannels, shape.Columns);
-        if (StepScope.Of(stream)?.Get(static accelerator => new PackedTogether<TOperand>(accelerator)).Find(weight, shape, length) is { } found)
+        if (StepScope.Of(stream)?.Get(static accelerator => new PackedTogether<TOperand>(accelerator)).Find(
+            weight, shape, length) is { } found)
             return found;
         ArrayView<uint> target = packed.Get(stream, length);
         pack(stream, length, weight, target, shape);
@@ -25,7 +26,8 @@ internal sealed class TensorCoreWeights<TOperand>(Accelerator accelerator) : IDi
 
     /// <summary>How many words packed weights have.</summary>
     public static int Words(int taps, int inputChannels, int outputChannels, int columns)
-        => checked(TensorCoreLaunch.Blocks(outputChannels, columns) * TensorCoreLaunch.Blocks(inputChannels, TOperand.Depth) * taps
+        => checked(TensorCoreLaunch.Blocks(outputChannels, columns) * TensorCoreLaunch.Blocks(
+            inputChannels, TOperand.Depth) * taps
             * TensorCoreLaunch.VoxelWords * columns);
 
     public void Dispose() => packed.Dispose();

@@ -41,7 +41,8 @@ internal static class TrainReport
             ("in all", memory.Total),
         ])
             session.Line(FormattableString.Invariant($"  {what,-40} {bytes / 1048576.0,9:0.0}"));
-        session.Line($"the device has {context.MemoryLimitBytes >> 20}; validation and picking come after steps, with memory of their own");
+        session.Line($"the device has {context.MemoryLimitBytes >> 20}; validation and picking come after steps, "
+            + "with memory of their own");
     }
 
     /// <summary>Says what is learnt from, and what may be wrong with it.</summary>

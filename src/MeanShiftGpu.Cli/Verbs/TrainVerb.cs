@@ -166,7 +166,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         return ExitCode.Done;
     }
 
-    private ExitCode Plan(ParseResult options, DatasetManifest manifest, UNet3dOptions structure, TrainingOptions training, IRanks ranks)
+    private ExitCode Plan(ParseResult options, DatasetManifest manifest, UNet3dOptions structure, TrainingOptions training,
+        IRanks ranks)
     {
         using GpuContext context = OpenDevice(options);
         using TrainingData data = Load(manifest, training, (long)options.GetValue(volumeMemory) << 20);

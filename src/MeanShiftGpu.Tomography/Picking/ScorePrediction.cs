@@ -53,7 +53,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
     private Task writing = Task.CompletedTask;
     private double writingSeconds;
 
-    /// <summary>Told, once, where a CUDA device computes tiles in a slower way than it might, and why; null for nobody.</summary>
+    /// <summary>Told, once, where a CUDA device computes tiles in a slower way than it might, and why; null
+    /// for nobody.</summary>
     public Action<string>? Remark { get; set; }
 
     /// <inheritdoc/>
@@ -154,7 +155,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
         if (whole.GraphRefusal is { } reason && said is null)
             Remark?.Invoke(said = $"a tile's kernels are launched one by one, not as a CUDA graph: {reason}.");
         float[] scores = new float[core.Size.Voxels * network.Options.Outputs];
-        TensorBlocks.Copy(ofTile, tile.Size, TensorBlocks.Within(core, tile), scores, core.Size, (0, 0, 0), network.Options.Outputs);
+        TensorBlocks.Copy(ofTile, tile.Size, TensorBlocks.Within(core, tile), scores, core.Size, (0, 0, 0),
+            network.Options.Outputs);
         Write(core, scores);
     }
 

@@ -51,7 +51,8 @@ public sealed class TomogramPicker : IDisposable
         Classes = [new PickedClass(0, null, null, options)];
     }
 
-    /// <summary>Told, once, where a CUDA device computes tiles in a slower way than it might, and why; null for nobody.</summary>
+    /// <summary>Told, once, where a CUDA device computes tiles in a slower way than it might, and why; null
+    /// for nobody.</summary>
     public Action<string>? Remark { get => prediction.Remark; set => prediction.Remark = value; }
 
     /// <summary>Opens a model that a training wrote.</summary>

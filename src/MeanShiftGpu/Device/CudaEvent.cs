@@ -4,7 +4,8 @@ using MeanShiftGpu.Kernels.Machine;
 
 namespace MeanShiftGpu.Device;
 
-/// <summary>A place in a CUDA stream, for which another stream or the host can wait; ILGPU's streams are waited for as a whole.</summary>
+/// <summary>A place in a CUDA stream, for which another stream or the host can wait; ILGPU's streams are
+/// waited for as a whole.</summary>
 internal sealed unsafe class CudaEvent : IDisposable
 {
     // Without times, which would make recording slower.
@@ -40,7 +41,8 @@ internal sealed unsafe class CudaEvent : IDisposable
     public void HoldUp(AcceleratorStream stream)
     {
         accelerator.Bind();
-        CudaLibrary.Check(((delegate* unmanaged<nint, nint, int, int>)StreamWait.Value)(Pointer(stream), handle, 0), "cuStreamWaitEvent");
+        CudaLibrary.Check(((delegate* unmanaged<nint, nint, int, int>)StreamWait.Value)(Pointer(stream), handle, 0),
+            "cuStreamWaitEvent");
     }
 
     /// <summary>The host waits for the event.</summary>

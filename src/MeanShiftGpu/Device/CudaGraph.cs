@@ -5,8 +5,8 @@ using MeanShiftGpu.Kernels.Machine;
 namespace MeanShiftGpu.Device;
 
 /// <summary>
-/// Launches, copies and fills that were captured once and are queued again by one call, at the addresses and with the arguments
-/// that they had; what changes must lie in device memory. ILGPU has none.
+/// Launches, copies and fills that were captured once and are queued again by one call, at the addresses and
+/// with the arguments that they had; what changes must lie in device memory. ILGPU has none.
 /// </summary>
 internal sealed unsafe class CudaGraph : IDisposable
 {
@@ -44,7 +44,8 @@ internal sealed unsafe class CudaGraph : IDisposable
             return "the stream is the device's default stream, expected one of its own";
         try
         {
-            foreach (Lazy<nint> function in (Lazy<nint>[])[BeginCapture, EndCapture, Instantiate, LaunchGraph, DestroyGraph, DestroyExecutable])
+            foreach (Lazy<nint> function in (Lazy<nint>[])[BeginCapture, EndCapture, Instantiate, LaunchGraph, DestroyGraph,
+                DestroyExecutable])
                 _ = function.Value;
             return null;
         }
@@ -82,7 +83,8 @@ internal sealed unsafe class CudaGraph : IDisposable
         try
         {
             nint executable;
-            CudaLibrary.Check(((delegate* unmanaged<nint*, nint, ulong, int>)Instantiate.Value)(&executable, graph, 0), "cuGraphInstantiate");
+            CudaLibrary.Check(((delegate* unmanaged<nint*, nint, ulong, int>)Instantiate.Value)(&executable, graph, 0),
+                "cuGraphInstantiate");
             return new CudaGraph(accelerator, executable);
         }
         finally
@@ -95,7 +97,8 @@ internal sealed unsafe class CudaGraph : IDisposable
     public void Launch(AcceleratorStream stream)
     {
         accelerator.Bind();
-        CudaLibrary.Check(((delegate* unmanaged<nint, nint, int>)LaunchGraph.Value)(executable, ((CudaStream)stream).StreamPtr), "cuGraphLaunch");
+        CudaLibrary.Check(((delegate* unmanaged<nint, nint, int>)LaunchGraph.Value)(
+            executable, ((CudaStream)stream).StreamPtr), "cuGraphLaunch");
     }
 
     /// <inheritdoc/>

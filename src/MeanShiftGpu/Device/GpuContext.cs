@@ -211,8 +211,10 @@ public sealed class GpuContext : IDisposable
         Accelerator accelerator = device.CreateAccelerator(context);
         try
         {
-            // A CUDA graph cannot be captured on the default stream; this one and the default stream wait for each other.
-            AcceleratorStream? own = accelerator is CudaAccelerator cuda ? cuda.CreateStream(StreamFlags.CU_STREAM_DEFAULT) : null;
+            // A CUDA graph cannot be captured on the default stream; this one and the default stream wait for
+            // each other.
+            AcceleratorStream? own = accelerator is CudaAccelerator cuda ? cuda.CreateStream(StreamFlags.CU_STREAM_DEFAULT)
+                : null;
             return new GpuContext(context, accelerator, own, reason, options, ownsStream: own is not null);
         }
         catch

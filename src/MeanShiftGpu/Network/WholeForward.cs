@@ -7,8 +7,8 @@ using MeanShiftGpu.Tensors;
 namespace MeanShiftGpu.Network;
 
 /// <summary>
-/// Forward passes over whole tensors, for devices that are not the host. Weights are packed in one launch; on CUDA a pass is one
-/// graph, from the third of a size on.
+/// Forward passes over whole tensors, for devices that are not the host. Weights are packed in one launch; on
+/// CUDA a pass is one graph, from the third of a size on.
 /// </summary>
 /// <param name="network">The network; not disposed.</param>
 /// <param name="arena">The tensors' memory; not disposed.</param>
@@ -23,7 +23,8 @@ internal sealed class WholeForward(UNet3d<float> network, Arena arena) : IDispos
     private CudaGraph? graph;
     private (Tensor<float> Input, Tensor<float> Scores)? computed;
 
-    /// <summary>Why a CUDA device launches kernels one by one; null where it does not, as far as is known.</summary>
+    /// <summary>Why a CUDA device launches kernels one by one; null where it does not, as far as is
+    /// known.</summary>
     public string? GraphRefusal { get; private set; }
 
     /// <summary>Predicts score maps.</summary>

@@ -78,7 +78,8 @@ public sealed class PatchBatch
     }
 
     /// <summary>Whether patches say which of their voxels are labelled.</summary>
-    internal static bool HasLabels(TrainingOptions options) => options.NeedsMasks && (options.LabelRadiusVoxels > 0 || options.ClassCount > 1);
+    internal static bool HasLabels(TrainingOptions options)
+        => options.NeedsMasks && (options.LabelRadiusVoxels > 0 || options.ClassCount > 1);
 
     /// <summary>One patch of a buffer: [D, H, W].</summary>
     internal Span<float> Of(float[] buffer, int item) => buffer.AsSpan(item * Voxels, Voxels);
@@ -150,8 +151,8 @@ public sealed class PatchBatch
         return inside;
     }
 
-    // Turns the patch in the window; outside the volume it is 0. A row of the volume is one of the patch, too, forwards,
-    // backwards or across.
+    // Turns the patch in the window; outside the volume it is 0. A row of the volume is one of the patch,
+    // too, forwards, backwards or across.
     private void Place(Box inside, (int Z, int Y, int X) origin, PatchOrientation axes, Span<float> target)
     {
         (int firstZ, int firstY, int firstX) = (inside.Origin.Z - origin.Z, inside.Origin.Y - origin.Y, inside.Origin.X - origin.X);

@@ -74,7 +74,8 @@ public sealed class PatchSampler
         return patches;
     }
 
-    /// <summary>For each class the most centres that so many patches can have together, wherever they lie.</summary>
+    /// <summary>For each class the most centres that so many patches can have together, wherever they
+    /// lie.</summary>
     /// <param name="patches">How many patches.</param>
     internal int[] MostCenters(int patches)
     {
@@ -197,7 +198,8 @@ public sealed class PatchSampler
             int[] drawn = [.. Enumerable.Range(0, volumes.Count)];
             for (int i = drawn.Length - 1; i > 0; i--)
             {
-                int j = (int)(Philox.Block((uint)epoch, (uint)(epoch >> 32), (uint)i, 0x6f726465, (ulong)options.Seed).X % (uint)(i + 1));
+                int j = (int)(Philox.Block((uint)epoch, (uint)(epoch >> 32), (uint)i, 0x6f726465, (ulong)options.Seed).X % (
+                    uint)(i + 1));
                 (drawn[i], drawn[j]) = (drawn[j], drawn[i]);
             }
 

@@ -11,9 +11,10 @@ using MeanShiftGpu.Tensors;
 namespace MeanShiftGpu.Training;
 
 /// <summary>
-/// The patches and centres of a step on a device that is not the host, at addresses that stay the same. They lie behind each
-/// other in one block, which another thread writes in page-locked memory and one copy brings to the device. On CUDA the copy has
-/// a stream of its own, on which it arrives while the step before is still computed.
+/// The patches and centres of a step on a device that is not the host, at addresses that stay the same. They
+/// lie behind each other in one block, which another thread writes in page-locked memory and one copy brings
+/// to the device. On CUDA the copy has a stream of its own, on which it arrives while the step before is
+/// still computed.
 /// </summary>
 internal sealed class StepInputs : IDisposable
 {
@@ -40,7 +41,8 @@ internal sealed class StepInputs : IDisposable
     /// <summary>Takes the memory.</summary>
     /// <param name="context">The device.</param>
     /// <param name="like">Patches as they will come.</param>
-    /// <param name="mostCenters">For each class, the most centres that the patches of a step can have together.</param>
+    /// <param name="mostCenters">For each class, the most centres that the patches of a step can have
+    /// together.</param>
     public StepInputs(GpuContext context, PatchBatch like, IReadOnlyList<int> mostCenters)
     {
         this.context = context;
@@ -99,7 +101,8 @@ internal sealed class StepInputs : IDisposable
 
     /// <summary>For each class the centres, of which the offsets say how many there are.</summary>
     public IReadOnlyList<CenterBatch<float>> Centers
-        => [.. centers.Zip(offsets, (at, from) => new CenterBatch<float>(View(at), View(from).Cast<int>(), (int)(at.Length / 3), map.Batch))];
+        => [.. centers.Zip(offsets, (at, from) => new CenterBatch<float>(
+            View(at), View(from).Cast<int>(), (int)(at.Length / 3), map.Batch))];
 
     /// <summary>Writes on the host what is known of a step when it begins.</summary>
     /// <param name="number">The number that its seeds are drawn from.</param>
@@ -131,7 +134,8 @@ internal sealed class StepInputs : IDisposable
             {
                 foreach (Position center in patches.Centers(c)[item])
                 {
-                    (positions[3 * row], positions[3 * row + 1], positions[3 * row + 2]) = ((float)center.Z, (float)center.Y, (float)center.X);
+                    (positions[3 * row], positions[3 * row + 1], positions[3 * row + 2]) = (
+                        (float)center.Z, (float)center.Y, (float)center.X);
                     row++;
                 }
 
@@ -140,7 +144,8 @@ internal sealed class StepInputs : IDisposable
         }
     }
 
-    /// <summary>Queues the copy of a block; what the context's stream is given from now on sees it. The host does not wait.</summary>
+    /// <summary>Queues the copy of a block; what the context's stream is given from now on sees it. The host
+    /// does not wait.</summary>
     /// <param name="block">[<see cref="Length"/>], which stays as it is until the step is done.</param>
     public void Upload(PageLockedArray1D<float> block)
     {
@@ -178,7 +183,8 @@ internal sealed class StepInputs : IDisposable
 
     private static long Padded(long length) => (length + Alignment - 1) / Alignment * Alignment;
 
-    private static Span<float> Of(Span<float> block, (long Offset, long Length) part) => block.Slice(checked((int)part.Offset), checked((int)part.Length));
+    private static Span<float> Of(Span<float> block, (long Offset, long Length) part)
+        => block.Slice(checked((int)part.Offset), checked((int)part.Length));
 
     private ArrayView<float> View((long Offset, long Length) part) => device.View.BaseView.SubView(part.Offset, part.Length);
 

@@ -10,9 +10,9 @@ using MeanShiftGpu.Tensors;
 namespace MeanShiftGpu.Training;
 
 /// <summary>
-/// The host's side of one of two steps that are under way on a device that is not the host: patches, which another thread
-/// prepares while the step before is computed, and in page-locked memory what the device tells of the step, which the host reads
-/// when it has given the device the next one.
+/// The host's side of one of two steps that are under way on a device that is not the host: patches, which
+/// another thread prepares while the step before is computed, and in page-locked memory what the device tells
+/// of the step, which the host reads when it has given the device the next one.
 /// </summary>
 internal sealed class StepSlot : IDisposable
 {
@@ -53,7 +53,8 @@ internal sealed class StepSlot : IDisposable
     /// <summary>What was reported, after <see cref="Wait"/>.</summary>
     public ReadOnlySpan<float> Report => report.Span;
 
-    /// <summary>The score maps [N, D, H, W, classes], after <see cref="Wait"/>, if they were asked for.</summary>
+    /// <summary>The score maps [N, D, H, W, classes], after <see cref="Wait"/>, if they were asked
+    /// for.</summary>
     public ReadOnlySpan<float> Scores => scores.Span;
 
     /// <summary>Begins to prepare the patches of a step on another thread.</summary>
@@ -91,7 +92,8 @@ internal sealed class StepSlot : IDisposable
         part.SubView(3L * points, points).Cast<int>().CopyFrom(context.Stream, result.NearestCenter);
     }
 
-    /// <summary>Where a class's seeds ended, [N, S, 3], and the rows of their nearest centres, [N, S]; after <see cref="Wait"/>.</summary>
+    /// <summary>Where a class's seeds ended, [N, S, 3], and the rows of their nearest centres, [N, S]; after
+    /// <see cref="Wait"/>.</summary>
     public void ReadEnds(int classIndex, out ReadOnlySpan<float> positions, out ReadOnlySpan<int> nearest)
     {
         ReadOnlySpan<float> part = ends.Span.Slice(4 * points * classIndex, 4 * points);

@@ -67,8 +67,9 @@ public sealed class Trainer : IDisposable
     private readonly PatchBatch batch;
     private readonly StepSum? stepSum;
 
-    // On a device that is not the host: what a step reads, and the two steps that are under way. Null on the host, where a
-    // kernel is done when its launcher returns, so that nothing is gained by preparing or reading at another time.
+    // On a device that is not the host: what a step reads, and the two steps that are under way. Null on the
+    // host, where a kernel is done when its launcher returns, so that nothing is gained by preparing or
+    // reading at another time.
     private readonly StepInputs? inputs;
     private readonly StepSlot[] slots = [];
     private readonly StepScope? scope;
@@ -91,7 +92,8 @@ public sealed class Trainer : IDisposable
     private readonly MemoryBuffer1D<float, Stride1D.Dense> bestValues;
     private readonly Snapshot healthy;
     private readonly MemoryBuffer1D<float, Stride1D.Dense> normWorkspace;
-    // The factor is below 0 from a step on whose loss or gradient is not finite: no parameter is changed then.
+    // The factor is below 0 from a step on whose loss or gradient is not finite: no parameter is changed
+    // then.
     private readonly MemoryBuffer1D<float, Stride1D.Dense> normAndFactor;
 
     // What a step reports, 0 where there is no such loss. Each is copied here on the device, and all are read
@@ -109,8 +111,8 @@ public sealed class Trainer : IDisposable
     private int healthyPosition;
     private ValidationResult? best;
 
-    // A step that the device has been given and whose report has not been read: the steps before it went well, as far as is
-    // known. And what was read of such a step when somebody had to see the parameters.
+    // A step that the device has been given and whose report has not been read: the steps before it went
+    // well, as far as is known. And what was read of such a step when somebody had to see the parameters.
     private QueuedStep? queued;
     private TrainingStep? settled;
 
@@ -126,7 +128,8 @@ public sealed class Trainer : IDisposable
     /// <exception cref="InputException">The settings, the data and the network do not fit together, or there are more ranks
     /// than patches in a step.</exception>
     public Trainer(UNet3d<float> network, TrainingData data, TrainingOptions options, IRanks? ranks = null)
-        : this(network, data, options, ranks, isHost: (network ?? throw new ArgumentNullException(nameof(network))).Context.ComputesInHostMemory)
+        : this(network, data, options, ranks, isHost: (
+            network ?? throw new ArgumentNullException(nameof(network))).Context.ComputesInHostMemory)
     {
     }
 
@@ -201,7 +204,8 @@ public sealed class Trainer : IDisposable
     /// <summary>Picks on the validation volumes with the network as it is; null: models are compared by their loss.</summary>
     public Func<CancellationToken, PickingScore>? PickOnValidation { get; init; }
 
-    /// <summary>Told, once, where a CUDA device computes steps in a slower way than it might, and why; null for nobody.</summary>
+    /// <summary>Told, once, where a CUDA device computes steps in a slower way than it might, and why; null
+    /// for nobody.</summary>
     public Action<string>? Remark { get; init; }
 
     /// <summary>The course of the run so far.</summary>
@@ -238,8 +242,8 @@ public sealed class Trainer : IDisposable
         return Next(goesAhead: false);
     }
 
-    // The next step that went well. Going ahead, the device is given another one before the report of this one is read,
-    // unless somebody looks at the parameters in between.
+    // The next step that went well. Going ahead, the device is given another one before the report of this
+    // one is read, unless somebody looks at the parameters in between.
     private TrainingStep Next(bool goesAhead, int looksEvery = 1)
     {
         using CallerGate.Pass pass = context.Enter("Trainer.Step");
@@ -272,7 +276,8 @@ public sealed class Trainer : IDisposable
         }
     }
 
-    // Whether the parameters after a step are seen: by the judgement of the score maps, a validation or the caller.
+    // Whether the parameters after a step are seen: by the judgement of the score maps, a validation or the
+    // caller.
     private bool IsLookedAt(QueuedStep step, int looksEvery)
         => step.Number % TrainingDiagnosis.Window == 0 || step.Number % looksEvery == 0 || ranks.Count > 1
             || (step.Position + 1) % options.ValidationInterval == 0 || step.Position + 1 >= options.Steps;
@@ -305,7 +310,8 @@ public sealed class Trainer : IDisposable
 
     /// <summary>Device memory that the tensors of a step with the given patches take.</summary>
     internal long PlannedBytes(Extent patch, int batchSize) => TrainingMemory.ActivationBytes(
-        context, network.Options, options, patch, batchSize, [.. centersOfPatch.Select(most => batchSize * most)], inputs is null);
+        context, network.Options, options, patch, batchSize, [.. centersOfPatch.Select(most => batchSize * most)],
+            inputs is null);
 
     // All at once, so that nothing is lost between blocks and what does not fit is known before the first kernel. An OpenCL device may refuse so much in one
     // piece that it would give in several.
@@ -414,8 +420,8 @@ public sealed class Trainer : IDisposable
             [1, 0, .. shares.OfCenters.SelectMany(s => (double[])[s, shares.OfVoxels, shares.OfVoxels, s])]);
     }
 
-    // A whole step, the patches of which are computed together: from the fourth on as one graph, where the device has graphs.
-    // Before, launchers take memory and note what they need in every step.
+    // A whole step, the patches of which are computed together: from the fourth on as one graph, where the
+    // device has graphs. Before, launchers take memory and note what they need in every step.
     private void Compute(QueuedStep step, StepSlot slot)
     {
         slot.Upload(sampler, step.Draw, share.First, AdamOf(step));
@@ -705,18 +711,20 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>Runs all remaining steps, validating at the interval and at the end.</summary>
-    /// <param name="progress">Told after every step, when the network has that step's parameters; null for nobody.</param>
+    /// <param name="progress">Told after every step, when the network has that step's parameters; null for
+    /// nobody.</param>
     /// <param name="cancellation">Stops between two steps, all ranks where one is told to.</param>
     /// <exception cref="InputException">Ranks have other versions, data or settings.</exception>
     public void Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default)
         => Run(progress, looksEvery: 1, cancellation);
 
-    /// <summary>The same for a progress that seldom looks at parameters, so that a GPU need not wait for the host.</summary>
+    /// <summary>The same for a progress that seldom looks at parameters, so that a GPU need not wait for the
+    /// host.</summary>
     /// <param name="progress">Told after every step; null for nobody.</param>
-    /// <param name="looksEvery">
-    /// After steps whose number is a multiple of this, and after validations, the network has the parameters of the step that
-    /// progress is told of, so that it may use them or save a checkpoint. Otherwise a GPU has been given the next step already, and
-    /// <see cref="SaveCheckpoint"/> saves that one. The results are the same.
+    /// <param name="looksEvery"> After steps whose number is a multiple of this, and after validations, the
+    /// network has the parameters of the step that progress is told of, so that it may use them or save a
+    /// checkpoint. Otherwise a GPU has been given the next step already, and <see cref="SaveCheckpoint"/>
+    /// saves that one. The results are the same.
     /// </param>
     /// <param name="cancellation">Stops between two steps, all ranks where one is told to.</param>
     /// <exception cref="InputException">Ranks have other versions, data or settings.</exception>
@@ -1012,7 +1020,8 @@ public sealed class Trainer : IDisposable
         report.View.AsContiguous().SubView(1, 1).CopyFrom(context.Stream, norm);
     }
 
-    // An Adam step along the clipped gradient; none along what is not a number, which would leave no parameter that is one.
+    // An Adam step along the clipped gradient; none along what is not a number, which would leave no
+    // parameter that is one.
     private void Update(QueuedStep step)
     {
         ParameterSet<float> of = network.Parameters;
@@ -1095,12 +1104,15 @@ public sealed class Trainer : IDisposable
     /// <param name="Labelled">[N, D, H, W, 1]; null where all is labelled.</param>
     /// <param name="Masks">For each class [N, D, H, W, 1]; empty where no loss needs them.</param>
     /// <param name="Centers">For each class.</param>
-    /// <param name="Draw">[1]: the number that seeds are drawn from; null where it is an argument of launches.</param>
+    /// <param name="Draw">[1]: the number that seeds are drawn from; null where it is an argument of
+    /// launches.</param>
     private sealed record OnDevice(
-        Tensor<float> Images, Tensor<float>? Labelled, IReadOnlyList<Tensor<float>> Masks, IReadOnlyList<CenterBatch<float>> Centers,
+        Tensor<float> Images, Tensor<float>? Labelled, IReadOnlyList<Tensor<float>> Masks,
+            IReadOnlyList<CenterBatch<float>> Centers,
         ArrayView<int>? Draw)
     {
-        public static OnDevice Of(StepInputs inputs) => new(inputs.Images, inputs.Labelled, inputs.Masks, inputs.Centers, inputs.Draw);
+        public static OnDevice Of(StepInputs inputs) => new(
+            inputs.Images, inputs.Labelled, inputs.Masks, inputs.Centers, inputs.Draw);
 
         public static OnDevice Upload(Tape<float> tape, PatchBatch patches)
         {

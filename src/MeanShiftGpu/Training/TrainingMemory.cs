@@ -14,8 +14,10 @@ using MeanShiftGpu.Training.Ranks;
 
 namespace MeanShiftGpu.Training;
 
-/// <summary>Device memory of a training's steps, in bytes, by what takes it: worked out before any is taken.</summary>
-/// <param name="Parameters">Parameters, gradients, the optimiser's moments, and the copies to go back to.</param>
+/// <summary>Device memory of a training's steps, in bytes, by what takes it: worked out before any is
+/// taken.</summary>
+/// <param name="Parameters">Parameters, gradients, the optimiser's moments, and the copies to go back
+/// to.</param>
 /// <param name="Activations">Tensors of a step and their gradients, and what the losses take.</param>
 /// <param name="Patches">Patches and centres, where they do not lie among the tensors.</param>
 /// <param name="Weights">Weights in the order that kernels read.</param>
@@ -38,7 +40,8 @@ internal sealed record TrainingMemory(long Parameters, long Activations, long Pa
     /// <param name="options">All settings.</param>
     /// <param name="data">The volumes, for the number of centres.</param>
     /// <param name="ranks">With whom the patches of a step are shared.</param>
-    public static TrainingMemory Of(GpuContext context, UNet3dOptions structure, TrainingOptions options, TrainingData data, IRanks ranks)
+    public static TrainingMemory Of(GpuContext context, UNet3dOptions structure, TrainingOptions options, TrainingData data,
+        IRanks ranks)
     {
         bool isHost = context.ComputesInHostMemory;
         int patches = isHost ? 1 : RankShare.Of(options.BatchSize, ranks.Rank, ranks.Count).Count;
@@ -46,7 +49,8 @@ internal sealed record TrainingMemory(long Parameters, long Activations, long Pa
         LaunchMemory[] layers = [.. Layers(context, structure, options.Patch, patches)];
         return new TrainingMemory(
             CopiesOfParameters * sizeof(float) * structure.Graph.Nodes.Where(n => n.HasParameters)
-                .Sum(n => ParameterSet.Padded((long)n.KernelSize * n.KernelSize * n.KernelSize * n.InputChannels * n.Channels) + ParameterSet.Padded(n.Channels)),
+                .Sum(n => ParameterSet.Padded((long)n.KernelSize * n.KernelSize * n.KernelSize * n.InputChannels * n.Channels)
+                    + ParameterSet.Padded(n.Channels)),
             ActivationBytes(context, structure, options, options.Patch, patches, centers, isHost) + Gaps,
             isHost ? 0 : StepInputs.BytesOf(context, options, patches, centers),
             layers.Sum(l => l.Weights),
@@ -66,8 +70,9 @@ internal sealed record TrainingMemory(long Parameters, long Activations, long Pa
         GpuContext context, UNet3dOptions structure, TrainingOptions options, Extent patch, int patches,
         IReadOnlyList<int> mostCenters, bool isHost)
     {
-        // Beside the network's tensors: a target for each class; the map of annotated voxels, and the masked scores with their
-        // gradients; and where a score map gets a second gradient, it is written aside and added.
+        // Beside the network's tensors: a target for each class; the map of annotated voxels, and the masked
+        // scores with their gradients; and where a score map gets a second gradient, it is written aside and
+        // added.
         bool hasLabels = PatchBatch.HasLabels(options);
         int uploaded = structure.InputChannels + (options.NeedsMasks ? options.ClassCount : 0) + (hasLabels ? 1 : 0);
         int others = (hasLabels ? 2 * options.ClassCount : 0) + options.ClassCount - structure.InputChannels;
@@ -78,7 +83,8 @@ internal sealed record TrainingMemory(long Parameters, long Activations, long Pa
             MeanShiftOptions meanShift = options.MeanShiftOf(c);
             MeanShiftShape shape = meanShift.Shape(patches, patch.Depth, patch.Height, patch.Width, options.ClassCount);
             bytes += context.Launcher(MeanShiftVariants<float>.Table, shape)
-                .WorkspaceBytes(shape, meanShift.Parameters, isHost ? 0 : mostCenters[c]) + sizeof(float) * (shape.TrajectoryLength + 4 * shape.Points);
+                .WorkspaceBytes(shape, meanShift.Parameters, isHost ? 0 : mostCenters[c])
+                    + sizeof(float) * (shape.TrajectoryLength + 4 * shape.Points);
         }
 
         return (long)bytes;
@@ -93,14 +99,16 @@ internal sealed record TrainingMemory(long Parameters, long Activations, long Pa
             (int depth, int height, int width) = (patch.Depth >> level, patch.Height >> level, patch.Width >> level);
             if (node.Op == NodeOp.Transposed)
             {
-                ConvTranspose3dShape shape = new(patches, depth, height, width, node.InputChannels, node.Channels, Pitch(node.InputChannels), node.Channels);
+                ConvTranspose3dShape shape = new(patches, depth, height, width, node.InputChannels, node.Channels, Pitch(
+                    node.InputChannels), node.Channels);
                 yield return context.Precision == Precision.Bf16
                     ? context.Launcher(ConvTranspose3dVariants<Bf16, float>.Table, shape).Memory(shape)
                     : context.Launcher(ConvTranspose3dVariants<float, float>.Table, shape).Memory(shape);
             }
             else if (node.Op == NodeOp.Convolution)
             {
-                Conv3dShape shape = new(patches, depth, height, width, node.InputChannels, node.Channels, node.KernelSize, node.Activation, Pitch(node.InputChannels), node.Channels);
+                Conv3dShape shape = new(patches, depth, height, width, node.InputChannels, node.Channels, node.KernelSize,
+                    node.Activation, Pitch(node.InputChannels), node.Channels);
                 yield return context.Precision == Precision.Bf16
                     ? context.Launcher(Conv3dVariants<Bf16, float>.Table, shape).Memory(shape, isFirst)
                     : context.Launcher(Conv3dVariants<float, float>.Table, shape).Memory(shape, isFirst);

@@ -1,6 +1,7 @@
 namespace MeanShiftGpu.PtxInterpreter.Driver;
 
-/// <summary>What was asked of the driver since the process began; a test in the same process reads it.</summary>
+/// <summary>What was asked of the driver since the process began; a test in the same process reads
+/// it.</summary>
 internal sealed class Counts
 {
     /// <summary>Kernels, each node of a graph that was launched included.</summary>
@@ -9,7 +10,8 @@ internal sealed class Counts
     /// <summary>Waits of the host for a stream, an event or the device.</summary>
     public long Synchronizations;
 
-    /// <summary>Copies between device and host memory that the driver would first copy elsewhere, and wait for.</summary>
+    /// <summary>Copies between device and host memory that the driver would first copy elsewhere, and wait
+    /// for.</summary>
     public long PageableCopies;
 
     /// <summary>Copies between the device and host memory that it reaches by itself.</summary>

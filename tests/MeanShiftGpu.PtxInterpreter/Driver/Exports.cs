@@ -6,8 +6,9 @@ using MeanShiftGpu.PtxInterpreter.Machine;
 namespace MeanShiftGpu.PtxInterpreter.Driver;
 
 /// <summary>
-/// The entry points of libcuda that ILGPU 1.5.3 imports, and those that this project asks for itself: cuFuncSetAttribute, waits
-/// of a stream for an event, and graphs. Handles are numbers; addresses of device memory are those of the process.
+/// The entry points of libcuda that ILGPU 1.5.3 imports, and those that this project asks for itself:
+/// cuFuncSetAttribute, waits of a stream for an event, and graphs. Handles are numbers; addresses of device
+/// memory are those of the process.
 /// </summary>
 internal static unsafe class Exports
 {
@@ -309,7 +310,8 @@ internal static unsafe class Exports
     // What is instantiated is the list of a graph, which several may use.
     [UnmanagedCallersOnly(EntryPoint = "cuGraphInstantiateWithFlags")]
     public static int GraphInstantiate(nint* executable, nint graph, ulong flags)
-        => Device.Call(() => Device.Find<List<Func<int>>>(graph) is { } all ? Set(executable, Device.Add(all)) : Simulation.InvalidHandle);
+        => Device.Call(() => Device.Find<List<Func<int>>>(graph) is { } all ? Set(executable, Device.Add(all))
+            : Simulation.InvalidHandle);
 
     [UnmanagedCallersOnly(EntryPoint = "cuGraphLaunch")]
     public static int GraphLaunch(nint executable, nint stream) => Device.Call(() => Device.LaunchGraph(executable));
@@ -320,7 +322,8 @@ internal static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "cuGraphExecDestroy")]
     public static int GraphExecDestroy(nint executable) => Destroy(executable);
 
-    /// <summary>Not of CUDA: what was called so far, for a test in this process, in the order of <see cref="Counts.All"/>.</summary>
+    /// <summary>Not of CUDA: what was called so far, for a test in this process, in the order of
+    /// <see cref="Counts.All"/>.</summary>
     [UnmanagedCallersOnly(EntryPoint = "interpreterCounts")]
     public static int InterpreterCounts(long* counts, int length) => Device.Call(() =>
     {

@@ -64,8 +64,8 @@ internal sealed unsafe class Simulation
 
     public long BytesHeld => memory.BytesHeld;
 
-    /// <summary>Whether kernels are launched but not run, nor anything written to the device, whose memory stays 0: for counting
-    /// calls and timing the host.</summary>
+    /// <summary>Whether kernels are launched but not run, nor anything written to the device, whose memory
+    /// stays 0: for counting calls and timing the host.</summary>
     public bool IsIdle { get; } = Variable("IDLE") == "1";
 
     /// <summary>What was called so far.</summary>

@@ -90,7 +90,8 @@ public sealed class DriverTests
         Assert.That(actual.Zip(expected, (a, e) => Math.Abs(a - e) / Math.Abs(e)), Is.All.LessThan(tolerance));
     }
 
-    // Step by step, and as graphs from the fourth step on; validations come between, whose other batch moves memory.
+    // Step by step, and as graphs from the fourth step on; validations come between, whose other batch moves
+    // memory.
     [TestCase("float32")]
     [TestCase("bf16")]
     [TestCase("tf32")]
@@ -110,11 +111,13 @@ public sealed class DriverTests
         FakeRun graphs = FakeDriver.Succeeds(Arguments($"graphs-{precision}"));
         Runs.Add(graphs);
         FakeRun plain = FakeDriver.Succeeds(Arguments($"plain-{precision}"), "GRAPHS=none");
-        TestContext.Out.WriteLine($"{graphs.Calls("graph").Count()} graphs captured, {graphs.Calls("graph-launch").Count()} launched");
+        (int captured, int launched) = (graphs.Calls("graph").Count(), graphs.Calls("graph-launch").Count());
+        TestContext.Out.WriteLine($"{captured} graphs captured, {launched} launched");
         Assert.That(graphs.Calls("graph-launch").Count(), Is.EqualTo(6));
         Assert.That(plain.Calls("graph-launch"), Is.Empty);
         Assert.That(graphs.Output, Does.Not.Contain("one by one"));
-        Assert.That(plain.Output.Split('\n').Count(l => l.Contains("one by one, not as a CUDA graph", StringComparison.Ordinal)), Is.EqualTo(1));
+        Assert.That(plain.Output.Split('\n').Count(l => l.Contains(
+            "one by one, not as a CUDA graph", StringComparison.Ordinal)), Is.EqualTo(1));
         foreach (string file in (string[])["model.safetensors", "history.json"])
         {
             Assert.That(File.ReadAllBytes(Path.Combine(Folder[$"graphs-{precision}"], file)),
@@ -130,7 +133,8 @@ public sealed class DriverTests
         FakeRun graphs = FakeDriver.RunTests(filter, "TILES=1");
         FakeRun plain = FakeDriver.RunTests(filter, "TILES=1", "GRAPHS=none");
         Assert.That((graphs.Code, plain.Code), Is.EqualTo((0, 0)), graphs.Output + plain.Output);
-        TestContext.Out.WriteLine($"{graphs.Calls("graph").Count()} graphs captured, {graphs.Calls("graph-launch").Count()} launched");
+        (int captured, int launched) = (graphs.Calls("graph").Count(), graphs.Calls("graph-launch").Count());
+        TestContext.Out.WriteLine($"{captured} graphs captured, {launched} launched");
         Assert.That(graphs.Calls("graph-launch").Count(), Is.GreaterThan(1));
         Assert.That(plain.Calls("graph-launch"), Is.Empty);
         Assert.That(Line(plain, "scores"), Is.EqualTo(Line(graphs, "scores")).And.Not.Empty);
@@ -138,7 +142,8 @@ public sealed class DriverTests
         Assert.That(Line(plain, "remark"), Does.Contain("one by one, not as a CUDA graph"));
 
         static string Line(FakeRun run, string word)
-            => string.Join('\n', run.Output.Split('\n').Select(l => l.Trim()).Where(l => l.StartsWith(word, StringComparison.Ordinal)).Distinct());
+            => string.Join('\n', run.Output.Split('\n').Select(l => l.Trim()).Where(
+                l => l.StartsWith(word, StringComparison.Ordinal)).Distinct());
     }
 
     [Test]
@@ -146,7 +151,8 @@ public sealed class DriverTests
     {
         if (Environment.GetEnvironmentVariable($"{FakeDriver.Variable}_TILES") != "1")
             Assert.Ignore($"{nameof(Predict_TilesAsGraphs_HaveTheBitsOfPlainLaunches)} runs it in a process of its own.");
-        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cuda, Precision = Precision.Tf32 });
+        using GpuContext context = GpuContext.Create(
+            new GpuContextOptions { Device = DeviceKind.Cuda, Precision = Precision.Tf32 });
         context.MemoryLimitBytes = 3 << 20;
         using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
         using TomogramPicker picker = new(network, MeanShiftOptions.Compact, new PickOptions());
@@ -154,7 +160,8 @@ public sealed class DriverTests
         Extent size = new(120, 16, 16);
         Random random = new(1);
         float[] scores = picker.PredictScores([.. Enumerable.Range(0, (int)size.Voxels).Select(_ => random.NextSingle())], size);
-        TestContext.Out.WriteLine($"scores: {picker.Plan(size).Tiles.Count} tiles, {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(scores.AsSpan())))}");
+        string hash = Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(scores.AsSpan())));
+        TestContext.Out.WriteLine($"scores: {picker.Plan(size).Tiles.Count} tiles, {hash}");
     }
 
     // Runs last: what the tests above loaded and launched.
@@ -180,7 +187,8 @@ public sealed class DriverTests
             Assert.That(missing.Except(NeverLaunched), Is.Empty, "kernels that no run launches");
     }
 
-    // The catalogue closes kernels over all types that their constraints admit: nothing rounds to what it holds already.
+    // The catalogue closes kernels over all types that their constraints admit: nothing rounds to what it
+    // holds already.
     private static readonly string[] NeverLaunched =
     [
         "ElementwiseDirect.Round.Plain.float32", "ElementwiseDirect.Round.Plain.float64",

@@ -9,8 +9,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Interpreter;
 
 /// <summary>
-/// What the host asks of a CUDA driver in a training step, and how long that takes it: counted by the fake driver, which
-/// launches kernels but does not run them here.
+/// What the host asks of a CUDA driver in a training step, and how long that takes it: counted by the fake
+/// driver, which launches kernels but does not run them here.
 /// </summary>
 public sealed class StepCountTests
 {
@@ -30,7 +30,8 @@ public sealed class StepCountTests
         FakeRun run = FakeDriver.RunTests($"FullyQualifiedName~{nameof(StepCountTests)}.{nameof(CountSteps)}", "IDLE=1",
             $"MULTIPROCESSORS={multiprocessors}", $"PRECISION={precision}");
         Assert.That(run.Code, Is.Zero, run.Output);
-        string[] lines = [.. run.Output.Split('\n').Select(l => l.Trim()).Where(l => l.StartsWith("a step", StringComparison.Ordinal)).Distinct()];
+        string[] lines = [.. run.Output.Split('\n').Select(l => l.Trim()).Where(
+            l => l.StartsWith("a step", StringComparison.Ordinal)).Distinct()];
         foreach (string line in lines)
             TestContext.Out.WriteLine($"{precision}, {multiprocessors} multiprocessors: {line}");
         Assert.That(lines, Has.Length.EqualTo(2), run.Output);
@@ -55,7 +56,8 @@ public sealed class StepCountTests
             ValidationInterval = 1000,
         };
         using TrainingData data = Data();
-        using UNet3d<float> network = new(context, published ? new UNet3dOptions() : new UNet3dOptions { Widths = [8, 8, 16] }, 1);
+        using UNet3d<float> network = new(context, published ? new UNet3dOptions() : new UNet3dOptions { Widths = [8, 8, 16] },
+            1);
         using Trainer trainer = new(network, data, options);
         TrainingMemory plan = TrainingMemory.Of(context, network.Options, options, data, InProcessRanks.Alone);
         long[] before = [], after = [];
@@ -71,7 +73,12 @@ public sealed class StepCountTests
         double[] a = [.. before.Zip(after, (from, to) => (double)(to - from) / Counted)];
         double caller = (ended.Caller - began.Caller) / Counted;
         double all = (ended.All - began.All) / Counted;
-        TestContext.Out.WriteLine(FormattableString.Invariant($"a step, {(published ? "the published network" : "a small network")}, {edge}³: {a[0]} launches, {a[1]} synchronisations, copies {a[2]} pageable, {a[3]} page-locked, {a[4]} on the device, {a[5]} fills, {a[7]} graphs; host {caller:0.00} ms of the calling thread, {all:0.00} ms of all; memory {held / 1e6:0.0} MB, planned {planned / 1e6:0.0}"));
+        string what = published ? "the published network" : "a small network";
+        TestContext.Out.WriteLine(FormattableString.Invariant(
+            $"a step, {what}, {edge}³: {a[0]} launches, {a[1]} synchronisations, copies {a[2]} pageable, {a[3]} page-locked, ")
+            + FormattableString.Invariant(
+                $"{a[4]} on the device, {a[5]} fills, {a[7]} graphs; host {caller:0.00} ms of the calling thread, ")
+            + FormattableString.Invariant($"{all:0.00} ms of all; memory {held / 1e6:0.0} MB, planned {planned / 1e6:0.0}"));
         Assert.That(a[0], Is.LessThanOrEqualTo(MostLaunches));
         Assert.That((a[1], a[2]), Is.EqualTo((1.0, 0.0)), "synchronisations and copies from memory that is not page-locked");
         Assert.That(a[7], Is.EqualTo(1), "a step is one graph");

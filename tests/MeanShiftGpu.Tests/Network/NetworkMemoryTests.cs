@@ -68,9 +68,11 @@ public class NetworkMemoryTests
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         Extent patch = new(32, 32, 32);
         ClassOptions[] both = [new("a"), new("b")];
-        TrainingOptions options = TrainingOptions.Combined with { Patch = patch, BatchSize = batchSize, Classes = classes == 1 ? [] : both };
+        TrainingOptions options = TrainingOptions.Combined with { Patch = patch, BatchSize = batchSize,
+            Classes = classes == 1 ? [] : both };
         UNet3dOptions structure = new() { Widths = [8, 16], Outputs = classes };
-        using TrainingData data = new([new TrainingVolume("one", patch, new float[patch.Voxels], null, [new Position(16, 15, 14)])], []);
+        using TrainingData data = new(
+            [new TrainingVolume("one", patch, new float[patch.Voxels], null, [new Position(16, 15, 14)])], []);
         double before = TestDevices.BytesHeld(context);
         TrainingMemory plan = TrainingMemory.Of(context, structure, options, data, InProcessRanks.Alone);
         Assert.That(TestDevices.BytesHeld(context), Is.EqualTo(before), "planning takes nothing");

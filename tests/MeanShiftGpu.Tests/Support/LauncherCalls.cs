@@ -177,8 +177,10 @@ public static class LauncherCalls
                 kernels.Mask(o.Stream, Source<T>(o, s), o.View<T>("weight", s.Voxels), Target<T>(o, s), s);
             });
             yield return new($"{name} WeightedAdd", o => kernels.WeightedAdd(o.Stream, o.View<T>("term", o.N(37)), T.One, o.View<T>("total", o.N(37)), o.N(1)));
-            yield return new($"{name} WeightedSum", o => kernels.WeightedSum(o.Stream, [o.View<T>("terms", 1)], [T.One], o.View<T>("total", 1)));
-            yield return new($"{name} Spread", o => kernels.Spread(o.Stream, o.View<T>("source", 1), [T.One], [o.View<T>("targets", 1)]));
+            yield return new($"{name} WeightedSum", o => kernels.WeightedSum(
+                o.Stream, [o.View<T>("terms", 1)], [T.One], o.View<T>("total", 1)));
+            yield return new($"{name} Spread", o => kernels.Spread(
+                o.Stream, o.View<T>("source", 1), [T.One], [o.View<T>("targets", 1)]));
         }
     }
 

@@ -10,8 +10,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Training;
 
 /// <summary>
-/// A GPU is given the next step before the report of the last one is read. Here the host is treated as such a device, on which a
-/// run must be what it is when every report is read at once.
+/// A GPU is given the next step before the report of the last one is read. Here the host is treated as such a
+/// device, on which a run must be what it is when every report is read at once.
 /// </summary>
 public sealed class TrainerAheadTests
 {
@@ -35,7 +35,8 @@ public sealed class TrainerAheadTests
     private static readonly TrainingOptions TwoClasses = Options with
     {
         BatchSize = 3,
-        Classes = [new ClassOptions("a") { BandwidthVoxels = 3, SeedRadiusVoxels = 5 }, new ClassOptions("b") { MaskRadiusVoxels = 2 }],
+        Classes = [new ClassOptions("a") { BandwidthVoxels = 3, SeedRadiusVoxels = 5 },
+            new ClassOptions("b") { MaskRadiusVoxels = 2 }],
     };
 
     // A loss that is not finite: at once, as the steps are too long, until the run gives up.
@@ -107,7 +108,8 @@ public sealed class TrainerAheadTests
         AssertSame(new Run(Values(network), resumed.History), expected);
     }
 
-    // Somebody who looks although he has not said so gets the parameters of the history, and progress misses no step.
+    // Somebody who looks although he has not said so gets the parameters of the history, and progress misses
+    // no step.
     [Test]
     public void SaveCheckpoint_WhileAStepIsUnderWay_SavesThatOne()
     {
@@ -136,8 +138,10 @@ public sealed class TrainerAheadTests
     public void MostCenters_OfPatchesAnywhere_AreNotExceeded()
     {
         Random random = new(5);
-        TrainingOptions options = Options with { Patch = new Extent(8, 12, 16), CenterMarginVoxels = 0, Augmentation = Augmentation.Flips, BatchSize = 2 };
-        Position[] centers = [.. Enumerable.Range(0, 200).Select(_ => new Position(39 * random.NextDouble(), 39 * random.NextDouble(), 39 * random.NextDouble()))];
+        TrainingOptions options = Options with { Patch = new Extent(8, 12, 16), CenterMarginVoxels = 0,
+            Augmentation = Augmentation.Flips, BatchSize = 2 };
+        Position[] centers = [.. Enumerable.Range(0, 200).Select(
+            _ => new Position(39 * random.NextDouble(), 39 * random.NextDouble(), 39 * random.NextDouble()))];
         TrainingVolume volume = new("one", new Extent(40, 40, 40), new float[64_000], null, centers);
         PatchSampler sampler = new([volume], options);
         int most = sampler.MostCenters(1)[0];
@@ -165,7 +169,8 @@ public sealed class TrainerAheadTests
     private static Run Train(TrainingOptions options, bool isHost, int looksEvery)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
-        using UNet3d<float> network = new(context, Network with { Outputs = options.ClassCount }, options.Seed, options.OutputBias);
+        using UNet3d<float> network = new(context, Network with { Outputs = options.ClassCount }, options.Seed,
+            options.OutputBias);
         using Trainer trainer = new(network, Data(options.ClassCount), options, null, isHost);
         try
         {
@@ -184,7 +189,8 @@ public sealed class TrainerAheadTests
 
     private static TrainingData Data(int classes)
     {
-        SandclockOptions options = new() { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 1, MaximumParticles = 1, Seed = 4 };
+        SandclockOptions options = new() { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 1,
+            MaximumParticles = 1, Seed = 4 };
         List<TrainingVolume> volumes = [];
         for (int i = 0; i < 5; i++)
         {

@@ -81,7 +81,8 @@ public static class MeanShiftLossOp
         uint step,
         int firstItem = 0)
         where T : unmanaged, INumber<T>
-        => MeanShiftLoss(tape, scores, centers, options, new SeedSampling(seed, step, options.SeedRadiusVoxels, options.SeedMarginVoxels, firstItem), null);
+        => MeanShiftLoss(tape, scores, centers, options, new SeedSampling(
+            seed, step, options.SeedRadiusVoxels, options.SeedMarginVoxels, firstItem), null);
 
     /// <summary>The same with the training step in device memory.</summary>
     /// <param name="tape">The tape.</param>
@@ -91,7 +92,8 @@ public static class MeanShiftLossOp
     /// <param name="sampling">How seeds are drawn.</param>
     /// <param name="step">[1]: takes the place of the sampling's step; null for that one.</param>
     internal static MeanShiftLossResult<T> MeanShiftLoss<T>(
-        this Tape<T> tape, Tensor<T> scores, CenterBatch<T> centers, MeanShiftOptions options, SeedSampling sampling, ArrayView<int>? step)
+        this Tape<T> tape, Tensor<T> scores, CenterBatch<T> centers, MeanShiftOptions options, SeedSampling sampling,
+            ArrayView<int>? step)
         where T : unmanaged, INumber<T>
     {
         MeanShiftShape shape = ShapeOf(scores, centers, options, options.SeedCount);
