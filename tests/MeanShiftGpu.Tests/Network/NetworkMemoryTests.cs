@@ -68,8 +68,12 @@ public class NetworkMemoryTests
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         Extent patch = new(32, 32, 32);
         ClassOptions[] both = [new("a"), new("b")];
-        TrainingOptions options = TrainingOptions.Combined with { Patch = patch, BatchSize = batchSize,
-            Classes = classes == 1 ? [] : both };
+        TrainingOptions options = TrainingOptions.Combined with
+        {
+            Patch = patch,
+            BatchSize = batchSize,
+            Classes = classes == 1 ? [] : both
+        };
         UNet3dOptions structure = new() { Widths = [8, 16], Outputs = classes };
         using TrainingData data = new(
             [new TrainingVolume("one", patch, new float[patch.Voxels], null, [new Position(16, 15, 14)])], []);

@@ -138,8 +138,13 @@ public sealed class TrainerAheadTests
     public void MostCenters_OfPatchesAnywhere_AreNotExceeded()
     {
         Random random = new(5);
-        TrainingOptions options = Options with { Patch = new Extent(8, 12, 16), CenterMarginVoxels = 0,
-            Augmentation = Augmentation.Flips, BatchSize = 2 };
+        TrainingOptions options = Options with
+        {
+            Patch = new Extent(8, 12, 16),
+            CenterMarginVoxels = 0,
+            Augmentation = Augmentation.Flips,
+            BatchSize = 2
+        };
         Position[] centers = [.. Enumerable.Range(0, 200).Select(
             _ => new Position(39 * random.NextDouble(), 39 * random.NextDouble(), 39 * random.NextDouble()))];
         TrainingVolume volume = new("one", new Extent(40, 40, 40), new float[64_000], null, centers);
@@ -189,8 +194,15 @@ public sealed class TrainerAheadTests
 
     private static TrainingData Data(int classes)
     {
-        SandclockOptions options = new() { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 1,
-            MaximumParticles = 1, Seed = 4 };
+        SandclockOptions options = new()
+        {
+            Depth = Edge,
+            Height = Edge,
+            Width = Edge,
+            MinimumParticles = 1,
+            MaximumParticles = 1,
+            Seed = 4
+        };
         List<TrainingVolume> volumes = [];
         for (int i = 0; i < 5; i++)
         {
