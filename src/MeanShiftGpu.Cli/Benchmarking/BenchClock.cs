@@ -10,42 +10,66 @@ namespace MeanShiftGpu.Cli.Benchmarking;
 /// <param name="Variant">The kernel variant; Auto for whole networks, with what was forced.</param>
 /// <param name="Precision">What convolutions round their operands to: float32 (not at all), tf32 or bf16-operands; bf16
 /// where activations are stored so.</param>
-/// <param name="MedianMs">Median of the repeats, in milliseconds.</param>
-/// <param name="Gflops">10⁹ operations of the direct algorithm per second; 0 where operations are not counted.</param>
-/// <param name="PeakBytes">Resident memory beyond the inputs, in bytes; null on a GPU, whose memory this process does
-/// not see.</param>
-/// <param name="PeakGflops">The processor's multiply-add peak in GFLOP/s, measured between the repeats: the median;
-/// null on other devices and where operations are not counted.</param>
-/// <param name="PercentOfPeak">Gflops as a share of PeakGflops; null where that is.</param>
-/// <param name="GigabytesPerSecond">10⁹ bytes per second of what has to be read and written at least, each tensor once;
-/// null where these are not counted.</param>
-/// <param name="PercentOfBandwidth">The same as a share of the memory's bandwidth, measured in the same run; null on
-/// other devices. It is above 100 where caches hold the tensors.</param>
-/// <param name="Repeats">How often it was timed, after a first run that was not; of what takes minutes, that first run
-/// alone.</param>
-public sealed record BenchResult(
-    string Name,
-    string Size,
-    string Device,
-    string Variant,
-    string Precision,
-    double MedianMs,
-    double Gflops,
-    long? PeakBytes,
-    double? PeakGflops,
-    double? PercentOfPeak,
-    double? GigabytesPerSecond,
-    double? PercentOfBandwidth,
-    int Repeats);
+public sealed record BenchResult(string Name, string Size, string Device, string Variant, string Precision)
+{
+    /// <summary>What was found beside the time, in words; null where that is nothing.</summary>
+    public string? Note { get; init; }
+
+    /// <summary>The fastest repeat, in milliseconds.</summary>
+    public double MinimumMs { get; init; }
+
+    /// <summary>A quarter of the repeats took at most this, in milliseconds.</summary>
+    public double LowerQuartileMs { get; init; }
+
+    /// <summary>Median of the repeats, in milliseconds.</summary>
+    public double MedianMs { get; init; }
+
+    /// <summary>Three quarters of the repeats took at most this, in milliseconds.</summary>
+    public double UpperQuartileMs { get; init; }
+
+    /// <summary>The slowest repeat, in milliseconds.</summary>
+    public double MaximumMs { get; init; }
+
+    /// <summary>How often it was timed, after a first run that was not; of what takes minutes, that first run
+    /// alone.</summary>
+    public int Repeats { get; init; }
+
+    /// <summary>10⁹ operations of the direct algorithm per second; 0 where operations are not counted.</summary>
+    public double Gflops { get; init; }
+
+    /// <summary>Resident memory beyond the inputs, in bytes; null on a GPU, whose memory this process does not
+    /// see.</summary>
+    public long? PeakBytes { get; init; }
+
+    /// <summary>The processor's multiply-add peak in GFLOP/s: the highest of those measured between the repeats; null on
+    /// other devices and where operations are not counted.</summary>
+    public double? PeakGflops { get; init; }
+
+    /// <summary>Gflops as a share of PeakGflops; null where that is.</summary>
+    public double? PercentOfPeak { get; init; }
+
+    /// <summary>10⁹ bytes per second of what has to be read and written at least, each tensor once; null where these are
+    /// not counted.</summary>
+    public double? GigabytesPerSecond { get; init; }
+
+    /// <summary>The same as a share of the memory's bandwidth, measured in the same run; null on other devices. It is
+    /// above 100 where caches hold the tensors.</summary>
+    public double? PercentOfBandwidth { get; init; }
+
+    /// <summary>Where and when it was timed; null in files of versions that did not say.</summary>
+    public BenchRun? Run { get; init; }
+}
 
 /// <summary>Something that is timed.</summary>
 /// <param name="Name">What it is.</param>
-/// <param name="Size">Its size; asked for afterwards, with the median in milliseconds, so that it can hold what was
-/// found.</param>
+/// <param name="Size">Its size.</param>
 /// <param name="Variant">The kernel variant.</param>
 /// <param name="Run">Does it, or queues it.</param>
-internal sealed record Timed(string Name, Func<double, string> Size, string Variant, Action Run)
+internal sealed record Timed(string Name, string Size, string Variant, Action Run)
 {
+    /// <summary>What was found, in words; asked for afterwards, with the median in milliseconds. Null for nothing.</summary>
+    public Func<double, string>? Note { get; init; }
+
     /// <summary>Waits for what was queued.</summary>
     public required Action Wait { get; init; }
 
@@ -71,9 +95,12 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
     /// <summary>The variant of whole networks, which choose for themselves.</summary>
     public const string Auto = "Auto";
 
-    // A machine that others share gives more or less within seconds, so the peak is looked at again and again, for a
-    // tenth of the time.
+    // A machine that others share gives more or less within seconds, so the peak is looked at again and again, for some
+    // hundredths of the time; the highest look is the machine's.
     private static readonly TimeSpan BetweenPeaks = TimeSpan.FromMilliseconds(100);
+
+    // Where and when: the same for all results of a run.
+    private readonly BenchRun run = BenchRun.Of(context);
 
     /// <summary>The memory's bandwidth on the context's threads, in 10⁹ bytes per second; null on other devices.</summary>
     public double? BandwidthGigabytesPerSecond { get; } =
@@ -108,14 +135,28 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
         }
 
         MeasurePeak();
-        double median = Median(times);
+        times.Sort();
+        double median = Quantile(times, 0.5);
         double gflops = timed.Operations / median / 1e6;
-        double? peak = withPeak ? Median(peaks) : null;
+        double? peak = withPeak ? peaks.Max() : null;
         double? gigabytes = timed.Bytes / median / 1e6;
-        report(new BenchResult(
-            timed.Name, timed.Size(median), context.Description, timed.Variant, PrecisionOf(timed), median, gflops,
-            onHost ? residentBytes : null, peak, 100 * gflops / peak, gigabytes, 100 * gigabytes / BandwidthGigabytesPerSecond,
-            times.Count));
+        report(new BenchResult(timed.Name, timed.Size, context.Description, timed.Variant, PrecisionOf(timed))
+        {
+            Note = timed.Note?.Invoke(median),
+            MinimumMs = times[0],
+            LowerQuartileMs = Quantile(times, 0.25),
+            MedianMs = median,
+            UpperQuartileMs = Quantile(times, 0.75),
+            MaximumMs = times[^1],
+            Repeats = times.Count,
+            Gflops = gflops,
+            PeakBytes = onHost ? residentBytes : null,
+            PeakGflops = peak,
+            PercentOfPeak = 100 * gflops / peak,
+            GigabytesPerSecond = gigabytes,
+            PercentOfBandwidth = 100 * gigabytes / BandwidthGigabytesPerSecond,
+            Run = run,
+        });
         return median;
 
         double Call(int count)
@@ -130,7 +171,7 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
         void MeasurePeak()
         {
             if (withPeak)
-                peaks.Add(FmaPeak.MeasureGflops(context.Threads));
+                peaks.Add(FmaPeak.MeasureGflops(context.Threads.Count));
         }
     }
 
@@ -149,10 +190,12 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
             };
     }
 
-    private static double Median(List<double> values)
+    /// <summary>The value below which a share of sorted values lies, between two of them where it falls there.</summary>
+    internal static double Quantile(IReadOnlyList<double> sorted, double share)
     {
-        values.Sort();
-        int middle = values.Count / 2;
-        return values.Count % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+        double place = share * (sorted.Count - 1);
+        int below = (int)place;
+        int above = Math.Min(below + 1, sorted.Count - 1);
+        return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
     }
 }

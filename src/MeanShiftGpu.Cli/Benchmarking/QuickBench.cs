@@ -81,7 +81,7 @@ public sealed class QuickBench
             using BenchmarkRun run = timed.Open(context, variant, check: Shrink == 1);
             for (int pass = 0; pass < timed.Passes.Count; pass++)
             {
-                clock.Time(new Timed($"{operation.Name} {timed.Passes[pass]}", _ => timed.Size, variant, run.Passes.Run[pass])
+                clock.Time(new Timed($"{operation.Name} {timed.Passes[pass]}", timed.Size, variant, run.Passes.Run[pass])
                 {
                     Wait = run.Wait,
                     Operations = run.Passes.Operations,

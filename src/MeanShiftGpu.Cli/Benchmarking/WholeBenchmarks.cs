@@ -65,7 +65,7 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
             {
                 using GpuContext forced = context.WithVariant(variant);
                 using MeanShiftLoss<float> meanShift = new(forced, options);
-                clock.Time(new Timed("mean-shift loss, forward and backward", _ => size, variant, () =>
+                clock.Time(new Timed("mean-shift loss, forward and backward", size, variant, () =>
                     meanShift.Evaluate(scores, centers, offsets, loss, gradient, shape, options.Sampling(seed: 1, step: 0)))
                 {
                     Wait = forced.Synchronize,
@@ -95,7 +95,7 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
         using Trainer trainer = new(network, data, options);
         // Forward, gradient of the input (the first layer needs none) and of the weights: three times the forward operations.
         Time(
-            "unet-step: Dice + mean shift + Adam", _ => $"{edge}³, widths {Words(settings.Network)}",
+            "unet-step: Dice + mean shift + Adam", $"{edge}³, widths {Words(settings.Network)}",
             3 * settings.Network.ForwardOperations(size), () => trainer.Step(), Once);
     }
 
@@ -145,11 +145,11 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
             double patches = plan.Tiles.Sum(t => (double)t.Size.Voxels) / patch.Voxels;
             Time(
                 "pick: score map",
-                medianMs => $"{size}, widths {Words(on.Network)}, {Counted.Of(plan.Tiles.Count, "tile")} of up to "
-                    + $"{plan.LargestTile}, {plan.Overlap:0.00} times the voxels, {100 * medianMs / (patches * patchMs):0} % of "
-                    + "plain forward passes of as many voxels",
+                $"{size}, widths {Words(on.Network)}, {Counted.Of(plan.Tiles.Count, "tile")} of up to {plan.LargestTile}, "
+                    + $"{plan.Overlap:0.00} times the voxels",
                 on.Network.ForwardOperations(size),
-                () => summary = picker.Predict(plan, image, statistics, [new ScoreMap(0, map)]), once);
+                () => summary = picker.Predict(plan, image, statistics, [new ScoreMap(0, map)]), once,
+                medianMs => $"{100 * medianMs / (patches * patchMs):0} % of plain forward passes of as many voxels");
         }
 
         (MrcWriter scores, int particles) = on.CreateMap();
@@ -158,9 +158,9 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
             ClusterResult found = new([], 0);
             Time(
                 "pick: clustering",
-                _ => $"{size}, {Counted.Of(found.StartVoxels, "voxel")}, {Counted.Of(particles, "particle")}, "
-                    + $"{Counted.Of(found.Picks.Count, "pick")}",
-                0, () => found = picker.Cluster(scores, 1), once);
+                $"{size}, {Counted.Of(particles, "particle")}",
+                0, () => found = picker.Cluster(scores, 1), once,
+                _ => $"{Counted.Of(found.StartVoxels, "voxel")}, {Counted.Of(found.Picks.Count, "pick")}");
         }
     }
 
@@ -176,7 +176,7 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
         foreach (ref float value in image.AsSpan())
             value = random.NextSingle() + random.NextSingle() - 1;
         double median = Time(
-            "pick: plain forward pass", _ => $"{edge}³, widths {Words(network.Options)}",
+            "pick: plain forward pass", $"{edge}³, widths {Words(network.Options)}",
             network.Options.ForwardOperations(patch),
             () =>
             {
@@ -187,8 +187,15 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
         return (patch, median);
     }
 
-    private double Time(string name, Func<double, string> size, double operations, Action run, bool once)
-        => clock.Time(new Timed(name, size, Choice, run) { Wait = context.Synchronize, Operations = operations, Once = once });
+    private double Time(
+        string name, string size, double operations, Action run, bool once, Func<double, string>? note = null)
+        => clock.Time(new Timed(name, size, Choice, run)
+        {
+            Note = note,
+            Wait = context.Synchronize,
+            Operations = operations,
+            Once = once,
+        });
 
     private static string Words(UNet3dOptions network) => string.Join("-", network.Widths);
 

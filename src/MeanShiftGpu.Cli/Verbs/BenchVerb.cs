@@ -42,6 +42,13 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         $"{Stability}: data sets, of {string.Join(", ", StabilityBench.DataNames)}. Default: all.");
     private readonly Option<string[]> presets = Parse.Texts("--presets", "NAME",
         $"{Stability}: presets, of {string.Join(", ", StabilityBench.PresetNames)}. Default: both.");
+    private readonly Option<double?> seconds = Parse.Real(
+        "--seconds", "Repeat each case for at least this long, and at least three times. Default: 1.", 0, 3600);
+    private readonly Option<string?> compare = Parse.Text("--compare", "OLD.json",
+        "Put the result beside this one of an earlier --json: a Markdown table with ratios and whether they are more than noise.");
+    private readonly Option<string?> against = Parse.Text("--against", "DIR",
+        "Run this build and the one in this folder in turns, each as a process of its own, and say which is the faster.");
+    private readonly Option<int?> turns = Parse.Integer("--turns", "--against: how often each build runs. Default: 6.", 2, 1000);
     private readonly Option<int> memory = Parse.Integer("--memory", "pick: memory for the whole process in MiB.", 1536, 1, int.MaxValue);
 
     private const string Stability = "stability";
@@ -57,7 +64,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 
     protected override IEnumerable<Symbol> Symbols
-        => [names, batch, shrink, size, widths, patches, particles, memory, output, runs, steps, schedule, hard, centerWeight,
+        => [names, seconds, compare, against, turns, batch, shrink, size, widths, patches, particles, memory, output, runs, steps, schedule, hard, centerWeight,
         data, presets];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => fact == MissingFact.Memory ? memory.Name : null;
@@ -70,19 +77,22 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         if (chosen.FirstOrDefault(n => !QuickBench.Names.Contains(n)) is { } unknown)
             throw new InputException($"bench: there is no benchmark '{unknown}'. Expected {string.Join(", ", QuickBench.Names)}.");
 
+        if (options.GetValue(against) is { } other)
+            return RunInTurns(options, other);
+        if (options.GetValue(turns) is not null)
+            throw new InputException("bench: --turns is for --against.");
+
+        string? earlier = options.GetValue(compare);
+        IReadOnlyList<BenchResult> before = earlier is null ? [] : BenchFile.Read(earlier, withSpread: true);
+        OutputFolder.RefuseReplacing(JsonFile(options), earlier is null ? [] : [earlier]);
         using GpuContext context = OpenDevice(options);
         List<BenchResult> results = [];
         QuickBench bench = new(context, result =>
         {
             results.Add(result);
-            string speed = result.Gflops > 0 ? $", {result.Gflops:0.0} GFLOP/s" : "";
-            string share = result.PercentOfPeak is { } percent ? $" ({percent:0} % of the peak, {result.PeakGflops:0})" : "";
-            string rate = result.GigabytesPerSecond is { } gigabytes ? $", {gigabytes:0.0} GB/s" : "";
-            string shareOfRate = result.PercentOfBandwidth is { } ofBandwidth ? $" ({ofBandwidth:0} % of the bandwidth)" : "";
-            string resident = result.PeakBytes is { } bytes ? $", {bytes / 1048576.0:0.0} MiB" : "";
-            Session.Line($"{result.Name}, {result.Size}, {result.Variant}: {result.MedianMs:0.00} ms{speed}{share}{rate}{shareOfRate}{resident}, median of {result.Repeats}");
+            Session.Line(LineOf(result));
             Cancellation.ThrowIfCancellationRequested();
-        }, batch: options.GetValue(batch))
+        }, options.GetValue(seconds) ?? 1, options.GetValue(batch))
         {
             PickCase = PickCaseOf(options),
             Shrink = options.GetValue(shrink) ?? 1,
@@ -97,8 +107,58 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             bench.Run(name);
         }
 
+        WriteJson(options, results, earlier is null ? [] : [earlier]);
+        if (earlier is not null)
+        {
+            Session.Line("");
+            foreach (string line in BenchComparison.Table(earlier, before, results))
+                Session.Line(line);
+        }
+
+        return ExitCode.Done;
+    }
+
+    private static string LineOf(BenchResult result)
+    {
+        string note = result.Note is { } words ? $", {words}" : "";
+        string speed = result.Gflops > 0 ? $", {result.Gflops:0.0} GFLOP/s" : "";
+        string share = result.PercentOfPeak is { } percent ? $" ({percent:0} % of the peak, {result.PeakGflops:0})" : "";
+        string rate = result.GigabytesPerSecond is { } gigabytes ? $", {gigabytes:0.0} GB/s" : "";
+        string shareOfRate = result.PercentOfBandwidth is { } ofBandwidth ? $" ({ofBandwidth:0} % of the bandwidth)" : "";
+        string resident = result.PeakBytes is { } bytes ? $", {bytes / 1048576.0:0.0} MiB" : "";
+        string times = result.Repeats == 1 ? "once"
+            : $"median of {result.Repeats}, {result.MinimumMs:0.00} to {result.MaximumMs:0.00} ms";
+        return $"{result.Name}, {result.Size}, {result.Variant}: {result.MedianMs:0.00} ms{note}{speed}{share}{rate}{shareOfRate}"
+            + $"{resident}, {times}";
+    }
+
+    private ExitCode RunInTurns(ParseResult options, string folder)
+    {
+        if (options.GetValue(compare) is not null)
+            throw new InputException("bench: --against times both builds now, --compare takes an earlier run. Give one of them.");
+        ToolBuild other = ToolBuild.In(folder);
+        ToolBuild own = ToolBuild.Own();
+        int count = options.GetValue(turns) ?? 6;
+        string[] arguments = Others(options, "--against", "--turns", "--json");
+        int runs = 0;
+        IReadOnlyList<TurnResult> results = BenchTurns.Run(count, () => Bench(own, "this build"), () => Bench(other, folder));
+        foreach (string line in BenchTurns.Table(results))
+            Session.Line(line);
         WriteJson(options, results);
         return ExitCode.Done;
+
+        IReadOnlyList<BenchResult> Bench(ToolBuild build, string name)
+        {
+            Session.Line($"run {++runs} of {2 * count}: {name}");
+            return build.Bench(arguments, Cancellation);
+        }
+    }
+
+    // What follows the verb on the command line, without some options and their values.
+    private static string[] Others(ParseResult options, params string[] without)
+    {
+        string[] words = [.. options.Tokens.Skip(1).Select(t => t.Value)];
+        return [.. words.Where((word, i) => !without.Contains(word) && (i == 0 || !without.Contains(words[i - 1])))];
     }
 
     private ExitCode CountStability(ParseResult options)
