@@ -22,11 +22,70 @@ namespace MeanShiftGpu.Network;
 /// </remarks>
 public sealed partial class UNet3d<T>
 {
+    // Enough for all threads at the coarsest resolution too, as in picking.
+    private const long VoxelsAtOnce = 1 << 18;
+
     /// <summary>Whether the device's convolutions can compute some planes alone; those of the CPU device can, the plain kernels take whole tensors.</summary>
     internal bool ComputesByPlanes
         => Parameters.Parameters.Where(p => p.Layout == ParameterLayout.ConvolutionWeight && p.KernelSize == 3).All(p =>
             Context.Launcher(Conv3dVariants<T, T>.Table, new Conv3dShape(1, 1, 1, 1, p.InputChannels, p.OutputChannels, 3,
                 Activation.Relu, p.InputChannels, p.OutputChannels)) is IConv3dByPlanes<T>);
+
+    /// <summary>
+    /// The forward pass of whole volumes into the caller's memory, with as little memory as the device can do with. On the CPU
+    /// device it goes through a volume plane by plane, all resolutions together, and keeps of each tensor only the planes that
+    /// something still reads: the memory grows with a volume's cross-section, not with its depth, and nothing is computed twice.
+    /// On other devices it is <see cref="Forward"/>, whose scores these are.
+    /// </summary>
+    /// <param name="arena">The memory, which keeps what it has for the next call.</param>
+    /// <param name="volume">[N, D, H, W, InputChannels], each input normalised to mean 0 and standard deviation 1.</param>
+    /// <param name="shape">Its shape; extents are multiples of <see cref="UNet3dOptions.Divisor"/>.</param>
+    /// <param name="scores">[N, D, H, W, Outputs], overwritten with scores from 0 to 1.</param>
+    /// <exception cref="ArgumentException">Lengths or extents do not fit.</exception>
+    public unsafe void Predict(Arena arena, ReadOnlySpan<T> volume, TensorShape shape, Span<T> scores)
+    {
+        ArgumentNullException.ThrowIfNull(arena);
+        Extent size = new(shape.Depth, shape.Height, shape.Width);
+        if (shape.Batch < 1 || shape.Channels != Options.InputChannels || size.Voxels < 1
+            || shape.Depth % Options.Divisor != 0 || shape.Height % Options.Divisor != 0 || shape.Width % Options.Divisor != 0)
+        {
+            throw new ArgumentException(
+                $"Predict: the volume is {shape}. Expected {Options.InputChannels} channels and extents that are multiples of "
+                + $"{Options.Divisor}.", nameof(shape));
+        }
+
+        if (volume.Length != shape.Length)
+            throw new ArgumentException($"Predict: {volume.Length} numbers are no volume of {shape}. Expected {shape.Length}.", nameof(volume));
+        long expected = shape.Batch * size.Voxels * Options.Outputs;
+        if (scores.Length != expected)
+            throw new ArgumentException($"Predict: there is room for {scores.Length} scores. Expected {expected}.", nameof(scores));
+        if (!Context.ComputesInHostMemory || !ComputesByPlanes)
+        {
+            using Tape<T> tape = Tape<T>.Begin(arena, inference: true);
+            Forward(tape, tape.Upload(volume, shape)).ToArray(Context).CopyTo(scores);
+            return;
+        }
+
+        int slab = (int)Math.Clamp(VoxelsAtOnce / ((long)size.Height * size.Width), 2, Math.Max(2, size.Depth));
+        fixed (T* from = volume, to = scores)
+        {
+            for (int item = 0; item < shape.Batch; item++)
+            {
+                (nint source, nint target) = (
+                    (nint)(from + item * size.Voxels * Options.InputChannels), (nint)(to + item * size.Voxels * Options.Outputs));
+                PredictByPlanes(
+                    arena, Box.Whole(size), Box.Whole(size), slab,
+                    (box, planes) => Planes(source, box, Options.InputChannels).CopyTo(planes),
+                    (box, planes) => planes.CopyTo(Planes(target, box, Options.Outputs)));
+            }
+        }
+
+        Span<T> Planes(nint data, Box box, int channels)
+        {
+            long plane = size.Height * (long)size.Width * channels;
+            return new Span<T>((T*)data + box.Origin.Z * plane, checked((int)(box.Size.Depth * plane)));
+        }
+    }
 
     /// <summary>Predicts the scores of a part of a volume, plane by plane, on a device whose memory is the host's.</summary>
     /// <param name="arena">The memory.</param>
