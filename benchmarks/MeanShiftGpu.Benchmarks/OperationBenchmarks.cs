@@ -28,9 +28,10 @@ public class OperationBenchmarks
             [
                 .. from operation in Operations.All
                    from timed in operation.Benchmarks(sizes)
-                   from variant in timed.Variants(context)
+                   let variants = timed.Variants(context).ToArray()
+                   from variant in variants
                    from pass in Enumerable.Range(0, timed.Passes.Count)
-                   select new BenchmarkRow(operation.Name, timed, variant, pass),
+                   select new BenchmarkRow(operation.Name, timed, variant, pass, variant == variants[^1]),
             ];
         }
     }
@@ -60,15 +61,22 @@ public sealed class BenchmarkRow
     private readonly BenchmarkCase timed;
     private readonly string variant;
 
-    internal BenchmarkRow(string operation, BenchmarkCase timed, string variant, int pass)
+    internal BenchmarkRow(string operation, BenchmarkCase timed, string variant, int pass, bool isBaseline)
     {
         this.operation = operation;
         this.timed = timed;
         this.variant = variant;
         Pass = pass;
+        IsBaseline = isBaseline;
     }
 
     internal int Pass { get; }
+
+    /// <summary>Whether its variant is the plainest of those that are timed, by which the others are measured.</summary>
+    internal bool IsBaseline { get; }
+
+    /// <summary>What rows of other variants have in common with this one.</summary>
+    internal string Work => $"{operation} {timed.Size}{(timed.OnBf16 ? " bf16" : "")} {timed.Passes[Pass]}";
 
     /// <summary>What a filter sees.</summary>
     public override string ToString()

@@ -1,7 +1,14 @@
 using BenchmarkDotNet.Configs;
+using BenchmarkDotNet.Diagnosers;
 using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
+using MeanShiftGpu.Benchmarks;
 
-// A row's name is a sentence, which the tables would cut after 20 letters.
-IConfig config = DefaultConfig.Instance.WithSummaryStyle(SummaryStyle.Default.WithMaxParameterColumnWidth(100));
+// A row's name is a sentence, which the tables would cut after 20 letters. The program of a benchmark is built with this
+// repository's libraries, which takes longer than the two minutes that are allowed for it on a machine with other work.
+IConfig config = DefaultConfig.Instance
+    .WithSummaryStyle(SummaryStyle.Default.WithMaxParameterColumnWidth(100))
+    .WithBuildTimeout(TimeSpan.FromMinutes(15))
+    .AddDiagnoser(MemoryDiagnoser.Default)
+    .AddColumn(new BaselineColumn());
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config);

@@ -140,12 +140,13 @@ internal static class CommandLine
 
         public override int Invoke(ParseResult parseResult)
         {
+            Verb? verb = verbs.FirstOrDefault(v => v.Name == parseResult.CommandResult.Command.Name);
+            verb?.CompleteHelp();
             TextWriter output = parseResult.InvocationConfiguration.Output;
             using StringWriter text = new();
             parseResult.InvocationConfiguration.Output = text;
             int code = help.Invoke(parseResult);
             parseResult.InvocationConfiguration.Output = output;
-            Verb? verb = verbs.FirstOrDefault(v => v.Name == parseResult.CommandResult.Command.Name);
             if (verb is null)
             {
                 WriteVerbs(output, text.ToString());

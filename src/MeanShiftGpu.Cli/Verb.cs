@@ -49,6 +49,11 @@ internal abstract class Verb(Session session)
     /// <summary>What it does, in a sentence or two.</summary>
     protected abstract string Description { get; }
 
+    /// <summary>Fills in what only the help says and takes a while to find out. The help of the whole program asks nobody for it.</summary>
+    public virtual void CompleteHelp()
+    {
+    }
+
     /// <summary>A command line that a person can copy.</summary>
     public abstract string Example { get; }
 

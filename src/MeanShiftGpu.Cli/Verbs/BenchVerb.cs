@@ -11,12 +11,7 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// <summary>Quick timings.</summary>
 internal sealed class BenchVerb(Session session) : Verb(session)
 {
-    private readonly Argument<string[]> names = new("NAME")
-    {
-        Description = $"What to time: {string.Join(", ", QuickBench.Names)}. Default: all. Or {Stability} alone: how "
-            + "many of many short trainings end without a useful model.",
-        Arity = ArgumentArity.ZeroOrMore,
-    };
+    private readonly Argument<string[]> names = new("NAME") { Arity = ArgumentArity.ZeroOrMore };
 
     private readonly Option<int> batch = Parse.Integer("--batch", "Items in a batch of the layers; unet-step, mean-shift and pick take one.", 1, 1, int.MaxValue);
     private readonly Option<int?> shrink = Parse.Choice("--shrink", "Divide the edges of the layers and steps and run each once, for a check that every case runs. Default: 1.", new[] { 1, 2, 7, 14 }.ToDictionary(n => $"{n}", n => n));
@@ -25,7 +20,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly Option<int[]?> patches = Parse.IntegerList("--patch", "N,N,…", "unet-step: edges of the patches in voxels, rounded down to what the network takes. Default: 32,56,96.", 1, 512);
     private readonly Option<int?> particles = Parse.Integer("--particles", "pick: particles of the score map that is clustered. Default: one in 45000 voxels.", 1);
     private readonly Option<string?> output = Parse.Text("--out", "DIR",
-        $"{Stability}: folder for a result file of each training; trainings that are there are not run again.");
+        $"{Stability}: folder for a result file of each training; trainings that are there are not run again. {Growth}: for "
+            + "growth.md, growth.json and the pictures.");
     private readonly Option<int> runs = Parse.Integer("--runs",
         $"{Stability}: trainings of each data set and preset, with the seeds 1, 2, ….", 8, 1, 10_000);
     private readonly Option<int> steps = Parse.Integer("--steps", $"{Stability}: steps of each training.", 200, 20, int.MaxValue);
@@ -52,12 +48,20 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly Option<int> memory = Parse.Integer("--memory", "pick: memory for the whole process in MiB.", 1536, 1, int.MaxValue);
 
     private const string Stability = "stability";
+    private const string Growth = "growth";
+    private const string Table = "table";
 
     public override string Name => "bench";
 
     public override string Summary => "Times kernels and whole steps.";
 
     public override bool IsForDevelopers => true;
+
+    // The catalogue's names bring all operations and their variants into being, which takes a good part of the program's start.
+    public override void CompleteHelp() => names.Description =
+        $"What to time: {string.Join(", ", QuickBench.Names)}. Default: all. Or one of these: {Stability}, how many of many "
+            + $"short trainings end without a useful model; {Growth}, how time and memory of the forward pass grow, with "
+            + $"pictures; {Table} FILE…, the --json files of several machines as one Markdown table.";
 
     protected override string Description => "Times kernels (each variant, or the one that --variant forces) and whole steps in this process: medians, operations per second and the share of the processor's peak, of convolutions the bytes per second and the share of the memory's bandwidth too, and memory.";
 
@@ -71,8 +75,18 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     protected override ExitCode Run(ParseResult options)
     {
-        if (options.GetValue(names) is [Stability])
-            return CountStability(options);
+        switch (options.GetValue(names))
+        {
+            case [Stability]:
+                return CountStability(options);
+            case [Growth]:
+                return MeasureGrowth(options);
+            case [Table, .. string[] files]:
+                foreach (string line in BenchTable.Of(BenchTable.Read(files)))
+                    Session.Line(line);
+                return ExitCode.Done;
+        }
+
         string[] chosen = options.GetValue(names) is { Length: > 0 } given ? given : [.. QuickBench.Names];
         if (chosen.FirstOrDefault(n => !QuickBench.Names.Contains(n)) is { } unknown)
             throw new InputException($"bench: there is no benchmark '{unknown}'. Expected {string.Join(", ", QuickBench.Names)}.");
@@ -159,6 +173,35 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     {
         string[] words = [.. options.Tokens.Skip(1).Select(t => t.Value)];
         return [.. words.Where((word, i) => !without.Contains(word) && (i == 0 || !without.Contains(words[i - 1])))];
+    }
+
+    private ExitCode MeasureGrowth(ParseResult options)
+    {
+        string folder = options.GetValue(output)
+            ?? throw new InputException($"bench {Growth}: there is no folder for the results. Give one by --out.");
+        OutputFolder.Prepare(folder);
+        using FolderLock folderLock = FolderLock.Take(folder);
+        GrowthBench bench = new(NetworkOf(options), options.GetValue(shrink) ?? 1, options.GetValue(seconds) ?? 1);
+        List<GrowthPoint> points = [];
+        GpuContextOptions device = DeviceOptions(options);
+        int most = device.Threads > 0 ? device.Threads : Environment.ProcessorCount;
+        foreach (int count in (IEnumerable<int>)[.. new[] { 1, most }.Distinct()])
+        {
+            using GpuContext context = GpuContext.Create(device with { Device = DeviceKind.Cpu, Threads = count });
+            Session.Line($"device: {context.Description}");
+            bench.Run(context, Add, Session.Line, Cancellation);
+        }
+
+        GrowthBench.Write(folder, points);
+        JsonOutput.Write(Path.Combine(folder, "growth.json"), points);
+        WriteJson(options, points);
+        return ExitCode.Done;
+
+        void Add(GrowthPoint point)
+        {
+            points.Add(point);
+            Session.Line(GrowthBench.Table([point])[^1]);
+        }
     }
 
     private ExitCode CountStability(ParseResult options)

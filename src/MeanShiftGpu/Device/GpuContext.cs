@@ -239,6 +239,19 @@ public sealed class GpuContext : IDisposable
     }
 
     /// <summary>
+    /// A task that ends when everything queued on <see cref="Stream"/> until now is done, to be awaited instead of
+    /// <see cref="Synchronize"/>. On CUDA no thread waits for it: the driver calls back. On OpenCL a thread of the pool waits;
+    /// on the CPU device all is done when this returns.
+    /// </summary>
+    /// <returns>It fails with <see cref="CudaException"/> or <see cref="CLException"/> where what was queued failed.</returns>
+    /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
+    public Task SynchronizeAsync()
+    {
+        ThrowIfDisposed("SynchronizeAsync");
+        return StreamCompletion.Of(Stream);
+    }
+
+    /// <summary>
     /// Begins an operation of several launches, or on memory that calls share: one thread at a time, which may begin others within. The caller disposes
     /// the result on the same thread.
     /// </summary>

@@ -66,7 +66,6 @@ public sealed partial class UNet3d<T>
             return;
         }
 
-        int slab = (int)Math.Clamp(VoxelsAtOnce / ((long)size.Height * size.Width), 2, Math.Max(2, size.Depth));
         fixed (T* from = volume, to = scores)
         {
             for (int item = 0; item < shape.Batch; item++)
@@ -74,7 +73,7 @@ public sealed partial class UNet3d<T>
                 (nint source, nint target) = (
                     (nint)(from + item * size.Voxels * Options.InputChannels), (nint)(to + item * size.Voxels * Options.Outputs));
                 PredictByPlanes(
-                    arena, Box.Whole(size), Box.Whole(size), slab,
+                    arena, Box.Whole(size), Box.Whole(size), PlanesAtOnce(size),
                     (box, planes) => Planes(source, box, Options.InputChannels).CopyTo(planes),
                     (box, planes) => planes.CopyTo(Planes(target, box, Options.Outputs)));
             }
@@ -86,6 +85,12 @@ public sealed partial class UNet3d<T>
             return new Span<T>((T*)data + box.Origin.Z * plane, checked((int)(box.Size.Depth * plane)));
         }
     }
+
+    /// <summary>Bytes of activations that <see cref="Predict"/> keeps for volumes of a size, where it goes plane by plane.</summary>
+    internal long PredictBytes(Extent size) => new PlaneSchedule(graph, size.Depth, PlanesAtOnce(size)).Bytes(size);
+
+    private static int PlanesAtOnce(Extent size)
+        => (int)Math.Clamp(VoxelsAtOnce / ((long)size.Height * size.Width), 2, Math.Max(2, size.Depth));
 
     /// <summary>Predicts the scores of a part of a volume, plane by plane, on a device whose memory is the host's.</summary>
     /// <param name="arena">The memory.</param>

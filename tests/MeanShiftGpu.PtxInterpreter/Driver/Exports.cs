@@ -174,6 +174,20 @@ internal static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "cuStreamSynchronize")]
     public static int StreamSynchronize(nint stream) => Synchronize(stream);
 
+    // From a thread of its own and a moment later, as a driver does.
+    [UnmanagedCallersOnly(EntryPoint = "cuStreamAddCallback")]
+    public static int StreamAddCallback(nint stream, delegate* unmanaged<nint, int, nint, void> callback, nint data, uint flags)
+    {
+        int status = Synchronize();
+        nint function = (nint)callback;
+        new Thread(() =>
+        {
+            Thread.Sleep(50);
+            ((delegate* unmanaged<nint, int, nint, void>)function)(stream, status, data);
+        }).Start();
+        return Success;
+    }
+
     [UnmanagedCallersOnly(EntryPoint = "cuGetErrorString")]
     public static int GetErrorString(int error, byte** text)
     {

@@ -1,0 +1,176 @@
+using System.Diagnostics;
+using MeanShiftGpu.Autograd;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Reporting;
+
+namespace MeanShiftGpu.Cli.Benchmarking;
+
+/// <summary>A forward pass of some size.</summary>
+/// <param name="ByPlanes">Whether planes were computed as they were needed, or whole tensors.</param>
+/// <param name="Edge">Edge of the cubes, in voxels.</param>
+/// <param name="Batch">How many cubes at once.</param>
+/// <param name="Threads">Threads.</param>
+/// <param name="MedianMs">Median of the repeats, in milliseconds.</param>
+/// <param name="NanosecondsPerVoxel">The same for each voxel.</param>
+/// <param name="PredictedBytes">Memory of the activations, planned before.</param>
+/// <param name="MeasuredBytes">Highest resident memory less that before, image and scores left out.</param>
+/// <param name="Repeats">How often it was timed.</param>
+public sealed record GrowthPoint(
+    bool ByPlanes, int Edge, int Batch, int Threads, double MedianMs, double NanosecondsPerVoxel, long PredictedBytes,
+    long MeasuredBytes, int Repeats)
+{
+    /// <summary>The machine and the program; null in tests.</summary>
+    public BenchRun? Run { get; init; }
+}
+
+/// <summary>How time and memory of the forward pass grow with the volume, the batch and the threads.</summary>
+/// <param name="options">The network.</param>
+/// <param name="shrink">Divides the edges, for a check that everything runs.</param>
+/// <param name="seconds">Each size is repeated for at least this long, and at least three times; what takes longer, once.</param>
+internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seconds)
+{
+    private const double ShareOfMemory = 0.8;
+    private const double OnceFromMs = 20_000;
+
+    /// <summary>The sizes: cubes of 32³ to 192³ whole, up to 512³ by planes, and batches.</summary>
+    /// <param name="ByPlanes">By planes, or whole.</param>
+    /// <param name="Edge">The edge.</param>
+    /// <param name="Batch">The batch.</param>
+    internal readonly record struct Size(bool ByPlanes, int Edge, int Batch);
+
+    internal static readonly IReadOnlyList<Size> Sizes =
+    [
+        .. ((int[])[32, 48, 64, 96, 128, 160, 192]).Select(edge => new Size(false, edge, 1)),
+        .. ((int[])[32, 64, 128, 192, 256, 512]).Select(edge => new Size(true, edge, 1)),
+        .. ((int[])[2, 4, 8]).Select(batch => new Size(false, 48, batch)),
+    ];
+
+    /// <summary>Times all sizes on one context.</summary>
+    /// <param name="context">The CPU device.</param>
+    /// <param name="report">Told each point as it comes.</param>
+    /// <param name="leftOut">Told what would not fit into the memory.</param>
+    /// <param name="cancellation">Stops after a size.</param>
+    public void Run(GpuContext context, Action<GrowthPoint> report, Action<string> leftOut, CancellationToken cancellation)
+    {
+        BenchRun run = BenchRun.Of(context);
+        using UNet3d<float> network = new(context, options, seed: 1);
+        foreach (Size size in Sizes)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            int edge = Math.Max(1, size.Edge / shrink / options.Divisor) * options.Divisor;
+            TensorShape shape = new(size.Batch, edge, edge, edge, options.InputChannels);
+            long predicted = size.ByPlanes
+                ? network.PredictBytes(new Extent(edge, edge, edge))
+                : (long)(network.InferenceBytesPerVoxel * size.Batch * new Extent(edge, edge, edge).Voxels);
+            if (predicted + 2 * sizeof(float) * shape.Length > ShareOfMemory * context.MemoryLimitBytes)
+                leftOut($"{Words(size.ByPlanes, edge, size.Batch)} needs {predicted >> 20} MiB, more than there is.");
+            else
+                report(Measure(context, network, shape, size.ByPlanes, predicted) with { Run = run });
+        }
+    }
+
+    /// <summary>Writes the table and the pictures.</summary>
+    public static void Write(string folder, IReadOnlyList<GrowthPoint> points)
+    {
+        ReportFile.WriteText(Path.Combine(folder, "growth.md"), string.Join('\n', Table(points)) + "\n");
+        ReportPlots.WriteSvg(Path.Combine(folder, "growth-time.svg"), new ReportChart
+        {
+            Title = "Forward pass",
+            XTitle = "edge of a cube of as many voxels",
+            YTitle = "ns for each voxel",
+            LogarithmicY = true,
+            Curves = Curves(points, p => p.NanosecondsPerVoxel),
+        });
+        GrowthPoint[] most = [.. points.Where(p => p.Threads == points.Max(q => q.Threads))];
+        ReportPlots.WriteSvg(Path.Combine(folder, "growth-memory.svg"), new ReportChart
+        {
+            Title = "Memory of a forward pass",
+            XTitle = "edge of a cube of as many voxels",
+            YTitle = "MiB",
+            LogarithmicY = true,
+            Curves =
+            [
+                .. Curves(most, p => p.MeasuredBytes / 1048576.0, ", measured"),
+                .. Curves(most, p => p.PredictedBytes / 1048576.0, ", predicted", dashed: true),
+            ],
+        });
+    }
+
+    /// <summary>A Markdown table of all points.</summary>
+    public static IReadOnlyList<string> Table(IReadOnlyList<GrowthPoint> points)
+    {
+        List<string> lines = [];
+        if (points.Count > 0 && points[0].Run is { } run)
+            lines.AddRange([$"{run.Build()}. {run.Machine()}", ""]);
+        lines.Add("| forward pass of | threads | ms | ns for each voxel | memory predicted, MiB | measured, MiB |");
+        lines.Add("|---|---|---|---|---|---|");
+        lines.AddRange(points.Select(p => $"| {Words(p.ByPlanes, p.Edge, p.Batch)} | {p.Threads} | {p.MedianMs:0.0} "
+            + $"| {p.NanosecondsPerVoxel:0} | {p.PredictedBytes / 1048576.0:0} | {p.MeasuredBytes / 1048576.0:0} |"));
+        return lines;
+    }
+
+    private static string Words(bool byPlanes, int edge, int batch)
+        => $"{(batch > 1 ? $"{batch} × " : "")}{edge}³ {(byPlanes ? "by planes" : "whole")}";
+
+    private static IReadOnlyList<ReportCurve> Curves(
+        IEnumerable<GrowthPoint> points, Func<GrowthPoint, double> value, string ending = "", bool dashed = false)
+    {
+        ReportColor[] colors = [.. Enum.GetValues<ReportColor>().Where(c => c != ReportColor.Grey)];
+        return
+        [
+            .. points.GroupBy(p => (p.ByPlanes, Batches: p.Batch > 1, p.Threads)).Select((group, i) => new ReportCurve(
+                $"{(group.Key.ByPlanes ? "by planes" : group.Key.Batches ? "batches" : "whole")}, "
+                    + $"{Counted.Of(group.Key.Threads, "thread")}{ending}",
+                colors[i % colors.Length],
+                [.. group.OrderBy(p => Voxels(p)).Select(p => (Math.Cbrt(Voxels(p)), value(p))).Where(p => p.Item2 > 0)],
+                Dashed: dashed)),
+        ];
+
+        static double Voxels(GrowthPoint p) => p.Batch * Math.Pow(p.Edge, 3);
+    }
+
+    private GrowthPoint Measure(GpuContext context, UNet3d<float> network, TensorShape shape, bool byPlanes, long predicted)
+    {
+        float[] image = new float[shape.Length];
+        Random random = new(1);
+        foreach (ref float value in image.AsSpan())
+            value = random.NextSingle() + random.NextSingle() - 1;
+        float[] scores = new float[shape.Length / options.InputChannels * options.Outputs];
+        // Touched, so that their pages do not count as the network's.
+        scores.AsSpan().Fill(1);
+        using Arena arena = new(context);
+        double firstMs = 0;
+        long measured = PeakMemory.Measure(() => firstMs = Pass());
+        List<double> times = firstMs >= OnceFromMs || shrink > 1 ? [firstMs] : [];
+        bool repeats = times.Count == 0;
+        for (Stopwatch total = Stopwatch.StartNew(); repeats && (times.Count < 3 || total.Elapsed.TotalSeconds < seconds);)
+            times.Add(Pass());
+        times.Sort();
+        double median = BenchClock.Quantile(times, 0.5);
+        return new GrowthPoint(
+            byPlanes, shape.Height, shape.Batch, context.Threads.Count, median, 1e6 * median / (shape.Length / options.InputChannels),
+            predicted, measured, times.Count);
+
+        double Pass()
+        {
+            long begin = Stopwatch.GetTimestamp();
+            if (byPlanes)
+            {
+                network.Predict(arena, image, shape, scores);
+            }
+            else
+            {
+                using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
+                network.Forward(tape, tape.Upload(image, shape));
+                context.Synchronize();
+            }
+
+            return Stopwatch.GetElapsedTime(begin).TotalMilliseconds;
+        }
+    }
+}
