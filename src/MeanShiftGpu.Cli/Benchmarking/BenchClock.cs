@@ -41,8 +41,8 @@ public sealed record BenchResult(string Name, string Size, string Device, string
     /// see.</summary>
     public long? PeakBytes { get; init; }
 
-    /// <summary>The processor's multiply-add peak in GFLOP/s: the highest of those measured between the repeats; null on
-    /// other devices and where operations are not counted.</summary>
+    /// <summary>The processor's multiply-add peak in GFLOP/s, the highest that was measured between the repeats up to here;
+    /// null on other devices and where operations are not counted.</summary>
     public double? PeakGflops { get; init; }
 
     /// <summary>Gflops as a share of PeakGflops; null where that is.</summary>
@@ -99,6 +99,8 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
     // hundredths of the time; the highest look is the machine's.
     private static readonly TimeSpan BetweenPeaks = TimeSpan.FromMilliseconds(100);
 
+    private double peakGflops;
+
     // Where and when: the same for all results of a run.
     private readonly BenchRun run = BenchRun.Of(context);
 
@@ -111,7 +113,6 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
     public double Time(Timed timed)
     {
         List<double> times = [];
-        List<double> peaks = [];
         bool onHost = context.Kind == DeviceKind.Cpu;
         bool withPeak = onHost && timed.Operations > 0;
         MeasurePeak();
@@ -138,7 +139,7 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
         times.Sort();
         double median = Quantile(times, 0.5);
         double gflops = timed.Operations / median / 1e6;
-        double? peak = withPeak ? peaks.Max() : null;
+        double? peak = withPeak ? peakGflops : null;
         double? gigabytes = timed.Bytes / median / 1e6;
         report(new BenchResult(timed.Name, timed.Size, context.Description, timed.Variant, PrecisionOf(timed))
         {
@@ -171,7 +172,7 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
         void MeasurePeak()
         {
             if (withPeak)
-                peaks.Add(FmaPeak.MeasureGflops(context.Threads.Count));
+                peakGflops = Math.Max(peakGflops, FmaPeak.MeasureGflops(context.Threads.Count, thoroughly: peakGflops == 0));
         }
     }
 

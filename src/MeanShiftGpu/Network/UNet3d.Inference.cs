@@ -86,6 +86,15 @@ public sealed partial class UNet3d<T>
         }
     }
 
+    /// <summary>
+    /// Does the first <see cref="Predict"/> of a size, on zeros, which compiles the kernels and takes the memory, so that those
+    /// that follow take no longer than the last. Waits.
+    /// </summary>
+    /// <param name="arena">The memory that the later calls are given.</param>
+    /// <param name="shape">The shape of their volumes.</param>
+    public void Prepare(Arena arena, TensorShape shape)
+        => Predict(arena, new T[shape.Length], shape, new T[shape.Length / Math.Max(1, shape.Channels) * Options.Outputs]);
+
     /// <summary>Bytes of activations that <see cref="Predict"/> keeps for volumes of a size, where it goes plane by plane.</summary>
     internal long PredictBytes(Extent size) => new PlaneSchedule(graph, size.Depth, PlanesAtOnce(size)).Bytes(size);
 

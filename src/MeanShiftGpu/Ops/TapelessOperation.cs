@@ -47,6 +47,13 @@ public abstract class TapelessOperation<T, TShape> : IDisposable
     /// </summary>
     public IReadOnlyList<string> VariantsFor(TShape shape) => variants.NamesFor(shape);
 
+    /// <summary>
+    /// Does every pass of a size once, on zeros, which compiles the kernels and takes the memory that calls with spans hold, so
+    /// that those that follow take no longer than the last. Waits.
+    /// </summary>
+    /// <param name="shape">Extents and channels, without slices of wider tensors.</param>
+    public abstract void Prepare(TShape shape);
+
     /// <summary>Frees the memory that calls with spans hold.</summary>
     public virtual void Dispose()
     {

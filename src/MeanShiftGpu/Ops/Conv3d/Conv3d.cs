@@ -146,4 +146,15 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
         Copies.Out(7, gradBias);
         Context.Synchronize();
     }
+
+    /// <inheritdoc/>
+    public override void Prepare(Conv3dShape shape)
+    {
+        T[] input = new T[shape.Voxels * shape.InputChannels];
+        T[] weight = new T[shape.WeightLength];
+        T[] bias = new T[shape.OutputChannels];
+        T[] output = new T[shape.Voxels * shape.OutputChannels];
+        Forward(input, weight, bias, output, shape);
+        Backward(input, weight, output, output, new T[input.Length], new T[weight.Length], new T[bias.Length], shape);
+    }
 }

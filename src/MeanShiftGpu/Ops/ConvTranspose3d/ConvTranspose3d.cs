@@ -135,4 +135,15 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
         Copies.Out(6, gradBias);
         Context.Synchronize();
     }
+
+    /// <inheritdoc/>
+    public override void Prepare(ConvTranspose3dShape shape)
+    {
+        T[] input = new T[shape.InputVoxels * shape.InputChannels];
+        T[] weight = new T[shape.WeightLength];
+        T[] bias = new T[shape.OutputChannels];
+        T[] output = new T[shape.OutputVoxels * shape.OutputChannels];
+        Forward(input, weight, bias, output, shape);
+        Backward(input, weight, output, new T[input.Length], new T[weight.Length], new T[bias.Length], shape);
+    }
 }

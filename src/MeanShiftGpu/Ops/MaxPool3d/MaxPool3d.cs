@@ -97,4 +97,13 @@ public sealed class MaxPool3d<T> : TapelessOperation<T, MaxPool3dShape>
         Copies.Out(2, gradInput);
         Context.Synchronize();
     }
+
+    /// <inheritdoc/>
+    public override void Prepare(MaxPool3dShape shape)
+    {
+        T[] input = new T[shape.InputVoxels * shape.Channels];
+        T[] output = new T[shape.OutputVoxels * shape.Channels];
+        Forward(input, output, shape);
+        Backward(input, output, new T[input.Length], shape);
+    }
 }

@@ -166,4 +166,15 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
         base.Dispose();
         workspace.Dispose();
     }
+
+    /// <inheritdoc/>
+    public override void Prepare(SigmoidHeadShape shape)
+    {
+        T[] input = new T[shape.Voxels * shape.InputChannels];
+        T[] weight = new T[shape.WeightLength];
+        T[] bias = new T[shape.Outputs];
+        T[] scores = new T[shape.Voxels * shape.Outputs];
+        Forward(input, weight, bias, scores, shape);
+        Backward(input, weight, scores, scores, new T[input.Length], new T[weight.Length], new T[bias.Length], shape);
+    }
 }

@@ -82,7 +82,7 @@ public class QuickBenchTests
     }
 
     [Test]
-    public void Run_Convolution_SaysItsShareOfAPeakMeasuredBesideIt()
+    public void Run_Convolution_SaysItsShareOfThePeakMeasuredBetweenTheRuns()
     {
         using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "HostSimd" });
         List<BenchResult> results = [];
@@ -90,7 +90,7 @@ public class QuickBenchTests
         bench.Run("conv3d");
         bench.Run("dice");
         Assert.That(results.Where(r => r.Gflops > 0).Select(r => r.PercentOfPeak), Is.EqualTo(results.Where(r => r.Gflops > 0).Select(r => 100 * r.Gflops / r.PeakGflops)).And.All.Positive);
-        Assert.That(results.Where(r => r.Gflops > 0).Select(r => r.PeakGflops).Distinct().Count(), Is.GreaterThan(1), "each case has its own");
+        Assert.That(results.Where(r => r.Gflops > 0).Select(r => r.PeakGflops), Is.Ordered, "the highest so far");
         Assert.That(results.Where(r => r.Gflops == 0).Select(r => r.PeakGflops), Is.Not.Empty.And.All.Null);
     }
 
