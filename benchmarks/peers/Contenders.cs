@@ -18,7 +18,7 @@ internal sealed class Contenders : IDisposable
     public static readonly string[] Names = [Ours, OurPlanes, OnnxRuntime, ChannelsLast, Contiguous, OneDnnName];
 
     private readonly Settings settings;
-    private readonly Lazy<OneDnn?> oneDnn;
+    private readonly string oneDnnProblem = "";
 
     /// <summary>Sets every library's threads.</summary>
     public Contenders(GpuContext context, Settings settings)
@@ -31,13 +31,14 @@ internal sealed class Contenders : IDisposable
             torch.random.manual_seed(1);
         }
 
-        oneDnn = new Lazy<OneDnn?>(() => Takes(OneDnnName) ? OneDnn.Find(settings) : null);
+        if (Takes(OneDnnName))
+            OneDnn = OneDnn.Find(settings, out oneDnnProblem);
     }
 
     public GpuContext Context { get; }
 
     /// <summary>oneDNN where its library is there.</summary>
-    public OneDnn? OneDnn => oneDnn.Value;
+    public OneDnn? OneDnn { get; }
 
     /// <summary>Whether somebody takes part.</summary>
     public bool Takes(string name)
@@ -60,12 +61,8 @@ internal sealed class Contenders : IDisposable
         if (Takes(ChannelsLast) || Takes(Contiguous))
             yield return $"libtorch {torch.__version__}, {torch.get_num_threads()} threads";
         if (Takes(OneDnnName))
-            yield return OneDnn?.Version() ?? "oneDNN: no library was found (libdnnl.so.3); name one with --onednn, or take libtorch part, which brings one along";
+            yield return OneDnn?.Version() ?? $"oneDNN takes no part: {oneDnnProblem}";
     }
 
-    public void Dispose()
-    {
-        if (oneDnn.IsValueCreated)
-            oneDnn.Value?.Dispose();
-    }
+    public void Dispose() => OneDnn?.Dispose();
 }

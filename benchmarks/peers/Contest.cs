@@ -18,19 +18,19 @@ internal sealed class Settings
     /// <summary>Beginnings of the names of those that take part beside this library; empty for all.</summary>
     public string[] Only { get; set; } = [];
 
-    /// <summary>oneDNN's library; empty for what is installed, or else what libtorch brings along.</summary>
+    /// <summary>oneDNN's library; empty for the one that is installed.</summary>
     public string OneDnn { get; set; } = "";
 }
 
 /// <summary>One way to do a case.</summary>
 /// <param name="Name">Whose.</param>
 /// <param name="Run">Does it.</param>
-/// <param name="Output">What came out of the last run, in PyTorch's order.</param>
-internal sealed record Entry(string Name, Action Run, Func<float[]> Output);
+/// <param name="Output">What came out of the last run, in PyTorch's order; null where that is not compared.</param>
+internal sealed record Entry(string Name, Action Run, Func<float[]>? Output);
 
 /// <summary>A row of the table.</summary>
 internal sealed record Row(
-    string Case, string Size, string Name, double MedianMs, double Ratio, double LowestRatio, double HighestRatio, double Error, double Gflops, int Turns);
+    string Case, string Size, string Name, double MedianMs, double Ratio, double LowestRatio, double HighestRatio, double? Error, double Gflops, int Turns);
 
 /// <summary>Compares the outputs of several ways to do a case with the first one's, then times them in turns.</summary>
 internal sealed class Contest(Settings settings, TextWriter output)
@@ -46,20 +46,24 @@ internal sealed class Contest(Settings settings, TextWriter output)
     /// <summary>How many outputs differ by more than the tolerance.</summary>
     public int Differing { get; private set; }
 
-    /// <summary>Runs a case and writes its table.</summary>
+    /// <summary>Runs a case and writes its table; nothing where nobody takes part beside this library.</summary>
     /// <param name="name">The case.</param>
     /// <param name="size">Its size.</param>
     /// <param name="operations">Of the direct algorithm; 0 where they are not counted.</param>
     /// <param name="entries">This library's first.</param>
     public void Run(string name, string size, double operations, params IReadOnlyList<Entry> entries)
     {
-        double[] errors = new double[entries.Count];
+        if (entries.Count < 2)
+            return;
+        double?[] errors = new double?[entries.Count];
         entries[0].Run();
-        float[] expected = entries[0].Output();
+        float[]? expected = entries[0].Output?.Invoke();
         for (int i = 1; i < entries.Count; i++)
         {
             entries[i].Run();
-            errors[i] = Difference(entries[i].Output(), expected);
+            if (expected is null || entries[i].Output is not { } outcome)
+                continue;
+            errors[i] = Difference(outcome(), expected);
             if (!(errors[i] <= Tolerance))
                 Differing++;
         }
@@ -90,7 +94,7 @@ internal sealed class Contest(Settings settings, TextWriter output)
             Row row = new(
                 name, size, entries[i].Name, median, Median(ratios), ratios.Min(), ratios.Max(), errors[i], operations / median / 1e6, ratios.Length);
             rows.Add(row);
-            string differs = i == 0 ? "" : $"{row.Error:0.0e+0}{(row.Error <= Tolerance ? "" : ", more than allowed")}";
+            string differs = row.Error is { } error ? $"{error:0.0e+0}{(error <= Tolerance ? "" : ", more than allowed")}" : "";
             output.WriteLine(
                 $"| {row.Name} | {row.MedianMs:0.00} | {row.Ratio:0.00} | {row.LowestRatio:0.00} to {row.HighestRatio:0.00} "
                 + $"| {(operations > 0 ? $"{row.Gflops:0}" : "")} | {differs} |");

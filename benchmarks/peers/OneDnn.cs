@@ -43,31 +43,31 @@ internal sealed unsafe class OneDnn : IDisposable
         Sigmoid = 0x29,
     }
 
-    /// <summary>The library that was named, or is installed, or that libtorch has within; null where there is none.</summary>
-    public static OneDnn? Find(Settings settings)
+    /// <summary>The library that was named, or else one that is installed; null where there is none, with the reason.</summary>
+    public static OneDnn? Find(Settings settings, out string problem)
     {
-        string[] names = settings.OneDnn.Length > 0
-            ? [settings.OneDnn]
-            :
-            [
-                OperatingSystem.IsWindows() ? "dnnl.dll" : OperatingSystem.IsMacOS() ? "libdnnl.3.dylib" : "libdnnl.so.3",
-                Path.Combine(AppContext.BaseDirectory, "runtimes", RuntimeInformation.RuntimeIdentifier, "native", "libtorch_cpu.so"),
-            ];
-        foreach (string name in names)
+        string name = settings.OneDnn.Length > 0 ? settings.OneDnn
+            : OperatingSystem.IsWindows() ? "dnnl.dll"
+            : OperatingSystem.IsMacOS() ? "libdnnl.3.dylib"
+            : "libdnnl.so.3";
+        problem = "";
+        try
         {
-            if (!NativeLibrary.TryLoad(name, out nint library) || !NativeLibrary.TryGetExport(library, "dnnl_version", out nint version))
-                continue;
-            int major = **(int**)((delegate* unmanaged<nint>)version)();
-            if (major != 3)
+            nint library = NativeLibrary.Load(name);
+            int major = *(int*)((delegate* unmanaged<nint>)NativeLibrary.GetExport(library, "dnnl_version"))();
+            if (major == 3)
             {
-                Console.Error.WriteLine($"{name}: is oneDNN {major}; 3 is needed.");
-                continue;
+                // Its threads are those of the compiler's library, which it brings along.
+                if (NativeLibrary.TryLoad("libgomp.so.1", out nint gomp) && NativeLibrary.TryGetExport(gomp, "omp_set_num_threads", out nint set))
+                    ((delegate* unmanaged<int, void>)set)(settings.Threads);
+                return new OneDnn(library);
             }
 
-            // An installed library has the compiler's own threads; libtorch's were set by libtorch.
-            if (NativeLibrary.TryLoad("libgomp.so.1", out nint gomp) && NativeLibrary.TryGetExport(gomp, "omp_set_num_threads", out nint set))
-                ((delegate* unmanaged<int, void>)set)(settings.Threads);
-            return new OneDnn(library);
+            problem = $"{name} is version {major}, and 3 is needed";
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
+        {
+            problem = e.Message.ReplaceLineEndings(" ").Trim();
         }
 
         return null;
