@@ -67,7 +67,8 @@ internal sealed unsafe class OneDnn : IDisposable
         }
         catch (Exception e) when (e is DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
         {
-            problem = e.Message.ReplaceLineEndings(" ").Trim();
+            // The last line is the loader's own.
+            problem = e.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
         }
 
         return null;
