@@ -54,7 +54,15 @@ internal static class Parse
     /// <summary>Words for an enumeration: FlipsAndSwaps is flips-and-swaps.</summary>
     public static Option<T?> Choice<T>(string name, string description)
         where T : struct, Enum
-        => Choice(name, description, Enum.GetValues<T>().ToDictionary(Word, v => v));
+    {
+        // No dictionary, which would be compiled for each enumeration whenever the program starts.
+        string[] words = Array.ConvertAll(Enum.GetNames(typeof(T)), Word);
+        Array values = Enum.GetValues(typeof(T));
+        return Create<T?>(
+            name, string.Join('|', words), description,
+            text => Array.IndexOf(words, text.ToLowerInvariant()) is >= 0 and int i ? (T)values.GetValue(i)! : null,
+            $"one of {string.Join(", ", words)}");
+    }
 
     /// <summary>A kind of device, of GPUs with a number behind a colon where one is meant.</summary>
     public static Option<DeviceChoice?> Device(string name, string description)
@@ -111,7 +119,10 @@ internal static class Parse
     /// <summary>The word for an enumeration's value: FlipsAndSwaps is flips-and-swaps.</summary>
     public static string Word<T>(T value)
         where T : struct, Enum
-        => string.Concat(value.ToString().Select((c, i) => char.IsUpper(c) ? (i > 0 ? "-" : "") + char.ToLowerInvariant(c) : c.ToString()));
+        => Word(value.ToString());
+
+    private static string Word(string name)
+        => string.Concat(name.Select((c, i) => char.IsUpper(c) ? (i > 0 ? "-" : "") + char.ToLowerInvariant(c) : c.ToString()));
 
     private static Option<T> Create<T>(string name, string valueName, string description, Func<string, T> convert, string expected, bool required = false)
         => new(name)

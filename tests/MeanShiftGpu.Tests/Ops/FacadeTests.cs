@@ -66,6 +66,27 @@ public sealed class FacadeTests(DeviceKind device)
         }
     }
 
+    // The memory of the calls that follow is there already; what is no dense tensor has no spans.
+    [Test]
+    public void Prepare_TakesTheMemoryOfTheCallsThatFollow()
+    {
+        Conv3dShape shape = Conv3dShape.Dense(1, (3, 4, 5), 3, 2, 3, Activation.Relu);
+        using Conv3d<float> convolution = new(context);
+        using ConvTranspose3d<float> transposed = new(context);
+        using MaxPool3d<float> pooling = new(context);
+        using SigmoidHead<float> head = new(context);
+        convolution.Prepare(shape);
+        transposed.Prepare(ConvTranspose3dShape.Dense(1, (2, 3, 4), 3, 2));
+        pooling.Prepare(MaxPool3dShape.Dense(1, (2, 4, 6), 3));
+        head.Prepare(SigmoidHeadShape.Dense(1, (3, 4, 5), 3, 2));
+        Assert.That((long[])[convolution.Bytes, transposed.Bytes, pooling.Bytes, head.Bytes], Is.All.Positive);
+        long held = convolution.Bytes;
+        float[] output = new float[shape.Voxels * 2];
+        convolution.Forward(new float[shape.Voxels * 3], new float[shape.WeightLength], new float[2], output, shape);
+        Assert.That(convolution.Bytes, Is.EqualTo(held));
+        Assert.That(() => convolution.Prepare(shape with { InputPitch = 5 }), Throws.ArgumentException);
+    }
+
     // A slice of the channels of a wider tensor, on the device.
     [Test]
     public void Conv3d_ViewsWithPitches_LeaveOtherChannelsAlone()
