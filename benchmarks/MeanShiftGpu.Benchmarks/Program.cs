@@ -11,4 +11,6 @@ IConfig config = DefaultConfig.Instance
     .WithBuildTimeout(TimeSpan.FromMinutes(15))
     .AddDiagnoser(MemoryDiagnoser.Default)
     .AddColumn(new BaselineColumn());
-BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config);
+Summary[] summaries = [.. BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config)];
+// A benchmark that failed is otherwise a row of question marks, and no more.
+return summaries.Any(summary => summary.BenchmarksCases.Any(row => summary[row]?.Success != true)) ? 1 : 0;
