@@ -52,6 +52,15 @@ public sealed class DriverTests
         Gradcheck();
     }
 
+    // The driver calls back 50 ms later, from a thread of its own.
+    [Test, Order(2)]
+    public void SynchronizeAsync_IsCalledBack()
+    {
+        FakeRun run = FakeDriver.RunTests("FullyQualifiedName~SynchronizeAsyncTests");
+        Assert.That(run.Code, Is.Zero, run.Output);
+        Assert.That(run.Output, Does.Match(@"succeeded: 4\b"), "the CPU's two and CUDA's two");
+    }
+
     // The half of this program's tests that runs on a CUDA device.
     [Test, Order(2)]
     public void Tests_OnCuda_Pass()
