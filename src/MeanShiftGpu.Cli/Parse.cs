@@ -56,11 +56,11 @@ internal static class Parse
         where T : struct, Enum
     {
         // No dictionary, which would be compiled for each enumeration whenever the program starts.
-        string[] words = Array.ConvertAll(Enum.GetNames(typeof(T)), Word);
-        Array values = Enum.GetValues(typeof(T));
+        string[] words = Array.ConvertAll(Enum.GetNames<T>(), Word);
+        T[] values = Enum.GetValues<T>();
         return Create<T?>(
             name, string.Join('|', words), description,
-            text => Array.IndexOf(words, text.ToLowerInvariant()) is >= 0 and int i ? (T)values.GetValue(i)! : null,
+            text => Array.IndexOf(words, text.ToLowerInvariant()) is >= 0 and int i ? values[i] : null,
             $"one of {string.Join(", ", words)}");
     }
 

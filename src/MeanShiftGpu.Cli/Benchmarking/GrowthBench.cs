@@ -5,7 +5,6 @@ using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
-using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Reporting;
 
 namespace MeanShiftGpu.Cli.Benchmarking;
