@@ -72,7 +72,8 @@ public sealed class BenchmarkRow
 
     internal int Pass { get; }
 
-    /// <summary>Whether its variant is the plainest of those that are timed, by which the others are measured.</summary>
+    /// <summary>Whether its variant is the plainest of those that are timed, by which the others are
+    /// measured.</summary>
     internal bool IsBaseline { get; }
 
     /// <summary>What rows of other variants have in common with this one.</summary>

@@ -64,7 +64,8 @@ internal sealed class NetworkForward(Contenders contenders, int edge)
             foreach (string name in Contenders.Names)
                 entries.AddRange(Entries(name, network, image, size, owned));
             contest.Run(
-                "forward pass", $"{size}, widths {string.Join('-', structure.Widths)}", structure.ForwardOperations(size), entries);
+                "forward pass", $"{size}, widths {string.Join('-', structure.Widths)}",
+                structure.ForwardOperations(size), entries);
         }
         finally
         {
@@ -126,7 +127,8 @@ internal sealed class NetworkForward(Contenders contenders, int edge)
     }
 }
 
-/// <summary>A training step of the published network with the Dice loss and Adam; what is compared is the gradient.</summary>
+/// <summary>A training step of the published network with the Dice loss and Adam; what is compared is the
+/// gradient.</summary>
 internal sealed class NetworkStep(Contenders contenders, int edge)
 {
     private const string Compared = "enc0.conv0.weight";
@@ -179,11 +181,13 @@ internal sealed class NetworkStep(Contenders contenders, int edge)
         owned.ForEach(o => o.Dispose());
     }
 
-    // Winograd's algorithm rounds otherwise, which turns some ReLUs with inputs near 0 over: a gradient changes by 1e-3, and either is right.
+    // Winograd's algorithm rounds otherwise, which turns some ReLUs with inputs near 0 over: a gradient
+    // changes by 1e-3, and either is right.
     // So theirs are compared with ours of the algorithm that they have too.
     private static float[] GradientOfTheDirectAlgorithm(UNet3dOptions structure, float[] image, float[] mask, TensorShape volume)
     {
-        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "conv3d=HostSimd" });
+        using GpuContext context = GpuContext.Create(
+            new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "conv3d=HostSimd" });
         using UNet3d<float> network = new(context, structure, seed: 1);
         using Arena arena = new(context);
         Backward(network, arena, image, mask, volume);
@@ -221,14 +225,16 @@ internal static class Layers
         (56, 48, 48), (56, 80, 32),
     ];
 
-    /// <summary>All of them, or those with the edges that are asked for; of other edges one of 32 channels.</summary>
+    /// <summary>All of them, or those with the edges that are asked for; of other edges one of 32
+    /// channels.</summary>
     public static IEnumerable<(int Edge, int From, int To)> Of(Settings settings)
         => settings.Edges.Length == 0
             ? All
             : settings.Edges.SelectMany(edge => All.Where(l => l.Edge == edge).DefaultIfEmpty((edge, 32, 32)));
 }
 
-/// <summary>One 3³ layer with ReLU, pass by pass. A pass backward is asked of autograd alone, from a graph that is kept.</summary>
+/// <summary>One 3³ layer with ReLU, pass by pass. A pass backward is asked of autograd alone, from a graph
+/// that is kept.</summary>
 internal sealed class Layer(Contenders contenders, int edge, int from, int to)
 {
     public void Run(Contest contest)
@@ -358,7 +364,8 @@ internal sealed class Layer(Contenders contenders, int edge, int from, int to)
         => nn.functional.conv3d(x, weight, bias, padding: [1, 1, 1]).relu_();
 }
 
-/// <summary>The mean-shift loss as one writes it with autograd, every seed against every voxel, beside the kernel's.</summary>
+/// <summary>The mean-shift loss as one writes it with autograd, every seed against every voxel, beside the
+/// kernel's.</summary>
 internal static class NaiveMeanShift
 {
     private const int Edge = 56;

@@ -49,7 +49,8 @@ internal sealed class Contenders : IDisposable
         => ((string, bool)[])[.. Takes(ChannelsLast) ? [(ChannelsLast, true)] : Array.Empty<(string, bool)>(),
             .. Takes(Contiguous) ? [(Contiguous, false)] : Array.Empty<(string, bool)>()];
 
-    /// <summary>How ONNX Runtime is set: on its threads; a pause lets them come to rest before others are timed.</summary>
+    /// <summary>How ONNX Runtime is set: on its threads; a pause lets them come to rest before others are
+    /// timed.</summary>
     public SessionOptions OnnxOptions() => new() { IntraOpNumThreads = settings.Threads, InterOpNumThreads = 1 };
 
     /// <summary>What takes part, in which version.</summary>

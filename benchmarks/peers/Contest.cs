@@ -25,14 +25,17 @@ internal sealed class Settings
 /// <summary>One way to do a case.</summary>
 /// <param name="Name">Whose.</param>
 /// <param name="Run">Does it.</param>
-/// <param name="Output">What came out of the last run, in PyTorch's order; null where that is not compared.</param>
+/// <param name="Output">What came out of the last run, in PyTorch's order; null where that is not
+/// compared.</param>
 internal sealed record Entry(string Name, Action Run, Func<float[]>? Output);
 
 /// <summary>A row of the table.</summary>
 internal sealed record Row(
-    string Case, string Size, string Name, double MedianMs, double Ratio, double LowestRatio, double HighestRatio, double? Error, double Gflops, int Turns);
+    string Case, string Size, string Name, double MedianMs, double Ratio, double LowestRatio, double HighestRatio,
+    double? Error, double Gflops, int Turns);
 
-/// <summary>Compares the outputs of several ways to do a case with the first one's, then times them in turns.</summary>
+/// <summary>Compares the outputs of several ways to do a case with the first one's, then times them in
+/// turns.</summary>
 internal sealed class Contest(Settings settings, TextWriter output)
 {
     /// <summary>‖theirs − ours‖ / ‖ours‖ in float32: what other orders of summation make, tenfold.</summary>
@@ -46,7 +49,8 @@ internal sealed class Contest(Settings settings, TextWriter output)
     /// <summary>How many outputs differ by more than the tolerance.</summary>
     public int Differing { get; private set; }
 
-    /// <summary>Runs a case and writes its table; nothing where nobody takes part beside this library.</summary>
+    /// <summary>Runs a case and writes its table; nothing where nobody takes part beside this
+    /// library.</summary>
     /// <param name="name">The case.</param>
     /// <param name="size">Its size.</param>
     /// <param name="operations">Of the direct algorithm; 0 where they are not counted.</param>
@@ -92,7 +96,8 @@ internal sealed class Contest(Settings settings, TextWriter output)
             double[] ratios = [.. times[i].Zip(times[0], (theirs, ours) => theirs / ours)];
             double median = Median(times[i]);
             Row row = new(
-                name, size, entries[i].Name, median, Median(ratios), ratios.Min(), ratios.Max(), errors[i], operations / median / 1e6, ratios.Length);
+                name, size, entries[i].Name, median, Median(ratios), ratios.Min(), ratios.Max(), errors[i],
+                operations / median / 1e6, ratios.Length);
             rows.Add(row);
             string differs = row.Error is { } error ? $"{error:0.0e+0}{(error <= Tolerance ? "" : ", more than allowed")}" : "";
             output.WriteLine(

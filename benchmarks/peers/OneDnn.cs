@@ -43,7 +43,8 @@ internal sealed unsafe class OneDnn : IDisposable
         Sigmoid = 0x29,
     }
 
-    /// <summary>The library that was named, or else one that is installed; null where there is none, with the reason.</summary>
+    /// <summary>The library that was named, or else one that is installed; null where there is none, with the
+    /// reason.</summary>
     public static OneDnn? Find(Settings settings, out string problem)
     {
         string name = settings.OneDnn.Length > 0 ? settings.OneDnn
@@ -58,7 +59,8 @@ internal sealed unsafe class OneDnn : IDisposable
             if (major == 3)
             {
                 // Its threads are those of the compiler's library, which it brings along.
-                if (NativeLibrary.TryLoad("libgomp.so.1", out nint gomp) && NativeLibrary.TryGetExport(gomp, "omp_set_num_threads", out nint set))
+                if (NativeLibrary.TryLoad("libgomp.so.1", out nint gomp)
+                    && NativeLibrary.TryGetExport(gomp, "omp_set_num_threads", out nint set))
                     ((delegate* unmanaged<int, void>)set)(settings.Threads);
                 return new OneDnn(library);
             }
@@ -111,7 +113,8 @@ internal sealed unsafe class OneDnn : IDisposable
     internal nint Allocate(nint layout)
     {
         nint memory;
-        Check(((delegate* unmanaged<nint*, nint, nint, nint, int>)Of("dnnl_memory_create"))(&memory, layout, engine, -1), "memory");
+        Check(((delegate* unmanaged<nint*, nint, nint, nint, int>)Of("dnnl_memory_create"))(
+            &memory, layout, engine, -1), "memory");
         return memory;
     }
 
@@ -146,14 +149,18 @@ internal sealed unsafe class OneDnn : IDisposable
             Check(((delegate* unmanaged<nint*, int>)Of("dnnl_post_ops_create"))(&operations), "post-ops");
             Check(((delegate* unmanaged<nint, int, float, float, int>)Of("dnnl_post_ops_append_eltwise"))(
                 operations, (int)after, 0, 0), "activation");
-            Check(((delegate* unmanaged<nint, nint, int>)Of("dnnl_primitive_attr_set_post_ops"))(attributes, operations), "post-ops");
+            Check(((delegate* unmanaged<nint, nint, int>)Of("dnnl_primitive_attr_set_post_ops"))(
+                attributes, operations), "post-ops");
         }
 
-        return Filter("dnnl_convolution_forward_primitive_desc_create", DirectConvolution, source, weights, bias, destination, 1, padding, attributes);
+        return Filter(
+            "dnnl_convolution_forward_primitive_desc_create", DirectConvolution, source, weights, bias, destination, 1, padding,
+            attributes);
     }
 
     internal nint Deconvolution(nint source, nint weights, nint bias, nint destination)
-        => Filter("dnnl_deconvolution_forward_primitive_desc_create", DirectDeconvolution, source, weights, bias, destination, 2, 0, 0);
+        => Filter(
+            "dnnl_deconvolution_forward_primitive_desc_create", DirectDeconvolution, source, weights, bias, destination, 2, 0, 0);
 
     internal nint Pooling(nint source, nint destination)
     {
@@ -215,13 +222,19 @@ internal sealed unsafe class OneDnn : IDisposable
     }
 
     private nint Filter(
-        string create, int algorithm, nint source, nint weights, nint bias, nint destination, int stride, int padding, nint attributes)
+        string create, int algorithm, nint source, nint weights, nint bias, nint destination, int stride, int padding,
+        nint attributes)
     {
         nint described;
-        fixed (long* strides = Padded([stride, stride, stride]), zero = Padded([0, 0, 0]), rim = Padded([padding, padding, padding]))
+        fixed (long* strides = Padded([stride, stride, stride]), zero = Padded([0, 0, 0]),
+            rim = Padded([padding, padding, padding]))
         {
-            Check(((delegate* unmanaged<nint*, nint, int, int, nint, nint, nint, nint, long*, long*, long*, long*, nint, int>)Of(create))(
-                &described, engine, ForwardInference, algorithm, source, weights, bias, destination, strides, zero, rim, rim, attributes), create);
+            var call = (delegate* unmanaged<
+                nint*, nint, int, int, nint, nint, nint, nint, long*, long*, long*, long*, nint, int>)Of(create);
+            int status = call(
+                &described, engine, ForwardInference, algorithm, source, weights, bias, destination, strides, zero, rim, rim,
+                attributes);
+            Check(status, create);
         }
 
         return described;
@@ -257,7 +270,8 @@ internal sealed record OneDnnTensor(nint Layout, nint Memory, long[] Extents)
     public long Length => Extents.Aggregate(1L, (a, b) => a * b);
 }
 
-/// <summary>Primitives one after the other, each on memory of its own, in the layouts that they choose.</summary>
+/// <summary>Primitives one after the other, each on memory of its own, in the layouts that they
+/// choose.</summary>
 internal sealed class OneDnnGraph(OneDnn library) : IDisposable
 {
     private readonly List<(nint Primitive, OneDnn.Argument[] Arguments)> steps = [];
@@ -267,7 +281,8 @@ internal sealed class OneDnnGraph(OneDnn library) : IDisposable
     public OneDnnTensor Plain(params long[] extents) => Allocate(library.Plain(extents), extents);
 
     /// <summary>Fills a tensor that is in PyTorch's order.</summary>
-    public void Load(OneDnnTensor tensor, ReadOnlySpan<float> values) => values.CopyTo(library.Data(tensor.Memory, tensor.Length));
+    public void Load(OneDnnTensor tensor, ReadOnlySpan<float> values)
+        => values.CopyTo(library.Data(tensor.Memory, tensor.Length));
 
     /// <summary>What a tensor in PyTorch's order holds.</summary>
     public void Read(OneDnnTensor tensor, Span<float> values) => library.Data(tensor.Memory, tensor.Length).CopyTo(values);
@@ -393,7 +408,8 @@ internal sealed class OneDnnGraph(OneDnn library) : IDisposable
     private void Add(nint described, params OneDnn.Argument[] arguments) => steps.Add((library.Primitive(described), arguments));
 }
 
-/// <summary>One 3³ convolution with ReLU in oneDNN; its input stays in the layout that the layer before would give it.</summary>
+/// <summary>One 3³ convolution with ReLU in oneDNN; its input stays in the layout that the layer before would
+/// give it.</summary>
 internal sealed class OneDnnLayer : IDisposable
 {
     private readonly OneDnnGraph before;

@@ -6,7 +6,8 @@ using MeanShiftGpu.Network;
 
 namespace MeanShiftGpu.Peers;
 
-/// <summary>The peak of a process with one contender and one forward pass after another; of several in one process it could not be told.</summary>
+/// <summary>The peak of a process with one contender and one forward pass after another; of several in one
+/// process it could not be told.</summary>
 internal static class ProcessMemory
 {
     private const string Word = "peak MiB: ";
@@ -39,7 +40,8 @@ internal static class ProcessMemory
     /// <summary>Two forward passes of one contender, then the process's peak.</summary>
     public static int RunOne(Settings settings, string name)
     {
-        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Threads = settings.Threads });
+        using GpuContext context = GpuContext.Create(
+            new GpuContextOptions { Device = DeviceKind.Cpu, Threads = settings.Threads });
         using Contenders contenders = new(context, settings);
         UNet3dOptions structure = new();
         Extent size = Volumes.Cube(settings.Edges[0], structure);
@@ -66,7 +68,11 @@ internal static class ProcessMemory
     {
         string program = Environment.ProcessPath!;
         string[] library = Path.GetFileNameWithoutExtension(program) == "dotnet" ? [typeof(ProcessMemory).Assembly.Location] : [];
-        ProcessStartInfo start = new(program, [.. library, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        ProcessStartInfo start = new(program, [.. library, .. arguments])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
         using Process process = Process.Start(start)!;
         Task<string> error = process.StandardError.ReadToEndAsync();
         string text = process.StandardOutput.ReadToEnd();

@@ -9,7 +9,8 @@ namespace MeanShiftGpu.Peers;
 /// <summary>Tensors of libtorch.</summary>
 internal static class Torch
 {
-    /// <summary>The same numbers, laid out as asked: TorchSharp has no memory formats, but libtorch goes by the strides, which
+    /// <summary>The same numbers, laid out as asked: TorchSharp has no memory formats, but libtorch goes by
+    /// the strides, which
     /// a permutation sets.</summary>
     public static Tensor InLayout(Tensor tensor, bool channelsLast)
         => channelsLast && tensor.dim() == 5

@@ -49,7 +49,8 @@ internal abstract class Verb(Session session)
     /// <summary>What it does, in a sentence or two.</summary>
     protected abstract string Description { get; }
 
-    /// <summary>Fills in what only the help says and takes a while to find out. The help of the whole program asks nobody for it.</summary>
+    /// <summary>Fills in what only the help says and takes a while to find out. The help of the whole program
+    /// asks nobody for it.</summary>
     public virtual void CompleteHelp()
     {
     }

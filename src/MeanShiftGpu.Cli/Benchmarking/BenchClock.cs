@@ -34,25 +34,30 @@ public sealed record BenchResult(string Name, string Size, string Device, string
     /// alone.</summary>
     public int Repeats { get; init; }
 
-    /// <summary>10⁹ operations of the direct algorithm per second; 0 where operations are not counted.</summary>
+    /// <summary>10⁹ operations of the direct algorithm per second; 0 where operations are not
+    /// counted.</summary>
     public double Gflops { get; init; }
 
-    /// <summary>Resident memory beyond the inputs, in bytes; null on a GPU, whose memory this process does not
+    /// <summary>Resident memory beyond the inputs, in bytes; null on a GPU, whose memory this process does
+    /// not
     /// see.</summary>
     public long? PeakBytes { get; init; }
 
-    /// <summary>The processor's multiply-add peak in GFLOP/s, the highest that was measured between the repeats up to here;
+    /// <summary>The processor's multiply-add peak in GFLOP/s, the highest that was measured between the
+    /// repeats up to here;
     /// null on other devices and where operations are not counted.</summary>
     public double? PeakGflops { get; init; }
 
     /// <summary>Gflops as a share of PeakGflops; null where that is.</summary>
     public double? PercentOfPeak { get; init; }
 
-    /// <summary>10⁹ bytes per second of what has to be read and written at least, each tensor once; null where these are
+    /// <summary>10⁹ bytes per second of what has to be read and written at least, each tensor once; null
+    /// where these are
     /// not counted.</summary>
     public double? GigabytesPerSecond { get; init; }
 
-    /// <summary>The same as a share of the memory's bandwidth, measured in the same run; null on other devices. It is
+    /// <summary>The same as a share of the memory's bandwidth, measured in the same run; null on other
+    /// devices. It is
     /// above 100 where caches hold the tensors.</summary>
     public double? PercentOfBandwidth { get; init; }
 
@@ -67,7 +72,8 @@ public sealed record BenchResult(string Name, string Size, string Device, string
 /// <param name="Run">Does it, or queues it.</param>
 internal sealed record Timed(string Name, string Size, string Variant, Action Run)
 {
-    /// <summary>What was found, in words; asked for afterwards, with the median in milliseconds. Null for nothing.</summary>
+    /// <summary>What was found, in words; asked for afterwards, with the median in milliseconds. Null for
+    /// nothing.</summary>
     public Func<double, string>? Note { get; init; }
 
     /// <summary>Waits for what was queued.</summary>
@@ -95,7 +101,8 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
     /// <summary>The variant of whole networks, which choose for themselves.</summary>
     public const string Auto = "Auto";
 
-    // A machine that others share gives more or less within seconds, so the peak is looked at again and again, for some
+    // A machine that others share gives more or less within seconds, so the peak is looked at again and
+    // again, for some
     // hundredths of the time; the highest look is the machine's.
     private static readonly TimeSpan BetweenPeaks = TimeSpan.FromMilliseconds(100);
 
@@ -191,7 +198,8 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
             };
     }
 
-    /// <summary>The value below which a share of sorted values lies, between two of them where it falls there.</summary>
+    /// <summary>The value below which a share of sorted values lies, between two of them where it falls
+    /// there.</summary>
     internal static double Quantile(IReadOnlyList<double> sorted, double share)
     {
         double place = share * (sorted.Count - 1);

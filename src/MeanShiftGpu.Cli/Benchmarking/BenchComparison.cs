@@ -10,15 +10,17 @@ internal static class BenchComparison
     private const int FewestRepeats = 3;
 
     /// <summary>The rule, in words.</summary>
-    public const string Rule = "More than noise: the middle halves of the repeats (lower to upper quartile) do not overlap, and the medians "
-        + "differ by 5 % or more. What was timed fewer than three times is not judged.";
+    public const string Rule = "More than noise: the middle halves of the repeats (lower to upper quartile) do not "
+        + "overlap, and the medians differ by 5 % or more. What was timed fewer than three times is not judged.";
 
-    /// <summary>A Markdown table of the cases that both runs have, with the rule and what they lack below it.</summary>
+    /// <summary>A Markdown table of the cases that both runs have, with the rule and what they lack below
+    /// it.</summary>
     /// <param name="path">The name of the earlier run's file, for the error.</param>
     /// <param name="before">The earlier run.</param>
     /// <param name="after">This run.</param>
     /// <exception cref="InputException">They have no case in common.</exception>
-    public static IReadOnlyList<string> Table(string path, IReadOnlyList<BenchResult> before, IReadOnlyList<BenchResult> after)
+    public static IReadOnlyList<string> Table(
+        string path, IReadOnlyList<BenchResult> before, IReadOnlyList<BenchResult> after)
     {
         Dictionary<BenchKey, BenchResult> earlier = [];
         foreach (BenchResult result in before)
@@ -30,7 +32,9 @@ internal static class BenchComparison
         if (before[0].Run is { } then && after[0].Run is { } now)
         {
             lines.Add($"Before: {then.Build()}. After: {now.Build()}.");
-            lines.Add(then.Machine() == now.Machine() ? now.Machine() : $"Machines differ. Before: {then.Machine()}. After: {now.Machine()}.");
+            lines.Add(then.Machine() == now.Machine()
+                ? now.Machine()
+                : $"Machines differ. Before: {then.Machine()}. After: {now.Machine()}.");
             lines.Add("");
         }
 
@@ -39,7 +43,8 @@ internal static class BenchComparison
         foreach (BenchResult result in common)
         {
             BenchResult old = earlier[BenchKey.Of(result)];
-            lines.Add($"| {result.Name} | {result.Size} | {result.Variant} {result.Precision} | {old.MedianMs:0.000} | {result.MedianMs:0.000} "
+            lines.Add($"| {result.Name} | {result.Size} | {result.Variant} {result.Precision} "
+                + $"| {old.MedianMs:0.000} | {result.MedianMs:0.000} "
                 + $"| {result.MedianMs / old.MedianMs:0.00} | {Verdict(old, result)} |");
         }
 
@@ -48,7 +53,11 @@ internal static class BenchComparison
         int onlyBefore = earlier.Keys.Except(after.Select(BenchKey.Of)).Count();
         int onlyAfter = after.Count - common.Length;
         if (onlyBefore + onlyAfter > 0)
-            lines.Add($"Not compared: {Counted.Of(onlyBefore, "case")} of before alone, {Counted.Of(onlyAfter, "case")} of now alone.");
+        {
+            lines.Add($"Not compared: {Counted.Of(onlyBefore, "case")} of before alone, "
+                + $"{Counted.Of(onlyAfter, "case")} of now alone.");
+        }
+
         return lines;
     }
 

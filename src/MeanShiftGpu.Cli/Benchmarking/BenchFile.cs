@@ -32,8 +32,14 @@ internal static class BenchFile
         for (int i = 0; i < read.Length; i++)
         {
             if (read[i] is not { Name: not null, Size: not null, Variant: not null, Precision: not null, MedianMs: > 0 } result)
-                throw new InputException($"{path}: timing {i + 1} lacks a name, size, variant, precision or median. Expected {Expected}.");
-            if (withSpread && !(result.LowerQuartileMs > 0 && result.UpperQuartileMs >= result.LowerQuartileMs && result.Repeats > 0))
+            {
+                throw new InputException(
+                    $"{path}: timing {i + 1} lacks a name, size, variant, precision or median. Expected {Expected}.");
+            }
+
+            bool saysSpread = result.LowerQuartileMs > 0 && result.UpperQuartileMs >= result.LowerQuartileMs
+                && result.Repeats > 0;
+            if (withSpread && !saysSpread)
             {
                 throw new InputException($"{path}: timing {i + 1} ({result.Name}) does not say how its runs spread, "
                     + "as files of earlier versions do not. Time that build again, or run both in turns with --against.");

@@ -8,7 +8,8 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Cli.Benchmarking;
 
-/// <summary>Which program was timed, where and when: what a figure needs to be compared with another.</summary>
+/// <summary>Which program was timed, where and when: what a figure needs to be compared with
+/// another.</summary>
 public sealed record BenchRun
 {
     private const string NvidiaVersion = "/proc/driver/nvidia/version";
@@ -22,7 +23,8 @@ public sealed record BenchRun
     /// <summary>When the run began, in UTC, as 2026-01-31T12:00:00Z.</summary>
     public string Date { get; init; } = "";
 
-    /// <summary>The processor's name, with family and model where it says them: a virtual machine's name hides its kind.</summary>
+    /// <summary>The processor's name, with family and model where it says them: a virtual machine's name
+    /// hides its kind.</summary>
     public string Processor { get; init; } = "";
 
     /// <summary>Logical processors that the process may use.</summary>
@@ -68,7 +70,8 @@ public sealed record BenchRun
         + (Driver is null ? "" : $", {Driver}");
 
     /// <summary>The program and the moment, in one line.</summary>
-    public string Build() => $"version {Version}, commit {(Commit is null ? "not known" : Commit[..Math.Min(Commit.Length, 10)])}, {Date}";
+    public string Build()
+        => $"version {Version}, commit {(Commit is null ? "not known" : Commit[..Math.Min(Commit.Length, 10)])}, {Date}";
 
     /// <summary>The parts of a version such as 0.1.0+2b0c9876.</summary>
     internal static (string Version, string? Commit) VersionAndCommit(string informational)
@@ -102,9 +105,12 @@ public sealed record BenchRun
             case DeviceKind.Cuda:
                 int version = CudaDriver.Ask().Version;
                 string cuda = $"CUDA {version / 1000}.{version % 1000 / 10}";
-                // The kernel module's line holds "… Kernel Module  570.86.15  …"; other systems do not say it.
+                // The kernel module's line holds "… Kernel Module  570.86.15  …"; other systems do not say
+                // it.
                 string? line = File.Exists(NvidiaVersion) ? File.ReadLines(NvidiaVersion).FirstOrDefault() : null;
-                return line is null ? cuda : $"{cuda}, {string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries))}";
+                return line is null
+                    ? cuda
+                    : $"{cuda}, {string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries))}";
             case DeviceKind.OpenCL:
                 CLAccelerator accelerator = (CLAccelerator)context.Accelerator;
                 return $"{accelerator.PlatformVersion}, driver "

@@ -2,7 +2,8 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Cli.Benchmarking;
 
-/// <summary>Timings of several machines in one table: a row for each case and variant, a column for each machine.</summary>
+/// <summary>Timings of several machines in one table: a row for each case and variant, a column for each
+/// machine.</summary>
 internal static class BenchTable
 {
     /// <summary>The table in Markdown, and below it what the machines are.</summary>
@@ -51,7 +52,8 @@ internal static class BenchTable
         {
             string name = Path.GetFileNameWithoutExtension(path);
             if (machines.Any(m => m.Name == name))
-                throw new InputException($"{path}: another file has this name too, by which machines are told apart. Rename one.");
+                throw new InputException(
+                    $"{path}: another file has this name too, by which machines are told apart. Rename one.");
             machines.Add((name, BenchFile.Read(path, withSpread: false)));
         }
 

@@ -12,7 +12,8 @@ namespace MeanShiftGpu.Cli.Benchmarking;
 /// <param name="AgainstMs">Median of the other build's medians, in milliseconds.</param>
 /// <param name="Ratios">This build's time by the other's, turn by turn.</param>
 /// <param name="Run">This build, in its first turn.</param>
-/// <param name="AgainstRun">The other build, in its first turn; null where its version does not say it.</param>
+/// <param name="AgainstRun">The other build, in its first turn; null where its version does not say
+/// it.</param>
 public sealed record TurnResult(
     string Name, string Size, string Variant, string Precision, double MedianMs, double AgainstMs, IReadOnlyList<double> Ratios,
     BenchRun? Run, BenchRun? AgainstRun)
@@ -20,18 +21,21 @@ public sealed record TurnResult(
     /// <summary>The median of the ratios.</summary>
     public double Ratio => BenchClock.Quantile([.. Ratios.Order()], 0.5);
 
-    /// <summary>Whether one build was the faster in every turn: faster or slower, of this build; else no.</summary>
+    /// <summary>Whether one build was the faster in every turn: faster or slower, of this build; else
+    /// no.</summary>
     public string MoreThanNoise => Ratios.All(r => r < 1) ? "faster" : Ratios.All(r => r > 1) ? "slower" : "no";
 }
 
 /// <summary>
-/// Times two builds in turns, each in a process of its own, so that what else the machine does meets both. Who begins changes
+/// Times two builds in turns, each in a process of its own, so that what else the machine does meets both.
+/// Who begins changes
 /// from turn to turn.
 /// </summary>
 internal static class BenchTurns
 {
     /// <summary>The rule, in words.</summary>
-    public static string Rule(int turns) => "More than noise: one build was the faster in every turn. Of cases without a difference "
+    public static string Rule(int turns)
+        => "More than noise: one build was the faster in every turn. Of cases without a difference "
         + $"one in {1L << (turns - 1)} looks so by chance in {turns} turns.";
 
     /// <summary>Runs both builds in turns.</summary>
@@ -87,7 +91,8 @@ internal static class BenchTurns
 
         lines.Add("| what | size | variant | this, ms | other, ms | this / other | in turns | more than noise |");
         lines.Add("|---|---|---|---|---|---|---|---|");
-        lines.AddRange(results.Select(r => $"| {r.Name} | {r.Size} | {r.Variant} {r.Precision} | {r.MedianMs:0.000} | {r.AgainstMs:0.000} "
+        lines.AddRange(results.Select(r => $"| {r.Name} | {r.Size} | {r.Variant} {r.Precision} "
+            + $"| {r.MedianMs:0.000} | {r.AgainstMs:0.000} "
             + $"| {r.Ratio:0.00} | {r.Ratios.Min():0.00} to {r.Ratios.Max():0.00} | {r.MoreThanNoise} |"));
         lines.Add("");
         lines.Add(Rule(results[0].Ratios.Count));
@@ -150,7 +155,8 @@ internal sealed class ToolBuild
             cancellation.ThrowIfCancellationRequested();
             return process.ExitCode == 0
                 ? BenchFile.Read(json, withSpread: false)
-                : throw new InputException($"{folder}: its bench ended with exit code {process.ExitCode}: {InputFile.OneLine(error)}");
+                : throw new InputException(
+                    $"{folder}: its bench ended with exit code {process.ExitCode}: {InputFile.OneLine(error)}");
         }
         catch (System.ComponentModel.Win32Exception e)
         {

@@ -27,10 +27,12 @@ public sealed record GrowthPoint(
     public BenchRun? Run { get; init; }
 }
 
-/// <summary>How time and memory of the forward pass grow with the volume, the batch and the threads.</summary>
+/// <summary>How time and memory of the forward pass grow with the volume, the batch and the
+/// threads.</summary>
 /// <param name="options">The network.</param>
 /// <param name="shrink">Divides the edges, for a check that everything runs.</param>
-/// <param name="seconds">Each size is repeated for at least this long, and at least three times; what takes longer, once.</param>
+/// <param name="seconds">Each size is repeated for at least this long, and at least three times; what takes
+/// longer, once.</param>
 internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seconds)
 {
     private const double ShareOfMemory = 0.8;
@@ -152,8 +154,8 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
         times.Sort();
         double median = BenchClock.Quantile(times, 0.5);
         return new GrowthPoint(
-            byPlanes, shape.Height, shape.Batch, context.Threads.Count, median, 1e6 * median / (shape.Length / options.InputChannels),
-            predicted, measured, times.Count);
+            byPlanes, shape.Height, shape.Batch, context.Threads.Count, median,
+            1e6 * median / (shape.Length / options.InputChannels), predicted, measured, times.Count);
 
         double Pass()
         {

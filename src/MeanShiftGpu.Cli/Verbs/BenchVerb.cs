@@ -41,7 +41,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly Option<double?> seconds = Parse.Real(
         "--seconds", "Repeat each case for at least this long, and at least three times. Default: 1.", 0, 3600);
     private readonly Option<string?> compare = Parse.Text("--compare", "OLD.json",
-        "Put the result beside this one of an earlier --json: a Markdown table with ratios and whether they are more than noise.");
+        "Put the result beside this one of an earlier --json: a Markdown table with ratios "
+            + "and whether they are more than noise.");
     private readonly Option<string?> against = Parse.Text("--against", "DIR",
         "Run this build and the one in this folder in turns, each as a process of its own, and say which is the faster.");
     private readonly Option<int?> turns = Parse.Integer("--turns", "--against: how often each build runs. Default: 6.", 2, 1000);
@@ -57,7 +58,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     public override bool IsForDevelopers => true;
 
-    // The catalogue's names bring all operations and their variants into being, which takes a good part of the program's start.
+    // The catalogue's names bring all operations and their variants into being, which takes a good part of
+    // the program's start.
     public override void CompleteHelp() => names.Description =
         $"What to time: {string.Join(", ", QuickBench.Names)}. Default: all. Or one of these: {Stability}, how many of many "
             + $"short trainings end without a useful model; {Growth}, how time and memory of the forward pass grow, with "
@@ -68,8 +70,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 
     protected override IEnumerable<Symbol> Symbols
-        => [names, seconds, compare, against, turns, batch, shrink, size, widths, patches, particles, memory, output, runs, steps, schedule, hard, centerWeight,
-        data, presets];
+        => [names, seconds, compare, against, turns, batch, shrink, size, widths, patches, particles, memory, output, runs, steps,
+        schedule, hard, centerWeight, data, presets];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => fact == MissingFact.Memory ? memory.Name : null;
 

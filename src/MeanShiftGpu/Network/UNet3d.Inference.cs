@@ -32,13 +32,17 @@ public sealed partial class UNet3d<T>
                 Activation.Relu, p.InputChannels, p.OutputChannels)) is IConv3dByPlanes<T>);
 
     /// <summary>
-    /// The forward pass of whole volumes into the caller's memory, with as little memory as the device can do with. On the CPU
-    /// device it goes through a volume plane by plane, all resolutions together, and keeps of each tensor only the planes that
-    /// something still reads: the memory grows with a volume's cross-section, not with its depth, and nothing is computed twice.
+    /// The forward pass of whole volumes into the caller's memory, with as little memory as the device can do
+    /// with. On the CPU
+    /// device it goes through a volume plane by plane, all resolutions together, and keeps of each tensor
+    /// only the planes that
+    /// something still reads: the memory grows with a volume's cross-section, not with its depth, and nothing
+    /// is computed twice.
     /// On other devices it is <see cref="Forward"/>, whose scores these are.
     /// </summary>
     /// <param name="arena">The memory, which keeps what it has for the next call.</param>
-    /// <param name="volume">[N, D, H, W, InputChannels], each input normalised to mean 0 and standard deviation 1.</param>
+    /// <param name="volume">[N, D, H, W, InputChannels], each input normalised to mean 0 and standard
+    /// deviation 1.</param>
     /// <param name="shape">Its shape; extents are multiples of <see cref="UNet3dOptions.Divisor"/>.</param>
     /// <param name="scores">[N, D, H, W, Outputs], overwritten with scores from 0 to 1.</param>
     /// <exception cref="ArgumentException">Lengths or extents do not fit.</exception>
@@ -55,10 +59,18 @@ public sealed partial class UNet3d<T>
         }
 
         if (volume.Length != shape.Length)
-            throw new ArgumentException($"Predict: {volume.Length} numbers are no volume of {shape}. Expected {shape.Length}.", nameof(volume));
+        {
+            throw new ArgumentException(
+                $"Predict: {volume.Length} numbers are no volume of {shape}. Expected {shape.Length}.", nameof(volume));
+        }
+
         long expected = shape.Batch * size.Voxels * Options.Outputs;
         if (scores.Length != expected)
-            throw new ArgumentException($"Predict: there is room for {scores.Length} scores. Expected {expected}.", nameof(scores));
+        {
+            throw new ArgumentException(
+                $"Predict: there is room for {scores.Length} scores. Expected {expected}.", nameof(scores));
+        }
+
         if (!Context.ComputesInHostMemory || !ComputesByPlanes)
         {
             using Tape<T> tape = Tape<T>.Begin(arena, inference: true);
@@ -87,7 +99,8 @@ public sealed partial class UNet3d<T>
     }
 
     /// <summary>
-    /// Does the first <see cref="Predict"/> of a size, on zeros, which compiles the kernels and takes the memory, so that those
+    /// Does the first <see cref="Predict"/> of a size, on zeros, which compiles the kernels and takes the
+    /// memory, so that those
     /// that follow take no longer than the last. Waits.
     /// </summary>
     /// <param name="arena">The memory that the later calls are given.</param>
@@ -95,7 +108,8 @@ public sealed partial class UNet3d<T>
     public void Prepare(Arena arena, TensorShape shape)
         => Predict(arena, new T[shape.Length], shape, new T[shape.Length / Math.Max(1, shape.Channels) * Options.Outputs]);
 
-    /// <summary>Bytes of activations that <see cref="Predict"/> keeps for volumes of a size, where it goes plane by plane.</summary>
+    /// <summary>Bytes of activations that <see cref="Predict"/> keeps for volumes of a size, where it goes
+    /// plane by plane.</summary>
     internal long PredictBytes(Extent size) => new PlaneSchedule(graph, size.Depth, PlanesAtOnce(size)).Bytes(size);
 
     private static int PlanesAtOnce(Extent size)

@@ -26,7 +26,8 @@ public sealed class SynchronizeAsyncTests(DeviceKind device)
         using var places = context.Accelerator.Allocate1D(centers);
         using var offsets = context.Accelerator.Allocate1D([0, 1]);
         MeanShiftShape shape = loss.Options.Shape(1, 8, 9, 10);
-        loss.Evaluate(onDevice.View, places.View, offsets.View, losses.View, gradient.View, shape, loss.Options.Sampling(seed: 1, step: 0));
+        SeedSampling sampling = loss.Options.Sampling(seed: 1, step: 0);
+        loss.Evaluate(onDevice.View, places.View, offsets.View, losses.View, gradient.View, shape, sampling);
         Task done = context.SynchronizeAsync();
         if (device == DeviceKind.Cpu)
             Assert.That(done.IsCompletedSuccessfully, Is.True);

@@ -65,7 +65,9 @@ public sealed class BenchComparisonTests
         Assert.That(result.MoreThanNoise, Is.EqualTo("faster"));
         Assert.That(Of([1.2, 1.1]).MoreThanNoise, Is.EqualTo("slower"));
         Assert.That(Of([0.8, 1.1]).MoreThanNoise, Is.EqualTo("no"));
-        Assert.That(BenchTurns.Table([result]), Does.Contain("| a | 8³ | Direct float32 | 92.500 | 100.000 | 0.90 | 0.80 to 0.95 | faster |"));
+        Assert.That(
+            BenchTurns.Table([result]),
+            Does.Contain("| a | 8³ | Direct float32 | 92.500 | 100.000 | 0.90 | 0.80 to 0.95 | faster |"));
         Assert.That(BenchTurns.Rule(4), Does.Contain("one in 8 "));
 
         BenchResult[] Next(char who, Queue<double> medians)
@@ -152,7 +154,8 @@ public sealed class BenchComparisonTests
         using TemporaryFolder folder = new();
         string path = folder["turns.json"];
         string output = ToolRun.Succeeds(
-            "bench", "dice", "--shrink", "14", "--device", "cpu", "--turns", "2", "--against", AppContext.BaseDirectory, "--json", path).Output;
+            "bench", "dice", "--shrink", "14", "--device", "cpu", "--turns", "2", "--against", AppContext.BaseDirectory, "--json",
+            path).Output;
         Assert.That(output, Does.Contain("run 4 of 4").And.Contain("| dice Forward + Backward | 4³ |"));
         JsonElement result = ToolRun.Json(path)[0];
         Assert.That(result.GetProperty("ratios").GetArrayLength(), Is.EqualTo(2));

@@ -6,7 +6,8 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli.Benchmarking;
 
-/// <summary>What is made of timings: how the forward pass grows, and one table for several machines.</summary>
+/// <summary>What is made of timings: how the forward pass grows, and one table for several
+/// machines.</summary>
 public sealed class GrowthAndTableTests
 {
     // Edges divided by 14: 2³ to 36³, each once.
@@ -15,18 +16,29 @@ public sealed class GrowthAndTableTests
     {
         using TemporaryFolder folder = new();
         string results = folder["growth"];
-        string output = ToolRun.Succeeds("bench", "growth", "--out", results, "--shrink", "14", "--widths", "8,8", "--threads", "2").Output;
+        string output = ToolRun.Succeeds(
+            "bench", "growth", "--out", results, "--shrink", "14", "--widths", "8,8", "--threads", "2").Output;
         JsonElement points = ToolRun.Json(Path.Combine(results, "growth.json"));
         Assert.That(points.GetArrayLength(), Is.EqualTo(2 * GrowthBench.Sizes.Count));
         foreach (JsonElement point in points.EnumerateArray())
-            Assert.That(point.GetProperty("medianMs").GetDouble() > 0 && point.GetProperty("predictedBytes").GetInt64() > 0, Is.True);
+        {
+            Assert.That(point.GetProperty("medianMs").GetDouble(), Is.Positive);
+            Assert.That(point.GetProperty("predictedBytes").GetInt64(), Is.Positive);
+        }
+
         string table = File.ReadAllText(Path.Combine(results, "growth.md"));
-        Assert.That(table, Does.Contain("| 36³ by planes | 1 |").And.Contain("| 36³ by planes | 2 |").And.Contain("| 8 × 2³ whole | 2 |"));
+        foreach (string row in (string[])["| 36³ by planes | 1 |", "| 36³ by planes | 2 |", "| 8 × 2³ whole | 2 |"])
+            Assert.That(table, Does.Contain(row));
         Assert.That(output, Does.Contain("| 36³ by planes | 2 |"));
         foreach (string picture in (string[])["growth-time.svg", "growth-memory.svg"])
-            Assert.That(File.ReadAllText(Path.Combine(results, picture)), Does.StartWith("<svg").And.Contain("by planes, 2 threads"));
-        Assert.That(GrowthBench.Sizes.Where(s => !s.ByPlanes && s.Batch == 1).Select(s => s.Edge), Does.Contain(32).And.Contain(192));
-        Assert.That(GrowthBench.Sizes, Does.Contain(new GrowthBench.Size(true, 512, 1)).And.Contain(new GrowthBench.Size(false, 48, 8)));
+        {
+            string svg = File.ReadAllText(Path.Combine(results, picture));
+            Assert.That(svg, Does.StartWith("<svg").And.Contain("by planes, 2 threads"));
+        }
+
+        GrowthBench.Size[] asked = [new(false, 32, 1), new(false, 192, 1), new(true, 512, 1), new(false, 48, 8)];
+        foreach (GrowthBench.Size size in asked)
+            Assert.That(GrowthBench.Sizes, Does.Contain(size));
         ToolRun.Refuses(["bench growth", "--out"], "bench", "growth");
     }
 
@@ -34,8 +46,18 @@ public sealed class GrowthAndTableTests
     public void Table_HasARowForEachVariantAndAColumnForEachMachine()
     {
         using TemporaryFolder folder = new();
-        BenchRun run = new() { Version = "1", Commit = "abcdef0123456789", Date = "2026-01-01T00:00:00Z", Processor = "P", Cores = 2, Device = "CPU" };
-        string one = Write("zen3", new BenchResult("conv3d Forward", "8³", "CPU", "HostSimd", "float32") { MedianMs = 2, Gflops = 100, Run = run });
+        BenchRun run = new()
+        {
+            Version = "1",
+            Commit = "abcdef0123456789",
+            Date = "2026-01-01T00:00:00Z",
+            Processor = "P",
+            Cores = 2,
+            Device = "CPU",
+        };
+        string one = Write(
+            "zen3",
+            new BenchResult("conv3d Forward", "8³", "CPU", "HostSimd", "float32") { MedianMs = 2, Gflops = 100, Run = run });
         string two = Write(
             "h200",
             new BenchResult("conv3d Forward", "8³", "Cuda", "HostSimd", "float32") { MedianMs = 1, Gflops = 200 },
@@ -44,7 +66,8 @@ public sealed class GrowthAndTableTests
         Assert.That(lines, Does.Contain("| what | size | variant | zen3 | h200 |"));
         Assert.That(lines, Does.Contain("| conv3d Forward | 8³ | HostSimd float32 | 2.000 (100) | 1.000 (200) |"));
         Assert.That(lines, Does.Contain("| dice | 8³ | Direct float32 |  | 0.500 |"));
-        Assert.That(lines, Does.Contain("| zen3 | P, 2 cores, 0 MiB; CPU | version 1, commit abcdef0123, 2026-01-01T00:00:00Z |"));
+        Assert.That(
+            lines, Does.Contain("| zen3 | P, 2 cores, 0 MiB; CPU | version 1, commit abcdef0123, 2026-01-01T00:00:00Z |"));
         Assert.That(lines, Does.Contain("| h200 | not said | not said |"));
         ToolRun.Refuses(["no file was given"], "bench", "table");
         ToolRun.Refuses([folder["none.json"], "file not found"], "bench", "table", one, folder["none.json"]);
@@ -54,7 +77,8 @@ public sealed class GrowthAndTableTests
             => folder.Write($"{name}.json", JsonSerializer.Serialize(results, JsonOutput.Options));
     }
 
-    // The registers' chains do what they say, whatever processor runs them: x → 0.999999·x + 1e-6 has 1 as its fixed point.
+    // The registers' chains do what they say, whatever processor runs them: x → 0.999999·x + 1e-6 has 1 as
+    // its fixed point.
     [Test]
     public void Peak_ChainsKeepTheirValues_AndSeveralThreadsAreMoreThanNone()
     {
