@@ -7,8 +7,7 @@ namespace MeanShiftGpu.Benchmarks;
 
 /// <summary>
 /// A row's mean by that of the plainest variant of the same case and pass, in the same job. BenchmarkDotNet's
-/// own ratio knows methods and jobs
-/// only, and here a variant is a parameter.
+/// own ratio knows methods and jobs only, and here a variant is a parameter.
 /// </summary>
 internal sealed class BaselineColumn : IColumn
 {

@@ -5,9 +5,8 @@ using BenchmarkDotNet.Running;
 using MeanShiftGpu.Benchmarks;
 
 // A row's name is a sentence, which the tables would cut after 20 letters. The program of a benchmark is
-// built with this
-// repository's libraries, which takes longer than the two minutes that are allowed for it on a machine with
-// other work.
+// built with this repository's libraries, which takes longer than the two minutes that are allowed for it on
+// a machine with other work.
 IConfig config = DefaultConfig.Instance
     .WithSummaryStyle(SummaryStyle.Default.WithMaxParameterColumnWidth(100))
     .WithBuildTimeout(TimeSpan.FromMinutes(15))

@@ -182,8 +182,8 @@ internal sealed class NetworkStep(Contenders contenders, int edge)
     }
 
     // Winograd's algorithm rounds otherwise, which turns some ReLUs with inputs near 0 over: a gradient
-    // changes by 1e-3, and either is right.
-    // So theirs are compared with ours of the algorithm that they have too.
+    // changes by 1e-3, and either is right. So theirs are compared with ours of the algorithm that they have
+    // too.
     private static float[] GradientOfTheDirectAlgorithm(UNet3dOptions structure, float[] image, float[] mask, TensorShape volume)
     {
         using GpuContext context = GpuContext.Create(

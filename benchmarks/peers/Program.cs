@@ -5,9 +5,8 @@ using MeanShiftGpu.Peers;
 // The same network and layers through this library, ONNX Runtime, libtorch and oneDNN, on the CPU: outputs
 // compared, then timed in turns.
 //
-//   dotnet run -c Release --project benchmarks/peers -- [forward] [step] [conv3d] [mean-shift] [--edge N,N,…]
-// [--threads N]
-//       [--seconds S] [--only NAME,NAME,…] [--memory] [--onednn LIBRARY] [--json FILE]
+//   benchmarks/peers/run [forward] [step] [conv3d] [mean-shift] [--edge N,N,…] [--threads N] [--seconds S]
+//       [--only NAME,NAME,…] [--memory] [--onednn LIBRARY] [--json FILE]
 
 string[] known = ["forward", "step", "conv3d", "mean-shift"];
 List<string> cases = [];

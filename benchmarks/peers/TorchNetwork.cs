@@ -10,8 +10,7 @@ namespace MeanShiftGpu.Peers;
 internal static class Torch
 {
     /// <summary>The same numbers, laid out as asked: TorchSharp has no memory formats, but libtorch goes by
-    /// the strides, which
-    /// a permutation sets.</summary>
+    /// the strides, which a permutation sets.</summary>
     public static Tensor InLayout(Tensor tensor, bool channelsLast)
         => channelsLast && tensor.dim() == 5
             ? tensor.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3)

@@ -39,26 +39,22 @@ public sealed record BenchResult(string Name, string Size, string Device, string
     public double Gflops { get; init; }
 
     /// <summary>Resident memory beyond the inputs, in bytes; null on a GPU, whose memory this process does
-    /// not
-    /// see.</summary>
+    /// not see.</summary>
     public long? PeakBytes { get; init; }
 
     /// <summary>The processor's multiply-add peak in GFLOP/s, the highest that was measured between the
-    /// repeats up to here;
-    /// null on other devices and where operations are not counted.</summary>
+    /// repeats up to here; null on other devices and where operations are not counted.</summary>
     public double? PeakGflops { get; init; }
 
     /// <summary>Gflops as a share of PeakGflops; null where that is.</summary>
     public double? PercentOfPeak { get; init; }
 
     /// <summary>10⁹ bytes per second of what has to be read and written at least, each tensor once; null
-    /// where these are
-    /// not counted.</summary>
+    /// where these are not counted.</summary>
     public double? GigabytesPerSecond { get; init; }
 
     /// <summary>The same as a share of the memory's bandwidth, measured in the same run; null on other
-    /// devices. It is
-    /// above 100 where caches hold the tensors.</summary>
+    /// devices. It is above 100 where caches hold the tensors.</summary>
     public double? PercentOfBandwidth { get; init; }
 
     /// <summary>Where and when it was timed; null in files of versions that did not say.</summary>
@@ -102,8 +98,7 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
     public const string Auto = "Auto";
 
     // A machine that others share gives more or less within seconds, so the peak is looked at again and
-    // again, for some
-    // hundredths of the time; the highest look is the machine's.
+    // again, for some hundredths of the time; the highest look is the machine's.
     private static readonly TimeSpan BetweenPeaks = TimeSpan.FromMilliseconds(100);
 
     private double peakGflops;

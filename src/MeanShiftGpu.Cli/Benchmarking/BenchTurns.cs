@@ -28,8 +28,7 @@ public sealed record TurnResult(
 
 /// <summary>
 /// Times two builds in turns, each in a process of its own, so that what else the machine does meets both.
-/// Who begins changes
-/// from turn to turn.
+/// Who begins changes from turn to turn.
 /// </summary>
 internal static class BenchTurns
 {

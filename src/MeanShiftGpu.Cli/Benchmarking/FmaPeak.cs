@@ -16,19 +16,16 @@ internal static class FmaPeak
 
     /// <summary>
     /// Fused multiply-adds in registers on all threads at once, with the widest vectors that the machine has,
-    /// in 10⁹ operations
-    /// per second, a multiply-add counted as two: the fastest of some rounds of 0.1 to 0.2 ms each.
+    /// in 10⁹ operations per second, a multiply-add counted as two: the fastest of some rounds of 0.1 to 0.2
+    /// ms each.
     /// </summary>
     /// <param name="threads">How many threads work at a time.</param>
     /// <param name="thoroughly">Whether to look for 0.3 s instead of a few milliseconds.</param>
     /// <remarks>
     /// The threads are this measurement's own, run before a round is timed, and begin each round together:
-    /// threads that are woken for it come
-    /// late by a good part of a millisecond, on the core of who wakes them, and are not missed where one
-    /// thread does the work
-    /// of two. Either gives the peak of one core for that of two. Rounds are short, so that one falls between
-    /// what else the
-    /// machine does.
+    /// threads that are woken for it come late by a good part of a millisecond, on the core of who wakes
+    /// them, and are not missed where one thread does the work of two. Either gives the peak of one core for
+    /// that of two. Rounds are short, so that one falls between what else the machine does.
     /// </remarks>
     public static double MeasureGflops(int threads, bool thoroughly)
     {

@@ -240,10 +240,8 @@ public sealed class GpuContext : IDisposable
 
     /// <summary>
     /// A task that ends when everything queued on <see cref="Stream"/> until now is done, to be awaited
-    /// instead of
-    /// <see cref="Synchronize"/>. On CUDA no thread waits for it: the driver calls back. On OpenCL a thread
-    /// of the pool waits;
-    /// on the CPU device all is done when this returns.
+    /// instead of <see cref="Synchronize"/>. On CUDA no thread waits for it: the driver calls back. On OpenCL
+    /// a thread of the pool waits; on the CPU device all is done when this returns.
     /// </summary>
     /// <returns>It fails with <see cref="CudaException"/> or <see cref="CLException"/> where what was queued
     /// failed.</returns>

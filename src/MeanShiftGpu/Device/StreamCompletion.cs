@@ -16,8 +16,7 @@ internal static unsafe class StreamCompletion
 
     /// <summary>
     /// The task. NVIDIA's driver calls back, so that nobody waits; of OpenCL a thread of the pool waits; on
-    /// the CPU device all
-    /// is done when this returns.
+    /// the CPU device all is done when this returns.
     /// </summary>
     public static Task Of(AcceleratorStream stream)
     {

@@ -33,12 +33,10 @@ public sealed partial class UNet3d<T>
 
     /// <summary>
     /// The forward pass of whole volumes into the caller's memory, with as little memory as the device can do
-    /// with. On the CPU
-    /// device it goes through a volume plane by plane, all resolutions together, and keeps of each tensor
-    /// only the planes that
-    /// something still reads: the memory grows with a volume's cross-section, not with its depth, and nothing
-    /// is computed twice.
-    /// On other devices it is <see cref="Forward"/>, whose scores these are.
+    /// with. On the CPU device it goes through a volume plane by plane, all resolutions together, and keeps
+    /// of each tensor only the planes that something still reads: the memory grows with a volume's
+    /// cross-section, not with its depth, and nothing is computed twice. On other devices it is <see
+    /// cref="Forward"/>, whose scores these are.
     /// </summary>
     /// <param name="arena">The memory, which keeps what it has for the next call.</param>
     /// <param name="volume">[N, D, H, W, InputChannels], each input normalised to mean 0 and standard
@@ -100,8 +98,7 @@ public sealed partial class UNet3d<T>
 
     /// <summary>
     /// Does the first <see cref="Predict"/> of a size, on zeros, which compiles the kernels and takes the
-    /// memory, so that those
-    /// that follow take no longer than the last. Waits.
+    /// memory, so that those that follow take no longer than the last. Waits.
     /// </summary>
     /// <param name="arena">The memory that the later calls are given.</param>
     /// <param name="shape">The shape of their volumes.</param>

@@ -49,8 +49,7 @@ public abstract class TapelessOperation<T, TShape> : IDisposable
 
     /// <summary>
     /// Does every pass of a size once, on zeros, which compiles the kernels and takes the memory that calls
-    /// with spans hold, so
-    /// that those that follow take no longer than the last. Waits.
+    /// with spans hold, so that those that follow take no longer than the last. Waits.
     /// </summary>
     /// <param name="shape">Extents and channels, without slices of wider tensors.</param>
     public abstract void Prepare(TShape shape);
