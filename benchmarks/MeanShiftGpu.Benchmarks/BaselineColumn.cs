@@ -1,7 +1,6 @@
 using System.Globalization;
 using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Reports;
-using BenchmarkDotNet.Running;
 
 namespace MeanShiftGpu.Benchmarks;
 

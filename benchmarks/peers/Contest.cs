@@ -44,6 +44,13 @@ internal sealed class Contest(Settings settings, TextWriter output)
     // The threads of another library may still look out for work; then they leave the processor.
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
+    private static readonly JsonSerializerOptions Json = new()
+    {
+        WriteIndented = true,
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
     private readonly List<Row> rows = [];
 
     /// <summary>How many outputs differ by more than the tolerance.</summary>
@@ -111,16 +118,7 @@ internal sealed class Contest(Settings settings, TextWriter output)
     }
 
     /// <summary>Writes all rows as JSON.</summary>
-    public void Write(string path)
-    {
-        JsonSerializerOptions style = new()
-        {
-            WriteIndented = true,
-            PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
-            Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-        };
-        File.WriteAllText(path, JsonSerializer.Serialize(rows, style));
-    }
+    public void Write(string path) => File.WriteAllText(path, JsonSerializer.Serialize(rows, Json));
 
     private static double Difference(float[] theirs, float[] ours)
     {

@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
-using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Peers;
 

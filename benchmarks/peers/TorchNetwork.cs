@@ -1,6 +1,5 @@
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Network;
-using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
