@@ -363,13 +363,21 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     internal static int GradientWords(int columns, int masked)
         => GradientHalo * ChannelPiece.RowWords<TOperand>(GradientRows) + (1 + masked) * GradientVoxels * ChannelPiece.RowWords<TOperand>(columns);
 
+    private static int ConvolveBytes<TColumns>()
+        where TColumns : unmanaged, IColumns<TColumns>
+        => sizeof(uint) * ConvolveWords(TColumns.Channels, masked: 1);
+
+    private static int GradientBytes<TSums>()
+        where TSums : unmanaged, ITapSums<TSums>
+        => sizeof(uint) * 2 * GradientWords(TSums.Channels, masked: 1);
+
     private static int RingAt(int masked)
         => TOperand.Rounds ? (1 + masked) * ConvolveHalo * TOperand.Depth + ConvolveHalo * VoxelWords : (2 + masked) * ConvolveHalo * VoxelWords;
 
     // y[v,o] = act(b[o] + sum over taps and channels of x[v+tap,i] w[tap,i,o]), or the same without b and act of some channels only.
     // A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels: fetch the surroundings (asynchronously,
     // during the chunk before), round them, multiply 27 taps. Output overwritten, sums in the order chunk, tap, channel.
-    [Kernel(MaxGroupSize = ConvolveThreads)]
+    [Kernel(MaxGroupSize = ConvolveThreads, SharedBytes = nameof(ConvolveBytes))]
     internal static void ConvolveKernel<TColumns>(
         ArrayView<uint> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<uint> mask, // like input; input is 0 where it is not positive, if Masked
@@ -486,7 +494,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     // A group of 9 warps makes 27 taps × 16 input channels × Channels output channels, a warp a row of 3 taps. For every tile: fetch it (asynchronously, during
     // the tile before), round it in place, multiply its voxels. Partial sums overwritten, in the order of the tiles and their voxels; db is summed in
     // float32 from what was fetched, by the threads that round it.
-    [Kernel(MaxGroupSize = GradientThreads)]
+    [Kernel(MaxGroupSize = GradientThreads, SharedBytes = nameof(GradientBytes))]
     internal static void GradientKernel<TSums>(
         ArrayView<uint> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<uint> gradOutput, // [N, D, H, W, Cout], pitch OutputPitch

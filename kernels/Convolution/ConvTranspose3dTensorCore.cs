@@ -66,12 +66,18 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
 
     private static int Pieces => TOperand.Depth / ChannelPiece.Channels;
 
+    private static int MultiplyBytes<TColumns>()
+        where TColumns : unmanaged, IColumns<TColumns>
+        => sizeof(uint) * MultiplyWords(TColumns.Channels);
+
+    private static int GradientBytes() => sizeof(uint) * 2 * GradientWords;
+
     private static int StagedVoxels => TileVoxels * Pieces * TOperand.PieceWords;
 
     // Forward: y[2v+k,o] = b[o] + sum over channels of x[v,i] w[k,i,o], a corner k a group. BackwardInput (Gathers): dx[v,i] = sum over corners and
     // channels of g[2v+k,o] w[k,i,o]. A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels (and corner):
     // fetch it (asynchronously, two steps ahead), round it, multiply. Output overwritten, sums in the order chunk, corner, channel.
-    [Kernel(MaxGroupSize = MultiplyThreads)]
+    [Kernel(MaxGroupSize = MultiplyThreads, SharedBytes = nameof(MultiplyBytes))]
     internal static void MultiplyKernel<TColumns>(
         ArrayView<uint> input, // [N, D, H, W, Cin] (Gathers: [N, 2D, 2H, 2W, Cin]), pitch InputPitch
         ArrayView<uint> weights, // [blocks, chunks, corners, Columns / 16, lane, 4]
@@ -149,7 +155,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
     // dw[k,i,o] = sum over input voxels of x[v,i] g[2v+k,o] and db[o] = sum over output voxels of g[v,o], both of some tiles of 4×8 input voxels.
     // A group of 8 warps makes 64 input × 16 output channels, a warp one corner. For every tile: fetch it (asynchronously, during the tile before), round it in
     // place, multiply its voxels. Partial sums overwritten, in the order of the tiles and their voxels.
-    [Kernel(MaxGroupSize = GradientThreads)]
+    [Kernel(MaxGroupSize = GradientThreads, SharedBytes = nameof(GradientBytes))]
     internal static void GradientKernel(
         ArrayView<uint> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<uint> gradOutput, // [N, 2D, 2H, 2W, Cout], pitch OutputPitch

@@ -19,4 +19,10 @@ internal sealed class KernelAttribute : Attribute
     /// The launcher loads the kernel with the same number.
     /// </summary>
     public int MinGroups { get; set; }
+
+    /// <summary>
+    /// The static method of the kernel's class that says how many bytes of dynamic shared memory the launcher asks for at most; it has the kernel's type
+    /// parameters. Null where it asks for none.
+    /// </summary>
+    public string? SharedBytes { get; set; }
 }

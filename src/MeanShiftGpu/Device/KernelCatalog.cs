@@ -169,6 +169,7 @@ public sealed class KernelEntry
         IsImplicitlyGrouped = KernelText.IsImplicitlyGrouped(method);
         KernelAttribute mark = method.GetCustomAttribute<KernelAttribute>()!;
         Specialization = mark.MaxGroupSize > 0 ? new KernelSpecialization(mark.MaxGroupSize, mark.MinGroups > 0 ? mark.MinGroups : null) : KernelSpecialization.Empty;
+        DynamicSharedBytes = mark.SharedBytes is { } says ? DynamicShared(method, says) : 0;
     }
 
     /// <summary>Class, method, type arguments: Conv3dDirect.Forward.float32.</summary>
@@ -186,8 +187,18 @@ public sealed class KernelEntry
     /// <summary>The bound on the group, from <see cref="KernelAttribute"/>.</summary>
     public KernelSpecialization Specialization { get; }
 
+    /// <summary>The most dynamic shared memory that the kernel's launcher asks for, from <see cref="KernelAttribute"/>.</summary>
+    internal int DynamicSharedBytes { get; }
+
     /// <summary>The name, for lists and test reports.</summary>
     public override string ToString() => Name;
+
+    private static int DynamicShared(MethodInfo kernel, string says)
+    {
+        MethodInfo method = kernel.DeclaringType!.GetMethod(says, BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.Public)
+            ?? throw new InvalidOperationException($"The kernel {kernel.Name} names {says} for its shared memory, which its class does not have.");
+        return (int)(kernel.IsGenericMethod ? method.MakeGenericMethod(kernel.GetGenericArguments()) : method).Invoke(null, null)!;
+    }
 
     internal EntryPointDescription Describe() => IsImplicitlyGrouped
         ? EntryPointDescription.FromImplicitlyGroupedKernel(Method)

@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using MeanShiftGpu.Device.Sass;
 using MeanShiftGpu.Kernels.Convolution;
 using MeanShiftGpu.Kernels.Machine.TensorCore;
 using NUnit.Framework;
