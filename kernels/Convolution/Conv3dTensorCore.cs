@@ -95,7 +95,17 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     private const int RowWords = HaloEdge * VoxelWords;
     private const int TapRows = 9;
     private const int RingRows = 3;
+    private const int WeightRow = 3 * VoxelWords;
+
+    // A voxel's operands are two pieces of 16 bytes, a row's 20. A pass takes 6 rows of the surroundings, a thread the same piece of a row in each pass, and
+    // ten passes take them all: two with each of the chunk's first five rows of taps.
+    private const int HaloRows = (ConvolveDepth + 2) * HaloEdge;
+    private const int RowPieces = 2 * HaloEdge;
+    private const int PassRows = ConvolveThreads / RowPieces;
+    private const int Passes = HaloRows / PassRows;
     private const int FetchRows = 5;
+    private const int PassesPerRow = Passes / FetchRows;
+    private const int Outside = -1;
 
     // Gradient: 9 warps, one for each row of 3 taps, over planes of 64 voxels; 16 input channels a group.
     private const int GradientThreads = 288;
@@ -107,7 +117,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     public (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed
         => ([.. convolve.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)], [.. gradient.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)]);
 
-    private static int HaloPieces => ConvolveHalo * TOperand.Depth / ChannelPiece.Channels;
+    // Words of a row of the surroundings as it is fetched.
+    private static int FetchedRow => RowPieces * TOperand.FetchedWords;
 
     private readonly Accelerator accelerator;
     private readonly int groupsWanted;
@@ -356,8 +367,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
                 return launch;
             }));
 
-    // Fetched voxels, their mask, rounded voxels; or voxels in two places, the mask. Then a ring of weights.
-    internal static int ConvolveWords(int columns, int masked) => RingAt(masked) + RingRows * 3 * VoxelWords * columns;
+    // Fetched voxels, their mask, rounded voxels; or voxels in two places, the mask. Then where the rows of the surroundings begin, and a ring of weights.
+    internal static int ConvolveWords(int columns, int masked) => RingAt(masked) + RingRows * WeightRow * columns;
 
     // Input, gradOutput, mask; there are two such buffers.
     internal static int GradientWords(int columns, int masked)
@@ -371,8 +382,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         where TSums : unmanaged, ITapSums<TSums>
         => sizeof(uint) * 2 * GradientWords(TSums.Channels, masked: 1);
 
-    private static int RingAt(int masked)
-        => TOperand.Rounds ? (1 + masked) * ConvolveHalo * TOperand.Depth + ConvolveHalo * VoxelWords : (2 + masked) * ConvolveHalo * VoxelWords;
+    private static int RowsAt(int masked)
+        => TOperand.Rounds ? (1 + masked) * HaloRows * FetchedRow + ConvolveHalo * VoxelWords : (2 + masked) * ConvolveHalo * VoxelWords;
+
+    private static int RingAt(int masked) => RowsAt(masked) + HaloRows;
 
     // y[v,o] = act(b[o] + sum over taps and channels of x[v+tap,i] w[tap,i,o]), or the same without b and act of some channels only.
     // A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels: fetch the surroundings (asynchronously,
@@ -388,14 +401,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         where TColumns : unmanaged, IColumns<TColumns>
     {
         ArrayView<uint> shared = SharedMemory.GetDynamic<Words>().Cast<uint>();
-        int masks = TOperand.Rounds ? ConvolveHalo * TOperand.Depth : 2 * ConvolveHalo * VoxelWords;
+        int masks = TOperand.Rounds ? HaloRows * FetchedRow : 2 * ConvolveHalo * VoxelWords;
         int ring = RingAt(shape.Masked);
-        const int weightRow = 3 * VoxelWords;
-
-        // The next chunk's voxels are fetched in the first five of nine rows; a thread rounds the pieces that it fetched.
-        int piecesPerRow = ConvolveThreads * TOperand.Depth / ChannelPiece.Channels;
-        int lane = Group.IdxX % 32;
-        int warp = Group.IdxX / 32;
+        int lane = Group.IdxX & 31;
+        int warp = Group.IdxX >> 5;
         int tileX = Grid.IdxX % shape.TilesX * TileEdge;
         int tileY = Grid.IdxX / shape.TilesX % shape.TilesY * TileEdge;
         int tileZ = Grid.IdxX / (shape.TilesX * shape.TilesY) % shape.TilesZ * ConvolveDepth;
@@ -404,66 +413,67 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         int chunks = (shape.InputChannels + TOperand.Depth - 1) / TOperand.Depth;
         int chunk = Grid.IdxZ * shape.PerSplit;
         int lastChunk = chunk + shape.PerSplit < chunks ? chunk + shape.PerSplit : chunks;
-        int steps = (lastChunk - chunk) * TapRows;
-        int weightBase = (Grid.IdxY * chunks + chunk) * TapRows * weightRow * TColumns.Channels;
 
-        for (int piece = Group.IdxX; piece < HaloPieces; piece += ConvolveThreads)
-            CopyHaloPiece(shared, 0, masks, input, mask, piece, chunk, plane, tileZ, tileY, tileX, shape);
-        CopyWeightRow(shared, ring, weights, weightBase, 0, TColumns.Channels);
+        HaloPart part = HaloPart.OfTile(shared, RowsAt(shape.Masked), plane, tileZ, tileY, tileX, chunk, shape);
+        ArrayView<uint> source = input.SubView(part.Origin);
+        ArrayView<uint> maskSource = mask.SubView(part.Origin);
+        Group.Barrier();
+        if (HaloPart.Exists)
+            FetchPasses(shared, 0, masks, source, maskSource, part, 0, Passes, shape);
+        int weightAt = (Grid.IdxY * chunks + chunk) * TapRows * WeightRow * TColumns.Channels + 4 * Group.IdxX;
+        CopyWeightRow(shared, ring, weights, weightAt, TColumns.Channels);
         TensorCores.CommitCopies();
-        CopyWeightRow(shared, ring, weights, weightBase, 1, TColumns.Channels);
+        CopyWeightRow(shared, ring + WeightRow * TColumns.Channels, weights, weightAt + WeightRow * TColumns.Channels, TColumns.Channels);
         TensorCores.CommitCopies();
+        weightAt += 2 * WeightRow * TColumns.Channels;
 
         // Where the operands of a chunk are; those that need no rounding lie where they were fetched to, in two places by turns.
-        int tile = TOperand.Rounds ? (1 + shape.Masked) * ConvolveHalo * TOperand.Depth : 0;
+        int tile = TOperand.Rounds ? (1 + shape.Masked) * HaloRows * FetchedRow : 0;
         int own = warp * HaloEdge * RowWords;
         int left = own + VoxelRows.Origin(lane, 0, RowWords);
         int middle = own + VoxelRows.Origin(lane, 1, RowWords);
         int right = own + VoxelRows.Origin(lane, 2, RowWords);
 
         TColumns sums = default;
-        int step = 0;
+        int weightRow = ring;
         for (; chunk < lastChunk; chunk++)
         {
             // The chunk's voxels have arrived; nobody reads the ones before any more.
             TensorCores.WaitForCopies(1);
             Group.Barrier();
-            if (TOperand.Rounds)
-            {
-                for (int piece = Group.IdxX; piece < HaloPieces; piece += ConvolveThreads)
-                    RoundHaloPiece(shared, tile, masks, piece, shape.Masked);
-            }
-            else if (shape.Masked != 0)
-            {
-                for (int piece = Group.IdxX; piece < HaloPieces; piece += ConvolveThreads)
-                    MaskHaloPiece(shared, tile, masks, piece);
-            }
+            if ((TOperand.Rounds || shape.Masked != 0) && HaloPart.Exists)
+                RoundPasses(shared, tile, masks, part, shape.Masked);
+            part = part.NextChunk();
 
             int next = TOperand.Rounds ? 0 : ConvolveHalo * VoxelWords - tile;
             for (int row = 0; row < TapRows; row++)
             {
                 TensorCores.WaitForCopies(1);
                 Group.Barrier();
-                if (step + 2 < steps)
-                    CopyWeightRow(shared, ring, weights, weightBase, step + 2, TColumns.Channels);
-                if (chunk + 1 < lastChunk && row < FetchRows)
+                if (chunk + 1 < lastChunk || row + 2 < TapRows)
                 {
-                    int end = (row + 1) * piecesPerRow < HaloPieces ? (row + 1) * piecesPerRow : HaloPieces;
-                    for (int piece = row * piecesPerRow + Group.IdxX; piece < end; piece += ConvolveThreads)
-                        CopyHaloPiece(shared, next, masks, input, mask, piece, chunk + 1, plane, tileZ, tileY, tileX, shape);
+                    // Two rows ahead is one row back in a ring of three.
+                    int free = weightRow == ring ? ring + 2 * WeightRow * TColumns.Channels : weightRow - WeightRow * TColumns.Channels;
+                    CopyWeightRow(shared, free, weights, weightAt, TColumns.Channels);
+                    weightAt += WeightRow * TColumns.Channels;
                 }
+
+                if (row < FetchRows && chunk + 1 < lastChunk && HaloPart.Exists)
+                    FetchPasses(shared, next, masks, source, maskSource, part, row * PassesPerRow, PassesPerRow, shape);
 
                 TensorCores.CommitCopies();
                 if (tileZ + warp < shape.Depth)
                 {
-                    int at = tile + (row / 3 * HaloEdge + row % 3) * HaloEdge * VoxelWords;
-                    ref uint w = ref shared[ring + step % RingRows * weightRow * TColumns.Channels + 4 * lane];
+                    // A third of the row, for which ptxas would compute a reciprocal.
+                    int tapPlane = row * 11 >> 5;
+                    int at = tile + (tapPlane * (PlaneVoxels - 3 * HaloEdge) + row * HaloEdge) * VoxelWords;
+                    ref uint w = ref shared[weightRow + 4 * lane];
                     sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[left + at], RowWords), ref w, 0);
                     sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[middle + at], RowWords), ref w, VoxelWords * TColumns.Channels);
                     sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[right + at], RowWords), ref w, 2 * VoxelWords * TColumns.Channels);
                 }
 
-                step++;
+                weightRow = weightRow == ring + 2 * WeightRow * TColumns.Channels ? ring : weightRow + WeightRow * TColumns.Channels;
             }
 
             if (!TOperand.Rounds)
@@ -609,77 +619,198 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             output.Cast<Bf16>()[voxel * shape.Pitch + o] = Bf16.Round(sum);
     }
 
-    // Where a piece of the surroundings lies from the first: in order, or as matrix instructions read it.
-    private static int HaloWord(int piece)
+    // A thread's part of the surroundings: the same piece of 16 bytes of a row's operands, in every sixth row of voxels. It is computed once for a tile, by
+    // shifts, because ptxas divides by constants at run time and moves what is cheap in its eyes into loops.
+    private struct HaloPart
     {
-        if (TOperand.Rounds)
-            return piece * ChannelPiece.Channels;
-        int voxel = piece / 2;
-        return voxel / HaloEdge * RowWords + VoxelRows.At(voxel % HaloEdge, piece % 2);
+        // The first voxel of the surroundings that exists, in words of the input, and the part's first row in the shared table of rows.
+        public long Origin;
+        public int Rows;
+
+        // From a row's beginning to the piece in the input, for the chunk at hand, and how many channels exist from there on: none outside.
+        public int Offset;
+        public int Channels;
+
+        // The piece's place in the first row as it is fetched and as matrix instructions read it, and which half of the piece comes first in what is fetched
+        // (0 or 4 words), so that eight threads meet every bank once.
+        public int Fetched;
+        public int Operands;
+        public int Swap;
+
+        // Whether the thread has a part: 120 of 128 do.
+        public static bool Exists => Group.IdxX < PassRows * RowPieces;
+
+        // Writes the table: where in the input each row begins, from the origin, or Outside. It is there for all after a barrier.
+        public static HaloPart OfTile(ArrayView<uint> shared, int rows, int plane, int tileZ, int tileY, int tileX, int chunk, TensorCoreConv3dShape shape)
+        {
+            int pitch = shape.InputPitch / TOperand.WordChannels;
+            int firstZ = Math.Max(tileZ - 1, 0);
+            int firstY = Math.Max(tileY - 1, 0);
+            int firstX = Math.Max(tileX - 1, 0);
+            if (Group.IdxX < HaloRows)
+            {
+                int haloZ = Group.IdxX * 205 >> 11; // a tenth
+                int z = tileZ + haloZ - 1;
+                int y = tileY + Group.IdxX - haloZ * HaloEdge - 1;
+                bool inside = z >= 0 && z < shape.Depth && y >= 0 && y < shape.Height;
+                int begin = ((z - firstZ) * shape.Height + y - firstY) * shape.Width * pitch;
+                shared[rows + Group.IdxX] = (uint)(inside ? begin : Outside);
+            }
+
+            int row = Group.IdxX * 205 >> 12; // a twentieth
+            int piece = Group.IdxX - row * RowPieces;
+            int x = tileX + (piece >> 1) - 1;
+            int channel = chunk * TOperand.Depth + (piece & 1) * (TOperand.Depth / 2);
+            HaloPart part = new()
+            {
+                Origin = (((long)(plane + firstZ) * shape.Height + firstY) * shape.Width + firstX) * pitch,
+                Rows = rows + row,
+                Offset = (x - firstX) * pitch + channel / TOperand.WordChannels,
+                Channels = x >= 0 && x < shape.Width ? shape.InputChannels - channel : 0,
+                Fetched = row * FetchedRow + piece * TOperand.FetchedWords,
+                Operands = row * RowWords + VoxelRows.At(piece >> 1, piece & 1),
+                Swap = TOperand.FetchedWords == 8 ? (Group.IdxX >> 2 & 1) * 4 : 0,
+            };
+            return part.Present();
+        }
+
+        public HaloPart NextChunk()
+        {
+            HaloPart next = this;
+            next.Offset += TOperand.Depth / TOperand.WordChannels;
+            next.Channels -= TOperand.Depth;
+            return next.Present();
+        }
+
+        // A place that exists, where there is nothing to read.
+        private HaloPart Present()
+        {
+            HaloPart part = this;
+            part.Offset = Channels > 0 ? Offset : 0;
+            return part;
+        }
     }
 
-    private static void CopyHaloPiece(
+    // Begins to copy some passes of a chunk; those that need no rounding go to where matrix instructions read them.
+    private static void FetchPasses(
         ArrayView<uint> shared,
         int tile,
         int masks,
-        ArrayView<uint> input,
-        ArrayView<uint> mask,
-        int piece,
-        int chunk,
-        int plane,
-        int tileZ,
-        int tileY,
-        int tileX,
+        ArrayView<uint> source,
+        ArrayView<uint> maskSource,
+        HaloPart part,
+        int firstPass,
+        int passes,
         TensorCoreConv3dShape shape)
     {
-        int voxel = piece / (TOperand.Depth / ChannelPiece.Channels);
-        int z = tileZ + voxel / PlaneVoxels - 1;
-        int y = tileY + voxel / HaloEdge % HaloEdge - 1;
-        int x = tileX + voxel % HaloEdge - 1;
-        bool inside = z >= 0 && z < shape.Depth && y >= 0 && y < shape.Height && x >= 0 && x < shape.Width;
-        int channel = chunk * TOperand.Depth + piece % (TOperand.Depth / ChannelPiece.Channels) * ChannelPiece.Channels;
-        int count = inside ? shape.InputChannels - channel : 0;
-        long element = (((long)(plane + z) * shape.Height + y) * shape.Width + x) * shape.InputPitch + channel;
-        int target = HaloWord(piece);
-        TOperand.Copy(shared, tile + target, input, element, count, shape.InputAligned);
-        if (shape.Masked != 0)
-            TOperand.Copy(shared, masks + target, mask, element, count, shape.InputAligned);
-    }
-
-    private static void MaskHaloPiece(ArrayView<uint> shared, int tile, int masks, int piece)
-    {
-        int at = HaloWord(piece);
-        TensorCores.StoreShared(ref shared[tile + at], ChannelPiece.MaskedPairs(TensorCores.LoadShared(ref shared[tile + at], 0), TensorCores.LoadShared(ref shared[masks + at], 0)));
-    }
-
-    private static void RoundHaloPiece(ArrayView<uint> shared, int rounded, int masks, int piece, int masked)
-    {
-        int from = piece * ChannelPiece.Channels;
-        Words low = TensorCores.LoadShared(ref shared[from], 0);
-        Words high = TensorCores.LoadShared(ref shared[from], 4);
-        if (masked != 0)
+        int passWords = PassRows * (TOperand.Rounds ? FetchedRow : RowWords);
+        int at = (TOperand.Rounds ? part.Fetched : part.Operands) + firstPass * passWords;
+        int target = TOperand.Rounds ? at : tile + at;
+        ref uint low = ref shared[target + part.Swap];
+        ref uint high = ref shared[target + 4 - part.Swap];
+        int maskAt = shape.Masked != 0 ? masks + at : 0;
+        ref uint lowMask = ref shared[maskAt + part.Swap];
+        ref uint highMask = ref shared[maskAt + 4 - part.Swap];
+        ref uint rows = ref shared[part.Rows + firstPass * PassRows];
+        if (TOperand.Rounds && shape.InputAligned == 0)
         {
-            from += masks;
-            low = ChannelPiece.Masked(low, TensorCores.LoadShared(ref shared[from], 0));
-            high = ChannelPiece.Masked(high, TensorCores.LoadShared(ref shared[from], 4));
+            for (int pass = 0; pass < passes; pass++)
+            {
+                int begin = (int)TensorCores.LoadWord(ref rows, pass * PassRows);
+                FetchWords(ref low, ref high, pass * passWords, source, part, begin);
+                if (shape.Masked != 0)
+                    FetchWords(ref lowMask, ref highMask, pass * passWords, maskSource, part, begin);
+            }
+
+            return;
         }
 
-        int voxel = piece / (TOperand.Depth / ChannelPiece.Channels);
-        int row = rounded + voxel / HaloEdge * HaloEdge * VoxelWords;
-        TOperand.Store(
-            shared,
-            row + VoxelRows.At(voxel % HaloEdge, piece % (TOperand.Depth / ChannelPiece.Channels)),
-            row + VoxelRows.At(voxel % HaloEdge, 1),
-            low,
-            high);
+        int lowBytes = Bytes(part.Channels);
+        int highBytes = Bytes(part.Channels - 4);
+        for (int pass = 0; pass < passes; pass++)
+        {
+            int begin = (int)TensorCores.LoadWord(ref rows, pass * PassRows);
+            int word = begin >= 0 ? begin + part.Offset : 0;
+            int ofLow = begin >= 0 ? lowBytes : 0;
+            int ofHigh = begin >= 0 ? highBytes : 0;
+            FetchPiece(ref low, ref high, pass * passWords, source, word, ofLow, ofHigh);
+            if (shape.Masked != 0)
+                FetchPiece(ref lowMask, ref highMask, pass * passWords, maskSource, word, ofLow, ofHigh);
+        }
     }
 
-    // Row step of the weights, 3 taps, to its place in the ring.
-    private static void CopyWeightRow(ArrayView<uint> shared, int ring, ArrayView<uint> weights, int weightBase, int step, int columns)
+    // Bytes of those of so many channels that 16 bytes of the input have room for.
+    private static int Bytes(int channels) => ChannelPiece.Clamp(channels, 4 * TOperand.WordChannels) * (4 / TOperand.WordChannels);
+
+    private static void FetchPiece(ref uint low, ref uint high, int offset, ArrayView<uint> source, int word, int lowBytes, int highBytes)
     {
-        int words = 3 * VoxelWords * columns;
-        for (int at = 4 * Group.IdxX; at < words; at += 4 * ConvolveThreads)
-            TensorCores.CopyAsync16(ref shared[ring + step % RingRows * words + at], ref weights[weightBase + step * words + at], 16);
+        TensorCores.CopyAsync16(ref low, offset, ref source[word], lowBytes);
+        if (TOperand.FetchedWords == 8)
+            TensorCores.CopyAsync16(ref high, offset, ref source[highBytes > 0 ? word + 4 : 0], highBytes);
+    }
+
+    // The same from an input of which not every voxel is 16-byte aligned.
+    private static void FetchWords(ref uint low, ref uint high, int offset, ArrayView<uint> source, HaloPart part, int begin)
+    {
+        for (int c = 0; c < 4; c++)
+            FetchWord(ref low, offset + c, source, begin, part.Offset + c, part.Channels - c);
+        if (TOperand.FetchedWords == 4)
+            return;
+        for (int c = 0; c < 4; c++)
+            FetchWord(ref high, offset + c, source, begin, part.Offset + 4 + c, part.Channels - 4 - c);
+    }
+
+    private static void FetchWord(ref uint target, int offset, ArrayView<uint> source, int begin, int word, int channels)
+    {
+        bool copies = begin >= 0 && channels > 0;
+        TensorCores.CopyAsync4(ref target, offset, ref source[copies ? begin + word : 0], copies ? 4 : 0);
+    }
+
+    // Masks and rounds a thread's part of a chunk.
+    private static void RoundPasses(ArrayView<uint> shared, int tile, int masks, HaloPart part, int masked)
+    {
+        ref uint operands = ref shared[tile + part.Operands];
+        if (!TOperand.Rounds)
+        {
+            ref uint mask = ref shared[masks + part.Operands];
+            for (int pass = 0; pass < Passes; pass++)
+            {
+                int at = pass * PassRows * RowWords;
+                TensorCores.StoreShared(ref operands, at, ChannelPiece.MaskedPairs(TensorCores.LoadShared(ref operands, at), TensorCores.LoadShared(ref mask, at)));
+            }
+
+            return;
+        }
+
+        ref uint low = ref shared[part.Fetched + part.Swap];
+        ref uint high = ref shared[part.Fetched + 4 - part.Swap];
+        for (int pass = 0; pass < Passes; pass++)
+        {
+            int at = pass * PassRows * FetchedRow;
+            TOperand.StorePiece(
+                ref operands,
+                pass * PassRows * RowWords,
+                Fetched(ref low, at, masks, masked),
+                TOperand.FetchedWords == 8 ? Fetched(ref high, at, masks, masked) : default);
+        }
+    }
+
+    private static Words Fetched(ref uint origin, int at, int masks, int masked)
+    {
+        Words values = TensorCores.LoadShared(ref origin, at);
+        return masked != 0 ? ChannelPiece.Masked(values, TensorCores.LoadShared(ref origin, masks + at)) : values;
+    }
+
+    // A row of the weights, 3 taps, to its place in the ring; from is this thread's first word.
+    private static void CopyWeightRow(ArrayView<uint> shared, int row, ArrayView<uint> weights, int from, int columns)
+    {
+        const int passWords = 4 * ConvolveThreads;
+        int words = WeightRow * columns;
+        for (int pass = 0; pass < (words + passWords - 1) / passWords; pass++)
+        {
+            if ((pass + 1) * passWords <= words || pass * passWords + 4 * Group.IdxX < words)
+                TensorCores.CopyAsync16(ref shared[row + 4 * Group.IdxX], pass * passWords, ref weights[from + pass * passWords], 16);
+        }
     }
 
     private static void CopyGradientTile(

@@ -268,7 +268,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         int weightsAt = stage + StagedVoxels;
         int from = ((Grid.IdxY * chunks + chunk) * Corners + corner) * VoxelWords * columns;
         for (int at = 4 * Group.IdxX; at < VoxelWords * columns; at += 4 * MultiplyThreads)
-            TensorCores.CopyAsync16(ref shared[weightsAt + at], ref weights[from + at], 16);
+            TensorCores.CopyAsync16(ref shared[weightsAt + at], 0, ref weights[from + at], 16);
     }
 
     private static void CopyGradientTile(ArrayView<uint> shared, int buffer, ArrayView<uint> input, ArrayView<uint> gradOutput, int tile, TensorCoreTransposeShape shape)

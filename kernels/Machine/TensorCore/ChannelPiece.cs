@@ -24,13 +24,13 @@ internal static class ChannelPiece
         {
             int low = Clamp(count, 4);
             int high = Clamp(count - 4, 4);
-            TensorCores.CopyAsync16(ref shared[target], ref source[low > 0 ? element : 0], 4 * low);
-            TensorCores.CopyAsync16(ref shared[target + 4], ref source[high > 0 ? element + 4 : 0], 4 * high);
+            TensorCores.CopyAsync16(ref shared[target], 0, ref source[low > 0 ? element : 0], 4 * low);
+            TensorCores.CopyAsync16(ref shared[target], 4, ref source[high > 0 ? element + 4 : 0], 4 * high);
             return;
         }
 
         for (int c = 0; c < Channels; c++)
-            TensorCores.CopyAsync4(ref shared[target + c], ref source[c < count ? element + c : 0], c < count ? 4 : 0);
+            TensorCores.CopyAsync4(ref shared[target], c, ref source[c < count ? element + c : 0], c < count ? 4 : 0);
     }
 
     /// <summary>Keeps the words whose channel of the mask is positive.</summary>
@@ -79,5 +79,5 @@ internal static class ChannelPiece
         => (Interop.IntAsFloat(mask << 16) > 0 ? pair & 0xFFFF : 0) | (Interop.IntAsFloat(mask & 0xFFFF0000) > 0 ? pair & 0xFFFF0000 : 0);
 
     /// <summary>A count between none and the most that there can be.</summary>
-    public static int Clamp(int count, int most) => count < 0 ? 0 : count > most ? most : count;
+    public static int Clamp(int count, int most) => Math.Max(0, Math.Min(count, most));
 }

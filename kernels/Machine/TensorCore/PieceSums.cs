@@ -34,7 +34,7 @@ internal struct PieceSums
             if (masked != 0)
             {
                 pairs = ChannelPiece.MaskedPairs(pairs, TensorCores.LoadShared(ref shared[maskAt], 0));
-                TensorCores.StoreShared(ref shared[at], pairs);
+                TensorCores.StoreShared(ref shared[at], 0, pairs);
             }
 
             low = ChannelPiece.LowerFloats(pairs);
@@ -55,8 +55,8 @@ internal struct PieceSums
     public static void Store(PieceSums sums, ArrayView<uint> shared, int threads, int channels, ArrayView<float> partials, long first, int count)
     {
         int channel = Group.IdxX;
-        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX], ChannelPiece.Bits(sums.Low));
-        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX + 4], ChannelPiece.Bits(sums.High));
+        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX], 0, ChannelPiece.Bits(sums.Low));
+        TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX], 4, ChannelPiece.Bits(sums.High));
         Group.Barrier();
         if (channel >= channels || channel >= count)
             return;

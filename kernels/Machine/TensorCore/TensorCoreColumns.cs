@@ -35,13 +35,13 @@ internal struct VoxelRows
     public Words Rows67;
 
     /// <summary>Words from a row's first voxel to a voxel's half. Eight neighbours along x meet every bank once, whichever is the first.</summary>
-    public static int At(int x, int half) => x * TensorCoreLaunch.VoxelWords + (half ^ x / 4 % 2) * 4;
+    public static int At(int x, int half) => x * TensorCoreLaunch.VoxelWords + (half ^ (x >> 2 & 1)) * 4;
 
     /// <summary>The offset of a lane's address for <see cref="Load"/>: its voxel along x, the second row of each two, the second half of the channels.</summary>
     /// <param name="lane">The lane.</param>
     /// <param name="shift">Voxels along x.</param>
     /// <param name="rowWords">Words from one row of voxels to the next.</param>
-    public static int Origin(int lane, int shift, int rowWords) => lane / 8 % 2 * rowWords + At(lane % 8 + shift, lane / 16);
+    public static int Origin(int lane, int shift, int rowWords) => (lane >> 3 & 1) * rowWords + At((lane & 7) + shift, lane >> 4);
 
     /// <summary>Loads the fragments of 8 rows of 8 voxels.</summary>
     public static VoxelRows Load(ref uint origin, int rowWords) => new()

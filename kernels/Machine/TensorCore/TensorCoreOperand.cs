@@ -24,6 +24,15 @@ internal interface IOperand
     /// <param name="aligned">1 where every voxel's first element is 16-byte aligned, which BF16 always is.</param>
     static abstract void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned);
 
+    /// <summary>Channels of a word as activations lie in memory: 1 or 2.</summary>
+    static abstract int WordChannels { get; }
+
+    /// <summary>Words of Depth / 2 channels, whose operands are 16 bytes, as they are fetched.</summary>
+    static abstract int FetchedWords { get; }
+
+    /// <summary>Stores the operands of Depth / 2 channels, 16 bytes: rounded from 4 or 8 words as they were fetched.</summary>
+    static abstract void StorePiece(ref uint target, int offset, Words low, Words high);
+
     /// <summary>Words between the channels' rows in a tile whose fragments are read across voxels, beyond the row itself, so that no two lanes meet in a bank.</summary>
     static abstract int RowPadding { get; }
 
@@ -64,6 +73,12 @@ internal readonly struct Tf32Operand : IOperand
 
     public static int PieceWords => ChannelPiece.Channels;
 
+    public static int WordChannels => 1;
+
+    public static int FetchedWords => 4;
+
+    public static void StorePiece(ref uint target, int offset, Words low, Words high) => TensorCores.StoreShared(ref target, offset, Round(low));
+
     public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
         => ChannelPiece.Copy(shared, target, source, element, count, aligned);
 
@@ -76,8 +91,8 @@ internal readonly struct Tf32Operand : IOperand
 
     public static void Store(ArrayView<uint> shared, int first, int second, Words low, Words high)
     {
-        TensorCores.StoreShared(ref shared[first], Round(low));
-        TensorCores.StoreShared(ref shared[second], Round(high));
+        TensorCores.StoreShared(ref shared[first], 0, Round(low));
+        TensorCores.StoreShared(ref shared[second], 0, Round(high));
     }
 
     public static Accumulators Multiply(Words a, uint b0, uint b1, Accumulators c)
@@ -121,6 +136,12 @@ internal readonly struct Bf16Operand : IOperand
 
     public static int PieceWords => ChannelPiece.Channels;
 
+    public static int WordChannels => 1;
+
+    public static int FetchedWords => 8;
+
+    public static void StorePiece(ref uint target, int offset, Words low, Words high) => TensorCores.StoreShared(ref target, offset, Round(low, high));
+
     public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
         => ChannelPiece.Copy(shared, target, source, element, count, aligned);
 
@@ -132,13 +153,15 @@ internal readonly struct Bf16Operand : IOperand
     public static uint Pack(float first, float second) => TensorCores.RoundToBf16(first, second);
 
     public static void Store(ArrayView<uint> shared, int first, int second, Words low, Words high)
-        => TensorCores.StoreShared(ref shared[first], new Words
-        {
-            X = TensorCores.RoundToBf16(Interop.IntAsFloat(low.X), Interop.IntAsFloat(low.Y)),
-            Y = TensorCores.RoundToBf16(Interop.IntAsFloat(low.Z), Interop.IntAsFloat(low.W)),
-            Z = TensorCores.RoundToBf16(Interop.IntAsFloat(high.X), Interop.IntAsFloat(high.Y)),
-            W = TensorCores.RoundToBf16(Interop.IntAsFloat(high.Z), Interop.IntAsFloat(high.W)),
-        });
+        => TensorCores.StoreShared(ref shared[first], 0, Round(low, high));
+
+    private static Words Round(Words low, Words high) => new()
+    {
+        X = TensorCores.RoundToBf16(Interop.IntAsFloat(low.X), Interop.IntAsFloat(low.Y)),
+        Y = TensorCores.RoundToBf16(Interop.IntAsFloat(low.Z), Interop.IntAsFloat(low.W)),
+        Z = TensorCores.RoundToBf16(Interop.IntAsFloat(high.X), Interop.IntAsFloat(high.Y)),
+        W = TensorCores.RoundToBf16(Interop.IntAsFloat(high.Z), Interop.IntAsFloat(high.W)),
+    };
 
     public static Accumulators Multiply(Words a, uint b0, uint b1, Accumulators c)
         => TensorCores.MultiplyBf16(a.X, a.Y, a.Z, a.W, b0, b1, c);
@@ -170,10 +193,17 @@ internal readonly struct StoredBf16Operand : IOperand
 
     public static uint Pack(float first, float second) => Bf16Operand.Pack(first, second);
 
+    public static int WordChannels => 2;
+
+    public static int FetchedWords => 4;
+
+    // Nothing is rounded on the way; Bf16Operand's, so that the contract holds.
+    public static void StorePiece(ref uint target, int offset, Words low, Words high) => Bf16Operand.StorePiece(ref target, offset, low, high);
+
     public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
     {
         int present = ChannelPiece.Clamp(count, ChannelPiece.Channels);
-        TensorCores.CopyAsync16(ref shared[target], ref source[present > 0 ? element / 2 : 0], 2 * present);
+        TensorCores.CopyAsync16(ref shared[target], 0, ref source[present > 0 ? element / 2 : 0], 2 * present);
     }
 
     // Nothing is rounded on the way; Bf16Operand's, so that the contract holds.

@@ -124,10 +124,10 @@ internal static class TensorCorePtx
 
     private static void StoreShared(PTXBackend backend, PTXCodeGenerator generator, Value value)
     {
-        Hardware address = SharedAddress(generator, value[0]);
-        Primitive[] words = [.. ((Compound)generator.Load(value[1])).Children.Select(child => (Primitive)generator.EnsureHardwareRegister((Primitive)child))];
+        (Hardware address, int bytes) = SharedAddress(generator, value[0], value[1]);
+        Primitive[] words = [.. ((Compound)generator.Load(value[2])).Children.Select(child => (Primitive)generator.EnsureHardwareRegister((Primitive)child))];
         using PTXCodeGenerator.CommandEmitter command = generator.BeginCommand("st.shared.v4.b32");
-        command.AppendArgumentValue(address);
+        command.AppendArgumentValue(address, bytes);
         command.AppendVectorArgument(words);
     }
 
@@ -140,11 +140,11 @@ internal static class TensorCorePtx
 
     private static void CopyAsync(PTXCodeGenerator generator, Value value, string instruction, int length)
     {
-        Hardware target = SharedAddress(generator, value[0]);
-        Hardware source = GlobalAddress(generator, value[1]);
-        Primitive bytes = Operand(generator, value[2]);
+        (Hardware target, int targetBytes) = SharedAddress(generator, value[0], value[1]);
+        Hardware source = GlobalAddress(generator, value[2]);
+        Primitive bytes = Operand(generator, value[3]);
         using PTXCodeGenerator.CommandEmitter command = generator.BeginCommand(instruction);
-        command.AppendArgumentValue(target);
+        command.AppendArgumentValue(target, targetBytes);
         command.AppendArgumentValue(source);
         command.AppendConstant(length);
         command.AppendArgument(bytes);

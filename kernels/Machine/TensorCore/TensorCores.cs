@@ -136,22 +136,28 @@ internal static class TensorCores
     public static Words LoadShared(ref uint origin, int offset) => AsyncCopies.WordsAt(ref Unsafe.Add(ref origin, offset));
 
     /// <summary>Stores 16 bytes in shared memory, aligned to 16 bytes.</summary>
+    /// <param name="origin">An address in shared memory.</param>
+    /// <param name="offset">Words from there; a constant becomes part of the instruction.</param>
+    /// <param name="value">What is stored.</param>
     [IntrinsicImplementation]
-    public static void StoreShared(ref uint first, Words value) => AsyncCopies.WordsAt(ref first) = value;
+    public static void StoreShared(ref uint origin, int offset, Words value) => AsyncCopies.WordsAt(ref Unsafe.Add(ref origin, offset)) = value;
 
     /// <summary>
     /// Begins to copy 16 bytes from global to shared memory, both aligned to 16 bytes. Of the source only the first bytes are read, the rest of the
     /// target becomes 0. The target is undefined until <see cref="WaitForCopies"/>.
     /// </summary>
-    /// <param name="target">Where to, in shared memory.</param>
+    /// <param name="target">An address in shared memory.</param>
+    /// <param name="offset">Words from there to where the bytes go; a constant becomes part of the instruction.</param>
     /// <param name="source">Where from, in global memory; must be an element of a buffer even where no byte is read.</param>
     /// <param name="bytes">How many bytes are read: 0 to 16.</param>
     [IntrinsicImplementation]
-    public static void CopyAsync16(ref uint target, ref uint source, int bytes) => AsyncCopies.Begin(ref target, ref source, 16, bytes);
+    public static void CopyAsync16(ref uint target, int offset, ref uint source, int bytes)
+        => AsyncCopies.Begin(ref Unsafe.Add(ref target, offset), ref source, 16, bytes);
 
     /// <summary>Begins to copy 4 bytes from global to shared memory, both aligned to 4 bytes; with 0 for the bytes, the target becomes 0.</summary>
     [IntrinsicImplementation]
-    public static void CopyAsync4(ref uint target, ref uint source, int bytes) => AsyncCopies.Begin(ref target, ref source, 4, bytes);
+    public static void CopyAsync4(ref uint target, int offset, ref uint source, int bytes)
+        => AsyncCopies.Begin(ref Unsafe.Add(ref target, offset), ref source, 4, bytes);
 
     /// <summary>Ends a stage: the copies that this thread began since the last stage become one, which may be empty.</summary>
     [IntrinsicImplementation]

@@ -37,7 +37,7 @@ public sealed partial class PtxTests
     {
         if (Ptxas.Find() is not { } ptxas)
         {
-            Assert.Ignore($"ptxas was not found (looked at {Ptxas.Variable}, PATH, /usr/local/cuda/bin and /opt/ptxas).");
+            Assert.Ignore($"ptxas was not found (looked at {Ptxas.Places}).");
             return;
         }
 
@@ -99,7 +99,7 @@ public sealed partial class PtxTests
         }
 
         if (Ptxas.Find() is null)
-            Assert.Ignore($"The loads were counted; ptxas was not found (looked at {Ptxas.Variable}, PATH, /usr/local/cuda/bin and /opt/ptxas).");
+            Assert.Ignore($"The loads were counted; ptxas was not found (looked at {Ptxas.Places}).");
     }
 
     [TestCaseSource(nameof(Architectures))]

@@ -15,7 +15,7 @@ internal sealed record SassInstruction(string Guard, string Opcode, string[] Ope
     public bool IsMatrixMultiply => Name == "HMMA";
 
     /// <summary>An asynchronous copy of 4 bytes, with which kernels fetch tensors that are not aligned to 16 bytes.</summary>
-    public bool IsSmallCopy => Opcode == "LDGSTS.E";
+    public bool IsSmallCopy => Name == "LDGSTS" && !Opcode.Contains(".128", StringComparison.Ordinal);
 }
 
 /// <summary>A kernel's instructions and where its branches lead.</summary>
