@@ -107,11 +107,20 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     private const int PassesPerRow = Passes / FetchRows;
     private const int Outside = -1;
 
-    // Gradient: 9 warps, one for each row of 3 taps, over planes of 64 voxels; 16 input channels a group.
-    private const int GradientThreads = 288;
+    // Gradient: the 9 taps of one plane, over planes of 64 voxels; 32 input channels a group, in 4 blocks of 8 with warps of their own.
+    private const int GradientThreads = 256;
     private const int GradientVoxels = TileEdge * TileEdge;
-    private const int GradientHalo = 3 * PlaneVoxels;
-    private const int GradientRows = 16;
+    private const int GradientRows = 32;
+    private const int RowBlocks = GradientRows / ChannelPiece.Channels;
+    private const int TapPlanes = 3;
+    private const int PlaneTaps = 9;
+    private const int HalfHeight = TileEdge / 2;
+    private const int BiasWords = ChannelPiece.Channels * GradientThreads;
+
+    // A third, a tenth of small numbers, without the reciprocals that ptxas computes at run time.
+    private static int Third(int number) => number * 43691 >> 17;
+
+    private static int Tenth(int number) => number * 205 >> 11;
 
     /// <inheritdoc/>
     public (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed
@@ -196,14 +205,14 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             OutputChannels = shape.OutputChannels,
             InputPitch = shape.InputPitch,
             OutputPitch = shape.OutputPitch,
-            InputAligned = TensorCoreLaunch.Aligned(input, shape.InputPitch),
-            OutputAligned = TensorCoreLaunch.Aligned(gradOutput, shape.OutputPitch) & (masked ? TensorCoreLaunch.Aligned(output, shape.OutputPitch) : 1),
+            InputAligned = Whole(input, shape.InputPitch, shape.InputChannels),
+            OutputAligned = Whole(gradOutput, shape.OutputPitch, shape.OutputChannels) & (masked ? Whole(output, shape.OutputPitch, shape.OutputChannels) : 1),
             Masked = masked ? 1 : 0,
         };
         of.SetVolume(shape, planes: 1, TileEdge);
         (int splits, of.PerSplit, int rowBlocks, int columnBlocks) = GradientSplits(shape, of.Tiles, variant);
         ArrayView<float> scratch = PartSums<float>.Take(stream, partials, splits * (shape.WeightLength + shape.OutputChannels));
-        variant.Launch.Value(stream, TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, variant.SharedBytes(masked)), input, gradOutput, output, scratch, of);
+        variant.Launch.Value(stream, TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks * TapPlanes), GradientThreads, variant.SharedBytes(masked)), input, gradOutput, output, scratch, of);
         partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
     }
 
@@ -256,8 +265,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         int rowBlocks = TensorCoreLaunch.Blocks(shape.InputChannels, GradientRows);
         int columnBlocks = TensorCoreLaunch.Blocks(shape.OutputChannels, variant.Columns);
 
-        // One group for each multiprocessor: more would write more partial sums than they save time.
-        (int splits, int perSplit) = TensorCoreLaunch.Share(tiles, groupsWanted / 2 / (rowBlocks * columnBlocks));
+        (int splits, int perSplit) = TensorCoreLaunch.Share(tiles, groupsWanted / (rowBlocks * columnBlocks * TapPlanes));
         return (splits, perSplit, rowBlocks, columnBlocks);
     }
 
@@ -289,7 +297,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         packed.Columns = variant.Columns;
         ArrayView<uint> packedWeights = weights.Pack(stream, weight, packed);
 
-        of.InputAligned = TensorCoreLaunch.Aligned(input, of.InputPitch) & (of.Masked != 0 ? TensorCoreLaunch.Aligned(mask, of.InputPitch) : 1);
+        of.InputAligned = Whole(input, of.InputPitch, of.InputChannels) & (of.Masked != 0 ? Whole(mask, of.InputPitch, of.InputChannels) : 1);
         of.OutputAligned = TensorCoreLaunch.Aligned(output, of.OutputPitch);
 
         (int splits, of.PerSplit) = Splits(of, blocks);
@@ -320,6 +328,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         variant.Launch.Value(stream, config, input, mask, packedWeights, bias, scratch.Cast<uint>(), of);
         addSplits(stream, LaunchExtent.Of(shape.Voxels * sums.Channels), scratch, bias, output, sums);
     }
+
+    // 1 where all channels can be fetched by whole 16 bytes. BF16 activations begin at multiples of them, with any pitch of whole pieces.
+    private static int Whole(ArrayView<uint> view, int pitch, int channels)
+        => channels % (4 * TOperand.WordChannels) == 0 && (!TOperand.Rounds || TensorCoreLaunch.Aligned(view, pitch) != 0) ? 1 : 0;
 
     // A small volume has too few tiles to fill the device, so groups share the input channels of a tile: how many, and the chunks of each.
     private (int Splits, int PerSplit) Splits(TensorCoreConv3dShape of, int blocks)
@@ -358,21 +370,30 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         where TSums : unmanaged, ITapSums<TSums>
         => new(
             TSums.Channels,
-            masked => sizeof(uint) * 2 * GradientWords(TSums.Channels, masked ? 1 : 0),
+            masked => sizeof(uint) * GradientWords(TSums.Channels, masked ? 1 : 0),
             new(() =>
             {
-                accelerator.Load(GradientKernel<TSums>, new KernelSpecialization(GradientThreads, null),
+                accelerator.Load(GradientKernel<TSums>, new KernelSpecialization(GradientThreads, GradientGroups<TSums>()),
                     out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreConv3dShape> launch);
-                LargeSharedMemory.Allow(launch.GetKernel(), Math.Min(sizeof(uint) * 2 * GradientWords(TSums.Channels, 1), LargeSharedMemory.Most(accelerator)));
+                LargeSharedMemory.Allow(launch.GetKernel(), Math.Min(sizeof(uint) * GradientWords(TSums.Channels, 1), LargeSharedMemory.Most(accelerator)));
                 return launch;
             }));
 
     // Fetched voxels, their mask, rounded voxels; or voxels in two places, the mask. Then where the rows of the surroundings begin, and a ring of weights.
     internal static int ConvolveWords(int columns, int masked) => RingAt(masked) + RingRows * WeightRow * columns;
 
-    // Input, gradOutput, mask; there are two such buffers.
+    // Two buffers of input, gradOutput, mask; then each thread's sums of a bias. 16 and 48 columns have two parts, of which one hands the other its sums in all
+    // of that.
     internal static int GradientWords(int columns, int masked)
-        => GradientHalo * ChannelPiece.RowWords<TOperand>(GradientRows) + (1 + masked) * GradientVoxels * ChannelPiece.RowWords<TOperand>(columns);
+        => Math.Max(
+            2 * (PlaneVoxels * ChannelPiece.RowWords<TOperand>(GradientRows) + (1 + masked) * GradientVoxels * ChannelPiece.RowWords<TOperand>(columns))
+                + BiasWords,
+            columns is 16 or 48 ? GradientRows * columns * PlaneTaps : 0);
+
+    // The sums of 48 columns leave no room for a second group on a multiprocessor.
+    private static int GradientGroups<TSums>()
+        where TSums : unmanaged, ITapSums<TSums>
+        => TSums.WarpChannels > 32 ? 1 : 2;
 
     private static int ConvolveBytes<TColumns>()
         where TColumns : unmanaged, IColumns<TColumns>
@@ -380,7 +401,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
 
     private static int GradientBytes<TSums>()
         where TSums : unmanaged, ITapSums<TSums>
-        => sizeof(uint) * 2 * GradientWords(TSums.Channels, masked: 1);
+        => sizeof(uint) * GradientWords(TSums.Channels, masked: 1);
 
     private static int RowsAt(int masked)
         => TOperand.Rounds ? (1 + masked) * HaloRows * FetchedRow + ConvolveHalo * VoxelWords : (2 + masked) * ConvolveHalo * VoxelWords;
@@ -415,11 +436,11 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         int lastChunk = chunk + shape.PerSplit < chunks ? chunk + shape.PerSplit : chunks;
 
         HaloPart part = HaloPart.OfTile(shared, RowsAt(shape.Masked), plane, tileZ, tileY, tileX, chunk, shape);
-        ArrayView<uint> source = input.SubView(part.Origin);
-        ArrayView<uint> maskSource = mask.SubView(part.Origin);
+        ref uint source = ref input[part.Origin];
+        ref uint maskSource = ref mask[part.Origin];
         Group.Barrier();
         if (HaloPart.Exists)
-            FetchPasses(shared, 0, masks, source, maskSource, part, 0, Passes, shape);
+            FetchPasses(shared, 0, masks, ref source, ref maskSource, part, 0, Passes, shape);
         int weightAt = (Grid.IdxY * chunks + chunk) * TapRows * WeightRow * TColumns.Channels + 4 * Group.IdxX;
         CopyWeightRow(shared, ring, weights, weightAt, TColumns.Channels);
         TensorCores.CommitCopies();
@@ -459,7 +480,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
                 }
 
                 if (row < FetchRows && chunk + 1 < lastChunk && HaloPart.Exists)
-                    FetchPasses(shared, next, masks, source, maskSource, part, row * PassesPerRow, PassesPerRow, shape);
+                    FetchPasses(shared, next, masks, ref source, ref maskSource, part, row * PassesPerRow, PassesPerRow, shape);
 
                 TensorCores.CommitCopies();
                 if (tileZ + warp < shape.Depth)
@@ -501,10 +522,11 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     }
 
     // dw[tap,i,o] = sum over voxels of x[v+tap,i] g[v,o] and db[o] = sum over voxels of g[v,o], both of some tiles of 8×8 voxels, g masked under ReLU.
-    // A group of 9 warps makes 27 taps × 16 input channels × Channels output channels, a warp a row of 3 taps. For every tile: fetch it (asynchronously, during
-    // the tile before), round it in place, multiply its voxels. Partial sums overwritten, in the order of the tiles and their voxels; db is summed in
-    // float32 from what was fetched, by the threads that round it.
-    [Kernel(MaxGroupSize = GradientThreads, SharedBytes = nameof(GradientBytes))]
+    // A group makes the 9 taps of a plane × 32 input × Channels output channels, a warp 8 input channels × 16, 32 or 48 output channels of all or of half of
+    // a tile's rows. For every tile: fetch it (asynchronously, during the tile before), round it in place, multiply its voxels. Partial sums overwritten, in the
+    // order of the tiles and their voxels, the upper half's before the lower half's where those have warps of their own; db is summed in float32 from what was
+    // fetched, by the threads that round it.
+    [Kernel(MaxGroupSize = GradientThreads, MinGroupsOf = nameof(GradientGroups), SharedBytes = nameof(GradientBytes))]
     internal static void GradientKernel<TSums>(
         ArrayView<uint> input, // [N, D, H, W, Cin], pitch InputPitch
         ArrayView<uint> gradOutput, // [N, D, H, W, Cout], pitch OutputPitch
@@ -514,61 +536,47 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         where TSums : unmanaged, ITapSums<TSums>
     {
         ArrayView<uint> shared = SharedMemory.GetDynamic<Words>().Cast<uint>();
-        int lane = Group.IdxX % 32;
-        int tapRow = Group.IdxX / 32;
         int inputRow = ChannelPiece.RowWords<TOperand>(GradientRows);
         int gradientRow = ChannelPiece.RowWords<TOperand>(TSums.Channels);
-        int gradients = GradientHalo * inputRow;
+        int gradients = PlaneVoxels * inputRow;
         int bufferWords = gradients + (1 + shape.Masked) * GradientVoxels * gradientRow;
-        int inputOrigin = (tapRow / 3 * PlaneVoxels + tapRow % 3 * HaloEdge) * inputRow + TOperand.OriginOfTransposed(lane, inputRow, HaloEdge * inputRow);
-        int gradientOrigin = gradients + TOperand.OriginOfColumns(lane, gradientRow, TileEdge * gradientRow);
-        int octet = Group.IdxX % (TSums.Channels / ChannelPiece.Channels) * TOperand.PieceWords;
-        int firstOutput = Grid.IdxZ * TSums.Channels;
+        int lane = Group.IdxX & 31;
+        int rowBlock = Group.IdxX >> 5 & (RowBlocks - 1);
+        int part = TSums.Parts == 1 ? 0 : Group.IdxX >> 7;
+        int warpColumn = TSums.Parts == 1 ? (Group.IdxX >> 7) * TSums.WarpChannels : 0;
+        int columnBlock = Third(Grid.IdxZ);
+        int tapPlane = Grid.IdxZ - TapPlanes * columnBlock;
+        int firstOutput = columnBlock * TSums.Channels;
 
-        int tile = Grid.IdxX * shape.PerSplit;
-        int lastTile = tile + shape.PerSplit < shape.Tiles ? tile + shape.PerSplit : shape.Tiles;
-        CopyGradientTile(shared, 0, input, gradOutput, mask, tile, inputRow, gradientRow, firstOutput, TSums.Channels, shape);
+        int inputOrigin = part * HalfHeight * HaloEdge * inputRow + rowBlock * TOperand.PieceWords + TOperand.OriginOfWindow(lane, inputRow, HaloEdge * inputRow);
+        int gradientOrigin = gradients + part * HalfHeight * TileEdge * gradientRow + warpColumn / ChannelPiece.Channels * TOperand.PieceWords
+            + TOperand.OriginOfTransposed(lane, gradientRow, TileEdge * gradientRow);
+
+        int left = Math.Min(shape.PerSplit, shape.Tiles - Grid.IdxX * shape.PerSplit);
+        GradientTile place = GradientTile.At(Grid.IdxX * shape.PerSplit, shape);
+        FetchGradientTile<TSums>(shared, 0, input, gradOutput, mask, place, tapPlane, firstOutput, shape);
         TensorCores.CommitCopies();
 
         TSums sums = default;
-        PieceSums bias = default;
+        ref uint bias = ref shared[2 * bufferWords + 4 * Group.IdxX];
+        PieceSums.Save(default, ref bias, BiasWords / 2);
         int buffer = 0;
-        for (; tile < lastTile; tile++)
+        for (; left > 0; left--)
         {
-            if (tile + 1 < lastTile)
-                CopyGradientTile(shared, bufferWords - buffer, input, gradOutput, mask, tile + 1, inputRow, gradientRow, firstOutput, TSums.Channels, shape);
+            int rows = shape.Height - place.Y;
+            place = place.Next(shape);
+            if (left > 1)
+                FetchGradientTile<TSums>(shared, bufferWords - buffer, input, gradOutput, mask, place, tapPlane, firstOutput, shape);
             TensorCores.CommitCopies();
             TensorCores.WaitForCopies(1);
-            if (TOperand.Rounds)
-            {
-                for (int piece = Group.IdxX; piece < GradientHalo * GradientRows / ChannelPiece.Channels; piece += GradientThreads)
-                {
-                    int at = buffer + piece / 2 * inputRow + piece % 2 * ChannelPiece.Channels;
-                    TOperand.Store(shared, at, at + 4, TensorCores.LoadShared(ref shared[at], 0), TensorCores.LoadShared(ref shared[at], 4));
-                }
-            }
-
-            for (int piece = Group.IdxX; piece < GradientVoxels * TSums.Channels / ChannelPiece.Channels; piece += GradientThreads)
-            {
-                int at = buffer + gradients + piece / (TSums.Channels / ChannelPiece.Channels) * gradientRow + octet;
-                bias = PieceSums.AddRounding<TOperand>(bias, shared, at, at + GradientVoxels * gradientRow, shape.Masked);
-            }
-
+            RoundGradientTile<TSums>(ref bias, shared, buffer, shape.Masked);
             Group.Barrier();
-            int rows = shape.Height - tile / shape.TilesX % shape.TilesY * TileEdge;
-            if (rows > TileEdge)
-                rows = TileEdge;
-            for (int y = 0; y < rows; y += TOperand.Depth / TileEdge)
-            {
-                ref uint voxels = ref shared[buffer + inputOrigin + y * HaloEdge * inputRow];
-                TapFragments taps = new()
-                {
-                    Left = TOperand.LoadTransposed(ref voxels, 0, inputRow, HaloEdge * inputRow),
-                    Middle = TOperand.LoadTransposed(ref voxels, inputRow, inputRow, HaloEdge * inputRow),
-                    Right = TOperand.LoadTransposed(ref voxels, 2 * inputRow, inputRow, HaloEdge * inputRow),
-                };
-                sums = TSums.Multiply<TOperand>(sums, taps, ref shared[buffer + gradientOrigin + y * TileEdge * gradientRow], 0, gradientRow);
-            }
+            ref uint voxels = ref shared[buffer + inputOrigin];
+            ref uint outputs = ref shared[buffer + gradientOrigin];
+            if (part * HalfHeight < rows)
+                sums = MultiplyHalf(sums, ref voxels, 0, ref outputs, 0);
+            if (TSums.Parts == 1 && HalfHeight < rows)
+                sums = MultiplyHalf(sums, ref voxels, HalfHeight * HaloEdge * inputRow, ref outputs, HalfHeight * TileEdge * gradientRow);
 
             // The next tile but one overwrites this one.
             Group.Barrier();
@@ -576,19 +584,73 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         }
 
         TensorCores.WaitForCopies(0);
+        PieceSums biasSums = PieceSums.Load(ref bias, BiasWords / 2);
+        if (TSums.Parts == 2)
+        {
+            // Over the biases of other threads, too, which have taken theirs.
+            Group.Barrier();
+            ref uint exchange = ref shared[rowBlock * TSums.WarpChannels * ChannelPiece.Channels * PlaneTaps + 4 * lane];
+            if (part == 1)
+                TSums.Put(sums, ref exchange);
+            Group.Barrier();
+            if (part == 0)
+                sums = TSums.Add(sums, ref exchange);
+        }
+
+        // PieceSums takes the group's memory.
+        Group.Barrier();
+
         long weights = (long)Taps * shape.InputChannels * shape.OutputChannels;
         long partial = Grid.IdxX * (weights + shape.OutputChannels);
-        TSums.Store(sums, partials, new TapSumsTarget
+        if (part == 0)
         {
-            Base = partial + tapRow * 3L * shape.InputChannels * shape.OutputChannels,
-            Row = Grid.IdxY * GradientRows + lane / 4,
-            Column = firstOutput + lane % 4 * 2,
-            Rows = shape.InputChannels,
-            Columns = shape.OutputChannels,
-        });
+            TSums.Store(sums, partials, new TapSumsTarget
+            {
+                Base = partial + tapPlane * (long)PlaneTaps * shape.InputChannels * shape.OutputChannels,
+                Row = Grid.IdxY * GradientRows + rowBlock * ChannelPiece.Channels + (lane & 3) * 2,
+                Column = firstOutput + warpColumn + (lane >> 2),
+                Rows = shape.InputChannels,
+                Columns = shape.OutputChannels,
+            });
+        }
 
-        if (Grid.IdxY == 0)
-            PieceSums.Store(bias, shared, GradientThreads, TSums.Channels, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
+        if (Grid.IdxY == 0 && tapPlane == 1)
+        {
+            PieceSums.Store(
+                biasSums, shared, SwapOfThread(), GradientThreads, TSums.Channels, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
+        }
+    }
+
+    // Four rows of 8 voxels, by depths of one or two rows; at and gradientAt are where they begin.
+    private static TSums MultiplyHalf<TSums>(TSums sums, ref uint voxels, int at, ref uint gradient, int gradientAt)
+        where TSums : unmanaged, ITapSums<TSums>
+    {
+        int row = ChannelPiece.RowWords<TOperand>(GradientRows);
+        int run = HaloEdge * row;
+        int depth = TOperand.Depth / TileEdge * run;
+        int gradientRow = ChannelPiece.RowWords<TOperand>(TSums.Channels);
+        int gradientDepth = TOperand.Depth * gradientRow;
+        TapWindow left = TOperand.FirstWindow(ref voxels, at, row, run);
+        TapWindow middle = TOperand.FirstWindow(ref voxels, at + row, row, run);
+        TapWindow right = TOperand.FirstWindow(ref voxels, at + 2 * row, row, run);
+        sums = TSums.Multiply<TOperand>(sums, left, middle, right, ref gradient, gradientAt, gradientRow);
+
+        left = TOperand.NextWindow(left, ref voxels, at + depth, row, run);
+        middle = TOperand.NextWindow(middle, ref voxels, at + depth + row, row, run);
+        right = TOperand.NextWindow(right, ref voxels, at + depth + 2 * row, row, run);
+        sums = TSums.Multiply<TOperand>(sums, left, middle, right, ref gradient, gradientAt + gradientDepth, gradientRow);
+        if (TOperand.Depth > TileEdge)
+            return sums;
+
+        left = TOperand.NextWindow(left, ref voxels, at + 2 * run, row, run);
+        middle = TOperand.NextWindow(middle, ref voxels, at + 2 * run + row, row, run);
+        right = TOperand.NextWindow(right, ref voxels, at + 2 * run + 2 * row, row, run);
+        sums = TSums.Multiply<TOperand>(sums, left, middle, right, ref gradient, gradientAt + 2 * gradientDepth, gradientRow);
+
+        left = TOperand.NextWindow(left, ref voxels, at + 3 * run, row, run);
+        middle = TOperand.NextWindow(middle, ref voxels, at + 3 * run + row, row, run);
+        right = TOperand.NextWindow(right, ref voxels, at + 3 * run + 2 * row, row, run);
+        return TSums.Multiply<TOperand>(sums, left, middle, right, ref gradient, gradientAt + 3 * gradientDepth, gradientRow);
     }
 
     // y[v,o] = act(b[o] + sum over splits). One thread per (voxel, channel); output overwritten, sums in the order of the splits. At 14³ with 64 channels and 8
@@ -627,7 +689,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         public long Origin;
         public int Rows;
 
-        // From a row's beginning to the piece in the input, for the chunk at hand, and how many channels exist from there on: none outside.
+        // From a row's beginning to the piece in the input, for the chunk at hand, and how many channels exist from there on: none outside, where Offset is
+        // anything.
         public int Offset;
         public int Channels;
 
@@ -649,7 +712,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             int firstX = Math.Max(tileX - 1, 0);
             if (Group.IdxX < HaloRows)
             {
-                int haloZ = Group.IdxX * 205 >> 11; // a tenth
+                int haloZ = Tenth(Group.IdxX);
                 int z = tileZ + haloZ - 1;
                 int y = tileY + Group.IdxX - haloZ * HaloEdge - 1;
                 bool inside = z >= 0 && z < shape.Depth && y >= 0 && y < shape.Height;
@@ -657,11 +720,11 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
                 shared[rows + Group.IdxX] = (uint)(inside ? begin : Outside);
             }
 
-            int row = Group.IdxX * 205 >> 12; // a twentieth
+            int row = Tenth(Group.IdxX) >> 1;
             int piece = Group.IdxX - row * RowPieces;
             int x = tileX + (piece >> 1) - 1;
             int channel = chunk * TOperand.Depth + (piece & 1) * (TOperand.Depth / 2);
-            HaloPart part = new()
+            return new()
             {
                 Origin = (((long)(plane + firstZ) * shape.Height + firstY) * shape.Width + firstX) * pitch,
                 Rows = rows + row,
@@ -671,7 +734,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
                 Operands = row * RowWords + VoxelRows.At(piece >> 1, piece & 1),
                 Swap = TOperand.FetchedWords == 8 ? (Group.IdxX >> 2 & 1) * 4 : 0,
             };
-            return part.Present();
         }
 
         public HaloPart NextChunk()
@@ -679,15 +741,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             HaloPart next = this;
             next.Offset += TOperand.Depth / TOperand.WordChannels;
             next.Channels -= TOperand.Depth;
-            return next.Present();
-        }
-
-        // A place that exists, where there is nothing to read.
-        private HaloPart Present()
-        {
-            HaloPart part = this;
-            part.Offset = Channels > 0 ? Offset : 0;
-            return part;
+            return next;
         }
     }
 
@@ -696,8 +750,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         ArrayView<uint> shared,
         int tile,
         int masks,
-        ArrayView<uint> source,
-        ArrayView<uint> maskSource,
+        ref uint source,
+        ref uint maskSource,
         HaloPart part,
         int firstPass,
         int passes,
@@ -712,59 +766,53 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         ref uint lowMask = ref shared[maskAt + part.Swap];
         ref uint highMask = ref shared[maskAt + 4 - part.Swap];
         ref uint rows = ref shared[part.Rows + firstPass * PassRows];
-        if (TOperand.Rounds && shape.InputAligned == 0)
+        if (shape.InputAligned == 0)
         {
             for (int pass = 0; pass < passes; pass++)
             {
                 int begin = (int)TensorCores.LoadWord(ref rows, pass * PassRows);
-                FetchWords(ref low, ref high, pass * passWords, source, part, begin);
+                FetchWords(ref low, ref high, pass * passWords, ref source, part, begin);
                 if (shape.Masked != 0)
-                    FetchWords(ref lowMask, ref highMask, pass * passWords, maskSource, part, begin);
+                    FetchWords(ref lowMask, ref highMask, pass * passWords, ref maskSource, part, begin);
             }
 
             return;
         }
 
-        int lowBytes = Bytes(part.Channels);
-        int highBytes = Bytes(part.Channels - 4);
         for (int pass = 0; pass < passes; pass++)
         {
             int begin = (int)TensorCores.LoadWord(ref rows, pass * PassRows);
-            int word = begin >= 0 ? begin + part.Offset : 0;
-            int ofLow = begin >= 0 ? lowBytes : 0;
-            int ofHigh = begin >= 0 ? highBytes : 0;
-            FetchPiece(ref low, ref high, pass * passWords, source, word, ofLow, ofHigh);
+            FetchPiece(ref low, ref high, pass * passWords, ref source, part, begin);
             if (shape.Masked != 0)
-                FetchPiece(ref lowMask, ref highMask, pass * passWords, maskSource, word, ofLow, ofHigh);
+                FetchPiece(ref lowMask, ref highMask, pass * passWords, ref maskSource, part, begin);
         }
     }
 
-    // Bytes of those of so many channels that 16 bytes of the input have room for.
-    private static int Bytes(int channels) => ChannelPiece.Clamp(channels, 4 * TOperand.WordChannels) * (4 / TOperand.WordChannels);
-
-    private static void FetchPiece(ref uint low, ref uint high, int offset, ArrayView<uint> source, int word, int lowBytes, int highBytes)
+    private static void FetchPiece(ref uint low, ref uint high, int offset, ref uint source, HaloPart part, int begin)
     {
-        TensorCores.CopyAsync16(ref low, offset, ref source[word], lowBytes);
+        FetchQuad(ref low, offset, ref source, begin + part.Offset, begin >= 0 & part.Channels > 0);
         if (TOperand.FetchedWords == 8)
-            TensorCores.CopyAsync16(ref high, offset, ref source[highBytes > 0 ? word + 4 : 0], highBytes);
+            FetchQuad(ref high, offset, ref source, begin + part.Offset + 4, begin >= 0 & part.Channels > 4);
     }
 
-    // The same from an input of which not every voxel is 16-byte aligned.
-    private static void FetchWords(ref uint low, ref uint high, int offset, ArrayView<uint> source, HaloPart part, int begin)
+    // The same from an input that cannot be fetched by whole 16 bytes.
+    private static void FetchWords(ref uint low, ref uint high, int offset, ref uint source, HaloPart part, int begin)
     {
         for (int c = 0; c < 4; c++)
-            FetchWord(ref low, offset + c, source, begin, part.Offset + c, part.Channels - c);
+            FetchWord(ref low, offset + c, ref source, begin + part.Offset + c, begin >= 0 ? part.Channels - c * TOperand.WordChannels : 0);
         if (TOperand.FetchedWords == 4)
             return;
-        for (int c = 0; c < 4; c++)
-            FetchWord(ref high, offset + c, source, begin, part.Offset + 4 + c, part.Channels - 4 - c);
+        for (int c = 4; c < 8; c++)
+            FetchWord(ref high, offset + c - 4, ref source, begin + part.Offset + c, begin >= 0 ? part.Channels - c : 0);
     }
 
-    private static void FetchWord(ref uint target, int offset, ArrayView<uint> source, int begin, int word, int channels)
-    {
-        bool copies = begin >= 0 && channels > 0;
-        TensorCores.CopyAsync4(ref target, offset, ref source[copies ? begin + word : 0], copies ? 4 : 0);
-    }
+    // Begins to copy 16 bytes that exist as a whole; otherwise zeros.
+    private static void FetchQuad(ref uint target, int offset, ref uint source, int word, bool exists)
+        => TensorCores.CopyAsync16(ref target, offset, ref source, word, exists ? 16 : 0);
+
+    // Begins to copy a word, of which so many channels exist: none, or possibly more than it has.
+    private static void FetchWord(ref uint target, int offset, ref uint source, int word, int channels)
+        => TensorCores.CopyAsync4(ref target, offset, ref source, word, ChannelPiece.Clamp(channels, TOperand.WordChannels) * (4 / TOperand.WordChannels));
 
     // Masks and rounds a thread's part of a chunk.
     private static void RoundPasses(ArrayView<uint> shared, int tile, int masks, HaloPart part, int masked)
@@ -809,61 +857,185 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         for (int pass = 0; pass < (words + passWords - 1) / passWords; pass++)
         {
             if ((pass + 1) * passWords <= words || pass * passWords + 4 * Group.IdxX < words)
-                TensorCores.CopyAsync16(ref shared[row + 4 * Group.IdxX], pass * passWords, ref weights[from + pass * passWords], 16);
+                TensorCores.CopyAsync16(ref shared[row + 4 * Group.IdxX], pass * passWords, ref weights[from], pass * passWords, 16);
         }
     }
 
-    private static void CopyGradientTile(
+    // A tile of the weight gradient: 8×8 voxels of a plane.
+    private struct GradientTile
+    {
+        public int X;
+        public int Y;
+
+        // The plane, in its volume and among all.
+        public int Z;
+        public int Plane;
+
+        public static GradientTile At(int tile, TensorCoreConv3dShape shape)
+        {
+            int plane = tile / (shape.TilesX * shape.TilesY);
+            return new()
+            {
+                X = tile % shape.TilesX * TileEdge,
+                Y = tile / shape.TilesX % shape.TilesY * TileEdge,
+                Z = plane % shape.Depth,
+                Plane = plane,
+            };
+        }
+
+        // The next one, without a division.
+        public GradientTile Next(TensorCoreConv3dShape shape)
+        {
+            int x = X + TileEdge;
+            int y = x < shape.Width ? Y : Y + TileEdge;
+            int plane = y < shape.Height ? Plane : Plane + 1;
+            int z = y < shape.Height ? Z : Z + 1;
+            return new() { X = x < shape.Width ? x : 0, Y = y < shape.Height ? y : 0, Z = z < shape.Depth ? z : 0, Plane = plane };
+        }
+    }
+
+    // Which half of a piece of float32 a thread takes first, so that eight threads meet every bank once; BF16's rows are padded so that they do.
+    private static int SwapOfThread() => TOperand.Rounds && TOperand.Depth == ChannelPiece.Channels ? (Group.IdxX >> 2 & 1) * 4 : 0;
+
+    // Begins to copy a tile: of the input the plane of its taps, of 4 threads each has 8 channels of a voxel; of gradOutput and the mask all channels.
+    private static void FetchGradientTile<TSums>(
         ArrayView<uint> shared,
         int buffer,
         ArrayView<uint> input,
         ArrayView<uint> gradOutput,
         ArrayView<uint> mask,
-        int tile,
-        int inputRow,
-        int gradientRow,
+        GradientTile place,
+        int tapPlane,
         int firstOutput,
-        int columns,
         TensorCoreConv3dShape shape)
+        where TSums : unmanaged, ITapSums<TSums>
     {
-        int tileX = tile % shape.TilesX * TileEdge;
-        int tileY = tile / shape.TilesX % shape.TilesY * TileEdge;
-        int plane = tile / (shape.TilesX * shape.TilesY); // n·D + z
-        int tileZ = plane % shape.Depth;
-
-        for (int piece = Group.IdxX; piece < GradientHalo * GradientRows / ChannelPiece.Channels; piece += GradientThreads)
+        int inputRow = ChannelPiece.RowWords<TOperand>(GradientRows);
+        int passVoxels = GradientThreads / RowBlocks;
+        int octet = Group.IdxX & (RowBlocks - 1);
+        int thread = Group.IdxX >> 2;
+        int z = place.Z + tapPlane - 1;
+        int channel = Grid.IdxY * GradientRows + octet * ChannelPiece.Channels;
+        Octet fetched = new()
         {
-            int voxel = piece / 2;
-            int z = voxel / PlaneVoxels - 1;
-            int y = tileY + voxel / HaloEdge % HaloEdge - 1;
-            int x = tileX + voxel % HaloEdge - 1;
-            bool inside = tileZ + z >= 0 && tileZ + z < shape.Depth && y >= 0 && y < shape.Height && x >= 0 && x < shape.Width;
-            int channel = Grid.IdxY * GradientRows + piece % 2 * ChannelPiece.Channels;
-            long element = (((long)(plane + z) * shape.Height + y) * shape.Width + x) * shape.InputPitch + channel;
-            TOperand.Copy(
-                shared,
-                buffer + voxel * inputRow + piece % 2 * TOperand.PieceWords,
-                input,
-                element,
-                inside ? shape.InputChannels - channel : 0,
-                shape.InputAligned);
+            Pitch = shape.InputPitch / TOperand.WordChannels,
+            Word = channel / TOperand.WordChannels,
+            Count = shape.InputChannels - channel,
+            Aligned = shape.InputAligned,
+        };
+
+        // From the first voxel that exists; the surroundings begin at most one row and column before it.
+        int firstY = Math.Max(place.Y - 1, 0);
+        int firstX = Math.Max(place.X - 1, 0);
+        int plane = (uint)z < (uint)shape.Depth ? place.Plane + tapPlane - 1 : place.Plane;
+        ref uint source = ref input[(((long)plane * shape.Height + firstY) * shape.Width + firstX) * fetched.Pitch];
+        int shift = (place.Y - 1 - firstY) * shape.Width + place.X - 1 - firstX;
+        ref uint target = ref shared[buffer + thread * inputRow + octet * TOperand.PieceWords];
+        for (int pass = 0; pass < (PlaneVoxels + passVoxels - 1) / passVoxels; pass++)
+        {
+            int voxel = thread + pass * passVoxels;
+            int y = Tenth(voxel);
+            int x = voxel - y * HaloEdge;
+            bool inside = (uint)z < (uint)shape.Depth & (uint)(place.Y + y - 1) < (uint)shape.Height & (uint)(place.X + x - 1) < (uint)shape.Width;
+            if ((pass + 1) * passVoxels <= PlaneVoxels || voxel < PlaneVoxels)
+                fetched.Fetch(ref target, pass * passVoxels * inputRow, ref source, y * shape.Width + x + shift, inside);
         }
 
-        int octets = columns / ChannelPiece.Channels;
-        int gradients = buffer + GradientHalo * inputRow;
-        for (int piece = Group.IdxX; piece < GradientVoxels * octets; piece += GradientThreads)
+        int octets = TSums.Channels / ChannelPiece.Channels;
+        int gradientRow = ChannelPiece.RowWords<TOperand>(TSums.Channels);
+        passVoxels = GradientThreads / octets;
+        thread = Group.IdxX * ((1 << 18) / octets + 1) >> 18; // this part of the thread's number
+        octet = Group.IdxX - thread * octets;
+        channel = firstOutput + octet * ChannelPiece.Channels;
+        fetched = new()
         {
-            int voxel = piece / octets;
-            int y = tileY + voxel / TileEdge;
-            int x = tileX + voxel % TileEdge;
-            int channel = firstOutput + piece % octets * ChannelPiece.Channels;
-            int count = y < shape.Height && x < shape.Width ? shape.OutputChannels - channel : 0;
-            long element = (((long)plane * shape.Height + y) * shape.Width + x) * shape.OutputPitch + channel;
-            int target = gradients + voxel * gradientRow + piece % octets * TOperand.PieceWords;
-            TOperand.Copy(shared, target, gradOutput, element, count, shape.OutputAligned);
-            if (shape.Masked != 0)
-                TOperand.Copy(shared, target + GradientVoxels * gradientRow, mask, element, count, shape.OutputAligned);
+            Pitch = shape.OutputPitch / TOperand.WordChannels,
+            Word = channel / TOperand.WordChannels,
+            Count = shape.OutputChannels - channel,
+            Aligned = shape.OutputAligned,
+        };
+        long origin = (((long)place.Plane * shape.Height + place.Y) * shape.Width + place.X) * fetched.Pitch;
+        source = ref gradOutput[origin];
+        ref uint maskSource = ref mask[origin];
+        target = ref shared[buffer + PlaneVoxels * inputRow + thread * gradientRow + octet * TOperand.PieceWords];
+        for (int pass = 0; pass < (GradientVoxels + passVoxels - 1) / passVoxels; pass++)
+        {
+            int voxel = thread + pass * passVoxels;
+            int y = voxel >> 3;
+            int x = voxel & (TileEdge - 1);
+            bool inside = place.Y + y < shape.Height & place.X + x < shape.Width;
+            if ((pass + 1) * passVoxels <= GradientVoxels || voxel < GradientVoxels)
+            {
+                fetched.Fetch(ref target, pass * passVoxels * gradientRow, ref source, y * shape.Width + x, inside);
+                if (shape.Masked != 0)
+                    fetched.Fetch(ref target, (pass * passVoxels + GradientVoxels) * gradientRow, ref maskSource, y * shape.Width + x, inside);
+            }
         }
+    }
+
+    // The eight channels of a voxel that a thread fetches, the same ones of every voxel.
+    private struct Octet
+    {
+        // From one voxel to the next and from a voxel to the channels, in words.
+        public int Pitch;
+        public int Word;
+
+        // How many of them exist: none, or possibly more.
+        public int Count;
+        public int Aligned;
+
+        public readonly void Fetch(ref uint target, int offset, ref uint source, int voxel, bool inside)
+        {
+            int word = voxel * Pitch + Word;
+            if (Aligned == 0)
+            {
+                for (int c = 0; c < TOperand.PieceWords; c++)
+                    FetchWord(ref target, offset + c, ref source, word + c, inside ? Count - c * TOperand.WordChannels : 0);
+                return;
+            }
+
+            FetchQuad(ref target, offset, ref source, word, inside & Count > 0);
+            if (TOperand.Rounds)
+                FetchQuad(ref target, offset + 4, ref source, word + 4, inside & Count > 4);
+        }
+    }
+
+    // Masks and rounds what the thread fetched of a tile, and adds up gradOutput.
+    private static void RoundGradientTile<TSums>(ref uint bias, ArrayView<uint> shared, int buffer, int masked)
+        where TSums : unmanaged, ITapSums<TSums>
+    {
+        int swap = SwapOfThread();
+        int inputRow = ChannelPiece.RowWords<TOperand>(GradientRows);
+        if (TOperand.Rounds)
+        {
+            int passVoxels = GradientThreads / RowBlocks;
+            int thread = Group.IdxX >> 2;
+            int at = buffer + thread * inputRow + (Group.IdxX & (RowBlocks - 1)) * TOperand.PieceWords;
+            ref uint first = ref shared[at + swap];
+            ref uint second = ref shared[at + 4 - swap];
+            for (int pass = 0; pass < (PlaneVoxels + passVoxels - 1) / passVoxels; pass++)
+            {
+                int offset = pass * passVoxels * inputRow;
+                if ((pass + 1) * passVoxels <= PlaneVoxels || thread + pass * passVoxels < PlaneVoxels)
+                    TOperand.StoreInPlace(ref first, ref second, offset, TensorCores.LoadShared(ref first, offset), TensorCores.LoadShared(ref second, offset));
+            }
+        }
+
+        int octets = TSums.Channels / ChannelPiece.Channels;
+        int gradientRow = ChannelPiece.RowWords<TOperand>(TSums.Channels);
+        int gradientVoxels = GradientThreads / octets;
+        int voxel = Group.IdxX * ((1 << 18) / octets + 1) >> 18;
+        int gradientAt = buffer + PlaneVoxels * inputRow + voxel * gradientRow + (Group.IdxX - voxel * octets) * TOperand.PieceWords;
+        ref uint firstOf = ref shared[gradientAt + swap];
+        ref uint secondOf = ref shared[gradientAt + (TOperand.Rounds ? 4 - swap : 0)];
+        PieceSums sums = PieceSums.Load(ref bias, BiasWords / 2);
+        for (int pass = 0; pass < (GradientVoxels + gradientVoxels - 1) / gradientVoxels; pass++)
+        {
+            if ((pass + 1) * gradientVoxels <= GradientVoxels || voxel + pass * gradientVoxels < GradientVoxels)
+                sums = PieceSums.AddRounding<TOperand>(sums, ref firstOf, ref secondOf, pass * gradientVoxels * gradientRow, GradientVoxels * gradientRow, masked);
+        }
+
+        PieceSums.Save(sums, ref bias, BiasWords / 2);
     }
 
     private sealed record ConvolveVariant(
@@ -897,10 +1069,10 @@ internal struct TensorCoreConv3dShape
     /// <summary>Chunks of input channels (gradient: tiles) of a split.</summary>
     public int PerSplit;
 
-    /// <summary>1 where the input (and its mask) can be fetched by 16 bytes.</summary>
+    /// <summary>1 where the input (and its mask) can be fetched by whole 16 bytes.</summary>
     public int InputAligned;
 
-    /// <summary>1 where the output can be stored (gradient: fetched) by 16 bytes.</summary>
+    /// <summary>1 where the output can be stored (gradient: fetched, whole) by 16 bytes.</summary>
     public int OutputAligned;
 
     /// <summary>1 where a mask is applied to the input (gradient: to gradOutput).</summary>

@@ -194,7 +194,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             for (int piece = Group.IdxX; piece < Corners * GradientVoxels * 2; piece += GradientThreads)
             {
                 int at = buffer + gradients + piece / 2 * gradientRow + piece % 2 * TOperand.PieceWords;
-                bias = PieceSums.AddRounding<TOperand>(bias, shared, at, 0, 0);
+                bias = PieceSums.AddRounding<TOperand>(bias, ref shared[at], ref shared[at + ChannelPiece.Channels / 2], 0, 0, 0);
             }
 
             Group.Barrier();
@@ -232,7 +232,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         StoreRows(sums.A67, sums.B67, partials, target, 48);
 
         if (Grid.IdxY == 0)
-            PieceSums.Store(bias, shared, GradientThreads, GradientColumns, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
+            PieceSums.Store(bias, shared, 0, GradientThreads, GradientColumns, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
     }
 
     private static void CopyStep(
@@ -268,7 +268,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         int weightsAt = stage + StagedVoxels;
         int from = ((Grid.IdxY * chunks + chunk) * Corners + corner) * VoxelWords * columns;
         for (int at = 4 * Group.IdxX; at < VoxelWords * columns; at += 4 * MultiplyThreads)
-            TensorCores.CopyAsync16(ref shared[weightsAt + at], 0, ref weights[from + at], 16);
+            TensorCores.CopyAsync16(ref shared[weightsAt + at], 0, ref weights[from + at], 0, 16);
     }
 
     private static void CopyGradientTile(ArrayView<uint> shared, int buffer, ArrayView<uint> input, ArrayView<uint> gradOutput, int tile, TensorCoreTransposeShape shape)
@@ -314,8 +314,16 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         Accumulators lower, Accumulators upper, ArrayView<float> partials, TapSumsTarget target, int row)
     {
         target.Row += row;
-        TapSums16.StoreTile(lower, partials, target, 0, 0);
-        TapSums16.StoreTile(upper, partials, target, 0, 8);
+        StoreTile(lower, partials, target, 0);
+        StoreTile(upper, partials, target, 8);
+    }
+
+    private static void StoreTile(Accumulators sums, ArrayView<float> partials, TapSumsTarget target, int column)
+    {
+        TapSumsTarget.Store(sums.X, partials, target, 0, 0, column);
+        TapSumsTarget.Store(sums.Y, partials, target, 0, 0, column + 1);
+        TapSumsTarget.Store(sums.Z, partials, target, 0, 8, column);
+        TapSumsTarget.Store(sums.W, partials, target, 0, 8, column + 1);
     }
 
     /// <summary>The launchers, for what activations hold; the kernels take them by words, whatever that is.</summary>

@@ -20,6 +20,9 @@ internal sealed class KernelAttribute : Attribute
     /// </summary>
     public int MinGroups { get; set; }
 
+    /// <summary>The same as a static method of the kernel's class, with the kernel's type parameters; null where it does not depend on them.</summary>
+    public string? MinGroupsOf { get; set; }
+
     /// <summary>
     /// The static method of the kernel's class that says how many bytes of dynamic shared memory the launcher asks for at most; it has the kernel's type
     /// parameters. Null where it asks for none.

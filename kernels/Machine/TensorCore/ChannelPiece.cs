@@ -24,13 +24,13 @@ internal static class ChannelPiece
         {
             int low = Clamp(count, 4);
             int high = Clamp(count - 4, 4);
-            TensorCores.CopyAsync16(ref shared[target], 0, ref source[low > 0 ? element : 0], 4 * low);
-            TensorCores.CopyAsync16(ref shared[target], 4, ref source[high > 0 ? element + 4 : 0], 4 * high);
+            TensorCores.CopyAsync16(ref shared[target], 0, ref source[low > 0 ? element : 0], 0, 4 * low);
+            TensorCores.CopyAsync16(ref shared[target], 4, ref source[high > 0 ? element + 4 : 0], 0, 4 * high);
             return;
         }
 
         for (int c = 0; c < Channels; c++)
-            TensorCores.CopyAsync4(ref shared[target], c, ref source[c < count ? element + c : 0], c < count ? 4 : 0);
+            TensorCores.CopyAsync4(ref shared[target], c, ref source[c < count ? element + c : 0], 0, c < count ? 4 : 0);
     }
 
     /// <summary>Keeps the words whose channel of the mask is positive.</summary>
@@ -49,6 +49,15 @@ internal static class ChannelPiece
         Y = sums.Y + Interop.IntAsFloat(values.Y),
         Z = sums.Z + Interop.IntAsFloat(values.Z),
         W = sums.W + Interop.IntAsFloat(values.W),
+    };
+
+    /// <summary>Four words as floats.</summary>
+    public static Accumulators Floats(Words bits) => new()
+    {
+        X = Interop.IntAsFloat(bits.X),
+        Y = Interop.IntAsFloat(bits.Y),
+        Z = Interop.IntAsFloat(bits.Z),
+        W = Interop.IntAsFloat(bits.W),
     };
 
     /// <summary>The bits of four sums.</summary>

@@ -60,8 +60,39 @@ internal interface IOperand
     /// <summary>The fragment A[16 channels, Depth voxels] of a tile whose rows are voxels, one or two runs of 8: the transpose of what lies there.</summary>
     static abstract Words LoadTransposed(ref uint origin, int offset, int row, int run);
 
+    /// <summary>Where a lane's part of <see cref="FirstWindow"/> begins.</summary>
+    static abstract int OriginOfWindow(int lane, int row, int run);
+
+    /// <summary>The fragments B[Depth voxels, 8 channels] of a tile whose rows are voxels, at three taps along y: one or two runs of 8 voxels each.</summary>
+    /// <param name="origin">This lane's origin, see <see cref="OriginOfWindow"/>.</param>
+    /// <param name="offset">Words from there to the first tap's first voxel.</param>
+    /// <param name="row">Words from one voxel to the next.</param>
+    /// <param name="run">Words from a run of 8 voxels to the next run.</param>
+    static abstract TapWindow FirstWindow(ref uint origin, int offset, int row, int run);
+
+    /// <summary>The same a depth of voxels further, of which the one before holds a part; BF16's only once after the first.</summary>
+    static abstract TapWindow NextWindow(TapWindow before, ref uint origin, int offset, int row, int run);
+
+    /// <summary>Rounds 8 float32 and stores them where they were: in two places, or all in the first.</summary>
+    static abstract void StoreInPlace(ref uint first, ref uint second, int offset, Words low, Words high);
+
     /// <summary>The fragments B[Depth voxels, 16 channels] of a tile whose rows are voxels: b0 and b1 of channels 0 to 7 in X and Y, of 8 to 15 in Z and W.</summary>
     static abstract Words LoadColumns(ref uint origin, int offset, int row, int run);
+}
+
+/// <summary>Fragments of one tap along x at three neighbouring taps along y: b0 (Low) and b1 (High) of each.</summary>
+internal struct TapWindow
+{
+    public uint FirstLow;
+    public uint FirstHigh;
+    public uint SecondLow;
+    public uint SecondHigh;
+    public uint ThirdLow;
+    public uint ThirdHigh;
+
+    // The second tap's of the next depth, where it was loaded with this one's.
+    public uint NextLow;
+    public uint NextHigh;
 }
 
 /// <summary>TF32: float32's range with 11 significant bits.</summary>
@@ -98,9 +129,37 @@ internal readonly struct Tf32Operand : IOperand
     public static Accumulators Multiply(Words a, uint b0, uint b1, Accumulators c)
         => TensorCores.MultiplyTf32(a.X, a.Y, a.Z, a.W, b0, b1, c);
 
-    public static int OriginOfTransposed(int lane, int row, int run) => lane % 4 * row + lane / 4;
+    public static int OriginOfWindow(int lane, int row, int run) => (lane & 3) * row + (lane >> 2);
 
-    public static int OriginOfColumns(int lane, int row, int run) => lane % 4 * row + lane / 4;
+    public static TapWindow FirstWindow(ref uint origin, int offset, int row, int run) => new()
+    {
+        FirstLow = TensorCores.LoadWord(ref origin, offset),
+        FirstHigh = TensorCores.LoadWord(ref origin, offset + 4 * row),
+        SecondLow = TensorCores.LoadWord(ref origin, offset + run),
+        SecondHigh = TensorCores.LoadWord(ref origin, offset + run + 4 * row),
+        ThirdLow = TensorCores.LoadWord(ref origin, offset + 2 * run),
+        ThirdHigh = TensorCores.LoadWord(ref origin, offset + 2 * run + 4 * row),
+    };
+
+    public static TapWindow NextWindow(TapWindow before, ref uint origin, int offset, int row, int run) => new()
+    {
+        FirstLow = before.SecondLow,
+        FirstHigh = before.SecondHigh,
+        SecondLow = before.ThirdLow,
+        SecondHigh = before.ThirdHigh,
+        ThirdLow = TensorCores.LoadWord(ref origin, offset + 2 * run),
+        ThirdHigh = TensorCores.LoadWord(ref origin, offset + 2 * run + 4 * row),
+    };
+
+    public static void StoreInPlace(ref uint first, ref uint second, int offset, Words low, Words high)
+    {
+        TensorCores.StoreShared(ref first, offset, Round(low));
+        TensorCores.StoreShared(ref second, offset, Round(high));
+    }
+
+    public static int OriginOfTransposed(int lane, int row, int run) => (lane & 3) * row + (lane >> 2);
+
+    public static int OriginOfColumns(int lane, int row, int run) => (lane & 3) * row + (lane >> 2);
 
     public static Words LoadTransposed(ref uint origin, int offset, int row, int run) => new()
     {
@@ -166,14 +225,44 @@ internal readonly struct Bf16Operand : IOperand
     public static Accumulators Multiply(Words a, uint b0, uint b1, Accumulators c)
         => TensorCores.MultiplyBf16(a.X, a.Y, a.Z, a.W, b0, b1, c);
 
+    // Matrices: four runs of 8 voxels.
+    public static int OriginOfWindow(int lane, int row, int run) => (lane & 7) * row + (lane >> 3) * run;
+
+    // A fragment is two runs, in registers side by side: what begins with the second of them is loaded anew, for two depths at once.
+    public static TapWindow FirstWindow(ref uint origin, int offset, int row, int run)
+    {
+        Words even = TensorCores.LoadMatricesTransposed(ref origin, offset);
+        Words odd = TensorCores.LoadMatricesTransposed(ref origin, offset + run);
+        return new()
+        {
+            FirstLow = even.X,
+            FirstHigh = even.Y,
+            SecondLow = odd.X,
+            SecondHigh = odd.Y,
+            ThirdLow = even.Z,
+            ThirdHigh = even.W,
+            NextLow = odd.Z,
+            NextHigh = odd.W,
+        };
+    }
+
+    public static TapWindow NextWindow(TapWindow before, ref uint origin, int offset, int row, int run)
+    {
+        Words even = TensorCores.LoadMatricesTransposed(ref origin, offset);
+        return new() { FirstLow = even.X, FirstHigh = even.Y, SecondLow = before.NextLow, SecondHigh = before.NextHigh, ThirdLow = even.Z, ThirdHigh = even.W };
+    }
+
+    public static void StoreInPlace(ref uint first, ref uint second, int offset, Words low, Words high)
+        => TensorCores.StoreShared(ref first, offset, Round(low, high));
+
     // Eight channels lie in the first half of their piece's 8 words, so that rounding needs no second tile. Matrices: voxels 0 to 7 with channels 0 to 7,
     // with channels 8 to 15, then voxels 8 to 15.
-    public static int OriginOfTransposed(int lane, int row, int run) => lane % 8 * row + lane / 16 * run + lane / 8 % 2 * 8;
+    public static int OriginOfTransposed(int lane, int row, int run) => (lane & 7) * row + (lane >> 4) * run + (lane >> 3 & 1) * 8;
 
     public static Words LoadTransposed(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
 
     // Matrices: channels 0 to 7 with voxels 0 to 7, with voxels 8 to 15, then channels 8 to 15.
-    public static int OriginOfColumns(int lane, int row, int run) => lane % 8 * row + lane / 8 % 2 * run + lane / 16 * 8;
+    public static int OriginOfColumns(int lane, int row, int run) => (lane & 7) * row + (lane >> 3 & 1) * run + (lane >> 4) * 8;
 
     public static Words LoadColumns(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
 }
@@ -203,7 +292,7 @@ internal readonly struct StoredBf16Operand : IOperand
     public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
     {
         int present = ChannelPiece.Clamp(count, ChannelPiece.Channels);
-        TensorCores.CopyAsync16(ref shared[target], 0, ref source[present > 0 ? element / 2 : 0], 2 * present);
+        TensorCores.CopyAsync16(ref shared[target], 0, ref source[present > 0 ? element / 2 : 0], 0, 2 * present);
     }
 
     // Nothing is rounded on the way; Bf16Operand's, so that the contract holds.
@@ -211,12 +300,22 @@ internal readonly struct StoredBf16Operand : IOperand
 
     public static Accumulators Multiply(Words a, uint b0, uint b1, Accumulators c) => Bf16Operand.Multiply(a, b0, b1, c);
 
+    public static int OriginOfWindow(int lane, int row, int run) => Bf16Operand.OriginOfWindow(lane, row, run);
+
+    public static TapWindow FirstWindow(ref uint origin, int offset, int row, int run) => Bf16Operand.FirstWindow(ref origin, offset, row, run);
+
+    public static TapWindow NextWindow(TapWindow before, ref uint origin, int offset, int row, int run) => Bf16Operand.NextWindow(before, ref origin, offset, row, run);
+
+    // Nothing is rounded on the way; Bf16Operand's, so that the contract holds.
+    public static void StoreInPlace(ref uint first, ref uint second, int offset, Words low, Words high)
+        => Bf16Operand.StoreInPlace(ref first, ref second, offset, low, high);
+
     // As Bf16Operand's, but a piece is 4 words.
-    public static int OriginOfTransposed(int lane, int row, int run) => lane % 8 * row + lane / 16 * run + lane / 8 % 2 * 4;
+    public static int OriginOfTransposed(int lane, int row, int run) => (lane & 7) * row + (lane >> 4) * run + (lane >> 3 & 1) * 4;
 
     public static Words LoadTransposed(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
 
-    public static int OriginOfColumns(int lane, int row, int run) => lane % 8 * row + lane / 8 % 2 * run + lane / 16 * 4;
+    public static int OriginOfColumns(int lane, int row, int run) => (lane & 7) * row + (lane >> 3 & 1) * run + (lane >> 4) * 4;
 
     public static Words LoadColumns(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
 }

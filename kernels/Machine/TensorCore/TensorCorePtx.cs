@@ -141,11 +141,11 @@ internal static class TensorCorePtx
     private static void CopyAsync(PTXCodeGenerator generator, Value value, string instruction, int length)
     {
         (Hardware target, int targetBytes) = SharedAddress(generator, value[0], value[1]);
-        Hardware source = GlobalAddress(generator, value[2]);
-        Primitive bytes = Operand(generator, value[3]);
+        (Hardware source, int sourceBytes) = GlobalAddress(generator, value[2], value[3]);
+        Primitive bytes = Operand(generator, value[4]);
         using PTXCodeGenerator.CommandEmitter command = generator.BeginCommand(instruction);
         command.AppendArgumentValue(target, targetBytes);
-        command.AppendArgumentValue(source);
+        command.AppendArgumentValue(source, sourceBytes);
         command.AppendConstant(length);
         command.AppendArgument(bytes);
     }
@@ -203,6 +203,32 @@ internal static class TensorCorePtx
         return ((AddressSpaceType)pointer.Type).AddressSpace == MemoryAddressSpace.Global
             ? (Hardware)address
             : Convert(generator, address, "cvta.to.global.u64", address.Description);
+    }
+
+    // An address and the bytes beyond it that an instruction adds itself.
+    private static (Hardware Address, int Bytes) GlobalAddress(PTXCodeGenerator generator, Value pointer, Value offset)
+    {
+        Hardware origin = GlobalAddress(generator, pointer);
+        Primitive words = generator.LoadPrimitive(offset);
+        if (words is Constant { Value.Int32Value: >= 0 } constant)
+            return (origin, sizeof(uint) * constant.Value.Int32Value);
+        Hardware distance = generator.AllocateRegister(origin.Description);
+        using (PTXCodeGenerator.CommandEmitter command = generator.BeginCommand("mul.wide.u32"))
+        {
+            command.AppendArgument(distance);
+            command.AppendArgument(words);
+            command.AppendConstant(sizeof(uint));
+        }
+
+        Hardware address = generator.AllocateRegister(origin.Description);
+        using (PTXCodeGenerator.CommandEmitter command = generator.BeginCommand("add.u64"))
+        {
+            command.AppendArgument(address);
+            command.AppendArgument(distance);
+            command.AppendArgument(origin);
+        }
+
+        return (address, 0);
     }
 
     private static Hardware Convert(PTXCodeGenerator generator, Primitive source, string instruction, ILGPU.Backends.RegisterAllocator<PTXRegisterKind>.RegisterDescription description)

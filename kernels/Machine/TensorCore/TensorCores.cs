@@ -148,16 +148,17 @@ internal static class TensorCores
     /// </summary>
     /// <param name="target">An address in shared memory.</param>
     /// <param name="offset">Words from there to where the bytes go; a constant becomes part of the instruction.</param>
-    /// <param name="source">Where from, in global memory; must be an element of a buffer even where no byte is read.</param>
+    /// <param name="source">An address in global memory: an element of a buffer even where no byte is read.</param>
+    /// <param name="word">Words from there to where the bytes come from: none or more; anything where no byte is read.</param>
     /// <param name="bytes">How many bytes are read: 0 to 16.</param>
     [IntrinsicImplementation]
-    public static void CopyAsync16(ref uint target, int offset, ref uint source, int bytes)
-        => AsyncCopies.Begin(ref Unsafe.Add(ref target, offset), ref source, 16, bytes);
+    public static void CopyAsync16(ref uint target, int offset, ref uint source, int word, int bytes)
+        => AsyncCopies.Begin(ref Unsafe.Add(ref target, offset), ref Unsafe.Add(ref source, bytes > 0 ? word : 0), 16, bytes);
 
-    /// <summary>Begins to copy 4 bytes from global to shared memory, both aligned to 4 bytes; with 0 for the bytes, the target becomes 0.</summary>
+    /// <summary>Begins to copy 4 bytes from global to shared memory, both aligned to 4 bytes, as <see cref="CopyAsync16"/> does.</summary>
     [IntrinsicImplementation]
-    public static void CopyAsync4(ref uint target, int offset, ref uint source, int bytes)
-        => AsyncCopies.Begin(ref Unsafe.Add(ref target, offset), ref source, 4, bytes);
+    public static void CopyAsync4(ref uint target, int offset, ref uint source, int word, int bytes)
+        => AsyncCopies.Begin(ref Unsafe.Add(ref target, offset), ref Unsafe.Add(ref source, bytes > 0 ? word : 0), 4, bytes);
 
     /// <summary>Ends a stage: the copies that this thread began since the last stage become one, which may be empty.</summary>
     [IntrinsicImplementation]

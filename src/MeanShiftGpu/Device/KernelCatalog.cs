@@ -168,8 +168,9 @@ public sealed class KernelEntry
         Method = method;
         IsImplicitlyGrouped = KernelText.IsImplicitlyGrouped(method);
         KernelAttribute mark = method.GetCustomAttribute<KernelAttribute>()!;
-        Specialization = mark.MaxGroupSize > 0 ? new KernelSpecialization(mark.MaxGroupSize, mark.MinGroups > 0 ? mark.MinGroups : null) : KernelSpecialization.Empty;
-        DynamicSharedBytes = mark.SharedBytes is { } says ? DynamicShared(method, says) : 0;
+        int groups = mark.MinGroupsOf is { } groupsSays ? Say(method, groupsSays) : mark.MinGroups;
+        Specialization = mark.MaxGroupSize > 0 ? new KernelSpecialization(mark.MaxGroupSize, groups > 0 ? groups : null) : KernelSpecialization.Empty;
+        DynamicSharedBytes = mark.SharedBytes is { } bytesSays ? Say(method, bytesSays) : 0;
     }
 
     /// <summary>Class, method, type arguments: Conv3dDirect.Forward.float32.</summary>
@@ -193,10 +194,10 @@ public sealed class KernelEntry
     /// <summary>The name, for lists and test reports.</summary>
     public override string ToString() => Name;
 
-    private static int DynamicShared(MethodInfo kernel, string says)
+    private static int Say(MethodInfo kernel, string says)
     {
         MethodInfo method = kernel.DeclaringType!.GetMethod(says, BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.Public)
-            ?? throw new InvalidOperationException($"The kernel {kernel.Name} names {says} for its shared memory, which its class does not have.");
+            ?? throw new InvalidOperationException($"The kernel {kernel.Name} names the method {says}, which its class does not have.");
         return (int)(kernel.IsGenericMethod ? method.MakeGenericMethod(kernel.GetGenericArguments()) : method).Invoke(null, null)!;
     }
 

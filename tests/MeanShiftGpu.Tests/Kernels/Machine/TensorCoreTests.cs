@@ -288,9 +288,9 @@ public class TensorCoreTests(string device)
     {
         ArrayView<uint> shared = SharedMemory.Allocate<Words>(64).Cast<uint>();
         int lane = Group.IdxX;
-        TensorCores.CopyAsync16(ref shared[8 * lane], 0, ref source[4 * lane], lane % 17);
+        TensorCores.CopyAsync16(ref shared[8 * lane], 0, ref source[4 * lane], 0, lane % 17);
         for (int w = 0; w < 4; w++)
-            TensorCores.CopyAsync4(ref shared[8 * lane + 4 + w], 0, ref source[4 * lane + w], (lane + w) % 2 == 0 ? 4 : 0);
+            TensorCores.CopyAsync4(ref shared[8 * lane + 4 + w], 0, ref source[4 * lane + w], 0, (lane + w) % 2 == 0 ? 4 : 0);
         TensorCores.CommitCopies();
         TensorCores.WaitForCopies(0);
         for (int w = 0; w < 8; w++)
@@ -302,9 +302,9 @@ public class TensorCoreTests(string device)
     {
         ArrayView<uint> shared = SharedMemory.Allocate<Words>(64).Cast<uint>();
         int lane = Group.IdxX;
-        TensorCores.CopyAsync16(ref shared[8 * lane], 0, ref source[8 * lane], 16);
+        TensorCores.CopyAsync16(ref shared[8 * lane], 0, ref source[8 * lane], 0, 16);
         TensorCores.CommitCopies();
-        TensorCores.CopyAsync16(ref shared[8 * lane + 4], 0, ref source[8 * lane + 4], 16);
+        TensorCores.CopyAsync16(ref shared[8 * lane + 4], 0, ref source[8 * lane + 4], 0, 16);
         TensorCores.CommitCopies();
         TensorCores.WaitForCopies(1);
         for (int w = 0; w < 4; w++)
@@ -351,7 +351,7 @@ public class TensorCoreSimulationTests
     {
         ArrayView<uint> shared = SharedMemory.Allocate<Words>(32).Cast<uint>();
         int at = 4 * Group.IdxX;
-        TensorCores.CopyAsync16(ref shared[at], 0, ref values[at], 16);
+        TensorCores.CopyAsync16(ref shared[at], 0, ref values[at], 0, 16);
         TensorCores.CommitCopies();
         for (int w = 0; w < 4; w++)
             values[at + w] = shared[at + w];
