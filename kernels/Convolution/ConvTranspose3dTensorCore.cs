@@ -198,9 +198,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             }
 
             Group.Barrier();
-            int rows = shape.Height - tile / shape.TilesX % shape.TilesY * GradientHeight;
-            if (rows > GradientHeight)
-                rows = GradientHeight;
+            int rows = Math.Min(shape.Height - tile / shape.TilesX % shape.TilesY * GradientHeight, GradientHeight);
             for (int y = 0; y < rows; y += TOperand.Depth / TileEdge)
             {
                 Words columns = TOperand.LoadColumns(ref shared[buffer + gradientOrigin + y * TileEdge * gradientRow], 0, gradientRow, TileEdge * gradientRow);

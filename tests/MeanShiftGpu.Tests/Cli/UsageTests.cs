@@ -1,6 +1,7 @@
 using System.Text.Json;
 using MeanShiftGpu.Cli;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Device.Sass;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Training;
@@ -197,6 +198,26 @@ public class UsageTests
         foreach (JsonElement kernel in kernels)
             Assert.That(File.ReadAllText(kernel.GetProperty("file").GetString()!), Does.Contain(".target sm_80").And.Contain(".entry"));
         ToolRun.Refuses(["Did you mean 'sm_90'?"], "kernels", "--ptx", folder.At("ptx"), "--arch", "sm90");
+    }
+
+    [Test]
+    public void Kernels_OfMachineCode_WritesATableOrSaysWhatIsMissing()
+    {
+        using ToolFolder folder = new();
+        string[] arguments = ["kernels", "--sass", folder.At("sass"), "--only", "addsplits"];
+        if (Ptxas.Find() is { } ptxas && Ptxas.FindDisassembler(ptxas) is not null)
+        {
+            ToolRun.Succeeds(arguments);
+            Assert.That(File.ReadAllText(Path.Combine(folder.At("sass"), "sass.md")), Does.Contain("| Conv3dTensorCore.AddSplits.Tf32 | "));
+            Assert.That(File.ReadAllText(Path.Combine(folder.At("sass"), "Conv3dTensorCore.AddSplits.Tf32.sass")), Does.Contain("EXIT"));
+        }
+        else
+        {
+            ToolRun.Refuses(["--sass needs ptxas and nvdisasm"], arguments);
+        }
+
+        ToolRun.Refuses(["give --ptx DIR, --sass DIR or both"], "kernels");
+        ToolRun.Refuses(["no kernel's name contains 'nothing'"], "kernels", "--ptx", folder.At("ptx"), "--only", "nothing");
     }
 
     [Test]
