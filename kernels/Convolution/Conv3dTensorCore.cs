@@ -105,7 +105,9 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     private const int Passes = HaloRows / PassRows;
     private const int FetchRows = 5;
     private const int PassesPerRow = Passes / FetchRows;
-    private const int Outside = -1;
+
+    // Negative, and a multiple of 16 bytes, so that an address that is not read is still aligned.
+    private const int Outside = -4;
 
     // Gradient: the 9 taps of one plane, over planes of 64 voxels; 32 input channels a group, in 4 blocks of 8 with warps of their own.
     private const int GradientThreads = 256;
@@ -944,7 +946,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         int octets = TSums.Channels / ChannelPiece.Channels;
         int gradientRow = ChannelPiece.RowWords<TOperand>(TSums.Channels);
         passVoxels = GradientThreads / octets;
-        thread = Group.IdxX * ((1 << 18) / octets + 1) >> 18; // this part of the thread's number
+        thread = Group.IdxX * ((1 << 18) / octets + 1) >> 18; // this part of the thread's number; of 48 columns the last four threads have none
         octet = Group.IdxX - thread * octets;
         channel = firstOutput + octet * ChannelPiece.Channels;
         fetched = new()
@@ -964,7 +966,7 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             int y = voxel >> 3;
             int x = voxel & (TileEdge - 1);
             bool inside = place.Y + y < shape.Height & place.X + x < shape.Width;
-            if ((pass + 1) * passVoxels <= GradientVoxels || voxel < GradientVoxels)
+            if ((GradientThreads % octets == 0 || thread < passVoxels) && ((pass + 1) * passVoxels <= GradientVoxels || voxel < GradientVoxels))
             {
                 fetched.Fetch(ref target, pass * passVoxels * gradientRow, ref source, y * shape.Width + x, inside);
                 if (shape.Masked != 0)
@@ -1031,7 +1033,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         PieceSums sums = PieceSums.Load(ref bias, BiasWords / 2);
         for (int pass = 0; pass < (GradientVoxels + gradientVoxels - 1) / gradientVoxels; pass++)
         {
-            if ((pass + 1) * gradientVoxels <= GradientVoxels || voxel + pass * gradientVoxels < GradientVoxels)
+            if ((GradientThreads % octets == 0 || voxel < gradientVoxels)
+                && ((pass + 1) * gradientVoxels <= GradientVoxels || voxel + pass * gradientVoxels < GradientVoxels))
                 sums = PieceSums.AddRounding<TOperand>(sums, ref firstOf, ref secondOf, pass * gradientVoxels * gradientRow, GradientVoxels * gradientRow, masked);
         }
 

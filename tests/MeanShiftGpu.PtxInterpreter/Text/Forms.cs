@@ -34,6 +34,7 @@ internal static unsafe class Forms
         Add("mul.lo.s32", "rrr", &Lanes.Binary<int, Times<int>>);
         Add("mad.lo.s32", "rrrr", &Lanes.Ternary<int, TimesPlus<int>>);
         Add("min.s32", "rrr", &Lanes.Binary<int, Least<int>>);
+        Add("max.s32", "rrr", &Lanes.Binary<int, Most<int>>);
         Add("neg.s32", "rr", &Lanes.Unary<int, Negated<int>>);
         Add("div.s32", "rrr", &Lanes.Each<int, Quotient<int>>);
         Add("div.u32", "rrr", &Lanes.Each<uint, Quotient<uint>>);

@@ -14,6 +14,7 @@ public sealed class InstructionTests
     [TestCase("mul.lo.s32 %r5, %r3, %r4", 0x10001, 0x10000, 0x10000)]
     [TestCase("mad.lo.s32 %r5, %r3, %r4, %r3", 3, 5, 18)]
     [TestCase("min.s32 %r5, %r3, %r4", 0xFFFFFFFB, 3, 0xFFFFFFFB)]
+    [TestCase("max.s32 %r5, %r3, %r4", 0xFFFFFFFB, 3, 3)]
     [TestCase("neg.s32 %r5, %r3", 7, 0, 0xFFFFFFF9)]
     [TestCase("div.s32 %r5, %r3, %r4", 0xFFFFFFF9, 2, 0xFFFFFFFD)]
     [TestCase("rem.s32 %r5, %r3, %r4", 0xFFFFFFF9, 2, 0xFFFFFFFF)]
