@@ -178,7 +178,7 @@ internal static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "cuStreamAddCallback")]
     public static int StreamAddCallback(nint stream, delegate* unmanaged<nint, int, nint, void> callback, nint data, uint flags)
     {
-        int status = Synchronize();
+        int status = Synchronize(stream);
         nint function = (nint)callback;
         new Thread(() =>
         {
