@@ -7,8 +7,9 @@ using MeanShiftGpu.Validation;
 namespace MeanShiftGpu.Benchmarks;
 
 /// <summary>
-/// Every pass of every variant and case in the catalogue of operations. MEANSHIFTGPU_DEVICE chooses the device. A variant whose results are not the
-/// reference's ends its benchmark in the setup: a wrong kernel has no speed.
+/// Every pass of every variant and case in the catalogue of operations. MEANSHIFTGPU_DEVICE chooses the
+/// device. A variant whose results are not the reference's ends its benchmark in the setup: a wrong kernel
+/// has no speed.
 /// </summary>
 public class OperationBenchmarks
 {

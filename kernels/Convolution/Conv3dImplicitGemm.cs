@@ -1,9 +1,9 @@
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// The 3³ convolution as a matrix product whose left side is never written down: halo tiles in shared memory, blocks of 8 voxels
-/// × 8 channels in registers, plain multiply-adds. No warp operations and no atomics: for GPUs without tensor cores, for
-/// OpenCL, and for float64.
+/// The 3³ convolution as a matrix product whose left side is never written down: halo tiles in shared memory,
+/// blocks of 8 voxels × 8 channels in registers, plain multiply-adds. No warp operations and no atomics: for
+/// GPUs without tensor cores, for OpenCL, and for float64.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
@@ -31,7 +31,10 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
     }
 
     /// <inheritdoc/>
-    void IConv3d<T, T>.LaunchForward(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape)
+    void IConv3d<T, T>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
+        Conv3dShape shape)
     {
         if (shape.Voxels == 0)
             return;
@@ -49,7 +52,10 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
     }
 
     /// <inheritdoc/>
-    void IConv3d<T, T>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape)
+    void IConv3d<T, T>.LaunchBackwardInput(
+        AcceleratorStream stream,
+        ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput,
+        Conv3dShape shape)
     {
         if (shape.Voxels == 0)
             return;
@@ -67,7 +73,10 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
     }
 
     /// <inheritdoc/>
-    void IConv3d<T, T>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
+    void IConv3d<T, T>.LaunchBackwardWeight(
+        AcceleratorStream stream,
+        ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias,
+        Conv3dShape shape)
     {
         if (shape.Voxels == 0)
             return;
@@ -104,8 +113,9 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
         => QuadAccess.Allowed(gradOutput, shape.OutputChannels, shape.OutputPitch)
             & (shape.Activation == Activation.Relu ? QuadAccess.Allowed(output, shape.OutputChannels, shape.OutputPitch) : 1);
 
-    // Into how many parts the voxels are cut for a weight gradient: a function of the shape alone, so that every device adds in the
-    // same order. About 512 groups fill the largest device; their parts are 7 MB at most.
+    // Into how many parts the voxels are cut for a weight gradient: a function of the shape alone, so that
+    // every device adds in the same order. About 512 groups fill the largest device; their parts are 7 MB at
+    // most.
     private static int PartCount(Conv3dShape shape, int channels)
     {
         const int groups = 512;
@@ -114,8 +124,8 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
         return (int)Math.Min(tiles, DivideUp(groups, perPart));
     }
 
-    // The tile that wastes least on channels that do not exist; a narrow tile reads more for each multiply-add, which counts like
-    // a few channels more.
+    // The tile that wastes least on channels that do not exist; a narrow tile reads more for each
+    // multiply-add, which counts like a few channels more.
     private Pass PassFor(int channels)
     {
         (int Channels, int Handicap)[] tiles = [(16, 4), (32, 2), (48, 0), (64, 0)];
@@ -146,8 +156,10 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
         int Depth,
         int Height,
         int Channels,
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int> Forward,
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int> BackwardInput)
+        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int,
+            int> Forward,
+        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int,
+            int> BackwardInput)
     {
         public static Pass Load<TTile>(Accelerator accelerator)
             where TTile : struct, IConv3dTile
@@ -157,9 +169,13 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
                 TTile.Depth,
                 TTile.Height,
                 TTile.Channels,
-                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int>>(
+                accelerator
+                    .Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+                        Conv3dShape, int, int>>(
                     Conv3dImplicitGemmKernels<T, TTile>.ForwardKernel, specialization),
-                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int>>(
+                accelerator
+                    .Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+                        Conv3dShape, int, int>>(
                     Conv3dImplicitGemmKernels<T, TTile>.BackwardInputKernel, specialization));
         }
 
@@ -171,18 +187,25 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
 
     private sealed record GradientPass(
         int Channels,
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int> BackwardWeight)
+        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int,
+            int> BackwardWeight)
     {
         public static GradientPass Load<TTile>(Accelerator accelerator)
             where TTile : struct, IConv3dGradientTile
             => new(
                 TTile.Channels,
-                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int, int>>(
-                    Conv3dImplicitGemmGradientKernels<T, TTile>.BackwardWeightKernel, new KernelSpecialization(MostThreads, null)));
+                accelerator
+                    .Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+                        Conv3dShape, int, int>>(
+                    Conv3dImplicitGemmGradientKernels<T, TTile>.BackwardWeightKernel,
+                    new KernelSpecialization(MostThreads, null)));
     }
 }
 
-/// <summary>How a volume is cut into tiles of Depth × Height × 8 voxels, numbered with x fastest, items last; and the halo tile in shared memory.</summary>
+/// <summary>
+/// How a volume is cut into tiles of Depth × Height × 8 voxels, numbered with x fastest, items last; and the
+/// halo tile in shared memory.
+/// </summary>
 internal static class Conv3dTiles
 {
     /// <summary>Voxels of a tile along x.</summary>
@@ -191,7 +214,10 @@ internal static class Conv3dTiles
     /// <summary>Source channels in shared memory at a time.</summary>
     public const int Chunk = 4;
 
-    /// <summary>Elements of a row of the halo tile: eight voxels, a neighbour on each side, and two that keep rows at multiples of 16 bytes.</summary>
+    /// <summary>
+    /// Elements of a row of the halo tile: eight voxels, a neighbour on each side, and two that keep rows at
+    /// multiples of 16 bytes.
+    /// </summary>
     public const int RowPitch = 12;
 
     /// <summary>Rows of a weight gradient's tile along z.</summary>
@@ -207,8 +233,8 @@ internal static class Conv3dTiles
     public static int Along(int extent, int size) => (extent + size - 1) / size;
 
     /// <summary>
-    /// Copies the halo of a tile, [Chunk, depth + 2, height + 2, RowPitch], with zeros outside the volume and beyond the channels; all threads
-    /// of the group together, a voxel's four channels each.
+    /// Copies the halo of a tile, [Chunk, depth + 2, height + 2, RowPitch], with zeros outside the volume and
+    /// beyond the channels; all threads of the group together, a voxel's four channels each.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void LoadHalo<T>(
@@ -238,7 +264,8 @@ internal static class Conv3dTiles
             Quad<T> value = Quad<T>.Zero;
             if (z >= 0 && z < shape.Depth && y >= 0 && y < shape.Height && x >= 0 && x < shape.Width)
             {
-                long index = ((((long)origin.Item * shape.Depth + z) * shape.Height + y) * shape.Width + x) * pitch + firstChannel;
+                long index =
+                    ((((long)origin.Item * shape.Depth + z) * shape.Height + y) * shape.Width + x) * pitch + firstChannel;
                 value = QuadAccess.Load(source, index, channels - firstChannel, access);
                 if (isGated)
                     value = Quad<T>.WherePositive(QuadAccess.Load(gate, index, channels - firstChannel, access), value);
@@ -291,8 +318,8 @@ internal static class Conv3dImplicitGemmKernels<T, TTile>
     where TTile : struct, IConv3dTile
 {
     // y[v,o] = act(b[o] + sum over taps and input channels of x[v+tap,i] w[tap,i,o]).
-    // Group: one tile of voxels × TTile.Channels outputs; thread: 8 voxels along x × 4 + 4 channels in 64 registers. Output overwritten;
-    // sums in the order chunk of 4 channels, tap z, y, channel, tap x.
+    // Group: one tile of voxels × TTile.Channels outputs; thread: 8 voxels along x × 4 + 4 channels in 64
+    // registers. Output overwritten; sums in the order chunk of 4 channels, tap z, y, channel, tap x.
     [Kernel(MaxGroupSize = Conv3dImplicitGemm<float>.MostThreads)]
     internal static void ForwardKernel(
         ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
@@ -308,12 +335,23 @@ internal static class Conv3dImplicitGemmKernels<T, TTile>
             QuadAccess.Load(bias, first, shape.OutputChannels - first, 0),
             QuadAccess.Load(bias, first + TTile.Channels / 2, shape.OutputChannels - first - TTile.Channels / 2, 0));
         RegisterBlock<T> sum = Convolve(
-            false, input, input, false, weight, start, shape.InputChannels, shape.InputPitch, shape.OutputChannels, shape, inputAccess);
+            false,
+            input,
+            input,
+            false,
+            weight,
+            start,
+            shape.InputChannels,
+            shape.InputPitch,
+            shape.OutputChannels,
+            shape,
+            inputAccess);
         Store(output, sum, shape.Activation == Activation.Relu, shape.OutputChannels, shape.OutputPitch, shape, outputAccess);
     }
 
-    // dx[v,i] = sum over taps and output channels of g[v-tap,o] w[tap,i,o], g = gradOutput masked by output > 0 under ReLU.
-    // The forward kernel on the masked gradient with the weights transposed and the taps mirrored; gradInput overwritten, same order.
+    // dx[v,i] = sum over taps and output channels of g[v-tap,o] w[tap,i,o], g = gradOutput masked by output >
+    // 0 under ReLU. The forward kernel on the masked gradient with the weights transposed and the taps
+    // mirrored; gradInput overwritten, same order.
     [Kernel(MaxGroupSize = Conv3dImplicitGemm<float>.MostThreads)]
     internal static void BackwardInputKernel(
         ArrayView<T> gradOutput, // [N, D, H, W, Cout], pitch OutputPitch
@@ -326,12 +364,22 @@ internal static class Conv3dImplicitGemmKernels<T, TTile>
     {
         Octet<T> zero = new(Quad<T>.Zero, Quad<T>.Zero);
         RegisterBlock<T> sum = Convolve(
-            true, gradOutput, output, shape.Activation == Activation.Relu, weight, zero, shape.OutputChannels, shape.OutputPitch, shape.InputChannels, shape, gradientAccess);
+            true,
+            gradOutput,
+            output,
+            shape.Activation == Activation.Relu,
+            weight,
+            zero,
+            shape.OutputChannels,
+            shape.OutputPitch,
+            shape.InputChannels,
+            shape,
+            gradientAccess);
         Store(gradInput, sum, false, shape.InputChannels, shape.InputPitch, shape, inputAccess);
     }
 
-    // The first of a thread's channels 0 … 3 and Channels/2 … Channels/2 + 3 from there: neighbours of a warp then read neighbouring
-    // 16 bytes of shared memory, which takes every bank once.
+    // The first of a thread's channels 0 … 3 and Channels/2 … Channels/2 + 3 from there: neighbours of a warp
+    // then read neighbouring 16 bytes of shared memory, which takes every bank once.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int FirstChannel() => Grid.IdxY * TTile.Channels + Group.IdxX % (TTile.Channels / 8) * 4;
 
@@ -349,8 +397,10 @@ internal static class Conv3dImplicitGemmKernels<T, TTile>
         Conv3dShape shape,
         int access)
     {
-        ArrayView<T> sourceTile = SharedMemory.Allocate<T>(Conv3dTiles.Chunk * (TTile.Depth + 2) * (TTile.Height + 2) * Conv3dTiles.RowPitch);
-        ArrayView<T> weightTile = SharedMemory.Allocate<T>(9 * Conv3dTiles.Chunk * TTile.Channels); // [3, 3, Chunk, Channels] of one tap along z
+        ArrayView<T> sourceTile = SharedMemory.Allocate<T>(
+            Conv3dTiles.Chunk * (TTile.Depth + 2) * (TTile.Height + 2) * Conv3dTiles.RowPitch);
+        // [3, 3, Chunk, Channels] of one tap along z
+        ArrayView<T> weightTile = SharedMemory.Allocate<T>(9 * Conv3dTiles.Chunk * TTile.Channels);
         ArrayView<Quad<T>> runs = sourceTile.Cast<Quad<T>>();
         ArrayView<Quad<T>> weights = weightTile.Cast<Quad<T>>();
         Conv3dTileOrigin origin = new(Grid.IdxX, TTile.Depth, TTile.Height, shape);
@@ -364,7 +414,9 @@ internal static class Conv3dImplicitGemmKernels<T, TTile>
         {
             int chunk = Math.Min(Conv3dTiles.Chunk, sourceChannels - firstSource);
             Group.Barrier();
-            Conv3dTiles.LoadHalo(sourceTile, source, gate, isGated, origin, TTile.Depth, TTile.Height, firstSource, sourceChannels, sourcePitch, shape, access);
+            Conv3dTiles.LoadHalo(
+                sourceTile, source, gate, isGated, origin, TTile.Depth, TTile.Height, firstSource, sourceChannels, sourcePitch,
+                shape, access);
             for (int kz = 0; kz < 3; kz++)
             {
                 if (kz > 0)
@@ -375,11 +427,14 @@ internal static class Conv3dImplicitGemmKernels<T, TTile>
                 {
                     for (int c = 0; c < chunk; c++)
                     {
-                        HaloRun<T> run = Conv3dTiles.LoadRun(runs, (c * (TTile.Depth + 2) + kz) * (TTile.Height + 2) + ky + haloRow);
+                        HaloRun<T> run = Conv3dTiles.LoadRun(
+                            runs, (c * (TTile.Depth + 2) + kz) * (TTile.Height + 2) + ky + haloRow);
                         int w = (ky * 3 * Conv3dTiles.Chunk + c) * (TTile.Channels / 4) + column;
                         sum = RegisterBlock<T>.MultiplyAdd(run.Left, LoadOctet(weights, w), sum);
-                        sum = RegisterBlock<T>.MultiplyAdd(run.Middle, LoadOctet(weights, w + Conv3dTiles.Chunk * (TTile.Channels / 4)), sum);
-                        sum = RegisterBlock<T>.MultiplyAdd(run.Right, LoadOctet(weights, w + 2 * Conv3dTiles.Chunk * (TTile.Channels / 4)), sum);
+                        sum = RegisterBlock<T>.MultiplyAdd(
+                            run.Middle, LoadOctet(weights, w + Conv3dTiles.Chunk * (TTile.Channels / 4)), sum);
+                        sum = RegisterBlock<T>.MultiplyAdd(
+                            run.Right, LoadOctet(weights, w + 2 * Conv3dTiles.Chunk * (TTile.Channels / 4)), sum);
                     }
                 }
             }
@@ -389,11 +444,20 @@ internal static class Conv3dImplicitGemmKernels<T, TTile>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Octet<T> LoadOctet(ArrayView<Quad<T>> weights, int index) => new(weights[index], weights[index + TTile.Channels / 8]);
+    private static Octet<T> LoadOctet(ArrayView<Quad<T>> weights, int index)
+        => new(weights[index], weights[index + TTile.Channels / 8]);
 
-    // Neighbouring threads take neighbours in global memory: output channels, which for the transposed product are the source's.
+    // Neighbouring threads take neighbours in global memory: output channels, which for the transposed
+    // product are the source's.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void LoadWeights(bool isTransposed, ArrayView<T> weightTile, ArrayView<T> weight, int kz, int firstSource, int sourceChannels, int firstTarget, int targetChannels)
+    private static void LoadWeights(
+        bool isTransposed,
+        ArrayView<T> weightTile, ArrayView<T> weight,
+        int kz,
+        int firstSource,
+        int sourceChannels,
+        int firstTarget,
+        int targetChannels)
     {
         for (int e = Group.IdxX; e < 9 * Conv3dTiles.Chunk * TTile.Channels; e += Group.DimX)
         {
@@ -415,7 +479,8 @@ internal static class Conv3dImplicitGemmKernels<T, TTile>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(ArrayView<T> target, RegisterBlock<T> sum, bool isRelu, int channels, int pitch, Conv3dShape shape, int access)
+    private static void Store(
+        ArrayView<T> target, RegisterBlock<T> sum, bool isRelu, int channels, int pitch, Conv3dShape shape, int access)
     {
         Conv3dTileOrigin origin = new(Grid.IdxX, TTile.Depth, TTile.Height, shape);
         int row = Group.IdxX / (TTile.Channels / 8);
@@ -447,16 +512,19 @@ internal static class Conv3dImplicitGemmKernels<T, TTile>
     }
 }
 
-/// <summary>The kernel of <see cref="Conv3dImplicitGemm{T}"/> that writes a weight gradient's parts.</summary>
+/// <summary>
+/// The kernel of <see cref="Conv3dImplicitGemm{T}"/> that writes a weight gradient's parts.
+/// </summary>
 internal static class Conv3dImplicitGemmGradientKernels<T, TTile>
     where T : unmanaged, INumber<T>
     where TTile : struct, IConv3dGradientTile
 {
-    // parts[p,tap,i,o] = sum over the voxels of part p's tiles of x[v+tap,i] g[v,o], behind them the bias's parts[p,o] = sum of g[v,o]; g masked under ReLU.
-    // Group: part × 4 input channels × TTile.Channels outputs, tiles p, p + parts, … in order; thread: one (tap z, tap y), 3 taps x, 4 × 4
-    // channels in 48 registers. Both overwritten. Per row of 8 voxels 384 multiply-adds against 20 loads of 16 bytes from shared
-    // memory: 80 cycles of it beside 96 of arithmetic, so about balanced; 0.3 ms for 32→32 at 56³ on an H200, 1.5 ms on a card of
-    // 13 TFLOP/s (estimates).
+    // parts[p,tap,i,o] = sum over the voxels of part p's tiles of x[v+tap,i] g[v,o], behind them the bias's
+    // parts[p,o] = sum of g[v,o]; g masked under ReLU. Group: part × 4 input channels × TTile.Channels
+    // outputs, tiles p, p + parts, … in order; thread: one (tap z, tap y), 3 taps x, 4 × 4 channels in 48
+    // registers. Both overwritten. Per row of 8 voxels 384 multiply-adds against 20 loads of 16 bytes from
+    // shared memory: 80 cycles of it beside 96 of arithmetic, so about balanced; 0.3 ms for 32→32 at 56³ on
+    // an H200, 1.5 ms on a card of 13 TFLOP/s (estimates).
     [Kernel(MaxGroupSize = Conv3dImplicitGemm<float>.MostThreads)]
     internal static void BackwardWeightKernel(
         ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
@@ -470,7 +538,8 @@ internal static class Conv3dImplicitGemmGradientKernels<T, TTile>
         const int depth = Conv3dTiles.GradientDepth;
         const int height = Conv3dTiles.GradientHeight;
         ArrayView<T> sourceTile = SharedMemory.Allocate<T>(Conv3dTiles.Chunk * (depth + 2) * (height + 2) * Conv3dTiles.RowPitch);
-        ArrayView<T> gradientTile = SharedMemory.Allocate<T>(depth * height * Conv3dTiles.Width * TTile.Channels); // [depth, height, Width, Channels]
+        // [depth, height, Width, Channels]
+        ArrayView<T> gradientTile = SharedMemory.Allocate<T>(depth * height * Conv3dTiles.Width * TTile.Channels);
         ArrayView<Quad<T>> runs = sourceTile.Cast<Quad<T>>();
         ArrayView<Quad<T>> gradients = gradientTile.Cast<Quad<T>>();
         int firstInput = Grid.IdxY * Conv3dTiles.Chunk;
@@ -485,12 +554,15 @@ internal static class Conv3dImplicitGemmGradientKernels<T, TTile>
         TapQuads<T> sum2 = TapQuads<T>.Zero;
         TapQuads<T> sum3 = TapQuads<T>.Zero;
         Quad<T> biasSum = Quad<T>.Zero;
-        int tiles = shape.Batch * Conv3dTiles.Along(shape.Depth, depth) * Conv3dTiles.Along(shape.Height, height) * Conv3dTiles.Along(shape.Width, Conv3dTiles.Width);
+        int tiles = shape.Batch * Conv3dTiles.Along(shape.Depth, depth) * Conv3dTiles.Along(shape.Height, height) * Conv3dTiles
+            .Along(shape.Width, Conv3dTiles.Width);
         for (int tile = Grid.IdxX; tile < tiles; tile += Grid.DimX)
         {
             Conv3dTileOrigin origin = new(tile, depth, height, shape);
             Group.Barrier();
-            Conv3dTiles.LoadHalo(sourceTile, input, input, false, origin, depth, height, firstInput, shape.InputChannels, shape.InputPitch, shape, inputAccess);
+            Conv3dTiles.LoadHalo(
+                sourceTile, input, input, false, origin, depth, height, firstInput, shape.InputChannels, shape.InputPitch, shape,
+                inputAccess);
             LoadGradients(gradients, gradOutput, output, origin, firstOutput, shape, gradientAccess);
             Group.Barrier();
             for (int row = 0; row < depth * height; row++)
@@ -522,7 +594,12 @@ internal static class Conv3dImplicitGemmGradientKernels<T, TTile>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void LoadGradients(ArrayView<Quad<T>> gradients, ArrayView<T> gradOutput, ArrayView<T> output, Conv3dTileOrigin origin, int firstOutput, Conv3dShape shape, int access)
+    private static void LoadGradients(
+        ArrayView<Quad<T>> gradients, ArrayView<T> gradOutput, ArrayView<T> output,
+        Conv3dTileOrigin origin,
+        int firstOutput,
+        Conv3dShape shape,
+        int access)
     {
         const int quads = Conv3dTiles.GradientDepth * Conv3dTiles.GradientHeight * Conv3dTiles.Width;
         for (int e = Group.IdxX; e < quads * (TTile.Channels / 4); e += Group.DimX)
@@ -535,7 +612,8 @@ internal static class Conv3dImplicitGemmGradientKernels<T, TTile>
             Quad<T> value = Quad<T>.Zero;
             if (z < shape.Depth && y < shape.Height && x < shape.Width && channel < shape.OutputChannels)
             {
-                long index = ((((long)origin.Item * shape.Depth + z) * shape.Height + y) * shape.Width + x) * shape.OutputPitch + channel;
+                long index =
+                    ((((long)origin.Item * shape.Depth + z) * shape.Height + y) * shape.Width + x) * shape.OutputPitch + channel;
                 value = QuadAccess.Load(gradOutput, index, shape.OutputChannels - channel, access);
                 if (shape.Activation == Activation.Relu)
                     value = Quad<T>.WherePositive(QuadAccess.Load(output, index, shape.OutputChannels - channel, access), value);
@@ -612,10 +690,13 @@ internal readonly struct TapQuads<T>
         get => new(Quad<T>.Zero, Quad<T>.Zero, Quad<T>.Zero);
     }
 
-    /// <summary>Adds the products of eight voxels' source neighbours with their gradients: 96 multiply-adds.</summary>
+    /// <summary>
+    /// Adds the products of eight voxels' source neighbours with their gradients: 96 multiply-adds.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TapQuads<T> MultiplyAdd(HaloRun<T> source, GradientRun<T> gradient, TapQuads<T> sum)
-        => new(Add(source.Left, gradient, sum.Left), Add(source.Middle, gradient, sum.Middle), Add(source.Right, gradient, sum.Right));
+        => new(Add(source.Left, gradient, sum.Left), Add(source.Middle, gradient, sum.Middle), Add(
+            source.Right, gradient, sum.Right));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Quad<T> Add(Octet<T> source, GradientRun<T> gradient, Quad<T> sum)

@@ -2,18 +2,28 @@ using MeanShiftGpu.Kernels.Machine.TensorCore;
 
 namespace MeanShiftGpu.Kernels.Convolution;
 
-/// <summary>The convolution 3³ on tensor cores: implicit matrix products, operands rounded to nearest, float32 sums and memory.</summary>
+/// <summary>
+/// The convolution 3³ on tensor cores: implicit matrix products, operands rounded to nearest, float32 sums
+/// and memory.
+/// </summary>
 internal static class Conv3dTensorCore
 {
     /// <summary>Compiles the kernels for an accelerator.</summary>
-    /// <param name="accelerator">A CUDA accelerator of a context with <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
+    /// <param name="accelerator">A CUDA accelerator of a context with
+    /// <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
     /// <param name="precision">The operands.</param>
     public static IConv3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision)
         => Create(accelerator, precision, groupsWanted: 0);
 
-    /// <summary>Compiles the kernels whose activations lie in memory as BF16; parameters and their gradients are float32.</summary>
+    /// <summary>
+    /// Compiles the kernels whose activations lie in memory as BF16; parameters and their gradients are
+    /// float32.
+    /// </summary>
     /// <param name="accelerator">As for <see cref="Create(Accelerator, TensorCorePrecision)"/>.</param>
-    /// <remarks>Pitches are multiples of <see cref="Bf16.ChannelMultiple"/>, and tensors begin at multiples of 16 bytes.</remarks>
+    /// <remarks>
+    /// Pitches are multiples of <see cref="Bf16.ChannelMultiple"/>, and tensors begin at multiples of 16
+    /// bytes.
+    /// </remarks>
     public static IConv3d<Bf16, float> CreateBf16(Accelerator accelerator) => CreateBf16(accelerator, groupsWanted: 0);
 
     internal static IConv3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
@@ -27,8 +37,13 @@ internal static class Conv3dTensorCore
     internal static IConv3d<Bf16, float> CreateBf16(Accelerator accelerator, int groupsWanted)
         => new Of<Bf16>(new Conv3dTensorCoreKernels<StoredBf16Operand>(accelerator, groupsWanted));
 
-    /// <summary>How many channels the blocks have that a convolution of <see cref="Create(Accelerator, TensorCorePrecision)"/> needed so far, of activations and of gradients of weights.</summary>
-    internal static (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed<TElement>(IConv3d<TElement, float> convolution)
+    /// <summary>
+    /// How many channels the blocks have that a convolution of
+    /// <see cref="Create(Accelerator, TensorCorePrecision)"/> needed so far, of activations and of gradients
+    /// of weights.
+    /// </summary>
+    internal static (
+        IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed<TElement>(IConv3d<TElement, float> convolution)
         where TElement : unmanaged
         => ((Of<TElement>)convolution).WidthsUsed;
 
@@ -42,30 +57,61 @@ internal static class Conv3dTensorCore
 
         public LaunchMemory Memory(Conv3dShape shape, bool isFirst) => kernels.Memory(shape, isFirst);
 
-        void IConv3d<TElement, float>.LaunchForward(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output, Conv3dShape shape)
+        void IConv3d<TElement, float>.LaunchForward(
+            AcceleratorStream stream,
+            ArrayView<TElement> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<TElement> output,
+            Conv3dShape shape)
             => kernels.Forward(stream, TensorCoreLaunch.Words(input), weight, bias, TensorCoreLaunch.Words(output), shape);
 
-        void IConv3d<TElement, float>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> weight, ArrayView<TElement> gradInput, Conv3dShape shape)
-            => kernels.BackwardInput(stream, TensorCoreLaunch.Words(gradOutput), TensorCoreLaunch.Words(output), weight, TensorCoreLaunch.Words(gradInput), shape);
+        void IConv3d<TElement, float>.LaunchBackwardInput(
+            AcceleratorStream stream,
+            ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> weight, ArrayView<TElement> gradInput,
+            Conv3dShape shape)
+            => kernels.BackwardInput(
+                stream,
+                TensorCoreLaunch.Words(gradOutput),
+                TensorCoreLaunch.Words(output),
+                weight,
+                TensorCoreLaunch.Words(gradInput),
+                shape);
 
-        void IConv3d<TElement, float>.LaunchBackwardWeight(AcceleratorStream stream, ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
-            => kernels.BackwardWeight(stream, TensorCoreLaunch.Words(input), TensorCoreLaunch.Words(gradOutput), TensorCoreLaunch.Words(output), gradWeight, gradBias, shape);
+        void IConv3d<TElement, float>.LaunchBackwardWeight(
+            AcceleratorStream stream,
+            ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> gradWeight,
+                ArrayView<float> gradBias, Conv3dShape shape)
+            => kernels.BackwardWeight(
+                stream,
+                TensorCoreLaunch.Words(input),
+                TensorCoreLaunch.Words(gradOutput),
+                TensorCoreLaunch.Words(output),
+                gradWeight,
+                gradBias,
+                shape);
 
         public void Dispose() => kernels.Dispose();
     }
 }
 
 /// <summary>
-/// Kernels for blocks of several widths, of which the launcher chooses. They take activations by words, of which two BF16 are one; lengths were checked
-/// before.
+/// Kernels for blocks of several widths, of which the launcher chooses. They take activations by words, of
+/// which two BF16 are one; lengths were checked before.
 /// </summary>
 internal interface IWidthsOfConv3d : IDisposable
 {
-    void Forward(AcceleratorStream stream, ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output, Conv3dShape shape);
+    void Forward(
+        AcceleratorStream stream,
+        ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output,
+        Conv3dShape shape);
 
-    void BackwardInput(AcceleratorStream stream, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> weight, ArrayView<uint> gradInput, Conv3dShape shape);
+    void BackwardInput(
+        AcceleratorStream stream,
+        ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> weight, ArrayView<uint> gradInput,
+        Conv3dShape shape);
 
-    void BackwardWeight(AcceleratorStream stream, ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape);
+    void BackwardWeight(
+        AcceleratorStream stream,
+        ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> gradWeight,
+            ArrayView<float> gradBias, Conv3dShape shape);
 
     /// <summary>As <see cref="IConv3d{TActivation, T}.Memory"/>.</summary>
     LaunchMemory Memory(Conv3dShape shape, bool isFirst);
@@ -75,7 +121,8 @@ internal interface IWidthsOfConv3d : IDisposable
 }
 
 /// <summary>
-/// The passes of the convolution 3³ with one kind of operand. BackwardInput is Forward with the weights mirrored and transposed and with gradOutput masked.
+/// The passes of the convolution 3³ with one kind of operand. BackwardInput is Forward with the weights
+/// mirrored and transposed and with gradOutput masked.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
@@ -86,8 +133,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     private const int PlaneVoxels = HaloEdge * HaloEdge;
     private const int Taps = 27;
 
-    // Convolve: 4 warps make 4×8×8 voxels, a warp one plane of 64. A voxel's operands are 32 bytes, whatever they are. The weights arrive by rows of 3 taps,
-    // two rows ahead.
+    // Convolve: 4 warps make 4×8×8 voxels, a warp one plane of 64. A voxel's operands are 32 bytes, whatever
+    // they are. The weights arrive by rows of 3 taps, two rows ahead.
     private const int ConvolveThreads = 128;
     private const int ConvolveDepth = 4;
     private const int ConvolveHalo = (ConvolveDepth + 2) * PlaneVoxels;
@@ -97,8 +144,9 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     private const int RingRows = 3;
     private const int WeightRow = 3 * VoxelWords;
 
-    // A voxel's operands are two pieces of 16 bytes, a row's 20. A pass takes 6 rows of the surroundings, a thread the same piece of a row in each pass, and
-    // ten passes take them all: two with each of the chunk's first five rows of taps.
+    // A voxel's operands are two pieces of 16 bytes, a row's 20. A pass takes 6 rows of the surroundings, a
+    // thread the same piece of a row in each pass, and ten passes take them all: two with each of the chunk's
+    // first five rows of taps.
     private const int HaloRows = (ConvolveDepth + 2) * HaloEdge;
     private const int RowPieces = 2 * HaloEdge;
     private const int PassRows = ConvolveThreads / RowPieces;
@@ -109,7 +157,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     // Negative, and a multiple of 16 bytes, so that an address that is not read is still aligned.
     private const int Outside = -4;
 
-    // Gradient: the 9 taps of one plane, over planes of 64 voxels; 32 input channels a group, in 4 blocks of 8 with warps of their own.
+    // Gradient: the 9 taps of one plane, over planes of 64 voxels; 32 input channels a group, in 4 blocks of
+    // 8 with warps of their own.
     private const int GradientThreads = 256;
     private const int GradientVoxels = TileEdge * TileEdge;
     private const int GradientRows = 32;
@@ -126,7 +175,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
 
     /// <inheritdoc/>
     public (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed
-        => ([.. convolve.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)], [.. gradient.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)]);
+        => ([.. convolve.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)],
+            [.. gradient.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)]);
 
     // Words of a row of the surroundings as it is fetched.
     private static int FetchedRow => RowPieces * TOperand.FetchedWords;
@@ -135,14 +185,16 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     private readonly int groupsWanted;
     private readonly TensorCoreWeights<TOperand> weights;
     private readonly DeviceScratch<float> partials;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<float>, ArrayView<uint>, SplitSumsShape> addSplits;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<float>, ArrayView<float>, ArrayView<uint>,
+        SplitSumsShape> addSplits;
     private readonly PartSums<float> partSums;
     private readonly ConvolveVariant[] convolve;
     private readonly GradientVariant[] gradient;
 
     /// <summary>Compiles the kernels for an accelerator.</summary>
     /// <param name="accelerator">The accelerator.</param>
-    /// <param name="groupsWanted">With how many groups to fill it; 0 for two on each multiprocessor. Tests ask for more than a small problem has.</param>
+    /// <param name="groupsWanted">With how many groups to fill it; 0 for two on each multiprocessor. Tests
+    /// ask for more than a small problem has.</param>
     public Conv3dTensorCoreKernels(Accelerator accelerator, int groupsWanted = 0)
     {
         this.accelerator = accelerator;
@@ -156,7 +208,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     }
 
     /// <inheritdoc/>
-    public void Forward(AcceleratorStream stream, ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output, Conv3dShape shape)
+    public void Forward(
+        AcceleratorStream stream,
+        ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output,
+        Conv3dShape shape)
         => Convolve(
             stream,
             input,
@@ -177,7 +232,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             new PackedWeightsShape { InputStride = shape.OutputChannels, OutputStride = 1 });
 
     /// <inheritdoc/>
-    public void BackwardInput(AcceleratorStream stream, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> weight, ArrayView<uint> gradInput, Conv3dShape shape)
+    public void BackwardInput(
+        AcceleratorStream stream,
+        ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> weight, ArrayView<uint> gradInput,
+        Conv3dShape shape)
         => Convolve(
             stream,
             gradOutput,
@@ -197,7 +255,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             new PackedWeightsShape { InputStride = 1, OutputStride = shape.OutputChannels, Mirrored = 1 });
 
     /// <inheritdoc/>
-    public void BackwardWeight(AcceleratorStream stream, ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> gradWeight, ArrayView<float> gradBias, Conv3dShape shape)
+    public void BackwardWeight(
+        AcceleratorStream stream,
+        ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> gradWeight,
+            ArrayView<float> gradBias, Conv3dShape shape)
     {
         bool masked = shape.Activation == Activation.Relu;
         GradientVariant variant = GradientOf(shape);
@@ -208,14 +269,23 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             InputPitch = shape.InputPitch,
             OutputPitch = shape.OutputPitch,
             InputAligned = Whole(input, shape.InputPitch, shape.InputChannels),
-            OutputAligned = Whole(gradOutput, shape.OutputPitch, shape.OutputChannels) & (masked ? Whole(output, shape.OutputPitch, shape.OutputChannels) : 1),
+            OutputAligned = Whole(gradOutput, shape.OutputPitch, shape.OutputChannels) & (
+                masked ? Whole(output, shape.OutputPitch, shape.OutputChannels) : 1),
             Masked = masked ? 1 : 0,
         };
         of.SetVolume(shape, planes: 1, TileEdge);
         (int splits, of.PerSplit, int rowBlocks, int columnBlocks) = GradientSplits(shape, of.Tiles, variant);
         ArrayView<float> scratch = PartSums<float>.Take(stream, partials, splits * (shape.WeightLength + shape.OutputChannels));
-        variant.Launch.Value(stream, TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks * TapPlanes), GradientThreads, variant.SharedBytes(masked)), input, gradOutput, output, scratch, of);
-        partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
+        variant.Launch.Value(
+            stream,
+            TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks * TapPlanes), GradientThreads, variant.SharedBytes(masked)),
+            input,
+            gradOutput,
+            output,
+            scratch,
+            of);
+        partSums.Add(
+            stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
     }
 
     /// <inheritdoc/>
@@ -299,11 +369,13 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         packed.Columns = variant.Columns;
         ArrayView<uint> packedWeights = weights.Pack(stream, weight, packed);
 
-        of.InputAligned = Whole(input, of.InputPitch, of.InputChannels) & (of.Masked != 0 ? Whole(mask, of.InputPitch, of.InputChannels) : 1);
+        of.InputAligned = Whole(input, of.InputPitch, of.InputChannels) & (
+            of.Masked != 0 ? Whole(mask, of.InputPitch, of.InputChannels) : 1);
         of.OutputAligned = TensorCoreLaunch.Aligned(output, of.OutputPitch);
 
         (int splits, of.PerSplit) = Splits(of, blocks);
-        KernelConfig config = TensorCoreLaunch.Config((of.Tiles, blocks, splits), ConvolveThreads, variant.SharedBytes(of.Masked != 0));
+        KernelConfig config = TensorCoreLaunch.Config(
+            (of.Tiles, blocks, splits), ConvolveThreads, variant.SharedBytes(of.Masked != 0));
         if (splits == 1)
         {
             variant.Launch.Value(stream, config, input, mask, packedWeights, bias, output, of);
@@ -331,11 +403,14 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         addSplits(stream, LaunchExtent.Of(shape.Voxels * sums.Channels), scratch, bias, output, sums);
     }
 
-    // 1 where all channels can be fetched by whole 16 bytes. BF16 activations begin at multiples of them, with any pitch of whole pieces.
+    // 1 where all channels can be fetched by whole 16 bytes. BF16 activations begin at multiples of them,
+    // with any pitch of whole pieces.
     private static int Whole(ArrayView<uint> view, int pitch, int channels)
-        => channels % (4 * TOperand.WordChannels) == 0 && (!TOperand.Rounds || TensorCoreLaunch.Aligned(view, pitch) != 0) ? 1 : 0;
+        => channels % (4 * TOperand.WordChannels) == 0 && (!TOperand.Rounds || TensorCoreLaunch.Aligned(view, pitch) != 0) ? 1
+            : 0;
 
-    // A small volume has too few tiles to fill the device, so groups share the input channels of a tile: how many, and the chunks of each.
+    // A small volume has too few tiles to fill the device, so groups share the input channels of a tile: how
+    // many, and the chunks of each.
     private (int Splits, int PerSplit) Splits(TensorCoreConv3dShape of, int blocks)
     {
         int chunks = TensorCoreLaunch.Blocks(of.InputChannels, TOperand.Depth);
@@ -344,14 +419,15 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         return splits == 2 ? (1, chunks) : (splits, perSplit);
     }
 
-    // How long a width takes: groups in turn on each multiprocessor, chunks of a group, cost of a chunk. Where a layer has fewer groups than there are
-    // multiprocessors, narrower ones finish sooner.
+    // How long a width takes: groups in turn on each multiprocessor, chunks of a group, cost of a chunk.
+    // Where a layer has fewer groups than there are multiprocessors, narrower ones finish sooner.
     private long RelativeTime(TensorCoreConv3dShape of, int columns)
     {
         int blocks = TensorCoreLaunch.Blocks(of.OutputChannels, columns);
         (int splits, int perSplit) = Splits(of, blocks);
         int multiprocessors = Math.Max(1, groupsWanted / 2);
-        return (long)TensorCoreLaunch.Blocks(checked(of.Tiles * blocks * splits), multiprocessors) * perSplit * TensorCoreLaunch.Cost(columns, columns);
+        return (long)TensorCoreLaunch.Blocks(checked(of.Tiles * blocks * splits), multiprocessors) * perSplit * TensorCoreLaunch
+            .Cost(columns, columns);
     }
 
     // Each width is compiled when a layer first needs it.
@@ -363,8 +439,11 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             new(() =>
             {
                 accelerator.Load(ConvolveKernel<TColumns>, new KernelSpecialization(ConvolveThreads, null),
-                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreConv3dShape> launch);
-                LargeSharedMemory.Allow(launch.GetKernel(), Math.Min(sizeof(uint) * ConvolveWords(TColumns.Channels, 1), LargeSharedMemory.Most(accelerator)));
+                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>,
+                        ArrayView<float>, ArrayView<uint>, TensorCoreConv3dShape> launch);
+                LargeSharedMemory.Allow(
+                    launch.GetKernel(),
+                    Math.Min(sizeof(uint) * ConvolveWords(TColumns.Channels, 1), LargeSharedMemory.Most(accelerator)));
                 return launch;
             }));
 
@@ -376,19 +455,24 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             new(() =>
             {
                 accelerator.Load(GradientKernel<TSums>, new KernelSpecialization(GradientThreads, GradientGroups<TSums>()),
-                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreConv3dShape> launch);
-                LargeSharedMemory.Allow(launch.GetKernel(), Math.Min(sizeof(uint) * GradientWords(TSums.Channels, 1), LargeSharedMemory.Most(accelerator)));
+                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>,
+                        ArrayView<float>, TensorCoreConv3dShape> launch);
+                LargeSharedMemory.Allow(
+                    launch.GetKernel(),
+                    Math.Min(sizeof(uint) * GradientWords(TSums.Channels, 1), LargeSharedMemory.Most(accelerator)));
                 return launch;
             }));
 
-    // Fetched voxels, their mask, rounded voxels; or voxels in two places, the mask. Then where the rows of the surroundings begin, and a ring of weights.
+    // Fetched voxels, their mask, rounded voxels; or voxels in two places, the mask. Then where the rows of
+    // the surroundings begin, and a ring of weights.
     internal static int ConvolveWords(int columns, int masked) => RingAt(masked) + RingRows * WeightRow * columns;
 
-    // Two buffers of input, gradOutput, mask; then each thread's sums of a bias. 16 and 48 columns have two parts, of which one hands the other its sums in all
-    // of that.
+    // Two buffers of input, gradOutput, mask; then each thread's sums of a bias. 16 and 48 columns have two
+    // parts, of which one hands the other its sums in all of that.
     internal static int GradientWords(int columns, int masked)
         => Math.Max(
-            2 * (PlaneVoxels * ChannelPiece.RowWords<TOperand>(GradientRows) + (1 + masked) * GradientVoxels * ChannelPiece.RowWords<TOperand>(columns))
+            2 * (PlaneVoxels * ChannelPiece.RowWords<TOperand>(GradientRows)
+                + (1 + masked) * GradientVoxels * ChannelPiece.RowWords<TOperand>(columns))
                 + BiasWords,
             columns is 16 or 48 ? GradientRows * columns * PlaneTaps : 0);
 
@@ -406,13 +490,15 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         => sizeof(uint) * GradientWords(TSums.Channels, masked: 1);
 
     private static int RowsAt(int masked)
-        => TOperand.Rounds ? (1 + masked) * HaloRows * FetchedRow + ConvolveHalo * VoxelWords : (2 + masked) * ConvolveHalo * VoxelWords;
+        => TOperand.Rounds ? (1 + masked) * HaloRows * FetchedRow + ConvolveHalo * VoxelWords
+            : (2 + masked) * ConvolveHalo * VoxelWords;
 
     private static int RingAt(int masked) => RowsAt(masked) + HaloRows;
 
-    // y[v,o] = act(b[o] + sum over taps and channels of x[v+tap,i] w[tap,i,o]), or the same without b and act of some channels only.
-    // A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels: fetch the surroundings (asynchronously,
-    // during the chunk before), round them, multiply 27 taps. Output overwritten, sums in the order chunk, tap, channel.
+    // y[v,o] = act(b[o] + sum over taps and channels of x[v+tap,i] w[tap,i,o]), or the same without b and act
+    // of some channels only. A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For
+    // every chunk of channels: fetch the surroundings (asynchronously, during the chunk before), round them,
+    // multiply 27 taps. Output overwritten, sums in the order chunk, tap, channel.
     [Kernel(MaxGroupSize = ConvolveThreads, SharedBytes = nameof(ConvolveBytes))]
     internal static void ConvolveKernel<TColumns>(
         ArrayView<uint> input, // [N, D, H, W, Cin], pitch InputPitch
@@ -446,11 +532,13 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         int weightAt = (Grid.IdxY * chunks + chunk) * TapRows * WeightRow * TColumns.Channels + 4 * Group.IdxX;
         CopyWeightRow(shared, ring, weights, weightAt, TColumns.Channels);
         TensorCores.CommitCopies();
-        CopyWeightRow(shared, ring + WeightRow * TColumns.Channels, weights, weightAt + WeightRow * TColumns.Channels, TColumns.Channels);
+        CopyWeightRow(
+            shared, ring + WeightRow * TColumns.Channels, weights, weightAt + WeightRow * TColumns.Channels, TColumns.Channels);
         TensorCores.CommitCopies();
         weightAt += 2 * WeightRow * TColumns.Channels;
 
-        // Where the operands of a chunk are; those that need no rounding lie where they were fetched to, in two places by turns.
+        // Where the operands of a chunk are; those that need no rounding lie where they were fetched to, in
+        // two places by turns.
         int tile = TOperand.Rounds ? (1 + shape.Masked) * HaloRows * FetchedRow : 0;
         int own = warp * HaloEdge * RowWords;
         int left = own + VoxelRows.Origin(lane, 0, RowWords);
@@ -476,7 +564,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
                 if (chunk + 1 < lastChunk || row + 2 < TapRows)
                 {
                     // Two rows ahead is one row back in a ring of three.
-                    int free = weightRow == ring ? ring + 2 * WeightRow * TColumns.Channels : weightRow - WeightRow * TColumns.Channels;
+                    int free =
+                        weightRow == ring ? ring + 2 * WeightRow * TColumns.Channels : weightRow - WeightRow * TColumns.Channels;
                     CopyWeightRow(shared, free, weights, weightAt, TColumns.Channels);
                     weightAt += WeightRow * TColumns.Channels;
                 }
@@ -492,11 +581,14 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
                     int at = tile + (tapPlane * (PlaneVoxels - 3 * HaloEdge) + row * HaloEdge) * VoxelWords;
                     ref uint w = ref shared[weightRow + 4 * lane];
                     sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[left + at], RowWords), ref w, 0);
-                    sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[middle + at], RowWords), ref w, VoxelWords * TColumns.Channels);
-                    sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[right + at], RowWords), ref w, 2 * VoxelWords * TColumns.Channels);
+                    sums = TColumns.Multiply<TOperand>(
+                        sums, VoxelRows.Load(ref shared[middle + at], RowWords), ref w, VoxelWords * TColumns.Channels);
+                    sums = TColumns.Multiply<TOperand>(
+                        sums, VoxelRows.Load(ref shared[right + at], RowWords), ref w, 2 * VoxelWords * TColumns.Channels);
                 }
 
-                weightRow = weightRow == ring + 2 * WeightRow * TColumns.Channels ? ring : weightRow + WeightRow * TColumns.Channels;
+                weightRow =
+                    weightRow == ring + 2 * WeightRow * TColumns.Channels ? ring : weightRow + WeightRow * TColumns.Channels;
             }
 
             if (!TOperand.Rounds)
@@ -523,10 +615,12 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         });
     }
 
-    // dw[tap,i,o] = sum over voxels of x[v+tap,i] g[v,o] and db[o] = sum over voxels of g[v,o], both of some tiles of 8×8 voxels, g masked under ReLU.
-    // A group makes the 9 taps of a plane × 32 input × Channels output channels, a warp 8 input channels × 16, 32 or 48 output channels of all or of half of
-    // a tile's rows. For every tile: fetch it (asynchronously, during the tile before), round it in place, multiply its voxels. Partial sums overwritten, in the
-    // order of the tiles and their voxels, the upper half's before the lower half's where those have warps of their own; db is summed in float32 from what was
+    // dw[tap,i,o] = sum over voxels of x[v+tap,i] g[v,o] and db[o] = sum over voxels of g[v,o], both of some
+    // tiles of 8×8 voxels, g masked under ReLU. A group makes the 9 taps of a plane × 32 input × Channels
+    // output channels, a warp 8 input channels × 16, 32 or 48 output channels of all or of half of a tile's
+    // rows. For every tile: fetch it (asynchronously, during the tile before), round it in place, multiply
+    // its voxels. Partial sums overwritten, in the order of the tiles and their voxels, the upper half's
+    // before the lower half's where those have warps of their own; db is summed in float32 from what was
     // fetched, by the threads that round it.
     [Kernel(MaxGroupSize = GradientThreads, MinGroupsOf = nameof(GradientGroups), SharedBytes = nameof(GradientBytes))]
     internal static void GradientKernel<TSums>(
@@ -550,8 +644,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         int tapPlane = Grid.IdxZ - TapPlanes * columnBlock;
         int firstOutput = columnBlock * TSums.Channels;
 
-        int inputOrigin = part * HalfHeight * HaloEdge * inputRow + rowBlock * TOperand.PieceWords + TOperand.OriginOfWindow(lane, inputRow, HaloEdge * inputRow);
-        int gradientOrigin = gradients + part * HalfHeight * TileEdge * gradientRow + warpColumn / ChannelPiece.Channels * TOperand.PieceWords
+        int inputOrigin = part * HalfHeight * HaloEdge * inputRow + rowBlock * TOperand.PieceWords + TOperand.OriginOfWindow(
+            lane, inputRow, HaloEdge * inputRow);
+        int gradientOrigin =
+            gradients + part * HalfHeight * TileEdge * gradientRow + warpColumn / ChannelPiece.Channels * TOperand.PieceWords
             + TOperand.OriginOfTransposed(lane, gradientRow, TileEdge * gradientRow);
 
         int left = Math.Min(shape.PerSplit, shape.Tiles - Grid.IdxX * shape.PerSplit);
@@ -568,7 +664,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             int rows = shape.Height - place.Y;
             place = place.Next(shape);
             if (left > 1)
-                FetchGradientTile<TSums>(shared, bufferWords - buffer, input, gradOutput, mask, place, tapPlane, firstOutput, shape);
+                FetchGradientTile<TSums>(
+                    shared, bufferWords - buffer, input, gradOutput, mask, place, tapPlane, firstOutput, shape);
             TensorCores.CommitCopies();
             TensorCores.WaitForCopies(1);
             RoundGradientTile<TSums>(ref bias, shared, buffer, shape.Masked);
@@ -578,7 +675,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             if (part * HalfHeight < rows)
                 sums = MultiplyHalf(sums, ref voxels, 0, ref outputs, 0);
             if (TSums.Parts == 1 && HalfHeight < rows)
-                sums = MultiplyHalf(sums, ref voxels, HalfHeight * HaloEdge * inputRow, ref outputs, HalfHeight * TileEdge * gradientRow);
+                sums = MultiplyHalf(
+                    sums, ref voxels, HalfHeight * HaloEdge * inputRow, ref outputs, HalfHeight * TileEdge * gradientRow);
 
             // The next tile but one overwrites this one.
             Group.Barrier();
@@ -619,7 +717,14 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         if (Grid.IdxY == 0 && tapPlane == 1)
         {
             PieceSums.Store(
-                biasSums, shared, SwapOfThread(), GradientThreads, TSums.Channels, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
+                biasSums,
+                shared,
+                SwapOfThread(),
+                GradientThreads,
+                TSums.Channels,
+                partials,
+                partial + weights + firstOutput,
+                shape.OutputChannels - firstOutput);
         }
     }
 
@@ -655,8 +760,9 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         return TSums.Multiply<TOperand>(sums, left, middle, right, ref gradient, gradientAt + 3 * gradientDepth, gradientRow);
     }
 
-    // y[v,o] = act(b[o] + sum over splits). One thread per (voxel, channel); output overwritten, sums in the order of the splits. At 14³ with 64 channels and 8
-    // splits 5.6 MB from the second-level cache, where they were just written, and at most 8 loads in a row: 3 µs with the launch (estimate).
+    // y[v,o] = act(b[o] + sum over splits). One thread per (voxel, channel); output overwritten, sums in the
+    // order of the splits. At 14³ with 64 channels and 8 splits 5.6 MB from the second-level cache, where
+    // they were just written, and at most 8 loads in a row: 3 µs with the launch (estimate).
     [Kernel]
     internal static void AddSplitsKernel(
         Index1D index,
@@ -683,21 +789,24 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             output.Cast<Bf16>()[voxel * shape.Pitch + o] = Bf16.Round(sum);
     }
 
-    // A thread's part of the surroundings: the same piece of 16 bytes of a row's operands, in every sixth row of voxels. It is computed once for a tile, by
-    // shifts, because ptxas divides by constants at run time and moves what is cheap in its eyes into loops.
+    // A thread's part of the surroundings: the same piece of 16 bytes of a row's operands, in every sixth row
+    // of voxels. It is computed once for a tile, by shifts, because ptxas divides by constants at run time
+    // and moves what is cheap in its eyes into loops.
     private struct HaloPart
     {
-        // The first voxel of the surroundings that exists, in words of the input, and the part's first row in the shared table of rows.
+        // The first voxel of the surroundings that exists, in words of the input, and the part's first row in
+        // the shared table of rows.
         public long Origin;
         public int Rows;
 
-        // From a row's beginning to the piece in the input, for the chunk at hand, and how many channels exist from there on: none outside, where Offset is
-        // anything.
+        // From a row's beginning to the piece in the input, for the chunk at hand, and how many channels
+        // exist from there on: none outside, where Offset is anything.
         public int Offset;
         public int Channels;
 
-        // The piece's place in the first row as it is fetched and as matrix instructions read it, and which half of the piece comes first in what is fetched
-        // (0 or 4 words), so that eight threads meet every bank once.
+        // The piece's place in the first row as it is fetched and as matrix instructions read it, and which
+        // half of the piece comes first in what is fetched (0 or 4 words), so that eight threads meet every
+        // bank once.
         public int Fetched;
         public int Operands;
         public int Swap;
@@ -705,8 +814,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         // Whether the thread has a part: 120 of 128 do.
         public static bool Exists => Group.IdxX < PassRows * RowPieces;
 
-        // Writes the table: where in the input each row begins, from the origin, or Outside. It is there for all after a barrier.
-        public static HaloPart OfTile(ArrayView<uint> shared, int rows, int plane, int tileZ, int tileY, int tileX, int chunk, TensorCoreConv3dShape shape)
+        // Writes the table: where in the input each row begins, from the origin, or Outside. It is there for
+        // all after a barrier.
+        public static HaloPart OfTile(
+            ArrayView<uint> shared, int rows, int plane, int tileZ, int tileY, int tileX, int chunk, TensorCoreConv3dShape shape)
         {
             int pitch = shape.InputPitch / TOperand.WordChannels;
             int firstZ = Math.Max(tileZ - 1, 0);
@@ -747,7 +858,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         }
     }
 
-    // Begins to copy some passes of a chunk; those that need no rounding go to where matrix instructions read them.
+    // Begins to copy some passes of a chunk; those that need no rounding go to where matrix instructions read
+    // them.
     private static void FetchPasses(
         ArrayView<uint> shared,
         int tile,
@@ -801,7 +913,12 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     private static void FetchWords(ref uint low, ref uint high, int offset, ref uint source, HaloPart part, int begin)
     {
         for (int c = 0; c < 4; c++)
-            FetchWord(ref low, offset + c, ref source, begin + part.Offset + c, begin >= 0 ? part.Channels - c * TOperand.WordChannels : 0);
+            FetchWord(
+                ref low,
+                offset + c,
+                ref source,
+                begin + part.Offset + c,
+                begin >= 0 ? part.Channels - c * TOperand.WordChannels : 0);
         if (TOperand.FetchedWords == 4)
             return;
         for (int c = 4; c < 8; c++)
@@ -814,7 +931,12 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
 
     // Begins to copy a word, of which so many channels exist: none, or possibly more than it has.
     private static void FetchWord(ref uint target, int offset, ref uint source, int word, int channels)
-        => TensorCores.CopyAsync4(ref target, offset, ref source, word, ChannelPiece.Clamp(channels, TOperand.WordChannels) * (4 / TOperand.WordChannels));
+        => TensorCores.CopyAsync4(
+            ref target,
+            offset,
+            ref source,
+            word,
+            ChannelPiece.Clamp(channels, TOperand.WordChannels) * (4 / TOperand.WordChannels));
 
     // Masks and rounds a thread's part of a chunk.
     private static void RoundPasses(ArrayView<uint> shared, int tile, int masks, HaloPart part, int masked)
@@ -826,7 +948,10 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             for (int pass = 0; pass < Passes; pass++)
             {
                 int at = pass * PassRows * RowWords;
-                TensorCores.StoreShared(ref operands, at, ChannelPiece.MaskedPairs(TensorCores.LoadShared(ref operands, at), TensorCores.LoadShared(ref mask, at)));
+                TensorCores.StoreShared(
+                    ref operands,
+                    at,
+                    ChannelPiece.MaskedPairs(TensorCores.LoadShared(ref operands, at), TensorCores.LoadShared(ref mask, at)));
             }
 
             return;
@@ -859,7 +984,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         for (int pass = 0; pass < (words + passWords - 1) / passWords; pass++)
         {
             if ((pass + 1) * passWords <= words || pass * passWords + 4 * Group.IdxX < words)
-                TensorCores.CopyAsync16(ref shared[row + 4 * Group.IdxX], pass * passWords, ref weights[from], pass * passWords, 16);
+                TensorCores.CopyAsync16(
+                    ref shared[row + 4 * Group.IdxX], pass * passWords, ref weights[from], pass * passWords, 16);
         }
     }
 
@@ -892,14 +1018,18 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             int y = x < shape.Width ? Y : Y + TileEdge;
             int plane = y < shape.Height ? Plane : Plane + 1;
             int z = y < shape.Height ? Z : Z + 1;
-            return new() { X = x < shape.Width ? x : 0, Y = y < shape.Height ? y : 0, Z = z < shape.Depth ? z : 0, Plane = plane };
+            return new() { X = x < shape.Width ? x : 0, Y = y < shape.Height ? y : 0, Z = z < shape.Depth ? z : 0, Plane =
+                plane };
         }
     }
 
-    // Which half of a piece of float32 a thread takes first, so that eight threads meet every bank once; BF16's rows are padded so that they do.
-    private static int SwapOfThread() => TOperand.Rounds && TOperand.Depth == ChannelPiece.Channels ? (Group.IdxX >> 2 & 1) * 4 : 0;
+    // Which half of a piece of float32 a thread takes first, so that eight threads meet every bank once;
+    // BF16's rows are padded so that they do.
+    private static int SwapOfThread()
+        => TOperand.Rounds && TOperand.Depth == ChannelPiece.Channels ? (Group.IdxX >> 2 & 1) * 4 : 0;
 
-    // Begins to copy a tile: of the input the plane of its taps, of 4 threads each has 8 channels of a voxel; of gradOutput and the mask all channels.
+    // Begins to copy a tile: of the input the plane of its taps, of 4 threads each has 8 channels of a voxel;
+    // of gradOutput and the mask all channels.
     private static void FetchGradientTile<TSums>(
         ArrayView<uint> shared,
         int buffer,
@@ -938,7 +1068,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             int voxel = thread + pass * passVoxels;
             int y = Tenth(voxel);
             int x = voxel - y * HaloEdge;
-            bool inside = (uint)z < (uint)shape.Depth & (uint)(place.Y + y - 1) < (uint)shape.Height & (uint)(place.X + x - 1) < (uint)shape.Width;
+            bool inside = (uint)z < (uint)shape.Depth & (uint)(place.Y + y - 1) < (uint)shape.Height & (uint)(place.X + x - 1) < (
+                uint)shape.Width;
             if ((pass + 1) * passVoxels <= PlaneVoxels || voxel < PlaneVoxels)
                 fetched.Fetch(ref target, pass * passVoxels * inputRow, ref source, y * shape.Width + x + shift, inside);
         }
@@ -946,7 +1077,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         int octets = TSums.Channels / ChannelPiece.Channels;
         int gradientRow = ChannelPiece.RowWords<TOperand>(TSums.Channels);
         passVoxels = GradientThreads / octets;
-        thread = Group.IdxX * ((1 << 18) / octets + 1) >> 18; // this part of the thread's number; of 48 columns the last four threads have none
+        // this part of the thread's number; of 48 columns the last four threads have none
+        thread = Group.IdxX * ((1 << 18) / octets + 1) >> 18;
         octet = Group.IdxX - thread * octets;
         channel = firstOutput + octet * ChannelPiece.Channels;
         fetched = new()
@@ -966,11 +1098,17 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             int y = voxel >> 3;
             int x = voxel & (TileEdge - 1);
             bool inside = place.Y + y < shape.Height & place.X + x < shape.Width;
-            if ((GradientThreads % octets == 0 || thread < passVoxels) && ((pass + 1) * passVoxels <= GradientVoxels || voxel < GradientVoxels))
+            if ((GradientThreads % octets == 0 || thread < passVoxels) && (
+                (pass + 1) * passVoxels <= GradientVoxels || voxel < GradientVoxels))
             {
                 fetched.Fetch(ref target, pass * passVoxels * gradientRow, ref source, y * shape.Width + x, inside);
                 if (shape.Masked != 0)
-                    fetched.Fetch(ref target, (pass * passVoxels + GradientVoxels) * gradientRow, ref maskSource, y * shape.Width + x, inside);
+                    fetched.Fetch(
+                        ref target,
+                        (pass * passVoxels + GradientVoxels) * gradientRow,
+                        ref maskSource,
+                        y * shape.Width + x,
+                        inside);
             }
         }
     }
@@ -1019,7 +1157,12 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             {
                 int offset = pass * passVoxels * inputRow;
                 if ((pass + 1) * passVoxels <= PlaneVoxels || thread + pass * passVoxels < PlaneVoxels)
-                    TOperand.StoreInPlace(ref first, ref second, offset, TensorCores.LoadShared(ref first, offset), TensorCores.LoadShared(ref second, offset));
+                    TOperand.StoreInPlace(
+                        ref first,
+                        ref second,
+                        offset,
+                        TensorCores.LoadShared(ref first, offset),
+                        TensorCores.LoadShared(ref second, offset));
             }
         }
 
@@ -1027,7 +1170,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         int gradientRow = ChannelPiece.RowWords<TOperand>(TSums.Channels);
         int gradientVoxels = GradientThreads / octets;
         int voxel = Group.IdxX * ((1 << 18) / octets + 1) >> 18;
-        int gradientAt = buffer + PlaneVoxels * inputRow + voxel * gradientRow + (Group.IdxX - voxel * octets) * TOperand.PieceWords;
+        int gradientAt =
+            buffer + PlaneVoxels * inputRow + voxel * gradientRow + (Group.IdxX - voxel * octets) * TOperand.PieceWords;
         ref uint firstOf = ref shared[gradientAt + swap];
         ref uint secondOf = ref shared[gradientAt + (TOperand.Rounds ? 4 - swap : 0)];
         PieceSums sums = PieceSums.Load(ref bias, BiasWords / 2);
@@ -1035,7 +1179,8 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         {
             if ((GradientThreads % octets == 0 || voxel < gradientVoxels)
                 && ((pass + 1) * gradientVoxels <= GradientVoxels || voxel + pass * gradientVoxels < GradientVoxels))
-                sums = PieceSums.AddRounding<TOperand>(sums, ref firstOf, ref secondOf, pass * gradientVoxels * gradientRow, GradientVoxels * gradientRow, masked);
+                sums = PieceSums.AddRounding<TOperand>(
+                    sums, ref firstOf, ref secondOf, pass * gradientVoxels * gradientRow, GradientVoxels * gradientRow, masked);
         }
 
         PieceSums.Save(sums, ref bias, BiasWords / 2);
@@ -1044,15 +1189,19 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     private sealed record ConvolveVariant(
         int Columns,
         Func<bool, int> SharedBytes,
-        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreConv3dShape>> Launch);
+        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
+            ArrayView<uint>, TensorCoreConv3dShape>> Launch);
 
     private sealed record GradientVariant(
         int Columns,
         Func<bool, int> SharedBytes,
-        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreConv3dShape>> Launch);
+        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
+            TensorCoreConv3dShape>> Launch);
 }
 
-/// <summary>What a tensor-core convolution works on, in the roles of its pass: BackwardInput's input is gradOutput.</summary>
+/// <summary>
+/// What a tensor-core convolution works on, in the roles of its pass: BackwardInput's input is gradOutput.
+/// </summary>
 internal struct TensorCoreConv3dShape
 {
     public int Depth;

@@ -1,32 +1,41 @@
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// The transposed convolution as eight matrix products, one for each corner of the 2³ cube, on tiles in shared memory with blocks of
-/// registers. No warp operations and no atomics: for GPUs without tensor cores, for OpenCL, and for float64.
+/// The transposed convolution as eight matrix products, one for each corner of the 2³ cube, on tiles in
+/// shared memory with blocks of registers. No warp operations and no atomics: for GPUs without tensor cores,
+/// for OpenCL, and for float64.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     where T : unmanaged, INumber<T>
 {
-    /// <summary>Threads of a group: 16 runs of voxels × 4 columns of channels; in a weight gradient 8 × 8 blocks of 4 × 4 channels.</summary>
+    /// <summary>
+    /// Threads of a group: 16 runs of voxels × 4 columns of channels; in a weight gradient 8 × 8 blocks of 4
+    /// × 4 channels.
+    /// </summary>
     public const int MostThreads = 64;
 
     /// <summary>Elements of shared memory of the hungriest kernel, BackwardWeight.</summary>
     public const int MostSharedElements = 2 * GradientVoxels * Channels;
 
-    // A tile, of which so many channels are in shared memory at a time; and the voxels of a weight gradient's step.
+    // A tile, of which so many channels are in shared memory at a time; and the voxels of a weight gradient's
+    // step.
     private const int Voxels = 128;
     private const int Channels = 32;
     private const int Columns = Channels / 8;
     private const int Chunk = 8;
     private const int GradientVoxels = 32;
 
-    // Four more than the voxels: the stores of a warp, which run over channels too, then meet different banks.
+    // Four more than the voxels: the stores of a warp, which run over channels too, then meet different
+    // banks.
     private const int VoxelPitch = Voxels + 4;
 
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int> forward;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int> backwardInput;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int, int> backwardWeight;
+    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        ConvTranspose3dShape, int, int> forward;
+    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ConvTranspose3dShape, int,
+        int> backwardInput;
+    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+        ConvTranspose3dShape, int, int> backwardWeight;
     private readonly PartSums<T> partSums;
     private readonly DeviceScratch<T> parts;
 
@@ -54,7 +63,10 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     }
 
     /// <inheritdoc/>
-    void IConvTranspose3d<T, T>.LaunchBackwardInput(AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput, ConvTranspose3dShape shape)
+    void IConvTranspose3d<T, T>.LaunchBackwardInput(
+        AcceleratorStream stream,
+        ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput,
+        ConvTranspose3dShape shape)
     {
         if (shape.InputVoxels == 0)
             return;
@@ -101,13 +113,15 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
 
     private static int Tiles(long count, int size) => checked((int)((count + size - 1) / size));
 
-    private static int InputAccess(ArrayView<T> view, ConvTranspose3dShape shape) => QuadAccess.Allowed(view, shape.InputChannels, shape.InputPitch);
+    private static int InputAccess(ArrayView<T> view, ConvTranspose3dShape shape)
+        => QuadAccess.Allowed(view, shape.InputChannels, shape.InputPitch);
 
-    private static int OutputAccess(ArrayView<T> view, ConvTranspose3dShape shape) => QuadAccess.Allowed(view, shape.OutputChannels, shape.OutputPitch);
+    private static int OutputAccess(ArrayView<T> view, ConvTranspose3dShape shape)
+        => QuadAccess.Allowed(view, shape.OutputChannels, shape.OutputPitch);
 
     // y[2v+k,o] = b[o] + sum over input channels of x[v,i] w[k,i,o], k the corner of the 2³ cube.
-    // Group: 128 voxels × 32 outputs of one corner (grid z); thread: 4 + 4 voxels × 4 + 4 channels in 64 registers. Output overwritten,
-    // sums in channel order.
+    // Group: 128 voxels × 32 outputs of one corner (grid z); thread: 4 + 4 voxels × 4 + 4 channels in 64
+    // registers. Output overwritten, sums in channel order.
     [Kernel(MaxGroupSize = MostThreads)]
     internal static void ForwardKernel(
         ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
@@ -130,7 +144,8 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
     }
 
     // dx[v,i] = sum over corners k and output channels of g[2v+k,o] w[k,i,o].
-    // Group and thread as in the forward kernel, all corners one after the other; gradInput overwritten, sums in the order corner, channel.
+    // Group and thread as in the forward kernel, all corners one after the other; gradInput overwritten, sums
+    // in the order corner, channel.
     [Kernel(MaxGroupSize = MostThreads)]
     internal static void BackwardInputKernel(
         ArrayView<T> gradOutput, // [N, 2D, 2H, 2W, Cout], pitch OutputPitch
@@ -149,9 +164,9 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
         StoreBlock(gradInput, channel, sum, shape.InputChannels - channel, 0, false, shape, inputAccess);
     }
 
-    // parts[p,k,i,o] = sum over the voxels of part p of x[v,i] g[2v+k,o]; biasParts[p,k,o] = sum of g[2v+k,o].
-    // Group: part × (32 inputs × 32 outputs) × corner, steps of 32 voxels p, p + parts, … in order; thread: 4 × 4 channels in 16 registers.
-    // Both overwritten.
+    // parts[p,k,i,o] = sum over the voxels of part p of x[v,i] g[2v+k,o]; biasParts[p,k,o] = sum of
+    // g[2v+k,o]. Group: part × (32 inputs × 32 outputs) × corner, steps of 32 voxels p, p + parts, … in
+    // order; thread: 4 × 4 channels in 16 registers. Both overwritten.
     [Kernel(MaxGroupSize = MostThreads)]
     internal static void BackwardWeightKernel(
         ArrayView<T> input, // [N, D, H, W, Cin], pitch InputPitch
@@ -223,8 +238,9 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
             QuadAccess.Store(biasParts, part * shape.OutputChannels + firstOutput + column * 4, biasSum, present, 0);
     }
 
-    // Adds one corner's products with the group's voxels, chunk of channels by chunk. Forward takes input voxels; the gradient of the input takes the
-    // output voxels at the corner, and the weights transposed. The flag is a constant wherever this is called, so no branch on it is left.
+    // Adds one corner's products with the group's voxels, chunk of channels by chunk. Forward takes input
+    // voxels; the gradient of the input takes the output voxels at the corner, and the weights transposed.
+    // The flag is a constant wherever this is called, so no branch on it is left.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static RegisterBlock<T> AddCorner(
         RegisterBlock<T> sum,

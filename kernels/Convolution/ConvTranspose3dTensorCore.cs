@@ -2,23 +2,33 @@ using MeanShiftGpu.Kernels.Machine.TensorCore;
 
 namespace MeanShiftGpu.Kernels.Convolution;
 
-/// <summary>The transposed convolution 2³ with stride 2 on tensor cores: operands rounded to nearest, float32 sums and memory.</summary>
+/// <summary>
+/// The transposed convolution 2³ with stride 2 on tensor cores: operands rounded to nearest, float32 sums and
+/// memory.
+/// </summary>
 internal static class ConvTranspose3dTensorCore
 {
     /// <summary>Compiles the kernels for an accelerator.</summary>
-    /// <param name="accelerator">A CUDA accelerator of a context with <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
+    /// <param name="accelerator">A CUDA accelerator of a context with
+    /// <see cref="TensorCorePtx.EnableTensorCores"/>, or the simulated GPU.</param>
     /// <param name="precision">The operands.</param>
     public static IConvTranspose3d<float, float> Create(Accelerator accelerator, TensorCorePrecision precision)
         => Create(accelerator, precision, groupsWanted: 0);
 
-    /// <summary>Compiles the kernels whose activations lie in memory as BF16; parameters and their gradients are float32.</summary>
+    /// <summary>
+    /// Compiles the kernels whose activations lie in memory as BF16; parameters and their gradients are
+    /// float32.
+    /// </summary>
     /// <param name="accelerator">As for <see cref="Create(Accelerator, TensorCorePrecision)"/>.</param>
-    /// <remarks>Pitches are multiples of <see cref="Bf16.ChannelMultiple"/>, and tensors begin at multiples of 16 bytes.</remarks>
+    /// <remarks>
+    /// Pitches are multiples of <see cref="Bf16.ChannelMultiple"/>, and tensors begin at multiples of 16
+    /// bytes.
+    /// </remarks>
     public static IConvTranspose3d<Bf16, float> CreateBf16(Accelerator accelerator)
         => new ConvTranspose3dTensorCoreKernels<StoredBf16Operand>.Of<Bf16>(accelerator, groupsWanted: 0);
 
-    // groupsWanted: with how many groups to fill the device; 0 for two on each multiprocessor. Tests ask for more than a small
-    // problem has.
+    // groupsWanted: with how many groups to fill the device; 0 for two on each multiprocessor. Tests ask for
+    // more than a small problem has.
     internal static IConvTranspose3d<float, float> Create(
         Accelerator accelerator, TensorCorePrecision precision, int groupsWanted)
         => precision switch
@@ -30,8 +40,8 @@ internal static class ConvTranspose3dTensorCore
 }
 
 /// <summary>
-/// The passes with one kind of operand. Forward multiplies an input voxel's channels with the weights of each of its 8 corners;
-/// BackwardInput adds up over the corners what Forward spread.
+/// The passes with one kind of operand. Forward multiplies an input voxel's channels with the weights of each
+/// of its 8 corners; BackwardInput adds up over the corners what Forward spread.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal static class ConvTranspose3dTensorCoreKernels<TOperand>
@@ -58,9 +68,12 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
 
     /// <summary>Words of one of the gradient's two buffers: input, then gradOutput.</summary>
     public static int GradientWords
-        => GradientVoxels * ChannelPiece.RowWords<TOperand>(GradientRows) + Corners * GradientVoxels * ChannelPiece.RowWords<TOperand>(GradientColumns);
+        => GradientVoxels * ChannelPiece.RowWords<TOperand>(GradientRows)
+            + Corners * GradientVoxels * ChannelPiece.RowWords<TOperand>(GradientColumns);
 
-    /// <summary>Words of shared memory: stages of voxels and weights; where voxels are rounded, two tiles for that.</summary>
+    /// <summary>
+    /// Words of shared memory: stages of voxels and weights; where voxels are rounded, two tiles for that.
+    /// </summary>
     public static int MultiplyWords(int columns)
         => Stages * (StagedVoxels + VoxelWords * columns) + (TOperand.Rounds ? 2 * TileVoxels * VoxelWords : 0);
 
@@ -74,9 +87,11 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
 
     private static int StagedVoxels => TileVoxels * Pieces * TOperand.PieceWords;
 
-    // Forward: y[2v+k,o] = b[o] + sum over channels of x[v,i] w[k,i,o], a corner k a group. BackwardInput (Gathers): dx[v,i] = sum over corners and
-    // channels of g[2v+k,o] w[k,i,o]. A group of 4 warps makes 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels (and corner):
-    // fetch it (asynchronously, two steps ahead), round it, multiply. Output overwritten, sums in the order chunk, corner, channel.
+    // Forward: y[2v+k,o] = b[o] + sum over channels of x[v,i] w[k,i,o], a corner k a group. BackwardInput
+    // (Gathers): dx[v,i] = sum over corners and channels of g[2v+k,o] w[k,i,o]. A group of 4 warps makes
+    // 4×8×8 voxels × Columns channels, a warp one plane. For every chunk of channels (and corner): fetch it
+    // (asynchronously, two steps ahead), round it, multiply. Output overwritten, sums in the order chunk,
+    // corner, channel.
     [Kernel(MaxGroupSize = MultiplyThreads, SharedBytes = nameof(MultiplyBytes))]
     internal static void MultiplyKernel<TColumns>(
         ArrayView<uint> input, // [N, D, H, W, Cin] (Gathers: [N, 2D, 2H, 2W, Cin]), pitch InputPitch
@@ -129,10 +144,22 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             // Behind the barrier nobody reads the tile and the weights of the step before.
             Group.Barrier();
             if (step + 2 < steps)
-                CopyStep(shared, (step + 2) % Stages * stageWords, input, weights, step + 2, chunks, tileZ, tileY, tileX, TColumns.Channels, shape);
+                CopyStep(
+                    shared,
+                    (step + 2) % Stages * stageWords,
+                    input,
+                    weights,
+                    step + 2,
+                    chunks,
+                    tileZ,
+                    tileY,
+                    tileX,
+                    TColumns.Channels,
+                    shape);
             TensorCores.CommitCopies();
             if (tileZ + warp < shape.Planes)
-                sums = TColumns.Multiply<TOperand>(sums, VoxelRows.Load(ref shared[tile + own], RowWords), ref shared[stage + StagedVoxels + 4 * lane], 0);
+                sums = TColumns.Multiply<TOperand>(
+                    sums, VoxelRows.Load(ref shared[tile + own], RowWords), ref shared[stage + StagedVoxels + 4 * lane], 0);
         }
 
         TensorCores.WaitForCopies(0);
@@ -152,9 +179,10 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         });
     }
 
-    // dw[k,i,o] = sum over input voxels of x[v,i] g[2v+k,o] and db[o] = sum over output voxels of g[v,o], both of some tiles of 4×8 input voxels.
-    // A group of 8 warps makes 64 input × 16 output channels, a warp one corner. For every tile: fetch it (asynchronously, during the tile before), round it in
-    // place, multiply its voxels. Partial sums overwritten, in the order of the tiles and their voxels.
+    // dw[k,i,o] = sum over input voxels of x[v,i] g[2v+k,o] and db[o] = sum over output voxels of g[v,o],
+    // both of some tiles of 4×8 input voxels. A group of 8 warps makes 64 input × 16 output channels, a warp
+    // one corner. For every tile: fetch it (asynchronously, during the tile before), round it in place,
+    // multiply its voxels. Partial sums overwritten, in the order of the tiles and their voxels.
     [Kernel(MaxGroupSize = GradientThreads, SharedBytes = nameof(GradientBytes))]
     internal static void GradientKernel(
         ArrayView<uint> input, // [N, D, H, W, Cin], pitch InputPitch
@@ -169,7 +197,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         int gradientRow = ChannelPiece.RowWords<TOperand>(GradientColumns);
         int gradients = GradientVoxels * inputRow;
         int inputOrigin = TOperand.OriginOfTransposed(lane, inputRow, TileEdge * inputRow);
-        int gradientOrigin = gradients + corner * GradientVoxels * gradientRow + TOperand.OriginOfColumns(lane, gradientRow, TileEdge * gradientRow);
+        int gradientOrigin = gradients + corner * GradientVoxels * gradientRow + TOperand.OriginOfColumns(
+            lane, gradientRow, TileEdge * gradientRow);
 
         int tile = Grid.IdxX * shape.PerSplit;
         int lastTile = tile + shape.PerSplit < shape.Tiles ? tile + shape.PerSplit : shape.Tiles;
@@ -187,8 +216,10 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             TensorCores.WaitForCopies(1);
             if (TOperand.Rounds)
             {
-                int at = buffer + Group.IdxX / (GradientRows / ChannelPiece.Channels) * inputRow + Group.IdxX % (GradientRows / ChannelPiece.Channels) * ChannelPiece.Channels;
-                TOperand.Store(shared, at, at + 4, TensorCores.LoadShared(ref shared[at], 0), TensorCores.LoadShared(ref shared[at], 4));
+                int at = buffer + Group.IdxX / (GradientRows / ChannelPiece.Channels) * inputRow
+                    + Group.IdxX % (GradientRows / ChannelPiece.Channels) * ChannelPiece.Channels;
+                TOperand.Store(
+                    shared, at, at + 4, TensorCores.LoadShared(ref shared[at], 0), TensorCores.LoadShared(ref shared[at], 4));
             }
 
             for (int piece = Group.IdxX; piece < Corners * GradientVoxels * 2; piece += GradientThreads)
@@ -201,7 +232,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             int rows = Math.Min(shape.Height - tile / shape.TilesX % shape.TilesY * GradientHeight, GradientHeight);
             for (int y = 0; y < rows; y += TOperand.Depth / TileEdge)
             {
-                Words columns = TOperand.LoadColumns(ref shared[buffer + gradientOrigin + y * TileEdge * gradientRow], 0, gradientRow, TileEdge * gradientRow);
+                Words columns = TOperand.LoadColumns(
+                    ref shared[buffer + gradientOrigin + y * TileEdge * gradientRow], 0, gradientRow, TileEdge * gradientRow);
                 ref uint rows64 = ref shared[buffer + inputOrigin + y * TileEdge * inputRow];
                 sums = Columns16.Multiply<TOperand>(
                     sums, VoxelRows.LoadTransposed<TOperand>(ref rows64, inputRow, TileEdge * inputRow), columns);
@@ -230,7 +262,15 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         StoreRows(sums.A67, sums.B67, partials, target, 48);
 
         if (Grid.IdxY == 0)
-            PieceSums.Store(bias, shared, 0, GradientThreads, GradientColumns, partials, partial + weights + firstOutput, shape.OutputChannels - firstOutput);
+            PieceSums.Store(
+                bias,
+                shared,
+                0,
+                GradientThreads,
+                GradientColumns,
+                partials,
+                partial + weights + firstOutput,
+                shape.OutputChannels - firstOutput);
     }
 
     private static void CopyStep(
@@ -260,7 +300,13 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             int target = TOperand.Rounds
                 ? piece * ChannelPiece.Channels
                 : voxel / TileEdge * RowWords + VoxelRows.At(voxel % TileEdge, piece % Pieces);
-            TOperand.Copy(shared, stage + target, input, source * shape.InputPitch + channel, inside ? shape.InputChannels - channel : 0, shape.InputAligned);
+            TOperand.Copy(
+                shared,
+                stage + target,
+                input,
+                source * shape.InputPitch + channel,
+                inside ? shape.InputChannels - channel : 0,
+                shape.InputAligned);
         }
 
         int weightsAt = stage + StagedVoxels;
@@ -269,7 +315,10 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             TensorCores.CopyAsync16(ref shared[weightsAt + at], 0, ref weights[from + at], 0, 16);
     }
 
-    private static void CopyGradientTile(ArrayView<uint> shared, int buffer, ArrayView<uint> input, ArrayView<uint> gradOutput, int tile, TensorCoreTransposeShape shape)
+    private static void CopyGradientTile(
+        ArrayView<uint> shared, int buffer, ArrayView<uint> input, ArrayView<uint> gradOutput,
+        int tile,
+        TensorCoreTransposeShape shape)
     {
         int tileX = tile % shape.TilesX * TileEdge;
         int tileY = tile / shape.TilesX % shape.TilesY * GradientHeight;
@@ -324,7 +373,9 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         TapSumsTarget.Store(sums.W, partials, target, 0, 8, column + 1);
     }
 
-    /// <summary>The launchers, for what activations hold; the kernels take them by words, whatever that is.</summary>
+    /// <summary>
+    /// The launchers, for what activations hold; the kernels take them by words, whatever that is.
+    /// </summary>
     public sealed class Of<TElement> : IConvTranspose3d<TElement, float>
         where TElement : unmanaged
     {
@@ -334,7 +385,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         private readonly DeviceScratch<float> partials;
         private readonly PartSums<float> partSums;
         private readonly MultiplyVariant[] multiply;
-        private readonly Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape>> gradient;
+        private readonly Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
+            TensorCoreTransposeShape>> gradient;
 
         public Of(Accelerator accelerator, int groupsWanted)
         {
@@ -343,11 +395,13 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             weights = new TensorCoreWeights<TOperand>(accelerator);
             partials = new DeviceScratch<float>(accelerator);
             partSums = new PartSums<float>(accelerator);
-            multiply = [MultiplyWith<Columns16>(), MultiplyWith<Columns32>(), MultiplyWith<Columns48>(), MultiplyWith<Columns64>()];
+            multiply =
+                [MultiplyWith<Columns16>(), MultiplyWith<Columns32>(), MultiplyWith<Columns48>(), MultiplyWith<Columns64>()];
             gradient = new(() =>
             {
                 accelerator.Load(GradientKernel, new KernelSpecialization(GradientThreads, null),
-                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, TensorCoreTransposeShape> launch);
+                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
+                        TensorCoreTransposeShape> launch);
                 LargeSharedMemory.Allow(launch.GetKernel(), sizeof(uint) * 2 * GradientWords);
                 return launch;
             });
@@ -381,7 +435,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             ArrayView<float> scratch = PartSums<float>.Take(
                 stream, partials, splits * (shape.WeightLength + shape.OutputChannels));
             gradient.Value(stream, config, inputWords, gradientWords, scratch, of);
-            partSums.Add(stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
+            partSums.Add(
+                stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
         }
 
         LaunchMemory IConvTranspose3d<TElement, float>.Memory(ConvTranspose3dShape shape)
@@ -444,7 +499,8 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             return new(TColumns.Channels, sharedBytes, new(() =>
             {
                 accelerator.Load(MultiplyKernel<TColumns>, new KernelSpecialization(MultiplyThreads, null),
-                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape> launch);
+                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
+                        ArrayView<uint>, TensorCoreTransposeShape> launch);
                 LargeSharedMemory.Allow(launch.GetKernel(), sharedBytes);
                 return launch;
             }));
@@ -453,12 +509,15 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         private sealed record MultiplyVariant(
             int Columns,
             int SharedBytes,
-            Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>, TensorCoreTransposeShape>> Launch);
+            Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>,
+                TensorCoreTransposeShape>> Launch);
     }
 }
 
-/// <summary>What a tensor-core transposed convolution works on, in the roles of its pass, in tiles 8 wide; extents are those of
-/// the smaller volume.</summary>
+/// <summary>
+/// What a tensor-core transposed convolution works on, in the roles of its pass, in tiles 8 wide; extents are
+/// those of the smaller volume.
+/// </summary>
 internal struct TensorCoreTransposeShape(ConvTranspose3dShape shape, int planes, int height, bool gathers)
 {
     /// <summary>N·D.</summary>

@@ -5,13 +5,14 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// </summary>
 /// <remarks>
 /// y[n,z,y,x,o] = act(b[o] + Σ_{k,i} x[n,z+kz−p,y+ky−p,x+kx−p,i]·w[kz,ky,kx,i,o]), p = KernelSize/2.
-/// Layouts: input and gradInput [N,D,H,W,Cin] with pitch <see cref="Conv3dShape.InputPitch"/>; output and gradOutput
-/// [N,D,H,W,Cout] with pitch <see cref="Conv3dShape.OutputPitch"/>; weight [k,k,k,Cin,Cout]; bias [Cout].
-/// Backward passes take the forward pass's output to mask gradOutput where ReLU was applied; with
-/// <see cref="Activation.None"/> it is not read. Launchers queue on the stream and do not wait; one instance serves one
-/// stream at a time.
+/// Layouts: input and gradInput [N,D,H,W,Cin] with pitch <see cref="Conv3dShape.InputPitch"/>; output and
+/// gradOutput [N,D,H,W,Cout] with pitch <see cref="Conv3dShape.OutputPitch"/>; weight [k,k,k,Cin,Cout]; bias
+/// [Cout]. Backward passes take the forward pass's output to mask gradOutput where ReLU was applied; with
+/// <see cref="Activation.None"/> it is not read. Launchers queue on the stream and do not wait; one instance
+/// serves one stream at a time.
 /// </remarks>
-/// <typeparam name="TActivation">How activations and their gradients lie in memory: <typeparamref name="T"/>, or <see cref="Bf16"/> beside float32 parameters.</typeparam>
+/// <typeparam name="TActivation">How activations and their gradients lie in memory: <typeparamref name="T"/>,
+/// or <see cref="Bf16"/> beside float32 parameters.</typeparam>
 /// <typeparam name="T">The real type of parameters and their gradients.</typeparam>
 internal interface IConv3d<TActivation, T> : IDisposable
     where TActivation : unmanaged
@@ -52,7 +53,8 @@ internal interface IConv3d<TActivation, T> : IDisposable
         launch.Require(gradOutput, outputs, nameof(gradOutput));
         launch.Require(output, shape.Activation == Activation.None ? 0 : outputs, nameof(output));
         launch.Require(weight, shape.WeightLength, nameof(weight));
-        launch.Require(gradInput, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        launch.Require(
+            gradInput, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
         if (voxels == 0)
             return;
         LaunchBackwardInput(stream, gradOutput, output, weight, gradInput, shape);

@@ -5,12 +5,13 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// </summary>
 /// <remarks>
 /// y[n,2z+kz,2y+ky,2x+kx,o] = b[o] + Σ_i x[n,z,y,x,i]·w[kz,ky,kx,i,o], each k in {0, 1}.
-/// Layouts: input and gradInput [N,D,H,W,Cin] with pitch <see cref="ConvTranspose3dShape.InputPitch"/>; output and gradOutput
-/// [N,2D,2H,2W,Cout] with pitch <see cref="ConvTranspose3dShape.OutputPitch"/>; weight [2,2,2,Cin,Cout]; bias [Cout].
-/// Launchers queue on the stream and do not wait; one instance serves one stream at a time.
+/// Layouts: input and gradInput [N,D,H,W,Cin] with pitch <see cref="ConvTranspose3dShape.InputPitch"/>;
+/// output and gradOutput [N,2D,2H,2W,Cout] with pitch <see cref="ConvTranspose3dShape.OutputPitch"/>; weight
+/// [2,2,2,Cin,Cout]; bias [Cout]. Launchers queue on the stream and do not wait; one instance serves one
+/// stream at a time.
 /// </remarks>
-/// <typeparam name="TActivation">What activations and their gradients hold: <typeparamref name="T"/>, or <see cref="Bf16"/>
-/// beside float32.</typeparam>
+/// <typeparam name="TActivation">What activations and their gradients hold: <typeparamref name="T"/>, or
+/// <see cref="Bf16"/> beside float32.</typeparam>
 /// <typeparam name="T">The real type of parameters and their gradients.</typeparam>
 internal interface IConvTranspose3d<TActivation, T> : IDisposable
     where TActivation : unmanaged
@@ -26,7 +27,8 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
         launch.Require(input, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
         launch.Require(weight, shape.WeightLength, nameof(weight));
         launch.Require(bias, shape.OutputChannels, nameof(bias));
-        launch.Require(output, launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(output)), nameof(output));
+        launch.Require(
+            output, launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(output)), nameof(output));
         if (voxels == 0)
             return;
         LaunchForward(stream, input, weight, bias, output, shape);
@@ -39,9 +41,13 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "ConvTranspose3d.BackwardInput");
         long voxels = shape.Check(launch);
-        launch.Require(gradOutput, launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput)), nameof(gradOutput));
+        launch.Require(
+            gradOutput,
+            launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput)),
+            nameof(gradOutput));
         launch.Require(weight, shape.WeightLength, nameof(weight));
-        launch.Require(gradInput, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        launch.Require(
+            gradInput, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
         if (voxels == 0)
             return;
         LaunchBackwardInput(stream, gradOutput, weight, gradInput, shape);
@@ -55,7 +61,10 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
         using Launch launch = Launch.Begin(stream, "ConvTranspose3d.BackwardWeight");
         long voxels = shape.Check(launch);
         launch.Require(input, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
-        launch.Require(gradOutput, launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput)), nameof(gradOutput));
+        launch.Require(
+            gradOutput,
+            launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput)),
+            nameof(gradOutput));
         launch.Require(gradWeight, shape.WeightLength, nameof(gradWeight));
         launch.Require(gradBias, shape.OutputChannels, nameof(gradBias));
         if (voxels == 0)

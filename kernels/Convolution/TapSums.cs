@@ -3,8 +3,8 @@ using MeanShiftGpu.Kernels.Machine.TensorCore;
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// A warp's sums of a weight gradient: the 9 taps of a plane × 8 input channels × 16, 32 or 48 output channels, and how a group's warps share its work, as a type
-/// parameter.
+/// A warp's sums of a weight gradient: the 9 taps of a plane × 8 input channels × 16, 32 or 48 output
+/// channels, and how a group's warps share its work, as a type parameter.
 /// </summary>
 internal interface ITapSums<TSelf>
     where TSelf : unmanaged, ITapSums<TSelf>
@@ -20,13 +20,15 @@ internal interface ITapSums<TSelf>
 
     /// <summary>Adds the products of one depth of voxels.</summary>
     /// <param name="sums">The sums.</param>
-    /// <param name="left">The input's fragments at the three taps along y, shifted by the first tap along x.</param>
+    /// <param name="left">The input's fragments at the three taps along y, shifted by the first tap along
+    /// x.</param>
     /// <param name="middle">By the second.</param>
     /// <param name="right">By the third.</param>
     /// <param name="gradient">This lane's origin in gradOutput.</param>
     /// <param name="offset">Words from there to the depth's first voxel.</param>
     /// <param name="row">Words from one voxel of gradOutput to the next.</param>
-    static abstract TSelf Multiply<TOperand>(TSelf sums, TapWindow left, TapWindow middle, TapWindow right, ref uint gradient, int offset, int row)
+    static abstract TSelf Multiply<TOperand>(
+        TSelf sums, TapWindow left, TapWindow middle, TapWindow right, ref uint gradient, int offset, int row)
         where TOperand : struct, IOperand;
 
     /// <summary>Puts the sums where another warp takes them from: 32 words for each sum.</summary>
@@ -59,7 +61,9 @@ internal struct TapSumsTarget
     /// <summary>Cout.</summary>
     public int Columns;
 
-    /// <summary>Stores one sum at a tap, so many input and output channels further, where both exist.</summary>
+    /// <summary>
+    /// Stores one sum at a tap, so many input and output channels further, where both exist.
+    /// </summary>
     public static void Store(float sum, ArrayView<float> partial, TapSumsTarget target, int tap, int row, int column)
     {
         int i = target.Row + row;
@@ -152,7 +156,8 @@ internal struct TapSums16 : ITapSums<TapSums16>
 {
     public NineTaps Lower;
 
-    // ILGPU takes structs of the same flat fields for one type, however they are nested. Never set, so it costs nothing.
+    // ILGPU takes structs of the same flat fields for one type, however they are nested. Never set, so it
+    // costs nothing.
     public int Distinct;
 
     public static int Channels => 16;
@@ -161,10 +166,12 @@ internal struct TapSums16 : ITapSums<TapSums16>
 
     public static int Parts => 2;
 
-    public static TapSums16 Multiply<TOperand>(TapSums16 sums, TapWindow left, TapWindow middle, TapWindow right, ref uint gradient, int offset, int row)
+    public static TapSums16 Multiply<TOperand>(
+        TapSums16 sums, TapWindow left, TapWindow middle, TapWindow right, ref uint gradient, int offset, int row)
         where TOperand : struct, IOperand
     {
-        sums.Lower = NineTaps.Multiply<TOperand>(sums.Lower, left, middle, right, TOperand.LoadTransposed(ref gradient, offset, row, 8 * row));
+        sums.Lower = NineTaps.Multiply<TOperand>(
+            sums.Lower, left, middle, right, TOperand.LoadTransposed(ref gradient, offset, row, 8 * row));
         return sums;
     }
 
@@ -176,7 +183,8 @@ internal struct TapSums16 : ITapSums<TapSums16>
         return sums;
     }
 
-    public static void Store(TapSums16 sums, ArrayView<float> partial, TapSumsTarget target) => NineTaps.Store(sums.Lower, partial, target);
+    public static void Store(TapSums16 sums, ArrayView<float> partial, TapSumsTarget target)
+        => NineTaps.Store(sums.Lower, partial, target);
 }
 
 /// <summary>32 output channels with 8 warps: 4 blocks of 8 input and 2 of 16 output channels.</summary>
@@ -194,10 +202,12 @@ internal struct TapSums32 : ITapSums<TapSums32>
 
     public static int Parts => 1;
 
-    public static TapSums32 Multiply<TOperand>(TapSums32 sums, TapWindow left, TapWindow middle, TapWindow right, ref uint gradient, int offset, int row)
+    public static TapSums32 Multiply<TOperand>(
+        TapSums32 sums, TapWindow left, TapWindow middle, TapWindow right, ref uint gradient, int offset, int row)
         where TOperand : struct, IOperand
     {
-        sums.Lower = NineTaps.Multiply<TOperand>(sums.Lower, left, middle, right, TOperand.LoadTransposed(ref gradient, offset, row, 8 * row));
+        sums.Lower = NineTaps.Multiply<TOperand>(
+            sums.Lower, left, middle, right, TOperand.LoadTransposed(ref gradient, offset, row, 8 * row));
         return sums;
     }
 
@@ -209,7 +219,8 @@ internal struct TapSums32 : ITapSums<TapSums32>
         return sums;
     }
 
-    public static void Store(TapSums32 sums, ArrayView<float> partial, TapSumsTarget target) => NineTaps.Store(sums.Lower, partial, target);
+    public static void Store(TapSums32 sums, ArrayView<float> partial, TapSumsTarget target)
+        => NineTaps.Store(sums.Lower, partial, target);
 }
 
 /// <summary>48 output channels with 8 warps: 4 blocks of 8 input channels, two parts of the rows.</summary>
@@ -219,7 +230,8 @@ internal struct TapSums48 : ITapSums<TapSums48>
     public NineTaps Middle;
     public NineTaps Upper;
 
-    // ILGPU takes structs of the same flat fields for one type, however they are nested. Never set, so it costs nothing.
+    // ILGPU takes structs of the same flat fields for one type, however they are nested. Never set, so it
+    // costs nothing.
     public int Distinct;
 
     public static int Channels => 48;
@@ -228,12 +240,24 @@ internal struct TapSums48 : ITapSums<TapSums48>
 
     public static int Parts => 2;
 
-    public static TapSums48 Multiply<TOperand>(TapSums48 sums, TapWindow left, TapWindow middle, TapWindow right, ref uint gradient, int offset, int row)
+    public static TapSums48 Multiply<TOperand>(
+        TapSums48 sums, TapWindow left, TapWindow middle, TapWindow right, ref uint gradient, int offset, int row)
         where TOperand : struct, IOperand
     {
-        sums.Lower = NineTaps.Multiply<TOperand>(sums.Lower, left, middle, right, TOperand.LoadTransposed(ref gradient, offset, row, 8 * row));
-        sums.Middle = NineTaps.Multiply<TOperand>(sums.Middle, left, middle, right, TOperand.LoadTransposed(ref gradient, offset + 2 * TOperand.PieceWords, row, 8 * row));
-        sums.Upper = NineTaps.Multiply<TOperand>(sums.Upper, left, middle, right, TOperand.LoadTransposed(ref gradient, offset + 4 * TOperand.PieceWords, row, 8 * row));
+        sums.Lower = NineTaps.Multiply<TOperand>(
+            sums.Lower, left, middle, right, TOperand.LoadTransposed(ref gradient, offset, row, 8 * row));
+        sums.Middle = NineTaps.Multiply<TOperand>(
+            sums.Middle,
+            left,
+            middle,
+            right,
+            TOperand.LoadTransposed(ref gradient, offset + 2 * TOperand.PieceWords, row, 8 * row));
+        sums.Upper = NineTaps.Multiply<TOperand>(
+            sums.Upper,
+            left,
+            middle,
+            right,
+            TOperand.LoadTransposed(ref gradient, offset + 4 * TOperand.PieceWords, row, 8 * row));
         return sums;
     }
 
@@ -268,7 +292,8 @@ internal struct TapSums64 : ITapSums<TapSums64>
     public NineTaps Lower;
     public NineTaps Upper;
 
-    // ILGPU takes structs of the same flat fields for one type, however they are nested. Never set, so it costs nothing.
+    // ILGPU takes structs of the same flat fields for one type, however they are nested. Never set, so it
+    // costs nothing.
     public int Distinct;
     public int DistinctToo;
 
@@ -278,11 +303,18 @@ internal struct TapSums64 : ITapSums<TapSums64>
 
     public static int Parts => 1;
 
-    public static TapSums64 Multiply<TOperand>(TapSums64 sums, TapWindow left, TapWindow middle, TapWindow right, ref uint gradient, int offset, int row)
+    public static TapSums64 Multiply<TOperand>(
+        TapSums64 sums, TapWindow left, TapWindow middle, TapWindow right, ref uint gradient, int offset, int row)
         where TOperand : struct, IOperand
     {
-        sums.Lower = NineTaps.Multiply<TOperand>(sums.Lower, left, middle, right, TOperand.LoadTransposed(ref gradient, offset, row, 8 * row));
-        sums.Upper = NineTaps.Multiply<TOperand>(sums.Upper, left, middle, right, TOperand.LoadTransposed(ref gradient, offset + 2 * TOperand.PieceWords, row, 8 * row));
+        sums.Lower = NineTaps.Multiply<TOperand>(
+            sums.Lower, left, middle, right, TOperand.LoadTransposed(ref gradient, offset, row, 8 * row));
+        sums.Upper = NineTaps.Multiply<TOperand>(
+            sums.Upper,
+            left,
+            middle,
+            right,
+            TOperand.LoadTransposed(ref gradient, offset + 2 * TOperand.PieceWords, row, 8 * row));
         return sums;
     }
 

@@ -1,11 +1,15 @@
 namespace MeanShiftGpu.Kernels.Elementwise;
 
-/// <summary>The plain elementwise arithmetic: one thread per element, any accelerator. The truth for the others.</summary>
+/// <summary>
+/// The plain elementwise arithmetic: one thread per element, any accelerator. The truth for the others.
+/// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 /// <typeparam name="T">The real type.</typeparam>
 /// <typeparam name="TReal">Its functions; none is needed.</typeparam>
-/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/> or <see cref="Bf16"/>.</typeparam>
-/// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or <see cref="Bf16"/>.</typeparam>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/> or
+/// <see cref="Bf16"/>.</typeparam>
+/// <typeparam name="TStored">How that lies in memory: <see cref="Plain{T}"/> or
+/// <see cref="Bf16"/>.</typeparam>
 internal sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IElementwise<TActivation, T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
@@ -42,15 +46,18 @@ internal sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IEleme
         => add(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source.Cast<TStored>(), target.Cast<TStored>(), shape);
 
     /// <inheritdoc/>
-    void IElementwise<TActivation, T>.LaunchRound(AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape)
+    void IElementwise<TActivation, T>.LaunchRound(
+        AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape)
         => round(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source, target.Cast<TStored>(), shape);
 
     /// <inheritdoc/>
-    void IElementwise<TActivation, T>.LaunchWiden(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape)
+    void IElementwise<TActivation, T>.LaunchWiden(
+        AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape)
         => widen(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source.Cast<TStored>(), target, shape);
 
     /// <inheritdoc/>
-    void IElementwise<TActivation, T>.LaunchMask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
+    void IElementwise<TActivation, T>.LaunchMask(
+        AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
         => mask(stream, LaunchExtent.Of(shape.Voxels * shape.Channels), source, weight, target, shape);
 
     /// <inheritdoc/>
@@ -58,7 +65,8 @@ internal sealed class ElementwiseDirect<T, TReal, TActivation, TStored> : IEleme
         => fill(stream, LaunchExtent.Of(target.Length), target, value);
 
     /// <inheritdoc/>
-    void IElementwise<TActivation, T>.LaunchWeightedAdd(AcceleratorStream stream, ArrayView<T> term, T weight, ArrayView<T> total, int accumulate)
+    void IElementwise<TActivation, T>.LaunchWeightedAdd(
+        AcceleratorStream stream, ArrayView<T> term, T weight, ArrayView<T> total, int accumulate)
         => weightedAdd(stream, LaunchExtent.Of(total.Length), term, weight, total, accumulate);
 
     /// <inheritdoc/>
@@ -99,7 +107,8 @@ internal static class ElementwiseDirectKernels<T>
     where T : unmanaged, INumber<T>
 {
     // target[v,c] += source[v,c].
-    // One thread per (voxel, channel), channels fastest; accumulates one element of target, which is rounded once where it is stored as BF16.
+    // One thread per (voxel, channel), channels fastest; accumulates one element of target, which is rounded
+    // once where it is stored as BF16.
     [Kernel]
     internal static void AddKernel<TStored>(
         Index1D index,
@@ -115,8 +124,8 @@ internal static class ElementwiseDirectKernels<T>
     }
 
     // target[v,c] = the nearest of target's numbers to source[v,c]. One thread per (voxel, channel), channels
-    // fastest; overwrites one element of target. The network rounds only its image so: 1 MB at 56³, a launch's
-    // time.
+    // fastest; overwrites one element of target. The network rounds only its image so: 1 MB at 56³, a
+    // launch's time.
     [Kernel]
     internal static void RoundKernel<TStored>(
         Index1D index,
@@ -126,7 +135,8 @@ internal static class ElementwiseDirectKernels<T>
         where TStored : unmanaged, IStored<TStored, T>
         => target[Element(index.X, shape, shape.TargetPitch)] = TStored.Store(source[Element(index.X, shape, shape.SourcePitch)]);
 
-    // target[v,c] = source[v,c]. One thread per (voxel, channel), channels fastest; overwrites one element of target.
+    // target[v,c] = source[v,c]. One thread per (voxel, channel), channels fastest; overwrites one element of
+    // target.
     [Kernel]
     internal static void WidenKernel<TStored>(
         Index1D index,
@@ -223,7 +233,8 @@ internal static class ElementwiseDirectKernels<T>
             fourth[index] = factors.Fourth * value;
     }
 
-    private static long Element(int index, ElementwiseShape shape, int pitch) => (long)(index / shape.Channels) * pitch + index % shape.Channels;
+    private static long Element(int index, ElementwiseShape shape, int pitch)
+        => (long)(index / shape.Channels) * pitch + index % shape.Channels;
 }
 
 /// <summary>Factors of up to four scalars; 0 behind the last.</summary>

@@ -2,21 +2,22 @@ namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>The launchers of one variant of the arithmetic that the tape needs between operations.</summary>
 /// <remarks>
-/// Launchers queue on the stream and do not wait; one instance serves one stream at a time. A launch covers at most
-/// 2³¹ − 1 elements. Scalars stay on the device: they are views of length 1.
+/// Launchers queue on the stream and do not wait; one instance serves one stream at a time. A launch covers
+/// at most 2³¹ − 1 elements. Scalars stay on the device: they are views of length 1.
 /// </remarks>
-/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/> beside
-/// float32.</typeparam>
+/// <typeparam name="TActivation">What activations hold: <typeparamref name="T"/>, or <see cref="Bf16"/>
+/// beside float32.</typeparam>
 /// <typeparam name="T">The real type of everything else.</typeparam>
 internal interface IElementwise<TActivation, T> : IDisposable
     where TActivation : unmanaged
     where T : unmanaged
 {
     /// <summary>
-    /// target[v,c] += source[v,c], both channels-last [voxels, channels] with their own pitches. Channels beyond those of
-    /// the shape are neither read nor written. BF16 is added in float32 and rounded once.
+    /// target[v,c] += source[v,c], both channels-last [voxels, channels] with their own pitches. Channels
+    /// beyond those of the shape are neither read nor written. BF16 is added in float32 and rounded once.
     /// </summary>
-    sealed void Add(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape)
+    sealed void Add(
+        AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape)
     {
         using Launch launch = Launch.Begin(stream, "Elementwise.Add");
         launch.Least(shape.Voxels, 0, "voxels");
@@ -27,7 +28,9 @@ internal interface IElementwise<TActivation, T> : IDisposable
         LaunchAdd(stream, source, target, shape);
     }
 
-    /// <summary>target[v,c] = the activation nearest to source[v,c]. Overwrites the channels of the shape.</summary>
+    /// <summary>
+    /// target[v,c] = the activation nearest to source[v,c]. Overwrites the channels of the shape.
+    /// </summary>
     sealed void Round(AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape)
     {
         using Launch launch = Launch.Begin(stream, "Elementwise.Round");
@@ -52,10 +55,11 @@ internal interface IElementwise<TActivation, T> : IDisposable
     }
 
     /// <summary>
-    /// target[v,c] = weight[v]·source[v,c], source and target channels-last with their own pitches, weight [voxels]. Overwrites the channels of the
-    /// shape; others are neither read nor written.
+    /// target[v,c] = weight[v]·source[v,c], source and target channels-last with their own pitches, weight
+    /// [voxels]. Overwrites the channels of the shape; others are neither read nor written.
     /// </summary>
-    sealed void Mask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
+    sealed void Mask(
+        AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape)
     {
         using Launch launch = Launch.Begin(stream, "Elementwise.Mask");
         launch.Least(shape.Voxels, 0, "voxels");
@@ -78,8 +82,8 @@ internal interface IElementwise<TActivation, T> : IDisposable
     }
 
     /// <summary>
-    /// total[i] = weight·term[i], or total[i] += weight·term[i] where <paramref name="accumulate"/> is 1: one term of a
-    /// weighted sum of losses. Both views are [n], for a loss [1].
+    /// total[i] = weight·term[i], or total[i] += weight·term[i] where <paramref name="accumulate"/> is 1: one
+    /// term of a weighted sum of losses. Both views are [n], for a loss [1].
     /// </summary>
     sealed void WeightedAdd(AcceleratorStream stream, ArrayView<T> term, T weight, ArrayView<T> total, int accumulate)
     {
@@ -91,7 +95,10 @@ internal interface IElementwise<TActivation, T> : IDisposable
         LaunchWeightedAdd(stream, term, weight, total, accumulate);
     }
 
-    /// <summary>target[i] = factor·source[i]: the gradient of one term of a weighted sum. Overwrites; both views are [n].</summary>
+    /// <summary>
+    /// target[i] = factor·source[i]: the gradient of one term of a weighted sum. Overwrites; both views are
+    /// [n].
+    /// </summary>
     void Scale(AcceleratorStream stream, ArrayView<T> source, T factor, ArrayView<T> target)
         => WeightedAdd(stream, source, factor, target, accumulate: 0);
 
@@ -134,16 +141,20 @@ internal interface IElementwise<TActivation, T> : IDisposable
     }
 
     /// <summary>Queues <see cref="Add"/>, whose arguments are checked.</summary>
-    protected void LaunchAdd(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape);
+    protected void LaunchAdd(
+        AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<TActivation> target, ElementwiseShape shape);
 
     /// <summary>Queues <see cref="Round"/>, whose arguments are checked.</summary>
-    protected void LaunchRound(AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape);
+    protected void LaunchRound(
+        AcceleratorStream stream, ArrayView<T> source, ArrayView<TActivation> target, ElementwiseShape shape);
 
     /// <summary>Queues <see cref="Widen"/>, whose arguments are checked.</summary>
-    protected void LaunchWiden(AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape);
+    protected void LaunchWiden(
+        AcceleratorStream stream, ArrayView<TActivation> source, ArrayView<T> target, ElementwiseShape shape);
 
     /// <summary>Queues <see cref="Mask"/>, whose arguments are checked.</summary>
-    protected void LaunchMask(AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape);
+    protected void LaunchMask(
+        AcceleratorStream stream, ArrayView<T> source, ArrayView<T> weight, ArrayView<T> target, ElementwiseShape shape);
 
     /// <summary>Queues <see cref="Fill"/>, whose arguments are checked.</summary>
     protected void LaunchFill(AcceleratorStream stream, ArrayView<T> target, T value);

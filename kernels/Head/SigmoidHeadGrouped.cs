@@ -1,7 +1,9 @@
 namespace MeanShiftGpu.Kernels.Head;
 
-/// <summary>The head with weight gradients in two stages of groups, otherwise the plain one: any GPU. No warp operations, no
-/// atomics.</summary>
+/// <summary>
+/// The head with weight gradients in two stages of groups, otherwise the plain one: any GPU. No warp
+/// operations, no atomics.
+/// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : SigmoidHeadDirect<T, TReal, TActivation, TStored>
     where T : unmanaged, INumber<T>
@@ -22,7 +24,10 @@ internal sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : Sigmo
         : base(accelerator)
     {
         partSums = new PartSums<T>(accelerator);
-        accelerator.Load(SigmoidHeadGroupedKernels<T, TReal, TStored>.PartialWeightKernel, new KernelSpecialization(GroupSum.Threads, null), out partialWeight);
+        accelerator.Load(
+            SigmoidHeadGroupedKernels<T, TReal, TStored>.PartialWeightKernel,
+            new KernelSpecialization(GroupSum.Threads, null),
+            out partialWeight);
     }
 
     /// <inheritdoc/>
@@ -59,9 +64,9 @@ internal static class SigmoidHeadGroupedKernels<T, TReal, TStored>
     public const int Columns = 8;
     public const int Rows = GroupSum.Threads / Columns;
 
-    // parts[g,i,o] = sum over group g's voxels of x[v,i] dp[v,o] p(1-p), behind them [g,o] without x. Group: part × 32 channels ×
-    // output; thread: four channels of every 16th voxel, four voxels at a time; then the first of a column adds the 16 rows in
-    // order. Parts overwritten.
+    // parts[g,i,o] = sum over group g's voxels of x[v,i] dp[v,o] p(1-p), behind them [g,o] without x. Group:
+    // part × 32 channels × output; thread: four channels of every 16th voxel, four voxels at a time; then the
+    // first of a column adds the 16 rows in order. Parts overwritten.
     [Kernel(MaxGroupSize = GroupSum.Threads)]
     internal static void PartialWeightKernel(
         ArrayView<TStored> input, // [N, D, H, W, Cin], pitch InputPitch
@@ -89,7 +94,8 @@ internal static class SigmoidHeadGroupedKernels<T, TReal, TStored>
             Quad<T> x1 = LoadInput(input, v + stride, channel, present, shape, access);
             Quad<T> x2 = LoadInput(input, v + 2 * stride, channel, present, shape, access);
             Quad<T> x3 = LoadInput(input, v + 3 * stride, channel, present, shape, access);
-            sum = Quad<T>.MultiplyAdd(g0, x0, Quad<T>.MultiplyAdd(g1, x1, Quad<T>.MultiplyAdd(g2, x2, Quad<T>.MultiplyAdd(g3, x3, sum))));
+            sum = Quad<T>.MultiplyAdd(
+                g0, x0, Quad<T>.MultiplyAdd(g1, x1, Quad<T>.MultiplyAdd(g2, x2, Quad<T>.MultiplyAdd(g3, x3, sum))));
             biasSum += g0 + g1 + (g2 + g3);
         }
 

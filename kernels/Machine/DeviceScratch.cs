@@ -1,6 +1,9 @@
 namespace MeanShiftGpu.Kernels.Machine;
 
-/// <summary>Device memory that a launcher needs between its own kernels. It grows at the first call of a larger shape and stays.</summary>
+/// <summary>
+/// Device memory that a launcher needs between its own kernels. It grows at the first call of a larger shape
+/// and stays.
+/// </summary>
 internal sealed class DeviceScratch<T>(Accelerator accelerator) : IDisposable
     where T : unmanaged
 {

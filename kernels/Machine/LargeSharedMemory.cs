@@ -2,7 +2,9 @@ using ILGPU.Runtime.Cuda;
 
 namespace MeanShiftGpu.Kernels.Machine;
 
-/// <summary>Shared memory beyond the 48 KiB that a CUDA kernel may have without asking, for which ILGPU has no call.</summary>
+/// <summary>
+/// Shared memory beyond the 48 KiB that a CUDA kernel may have without asking, for which ILGPU has no call.
+/// </summary>
 internal static unsafe class LargeSharedMemory
 {
     private const int WithoutAsking = 48 << 10;
@@ -24,8 +26,10 @@ internal static unsafe class LargeSharedMemory
         if (kernel is not CudaKernel cuda || bytes <= WithoutAsking)
             return;
         kernel.Accelerator.Bind();
-        int error = ((delegate* unmanaged<nint, int, int, int>)FuncSetAttribute.Value)(cuda.FunctionPtr, MaxDynamicSharedSizeBytes, bytes);
+        int error = ((delegate* unmanaged<nint, int, int, int>)FuncSetAttribute.Value)(
+            cuda.FunctionPtr, MaxDynamicSharedSizeBytes, bytes);
         if (error != 0)
-            throw new InvalidOperationException($"The CUDA driver refuses {bytes} bytes of shared memory for a kernel (error {error}); {kernel.Accelerator.Name} has {Most(kernel.Accelerator)}.");
+            throw new InvalidOperationException($"The CUDA driver refuses {bytes} bytes of shared memory for a kernel (error "
+                + $"{error}); {kernel.Accelerator.Name} has {Most(kernel.Accelerator)}.");
     }
 }

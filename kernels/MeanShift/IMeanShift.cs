@@ -1,21 +1,25 @@
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
-/// The launchers of one variant of the differentiable mean shift (Lamm, Righetto, Peng, "Mean Shift clustering as a loss
-/// function", Algorithm 1, in offset form) and of the loss between its end points and true centres.
+/// The launchers of one variant of the differentiable mean shift (Lamm, Righetto, Peng, "Mean Shift
+/// clustering as a loss function", Algorithm 1, in offset form) and of the loss between its end points and
+/// true centres.
 /// </summary>
 /// <remarks>
-/// One iteration moves a point p by Σ_q m_q·(q − p) / W with m_q = (s_q + s₀)·k(|p − q|/b), W = Σ_q m_q, over every voxel q of
-/// the volume at a distance below b; where W = 0 the point stays. Positions are (z, y, x) in voxels. Layouts: scores and
-/// gradScores [N,D,H,W] at <see cref="MeanShiftShape.ScorePitch"/>; trajectory [T+1,N,S,3]. Launchers queue on the stream and do not wait; one instance
-/// serves one stream at a time. On the CPU device a call with offsets or pairs that point outside is refused; on a GPU, where looking would wait for the
-/// stream, they must be right. The workspace may hold anything and is left holding anything; a launcher holds no other memory.
+/// One iteration moves a point p by Σ_q m_q·(q − p) / W with m_q = (s_q + s₀)·k(|p − q|/b), W = Σ_q m_q, over
+/// every voxel q of the volume at a distance below b; where W = 0 the point stays. Positions are (z, y, x) in
+/// voxels. Layouts: scores and gradScores [N,D,H,W] at <see cref="MeanShiftShape.ScorePitch"/>; trajectory
+/// [T+1,N,S,3]. Launchers queue on the stream and do not wait; one instance serves one stream at a time. On
+/// the CPU device a call with offsets or pairs that point outside is refused; on a GPU, where looking would
+/// wait for the stream, they must be right. The workspace may hold anything and is left holding anything; a
+/// launcher holds no other memory.
 /// <para>
-/// Scores that are not finite: where one lies in the ball of a seed, under any weighting, or where sums over a ball overflow the
-/// real type, the point becomes NaN and stays NaN, and so the loss is NaN. The gradient is then NaN in the whole item, or, where
-/// only the last shift met it, in the voxels of that ball: a loss that is not finite never comes with a gradient that is. Scores
-/// that no ball reaches are not looked at. Where W is so small that 1/W overflows (a float32 W below 3·10⁻³⁹, which a score floor
-/// rules out), the loss is finite and the gradient, which is as large, is not.
+/// Scores that are not finite: where one lies in the ball of a seed, under any weighting, or where sums over
+/// a ball overflow the real type, the point becomes NaN and stays NaN, and so the loss is NaN. The gradient
+/// is then NaN in the whole item, or, where only the last shift met it, in the voxels of that ball: a loss
+/// that is not finite never comes with a gradient that is. Scores that no ball reaches are not looked at.
+/// Where W is so small that 1/W overflows (a float32 W below 3·10⁻³⁹, which a score floor rules out), the
+/// loss is finite and the gradient, which is as large, is not.
 /// </para>
 /// </remarks>
 internal interface IMeanShift<T> : IDisposable
@@ -24,13 +28,14 @@ internal interface IMeanShift<T> : IDisposable
     /// <summary>Bytes of workspace that every launcher which takes one needs: one size fits all.</summary>
     /// <param name="shape">Extents.</param>
     /// <param name="parameters">Bandwidth, floor, weighting.</param>
-    /// <param name="centers">M, the rows of centers that <see cref="LossForward"/> will get; the others take none.</param>
+    /// <param name="centers">M, the rows of centers that <see cref="LossForward"/> will get; the others take
+    /// none.</param>
     long WorkspaceBytes(MeanShiftShape shape, MeanShiftParameters parameters, long centers);
 
     /// <summary>
-    /// Draws S seeds per item, uniform in balls around the item's centres in turn, clipped to the margin inside the volume (or
-    /// to its middle, where the volume is too thin). An item without centres gets all its seeds at the volume's middle.
-    /// Overwrites seeds.
+    /// Draws S seeds per item, uniform in balls around the item's centres in turn, clipped to the margin
+    /// inside the volume (or to its middle, where the volume is too thin). An item without centres gets all
+    /// its seeds at the volume's middle. Overwrites seeds.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="centers">The annotated centres.</param>
@@ -81,7 +86,10 @@ internal interface IMeanShift<T> : IDisposable
         launch.Require(seeds, shape.Points * 3, nameof(seeds));
     }
 
-    /// <summary>Shifts every seed T times, in one launch. Overwrites trajectory, whose first [N, S, 3] become the seeds.</summary>
+    /// <summary>
+    /// Shifts every seed T times, in one launch. Overwrites trajectory, whose first [N, S, 3] become the
+    /// seeds.
+    /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="scores">[N, D, H, W] at ScorePitch.</param>
     /// <param name="seeds">[N, S, 3]; may be the beginning of the trajectory itself.</param>
@@ -109,14 +117,16 @@ internal interface IMeanShift<T> : IDisposable
     }
 
     /// <summary>
-    /// Per item: the mean over its centres of the distance to the nearest point, plus the mean over its points of the distance
-    /// to the nearest centre; the loss is the mean over the items that have centres, 0 if none has. Of equally near ones the first
-    /// counts. Overwrites loss and nearest; centres from Offsets[N] on are nobody's.
+    /// Per item: the mean over its centres of the distance to the nearest point, plus the mean over its
+    /// points of the distance to the nearest centre; the loss is the mean over the items that have centres, 0
+    /// if none has. Of equally near ones the first counts. Overwrites loss and nearest; centres from
+    /// Offsets[N] on are nobody's.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="positions">[N, S, 3], the last part of a trajectory.</param>
     /// <param name="centers">The annotated centres.</param>
-    /// <param name="nearest">Gets the nearest centre of each point and the nearest point of each centre.</param>
+    /// <param name="nearest">Gets the nearest centre of each point and the nearest point of each
+    /// centre.</param>
     /// <param name="loss">[1].</param>
     /// <param name="shape">Extents.</param>
     /// <param name="distance">Euclidean or squared.</param>
@@ -137,7 +147,10 @@ internal interface IMeanShift<T> : IDisposable
         LaunchCenterLossForward(stream, positions, centers, nearest, loss, shape, distance);
     }
 
-    /// <summary>The gradient of the centre loss with respect to the points; 0 where a point lies on its centre. Overwrites gradPositions.</summary>
+    /// <summary>
+    /// The gradient of the centre loss with respect to the points; 0 where a point lies on its centre.
+    /// Overwrites gradPositions.
+    /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="gradLoss">[1], the upstream gradient.</param>
     /// <param name="positions">[N, S, 3].</param>
@@ -167,8 +180,9 @@ internal interface IMeanShift<T> : IDisposable
     }
 
     /// <summary>
-    /// The gradient of the score map from the gradient of the end points, through every iteration, with each ball's set of voxels
-    /// taken as fixed (as automatic differentiation does). Overwrites gradScores; its sums have a fixed order, so the bits repeat.
+    /// The gradient of the score map from the gradient of the end points, through every iteration, with each
+    /// ball's set of voxels taken as fixed (as automatic differentiation does). Overwrites gradScores; its
+    /// sums have a fixed order, so the bits repeat.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="scores">[N, D, H, W] at ScorePitch.</param>
@@ -200,15 +214,16 @@ internal interface IMeanShift<T> : IDisposable
     }
 
     /// <summary>
-    /// <see cref="Forward"/> and <see cref="CenterLossForward"/> of its end points, in as few launches as the variant can. Overwrites trajectory,
-    /// nearest and loss.
+    /// <see cref="Forward"/> and <see cref="CenterLossForward"/> of its end points, in as few launches as the
+    /// variant can. Overwrites trajectory, nearest and loss.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="scores">[N, D, H, W] at ScorePitch.</param>
     /// <param name="seeds">[N, S, 3]; may be the beginning of the trajectory itself.</param>
     /// <param name="trajectory">[T + 1, N, S, 3].</param>
     /// <param name="centers">The annotated centres.</param>
-    /// <param name="nearest">Gets the nearest centre of each point and the nearest point of each centre.</param>
+    /// <param name="nearest">Gets the nearest centre of each point and the nearest point of each
+    /// centre.</param>
     /// <param name="loss">[1].</param>
     /// <param name="workspace">[<see cref="WorkspaceBytes"/>].</param>
     /// <param name="shape">Extents.</param>
@@ -240,7 +255,8 @@ internal interface IMeanShift<T> : IDisposable
     }
 
     /// <summary>
-    /// <see cref="CenterLossBackward"/> and <see cref="Backward"/> from there, in as few launches as the variant can. Overwrites gradScores.
+    /// <see cref="CenterLossBackward"/> and <see cref="Backward"/> from there, in as few launches as the
+    /// variant can. Overwrites gradScores.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="gradLoss">[1], the upstream gradient.</param>
@@ -279,12 +295,15 @@ internal interface IMeanShift<T> : IDisposable
         launch.Require(gradPositions, shape.Points * 3, nameof(gradPositions));
         launch.Require(gradScores, shape.ScoreLength, nameof(gradScores));
         launch.Require(workspace, WorkspaceBytes(shape, parameters, nearest.Points.Length), nameof(workspace));
-        LaunchLossBackward(stream, gradLoss, scores, trajectory, centers, nearest, gradPositions, gradScores, workspace, shape, parameters, distance);
+        LaunchLossBackward(
+            stream, gradLoss, scores, trajectory, centers, nearest, gradPositions, gradScores, workspace, shape, parameters,
+            distance);
     }
 
     /// <summary>
-    /// Shifts each of P points of one volume (Batch = 1) until a shift is shorter than the tolerance, at most Iterations times, in
-    /// one launch: the clustering of inference. SeedsPerItem is not read. Overwrites converged, iterations and support.
+    /// Shifts each of P points of one volume (Batch = 1) until a shift is shorter than the tolerance, at most
+    /// Iterations times, in one launch: the clustering of inference. SeedsPerItem is not read. Overwrites
+    /// converged, iterations and support.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="scores">[D, H, W] at ScorePitch.</param>
@@ -309,7 +328,8 @@ internal interface IMeanShift<T> : IDisposable
         double toleranceVoxels)
     {
         using Launch launch = Launch.Begin(stream, "MeanShift.Converge");
-        // There are no seeds, whatever the shape says: the points are the caller's. Without any a shape would be refused elsewhere.
+        // There are no seeds, whatever the shape says: the points are the caller's. Without any a shape would
+        // be refused elsewhere.
         (shape with { SeedsPerItem = 1 }).Check(launch);
         shape = shape with { SeedsPerItem = 0 };
         parameters.Check(launch);

@@ -1,8 +1,8 @@
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
-/// The plain mean shift: one thread per seed forward and through the reverse chain, then one thread per voxel that gathers
-/// the score gradient. No atomics, no shared memory, any accelerator. The truth for the others.
+/// The plain mean shift: one thread per seed forward and through the reverse chain, then one thread per voxel
+/// that gathers the score gradient. No atomics, no shared memory, any accelerator. The truth for the others.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
@@ -11,14 +11,20 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
 {
     private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>,
         MeanShiftShape, SeedSamplingConstants> sampleSeeds;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, MeanShiftShape> findNearest;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLoss;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLossBackward;
-    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, MeanShiftShape, BallConstants<T>, int> listTiles;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>,
+        ArrayView<int>, MeanShiftShape> findNearest;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>,
+        ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLoss;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>,
+        ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> centerLossBackward;
+    private readonly Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, MeanShiftShape,
+        BallConstants<T>, int> listTiles;
     private readonly Accelerator accelerator;
     private readonly Dictionary<Weighting, WeightedKernels> weighted = [];
 
-    /// <summary>Compiles the kernels for an accelerator; those of a weighting follow at its first use.</summary>
+    /// <summary>
+    /// Compiles the kernels for an accelerator; those of a weighting follow at its first use.
+    /// </summary>
     public MeanShiftDirect(Accelerator accelerator)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
@@ -49,22 +55,67 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         => SampleSeeds(stream, centers, step, seeds, shape, sampling);
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-        => For(parameters.Weighting).Forward(stream, LaunchExtent.Of(shape.Points), scores, seeds, trajectory, shape, new BallConstants<T>(parameters));
+    void IMeanShift<T>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters)
+        => For(parameters.Weighting).Forward(
+            stream, LaunchExtent.Of(shape.Points), scores, seeds, trajectory, shape, new BallConstants<T>(parameters));
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchCenterLossForward(AcceleratorStream stream, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
+    void IMeanShift<T>.LaunchCenterLossForward(
+        AcceleratorStream stream,
+        ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss,
+        MeanShiftShape shape,
+        CenterDistance distance)
     {
-        findNearest(stream, LaunchExtent.Of(shape.Points + nearest.Points.Length), positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, shape);
-        centerLoss(stream, 1, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, loss, shape, distance.Known());
+        findNearest(
+            stream,
+            LaunchExtent.Of(shape.Points + nearest.Points.Length),
+            positions,
+            centers.Positions,
+            centers.Offsets,
+            nearest.Centers,
+            nearest.Points,
+            shape);
+        centerLoss(
+            stream,
+            1,
+            positions,
+            centers.Positions,
+            centers.Offsets,
+            nearest.Centers,
+            nearest.Points,
+            loss,
+            shape,
+            distance.Known());
     }
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchCenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
-        => centerLossBackward(stream, LaunchExtent.Of(shape.Points), gradLoss, positions, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, gradPositions, shape, distance.Known());
+    void IMeanShift<T>.LaunchCenterLossBackward(
+        AcceleratorStream stream,
+        ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions,
+        MeanShiftShape shape,
+        CenterDistance distance)
+        => centerLossBackward(
+            stream,
+            LaunchExtent.Of(shape.Points),
+            gradLoss,
+            positions,
+            centers.Positions,
+            centers.Offsets,
+            nearest.Centers,
+            nearest.Points,
+            gradPositions,
+            shape,
+            distance.Known());
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+    void IMeanShift<T>.LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores,
+            ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
     {
         WeightedKernels kernels = For(parameters.Weighting);
         BallConstants<T> constants = new(parameters);
@@ -74,20 +125,58 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         ArrayView<T> chain = workspace.SubView(0, chainBytes).Cast<T>();
         ArrayView<uint> masks = workspace.SubView(chainBytes, maskBytes).Cast<uint>();
 
-        kernels.Chain(stream, LaunchExtent.Of(shape.Points), scores, trajectory, gradPositions, chain, shape, constants, gradientIterations);
+        kernels.Chain(
+            stream,
+            LaunchExtent.Of(shape.Points),
+            scores,
+            trajectory,
+            gradPositions,
+            chain,
+            shape,
+            constants,
+            gradientIterations);
         listTiles(stream, LaunchExtent.Of(masks.Length), trajectory, chain, masks, shape, constants, gradientIterations);
-        kernels.Gather(stream, LaunchExtent.Of(shape.Batch * ScoreTiles.Count(shape) * ScoreTiles.Voxels), trajectory, chain, masks, gradScores, shape, constants, gradientIterations);
+        kernels.Gather(
+            stream,
+            LaunchExtent.Of(shape.Batch * ScoreTiles.Count(shape) * ScoreTiles.Voxels),
+            trajectory,
+            chain,
+            masks,
+            gradScores,
+            shape,
+            constants,
+            gradientIterations);
     }
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchConverge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
+    void IMeanShift<T>.LaunchConverge(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support,
+            ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
         => Converge(stream, scores, positions, converged, iterations, support, shape, parameters, toleranceVoxels);
 
-    /// <summary>The clustering of inference, for variants that have no other; it needs no workspace.</summary>
-    internal void Converge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
+    /// <summary>
+    /// The clustering of inference, for variants that have no other; it needs no workspace.
+    /// </summary>
+    internal void Converge(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters,
+        double toleranceVoxels)
     {
         if (iterations.Length > 0)
-            For(parameters.Weighting).Converge(stream, LaunchExtent.Of(iterations.Length), scores, positions, converged, iterations, support, shape, new BallConstants<T>(parameters), T.CreateChecked(toleranceVoxels * toleranceVoxels));
+            For(parameters.Weighting).Converge(
+                stream,
+                LaunchExtent.Of(iterations.Length),
+                scores,
+                positions,
+                converged,
+                iterations,
+                support,
+                shape,
+                new BallConstants<T>(parameters),
+                T.CreateChecked(toleranceVoxels * toleranceVoxels));
     }
 
     /// <inheritdoc/>
@@ -100,9 +189,10 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     private static long MaskLength(MeanShiftShape shape, int gradientIterations)
         => shape.Batch * ScoreTiles.Count(shape) * ScoreTiles.MaskWords(shape, gradientIterations);
 
-    // Seed i of an item: centre (i mod count) + a point uniform in the ball, by rejection from the cube in integers of 1/4096
-    // voxel, so that every device and real type accepts the same draws and adds the same exactly representable offset; then
-    // clipped to the margin. One thread per seed; seeds overwritten. 64 rejections in a row (probability 1e-20) give the centre.
+    // Seed i of an item: centre (i mod count) + a point uniform in the ball, by rejection from the cube in
+    // integers of 1/4096 voxel, so that every device and real type accepts the same draws and adds the same
+    // exactly representable offset; then clipped to the margin. One thread per seed; seeds overwritten. 64
+    // rejections in a row (probability 1e-20) give the centre.
     [Kernel]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void SampleSeedsKernel(
@@ -122,7 +212,9 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         if (count == 0)
         {
             T half = T.One / TReal.From(2);
-            new Point<T>(TReal.From(shape.Depth - 1) * half, TReal.From(shape.Height - 1) * half, TReal.From(shape.Width - 1) * half).Store(seeds, index);
+            new Point<T>(
+                TReal.From(shape.Depth - 1) * half, TReal.From(shape.Height - 1) * half, TReal.From(shape.Width - 1) * half)
+                    .Store(seeds, index);
             return;
         }
 
@@ -171,8 +263,9 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         return position > last - margin ? last - margin : position;
     }
 
-    // nearestCenter[n,s] = argmin over the item's centres of the distance to point s; nearestPoint[c] = argmin over its item's
-    // points of the distance to centre c; the lowest index wins ties. One thread per point, then one per centre; both overwritten.
+    // nearestCenter[n,s] = argmin over the item's centres of the distance to point s; nearestPoint[c] =
+    // argmin over its item's points of the distance to centre c; the lowest index wins ties. One thread per
+    // point, then one per centre; both overwritten.
     [Kernel]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void NearestKernel(
@@ -226,8 +319,9 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         }
     }
 
-    // loss = mean over items with centres of (sum over centres of dist(c, nearest point)/centres + sum over points of dist(p, nearest
-    // centre)/S); dist squared or Euclidean. One thread, for the numbers are few: sums in index order; loss overwritten.
+    // loss = mean over items with centres of (sum over centres of dist(c, nearest point)/centres + sum over
+    // points of dist(p, nearest centre)/S); dist squared or Euclidean. One thread, for the numbers are few:
+    // sums in index order; loss overwritten.
     [Kernel]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void CenterLossKernel(
@@ -254,7 +348,8 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
                 overCenters += Distance(Point<T>.Load(positions, points + nearestPoint[c]), Point<T>.Load(centers, c), distance);
             T overPoints = T.Zero;
             for (int s = 0; s < shape.SeedsPerItem; s++)
-                overPoints += Distance(Point<T>.Load(positions, points + s), Point<T>.Load(centers, nearestCenter[points + s]), distance);
+                overPoints += Distance(
+                    Point<T>.Load(positions, points + s), Point<T>.Load(centers, nearestCenter[points + s]), distance);
             total += overCenters / TReal.From(end - first) + overPoints / TReal.From(shape.SeedsPerItem);
         }
 
@@ -262,8 +357,9 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         loss[0] = items == 0 ? T.Zero : total / TReal.From(items);
     }
 
-    // gradPositions[p] = gradLoss/items · (∇dist(p, its centre)/S + sum over the centres c whose nearest point is p of
-    // ∇dist(p, c)/centres). One thread per point, centres in index order; overwritten; 0 at distance 0 and without centres.
+    // gradPositions[p] = gradLoss/items · (∇dist(p, its centre)/S + sum over the centres c whose nearest
+    // point is p of ∇dist(p, c)/centres). One thread per point, centres in index order; overwritten; 0 at
+    // distance 0 and without centres.
     [Kernel]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void CenterLossBackwardKernel(
@@ -279,10 +375,14 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         CenterDistance distance)
     {
         Point<T> point = Point<T>.Load(positions, index);
-        CenterLossGradient(index.X, point, gradLoss, centers, centerOffsets, nearestCenter, nearestPoint, shape, distance).Store(gradPositions, index);
+        CenterLossGradient(index.X, point, gradLoss, centers, centerOffsets, nearestCenter, nearestPoint, shape, distance).Store(
+            gradPositions, index);
     }
 
-    /// <summary>The gradient of the centre loss with respect to one end point, as <see cref="CenterLossBackwardKernel"/> stores it.</summary>
+    /// <summary>
+    /// The gradient of the centre loss with respect to one end point, as
+    /// <see cref="CenterLossBackwardKernel"/> stores it.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static Point<T> CenterLossGradient(
         int index,
@@ -303,11 +403,13 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         if (first < end)
         {
             T scale = gradLoss[0] / TReal.From(ItemsWithCenters(centerOffsets, shape));
-            gradient = AddDistanceGradient(gradient, point, Point<T>.Load(centers, nearestCenter[index]), scale / TReal.From(shape.SeedsPerItem), distance);
+            gradient = AddDistanceGradient(
+                gradient, point, Point<T>.Load(centers, nearestCenter[index]), scale / TReal.From(shape.SeedsPerItem), distance);
             for (int c = first; c < end; c++)
             {
                 if (nearestPoint[c] == s)
-                    gradient = AddDistanceGradient(gradient, point, Point<T>.Load(centers, c), scale / TReal.From(end - first), distance);
+                    gradient = AddDistanceGradient(
+                        gradient, point, Point<T>.Load(centers, c), scale / TReal.From(end - first), distance);
             }
         }
 
@@ -322,7 +424,8 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Point<T> AddDistanceGradient(Point<T> gradient, Point<T> point, Point<T> center, T scale, CenterDistance distance)
+    private static Point<T> AddDistanceGradient(
+        Point<T> gradient, Point<T> point, Point<T> center, T scale, CenterDistance distance)
     {
         T factor = scale + scale;
         if (distance == CenterDistance.Euclidean)
@@ -350,8 +453,9 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
         return items;
     }
 
-    // Bit r of an item's tile says whether record r = seed·iterations + iteration has a gradient and a ball that can reach the
-    // tile; one whose point is no number reaches all. One thread per mask word; masks overwritten.
+    // Bit r of an item's tile says whether record r = seed·iterations + iteration has a gradient and a ball
+    // that can reach the tile; one whose point is no number reaches all. One thread per mask word; masks
+    // overwritten.
     [Kernel]
     internal static void ListTilesKernel(
         Index1D index,
@@ -409,20 +513,31 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
 
     private sealed record WeightedKernels(
         Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>> Forward,
-        Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int> Chain,
-        Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int> Gather,
-        Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, T> Converge)
+        Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape,
+            BallConstants<T>, int> Chain,
+        Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, ArrayView<T>, MeanShiftShape,
+            BallConstants<T>, int> Gather,
+        Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, MeanShiftShape,
+            BallConstants<T>, T> Converge)
     {
         public static WeightedKernels Load<TWeighting>(Accelerator accelerator)
             where TWeighting : struct, IWeighting<T>
             => new(
-                accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>>>(
+                accelerator
+                    .Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape,
+                        BallConstants<T>>>(
                     MeanShiftDirectKernels<T, TReal, TWeighting>.ForwardKernel),
-                accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>>(
+                accelerator
+                    .Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+                        MeanShiftShape, BallConstants<T>, int>>(
                     MeanShiftDirectKernels<T, TReal, TWeighting>.ChainKernel),
-                accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>>(
+                accelerator
+                    .Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<uint>, ArrayView<T>,
+                        MeanShiftShape, BallConstants<T>, int>>(
                     MeanShiftDirectKernels<T, TReal, TWeighting>.GatherKernel),
-                accelerator.Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, T>>(
+                accelerator
+                    .Load<Action<AcceleratorStream, Index1D, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>,
+                        ArrayView<T>, MeanShiftShape, BallConstants<T>, T>>(
                     MeanShiftDirectKernels<T, TReal, TWeighting>.ConvergeKernel));
     }
 }
@@ -434,7 +549,8 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
     where TWeighting : struct, IWeighting<T>
 {
     // p(t+1) = p(t) + sum m (q − p) / W, m = (s + s0) k, over the voxels q of the ball; p stays where W = 0.
-    // One thread per seed runs all iterations over the box around its point, sums in the order z, y, x; trajectory overwritten.
+    // One thread per seed runs all iterations over the box around its point, sums in the order z, y, x;
+    // trajectory overwritten.
     [Kernel]
     internal static void ForwardKernel(
         Index1D index,
@@ -451,13 +567,14 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
         {
             BallSum<T> sum = Sum(scores, item, p, shape, constants);
             if (sum.Weight != T.Zero)
-                p = new Point<T>(p.Z + sum.Moment.Z / sum.Weight, p.Y + sum.Moment.Y / sum.Weight, p.X + sum.Moment.X / sum.Weight).OrNaN();
+                p = new Point<T>(
+                    p.Z + sum.Moment.Z / sum.Weight, p.Y + sum.Moment.Y / sum.Weight, p.X + sum.Moment.X / sum.Weight).OrNaN();
             p.Store(trajectory, t * shape.Points + index);
         }
     }
 
-    // The forward pass's shifts, until one is shorter than the tolerance or Iterations are done. One thread per point; writes the end
-    // point, the number of shifts and W of the last; all overwritten.
+    // The forward pass's shifts, until one is shorter than the tolerance or Iterations are done. One thread
+    // per point; writes the end point, the number of shifts and W of the last; all overwritten.
     [Kernel]
     internal static void ConvergeKernel(
         Index1D index,
@@ -493,9 +610,9 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
         support[index] = weight;
     }
 
-    // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the ball of p(t); where W = 0 the
-    // point had stayed, so g stays and chain is 0, or NaN if the point is no number. One thread per seed, sums in the order z, y,
-    // x; chain overwritten.
+    // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the
+    // ball of p(t); where W = 0 the point had stayed, so g stays and chain is 0, or NaN if the point is no
+    // number. One thread per seed, sums in the order z, y, x; chain overwritten.
     [Kernel]
     internal static void ChainKernel(
         Index1D index,
@@ -532,8 +649,9 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
         }
     }
 
-    // dL/ds(q) = sum over the records (seed, iteration) whose ball holds q of k (chain · (q − p(t+1))). One thread per voxel, tile by
-    // tile, records in order seed, iteration, from the tile's bit mask; gradScores overwritten.
+    // dL/ds(q) = sum over the records (seed, iteration) whose ball holds q of k (chain · (q − p(t+1))). One
+    // thread per voxel, tile by tile, records in order seed, iteration, from the tile's bit mask; gradScores
+    // overwritten.
     [Kernel]
     internal static void GatherKernel(
         Index1D index,
@@ -580,7 +698,8 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
             }
         }
 
-        gradScores[(((long)voxel.Item * shape.Depth + voxel.Z) * shape.Height + voxel.Y) * (long)shape.Width * shape.ScorePitch + (long)voxel.X * shape.ScorePitch] = gradient;
+        gradScores[(((long)voxel.Item * shape.Depth + voxel.Z) * shape.Height + voxel.Y) * (long)shape.Width * shape.ScorePitch
+            + (long)voxel.X * shape.ScorePitch] = gradient;
     }
 
     // W and sum of m (q − p): offsets from p keep float32's digits.
@@ -609,7 +728,8 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
                     T squared = dz * dz + dy * dy + dx * dx;
                     if (squared < constants.SquaredBandwidth)
                     {
-                        T m = (scores[(row + x) * shape.ScorePitch] + constants.ScoreFloor) * TWeighting.Weight(squared * constants.InverseSquaredBandwidth);
+                        T m = (scores[(row + x) * shape.ScorePitch] + constants.ScoreFloor) * TWeighting.Weight(
+                            squared * constants.InverseSquaredBandwidth);
                         weight += m;
                         momentZ += m * dz;
                         momentY += m * dy;
@@ -624,7 +744,8 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
 
     // W and sum of (s + s0) (g·(q − next)) Slope (p − q), that is W b² times the gradient that reaches p.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static BallSum<T> SumChain(ArrayView<T> scores, int item, Point<T> p, Point<T> next, Point<T> g, MeanShiftShape shape, BallConstants<T> constants)
+    private static BallSum<T> SumChain(
+        ArrayView<T> scores, int item, Point<T> p, Point<T> next, Point<T> g, MeanShiftShape shape, BallConstants<T> constants)
     {
         T weight = T.Zero;
         T momentZ = T.Zero;
@@ -654,7 +775,8 @@ internal static class MeanShiftDirectKernels<T, TReal, TWeighting>
                         T ratio = squared * constants.InverseSquaredBandwidth;
                         T k = TWeighting.Weight(ratio);
                         T score = scores[(row + x) * shape.ScorePitch] + constants.ScoreFloor;
-                        T c = score * TWeighting.Slope(ratio, k) * (g.Z * (qz - next.Z) + g.Y * (qy - next.Y) + g.X * (qx - next.X));
+                        T c = score * TWeighting.Slope(ratio, k) * (
+                            g.Z * (qz - next.Z) + g.Y * (qy - next.Y) + g.X * (qx - next.X));
                         weight += score * k;
                         momentZ -= c * dz;
                         momentY -= c * dy;

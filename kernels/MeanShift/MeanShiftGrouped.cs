@@ -1,8 +1,9 @@
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
-/// The mean shift with a group of threads for each seed, which walks the ball's voxels together, and one for each tile of the score
-/// gradient. Plain shared-memory reductions in a fixed order, no warp operations, no atomics: every GPU, and the same bits every time.
+/// The mean shift with a group of threads for each seed, which walks the ball's voxels together, and one for
+/// each tile of the score gradient. Plain shared-memory reductions in a fixed order, no warp operations, no
+/// atomics: every GPU, and the same bits every time.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
@@ -17,10 +18,13 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
 
     private readonly Accelerator accelerator;
     private readonly MeanShiftDirect<T, TReal> direct;
-    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, CenterDistance> totalLoss;
+    private readonly Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>,
+        MeanShiftShape, CenterDistance> totalLoss;
     private readonly Dictionary<Weighting, WeightedKernels> weighted = [];
 
-    /// <summary>Compiles the kernels for an accelerator; those of a weighting follow at its first use.</summary>
+    /// <summary>
+    /// Compiles the kernels for an accelerator; those of a weighting follow at its first use.
+    /// </summary>
     public MeanShiftGrouped(Accelerator accelerator)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
@@ -39,46 +43,128 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
         => direct.SampleSeeds(stream, centers, step, seeds, shape, sampling);
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-        => For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, scores, None(scores), None(scores), scores, shape, new BallConstants<T>(parameters));
+    void IMeanShift<T>.LaunchForward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, ArrayView<byte> workspace,
+        MeanShiftShape shape,
+        MeanShiftParameters parameters)
+        => For(parameters.Weighting).Forward(
+            stream,
+            Groups(shape.Points),
+            scores,
+            seeds,
+            trajectory,
+            scores,
+            None(scores),
+            None(scores),
+            scores,
+            shape,
+            new BallConstants<T>(parameters));
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchCenterLossForward(AcceleratorStream stream, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, MeanShiftShape shape, CenterDistance distance)
+    void IMeanShift<T>.LaunchCenterLossForward(
+        AcceleratorStream stream,
+        ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss,
+        MeanShiftShape shape,
+        CenterDistance distance)
         => ((IMeanShift<T>)direct).CenterLossForward(stream, positions, centers, nearest, loss, shape, distance);
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchCenterLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, MeanShiftShape shape, CenterDistance distance)
-        => ((IMeanShift<T>)direct).CenterLossBackward(stream, gradLoss, positions, centers, nearest, gradPositions, shape, distance);
+    void IMeanShift<T>.LaunchCenterLossBackward(
+        AcceleratorStream stream,
+        ArrayView<T> gradLoss, ArrayView<T> positions, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions,
+        MeanShiftShape shape,
+        CenterDistance distance)
+        => ((IMeanShift<T>)direct).CenterLossBackward(
+            stream, gradLoss, positions, centers, nearest, gradPositions, shape, distance);
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchLossForward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> loss, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
+    void IMeanShift<T>.LaunchLossForward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> seeds, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest,
+            ArrayView<T> loss, ArrayView<byte> workspace,
+            MeanShiftShape shape,
+            MeanShiftParameters parameters,
+            CenterDistance distance)
     {
         ArrayView<T> squares = Part(workspace, SquaresLength(shape, nearest.Points.Length));
-        For(parameters.Weighting).Forward(stream, Groups(shape.Points), scores, seeds, trajectory, centers.Positions, centers.Offsets, nearest.Centers, squares, shape, new BallConstants<T>(parameters));
+        For(parameters.Weighting).Forward(
+            stream,
+            Groups(shape.Points),
+            scores,
+            seeds,
+            trajectory,
+            centers.Positions,
+            centers.Offsets,
+            nearest.Centers,
+            squares,
+            shape,
+            new BallConstants<T>(parameters));
         totalLoss(stream, Groups(1), squares, centers.Offsets, nearest.Points, loss, shape, distance.Known());
     }
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchLossBackward(AcceleratorStream stream, ArrayView<T> gradLoss, ArrayView<T> scores, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
+    void IMeanShift<T>.LaunchLossBackward(
+        AcceleratorStream stream,
+        ArrayView<T> gradLoss, ArrayView<T> scores, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest,
+            ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace,
+            MeanShiftShape shape,
+            MeanShiftParameters parameters,
+            CenterDistance distance)
         => Backward(stream, gradLoss, scores, trajectory, centers, nearest, gradScores, workspace, shape, parameters, distance);
 
     /// <inheritdoc/>
-    void IMeanShift<T>.LaunchBackward(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-        => Backward(stream, gradPositions, scores, trajectory, new CenterViews<T>(gradPositions, None(scores)), new NearestPairs(None(scores), None(scores)), gradScores, workspace, shape, parameters, default);
+    void IMeanShift<T>.LaunchBackward(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> trajectory, ArrayView<T> gradPositions, ArrayView<T> gradScores,
+            ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
+        => Backward(
+            stream,
+            gradPositions,
+            scores,
+            trajectory,
+            new CenterViews<T>(gradPositions, None(scores)),
+            new NearestPairs(None(scores), None(scores)),
+            gradScores,
+            workspace,
+            shape,
+            parameters,
+            default);
 
     // From the loss's gradient, or, without offsets of centres, from that of the end points.
-    private void Backward(AcceleratorStream stream, ArrayView<T> upstream, ArrayView<T> scores, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest, ArrayView<T> gradScores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, CenterDistance distance)
+    private void Backward(
+        AcceleratorStream stream,
+        ArrayView<T> upstream, ArrayView<T> scores, ArrayView<T> trajectory, CenterViews<T> centers, NearestPairs nearest,
+            ArrayView<T> gradScores, ArrayView<byte> workspace,
+            MeanShiftShape shape,
+            MeanShiftParameters parameters,
+            CenterDistance distance)
     {
         WeightedKernels kernels = For(parameters.Weighting);
         BallConstants<T> constants = new(parameters);
         int gradientIterations = parameters.GradientIterations(shape.Iterations);
         ArrayView<T> chain = Part(workspace, ChainLength(shape, parameters));
-        kernels.Chain(stream, Groups(shape.Points), scores, trajectory, upstream, centers.Positions, centers.Offsets, nearest.Centers, nearest.Points, chain, shape, constants, gradientIterations, distance.Known());
-        kernels.Gather(stream, Groups(shape.Batch * ScoreTiles.Count(shape)), trajectory, chain, gradScores, shape, constants, gradientIterations);
+        kernels.Chain(
+            stream, Groups(shape.Points), scores, trajectory, upstream, centers.Positions, centers.Offsets, nearest.Centers,
+            nearest.Points, chain, shape, constants, gradientIterations, distance.Known());
+        kernels.Gather(
+            stream,
+            Groups(shape.Batch * ScoreTiles.Count(shape)),
+            trajectory,
+            chain,
+            gradScores,
+            shape,
+            constants,
+            gradientIterations);
     }
 
-    /// <summary>The direct kernel: points of inference are many, so that a thread for each fills the device.</summary>
-    void IMeanShift<T>.LaunchConverge(AcceleratorStream stream, ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
+    /// <summary>
+    /// The direct kernel: points of inference are many, so that a thread for each fills the device.
+    /// </summary>
+    void IMeanShift<T>.LaunchConverge(
+        AcceleratorStream stream,
+        ArrayView<T> scores, ArrayView<T> positions, ArrayView<T> converged, ArrayView<int> iterations, ArrayView<T> support,
+            ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters, double toleranceVoxels)
         => direct.Converge(stream, scores, positions, converged, iterations, support, shape, parameters, toleranceVoxels);
 
     /// <inheritdoc/>
@@ -89,26 +175,33 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
 
     private static KernelConfig Groups(long groups) => new(checked((int)groups), MostThreads);
 
-    // The forward and the backward pass each begin at the workspace's beginning: neither leaves anything to the other.
+    // The forward and the backward pass each begin at the workspace's beginning: neither leaves anything to
+    // the other.
     private static ArrayView<T> Part(ArrayView<byte> workspace, long length)
     {
         long bytes = length * Unsafe.SizeOf<T>();
         return workspace.Length >= bytes
             ? workspace.SubView(0, bytes).Cast<T>()
-            : throw new ArgumentException($"mean shift: the workspace holds {workspace.Length} bytes, {bytes} are needed.", nameof(workspace));
+            : throw new ArgumentException(
+                $"mean shift: the workspace holds {workspace.Length} bytes, {bytes} are needed.", nameof(workspace));
     }
 
     // From each point to its nearest centre, and from each centre to the points of its item.
     private static long SquaresLength(MeanShiftShape shape, long centers) => shape.Points + centers * shape.SeedsPerItem;
 
-    private static long ChainLength(MeanShiftShape shape, MeanShiftParameters parameters) => shape.Points * parameters.GradientIterations(shape.Iterations) * 3;
+    private static long ChainLength(MeanShiftShape shape, MeanShiftParameters parameters)
+        => shape.Points * parameters.GradientIterations(shape.Iterations) * 3;
 
-    // nearestPoint[c] = argmin over the points of centre c's item of squares, the lowest index winning ties; loss = mean over items with centres of (sum over
-    // centres of the least dist/centres + sum over points of dist/S), dist the square or its root, 0 if no item has centres. One group: sixteen threads per
-    // centre, eight centres at a time, then a thread per point. Both overwritten; each thread's sum in index order, then as GroupSum.Sum.
+    // nearestPoint[c] = argmin over the points of centre c's item of squares, the lowest index winning ties;
+    // loss = mean over items with centres of (sum over centres of the least dist/centres + sum over points of
+    // dist/S), dist the square or its root, 0 if no item has centres. One group: sixteen threads per centre,
+    // eight centres at a time, then a thread per point. Both overwritten; each thread's sum in index order,
+    // then as GroupSum.Sum.
     [Kernel(MaxGroupSize = MostThreads)]
     internal static void TotalLossKernel(
-        ArrayView<T> squares, // [N, S] from each point to its nearest centre, then [M, S] from each centre to the points of its item
+        // [N, S] from each point to its nearest centre, then [M, S] from each centre to the points of its
+        // item
+        ArrayView<T> squares,
         ArrayView<int> centerOffsets, // [N + 1]
         ArrayView<int> nearestPoint, // [M]
         ArrayView<T> loss, // [1]
@@ -153,7 +246,8 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
                     for (int other = Group.IdxX + 1; other < Group.IdxX + lanes; other++)
                     {
                         // The lowest index wins ties, as if one thread had looked at all.
-                        if (indices[other] >= 0 && (least[other] < bestSquared || (least[other] == bestSquared && indices[other] < best)))
+                        if (indices[other] >= 0 && (
+                            least[other] < bestSquared || (least[other] == bestSquared && indices[other] < best)))
                         {
                             best = indices[other];
                             bestSquared = least[other];
@@ -196,20 +290,31 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     }
 
     private sealed record WeightedKernels(
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>> Forward,
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int, CenterDistance> Chain,
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int> Gather)
+        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>,
+            ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>> Forward,
+        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>,
+            ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int, CenterDistance> Chain,
+        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>,
+            int> Gather)
     {
         public static WeightedKernels Load<TWeighting>(Accelerator accelerator)
             where TWeighting : struct, IWeighting<T>
         {
             KernelSpecialization specialization = new(MostThreads, null);
             return new WeightedKernels(
-                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>>>(
+                accelerator
+                    .Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+                        ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>>>(
                     MeanShiftGroupedKernels<T, TReal, TWeighting>.ForwardKernel, specialization),
-                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int, CenterDistance>>(
-                    MeanShiftGroupedKernels<T, TReal, TWeighting>.ChainKernel, new KernelSpecialization(MostThreads, MeanShiftGroupedKernels<T, TReal, TWeighting>.ChainGroups)),
-                accelerator.Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int>>(
+                accelerator
+                    .Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
+                        ArrayView<int>, ArrayView<int>, ArrayView<int>, ArrayView<T>, MeanShiftShape, BallConstants<T>, int,
+                            CenterDistance>>(
+                    MeanShiftGroupedKernels<T, TReal, TWeighting>.ChainKernel, new KernelSpecialization(
+                        MostThreads, MeanShiftGroupedKernels<T, TReal, TWeighting>.ChainGroups)),
+                accelerator
+                    .Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, MeanShiftShape,
+                        BallConstants<T>, int>>(
                     MeanShiftGroupedKernels<T, TReal, TWeighting>.GatherKernel, specialization));
         }
     }
@@ -241,8 +346,8 @@ internal static class GatherLists
     public const int Bytes = (PerThread * GroupWalk.Threads + GroupWalk.Threads + GroupSum.Partials) * sizeof(int);
 
     /// <summary>
-    /// How many the threads before this one have counted, and all together: the same two steps as <see cref="GroupSum.Sum{T}"/>, with
-    /// leading barrier.
+    /// How many the threads before this one have counted, and all together: the same two steps as
+    /// <see cref="GroupSum.Sum{T}"/>, with leading barrier.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Before(ArrayView<int> counts, int count, out int total)
@@ -282,13 +387,15 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
     where TReal : struct, IReal<T>
     where TWeighting : struct, IWeighting<T>
 {
-    // The chain's gradient of a group per seed leaves most multiprocessors with one or two groups; for more of them ptxas 12.4 spilled registers.
+    // The chain's gradient of a group per seed leaves most multiprocessors with one or two groups; for more
+    // of them ptxas 12.4 spilled registers.
     public const int ChainGroups = 2;
 
     // p(t+1) = p(t) + sum m (q − p) / W, m = (s + s0) k, over the voxels q of the ball; p stays where W = 0.
-    // One group per seed runs all iterations: rows of the box around its point 16 at a time, eight threads along x with two voxels each;
-    // sums per thread in that order, then as GroupSum.Sum; trajectory overwritten. With centres, the squared distances from the end point to those of its
-    // item, and the nearest, which are the first stage of the centre loss; nearestCenter and squares overwritten.
+    // One group per seed runs all iterations: rows of the box around its point 16 at a time, eight threads
+    // along x with two voxels each; sums per thread in that order, then as GroupSum.Sum; trajectory
+    // overwritten. With centres, the squared distances from the end point to those of its item, and the
+    // nearest, which are the first stage of the centre loss; nearestCenter and squares overwritten.
     [Kernel(MaxGroupSize = GroupWalk.Threads)]
     internal static void ForwardKernel(
         ArrayView<T> scores, // [N, D, H, W], pitch ScorePitch
@@ -297,7 +404,9 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         ArrayView<T> centers, // [M, 3]
         ArrayView<int> centerOffsets, // [N + 1], or empty: no centres
         ArrayView<int> nearestCenter, // [N, S]
-        ArrayView<T> squares, // [N, S] from each point to its nearest centre, then [M, S] from each centre to the points of its item
+        // [N, S] from each point to its nearest centre, then [M, S] from each centre to the points of its
+        // item
+        ArrayView<T> squares,
         MeanShiftShape shape,
         BallConstants<T> constants)
     {
@@ -321,11 +430,13 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         FindNearestCenter(p, centers, centerOffsets, nearestCenter, squares, shape);
     }
 
-    // A thread for each centre; then the first thread looks at what the others found, the lowest index winning ties. Every thread comes to the barrier,
-    // centres or not, and goes on to the end: PoCL miscompiles a barrier under a condition, be it the same for all threads.
+    // A thread for each centre; then the first thread looks at what the others found, the lowest index
+    // winning ties. Every thread comes to the barrier, centres or not, and goes on to the end: PoCL
+    // miscompiles a barrier under a condition, be it the same for all threads.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FindNearestCenter(
-        Point<T> point, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<T> squares, MeanShiftShape shape)
+        Point<T> point, ArrayView<T> centers, ArrayView<int> centerOffsets, ArrayView<int> nearestCenter, ArrayView<T> squares,
+        MeanShiftShape shape)
     {
         ArrayView<T> least = SharedMemory.Allocate<T>(GroupWalk.Threads);
         ArrayView<int> indices = SharedMemory.Allocate<int>(GroupWalk.Threads);
@@ -365,10 +476,10 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         }
     }
 
-    // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the ball of p(t); where W = 0 the
-    // point had stayed, so g stays and chain is 0, or NaN if the point is no number. With centres, g begins as the centre loss's
-    // gradient. One group per seed, walking as the forward kernel does;
-    // chain overwritten.
+    // From g = dL/dp(T) back: chain(t) = g/W, then g = sum (s + s0) (g·(q − p(t+1))/W) grad_p k, over the
+    // ball of p(t); where W = 0 the point had stayed, so g stays and chain is 0, or NaN if the point is no
+    // number. With centres, g begins as the centre loss's gradient. One group per seed, walking as the
+    // forward kernel does; chain overwritten.
     [Kernel(MaxGroupSize = GroupWalk.Threads, MinGroups = ChainGroups)]
     internal static void ChainKernel(
         ArrayView<T> scores, // [N, D, H, W], pitch ScorePitch
@@ -389,7 +500,8 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         int item = Grid.IdxX / shape.SeedsPerItem;
         Point<T> next = Point<T>.Load(trajectory, shape.Iterations * shape.Points + seed);
         Point<T> g = centerOffsets.Length > 0
-            ? MeanShiftDirect<T, TReal>.CenterLossGradient(Grid.IdxX, next, upstream, centers, centerOffsets, nearestCenter, nearestPoint, shape, distance)
+            ? MeanShiftDirect<T, TReal>.CenterLossGradient(
+                Grid.IdxX, next, upstream, centers, centerOffsets, nearestCenter, nearestPoint, shape, distance)
             : Point<T>.Load(upstream, seed);
         for (int r = gradientIterations - 1; r >= 0; r--)
         {
@@ -411,9 +523,10 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         }
     }
 
-    // dL/ds(q) = sum over the records (seed, iteration) whose ball holds q of k (chain · (q − p(t+1))). One group per tile of 8³ voxels, four
-    // along x for each thread: the threads test the records against the tile, list the hits in the order thread, record, and load them to shared
-    // memory 128 at a time. Sums in that order; gradScores overwritten.
+    // dL/ds(q) = sum over the records (seed, iteration) whose ball holds q of k (chain · (q − p(t+1))). One
+    // group per tile of 8³ voxels, four along x for each thread: the threads test the records against the
+    // tile, list the hits in the order thread, record, and load them to shared memory 128 at a time. Sums in
+    // that order; gradScores overwritten.
     [Kernel(MaxGroupSize = GroupWalk.Threads)]
     internal static void GatherKernel(
         ArrayView<T> trajectory, // [T + 1, N, S, 3]
@@ -498,10 +611,12 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
             gradScores[index + 3L * shape.ScorePitch] = gradient.W;
     }
 
-    // Whether a record has a gradient and a ball that can reach the tile, judged by the tile's nearest point. One part in 10⁴ more
-    // than the bandwidth, so that no rounding can lose a voxel that the sum would count.
+    // Whether a record has a gradient and a ball that can reach the tile, judged by the tile's nearest point.
+    // One part in 10⁴ more than the bandwidth, so that no rounding can lose a voxel that the sum would count.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool Reaches(ArrayView<T> trajectory, ArrayView<T> chain, int item, int record, TileOrigin origin, MeanShiftShape shape, BallConstants<T> constants, int gradientIterations)
+    private static bool Reaches(
+        ArrayView<T> trajectory, ArrayView<T> chain, int item, int record, TileOrigin origin, MeanShiftShape shape,
+            BallConstants<T> constants, int gradientIterations)
     {
         long seed = (long)item * shape.SeedsPerItem + record / gradientIterations;
         int t = shape.Iterations - gradientIterations + record % gradientIterations;
@@ -546,9 +661,12 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         return squared >= constants.SquaredBandwidth ? T.Zero : value;
     }
 
-    // (Σ m·(q − p), W) over the ball of p; for the chain (W·b² times the gradient that reaches p, W), as in the direct kernels.
+    // (Σ m·(q − p), W) over the ball of p; for the chain (W·b² times the gradient that reaches p, W), as in
+    // the direct kernels.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Quad<T> Sum(ArrayView<Quad<T>> sums, ArrayView<T> scores, int item, Point<T> p, Point<T> next, Point<T> g, bool isChain, MeanShiftShape shape, BallConstants<T> constants)
+    private static Quad<T> Sum(
+        ArrayView<Quad<T>> sums, ArrayView<T> scores, int item, Point<T> p, Point<T> next, Point<T> g, bool isChain,
+            MeanShiftShape shape, BallConstants<T> constants)
     {
         int firstZ = BallRange<T, TReal>.First(p.Z, constants.Bandwidth, shape.Depth);
         int firstY = BallRange<T, TReal>.First(p.Y, constants.Bandwidth, shape.Height);
@@ -575,7 +693,9 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
                     T score = scores[row + (long)x * shape.ScorePitch];
                     T otherScore = scores[row + (long)other * shape.ScorePitch];
                     sum = Add(sum, score, true, x, dz, dy, rowSquared, rowProduct, p.X, next.X, g.X, isChain, constants);
-                    sum = Add(sum, otherScore, x + GroupWalk.Lanes <= lastX, other, dz, dy, rowSquared, rowProduct, p.X, next.X, g.X, isChain, constants);
+                    sum = Add(
+                        sum, otherScore, x + GroupWalk.Lanes <= lastX, other, dz, dy, rowSquared, rowProduct, p.X, next.X, g.X,
+                        isChain, constants);
                 }
             }
 
@@ -587,7 +707,9 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Quad<T> Add(Quad<T> sum, T score, bool exists, int x, T dz, T dy, T squared, T product, T p, T next, T g, bool isChain, BallConstants<T> constants)
+    private static Quad<T> Add(
+        Quad<T> sum, T score, bool exists, int x, T dz, T dy, T squared, T product, T p, T next, T g, bool isChain,
+            BallConstants<T> constants)
     {
         T dx = TReal.From(x) - p;
         squared += dx * dx;

@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.Optimizer;
 
-/// <summary>The plain Adam step: one thread per parameter, any accelerator. The truth for the others.</summary>
+/// <summary>
+/// The plain Adam step: one thread per parameter, any accelerator. The truth for the others.
+/// </summary>
 internal sealed class AdamDirect<T, TReal> : IAdam<T>
     where T : unmanaged, INumber<T>
     where TReal : struct, IReal<T>
@@ -31,9 +33,10 @@ internal sealed class AdamDirect<T, TReal> : IAdam<T>
     }
 
     // The formula of IAdam; nothing where the factor is below 0.
-    // One thread per parameter; its value and moments are overwritten. At most 2³¹ − 1 parameters. Limited by memory: four reads and three
-    // writes, 30 MB for the published network's 1.08 million parameters, 6 µs on an H200, 84 µs at 360 GB/s (estimates). The four loads that a
-    // thread has under way are 32 KB a multiprocessor, more than latency × bandwidth asks for, so wider accesses would gain nothing.
+    // One thread per parameter; its value and moments are overwritten. At most 2³¹ − 1 parameters. Limited by
+    // memory: four reads and three writes, 30 MB for the published network's 1.08 million parameters, 6 µs on
+    // an H200, 84 µs at 360 GB/s (estimates). The four loads that a thread has under way are 32 KB a
+    // multiprocessor, more than latency × bandwidth asks for, so wider accesses would gain nothing.
     [Kernel]
     internal static void StepKernel(
         Index1D index,

@@ -1,8 +1,8 @@
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>
-/// What an Adam step needs of its settings, worked out in double and rounded once to the kernel's real type: a float32
-/// kernel then holds no double, which many OpenCL devices lack and consumer GPUs compute slowly.
+/// What an Adam step needs of its settings, worked out in double and rounded once to the kernel's real type:
+/// a float32 kernel then holds no double, which many OpenCL devices lack and consumer GPUs compute slowly.
 /// </summary>
 internal readonly struct AdamFactors<T>
     where T : unmanaged, INumber<T>

@@ -24,7 +24,8 @@ internal sealed unsafe class AdamHostSimd(HostThreads threads) : IAdam<float>
         if (scale < 0)
             return;
         AdamFactors<float> f = settings.Length > 0 ? new(settings) : new(parameters);
-        HostChunks.Of(values.Length).For(threads, (_, start, end) => StepRun(g + start, scale, x + start, m + start, v + start, end - start, f));
+        HostChunks.Of(values.Length).For(
+            threads, (_, start, end) => StepRun(g + start, scale, x + start, m + start, v + start, end - start, f));
     }
 
     /// <inheritdoc/>
@@ -32,7 +33,8 @@ internal sealed unsafe class AdamHostSimd(HostThreads threads) : IAdam<float>
     {
     }
 
-    private static void StepRun(float* gradients, float scale, float* values, float* firstMoments, float* secondMoments, long count, AdamFactors<float> f)
+    private static void StepRun(
+        float* gradients, float scale, float* values, float* firstMoments, float* secondMoments, long count, AdamFactors<float> f)
     {
         Vector<float> beta2 = new(f.Beta2);
         Vector<float> rootCorrection2 = new(f.RootCorrection2);
@@ -46,7 +48,8 @@ internal sealed unsafe class AdamHostSimd(HostThreads threads) : IAdam<float>
             Vector<float> v = beta2 * Vector.Load(secondMoments + i) + g * f.Gain2 * g;
             m.Store(firstMoments + i);
             v.Store(secondMoments + i);
-            (Vector.Load(values + i) * f.Keep - m * f.StepSize / (Vector.SquareRoot(v) / rootCorrection2 + epsilon)).Store(values + i);
+            (Vector.Load(values + i) * f.Keep - m * f.StepSize / (Vector.SquareRoot(v) / rootCorrection2 + epsilon)).Store(
+                values + i);
         }
 
         for (; i < count; i++)

@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.Optimizer;
 
-/// <summary>The plain gradient norm: strided partial sums, then their sum. Any accelerator. The truth for the others.</summary>
+/// <summary>
+/// The plain gradient norm: strided partial sums, then their sum. Any accelerator. The truth for the others.
+/// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
     where T : unmanaged, INumber<T>
@@ -37,7 +39,8 @@ internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
     }
 
     // partials[p] = Σ g² over the elements p, p + P, p + 2P, … for P partials.
-    // One thread per partial, neighbours read neighbours; partials overwritten, summed in the order of the elements.
+    // One thread per partial, neighbours read neighbours; partials overwritten, summed in the order of the
+    // elements.
     [Kernel]
     internal static void SquaresKernel(
         Index1D index,

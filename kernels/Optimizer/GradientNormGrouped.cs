@@ -1,6 +1,8 @@
 namespace MeanShiftGpu.Kernels.Optimizer;
 
-/// <summary>The gradient norm with sums in two stages of groups: any GPU. No warp operations, no atomics.</summary>
+/// <summary>
+/// The gradient norm with sums in two stages of groups: any GPU. No warp operations, no atomics.
+/// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
     where T : unmanaged, INumber<T>
@@ -36,8 +38,8 @@ internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
     {
     }
 
-    // workspace[g] = sums of g² over the elements of group g's threads, which take every (groups·128)th, four at a time with a sum each;
-    // then as GroupSum.Sum; workspace overwritten.
+    // workspace[g] = sums of g² over the elements of group g's threads, which take every (groups·128)th, four
+    // at a time with a sum each; then as GroupSum.Sum; workspace overwritten.
     [Kernel(MaxGroupSize = GroupSum.Threads)]
     internal static void SquaresKernel(
         ArrayView<T> gradients, // [n]

@@ -2,7 +2,9 @@ using MeanShiftGpu.Kernels.Machine.Host;
 
 namespace MeanShiftGpu.Kernels.Optimizer;
 
-/// <summary>The gradient norm on the CPU device: vectors within a chunk, the chunks' sums added in double.</summary>
+/// <summary>
+/// The gradient norm on the CPU device: vectors within a chunk, the chunks' sums added in double.
+/// </summary>
 internal sealed unsafe class GradientNormHostSimd(HostThreads threads) : IGradientNorm<float>
 {
     /// <inheritdoc/>

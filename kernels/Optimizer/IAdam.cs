@@ -2,9 +2,9 @@ namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>The launchers of one variant of the Adam and AdamW optimiser.</summary>
 /// <remarks>
-/// Kingma and Ba 2015, with the decoupled weight decay of Loshchilov and Hutter 2019. With g = factor·gradient:
-/// θ ← θ·(1 − αλ); m ← m + (1 − β₁)·(g − m); v ← β₂·v + (1 − β₂)·g²; θ ← θ − α/(1 − β₁ᵗ)·m / (√v/√(1 − β₂ᵗ) + ε).
-/// Launchers queue on the stream and do not wait.
+/// Kingma and Ba 2015, with the decoupled weight decay of Loshchilov and Hutter 2019. With g =
+/// factor·gradient: θ ← θ·(1 − αλ); m ← m + (1 − β₁)·(g − m); v ← β₂·v + (1 − β₂)·g²; θ ← θ − α/(1 − β₁ᵗ)·m /
+/// (√v/√(1 − β₂ᵗ) + ε). Launchers queue on the stream and do not wait.
 /// </remarks>
 internal interface IAdam<T> : IDisposable
     where T : unmanaged

@@ -1,10 +1,13 @@
 namespace MeanShiftGpu.Kernels.Optimizer;
 
-/// <summary>The launchers of one variant of the gradient's Euclidean norm and the factor that clips it.</summary>
+/// <summary>
+/// The launchers of one variant of the gradient's Euclidean norm and the factor that clips it.
+/// </summary>
 /// <remarks>
 /// norm = √Σ g², summed in a fixed order (the same bits on the same device, whatever the number of threads);
-/// factor = min(1, maxNorm / (norm + 10⁻⁶)). Squares are summed in the real type: norms above about 10¹⁹ overflow
-/// float32 and count as infinite. Launchers queue on the stream and do not wait; one instance serves one stream at a time.
+/// factor = min(1, maxNorm / (norm + 10⁻⁶)). Squares are summed in the real type: norms above about 10¹⁹
+/// overflow float32 and count as infinite. Launchers queue on the stream and do not wait; one instance serves
+/// one stream at a time.
 /// </remarks>
 internal interface IGradientNorm<T> : IDisposable
     where T : unmanaged

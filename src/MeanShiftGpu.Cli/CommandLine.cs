@@ -36,7 +36,13 @@ internal static class CommandLine
         bool verbose = args.Contains("--verbose");
         try
         {
-            return parsed.Invoke(new InvocationConfiguration { Output = output, Error = error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+            return parsed.Invoke(new InvocationConfiguration
+            {
+                Output = output,
+                Error = error,
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+            });
         }
         // Another rank may have been told to stop.
         catch (OperationCanceledException) when (cancellation.IsCancellationRequested || session.Ranked.Mpi is not null)
@@ -70,11 +76,14 @@ internal static class CommandLine
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            return Fail(error, verbose ? e.ToString() : $"internal: {e.GetType().Name}: {OneLine(e.Message)} Repeat with --verbose and report the trace.", ExitCode.CheckFailed);
+            return Fail(error, verbose ? e.ToString() : $"internal: {e.GetType().Name}: {OneLine(e.Message)} Repeat with "
+                + "--verbose and report the trace.", ExitCode.CheckFailed);
         }
     }
 
-    /// <summary>What is wrong with the arguments, in one line, without running anything; null where nothing is.</summary>
+    /// <summary>
+    /// What is wrong with the arguments, in one line, without running anything; null where nothing is.
+    /// </summary>
     public static string? FindProblem(IReadOnlyList<string> args)
     {
         RootCommand root = CreateRoot(new Session(TextWriter.Null, TextWriter.Null, terminal: false, CancellationToken.None));
@@ -133,7 +142,8 @@ internal static class CommandLine
     private static string OneLine(string message) => Shown.Text(InputFile.OneLine(message));
 
     /// <summary>The parser's help with its options in groups, and below it what a person can copy.</summary>
-    private sealed class HelpWithExample(SynchronousCommandLineAction help, IReadOnlyList<Verb> verbs) : SynchronousCommandLineAction
+    private sealed class HelpWithExample(
+        SynchronousCommandLineAction help, IReadOnlyList<Verb> verbs) : SynchronousCommandLineAction
     {
         // Help is given whatever else is missing or wrong.
         public override bool ClearsParseErrors => true;

@@ -15,13 +15,15 @@ internal static class Parse
 
     /// <summary>Several texts, given one after the other or by repeating the option.</summary>
     public static Option<string[]> Texts(string name, string valueName, string description, bool required = false)
-        => new(name) { Description = description, HelpName = valueName, Required = required, AllowMultipleArgumentsPerToken = true, Arity = ArgumentArity.OneOrMore };
+        => new(name) { Description = description, HelpName = valueName, Required = required, AllowMultipleArgumentsPerToken =
+            true, Arity = ArgumentArity.OneOrMore };
 
     /// <summary>A whole number within bounds.</summary>
     public static Option<int?> Integer(string name, string description, int minimum = int.MinValue, int maximum = int.MaxValue)
         => Create<int?>(
             name, "N", description,
-            text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= minimum && value <= maximum ? value : null,
+            text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+                && value >= minimum && value <= maximum ? value : null,
             $"a whole number{Bounds(minimum == int.MinValue ? null : minimum, maximum == int.MaxValue ? null : maximum)}");
 
     /// <summary>A whole number within bounds, with a default that the help shows.</summary>
@@ -32,15 +34,19 @@ internal static class Parse
             HelpName = "N",
             DefaultValueFactory = _ => fallback,
             CustomParser = result => Single(
-                name, result, text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= minimum && value <= maximum ? value : (int?)null,
+                name, result, text => int
+                    .TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+                        && value >= minimum && value <= maximum ? value : (int?)null,
                 $"a whole number{Bounds(minimum, maximum == int.MaxValue ? null : maximum)}") ?? fallback,
         };
 
     /// <summary>A finite number within bounds.</summary>
-    public static Option<double?> Real(string name, string description, double minimum = double.NegativeInfinity, double maximum = double.PositiveInfinity)
+    public static Option<double?> Real(
+        string name, string description, double minimum = double.NegativeInfinity, double maximum = double.PositiveInfinity)
         => Create<double?>(
             name, "X", description,
-            text => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value) && value >= minimum && value <= maximum ? value : null,
+            text => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+                && double.IsFinite(value) && value >= minimum && value <= maximum ? value : null,
             $"a number{Bounds(double.IsFinite(minimum) ? minimum : null, double.IsFinite(maximum) ? maximum : null)}");
 
     /// <summary>One of some words.</summary>
@@ -88,15 +94,21 @@ internal static class Parse
 
     /// <summary>A list of whole numbers, separated by commas; empty where it was not given.</summary>
     public static Option<int[]?> IntegerList(string name, string valueName, string description, int minimum, int maximum)
-        => Create<int[]?>(name, valueName, description, text => Integers(text, minimum, maximum), $"a list of whole numbers from {minimum} to {maximum}, separated by commas");
+        => Create<int[]?>(name, valueName, description, text => Integers(text, minimum, maximum), "a list of whole numbers "
+            + $"from {minimum} to {maximum}, separated by commas");
 
-    /// <summary>A list of numbers that are not negative, separated by commas; empty where it was not given.</summary>
+    /// <summary>
+    /// A list of numbers that are not negative, separated by commas; empty where it was not given.
+    /// </summary>
     public static Option<double[]?> RealList(string name, string description)
         => Create<double[]?>(
             name, "X,X,…", description,
             text =>
             {
-                double[] values = [.. text.Split(',').Select(t => double.TryParse(t, NumberStyles.Float, CultureInfo.InvariantCulture, out double v) ? v : double.NaN)];
+                double[] values =
+                    [.. text.Split(',').Select(
+                        t => double.TryParse(t, NumberStyles.Float, CultureInfo.InvariantCulture, out double v) ? v
+                            : double.NaN)];
                 return values.All(v => v >= 0 && double.IsFinite(v)) ? values : null;
             },
             "a list of numbers from 0 up, separated by commas");
@@ -107,7 +119,10 @@ internal static class Parse
             name, valueName, description,
             text =>
             {
-                double[] values = [.. text.Split(',').Select(t => double.TryParse(t, NumberStyles.Float, CultureInfo.InvariantCulture, out double v) ? v : double.NaN)];
+                double[] values =
+                    [.. text.Split(',').Select(
+                        t => double.TryParse(t, NumberStyles.Float, CultureInfo.InvariantCulture, out double v) ? v
+                            : double.NaN)];
                 return values.Length == 3 && values.All(double.IsFinite) ? values : null;
             },
             "three numbers, separated by commas");
@@ -124,7 +139,8 @@ internal static class Parse
     private static string Word(string name)
         => string.Concat(name.Select((c, i) => char.IsUpper(c) ? (i > 0 ? "-" : "") + char.ToLowerInvariant(c) : c.ToString()));
 
-    private static Option<T> Create<T>(string name, string valueName, string description, Func<string, T> convert, string expected, bool required = false)
+    private static Option<T> Create<T>(
+        string name, string valueName, string description, Func<string, T> convert, string expected, bool required = false)
         => new(name)
         {
             Description = description,
@@ -149,7 +165,8 @@ internal static class Parse
         List<int> values = [];
         foreach (string part in text.Split(','))
         {
-            if (!int.TryParse(part, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) || value < minimum || value > maximum)
+            if (!int.TryParse(part, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) || value < minimum
+                || value > maximum)
                 return null;
             values.Add(value);
         }

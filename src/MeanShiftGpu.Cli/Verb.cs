@@ -9,8 +9,8 @@ using MeanShiftGpu.Tomography.Files;
 namespace MeanShiftGpu.Cli;
 
 /// <summary>
-/// A verb of the command line: its options, and what it does with them. The logic belongs to the library; a verb reads options, calls it,
-/// and prints what it returns.
+/// A verb of the command line: its options, and what it does with them. The logic belongs to the library; a
+/// verb reads options, calls it, and prints what it returns.
 /// </summary>
 internal abstract class Verb(Session session)
 {
@@ -29,13 +29,17 @@ internal abstract class Verb(Session session)
         "--device", "Device: auto, cuda (cuda:1 for the second GPU of the driver), opencl or cpu; simulated is a GPU "
             + "simulated on the CPU, slow, for checks. Default: MEANSHIFTGPU_DEVICE, or else auto, the first of cuda, opencl "
             + "and cpu that works.");
-    private readonly Option<int?> threads = Parse.Integer("--threads", "Threads of the CPU device; results do not depend on it. Default: one for each processor.", 1, 4096);
+    private readonly Option<int?> threads = Parse.Integer("--threads", "Threads of the CPU device; results do not depend on "
+        + "it. Default: one for each processor.", 1, 4096);
     private readonly Option<string?> variant = Parse.Text(
-        "--variant", "NAME", "Force kernel variants, for all operations (Direct) or by operation (conv3d=Direct,dice=HostSimd). Default: MEANSHIFTGPU_VARIANT, or else the fastest.");
+        "--variant", "NAME", "Force kernel variants, for all operations (Direct) or by operation "
+        + "(conv3d=Direct,dice=HostSimd). Default: MEANSHIFTGPU_VARIANT, or else the fastest.");
 
     private readonly Option<Precision?> precision = Parse.Choice<Precision>(
         "--precision",
-        "What tensor cores (NVIDIA, from compute capability 8.0) may round the operands of convolutions to: float32 (not at all), tf32 or bf16; bf16 stores the network's activations so too, bf16-operands does not. Default: MEANSHIFTGPU_PRECISION, or else float32.");
+        "What tensor cores (NVIDIA, from compute capability 8.0) may round the operands of convolutions to: float32 (not at "
+        + "all), tf32 or bf16; bf16 stores the network's activations so too, bf16-operands does not. Default: "
+        + "MEANSHIFTGPU_PRECISION, or else float32.");
 
     /// <summary>The verb.</summary>
     public abstract string Name { get; }
@@ -61,13 +65,17 @@ internal abstract class Verb(Session session)
     /// <summary>Whether it computes on a device.</summary>
     protected virtual bool UsesDevice => true;
 
-    /// <summary>Whether it takes words that are none of its options, as the command line of another verb.</summary>
+    /// <summary>
+    /// Whether it takes words that are none of its options, as the command line of another verb.
+    /// </summary>
     protected virtual bool TakesOtherWords => false;
 
     /// <summary>The verb's own arguments and options, in the order of the help.</summary>
     protected virtual IEnumerable<Symbol> Symbols => Groups.SelectMany(g => g.Symbols).Except(DeviceSymbols);
 
-    /// <summary>The groups of options in the help, where there are many; what is in none of them stands in the last.</summary>
+    /// <summary>
+    /// The groups of options in the help, where there are many; what is in none of them stands in the last.
+    /// </summary>
     public virtual IReadOnlyList<OptionGroup> Groups => [];
 
     /// <summary>The options of every verb that computes on a device.</summary>
@@ -99,7 +107,8 @@ internal abstract class Verb(Session session)
             {
                 OutputFolder.CheckFile(path);
                 if (parsed.Tokens.Count(token => token.Type == TokenType.Argument && OutputFolder.AreSame(token.Value, path)) > 1)
-                    throw new InputException($"--json: {path} has another place on this command line, and would be replaced. Choose another name.");
+                    throw new InputException($"--json: {path} has another place on this command line, and would be replaced. "
+                        + "Choose another name.");
             }
 
             try
@@ -114,14 +123,17 @@ internal abstract class Verb(Session session)
         return command;
     }
 
-    /// <summary>Refuses to replace what an earlier run has left in a folder, unless that is asked for.</summary>
+    /// <summary>
+    /// Refuses to replace what an earlier run has left in a folder, unless that is asked for.
+    /// </summary>
     /// <param name="folder">The folder.</param>
     /// <param name="overwrite">Whether it was asked for.</param>
     /// <param name="names">The files that show that there was one.</param>
     internal static void RefuseReplacing(string folder, bool overwrite, params string[] names)
     {
         if (!overwrite && names.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists) is { } earlier)
-            throw new InputException($"{earlier}: is there from an earlier run. Choose another folder, or replace it with --overwrite.");
+            throw new InputException($"{earlier}: is there from an earlier run. Choose another folder, or replace it with "
+                + "--overwrite.");
     }
 
     /// <summary>A refusal with the option that mends it, where there is one.</summary>
@@ -174,8 +186,8 @@ internal abstract class Verb(Session session)
     protected InputRecords Records { get; } = new();
 
     /// <summary>
-    /// Writes the machine-readable result where one was asked for, with a record of how it was made: within it, or beside it
-    /// where it is a list.
+    /// Writes the machine-readable result where one was asked for, with a record of how it was made: within
+    /// it, or beside it where it is a list.
     /// </summary>
     /// <param name="options">The command line.</param>
     /// <param name="result">The result.</param>
@@ -205,5 +217,7 @@ internal abstract class Verb(Session session)
 
     /// <summary>The command line, for records of how something was made.</summary>
     protected static string CommandOf(ParseResult options)
-        => string.Join(' ', ((string[])["meanshift-gpu", .. options.Tokens.Select(t => t.Value)]).Select(t => t.Contains(' ', StringComparison.Ordinal) ? $"\"{t}\"" : t));
+        => string.Join(
+            ' ', ((string[])["meanshift-gpu", .. options.Tokens.Select(t => t.Value)]).Select(
+                t => t.Contains(' ', StringComparison.Ordinal) ? $"\"{t}\"" : t));
 }

@@ -1,8 +1,8 @@
 namespace MeanShiftGpu.Kernels.Machine.Sums;
 
 /// <summary>
-/// The second stage of a weight gradient: groups of threads have each summed a part of the voxels; the parts are added in a
-/// fixed order, so the bits repeat.
+/// The second stage of a weight gradient: groups of threads have each summed a part of the voxels; the parts
+/// are added in a fixed order, so the bits repeat.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class PartSums<T>
@@ -43,7 +43,8 @@ internal sealed class PartSums<T>
     /// <param name="parts">[count, length of the target].</param>
     /// <param name="target">Accumulated.</param>
     /// <param name="count">How many parts.</param>
-    public void Add(AcceleratorStream stream, ArrayView<T> parts, ArrayView<T> target, int count) => Add(stream, parts, target, target.SubView(0, 0), count);
+    public void Add(AcceleratorStream stream, ArrayView<T> parts, ArrayView<T> target, int count)
+        => Add(stream, parts, target, target.SubView(0, 0), count);
 
     /// <summary>The same for two targets, whose parts lie behind each other, in one launch; or at the end of
     /// the step that is under way, where the parts are of
@@ -59,9 +60,10 @@ internal sealed class PartSums<T>
             add(stream, new KernelConfig(Groups(first.Length + second.Length), Threads), parts, first, second, count);
     }
 
-    // target[i] += sum over parts p of parts[p,i], the second target's i behind the first's. A group takes 16 results, eight threads to a result: thread
-    // (lane, i) adds the parts p = lane, lane + 8, … in order, then the first adds the eight sums in order of lane; targets accumulated. 512 bytes
-    // of shared memory in float32.
+    // target[i] += sum over parts p of parts[p,i], the second target's i behind the first's. A group takes 16
+    // results, eight threads to a result: thread (lane, i) adds the parts p = lane, lane + 8, … in order,
+    // then the first adds the eight sums in order of lane; targets accumulated. 512 bytes of shared memory in
+    // float32.
     [Kernel(MaxGroupSize = Threads)]
     internal static void AddKernel(
         ArrayView<T> parts, // [count, n + m]
@@ -120,5 +122,6 @@ internal sealed class PartSums<T>
 
     // 0 behind the last, which changes no bit of a sum.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static T Part(ArrayView<T> parts, int p, int count, long length, long index) => p < count ? parts[p * length + index] : T.Zero;
+    private static T Part(ArrayView<T> parts, int p, int count, long length, long index)
+        => p < count ? parts[p * length + index] : T.Zero;
 }

@@ -1,17 +1,24 @@
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
-/// <summary>Eight neighbouring channels of a voxel: the unit in which tensor-core kernels fetch activations, mask them and round them.</summary>
+/// <summary>
+/// Eight neighbouring channels of a voxel: the unit in which tensor-core kernels fetch activations, mask them
+/// and round them.
+/// </summary>
 internal static class ChannelPiece
 {
     /// <summary>Channels, each a word before rounding.</summary>
     public const int Channels = 8;
 
-    /// <summary>Words from one voxel of so many channels to the next in a tile whose fragments are read across voxels.</summary>
+    /// <summary>
+    /// Words from one voxel of so many channels to the next in a tile whose fragments are read across voxels.
+    /// </summary>
     public static int RowWords<TOperand>(int channels)
         where TOperand : struct, IOperand
         => channels / Channels * TOperand.PieceWords + TOperand.RowPadding;
 
-    /// <summary>Begins to copy a piece; zeros where the voxel is outside the volume or the channel does not exist.</summary>
+    /// <summary>
+    /// Begins to copy a piece; zeros where the voxel is outside the volume or the channel does not exist.
+    /// </summary>
     /// <param name="shared">The group's memory.</param>
     /// <param name="target">Where to, 16-byte aligned.</param>
     /// <param name="source">The activations.</param>
@@ -79,13 +86,16 @@ internal static class ChannelPiece
     };
 
     /// <summary>The first four of eight BF16 as float32.</summary>
-    public static Words LowerFloats(Words pairs) => new() { X = pairs.X << 16, Y = pairs.X & 0xFFFF0000, Z = pairs.Y << 16, W = pairs.Y & 0xFFFF0000 };
+    public static Words LowerFloats(Words pairs)
+        => new() { X = pairs.X << 16, Y = pairs.X & 0xFFFF0000, Z = pairs.Y << 16, W = pairs.Y & 0xFFFF0000 };
 
     /// <summary>The last four of eight BF16 as float32.</summary>
-    public static Words UpperFloats(Words pairs) => new() { X = pairs.Z << 16, Y = pairs.Z & 0xFFFF0000, Z = pairs.W << 16, W = pairs.W & 0xFFFF0000 };
+    public static Words UpperFloats(Words pairs)
+        => new() { X = pairs.Z << 16, Y = pairs.Z & 0xFFFF0000, Z = pairs.W << 16, W = pairs.W & 0xFFFF0000 };
 
     private static uint MaskedPair(uint pair, uint mask)
-        => (Interop.IntAsFloat(mask << 16) > 0 ? pair & 0xFFFF : 0) | (Interop.IntAsFloat(mask & 0xFFFF0000) > 0 ? pair & 0xFFFF0000 : 0);
+        => (Interop.IntAsFloat(mask << 16) > 0 ? pair & 0xFFFF : 0) | (
+            Interop.IntAsFloat(mask & 0xFFFF0000) > 0 ? pair & 0xFFFF0000 : 0);
 
     /// <summary>A count between none and the most that there can be.</summary>
     public static int Clamp(int count, int most) => Math.Max(0, Math.Min(count, most));

@@ -1,19 +1,27 @@
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
-/// <summary>A thread's share of a bias gradient: sums, in float32, of the eight channels of the pieces of gradOutput that it fetches.</summary>
+/// <summary>
+/// A thread's share of a bias gradient: sums, in float32, of the eight channels of the pieces of gradOutput
+/// that it fetches.
+/// </summary>
 internal struct PieceSums
 {
     public Accumulators Low;
     public Accumulators High;
 
-    /// <summary>Adds a piece as it was fetched, masked in place if masked is not 0, and makes operands of it in place where it is to be rounded.</summary>
+    /// <summary>
+    /// Adds a piece as it was fetched, masked in place if masked is not 0, and makes operands of it in place
+    /// where it is to be rounded.
+    /// </summary>
     /// <param name="sums">The thread's sums.</param>
-    /// <param name="first">An address of 4 words of the piece as it was fetched; if it is rounded to one place, of the first.</param>
+    /// <param name="first">An address of 4 words of the piece as it was fetched; if it is rounded to one
+    /// place, of the first.</param>
     /// <param name="second">An address of the other 4 words where it has 8.</param>
     /// <param name="offset">Words from both to the piece.</param>
     /// <param name="mask">Words from the piece to its mask.</param>
     /// <param name="masked">Whether only channels count whose mask is positive.</param>
-    public static PieceSums AddRounding<TOperand>(PieceSums sums, ref uint first, ref uint second, int offset, int mask, int masked)
+    public static PieceSums AddRounding<TOperand>(
+        PieceSums sums, ref uint first, ref uint second, int offset, int mask, int masked)
         where TOperand : struct, IOperand
     {
         Words low = TensorCores.LoadShared(ref first, offset);
@@ -59,16 +67,24 @@ internal struct PieceSums
         High = ChannelPiece.Floats(TensorCores.LoadShared(ref origin, second)),
     };
 
-    /// <summary>Stores the sums over the group's threads, in their order; all of them call together. Thread t has had the pieces t, t + threads, … of rows of pieces.</summary>
+    /// <summary>
+    /// Stores the sums over the group's threads, in their order; all of them call together. Thread t has had
+    /// the pieces t, t + threads, … of rows of pieces.
+    /// </summary>
     /// <param name="sums">The thread's sums.</param>
     /// <param name="shared">The group's memory, which nobody reads any more.</param>
-    /// <param name="swap">0, or 4 where the thread's first sums are those of a piece's last four channels.</param>
+    /// <param name="swap">0, or 4 where the thread's first sums are those of a piece's last four
+    /// channels.</param>
     /// <param name="threads">Threads of the group, a multiple of the pieces in a row.</param>
     /// <param name="channels">Channels of a row, at most as many as threads.</param>
     /// <param name="partials">Partial sums.</param>
     /// <param name="first">Where the first channel's belongs.</param>
     /// <param name="count">Channels that exist from there on.</param>
-    public static void Store(PieceSums sums, ArrayView<uint> shared, int swap, int threads, int channels, ArrayView<float> partials, long first, int count)
+    public static void Store(
+        PieceSums sums,
+        ArrayView<uint> shared, int swap, int threads, int channels, ArrayView<float> partials,
+        long first,
+        int count)
     {
         int channel = Group.IdxX;
         TensorCores.StoreShared(ref shared[ChannelPiece.Channels * Group.IdxX + swap], 0, ChannelPiece.Bits(sums.Low));

@@ -1,11 +1,13 @@
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>
-/// A warp's sums for 64 voxels × a multiple of 16 channels, as a type parameter: each width compiles to its own unrolled code with the sums in registers.
+/// A warp's sums for 64 voxels × a multiple of 16 channels, as a type parameter: each width compiles to its
+/// own unrolled code with the sums in registers.
 /// </summary>
 /// <remarks>
-/// The 64 voxels are 8 rows (along y) of 8 (along x); a matrix instruction takes two rows. The weights' columns are permuted when they are packed so
-/// that a lane's sums of two neighbouring instructions are 4 neighbouring channels, which it stores with one 16-byte access.
+/// The 64 voxels are 8 rows (along y) of 8 (along x); a matrix instruction takes two rows. The weights'
+/// columns are permuted when they are packed so that a lane's sums of two neighbouring instructions are 4
+/// neighbouring channels, which it stores with one 16-byte access.
 /// </remarks>
 internal interface IColumns<TSelf>
     where TSelf : unmanaged, IColumns<TSelf>
@@ -16,7 +18,8 @@ internal interface IColumns<TSelf>
     /// <summary>Adds the products of 64 voxels and one depth of the weights.</summary>
     /// <param name="sums">The sums.</param>
     /// <param name="rows">The voxels' fragments.</param>
-    /// <param name="weights">This lane's words of the weights, in fragment order; 128 words further for every 16 channels.</param>
+    /// <param name="weights">This lane's words of the weights, in fragment order; 128 words further for every
+    /// 16 channels.</param>
     /// <param name="offset">Words from there.</param>
     static abstract TSelf Multiply<TOperand>(TSelf sums, VoxelRows rows, ref uint weights, int offset)
         where TOperand : struct, IOperand;
@@ -34,10 +37,16 @@ internal struct VoxelRows
     public Words Rows45;
     public Words Rows67;
 
-    /// <summary>Words from a row's first voxel to a voxel's half. Eight neighbours along x meet every bank once, whichever is the first.</summary>
+    /// <summary>
+    /// Words from a row's first voxel to a voxel's half. Eight neighbours along x meet every bank once,
+    /// whichever is the first.
+    /// </summary>
     public static int At(int x, int half) => x * TensorCoreLaunch.VoxelWords + (half ^ (x >> 2 & 1)) * 4;
 
-    /// <summary>The offset of a lane's address for <see cref="Load"/>: its voxel along x, the second row of each two, the second half of the channels.</summary>
+    /// <summary>
+    /// The offset of a lane's address for <see cref="Load"/>: its voxel along x, the second row of each two,
+    /// the second half of the channels.
+    /// </summary>
     /// <param name="lane">The lane.</param>
     /// <param name="shift">Voxels along x.</param>
     /// <param name="rowWords">Words from one row of voxels to the next.</param>
@@ -100,7 +109,10 @@ internal struct ColumnsTarget
     /// <summary>1 where the bias is added.</summary>
     public int HasBias;
 
-    /// <summary>1 where the output is BF16, which only operands that lie in memory as such have; then Aligned is not read.</summary>
+    /// <summary>
+    /// 1 where the output is BF16, which only operands that lie in memory as such have; then Aligned is not
+    /// read.
+    /// </summary>
     public int Rounded;
 }
 
@@ -160,7 +172,8 @@ internal struct Columns16 : IColumns<Columns16>
     private static float Bias(ArrayView<float> bias, ColumnsTarget target, int c)
         => target.HasBias != 0 && target.Channel + c < target.Channels ? bias[target.Channel + c] : 0;
 
-    private static void StoreRow<TOperand>(ArrayView<uint> output, ColumnsTarget target, int row, float v0, float v1, float v2, float v3)
+    private static void StoreRow<TOperand>(
+        ArrayView<uint> output, ColumnsTarget target, int row, float v0, float v1, float v2, float v3)
         where TOperand : struct, IOperand
     {
         if (row >= target.Rows)

@@ -1,27 +1,33 @@
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>
-/// What the operands of a matrix instruction are. A voxel's 32 bytes in shared memory hold the channels of one instruction: 8 TF32 or 16 BF16. Data is
-/// moved in pieces of 8 channels.
+/// What the operands of a matrix instruction are. A voxel's 32 bytes in shared memory hold the channels of
+/// one instruction: 8 TF32 or 16 BF16. Data is moved in pieces of 8 channels.
 /// </summary>
 internal interface IOperand
 {
     /// <summary>Channels (or voxels, where those are summed over) of one instruction: 8 or 16.</summary>
     static abstract int Depth { get; }
 
-    /// <summary>Whether activations are float32, which are fetched as such and then rounded; otherwise they lie in memory as the operands that they are.</summary>
+    /// <summary>
+    /// Whether activations are float32, which are fetched as such and then rounded; otherwise they lie in
+    /// memory as the operands that they are.
+    /// </summary>
     static abstract bool Rounds { get; }
 
     /// <summary>Words of a piece of 8 channels as it is fetched: 8 of float32, 4 of BF16.</summary>
     static abstract int PieceWords { get; }
 
-    /// <summary>Begins to copy a piece; zeros where the voxel is outside the volume or the channel does not exist.</summary>
+    /// <summary>
+    /// Begins to copy a piece; zeros where the voxel is outside the volume or the channel does not exist.
+    /// </summary>
     /// <param name="shared">The group's memory.</param>
     /// <param name="target">Where to, 16-byte aligned.</param>
     /// <param name="source">The activations.</param>
     /// <param name="element">The piece's first element; anything where the voxel is outside.</param>
     /// <param name="count">Channels that exist from there on: none outside, possibly more than 8.</param>
-    /// <param name="aligned">1 where every voxel's first element is 16-byte aligned, which BF16 always is.</param>
+    /// <param name="aligned">1 where every voxel's first element is 16-byte aligned, which BF16 always
+    /// is.</param>
     static abstract void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned);
 
     /// <summary>Channels of a word as activations lie in memory: 1 or 2.</summary>
@@ -30,25 +36,38 @@ internal interface IOperand
     /// <summary>Words of Depth / 2 channels, whose operands are 16 bytes, as they are fetched.</summary>
     static abstract int FetchedWords { get; }
 
-    /// <summary>Stores the operands of Depth / 2 channels, 16 bytes: rounded from 4 or 8 words as they were fetched.</summary>
+    /// <summary>
+    /// Stores the operands of Depth / 2 channels, 16 bytes: rounded from 4 or 8 words as they were fetched.
+    /// </summary>
     static abstract void StorePiece(ref uint target, int offset, Words low, Words high);
 
-    /// <summary>Words between the channels' rows in a tile whose fragments are read across voxels, beyond the row itself, so that no two lanes meet in a bank.</summary>
+    /// <summary>
+    /// Words between the channels' rows in a tile whose fragments are read across voxels, beyond the row
+    /// itself, so that no two lanes meet in a bank.
+    /// </summary>
     static abstract int RowPadding { get; }
 
     /// <summary>The lowest channel of a word of B's fragment: word 0 or 1 of the lane 4·column + t.</summary>
     static abstract int RowOf(int word, int t);
 
-    /// <summary>A word of B's fragment from the weights of its channel and of the next, which TF32 ignores.</summary>
+    /// <summary>
+    /// A word of B's fragment from the weights of its channel and of the next, which TF32 ignores.
+    /// </summary>
     static abstract uint Pack(float first, float second);
 
-    /// <summary>Rounds 8 float32 and stores them in shared memory: 4 TF32 at each of two places, or 8 BF16 at the first.</summary>
+    /// <summary>
+    /// Rounds 8 float32 and stores them in shared memory: 4 TF32 at each of two places, or 8 BF16 at the
+    /// first.
+    /// </summary>
     static abstract void Store(ArrayView<uint> shared, int first, int second, Words low, Words high);
 
     /// <summary>D = A·B + C of 16 rows and 8 columns.</summary>
     static abstract Accumulators Multiply(Words a, uint b0, uint b1, Accumulators c);
 
-    /// <summary>Where a lane's part of <see cref="LoadTransposed"/> begins, in words from the first channel of the first voxel.</summary>
+    /// <summary>
+    /// Where a lane's part of <see cref="LoadTransposed"/> begins, in words from the first channel of the
+    /// first voxel.
+    /// </summary>
     /// <param name="lane">The lane.</param>
     /// <param name="row">Words from one voxel to the next.</param>
     /// <param name="run">Words from a run of 8 voxels to the next run.</param>
@@ -57,30 +76,46 @@ internal interface IOperand
     /// <summary>Where a lane's part of <see cref="LoadColumns"/> begins.</summary>
     static abstract int OriginOfColumns(int lane, int row, int run);
 
-    /// <summary>The fragment A[16 channels, Depth voxels] of a tile whose rows are voxels, one or two runs of 8: the transpose of what lies there.</summary>
+    /// <summary>
+    /// The fragment A[16 channels, Depth voxels] of a tile whose rows are voxels, one or two runs of 8: the
+    /// transpose of what lies there.
+    /// </summary>
     static abstract Words LoadTransposed(ref uint origin, int offset, int row, int run);
 
     /// <summary>Where a lane's part of <see cref="FirstWindow"/> begins.</summary>
     static abstract int OriginOfWindow(int lane, int row, int run);
 
-    /// <summary>The fragments B[Depth voxels, 8 channels] of a tile whose rows are voxels, at three taps along y: one or two runs of 8 voxels each.</summary>
+    /// <summary>
+    /// The fragments B[Depth voxels, 8 channels] of a tile whose rows are voxels, at three taps along y: one
+    /// or two runs of 8 voxels each.
+    /// </summary>
     /// <param name="origin">This lane's origin, see <see cref="OriginOfWindow"/>.</param>
     /// <param name="offset">Words from there to the first tap's first voxel.</param>
     /// <param name="row">Words from one voxel to the next.</param>
     /// <param name="run">Words from a run of 8 voxels to the next run.</param>
     static abstract TapWindow FirstWindow(ref uint origin, int offset, int row, int run);
 
-    /// <summary>The same a depth of voxels further, of which the one before holds a part; BF16's only once after the first.</summary>
+    /// <summary>
+    /// The same a depth of voxels further, of which the one before holds a part; BF16's only once after the
+    /// first.
+    /// </summary>
     static abstract TapWindow NextWindow(TapWindow before, ref uint origin, int offset, int row, int run);
 
-    /// <summary>Rounds 8 float32 and stores them where they were: in two places, or all in the first.</summary>
+    /// <summary>
+    /// Rounds 8 float32 and stores them where they were: in two places, or all in the first.
+    /// </summary>
     static abstract void StoreInPlace(ref uint first, ref uint second, int offset, Words low, Words high);
 
-    /// <summary>The fragments B[Depth voxels, 16 channels] of a tile whose rows are voxels: b0 and b1 of channels 0 to 7 in X and Y, of 8 to 15 in Z and W.</summary>
+    /// <summary>
+    /// The fragments B[Depth voxels, 16 channels] of a tile whose rows are voxels: b0 and b1 of channels 0 to
+    /// 7 in X and Y, of 8 to 15 in Z and W.
+    /// </summary>
     static abstract Words LoadColumns(ref uint origin, int offset, int row, int run);
 }
 
-/// <summary>Fragments of one tap along x at three neighbouring taps along y: b0 (Low) and b1 (High) of each.</summary>
+/// <summary>
+/// Fragments of one tap along x at three neighbouring taps along y: b0 (Low) and b1 (High) of each.
+/// </summary>
 internal struct TapWindow
 {
     public uint FirstLow;
@@ -108,7 +143,8 @@ internal readonly struct Tf32Operand : IOperand
 
     public static int FetchedWords => 4;
 
-    public static void StorePiece(ref uint target, int offset, Words low, Words high) => TensorCores.StoreShared(ref target, offset, Round(low));
+    public static void StorePiece(ref uint target, int offset, Words low, Words high)
+        => TensorCores.StoreShared(ref target, offset, Round(low));
 
     public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
         => ChannelPiece.Copy(shared, target, source, element, count, aligned);
@@ -199,7 +235,8 @@ internal readonly struct Bf16Operand : IOperand
 
     public static int FetchedWords => 8;
 
-    public static void StorePiece(ref uint target, int offset, Words low, Words high) => TensorCores.StoreShared(ref target, offset, Round(low, high));
+    public static void StorePiece(ref uint target, int offset, Words low, Words high)
+        => TensorCores.StoreShared(ref target, offset, Round(low, high));
 
     public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
         => ChannelPiece.Copy(shared, target, source, element, count, aligned);
@@ -228,7 +265,8 @@ internal readonly struct Bf16Operand : IOperand
     // Matrices: four runs of 8 voxels.
     public static int OriginOfWindow(int lane, int row, int run) => (lane & 7) * row + (lane >> 3) * run;
 
-    // A fragment is two runs, in registers side by side: what begins with the second of them is loaded anew, for two depths at once.
+    // A fragment is two runs, in registers side by side: what begins with the second of them is loaded anew,
+    // for two depths at once.
     public static TapWindow FirstWindow(ref uint origin, int offset, int row, int run)
     {
         Words even = TensorCores.LoadMatricesTransposed(ref origin, offset);
@@ -249,25 +287,32 @@ internal readonly struct Bf16Operand : IOperand
     public static TapWindow NextWindow(TapWindow before, ref uint origin, int offset, int row, int run)
     {
         Words even = TensorCores.LoadMatricesTransposed(ref origin, offset);
-        return new() { FirstLow = even.X, FirstHigh = even.Y, SecondLow = before.NextLow, SecondHigh = before.NextHigh, ThirdLow = even.Z, ThirdHigh = even.W };
+        return new() { FirstLow = even.X, FirstHigh = even.Y, SecondLow = before.NextLow, SecondHigh = before.NextHigh, ThirdLow =
+            even.Z, ThirdHigh = even.W };
     }
 
     public static void StoreInPlace(ref uint first, ref uint second, int offset, Words low, Words high)
         => TensorCores.StoreShared(ref first, offset, Round(low, high));
 
-    // Eight channels lie in the first half of their piece's 8 words, so that rounding needs no second tile. Matrices: voxels 0 to 7 with channels 0 to 7,
-    // with channels 8 to 15, then voxels 8 to 15.
-    public static int OriginOfTransposed(int lane, int row, int run) => (lane & 7) * row + (lane >> 4) * run + (lane >> 3 & 1) * 8;
+    // Eight channels lie in the first half of their piece's 8 words, so that rounding needs no second tile.
+    // Matrices: voxels 0 to 7 with channels 0 to 7, with channels 8 to 15, then voxels 8 to 15.
+    public static int OriginOfTransposed(int lane, int row, int run)
+        => (lane & 7) * row + (lane >> 4) * run + (lane >> 3 & 1) * 8;
 
-    public static Words LoadTransposed(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
+    public static Words LoadTransposed(ref uint origin, int offset, int row, int run)
+        => TensorCores.LoadMatricesTransposed(ref origin, offset);
 
     // Matrices: channels 0 to 7 with voxels 0 to 7, with voxels 8 to 15, then channels 8 to 15.
     public static int OriginOfColumns(int lane, int row, int run) => (lane & 7) * row + (lane >> 3 & 1) * run + (lane >> 4) * 8;
 
-    public static Words LoadColumns(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
+    public static Words LoadColumns(ref uint origin, int offset, int row, int run)
+        => TensorCores.LoadMatricesTransposed(ref origin, offset);
 }
 
-/// <summary>BF16 that lie in memory as such: fetched into the place from which matrix instructions read them, without a pass that rounds.</summary>
+/// <summary>
+/// BF16 that lie in memory as such: fetched into the place from which matrix instructions read them, without
+/// a pass that rounds.
+/// </summary>
 internal readonly struct StoredBf16Operand : IOperand
 {
     public static int Depth => 16;
@@ -287,7 +332,8 @@ internal readonly struct StoredBf16Operand : IOperand
     public static int FetchedWords => 4;
 
     // Nothing is rounded on the way; Bf16Operand's, so that the contract holds.
-    public static void StorePiece(ref uint target, int offset, Words low, Words high) => Bf16Operand.StorePiece(ref target, offset, low, high);
+    public static void StorePiece(ref uint target, int offset, Words low, Words high)
+        => Bf16Operand.StorePiece(ref target, offset, low, high);
 
     public static void Copy(ArrayView<uint> shared, int target, ArrayView<uint> source, long element, int count, int aligned)
     {
@@ -296,26 +342,32 @@ internal readonly struct StoredBf16Operand : IOperand
     }
 
     // Nothing is rounded on the way; Bf16Operand's, so that the contract holds.
-    public static void Store(ArrayView<uint> shared, int first, int second, Words low, Words high) => Bf16Operand.Store(shared, first, second, low, high);
+    public static void Store(ArrayView<uint> shared, int first, int second, Words low, Words high)
+        => Bf16Operand.Store(shared, first, second, low, high);
 
     public static Accumulators Multiply(Words a, uint b0, uint b1, Accumulators c) => Bf16Operand.Multiply(a, b0, b1, c);
 
     public static int OriginOfWindow(int lane, int row, int run) => Bf16Operand.OriginOfWindow(lane, row, run);
 
-    public static TapWindow FirstWindow(ref uint origin, int offset, int row, int run) => Bf16Operand.FirstWindow(ref origin, offset, row, run);
+    public static TapWindow FirstWindow(ref uint origin, int offset, int row, int run)
+        => Bf16Operand.FirstWindow(ref origin, offset, row, run);
 
-    public static TapWindow NextWindow(TapWindow before, ref uint origin, int offset, int row, int run) => Bf16Operand.NextWindow(before, ref origin, offset, row, run);
+    public static TapWindow NextWindow(TapWindow before, ref uint origin, int offset, int row, int run)
+        => Bf16Operand.NextWindow(before, ref origin, offset, row, run);
 
     // Nothing is rounded on the way; Bf16Operand's, so that the contract holds.
     public static void StoreInPlace(ref uint first, ref uint second, int offset, Words low, Words high)
         => Bf16Operand.StoreInPlace(ref first, ref second, offset, low, high);
 
     // As Bf16Operand's, but a piece is 4 words.
-    public static int OriginOfTransposed(int lane, int row, int run) => (lane & 7) * row + (lane >> 4) * run + (lane >> 3 & 1) * 4;
+    public static int OriginOfTransposed(int lane, int row, int run)
+        => (lane & 7) * row + (lane >> 4) * run + (lane >> 3 & 1) * 4;
 
-    public static Words LoadTransposed(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
+    public static Words LoadTransposed(ref uint origin, int offset, int row, int run)
+        => TensorCores.LoadMatricesTransposed(ref origin, offset);
 
     public static int OriginOfColumns(int lane, int row, int run) => (lane & 7) * row + (lane >> 3 & 1) * run + (lane >> 4) * 4;
 
-    public static Words LoadColumns(ref uint origin, int offset, int row, int run) => TensorCores.LoadMatricesTransposed(ref origin, offset);
+    public static Words LoadColumns(ref uint origin, int offset, int row, int run)
+        => TensorCores.LoadMatricesTransposed(ref origin, offset);
 }

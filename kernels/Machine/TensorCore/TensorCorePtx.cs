@@ -18,8 +18,9 @@ internal static class TensorCorePtx
     private static readonly ConditionalWeakTable<IntrinsicImplementationManager, object> Taught = [];
 
     /// <summary>
-    /// Lets kernels with tensor-core instructions compile on the context's CUDA accelerators. Must be called before an accelerator is created, because ILGPU
-    /// copies what it knows of intrinsics into each accelerator's compiler.
+    /// Lets kernels with tensor-core instructions compile on the context's CUDA accelerators. Must be called
+    /// before an accelerator is created, because ILGPU copies what it knows of intrinsics into each
+    /// accelerator's compiler.
     /// </summary>
     /// <param name="builder">The builder of the context.</param>
     /// <returns>The builder.</returns>
@@ -70,7 +71,9 @@ internal static class TensorCorePtx
     {
         Primitive[] a = [.. Enumerable.Range(0, 4).Select(i => Operand(generator, value[i]))];
         Primitive[] b = [.. Enumerable.Range(4, 2).Select(i => Operand(generator, value[i]))];
-        Primitive[] c = [.. ((Compound)generator.Load(value[6])).Children.Select(child => (Primitive)generator.EnsureHardwareRegister((Primitive)child))];
+        Primitive[] c =
+            [.. ((Compound)generator.Load(value[6])).Children.Select(
+                child => (Primitive)generator.EnsureHardwareRegister((Primitive)child))];
         using PTXCodeGenerator.CommandEmitter command = generator.BeginCommand(instruction);
         command.AppendVectorArgument(Result(generator, value));
         command.AppendVectorArgument(a);
@@ -125,7 +128,9 @@ internal static class TensorCorePtx
     private static void StoreShared(PTXBackend backend, PTXCodeGenerator generator, Value value)
     {
         (Hardware address, int bytes) = SharedAddress(generator, value[0], value[1]);
-        Primitive[] words = [.. ((Compound)generator.Load(value[2])).Children.Select(child => (Primitive)generator.EnsureHardwareRegister((Primitive)child))];
+        Primitive[] words =
+            [.. ((Compound)generator.Load(value[2])).Children.Select(
+                child => (Primitive)generator.EnsureHardwareRegister((Primitive)child))];
         using PTXCodeGenerator.CommandEmitter command = generator.BeginCommand("st.shared.v4.b32");
         command.AppendArgumentValue(address, bytes);
         command.AppendVectorArgument(words);
@@ -162,12 +167,14 @@ internal static class TensorCorePtx
     }
 
     // Braces take registers only, not constants.
-    private static Primitive Operand(PTXCodeGenerator generator, Value value) => generator.EnsureHardwareRegister(generator.LoadPrimitive(value));
+    private static Primitive Operand(PTXCodeGenerator generator, Value value)
+        => generator.EnsureHardwareRegister(generator.LoadPrimitive(value));
 
     private static Primitive[] Result(PTXCodeGenerator generator, Value value)
         => [.. ((Compound)generator.Allocate(value)).Children.Select(child => (Primitive)child)];
 
-    // A pointer that ILGPU knows to be shared is an offset in the shared window, in 64 bits; any other is converted first.
+    // A pointer that ILGPU knows to be shared is an offset in the shared window, in 64 bits; any other is
+    // converted first.
     private static Hardware SharedAddress(PTXCodeGenerator generator, Value pointer)
     {
         Primitive address = Operand(generator, pointer);
@@ -231,7 +238,11 @@ internal static class TensorCorePtx
         return (address, 0);
     }
 
-    private static Hardware Convert(PTXCodeGenerator generator, Primitive source, string instruction, ILGPU.Backends.RegisterAllocator<PTXRegisterKind>.RegisterDescription description)
+    private static Hardware Convert(
+        PTXCodeGenerator generator,
+        Primitive source,
+        string instruction,
+        ILGPU.Backends.RegisterAllocator<PTXRegisterKind>.RegisterDescription description)
     {
         Hardware target = generator.AllocateRegister(description);
         using PTXCodeGenerator.CommandEmitter command = generator.BeginCommand(instruction);

@@ -1,6 +1,9 @@
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
-/// <summary>Weights as tensor-core kernels read them: rounded, in the order of B's fragments, padded with zeros to whole blocks.</summary>
+/// <summary>
+/// Weights as tensor-core kernels read them: rounded, in the order of B's fragments, padded with zeros to
+/// whole blocks.
+/// </summary>
 internal sealed class TensorCoreWeights<TOperand>(Accelerator accelerator) : IDisposable
     where TOperand : struct, IOperand
 {
@@ -32,9 +35,10 @@ internal sealed class TensorCoreWeights<TOperand>(Accelerator accelerator) : IDi
 
     public void Dispose() => packed.Dispose();
 
-    // One thread per word, which is a weight (TF32) or those of two neighbouring input channels (BF16); packed overwritten. The columns of 16 are permuted as
-    // IColumns stores them. Budget: 0.1 MB (32→32) to 0.6 MB (112→48) read and written, in the second-level cache; one load and one store in a row, so
-    // 3 µs is the launch and its gap (estimate).
+    // One thread per word, which is a weight (TF32) or those of two neighbouring input channels (BF16);
+    // packed overwritten. The columns of 16 are permuted as IColumns stores them. Budget: 0.1 MB (32→32) to
+    // 0.6 MB (112→48) read and written, in the second-level cache; one load and one store in a row, so 3 µs
+    // is the launch and its gap (estimate).
     [Kernel]
     internal static void PackKernel(
         Index1D index,
@@ -60,7 +64,8 @@ internal sealed class TensorCoreWeights<TOperand>(Accelerator accelerator) : IDi
         int column = lane / 4;
         int o = block * shape.Columns + 16 * sixteen + column / 2 * 4 + word / 2 * 2 + column % 2;
         int i = chunk * TOperand.Depth + TOperand.RowOf(word % 2, lane % 4);
-        int from = (shape.Mirrored != 0 ? shape.Taps - 1 - tap : tap) * shape.TapStride + i * shape.InputStride + o * shape.OutputStride;
+        int from =
+            (shape.Mirrored != 0 ? shape.Taps - 1 - tap : tap) * shape.TapStride + i * shape.InputStride + o * shape.OutputStride;
         bool exists = o < shape.OutputChannels;
         float first = exists && i < shape.InputChannels ? weight[from] : 0;
         float second = exists && i + 1 < shape.InputChannels ? weight[from + shape.InputStride] : 0;
@@ -68,7 +73,10 @@ internal sealed class TensorCoreWeights<TOperand>(Accelerator accelerator) : IDi
     }
 }
 
-/// <summary>How weights lie: that of a tap, an input and an output channel is at tap·TapStride + input·InputStride + output·OutputStride.</summary>
+/// <summary>
+/// How weights lie: that of a tap, an input and an output channel is at tap·TapStride + input·InputStride +
+/// output·OutputStride.
+/// </summary>
 internal record struct PackedWeightsShape
 {
     public int Taps;

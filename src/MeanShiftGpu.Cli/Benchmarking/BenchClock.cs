@@ -8,8 +8,8 @@ namespace MeanShiftGpu.Cli.Benchmarking;
 /// <param name="Size">Its size.</param>
 /// <param name="Device">The device.</param>
 /// <param name="Variant">The kernel variant; Auto for whole networks, with what was forced.</param>
-/// <param name="Precision">What convolutions round their operands to: float32 (not at all), tf32 or bf16-operands; bf16
-/// where activations are stored so.</param>
+/// <param name="Precision">What convolutions round their operands to: float32 (not at all), tf32 or
+/// bf16-operands; bf16 where activations are stored so.</param>
 public sealed record BenchResult(string Name, string Size, string Device, string Variant, string Precision)
 {
     /// <summary>What was found beside the time, in words; null where that is nothing.</summary>
@@ -106,7 +106,9 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
     // Where and when: the same for all results of a run.
     private readonly BenchRun run = BenchRun.Of(context);
 
-    /// <summary>The memory's bandwidth on the context's threads, in 10⁹ bytes per second; null on other devices.</summary>
+    /// <summary>
+    /// The memory's bandwidth on the context's threads, in 10⁹ bytes per second; null on other devices.
+    /// </summary>
     public double? BandwidthGigabytesPerSecond { get; } =
         context.Kind == DeviceKind.Cpu ? MemoryBandwidth.MeasureGigabytesPerSecond(context.Threads) : null;
 

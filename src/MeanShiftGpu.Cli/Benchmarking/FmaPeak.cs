@@ -101,8 +101,8 @@ internal static class FmaPeak
         return (double)fastest / Stopwatch.Frequency;
     }
 
-    // Twelve independent chains hide the latency of the two multiply-add units of today's cores. The factor keeps the
-    // numbers near 1, since denormal or infinite ones can be slower.
+    // Twelve independent chains hide the latency of the two multiply-add units of today's cores. The factor
+    // keeps the numbers near 1, since denormal or infinite ones can be slower.
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     internal static float Run512()
     {

@@ -7,8 +7,9 @@ using MeanShiftGpu.Validation;
 namespace MeanShiftGpu.Cli.Benchmarking;
 
 /// <summary>
-/// Timings without a benchmark framework: enough to compare a machine or a change within one run. The operations are those of
-/// the catalogue, each pass of each variant at the sizes of the network's layers; then what is made of them.
+/// Timings without a benchmark framework: enough to compare a machine or a change within one run. The
+/// operations are those of the catalogue, each pass of each variant at the sizes of the network's layers;
+/// then what is made of them.
 /// </summary>
 public sealed class QuickBench
 {
@@ -16,7 +17,9 @@ public sealed class QuickBench
     public static readonly IReadOnlyList<string> Names =
         [.. Operations.All.Select(operation => operation.Name).Union(WholeBenchmarks.Names)];
 
-    /// <summary>Edges of several patches, because a step's time should grow with its voxels and with nothing else.</summary>
+    /// <summary>
+    /// Edges of several patches, because a step's time should grow with its voxels and with nothing else.
+    /// </summary>
     public static readonly IReadOnlyList<int> StandardPatches = [32, 56, 96];
 
     private readonly GpuContext context;
@@ -26,7 +29,8 @@ public sealed class QuickBench
     /// <summary>Measures the memory's bandwidth and prepares.</summary>
     /// <param name="context">The device.</param>
     /// <param name="report">Told each result as it comes.</param>
-    /// <param name="minimumSeconds">Each case is repeated for at least this long, and at least three times.</param>
+    /// <param name="minimumSeconds">Each case is repeated for at least this long, and at least three
+    /// times.</param>
     /// <param name="batch">Items of the layers' batches; the other benchmarks take one.</param>
     public QuickBench(GpuContext context, Action<BenchResult> report, double minimumSeconds = 1, int batch = 1)
     {
@@ -37,13 +41,15 @@ public sealed class QuickBench
         clock = new BenchClock(context, report, TimeSpan.FromSeconds(minimumSeconds));
     }
 
-    /// <summary>The memory's bandwidth on the context's threads, in 10⁹ bytes per second; null on other devices.</summary>
+    /// <summary>
+    /// The memory's bandwidth on the context's threads, in 10⁹ bytes per second; null on other devices.
+    /// </summary>
     public double? BandwidthGigabytesPerSecond => clock.BandwidthGigabytesPerSecond;
 
     /// <summary>
-    /// Divides the edges of layers and steps, and runs each case once, without a comparison before: for a check that every case
-    /// runs, on a device that takes too long for the published sizes. Mean-shift, whose work is its seeds', stays at 56³, and
-    /// picking has a size of its own.
+    /// Divides the edges of layers and steps, and runs each case once, without a comparison before: for a
+    /// check that every case runs, on a device that takes too long for the published sizes. Mean-shift, whose
+    /// work is its seeds', stays at 56³, and picking has a size of its own.
     /// </summary>
     public int Shrink { get; init; } = 1;
 

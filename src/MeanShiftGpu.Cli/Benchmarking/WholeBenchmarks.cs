@@ -16,7 +16,9 @@ using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Cli.Benchmarking;
 
-/// <summary>Timings of what is made of operations: the loss on a sandclock volume, steps of a training, and picking.</summary>
+/// <summary>
+/// Timings of what is made of operations: the loss on a sandclock volume, steps of a training, and picking.
+/// </summary>
 /// <param name="context">The device.</param>
 /// <param name="clock">Times.</param>
 /// <param name="settings">Sizes and network.</param>
@@ -93,7 +95,8 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
         TrainingData data = new([new TrainingVolume("sandclock", size, volume.Image, volume.Mask, volume.Centers)], []);
         using UNet3d<float> network = new(context, settings.Network, seed: 1, options.OutputBias);
         using Trainer trainer = new(network, data, options);
-        // Forward, gradient of the input (the first layer needs none) and of the weights: three times the forward operations.
+        // Forward, gradient of the input (the first layer needs none) and of the weights: three times the
+        // forward operations.
         Time(
             "unet-step: Dice + mean shift + Adam", $"{edge}³, widths {Words(settings.Network)}",
             3 * settings.Network.ForwardOperations(size), () => trainer.Step(), Once);
@@ -164,7 +167,8 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
         }
     }
 
-    // What picking is held against: one forward pass of a patch as in training, all tensors whole and kept, without files.
+    // What picking is held against: one forward pass of a patch as in training, all tensors whole and kept,
+    // without files.
     private (Extent Patch, double MedianMs) PlainForward(UNet3d<float> network)
     {
         int divisor = network.Options.Divisor;

@@ -13,12 +13,17 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 {
     private readonly Argument<string[]> names = new("NAME") { Arity = ArgumentArity.ZeroOrMore };
 
-    private readonly Option<int> batch = Parse.Integer("--batch", "Items in a batch of the layers; unet-step, mean-shift and pick take one.", 1, 1, int.MaxValue);
-    private readonly Option<int?> shrink = Parse.Choice("--shrink", "Divide the edges of the layers and steps and run each once, for a check that every case runs. Default: 1.", new[] { 1, 2, 7, 14 }.ToDictionary(n => $"{n}", n => n));
+    private readonly Option<int> batch = Parse.Integer("--batch", "Items in a batch of the layers; unet-step, mean-shift and "
+        + "pick take one.", 1, 1, int.MaxValue);
+    private readonly Option<int?> shrink = Parse.Choice("--shrink", "Divide the edges of the layers and steps and run each "
+        + "once, for a check that every case runs. Default: 1.", new[] { 1, 2, 7, 14 }.ToDictionary(n => $"{n}", n => n));
     private readonly Option<Extent?> size = Parse.Size("--size", "pick: the volume in voxels. Default: 56.");
-    private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "The network's channels. Default: 32,48,64.", 1, 1024);
-    private readonly Option<int[]?> patches = Parse.IntegerList("--patch", "N,N,…", "unet-step: edges of the patches in voxels, rounded down to what the network takes. Default: 32,56,96.", 1, 512);
-    private readonly Option<int?> particles = Parse.Integer("--particles", "pick: particles of the score map that is clustered. Default: one in 45000 voxels.", 1);
+    private readonly Option<int[]?> widths = Parse.IntegerList(
+        "--widths", "N,N,…", "The network's channels. Default: 32,48,64.", 1, 1024);
+    private readonly Option<int[]?> patches = Parse.IntegerList("--patch", "N,N,…", "unet-step: edges of the patches in "
+        + "voxels, rounded down to what the network takes. Default: 32,56,96.", 1, 512);
+    private readonly Option<int?> particles = Parse.Integer("--particles", "pick: particles of the score map that is "
+        + "clustered. Default: one in 45000 voxels.", 1);
     private readonly Option<string?> output = Parse.Text("--out", "DIR",
         $"{Stability}: folder for a result file of each training; trainings that are there are not run again. {Growth}: for "
             + "growth.md, growth.json and the pictures.");
@@ -46,7 +51,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly Option<string?> against = Parse.Text("--against", "DIR",
         "Run this build and the one in this folder in turns, each as a process of its own, and say which is the faster.");
     private readonly Option<int?> turns = Parse.Integer("--turns", "--against: how often each build runs. Default: 6.", 2, 1000);
-    private readonly Option<int> memory = Parse.Integer("--memory", "pick: memory for the whole process in MiB.", 1536, 1, int.MaxValue);
+    private readonly Option<int> memory = Parse.Integer(
+        "--memory", "pick: memory for the whole process in MiB.", 1536, 1, int.MaxValue);
 
     private const string Stability = "stability";
     private const string Growth = "growth";
@@ -65,7 +71,9 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             + $"short trainings end without a useful model; {Growth}, how time and memory of the forward pass grow, with "
             + $"pictures; {Table} FILE…, the --json files of several machines as one Markdown table.";
 
-    protected override string Description => "Times kernels (each variant, or the one that --variant forces) and whole steps in this process: medians, operations per second and the share of the processor's peak, of convolutions the bytes per second and the share of the memory's bandwidth too, and memory.";
+    protected override string Description => "Times kernels (each variant, or the one that --variant forces) and whole steps "
+        + "in this process: medians, operations per second and the share of the processor's peak, of convolutions the bytes "
+        + "per second and the share of the memory's bandwidth too, and memory.";
 
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 
@@ -73,7 +81,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         => [names, seconds, compare, against, turns, batch, shrink, size, widths, patches, particles, memory, output, runs, steps,
         schedule, hard, centerWeight, data, presets];
 
-    protected override string? OptionFor(ParseResult options, MissingFact fact) => fact == MissingFact.Memory ? memory.Name : null;
+    protected override string? OptionFor(ParseResult options, MissingFact fact)
+        => fact == MissingFact.Memory ? memory.Name : null;
 
     protected override ExitCode Run(ParseResult options)
     {
@@ -91,7 +100,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
         string[] chosen = options.GetValue(names) is { Length: > 0 } given ? given : [.. QuickBench.Names];
         if (chosen.FirstOrDefault(n => !QuickBench.Names.Contains(n)) is { } unknown)
-            throw new InputException($"bench: there is no benchmark '{unknown}'. Expected {string.Join(", ", QuickBench.Names)}.");
+            throw new InputException($"bench: there is no benchmark '{unknown}'. Expected "
+                + $"{string.Join(", ", QuickBench.Names)}.");
 
         if (options.GetValue(against) is { } other)
             return RunInTurns(options, other);
@@ -225,7 +235,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         };
         IReadOnlyList<StabilityRun> results = new StabilityBench(context, folder, wanted).Run(
             run => Session.Line($"{run.Data}, {run.Preset}, seed {run.Seed}: "
-                + $"{run.Failure ?? $"F1 {run.F1At2:0.000} within 2 voxels, {run.F1At4:0.000} within 4"}{(run.Rollbacks == 0 ? "" : $"; went back {Counted.Of(run.Rollbacks, "time")}")}"),
+                + (run.Failure ?? $"F1 {run.F1At2:0.000} within 2 voxels, {run.F1At4:0.000} within 4")
+                + (run.Rollbacks == 0 ? "" : $"; went back {Counted.Of(run.Rollbacks, "time")}")),
             Cancellation);
         foreach (string line in StabilityBench.Table(results))
             Session.Line(line);
@@ -242,7 +253,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             : given;
     }
 
-    private UNet3dOptions NetworkOf(ParseResult options) => options.GetValue(widths) is { Length: > 0 } given ? new UNet3dOptions { Widths = given } : new();
+    private UNet3dOptions NetworkOf(ParseResult options)
+        => options.GetValue(widths) is { Length: > 0 } given ? new UNet3dOptions { Widths = given } : new();
 
     private PickCase PickCaseOf(ParseResult options)
     {

@@ -12,11 +12,14 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
 {
     private const string TableName = "sass.md";
 
-    private readonly Option<string?> ptxFolder = Parse.Text("--ptx", "DIR", "Folder for one .ptx file for each kernel; created where it does not exist.");
+    private readonly Option<string?> ptxFolder = Parse.Text("--ptx", "DIR", "Folder for one .ptx file for each kernel; created "
+        + "where it does not exist.");
     private readonly Option<string?> sassFolder = Parse.Text("--sass", "DIR",
-        $"Folder for one .sass file for each kernel, the machine code that ptxas makes of the PTX, and {TableName}, a table of what it counts; created where it does not exist.");
+        $"Folder for one .sass file for each kernel, the machine code that ptxas makes of the PTX, and {TableName}, a table of "
+        + "what it counts; created where it does not exist.");
 
-    private readonly Option<string?> architecture = Parse.Text("--arch", "NAME", $"NVIDIA architecture: {string.Join(", ", PtxCompiler.Architectures)}. Default: sm_90.");
+    private readonly Option<string?> architecture = Parse.Text("--arch", "NAME", "NVIDIA architecture: "
+        + $"{string.Join(", ", PtxCompiler.Architectures)}. Default: sm_90.");
 
     private readonly Option<string?> only = Parse.Text("--only", "TEXT", "Only the kernels whose names contain this.");
 
@@ -27,7 +30,8 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
     public override bool IsForDevelopers => true;
 
     protected override string Description
-        => "Writes the PTX of the GPU kernels, for reading or for ptxas, or the machine code and what it counts. No GPU is needed; for machine code, NVIDIA's ptxas and nvdisasm.";
+        => "Writes the PTX of the GPU kernels, for reading or for ptxas, or the machine code and what it counts. No GPU is "
+            + "needed; for machine code, NVIDIA's ptxas and nvdisasm.";
 
     public override string Example => "meanshift-gpu kernels --ptx ptx --arch sm_90";
 
@@ -43,9 +47,12 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
             throw new InputException("Nothing is to be written: give --ptx DIR, --sass DIR or both.");
         string wanted = options.GetValue(architecture) ?? "sm_90";
         if (!PtxCompiler.Architectures.Contains(wanted))
-            throw new InputException($"--arch: '{wanted}' is not known.{ParseProblem.Nearest(wanted, PtxCompiler.Architectures)} Expected {string.Join(", ", PtxCompiler.Architectures)}.");
+            throw new InputException($"--arch: '{wanted}' is not "
+                + $"known.{ParseProblem.Nearest(wanted, PtxCompiler.Architectures)} Expected "
+                + $"{string.Join(", ", PtxCompiler.Architectures)}.");
         string part = options.GetValue(only) ?? "";
-        List<KernelEntry> kernels = [.. KernelCatalog.All.Where(kernel => kernel.Name.Contains(part, StringComparison.OrdinalIgnoreCase))];
+        List<KernelEntry> kernels =
+            [.. KernelCatalog.All.Where(kernel => kernel.Name.Contains(part, StringComparison.OrdinalIgnoreCase))];
         if (kernels.Count == 0)
             throw new InputException($"--only: no kernel's name contains '{part}'.");
         (string Ptxas, string Nvdisasm)? tools = sassTo is null ? null : FindTools();
@@ -86,7 +93,8 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
             Made(options, []).Write(Path.Combine(sassTo!, TableName));
         }
 
-        Session.Line($"{written.Count} kernels for {wanted}: {string.Join(" and ", new[] { ptxTo, sassTo }.OfType<string>().Distinct())}");
+        Session.Line($"{written.Count} kernels for {wanted}: "
+            + $"{string.Join(" and ", new[] { ptxTo, sassTo }.OfType<string>().Distinct())}");
         WriteJson(options, written);
         return ExitCode.Done;
     }
@@ -94,7 +102,9 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
     private static (string Ptxas, string Nvdisasm) FindTools()
         => Ptxas.Find() is { } ptxas && Ptxas.FindDisassembler(ptxas) is { } nvdisasm
             ? (ptxas, nvdisasm)
-            : throw new InputException($"--sass needs ptxas and nvdisasm, which are not there (looked at {Ptxas.Places}): install NVIDIA's CUDA toolkit or, on Debian and Ubuntu, run .ci/get-ptxas DIR and set {Ptxas.Variable} to DIR/ptxas.");
+            : throw new InputException($"--sass needs ptxas and nvdisasm, which are not there (looked at {Ptxas.Places}): "
+                + $"install NVIDIA's CUDA toolkit or, on Debian and Ubuntu, run .ci/get-ptxas DIR and set {Ptxas.Variable} to "
+                + "DIR/ptxas.");
 
     private static IEnumerable<string> Prepared(string folder, List<KernelEntry> kernels, string ending)
     {

@@ -12,7 +12,10 @@ internal sealed record PickFiles(string Volume, string Name, string Table, strin
 /// <summary>A volume that has been picked.</summary>
 internal sealed record PickedVolume(PickFiles Files, MrcHeader Header, VolumePicks Picks);
 
-/// <summary>The tables and score maps that 'pick' writes: their names, what may not be replaced, and what is there already.</summary>
+/// <summary>
+/// The tables and score maps that 'pick' writes: their names, what may not be replaced, and what is there
+/// already.
+/// </summary>
 internal sealed class PickOutputs
 {
     /// <summary>A table, or a folder that gets a table for each volume.</summary>
@@ -51,15 +54,20 @@ internal sealed class PickOutputs
     /// <summary>The format of the tables.</summary>
     public CoordinateFormat Format => GivenFormat ?? (Single ? CoordinateFormats.ForWriting(Target) : CoordinateFormats.Default);
 
-    /// <summary>Finds everything that can be wrong with the outputs before the first tile is computed, and makes the folders.</summary>
+    /// <summary>
+    /// Finds everything that can be wrong with the outputs before the first tile is computed, and makes the
+    /// folders.
+    /// </summary>
     /// <param name="paths">All volumes, those of other processes included.</param>
     public void Prepare(string[] paths)
     {
         if (paths.GroupBy(TomogramNames.Of).FirstOrDefault(g => g.Count() > 1) is { } twice)
-            throw new InputException($"pick: {string.Join(" and ", twice)} have the same name, so their picks could not be told apart. Pick them one by one.");
+            throw new InputException($"pick: {string.Join(" and ", twice)} have the same name, so their picks could not be "
+                + "told apart. Pick them one by one.");
         int count = paths.Length;
         if (TomogramName is not null && count > 1)
-            throw new InputException($"--tomogram-name: names one tomogram, and there are {count} volumes. Leave it out; tables take the files' names.");
+            throw new InputException($"--tomogram-name: names one tomogram, and there are {count} volumes. Leave it out; "
+                + "tables take the files' names.");
         List<string> written = [];
         if (Single)
         {
@@ -67,12 +75,14 @@ internal sealed class PickOutputs
             OutputFolder.CheckFile(Target);
             CoordinateFormats.RefuseOtherEnding(Target, Format);
             if (count > 1 && !CoordinateFormats.HoldsSeveralTomograms(Format))
-                throw new InputException($"{Target}: this format has no column for the volume's name, so it holds one volume, not {count}. Write a .star or .csv file, or give a folder.");
+                throw new InputException($"{Target}: this format has no column for the volume's name, so it holds one volume, "
+                    + $"not {count}. Write a .star or .csv file, or give a folder.");
         }
         else
         {
             if (Path.GetExtension(Target).Length is > 1 and <= 5 && !Directory.Exists(Target))
-                throw new InputException($"{Target}: '{Path.GetExtension(Target)}' is no table of coordinates; expected {string.Join(", ", CoordinateFormats.Endings)}, or a folder.");
+                throw new InputException($"{Target}: '{Path.GetExtension(Target)}' is no table of coordinates; expected "
+                    + $"{string.Join(", ", CoordinateFormats.Endings)}, or a folder.");
             OutputFolder.Prepare(Target);
         }
 
@@ -100,7 +110,8 @@ internal sealed class PickOutputs
         OutputFolder.RefuseReplacing([.. written, .. inFolders, .. Others], [.. Records.Common, .. paths]);
         // Where the table is there too, the volume has been picked, and nothing is written.
         if (Single && !Overwrite && !File.Exists(Target) && written.Skip(2).FirstOrDefault(File.Exists) is { } existing)
-            throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another name with --score-map, or replace it with --overwrite.");
+            throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another "
+                + "name with --score-map, or replace it with --overwrite.");
     }
 
     /// <summary>The files of a volume, one of so many.</summary>
@@ -114,7 +125,8 @@ internal sealed class PickOutputs
     }
 
     /// <summary>
-    /// Whether a volume has been picked, from the same files with the same settings: tables and maps are complete or not there, and the table comes last.
+    /// Whether a volume has been picked, from the same files with the same settings: tables and maps are
+    /// complete or not there, and the table comes last.
     /// </summary>
     /// <exception cref="InputException">A table is there that was made otherwise.</exception>
     public bool IsDone(PickFiles files)
@@ -129,10 +141,13 @@ internal sealed class PickOutputs
             return false;
         string? difference = Records.DifferenceOf(files.Table, Single ? Volumes : [files.Volume]);
         return difference is null ? true
-            : throw new InputException($"{files.Table}: is there already, made {difference}. Replace it with --overwrite, or choose another name.");
+            : throw new InputException($"{files.Table}: is there already, made {difference}. Replace it with --overwrite, or "
+                + "choose another name.");
     }
 
-    /// <summary>Refuses a volume that does not fit mask or tables, before the volumes ahead of it are computed.</summary>
+    /// <summary>
+    /// Refuses a volume that does not fit mask or tables, before the volumes ahead of it are computed.
+    /// </summary>
     /// <param name="files">The volume.</param>
     /// <param name="header">Its header.</param>
     public void Check(PickFiles files, MrcHeader header)
@@ -188,7 +203,9 @@ internal sealed class PickOutputs
     /// <summary>The folder of a file.</summary>
     public static string FolderOf(string file) => Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
 
-    /// <summary>How one table of some volumes is written: places that count from a centre, from that of their own.</summary>
+    /// <summary>
+    /// How one table of some volumes is written: places that count from a centre, from that of their own.
+    /// </summary>
     public CoordinateWriteOptions Writing(IReadOnlyList<PickedVolume> volumes)
     {
         CoordinateWriteOptions first = Writing(volumes[0].Files, volumes[0].Header);

@@ -15,33 +15,47 @@ namespace MeanShiftGpu.Cli.Verbs;
 internal sealed class PickVerb(Session session) : Verb(session)
 {
     private readonly PickSettings settings = new();
-    private readonly Argument<string[]> volumes = Parse.Files("VOLUMES", $"Tomograms ({VolumeFiles.EndingsText}): files, folders and patterns.", ArgumentArity.ZeroOrMore);
+    private readonly Argument<string[]> volumes = Parse.Files("VOLUMES", $"Tomograms ({VolumeFiles.EndingsText}): files, "
+        + "folders and patterns.", ArgumentArity.ZeroOrMore);
     private readonly Option<string[]> model = Parse.Texts("--model", "FILE",
         $"The model that 'train' wrote. The mean score of several counts, and its deviation is in tables that have room; what "
         + $"does not end in {ModelEnding} after the first is a volume.", required: true);
     private readonly Option<int> mirror = Parse.Integer("--mirror", "Predict so many of the mirror images that keep the "
         + "wedge, 1, 2, 4 or 8, and take the mean score: so many times the time.", 1, 1, 8);
-    private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", $"Table of picks ({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
-    private readonly Option<bool> overwrite = new("--overwrite") { Description = "Pick again where the output exists; it is skipped otherwise." };
+    private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "Table of picks "
+        + $"({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
+    private readonly Option<bool> overwrite = new("--overwrite") { Description = "Pick again where the output exists; it is "
+        + "skipped otherwise." };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
-        "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
+        "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) "
+        + "or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
     private readonly Option<string?> mask = Parse.Text("--mask", "FILE|DIR",
         "MRC file of the volume's size: picks only where it is above 0, and computes only there. A folder has a mask for each "
         + "volume, TS_01.mrc or TS_01_mask.mrc.");
-    private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with several volumes a folder.");
+    private readonly Option<string?> scoreMap = Parse.Text("--score-map", "FILE|DIR", "Write the score map (.mrc); with "
+        + "several volumes a folder.");
     private readonly Option<string?> reportPage = PickPage.Option();
-    private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
+    private readonly Option<int> memory = Parse.Integer("--memory", "Memory for the whole process in MiB; larger volumes are "
+        + "cut into smaller tiles with the same result.", 2048, 1, int.MaxValue);
     private readonly Option<string?> shard = Shard.Option("Pick every Nth volume from the Ith on, for N processes or a Slurm "
         + "array. I counts from 1; in an array as the array does. Needs a folder as output.");
     private readonly Option<string?> merge = Parse.Text(MergeName, "FILE", "Pick nothing: write one table of those that are "
         + "in --out, and name the volumes without one, with exit code 1.");
-    private readonly Option<string?> suggest = Parse.Text("--suggest", "FILE", "Instead of picking: try thresholds and minimum supports on the validation volumes of this data set's manifest and print the best.");
-    private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the bandwidth.", 1e-3);
-    private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: half-size.");
-    private readonly Option<double?> voxelSize = Parse.Real("--voxel-size", "Voxel size in Å. Default: the volume's header.", 1e-6, 1e6);
-    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes, pixel sizes and names of tomograms, for tables of relion5. Default: the one beside --out or VOLUMES, if there is one.");
-    private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name in the table of one volume. Default: the file's name without endings and what programs add (TS_01 of TS_01_rec.mrc).");
-    private readonly Option<double?> binning = Parse.Real("--binning", "How often the volume was binned: tables count in unbinned pixels. Default: 1.", 1e-6);
+    private readonly Option<string?> suggest = Parse.Text("--suggest", "FILE", "Instead of picking: try thresholds and minimum "
+        + "supports on the validation volumes of this data set's manifest and print the best.");
+    private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the "
+        + "bandwidth.", 1e-3);
+    private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 "
+        + "coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: "
+        + "half-size.");
+    private readonly Option<double?> voxelSize = Parse.Real(
+        "--voxel-size", "Voxel size in Å. Default: the volume's header.", 1e-6, 1e6);
+    private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes, pixel "
+        + "sizes and names of tomograms, for tables of relion5. Default: the one beside --out or VOLUMES, if there is one.");
+    private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name in the table of "
+        + "one volume. Default: the file's name without endings and what programs add (TS_01 of TS_01_rec.mrc).");
+    private readonly Option<double?> binning = Parse.Real("--binning", "How often the volume was binned: tables count in "
+        + "unbinned pixels. Default: 1.", 1e-6);
 
     /// <summary>The option with which it only puts tables together.</summary>
     public const string MergeName = "--merge";
@@ -53,8 +67,10 @@ internal sealed class PickVerb(Session session) : Verb(session)
     public override string Summary => "Finds particles in tomograms.";
 
     protected override string Description =>
-        "Finds particles in tomograms: predicts a score map, shifts every voxel above the threshold to its mode, and merges what arrives at the same place. " +
-        "Volumes may be larger than the memory; what exists is not computed again. Of several volumes one that cannot be picked does not stop the others: it is named at the end, with exit code 1.";
+        "Finds particles in tomograms: predicts a score map, shifts every voxel above the threshold to its mode, and merges "
+        + "what arrives at the same place. " +
+        "Volumes may be larger than the memory; what exists is not computed again. Of several volumes one that cannot be "
+        + "picked does not stop the others: it is named at the end, with exit code 1.";
 
     public override string Example => "meanshift-gpu pick tomograms/ --model run/model.safetensors --out picks/";
 
@@ -82,14 +98,17 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (options.GetValue(suggest) is { } manifest)
             return Suggest(options, manifest);
         if (options.GetValue(radius) is not null)
-            throw new InputException("pick: --radius is the hit radius of --suggest; leave it out, or see --merge-distance and --min-distance.");
+            throw new InputException("pick: --radius is the hit radius of --suggest; leave it out, or see --merge-distance and "
+                + "--min-distance.");
         VolumeFiles found = VolumeFiles.Find(VolumesOf(options));
         string[] all = [.. found.Paths];
         if (all.Length == 0)
             throw new InputException("pick: no volume was given. Give files, a folder or a pattern.");
         if (found.LeftOut.Count > 0)
-            Session.Line($"left out, masks or score maps by their names: {Counted.Of(found.LeftOut.Count, "file")}, for example {Path.GetFileName(found.LeftOut[0])}");
-        string target = options.GetValue(output) ?? throw new InputException("pick: '--out' is required: a table (.star, .csv, …) or a folder.");
+            Session.Line($"left out, masks or score maps by their names: {Counted.Of(found.LeftOut.Count, "file")}, for "
+                + $"example {Path.GetFileName(found.LeftOut[0])}");
+        string target = options.GetValue(output) ?? throw new InputException("pick: '--out' is required: a table (.star, .csv, "
+            + "…) or a folder.");
         string? tomogramsStar = options.GetValue(tomograms);
         bool asks = options.GetValue(format) is { } written && CoordinateFormats.UsesTomogramsStar(written);
         if (tomogramsStar is null && asks && (tomogramsStar = DatasetFiles.TomogramsBeside(all.Prepend(target))) is { } beside)
@@ -145,7 +164,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
         records.Device = context.Description;
         using TomogramPicker picker = OpenPicker(options, context);
         if (picker.Classes.Count > 1 && outputs.ScoreMap is not null)
-            throw new InputException($"--score-map: the model has a map for each of {picker.Classes.Count} classes ({string.Join(", ", picker.Classes.Select(c => c.Label))}); choose one with --class.");
+            throw new InputException($"--score-map: the model has a map for each of {picker.Classes.Count} classes "
+                + $"({string.Join(", ", picker.Classes.Select(c => c.Label))}); choose one with --class.");
         batch.Pick(picker, new PickRequest
         {
             VoxelSizeAngstrom = options.GetValue(voxelSize),
@@ -171,7 +191,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
         return batch.Code;
     }
 
-    // 'pick --model a.safetensors b.safetensors' and 'pick --model a.safetensors volume.mrc' are both what people type.
+    // 'pick --model a.safetensors b.safetensors' and 'pick --model a.safetensors volume.mrc' are both what
+    // people type.
     private string[] ModelsOf(ParseResult options)
         => [.. options.GetValue(model)!.Where((m, i) => i == 0 || m.EndsWith(ModelEnding, StringComparison.OrdinalIgnoreCase))];
 
@@ -211,12 +232,14 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private ExitCode Suggest(ParseResult options, string manifestPath)
     {
         if (VolumesOf(options).Length > 0 || options.GetValue(output) is not null)
-            throw new InputException("pick: --suggest picks in the data set's validation volumes and writes no table; leave the volumes and --out out.");
+            throw new InputException("pick: --suggest picks in the data set's validation volumes and writes no table; leave "
+                + "the volumes and --out out.");
         if (options.GetValue(settings.Absolute) is not null)
             throw new InputException("pick: --suggest tries fractions of the maximum; leave --threshold-absolute out.");
         Option[] unused =
         [
-            settings.Threshold, overwrite, format, mask, scoreMap, reportPage, shard, tomogramName, tomograms, centre, voxelSize, binning,
+            settings.Threshold, overwrite, format, mask, scoreMap, reportPage, shard, tomogramName, tomograms, centre, voxelSize,
+            binning,
         ];
         if (unused.FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
             throw new InputException($"pick: --suggest has no use for {idle.Name}; leave it out.");
@@ -229,7 +252,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
         using GpuContext context = OpenDevice(options);
         using TomogramPicker picker = OpenPicker(options, context);
         if (picker.Classes.Count > 1)
-            throw new InputException($"pick: --suggest finds the threshold of one class; choose one of {string.Join(", ", picker.Classes.Select(c => c.Label))} with --class.");
+            throw new InputException("pick: --suggest finds the threshold of one class; choose one of "
+                + $"{string.Join(", ", picker.Classes.Select(c => c.Label))} with --class.");
         PickOptions picking = picker.Classes[0].Options;
         double hit = options.GetValue(radius) ?? picking.BandwidthVoxels / 2;
         IReadOnlyList<float> supports = settings.SaysSupport(options)

@@ -7,7 +7,9 @@ using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
-/// <summary>Says of a training in lines and in JSON what it learns from, how it goes and what came of it.</summary>
+/// <summary>
+/// Says of a training in lines and in JSON what it learns from, how it goes and what came of it.
+/// </summary>
 internal static class TrainReport
 {
     /// <summary>Says which lengths follow from the particles' diameters.</summary>

@@ -26,7 +26,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             + $"and patterns. They "
             + "count as background where --label-radius leaves out what is far from every centre.");
     private readonly Option<double[]?> diameter = Parse.RealList(
-        "--particle-diameter", "Diameter of the particle in Å; one for all classes, or one for each. Gives bandwidth, seed radius, mask radius, center margin and patch, which their own options change.");
+        "--particle-diameter", "Diameter of the particle in Å; one for all classes, or one for each. Gives bandwidth, seed "
+        + "radius, mask radius, center margin and patch, which their own options change.");
     private readonly Option<TrainingOptions?> preset = TrainingSettings.PresetOption();
     private readonly Option<bool> resume = new("--resume")
     {
@@ -35,10 +36,13 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         + $"learning rate is then that of a run of N steps."
     };
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the run that is in --out." };
-    private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "Channels at each resolution of the network, finest first. Default: 32,48,64, the published network.", 1, 1024);
-    private readonly Option<int> checkpointEvery = Parse.Integer("--checkpoint-every", "Steps between checkpoints.", 100, 1, int.MaxValue);
+    private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "Channels at each resolution of the "
+        + "network, finest first. Default: 32,48,64, the published network.", 1, 1024);
+    private readonly Option<int> checkpointEvery = Parse.Integer(
+        "--checkpoint-every", "Steps between checkpoints.", 100, 1, int.MaxValue);
     private readonly Option<int> volumeMemory = Parse.Integer(
-        "--volume-memory", "Memory for volumes and masks in MiB. What does not fit stays in its files, from which patches are read; the result is the same.", 2048, 0, int.MaxValue);
+        "--volume-memory", "Memory for volumes and masks in MiB. What does not fit stays in its files, from which patches are "
+        + "read; the result is the same.", 2048, 0, int.MaxValue);
     private readonly Option<string?> init = Parse.Text("--init", "FILE",
         "Begin with the weights of this model (safetensors) and the settings of its training, with a fresh optimiser and a "
         + "quarter of the steps; the options here change them. Classes may be others.");
@@ -64,7 +68,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     public override string Summary => "Trains a network from tomograms with annotated centres.";
 
-    protected override string Description => "Trains a network from tomograms with annotated centres. Ctrl-C writes a checkpoint; --resume goes on from it.";
+    protected override string Description => "Trains a network from tomograms with annotated centres. Ctrl-C writes a "
+        + "checkpoint; --resume goes on from it.";
 
     public override string Example => "meanshift-gpu train tomograms/ --picks picks.star --particle-diameter 250";
 
@@ -92,10 +97,12 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         TrainingFiles files = new(folder);
         string ownManifest = Path.Combine(folder, DatasetManifest.UsualName);
         (UNet3dOptions structure, TrainingOptions training) = Settings(options, files.Checkpoint, resuming);
-        // What is wrong with the settings is said before a volume is read; those that follow from a diameter need the volumes.
+        // What is wrong with the settings is said before a volume is read; those that follow from a diameter
+        // need the volumes.
         if (options.GetValue(diameter) is not { Length: > 0 })
             training.ValidateFor(structure);
-        TrainingSource source = inputs.Find(options, AnnotationChoice.Of(training), resuming && File.Exists(ownManifest) ? ownManifest : null);
+        TrainingSource source = inputs.Find(
+            options, AnnotationChoice.Of(training), resuming && File.Exists(ownManifest) ? ownManifest : null);
         training = Sized(options, training, structure, source);
         training.ValidateFor(structure);
         source = source.WithBackground(options.GetValue(background) ?? [], training);
@@ -195,7 +202,9 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     private IEnumerable<string> Page(ParseResult options) => options.GetValue(checkReport) is { } page ? [page] : [];
 
-    /// <summary>Whether what was loaded is wrong, which is said; with --no-check only if the page is asked for.</summary>
+    /// <summary>
+    /// Whether what was loaded is wrong, which is said; with --no-check only if the page is asked for.
+    /// </summary>
     private bool IsWrong(ParseResult options, TrainingOptions training, DatasetManifest manifest, TrainingData data,
         TrainingSource source, bool writes)
     {
@@ -267,7 +276,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         {
             if (!File.Exists(checkpoint))
                 throw new InputException($"{checkpoint}: there is no checkpoint to go on from. Start the run without --resume.");
-            // The first command line may be repeated with --resume, or left out; settings that differ are refused by the trainer.
+            // The first command line may be repeated with --resume, or left out; settings that differ are
+            // refused by the trainer.
             (structure, TrainingOptions before) = Trainer.ReadSettings(checkpoint);
             begun ??= before;
         }
@@ -275,15 +285,20 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         if (options.GetValue(widths) is { Length: > 0 } given)
         {
             if (resuming && !given.SequenceEqual(structure.Widths))
-                throw new InputException($"{checkpoint}: the checkpoint's network has widths {string.Join(',', structure.Widths)}, --widths says {string.Join(',', given)}. Leave --widths out.");
+                throw new InputException($"{checkpoint}: the checkpoint's network has widths "
+                    + $"{string.Join(',', structure.Widths)}, --widths says {string.Join(',', given)}. Leave --widths out.");
             structure = structure with { Widths = given };
         }
 
-        TrainingOptions training = settings.Aggregate(begun ?? TrainingOptions.Compact, (sofar, setting) => setting.Apply(options, sofar));
+        TrainingOptions training = settings.Aggregate(
+            begun ?? TrainingOptions.Compact, (sofar, setting) => setting.Apply(options, sofar));
         return (structure with { Outputs = training.ClassCount }, training);
     }
 
-    /// <summary>The settings with what follows from the particle's diameter, where it is given; options that say otherwise count.</summary>
+    /// <summary>
+    /// The settings with what follows from the particle's diameter, where it is given; options that say
+    /// otherwise count.
+    /// </summary>
     private TrainingOptions Sized(ParseResult options, TrainingOptions training, UNet3dOptions structure, TrainingSource source)
     {
         if (options.GetValue(diameter) is not { Length: > 0 } angstrom)

@@ -4,8 +4,8 @@ using MeanShiftGpu.Tomography.Coordinates.Formats;
 namespace MeanShiftGpu.Tomography.Coordinates;
 
 /// <summary>
-/// Formats of tables of coordinates. Pixels are 0 at the first voxel's centre where nothing else is said; the angles' conventions are at
-/// <see cref="ParticleAngles"/>.
+/// Formats of tables of coordinates. Pixels are 0 at the first voxel's centre where nothing else is said; the
+/// angles' conventions are at <see cref="ParticleAngles"/>.
 /// </summary>
 public enum CoordinateFormat
 {
@@ -18,7 +18,9 @@ public enum CoordinateFormat
     /// <summary>RELION 4 (.star): unbinned pixels, rlnTomoName, an optics table.</summary>
     Relion4,
 
-    /// <summary>RELION 5 (.star): Å from the tomogram's centre (see <see cref="RelionCentre"/>), rlnTomoName.</summary>
+    /// <summary>
+    /// RELION 5 (.star): Å from the tomogram's centre (see <see cref="RelionCentre"/>), rlnTomoName.
+    /// </summary>
     Relion5,
 
     /// <summary>Columns x, y, z and more with a heading, separated by commas (.csv).</summary>
@@ -27,25 +29,39 @@ public enum CoordinateFormat
     /// <summary>The same, separated by tabs (.tsv).</summary>
     Tsv,
 
-    /// <summary>Columns x y z, or class x y z, without a heading, separated by blanks (.coords, .txt).</summary>
+    /// <summary>
+    /// Columns x y z, or class x y z, without a heading, separated by blanks (.coords, .txt).
+    /// </summary>
     Coords,
 
     /// <summary>DeepFinder's object list (.xml): pixels of the tomogram.</summary>
     DeepFinder,
 
-    /// <summary>Dynamo's table (.tbl): pixels of the tomogram, the first voxel's centre is 1; shifts are added.</summary>
+    /// <summary>
+    /// Dynamo's table (.tbl): pixels of the tomogram, the first voxel's centre is 1; shifts are added.
+    /// </summary>
     Dynamo,
 
-    /// <summary>A motive list of AV3, TOM and others (.em): 20 rows, pixels of the tomogram, the first voxel's centre is 1; shifts are added.</summary>
+    /// <summary>
+    /// A motive list of AV3, TOM and others (.em): 20 rows, pixels of the tomogram, the first voxel's centre
+    /// is 1; shifts are added.
+    /// </summary>
     Motl,
 
-    /// <summary>EMAN2's info file (.json, boxes_3d): unbinned pixels from voxel size/2 (rounded down) of the tomogram; one tomogram in a file.</summary>
+    /// <summary>
+    /// EMAN2's info file (.json, boxes_3d): unbinned pixels from voxel size/2 (rounded down) of the tomogram;
+    /// one tomogram in a file.
+    /// </summary>
     Eman2,
 
-    /// <summary>copick's picks (.json): Å from the first voxel's centre; one tomogram and object in a file.</summary>
+    /// <summary>
+    /// copick's picks (.json): Å from the first voxel's centre; one tomogram and object in a file.
+    /// </summary>
     Copick,
 
-    /// <summary>SHREC 2021's particle_locations.txt: pixels of the tomogram; one tomogram in a file.</summary>
+    /// <summary>
+    /// SHREC 2021's particle_locations.txt: pixels of the tomogram; one tomogram in a file.
+    /// </summary>
     Shrec,
 
     /// <summary>ChimeraX's markers (.cmm): Å from the first voxel's centre; one tomogram in a file.</summary>
@@ -67,7 +83,10 @@ public enum CoordinateFormat
 /// <summary>The table of formats, and what is known of one without looking into a file.</summary>
 public static class CoordinateFormats
 {
-    /// <summary>Every format. The order is that of messages; of several rows with one ending the first is the most common.</summary>
+    /// <summary>
+    /// Every format. The order is that of messages; of several rows with one ending the first is the most
+    /// common.
+    /// </summary>
     internal static IReadOnlyList<TableFormat> Table { get; } =
     [
         RelionStar.Relion3, RelionStar.Warp, RelionStar.Relion4, RelionStar.Relion5,
@@ -99,7 +118,9 @@ public static class CoordinateFormats
     /// <summary>The usual ending of a format's files, with the dot.</summary>
     public static string Ending(CoordinateFormat format) => Of(format).Endings[0];
 
-    /// <summary>Whether a format's pixels are those of the tilt series, not those of a binned tomogram.</summary>
+    /// <summary>
+    /// Whether a format's pixels are those of the tilt series, not those of a binned tomogram.
+    /// </summary>
     public static bool CountsUnbinnedPixels(CoordinateFormat format) => Of(format).CountsUnbinnedPixels;
 
     /// <summary>Whether a table says for each particle which tomogram it belongs to.</summary>
@@ -111,7 +132,9 @@ public static class CoordinateFormats
     /// <summary>Whether a table has columns for angles.</summary>
     public static bool HoldsAngles(CoordinateFormat format) => Of(format).HoldsAngles;
 
-    /// <summary>Whether sizes and pixels of a table's tomograms may stand in RELION's tomograms.star.</summary>
+    /// <summary>
+    /// Whether sizes and pixels of a table's tomograms may stand in RELION's tomograms.star.
+    /// </summary>
     public static bool UsesTomogramsStar(CoordinateFormat format) => Of(format).UsesTomogramsStar;
 
     /// <summary>Whether the numbers of a table's rows are the values of an occupancy mask.</summary>
@@ -120,16 +143,22 @@ public static class CoordinateFormats
     /// <summary>Whether a format is a STAR table.</summary>
     public static bool IsStar(CoordinateFormat format) => Of(format).IsStar;
 
-    /// <summary>Refuses a name whose ending is that of another format's files; .txt serves columns and SHREC's rows.</summary>
+    /// <summary>
+    /// Refuses a name whose ending is that of another format's files; .txt serves columns and SHREC's rows.
+    /// </summary>
     /// <exception cref="InputException">It is.</exception>
     public static void RefuseOtherEnding(string path, CoordinateFormat format)
     {
         ArgumentNullException.ThrowIfNull(path);
         if (!Of(format).HasEnding(path))
-            throw new InputException($"{path}: a table of the format {Word(format)} ends in {Ending(format)}. Choose that ending, or another format.") { Missing = MissingFact.Format };
+            throw new InputException($"{path}: a table of the format {Word(format)} ends in {Ending(format)}. Choose that "
+                + "ending, or another format.") { Missing = MissingFact.Format };
     }
 
-    /// <summary>The format that a name is written in: by its ending, RELION 3 for .star; a .json must be said to be EMAN2's or copick's.</summary>
+    /// <summary>
+    /// The format that a name is written in: by its ending, RELION 3 for .star; a .json must be said to be
+    /// EMAN2's or copick's.
+    /// </summary>
     /// <exception cref="InputException">The ending is not known, or does not decide.</exception>
     public static CoordinateFormat ForWriting(string path)
     {
@@ -137,11 +166,16 @@ public static class CoordinateFormats
         TableFormat[] rows = WithEnding(path);
         TableFormat? row = Array.Find(rows, t => t.IsNamed(path)) ?? Array.Find(rows, t => t.IsUsual);
         string words = string.Join(" or ", rows.Select(t => t.Word));
-        return row?.Id ?? throw new InputException($"{path}: its ending does not decide which table it is; name the format, {words}.") { Missing = MissingFact.Format };
+        return row?.Id ?? throw new InputException($"{path}: its ending does not decide which table it is; name the format, "
+            + $"{words}.") { Missing = MissingFact.Format };
     }
 
-    /// <summary>The format of a file: by its ending, and by its content where that has several. STAR tables are told apart as they are read.</summary>
-    /// <exception cref="InputException">The ending is not known, or the content is none of those that have it.</exception>
+    /// <summary>
+    /// The format of a file: by its ending, and by its content where that has several. STAR tables are told
+    /// apart as they are read.
+    /// </summary>
+    /// <exception cref="InputException">The ending is not known, or the content is none of those that have
+    /// it.</exception>
     internal static CoordinateFormat OfFile(string path)
     {
         // A name that leads nowhere is to be called that, whatever its ending.
@@ -172,6 +206,7 @@ public static class CoordinateFormats
         TableFormat[] rows = [.. Table.Where(t => t.Endings.Contains(ending))];
         return rows.Length > 0
             ? rows
-            : throw new InputException($"{path}: {(ending.Length == 0 ? "a name without ending" : InputFile.Quote(ending))} is no supported table of coordinates; expected {string.Join(", ", Endings.SkipLast(1))} or {Endings[^1]}.");
+            : throw new InputException($"{path}: {(ending.Length == 0 ? "a name without ending" : InputFile.Quote(ending))} is "
+                + $"no supported table of coordinates; expected {string.Join(", ", Endings.SkipLast(1))} or {Endings[^1]}.");
     }
 }

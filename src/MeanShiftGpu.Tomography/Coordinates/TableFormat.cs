@@ -14,10 +14,12 @@ internal enum PixelSizes
 }
 
 /// <summary>
-/// One format of tables: a row of <see cref="CoordinateFormats.Table"/>. A new format is a member of <see cref="CoordinateFormat"/>, a file in Formats/ and a row.
+/// One format of tables: a row of <see cref="CoordinateFormats.Table"/>. A new format is a member of
+/// <see cref="CoordinateFormat"/>, a file in Formats/ and a row.
 /// </summary>
 /// <param name="Id">The format.</param>
-/// <param name="Endings">Endings of its files' names, with the dot; the first is the one that is written.</param>
+/// <param name="Endings">Endings of its files' names, with the dot; the first is the one that is
+/// written.</param>
 internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
 {
     /// <summary>The word that the command line uses.</summary>
@@ -36,8 +38,8 @@ internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
     public bool HoldsScores { get; init; } = true;
 
     /// <summary>
-    /// Whether every row has a place for a score, which is 0 in a table without scores: one of zeros alone has
-    /// none.
+    /// Whether every row has a place for a score, which is 0 in a table without scores: one of zeros alone
+    /// has none.
     /// </summary>
     public bool NeedsScores { get; init; }
 
@@ -53,33 +55,43 @@ internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
     /// <summary>Whether the numbers of its rows are the values of an occupancy mask.</summary>
     public bool NumbersOccupancy { get; init; }
 
-    /// <summary>Whether it is a STAR table: unknown columns and other tables are kept from one of them to another.</summary>
+    /// <summary>
+    /// Whether it is a STAR table: unknown columns and other tables are kept from one of them to another.
+    /// </summary>
     public bool IsStar { get; init; }
 
-    /// <summary>Whether a name with its ending is written in this format unless another one is named; at most one row of an ending has it.</summary>
+    /// <summary>
+    /// Whether a name with its ending is written in this format unless another one is named; at most one row
+    /// of an ending has it.
+    /// </summary>
     public bool IsUsual { get; init; } = true;
 
     /// <summary>Whether a file's name alone says that it is of this format.</summary>
     public Func<string, bool> IsNamed { get; init; } = static _ => false;
 
     /// <summary>
-    /// Whether a file with its ending is of this format, or of one of the same family, by its content; null where it is not.
-    /// Formats without it are those that the ending stands for.
+    /// Whether a file with its ending is of this format, or of one of the same family, by its content; null
+    /// where it is not. Formats without it are those that the ending stands for.
     /// </summary>
     public Func<string, CoordinateFormat?>? Recognise { get; init; }
 
     /// <summary>What shows by which a file is recognised, for messages about one that is not.</summary>
     public string? Mark { get; init; }
 
-    /// <summary>Where a tomogram's table lies in a folder of tables: from the tomogram's name and what the particles are.</summary>
+    /// <summary>
+    /// Where a tomogram's table lies in a folder of tables: from the tomogram's name and what the particles
+    /// are.
+    /// </summary>
     public Func<string, string, string>? FileName { get; init; }
 
-    /// <summary>The tables of this format that lie deeper in a folder of tables than those that have its endings.</summary>
+    /// <summary>
+    /// The tables of this format that lie deeper in a folder of tables than those that have its endings.
+    /// </summary>
     public Func<string, IEnumerable<string>>? DeeperIn { get; init; }
 
     /// <summary>
-    /// The tomogram that a file is called like by the rules of this format; null where they say nothing of such a file, whose
-    /// name without its ending is then the tomogram's.
+    /// The tomogram that a file is called like by the rules of this format; null where they say nothing of
+    /// such a file, whose name without its ending is then the tomogram's.
     /// </summary>
     public Func<string, string?> TomogramOf { get; init; } = static _ => null;
 
@@ -89,10 +101,14 @@ internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
     /// <summary>Writes a file.</summary>
     public required Action<string, IReadOnlyList<Particle>, CoordinateWriteOptions> Write { get; init; }
 
-    /// <summary>Why a file cannot be written without the voxel size; null where it can, with these options.</summary>
+    /// <summary>
+    /// Why a file cannot be written without the voxel size; null where it can, with these options.
+    /// </summary>
     public Func<CoordinateWriteOptions, string?> VoxelSizeReason { get; init; } = static _ => null;
 
-    /// <summary>Why a file cannot be written without the volume's size; null where it can, with these options.</summary>
+    /// <summary>
+    /// Why a file cannot be written without the volume's size; null where it can, with these options.
+    /// </summary>
     public Func<CoordinateWriteOptions, string?> ShapeReason { get; init; } = static _ => null;
 
     /// <summary>Whether a name has one of its endings.</summary>

@@ -6,19 +6,22 @@ using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Tomography.Evaluation;
 
-/// <summary>Another way to read a table, and how the grey values at the centres then differ from those elsewhere.</summary>
+/// <summary>
+/// Another way to read a table, and how the grey values at the centres then differ from those elsewhere.
+/// </summary>
 /// <param name="Words">What would have been wrong, for people.</param>
 /// <param name="Contrast">
-/// How far grey values around the centres differ from those around random places of the same heights z, in standard errors:
-/// within ±3 for places that have nothing to do with the particles, negative where particles are darker.
+/// How far grey values around the centres differ from those around random places of the same heights z, in
+/// standard errors: within ±3 for places that have nothing to do with the particles, negative where particles
+/// are darker.
 /// </param>
 public sealed record CenterReading(string Words, double Contrast);
 
 /// <summary>
 /// Whether centres belong to their volumes: particles are darker or brighter than their surroundings, so the
-/// grey values around the centres differ from those around random places. If they differ more where the axes are
-/// exchanged, mirrored, scaled or moved, the table was read wrongly, and that is named. Shells around the centres are
-/// compared rather than their middles alone, as particles may be hollow.
+/// grey values around the centres differ from those around random places. If they differ more where the axes
+/// are exchanged, mirrored, scaled or moved, the table was read wrongly, and that is named. Shells around the
+/// centres are compared rather than their middles alone, as particles may be hollow.
 /// </summary>
 public sealed record CenterCheck
 {
@@ -26,8 +29,8 @@ public sealed record CenterCheck
     public const int FewestCenters = 5;
 
     /// <summary>
-    /// From so many standard errors on centres stand out clearly: among some forty readings of noise the best one reaches
-    /// about 3; the right reading of hand picks is far above.
+    /// From so many standard errors on centres stand out clearly: among some forty readings of noise the best
+    /// one reaches about 3; the right reading of hand picks is far above.
     /// </summary>
     public const double ClearErrors = 5;
 
@@ -35,15 +38,18 @@ public sealed record CenterCheck
     private const double Better = 1.5;
     private const double Absent = 3;
 
-    // A volume whose centres should stand out by this, as those of the other volumes do, would not be below Absent by chance.
+    // A volume whose centres should stand out by this, as those of the other volumes do, would not be below
+    // Absent by chance.
     private const double Expected = 6;
 
-    // The square of three shells' contrast that is as rare as 3 standard errors of one number is 14.16 (chi-squared).
+    // The square of three shells' contrast that is as rare as 3 standard errors of one number is 14.16
+    // (chi-squared).
     private const double ShellsSquare = 14.16 - 9;
 
-    // The root mean square distance of a particle's density from its centre is 0.39 diameters for a ball, 0.37 for a ring
-    // and 0.29 for a thin rod. On simulated tomograms 0.17 (rods in noise) to 0.49 (two balls) of right diameters were
-    // measured, so that a factor of two cannot be told from a particle's shape; one of four is beyond these limits.
+    // The root mean square distance of a particle's density from its centre is 0.39 diameters for a ball,
+    // 0.37 for a ring and 0.29 for a thin rod. On simulated tomograms 0.17 (rods in noise) to 0.49 (two
+    // balls) of right diameters were measured, so that a factor of two cannot be told from a particle's
+    // shape; one of four is beyond these limits.
     private const double LeastExtent = 0.1;
     private const double MostExtent = 0.56;
     private const double ExtentOfMost = 0.35;
@@ -73,8 +79,8 @@ public sealed record CenterCheck
     public required double? MedianDistance { get; init; }
 
     /// <summary>
-    /// How far from the centres that lies on average, in voxels, which stands out there (root mean square): about a third
-    /// of a particle's diameter. Null where the centres do not stand out clearly.
+    /// How far from the centres that lies on average, in voxels, which stands out there (root mean square):
+    /// about a third of a particle's diameter. Null where the centres do not stand out clearly.
     /// </summary>
     public required double? ExtentVoxels { get; init; }
 
@@ -84,7 +90,8 @@ public sealed record CenterCheck
     /// <summary>Looks at the volumes of a data set, and compares them with each other.</summary>
     /// <param name="volumes">The volumes, normalised.</param>
     /// <param name="diameterVoxels">The particles' diameter.</param>
-    /// <param name="diameterIsGiven">Whether it was given for these particles, so that they are held against it.</param>
+    /// <param name="diameterIsGiven">Whether it was given for these particles, so that they are held against
+    /// it.</param>
     /// <param name="progress">Told (volumes done, volumes); null for nobody.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     public static IReadOnlyList<CenterCheck> Of(
@@ -121,7 +128,8 @@ public sealed record CenterCheck
             if (mapped.Length < FewestCenters)
                 continue;
             double contrast = places.Contrast(mapped, elsewhere);
-            // Grey values vary with the height; what seems to stand out is compared with places of its own heights.
+            // Grey values vary with the height; what seems to stand out is compared with places of its own
+            // heights.
             if (Math.Abs(contrast) >= Absent)
                 contrast = places.Contrast(mapped, places.Elsewhere(mapped));
             if (Math.Abs(contrast) > Math.Abs(best.Contrast))
@@ -147,7 +155,8 @@ public sealed record CenterCheck
         };
         return new Measured(Path.GetFileName(volume.Name), check, shells, centers.Length)
         {
-            // A voxel that makes up the standard deviation alone leaves nothing to compare; that is said elsewhere.
+            // A voxel that makes up the standard deviation alone leaves nothing to compare; that is said
+            // elsewhere.
             Judged = centers.Length >= FewestCenters && volume.Outlier is null && !volume.IsConstant,
         };
     }
@@ -202,7 +211,8 @@ public sealed record CenterCheck
         return Pooled(others) * Math.Sqrt(all[index].Centers) >= Expected;
     }
 
-    // A volume with the opposite contrast, where more of the volumes have that, or as many and one of them comes first.
+    // A volume with the opposite contrast, where more of the volumes have that, or as many and one of them
+    // comes first.
     private static Measured? Opposite(Measured[] all, int index)
     {
         int[] clear = [.. Enumerable.Range(0, all.Length).Where(i => all[i].IsClear)];
@@ -219,7 +229,8 @@ public sealed record CenterCheck
         return Product(a, b) / Math.Sqrt(Product(a, a) * Product(b, b));
     }
 
-    // Of the mean of the subvolumes: the shells around the strongest one that are as dark, or as bright, as that.
+    // Of the mean of the subvolumes: the shells around the strongest one that are as dark, or as bright, as
+    // that.
     private static double? ExtentOf(TrainingVolume volume, Position[] centers, double diameter)
     {
         double step = Math.Max(1, diameter / 20);
@@ -242,8 +253,8 @@ public sealed record CenterCheck
             first--;
         while (last + 1 < radii.Length && Alike(last + 1) && Math.Abs(errors[last + 1]) >= Absent)
             last++;
-        // What is not significant may be noise, and may be the rest of a particle that is hardly seen: it counts as long as
-        // the particle may reach there.
+        // What is not significant may be noise, and may be the rest of a particle that is hardly seen: it
+        // counts as long as the particle may reach there.
         double mass = 0, moment = 0;
         for (int i = first; i <= Math.Max(last, inside); i++)
         {
@@ -285,7 +296,8 @@ public sealed record CenterCheck
         }
     }
 
-    // What was measured of a volume alone; the contrast of each shell in standard errors, null where it cannot be said.
+    // What was measured of a volume alone; the contrast of each shell in standard errors, null where it
+    // cannot be said.
     private sealed record Measured(string Name, CenterCheck Check, double[]? Shells, int Centers)
     {
         public required bool Judged { get; init; }
@@ -314,7 +326,9 @@ public sealed record CenterCheck
             return [.. elsewhere];
         }
 
-        /// <summary>Mean of the places less mean elsewhere, of each shell; null where too few of either can be seen.</summary>
+        /// <summary>
+        /// Mean of the places less mean elsewhere, of each shell; null where too few of either can be seen.
+        /// </summary>
         public double[]? Levels(Position[] places, double[][] elsewhere)
         {
             double[][] at = [.. places.Select(means.At).OfType<double[]>()];
@@ -333,7 +347,9 @@ public sealed record CenterCheck
             return [.. levels.Select((l, s) => covariance[s, s] > 0 ? l * Math.Sqrt(places.Length / covariance[s, s]) : 0)];
         }
 
-        /// <summary>See <see cref="CenterReading"/>: Hotelling's T of the shells, less what chance adds.</summary>
+        /// <summary>
+        /// See <see cref="CenterReading"/>: Hotelling's T of the shells, less what chance adds.
+        /// </summary>
         public double Contrast(Position[] places, double[][] elsewhere)
         {
             if (Levels(places, elsewhere) is not { } levels || Differences(places, elsewhere) is not { } errors)

@@ -9,9 +9,9 @@ namespace MeanShiftGpu.Tomography.Evaluation;
 
 /// <summary>
 /// Picks on volumes with centres while a network is trained, so that the model that is kept is the one that
-/// picks best. It sees at most a quarter of the voxels that the steps between two validations see, in parts of
-/// the volumes around the middle of their centres: a pass without gradients is a third of a step's work, so
-/// that picking takes about a twelfth of the training's time.
+/// picks best. It sees at most a quarter of the voxels that the steps between two validations see, in parts
+/// of the volumes around the middle of their centres: a pass without gradients is a third of a step's work,
+/// so that picking takes about a twelfth of the training's time.
 /// </summary>
 public sealed class ValidationPicking : IDisposable
 {
@@ -30,9 +30,10 @@ public sealed class ValidationPicking : IDisposable
     /// <summary>Chooses the parts of the volumes.</summary>
     /// <param name="network">The network that is trained; not disposed.</param>
     /// <param name="training">How.</param>
-    /// <param name="volumes">The volumes, normalised: those of the validation, or, to see whether anything was learnt, of
-    /// the training.</param>
-    /// <param name="ranks">With whom the volumes are shared; each has the same network and volumes. Null: with nobody.</param>
+    /// <param name="volumes">The volumes, normalised: those of the validation, or, to see whether anything
+    /// was learnt, of the training.</param>
+    /// <param name="ranks">With whom the volumes are shared; each has the same network and volumes. Null:
+    /// with nobody.</param>
     public ValidationPicking(
         UNet3d<float> network, TrainingOptions training, IReadOnlyList<TrainingVolume> volumes, IRanks? ranks = null)
     {
@@ -57,14 +58,14 @@ public sealed class ValidationPicking : IDisposable
     public bool HasVolumes => parts.Count > 0;
 
     /// <summary>
-    /// Up to three slices of the volumes that this rank picks in, the same all the time, with the score map and the picks
-    /// of the latest <see cref="Measure"/>.
+    /// Up to three slices of the volumes that this rank picks in, the same all the time, with the score map
+    /// and the picks of the latest <see cref="Measure"/>.
     /// </summary>
     internal IReadOnlyList<ValidationSlice> Slices => slices;
 
     /// <summary>
-    /// Picks with the network as it is, with the defaults of picking, and compares picks with centres; the mean of the
-    /// classes that have centres.
+    /// Picks with the network as it is, with the defaults of picking, and compares picks with centres; the
+    /// mean of the classes that have centres.
     /// </summary>
     /// <param name="cancellation">Stops between two volumes, all ranks where one is told to.</param>
     /// <exception cref="InvalidOperationException">There is no volume with centres.</exception>
@@ -153,8 +154,8 @@ public sealed class ValidationPicking : IDisposable
         return picks;
     }
 
-    // Of each part as many slices as its turn comes, each through the centre with the most others near, of those in its share
-    // of the depth; not where they would show the same centres.
+    // Of each part as many slices as its turn comes, each through the centre with the most others near, of
+    // those in its share of the depth; not where they would show the same centres.
     private IEnumerable<ValidationSlice> ChooseSlices()
     {
         RankShare mine = RankShare.Of(parts.Count, ranks.Rank, ranks.Count);
@@ -187,7 +188,8 @@ public sealed class ValidationPicking : IDisposable
             picker.Dispose();
     }
 
-    // Mirrored along some axes, by bits: z, y, x. They lie as deep inside the volume and as far from each other as the centres.
+    // Mirrored along some axes, by bits: z, y, x. They lie as deep inside the volume and as far from each
+    // other as the centres.
     private static Position[] Mirrored(IReadOnlyList<Position> centers, Extent size, int axes) =>
     [
         .. centers.Select(p => new Position(

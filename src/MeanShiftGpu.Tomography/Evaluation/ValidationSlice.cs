@@ -30,7 +30,8 @@ internal sealed record ValidationSlice
     /// <summary>[Height, Width]: the mean of five slices.</summary>
     public required IReadOnlyList<float> Image { get; init; }
 
-    /// <summary>[Height, Width]: the largest score of the same five slices, over all classes; empty before the first
+    /// <summary>
+    /// [Height, Width]: the largest score of the same five slices, over all classes; empty before the first
     /// validation.</summary>
     public IReadOnlyList<float> Scores { get; init; } = [];
 

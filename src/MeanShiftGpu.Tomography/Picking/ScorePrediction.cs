@@ -30,8 +30,9 @@ public sealed record PredictionSummary(IReadOnlyList<float> Maxima, int TilesCom
 }
 
 /// <summary>
-/// Score maps, tile by tile: while the network runs, what comes next is read and normalised and the last scores are written. On the CPU device
-/// the network reads and writes some planes of a tile at a time, on a GPU whole tiles.
+/// Score maps, tile by tile: while the network runs, what comes next is read and normalised and the last
+/// scores are written. On the CPU device the network reads and writes some planes of a tile at a time, on a
+/// GPU whole tiles.
 /// </summary>
 internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDisposable
 {
@@ -47,7 +48,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
     private IVoxelSource? mask;
     private float[] maxima = [];
 
-    // Of the box that is written: the mask, and the scores of each map while they are written on another thread.
+    // Of the box that is written: the mask, and the scores of each map while they are written on another
+    // thread.
     private float[] maskBox = [];
     private float[][] written = [];
     private Task writing = Task.CompletedTask;
@@ -72,7 +74,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
         Extent read = slab > 0 ? tile with { Depth = Math.Min(slab, tile.Depth) } : tile;
         Extent write = slab > 0 ? core with { Depth = Math.Min(slab, core.Depth) } : core;
         long scores = slab > 0 ? write.Voxels : tile.Voxels + core.Voxels;
-        return sizeof(float) * (2L * structure.InputChannels * read.Voxels + structure.Outputs * scores + (mapCount + 1L) * write.Voxels);
+        return sizeof(float) * (
+            2L * structure.InputChannels * read.Voxels + structure.Outputs * scores + (mapCount + 1L) * write.Voxels);
     }
 
     /// <summary>Predicts score maps of the network in one pass.</summary>
@@ -80,7 +83,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
     /// <param name="scoreMaps">Which outputs, and where they go.</param>
     /// <param name="source">The volume.</param>
     /// <param name="statistics">Its mean and deviation; null where it is normalised already.</param>
-    /// <param name="region">Only tiles with a voxel above 0 are computed, and scores outside are 0; null for everywhere.</param>
+    /// <param name="region">Only tiles with a voxel above 0 are computed, and scores outside are 0; null for
+    /// everywhere.</param>
     /// <param name="progress">Told after each step or tile; null for nobody.</param>
     /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
     public PredictionSummary Run(
@@ -107,13 +111,19 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
             double share = (done + shareOfTile) / wanted.Length;
             if (share < LeastShare)
                 return;
-            progress?.Invoke(new PredictionProgress(skipped + (shareOfTile < 1 ? done : done + 1), plan.Tiles.Count, share, Stopwatch.GetElapsedTime(start) * ((1 - share) / share)));
+            progress?.Invoke(
+                new PredictionProgress(
+                    skipped + (shareOfTile < 1 ? done : done + 1),
+                    plan.Tiles.Count,
+                    share,
+                    Stopwatch.GetElapsedTime(start) * ((1 - share) / share)));
         }
 
         try
         {
             bool byPlanes = plan.Slab > 0;
-            using ReadAhead<float>? tiles = byPlanes ? null : new ReadAhead<float>([.. wanted.Select(t => new Box(t.Origin, t.Size))], 1, Read);
+            using ReadAhead<float>? tiles = byPlanes ? null : new ReadAhead<float>(
+                [.. wanted.Select(t => new Box(t.Origin, t.Size))], 1, Read);
             for (; done < wanted.Length; done++)
             {
                 cancellation.ThrowIfCancellationRequested();
@@ -196,7 +206,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
         ReadOnlySpan<float> region = mask is null ? default : ReadMask(inside);
         writing.GetAwaiter().GetResult();
         for (int map = 0; map < maps.Count; map++)
-            maxima[map] = Math.Max(maxima[map], Take(box, inside, scores, maps[map].Output, region, Large(ref written[map], inside.Size.Voxels)));
+            maxima[map] = Math.Max(
+                maxima[map], Take(box, inside, scores, maps[map].Output, region, Large(ref written[map], inside.Size.Voxels)));
         writing = Task.Run(() =>
         {
             for (int map = 0; map < maps.Count; map++)
@@ -219,7 +230,9 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
                 {
                     float score = scores[from + x * outputs];
                     if (!float.IsFinite(score))
-                        throw new InputException($"score map: {score} at (z, y, x) = ({inside.Origin.Z + z}, {inside.Origin.Y + y}, {inside.Origin.X + x}); expected finite scores. The model's weights are finite but too large for this volume: its training failed.");
+                        throw new InputException($"score map: {score} at (z, y, x) = ({inside.Origin.Z + z}, "
+                            + $"{inside.Origin.Y + y}, {inside.Origin.X + x}); expected finite scores. The model's weights are "
+                            + "finite but too large for this volume: its training failed.");
                     map[i] = region.IsEmpty || region[i] > 0 ? score : 0;
                     maximum = Math.Max(maximum, map[i]);
                 }
@@ -235,7 +248,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
         int step = plan.Slab > 0 ? plan.Slab : core.Size.Depth;
         for (int z = 0; z < core.Size.Depth; z += step)
         {
-            if (ReadMask(TensorBlocks.Planes(core, z, Math.Min(z + step, core.Size.Depth))).ContainsAnyExceptInRange(float.NegativeInfinity, 0f))
+            if (ReadMask(TensorBlocks.Planes(core, z, Math.Min(z + step, core.Size.Depth))).ContainsAnyExceptInRange(
+                float.NegativeInfinity, 0f))
                 return true;
         }
 
@@ -249,5 +263,6 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
         return inside;
     }
 
-    private static float[] Large(ref float[] buffer, long length) => buffer.Length >= length ? buffer : buffer = new float[length];
+    private static float[] Large(ref float[] buffer, long length)
+        => buffer.Length >= length ? buffer : buffer = new float[length];
 }

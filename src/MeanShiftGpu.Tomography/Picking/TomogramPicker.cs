@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Diagnostics;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
@@ -17,9 +18,10 @@ namespace MeanShiftGpu.Tomography.Picking;
 public sealed record ClusterResult(IReadOnlyList<Pick> Picks, long StartVoxels);
 
 /// <summary>
-/// Finds particles in a volume: predicts a score map, in tiles where it is large, and clusters it by a score-weighted mean
-/// shift from every voxel above the threshold. Volume and map may lie in memory or in files; neither is ever held whole for the work.
-/// <see cref="Open"/> a model, then <see cref="Pick"/>; the other methods are the parts of that.
+/// Finds particles in a volume: predicts a score map, in tiles where it is large, and clusters it by a
+/// score-weighted mean shift from every voxel above the threshold. Volume and map may lie in memory or in
+/// files; neither is ever held whole for the work. <see cref="Open"/> a model, then <see cref="Pick"/>; the
+/// other methods are the parts of that.
 /// </summary>
 public sealed class TomogramPicker : IDisposable
 {
@@ -42,7 +44,8 @@ public sealed class TomogramPicker : IDisposable
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
         if (network.Options.InputChannels != 1)
-            throw new InputException($"picking: the network expects {network.Options.InputChannels} input channels; a tomogram has one.");
+            throw new InputException($"picking: the network expects {network.Options.InputChannels} input channels; a tomogram "
+                + "has one.");
         this.network = network;
         this.meanShift = meanShift;
         this.options = options;
@@ -58,7 +61,8 @@ public sealed class TomogramPicker : IDisposable
     /// <summary>Opens a model that a training wrote.</summary>
     /// <param name="context">The device.</param>
     /// <param name="modelPath">The model's file.</param>
-    /// <param name="options">How a class is picked that was trained with a mean shift; null for <see cref="PickOptions.For"/>.</param>
+    /// <param name="options">How a class is picked that was trained with a mean shift; null for
+    /// <see cref="PickOptions.For"/>.</param>
     /// <param name="onlyClass">The name or number of the one class that is picked; null for all.</param>
     /// <exception cref="InputException">Not a model, or it does not know the class.</exception>
     public static TomogramPicker Open(
@@ -83,10 +87,12 @@ public sealed class TomogramPicker : IDisposable
         }
     }
 
-    /// <summary>Opens several models, whose mean score counts: of the same classes, from other starts or other data.</summary>
+    /// <summary>
+    /// Opens several models, whose mean score counts: of the same classes, from other starts or other data.
+    /// </summary>
     /// <param name="context">The device.</param>
-    /// <param name="modelPaths">The models' files, at least one. Mean shift, threshold and what volumes look like
-    /// are the first one's.</param>
+    /// <param name="modelPaths">The models' files, at least one. Mean shift, threshold and what volumes look
+    /// like are the first one's.</param>
     /// <param name="options">See <see cref="Open"/>.</param>
     /// <param name="onlyClass">The same.</param>
     /// <exception cref="InputException">One is no model, or they do not know the same classes.</exception>
@@ -145,7 +151,10 @@ public sealed class TomogramPicker : IDisposable
 
     private int MapCount => Predictions > 1 ? 2 * Classes.Count : Classes.Count;
 
-    /// <summary>The most memory that the process may take, in bytes; larger volumes are cut into smaller tiles, with the same result.</summary>
+    /// <summary>
+    /// The most memory that the process may take, in bytes; larger volumes are cut into smaller tiles, with
+    /// the same result.
+    /// </summary>
     public long MemoryLimitBytes { get; set; } = 2L << 30;
 
     /// <summary>How the model was trained; null where that is not known.</summary>
@@ -165,9 +174,13 @@ public sealed class TomogramPicker : IDisposable
     /// <param name="maps">How many score maps are predicted.</param>
     /// <param name="mapsInMemory">Whether they are kept in memory.</param>
     /// <exception cref="InputException">Not even the smallest tile fits the memory limit.</exception>
-    public PickPlan Plan(Extent volume, int maps = 1, bool mapsInMemory = true) => PickPlan.Create(network, volume, options, MemoryLimitBytes, maps, mapsInMemory);
+    public PickPlan Plan(Extent volume, int maps = 1, bool mapsInMemory = true)
+        => PickPlan.Create(network, volume, options, MemoryLimitBytes, maps, mapsInMemory);
 
-    /// <summary>How <see cref="Pick"/> picks a volume: maps stay in memory where that leaves enough of it for the network.</summary>
+    /// <summary>
+    /// How <see cref="Pick"/> picks a volume: maps stay in memory where that leaves enough of it for the
+    /// network.
+    /// </summary>
     /// <param name="volume">Its extents.</param>
     /// <param name="request">Where the scores go; null where nobody wants them.</param>
     /// <exception cref="InputException">Not even the smallest tile fits the memory limit.</exception>
@@ -175,10 +188,14 @@ public sealed class TomogramPicker : IDisposable
         => Plan(volume, MapCount, request?.ScoreMapFile is null
             && (request?.Scores is not null || sizeof(float) * volume.Voxels * MapCount <= MemoryLimitBytes / 8));
 
-    /// <summary>Picks the particles of a volume: score maps of all classes in one pass of the network, then the clusters of each.</summary>
+    /// <summary>
+    /// Picks the particles of a volume: score maps of all classes in one pass of the network, then the
+    /// clusters of each.
+    /// </summary>
     /// <param name="volume">The volume, in memory or in a file.</param>
     /// <param name="request">Mask, score maps, and who is told; null for none of it.</param>
-    /// <param name="cancellation">Stops after some planes of one tensor, after a tile, or between two windows of the clustering.</param>
+    /// <param name="cancellation">Stops after some planes of one tensor, after a tile, or between two windows
+    /// of the clustering.</param>
     /// <exception cref="InputException">A voxel is not finite, the volume is said to be normalised and is
     /// not, the memory does not suffice, or a file cannot be read or written.</exception>
     public PickResult Pick(IVoxelSource volume, PickRequest? request = null, CancellationToken cancellation = default)
@@ -198,7 +215,8 @@ public sealed class TomogramPicker : IDisposable
             RequireNormalised(statistics, wanted.Name);
         using PredictedScores scores = PredictScores(volume, statistics, wanted, cancellation);
         WarnOfWeakScores(volume, statistics, scores, wanted, cancellation);
-        ClassPicks[] found = [.. Classes.Select((kind, i) => Cluster(kind, scores.Maps[i], scores.Summary.Maxima[i], wanted, cancellation))];
+        ClassPicks[] found =
+            [.. Classes.Select((kind, i) => Cluster(kind, scores.Maps[i], scores.Summary.Maxima[i], wanted, cancellation))];
         if (scores.Squares.Count > 0)
             found = [.. found.Select((part, i)
                 => part with { Picks = [.. part.Picks
@@ -221,12 +239,15 @@ public sealed class TomogramPicker : IDisposable
     internal PredictedScores PredictScores(IVoxelSource volume, PickRequest request, CancellationToken cancellation)
         => PredictScores(volume, VoxelStatistics.Measure(volume, request.Name, cancellation), request, cancellation);
 
-    private PredictedScores PredictScores(IVoxelSource volume, VoxelStatistics statistics, PickRequest request, CancellationToken cancellation)
+    private PredictedScores PredictScores(
+        IVoxelSource volume, VoxelStatistics statistics, PickRequest request, CancellationToken cancellation)
     {
         if (request.ScoreMapFile is not null && (Classes.Count > 1 || request.Scores is not null))
-            throw new ArgumentException("A file holds the scores of one class, and then no memory is wanted for them.", nameof(request));
+            throw new ArgumentException(
+                "A file holds the scores of one class, and then no memory is wanted for them.", nameof(request));
         if (request.Scores is { } given && given.Count != Classes.Count)
-            throw new ArgumentException($"There are {given.Count} volumes for the scores of {Classes.Count} classes.", nameof(request));
+            throw new ArgumentException(
+                $"There are {given.Count} volumes for the scores of {Classes.Count} classes.", nameof(request));
         if (request.Mask is { } mask && !(VoxelStatistics.Measure(mask, request.MaskName, cancellation).Maximum > 0))
             throw new InputException($"{request.MaskName}: no voxel of the mask is above 0, so there is nowhere to pick.");
         PickPlan plan = PlanFor(volume.Size, request);
@@ -293,7 +314,8 @@ public sealed class TomogramPicker : IDisposable
     /// <summary>Predicts the score map of the first class of a volume in memory.</summary>
     /// <param name="image">[D, H, W], normalised to mean 0 and standard deviation 1 with
     /// <see cref="VoxelStatistics.Normalize"/>; that is not looked at.</param>
-    /// <param name="size">Its extents; edges that are no multiples of the network's divisor are padded with zeros.</param>
+    /// <param name="size">Its extents; edges that are no multiples of the network's divisor are padded with
+    /// zeros.</param>
     /// <param name="progress">Told after each step or tile; null for nobody.</param>
     /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
     /// <returns>[D, H, W], scores from 0 to 1.</returns>
@@ -371,19 +393,29 @@ public sealed class TomogramPicker : IDisposable
     internal float[][] PredictAll(float[] image, Extent size, CancellationToken cancellation)
     {
         float[][] scores = [.. Enumerable.Range(0, network.Options.Outputs).Select(_ => new float[size.Voxels])];
-        Predict(Plan(size, scores.Length), Volume.Of(image, size), null, [.. scores.Select((map, i) => new ScoreMap(i, Volume.Of(map, size)))], cancellation: cancellation);
+        Predict(
+            Plan(size, scores.Length),
+            Volume.Of(image, size),
+            null,
+            [.. scores.Select((map, i) => new ScoreMap(i, Volume.Of(map, size)))],
+            cancellation: cancellation);
         return scores;
     }
 
-    /// <summary>Predicts score maps of a volume in one pass of the network, wherever volume and maps lie.</summary>
+    /// <summary>
+    /// Predicts score maps of a volume in one pass of the network, wherever volume and maps lie.
+    /// </summary>
     /// <param name="plan">What <see cref="Plan"/> said for it.</param>
     /// <param name="image">The volume.</param>
     /// <param name="normalization">Its mean and deviation; null where it is normalised already.</param>
-    /// <param name="maps">Which of the network's score maps, and where their scores go; as many as were planned.</param>
-    /// <param name="mask">Scores are computed where this is above 0, and 0 elsewhere; null for everywhere.</param>
+    /// <param name="maps">Which of the network's score maps, and where their scores go; as many as were
+    /// planned.</param>
+    /// <param name="mask">Scores are computed where this is above 0, and 0 elsewhere; null for
+    /// everywhere.</param>
     /// <param name="progress">Told after each step or tile; null for nobody.</param>
     /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
-    /// <exception cref="InputException">A file cannot be read or written, or a score is not finite.</exception>
+    /// <exception cref="InputException">A file cannot be read or written, or a score is not
+    /// finite.</exception>
     public PredictionSummary Predict(
         PickPlan plan,
         IVoxelSource image,
@@ -401,13 +433,16 @@ public sealed class TomogramPicker : IDisposable
         foreach (ScoreMap map in maps)
         {
             if (map.Output < 0 || map.Output >= network.Options.Outputs)
-                throw new ArgumentOutOfRangeException(nameof(maps), map.Output, $"The network has {network.Options.Outputs} outputs.");
+                throw new ArgumentOutOfRangeException(nameof(maps), map.Output, $"The network has {network.Options.Outputs} "
+                    + "outputs.");
             if (map.Sink.Size != plan.Volume)
-                throw new ArgumentException($"The plan is for a volume of {plan.Volume}; a map has {map.Sink.Size}.", nameof(maps));
+                throw new ArgumentException(
+                    $"The plan is for a volume of {plan.Volume}; a map has {map.Sink.Size}.", nameof(maps));
         }
 
         if (image.Size != plan.Volume || (mask is not null && mask.Size != plan.Volume))
-            throw new ArgumentException($"The plan is for a volume of {plan.Volume}; the image has {image.Size}{(mask is null ? "" : $", the mask {mask.Size}")}.", nameof(plan));
+            throw new ArgumentException($"The plan is for a volume of {plan.Volume}; the image has "
+                + $"{image.Size}{(mask is null ? "" : $", the mask {mask.Size}")}.", nameof(plan));
         // What an earlier volume has left may be more than this one takes.
         if (!Keeps(plan))
             arena.Release();
@@ -422,7 +457,8 @@ public sealed class TomogramPicker : IDisposable
     /// <param name="scores">[D, H, W].</param>
     /// <param name="size">Its extents.</param>
     /// <param name="cancellation">Stops between two windows of the clustering.</param>
-    /// <returns>Picks with sub-voxel centres, the highest score first; empty where no score is above the threshold.</returns>
+    /// <returns>Picks with sub-voxel centres, the highest score first; empty where no score is above the
+    /// threshold.</returns>
     /// <exception cref="InputException">A score is not finite; the line says where.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public unsafe IReadOnlyList<Pick> Cluster(ReadOnlySpan<float> scores, Extent size, CancellationToken cancellation = default)
@@ -440,7 +476,8 @@ public sealed class TomogramPicker : IDisposable
     /// <summary>Clusters a score map, wherever that lies.</summary>
     /// <param name="scores">The map: finite, and 0 outside the mask.</param>
     /// <param name="maximum">Its largest score.</param>
-    /// <param name="mask">Picks whose centre is not in it are dropped, and those near its border marked; null for everywhere.</param>
+    /// <param name="mask">Picks whose centre is not in it are dropped, and those near its border marked; null
+    /// for everywhere.</param>
     /// <param name="options">How to cluster; null for the picker's own options.</param>
     /// <param name="progress">Told (windows done, windows); null for nobody.</param>
     /// <param name="cancellation">Stops between two windows.</param>
@@ -470,8 +507,8 @@ public sealed class TomogramPicker : IDisposable
     /// <param name="scores">The map, finite.</param>
     /// <param name="maximum">Its largest score.</param>
     /// <param name="options">How to cluster.</param>
-    /// <param name="basins">Values of <see cref="PickOptions.BasinFraction"/>; other methods than the mean shift
-    /// take 0 alone.</param>
+    /// <param name="basins">Values of <see cref="PickOptions.BasinFraction"/>; other methods than the mean
+    /// shift take 0 alone.</param>
     /// <param name="cancellation">Stops between two windows.</param>
     /// <returns>The picks with each value, in their order.</returns>
     internal IReadOnlyList<IReadOnlyList<Pick>> ClusterWithBasins(
@@ -503,12 +540,14 @@ public sealed class TomogramPicker : IDisposable
     private IEnumerable<PickWarning> WarningsOf(IVoxelSource volume, double voxel)
     {
         if (voxel == 0 && !volume.VoxelSize.IsCube)
-            yield return new PickWarning(PickWarningKind.NoCubes, $"has voxels of {volume.VoxelSize}; bandwidth, balls and the network take them for cubes.", "Resample the volume, unless the header is wrong.");
+            yield return new PickWarning(PickWarningKind.NoCubes, $"has voxels of {volume.VoxelSize}; bandwidth, balls and the "
+                + "network take them for cubes.", "Resample the volume, unless the header is wrong.");
         if (Description is { VoxelSizeAngstrom: > 0 } && voxel > 0 && Math.Abs(voxel / Description.VoxelSizeAngstrom - 1) > 0.05)
         {
             yield return new PickWarning(
                 PickWarningKind.OtherVoxelSize,
-                $"voxels of {voxel:0.##} Å, the model was trained at {Description.VoxelSizeAngstrom:0.##} Å;", "expect worse picks unless the volume is rescaled.");
+                $"voxels of {voxel:0.##} Å, the model was trained at {Description.VoxelSizeAngstrom:0.##} Å;",
+                "expect worse picks unless the volume is rescaled.");
         }
 
         Extent size = volume.Size;
@@ -519,13 +558,15 @@ public sealed class TomogramPicker : IDisposable
             {
                 yield return new PickWarning(
                     PickWarningKind.NoRoom,
-                    $"an edge of {Counted.Of(shortest, "voxel")} is shorter than the bandwidth of {picking.BandwidthVoxels}, so that picks are drawn to the volume's middle.",
+                    $"an edge of {Counted.Of(shortest, "voxel")} is shorter than the bandwidth of {picking.BandwidthVoxels}, "
+                    + "so that picks are drawn to the volume's middle.",
                     "Is this the right volume, or the bandwidth too large?");
             }
         }
     }
 
-    private ClassPicks Cluster(PickedClass kind, IVoxelSource scores, float maximum, PickRequest request, CancellationToken cancellation)
+    private ClassPicks Cluster(
+        PickedClass kind, IVoxelSource scores, float maximum, PickRequest request, CancellationToken cancellation)
     {
         Stopwatch clock = Stopwatch.StartNew();
         RefuseCrowded(kind, scores, maximum, request, cancellation);
@@ -534,17 +575,29 @@ public sealed class TomogramPicker : IDisposable
         {
             // What a weak map may mean has been said.
             bool weak = LooksOf(kind) is { } looks && Diagnosis.IsWeak(maximum, looks);
-            string remedy = weak ? "" : kind.Options.ThresholdKind == ThresholdKind.Absolute ? "Lower the threshold." : "Was the model trained on such data?";
+            string remedy = weak ? "" : kind.Options.ThresholdKind == ThresholdKind.Absolute ? "Lower the threshold."
+                : "Was the model trained on such data?";
             request.Warned?.Invoke(new PickWarning(
-                PickWarningKind.NoPick, $"no pick; the largest score is {maximum:0.000}, the threshold {kind.Options.ThresholdFor(maximum):0.000}.", remedy, kind));
+                PickWarningKind.NoPick,
+                $"no pick; the largest score is {maximum:0.000}, the threshold {kind.Options.ThresholdFor(maximum):0.000}.",
+                remedy,
+                kind));
         }
 
         Pick[] picks = [.. found.Picks.Select(p => p with { Class = kind.Number, ClassName = kind.Name })];
         return new ClassPicks(kind, picks, found.StartVoxels, maximum, clock.Elapsed.TotalSeconds);
     }
 
-    /// <summary>Says that a map is far below those that the model knows, and why: the negative of the volume tells whether its contrast is inverted.</summary>
-    private void WarnOfWeakScores(IVoxelSource volume, VoxelStatistics statistics, PredictedScores scores, PickRequest request, CancellationToken cancellation)
+    /// <summary>
+    /// Says that a map is far below those that the model knows, and why: the negative of the volume tells
+    /// whether its contrast is inverted.
+    /// </summary>
+    private void WarnOfWeakScores(
+        IVoxelSource volume,
+        VoxelStatistics statistics,
+        PredictedScores scores,
+        PickRequest request,
+        CancellationToken cancellation)
     {
         const int mostEdge = 96;
         float[][]? negative = null;
@@ -554,9 +607,15 @@ public sealed class TomogramPicker : IDisposable
                 continue;
             if (negative is null)
             {
-                Extent size = new(Math.Min(volume.Size.Depth, mostEdge), Math.Min(volume.Size.Height, mostEdge), Math.Min(volume.Size.Width, mostEdge));
+                Extent size = new(
+                    Math.Min(volume.Size.Depth, mostEdge),
+                    Math.Min(volume.Size.Height, mostEdge),
+                    Math.Min(volume.Size.Width, mostEdge));
                 float[] part = new float[size.Voxels];
-                volume.Read(new Box(((volume.Size.Depth - size.Depth) / 2, (volume.Size.Height - size.Height) / 2, (volume.Size.Width - size.Width) / 2), size), part);
+                volume.Read(
+                    new Box(
+                        ((volume.Size.Depth - size.Depth) / 2, (volume.Size.Height - size.Height) / 2,
+                            (volume.Size.Width - size.Width) / 2), size), part);
                 if (request.Normalize)
                     statistics.Normalize(part);
                 for (int v = 0; v < part.Length; v++)
@@ -567,33 +626,42 @@ public sealed class TomogramPicker : IDisposable
             float inverted = negative[Classes[i].Output].Max();
             request.Warned?.Invoke(new PickWarning(
                 PickWarningKind.WeakScores,
-                FormattableString.Invariant($"scores up to {scores.Summary.Maxima[i]:0.000}, in volumes that the model knows up to {looks.ScoreScale:0.000}."),
+                string.Create(CultureInfo.InvariantCulture, $"scores up to {scores.Summary.Maxima[i]:0.000}, in volumes that "
+                    + $"the model knows up to {looks.ScoreScale:0.000}."),
                 Diagnosis.IsWeak(inverted, looks)
                     ? "Is there nothing in it, or has it another voxel size?"
-                    : FormattableString.Invariant($"Its contrast is inverted: the negative of the volume gives scores up to {inverted:0.000}. Invert the volume."),
+                    : string.Create(CultureInfo.InvariantCulture, $"Its contrast is inverted: the negative of the volume gives "
+                        + $"scores up to {inverted:0.000}. Invert the volume."),
                 Classes[i]));
         }
     }
 
     /// <summary>
-    /// Of picks of different classes at one place the one with the highest score is kept, relative to the scale of its class, and remembers the next.
-    /// One place is what the mean shift of either class would merge.
+    /// Of picks of different classes at one place the one with the highest score is kept, relative to the
+    /// scale of its class, and remembers the next. One place is what the mean shift of either class would
+    /// merge.
     /// </summary>
     private static ClassPicks[] OnePlaceOneClass(ClassPicks[] found)
     {
         List<(Pick Pick, int Class)> kept = [];
-        // Picks in cells of the largest distance, so that one is compared with those of the cells around it alone.
+        // Picks in cells of the largest distance, so that one is compared with those of the cells around it
+        // alone.
         double edge = found.Max(part => part.Class.Options.EffectiveMergeDistanceVoxels);
         Dictionary<(int Z, int Y, int X), List<int>> cells = [];
-        (int Z, int Y, int X) Cell(Pick p) => ((int)Math.Floor(p.Z / edge), (int)Math.Floor(p.Y / edge), (int)Math.Floor(p.X / edge));
-        double Rank(Pick p, ClassPicks part) => p.Score / (part.Class.Options.ScoreScale ?? Math.Max(part.MaximumScore, float.Epsilon));
-        foreach ((Pick pick, int kind) in found.SelectMany((part, c) => part.Picks.Select(p => (Pick: p, Class: c))).OrderByDescending(p => Rank(p.Pick, found[p.Class])))
+        (int Z, int Y, int X) Cell(Pick p)
+            => ((int)Math.Floor(p.Z / edge), (int)Math.Floor(p.Y / edge), (int)Math.Floor(p.X / edge));
+        double Rank(Pick p, ClassPicks part)
+            => p.Score / (part.Class.Options.ScoreScale ?? Math.Max(part.MaximumScore, float.Epsilon));
+        foreach (
+            (Pick pick, int kind) in found.SelectMany((part, c) => part.Picks.Select(p => (Pick: p, Class: c))).OrderByDescending(
+                p => Rank(p.Pick, found[p.Class])))
         {
             (int z, int y, int x) = Cell(pick);
             int holder = Enumerable.Range(0, 27)
                 .SelectMany(i => cells.GetValueOrDefault((z + (i / 9) - 1, y + (i / 3 % 3) - 1, x + (i % 3) - 1)) ?? [])
                 .Where(k => kept[k].Class != kind && kept[k].Pick.Position.DistanceTo(pick.Position) < Math.Min(
-                    found[kept[k].Class].Class.Options.EffectiveMergeDistanceVoxels, found[kind].Class.Options.EffectiveMergeDistanceVoxels))
+                    found[kept[k].Class].Class.Options.EffectiveMergeDistanceVoxels,
+                    found[kind].Class.Options.EffectiveMergeDistanceVoxels))
                 .DefaultIfEmpty(-1).First();
             if (holder < 0)
             {
@@ -604,17 +672,27 @@ public sealed class TomogramPicker : IDisposable
             }
             else if (kept[holder].Pick.RunnerUp is null)
             {
-                kept[holder] = (kept[holder].Pick with { RunnerUp = found[kind].Class.Label, RunnerUpScore = pick.Score }, kept[holder].Class);
+                kept[holder] = (
+                    kept[holder].Pick with { RunnerUp = found[kind].Class.Label, RunnerUpScore = pick.Score },
+                    kept[holder].Class);
             }
         }
 
-        return [.. found.Select((part, c) => part with { Picks = [.. kept.Where(k => k.Class == c).Select(k => k.Pick).OrderByDescending(p => p.Score)] })];
+        return [.. found.Select((part, c) => part with
+        {
+            Picks = [.. kept.Where(k => k.Class == c).Select(k => k.Pick).OrderByDescending(p => p.Score)],
+        })];
     }
 
-    private ClassLooks? LooksOf(PickedClass kind) => Description?.Looks is { Volumes: > 0 } looks && kind.Output < looks.Classes.Count ? looks.Classes[kind.Output] : null;
+    private ClassLooks? LooksOf(PickedClass kind)
+        => Description?.Looks is { Volumes: > 0 } looks && kind.Output < looks.Classes.Count ? looks.Classes[kind.Output] : null;
 
-    /// <summary>Stops before noise is clustered, where the model knows better; a threshold that is told as a score is the user's own judgement.</summary>
-    private void RefuseCrowded(PickedClass kind, IVoxelSource scores, float maximum, PickRequest request, CancellationToken cancellation)
+    /// <summary>
+    /// Stops before noise is clustered, where the model knows better; a threshold that is told as a score is
+    /// the user's own judgement.
+    /// </summary>
+    private void RefuseCrowded(
+        PickedClass kind, IVoxelSource scores, float maximum, PickRequest request, CancellationToken cancellation)
     {
         float threshold = kind.Options.ThresholdFor(maximum);
         long above = 0;
@@ -631,7 +709,8 @@ public sealed class TomogramPicker : IDisposable
             return;
         const string remedy = "These are no particles: check contrast, voxel size and filter of the volume.";
         if (LooksOf(kind) is not null && kind.Options.ThresholdKind != ThresholdKind.Absolute)
-            throw new InputException($"{request.Name}: {reason}. {remedy} To cluster them all the same, give the threshold as a score.") { Missing = MissingFact.Threshold };
+            throw new InputException($"{request.Name}: {reason}. {remedy} To cluster them all the same, give the threshold as "
+                + "a score.") { Missing = MissingFact.Threshold };
         request.Warned?.Invoke(new PickWarning(PickWarningKind.Crowded, $"{reason}.", remedy, kind));
     }
 
@@ -664,15 +743,19 @@ public sealed class TomogramPicker : IDisposable
         return Clustering.ToPicks(modes, options);
     }
 
-    private static (IReadOnlyList<Pick> Picks, long Starts) PickMaxima(IVoxelSource scores, float threshold, PickOptions options, CancellationToken cancellation)
+    private static (IReadOnlyList<Pick> Picks, long Starts) PickMaxima(
+        IVoxelSource scores, float threshold, PickOptions options, CancellationToken cancellation)
     {
         (List<PointGroup> maxima, long above) = LocalMaxima.Find(scores, threshold, cancellation);
         // The highest maximum stands for all within the merge distance; there are no others to merge with.
-        PickOptions apart = options with { MinimumDistanceVoxels = Math.Max(options.MinimumDistanceVoxels, options.EffectiveMergeDistanceVoxels) };
+        PickOptions apart =
+            options with { MinimumDistanceVoxels = Math.Max(
+                options.MinimumDistanceVoxels, options.EffectiveMergeDistanceVoxels) };
         return (Clustering.ToPicks(maxima, apart), above);
     }
 
-    private static (IReadOnlyList<Pick> Picks, long Starts) PickComponents(IVoxelSource scores, float threshold, PickOptions options, CancellationToken cancellation)
+    private static (IReadOnlyList<Pick> Picks, long Starts) PickComponents(
+        IVoxelSource scores, float threshold, PickOptions options, CancellationToken cancellation)
     {
         (List<PointGroup> components, long above) = ConnectedComponents.Find(scores, threshold, cancellation);
         return (Clustering.ToPicks(components, options), above);

@@ -2,7 +2,10 @@ using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Tomography.Reporting;
 
-/// <summary>Colours of rows and curves: those of Okabe and Ito, which people with any colour vision can tell apart. The paper shows Dice in red, mean shift in blue, both in green.</summary>
+/// <summary>
+/// Colours of rows and curves: those of Okabe and Ito, which people with any colour vision can tell apart.
+/// The paper shows Dice in red, mean shift in blue, both in green.
+/// </summary>
 public enum ReportColor
 {
     /// <summary>No series: references and the like.</summary>
@@ -37,7 +40,9 @@ public sealed record ReportDocument
     /// <summary>Heading and page title.</summary>
     public required string Title { get; init; }
 
-    /// <summary>After how many seconds a browser reads the page again, as it grows; null for one that is finished.</summary>
+    /// <summary>
+    /// After how many seconds a browser reads the page again, as it grows; null for one that is finished.
+    /// </summary>
     public int? RefreshSeconds { get; init; }
 
     /// <summary>Paragraphs under the heading: what was done and what came out.</summary>
@@ -78,7 +83,10 @@ public sealed record ReportColumn(string Name, int Decimals, ReportBest Best, st
 /// <param name="Deviation">SD over runs; null where there is none.</param>
 public readonly record struct ReportCell(double? Mean, double? Deviation = null)
 {
-    /// <summary>Mean and SD (n − 1) over runs. A run without the value leaves the cell empty: a mean over the others would flatter.</summary>
+    /// <summary>
+    /// Mean and SD (n − 1) over runs. A run without the value leaves the cell empty: a mean over the others
+    /// would flatter.
+    /// </summary>
     public static ReportCell FromRuns(IReadOnlyList<double?> values)
     {
         ArgumentNullException.ThrowIfNull(values);
@@ -111,14 +119,18 @@ public sealed record ReportRow(string Name, ReportColor Color, IReadOnlyList<Rep
 /// <param name="Caption">What it says, and over what means and SDs were taken.</param>
 public sealed record ReportTable(string Title, IReadOnlyList<ReportColumn> Columns, IReadOnlyList<ReportRow> Rows, string Caption)
 {
-    /// <summary>A table of mean ± SD with a row for each setting, in the order in which settings first appear.</summary>
+    /// <summary>
+    /// A table of mean ± SD with a row for each setting, in the order in which settings first appear.
+    /// </summary>
     /// <param name="title">Heading.</param>
     /// <param name="columns">Columns of numbers.</param>
     /// <param name="runs">Runs; those of a setting make one row.</param>
     /// <param name="references">Rows from elsewhere, put last.</param>
     /// <param name="caption">What it says; how many runs a row stands for is added.</param>
     public static ReportTable FromRuns(
-        string title, IReadOnlyList<ReportColumn> columns, IReadOnlyList<ReportRun> runs, IReadOnlyList<ReportRow> references, string caption)
+        string title,
+        IReadOnlyList<ReportColumn> columns, IReadOnlyList<ReportRun> runs, IReadOnlyList<ReportRow> references,
+        string caption)
     {
         ArgumentNullException.ThrowIfNull(columns);
         ArgumentNullException.ThrowIfNull(runs);
@@ -138,7 +150,8 @@ public sealed record ReportTable(string Title, IReadOnlyList<ReportColumn> Colum
             ? "One training run for each row."
             : counts.Min() == counts.Max()
                 ? $"Mean ± SD over {counts[0]} training runs."
-                : $"Mean ± SD over {string.Join(", ", rows.Zip(counts, (r, n) => $"{Counted.Of(n, "training run")} ({r.Name})"))}.";
+                : "Mean ± SD over "
+                    + $"{string.Join(", ", rows.Zip(counts, (r, n) => $"{Counted.Of(n, "training run")} ({r.Name})"))}.";
         return new ReportTable(title, columns, [.. rows, .. references], $"{caption} {over}".Trim());
     }
 }

@@ -42,9 +42,16 @@ public static class ReportHtml
         .images svg { display: block; width: 100%; height: auto; background: #000; border-radius: 3px; }
         .images figcaption { margin: .35rem 0 0; text-align: center; color: var(--ink); }
         .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; font-size: .9rem; margin: 0 0 .6rem; }
-        .legend svg { width: 1.25rem; height: 1.25rem; vertical-align: -.3rem; margin-right: .4rem; background: #777; border-radius: 3px; }
-        dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); gap: 0 2rem; margin: 0; font-size: .92rem; }
-        dl div { display: flex; justify-content: space-between; gap: 1rem; padding: .3rem 0; border-bottom: 1px solid var(--grid); }
+        .legend svg {
+          width: 1.25rem; height: 1.25rem; vertical-align: -.3rem; margin-right: .4rem; background: #777; border-radius: 3px;
+        }
+        dl {
+          display: grid; grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); gap: 0 2rem; margin: 0;
+          font-size: .92rem;
+        }
+        dl div {
+          display: flex; justify-content: space-between; gap: 1rem; padding: .3rem 0; border-bottom: 1px solid var(--grid);
+        }
         dt { color: var(--soft); } dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
         @media (max-width: 40rem) { .images { grid-template-columns: repeat(2, 1fr) !important; } }
         @media print {
@@ -65,7 +72,8 @@ public static class ReportHtml
         ArgumentNullException.ThrowIfNull(document);
         using InvariantText invariant = InvariantText.Begin();
         StringBuilder page = new();
-        page.Append("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n");
+        page.Append("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" "
+            + "content=\"width=device-width, initial-scale=1\"/>\n");
         if (document.RefreshSeconds is { } seconds)
             page.Append($"<meta http-equiv=\"refresh\" content=\"{seconds}\"/>\n");
         page.Append($"<title>{Encode(document.Title)}</title>\n<style>\n{Style}\n{document.Insert?.Style}</style>\n</head>\n");
@@ -102,7 +110,8 @@ public static class ReportHtml
         foreach (ReportRow row in table.Rows)
         {
             string cssClass = row.IsReference ? " class=\"reference\"" : "";
-            page.Append($"<tr{cssClass}><td><span class=\"key\" style=\"background:{ReportPalette.Variable(row.Color)}\"></span>{Encode(row.Name)}</td>");
+            page.Append($"<tr{cssClass}><td><span class=\"key\" "
+                + $"style=\"background:{ReportPalette.Variable(row.Color)}\"></span>{Encode(row.Name)}</td>");
             for (int c = 0; c < table.Columns.Count; c++)
                 page.Append($"<td>{Cell(row.Cells[c], table.Columns[c].Decimals, IsBest(row, c))}</td>");
             page.Append("</tr>\n");
@@ -118,7 +127,8 @@ public static class ReportHtml
     {
         double?[] own = [.. table.Rows.Where(r => !r.IsReference).Select(r => r.Cells[index].Mean)];
         // Nothing is the best of one.
-        return own.Length < 2 || column.Best == ReportBest.None ? null : column.Best == ReportBest.Smallest ? own.Min() : own.Max();
+        return own.Length < 2 || column.Best == ReportBest.None ? null : column.Best == ReportBest.Smallest ? own.Min()
+            : own.Max();
     }
 
     private static string Cell(ReportCell cell, int decimals, bool best)
@@ -140,7 +150,8 @@ public static class ReportHtml
             foreach (ReportMarkerKind kind in kinds)
             {
                 string mark = ReportPlots.MarkerSvg(10, 10, kind == ReportMarkerKind.Truth ? 6 : 4, 1.2f, kind);
-                page.Append($"<span><svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 20 20\" aria-hidden=\"true\">{mark}</svg>{(kind == ReportMarkerKind.Truth ? "true centre" : "pick")}</span>");
+                page.Append("<span><svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 20 20\" "
+                    + $"aria-hidden=\"true\">{mark}</svg>{(kind == ReportMarkerKind.Truth ? "true centre" : "pick")}</span>");
             }
 
             page.Append("</div>\n");
@@ -151,7 +162,9 @@ public static class ReportHtml
         foreach (ReportImage image in panel.Images)
         {
             string label = Encode($"{panel.Title}: {image.Title}");
-            page.Append($"<figure>{ReportPlots.ImageSvg(image, $"role=\"img\" aria-label=\"{label}\"")}<figcaption>{Encode(image.Title)}</figcaption></figure>\n");
+            page.Append(
+                $"<figure>{ReportPlots.ImageSvg(image, $"role=\"img\" aria-label=\"{label}\"")}"
+                + $"<figcaption>{Encode(image.Title)}</figcaption></figure>\n");
         }
 
         page.Append($"</div>\n<figcaption>{Encode(panel.Caption)}</figcaption>\n</figure>\n");
@@ -161,7 +174,9 @@ public static class ReportHtml
     {
         page.Append("<div class=\"charts\" style=\"margin-top:2.6rem\">\n");
         for (int i = 0; i < charts.Count; i++)
-            page.Append($"<figure><h2>{Encode(charts[i].Title)}</h2>{ThemedSvg(charts[i], i)}<figcaption>{Encode(charts[i].Caption)}</figcaption></figure>\n");
+            page.Append(
+                $"<figure><h2>{Encode(charts[i].Title)}</h2>{ThemedSvg(charts[i], i)}"
+                + $"<figcaption>{Encode(charts[i].Caption)}</figcaption></figure>\n");
 
         page.Append("</div>\n");
     }
@@ -176,7 +191,8 @@ public static class ReportHtml
         {
             string rgb = $"rgb({color.R},{color.G},{color.B})";
             // A variable is allowed in a style, not in an attribute.
-            svg = svg.Replace($"fill=\"{rgb}\"", $"style=\"fill:{variable}\"", StringComparison.Ordinal).Replace(rgb, variable, StringComparison.Ordinal);
+            svg = svg.Replace($"fill=\"{rgb}\"", $"style=\"fill:{variable}\"", StringComparison.Ordinal).Replace(
+                rgb, variable, StringComparison.Ordinal);
         }
 
         return svg;

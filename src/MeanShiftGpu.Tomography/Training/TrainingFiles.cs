@@ -6,8 +6,8 @@ using MeanShiftGpu.Training;
 namespace MeanShiftGpu.Tomography.Training;
 
 /// <summary>
-/// The files of a run in a folder. None of them but the page holds a time, so that equal runs give equal files; what they
-/// were made from stands beside model and checkpoint.
+/// The files of a run in a folder. None of them but the page holds a time, so that equal runs give equal
+/// files; what they were made from stands beside model and checkpoint.
 /// </summary>
 /// <param name="folder">The folder, which must exist.</param>
 public sealed class TrainingFiles(string folder)
@@ -41,7 +41,9 @@ public sealed class TrainingFiles(string folder)
     /// <summary>All of them.</summary>
     public IReadOnlyList<string> All => [Model, Checkpoint, History, Page];
 
-    /// <summary>Deletes the model of a run that failed, so that nobody takes it for a good one; the checkpoint stays.</summary>
+    /// <summary>
+    /// Deletes the model of a run that failed, so that nobody takes it for a good one; the checkpoint stays.
+    /// </summary>
     public void DeleteModel()
     {
         File.Delete(Model);

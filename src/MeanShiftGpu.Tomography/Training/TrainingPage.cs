@@ -8,9 +8,9 @@ using MeanShiftGpu.Training;
 namespace MeanShiftGpu.Tomography.Training;
 
 /// <summary>
-/// The page of a run, which grows while it trains: how far it is, what it finds, curves, and the same slices of the
-/// validation volumes with score map and picks at each validation. A browser that shows it reads it again by itself until
-/// the run has ended.
+/// The page of a run, which grows while it trains: how far it is, what it finds, curves, and the same slices
+/// of the validation volumes with score map and picks at each validation. A browser that shows it reads it
+/// again by itself until the run has ended.
 /// </summary>
 /// <param name="run">The run.</param>
 internal sealed class TrainingPage(TrainingRun run)

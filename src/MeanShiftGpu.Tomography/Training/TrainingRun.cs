@@ -9,9 +9,9 @@ using MeanShiftGpu.Training.Ranks;
 namespace MeanShiftGpu.Tomography.Training;
 
 /// <summary>
-/// A training that leaves a model: a network and its trainer, picks on the validation volumes, by which the best model is
-/// chosen, and the files of the run, which are complete whenever it stops. <see cref="Begin"/>, <see cref="Train"/>, then
-/// <see cref="Finish"/>.
+/// A training that leaves a model: a network and its trainer, picks on the validation volumes, by which the
+/// best model is chosen, and the files of the run, which are complete whenever it stops. <see cref="Begin"/>,
+/// <see cref="Train"/>, then <see cref="Finish"/>.
 /// </summary>
 public sealed class TrainingRun : IDisposable
 {
@@ -28,8 +28,8 @@ public sealed class TrainingRun : IDisposable
     /// <param name="options">All settings.</param>
     /// <param name="data">Volumes with centres, normalised; not disposed.</param>
     /// <param name="folder">The folder of the run's files, which must exist.</param>
-    /// <param name="ranks">With whom the work is shared; each has the same settings and data, and rank 0 writes the files.
-    /// Null: with nobody.</param>
+    /// <param name="ranks">With whom the work is shared; each has the same settings and data, and rank 0
+    /// writes the files. Null: with nobody.</param>
     /// <param name="remark">Told what a person may want to know of the device; null for nobody.</param>
     /// <exception cref="InputException">Settings, data and network do not fit together.</exception>
     public TrainingRun(
@@ -74,15 +74,17 @@ public sealed class TrainingRun : IDisposable
     public double VoxelSizeAngstrom
         => data.Training.Select(v => v.VoxelSize.CubeAngstrom).Where(s => s > 0).DefaultIfEmpty(0).Average();
 
-    /// <summary>Whether there is a validation volume with centres, so that models are compared by their picks.</summary>
+    /// <summary>
+    /// Whether there is a validation volume with centres, so that models are compared by their picks.
+    /// </summary>
     public bool PicksOnValidation => picking.HasVolumes;
 
     /// <summary>What the page shows of the validation volumes.</summary>
     internal IReadOnlyList<ValidationSlice> ValidationSlices => picking.Slices;
 
     /// <summary>
-    /// What a user wants to know of a validation: "finds 86 % of the validation particles within 100 Å; was 79 %". Null
-    /// where nobody picks.
+    /// What a user wants to know of a validation: "finds 86 % of the validation particles within 100 Å; was
+    /// 79 %". Null where nobody picks.
     /// </summary>
     /// <param name="validation">A validation of this run.</param>
     public string? Describe(ValidationResult validation)
@@ -98,9 +100,12 @@ public sealed class TrainingRun : IDisposable
         return $"finds {recall:0 %} of the validation particles within {within}{(before is { } was ? $"; was {was:0 %}" : "")}";
     }
 
-    /// <summary>Makes sure that there is something to learn, and goes on from the checkpoint where that is wanted.</summary>
+    /// <summary>
+    /// Makes sure that there is something to learn, and goes on from the checkpoint where that is wanted.
+    /// </summary>
     /// <param name="resume">Whether to go on from the checkpoint.</param>
-    /// <exception cref="TrainingFailedException">All training volumes are constant; an earlier model is deleted.</exception>
+    /// <exception cref="TrainingFailedException">All training volumes are constant; an earlier model is
+    /// deleted.</exception>
     /// <exception cref="InputException">The checkpoint is not of this run.</exception>
     public void Begin(bool resume)
     {
@@ -115,9 +120,12 @@ public sealed class TrainingRun : IDisposable
             Trainer.Resume(Files.Checkpoint);
     }
 
-    /// <summary>Begins with the weights of a model instead of random ones; the optimiser begins afresh.</summary>
+    /// <summary>
+    /// Begins with the weights of a model instead of random ones; the optimiser begins afresh.
+    /// </summary>
     /// <param name="model">A safetensors file of a network of the same widths.</param>
-    /// <returns>Whether its last layer was taken too; it was not where the number of classes differs.</returns>
+    /// <returns>Whether its last layer was taken too; it was not where the number of classes
+    /// differs.</returns>
     /// <exception cref="InputException">Not a weight file, or one of another network.</exception>
     public bool BeginWith(string model)
     {
@@ -127,14 +135,15 @@ public sealed class TrainingRun : IDisposable
     }
 
     /// <summary>
-    /// Takes all steps that are left, and gives the network the best parameters. Whatever ends it, a checkpoint is left; a
-    /// model is left unless the training failed.
+    /// Takes all steps that are left, and gives the network the best parameters. Whatever ends it, a
+    /// checkpoint is left; a model is left unless the training failed.
     /// </summary>
     /// <param name="record">What the run is made from; written beside model and checkpoint.</param>
     /// <param name="checkpointInterval">Steps between checkpoints.</param>
     /// <param name="progress">Told after every step; null for nobody.</param>
     /// <param name="cancellation">Stops between two steps.</param>
-    /// <exception cref="TrainingFailedException">The score map collapsed, or the model is of no use.</exception>
+    /// <exception cref="TrainingFailedException">The score map collapsed, or the model is of no
+    /// use.</exception>
     /// <exception cref="OperationCanceledException">It was stopped.</exception>
     public void Train(
         Provenance record, int checkpointInterval, Action<TrainingProgress>? progress = null,
@@ -191,7 +200,9 @@ public sealed class TrainingRun : IDisposable
         WritePage($"Ended after {Counted.Of(Trainer.StepsDone, "step")}. The model is {Files.Model}.", isOver: true);
     }
 
-    /// <summary>Writes the model with what volumes look like to it, by which picking knows those that do not fit.</summary>
+    /// <summary>
+    /// Writes the model with what volumes look like to it, by which picking knows those that do not fit.
+    /// </summary>
     /// <param name="progress">Told (volumes done, volumes); null for nobody.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     public void Finish(Action<int, int>? progress = null, CancellationToken cancellation = default)

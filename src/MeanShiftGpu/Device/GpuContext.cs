@@ -13,8 +13,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Device;
 
 /// <summary>
-/// One device with its stream, its compiled kernels and its host threads. Everything else is created from it and must be
-/// disposed before it. An instance serves one caller at a time.
+/// One device with its stream, its compiled kernels and its host threads. Everything else is created from it
+/// and must be disposed before it. An instance serves one caller at a time.
 /// </summary>
 public sealed class GpuContext : IDisposable
 {
@@ -30,7 +30,12 @@ public sealed class GpuContext : IDisposable
     private bool disposed;
 
     private GpuContext(
-        Context? ownedContext, Accelerator accelerator, AcceleratorStream? stream, string reason, GpuContextOptions options, bool ownsStream = false)
+        Context? ownedContext,
+        Accelerator accelerator,
+        AcceleratorStream? stream,
+        string reason,
+        GpuContextOptions options,
+        bool ownsStream = false)
     {
         this.ownedContext = ownedContext;
         this.ownsStream = ownsStream;
@@ -62,7 +67,10 @@ public sealed class GpuContext : IDisposable
     /// <summary>The threads of the host variants.</summary>
     internal HostThreads Threads { get; }
 
-    /// <summary>The kind of device in use: <see cref="DeviceKind.Cuda"/>, <see cref="DeviceKind.OpenCL"/> or <see cref="DeviceKind.Cpu"/>.</summary>
+    /// <summary>
+    /// The kind of device in use: <see cref="DeviceKind.Cuda"/>, <see cref="DeviceKind.OpenCL"/> or
+    /// <see cref="DeviceKind.Cpu"/>.
+    /// </summary>
     public DeviceKind Kind => Accelerator.AcceleratorType switch
     {
         AcceleratorType.Cuda => DeviceKind.Cuda,
@@ -71,23 +79,37 @@ public sealed class GpuContext : IDisposable
         _ => throw UnknownValue.Of(Accelerator.AcceleratorType),
     };
 
-    /// <summary>To what convolutions round their operands and a network its activations: what was asked for, or float32 on a device that cannot round.</summary>
+    /// <summary>
+    /// To what convolutions round their operands and a network its activations: what was asked for, or
+    /// float32 on a device that cannot round.
+    /// </summary>
     public Precision Precision { get; }
 
     /// <summary>Why a precision that was asked for is not used; null where it is.</summary>
     public string? PrecisionRefusal { get; }
 
-    /// <summary>The variants that are forced, as they were written; empty where the choice is automatic throughout.</summary>
+    /// <summary>
+    /// The variants that are forced, as they were written; empty where the choice is automatic throughout.
+    /// </summary>
     internal string ForcedVariants => variantChoice.Text;
 
-    /// <summary>Bytes that tensors may take: the device's memory, or what this process may use of the machine's.</summary>
+    /// <summary>
+    /// Bytes that tensors may take: the device's memory, or what this process may use of the machine's.
+    /// </summary>
     internal long MemoryLimitBytes { get; set; }
 
-    /// <summary>Bytes that an arena could take now, those that it holds already included: other programs use a GPU's memory too.</summary>
+    /// <summary>
+    /// Bytes that an arena could take now, those that it holds already included: other programs use a GPU's
+    /// memory too.
+    /// </summary>
     /// <param name="held">What it holds.</param>
-    internal long AvailableBytes(long held) => Accelerator is CudaAccelerator cuda ? Math.Min(MemoryLimitBytes, held + cuda.GetFreeMemory()) : MemoryLimitBytes;
+    internal long AvailableBytes(long held)
+        => Accelerator is CudaAccelerator cuda ? Math.Min(MemoryLimitBytes, held + cuda.GetFreeMemory()) : MemoryLimitBytes;
 
-    /// <summary>Whether tensors take the host's memory, which the process's other needs share: on the CPU device. The simulated GPU's are planned as a GPU's.</summary>
+    /// <summary>
+    /// Whether tensors take the host's memory, which the process's other needs share: on the CPU device. The
+    /// simulated GPU's are planned as a GPU's.
+    /// </summary>
     internal bool ComputesInHostMemory => Kind == DeviceKind.Cpu && !IsSimulatedGpu;
 
     /// <summary>Why this device was taken, in one sentence.</summary>
@@ -120,7 +142,8 @@ public sealed class GpuContext : IDisposable
     private bool IsSimulatedGpu => Accelerator is CPUAccelerator { WarpSize: SimulatedWarpSize };
 
     /// <summary>Opens a device.</summary>
-    /// <exception cref="InputException">The device asked for is not there or does not open; the message says why, and what was found instead.</exception>
+    /// <exception cref="InputException">The device asked for is not there or does not open; the message says
+    /// why, and what was found instead.</exception>
     [RequiresDynamicCode(CompilesKernels)]
     [RequiresUnreferencedCode(CompilesKernels)]
     public static GpuContext Create(GpuContextOptions? options = null)
@@ -141,7 +164,8 @@ public sealed class GpuContext : IDisposable
         catch (Exception e) when (e is AcceleratorException or NotSupportedException)
         {
             context.Dispose();
-            throw new InputException($"{DeviceProblem.Explain(e) ?? $"device: {e.Message}"}. Another device can be asked for with --device.", e);
+            throw new InputException($"{DeviceProblem.Explain(e) ?? $"device: {e.Message}"}. Another device can be asked for "
+                + "with --device.", e);
         }
         catch
         {
@@ -156,9 +180,9 @@ public sealed class GpuContext : IDisposable
     public static GpuContext Create(DeviceKind device) => Create(new GpuContextOptions { Device = device });
 
     /// <summary>
-    /// Uses an accelerator that the caller already has, so that kernels read and write the caller's buffers without a copy.
-    /// The accelerator's ILGPU context must have been created with EnableAlgorithms, and for tensor cores with
-    /// <see cref="TensorCorePtx.EnableTensorCores"/>; it stays the caller's to dispose.
+    /// Uses an accelerator that the caller already has, so that kernels read and write the caller's buffers
+    /// without a copy. The accelerator's ILGPU context must have been created with EnableAlgorithms, and for
+    /// tensor cores with <see cref="TensorCorePtx.EnableTensorCores"/>; it stays the caller's to dispose.
     /// </summary>
     /// <param name="accelerator">The caller's accelerator.</param>
     /// <param name="stream">The stream to queue on; null for the accelerator's default stream.</param>
@@ -168,7 +192,8 @@ public sealed class GpuContext : IDisposable
     public static GpuContext Attach(Accelerator accelerator, AcceleratorStream? stream = null, GpuContextOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
-        return new GpuContext(null, accelerator, stream, "attached to the caller's accelerator", options ?? new GpuContextOptions());
+        return new GpuContext(
+            null, accelerator, stream, "attached to the caller's accelerator", options ?? new GpuContextOptions());
     }
 
     /// <summary>
@@ -187,8 +212,8 @@ public sealed class GpuContext : IDisposable
     }
 
     /// <summary>
-    /// Opens ILGPU's simulation of a GPU with warps of 32 threads, on which kernels written for such warps run without a GPU
-    /// (slowly). The host variants support it too.
+    /// Opens ILGPU's simulation of a GPU with warps of 32 threads, on which kernels written for such warps
+    /// run without a GPU (slowly). The host variants support it too.
     /// </summary>
     [RequiresDynamicCode(CompilesKernels)]
     [RequiresUnreferencedCode(CompilesKernels)]
@@ -197,7 +222,8 @@ public sealed class GpuContext : IDisposable
         Context context = CreateIlgpuContext(CPUDeviceKind.Nvidia);
         try
         {
-            return Open(context, context.GetCPUDevice(0), "simulated GPU with warps of 32 threads", options ?? new GpuContextOptions());
+            return Open(
+                context, context.GetCPUDevice(0), "simulated GPU with warps of 32 threads", options ?? new GpuContextOptions());
         }
         catch
         {
@@ -224,11 +250,19 @@ public sealed class GpuContext : IDisposable
         }
     }
 
-    /// <summary>The same device with a forced variant, for checks of one variant after the other. Only tensor cores round, so the others get float32.</summary>
+    /// <summary>
+    /// The same device with a forced variant, for checks of one variant after the other. Only tensor cores
+    /// round, so the others get float32.
+    /// </summary>
     /// <param name="variant">Its name.</param>
     /// <param name="rounding">To what tensor cores round; null for this context's precision.</param>
     internal GpuContext WithVariant(string variant, Precision? rounding = null) => Attach(
-        Accelerator, Stream, new GpuContextOptions { Variant = variant, Threads = Threads.Count, Precision = variant == Variants.TensorCore ? rounding ?? Precision : Precision.Float32 });
+        Accelerator, Stream, new GpuContextOptions
+        {
+            Variant = variant,
+            Threads = Threads.Count,
+            Precision = variant == Variants.TensorCore ? rounding ?? Precision : Precision.Float32,
+        });
 
     /// <summary>Waits until everything queued on <see cref="Stream"/> is done.</summary>
     /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
@@ -253,8 +287,8 @@ public sealed class GpuContext : IDisposable
     }
 
     /// <summary>
-    /// Begins an operation of several launches, or on memory that calls share: one thread at a time, which may begin others within. The caller disposes
-    /// the result on the same thread.
+    /// Begins an operation of several launches, or on memory that calls share: one thread at a time, which
+    /// may begin others within. The caller disposes the result on the same thread.
     /// </summary>
     /// <exception cref="InvalidOperationException">Another thread's operation is in progress.</exception>
     /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
@@ -267,11 +301,16 @@ public sealed class GpuContext : IDisposable
     private void ThrowIfDisposed(string operation)
     {
         if (disposed)
-            throw new ObjectDisposedException(nameof(GpuContext), $"{operation}: the GpuContext was disposed, expected one in use. Dispose it after everything that was created from it.");
+            throw new ObjectDisposedException(nameof(GpuContext), $"{operation}: the GpuContext was disposed, expected one in "
+                + "use. Dispose it after everything that was created from it.");
     }
 
-    /// <summary>The launchers of an operation's variant: the forced one, or the first in the table that supports the case.</summary>
-    /// <exception cref="InputException">The forced variant does not support this device, type or shape.</exception>
+    /// <summary>
+    /// The launchers of an operation's variant: the forced one, or the first in the table that supports the
+    /// case.
+    /// </summary>
+    /// <exception cref="InputException">The forced variant does not support this device, type or
+    /// shape.</exception>
     internal TLauncher Launcher<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
         where TLauncher : class, IDisposable
     {
@@ -293,9 +332,13 @@ public sealed class GpuContext : IDisposable
         return table.Select(this, shape, forced ?? variantChoice);
     }
 
-    /// <summary>The variants of an operation that can run a case here: the forced one alone, or all.</summary>
-    /// <exception cref="InputException">The forced variant does not support this device, type or shape.</exception>
-    internal IEnumerable<Variant<TLauncher, TShape>> Candidates<TLauncher, TShape>(VariantTable<TLauncher, TShape> table, TShape shape)
+    /// <summary>
+    /// The variants of an operation that can run a case here: the forced one alone, or all.
+    /// </summary>
+    /// <exception cref="InputException">The forced variant does not support this device, type or
+    /// shape.</exception>
+    internal IEnumerable<Variant<TLauncher, TShape>> Candidates<TLauncher, TShape>(
+        VariantTable<TLauncher, TShape> table, TShape shape)
         where TLauncher : class, IDisposable
         => table.Candidates(this, shape, variantChoice);
 
@@ -332,7 +375,8 @@ public sealed class GpuContext : IDisposable
 
     /// <summary>An ILGPU context with the options that the kernels need.</summary>
     /// <param name="cpuDevice">The simulated device; null for all that the machine has.</param>
-    /// <param name="refused">Takes the OpenCL devices that cannot be used, with the reasons; null for nobody.</param>
+    /// <param name="refused">Takes the OpenCL devices that cannot be used, with the reasons; null for
+    /// nobody.</param>
     internal static Context CreateIlgpuContext(CPUDeviceKind? cpuDevice, List<RefusedDevice>? refused = null)
         => Context.Create(builder =>
         {
@@ -363,9 +407,11 @@ public sealed class GpuContext : IDisposable
         string? value = Environment.GetEnvironmentVariable("MEANSHIFTGPU_PRECISION");
         if (string.IsNullOrWhiteSpace(value))
             return Precision.Float32;
-        return Enum.TryParse(value.Trim().Replace("-", "", StringComparison.Ordinal), ignoreCase: true, out Precision precision) && Enum.IsDefined(precision)
+        return Enum.TryParse(value.Trim().Replace("-", "", StringComparison.Ordinal), ignoreCase: true, out Precision precision)
+            && Enum.IsDefined(precision)
             ? precision
-            : throw new InputException($"MEANSHIFTGPU_PRECISION: '{value}' is no precision. Expected float32, tf32, bf16 or bf16-operands.");
+            : throw new InputException($"MEANSHIFTGPU_PRECISION: '{value}' is no precision. Expected float32, tf32, bf16 or "
+                + "bf16-operands.");
     }
 
     private static (DeviceKind Kind, int? Index, string Origin) WantedDevice(GpuContextOptions options)

@@ -12,20 +12,25 @@ using MeanShiftGpu.Tensors;
 namespace MeanShiftGpu.Network;
 
 /// <content>
-/// Inference plane by plane, for large tiles in the host's memory: <see cref="PlaneSchedule"/> says in which order, and of each tensor only the planes that
-/// something still reads are there. A tile takes the operations of one forward pass, and the memory of its cross-section times some dozens of planes: most
-/// of them are the finest skip connection's, which wait until the coarse resolutions have come as far.
+/// Inference plane by plane, for large tiles in the host's memory: <see cref="PlaneSchedule"/> says in which
+/// order, and of each tensor only the planes that something still reads are there. A tile takes the
+/// operations of one forward pass, and the memory of its cross-section times some dozens of planes: most of
+/// them are the finest skip connection's, which wait until the coarse resolutions have come as far.
 /// </content>
 /// <remarks>
-/// A volume's tiles give the same bits as the whole: a tile begins at a multiple of <see cref="UNet3dOptions.TileAlignment"/>, so that Winograd's algorithm has the
-/// whole volume's groups of voxels in it, and its halo is as wide as differences of rounding reach.
+/// A volume's tiles give the same bits as the whole: a tile begins at a multiple of
+/// <see cref="UNet3dOptions.TileAlignment"/>, so that Winograd's algorithm has the whole volume's groups of
+/// voxels in it, and its halo is as wide as differences of rounding reach.
 /// </remarks>
 public sealed partial class UNet3d<T>
 {
     // Enough for all threads at the coarsest resolution too, as in picking.
     private const long VoxelsAtOnce = 1 << 18;
 
-    /// <summary>Whether the device's convolutions can compute some planes alone; those of the CPU device can, the plain kernels take whole tensors.</summary>
+    /// <summary>
+    /// Whether the device's convolutions can compute some planes alone; those of the CPU device can, the
+    /// plain kernels take whole tensors.
+    /// </summary>
     internal bool ComputesByPlanes
         => Parameters.Parameters.Where(p => p.Layout == ParameterLayout.ConvolutionWeight && p.KernelSize == 3).All(p =>
             Context.Launcher(Conv3dVariants<T, T>.Table, new Conv3dShape(1, 1, 1, 1, p.InputChannels, p.OutputChannels, 3,
@@ -112,18 +117,24 @@ public sealed partial class UNet3d<T>
     private static int PlanesAtOnce(Extent size)
         => (int)Math.Clamp(VoxelsAtOnce / ((long)size.Height * size.Width), 2, Math.Max(2, size.Depth));
 
-    /// <summary>Predicts the scores of a part of a volume, plane by plane, on a device whose memory is the host's.</summary>
+    /// <summary>
+    /// Predicts the scores of a part of a volume, plane by plane, on a device whose memory is the host's.
+    /// </summary>
     /// <param name="arena">The memory.</param>
     /// <param name="tile">
-    /// What is read, in voxels of the volume: from multiples of <see cref="UNet3dOptions.TileAlignment"/>, its edges multiples of <see cref="UNet3dOptions.Divisor"/>.
+    /// What is read, in voxels of the volume: from multiples of <see cref="UNet3dOptions.TileAlignment"/>,
+    /// its edges multiples of <see cref="UNet3dOptions.Divisor"/>.
     /// </param>
-    /// <param name="core">The part of it whose scores are wanted; <see cref="UNet3dOptions.TileHalo"/> from the tile's faces inside the volume.</param>
+    /// <param name="core">The part of it whose scores are wanted; <see cref="UNet3dOptions.TileHalo"/> from
+    /// the tile's faces inside the volume.</param>
     /// <param name="slab">The most planes that are computed at once.</param>
-    /// <param name="read">Reads some whole planes of the tile, [D, H, W, InputChannels]; each plane once.</param>
+    /// <param name="read">Reads some whole planes of the tile, [D, H, W, InputChannels]; each plane
+    /// once.</param>
     /// <param name="write">Takes the scores of boxes that together are the core, [D, H, W, Outputs].</param>
     /// <param name="progress">Told the share that is done after each step: some planes of one tensor.</param>
     /// <returns>The seconds that it waited for input.</returns>
-    internal double PredictByPlanes(Arena arena, Box tile, Box core, int slab, BoxReader<T> read, BoxWriter<T> write, Action<double>? progress = null)
+    internal double PredictByPlanes(
+        Arena arena, Box tile, Box core, int slab, BoxReader<T> read, BoxWriter<T> write, Action<double>? progress = null)
     {
         using CallerGate.Pass pass = Context.Enter("UNet3d.PredictByPlanes");
         PlaneSchedule schedule = new(graph, tile.Size.Depth, slab);
@@ -135,7 +146,8 @@ public sealed partial class UNet3d<T>
             return tape.Allocate(new TensorShape(1, t.Ring, size.Height, size.Width, t.Node.Channels));
         });
         using ReadAhead<T> input = new(
-            [.. schedule.Steps.Where(s => s.Tensor.Node.Op == NodeOp.Input).Select(s => TensorBlocks.Planes(tile, s.Begin, s.End))], Options.InputChannels, read);
+            [.. schedule.Steps.Where(s => s.Tensor.Node.Op == NodeOp.Input)
+                .Select(s => TensorBlocks.Planes(tile, s.Begin, s.End))], Options.InputChannels, read);
         T[] scores = new T[(long)slab * core.Size.Height * core.Size.Width * Options.Outputs];
         double work = schedule.Steps.Sum(Work);
         double done = 0;
@@ -164,7 +176,8 @@ public sealed partial class UNet3d<T>
         double Work(PlaneStep step)
         {
             Extent size = step.Tensor.SizeIn(tile.Size);
-            return (double)(step.End - step.Begin) * size.Height * size.Width * Math.Max(step.Tensor.Node.Multiplications, step.Tensor.Node.Channels);
+            return (double)(step.End - step.Begin) * size.Height * size.Width * Math.Max(
+                step.Tensor.Node.Multiplications, step.Tensor.Node.Channels);
         }
     }
 
@@ -178,7 +191,14 @@ public sealed partial class UNet3d<T>
             case NodeOp.Convolution:
                 (Parameter<T> weight, Parameter<T> bias) = parameters[tensor.Node];
                 tape.Conv3dPlanes(
-                    [.. tensor.Sources.Select(s => rings[s])], weight, bias, tensor.Node.Activation, target, tensor.Depth, step.Begin, step.End);
+                    [.. tensor.Sources.Select(s => rings[s])],
+                    weight,
+                    bias,
+                    tensor.Node.Activation,
+                    target,
+                    tensor.Depth,
+                    step.Begin,
+                    step.End);
                 break;
             case NodeOp.Pooling:
                 foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 2, 1))
@@ -186,19 +206,29 @@ public sealed partial class UNet3d<T>
                 break;
             case NodeOp.Transposed:
                 foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 1, 2))
-                    tape.ConvTranspose3d(source.Planes(from, count), parameters[tensor.Node].Weight, parameters[tensor.Node].Bias, target.Planes(to, 2 * count));
+                    tape.ConvTranspose3d(
+                        source.Planes(from, count),
+                        parameters[tensor.Node].Weight,
+                        parameters[tensor.Node].Bias,
+                        target.Planes(to, 2 * count));
                 break;
             case NodeOp.Head:
                 foreach ((int from, int to, int count) in Runs(step, source.Shape.Depth, target.Shape.Depth, 1, 1))
-                    tape.SigmoidHead(source.Planes(from, count), parameters[tensor.Node].Weight, parameters[tensor.Node].Bias, target.Planes(to, count));
+                    tape.SigmoidHead(
+                        source.Planes(from, count),
+                        parameters[tensor.Node].Weight,
+                        parameters[tensor.Node].Bias,
+                        target.Planes(to, count));
                 break;
             default:
                 throw new InvalidOperationException($"{tensor.Node} is not computed.");
         }
     }
 
-    // A step's planes in pieces that are contiguous in both rings: each unit of work reads sourcePlanes and writes targetPlanes.
-    private static IEnumerable<(int From, int To, int Count)> Runs(PlaneStep step, int sourceRing, int targetRing, int sourcePlanes, int targetPlanes)
+    // A step's planes in pieces that are contiguous in both rings: each unit of work reads sourcePlanes and
+    // writes targetPlanes.
+    private static IEnumerable<(int From, int To, int Count)> Runs(
+        PlaneStep step, int sourceRing, int targetRing, int sourcePlanes, int targetPlanes)
     {
         for (int unit = step.Begin / targetPlanes, end = step.End / targetPlanes, count; unit < end; unit += count)
         {
@@ -213,7 +243,8 @@ public sealed partial class UNet3d<T>
     {
         int length = planes.Length / (step.End - step.Begin);
         for (int plane = step.Begin; plane < step.End; plane++)
-            planes.Slice((plane - step.Begin) * length, length).CopyTo(ring.View.SubView((long)(plane % ring.Shape.Depth) * length, length).AsHostSpan());
+            planes.Slice((plane - step.Begin) * length, length).CopyTo(
+                ring.View.SubView((long)(plane % ring.Shape.Depth) * length, length).AsHostSpan());
     }
 
     // Hands over the part of some planes that is in the core.
@@ -227,9 +258,16 @@ public sealed partial class UNet3d<T>
         Extent plane = tile.Size with { Depth = 1 };
         for (int z = begin; z < end; z++)
         {
-            Box within = TensorBlocks.Within(box with { Origin = (tile.Origin.Z, box.Origin.Y, box.Origin.X), Size = box.Size with { Depth = 1 } }, tile);
+            Box within = TensorBlocks.Within(
+                box with { Origin = (tile.Origin.Z, box.Origin.Y, box.Origin.X), Size = box.Size with { Depth = 1 } }, tile);
             TensorBlocks.Copy(
-                ring.Planes((z - tile.Origin.Z) % ring.Shape.Depth, 1).View.AsHostSpan(), plane, within, scores, box.Size, (z - begin, 0, 0), Options.Outputs);
+                ring.Planes((z - tile.Origin.Z) % ring.Shape.Depth, 1).View.AsHostSpan(),
+                plane,
+                within,
+                scores,
+                box.Size,
+                (z - begin, 0, 0),
+                Options.Outputs);
         }
 
         write(box, scores.AsSpan(0, (int)box.Size.Voxels * Options.Outputs));

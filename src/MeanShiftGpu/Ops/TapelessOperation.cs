@@ -6,8 +6,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Ops;
 
 /// <summary>
-/// An operation without a tape, for programs with a network of their own: what all of them have in common. One thread at
-/// a time calls it.
+/// An operation without a tape, for programs with a network of their own: what all of them have in common.
+/// One thread at a time calls it.
 /// </summary>
 /// <typeparam name="T">float or double.</typeparam>
 /// <typeparam name="TShape">The operation's shape.</typeparam>

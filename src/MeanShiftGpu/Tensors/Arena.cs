@@ -9,13 +9,15 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Tensors;
 
 /// <summary>
-/// Device memory that is handed out front to back and taken back all at once. A training step that asks for the same
-/// buffers in the same order gets the same addresses every time, and nothing is allocated after the first.
+/// Device memory that is handed out front to back and taken back all at once. A training step that asks for
+/// the same buffers in the same order gets the same addresses every time, and nothing is allocated after the
+/// first.
 /// </summary>
 /// <param name="context">The device.</param>
 /// <param name="hugePages">
-/// Asks for pages of 2 MiB where the memory is the host's: for memory that is used many times over, as by training. Their first use waits for 2 MiB of zeros
-/// at a time, which costs a volume's inference more than it gains.
+/// Asks for pages of 2 MiB where the memory is the host's: for memory that is used many times over, as by
+/// training. Their first use waits for 2 MiB of zeros at a time, which costs a volume's inference more than
+/// it gains.
 /// </param>
 public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposable
 {
@@ -39,10 +41,15 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     /// <summary>How often memory was taken from the device.</summary>
     public int Allocations { get; private set; }
 
-    /// <summary>The user of the arena at present; a second one would overwrite the first one's tensors.</summary>
+    /// <summary>
+    /// The user of the arena at present; a second one would overwrite the first one's tensors.
+    /// </summary>
     internal object? Owner { get; set; }
 
-    /// <summary>A buffer of the given number of elements, 256-byte aligned, contents undefined, valid until the arena is rewound.</summary>
+    /// <summary>
+    /// A buffer of the given number of elements, 256-byte aligned, contents undefined, valid until the arena
+    /// is rewound.
+    /// </summary>
     public ArrayView<T> Allocate<T>(long length)
         where T : unmanaged
     {
@@ -70,8 +77,8 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     }
 
     /// <summary>
-    /// Makes sure that the given bytes lie in one piece, so that buffers which are taken back and handed out again in other sizes fit without gaps.
-    /// Everything handed out before is given up.
+    /// Makes sure that the given bytes lie in one piece, so that buffers which are taken back and handed out
+    /// again in other sizes fit without gaps. Everything handed out before is given up.
     /// </summary>
     public void Reserve(long bytes)
     {
@@ -120,12 +127,14 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
             Allocations++;
             if (CapacityBytes + bytes > Context.MemoryLimitBytes)
                 throw new InsufficientMemoryException();
-            return Context.Accelerator is CPUAccelerator cpu ? new AlignedHostBuffer(cpu, bytes, Alignment) : Context.Accelerator.Allocate1D<byte>(bytes);
+            return Context.Accelerator is CPUAccelerator cpu ? new AlignedHostBuffer(cpu, bytes, Alignment)
+                : Context.Accelerator.Allocate1D<byte>(bytes);
         }
         catch (Exception e) when (e is AcceleratorException or OutOfMemoryException)
         {
             throw new InputException(
-                $"device memory: {bytes >> 20} MiB more were needed beside {CapacityBytes >> 20} MiB already held, and {Context.Description} does not have them. End other programs that use it, or take another device.", e);
+                $"device memory: {bytes >> 20} MiB more were needed beside {CapacityBytes >> 20} MiB already held, and "
+                + $"{Context.Description} does not have them. End other programs that use it, or take another device.", e);
         }
     }
 

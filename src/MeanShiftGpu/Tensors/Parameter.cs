@@ -23,7 +23,14 @@ public enum ParameterLayout
 public sealed class Parameter<T>
     where T : unmanaged, INumber<T>
 {
-    internal Parameter(ParameterSet<T> owner, string name, ParameterLayout layout, int kernelSize, int inputChannels, int outputChannels, long offset)
+    internal Parameter(
+        ParameterSet<T> owner,
+        string name,
+        ParameterLayout layout,
+        int kernelSize,
+        int inputChannels,
+        int outputChannels,
+        long offset)
     {
         Owner = owner;
         Name = name;
@@ -127,7 +134,9 @@ public sealed class ParameterSet<T> : IDisposable
     /// <summary>All gradients, laid out like <see cref="Values"/>.</summary>
     public ArrayView<T> Gradients => gradients is null ? throw NotAllocated() : InUse(gradients).View.AsContiguous();
 
-    /// <summary>How often the numbers were changed; a tape refuses to run backward over changed numbers.</summary>
+    /// <summary>
+    /// How often the numbers were changed; a tape refuses to run backward over changed numbers.
+    /// </summary>
     internal int Version { get; private set; }
 
     /// <summary>Says that the numbers were changed.</summary>
@@ -251,7 +260,8 @@ public sealed class ParameterSet<T> : IDisposable
 
     private static MemoryBuffer1D<T, Stride1D.Dense> InUse(MemoryBuffer1D<T, Stride1D.Dense> buffer) => !buffer.IsDisposed
         ? buffer
-        : throw new ObjectDisposedException(nameof(ParameterSet<>), "The parameters, or the device that held them, were disposed. Expected ones in use.");
+        : throw new ObjectDisposedException(nameof(ParameterSet<>), "The parameters, or the device that held them, were "
+            + "disposed. Expected ones in use.");
 
     private static InvalidOperationException NotAllocated()
         => new("The parameters were not allocated on a device yet. Call Allocate first.");

@@ -21,9 +21,12 @@ public sealed class PatchBatch
         Voxels = checked((int)options.Patch.Voxels);
         window = new float[Voxels];
         Images = new float[(long)size * Voxels];
-        Masks = options.NeedsMasks ? [.. Enumerable.Range(0, options.ClassCount).Select(_ => new float[(long)size * Voxels])] : null;
+        Masks = options.NeedsMasks ? [.. Enumerable.Range(0, options.ClassCount).Select(_ => new float[(long)size * Voxels])]
+            : null;
         Labelled = HasLabels(options) ? new float[(long)size * Voxels] : null;
-        centers = [.. Enumerable.Range(0, options.ClassCount).Select(_ => Enumerable.Range(0, size).Select(_ => new List<Position>()).ToArray())];
+        centers =
+            [.. Enumerable.Range(0, options.ClassCount).Select(
+                _ => Enumerable.Range(0, size).Select(_ => new List<Position>()).ToArray())];
         Size = size;
     }
 
@@ -39,10 +42,16 @@ public sealed class PatchBatch
     /// <summary>[N, D, H, W].</summary>
     public float[] Images { get; }
 
-    /// <summary>For each class [N, D, H, W]: 1 inside particles, 0 outside and where nothing is labelled; null where no loss needs masks.</summary>
+    /// <summary>
+    /// For each class [N, D, H, W]: 1 inside particles, 0 outside and where nothing is labelled; null where
+    /// no loss needs masks.
+    /// </summary>
     public IReadOnlyList<float[]>? Masks { get; }
 
-    /// <summary>[N, D, H, W], 1 where a voxel's label is known and 0 where it is not; null where all are known and there is one class.</summary>
+    /// <summary>
+    /// [N, D, H, W], 1 where a voxel's label is known and 0 where it is not; null where all are known and
+    /// there is one class.
+    /// </summary>
     public float[]? Labelled { get; }
 
     /// <summary>How many classes there are.</summary>
@@ -51,7 +60,9 @@ public sealed class PatchBatch
     /// <summary>The centres of a class in each patch that count, in voxels of the patch.</summary>
     public IReadOnlyList<IReadOnlyList<Position>> Centers(int classIndex) => centers[classIndex];
 
-    /// <summary>Fills one patch from a volume; what lies outside the volume is 0, the mean of the image.</summary>
+    /// <summary>
+    /// Fills one patch from a volume; what lies outside the volume is 0, the mean of the image.
+    /// </summary>
     /// <param name="item">Which patch.</param>
     /// <param name="volume">The volume.</param>
     /// <param name="origin">The patch's first voxel in the volume.</param>
@@ -84,7 +95,9 @@ public sealed class PatchBatch
     /// <summary>One patch of a buffer: [D, H, W].</summary>
     internal Span<float> Of(float[] buffer, int item) => buffer.AsSpan(item * Voxels, Voxels);
 
-    /// <summary>The centres of a volume in voxels of a patch, and whether they lie clear of its margin and so count.</summary>
+    /// <summary>
+    /// The centres of a volume in voxels of a patch, and whether they lie clear of its margin and so count.
+    /// </summary>
     internal static IEnumerable<(Position Center, int Class, bool Counts)> CentersOf(
         TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes, TrainingOptions options)
     {
@@ -101,7 +114,8 @@ public sealed class PatchBatch
     private static Position Local(Position place, (int Z, int Y, int X) origin, PatchOrientation axes, Extent patch)
         => axes.Apply(new Position(place.Z - origin.Z, place.Y - origin.Y, place.X - origin.X), patch);
 
-    private static bool IsInside(double position, int extent, double margin) => position >= margin && position <= extent - 1 - margin;
+    private static bool IsInside(double position, int extent, double margin)
+        => position >= margin && position <= extent - 1 - margin;
 
     private void FillMasks(int item, TrainingVolume volume, (int Z, int Y, int X) origin, PatchOrientation axes,
         List<(Position Center, int Class)> all,
@@ -155,7 +169,8 @@ public sealed class PatchBatch
     // too, forwards, backwards or across.
     private void Place(Box inside, (int Z, int Y, int X) origin, PatchOrientation axes, Span<float> target)
     {
-        (int firstZ, int firstY, int firstX) = (inside.Origin.Z - origin.Z, inside.Origin.Y - origin.Y, inside.Origin.X - origin.X);
+        (int firstZ, int firstY, int firstX) = (
+            inside.Origin.Z - origin.Z, inside.Origin.Y - origin.Y, inside.Origin.X - origin.X);
         (int depth, int height, int width) = inside.Size;
         if (inside.Size != Patch)
             target.Clear();
@@ -195,11 +210,14 @@ public sealed class PatchBatch
         target.Clear();
         foreach ((Position c, _) in places)
         {
-            for (int z = Math.Max(0, (int)Math.Ceiling(c.Z - radius)); z <= Math.Min(depth - 1, (int)Math.Floor(c.Z + radius)); z++)
+            for (int z =
+                Math.Max(0, (int)Math.Ceiling(c.Z - radius)); z <= Math.Min(depth - 1, (int)Math.Floor(c.Z + radius)); z++)
             {
-                for (int y = Math.Max(0, (int)Math.Ceiling(c.Y - radius)); y <= Math.Min(height - 1, (int)Math.Floor(c.Y + radius)); y++)
+                for (int y =
+                    Math.Max(0, (int)Math.Ceiling(c.Y - radius)); y <= Math.Min(height - 1, (int)Math.Floor(c.Y + radius)); y++)
                 {
-                    for (int x = Math.Max(0, (int)Math.Ceiling(c.X - radius)); x <= Math.Min(width - 1, (int)Math.Floor(c.X + radius)); x++)
+                    for (int x = Math.Max(0, (int)Math.Ceiling(c.X - radius)); x <= Math
+                        .Min(width - 1, (int)Math.Floor(c.X + radius)); x++)
                     {
                         if (c.SquaredDistanceTo(new Position(z, y, x)) <= radius * radius)
                             target[(z * height + y) * width + x] = 1;

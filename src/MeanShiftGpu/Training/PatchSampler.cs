@@ -6,8 +6,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Training;
 
 /// <summary>
-/// Chooses the patches of each step. What it chooses is a function of the seed, the step and the item alone, so that a run
-/// that was interrupted goes on with the same patches.
+/// Chooses the patches of each step. What it chooses is a function of the seed, the step and the item alone,
+/// so that a run that was interrupted goes on with the same patches.
 /// </summary>
 public sealed class PatchSampler
 {
@@ -23,22 +23,27 @@ public sealed class PatchSampler
     private long orderEpoch = -1;
 
     /// <summary>Prepares sampling.</summary>
-    /// <exception cref="InputException">No volume has a centre that can count where one is needed.</exception>
+    /// <exception cref="InputException">No volume has a centre that can count where one is
+    /// needed.</exception>
     public PatchSampler(IReadOnlyList<TrainingVolume> volumes, TrainingOptions options)
     {
         if (volumes.Count == 0)
             throw new InputException("training: the data set has no training volume.");
         if (options.MeanShiftWeight > 0 && volumes.All(v => v.Centers.Count == 0))
-            throw new InputException($"training: no centre in {Counted.Of(volumes.Count, "training volume")}; the mean-shift loss needs some. Check the coordinate files of the manifest.");
+            throw new InputException($"training: no centre in {Counted.Of(volumes.Count, "training volume")}; the mean-shift "
+                + "loss needs some. Check the coordinate files of the manifest.");
         this.options = options;
         if (options.MeanShiftWeight > 0 && !volumes.Any(v => v.Centers.Any(c => CanCount(v, c))))
-            throw new InputException($"training: none of the centres can lie {options.CenterMarginVoxels} voxels inside a patch of {options.Patch}, so the mean-shift loss would never see one. Use larger patches or a smaller center margin.");
+            throw new InputException($"training: none of the centres can lie {options.CenterMarginVoxels} voxels inside a "
+                + $"patch of {options.Patch}, so the mean-shift loss would never see one. Use larger patches or a smaller "
+                + "center margin.");
         // A volume without centres teaches the mean-shift loss nothing; Dice can use it.
         this.volumes = options.NeedsMasks ? volumes : [.. volumes.Where(v => v.Centers.Count > 0)];
         foreach (TrainingVolume volume in this.volumes)
         {
             centersOf[volume] =
-                [.. Enumerable.Range(0, options.ClassCount).Select(c => Enumerable.Range(0, volume.Centers.Count).Where(i => volume.ClassOf(i) == c).ToArray())];
+                [.. Enumerable.Range(0, options.ClassCount).Select(
+                    c => Enumerable.Range(0, volume.Centers.Count).Where(i => volume.ClassOf(i) == c).ToArray())];
         }
     }
 
@@ -58,7 +63,9 @@ public sealed class PatchSampler
         }
     }
 
-    /// <summary>In how many patches of a step each class has centres that count; no voxel is read for it.</summary>
+    /// <summary>
+    /// In how many patches of a step each class has centres that count; no voxel is read for it.
+    /// </summary>
     /// <param name="step">The step, from 0.</param>
     internal int[] PatchesWithCenters(int step)
     {
@@ -142,13 +149,15 @@ public sealed class PatchSampler
         };
     }
 
-    // A patch is placed so that a random centre of a class lies somewhere inside it, clear of the margin, as far as the volume allows.
+    // A patch is placed so that a random centre of a class lies somewhere inside it, clear of the margin, as
+    // far as the volume allows.
     private (int Z, int Y, int X) Origin(TrainingVolume volume, int classIndex, PhiloxBlock random)
     {
         int[] candidates = centersOf[volume][classIndex];
         Position? center = volume.Centers.Count == 0
             ? null
-            : volume.Centers[candidates.Length == 0 ? (int)(random.W % (uint)volume.Centers.Count) : candidates[(int)(random.W % (uint)candidates.Length)]];
+            : volume.Centers[candidates.Length == 0 ? (int)(random.W % (uint)volume.Centers.Count)
+                : candidates[(int)(random.W % (uint)candidates.Length)]];
         return Around(volume, center, random);
     }
 
@@ -175,7 +184,8 @@ public sealed class PatchSampler
     // Whether some place of the patch has the centre clear of the margin.
     private bool CanCount(TrainingVolume volume, Position center)
     {
-        return Fits(volume.Size.Depth, options.Patch.Depth, center.Z) && Fits(volume.Size.Height, options.Patch.Height, center.Y) && Fits(volume.Size.Width, options.Patch.Width, center.X);
+        return Fits(volume.Size.Depth, options.Patch.Depth, center.Z) && Fits(volume.Size.Height, options.Patch.Height, center.Y)
+            && Fits(volume.Size.Width, options.Patch.Width, center.X);
 
         bool Fits(int extent, int patch, double at)
         {

@@ -29,9 +29,9 @@ namespace MeanShiftGpu.Training;
 /// Trains a network with the mean-shift loss, Dice, binary cross-entropy or a weighted sum. A step's patches,
 /// seeds and learning rate follow from the options and the step's number, so that the same options give the
 /// same bits, whatever the number of threads, and a run resumed from a checkpoint ends with the bits of one
-/// that was never interrupted. Several ranks share the patches of each step: the gradients are added in the order of the
-/// patches, on the CPU device one for each, so that there the bits do not depend on the number of ranks
-/// either. A run whose score map stops telling centres from the rest goes back to the last
+/// that was never interrupted. Several ranks share the patches of each step: the gradients are added in the
+/// order of the patches, on the CPU device one for each, so that there the bits do not depend on the number
+/// of ranks either. A run whose score map stops telling centres from the rest goes back to the last
 /// parameters at which it did, with half the learning rate and other patches; after three times it fails with
 /// the reason.
 /// </summary>
@@ -48,7 +48,8 @@ public sealed class Trainer : IDisposable
     private const string HealthyFirstPrefix = "healthy.adam.first.";
     private const string HealthySecondPrefix = "healthy.adam.second.";
 
-    // Loss, gradient's length; then of each class mean shift, Dice, cross-entropy and the likelihood at centres.
+    // Loss, gradient's length; then of each class mean shift, Dice, cross-entropy and the likelihood at
+    // centres.
     private const int ReportedOfRun = 2;
     private const int ReportedOfClass = 4;
 
@@ -123,10 +124,10 @@ public sealed class Trainer : IDisposable
     /// <param name="network">The network; the trainer changes its parameters and does not dispose it.</param>
     /// <param name="data">Volumes with centres, normalised.</param>
     /// <param name="options">All settings.</param>
-    /// <param name="ranks">With whom the patches of each step are shared; each has a network, data and options like these.
-    /// Null: with nobody.</param>
-    /// <exception cref="InputException">The settings, the data and the network do not fit together, or there are more ranks
-    /// than patches in a step.</exception>
+    /// <param name="ranks">With whom the patches of each step are shared; each has a network, data and
+    /// options like these. Null: with nobody.</param>
+    /// <exception cref="InputException">The settings, the data and the network do not fit together, or there
+    /// are more ranks than patches in a step.</exception>
     public Trainer(UNet3d<float> network, TrainingData data, TrainingOptions options, IRanks? ranks = null)
         : this(network, data, options, ranks, isHost: (
             network ?? throw new ArgumentNullException(nameof(network))).Context.ComputesInHostMemory)
@@ -161,9 +162,13 @@ public sealed class Trainer : IDisposable
         validationBatch = new PatchBatch(1, options);
         dataIdentity = data.Identity();
         validationPatches = [.. data.Validation.SelectMany(v => PatchGrid.Cover(v, options).Select(origin => (v, origin)))];
-        WithoutValidationPatch = [.. data.Validation.Where(v => !validationPatches.Exists(p => p.Volume == v)).Select(v => v.Name)];
+        WithoutValidationPatch =
+            [.. data.Validation.Where(v => !validationPatches.Exists(p => p.Volume == v)).Select(v => v.Name)];
         if (data.Validation.Count > 0 && validationPatches.Count == 0)
-            throw new InputException($"{data.Validation[0].Name}: no patch of {options.Patch} of it has a centre at least {options.CenterMarginVoxels} voxels inside{(data.Validation.Count == 1 ? "" : ", nor has one of the other validation volumes")}, so nothing can be validated. Use smaller patches, another validation volume, or none.");
+            throw new InputException($"{data.Validation[0].Name}: no patch of {options.Patch} of it has a centre at least "
+                + $"{options.CenterMarginVoxels} voxels "
+                + $"inside{(data.Validation.Count == 1 ? "" : ", nor has one of the other validation volumes")}, so nothing "
+                + "can be validated. Use smaller patches, another validation volume, or none.");
         arena = new Arena(context, hugePages: true);
 
         long count = network.Parameters.Values.Length;
@@ -201,7 +206,9 @@ public sealed class Trainer : IDisposable
     /// <summary>The best validation so far; null where there was none.</summary>
     public ValidationResult? Best => best;
 
-    /// <summary>Picks on the validation volumes with the network as it is; null: models are compared by their loss.</summary>
+    /// <summary>
+    /// Picks on the validation volumes with the network as it is; null: models are compared by their loss.
+    /// </summary>
     public Func<CancellationToken, PickingScore>? PickOnValidation { get; init; }
 
     /// <summary>Told, once, where a CUDA device computes steps in a slower way than it might, and why; null
@@ -218,13 +225,17 @@ public sealed class Trainer : IDisposable
     /// is part of it.</summary>
     public TimeSpan SumTime => stepSum?.Time ?? TimeSpan.Zero;
 
-    /// <summary>How often device memory was taken for tensors; it does not grow after the first step and validation.</summary>
+    /// <summary>
+    /// How often device memory was taken for tensors; it does not grow after the first step and validation.
+    /// </summary>
     public int ArenaAllocations => arena.Allocations;
 
     /// <summary>The most bytes of it that were in use at a time.</summary>
     internal long MostArenaBytes => arena.MostBytes;
 
-    /// <summary>Takes the network's parameters, which were changed before the first step, for those to go back to.</summary>
+    /// <summary>
+    /// Takes the network's parameters, which were changed before the first step, for those to go back to.
+    /// </summary>
     /// <exception cref="InvalidOperationException">A step has been taken.</exception>
     public void KeepBeginning()
     {
@@ -234,9 +245,10 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>Does one step; where the run has to go back for it, one from there.</summary>
-    /// <exception cref="TrainingFailedException">The run went back three times and is no better, by the score map or as
-    /// the loss is not finite.</exception>
-    /// <exception cref="InputException">The device has too little memory; the message says what would fit.</exception>
+    /// <exception cref="TrainingFailedException">The run went back three times and is no better, by the score
+    /// map or as the loss is not finite.</exception>
+    /// <exception cref="InputException">The device has too little memory; the message says what would
+    /// fit.</exception>
     public TrainingStep Step()
     {
         return Next(goesAhead: false);
@@ -298,13 +310,17 @@ public sealed class Trainer : IDisposable
             slots[nextSlot].BeginPreparing(sampler, step.Draw + 1, share.First);
     }
 
-    /// <summary>What to say where memory ran out: that of the arena, or what kernels and losses take beside it. Null for other failures.</summary>
+    /// <summary>
+    /// What to say where memory ran out: that of the arena, or what kernels and losses take beside it. Null
+    /// for other failures.
+    /// </summary>
     internal InputException? OutOfMemory(Exception exception)
     {
         Exception cause = exception is InputException { InnerException: { } inner } ? inner : exception;
         if (!DeviceProblem.IsOutOfMemory(cause))
             return null;
-        string happened = exception is InputException ? exception.Message : DeviceProblem.Explain(cause) ?? $"memory: {exception.Message}";
+        string happened =
+            exception is InputException ? exception.Message : DeviceProblem.Explain(cause) ?? $"memory: {exception.Message}";
         return new InputException($"{happened.TrimEnd('.')}. {WhatWouldFit()}", exception);
     }
 
@@ -313,8 +329,8 @@ public sealed class Trainer : IDisposable
         context, network.Options, options, patch, batchSize, [.. centersOfPatch.Select(most => batchSize * most)],
             inputs is null);
 
-    // All at once, so that nothing is lost between blocks and what does not fit is known before the first kernel. An OpenCL device may refuse so much in one
-    // piece that it would give in several.
+    // All at once, so that nothing is lost between blocks and what does not fit is known before the first
+    // kernel. An OpenCL device may refuse so much in one piece that it would give in several.
     private void ReserveMemory()
     {
         if (arena.CapacityBytes == 0 && context.Kind != DeviceKind.OpenCL)
@@ -331,7 +347,9 @@ public sealed class Trainer : IDisposable
         int edge = divisor * Enumerable.Range(1, (Math.Max(depth, Math.Max(height, width)) - 1) / divisor)
             .TakeWhile(n => PlannedBytes(new Extent(n * divisor, n * divisor, n * divisor), batch.Size)
                 + TrainingMemory.Gaps <= available).LastOrDefault();
-        string smaller = string.Join(" or for ", new[] { batchSize > 0 ? $"a batch of {batchSize}" : "", edge > 0 ? $"patches of {edge}³" : "" }.Where(s => s.Length > 0));
+        string smaller = string.Join(
+            " or for ", new[] { batchSize > 0 ? $"a batch of {batchSize}" : "", edge > 0 ? $"patches of {edge}³" : "" }.Where(
+                s => s.Length > 0));
         return $"A step with patches of {depth}×{height}×{width} in batches of {batch.Size} needs about "
             + $"{(PlannedBytes(options.Patch, batch.Size) >> 20) + 1} MiB; "
             + $"{available >> 20} MiB are there, {(smaller.Length > 0 ? $"enough for {smaller}" : "too few for this network")}.";
@@ -560,7 +578,8 @@ public sealed class Trainer : IDisposable
     private void Look(PatchBatch patches, float[] scores, int classIndex, int firstPatch, (long Stuck, long Seeds) counted)
     {
         IReadOnlyList<IReadOnlyList<Position>> centers = patches.Centers(classIndex);
-        // Without a mean shift nothing asks for a peak at the centre, which of a hollow particle is background.
+        // Without a mean shift nothing asks for a peak at the centre, which of a hollow particle is
+        // background.
         double radius = options.MeanShiftWeight > 0 ? 0 : options.MeanShiftOf(classIndex).BandwidthVoxels;
         for (int item = 0; item < patches.Size; item++)
         {
@@ -657,8 +676,8 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>
-    /// Measures the loss on the validation volumes, picks there, and remembers the parameters if they are the best so
-    /// far.
+    /// Measures the loss on the validation volumes, picks there, and remembers the parameters if they are the
+    /// best so far.
     /// </summary>
     /// <param name="cancellation">Stops the picking.</param>
     /// <returns>Null without validation volumes.</returns>
@@ -771,14 +790,16 @@ public sealed class Trainer : IDisposable
         ]);
     }
 
-    /// <summary>Whether all steps are done, or validations have not become better for as many as the options say.</summary>
+    /// <summary>
+    /// Whether all steps are done, or validations have not become better for as many as the options say.
+    /// </summary>
     public bool IsFinished => Position >= options.Steps
         || (options.PatienceValidations > 0 && best is not null
             && validations.Count(v => v.Step > best.Step) >= options.PatienceValidations);
 
     /// <summary>
-    /// Gives the network the parameters of the best validation. Without validations those stay that it has, or,
-    /// where its map stopped telling centres from the rest, the last ones come back at which it did.
+    /// Gives the network the parameters of the best validation. Without validations those stay that it has,
+    /// or, where its map stopped telling centres from the rest, the last ones come back at which it did.
     /// </summary>
     public void RestoreBest()
     {
@@ -791,12 +812,14 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>
-    /// Refuses a finished run whose model is of no use: its picks agree with the centres no better than chance.
-    /// Runs of fewer than 100 steps, or of very small rates, teach a network nothing and are not judged.
+    /// Refuses a finished run whose model is of no use: its picks agree with the centres no better than
+    /// chance. Runs of fewer than 100 steps, or of very small rates, teach a network nothing and are not
+    /// judged.
     /// </summary>
-    /// <param name="pickOnTraining">Picks on training volumes with the network as it is; asked where there is no
-    /// validation, and for the reason.</param>
-    /// <exception cref="TrainingFailedException">The model is of no use; the message says why and what to try.</exception>
+    /// <param name="pickOnTraining">Picks on training volumes with the network as it is; asked where there is
+    /// no validation, and for the reason.</param>
+    /// <exception cref="TrainingFailedException">The model is of no use; the message says why and what to
+    /// try.</exception>
     public void RefuseUseless(Func<PickingScore> pickOnTraining)
     {
         ArgumentNullException.ThrowIfNull(pickOnTraining);
@@ -810,7 +833,10 @@ public sealed class Trainer : IDisposable
             + TrainingDiagnosis.WhatToTry(options));
     }
 
-    /// <summary>Writes everything that <see cref="Resume"/> needs: parameters, moments, the best parameters and the history.</summary>
+    /// <summary>
+    /// Writes everything that <see cref="Resume"/> needs: parameters, moments, the best parameters and the
+    /// history.
+    /// </summary>
     public void SaveCheckpoint(string path)
     {
         Settle();
@@ -840,7 +866,10 @@ public sealed class Trainer : IDisposable
             metadata);
     }
 
-    /// <summary>The network and the settings that a checkpoint was written with, for a run that is to go on with the same.</summary>
+    /// <summary>
+    /// The network and the settings that a checkpoint was written with, for a run that is to go on with the
+    /// same.
+    /// </summary>
     /// <exception cref="InputException">Not a checkpoint.</exception>
     public static (UNet3dOptions Network, TrainingOptions Training) ReadSettings(string path)
     {
@@ -862,20 +891,24 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>Goes on where a checkpoint was written.</summary>
-    /// <exception cref="InputException">Not a checkpoint, or one of another network or of other settings.</exception>
+    /// <exception cref="InputException">Not a checkpoint, or one of another network or of other
+    /// settings.</exception>
     public void Resume(string path)
     {
         SafetensorsFile file = SafetensorsFile.Read(path);
         CheckpointState state = ReadState(file, path);
-        // Another end changes no step that is done; the others follow the schedule of the new number of steps.
+        // Another end changes no step that is done; the others follow the schedule of the new number of
+        // steps.
         TrainingOptions before = state.Options with { Steps = options.Steps, PatienceValidations = options.PatienceValidations };
         if (state.Position > options.Steps)
             throw new InputException($"{path}: {Counted.Of(state.Position, "step")} are done; expected {options.Steps} or "
                 + $"fewer. Give a larger number of steps.");
         if (FirstDifference(before, options) is { } difference)
-            throw new InputException($"{path}: the checkpoint was written with other settings ({difference}), so going on would give neither run's result. Resume with the settings it began with.");
+            throw new InputException($"{path}: the checkpoint was written with other settings ({difference}), so going on "
+                + "would give neither run's result. Resume with the settings it began with.");
         if (state.Data is { } data && data != dataIdentity)
-            throw new InputException($"{path}: the checkpoint was written with other data (volumes, centres or their order), so going on would give neither run's result. Resume with the data set it began with.");
+            throw new InputException($"{path}: the checkpoint was written with other data (volumes, centres or their order), "
+                + "so going on would give neither run's result. Resume with the data set it began with.");
         Settle();
         settled = null;
         network.SetParameters(file, path, "");
@@ -940,7 +973,8 @@ public sealed class Trainer : IDisposable
     private static CheckpointState ReadState(SafetensorsFile file, string path)
     {
         if (!file.Metadata.TryGetValue(MetadataKey, out string? json))
-            throw new InputException($"{path}: no training state (metadata '{MetadataKey}' is missing). A checkpoint is needed, a finished model has none.");
+            throw new InputException($"{path}: no training state (metadata '{MetadataKey}' is missing). A checkpoint is "
+                + "needed, a finished model has none.");
         CheckpointState state = JsonMetadata.Read<CheckpointState>(path, MetadataKey, json, "a training's state", state
             => state.Validate());
         // Before, nothing held the centres, and the best model was that of the lowest loss.
@@ -988,8 +1022,8 @@ public sealed class Trainer : IDisposable
         if (options.MeanShiftWeight > 0)
         {
             CenterBatch<float> centers = patches.Centers[classIndex];
-            // Recorded before the mean shift, and so run after it in the backward pass, it adds its few voxels to the
-            // gradient that is there.
+            // Recorded before the mean shift, and so run after it in the backward pass, it adds its few
+            // voxels to the gradient that is there.
             held = options.HoldsCenters ? tape.CenterLikelihood(scores, centers) : null;
             MeanShiftOptions of = options.MeanShiftOf(classIndex);
             meanShift = tape.MeanShiftLoss(scores, centers, of,
@@ -999,7 +1033,8 @@ public sealed class Trainer : IDisposable
         if (patches.Masks.Count == 0)
             return new ClassLosses(scores, meanShift, null, null, held);
         Tensor<float> target = patches.Masks[classIndex];
-        // The losses over maps take whole tensors, which the map of one class among several is not; masking it makes one.
+        // The losses over maps take whole tensors, which the map of one class among several is not; masking
+        // it makes one.
         Tensor<float> map = patches.Labelled is null ? scores : tape.Mask(scores, patches.Labelled);
         return new ClassLosses(
             scores,
@@ -1079,7 +1114,8 @@ public sealed class Trainer : IDisposable
         return value[0];
     }
 
-    private double Mean(IReadOnlyList<ClassLosses> classes, Func<ClassLosses, Tensor<float>?> loss) => classes.Average(c => Read(loss(c)));
+    private double Mean(IReadOnlyList<ClassLosses> classes, Func<ClassLosses, Tensor<float>?> loss)
+        => classes.Average(c => Read(loss(c)));
 
     private float Maximum(Tensor<float> scores) => scores.ToArray(context).Max();
 
@@ -1163,8 +1199,8 @@ public sealed class Trainer : IDisposable
         List<ValidationResult> Validations)
     {
         /// <summary>
-        /// The version of what a checkpoint holds; 0 for those of version 0.1, which did not say it; health and rollbacks
-        /// since 2.
+        /// The version of what a checkpoint holds; 0 for those of version 0.1, which did not say it; health
+        /// and rollbacks since 2.
         /// </summary>
         public int Format { get; init; }
 

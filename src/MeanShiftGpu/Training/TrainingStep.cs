@@ -20,13 +20,14 @@ public sealed record TrainingStep(
     double Centers = 0);
 
 /// <summary>How picks on the validation volumes agree with the annotated centres, pairs one to one.</summary>
-/// <param name="F1Near">F1 within half the bandwidth (at least a voxel): are centres found where they are?</param>
+/// <param name="F1Near">F1 within half the bandwidth (at least a voxel): are centres found where they
+/// are?</param>
 /// <param name="F1Far">F1 within the bandwidth: are particles found?</param>
 public sealed record PickingScore(double F1Near, double F1Far)
 {
     /// <summary>
-    /// F1 of the same picks within half the bandwidth of the centres' mirror images, which nothing is at: what chance
-    /// gives.
+    /// F1 of the same picks within half the bandwidth of the centres' mirror images, which nothing is at:
+    /// what chance gives.
     /// </summary>
     public double NearByChance { get; init; }
 
@@ -34,7 +35,8 @@ public sealed record PickingScore(double F1Near, double F1Far)
     public double FarByChance { get; init; }
 
     /// <summary>
-    /// The share of the centres that have a pick of their own within the bandwidth; null in runs of earlier versions.
+    /// The share of the centres that have a pick of their own within the bandwidth; null in runs of earlier
+    /// versions.
     /// </summary>
     public double? Recall { get; init; }
 
@@ -42,8 +44,8 @@ public sealed record PickingScore(double F1Near, double F1Far)
     public int Centers { get; init; }
 
     /// <summary>
-    /// Whether there are so few centres that models are not compared by this. Whoever annotates a handful leaves most
-    /// particles out, and each of those that a better model finds would count as wrong.
+    /// Whether there are so few centres that models are not compared by this. Whoever annotates a handful
+    /// leaves most particles out, and each of those that a better model finds would count as wrong.
     /// </summary>
     internal bool HasFewCenters => Centers is > 0 and < 10;
 
@@ -53,12 +55,13 @@ public sealed record PickingScore(double F1Near, double F1Far)
 
 /// <summary>How the network does on the validation volumes.</summary>
 /// <param name="Step">Steps done.</param>
-/// <param name="Loss">The mean-shift loss where it is used, otherwise the weighted sum. Seeds that no network can move
-/// set a floor to it.</param>
-/// <param name="StuckSeeds">Share of the seeds that end further than the bandwidth from every centre; they set the loss's floor.</param>
+/// <param name="Loss">The mean-shift loss where it is used, otherwise the weighted sum. Seeds that no network
+/// can move set a floor to it.</param>
+/// <param name="StuckSeeds">Share of the seeds that end further than the bandwidth from every centre; they
+/// set the loss's floor.</param>
 /// <param name="MapMaximum">The largest score on any validation patch.</param>
-/// <param name="IsBest">Whether it is the best so far: the highest picking score, of equal ones the lowest loss; without
-/// picking, and with fewer than ten centres, the lowest loss.</param>
+/// <param name="IsBest">Whether it is the best so far: the highest picking score, of equal ones the lowest
+/// loss; without picking, and with fewer than ten centres, the lowest loss.</param>
 /// <param name="Picking">How picks agree with the centres; null where nobody picks.</param>
 public sealed record ValidationResult(int Step, double Loss, double StuckSeeds, double MapMaximum, bool IsBest,
     PickingScore? Picking = null)
@@ -77,7 +80,8 @@ public sealed record ValidationResult(int Step, double Loss, double StuckSeeds, 
 
 /// <summary>Where a run stands.</summary>
 /// <param name="Latest">The latest step.</param>
-/// <param name="Position">Steps of the schedule that are done: fewer than steps were taken if the run went back.</param>
+/// <param name="Position">Steps of the schedule that are done: fewer than steps were taken if the run went
+/// back.</param>
 /// <param name="Steps">Steps of the schedule in all.</param>
 /// <param name="StepsPerSecond">Rate since the run began or was resumed.</param>
 /// <param name="Remaining">Time left at that rate.</param>

@@ -206,7 +206,9 @@ internal static unsafe class Exports
 
     [UnmanagedCallersOnly(EntryPoint = "cuModuleGetFunction")]
     public static int ModuleGetFunction(nint* function, nint module, byte* name)
-        => Device.Call(() => Device.Find<Simulation.Function>(module) is { } found && found.Kernel.Name == Marshal.PtrToStringUTF8((nint)name) ? Set(function, module) : Simulation.NotFound);
+        => Device.Call(
+            () => Device.Find<Simulation.Function>(module) is { } found
+                && found.Kernel.Name == Marshal.PtrToStringUTF8((nint)name) ? Set(function, module) : Simulation.NotFound);
 
     // 8: the most bytes of dynamic shared memory.
     [UnmanagedCallersOnly(EntryPoint = "cuFuncSetAttribute")]

@@ -10,9 +10,9 @@ using MeanShiftGpu.PtxInterpreter.Text;
 namespace MeanShiftGpu.PtxInterpreter.Driver;
 
 /// <summary>
-/// The one device of the driver. Everything is done at once, in the calling thread and in the order of the calls, so
-/// streams and events have nothing to order; a graph is the calls that were captured.
-/// A fault of a kernel stays until the process ends, as on a GPU.
+/// The one device of the driver. Everything is done at once, in the calling thread and in the order of the
+/// calls, so streams and events have nothing to order; a graph is the calls that were captured. A fault of a
+/// kernel stays until the process ends, as on a GPU.
 /// </summary>
 internal sealed unsafe class Simulation
 {
@@ -258,8 +258,8 @@ internal sealed unsafe class Simulation
         return Add(function);
     }
 
-    // For tests of the checks: a file whose first line is the entry point's name, the second a pattern and the rest
-    // what takes the place of every match.
+    // For tests of the checks: a file whose first line is the entry point's name, the second a pattern and
+    // the rest what takes the place of every match.
     private string Mutated(string text)
     {
         if (Variable("MUTATION") is not { } file)

@@ -301,9 +301,17 @@ internal sealed partial class Parser
             throw Refused($"has the address {operand}, whose register is not known or of another width");
         if (kinds.Length > 1)
             instruction.HasWideSharedAddress = kind == 'l';
-        if (offset != 0 && instruction.Form.Operands.Contains('n'))
-            throw Refused("adds to an address, which this form does not");
-        instruction.Number = offset;
+        // A copy has two addresses, and one number for what is added: the target's.
+        if (kind == 'l' && kinds.Length == 1 && instruction.Form.Operands.Contains('n'))
+        {
+            if (offset != 0)
+                throw Refused("adds to the address that it copies from, which no kernel does");
+        }
+        else
+        {
+            instruction.Number = offset;
+        }
+
         return Register(register, kind);
     }
 

@@ -10,12 +10,14 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Architecture;
 
 /// <summary>
-/// Dependencies go one way. What a namespace uses is read from the compiled types (signatures, fields and method bodies), so that neither a fully
-/// qualified name nor an unused <c>using</c> can mislead. Every namespace is listed with all that it may use of ours.
+/// Dependencies go one way. What a namespace uses is read from the compiled types (signatures, fields and
+/// method bodies), so that neither a fully qualified name nor an unused <c>using</c> can mislead. Every
+/// namespace is listed with all that it may use of ours.
 /// </summary>
 public class DependencyTests
 {
-    // Families of kernels know the machine and nothing of each other; the head and the transposed convolution are products of matrices, as the convolution is.
+    // Families of kernels know the machine and nothing of each other; the head and the transposed convolution
+    // are products of matrices, as the convolution is.
     private static readonly Dictionary<string, string[]> Kernels = new()
     {
         ["Machine"] = [],
@@ -56,7 +58,8 @@ public class DependencyTests
         ["Evaluation"] = ["Picking", "Viewing", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
         ["Training"] = ["Evaluation", "Picking", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
         ["Reproduction"] = ["Evaluation", "Picking", "Simulation", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
-        ["Demo"] = ["Reproduction", "Evaluation", "Picking", "Simulation", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
+        ["Demo"] =
+            ["Reproduction", "Evaluation", "Picking", "Simulation", "Reporting", "Datasets", "Coordinates", "Volumes", "Files"],
     };
 
     private static readonly (string Prefix, Assembly Assembly, Dictionary<string, string[]> Allowed)[] Houses =
@@ -75,15 +78,21 @@ public class DependencyTests
     public void Namespace_UsesOnlyWhatItMay(string prefix, string name)
     {
         (_, Assembly assembly, Dictionary<string, string[]> allowed) = Houses.Single(h => h.Prefix == prefix);
-        string[] forbidden = [.. allowed.Keys.Where(other => other != name && !allowed[name].Contains(other)).Select(other => $"{prefix}.{other}")];
+        string[] forbidden =
+            [.. allowed.Keys.Where(other => other != name && !allowed[name].Contains(other)).Select(
+                other => $"{prefix}.{other}")];
         if (forbidden.Length == 0)
             return;
-        TestResult result = Types.InAssembly(assembly).That().ResideInNamespace($"{prefix}.{name}").ShouldNot().HaveDependencyOnAny(forbidden).GetResult();
+        TestResult result = Types.InAssembly(assembly).That().ResideInNamespace($"{prefix}.{name}").ShouldNot()
+            .HaveDependencyOnAny(forbidden).GetResult();
         Assert.That(
-            (result.FailingTypes ?? []).Select(type => $"{type.FullName}: {type.Explanation}"), Is.Empty, $"{prefix}.{name} may use {string.Join(", ", allowed[name])}");
+            (result.FailingTypes ?? []).Select(type => $"{type.FullName}: {type.Explanation}"),
+            Is.Empty,
+            $"{prefix}.{name} may use {string.Join(", ", allowed[name])}");
     }
 
-    // Operations are alike and know nothing of each other, but for the elementwise ones, which add gradients for all.
+    // Operations are alike and know nothing of each other, but for the elementwise ones, which add gradients
+    // for all.
     [Test]
     public void Operation_UsesNoOtherOperation()
     {
@@ -103,7 +112,8 @@ public class DependencyTests
         foreach ((string prefix, Assembly assembly, Dictionary<string, string[]> allowed) in Houses)
         {
             IEnumerable<string> unlisted = assembly.GetTypes()
-                .Where(type => type is { IsNested: false, Namespace: not null } && type.Namespace.StartsWith("MeanShiftGpu", StringComparison.Ordinal))
+                .Where(type => type is { IsNested: false, Namespace: not null } && type.Namespace.StartsWith(
+                    "MeanShiftGpu", StringComparison.Ordinal))
                 .Select(type => type.FullName!)
                 .Where(type => !allowed.Keys.Any(name => type.StartsWith($"{prefix}.{name}.", StringComparison.Ordinal)));
             Assert.That(unlisted, Is.Empty, "a new folder must say what it may use");
@@ -139,7 +149,8 @@ public class DependencyTests
         {
             string folder = Path.GetRelativePath(root, Path.GetDirectoryName(file)!);
             string expected = folder == "." ? prefix : $"{prefix}.{folder.Replace(Path.DirectorySeparatorChar, '.')}";
-            string? declared = File.ReadLines(file).FirstOrDefault(line => line.StartsWith("namespace ", StringComparison.Ordinal));
+            string? declared = File.ReadLines(file).FirstOrDefault(
+                line => line.StartsWith("namespace ", StringComparison.Ordinal));
             if (declared is not null && declared != $"namespace {expected};")
                 wrong.Add($"{Path.GetRelativePath(root, file)} declares '{declared}', expected {expected}");
         }
@@ -148,9 +159,16 @@ public class DependencyTests
     }
 
     [TestCase("kernels/MeanShiftGpu.Kernels.csproj", new string[0], new[] { "ILGPU", "ILGPU.Algorithms" })]
-    [TestCase("src/MeanShiftGpu/MeanShiftGpu.csproj", new[] { "MeanShiftGpu.Kernels.csproj" }, new[] { "ILGPU", "ILGPU.Algorithms" })]
-    [TestCase("src/MeanShiftGpu.Tomography/MeanShiftGpu.Tomography.csproj", new[] { "MeanShiftGpu.csproj", "MeanShiftGpu.Kernels.csproj" }, null)]
-    [TestCase("src/MeanShiftGpu.Cli/MeanShiftGpu.Cli.csproj", new[] { "MeanShiftGpu.Tomography.csproj", "MeanShiftGpu.Kernels.csproj" }, null)]
+    [TestCase(
+        "src/MeanShiftGpu/MeanShiftGpu.csproj", new[] { "MeanShiftGpu.Kernels.csproj" }, new[] { "ILGPU", "ILGPU.Algorithms" })]
+    [TestCase(
+        "src/MeanShiftGpu.Tomography/MeanShiftGpu.Tomography.csproj",
+        new[] { "MeanShiftGpu.csproj", "MeanShiftGpu.Kernels.csproj" },
+        null)]
+    [TestCase(
+        "src/MeanShiftGpu.Cli/MeanShiftGpu.Cli.csproj",
+        new[] { "MeanShiftGpu.Tomography.csproj", "MeanShiftGpu.Kernels.csproj" },
+        null)]
     public void Project_ReferencesOnlyWhatItMay(string project, string[] projects, string[]? packages)
     {
         XDocument document = XDocument.Load(Path.Combine(Root(), project));

@@ -7,9 +7,9 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>
-/// A new user's project in small: five tomograms of unequal sizes with the names that programs give, rings among rods, some
-/// rings of one tomogram annotated in a table of RELION 5 at another binning. From files to a table of RELION 5, without JSON
-/// and without a number but the diameter.
+/// A new user's project in small: five tomograms of unequal sizes with the names that programs give, rings
+/// among rods, some rings of one tomogram annotated in a table of RELION 5 at another binning. From files to
+/// a table of RELION 5, without JSON and without a number but the diameter.
 /// </summary>
 public class ProjectTests
 {
@@ -47,7 +47,8 @@ public class ProjectTests
         for (int i = 0; i < Names.Length; i++)
             File.Copy(entries[i].Volume, folder.At("tomograms", Names[i]));
         folder.WriteText("tomograms.star",
-            $"data_global\n\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesPixelSize\n_rlnTomoSizeX\n_rlnTomoSizeY\n_rlnTomoSizeZ\n_rlnTomoTomogramBinning\n"
+            "data_global\n\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesPixelSize\n_rlnTomoSizeX\n_rlnTomoSizeY\n_rlnTomoSizeZ\n"
+            + "_rlnTomoTomogramBinning\n"
             + string.Concat(Sizes.Select((s, i)
                 => $"TS_0{i + 1} 2.5 {s.Width * Binning} {s.Height * Binning} {s.Depth * Binning} {Binning}\n")));
         CoordinateTables.Write(folder.At("picks.star"), [.. rings[0].Take(Annotated).Select(p
@@ -69,9 +70,11 @@ public class ProjectTests
         {
             Assert.That(run.Output, Does.Contain($"found {folder.At("tomograms.star")}"));
             Assert.That(run.Output,
-                Does.Contain("left out, as no table has particles of them: TS_02_rec.mrc, TS_04.mrc, TS_05_Vol.mrc, rec_TS_03.mrc"));
+                Does.Contain("left out, as no table has particles of them: TS_02_rec.mrc, TS_04.mrc, TS_05_Vol.mrc, "
+                    + "rec_TS_03.mrc"));
             Assert.That(run.Output,
-                Does.Contain("particles of 150 Å are 15 voxels of 10 Å: bandwidth 6, seed radius 11.3, mask radius 6, center margin 6"));
+                Does.Contain("particles of 150 Å are 15 voxels of 10 Å: bandwidth 6, seed radius 11.3, mask radius 6, center "
+                    + "margin 6"));
             Assert.That(run.Output, Does.Contain("split by region, as one tomogram has centres"));
             Assert.That(run.Output, Does.Match(@"step 60: finds \d+ % of the validation particles within 60 Å"));
             Assert.That(run.Output, Does.Match(@"step 120: finds \d+ % of the validation particles within 60 Å; was \d+ %"));
@@ -125,8 +128,9 @@ public class ProjectTests
         }
     }
 
-    // A user looks at 20 picks of two tomograms: those that are rings are moved to their middle, the others rejected. With these
-    // the model learns on for a few seconds, and does better in the two tomograms that nobody has looked at.
+    // A user looks at 20 picks of two tomograms: those that are rings are moved to their middle, the others
+    // rejected. With these the model learns on for a few seconds, and does better in the two tomograms that
+    // nobody has looked at.
     [Test, Order(3)]
     public void Train_FromTheModelWithTwentyCorrectedPicks_DoesBetterElsewhere()
     {
@@ -158,7 +162,8 @@ public class ProjectTests
         Assert.That(after.OneToOneF1, Is.GreaterThan(before.OneToOneF1));
     }
 
-    // The manifest says all that the names said, so that the run can be repeated from it; so does the run itself when it goes on.
+    // The manifest says all that the names said, so that the run can be repeated from it; so does the run
+    // itself when it goes on.
     [Test, Order(4)]
     public void TheManifestThatWasWritten_GivesTheSameRun()
     {
@@ -179,7 +184,8 @@ public class ProjectTests
         ToolRun run = ToolRun.Succeeds([.. Train("own"), "--bandwidth", "5", "--patch", "16", "--center-margin", "3",
             "--widths", "4,4", "--steps", "1", "--device", "cpu"]);
         Assert.That(run.Output,
-            Does.Contain("bandwidth 5, seed radius 11.3, mask radius 6, center margin 3, patch 16×16×16; picks merge within 7.5"));
+            Does.Contain(
+                "bandwidth 5, seed radius 11.3, mask radius 6, center margin 3, patch 16×16×16; picks merge within 7.5"));
     }
 
     [Test]

@@ -11,13 +11,17 @@ namespace MeanShiftGpu.Tests.Cli;
 
 public class UsageTests
 {
-    private static readonly string[] Verbs = ["devices", "simulate", "import", "train", "pick", "check", "evaluate", "convert", "export", "gradcheck", "verify", "demo", "bench", "kernels"];
+    private static readonly string[] Verbs =
+        ["devices", "simulate", "import", "train", "pick", "check", "evaluate", "convert", "export", "gradcheck", "verify",
+            "demo", "bench", "kernels"];
 
     [TestCaseSource(nameof(Verbs))]
     public void Help_OfEveryVerb_ShowsDefaultsAndAnExample(string verb)
     {
         ToolRun run = ToolRun.Succeeds(verb, "--help");
-        Assert.That(run.Output, Does.Contain("Example:").And.Contain($"meanshift-gpu {verb}").And.Contain("--json").And.Contain("--verbose"));
+        Assert.That(
+            run.Output,
+            Does.Contain("Example:").And.Contain($"meanshift-gpu {verb}").And.Contain("--json").And.Contain("--verbose"));
         Assert.That(run.Error, Is.Empty);
     }
 
@@ -34,7 +38,8 @@ public class UsageTests
             Assert.That(lines.Count(l => l.StartsWith($"  {verb} ", StringComparison.Ordinal)), Is.EqualTo(1), verb);
         Assert.That(lines, Has.All.Length.LessThanOrEqualTo(80));
         Assert.That(lines[1], Does.StartWith("  train "));
-        Assert.That(lines.SkipWhile(l => l != "For developers:").Count(l => l.StartsWith("  ", StringComparison.Ordinal)), Is.EqualTo(4));
+        Assert.That(
+            lines.SkipWhile(l => l != "For developers:").Count(l => l.StartsWith("  ", StringComparison.Ordinal)), Is.EqualTo(4));
     }
 
     [TestCase("--help")]
@@ -43,7 +48,8 @@ public class UsageTests
     [TestCase]
     public void Run_WithoutVerb_Succeeds(params string[] args) => Assert.That(ToolRun.Succeeds(args).Output, Is.Not.Empty);
 
-    [TestCase("'--thresold'. Did you mean '--threshold'?", "pick", "a.mrc", "--model", "m", "--out", "o.star", "--thresold", "0.3")]
+    [TestCase(
+        "'--thresold'. Did you mean '--threshold'?", "pick", "a.mrc", "--model", "m", "--out", "o.star", "--thresold", "0.3")]
     [TestCase("'--stpes'. Did you mean '--steps'?", "train", "--data", "d", "--out", "o", "--stpes", "3")]
     [TestCase("'--jsn'. Did you mean '--json'?", "devices", "--jsn=x")]
     [TestCase("unknown option '--completely-different'", "devices", "--completely-different")]
@@ -70,7 +76,8 @@ public class UsageTests
     [TestCase("expected one of sandclock", "simulate", "--out", "o", "--preset", "tomogram", "--shapes", "cube")]
     [TestCase("expected paper, demo or tomogram", "simulate", "--out", "o", "--preset", "small")]
     [TestCase("would have no particle", "simulate", "--out", "o", "--preset", "tomogram", "--size", "8")]
-    [TestCase("'2000' is not a number from 0.001 to 1024", "pick", "a.mrc", "--model", "m", "--out", "o.star", "--bandwidth", "2000")]
+    [TestCase(
+        "'2000' is not a number from 0.001 to 1024", "pick", "a.mrc", "--model", "m", "--out", "o.star", "--bandwidth", "2000")]
     [TestCase("nowhere: file not found", "evaluate", "--picks", "nowhere", "--truth", "nowhere")]
     [TestCase("no operation is called 'conv5d'", "gradcheck", "conv5d", "--device", "cpu")]
     [TestCase("'conv' is no operation", "devices", "--variant", "conv=Direct")]
@@ -93,10 +100,18 @@ public class UsageTests
         using ToolFolder folder = new();
         folder.Simulate();
         byte[] manifest = File.ReadAllBytes(folder.Manifest);
-        string[] tomograms = ["simulate", "--out", folder.At("data"), "--preset", "tomogram", "--size", "12", "--particles", "0,0", "--train", "1", "--test", "0", "--tilts", "-60,60,60"];
+        string[] tomograms =
+            ["simulate", "--out", folder.At("data"), "--preset", "tomogram", "--size", "12", "--particles", "0,0", "--train", "1",
+                "--test", "0", "--tilts", "-60,60,60"];
         ToolRun.Refuses([folder.Manifest, "Choose another folder", "--overwrite"], ["simulate", "--out", folder.At("data")]);
         ToolRun.Refuses([folder.Manifest, "Choose another folder", "--overwrite"], tomograms);
-        ToolRun.Refuses([folder.Manifest, "Choose another folder", "--overwrite"], "import", "shrec2021", "nowhere", "--out", folder.At("data"));
+        ToolRun.Refuses(
+            [folder.Manifest, "Choose another folder", "--overwrite"],
+            "import",
+            "shrec2021",
+            "nowhere",
+            "--out",
+            folder.At("data"));
         Assert.That(File.ReadAllBytes(folder.Manifest), Is.EqualTo(manifest));
 
         ToolRun.Succeeds(folder.Train("run", 1));
@@ -154,7 +169,9 @@ public class UsageTests
                 Assert.That(result.GetProperty("input").GetString(), Is.Not.Empty);
                 Assert.That(result.GetProperty("device").GetString(), Is.Not.Empty);
                 Assert.That(result.GetProperty("realType").GetString(), Is.AnyOf("float32", "float64"));
-                Assert.That(result.GetProperty("maxRelativeError").GetDouble(), Is.LessThanOrEqualTo(result.GetProperty("tolerance").GetDouble()));
+                Assert.That(
+                    result.GetProperty("maxRelativeError").GetDouble(),
+                    Is.LessThanOrEqualTo(result.GetProperty("tolerance").GetDouble()));
                 Assert.That(result.GetProperty("passed").GetBoolean(), Is.True);
             }
         }
@@ -179,7 +196,9 @@ public class UsageTests
             Assert.That(result.GetProperty("case").GetString(), Is.EqualTo("max_pool3d_tiny"));
             Assert.That(result.GetProperty("tensor").GetString(), Is.Not.Empty);
             Assert.That(result.GetProperty("variant").GetString(), Is.Not.Empty);
-            Assert.That(result.GetProperty("relativeError").GetDouble(), Is.LessThanOrEqualTo(result.GetProperty("tolerance").GetDouble()));
+            Assert.That(
+                result.GetProperty("relativeError").GetDouble(),
+                Is.LessThanOrEqualTo(result.GetProperty("tolerance").GetDouble()));
             Assert.That(result.GetProperty("passed").GetBoolean(), Is.True);
         }
 
@@ -196,7 +215,8 @@ public class UsageTests
         JsonElement[] kernels = [.. ToolRun.Json(folder.At("k.json")).EnumerateArray()];
         Assert.That(kernels, Has.Length.EqualTo(KernelCatalog.All.Count));
         foreach (JsonElement kernel in kernels)
-            Assert.That(File.ReadAllText(kernel.GetProperty("file").GetString()!), Does.Contain(".target sm_80").And.Contain(".entry"));
+            Assert.That(
+                File.ReadAllText(kernel.GetProperty("file").GetString()!), Does.Contain(".target sm_80").And.Contain(".entry"));
         ToolRun.Refuses(["Did you mean 'sm_90'?"], "kernels", "--ptx", folder.At("ptx"), "--arch", "sm90");
     }
 
@@ -208,8 +228,11 @@ public class UsageTests
         if (Ptxas.Find() is { } ptxas && Ptxas.FindDisassembler(ptxas) is not null)
         {
             ToolRun.Succeeds(arguments);
-            Assert.That(File.ReadAllText(Path.Combine(folder.At("sass"), "sass.md")), Does.Contain("| Conv3dTensorCore.AddSplits.Tf32 | "));
-            Assert.That(File.ReadAllText(Path.Combine(folder.At("sass"), "Conv3dTensorCore.AddSplits.Tf32.sass")), Does.Contain("EXIT"));
+            Assert.That(
+                File.ReadAllText(Path.Combine(folder.At("sass"), "sass.md")),
+                Does.Contain("| Conv3dTensorCore.AddSplits.Tf32 | "));
+            Assert.That(
+                File.ReadAllText(Path.Combine(folder.At("sass"), "Conv3dTensorCore.AddSplits.Tf32.sass")), Does.Contain("EXIT"));
         }
         else
         {
@@ -234,7 +257,9 @@ public class UsageTests
         using ToolFolder folder = new();
         using StringWriter output = new();
         using StringWriter error = new();
-        int code = CommandLine.Run(["simulate", "--out", folder.At("d"), "--size", "16", "--particles", "1,1", "--train", "2", "--validation", "0", "--test", "0"], output, error, terminal: true);
+        int code = CommandLine.Run(
+            ["simulate", "--out", folder.At("d"), "--size", "16", "--particles", "1,1", "--train", "2", "--validation", "0",
+                "--test", "0"], output, error, terminal: true);
         Assert.That(code, Is.Zero, error.ToString());
         Assert.That(output.ToString(), Does.Contain("\u001b["));
     }

@@ -20,7 +20,8 @@ public sealed partial class PtxTests
     private static readonly string[] Architectures = ["sm_80", "sm_90"];
 
     // Each kernel is compiled once per architecture; what failed keeps its message.
-    private static readonly ConcurrentDictionary<string, (Dictionary<string, string> Ptx, List<string> Failures)> Compiled = new();
+    private static readonly ConcurrentDictionary<string, (Dictionary<string, string> Ptx, List<string> Failures)> Compiled =
+        new();
     private static readonly ConcurrentDictionary<(string Architecture, string Name), Lazy<PtxasReport>> Assembled = new();
 
     [TestCaseSource(nameof(Architectures))]
@@ -29,7 +30,9 @@ public sealed partial class PtxTests
         (Dictionary<string, string> ptx, List<string> failures) = CompileAll(architecture);
         Assert.That(failures, Is.Empty);
         // One text for every device from 8.0 on, which a driver compiles further.
-        Assert.That(ptx.Values, Has.All.Contains(".version 7.0\n.target sm_80\n").And.All.Contains(".visible .entry").And.None.Contains(".func"));
+        Assert.That(
+            ptx.Values,
+            Has.All.Contains(".version 7.0\n.target sm_80\n").And.All.Contains(".visible .entry").And.None.Contains(".func"));
     }
 
     [TestCaseSource(nameof(Architectures))]
@@ -61,8 +64,9 @@ public sealed partial class PtxTests
         Assert.That(failures.Order(StringComparer.Ordinal), Is.Empty);
     }
 
-    // The plan beside each kernel: registers, so that enough groups share a multiprocessor, shared memory, and the loads of 16 bytes
-    // (in float32) that the inner loop consists of. ptxas 11.8 gives up to 96, 180, 124 and 244 registers, the margin is for others.
+    // The plan beside each kernel: registers, so that enough groups share a multiprocessor, shared memory,
+    // and the loads of 16 bytes (in float32) that the inner loop consists of. ptxas 11.8 gives up to 96, 180,
+    // 124 and 244 registers, the margin is for others.
     [TestCase("Conv3dImplicitGemm.Forward.Channels16.float32", 112, 9216, 9)]
     [TestCase("Conv3dImplicitGemm.Forward.Channels32.float32", 112, 11520, 9)]
     [TestCase("Conv3dImplicitGemm.Forward.Channels48.float32", 112, 13824, 9)]
@@ -90,7 +94,8 @@ public sealed partial class PtxTests
         foreach (string architecture in Architectures)
         {
             string ptx = CompileAll(architecture).Ptx[name];
-            Assert.That(SharedQuadLoad().Count(ptx), Is.EqualTo(sharedQuadLoads), $"{architecture}: loads of 16 bytes from shared memory");
+            Assert.That(SharedQuadLoad().Count(ptx), Is.EqualTo(sharedQuadLoads), $"{architecture}: loads of 16 bytes from "
+                + "shared memory");
             if (Ptxas.Find() is not { } ptxas)
                 continue;
             PtxasReport report = Ptxas.Assemble(ptxas, ptx, architecture);
@@ -107,7 +112,8 @@ public sealed partial class PtxTests
     {
         Dictionary<string, string> ptx = CompileAll(architecture).Ptx;
         Assert.That(
-            Portable.Where(kernel => ptx.TryGetValue(kernel.Name, out string? text) && WarpOrAtomicPtx().IsMatch(text)).Select(kernel => kernel.Name),
+            Portable.Where(kernel => ptx.TryGetValue(kernel.Name, out string? text) && WarpOrAtomicPtx().IsMatch(text)).Select(
+                kernel => kernel.Name),
             Is.Empty);
     }
 
@@ -147,7 +153,8 @@ public sealed partial class PtxTests
                     ? gpu.Accelerator.LoadAutoGroupedKernel(kernel.Method)
                     : gpu.Accelerator.LoadKernel(kernel.Method, kernel.Specialization);
             }
-            catch (Exception e) when (e is InternalCompilerException or NotSupportedException or InvalidOperationException or ArgumentException)
+            catch (Exception e) when (
+                e is InternalCompilerException or NotSupportedException or InvalidOperationException or ArgumentException)
             {
                 failures.Add($"{kernel.Name}: {e.Message} {e.InnerException?.Message}");
             }
@@ -161,25 +168,31 @@ public sealed partial class PtxTests
     {
         string[] names = [.. KernelCatalog.All.Select(kernel => kernel.Name)];
         Assert.That(names, Does.Contain("Conv3dDirect.Forward.float32").And.Contain("Conv3dDirect.BackwardWeight.float64"));
-        Assert.That(names, Does.Contain("MeanShiftDirect.Forward.Epanechnikov.float32").And.Contain("MeanShiftDirect.Gather.Gaussian.float64"));
+        Assert.That(
+            names,
+            Does.Contain("MeanShiftDirect.Forward.Epanechnikov.float32").And.Contain("MeanShiftDirect.Gather.Gaussian.float64"));
 
         // What is stored as BF16 is computed in float32 alone.
         string[] stored = [.. names.Where(name => name.EndsWith(".Bf16.float32", StringComparison.Ordinal))];
         Assert.That(stored, Is.EqualTo([
             "ElementwiseDirect.Add.Bf16.float32", "ElementwiseDirect.Round.Bf16.float32", "ElementwiseDirect.Widen.Bf16.float32",
             "MaxPool3dDirect.Backward.Bf16.float32", "MaxPool3dDirect.Forward.Bf16.float32",
-            "SigmoidHeadDirect.BackwardInput.Bf16.float32", "SigmoidHeadDirect.BackwardWeight.Bf16.float32", "SigmoidHeadDirect.Forward.Bf16.float32",
+            "SigmoidHeadDirect.BackwardInput.Bf16.float32",
+            "SigmoidHeadDirect.BackwardWeight.Bf16.float32",
+            "SigmoidHeadDirect.Forward.Bf16.float32",
             "SigmoidHeadGrouped.PartialWeight.Bf16.float32",
         ]));
         Assert.That(
-            names.Where(name => name.EndsWith("float32", StringComparison.Ordinal)).Except(stored).Select(name => name[..^2] + "64"),
+            names.Where(name => name.EndsWith("float32", StringComparison.Ordinal)).Except(stored).Select(
+                name => name[..^2] + "64"),
             Is.EquivalentTo(names.Where(name => name.EndsWith("float64", StringComparison.Ordinal))));
     }
 
     [Test]
     public void EntriesOf_NestedClassesAndGenericMethods_AreClosedOverEveryStruct()
         => Assert.That(
-            Entries(typeof(Samples<,>.WithTileKernels<>), typeof(Samples)).Select(kernel => (kernel.Name, kernel.IsImplicitlyGrouped, kernel.Specialization.MaxNumThreadsPerGroup)),
+            Entries(typeof(Samples<,>.WithTileKernels<>), typeof(Samples)).Select(
+                kernel => (kernel.Name, kernel.IsImplicitlyGrouped, kernel.Specialization.MaxNumThreadsPerGroup)),
             Is.EqualTo(new (string, bool, int?)[]
             {
                 ("PtxTests.Samples.Scale.Wide", true, null),
@@ -202,7 +215,9 @@ public sealed partial class PtxTests
     {
         PtxCompiler compiler = new("sm_80");
         KernelEntry[] kernels = [.. Entries(typeof(Broken))];
-        Assert.That(() => compiler.Compile(kernels[0]), Throws.InvalidOperationException.With.Message.StartsWith("The kernel PtxTests.Broken.Allocates does not compile for sm_80: "));
+        Assert.That(
+            () => compiler.Compile(kernels[0]), Throws.InvalidOperationException.With.Message.StartsWith(
+                "The kernel PtxTests.Broken.Allocates does not compile for sm_80: "));
         Assert.That(compiler.Compile(kernels[1]), Does.Contain(".visible .entry"));
     }
 
@@ -226,14 +241,17 @@ public sealed partial class PtxTests
     {
         using OpenCLCompiler compiler = new(float64: false);
         KernelEntry kernel = KernelCatalog.All.First(kernel => kernel.Name == "Conv3dDirect.Forward.float64");
-        Assert.That(() => compiler.Compile(kernel), Throws.InvalidOperationException.With.Message.Contains("OpenCL without float64"));
+        Assert.That(
+            () => compiler.Compile(kernel), Throws.InvalidOperationException.With.Message.Contains("OpenCL without float64"));
     }
 
     [TestCase("sm_75")]
     [TestCase("90")]
     [TestCase("")]
     public void PtxCompiler_UnknownArchitecture_SaysWhichAreKnown(string architecture)
-        => Assert.That(() => new PtxCompiler(architecture), Throws.TypeOf<InputException>().With.Message.Contains("Expected one of sm_80, "));
+        => Assert.That(
+            () => new PtxCompiler(architecture),
+            Throws.TypeOf<InputException>().With.Message.Contains("Expected one of sm_80, "));
 
     [Test]
     public void Parse_AssemblerReport_AddsUpEveryFunction()
@@ -252,27 +270,39 @@ public sealed partial class PtxTests
         Assert.That(report.StaysInRegisters, Is.False);
     }
 
-    // What ILGPU groups runs on every device; so must all kernels that are called direct, and those that form groups for every GPU.
-    private static readonly string[] PortableFamilies = ["Direct.", "ImplicitGemm.", "ImplicitGemmGradient.", "PartSums.", "Grouped."];
+    // What ILGPU groups runs on every device; so must all kernels that are called direct, and those that form
+    // groups for every GPU.
+    private static readonly string[] PortableFamilies =
+        ["Direct.", "ImplicitGemm.", "ImplicitGemmGradient.", "PartSums.", "Grouped."];
 
     private static IEnumerable<KernelEntry> Portable
-        => KernelCatalog.All.Where(kernel => kernel.IsImplicitlyGrouped || PortableFamilies.Any(family => kernel.Name.Contains(family, StringComparison.Ordinal)));
+        => KernelCatalog.All.Where(
+            kernel => kernel.IsImplicitlyGrouped || PortableFamilies.Any(
+                family => kernel.Name.Contains(family, StringComparison.Ordinal)));
 
     private static IReadOnlyList<KernelEntry> Entries(params Type[] classes)
         => KernelCatalog.EntriesOf(
-            classes.SelectMany(type => type.GetMethods(BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance)),
-            [typeof(float), typeof(double), typeof(Float32), typeof(Float64), typeof(NarrowTile<>), typeof(WideTile), typeof(OnlyFloat)]);
+            classes.SelectMany(
+                type => type.GetMethods(
+                    BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance)),
+            [typeof(float), typeof(double), typeof(Float32), typeof(Float64), typeof(NarrowTile<>), typeof(WideTile), typeof(
+                OnlyFloat)]);
 
     /// <summary>A kernel's PTX.</summary>
     internal static string Ptx(string architecture, string name) => CompileAll(architecture).Ptx[name];
 
     /// <summary>What ptxas says of a kernel; every kernel is assembled once per architecture.</summary>
     internal static PtxasReport Assemble(string ptxas, string architecture, string name)
-        => Assembled.GetOrAdd((architecture, name), key => new(() => Ptxas.Assemble(ptxas, Ptx(key.Architecture, key.Name), key.Architecture))).Value;
+        => Assembled
+            .GetOrAdd(
+                (architecture, name), key => new(
+                    () => Ptxas.Assemble(ptxas, Ptx(key.Architecture, key.Name), key.Architecture))).Value;
 
     // Architectures with one header have one text (ShippedTextTests).
     private static (Dictionary<string, string> Ptx, List<string> Failures) CompileAll(string architecture)
-        => Compiled.GetOrAdd(KernelText.HeaderFor(new CudaArchitecture(architecture[3] - '0', architecture[4] - '0')).Target, static architecture =>
+        => Compiled.GetOrAdd(
+            KernelText.HeaderFor(new CudaArchitecture(architecture[3] - '0', architecture[4] - '0')).Target,
+            static architecture =>
         {
             PtxCompiler compiler = new(architecture);
             Dictionary<string, string> ptx = [];
@@ -377,7 +407,8 @@ public sealed partial class PtxTests
     private static class Broken
     {
         [Kernel]
-        public static void AllocatesKernel(Index1D index, ArrayView<float> values) => values[index] = values[index].ToString().Length;
+        public static void AllocatesKernel(Index1D index, ArrayView<float> values)
+            => values[index] = values[index].ToString().Length;
 
         [Kernel]
         public static void WorksKernel(Index1D index, ArrayView<float> values) => values[index] += 1;
@@ -386,12 +417,14 @@ public sealed partial class PtxTests
     private static class Warped
     {
         [Kernel]
-        public static void ShufflesKernel(ArrayView<int> values) => values[Grid.GlobalIndex.X] = Warp.Shuffle(values[Grid.GlobalIndex.X], 1);
+        public static void ShufflesKernel(ArrayView<int> values)
+            => values[Grid.GlobalIndex.X] = Warp.Shuffle(values[Grid.GlobalIndex.X], 1);
 
         [Kernel]
         public static void AddsKernel(Index1D index, ArrayView<int> values) => Atomic.Add(ref values[0], index.X);
 
         [Kernel]
-        public static void AddsAndReadsKernel(Index1D index, ArrayView<int> values) => values[index] = Atomic.Add(ref values[0], 1);
+        public static void AddsAndReadsKernel(Index1D index, ArrayView<int> values)
+            => values[index] = Atomic.Add(ref values[0], 1);
     }
 }

@@ -6,10 +6,13 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Device;
 
-/// <summary>What is counted in machine code, and that no kernel has more of it than the committed table says.</summary>
+/// <summary>
+/// What is counted in machine code, and that no kernel has more of it than the committed table says.
+/// </summary>
 public sealed class SassTests
 {
-    // A loop that turns three times and multiplies once a turn; before it two ways, of which one copies by 4 bytes; then a way that nothing decides.
+    // A loop that turns three times and multiplies once a turn; before it two ways, of which one copies by 4
+    // bytes; then a way that nothing decides.
     private const string Listing =
         """
                 /*0000*/                   S2R R0, SR_TID.X ;
@@ -43,15 +46,18 @@ public sealed class SassTests
         SassListing listing = new(Listing);
         Assert.That(listing.Instructions, Has.Count.EqualTo(18));
 
-        // Test and branch, the wide copy, the beginning, three turns of four, the way with the NOP, and the branch back.
+        // Test and branch, the wide copy, the beginning, three turns of four, the way with the NOP, and the
+        // branch back.
         Assert.That(new SassLoops(listing).Main(), Is.EqualTo(new SassCount(2 + 1 + 1 + 3 * 4 + 2 + 1, 3)));
     }
 
     [Test]
     public void Loops_WhoseTurnsNothingDecides_AreRefused()
     {
-        string text = Listing.Replace("ISETP.GT.AND P0, PT, R4, R5, PT", "ISETP.GT.AND P0, PT, R4, R6, PT", StringComparison.Ordinal);
-        Assert.That(() => new SassLoops(new(text)).Main(), Throws.InvalidOperationException.With.Message.Contains("does not follow"));
+        string text = Listing.Replace(
+            "ISETP.GT.AND P0, PT, R4, R5, PT", "ISETP.GT.AND P0, PT, R4, R6, PT", StringComparison.Ordinal);
+        Assert.That(
+            () => new SassLoops(new(text)).Main(), Throws.InvalidOperationException.With.Message.Contains("does not follow"));
     }
 
     [Test]
@@ -75,7 +81,8 @@ public sealed class SassTests
     [Test]
     public void Table_EveryKernel_HasNoMoreInstructionsThanCommitted()
     {
-        (string assembler, IReadOnlyDictionary<string, SassCount> committed) = SassTable.Read(File.ReadAllText(Path.Combine(Sources.Root(), "benchmarks", "results", "sass.md")));
+        (string assembler, IReadOnlyDictionary<string, SassCount> committed) = SassTable.Read(
+            File.ReadAllText(Path.Combine(Sources.Root(), "benchmarks", "results", "sass.md")));
         if (Ptxas.Find() is not { } ptxas || Ptxas.FindDisassembler(ptxas) is not { } nvdisasm)
         {
             Skip($"ptxas and nvdisasm were not found (looked at {Ptxas.Places}).");
@@ -95,10 +102,12 @@ public sealed class SassTests
         {
             try
             {
-                SassCount now = SassTable.Count(ptxas, nvdisasm, kernel, PtxTests.Ptx("sm_90", kernel.Name), "sm_90").Row.Loop ?? default;
+                SassCount now =
+                    SassTable.Count(ptxas, nvdisasm, kernel, PtxTests.Ptx("sm_90", kernel.Name), "sm_90").Row.Loop ?? default;
                 SassCount then = committed[kernel.Name];
                 if (now.Instructions > then.Instructions || now.MatrixMultiplies != then.MatrixMultiplies)
-                    failures.Add($"{kernel.Name}: {now.Instructions} instructions and {now.MatrixMultiplies} HMMA, committed {then.Instructions} and {then.MatrixMultiplies}");
+                    failures.Add($"{kernel.Name}: {now.Instructions} instructions and {now.MatrixMultiplies} HMMA, committed "
+                        + $"{then.Instructions} and {then.MatrixMultiplies}");
             }
             catch (InvalidOperationException e)
             {

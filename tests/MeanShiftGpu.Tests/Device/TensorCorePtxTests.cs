@@ -7,8 +7,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Device;
 
 /// <summary>
-/// The tensor-core kernels against the plan that stands beside them: instructions counted in their PTX, registers as ptxas assigns them, shared memory as their
-/// launchers ask for it.
+/// The tensor-core kernels against the plan that stands beside them: instructions counted in their PTX,
+/// registers as ptxas assigns them, shared memory as their launchers ask for it.
 /// </summary>
 public sealed partial class TensorCorePtxTests
 {
@@ -20,7 +20,10 @@ public sealed partial class TensorCorePtxTests
     private static readonly int[] Widths = [16, 32, 48, 64];
 
     [Test]
-    public void Convolve_EveryTile_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision, [ValueSource(nameof(Widths))] int columns)
+    public void Convolve_EveryTile_KeepsToItsPlan(
+        [Values("sm_80", "sm_90")] string architecture,
+        [ValueSource(nameof(Precisions))] string precision,
+        [ValueSource(nameof(Widths))] int columns)
         => KeepsToPlan(
             architecture,
             $"Conv3dTensorCore.Convolve.{precision}.Columns{columns}",
@@ -29,7 +32,8 @@ public sealed partial class TensorCorePtxTests
             {
                 ["mma.sync"] = 3 * columns / 2, // three taps a step
                 ["ldmatrix.sync"] = 12,
-                ["ld.shared.v4"] = 3 * columns / 16 + (precision == "Bf16" ? 4 : 2), // weights, and a piece to round or mask, with its mask
+                // weights, and a piece to round or mask, with its mask
+                ["ld.shared.v4"] = 3 * columns / 16 + (precision == "Bf16" ? 4 : 2),
                 ["st.shared.v4"] = 1,
                 ["cp.async.cg"] = precision == "Bf16" ? 11 : 7, // two pieces of voxels with their masks, three rows of weights
                 ["st.global.v4"] = columns / 2, // StoredBf16: the sums of splits
@@ -37,26 +41,38 @@ public sealed partial class TensorCorePtxTests
             });
 
     [Test]
-    public void Gradient_EveryTile_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision, [ValueSource(nameof(Widths))] int columns)
+    public void Gradient_EveryTile_KeepsToItsPlan(
+        [Values("sm_80", "sm_90")] string architecture,
+        [ValueSource(nameof(Precisions))] string precision,
+        [ValueSource(nameof(Widths))] int columns)
         => KeepsToPlan(
             architecture,
             $"Conv3dTensorCore.Gradient.{precision}.TapSums{columns}",
             registers: columns switch { 16 => 112, 48 => 200, _ => 128 }, // 128: two groups of 8 warps on a multiprocessor
             new Dictionary<string, int>
             {
-                ["mma.sync"] = precision == "Tf32" ? 9 * columns / 4 : 9 * columns / 8, // 9 taps of 4 rows of voxels, or of 8 with 32 and 64 columns
-                ["ldmatrix.sync"] = precision == "Tf32" ? 0 : columns switch { 16 => 11, 32 => 22, 48 => 15, _ => 26 }, // voxels, then gradOutput
-                ["ld.shared.b32"] = precision != "Tf32" ? 1 : columns switch { 16 => 53, 32 => 105, 48 => 85, _ => 137 }, // one reads the biases
-                ["ld.shared.v4"] = (precision == "StoredBf16" ? 2 : 6) + 4 + Exchange(columns), // gradOutput and mask; input, to round it; biases twice
-                ["st.shared.v4"] = (precision switch { "Tf32" => 4, "Bf16" => 2, _ => 1 }) + 6 + Exchange(columns), // biases three times
-                ["cp.async.cg"] = precision == "StoredBf16" ? 6 : 12, // input, gradOutput and mask of the first and of the next tile
+                // 9 taps of 4 rows of voxels, or of 8 with 32 and 64 columns
+                ["mma.sync"] = precision == "Tf32" ? 9 * columns / 4 : 9 * columns / 8,
+                // voxels, then gradOutput
+                ["ldmatrix.sync"] = precision == "Tf32" ? 0 : columns switch { 16 => 11, 32 => 22, 48 => 15, _ => 26 },
+                // one reads the biases
+                ["ld.shared.b32"] = precision != "Tf32" ? 1 : columns switch { 16 => 53, 32 => 105, 48 => 85, _ => 137 },
+                // gradOutput and mask; input, to round it; biases twice
+                ["ld.shared.v4"] = (precision == "StoredBf16" ? 2 : 6) + 4 + Exchange(columns),
+                // biases three times
+                ["st.shared.v4"] = (precision switch { "Tf32" => 4, "Bf16" => 2, _ => 1 }) + 6 + Exchange(columns),
+                // input, gradOutput and mask of the first and of the next tile
+                ["cp.async.cg"] = precision == "StoredBf16" ? 6 : 12,
             });
 
     // Sums that one half's warps hand the other's.
     private static int Exchange(int columns) => columns is 16 or 48 ? 9 * columns / 16 : 0;
 
     [Test]
-    public void TransposedMultiply_EveryTile_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision, [ValueSource(nameof(Widths))] int columns)
+    public void TransposedMultiply_EveryTile_KeepsToItsPlan(
+        [Values("sm_80", "sm_90")] string architecture,
+        [ValueSource(nameof(Precisions))] string precision,
+        [ValueSource(nameof(Widths))] int columns)
         => KeepsToPlan(
             architecture,
             $"ConvTranspose3dTensorCore.Multiply.{precision}.Columns{columns}",
@@ -73,7 +89,8 @@ public sealed partial class TensorCorePtxTests
             });
 
     [Test]
-    public void TransposedGradient_KeepsToItsPlan([Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision)
+    public void TransposedGradient_KeepsToItsPlan(
+        [Values("sm_80", "sm_90")] string architecture, [ValueSource(nameof(Precisions))] string precision)
         => KeepsToPlan(
             architecture,
             $"ConvTranspose3dTensorCore.Gradient.{precision}",
@@ -93,30 +110,67 @@ public sealed partial class TensorCorePtxTests
     {
         foreach (int columns in Widths)
         {
-            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.ConvolveWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100 / 2), "two groups");
-            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(columns, masked: 0), Is.LessThanOrEqualTo(SharedOfA100 / 2), "two groups");
-            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100));
-            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.GradientWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100));
-            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.GradientWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100));
-            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<StoredBf16Operand>.ConvolveWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfA100 / 2), "two groups");
-            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<StoredBf16Operand>.ConvolveWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
-            Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<StoredBf16Operand>.GradientWords(columns, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
+            Assert.That(
+                sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.ConvolveWords(columns, masked: 1),
+                Is.LessThanOrEqualTo(SharedOfA100 / 2),
+                "two groups");
+            Assert.That(
+                sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(columns, masked: 0),
+                Is.LessThanOrEqualTo(SharedOfA100 / 2),
+                "two groups");
+            Assert.That(
+                sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(columns, masked: 1),
+                Is.LessThanOrEqualTo(SharedOfA100));
+            Assert.That(
+                sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.GradientWords(columns, masked: 1),
+                Is.LessThanOrEqualTo(SharedOfA100));
+            Assert.That(
+                sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.GradientWords(columns, masked: 1),
+                Is.LessThanOrEqualTo(SharedOfA100));
+            Assert.That(
+                sizeof(uint) * Conv3dTensorCoreKernels<StoredBf16Operand>.ConvolveWords(columns, masked: 1),
+                Is.LessThanOrEqualTo(SharedOfA100 / 2),
+                "two groups");
+            Assert.That(
+                sizeof(uint) * Conv3dTensorCoreKernels<StoredBf16Operand>.ConvolveWords(columns, masked: 1),
+                Is.LessThanOrEqualTo(SharedOfConsumerCard));
+            Assert.That(
+                sizeof(uint) * Conv3dTensorCoreKernels<StoredBf16Operand>.GradientWords(columns, masked: 1),
+                Is.LessThanOrEqualTo(SharedOfConsumerCard));
         }
 
         // Every pass has a width for a consumer card.
-        Assert.That(sizeof(uint) * ConvTranspose3dTensorCoreKernels<Tf32Operand>.MultiplyWords(64), Is.LessThanOrEqualTo(48 << 10));
-        Assert.That(sizeof(uint) * ConvTranspose3dTensorCoreKernels<Bf16Operand>.MultiplyWords(64), Is.LessThanOrEqualTo(SharedOfConsumerCard));
-        Assert.That(sizeof(uint) * ConvTranspose3dTensorCoreKernels<StoredBf16Operand>.MultiplyWords(64), Is.LessThanOrEqualTo(48 << 10));
-        Assert.That(sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<StoredBf16Operand>.GradientWords, Is.LessThanOrEqualTo(48 << 10));
-        Assert.That(sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<Tf32Operand>.GradientWords, Is.LessThanOrEqualTo(SharedOfConsumerCard));
-        Assert.That(sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<Bf16Operand>.GradientWords, Is.LessThanOrEqualTo(SharedOfConsumerCard));
-        Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.ConvolveWords(64, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
-        Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(16, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
-        Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.GradientWords(32, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
-        Assert.That(sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.GradientWords(32, masked: 1), Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(
+            sizeof(uint) * ConvTranspose3dTensorCoreKernels<Tf32Operand>.MultiplyWords(64), Is.LessThanOrEqualTo(48 << 10));
+        Assert.That(
+            sizeof(uint) * ConvTranspose3dTensorCoreKernels<Bf16Operand>.MultiplyWords(64),
+            Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(
+            sizeof(uint) * ConvTranspose3dTensorCoreKernels<StoredBf16Operand>.MultiplyWords(64), Is.LessThanOrEqualTo(48 << 10));
+        Assert.That(
+            sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<StoredBf16Operand>.GradientWords, Is.LessThanOrEqualTo(48 << 10));
+        Assert.That(
+            sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<Tf32Operand>.GradientWords,
+            Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(
+            sizeof(uint) * 2 * ConvTranspose3dTensorCoreKernels<Bf16Operand>.GradientWords,
+            Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(
+            sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.ConvolveWords(64, masked: 1),
+            Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(
+            sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.ConvolveWords(16, masked: 1),
+            Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(
+            sizeof(uint) * Conv3dTensorCoreKernels<Tf32Operand>.GradientWords(32, masked: 1),
+            Is.LessThanOrEqualTo(SharedOfConsumerCard));
+        Assert.That(
+            sizeof(uint) * Conv3dTensorCoreKernels<Bf16Operand>.GradientWords(32, masked: 1),
+            Is.LessThanOrEqualTo(SharedOfConsumerCard));
     }
 
-    private static void KeepsToPlan(string architecture, string name, int registers, Dictionary<string, int> plan, int staticSharedBytes = 0)
+    private static void KeepsToPlan(
+        string architecture, string name, int registers, Dictionary<string, int> plan, int staticSharedBytes = 0)
     {
         string ptx = PtxTests.Ptx(architecture, name);
 
@@ -128,7 +182,9 @@ public sealed partial class TensorCorePtxTests
             plan.Select(p => (p.Key, instructions.Count(i => i.StartsWith(p.Key, StringComparison.Ordinal)))),
             Is.EqualTo(plan.Select(p => (p.Key, p.Value))));
         Assert.That(
-            instructions.Where(i => i.StartsWith("call", StringComparison.Ordinal) || i.StartsWith("cvta.shared", StringComparison.Ordinal) || LocalOrGeneric().IsMatch(i)),
+            instructions.Where(
+                i => i.StartsWith("call", StringComparison.Ordinal) || i.StartsWith("cvta.shared", StringComparison.Ordinal)
+                    || LocalOrGeneric().IsMatch(i)),
             Is.Empty,
             "calls, local memory or generic addresses");
 

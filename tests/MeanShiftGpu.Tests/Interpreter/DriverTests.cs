@@ -72,8 +72,8 @@ public sealed class DriverTests
         TestContext.Out.WriteLine(Summary(run));
     }
 
-    // Ten steps of the network on the CPU device, the interpreter, and the interpreter in other orders, which must
-    // not change a bit.
+    // Ten steps of the network on the CPU device, the interpreter, and the interpreter in other orders, which
+    // must not change a bit.
     [TestCase("float32", 1e-5)]
     [TestCase("bf16", 2e-2)]
     [Order(3)]
@@ -189,7 +189,8 @@ public sealed class DriverTests
         string[] loaded = [.. Runs.SelectMany(run => run.Calls("load")).Select(call => call[1]).Distinct()];
         Assert.That(loaded.Where(hash => !names.ContainsKey(hash)), Is.Empty, "texts that ptxas does not assemble");
         HashSet<string> launched = [.. Runs.SelectMany(run => run.Calls("launch")).Select(call => call[1])];
-        string[] missing = [.. names.Where(pair => !launched.Contains(pair.Key)).SelectMany(pair => pair.Value).Order(StringComparer.Ordinal)];
+        string[] missing =
+            [.. names.Where(pair => !launched.Contains(pair.Key)).SelectMany(pair => pair.Value).Order(StringComparer.Ordinal)];
         string list = string.Join(", ", missing);
         TestContext.Out.WriteLine($"{names.Count - missing.Length} of {names.Count} texts launched; missing: {list}");
         if (FakeDriver.IsLongRun)
@@ -268,13 +269,15 @@ public sealed class DriverTests
     private static string Hash(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
 
     private static double[] Losses(string run)
-        => [.. ToolRun.Json(Path.Combine(Folder[run], "history.json")).GetProperty("steps").EnumerateArray().Select(step => step.GetProperty("loss").GetDouble())];
+        => [.. ToolRun.Json(Path.Combine(Folder[run], "history.json")).GetProperty("steps").EnumerateArray().Select(
+            step => step.GetProperty("loss").GetDouble())];
 
     private static string Summary(FakeRun run)
     {
         string Sum(string kind, int column)
             => run.Calls(kind).Sum(call => long.Parse(call[column], CultureInfo.InvariantCulture)).ToString("N0",
                 CultureInfo.InvariantCulture);
-        return $"{run.Calls("launch").Count()} launches, {Sum("launch", 6)} warp instructions in {Sum("launch", 7)} ms, {run.Calls("copy").Count()} copies, {run.Calls("synchronize").Count()} synchronisations";
+        return $"{run.Calls("launch").Count()} launches, {Sum("launch", 6)} warp instructions in {Sum("launch", 7)} ms, "
+            + $"{run.Calls("copy").Count()} copies, {run.Calls("synchronize").Count()} synchronisations";
     }
 }

@@ -11,17 +11,21 @@ namespace MeanShiftGpu.Tests.Interpreter;
 /// <param name="Log">What the driver noted: the kind of a call and what belongs to it.</param>
 public sealed record FakeRun(int Code, string Output, IReadOnlyList<string[]> Log)
 {
-    /// <summary>The calls of a kind: allocate, copy, fill, load, launch, synchronize, mutate or fault.</summary>
+    /// <summary>
+    /// The calls of a kind: allocate, copy, fill, load, launch, synchronize, mutate or fault.
+    /// </summary>
     public IEnumerable<string[]> Calls(string kind) => Log.Where(line => line[0] == kind);
 }
 
 /// <summary>
-/// The driver library, published once from the interpreter's project, and processes that find it as libcuda. It
-/// needs Linux, the SDK and gcc; without them tests are skipped with the reason, with CI=true they fail.
+/// The driver library, published once from the interpreter's project, and processes that find it as libcuda.
+/// It needs Linux, the SDK and gcc; without them tests are skipped with the reason, with CI=true they fail.
 /// </summary>
 public static class FakeDriver
 {
-    /// <summary>The environment variable that names a folder with a library that was published before.</summary>
+    /// <summary>
+    /// The environment variable that names a folder with a library that was published before.
+    /// </summary>
     public const string Variable = "MEANSHIFTGPU_INTERPRETER";
 
     /// <summary>Whether what takes minutes is asked for.</summary>
@@ -36,7 +40,9 @@ public static class FakeDriver
 
     private static readonly Lazy<(string? Folder, string Problem)> Published = new(Publish);
 
-    /// <summary>Runs the command-line tool in a process of its own, with variables of the driver (CAPABILITY=9.0).</summary>
+    /// <summary>
+    /// Runs the command-line tool in a process of its own, with variables of the driver (CAPABILITY=9.0).
+    /// </summary>
     public static FakeRun Run(string[] arguments, params string[] variables) => Start("meanshift-gpu.dll", arguments, variables);
 
     /// <summary>Runs those of this program's tests that a filter names, with CUDA required.</summary>
@@ -60,7 +66,8 @@ public static class FakeDriver
         start.Environment["MEANSHIFTGPU_REQUIRE_DEVICE"] = "cuda";
         start.Environment["MEANSHIFTGPU_INTERPRETER_LOG"] = log;
         foreach (string variable in variables)
-            start.Environment[$"MEANSHIFTGPU_INTERPRETER_{variable.Split('=')[0]}"] = variable[(variable.IndexOf('=', StringComparison.Ordinal) + 1)..];
+            start.Environment[$"MEANSHIFTGPU_INTERPRETER_{variable.Split('=')[0]}"] =
+                variable[(variable.IndexOf('=', StringComparison.Ordinal) + 1)..];
         (int code, string output) = Finish(start);
         return new FakeRun(code, output, File.Exists(log) ? [.. File.ReadLines(log).Select(line => line.Split('\t'))] : []);
     }
@@ -87,7 +94,8 @@ public static class FakeDriver
         while (root is not null && !File.Exists(Path.Combine(root, "MeanShiftGpu.sln")))
             root = Path.GetDirectoryName(root);
         if (root is null)
-            return (null, $"The fake driver is published from the repository, which is not here; {Variable} may name a folder with it.");
+            return (null, $"The fake driver is published from the repository, which is not here; {Variable} may name a folder "
+                + "with it.");
         if (!Finds("gcc") || !Finds("dotnet"))
             return (null, "The fake driver is published with the .NET SDK and gcc, which are not both here.");
         string folder = Path.Combine(root, "artifacts", "interpreter");

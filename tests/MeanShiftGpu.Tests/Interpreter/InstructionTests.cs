@@ -240,16 +240,17 @@ public sealed class InstructionTests
         static uint Pair(int lower, int upper) => (uint)(lower | upper << 16);
     }
 
-    [TestCase(0, false)]
-    [TestCase(0, true)]
-    [TestCase(2, false)]
-    [TestCase(4, true)]
-    public void CpAsync_ReadsSoManyBytes_AndTheRestBecomesZero(int bytes, bool early)
+    [TestCase(0, false, 0)]
+    [TestCase(0, true, 0)]
+    [TestCase(2, false, 0)]
+    [TestCase(4, true, 0)]
+    [TestCase(4, false, 8)]
+    public void CpAsync_ReadsSoManyBytes_AndTheRestBecomesZero(int bytes, bool early, int offset)
     {
+        string body = $"cp.async.ca.shared.global [%r2+{offset}], [%rd3], 4, {bytes}; cp.async.commit_group; cp.async.wait_group 0; "
+            + $"bar.sync 0; ld.shared.b32 %r5, [%r2+{offset}]; st.global.b32 [%rd3], %r5";
         uint[] result = Sample.Run(
-            "cp.async.ca.shared.global [%r2], [%rd3], 4, %r3; cp.async.commit_group; cp.async.wait_group 0; bar.sync 0; "
-            + "ld.shared.b32 %r5, [%r2]; st.global.b32 [%rd3], %r5".Replace(
-                "%r3", bytes.ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal),
+            body,
             Sample.Each(t => 0xABCD0000 + (uint)t),
             options: new LaunchOptions(CopiesArriveEarly: early));
         Assert.That(result, Is.EqualTo(Sample.Each(t => bytes switch { 0 => 0u, 2 => (uint)t, _ => 0xABCD0000 + (uint)t })));

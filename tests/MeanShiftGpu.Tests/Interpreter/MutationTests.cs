@@ -30,10 +30,18 @@ public sealed class MutationTests
     [TestCase(
         "a lost barrier before memory is used again",
         "Convolve",
-        "(bar.sync\t0;[\\s\\S]*?)bar.sync\t0;",
+        "((bar.sync\t0;[\\s\\S]*?){2})bar.sync\t0;",
         "$1",
         "conv3d_k3_wide",
         "tf32",
+        "Race")]
+    [TestCase(
+        "a lost barrier before operands are rounded again",
+        "Convolve",
+        "(bar.sync\t0;[\\s\\S]*?)bar.sync\t0;",
+        "$1",
+        "conv3d_k3_wide",
+        "bf16-operands",
         "Race")]
     [TestCase(
         "a lost barrier of the weights' gradient", "Gradient", "bar.sync\t0;", "", "conv3d_k3_wide", "bf16-operands", "Race")]

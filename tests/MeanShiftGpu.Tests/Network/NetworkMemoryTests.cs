@@ -10,10 +10,14 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Network;
 
-/// <summary>What is planned for a network's tensors is what its arena then hands out, in the storage that the precision uses.</summary>
+/// <summary>
+/// What is planned for a network's tensors is what its arena then hands out, in the storage that the
+/// precision uses.
+/// </summary>
 public class NetworkMemoryTests
 {
-    // An arena's buffers begin at multiples of 256 bytes, so that there are half as many between two on average; a small network's forward pass has fifteen.
+    // An arena's buffers begin at multiples of 256 bytes, so that there are half as many between two on
+    // average; a small network's forward pass has fifteen.
     private const long Gaps = 15 * 256;
 
     private static readonly UNet3dOptions Structure = new() { Widths = [8, 8] };
@@ -56,8 +60,11 @@ public class NetworkMemoryTests
         trainer.Step();
         long planned = trainer.PlannedBytes(Size, options.BatchSize);
         TestContext.Out.WriteLine($"{precision}, {classes}: planned {planned}, taken {trainer.MostArenaBytes}");
-        // Twice the buffers, and the losses' scalars and workspaces; float32 would take almost twice the bytes of BF16.
-        Assert.That(trainer.MostArenaBytes, Is.InRange(planned - sizeof(float) * classes * Size.Voxels, planned + 2 * Gaps + classes * Gaps));
+        // Twice the buffers, and the losses' scalars and workspaces; float32 would take almost twice the
+        // bytes of BF16.
+        Assert.That(
+            trainer.MostArenaBytes,
+            Is.InRange(planned - sizeof(float) * classes * Size.Voxels, planned + 2 * Gaps + classes * Gaps));
     }
 
     [TestCase(1, 1)]
@@ -97,7 +104,8 @@ public class NetworkMemoryTests
             using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
             context.MemoryLimitBytes = 256 << 20;
             using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [32, 48] }, seed: 1);
-            PickPlan plan = PickPlan.Create(network, new Extent(256, 256, 256), new PickOptions(), 4L << 30, 1, mapsInMemory: false);
+            PickPlan plan = PickPlan.Create(
+                network, new Extent(256, 256, 256), new PickOptions(), 4L << 30, 1, mapsInMemory: false);
             Assert.That(plan.NetworkBytes, Is.LessThan(256 << 20).And.GreaterThan(128 << 20));
             return plan.LargestTile.Voxels;
         }

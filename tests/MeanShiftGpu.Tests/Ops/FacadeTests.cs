@@ -30,6 +30,17 @@ public sealed class FacadeTests(DeviceKind device)
     [OneTimeTearDown]
     public void CloseDevice() => context?.Dispose();
 
+    // Within a tile and its surroundings offsets on tensor cores have 32 bits.
+    [TestCase(2500, true)]
+    [TestCase(2600, false)]
+    public void Conv3d_OfLargePlanes_IsOnTensorCoresWhereOffsetsSuffice(int edge, bool suffices)
+    {
+        using GpuContext gpu = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Tf32 });
+        using Conv3d<float> convolution = new(gpu);
+        IReadOnlyList<string> variants = convolution.VariantsFor(Conv3dShape.Dense(1, (1, edge, edge), 64, 64));
+        Assert.That(variants.Contains("TensorCore"), Is.EqualTo(suffices));
+    }
+
     [Test]
     public void Conv3d_EveryNamedVariantWithSpans_MatchesTheReference()
     {
@@ -234,7 +245,8 @@ public sealed class FacadeTests(DeviceKind device)
         convolution.Dispose();
         Assert.That(
             () => convolution.Forward(
-                new float[128], new float[162], new float[3], new float[192], shape), Throws.InstanceOf<ObjectDisposedException>());
+                new float[128], new float[162], new float[3], new float[192], shape),
+                    Throws.InstanceOf<ObjectDisposedException>());
     }
 
     // Each number says where PyTorch has it: output, input, z, y, x, from the most significant digit on.
@@ -242,13 +254,19 @@ public sealed class FacadeTests(DeviceKind device)
     public void Weights_FromPyTorch_AreWherePyTorchSays()
     {
         Conv3dShape shape = Conv3dShape.Dense(1, (1, 1, 1), 2, 4);
-        int[] torch = [.. from o in Enumerable.Range(0, 4) from i in Enumerable.Range(0, 2) from z in Enumerable.Range(0, 3) from y in Enumerable.Range(0, 3) from x in Enumerable.Range(0, 3) select 10000 * o + 1000 * i + 100 * z + 10 * y + x];
+        int[] torch =
+            [.. from o in Enumerable.Range(0, 4) from i in Enumerable.Range(0, 2) from z in Enumerable
+                .Range(0, 3) from y in Enumerable.Range(0, 3) from x in Enumerable.Range(0, 3) select 10000 * o + 1000 * i
+                    + 100 * z + 10 * y + x];
         int[] ours = shape.WeightFromPyTorch<int>(torch);
         Assert.That(ours[(((2 * 3 + 1) * 3 + 0) * 2 + 1) * 4 + 3], Is.EqualTo(31210));
         Assert.That(shape.WeightToPyTorch<int>(ours), Is.EqualTo(torch));
 
         ConvTranspose3dShape transposed = ConvTranspose3dShape.Dense(1, (1, 1, 1), 3, 2);
-        int[] weights = [.. from i in Enumerable.Range(0, 3) from o in Enumerable.Range(0, 2) from z in Enumerable.Range(0, 2) from y in Enumerable.Range(0, 2) from x in Enumerable.Range(0, 2) select 10000 * o + 1000 * i + 100 * z + 10 * y + x];
+        int[] weights =
+            [.. from i in Enumerable.Range(0, 3) from o in Enumerable.Range(0, 2) from z in Enumerable
+                .Range(0, 2) from y in Enumerable.Range(0, 2) from x in Enumerable.Range(0, 2) select 10000 * o + 1000 * i
+                    + 100 * z + 10 * y + x];
         int[] back = transposed.WeightFromPyTorch<int>(weights);
         Assert.That(back[(((1 * 2 + 0) * 2 + 1) * 3 + 2) * 2 + 1], Is.EqualTo(12101));
         Assert.That(transposed.WeightToPyTorch<int>(back), Is.EqualTo(weights));

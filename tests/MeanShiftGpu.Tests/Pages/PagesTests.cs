@@ -6,8 +6,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Pages;
 
 /// <summary>
-/// What the pages show is what runs. Commands marked sh are run, those marked console are held to the real command line, a program (csharp) is
-/// the text of one that is built and run, and links lead somewhere.
+/// What the pages show is what runs. Commands marked sh are run, those marked console are held to the real
+/// command line, a program (csharp) is the text of one that is built and run, and links lead somewhere.
 /// </summary>
 public partial class PagesTests
 {
@@ -50,10 +50,12 @@ public partial class PagesTests
             {
                 string[][] commands = [.. block.Commands()];
                 int lines = block.Text.Split('\n').Count(line => line.Trim().Length > 0);
-                Assert.That(commands, Has.Length.EqualTo(lines), $"{page}:{block.Line}: only lines of the tool can be run; mark others console");
+                Assert.That(commands, Has.Length.EqualTo(lines), $"{page}:{block.Line}: only lines of the tool can be run; "
+                    + "mark others console");
                 foreach (string[] arguments in commands)
                 {
-                    // The same command with a training of a few steps: whether it runs, not how well it learns.
+                    // The same command with a training of a few steps: whether it runs, not how well it
+                    // learns.
                     int steps = Array.IndexOf(arguments, "--steps");
                     if (steps >= 0)
                         arguments[steps + 1] = "3";
@@ -77,14 +79,20 @@ public partial class PagesTests
                 .Select(path => Unindented(File.ReadAllText(path))),
         ];
         foreach (PageBlock block in Blocks(page).Where(b => b.Word == "csharp"))
-            Assert.That(programs.Any(p => p.Contains(Unindented(block.Text), StringComparison.Ordinal)), Is.True, $"{page}:{block.Line} is part of no program");
+            Assert.That(
+                programs.Any(p => p.Contains(Unindented(block.Text), StringComparison.Ordinal)),
+                Is.True,
+                $"{page}:{block.Line} is part of no program");
     }
 
     [Test]
     public void Program_OfFormats_Runs() => InFolder(FormatsExample.Run);
 
     [Test]
-    public void Walkthrough_IsThere() => Assert.That(Blocks("src/MeanShiftGpu.Cli/README.md").Where(b => b.Word == "sh").Sum(b => b.Commands().Count()), Is.GreaterThanOrEqualTo(4));
+    public void Walkthrough_IsThere()
+        => Assert.That(
+            Blocks("src/MeanShiftGpu.Cli/README.md").Where(b => b.Word == "sh").Sum(b => b.Commands().Count()),
+            Is.GreaterThanOrEqualTo(4));
 
     [Test]
     public void Readme_IsADoor() => Assert.That(Read("README.md").TrimEnd().Split('\n'), Has.Length.LessThanOrEqualTo(150));
@@ -95,7 +103,8 @@ public partial class PagesTests
         string folder = Path.GetDirectoryName(Path.Combine(Sources.Root(), page))!;
         foreach (Match link in LinkPattern().Matches(Read(page)))
         {
-            string target = link.Groups[1].Value.Length == 0 ? Path.Combine(Sources.Root(), page) : Path.GetFullPath(Path.Combine(folder, link.Groups[1].Value));
+            string target = link.Groups[1].Value.Length == 0 ? Path.Combine(Sources.Root(), page) : Path.GetFullPath(
+                Path.Combine(folder, link.Groups[1].Value));
             Assert.That(Path.Exists(target), Is.True, $"{page}: {link.Value}");
             if (link.Groups[2].Value is { Length: > 0 } heading)
                 Assert.That(Headings(File.ReadAllText(target)), Does.Contain(heading), $"{page}: {link.Value}");
@@ -105,7 +114,8 @@ public partial class PagesTests
     [Test]
     public void AMisspelledOption_IsFound()
     {
-        PageBlock block = PageBlock.Read("```console\nfor p in tf32 bf16; do\n  cli/meanshift-gpu bench unet-step \\\n    --precison $p > x # why\ndone\n```").Single();
+        PageBlock block = PageBlock.Read("```console\nfor p in tf32 bf16; do\n  cli/meanshift-gpu bench unet-step \\\n    "
+            + "--precison $p > x # why\ndone\n```").Single();
         string[] arguments = block.Commands().Single();
         Assert.That(arguments, Is.EqualTo(new[] { "bench", "unet-step", "--precison", "tf32" }));
         Assert.That(CommandLine.FindProblem(arguments), Does.Contain("--precision"));
@@ -115,7 +125,8 @@ public partial class PagesTests
 
     private static string Read(string page) => File.ReadAllText(Path.Combine(Sources.Root(), page)).ReplaceLineEndings("\n");
 
-    private static string Unindented(string text) => string.Join('\n', text.ReplaceLineEndings("\n").Trim().Split('\n').Select(line => line.Trim()));
+    private static string Unindented(string text)
+        => string.Join('\n', text.ReplaceLineEndings("\n").Trim().Split('\n').Select(line => line.Trim()));
 
     // As the forge makes anchors of headings.
     private static IEnumerable<string> Headings(string page) => HeadingPattern().Matches(page)

@@ -32,7 +32,8 @@ public class TrainerTests
 
     private static readonly TrainingOptions TwoClasses = Options with
     {
-        Classes = [new ClassOptions("a") { BandwidthVoxels = 3, SeedRadiusVoxels = 5 }, new ClassOptions("b") { MaskRadiusVoxels = 2 }],
+        Classes =
+            [new ClassOptions("a") { BandwidthVoxels = 3, SeedRadiusVoxels = 5 }, new ClassOptions("b") { MaskRadiusVoxels = 2 }],
         Augmentation = Augmentation.HalfTurns,
     };
 
@@ -91,7 +92,8 @@ public class TrainerTests
         using (Trainer trainer = new(network, Data(), Options))
             trainer.SaveCheckpoint(path);
         using Trainer other = new(network, Data(), Options with { LearningRate = 1e-4 });
-        Assert.That(() => other.Resume(path), Throws.TypeOf<InputException>().With.Message.Contains("other settings (LearningRate").And.Message.Contains("here 0.0001"));
+        Assert.That(() => other.Resume(path), Throws.TypeOf<InputException>().With.Message.Contains("other settings "
+            + "(LearningRate").And.Message.Contains("here 0.0001"));
     }
 
     [TestCase("{}")]
@@ -100,7 +102,9 @@ public class TrainerTests
     {
         string path = Path.Combine(TestContext.CurrentContext.WorkDirectory, "checkpoint-damaged.safetensors");
         SafetensorsFile.Write(path, [], new Dictionary<string, string> { ["meanshift_gpu.training"] = state });
-        Assert.That(() => Trainer.ReadProgress(path), Throws.TypeOf<InputException>().With.Message.Contains("checkpoint-damaged.safetensors: metadata"));
+        Assert.That(
+            () => Trainer.ReadProgress(path),
+            Throws.TypeOf<InputException>().With.Message.Contains("checkpoint-damaged.safetensors: metadata"));
     }
 
     [Test]
@@ -122,7 +126,17 @@ public class TrainerTests
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using UNet3d<float> network = new(context, Network, seed: 1);
-        using Trainer trainer = new(network, Data(), Options with { Steps = 60, LearningRate = 1e-2, MeanShiftWeight = 0, CrossEntropyWeight = 0, DiceWeight = 1, LabelRadiusVoxels = 0, NoiseJitter = 0, ContrastJitter = 0 });
+        using Trainer trainer = new(network, Data(), Options with
+        {
+            Steps = 60,
+            LearningRate = 1e-2,
+            MeanShiftWeight = 0,
+            CrossEntropyWeight = 0,
+            DiceWeight = 1,
+            LabelRadiusVoxels = 0,
+            NoiseJitter = 0,
+            ContrastJitter = 0,
+        });
         trainer.Run();
         IReadOnlyList<TrainingStep> steps = trainer.History.Steps;
         // A network that only learns that masks are rare stays near 0.9; seen: about 0.3.
@@ -139,7 +153,9 @@ public class TrainerTests
         trainer.Run();
         IReadOnlyList<ValidationResult> validations = trainer.History.Validations;
         double[] losses = [.. validations.Select(v => v.Loss)];
-        Assert.That(validations.Select(v => v.IsBest), Is.EqualTo(losses.Select((loss, i) => losses.Take(i).All(earlier => loss < earlier))));
+        Assert.That(
+            validations.Select(v => v.IsBest),
+            Is.EqualTo(losses.Select((loss, i) => losses.Take(i).All(earlier => loss < earlier))));
         Assert.That(validations[^1].IsBest, Is.False, "the case shows nothing unless the last is not the best");
 
         // The same parameters meet the same seeds again, whatever the step.
@@ -152,11 +168,15 @@ public class TrainerTests
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using UNet3d<float> network = new(context, Network, seed: 1);
-        TrainingOptions options = Options with { CenterMarginVoxels = 0, MeanShift = Options.MeanShift with { SeedRadiusVoxels = 1, Iterations = 1 } };
+        TrainingOptions options =
+            Options with { CenterMarginVoxels = 0, MeanShift = Options.MeanShift with { SeedRadiusVoxels = 1, Iterations = 1 } };
         using Trainer near = new(network, Data(), options);
         // Neither the seed's distance nor one shift exceeds the bandwidth of 4 by itself.
         Assert.That(near.Validate()!.StuckSeeds, Is.LessThan(0.3));
-        using Trainer far = new(network, Data(), options with { MeanShift = options.MeanShift with { SeedRadiusVoxels = 12, BandwidthVoxels = 1 } });
+        using Trainer far = new(network, Data(), options with
+        {
+            MeanShift = options.MeanShift with { SeedRadiusVoxels = 12, BandwidthVoxels = 1 },
+        });
         Assert.That(far.Validate()!.StuckSeeds, Is.GreaterThan(0.7));
     }
 
@@ -196,7 +216,8 @@ public class TrainerTests
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using UNet3d<float> plain = new(context, Network, seed: 1);
         using UNet3d<float> shifted = new(context, Network, seed: 1, outputBias: -2);
-        double[] Difference(string name) => [.. shifted.ToTensors("")[name].ToDoubles().Zip(plain.ToTensors("")[name].ToDoubles(), (a, b) => a - b)];
+        double[] Difference(string name)
+            => [.. shifted.ToTensors("")[name].ToDoubles().Zip(plain.ToTensors("")[name].ToDoubles(), (a, b) => a - b)];
         Assert.That(Difference("head.bias"), Has.All.EqualTo(-2).Within(1e-6));
         Assert.That(Difference("head.weight"), Has.All.Zero);
     }
@@ -214,8 +235,8 @@ public class TrainerTests
             Assert.That(ModelFile.MeanShiftOf(description), Is.EqualTo(trained));
     }
 
-    // Without the term at the centres a bias of −20 is a map of zeros from which no gradient leads back, and one of 20 a
-    // map of ones.
+    // Without the term at the centres a bias of −20 is a map of zeros from which no gradient leads back, and
+    // one of 20 a map of ones.
     [TestCase(-20, "do not stand out from a map that is 0 everywhere")]
     [TestCase(20, "do not stand out from a map that is stuck at its largest value")]
     public void Run_OfAMapThatIsStuck_GoesBackThreeTimesAndSaysWhy(double bias, string reason)
@@ -242,8 +263,8 @@ public class TrainerTests
         Assert.That(trainer.StepsDone, Is.EqualTo(240));
     }
 
-    // A map of 6e-16 from which the mean shift alone does not come back: the steps that Adam makes of such gradients are
-    // shorter than its 1e-8.
+    // A map of 6e-16 from which the mean shift alone does not come back: the steps that Adam makes of such
+    // gradients are shorter than its 1e-8.
     [TestCase(0.2, 20)]
     [TestCase(0, 34)]
     public void Run_OfAVanishedMap_ComesBackWithTheTermAtTheCentres(double weight, double most)
@@ -326,7 +347,8 @@ public class TrainerTests
         Assert.That(trainer.History.Rollbacks, Has.Count.EqualTo(3));
     }
 
-    // The step that could not be taken has not been taken: the run goes on from parameters that are numbers, with half the rate.
+    // The step that could not be taken has not been taken: the run goes on from parameters that are numbers,
+    // with half the rate.
     [Test]
     public void Step_WhenTheLossIsNoLongerFinite_GoesOnFromTheStart()
     {
@@ -383,7 +405,8 @@ public class TrainerTests
     [Test]
     public void Step_OfTwoClasses_LeavesTheMapOfAnAbsentClassToItsMaskAlone()
     {
-        // Every particle is of the first class; without masks nothing teaches the second output, whose weights then stay as they are.
+        // Every particle is of the first class; without masks nothing teaches the second output, whose
+        // weights then stay as they are.
         TrainingOptions options = TwoClasses with { DiceWeight = 0, CrossEntropyWeight = 0, BatchSize = 1, Steps = 3 };
         TrainingData data = Data(1);
         data = data with { Training = [.. data.Training.Select(v => v with { CenterClasses = [0] })], Validation = [] };
@@ -403,7 +426,9 @@ public class TrainerTests
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using UNet3d<float> network = new(context, Network, seed: 1);
-        Assert.That(() => new Trainer(network, Data(2), TwoClasses), Throws.TypeOf<InputException>().With.Message.Contains("one output for each class"));
+        Assert.That(
+            () => new Trainer(network, Data(2), TwoClasses),
+            Throws.TypeOf<InputException>().With.Message.Contains("one output for each class"));
     }
 
     [Test]
@@ -430,7 +455,8 @@ public class TrainerTests
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
         using UNet3d<float> network = new(context, Network, seed: 1);
-        TrainingOptions options = Options with { Patch = new Extent(10, 20, 12), Augmentation = Augmentation.Flips, CenterMarginVoxels = 1 };
+        TrainingOptions options =
+            Options with { Patch = new Extent(10, 20, 12), Augmentation = Augmentation.Flips, CenterMarginVoxels = 1 };
         using Trainer trainer = new(network, Data(), options);
         Assert.That(trainer.Step().Loss, Is.Positive);
         Assert.That(trainer.Validate()!.Loss, Is.Positive);
@@ -439,13 +465,15 @@ public class TrainerTests
     private static (float[] Values, TrainingHistory History) Train(TrainingOptions options, int threads)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu, threads);
-        using UNet3d<float> network = new(context, Network with { Outputs = options.ClassCount }, options.Seed, options.OutputBias);
+        using UNet3d<float> network = new(
+            context, Network with { Outputs = options.ClassCount }, options.Seed, options.OutputBias);
         using Trainer trainer = new(network, Data(options.ClassCount), options);
         trainer.Run();
         return (Values(network), trainer.History);
     }
 
-    // A better model finds more of what nobody annotated, so that with few centres its F1 falls; the loss knows centres alone.
+    // A better model finds more of what nobody annotated, so that with few centres its F1 falls; the loss
+    // knows centres alone.
     [TestCase(3, true)]
     [TestCase(9, true)]
     [TestCase(10, false)]
@@ -464,14 +492,18 @@ public class TrainerTests
 
     private static TrainingData Data(int classes = 1)
     {
-        SandclockOptions options = new() { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 1, MaximumParticles = 1, Seed = 4 };
+        SandclockOptions options =
+            new() { Depth = Edge, Height = Edge, Width = Edge, MinimumParticles = 1, MaximumParticles = 1, Seed = 4 };
         List<TrainingVolume> volumes = [];
         for (int i = 0; i < 5; i++)
         {
             SandclockVolume v = Sandclock.Create(options, i);
             float[] image = [.. v.Image];
             TrainingVolume.Normalize(image);
-            volumes.Add(new TrainingVolume($"volume {i}", new Extent(Edge, Edge, Edge), image, i == 0 ? null : v.Mask, v.Centers) { CenterClasses = classes == 1 ? null : [i % 2] });
+            volumes.Add(new TrainingVolume($"volume {i}", new Extent(Edge, Edge, Edge), image, i == 0 ? null : v.Mask, v.Centers)
+            {
+                CenterClasses = classes == 1 ? null : [i % 2],
+            });
         }
 
         return new TrainingData(volumes[..4], volumes[4..]);

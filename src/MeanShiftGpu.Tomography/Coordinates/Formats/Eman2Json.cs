@@ -7,9 +7,10 @@ using MeanShiftGpu.Tomography.Files;
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
 /// <summary>
-/// EMAN2's info file: boxes_3d is a list of [x, y, z, method, score, class], class_list gives the classes' names, apix_unbin the size of an unbinned pixel.
-/// A box at b lies at voxel b·apix_unbin/apix + size/2, size/2 rounded down, of the tomogram with voxels of apix; without apix_unbin, which old files lack,
-/// b counts in voxels from the first.
+/// EMAN2's info file: boxes_3d is a list of [x, y, z, method, score, class], class_list gives the classes'
+/// names, apix_unbin the size of an unbinned pixel. A box at b lies at voxel b·apix_unbin/apix + size/2,
+/// size/2 rounded down, of the tomogram with voxels of apix; without apix_unbin, which old files lack, b
+/// counts in voxels from the first.
 /// </summary>
 internal static class Eman2Json
 {
@@ -53,11 +54,13 @@ internal static class Eman2Json
         {
             string where = $"{Boxes}[{particles.Count}]";
             if (box.ValueKind != JsonValueKind.Array || box.GetArrayLength() is < 3 or > 64)
-                throw new InputException($"{path}: {where} is {InputFile.Quote(box.ToString())}; expected [x, y, z, method, score, class].");
+                throw new InputException($"{path}: {where} is {InputFile.Quote(box.ToString())}; expected [x, y, z, method, "
+                    + "score, class].");
             JsonElement At(int index) => index < box.GetArrayLength() ? box[index] : default;
             double Voxel(int axis, Func<Extent, int> size)
             {
-                double value = JsonTable.Number(path, $"{where}[{axis}]", At(axis)) ?? throw new InputException($"{path}: {where}[{axis}] is null; expected a number.");
+                double value = JsonTable.Number(path, $"{where}[{axis}]", At(axis)) ?? throw new InputException(
+                    $"{path}: {where}[{axis}] is null; expected a number.");
                 return pixel > 0 ? (value / grid.PerVoxel) + (size(own.RequireShape(path, Counts)) / 2) : value;
             }
 
@@ -117,7 +120,8 @@ internal static class Eman2Json
     private static string? TomogramOf(string path)
     {
         string name = Path.GetFileName(path);
-        return name.EndsWith(NameEnding, StringComparison.OrdinalIgnoreCase) && name.Length > NameEnding.Length ? name[..^NameEnding.Length] : null;
+        return name.EndsWith(NameEnding, StringComparison.OrdinalIgnoreCase) && name.Length > NameEnding.Length
+            ? name[..^NameEnding.Length] : null;
     }
 
     private static Dictionary<int, string> ClassNames(string path, JsonElement root)
@@ -127,7 +131,8 @@ internal static class Eman2Json
             return names;
         foreach (JsonProperty entry in list.EnumerateObject())
         {
-            if (int.TryParse(entry.Name, NumberStyles.Integer, CultureInfo.InvariantCulture, out int number) && entry.Value.ValueKind == JsonValueKind.Object
+            if (int.TryParse(entry.Name, NumberStyles.Integer, CultureInfo.InvariantCulture, out int number)
+                && entry.Value.ValueKind == JsonValueKind.Object
                 && JsonTable.Text(path, $"class_list.{number}.", entry.Value, "name") is { } name)
             {
                 names[number] = name;

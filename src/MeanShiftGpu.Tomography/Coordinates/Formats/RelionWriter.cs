@@ -5,7 +5,10 @@ using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
-/// <summary>Writes a RELION file of particles (see <see cref="RelionStar"/>). Every row has its own pixel size and binning.</summary>
+/// <summary>
+/// Writes a RELION file of particles (see <see cref="RelionStar"/>). Every row has its own pixel size and
+/// binning.
+/// </summary>
 internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
 {
     private readonly CoordinateFormat format = options.Format!.Value;
@@ -22,8 +25,10 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
         }
 
         Row[] rows = [.. particles.Select(RowOf)];
-        // The input's optics, and other columns that say a pixel size, hold as long as the coordinates count in the same pixels.
-        bool samePixels = Array.TrueForAll(rows, r => Math.Abs(r.Grid.PerVoxel - r.Particle.Pixels.PerVoxel) <= 1e-9 * r.Grid.PerVoxel);
+        // The input's optics, and other columns that say a pixel size, hold as long as the coordinates count
+        // in the same pixels.
+        bool samePixels = Array.TrueForAll(
+            rows, r => Math.Abs(r.Grid.PerVoxel - r.Particle.Pixels.PerVoxel) <= 1e-9 * r.Grid.PerVoxel);
         StarTable? kept = samePixels ? options.Template?.Table("optics") : null;
         StarTable? optics = kept ?? (format == CoordinateFormat.Relion4 ? CreateOptics(rows) : null);
         if (optics is not null)
@@ -38,7 +43,8 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
     private Row RowOf(Particle p, int index)
     {
         string name = p.Tomogram ?? options.TomogramName
-            ?? throw new InputException($"{path}: particle {index + 1} has no tomogram name; RELION joins tables by {NameColumn}. Give a name.") { Missing = MissingFact.TomogramName };
+            ?? throw new InputException($"{path}: particle {index + 1} has no tomogram name; RELION joins tables by "
+                + $"{NameColumn}. Give a name.") { Missing = MissingFact.TomogramName };
         if (format == CoordinateFormat.Warp && !name.EndsWith(RelionStar.TomostarEnding, StringComparison.Ordinal))
             name = TomogramName.WithoutEndings(Path.GetFileName(name)) + RelionStar.TomostarEnding;
         PixelGrid grid = options.GridOf(path, p);
@@ -51,7 +57,8 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
             name = entry.Name;
             size = (entry.SizeX, entry.SizeY, entry.SizeZ);
             if (grid.SizeAngstrom <= 0)
-                throw new InputException($"{path}: tomogram {InputFile.Quote(name)} has no {RelionStar.TiltSeriesPixelSize} above 0 in {options.Context.TomogramsStar}.");
+                throw new InputException($"{path}: tomogram {InputFile.Quote(name)} has no {RelionStar.TiltSeriesPixelSize} "
+                    + $"above 0 in {options.Context.TomogramsStar}.");
         }
         else
         {
@@ -59,7 +66,8 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
             size = (shape.Width * grid.PerVoxel, shape.Height * grid.PerVoxel, shape.Depth * grid.PerVoxel);
         }
 
-        double Angstrom(double voxel, double length) => (grid.ToPixel(voxel) - RelionStar.Centre(length, options.Context.Centre)) * grid.SizeAngstrom;
+        double Angstrom(double voxel, double length)
+            => (grid.ToPixel(voxel) - RelionStar.Centre(length, options.Context.Centre)) * grid.SizeAngstrom;
         return new Row(p, name, grid, Angstrom(p.X, size.x), Angstrom(p.Y, size.y), Angstrom(p.Z, size.z));
     }
 
@@ -68,11 +76,16 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
     /// <summary>An optics group for each size of pixels.</summary>
     private static StarTable CreateOptics(Row[] rows)
     {
-        StarTable optics = new("optics", [RelionStar.OpticsGroup, "rlnOpticsGroupName", RelionStar.TiltSeriesPixelSize, "rlnTomoSubtomogramBinning", "rlnImagePixelSize", "rlnImageDimensionality"]);
+        StarTable optics = new(
+            "optics",
+            [RelionStar.OpticsGroup, "rlnOpticsGroupName", RelionStar.TiltSeriesPixelSize, "rlnTomoSubtomogramBinning",
+                "rlnImagePixelSize", "rlnImageDimensionality"]);
         optics.Comments.Add("version 30001");
         PixelGrid[] groups = Groups(rows);
         for (int i = 0; i < groups.Length; i++)
-            optics.Rows.Add([Whole(i + 1), $"opticsGroup{Whole(i + 1)}", Text(groups[i].SizeAngstrom), Text(groups[i].PerVoxel), Text(groups[i].VoxelSizeAngstrom), "3"]);
+            optics.Rows.Add(
+                [Whole(i + 1), $"opticsGroup{Whole(i + 1)}", Text(groups[i].SizeAngstrom), Text(groups[i].PerVoxel),
+                    Text(groups[i].VoxelSizeAngstrom), "3"]);
         return optics;
     }
 
@@ -91,7 +104,8 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
         List<(string[] Names, Func<Row, int, Dictionary<string, string>, string[]> Values)> columns =
         [
             ([NameColumn], (row, _, _) => [row.Tomogram]),
-            (format == CoordinateFormat.Relion5 ? RelionStar.Centred : RelionStar.Pixels, (row, _, _) => [TableNumber.Text(row.X), TableNumber.Text(row.Y), TableNumber.Text(row.Z)]),
+            (format == CoordinateFormat.Relion5 ? RelionStar.Centred : RelionStar.Pixels,
+                (row, _, _) => [TableNumber.Text(row.X), TableNumber.Text(row.Y), TableNumber.Text(row.Z)]),
         ];
         if (particles.Any(p => p.Score is not null))
             columns.Add(([RelionStar.Score], (row, _, _) => [Text(row.Particle.Score ?? 0)]));
@@ -105,7 +119,8 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
         if (format == CoordinateFormat.Relion4)
         {
             columns.Add(([.. RelionStar.OriginAngstrom, RelionStar.OpticsGroup, "rlnTomoParticleName"], (row, i, other) =>
-                ["0", "0", "0", opticsGroup(row, other), other.GetValueOrDefault("rlnTomoParticleName", $"{row.Tomogram}/{Whole(i + 1)}")]));
+                ["0", "0", "0", opticsGroup(row, other), other.GetValueOrDefault(
+                    "rlnTomoParticleName", $"{row.Tomogram}/{Whole(i + 1)}")]));
         }
         else if (keptOptics)
         {
@@ -117,11 +132,14 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
             if (tomo)
                 columns.Add(([RelionStar.TiltSeriesPixelSize], (row, _, _) => [Text(row.Grid.SizeAngstrom)]));
             else
-                columns.Add((["rlnMagnification", "rlnDetectorPixelSize"], (row, _, _) => ["10000", Text(row.Grid.SizeAngstrom)]));
+                columns.Add(
+                    (["rlnMagnification", "rlnDetectorPixelSize"], (row, _, _) => ["10000", Text(row.Grid.SizeAngstrom)]));
         }
 
         HashSet<string> own = [.. columns.SelectMany(c => c.Names)];
-        string[] others = [.. particles.SelectMany(p => p.OtherColumns).Select(c => c.Key).Where(c => !own.Contains(c) && !IsForeign(c, samePixels)).Distinct()];
+        string[] others =
+            [.. particles.SelectMany(p => p.OtherColumns).Select(c => c.Key)
+                .Where(c => !own.Contains(c) && !IsForeign(c, samePixels)).Distinct()];
         StarTable table = new("particles", [.. columns.SelectMany(c => c.Names), .. others]);
         table.Comments.Add(format == CoordinateFormat.Relion5 ? "version 50001" : "version 30001");
         for (int i = 0; i < rows.Length; i++)
@@ -130,18 +148,25 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
             foreach (KeyValuePair<string, string> pair in particles[i].OtherColumns)
                 other[pair.Key] = pair.Value;
             // A particle from another table may lack a column; RELION's own word for nothing is "None".
-            table.Rows.Add([.. columns.SelectMany(c => c.Values(rows[i], i, other)), .. others.Select(c => other.GetValueOrDefault(c, "None"))]);
+            table.Rows.Add(
+                [.. columns.SelectMany(c => c.Values(rows[i], i, other)), .. others.Select(
+                    c => other.GetValueOrDefault(c, "None"))]);
         }
 
         return table;
     }
 
-    /// <summary>Columns of another version's tables that would be misread: those that say a pixel size, of which there is one, and those that RELION joins tables by.</summary>
+    /// <summary>
+    /// Columns of another version's tables that would be misread: those that say a pixel size, of which there
+    /// is one, and those that RELION joins tables by.
+    /// </summary>
     private bool IsForeign(string column, bool samePixels)
         => (!samePixels && Array.IndexOf(RelionReader.PixelSizeLabels, column) >= 0)
-            || (tomo ? column is "rlnMagnification" or "rlnDetectorPixelSize" : column == RelionStar.OpticsGroup || column.StartsWith("rlnTomo", StringComparison.Ordinal));
+            || (tomo ? column is "rlnMagnification" or "rlnDetectorPixelSize"
+                : column == RelionStar.OpticsGroup || column.StartsWith("rlnTomo", StringComparison.Ordinal));
 
-    private static string[] Texts(ParticleAngles? angles) => [TableNumber.Text(angles?.Rot ?? 0), TableNumber.Text(angles?.Tilt ?? 0), TableNumber.Text(angles?.Psi ?? 0)];
+    private static string[] Texts(ParticleAngles? angles)
+        => [TableNumber.Text(angles?.Rot ?? 0), TableNumber.Text(angles?.Tilt ?? 0), TableNumber.Text(angles?.Psi ?? 0)];
 
     private static string Text(double value) => value.ToString("R", CultureInfo.InvariantCulture);
 

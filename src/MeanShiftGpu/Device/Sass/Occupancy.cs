@@ -2,9 +2,10 @@ namespace MeanShiftGpu.Device.Sass;
 
 /// <summary>How many groups of a kernel have room on a multiprocessor of compute capability 9.0.</summary>
 /// <remarks>
-/// From the table "Technical Specifications per Compute Capability" of NVIDIA's CUDA C++ Programming Guide and the units of allocation of its occupancy
-/// calculator: 64 warps, 32 groups, 65536 registers, which a warp gets by 256, and 228 KiB of shared memory, which a group gets by 128 bytes and of which it
-/// takes 1 KiB for the driver.
+/// From the table "Technical Specifications per Compute Capability" of NVIDIA's CUDA C++ Programming Guide
+/// and the units of allocation of its occupancy calculator: 64 warps, 32 groups, 65536 registers, which a
+/// warp gets by 256, and 228 KiB of shared memory, which a group gets by 128 bytes and of which it takes 1
+/// KiB for the driver.
 /// </remarks>
 internal static class Occupancy
 {

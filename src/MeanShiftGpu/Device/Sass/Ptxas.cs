@@ -6,7 +6,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Device.Sass;
 
 /// <summary>What a kernel uses on an architecture, as the assembler reports it.</summary>
-internal sealed record PtxasReport(int Registers, int StackBytes, int SpillStoreBytes, int SpillLoadBytes, int LocalBytes, int SharedBytes)
+internal sealed record PtxasReport(
+    int Registers, int StackBytes, int SpillStoreBytes, int SpillLoadBytes, int LocalBytes, int SharedBytes)
 {
     /// <summary>True where the kernel keeps everything in registers.</summary>
     public bool StaysInRegisters => StackBytes + SpillStoreBytes + SpillLoadBytes + LocalBytes == 0;
@@ -15,14 +16,17 @@ internal sealed record PtxasReport(int Registers, int StackBytes, int SpillStore
 /// <summary>NVIDIA's assembler ptxas and its disassembler nvdisasm, where a machine has them.</summary>
 internal static partial class Ptxas
 {
-    /// <summary>The environment variable that names the assembler; the disassembler is looked for beside it first.</summary>
+    /// <summary>
+    /// The environment variable that names the assembler; the disassembler is looked for beside it first.
+    /// </summary>
     public const string Variable = "MEANSHIFTGPU_PTXAS";
 
     /// <summary>Where the programs are looked for, for messages.</summary>
     public const string Places = $"{Variable}, PATH, /usr/local/cuda/bin and /opt/ptxas";
 
     /// <summary>The assembler's path; null where there is none.</summary>
-    /// <exception cref="InputException">The variable names no file, which is a mistake and not an absence.</exception>
+    /// <exception cref="InputException">The variable names no file, which is a mistake and not an
+    /// absence.</exception>
     public static string? Find()
     {
         string? named = Environment.GetEnvironmentVariable(Variable);
@@ -31,7 +35,9 @@ internal static partial class Ptxas
         return Find("ptxas", []);
     }
 
-    /// <summary>The disassembler's path, beside the assembler or where else programs are; null where there is none.</summary>
+    /// <summary>
+    /// The disassembler's path, beside the assembler or where else programs are; null where there is none.
+    /// </summary>
     /// <param name="assembler">The assembler's path.</param>
     public static string? FindDisassembler(string assembler)
         => Find("nvdisasm", [Path.GetDirectoryName(Path.GetFullPath(assembler))!]);
@@ -43,8 +49,10 @@ internal static partial class Ptxas
             : throw new InvalidOperationException($"{program} --version names no release.");
 
     /// <summary>Assembles one kernel.</summary>
-    /// <exception cref="InvalidOperationException">ptxas refuses the text; the message is its own.</exception>
-    public static PtxasReport Assemble(string program, string ptx, string architecture) => Assemble(program, ptx, architecture, static _ => "").Report;
+    /// <exception cref="InvalidOperationException">ptxas refuses the text; the message is its
+    /// own.</exception>
+    public static PtxasReport Assemble(string program, string ptx, string architecture)
+        => Assemble(program, ptx, architecture, static _ => "").Report;
 
     /// <summary>Assembles one kernel and disassembles what came of it.</summary>
     /// <param name="program">ptxas.</param>
@@ -52,10 +60,14 @@ internal static partial class Ptxas
     /// <param name="ptx">The kernel's text.</param>
     /// <param name="architecture">sm_90, for example.</param>
     /// <exception cref="InvalidOperationException">One of them refuses; the message is its own.</exception>
-    public static (PtxasReport Report, string Sass) Disassemble(string program, string disassembler, string ptx, string architecture)
+    public static (PtxasReport Report, string Sass) Disassemble(
+        string program, string disassembler, string ptx, string architecture)
         => Assemble(program, ptx, architecture, cubin => Run(disassembler, ["-c", cubin]));
 
-    /// <summary>Reads the text of "ptxas -v": the most of any function, for registers; the sum over functions of all else.</summary>
+    /// <summary>
+    /// Reads the text of "ptxas -v": the most of any function, for registers; the sum over functions of all
+    /// else.
+    /// </summary>
     public static PtxasReport Parse(string log)
         => new(
             Numbers(Registers(), log).Max(),
@@ -65,7 +77,8 @@ internal static partial class Ptxas
             Numbers(Local(), log).Sum(),
             Numbers(Shared(), log).Sum());
 
-    private static (PtxasReport Report, string Sass) Assemble(string program, string ptx, string architecture, Func<string, string> disassemble)
+    private static (PtxasReport Report, string Sass) Assemble(
+        string program, string ptx, string architecture, Func<string, string> disassemble)
     {
         string folder = Directory.CreateTempSubdirectory("ptxas-").FullName;
         try
@@ -97,8 +110,10 @@ internal static partial class Ptxas
     private static string? Find(string name, string[] first)
     {
         string file = OperatingSystem.IsWindows() ? $"{name}.exe" : name;
-        string[] folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
-        return first.Concat(folders).Concat(["/usr/local/cuda/bin", "/opt/ptxas"]).Select(folder => Path.Combine(folder, file)).FirstOrDefault(File.Exists);
+        string[] folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(
+            Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
+        return first.Concat(folders).Concat(["/usr/local/cuda/bin", "/opt/ptxas"]).Select(folder => Path.Combine(folder, file))
+            .FirstOrDefault(File.Exists);
     }
 
     private static IEnumerable<int> Numbers(Regex pattern, string log)

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace MeanShiftGpu.Device.Sass;
 
 /// <summary>
-/// What registers hold, as far as it follows from a kernel's own constants, for the first thread of a group. It knows the few instructions
-/// that count loops; what any other writes is unknown.
+/// What registers hold, as far as it follows from a kernel's own constants, for the first thread of a group.
+/// It knows the few instructions that count loops; what any other writes is unknown.
 /// </summary>
 internal sealed class SassConstants
 {
@@ -100,10 +100,13 @@ internal sealed class SassConstants
             ("IADD3" or "UIADD3", 4) => At(1) + At(2) + At(3),
             ("VIADD", 3) => At(1) + At(2),
             ("SEL" or "USEL", 4) => Predicate(operands[3]) is { } chosen ? At(chosen ? 1 : 2) : null,
-            // The least of a constant and of what is not known, such as the rows that a volume has left, is the constant: loops turn as often as they can.
-            ("IMNMX" or "VIMNMX" or "UIMNMX" or "UVIMNMX", 4) when operands[3] is "PT" or "UPT" => At(1) is { } a && At(2) is { } b ? Math.Min(a, b) : At(1) ?? At(2),
+            // The least of a constant and of what is not known, such as the rows that a volume has left, is
+            // the constant: loops turn as often as they can.
+            ("IMNMX" or "VIMNMX" or "UIMNMX" or "UVIMNMX", 4) when operands[3] is "PT" or "UPT" => At(1) is { } a
+                && At(2) is { } b ? Math.Min(a, b) : At(1) ?? At(2),
             ("LEA" or "ULEA", 4) => (At(1) << At(3)) + At(2),
-            ("IMAD" or "IMAD.MOV" or "IMAD.MOV.U32" or "IMAD.IADD" or "IMAD.SHL" or "IMAD.SHL.U32" or "UIMAD", 4) => At(1) * At(2) + At(3),
+            ("IMAD" or "IMAD.MOV" or "IMAD.MOV.U32" or "IMAD.IADD" or "IMAD.SHL" or "IMAD.SHL.U32" or "UIMAD", 4)
+                => At(1) * At(2) + At(3),
             ("SHF.L.U32" or "USHF.L.U32", 4) when operands[3] is "RZ" or "URZ" => At(1) << At(2),
             ("SHF.R.S32.HI" or "USHF.R.S32.HI", 4) when operands[1] is "RZ" or "URZ" => At(3) >> At(2),
             ("SHF.R.U32.HI" or "USHF.R.U32.HI", 4) when operands[1] is "RZ" or "URZ" => At(3) >>> At(2),
@@ -119,18 +122,22 @@ internal sealed class SassConstants
         if (name.StartsWith('-') && !name.StartsWith("-0x", StringComparison.Ordinal))
             return -Operand(name[1..]);
         if (name.StartsWith("0x", StringComparison.Ordinal))
-            return uint.TryParse(name[2..], NumberStyles.HexNumber, CultureInfo.InvariantCulture, out uint value) ? (int)value : null;
+            return uint.TryParse(name[2..], NumberStyles.HexNumber, CultureInfo.InvariantCulture, out uint value) ? (int)value
+                : null;
         if (name.StartsWith("-0x", StringComparison.Ordinal))
             return -Operand(name[1..]);
         return registers.TryGetValue(name, out int known) ? known : null;
     }
 
-    private static bool IsRegister(string text) => text.Length > 1 && (text[0] == 'R' || text.StartsWith("UR", StringComparison.Ordinal)) && char.IsAsciiDigit(text[^1]);
+    private static bool IsRegister(string text)
+        => text.Length > 1 && (text[0] == 'R' || text.StartsWith("UR", StringComparison.Ordinal)) && char.IsAsciiDigit(text[^1]);
 
-    // The first operand and what lies behind it of a wide one; predicates among the first three are results too, as of a carry.
+    // The first operand and what lies behind it of a wide one; predicates among the first three are results
+    // too, as of a carry.
     private static IEnumerable<string> Targets(SassInstruction instruction)
     {
-        foreach (string operand in instruction.Operands.Take(3).Where(operand => operand.TrimStart('U') is ['P', >= '0' and <= '9']))
+        foreach (
+            string operand in instruction.Operands.Take(3).Where(operand => operand.TrimStart('U') is ['P', >= '0' and <= '9']))
             yield return operand;
         string first = instruction.Operands[0].Split('.')[0];
         if (!IsRegister(first))
@@ -139,7 +146,8 @@ internal sealed class SassConstants
         int number = int.Parse(first[kind.Length..], CultureInfo.InvariantCulture);
         string[] modifiers = instruction.Opcode.Split('.');
         int width = instruction.IsMatrixMultiply || modifiers.Contains("128") || modifiers.Contains("4") ? 4
-            : modifiers.Contains("64") || modifiers.Contains("WIDE") || modifiers[0] is "CS2R" or "DADD" or "DMUL" or "DFMA" or "D2D" ? 2 : 1;
+            : modifiers.Contains("64") || modifiers.Contains("WIDE")
+            || modifiers[0] is "CS2R" or "DADD" or "DMUL" or "DFMA" or "D2D" ? 2 : 1;
         for (int i = 0; i < width; i++)
             yield return string.Create(CultureInfo.InvariantCulture, $"{kind}{number + i}");
     }

@@ -3,7 +3,8 @@ using System.Text.RegularExpressions;
 namespace MeanShiftGpu.Device.Sass;
 
 /// <summary>One machine instruction as nvdisasm writes it.</summary>
-/// <param name="Guard">The predicate it depends on, such as P0, !P3 or UP1; empty where it always executes.</param>
+/// <param name="Guard">The predicate it depends on, such as P0, !P3 or UP1; empty where it always
+/// executes.</param>
 /// <param name="Opcode">With its modifiers: IMAD.WIDE.U32.</param>
 /// <param name="Operands">Targets first.</param>
 internal sealed record SassInstruction(string Guard, string Opcode, string[] Operands)
@@ -14,7 +15,9 @@ internal sealed record SassInstruction(string Guard, string Opcode, string[] Ope
     /// <summary>A matrix instruction of tensor cores.</summary>
     public bool IsMatrixMultiply => Name == "HMMA";
 
-    /// <summary>An asynchronous copy of 4 bytes, with which kernels fetch tensors that are not aligned to 16 bytes.</summary>
+    /// <summary>
+    /// An asynchronous copy of 4 bytes, with which kernels fetch tensors that are not aligned to 16 bytes.
+    /// </summary>
     public bool IsSmallCopy => Name == "LDGSTS" && !Opcode.Contains(".128", StringComparison.Ordinal);
 }
 
@@ -33,10 +36,13 @@ internal sealed partial class SassListing
             if (Label().Match(line) is { Success: true } label)
                 labels[label.Groups[1].Value] = instructions.Count;
             else if (Line().Match(line) is { Success: true } match)
-                instructions.Add(new(match.Groups[1].Value, match.Groups[2].Value, [.. match.Groups[3].Value.Split(',').Select(operand => operand.Trim()).Where(operand => operand != "")]));
+                instructions.Add(
+                    new(match.Groups[1].Value, match.Groups[2].Value,
+                        [.. match.Groups[3].Value.Split(',').Select(operand => operand.Trim()).Where(operand => operand != "")]));
         }
 
-        Instructions = instructions.Count > 0 ? instructions : throw new InvalidOperationException("nvdisasm wrote no instruction.");
+        Instructions = instructions.Count > 0 ? instructions : throw new InvalidOperationException("nvdisasm wrote no "
+            + "instruction.");
     }
 
     public IReadOnlyList<SassInstruction> Instructions { get; }
@@ -48,7 +54,8 @@ internal sealed partial class SassListing
         return instruction.Name switch
         {
             "BRA" => labels[Reference().Match(instruction.Operands[^1]).Groups[1].Value],
-            "BRX" or "JMP" or "JMX" => throw new InvalidOperationException($"A {instruction.Name} leads where only the running kernel knows, expected branches to labels."),
+            "BRX" or "JMP" or "JMX" => throw new InvalidOperationException($"A {instruction.Name} leads where only the running "
+            + "kernel knows, expected branches to labels."),
             _ => null,
         };
     }
@@ -57,7 +64,8 @@ internal sealed partial class SassListing
     public bool Ends(int at)
     {
         SassInstruction instruction = Instructions[at];
-        return instruction.Guard == "" && (instruction.Name is "EXIT" or "RET" || (instruction.Name == "BRA" && instruction.Operands.Length == 1));
+        return instruction.Guard == "" && (
+            instruction.Name is "EXIT" or "RET" || (instruction.Name == "BRA" && instruction.Operands.Length == 1));
     }
 
     [GeneratedRegex(@"^(\.L_x_\d+):")]

@@ -4,9 +4,9 @@ namespace MeanShiftGpu.Device.Sass;
 internal readonly record struct SassCount(int Instructions, int MatrixMultiplies);
 
 /// <summary>
-/// Counts what a warp executes in one turn of a loop. Where the kernel's own constants decide a branch for the first thread of a group, it goes that way, so
-/// that loops inside turn as often as they do; where they do not, it goes the longer way. Copies of 4 bytes, of tensors that are not aligned to 16, are on
-/// no way.
+/// Counts what a warp executes in one turn of a loop. Where the kernel's own constants decide a branch for
+/// the first thread of a group, it goes that way, so that loops inside turn as often as they do; where they
+/// do not, it goes the longer way. Copies of 4 bytes, of tensors that are not aligned to 16, are on no way.
 /// </summary>
 internal sealed class SassLoops
 {
@@ -29,10 +29,11 @@ internal sealed class SassLoops
     }
 
     /// <summary>
-    /// One turn of the main loop: of the outermost loop with a matrix instruction; where there is none, of the longest loop without another inside.
-    /// Null where there is no loop.
+    /// One turn of the main loop: of the outermost loop with a matrix instruction; where there is none, of
+    /// the longest loop without another inside. Null where there is no loop.
     /// </summary>
-    /// <exception cref="InvalidOperationException">How often a loop inside turns does not follow from constants.</exception>
+    /// <exception cref="InvalidOperationException">How often a loop inside turns does not follow from
+    /// constants.</exception>
     public SassCount? Main()
     {
         Loop? withMatrices = loops.Where(loop => loop.Body.Any(HasMatrixMultiply)).MaxBy(loop => loop.Body.Count);
@@ -76,7 +77,8 @@ internal sealed class SassLoops
             return block.Next[taken ? 0 : 1];
         Loop inner = loops.Where(loop => loop.Body.Contains(block)).MinBy(loop => loop.Body.Count)!;
         if (inner != main && ways.Exists(way => way == inner.Head || !inner.Body.Contains(way)))
-            throw new InvalidOperationException($"How often the loop at instruction {inner.Head.Begin} turns does not follow from the kernel's constants.");
+            throw new InvalidOperationException($"How often the loop at instruction {inner.Head.Begin} turns does not follow "
+                + "from the kernel's constants.");
         return ways.MaxBy(way => way == inner.Head ? 0 : inner.Longest[way])!;
     }
 
@@ -86,9 +88,11 @@ internal sealed class SassLoops
         if (loop.Longest.TryGetValue(block, out int known))
             return known;
         Loop? inner = loop.Inner.Find(inner => inner.Body.Contains(block));
-        IEnumerable<Block> exits = inner is null ? block.Next : inner.Body.SelectMany(b => b.Next).Where(b => !inner.Body.Contains(b));
+        IEnumerable<Block> exits = inner is null ? block.Next : inner.Body.SelectMany(b => b.Next).Where(
+            b => !inner.Body.Contains(b));
         int own = inner is null ? Straight(block) : inner.Longest[inner.Head];
-        int rest = exits.Distinct().Where(next => next != loop.Head && loop.Body.Contains(next)).Select(next => Longest(loop, next))
+        int rest = exits.Distinct().Where(next => next != loop.Head && loop.Body.Contains(next)).Select(
+            next => Longest(loop, next))
             .Concat(exits.Any(next => next == loop.Head || !loop.Body.Contains(next)) ? [0] : []).DefaultIfEmpty().Max();
         return loop.Longest[block] = own + rest;
     }
@@ -97,7 +101,8 @@ internal sealed class SassLoops
 
     private bool HasMatrixMultiply(Block block) => Instructions(block).Any(i => i.IsMatrixMultiply);
 
-    private IEnumerable<SassInstruction> Instructions(Block block) => listing.Instructions.Skip(block.Begin).Take(block.End - block.Begin);
+    private IEnumerable<SassInstruction> Instructions(Block block)
+        => listing.Instructions.Skip(block.Begin).Take(block.End - block.Begin);
 
     private void FindBlocks()
     {
@@ -130,7 +135,8 @@ internal sealed class SassLoops
         }
     }
 
-    // A branch back to a block that every path to the branch passes makes a loop: all from which the branch is reached without passing that block.
+    // A branch back to a block that every path to the branch passes makes a loop: all from which the branch
+    // is reached without passing that block.
     private void FindLoops()
     {
         Dictionary<Block, List<Block>> before = blocks.ToDictionary(block => block, _ => new List<Block>());
@@ -139,7 +145,8 @@ internal sealed class SassLoops
         HashSet<Block> reachable = Reach(blocks[0], null, block => block.Next);
         foreach (IGrouping<Block, Block> back in reachable
             .SelectMany(tail => tail.Next.Select(head => (Head: head, Tail: tail)))
-            .Where(edge => edge.Head.Begin <= edge.Tail.Begin && (edge.Head == blocks[0] || !Reach(blocks[0], edge.Head, block => block.Next).Contains(edge.Tail)))
+            .Where(edge => edge.Head.Begin <= edge.Tail.Begin && (
+                edge.Head == blocks[0] || !Reach(blocks[0], edge.Head, block => block.Next).Contains(edge.Tail)))
             .GroupBy(edge => edge.Head, edge => edge.Tail))
         {
             HashSet<Block> body = [back.Key];
@@ -152,7 +159,8 @@ internal sealed class SassLoops
         foreach (Loop loop in loops)
         {
             List<Loop> inside = [.. loops.Where(other => other != loop && loop.Body.Contains(other.Head))];
-            loop.Inner.AddRange(inside.Where(inner => !inside.Exists(other => other != inner && other.Body.Contains(inner.Head))));
+            loop.Inner.AddRange(
+                inside.Where(inner => !inside.Exists(other => other != inner && other.Body.Contains(inner.Head))));
         }
     }
 

@@ -5,18 +5,24 @@ namespace MeanShiftGpu.Device.Sass;
 
 /// <summary>What a kernel becomes in machine code.</summary>
 /// <param name="Kernel">Its name.</param>
-/// <param name="Loop">One turn of its main loop (<see cref="SassLoops.Main"/>); null where there is no loop.</param>
+/// <param name="Loop">One turn of its main loop (<see cref="SassLoops.Main"/>); null where there is no
+/// loop.</param>
 /// <param name="Instructions">All of them.</param>
 /// <param name="Registers">Of a thread.</param>
-/// <param name="SharedBytes">Shared memory of a group, static and the most that its launcher asks for.</param>
+/// <param name="SharedBytes">Shared memory of a group, static and the most that its launcher asks
+/// for.</param>
 /// <param name="SpilledBytes">Stored in and loaded from local memory.</param>
 /// <param name="Threads">The most threads of a group; 0 where ILGPU chooses.</param>
-internal sealed record SassRow(string Kernel, SassCount? Loop, int Instructions, int Registers, int SharedBytes, int SpilledBytes, int Threads)
+internal sealed record SassRow(
+    string Kernel, SassCount? Loop, int Instructions, int Registers, int SharedBytes, int SpilledBytes, int Threads)
 {
     /// <summary>Instructions for each matrix instruction of the main loop; null where it has none.</summary>
-    public double? PerMatrixMultiply => Loop is { MatrixMultiplies: > 0 } loop ? (double)loop.Instructions / loop.MatrixMultiplies : null;
+    public double? PerMatrixMultiply
+        => Loop is { MatrixMultiplies: > 0 } loop ? (double)loop.Instructions / loop.MatrixMultiplies : null;
 
-    /// <summary>Groups on a multiprocessor of compute capability 9.0; null where ILGPU chooses the group.</summary>
+    /// <summary>
+    /// Groups on a multiprocessor of compute capability 9.0; null where ILGPU chooses the group.
+    /// </summary>
     public int? Groups => Threads > 0 ? Occupancy.GroupsPerMultiprocessor(Threads, Registers, SharedBytes) : null;
 }
 
@@ -31,7 +37,8 @@ internal static class SassTable
     /// <param name="kernel">The kernel.</param>
     /// <param name="ptx">Its text.</param>
     /// <param name="architecture">sm_90, for example.</param>
-    public static (SassRow Row, string Sass) Count(string ptxas, string nvdisasm, KernelEntry kernel, string ptx, string architecture)
+    public static (SassRow Row, string Sass) Count(
+        string ptxas, string nvdisasm, KernelEntry kernel, string ptx, string architecture)
     {
         (PtxasReport report, string sass) = Ptxas.Disassemble(ptxas, nvdisasm, ptx, architecture);
         SassListing listing = new(sass);
@@ -62,11 +69,14 @@ internal static class SassTable
     {
         StringBuilder text = new();
         text.AppendLine(CultureInfo.InvariantCulture, $"# Machine code of the kernels, {architecture}").AppendLine();
-        text.AppendLine(CultureInfo.InvariantCulture, $"ptxas {assembler}, commit {commit}: written by `meanshift-gpu kernels --sass DIR`, which says below what is counted.").AppendLine();
+        text.AppendLine(CultureInfo.InvariantCulture, $"ptxas {assembler}, commit {commit}: written by `meanshift-gpu kernels "
+            + $"--sass DIR`, which says below what is counted.").AppendLine();
         text.AppendLine(Explanation).AppendLine();
-        text.AppendLine("| kernel | main loop | HMMA | for each HMMA | instructions | registers | shared memory | spilled | threads | groups |");
+        text.AppendLine("| kernel | main loop | HMMA | for each HMMA | instructions | registers | shared memory | spilled | "
+            + "threads | groups |");
         text.AppendLine("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-        foreach (SassRow row in rows.OrderByDescending(row => row.PerMatrixMultiply.HasValue).ThenBy(row => row.Kernel, StringComparer.Ordinal))
+        foreach (SassRow row in rows.OrderByDescending(row => row.PerMatrixMultiply.HasValue)
+            .ThenBy(row => row.Kernel, StringComparer.Ordinal))
         {
             string[] cells =
             [
@@ -87,7 +97,10 @@ internal static class SassTable
         return text.ToString().ReplaceLineEndings("\n");
     }
 
-    /// <summary>Reads what a table says of each kernel's main loop: instructions, and matrix instructions or 0; kernels without a loop have 0 and 0.</summary>
+    /// <summary>
+    /// Reads what a table says of each kernel's main loop: instructions, and matrix instructions or 0;
+    /// kernels without a loop have 0 and 0.
+    /// </summary>
     public static (string Assembler, IReadOnlyDictionary<string, SassCount> Loops) Read(string text)
     {
         string[] lines = text.ReplaceLineEndings("\n").Split('\n');
@@ -104,14 +117,17 @@ internal static class SassTable
 
     private const string Explanation =
         """
-        **Main loop.** What one warp executes in one turn of the outermost loop with matrix instructions (HMMA): a chunk of channels of a convolution, a
-        tile of voxels of a weight's gradient. It is counted in the listing, nothing is run. Where the kernel's own constants decide a branch for the first
-        thread of a group, the count goes that way, so that a loop inside counts as often as it turns; where they do not, it goes the longer way, so that a
-        ReLU's mask is always applied. Copies of 4 bytes, of tensors that do not begin at multiples of 16 bytes, are on no way. If how often a loop inside
-        turns does not follow from constants, there is no table. Of kernels without HMMA it is the longest loop without another inside.
+        **Main loop.** What one warp executes in one turn of the outermost loop with matrix instructions (HMMA): a
+        chunk of channels of a convolution, a tile of voxels of a weight's gradient. It is counted in the listing,
+        nothing is run. Where the kernel's own constants decide a branch for the first thread of a group, the count
+        goes that way, so that a loop inside counts as often as it turns; where they do not, it goes the longer way,
+        so that a ReLU's mask is always applied. Copies of 4 bytes, of tensors that do not begin at multiples of 16
+        bytes, are on no way. If how often a loop inside turns does not follow from constants, there is no table. Of
+        kernels without HMMA it is the longest loop without another inside.
 
-        **Shared memory** is in bytes, static and the most that the launcher asks for. **Spilled** are bytes stored and loaded. **Groups** is how many have
-        room on a multiprocessor of compute capability 9.0: the least of 64 warps, 32 groups, 65536 registers (a warp gets them by 256) and 228 KiB of
-        shared memory (a group takes 1 KiB more than it asks for, and all by 128 bytes). It is empty where ILGPU chooses the group at the launch.
+        **Shared memory** is in bytes, static and the most that the launcher asks for. **Spilled** are bytes stored
+        and loaded. **Groups** is how many have room on a multiprocessor of compute capability 9.0: the least of 64
+        warps, 32 groups, 65536 registers (a warp gets them by 256) and 228 KiB of shared memory (a group takes 1 KiB
+        more than it asks for, and all by 128 bytes). It is empty where ILGPU chooses the group at the launch.
         """;
 }

@@ -18,7 +18,7 @@ internal static class Conv3dVariants<TActivation, T>
     public static VariantTable<IConv3d<TActivation, T>, Conv3dShape> Table { get; } = new(
         "conv3d",
         KnowsRelu(Variants.ForTensorCores<TActivation, T, IConv3d<TActivation, T>, Conv3dShape>(
-            static shape => shape.KernelSize != 3 ? "it takes kernels of 3³ only" : null,
+            TensorCoreRefusal,
             static shape => (shape.InputPitch, shape.OutputPitch),
             static (accelerator, precision) => Conv3dTensorCore.Create(accelerator, precision),
             Conv3dTensorCore.CreateBf16) with
@@ -55,6 +55,14 @@ internal static class Conv3dVariants<TActivation, T>
             Supports = (context, shape) => shape.Activation is Activation.None or Activation.Relu
                 ? variant.Supports(context, shape) : $"of activations it knows ReLU alone, not {shape.Activation}",
         };
+
+    // Within a tile and its surroundings it counts in 32 bits.
+    private static string? TensorCoreRefusal(Conv3dShape shape)
+        => shape.KernelSize != 3
+            ? "it takes kernels of 3³ only"
+            : 5L * shape.Height * shape.Width * Math.Max(shape.InputPitch, shape.OutputPitch) > int.MaxValue
+                ? $"five planes of {shape.Height}×{shape.Width} voxels have more than {int.MaxValue} numbers"
+                : null;
 
     private static string? WinogradRefusal(GpuContext context, Conv3dShape shape)
         => shape.KernelSize != 3 ? "it computes kernels of 3³ only" : Variants.HostRefusal<T>(context);

@@ -30,7 +30,8 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
     public ConvTranspose3d(GpuContext context, string? variant = null)
         : this(
             context,
-            new ChosenLauncher<IConvTranspose3d<T, T>, ConvTranspose3dShape>(context, ConvTranspose3dVariants<T, T>.Table, variant))
+            new ChosenLauncher<IConvTranspose3d<T, T>, ConvTranspose3dShape>(
+                context, ConvTranspose3dVariants<T, T>.Table, variant))
     {
     }
 

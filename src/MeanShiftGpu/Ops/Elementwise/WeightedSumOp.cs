@@ -18,7 +18,8 @@ public static class WeightedSumOp
         where T : unmanaged, INumber<T>
     {
         if (terms.Count == 0 || terms.Any(t => t.Loss.Shape != TensorShape.Scalar))
-            throw new ArgumentException($"WeightedSum: expects scalars, got {terms.Count} terms: {string.Join(", ", terms.Select(t => t.Loss.Shape))}.", nameof(terms));
+            throw new ArgumentException($"WeightedSum: expects scalars, got {terms.Count} terms: "
+                + $"{string.Join(", ", terms.Select(t => t.Loss.Shape))}.", nameof(terms));
         Tensor<T> total = tape.Allocate(TensorShape.Scalar);
         IElementwise<T, T> kernels = tape.Context.Launcher(ElementwiseVariants<T, T>.Table, default(ElementwiseShape));
         ArrayView<T>[] losses = [.. terms.Select(t => t.Loss.View)];

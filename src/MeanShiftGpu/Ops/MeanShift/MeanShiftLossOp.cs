@@ -23,8 +23,10 @@ public readonly record struct CenterBatch<T>(ArrayView<T> Centers, ArrayView<int
 /// <param name="Loss">The scalar.</param>
 /// <param name="Trajectory">Every position of every seed, [T + 1, N, S, 3].</param>
 /// <param name="Positions">Where the seeds ended, [N, S, 3]: the trajectory's last part.</param>
-/// <param name="NearestCenter">The row of the centre nearest to each, [N, S]; −1 in items without centres.</param>
-public sealed record MeanShiftLossResult<T>(Tensor<T> Loss, ArrayView<T> Trajectory, ArrayView<T> Positions, ArrayView<int> NearestCenter)
+/// <param name="NearestCenter">The row of the centre nearest to each, [N, S]; −1 in items without
+/// centres.</param>
+public sealed record MeanShiftLossResult<T>(
+    Tensor<T> Loss, ArrayView<T> Trajectory, ArrayView<T> Positions, ArrayView<int> NearestCenter)
     where T : unmanaged, INumber<T>;
 
 /// <summary>The mean-shift loss on a tape.</summary>
@@ -61,8 +63,9 @@ public static class MeanShiftLossOp
     }
 
     /// <summary>
-    /// Draws seeds around the centres, shifts them along one score map and compares where they end with the centres:
-    /// the mean over centres of the distance to the nearest seed plus the mean over seeds of the distance to the nearest centre.
+    /// Draws seeds around the centres, shifts them along one score map and compares where they end with the
+    /// centres: the mean over centres of the distance to the nearest seed plus the mean over seeds of the
+    /// distance to the nearest centre.
     /// </summary>
     /// <param name="tape">The tape.</param>
     /// <param name="scores">[N, D, H, W, 1]: a score map, or a slice of one channel of several.</param>
@@ -70,8 +73,8 @@ public static class MeanShiftLossOp
     /// <param name="options">Bandwidth, weighting, distance, seeds.</param>
     /// <param name="seed">Random key of the seeds.</param>
     /// <param name="step">Training step: every step draws other seeds.</param>
-    /// <param name="firstItem">The first map's place in the step, where that has more maps than these: every map draws other
-    /// seeds.</param>
+    /// <param name="firstItem">The first map's place in the step, where that has more maps than these: every
+    /// map draws other seeds.</param>
     public static MeanShiftLossResult<T> MeanShiftLoss<T>(
         this Tape<T> tape,
         Tensor<T> scores,
@@ -122,7 +125,8 @@ public static class MeanShiftLossOp
         where T : unmanaged, INumber<T>
     {
         if (scores.Shape.Batch < 1 || seeds.Length == 0 || seeds.Length % (3 * scores.Shape.Batch) != 0)
-            throw new ArgumentException($"MeanShiftLoss: {seeds.Length} numbers are not [N, S, 3] seeds for {scores.Shape.Batch} items.", nameof(seeds));
+            throw new ArgumentException($"MeanShiftLoss: {seeds.Length} numbers are not [N, S, 3] seeds for "
+                + $"{scores.Shape.Batch} items.", nameof(seeds));
         MeanShiftShape shape = ShapeOf(scores, centers, options, seeds.Length / 3 / scores.Shape.Batch);
         ArrayView<T> trajectory = tape.Arena.Allocate<T>(shape.TrajectoryLength);
         trajectory.SubView(0, seeds.Length).CopyFromCPU(tape.Context.Stream, seeds);
@@ -133,10 +137,19 @@ public static class MeanShiftLossOp
         where T : unmanaged, INumber<T>
     {
         if (scores.Shape.Channels != 1 || scores.Shape.Batch != centers.Batch)
-            throw new ArgumentException($"MeanShiftLoss: scores are {scores.Shape} for centres of {centers.Batch} items; expected [{centers.Batch}, D, H, W, 1].", nameof(scores));
+            throw new ArgumentException($"MeanShiftLoss: scores are {scores.Shape} for centres of {centers.Batch} items; "
+                + $"expected [{centers.Batch}, D, H, W, 1].", nameof(scores));
         if (centers.Count < 0 || centers.Count > centers.Centers.Length / 3)
-            throw new ArgumentException($"MeanShiftLoss: {centers.Count} centres, of which {centers.Centers.Length / 3} are in memory; expected as many as there are.", nameof(centers));
-        return new MeanShiftShape(scores.Shape.Batch, scores.Shape.Depth, scores.Shape.Height, scores.Shape.Width, seedsPerItem, options.Iterations, scores.Pitch);
+            throw new ArgumentException($"MeanShiftLoss: {centers.Count} centres, of which {centers.Centers.Length / 3} are in "
+                + "memory; expected as many as there are.", nameof(centers));
+        return new MeanShiftShape(
+            scores.Shape.Batch,
+            scores.Shape.Depth,
+            scores.Shape.Height,
+            scores.Shape.Width,
+            seedsPerItem,
+            options.Iterations,
+            scores.Pitch);
     }
 
     // The trajectory's first part holds the seeds.
@@ -152,20 +165,33 @@ public static class MeanShiftLossOp
         AcceleratorStream stream = tape.Context.Stream;
         IMeanShift<T> kernels = tape.Context.Launcher(MeanShiftVariants<T>.Table, shape);
         MeanShiftParameters parameters = options.Parameters;
-        ArrayView<byte> workspace = tape.Arena.Allocate<byte>(Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers.Count)));
+        ArrayView<byte> workspace = tape.Arena.Allocate<byte>(
+            Math.Max(1, kernels.WorkspaceBytes(shape, parameters, centers.Count)));
         // A batch without centres has no nearest points; an arena's buffer has at least one element.
         NearestPairs nearest = new(
-            tape.Arena.Allocate<int>(shape.Points), tape.Arena.Allocate<int>(Math.Max(1, centers.Count)).SubView(0, centers.Count));
+            tape.Arena.Allocate<int>(shape.Points), tape.Arena.Allocate<int>(Math.Max(1, centers.Count)).SubView(
+                0, centers.Count));
         Tensor<T> loss = tape.Allocate(TensorShape.Scalar);
 
         kernels.LossForward(
-            stream, scores.View, trajectory.SubView(0, shape.Points * 3), trajectory, centers.Views, nearest, loss.View, workspace, shape, parameters, options.Distance);
+            stream,
+            scores.View,
+            trajectory.SubView(0, shape.Points * 3),
+            trajectory,
+            centers.Views,
+            nearest,
+            loss.View,
+            workspace,
+            shape,
+            parameters,
+            options.Distance);
 
         tape.Record("MeanShiftLoss", loss, [scores], [], [scores], () =>
         {
             ArrayView<T> gradPositions = tape.Arena.Allocate<T>(shape.Points * 3);
             tape.WriteGradient(scores, gradScores => kernels.LossBackward(
-                stream, tape.Gradient(loss), scores.View, trajectory, centers.Views, nearest, gradPositions, gradScores, workspace, shape, parameters, options.Distance));
+                stream, tape.Gradient(loss), scores.View, trajectory, centers.Views, nearest, gradPositions, gradScores,
+                workspace, shape, parameters, options.Distance));
         });
         return new MeanShiftLossResult<T>(loss, trajectory, shape.Ends(trajectory), nearest.Centers);
     }

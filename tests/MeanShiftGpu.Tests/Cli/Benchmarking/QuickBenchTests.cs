@@ -8,10 +8,13 @@ using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli.Benchmarking;
 
-/// <summary>Every benchmark's every row runs, on the simulated GPU and as small as it gets: nothing is timed here.</summary>
+/// <summary>
+/// Every benchmark's every row runs, on the simulated GPU and as small as it gets: nothing is timed here.
+/// </summary>
 public class QuickBenchTests
 {
-    // The precision that has the most rows: on BF16 activations, and on float32 ones whose operands are rounded.
+    // The precision that has the most rows: on BF16 activations, and on float32 ones whose operands are
+    // rounded.
     [Test]
     public void Run_EveryBenchmarkInBf16_HasItsRows()
     {
@@ -21,11 +24,18 @@ public class QuickBenchTests
         foreach (string benchmark in QuickBench.Names.Where(n => n is not ("pick" or "mean-shift")))
             bench.Run(benchmark);
 
-        TestContext.Out.WriteLine(string.Join("\n", results.Select(r => $"{r.Name}, {r.Size}, {r.Variant}, {r.Precision}: {r.MedianMs:0} ms")));
-        string[] convolutions = ["conv3d Forward", "conv3d BackwardInput", "conv3d BackwardWeight", "conv-transpose3d Forward", "conv-transpose3d BackwardInput", "conv-transpose3d BackwardWeight"];
+        TestContext.Out.WriteLine(string.Join("\n", results.Select(r => $"{r.Name}, {r.Size}, {r.Variant}, {r.Precision}: "
+            + $"{r.MedianMs:0} ms")));
+        string[] convolutions =
+            ["conv3d Forward", "conv3d BackwardInput", "conv3d BackwardWeight", "conv-transpose3d Forward",
+                "conv-transpose3d BackwardInput", "conv-transpose3d BackwardWeight"];
         string[] others =
         [
-            "max-pool3d Forward", "max-pool3d Backward", "sigmoid-head Forward", "sigmoid-head BackwardInput", "sigmoid-head BackwardWeight",
+            "max-pool3d Forward",
+            "max-pool3d Backward",
+            "sigmoid-head Forward",
+            "sigmoid-head BackwardInput",
+            "sigmoid-head BackwardWeight",
             "unet-step: Dice + mean shift + Adam",
         ];
         Assert.That(NamesOf("bf16"), Is.EqualTo((string[])[.. convolutions, .. others]));
@@ -34,7 +44,8 @@ public class QuickBenchTests
         string[] operations = [.. Operations.All.Select(o => o.Name).Where(n => n != "mean-shift")];
         Assert.That(results.Select(r => r.Name.Split(' ')[0]).Distinct(), Is.SupersetOf(operations));
 
-        IEnumerable<string> NamesOf(string precision) => results.Where(r => r.Precision == precision).Select(r => r.Name).Distinct();
+        IEnumerable<string> NamesOf(string precision)
+            => results.Where(r => r.Precision == precision).Select(r => r.Name).Distinct();
     }
 
     // What is timed is compared with the reference before, where activations are BF16 too.
@@ -66,7 +77,8 @@ public class QuickBenchTests
         Assert.That(results.Select(r => r.Variant).Distinct(), Is.EquivalentTo(expected.Split(',')));
     }
 
-    // Of each tensor once; the backward passes read the output too, for the mask of ReLU, and gradients of weights are added to.
+    // Of each tensor once; the backward passes read the output too, for the mask of ReLU, and gradients of
+    // weights are added to.
     [TestCase("conv3d Forward", 1 + 8 + 216)]
     [TestCase("conv3d BackwardInput", 1 + 2 * 8 + 216)]
     [TestCase("conv3d BackwardWeight", 1 + 2 * 8 + 2 * 216)]
@@ -89,7 +101,9 @@ public class QuickBenchTests
         QuickBench bench = new(context, results.Add) { Shrink = 56, Network = new UNet3dOptions { Widths = [8] } };
         bench.Run("conv3d");
         bench.Run("dice");
-        Assert.That(results.Where(r => r.Gflops > 0).Select(r => r.PercentOfPeak), Is.EqualTo(results.Where(r => r.Gflops > 0).Select(r => 100 * r.Gflops / r.PeakGflops)).And.All.Positive);
+        Assert.That(
+            results.Where(r => r.Gflops > 0).Select(r => r.PercentOfPeak),
+            Is.EqualTo(results.Where(r => r.Gflops > 0).Select(r => 100 * r.Gflops / r.PeakGflops)).And.All.Positive);
         Assert.That(results.Where(r => r.Gflops > 0).Select(r => r.PeakGflops), Is.Ordered, "the highest so far");
         Assert.That(results.Where(r => r.Gflops == 0).Select(r => r.PeakGflops), Is.Not.Empty.And.All.Null);
     }
@@ -99,7 +113,8 @@ public class QuickBenchTests
     {
         using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
         List<BenchResult> results = [];
-        QuickBench bench = new(context, results.Add) { Shrink = 2, Patches = [8, 13], Network = new UNet3dOptions { Widths = [8, 8] } };
+        QuickBench bench =
+            new(context, results.Add) { Shrink = 2, Patches = [8, 13], Network = new UNet3dOptions { Widths = [8, 8] } };
         bench.Run("unet-step");
         Assert.That(results.Select(r => r.Size), Is.EqualTo((string[])["4³, widths 8-8", "6³, widths 8-8"]));
     }
@@ -110,7 +125,8 @@ public class QuickBenchTests
     {
         using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = forced });
         List<BenchResult> results = [];
-        QuickBench bench = new(context, results.Add) { Shrink = 2, Patches = [8], Network = new UNet3dOptions { Widths = [8, 8] } };
+        QuickBench bench =
+            new(context, results.Add) { Shrink = 2, Patches = [8], Network = new UNet3dOptions { Widths = [8, 8] } };
         bench.Run("unet-step");
         Assert.That(results.Select(r => r.Variant), Is.EqualTo((string[])[expected]));
     }
@@ -118,8 +134,13 @@ public class QuickBenchTests
     [Test]
     public void Run_ForcedVariantThatTheOperationLacks_IsRefused()
     {
-        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Variant = "conv3d=Grouped" });
+        using GpuContext context = GpuContext.Create(new GpuContextOptions
+        {
+            Device = DeviceKind.Cpu,
+            Variant = "conv3d=Grouped",
+        });
         QuickBench bench = new(context, _ => { }) { Shrink = 56, Network = new UNet3dOptions { Widths = [8] } };
-        Assert.That(() => bench.Run("conv3d"), Throws.TypeOf<InputException>().With.Message.StartsWith("conv3d: there is no variant Grouped"));
+        Assert.That(() => bench.Run("conv3d"), Throws.TypeOf<InputException>().With.Message.StartsWith("conv3d: there is no "
+            + "variant Grouped"));
     }
 }

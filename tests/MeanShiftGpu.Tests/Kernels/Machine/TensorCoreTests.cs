@@ -10,8 +10,9 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Kernels.Machine;
 
 /// <summary>
-/// The warp-wide instructions one by one. Expected values follow from the layouts that NVIDIA documents, so that where a GPU is present the same tests compare
-/// the simulation's idea of an instruction with the instruction.
+/// The warp-wide instructions one by one. Expected values follow from the layouts that NVIDIA documents, so
+/// that where a GPU is present the same tests compare the simulation's idea of an instruction with the
+/// instruction.
 /// </summary>
 [TestFixtureSource(typeof(TestDevices), nameof(TestDevices.WithTensorCores))]
 public class TensorCoreTests(string device)
@@ -24,17 +25,20 @@ public class TensorCoreTests(string device)
     [OneTimeTearDown]
     public void Close() => context?.Dispose();
 
-    // Every element of A alone, then every element of B alone: each problem's result is one row or one column of the other matrix, and C everywhere else.
+    // Every element of A alone, then every element of B alone: each problem's result is one row or one column
+    // of the other matrix, and C everywhere else.
     [Test]
     public void MultiplyTf32_EveryElementAlone_GivesItsRowOrColumn()
-        => EveryElementAlone(8, MultiplyTf32Kernel, (matrix, row, column, _) => BitConverter.SingleToUInt32Bits(matrix[row, column]), PlaceTf32);
+        => EveryElementAlone(
+            8, MultiplyTf32Kernel, (matrix, row, column, _) => BitConverter.SingleToUInt32Bits(matrix[row, column]), PlaceTf32);
 
     [Test]
     public void MultiplyBf16_EveryElementAlone_GivesItsRowOrColumn()
         => EveryElementAlone(
             16,
             MultiplyBf16Kernel,
-            (matrix, row, column, inRow) => Bf16(matrix[row, column]) | Bf16(inRow ? matrix[row, column + 1] : matrix[row + 1, column]) << 16,
+            (matrix, row, column, inRow)
+                => Bf16(matrix[row, column]) | Bf16(inRow ? matrix[row, column + 1] : matrix[row + 1, column]) << 16,
             PlaceBf16);
 
     [Test]
@@ -44,7 +48,10 @@ public class TensorCoreTests(string device)
         for (int lane = 0; lane < 32; lane++)
         {
             for (int matrix = 0; matrix < 4; matrix++)
-                Assert.That(words[4 * lane + matrix], Is.EqualTo(4 * (8 * matrix + lane / 4) + lane % 4), $"lane {lane}, matrix {matrix}");
+                Assert.That(
+                    words[4 * lane + matrix],
+                    Is.EqualTo(4 * (8 * matrix + lane / 4) + lane % 4),
+                    $"lane {lane}, matrix {matrix}");
         }
     }
 
@@ -52,7 +59,9 @@ public class TensorCoreTests(string device)
     public void LoadMatricesTransposed_EveryHalfWord_GoesToItsLane()
     {
         // Matrix m's element (row, column) holds 1000·m + 10·row + column.
-        uint[] rows = [.. Enumerable.Range(0, 128).Select(i => (uint)(Element(i / 32, i / 4 % 8, i % 4 * 2) | Element(i / 32, i / 4 % 8, i % 4 * 2 + 1) << 16))];
+        uint[] rows =
+            [.. Enumerable.Range(0, 128).Select(
+                i => (uint)(Element(i / 32, i / 4 % 8, i % 4 * 2) | Element(i / 32, i / 4 % 8, i % 4 * 2 + 1) << 16))];
         uint[] words = Run(LoadMatricesTransposedKernel, rows, 128);
         for (int lane = 0; lane < 32; lane++)
         {
@@ -72,7 +81,8 @@ public class TensorCoreTests(string device)
         float[] values = RoundingCases(0x1000);
         uint[] rounded = Run(RoundToTf32Kernel, [.. values.Select(BitConverter.SingleToUInt32Bits)], values.Length);
         for (int i = 0; i < values.Length; i++)
-            AssertRounded(values[i], BitConverter.UInt32BitsToSingle(rounded[i]), fractionBits: 10, MidpointRounding.AwayFromZero);
+            AssertRounded(
+                values[i], BitConverter.UInt32BitsToSingle(rounded[i]), fractionBits: 10, MidpointRounding.AwayFromZero);
     }
 
     [Test]
@@ -81,7 +91,11 @@ public class TensorCoreTests(string device)
         float[] values = RoundingCases(0x8000);
         uint[] rounded = Run(RoundToBf16Kernel, [.. values.Select(BitConverter.SingleToUInt32Bits)], values.Length / 2);
         for (int i = 0; i < values.Length; i++)
-            AssertRounded(values[i], BitConverter.UInt32BitsToSingle((i % 2 == 0 ? rounded[i / 2] : rounded[i / 2] >> 16) << 16), fractionBits: 7, MidpointRounding.ToEven);
+            AssertRounded(
+                values[i],
+                BitConverter.UInt32BitsToSingle((i % 2 == 0 ? rounded[i / 2] : rounded[i / 2] >> 16) << 16),
+                fractionBits: 7,
+                MidpointRounding.ToEven);
     }
 
     [Test]
@@ -93,13 +107,18 @@ public class TensorCoreTests(string device)
             byte[] bytes = [.. copied.AsSpan(8 * lane, 4).ToArray().SelectMany(BitConverter.GetBytes)];
             int read = lane % 17;
             Assert.That(bytes, Is.EqualTo(Enumerable.Range(0, 16).Select(b => (byte)(b < read ? 0xFF : 0))), $"{read} bytes");
-            Assert.That(copied.AsSpan(8 * lane + 4, 4).ToArray(), Is.EqualTo(Enumerable.Range(0, 4).Select(w => (lane + w) % 2 == 0 ? 0xFFFFFFFF : 0)), "single words");
+            Assert.That(
+                copied.AsSpan(8 * lane + 4, 4).ToArray(),
+                Is.EqualTo(Enumerable.Range(0, 4).Select(w => (lane + w) % 2 == 0 ? 0xFFFFFFFF : 0)),
+                "single words");
         }
     }
 
     [Test]
     public void WaitForCopies_OnePending_KeepsTheOrderOfStages()
-        => Assert.That(Run(StagesKernel, Counting(32 * 8), 32 * 4), Is.EqualTo(Enumerable.Range(0, 32 * 4).Select(i => (uint)(i / 4 * 8 + i % 4))));
+        => Assert.That(
+            Run(StagesKernel, Counting(32 * 8), 32 * 4),
+            Is.EqualTo(Enumerable.Range(0, 32 * 4).Select(i => (uint)(i / 4 * 8 + i % 4))));
 
     [Test]
     public void Shared_SixteenBytes_ComeBack()
@@ -107,12 +126,16 @@ public class TensorCoreTests(string device)
 
     private static float[] RoundingCases(uint half)
     {
-        List<float> values = [0, -0f, 1, -1, float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.MaxValue, float.MinValue, float.Epsilon, 1e-40f, -3e-39f];
+        List<float> values =
+            [0, -0f, 1, -1, float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.MaxValue, float.MinValue,
+                float.Epsilon, 1e-40f, -3e-39f];
         Random random = new(1);
         foreach (uint start in (uint[])[0x3F800000, 0x3F800000 + half * 2, 0xC2480000, 0x00000000, 0x7F000000])
         {
             // Around both halves: just below, at and just above the tie.
-            values.AddRange(new uint[] { 0, 1, half - 1, half, half + 1, 2 * half - 1, 3 * half }.Select(offset => BitConverter.UInt32BitsToSingle(start + offset)));
+            values.AddRange(
+                new uint[] { 0, 1, half - 1, half, half + 1, 2 * half - 1, 3 * half }.Select(
+                    offset => BitConverter.UInt32BitsToSingle(start + offset)));
         }
 
         while (values.Count < 256)
@@ -180,7 +203,8 @@ public class TensorCoreTests(string device)
         }))];
         using MemoryBuffer1D<uint, Stride1D.Dense> input = context.Accelerator.Allocate1D(operands);
         using MemoryBuffer1D<float, Stride1D.Dense> output = context.Accelerator.Allocate1D<float>(problems.Count * 128);
-        context.Accelerator.Load(kernel, default, out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<float>, int> launch);
+        context.Accelerator.Load(
+            kernel, default, out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<float>, int> launch);
         launch(context.Stream, new KernelConfig(1, 32), input.View, output.View, problems.Count);
         context.Accelerator.Synchronize();
         float[] results = output.GetAsArray1D();
@@ -204,7 +228,8 @@ public class TensorCoreTests(string device)
     {
         using MemoryBuffer1D<uint, Stride1D.Dense> from = context.Accelerator.Allocate1D(input.ToArray());
         using MemoryBuffer1D<uint, Stride1D.Dense> to = context.Accelerator.Allocate1D(new uint[outputs]);
-        context.Accelerator.Load(kernel, default, out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>> launch);
+        context.Accelerator.Load(
+            kernel, default, out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>> launch);
         launch(context.Stream, new KernelConfig(1, 32), from.View, to.View);
         context.Accelerator.Synchronize();
         return to.GetAsArray1D();
@@ -215,7 +240,8 @@ public class TensorCoreTests(string device)
         for (int p = 0; p < problems; p++)
         {
             int o = (32 * p + Group.IdxX) * 6;
-            Accumulators d = TensorCores.MultiplyTf32(operands[o], operands[o + 1], operands[o + 2], operands[o + 3], operands[o + 4], operands[o + 5], Ramp());
+            Accumulators d = TensorCores.MultiplyTf32(
+                operands[o], operands[o + 1], operands[o + 2], operands[o + 3], operands[o + 4], operands[o + 5], Ramp());
             Store(results, p, d);
         }
     }
@@ -225,7 +251,8 @@ public class TensorCoreTests(string device)
         for (int p = 0; p < problems; p++)
         {
             int o = (32 * p + Group.IdxX) * 6;
-            Accumulators d = TensorCores.MultiplyBf16(operands[o], operands[o + 1], operands[o + 2], operands[o + 3], operands[o + 4], operands[o + 5], Ramp());
+            Accumulators d = TensorCores.MultiplyBf16(
+                operands[o], operands[o + 1], operands[o + 2], operands[o + 3], operands[o + 4], operands[o + 5], Ramp());
             Store(results, p, d);
         }
     }
@@ -316,7 +343,13 @@ public class TensorCoreTests(string device)
     {
         ArrayView<uint> shared = SharedMemory.Allocate<Words>(32).Cast<uint>();
         int at = 4 * Group.IdxX;
-        TensorCores.StoreShared(ref shared[at], 0, new Words { X = source[at], Y = source[at + 1], Z = source[at + 2], W = source[at + 3] });
+        TensorCores.StoreShared(ref shared[at], 0, new Words
+        {
+            X = source[at],
+            Y = source[at + 1],
+            Z = source[at + 2],
+            W = source[at + 3],
+        });
         Group.Barrier();
         Words words = TensorCores.LoadShared(ref shared[at], at % 8 == 0 ? 4 : -4);
         words.W = TensorCores.LoadWord(ref shared[at ^ 4], 3);
@@ -324,7 +357,9 @@ public class TensorCoreTests(string device)
     }
 }
 
-/// <summary>What only the simulation can tell: mistakes that a GPU answers with wrong numbers now and then.</summary>
+/// <summary>
+/// What only the simulation can tell: mistakes that a GPU answers with wrong numbers now and then.
+/// </summary>
 public class TensorCoreSimulationTests
 {
     [Test]
@@ -342,7 +377,8 @@ public class TensorCoreSimulationTests
     public void HasTensorCores_ForeignContext_IsFalse()
     {
         using Context foreign = Context.Create(builder => builder.CPU(CPUDeviceKind.Nvidia));
-        using Context enabled = Context.Create(builder => builder.CPU(CPUDeviceKind.Nvidia).EnableTensorCores().EnableTensorCores());
+        using Context enabled = Context.Create(
+            builder => builder.CPU(CPUDeviceKind.Nvidia).EnableTensorCores().EnableTensorCores());
         Assert.That(foreign.HasTensorCores(), Is.False);
         Assert.That(enabled.HasTensorCores(), Is.True);
     }

@@ -1,0 +1,102 @@
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using MeanShiftGpu.Tests.Support;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Pages;
+
+/// <summary>What the pages at the front say of the sources: lengths of lines, libraries of others, unsafe code.</summary>
+public partial class FrontTests
+{
+    private const int LongestLine = 130, LongestText = 110;
+
+    private static readonly string[] Folders = ["src", "kernels", "tests", "benchmarks"];
+
+    [Test]
+    public void Lines_OfCode_AreNotTooLong()
+    {
+        List<string> wrong = [];
+        foreach (string file in Files("*.cs"))
+        {
+            foreach ((int i, string line) in File.ReadLines(file).Index())
+            {
+                if (line.Length > (IsComment(line) ? LongestText : LongestLine))
+                    wrong.Add($"{Named(file)}:{i + 1}: {line.Length} characters");
+            }
+        }
+
+        Assert.That(wrong, Is.Empty, $"at most {LongestLine} characters, comments {LongestText}");
+    }
+
+    // Tables, commands and what has no space to break at may be longer.
+    [TestCaseSource(typeof(PagesTests), nameof(PagesTests.Pages))]
+    public void Lines_OfPages_AreNotTooLong(string page)
+    {
+        bool isBlock = false;
+        List<string> wrong = [];
+        foreach ((int i, string line) in File.ReadLines(Path.Combine(Sources.Root(), page)).Index())
+        {
+            if (line.TrimStart().StartsWith("```", StringComparison.Ordinal))
+                isBlock = !isBlock;
+            else if (!isBlock && line.Length > LongestText && !line.StartsWith('|') && Breakable().IsMatch(line[..LongestText]))
+                wrong.Add($"{page}:{i + 1}: {line.Length} characters");
+        }
+
+        Assert.That(wrong, Is.Empty, $"at most {LongestText} characters");
+    }
+
+    [Test]
+    public void Notices_NameEveryLibraryOfTheProduct()
+    {
+        string notices = File.ReadAllText(Path.Combine(Sources.Root(), "THIRD-PARTY-NOTICES.md"));
+        HashSet<string> libraries = [];
+        foreach (string file in Files("packages.lock.json").Where(f => Named(f).StartsWith("src/") || Named(f).StartsWith("kernels/")))
+        {
+            using JsonDocument locked = JsonDocument.Parse(File.ReadAllText(file));
+            foreach (JsonProperty framework in locked.RootElement.GetProperty("dependencies").EnumerateObject())
+            {
+                foreach (JsonProperty library in framework.Value.EnumerateObject())
+                {
+                    if (library.Value.TryGetProperty("resolved", out JsonElement version))
+                        libraries.Add($"| {library.Name} | {version} |");
+                }
+            }
+        }
+
+        string[] named = [.. LibraryRow().Matches(notices).Select(m => m.Value)];
+        Assert.That(named, Is.EquivalentTo(libraries));
+    }
+
+    [Test]
+    public void Security_ListsTheUnsafeCodeOfTheLibraries()
+    {
+        string page = File.ReadAllText(Path.Combine(Sources.Root(), ".github", "SECURITY.md"));
+        IEnumerable<string> listed = UnsafeRow().Matches(page).Select(m => m.Groups[1].Value);
+        IEnumerable<string> found = Files("*.cs").Where(f => Named(f).StartsWith("src/") && UnsafeWord().IsMatch(File.ReadAllText(f)));
+        Assert.That(found.Select(Named), Is.EquivalentTo(listed));
+    }
+
+    private static IEnumerable<string> Files(string pattern)
+        => from folder in Folders
+           from file in Directory.EnumerateFiles(Path.Combine(Sources.Root(), folder), pattern, SearchOption.AllDirectories)
+           where !Named(file).Split('/').Any(part => part is "bin" or "obj" or "artifacts")
+           select file;
+
+    private static string Named(string file)
+        => Path.GetRelativePath(Sources.Root(), file).Replace(Path.DirectorySeparatorChar, '/');
+
+    private static bool IsComment(string line) => line.TrimStart().StartsWith("//", StringComparison.Ordinal);
+
+    // A space that is not within a link, behind at least one word.
+    [GeneratedRegex(@"^\s*([-*>]|\d+\.)?\s*[^\s!\[<#]\S*\s")]
+    private static partial Regex Breakable();
+
+    [GeneratedRegex(@"^\| [A-Z][\w.]+ \| [\d.]+ \|", RegexOptions.Multiline)]
+    private static partial Regex LibraryRow();
+
+    [GeneratedRegex(@"^\| `(src/[^`]+)` \|", RegexOptions.Multiline)]
+    private static partial Regex UnsafeRow();
+
+    [GeneratedRegex(@"^\s*[^/\n]*\bunsafe (partial |class |void |IReadOnly|\(|int )", RegexOptions.Multiline)]
+    private static partial Regex UnsafeWord();
+}
