@@ -1018,8 +1018,14 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             int y = x < shape.Width ? Y : Y + TileEdge;
             int plane = y < shape.Height ? Plane : Plane + 1;
             int z = y < shape.Height ? Z : Z + 1;
-            return new() { X = x < shape.Width ? x : 0, Y = y < shape.Height ? y : 0, Z = z < shape.Depth ? z : 0, Plane =
-                plane };
+            return new()
+            {
+                X = x < shape.Width ? x : 0,
+                Y = y < shape.Height ? y : 0,
+                Z = z < shape.Depth ? z : 0,
+                Plane =
+                plane
+            };
         }
     }
 

@@ -404,8 +404,8 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         ArrayView<T> centers, // [M, 3]
         ArrayView<int> centerOffsets, // [N + 1], or empty: no centres
         ArrayView<int> nearestCenter, // [N, S]
-        // [N, S] from each point to its nearest centre, then [M, S] from each centre to the points of its
-        // item
+                                      // [N, S] from each point to its nearest centre, then [M, S] from each
+                                      // centre to the points of its item
         ArrayView<T> squares,
         MeanShiftShape shape,
         BallConstants<T> constants)

@@ -15,8 +15,15 @@ internal static class Parse
 
     /// <summary>Several texts, given one after the other or by repeating the option.</summary>
     public static Option<string[]> Texts(string name, string valueName, string description, bool required = false)
-        => new(name) { Description = description, HelpName = valueName, Required = required, AllowMultipleArgumentsPerToken =
-            true, Arity = ArgumentArity.OneOrMore };
+        => new(name)
+        {
+            Description = description,
+            HelpName = valueName,
+            Required = required,
+            AllowMultipleArgumentsPerToken =
+            true,
+            Arity = ArgumentArity.OneOrMore
+        };
 
     /// <summary>A whole number within bounds.</summary>
     public static Option<int?> Integer(string name, string description, int minimum = int.MinValue, int maximum = int.MaxValue)

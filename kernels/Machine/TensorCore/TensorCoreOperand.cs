@@ -287,8 +287,16 @@ internal readonly struct Bf16Operand : IOperand
     public static TapWindow NextWindow(TapWindow before, ref uint origin, int offset, int row, int run)
     {
         Words even = TensorCores.LoadMatricesTransposed(ref origin, offset);
-        return new() { FirstLow = even.X, FirstHigh = even.Y, SecondLow = before.NextLow, SecondHigh = before.NextHigh, ThirdLow =
-            even.Z, ThirdHigh = even.W };
+        return new()
+        {
+            FirstLow = even.X,
+            FirstHigh = even.Y,
+            SecondLow = before.NextLow,
+            SecondHigh = before.NextHigh,
+            ThirdLow =
+            even.Z,
+            ThirdHigh = even.W
+        };
     }
 
     public static void StoreInPlace(ref uint first, ref uint second, int offset, Words low, Words high)

@@ -24,8 +24,11 @@ internal sealed class PickVerb(Session session) : Verb(session)
         + "wedge, 1, 2, 4 or 8, and take the mean score: so many times the time.", 1, 1, 8);
     private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "Table of picks "
         + $"({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
-    private readonly Option<bool> overwrite = new("--overwrite") { Description = "Pick again where the output exists; it is "
-        + "skipped otherwise." };
+    private readonly Option<bool> overwrite = new("--overwrite")
+    {
+        Description = "Pick again where the output exists; it is "
+        + "skipped otherwise."
+    };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) "
         + "or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);

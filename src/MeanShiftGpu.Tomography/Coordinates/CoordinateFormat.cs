@@ -152,7 +152,8 @@ public static class CoordinateFormats
         ArgumentNullException.ThrowIfNull(path);
         if (!Of(format).HasEnding(path))
             throw new InputException($"{path}: a table of the format {Word(format)} ends in {Ending(format)}. Choose that "
-                + "ending, or another format.") { Missing = MissingFact.Format };
+                + "ending, or another format.")
+            { Missing = MissingFact.Format };
     }
 
     /// <summary>
@@ -167,7 +168,8 @@ public static class CoordinateFormats
         TableFormat? row = Array.Find(rows, t => t.IsNamed(path)) ?? Array.Find(rows, t => t.IsUsual);
         string words = string.Join(" or ", rows.Select(t => t.Word));
         return row?.Id ?? throw new InputException($"{path}: its ending does not decide which table it is; name the format, "
-            + $"{words}.") { Missing = MissingFact.Format };
+            + $"{words}.")
+        { Missing = MissingFact.Format };
     }
 
     /// <summary>

@@ -1,5 +1,5 @@
-using System.Globalization;
 using System.Diagnostics;
+using System.Globalization;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Machine;
@@ -710,7 +710,8 @@ public sealed class TomogramPicker : IDisposable
         const string remedy = "These are no particles: check contrast, voxel size and filter of the volume.";
         if (LooksOf(kind) is not null && kind.Options.ThresholdKind != ThresholdKind.Absolute)
             throw new InputException($"{request.Name}: {reason}. {remedy} To cluster them all the same, give the threshold as "
-                + "a score.") { Missing = MissingFact.Threshold };
+                + "a score.")
+            { Missing = MissingFact.Threshold };
         request.Warned?.Invoke(new PickWarning(PickWarningKind.Crowded, $"{reason}.", remedy, kind));
     }
 
@@ -749,8 +750,11 @@ public sealed class TomogramPicker : IDisposable
         (List<PointGroup> maxima, long above) = LocalMaxima.Find(scores, threshold, cancellation);
         // The highest maximum stands for all within the merge distance; there are no others to merge with.
         PickOptions apart =
-            options with { MinimumDistanceVoxels = Math.Max(
-                options.MinimumDistanceVoxels, options.EffectiveMergeDistanceVoxels) };
+            options with
+            {
+                MinimumDistanceVoxels = Math.Max(
+                options.MinimumDistanceVoxels, options.EffectiveMergeDistanceVoxels)
+            };
         return (Clustering.ToPicks(maxima, apart), above);
     }
 

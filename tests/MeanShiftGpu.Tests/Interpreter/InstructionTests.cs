@@ -247,7 +247,8 @@ public sealed class InstructionTests
     [TestCase(4, false, 8)]
     public void CpAsync_ReadsSoManyBytes_AndTheRestBecomesZero(int bytes, bool early, int offset)
     {
-        string body = $"cp.async.ca.shared.global [%r2+{offset}], [%rd3], 4, {bytes}; cp.async.commit_group; cp.async.wait_group 0; "
+        string body = $"cp.async.ca.shared.global [%r2+{offset}], [%rd3], 4, {bytes}; cp.async.commit_group; "
+            + "cp.async.wait_group 0; "
             + $"bar.sync 0; ld.shared.b32 %r5, [%r2+{offset}]; st.global.b32 [%rd3], %r5";
         uint[] result = Sample.Run(
             body,

@@ -44,7 +44,8 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
     {
         string name = p.Tomogram ?? options.TomogramName
             ?? throw new InputException($"{path}: particle {index + 1} has no tomogram name; RELION joins tables by "
-                + $"{NameColumn}. Give a name.") { Missing = MissingFact.TomogramName };
+                + $"{NameColumn}. Give a name.")
+            { Missing = MissingFact.TomogramName };
         if (format == CoordinateFormat.Warp && !name.EndsWith(RelionStar.TomostarEnding, StringComparison.Ordinal))
             name = TomogramName.WithoutEndings(Path.GetFileName(name)) + RelionStar.TomostarEnding;
         PixelGrid grid = options.GridOf(path, p);

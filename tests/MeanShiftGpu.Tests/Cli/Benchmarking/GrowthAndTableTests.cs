@@ -1,7 +1,7 @@
 using System.Text.Json;
 using MeanShiftGpu.Cli.Benchmarking;
-using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tests.Support;
+using MeanShiftGpu.Tomography.Files;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli.Benchmarking;
