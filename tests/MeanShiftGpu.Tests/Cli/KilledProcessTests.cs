@@ -125,12 +125,16 @@ public class KilledProcessTests
         => [.. Directory.GetFileSystemEntries(folder.At(name)).Select(f => Path.GetFileName(f)!).Order()];
 
     // Every file that has its name has all its bytes; temporary ones begin with a dot. Records of how a table
-    // was made name the folder.
+    // was made name the folder, and so does the training's page.
     private void AssertComplete(string expected, string actual)
     {
         if (!Directory.Exists(folder.At(actual)))
             return;
-        foreach (string name in Names(actual).Where(n => !n.StartsWith('.') && !n.EndsWith(".made", StringComparison.Ordinal)))
+        string page = folder.At(actual, "training.html");
+        if (File.Exists(page))
+            Assert.That(File.ReadAllText(page).TrimEnd(), Does.EndWith("</html>"));
+        string[] others = [".made", ".html"];
+        foreach (string name in Names(actual).Where(n => !n.StartsWith('.') && !others.Contains(Path.GetExtension(n))))
             Assert.That(
                 File.ReadAllBytes(folder.At(actual, name)), Is.EqualTo(File.ReadAllBytes(folder.At(expected, name))), name);
     }

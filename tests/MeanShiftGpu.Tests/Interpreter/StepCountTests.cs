@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
@@ -12,7 +13,7 @@ namespace MeanShiftGpu.Tests.Interpreter;
 /// What the host asks of a CUDA driver in a training step, and how long that takes it: counted by the fake
 /// driver, which launches kernels but does not run them here.
 /// </summary>
-public sealed class StepCountTests
+public sealed partial class StepCountTests
 {
     private const int MostLaunches = 80;
     private const int WarmUp = 30;
@@ -30,12 +31,15 @@ public sealed class StepCountTests
         FakeRun run = FakeDriver.RunTests($"FullyQualifiedName~{nameof(StepCountTests)}.{nameof(CountSteps)}", "IDLE=1",
             $"MULTIPROCESSORS={multiprocessors}", $"PRECISION={precision}");
         Assert.That(run.Code, Is.Zero, run.Output);
-        string[] lines = [.. run.Output.Split('\n').Select(l => l.Trim()).Where(
-            l => l.StartsWith("a step", StringComparison.Ordinal)).Distinct()];
+        // Terminals' colours may stand before them.
+        string[] lines = [.. CountLine().Matches(run.Output).Select(m => m.Value.TrimEnd()).Distinct()];
         foreach (string line in lines)
             TestContext.Out.WriteLine($"{precision}, {multiprocessors} multiprocessors: {line}");
         Assert.That(lines, Has.Length.EqualTo(2), run.Output);
     }
+
+    [GeneratedRegex("a step, [^\\r\\n]*")]
+    private static partial Regex CountLine();
 
     // Runs in the child process of the test above.
     [TestCase(false)]
