@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Device.Sass;
+using MeanShiftGpu.Tests.Interpreter;
 using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
 
@@ -97,8 +98,11 @@ public sealed class SassTests
         }
 
         Assert.That(committed.Keys, Is.EquivalentTo(KernelCatalog.All.Select(kernel => kernel.Name)), "kernels of the table");
+        // All of them take ptxas four minutes; in an ordinary run those with matrix instructions are counted.
+        IEnumerable<KernelEntry> counted = KernelCatalog.All
+            .Where(kernel => FakeDriver.IsLongRun || committed[kernel.Name].MatrixMultiplies > 0);
         ConcurrentBag<string> failures = [];
-        Parallel.ForEach(KernelCatalog.All, new ParallelOptions { MaxDegreeOfParallelism = 2 }, kernel =>
+        Parallel.ForEach(counted, new ParallelOptions { MaxDegreeOfParallelism = 2 }, kernel =>
         {
             try
             {

@@ -50,7 +50,7 @@ public partial class FrontTests
     [Test]
     public void Notices_NameEveryLibraryOfTheProduct()
     {
-        string notices = File.ReadAllText(Path.Combine(Sources.Root(), "THIRD-PARTY-NOTICES.md"));
+        string notices = File.ReadAllText(Path.Combine(Sources.Root(), "src", "THIRD-PARTY-NOTICES.md"));
         HashSet<string> libraries = [];
         foreach (
             string file in Files("packages.lock.json").Where(f => Named(f).StartsWith("src/") || Named(f).StartsWith("kernels/")))
