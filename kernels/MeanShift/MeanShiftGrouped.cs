@@ -199,9 +199,7 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     // then as GroupSum.Sum.
     [Kernel(MaxGroupSize = MostThreads)]
     internal static void TotalLossKernel(
-        // [N, S] from each point to its nearest centre, then [M, S] from each centre to the points of its
-        // item
-        ArrayView<T> squares,
+        ArrayView<T> squares, // [N, S] points to their nearest centre, then [M, S] centres to their item's points
         ArrayView<int> centerOffsets, // [N + 1]
         ArrayView<int> nearestPoint, // [M]
         ArrayView<T> loss, // [1]
@@ -404,9 +402,7 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         ArrayView<T> centers, // [M, 3]
         ArrayView<int> centerOffsets, // [N + 1], or empty: no centres
         ArrayView<int> nearestCenter, // [N, S]
-                                      // [N, S] from each point to its nearest centre, then [M, S] from each
-                                      // centre to the points of its item
-        ArrayView<T> squares,
+        ArrayView<T> squares, // [N, S] points to their nearest centre, then [M, S] centres to their item's points
         MeanShiftShape shape,
         BallConstants<T> constants)
     {
