@@ -32,8 +32,17 @@ internal sealed class StepScope(Accelerator accelerator) : IDisposable
     public Step Begin(AcceleratorStream stream)
     {
         Scopes.Add(stream, this);
-        foreach (IShared one in shared.Values)
-            one.Begin(stream);
+        try
+        {
+            foreach (IShared one in shared.Values)
+                one.Begin(stream);
+        }
+        catch
+        {
+            Scopes.Remove(stream);
+            throw;
+        }
+
         return new Step(this, stream);
     }
 

@@ -34,7 +34,9 @@ internal sealed class LaterSums<T>(Accelerator accelerator) : StepScope.IShared
     public void Begin(AcceleratorStream stream)
     {
         long length = Math.Min(wanted, MostBytes / Unsafe.SizeOf<T>());
-        (used, wanted, launches) = (0, 0, 0);
+        // A step that was given up, such as one that could not be captured, leaves nothing to this one.
+        sums.Clear();
+        (used, wanted, launches, groups) = (0, 0, 0, 0);
         if (memory is not null && memory.Length < length)
             Grow(stream, length);
     }

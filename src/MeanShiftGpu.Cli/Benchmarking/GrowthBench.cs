@@ -106,7 +106,8 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
     public static IReadOnlyList<string> Table(IReadOnlyList<GrowthPoint> points)
     {
         List<string> lines = [];
-        if (points.Count > 0 && points[0].Run is { } run)
+        // The last point's device has the most threads.
+        if (points.Count > 0 && points[^1].Run is { } run)
             lines.AddRange([$"{run.Build()}. {run.Machine()}", ""]);
         lines.Add("| forward pass of | threads | ms | ns for each voxel | memory predicted, MiB | measured, MiB |");
         lines.Add("|---|---|---|---|---|---|");

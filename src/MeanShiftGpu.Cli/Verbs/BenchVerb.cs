@@ -50,7 +50,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             + "and whether they are more than noise.");
     private readonly Option<string?> against = Parse.Text("--against", "DIR",
         "Run this build and the one in this folder in turns, each as a process of its own, and say which is the faster.");
-    private readonly Option<int?> turns = Parse.Integer("--turns", "--against: how often each build runs. Default: 6.", 2, 1000);
+    private readonly Option<int?> turns = Parse.Integer("--turns", "--against: how often each build runs. Default: 6.", 2, 60);
     private readonly Option<int> memory = Parse.Integer(
         "--memory", "pick: memory for the whole process in MiB.", 1536, 1, int.MaxValue);
 

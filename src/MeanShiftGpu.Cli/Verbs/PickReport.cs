@@ -23,8 +23,9 @@ internal static class PickReport
             ScoreMapFile = files.Map,
             ScratchFolder = PickOutputs.FolderOf(files.Table),
             Planned = plan => session.Line($"{files.Name}: {volume.Size} voxels, {plan}"),
-            Warned = warning => session.Warn($"{(warning.Class is { } kind ? Title(files, picker, kind) : files.Volume)}: "
-                + $"{warning.Fact} {RemedyFor(warning)}".TrimEnd()),
+            Warned = warning => session.Warn(
+                ($"{(warning.Class is { } kind ? Title(files, picker, kind) : files.Volume)}: {warning.Fact} "
+                    + RemedyFor(warning)).TrimEnd()),
         };
         PickResult result = null!;
         session.Progress(

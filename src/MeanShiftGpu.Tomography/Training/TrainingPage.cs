@@ -26,14 +26,15 @@ internal sealed class TrainingPage(TrainingRun run)
 
     private readonly List<Seen> seen = [];
 
-    // The slices after one validation.
-    private sealed record Seen(int Step, IReadOnlyList<ValidationSlice> Slices);
+    // The pictures of all slices' score maps after one validation: made once, and written each time.
+    private sealed record Seen(int Step, IReadOnlyList<ReportImage> Maps);
 
     /// <summary>Keeps what the slices look like now.</summary>
     /// <param name="validation">The validation that has just been made.</param>
     public void Add(ValidationResult validation)
     {
-        seen.Add(new Seen(validation.Step, [.. run.ValidationSlices]));
+        using InvariantText invariant = InvariantText.Begin();
+        seen.Add(new Seen(validation.Step, [.. run.ValidationSlices.Select(slice => Map(validation.Step, slice))]));
         // The first and the latest stay, and of the others those that leave the steps most evenly spread.
         if (seen.Count > MostMaps)
             seen.RemoveAt(Enumerable.Range(1, seen.Count - 2).MinBy(i => seen[i + 1].Step - seen[i - 1].Step));
@@ -107,7 +108,7 @@ internal sealed class TrainingPage(TrainingRun run)
         ReportImage image = ReportImage.FromSlice(
             seen.Count == 0 ? "Centres" : "Centres and picks now", [.. slice.Image], slice.Height, slice.Width, slice.Z,
             slice.Centers, slice.Picks, ValidationSlice.ReachSlices);
-        ReportImage[] maps = [.. seen.Select(s => Map(s.Step, s.Slices[index]))];
+        ReportImage[] maps = [.. seen.Select(s => s.Maps[index])];
         string names = run.Options.Classes.Count > 1 ? " The map is the largest score of all classes." : "";
         string caption = maps.Length == 0
             ? "The mean of five slices. The score map follows at the first validation."

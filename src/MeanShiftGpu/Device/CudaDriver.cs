@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using MeanShiftGpu.Kernels.Machine;
 
 namespace MeanShiftGpu.Device;
 
@@ -20,8 +21,7 @@ internal readonly record struct CudaDriver(bool IsInstalled, int InitError, int 
     /// <summary>Asks the driver of this machine.</summary>
     public static CudaDriver Ask()
     {
-        string library = OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1";
-        if (!NativeLibrary.TryLoad(library, out nint handle))
+        if (!NativeLibrary.TryLoad(CudaLibrary.Name, out nint handle))
             return new CudaDriver(false, 0, 0);
         // The driver stays loaded: it cannot be unloaded once it has begun, and ILGPU uses it too.
         int error = Marshal.GetDelegateForFunctionPointer<Init>(NativeLibrary.GetExport(handle, "cuInit"))(0);

@@ -26,7 +26,7 @@ internal sealed unsafe class CudaEvent : IDisposable
         this.accelerator = accelerator;
         accelerator.Bind();
         nint created;
-        CudaLibrary.Check(((delegate* unmanaged<nint*, int, int>)Create.Value)(&created, DisableTiming), "cuEventCreate");
+        CudaLibrary.Check(((delegate* unmanaged<nint*, int, int>)Create.Value)(&created, DisableTiming));
         handle = created;
     }
 
@@ -34,22 +34,21 @@ internal sealed unsafe class CudaEvent : IDisposable
     public void Record(AcceleratorStream stream)
     {
         accelerator.Bind();
-        CudaLibrary.Check(((delegate* unmanaged<nint, nint, int>)RecordEvent.Value)(handle, Pointer(stream)), "cuEventRecord");
+        CudaLibrary.Check(((delegate* unmanaged<nint, nint, int>)RecordEvent.Value)(handle, Pointer(stream)));
     }
 
     /// <summary>What the stream is given from now on waits for the event; the host does not.</summary>
     public void HoldUp(AcceleratorStream stream)
     {
         accelerator.Bind();
-        CudaLibrary.Check(((delegate* unmanaged<nint, nint, int, int>)StreamWait.Value)(Pointer(stream), handle, 0),
-            "cuStreamWaitEvent");
+        CudaLibrary.Check(((delegate* unmanaged<nint, nint, int, int>)StreamWait.Value)(Pointer(stream), handle, 0));
     }
 
     /// <summary>The host waits for the event.</summary>
     public void Synchronize()
     {
         accelerator.Bind();
-        CudaLibrary.Check(((delegate* unmanaged<nint, int>)Wait.Value)(handle), "cuEventSynchronize");
+        CudaLibrary.Check(((delegate* unmanaged<nint, int>)Wait.Value)(handle));
     }
 
     /// <inheritdoc/>
@@ -58,7 +57,7 @@ internal sealed unsafe class CudaEvent : IDisposable
         if (handle == 0 || accelerator.IsDisposed)
             return;
         accelerator.Bind();
-        CudaLibrary.Check(((delegate* unmanaged<nint, int>)Destroy.Value)(handle), "cuEventDestroy");
+        CudaLibrary.Check(((delegate* unmanaged<nint, int>)Destroy.Value)(handle));
         handle = 0;
     }
 

@@ -59,7 +59,7 @@ internal sealed unsafe class CudaGraph : IDisposable
     /// <param name="context">A context without <see cref="Refusal"/>.</param>
     /// <param name="work">Queues it, and does not wait.</param>
     /// <returns>Null where the driver does not support it.</returns>
-    /// <exception cref="InvalidOperationException">The work cannot be captured.</exception>
+    /// <exception cref="CudaException">The work cannot be captured.</exception>
     public static CudaGraph? Capture(GpuContext context, Action work)
     {
         CudaAccelerator accelerator = (CudaAccelerator)context.Accelerator;
@@ -68,28 +68,31 @@ internal sealed unsafe class CudaGraph : IDisposable
         int error = ((delegate* unmanaged<nint, int, int>)BeginCapture.Value)(stream, RelaxedMode);
         if (error == NotSupported)
             return null;
-        CudaLibrary.Check(error, "cuStreamBeginCapture");
+        CudaLibrary.Check(error);
         nint graph = 0;
+        bool isWhole = false;
         try
         {
             work();
+            isWhole = true;
         }
         finally
         {
             error = ((delegate* unmanaged<nint, nint*, int>)EndCapture.Value)(stream, &graph);
+            if (!isWhole && graph != 0)
+                _ = ((delegate* unmanaged<nint, int>)DestroyGraph.Value)(graph);
         }
 
-        CudaLibrary.Check(error, "cuStreamEndCapture");
+        CudaLibrary.Check(error);
         try
         {
             nint executable;
-            CudaLibrary.Check(((delegate* unmanaged<nint*, nint, ulong, int>)Instantiate.Value)(&executable, graph, 0),
-                "cuGraphInstantiate");
+            CudaLibrary.Check(((delegate* unmanaged<nint*, nint, ulong, int>)Instantiate.Value)(&executable, graph, 0));
             return new CudaGraph(accelerator, executable);
         }
         finally
         {
-            CudaLibrary.Check(((delegate* unmanaged<nint, int>)DestroyGraph.Value)(graph), "cuGraphDestroy");
+            CudaLibrary.Check(((delegate* unmanaged<nint, int>)DestroyGraph.Value)(graph));
         }
     }
 
@@ -98,7 +101,7 @@ internal sealed unsafe class CudaGraph : IDisposable
     {
         accelerator.Bind();
         CudaLibrary.Check(((delegate* unmanaged<nint, nint, int>)LaunchGraph.Value)(
-            executable, ((CudaStream)stream).StreamPtr), "cuGraphLaunch");
+            executable, ((CudaStream)stream).StreamPtr));
     }
 
     /// <inheritdoc/>
@@ -107,7 +110,7 @@ internal sealed unsafe class CudaGraph : IDisposable
         if (executable == 0 || accelerator.IsDisposed)
             return;
         accelerator.Bind();
-        CudaLibrary.Check(((delegate* unmanaged<nint, int>)DestroyExecutable.Value)(executable), "cuGraphExecDestroy");
+        CudaLibrary.Check(((delegate* unmanaged<nint, int>)DestroyExecutable.Value)(executable));
         executable = 0;
     }
 }

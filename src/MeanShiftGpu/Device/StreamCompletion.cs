@@ -2,17 +2,14 @@ using System.Runtime.InteropServices;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
 using ILGPU.Runtime.OpenCL;
+using MeanShiftGpu.Kernels.Machine;
 
 namespace MeanShiftGpu.Device;
 
 /// <summary>A task that ends when what is queued on a stream is done.</summary>
 internal static unsafe class StreamCompletion
 {
-    private static readonly Lazy<nint> AddCallback = new(static () =>
-    {
-        nint driver = NativeLibrary.Load(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1");
-        return NativeLibrary.GetExport(driver, "cuStreamAddCallback");
-    });
+    private static readonly Lazy<nint> AddCallback = new(static () => CudaLibrary.Function("cuStreamAddCallback"));
 
     /// <summary>
     /// The task. NVIDIA's driver calls back, so that nobody waits; of OpenCL a thread of the pool waits; on

@@ -63,7 +63,7 @@ internal sealed class StepSlot : IDisposable
     /// <param name="firstPatch">The first of the step's patches that are this rank's.</param>
     public void BeginPreparing(PatchSampler sampler, int draw, int firstPatch)
     {
-        preparing.GetAwaiter().GetResult();
+        FinishPreparing();
         prepared = draw;
         preparing = Task.Run(() => Prepare(sampler, draw, firstPatch));
     }
@@ -75,7 +75,7 @@ internal sealed class StepSlot : IDisposable
     /// <param name="adam">The optimiser's settings.</param>
     public void Upload(PatchSampler sampler, int draw, int firstPatch, AdamParameters adam)
     {
-        preparing.GetAwaiter().GetResult();
+        FinishPreparing();
         if (prepared != draw)
             Prepare(sampler, draw, firstPatch);
         // Nobody prepared the next step of this slot.
@@ -121,16 +121,35 @@ internal sealed class StepSlot : IDisposable
             done.Synchronize();
     }
 
+    /// <summary>Waits until nothing is being prepared; who asks for it hears what goes wrong there.</summary>
+    public void Rest() => ((IAsyncResult)preparing).AsyncWaitHandle.WaitOne();
+
     /// <inheritdoc/>
     public void Dispose()
     {
         // What goes wrong in patches that nobody wants is nobody's business.
-        ((IAsyncResult)preparing).AsyncWaitHandle.WaitOne();
+        Rest();
         block.Dispose();
         report.Dispose();
         ends.Dispose();
         scores.Dispose();
         done?.Dispose();
+    }
+
+    // A failure is told once, and the patches are prepared anew.
+    private void FinishPreparing()
+    {
+        Task task = preparing;
+        preparing = Task.CompletedTask;
+        try
+        {
+            task.GetAwaiter().GetResult();
+        }
+        catch
+        {
+            prepared = -1;
+            throw;
+        }
     }
 
     private void Prepare(PatchSampler sampler, int draw, int firstPatch)

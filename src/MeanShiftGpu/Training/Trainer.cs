@@ -364,13 +364,7 @@ public sealed class Trainer : IDisposable
         // Every try draws other patches and seeds, that of a step without a result too.
         int draw = steps.Count + ahead + rollbacks.Count;
         ReserveMemory();
-        StepSlot? slot = null;
-        if (slots.Length > 0)
-        {
-            slot = slots[nextSlot];
-            nextSlot = 1 - nextSlot;
-        }
-
+        StepSlot? slot = slots.Length > 0 ? slots[nextSlot] : null;
         QueuedStep step = new(number, position, draw, options.RateAt(position) * RateFactor,
             number % TrainingDiagnosis.MeasureInterval == 0, slot);
         if (slot is null)
@@ -379,6 +373,7 @@ public sealed class Trainer : IDisposable
         {
             Compute(step, slot);
             slot.KeepReport(report.View.AsContiguous());
+            nextSlot = 1 - nextSlot;
             return step;
         }
 
@@ -388,7 +383,12 @@ public sealed class Trainer : IDisposable
         stepSum?.Add(network.Parameters.Gradients, report.View.AsContiguous());
         MeasureGradient();
         Update(step);
-        slot?.KeepReport(report.View.AsContiguous());
+        if (slot is not null)
+        {
+            slot.KeepReport(report.View.AsContiguous());
+            nextSlot = 1 - nextSlot;
+        }
+
         return step;
     }
 
@@ -754,15 +754,17 @@ public sealed class Trainer : IDisposable
             RefuseDifferentRanks();
         Stopwatch clock = Stopwatch.StartNew();
         int begun = steps.Count;
+        int told = rollbacks.Count;
         while (!IsFinished)
         {
             // What the device was given already is told of before the run stops.
             bool stops = ranks.Any(cancellation.IsCancellationRequested);
             if (stops && queued is null && settled is null)
                 throw new OperationCanceledException(cancellation);
-            int before = rollbacks.Count;
             TrainingStep step = Next(goesAhead: slots.Length > 0 && !stops, looksEvery);
-            Rollback? rollback = rollbacks.Count > before ? rollbacks[^1] : null;
+            // One that a saved checkpoint has brought to light counts, too.
+            Rollback? rollback = rollbacks.Count > told ? rollbacks[^1] : null;
+            told = rollbacks.Count;
             bool validates = rollback?.Step != steps.Count
                 && (Position % options.ValidationInterval == 0 || Position == options.Steps);
             ValidationResult? validation = validates ? Validate(cancellation) : null;
@@ -804,6 +806,9 @@ public sealed class Trainer : IDisposable
     public void RestoreBest()
     {
         Settle();
+        // The run is over, and volumes that are read from files take one caller at a time.
+        foreach (StepSlot slot in slots)
+            slot.Rest();
         if (best is null && (health.Count == 0 || health[^1].Verdict != HealthVerdict.Ill))
             return;
         ArrayView<float> values = best is null ? healthy.Values.View.AsContiguous() : bestValues.View.AsContiguous();
@@ -941,6 +946,7 @@ public sealed class Trainer : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        Abandon();
         foreach (StepSlot slot in slots)
             slot.Dispose();
         graph?.Dispose();
@@ -955,6 +961,21 @@ public sealed class Trainer : IDisposable
         normAndFactor.Dispose();
         report.Dispose();
         stepSum?.Dispose();
+    }
+
+    // The device may still copy into memory that is freed now, where an exception has ended the run.
+    private void Abandon()
+    {
+        if (slots.Length == 0 || context.Accelerator.IsDisposed)
+            return;
+        try
+        {
+            context.Synchronize();
+        }
+        catch (Exception e) when (DeviceProblem.Explain(e) is not null)
+        {
+            // The device is lost, which whoever ended the run has been told.
+        }
     }
 
     private static string? FirstDifference(TrainingOptions before, TrainingOptions now)

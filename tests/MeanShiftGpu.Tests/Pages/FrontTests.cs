@@ -108,6 +108,6 @@ public partial class FrontTests
     [GeneratedRegex(@"^\| `(src/[^`]+)` \|", RegexOptions.Multiline)]
     private static partial Regex UnsafeRow();
 
-    [GeneratedRegex(@"^\s*[^/\n]*\bunsafe (partial |class |void |IReadOnly|\(|int )", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\s*[^/""\n]*\bunsafe\b", RegexOptions.Multiline)]
     private static partial Regex UnsafeWord();
 }

@@ -59,6 +59,7 @@ export class Gallery {
         this.empty.textContent = this.list.length > 0 ? "" : picks.all.length === 0
             ? (this.view.source.canEdit ? "There are no picks yet. A double click on a slice adds one." : "There are no picks.")
             : "No pick passes the sliders.";
+        this.showCount();
         this.redraw();
     }
 
@@ -94,14 +95,13 @@ export class Gallery {
         return Math.max(this.view.reach, 2);
     }
 
-    #showCount() {
+    showCount() {
         const rejected = this.list.filter(p => this.view.picks.isRejected(p)).length;
         const count = this.without === 0 ? `${this.list.length}` : `thumbnails of ${this.list.length} of ${this.list.length + this.without}`;
         this.count.textContent = rejected === 0 ? count : `${count}, ${rejected} rejected`;
     }
 
     #layOut() {
-        this.#showCount();
         if (this.box.clientHeight === 0)
             return;
         const columns = this.#columns();

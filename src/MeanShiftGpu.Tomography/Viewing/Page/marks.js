@@ -36,7 +36,7 @@ const stamps = new Map();
 export function drawOutline(context, pick, rejected, x, y, radius, strength) {
     context.globalAlpha = strength > 2 / 3 ? 1 : strength > 1 / 3 ? 0.65 : 0.35;
     if (radius > largestStamp) {
-        trace(context, pick.kind, rejected, x, y, radius);
+        trace(context, pick.kind, rejected, false, x, y, radius);
     } else {
         const ratio = window.devicePixelRatio || 1;
         const half = Math.round(2 * radius) / 2;
@@ -58,15 +58,15 @@ function stampOf(kind, rejected, radius, ratio) {
     canvas.width = canvas.height = 2 * Math.ceil((1.3 * radius + 3) * ratio);
     const context = canvas.getContext("2d");
     context.scale(ratio, ratio);
-    trace(context, kind, rejected, canvas.width / ratio / 2, canvas.width / ratio / 2, radius);
+    trace(context, kind, rejected, false, canvas.width / ratio / 2, canvas.width / ratio / 2, radius);
     return canvas;
 }
 
-function trace(context, kind, rejected, x, y, radius) {
+function trace(context, kind, rejected, selected, x, y, radius) {
     const path = new Path2D();
     outline(path, kind, x, y, radius);
     context.setLineDash(rejected ? [3, 3] : []);
-    stroke(context, kind, false, path);
+    stroke(context, kind, selected, path);
     context.setLineDash([]);
 }
 
@@ -102,18 +102,11 @@ export function drawSigns(context, pick, rejected, x, y, radius, selected) {
     }
 
     stroke(context, pick.kind, selected, path);
-    if (!selected)
-        return;
-    const whole = new Path2D();
-    outline(whole, pick.kind, x, y, radius);
-    context.setLineDash(rejected ? [3, 3] : []);
-    stroke(context, pick.kind, true, whole);
-    context.setLineDash([]);
+    if (selected)
+        trace(context, pick.kind, rejected, true, x, y, radius);
 }
 
 // A small picture of a kind, for legends and thumbnails.
 export function drawKind(context, kind, x, y, radius) {
-    const path = new Path2D();
-    outline(path, kind, x, y, radius);
-    stroke(context, kind, false, path);
+    trace(context, kind, false, false, x, y, radius);
 }

@@ -305,6 +305,7 @@ export class Viewer {
         // While one rejects, thumbnails stay where they are.
         if (what === "filter" || this.gallery.hide.checked || this.#shownHasChanged())
             this.gallery.refresh();
+        this.gallery.showCount();
         this.gallery.redraw();
         this.planes.forEach(p => p.redraw());
         this.#showCounts();

@@ -98,17 +98,21 @@ internal static class SassTable
     }
 
     /// <summary>
-    /// Reads what a table says of each kernel's main loop: instructions, and matrix instructions or 0;
-    /// kernels without a loop have 0 and 0.
+    /// Reads what a table says of each kernel: the instructions and matrix instructions of its main loop,
+    /// which are 0 where there is none, what it spills, and groups on a multiprocessor, 0 where ILGPU chooses
+    /// them.
     /// </summary>
-    public static (string Assembler, IReadOnlyDictionary<string, SassCount> Loops) Read(string text)
+    public static (string Assembler,
+        IReadOnlyDictionary<string, (SassCount Loop, int SpilledBytes, int Groups)> Kernels) Read(
+        string text)
     {
         string[] lines = text.ReplaceLineEndings("\n").Split('\n');
         string assembler = lines.First(line => line.StartsWith("ptxas ", StringComparison.Ordinal)).Split(' ')[1].TrimEnd(',');
         IEnumerable<string[]> rows = lines.SkipWhile(line => !line.StartsWith("| ---", StringComparison.Ordinal)).Skip(1)
             .Where(line => line.StartsWith("| ", StringComparison.Ordinal))
             .Select(line => line.Split('|').Select(cell => cell.Trim()).Skip(1).ToArray());
-        return (assembler, rows.ToDictionary(cells => cells[0], cells => new SassCount(Number(cells[1]), Number(cells[2]))));
+        return (assembler, rows.ToDictionary(
+            cells => cells[0], cells => (new SassCount(Number(cells[1]), Number(cells[2])), Number(cells[7]), Number(cells[9]))));
     }
 
     private static string Cell(double? value) => value?.ToString("0", CultureInfo.InvariantCulture) ?? "";
