@@ -12,6 +12,7 @@ using MeanShiftGpu.Ops.Dice;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Training;
+using MeanShiftGpu.Validation;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -99,7 +100,7 @@ internal sealed class NetworkForward(Contenders contenders, int edge)
                 network.SaveOnnx(path);
                 OnnxModel model = Owned(new OnnxModel(File.ReadAllBytes(path), contenders.OnnxOptions()));
                 File.Delete(path);
-                yield return new Entry(name, () => model.Run(image, shape), () => model.Output);
+                yield return new Entry(name, () => model.Run(image, shape, shape), () => model.Output);
                 break;
             case Contenders.ChannelsLast or Contenders.Contiguous when contenders.Takes(name):
                 bool channelsLast = name == Contenders.ChannelsLast;
@@ -219,18 +220,16 @@ internal static class Volumes
 /// <summary>The 3³ layers of the published network on its patches of 56³.</summary>
 internal static class Layers
 {
-    private static readonly (int Edge, int From, int To)[] All =
-    [
-        (56, 1, 32), (56, 32, 32), (28, 32, 48), (28, 48, 48), (14, 48, 64), (14, 64, 64), (28, 64, 64), (28, 112, 48),
-        (56, 48, 48), (56, 80, 32),
-    ];
-
     /// <summary>All of them, or those with the edges that are asked for; of other edges one of 32
     /// channels.</summary>
-    public static IEnumerable<(int Edge, int From, int To)> Of(Settings settings)
-        => settings.Edges.Length == 0
-            ? All
-            : settings.Edges.SelectMany(edge => All.Where(l => l.Edge == edge).DefaultIfEmpty((edge, 32, 32)));
+    public static IEnumerable<BenchmarkLayer> Of(Settings settings)
+    {
+        IReadOnlyList<BenchmarkLayer> all = BenchmarkedNetwork.Sizes(new UNet3dOptions()).Convolutions;
+        return settings.Edges.Length == 0
+            ? all
+            : settings.Edges.SelectMany(
+                edge => all.Where(l => l.Edge == edge).DefaultIfEmpty(new BenchmarkLayer(edge, 32, 32)));
+    }
 }
 
 /// <summary>One 3³ layer with ReLU, pass by pass. A pass backward is asked of autograd alone, from a graph
@@ -287,7 +286,9 @@ internal sealed class Layer(Contenders contenders, int edge, int from, int to)
             OnnxModel model = new(bytes, contenders.OnnxOptions());
             owned.Add(model);
             forward.Add(new Entry(
-                Contenders.OnnxRuntime, () => model.Run(image, [1, from, edge, edge, edge]), () => model.Output));
+                Contenders.OnnxRuntime,
+                () => model.Run(image, [1, from, edge, edge, edge], [1, to, edge, edge, edge]),
+                () => model.Output));
         }
 
         foreach ((string name, bool channelsLast) in contenders.Layouts())

@@ -12,17 +12,15 @@ internal sealed class OnnxModel(byte[] model, SessionOptions options) : IDisposa
     /// <summary>The output of the last run.</summary>
     public float[] Output { get; private set; } = [];
 
-    /// <summary>Runs it on one input.</summary>
-    public void Run(float[] input, long[] shape)
+    /// <summary>Runs it on one input; it writes the output where it stays, without a copy.</summary>
+    public void Run(float[] input, long[] shape, long[] outputShape)
     {
+        if (Output.Length == 0)
+            Output = new float[outputShape.Aggregate(1L, (product, extent) => product * extent)];
         using OrtValue value = OrtValue.CreateTensorValueFromMemory(input, shape);
+        using OrtValue output = OrtValue.CreateTensorValueFromMemory(Output, outputShape);
         using RunOptions run = new();
-        using IDisposableReadOnlyCollection<OrtValue> results =
-            session.Run(run, session.InputNames, [value], session.OutputNames);
-        ReadOnlySpan<float> output = results[0].GetTensorDataAsSpan<float>();
-        if (Output.Length != output.Length)
-            Output = new float[output.Length];
-        output.CopyTo(Output);
+        session.Run(run, session.InputNames, [value], session.OutputNames, [output]);
     }
 
     public void Dispose()
