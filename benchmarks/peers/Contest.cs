@@ -62,7 +62,8 @@ internal sealed class Contest(Settings settings, TextWriter output)
     /// <param name="size">Its size.</param>
     /// <param name="operations">Of the direct algorithm; 0 where they are not counted.</param>
     /// <param name="entries">This library's first.</param>
-    public void Run(string name, string size, double operations, params IReadOnlyList<Entry> entries)
+    /// <param name="tolerance">How much an output may differ.</param>
+    public void Run(string name, string size, double operations, IReadOnlyList<Entry> entries, double tolerance = Tolerance)
     {
         if (entries.Count < 2)
             return;
@@ -75,7 +76,7 @@ internal sealed class Contest(Settings settings, TextWriter output)
             if (expected is null || entries[i].Output is not { } outcome)
                 continue;
             errors[i] = Difference(outcome(), expected);
-            if (!(errors[i] <= Tolerance))
+            if (!(errors[i] <= tolerance))
                 Differing++;
         }
 
@@ -106,7 +107,7 @@ internal sealed class Contest(Settings settings, TextWriter output)
                 name, size, entries[i].Name, median, Median(ratios), ratios.Min(), ratios.Max(), errors[i],
                 operations / median / 1e6, ratios.Length);
             rows.Add(row);
-            string differs = row.Error is { } error ? $"{error:0.0e+0}{(error <= Tolerance ? "" : ", more than allowed")}" : "";
+            string differs = row.Error is { } error ? $"{error:0.0e+0}{(error <= tolerance ? "" : ", more than allowed")}" : "";
             output.WriteLine(
                 $"| {row.Name} | {row.MedianMs:0.00} | {row.Ratio:0.00} | {row.LowestRatio:0.00} to {row.HighestRatio:0.00} "
                 + $"| {(operations > 0 ? $"{row.Gflops:0}" : "")} | {differs} |");
@@ -116,6 +117,13 @@ internal sealed class Contest(Settings settings, TextWriter output)
         output.WriteLine($"{times[0].Count} turns.");
         output.WriteLine();
     }
+
+    /// <summary>Reads the rows of an earlier run.</summary>
+    public static IReadOnlyList<Row> Read(string path)
+        => JsonSerializer.Deserialize<List<Row>>(File.ReadAllText(path), Json)!;
+
+    /// <summary>Draws all rows.</summary>
+    public void Draw(string path) => Chart.Write(path, rows);
 
     /// <summary>Writes all rows as JSON.</summary>
     public void Write(string path) => File.WriteAllText(path, JsonSerializer.Serialize(rows, Json));

@@ -6,12 +6,15 @@ using MeanShiftGpu.Peers;
 // compared, then timed in turns.
 //
 //   benchmarks/peers/run [forward] [step] [conv3d] [mean-shift] [--edge N,N,…] [--threads N] [--seconds S]
-//       [--only NAME,NAME,…] [--memory] [--onednn LIBRARY] [--json FILE]
+//       [--only NAME,NAME,…] [--memory] [--onednn LIBRARY] [--json FILE] [--chart FILE.svg]
+//   benchmarks/peers/run --from FILE.json --chart FILE.svg
 
 string[] known = ["forward", "step", "conv3d", "mean-shift"];
 List<string> cases = [];
 Settings settings = new();
 string? json = null;
+string? chart = null;
+string? from = null;
 bool memory = false;
 string? onlyMemoryOf = null;
 try
@@ -37,6 +40,8 @@ try
             case "--memory-of": onlyMemoryOf = Value(); break;
             case "--onednn": settings.OneDnn = Value(); break;
             case "--json": json = Value(); break;
+            case "--chart": chart = Value(); break;
+            case "--from": from = Value(); break;
             case string name when known.Contains(name): cases.Add(name); break;
             default: throw new ArgumentException($"'{option}' is neither an option nor one of {string.Join(", ", known)}.");
         }
@@ -46,6 +51,12 @@ catch (ArgumentException e)
 {
     Console.Error.WriteLine($"error: {e.Message}");
     return 2;
+}
+
+if (from is not null)
+{
+    Chart.Write(chart ?? Path.ChangeExtension(from, ".svg"), Contest.Read(from));
+    return 0;
 }
 
 if (onlyMemoryOf is not null)
@@ -90,6 +101,8 @@ if (memory)
     ProcessMemory.Measure(settings, Console.Out);
 if (json is not null)
     contest.Write(json);
+if (chart is not null)
+    contest.Draw(chart);
 if (contest.Differing > 0)
-    Console.WriteLine($"{contest.Differing} outputs differ by more than {Contest.Tolerance:0e+0}.");
+    Console.WriteLine($"{contest.Differing} outputs differ by more than they may.");
 return contest.Differing == 0 ? 0 : 1;

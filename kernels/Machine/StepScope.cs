@@ -25,25 +25,27 @@ internal sealed class StepScope(Accelerator accelerator) : IDisposable
     /// <summary>The step that is under way on a stream; null for none.</summary>
     public static StepScope? Of(AcceleratorStream stream) => Scopes.TryGetValue(stream, out StepScope? scope) ? scope : null;
 
-    /// <summary>Begins a step; disposing the result ends it.</summary>
+    /// <summary>Runs a step. Where it fails, what was put off is not done.</summary>
     /// <param name="stream">The stream of its launches. Nobody changes weights on it until the end, and
     /// gradients of weights are complete from then on.</param>
+    /// <param name="work">Queues its launches.</param>
     /// <exception cref="ArgumentException">Another one is under way on the stream.</exception>
-    public Step Begin(AcceleratorStream stream)
+    public TResult Run<TResult>(AcceleratorStream stream, Func<TResult> work)
     {
         Scopes.Add(stream, this);
         try
         {
             foreach (IShared one in shared.Values)
                 one.Begin(stream);
+            TResult result = work();
+            foreach (IShared one in shared.Values)
+                one.End(stream);
+            return result;
         }
-        catch
+        finally
         {
             Scopes.Remove(stream);
-            throw;
         }
-
-        return new Step(this, stream);
     }
 
     /// <summary>What launchers of a kind share in this step and those that follow.</summary>
@@ -61,23 +63,5 @@ internal sealed class StepScope(Accelerator accelerator) : IDisposable
         foreach (IShared one in shared.Values)
             one.Dispose();
         shared.Clear();
-    }
-
-    /// <summary>A step that is under way.</summary>
-    internal readonly struct Step(StepScope scope, AcceleratorStream stream) : IDisposable
-    {
-        /// <summary>Ends it.</summary>
-        public void Dispose()
-        {
-            try
-            {
-                foreach (IShared one in scope.shared.Values)
-                    one.End(stream);
-            }
-            finally
-            {
-                Scopes.Remove(stream);
-            }
-        }
     }
 }

@@ -30,7 +30,7 @@ public sealed record BenchResult(string Name, string Size, string Device, string
     /// <summary>The slowest repeat, in milliseconds.</summary>
     public double MaximumMs { get; init; }
 
-    /// <summary>How often it was timed, after a first run that was not; of what takes minutes, that first run
+    /// <summary>How often it was timed, after runs that were not; of what takes minutes, a first run
     /// alone.</summary>
     public int Repeats { get; init; }
 
@@ -91,7 +91,8 @@ internal sealed record Timed(string Name, string Size, string Variant, Action Ru
 /// <summary>Times what it is given, and measures the processor's peak beside it.</summary>
 /// <param name="context">The device.</param>
 /// <param name="report">Told each result as it comes.</param>
-/// <param name="minimumTime">Each case is repeated for at least this long, and at least three times.</param>
+/// <param name="minimumTime">Each case is repeated for at least this long, and at least three times; on the
+/// host as long before, without being timed.</param>
 internal sealed class BenchClock(GpuContext context, Action<BenchResult> report, TimeSpan minimumTime)
 {
     /// <summary>The variant of whole networks, which choose for themselves.</summary>
@@ -128,6 +129,8 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
         // A GPU queues launches: enough for a millisecond are timed together, as a training step runs them,
         // without a wait after each.
         int calls = timed.Once || onHost ? 1 : (int)Math.Clamp(Math.Ceiling(1 / Call(1)), 1, 100);
+        if (onHost && !timed.Once)
+            WarmUp(() => Call(1), minimumTime);
         Stopwatch total = Stopwatch.StartNew();
         Stopwatch sincePeak = Stopwatch.StartNew();
         while (!timed.Once && (times.Count < 3 || total.Elapsed < minimumTime))
@@ -178,6 +181,14 @@ internal sealed class BenchClock(GpuContext context, Action<BenchResult> report,
             if (withPeak)
                 peakGflops = Math.Max(peakGflops, FmaPeak.MeasureGflops(context.Threads.Count, thoroughly: peakGflops == 0));
         }
+    }
+
+    /// <summary>Runs something for a while: the runtime compiles code quickly at first, and anew, better,
+    /// after a second of use.</summary>
+    internal static void WarmUp(Action run, TimeSpan time)
+    {
+        for (Stopwatch total = Stopwatch.StartNew(); total.Elapsed < time;)
+            run();
     }
 
     // What a variant on float32 activations rounds to, or a whole network.

@@ -44,7 +44,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly Option<string[]> presets = Parse.Texts("--presets", "NAME",
         $"{Stability}: presets, of {string.Join(", ", StabilityBench.PresetNames)}. Default: both.");
     private readonly Option<double?> seconds = Parse.Real(
-        "--seconds", "Repeat each case for at least this long, and at least three times. Default: 1.", 0, 3600);
+        "--seconds", "Repeat each case for at least this long, and at least three times, after as long a time to warm up. "
+            + "Default: 1.", 0, 3600);
     private readonly Option<string?> compare = Parse.Text("--compare", "OLD.json",
         "Put the result beside this one of an earlier --json: a Markdown table with ratios "
             + "and whether they are more than noise.");

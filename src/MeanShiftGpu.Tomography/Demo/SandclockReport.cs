@@ -41,7 +41,7 @@ internal static class SandclockReport
             ],
             Facts = Facts(context, options, runs, elapsed),
         });
-        ReportPlots.WritePng(Path.Combine(directory, "slices.png"), panels[0]);
+        ReportPlots.WriteSvg(Path.Combine(directory, "slices.svg"), panels[0]);
     }
 
     private static List<string> Lead(

@@ -40,7 +40,6 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
     private const double LeastShare = 0.005;
 
     private readonly WholeForward whole = new(network, arena);
-    private string? said;
     private PickPlan plan = null!;
     private IReadOnlyList<ScoreMap> maps = [];
     private IVoxelSource image = null!;
@@ -57,7 +56,11 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
 
     /// <summary>Told, once, where a CUDA device computes tiles in a slower way than it might, and why; null
     /// for nobody.</summary>
-    public Action<string>? Remark { get; set; }
+    public Action<string>? Remark
+    {
+        get => whole.Remark;
+        set => whole.Remark = value;
+    }
 
     /// <inheritdoc/>
     public void Dispose() => whole.Dispose();
@@ -162,8 +165,6 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
     private void ForwardWhole(ReadOnlySpan<float> input, Box tile, Box core)
     {
         float[] ofTile = whole.Run(input, new TensorShape(1, tile.Size.Depth, tile.Size.Height, tile.Size.Width, 1));
-        if (whole.GraphRefusal is { } reason && said is null)
-            Remark?.Invoke(said = $"a tile's kernels are launched one by one, not as a CUDA graph: {reason}.");
         float[] scores = new float[core.Size.Voxels * network.Options.Outputs];
         TensorBlocks.Copy(ofTile, tile.Size, TensorBlocks.Within(core, tile), scores, core.Size, (0, 0, 0),
             network.Options.Outputs);

@@ -6,11 +6,10 @@ using OxyPlot.Annotations;
 using OxyPlot.Axes;
 using OxyPlot.Legends;
 using OxyPlot.Series;
-using StbImageWriteSharp;
 
 namespace MeanShiftGpu.Tomography.Reporting;
 
-/// <summary>Draws charts and image panels, as SVG and PNG files of their own or as parts of a page.</summary>
+/// <summary>Draws charts and image panels, as SVG files of their own or as parts of a page.</summary>
 public static class ReportPlots
 {
     private const int ChartWidth = 560;
@@ -25,29 +24,15 @@ public static class ReportPlots
         ReportFile.WriteText(path, svg.Insert(content, "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"));
     }
 
-    /// <summary>Writes a panel as an SVG file with its images inside and their titles under them.</summary>
+    /// <summary>
+    /// Writes a panel as an SVG file on white, with its images inside, their titles under them, and what
+    /// the circles mean.</summary>
     /// <param name="path">The file.</param>
     /// <param name="panel">The images.</param>
     /// <param name="imageWidth">Width of an image, in SVG units (pixels on a screen).</param>
     /// <exception cref="InputException">The file cannot be written.</exception>
     public static void WriteSvg(string path, ReportPanel panel, int imageWidth = 260)
         => ReportFile.WriteText(path, PanelSvg(panel, imageWidth));
-
-    /// <summary>
-    /// Writes a panel as a PNG file: images enlarged without smoothing, circles over them, side by side on
-    /// white, no text.
-    /// </summary>
-    /// <param name="path">The file.</param>
-    /// <param name="panel">The images.</param>
-    /// <param name="scale">Pixels for a voxel.</param>
-    /// <exception cref="InputException">The file cannot be written.</exception>
-    public static void WritePng(string path, ReportPanel panel, int scale = 8)
-    {
-        ArgumentNullException.ThrowIfNull(panel);
-        ArgumentOutOfRangeException.ThrowIfLessThan(scale, 1);
-        (byte[] pixels, int height, int width) = Rasterize(panel, scale);
-        ReportFile.Write(path, stream => new ImageWriter().WritePng(pixels, width, height, ColorComponents.RedGreenBlue, stream));
-    }
 
     /// <summary>The chart as an SVG element.</summary>
     internal static string ChartSvg(ReportChart chart)
@@ -102,13 +87,16 @@ public static class ReportPlots
         using InvariantText invariant = InvariantText.Begin();
         const int Gap = 10;
         const int TextHeight = 26;
+        const int Font = 15;
         int count = panel.Images.Count;
         int imageHeight =
             (int)panel.Images.Select(i => Math.Ceiling((double)imageWidth * i.Height / i.Width)).DefaultIfEmpty(0).Max();
         int width = Math.Max(1, count * (imageWidth + Gap) - Gap);
+        bool isMarked = panel.Images.Any(i => i.Markers.Count > 0);
+        int height = imageHeight + (isMarked ? 2 : 1) * TextHeight;
         StringBuilder svg = new();
-        svg.Append($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {imageHeight + TextHeight}\" "
-            + $"width=\"{width}\" height=\"{imageHeight + TextHeight}\">");
+        svg.Append($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" "
+            + $"width=\"{width}\" height=\"{height}\">");
         svg.Append($"<title>{ReportHtml.Encode(panel.Title)}</title><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>");
         for (int i = 0; i < count; i++)
         {
@@ -116,10 +104,21 @@ public static class ReportPlots
             int x = i * (imageWidth + Gap);
             svg.Append(ImageSvg(image, $"x=\"{x}\" y=\"0\" width=\"{imageWidth}\" "
                 + $"height=\"{imageWidth * (double)image.Height / image.Width:0.#}\""));
-            svg.Append($"<text x=\"{x + imageWidth / 2}\" y=\"{imageHeight + 19}\" text-anchor=\"middle\" "
-                + "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"15\" "
-                + $"fill=\"#22262b\">{ReportHtml.Encode(image.Title)}</text>");
+            Write(image.Title, x + imageWidth / 2, imageHeight + 19, "middle");
         }
+
+        if (isMarked)
+        {
+            int line = imageHeight + TextHeight + 14;
+            svg.Append(MarkerSvg(10, line, 7, 1.4f, ReportMarkerKind.Truth));
+            Write("true centre", 26, line + 5, "start");
+            svg.Append(MarkerSvg(146, line, 5, 1.4f, ReportMarkerKind.Pick));
+            Write("pick", 160, line + 5, "start");
+        }
+
+        void Write(string text, int x, int y, string anchor) => svg.Append(
+            $"<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\" font-family=\"Helvetica, Arial, sans-serif\" "
+            + $"font-size=\"{Font}\" fill=\"#22262b\">{ReportHtml.Encode(text)}</text>");
 
         return svg.Append("</svg>\n").ToString();
     }
@@ -261,77 +260,6 @@ public static class ReportPlots
     }
 
     private static OxyColor ToOxy((byte R, byte G, byte B) c) => OxyColor.FromRgb(c.R, c.G, c.B);
-
-    /// <summary>The panel as RGB bytes, [height, width, 3].</summary>
-    private static (byte[] Pixels, int Height, int Width) Rasterize(ReportPanel panel, int scale)
-    {
-        int gap = scale;
-        int height = scale * panel.Images.Select(i => i.Height).DefaultIfEmpty(1).Max();
-        int width = Math.Max(1, panel.Images.Sum(i => scale * i.Width + gap) - gap);
-        byte[] pixels = new byte[checked(3 * height * width)];
-        Array.Fill(pixels, (byte)255);
-        int left = 0;
-        foreach (ReportImage image in panel.Images)
-        {
-            for (int y = 0; y < scale * image.Height; y++)
-            {
-                for (int x = 0; x < scale * image.Width; x++)
-                {
-                    byte grey = image.Pixels[y / scale * image.Width + x / scale];
-                    pixels.AsSpan(3 * (y * width + left + x), 3).Fill(grey);
-                }
-            }
-
-            double unit = scale * Math.Min(image.Height, image.Width) / 100.0;
-            foreach (ReportMarker marker in image.Markers)
-                DrawMarker(marker, unit, left);
-            left += scale * image.Width + gap;
-
-            void DrawMarker(ReportMarker marker, double unit, int imageLeft)
-            {
-                double radius = scale * marker.Radius;
-                double centerX = scale * (marker.X + 0.5);
-                double centerY = scale * (marker.Y + 0.5);
-                int reach = (int)Math.Ceiling(radius + 2 * unit) + 1;
-                for (int y =
-                    Math.Max(0, (int)centerY - reach); y <= Math.Min(scale * image.Height - 1, (int)centerY + reach); y++)
-                {
-                    for (int x =
-                        Math.Max(0, (int)centerX - reach); x <= Math.Min(scale * image.Width - 1, (int)centerX + reach); x++)
-                    {
-                        double distance = Math.Sqrt(
-                            (x + 0.5 - centerX) * (x + 0.5 - centerX) + (y + 0.5 - centerY) * (y + 0.5 - centerY));
-                        Span<byte> pixel = pixels.AsSpan(3 * (y * width + imageLeft + x), 3);
-                        if (marker.Kind == ReportMarkerKind.Truth)
-                        {
-                            Blend(pixel, (0, 0, 0), 0.55 * Coverage(Math.Abs(distance - radius), 1.3 * unit));
-                            Blend(pixel, ReportPalette.Truth, Coverage(Math.Abs(distance - radius), 0.7 * unit));
-                        }
-                        else
-                        {
-                            Blend(pixel, (255, 255, 255), Coverage(distance, radius + 0.35 * unit));
-                            Blend(pixel, ReportPalette.Pick, Coverage(distance, radius - 0.35 * unit));
-                        }
-                    }
-                }
-            }
-        }
-
-        return (pixels, height, width);
-    }
-
-    /// <summary>
-    /// How much of a pixel at a distance from a shape's middle lies within its half width: an edge one pixel
-    /// wide.
-    /// </summary>
-    private static double Coverage(double distance, double halfWidth) => Math.Clamp(halfWidth - distance + 0.5, 0, 1);
-
-    private static void Blend(Span<byte> pixel, (byte R, byte G, byte B) color, double share)
-    {
-        pixel[0] = (byte)Math.Round(pixel[0] + share * (color.R - pixel[0]));
-        pixel[1] = (byte)Math.Round(pixel[1] + share * (color.G - pixel[1]));
-        pixel[2] = (byte)Math.Round(pixel[2] + share * (color.B - pixel[2]));
-    }
 
     /// <summary>
     /// Measures text of the charts' font in pixels; the library's own measure, from the metrics of PDF fonts,

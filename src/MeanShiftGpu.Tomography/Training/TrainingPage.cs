@@ -100,7 +100,8 @@ internal sealed class TrainingPage(TrainingRun run)
         }
 
         foreach (Rollback rollback in history.Rollbacks)
-            yield return $"After step {rollback.Step} the run went back to step {rollback.Position}: {rollback.Reason}.";
+            yield return $"After {rollback.Step} steps the run went back to step {rollback.Position} of its schedule: "
+                + $"{rollback.Reason}.";
     }
 
     private ReportPanel Panel(ValidationSlice slice, int index)

@@ -38,8 +38,6 @@ public static class TrainingRemarks
 
     private static IEnumerable<string> OfVolume(TrainingVolume volume)
     {
-        if (Diagnosis.OfCentres(volume) is { } corner)
-            yield return $"{volume.Name}: {corner}";
         if (volume.IsConstant)
         {
             yield return $"{volume.Name}: every voxel has the same value, so there is nothing to learn from it. Was the right "

@@ -18,14 +18,17 @@ internal sealed class WholeForward(UNet3d<float> network, Arena arena) : IDispos
     private const int PassesBeforeGraph = 2;
 
     private readonly StepScope scope = new(network.Context.Accelerator);
-    private TensorShape shape;
-    private int passes;
-    private CudaGraph? graph;
-    private (Tensor<float> Input, Tensor<float> Scores)? computed;
+    private readonly RepeatedWork<(Tensor<float> Input, Tensor<float> Scores)> work =
+        new(network.Context, PassesBeforeGraph, "a tile");
 
-    /// <summary>Why a CUDA device launches kernels one by one; null where it does not, as far as is
-    /// known.</summary>
-    public string? GraphRefusal { get; private set; }
+    private TensorShape shape;
+
+    /// <summary>Told, once, why a CUDA device launches kernels one by one; null for nobody.</summary>
+    public Action<string>? Remark
+    {
+        get => work.Remark;
+        set => work.Remark = value;
+    }
 
     /// <summary>Predicts score maps.</summary>
     /// <param name="image">[N, D, H, W, InputChannels].</param>
@@ -34,50 +37,20 @@ internal sealed class WholeForward(UNet3d<float> network, Arena arena) : IDispos
     public float[] Run(ReadOnlySpan<float> image, TensorShape of)
     {
         GpuContext context = network.Context;
-        if (of != shape || graph is { IsCurrent: false })
-        {
-            graph?.Dispose();
-            graph = null;
-        }
-
-        passes = of == shape ? passes + 1 : 0;
+        if (of != shape)
+            work.Forget();
         shape = of;
-        if (graph is null && passes >= PassesBeforeGraph && GraphRefusal is null && context.Kind == DeviceKind.Cuda)
-            Capture();
-        if (graph is not null)
-        {
-            computed!.Value.Input.View.CopyFromCPU(context.Stream, image);
-            graph.Launch(context.Stream);
-        }
-        else
-        {
-            computed = Forward(image);
-        }
-
-        return computed.Value.Scores.ToArray(context);
+        if (!work.IsCaptured(() => Forward([])))
+            return Forward(image).Scores.ToArray(context);
+        work.Result.Input.View.CopyFromCPU(context.Stream, image);
+        return work.Launch().Scores.ToArray(context);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        graph?.Dispose();
+        work.Dispose();
         scope.Dispose();
-    }
-
-    private void Capture()
-    {
-        GraphRefusal = CudaGraph.Refusal(network.Context);
-        try
-        {
-            if (GraphRefusal is null)
-                graph = CudaGraph.Capture(network.Context, () => computed = Forward([]));
-            if (graph is null)
-                GraphRefusal ??= "the driver does not capture them";
-        }
-        catch (Exception e) when (e is AcceleratorException or InvalidOperationException)
-        {
-            GraphRefusal = e.Message.TrimEnd('.');
-        }
     }
 
     // Of the same size every pass has the same addresses. An empty image is copied later.
@@ -87,7 +60,6 @@ internal sealed class WholeForward(UNet3d<float> network, Arena arena) : IDispos
         Tensor<float> input = tape.Allocate(shape);
         if (!image.IsEmpty)
             input.View.CopyFromCPU(network.Context.Stream, image);
-        using (scope.Begin(network.Context.Stream))
-            return (input, network.Forward(tape, input));
+        return (input, scope.Run(network.Context.Stream, () => network.Forward(tape, input)));
     }
 }

@@ -3,20 +3,15 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Machine;
-using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Kernels.Optimizer;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.Adam;
-using MeanShiftGpu.Ops.BinaryCrossEntropy;
-using MeanShiftGpu.Ops.Dice;
-using MeanShiftGpu.Ops.Elementwise;
 using MeanShiftGpu.Ops.GradientNorm;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
@@ -37,17 +32,6 @@ namespace MeanShiftGpu.Training;
 /// </summary>
 public sealed class Trainer : IDisposable
 {
-    private const string MetadataKey = "meanshift_gpu.training";
-
-    // Raised when a checkpoint of a later version could be misread by this one.
-    private const int CheckpointFormat = 2;
-    private const string FirstMomentPrefix = "adam.first.";
-    private const string SecondMomentPrefix = "adam.second.";
-    private const string BestPrefix = "best.";
-    private const string HealthyPrefix = "healthy.";
-    private const string HealthyFirstPrefix = "healthy.adam.first.";
-    private const string HealthySecondPrefix = "healthy.adam.second.";
-
     // Loss, gradient's length; then of each class mean shift, Dice, cross-entropy and the likelihood at
     // centres.
     private const int ReportedOfRun = 2;
@@ -62,6 +46,7 @@ public sealed class Trainer : IDisposable
     private readonly UNet3d<float> network;
     private readonly TrainingOptions options;
     private readonly GpuContext context;
+    private readonly TrainingLoss loss;
     private readonly PatchSampler sampler;
     private readonly IRanks ranks;
     private readonly RankShare share;
@@ -75,11 +60,7 @@ public sealed class Trainer : IDisposable
     private readonly StepSlot[] slots = [];
     private readonly StepScope? scope;
 
-    // A step as one graph, once it is captured; why none is; and what the last one computed.
-    private CudaGraph? graph;
-    private string? graphRefusal;
-    private int plainSteps;
-    private IReadOnlyList<ClassLosses> computed = [];
+    private readonly RepeatedWork<IReadOnlyList<ClassLosses>>? work;
 
     // For each class, the most centres that a patch can have.
     private readonly int[] centersOfPatch;
@@ -104,10 +85,7 @@ public sealed class Trainer : IDisposable
     private readonly List<ValidationResult> validations = [];
     private readonly string dataIdentity;
 
-    // What was seen of the maps of a step: for each of its patches and each class the sums of MapHealth.
-    private readonly double[] seen;
-    private readonly List<TrainingHealth> measures = [];
-    private readonly List<TrainingHealth> health = [];
+    private readonly HealthWatch watch;
     private readonly List<Rollback> rollbacks = [];
     private int healthyPosition;
     private ValidationResult? best;
@@ -144,6 +122,7 @@ public sealed class Trainer : IDisposable
         this.network = network;
         this.options = options;
         context = network.Context;
+        loss = new TrainingLoss(network, options);
         sampler = new PatchSampler(data.Training, options);
         this.ranks = ranks ?? InProcessRanks.Alone;
         share = RankShare.Of(options.BatchSize, this.ranks.Rank, this.ranks.Count);
@@ -157,6 +136,7 @@ public sealed class Trainer : IDisposable
         // A processor gains nothing from patches that are computed together, and each by itself has the same
         // gradient on any rank.
         int atOnce = isHost ? 1 : share.Count;
+        watch = new HealthWatch(options, this.ranks);
         centersOfPatch = sampler.MostCenters(1);
         batch = new PatchBatch(atOnce, options);
         validationBatch = new PatchBatch(1, options);
@@ -182,12 +162,15 @@ public sealed class Trainer : IDisposable
         normWorkspace = AllocateZeros(Math.Max(1, gradientNorm.WorkspaceLength(count)));
         normAndFactor = AllocateZeros(2);
         report = AllocateZeros(ReportedOfRun + ReportedOfClass * options.ClassCount);
-        seen = new double[options.BatchSize * options.ClassCount * MapHealth.Sums];
         int parts = isHost ? options.BatchSize : this.ranks.Count;
         stepSum = parts == 1 ? null : new StepSum(context, this.ranks, parts, count, (int)report.Length);
         if (isHost)
             return;
         scope = new StepScope(context.Accelerator);
+        work = new RepeatedWork<IReadOnlyList<ClassLosses>>(context, StepsBeforeGraph, "a step")
+        {
+            Remark = text => Remark?.Invoke(text),
+        };
         inputs = new StepInputs(context, batch, [.. centersOfPatch.Select(most => atOnce * most)]);
         int points = options.MeanShiftWeight > 0 ? atOnce * options.MeanShift.SeedCount : 0;
         slots = [.. new[] { batch, new PatchBatch(atOnce, options) }
@@ -216,7 +199,7 @@ public sealed class Trainer : IDisposable
     public Action<string>? Remark { get; init; }
 
     /// <summary>The course of the run so far.</summary>
-    public TrainingHistory History => new(steps, validations, health, rollbacks);
+    public TrainingHistory History => new(steps, validations, watch.Windows, rollbacks);
 
     /// <summary>Device memory of the tensors of a step, in bytes.</summary>
     public long ArenaBytes => arena.CapacityBytes;
@@ -368,7 +351,7 @@ public sealed class Trainer : IDisposable
         QueuedStep step = new(number, position, draw, options.RateAt(position) * RateFactor,
             number % TrainingDiagnosis.MeasureInterval == 0, slot);
         if (slot is null)
-            Array.Clear(seen);
+            watch.Begin();
         if (slot is not null && stepSum is null)
         {
             Compute(step, slot);
@@ -414,11 +397,23 @@ public sealed class Trainer : IDisposable
         }
 
         if (step.Measured)
-            MeasureHealth(step.Slot);
+        {
+            if (step.Slot is not null)
+                watch.Look(step.Slot, share.First);
+            watch.Measure();
+        }
+
         TrainingStep done = new(step.Number, total, means[0], means[1], means[2], norm, step.Rate, means[3]);
         steps.Add(done);
         if (steps.Count % TrainingDiagnosis.Window == 0)
-            JudgeWindow();
+        {
+            (bool isHealthy, string? reason) = watch.Judge(steps.Count, rollbacks.Count == 0 ? 0 : rollbacks[^1].Step);
+            if (isHealthy)
+                KeepAsHealthy();
+            if (reason is not null)
+                GoBack(reason);
+        }
+
         return done;
     }
 
@@ -443,46 +438,19 @@ public sealed class Trainer : IDisposable
     private void Compute(QueuedStep step, StepSlot slot)
     {
         slot.Upload(sampler, step.Draw, share.First, AdamOf(step));
-        if (graph is { IsCurrent: false })
+        IReadOnlyList<ClassLosses> losses;
+        if (work!.IsCaptured(() => Work(step)))
         {
-            graph.Dispose();
-            graph = null;
-        }
-
-        if (graph is null && plainSteps >= StepsBeforeGraph && graphRefusal is null)
-            Capture(step);
-        if (graph is not null)
-        {
-            graph.Launch(context.Stream);
+            losses = work.Launch();
             network.Parameters.MarkChanged();
         }
         else
         {
-            computed = Work(step);
-            plainSteps++;
+            losses = Work(step);
         }
 
         if (step.Measured)
-            Look(slot, computed, share.First);
-    }
-
-    private void Capture(QueuedStep step)
-    {
-        graphRefusal = CudaGraph.Refusal(context);
-        try
-        {
-            if (graphRefusal is null)
-                graph = CudaGraph.Capture(context, () => computed = Work(step));
-            if (graph is null)
-                graphRefusal ??= "the driver does not capture them";
-        }
-        catch (Exception e) when (e is AcceleratorException or InvalidOperationException)
-        {
-            graphRefusal = e.Message.TrimEnd('.');
-        }
-
-        if (graphRefusal is not null && context.Kind == DeviceKind.Cuda)
-            Remark?.Invoke($"a step's kernels are launched one by one, not as a CUDA graph: {graphRefusal}.");
+            Look(slot, losses, share.First);
     }
 
     // What the device does in a step: the same launches, copies and addresses every time.
@@ -497,11 +465,13 @@ public sealed class Trainer : IDisposable
     private IReadOnlyList<ClassLosses> Differentiate(uint draw, int firstPatch, PassShares shares)
     {
         network.Parameters.ZeroGradients(context);
-        using (scope?.Begin(context.Stream))
-        using (Tape<float> tape = Tape<float>.Begin(arena))
+        return scope is null ? Recorded() : scope.Run(context.Stream, Recorded);
+
+        IReadOnlyList<ClassLosses> Recorded()
         {
-            Losses losses = ComputeLosses(tape, inputs is null ? OnDevice.Upload(tape, batch) : OnDevice.Of(inputs),
-                draw, firstPatch, shares);
+            using Tape<float> tape = Tape<float>.Begin(arena);
+            TrainingLosses losses = loss.Compute(tape,
+                inputs is null ? PatchTensors.Upload(tape, batch) : PatchTensors.Of(inputs), draw, firstPatch, shares);
             tape.Backward(losses.Total);
             Report(0, losses.Total);
             for (int c = 0; c < losses.Classes.Count; c++)
@@ -544,7 +514,7 @@ public sealed class Trainer : IDisposable
             if (slot is null)
             {
                 (long Stuck, long Seeds) counted = meanShift is null ? (0, 0) : CountStuck(meanShift, batch.Centers(c), c);
-                Look(batch, losses[c].Scores.ToArray(context), c, firstPatch, counted);
+                watch.Look(batch, losses[c].Scores.ToArray(context), c, firstPatch, counted);
             }
             else if (meanShift is not null)
             {
@@ -553,91 +523,6 @@ public sealed class Trainer : IDisposable
         }
 
         slot?.KeepScores(losses[0].Scores);
-    }
-
-    // At the maps that were brought.
-    private void Look(StepSlot slot)
-    {
-        Array.Clear(seen);
-        float[] scores = new float[(long)slot.Patches.Size * slot.Patches.Voxels];
-        for (int c = 0; c < options.ClassCount; c++)
-        {
-            (long, long) counted = (0, 0);
-            if (options.MeanShiftWeight > 0)
-            {
-                slot.ReadEnds(c, out ReadOnlySpan<float> positions, out ReadOnlySpan<int> nearest);
-                counted = CountStuck(positions, nearest, slot.Patches.Centers(c), c);
-            }
-
-            for (int i = 0; i < scores.Length; i++)
-                scores[i] = slot.Scores[i * options.ClassCount + c];
-            Look(slot.Patches, scores, c, share.First, counted);
-        }
-    }
-
-    private void Look(PatchBatch patches, float[] scores, int classIndex, int firstPatch, (long Stuck, long Seeds) counted)
-    {
-        IReadOnlyList<IReadOnlyList<Position>> centers = patches.Centers(classIndex);
-        // Without a mean shift nothing asks for a peak at the centre, which of a hollow particle is
-        // background.
-        double radius = options.MeanShiftWeight > 0 ? 0 : options.MeanShiftOf(classIndex).BandwidthVoxels;
-        for (int item = 0; item < patches.Size; item++)
-        {
-            // The seeds are counted once, with the first patch.
-            MapHealth.Measure(patches.Of(scores, item), options.Patch, centers[item], radius, item == 0 ? counted.Stuck : 0,
-                item == 0 ? counted.Seeds : 0, SeenOf(firstPatch + item, classIndex));
-        }
-    }
-
-    private Span<double> SeenOf(int patch, int classIndex)
-        => seen.AsSpan((patch * options.ClassCount + classIndex) * MapHealth.Sums, MapHealth.Sums);
-
-    // Of the classes that have centres in the step.
-    private void MeasureHealth(StepSlot? slot)
-    {
-        if (slot is not null)
-            Look(slot);
-        ranks.Complete<double>(seen);
-        double[] sums = new double[MapHealth.Sums];
-        for (int c = 0; c < options.ClassCount; c++)
-        {
-            Array.Clear(sums);
-            for (int patch = 0; patch < options.BatchSize; patch++)
-            {
-                Span<double> one = SeenOf(patch, c);
-                for (int i = 0; i < sums.Length; i++)
-                    sums[i] += one[i];
-            }
-
-            if (MapHealth.Of(c, sums) is { } measure)
-                measures.Add(measure);
-        }
-    }
-
-    private void JudgeWindow()
-    {
-        foreach (IGrouping<int, TrainingHealth> ofClass in measures.GroupBy(m => m.Class).OrderBy(g => g.Key).ToArray())
-        {
-            TrainingHealth mean = TrainingHealth.Mean(steps.Count, ofClass.Key, [.. ofClass]);
-            bool wasHealthy = health.Any(h => h.Class == ofClass.Key && h.Verdict == HealthVerdict.Healthy);
-            health.Add(mean with { Verdict = TrainingDiagnosis.Judge(mean, wasHealthy) });
-        }
-
-        measures.Clear();
-        TrainingHealth[] now = [.. health.Where(h => h.Step == steps.Count)];
-        if (now.Any(h => h.Verdict == HealthVerdict.Healthy) && now.All(h => h.Verdict != HealthVerdict.Ill))
-            KeepAsHealthy();
-        int since = rollbacks.Count == 0 ? 0 : rollbacks[^1].Step;
-        foreach (TrainingHealth ill in now.Where(h => h.Verdict == HealthVerdict.Ill))
-        {
-            TrainingHealth[] latest = [.. health.Where(h => h.Class == ill.Class
-                && h.Step > since).TakeLast(TrainingDiagnosis.Patience)];
-            if (latest.Length < TrainingDiagnosis.Patience || latest.Any(h => h.Verdict != HealthVerdict.Ill))
-                continue;
-            string of = options.Classes.Count == 0 ? "" : $" of class '{options.Classes[ill.Class].Name}'";
-            GoBack($"{TrainingDiagnosis.Describe(ill, of)} at step {steps.Count}");
-            return;
-        }
     }
 
     private void KeepAsHealthy()
@@ -665,7 +550,7 @@ public sealed class Trainer : IDisposable
         network.Parameters.MarkChanged();
         firstMoments.View.AsContiguous().CopyFrom(context.Stream, healthy.FirstMoments.View.AsContiguous());
         secondMoments.View.AsContiguous().CopyFrom(context.Stream, healthy.SecondMoments.View.AsContiguous());
-        measures.Clear();
+        watch.Measures.Clear();
         rollbacks.Add(new Rollback(steps.Count, healthyPosition, RateFactor * TrainingDiagnosis.RateFactor, reason));
     }
 
@@ -695,7 +580,7 @@ public sealed class Trainer : IDisposable
             (TrainingVolume volume, (int, int, int) origin) = validationPatches[i];
             validationBatch.Fill(0, volume, origin, PatchOrientation.Identity);
             using Tape<float> tape = Tape<float>.Begin(arena, inference: true);
-            Losses losses = ComputeLosses(tape, OnDevice.Upload(tape, validationBatch), ValidationStep, 0,
+            TrainingLosses losses = loss.Compute(tape, PatchTensors.Upload(tape, validationBatch), ValidationStep, 0,
                 PassShares.Whole(options.ClassCount));
             Span<double> ofPatch = found.AsSpan(kinds * i, kinds);
             ofPatch[0] = options.MeanShiftWeight > 0 ? Mean(losses.Classes, c => c.MeanShift?.Loss) : Read(losses.Total);
@@ -716,10 +601,10 @@ public sealed class Trainer : IDisposable
         for (int i = 0; i < found.Length; i += kinds)
             (sum, maximum, stuck, seeds) = (sum + found[i], Math.Max(maximum, found[i + 1]), stuck + found[i + 2], seeds
                 + found[i + 3]);
-        double loss = sum / validationPatches.Count;
-        ValidationResult validation = new(steps.Count, loss, seeds == 0 ? 0 : stuck / seeds, maximum, false,
+        double mean = sum / validationPatches.Count;
+        ValidationResult validation = new(steps.Count, mean, seeds == 0 ? 0 : stuck / seeds, maximum, false,
             PickOnValidation?.Invoke(cancellation));
-        if (double.IsFinite(loss) && validation.IsBetterThan(best))
+        if (double.IsFinite(mean) && validation.IsBetterThan(best))
         {
             best = validation = validation with { IsBest = true };
             bestValues.View.AsContiguous().CopyFrom(context.Stream, network.Parameters.Values);
@@ -809,7 +694,7 @@ public sealed class Trainer : IDisposable
         // The run is over, and volumes that are read from files take one caller at a time.
         foreach (StepSlot slot in slots)
             slot.Rest();
-        if (best is null && (health.Count == 0 || health[^1].Verdict != HealthVerdict.Ill))
+        if (best is null && (watch.Windows.Count == 0 || watch.Windows[^1].Verdict != HealthVerdict.Ill))
             return;
         ArrayView<float> values = best is null ? healthy.Values.View.AsContiguous() : bestValues.View.AsContiguous();
         network.Parameters.Values.CopyFrom(context.Stream, values);
@@ -846,13 +731,13 @@ public sealed class Trainer : IDisposable
     {
         Settle();
         Dictionary<string, string> metadata = network.Metadata();
-        metadata[MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations)
+        metadata[CheckpointState.MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations)
         {
-            Format = CheckpointFormat,
+            Format = CheckpointState.CurrentFormat,
             Data = dataIdentity,
             Best = best,
-            Health = health,
-            Measures = measures,
+            Health = watch.Windows,
+            Measures = watch.Measures,
             Rollbacks = rollbacks,
             HealthyPosition = healthyPosition,
         });
@@ -861,12 +746,12 @@ public sealed class Trainer : IDisposable
             new[]
             {
                 network.ToTensors(""),
-                network.ToTensors(FirstMomentPrefix, firstMoments.View.AsContiguous()),
-                network.ToTensors(SecondMomentPrefix, secondMoments.View.AsContiguous()),
-                network.ToTensors(BestPrefix, bestValues.View.AsContiguous()),
-                network.ToTensors(HealthyPrefix, healthy.Values.View.AsContiguous()),
-                network.ToTensors(HealthyFirstPrefix, healthy.FirstMoments.View.AsContiguous()),
-                network.ToTensors(HealthySecondPrefix, healthy.SecondMoments.View.AsContiguous()),
+                network.ToTensors(CheckpointState.FirstMomentPrefix, firstMoments.View.AsContiguous()),
+                network.ToTensors(CheckpointState.SecondMomentPrefix, secondMoments.View.AsContiguous()),
+                network.ToTensors(CheckpointState.BestPrefix, bestValues.View.AsContiguous()),
+                network.ToTensors(CheckpointState.HealthyPrefix, healthy.Values.View.AsContiguous()),
+                network.ToTensors(CheckpointState.HealthyFirstPrefix, healthy.FirstMoments.View.AsContiguous()),
+                network.ToTensors(CheckpointState.HealthySecondPrefix, healthy.SecondMoments.View.AsContiguous()),
             }.SelectMany(tensors => tensors).ToDictionary(),
             metadata);
     }
@@ -880,9 +765,8 @@ public sealed class Trainer : IDisposable
     {
         SafetensorsFile file = SafetensorsFile.Read(path);
         UNet3dOptions network = UNet3d<float>.ReadOptions(file, path);
-        CheckpointState state = ReadState(file, path);
-        string[] sinceFormat2 = state.Format < 2 ? [] : [HealthyPrefix, HealthyFirstPrefix, HealthySecondPrefix];
-        foreach (string prefix in (string[])["", FirstMomentPrefix, SecondMomentPrefix, BestPrefix, .. sinceFormat2])
+        CheckpointState state = CheckpointState.Read(file, path);
+        foreach (string prefix in (string[])["", .. state.TensorPrefixes])
             UNet3d<float>.RefuseOtherTensors(file, path, prefix, network);
         return (network, state.Options);
     }
@@ -891,7 +775,7 @@ public sealed class Trainer : IDisposable
     /// <exception cref="InputException">Not a checkpoint.</exception>
     public static (int Done, int Steps) ReadProgress(string path)
     {
-        CheckpointState state = ReadState(SafetensorsFile.Read(path), path);
+        CheckpointState state = CheckpointState.Read(SafetensorsFile.Read(path), path);
         return (state.Position, state.Options.Steps);
     }
 
@@ -901,14 +785,14 @@ public sealed class Trainer : IDisposable
     public void Resume(string path)
     {
         SafetensorsFile file = SafetensorsFile.Read(path);
-        CheckpointState state = ReadState(file, path);
+        CheckpointState state = CheckpointState.Read(file, path);
         // Another end changes no step that is done; the others follow the schedule of the new number of
         // steps.
         TrainingOptions before = state.Options with { Steps = options.Steps, PatienceValidations = options.PatienceValidations };
         if (state.Position > options.Steps)
             throw new InputException($"{path}: {Counted.Of(state.Position, "step")} are done; expected {options.Steps} or "
                 + $"fewer. Give a larger number of steps.");
-        if (FirstDifference(before, options) is { } difference)
+        if (CheckpointState.FirstDifference(before, options) is { } difference)
             throw new InputException($"{path}: the checkpoint was written with other settings ({difference}), so going on "
                 + "would give neither run's result. Resume with the settings it began with.");
         if (state.Data is { } data && data != dataIdentity)
@@ -917,17 +801,17 @@ public sealed class Trainer : IDisposable
         Settle();
         settled = null;
         network.SetParameters(file, path, "");
-        network.ReadTensors(file, path, FirstMomentPrefix, firstMoments.View.AsContiguous());
-        network.ReadTensors(file, path, SecondMomentPrefix, secondMoments.View.AsContiguous());
-        network.ReadTensors(file, path, BestPrefix, bestValues.View.AsContiguous());
+        network.ReadTensors(file, path, CheckpointState.FirstMomentPrefix, firstMoments.View.AsContiguous());
+        network.ReadTensors(file, path, CheckpointState.SecondMomentPrefix, secondMoments.View.AsContiguous());
+        network.ReadTensors(file, path, CheckpointState.BestPrefix, bestValues.View.AsContiguous());
         steps.Clear();
         steps.AddRange(state.Steps);
         validations.Clear();
         validations.AddRange(state.Validations);
-        health.Clear();
-        health.AddRange(state.Health);
-        measures.Clear();
-        measures.AddRange(state.Measures);
+        watch.Windows.Clear();
+        watch.Windows.AddRange(state.Health);
+        watch.Measures.Clear();
+        watch.Measures.AddRange(state.Measures);
         rollbacks.Clear();
         rollbacks.AddRange(state.Rollbacks);
         best = state.Best;
@@ -937,9 +821,9 @@ public sealed class Trainer : IDisposable
             return;
         }
 
-        network.ReadTensors(file, path, HealthyPrefix, healthy.Values.View.AsContiguous());
-        network.ReadTensors(file, path, HealthyFirstPrefix, healthy.FirstMoments.View.AsContiguous());
-        network.ReadTensors(file, path, HealthySecondPrefix, healthy.SecondMoments.View.AsContiguous());
+        network.ReadTensors(file, path, CheckpointState.HealthyPrefix, healthy.Values.View.AsContiguous());
+        network.ReadTensors(file, path, CheckpointState.HealthyFirstPrefix, healthy.FirstMoments.View.AsContiguous());
+        network.ReadTensors(file, path, CheckpointState.HealthySecondPrefix, healthy.SecondMoments.View.AsContiguous());
         healthyPosition = state.HealthyPosition;
     }
 
@@ -949,7 +833,7 @@ public sealed class Trainer : IDisposable
         Abandon();
         foreach (StepSlot slot in slots)
             slot.Dispose();
-        graph?.Dispose();
+        work?.Dispose();
         inputs?.Dispose();
         scope?.Dispose();
         arena.Dispose();
@@ -976,93 +860,6 @@ public sealed class Trainer : IDisposable
         {
             // The device is lost, which whoever ended the run has been told.
         }
-    }
-
-    private static string? FirstDifference(TrainingOptions before, TrainingOptions now)
-    {
-        JsonElement other = JsonSerializer.SerializeToElement(now);
-        foreach (JsonProperty setting in JsonSerializer.SerializeToElement(before).EnumerateObject())
-        {
-            string wanted = other.GetProperty(setting.Name).GetRawText();
-            if (setting.Value.GetRawText() != wanted)
-                return $"{setting.Name} {setting.Value.GetRawText()}, here {wanted}";
-        }
-
-        return null;
-    }
-
-    private static CheckpointState ReadState(SafetensorsFile file, string path)
-    {
-        if (!file.Metadata.TryGetValue(MetadataKey, out string? json))
-            throw new InputException($"{path}: no training state (metadata '{MetadataKey}' is missing). A checkpoint is "
-                + "needed, a finished model has none.");
-        CheckpointState state = JsonMetadata.Read<CheckpointState>(path, MetadataKey, json, "a training's state", state
-            => state.Validate());
-        // Before, nothing held the centres, and the best model was that of the lowest loss.
-        return state.Format >= 2
-            ? state
-            : state with
-            {
-                Options = state.Options with { CenterWeight = 0 },
-                Best = state.Validations.LastOrDefault(v => v.IsBest)
-            };
-    }
-
-    // The sum over the losses of the mean over the classes.
-    private Losses ComputeLosses(Tape<float> tape, OnDevice patches, uint step, int firstPatch, PassShares shares)
-    {
-        Tensor<float> scores = network.Forward(tape, patches.Images);
-
-        List<(Tensor<float> Loss, double Weight)> terms = [];
-        List<ClassLosses> classes = [];
-        for (int c = 0; c < options.ClassCount; c++)
-        {
-            ClassLosses losses = ComputeLosses(tape, patches, c, options.ClassCount == 1 ? scores : scores.Channels(c, 1),
-                step, firstPatch);
-            classes.Add(losses);
-            if (losses.MeanShift is { } meanShift)
-                terms.Add((meanShift.Loss, options.MeanShiftWeight / options.ClassCount * shares.OfCenters[c]));
-            if (losses.Dice is { } dice)
-                terms.Add((dice, options.DiceWeight / options.ClassCount * shares.OfVoxels));
-            if (losses.CrossEntropy is { } crossEntropy)
-                terms.Add((crossEntropy, options.CrossEntropyWeight / options.ClassCount * shares.OfVoxels));
-            if (losses.Centers is { } centers)
-                terms.Add((centers, options.CenterWeight / options.ClassCount * shares.OfCenters[c]));
-        }
-
-        return new Losses(tape.WeightedSum(terms), classes);
-    }
-
-    private ClassLosses ComputeLosses(Tape<float> tape, OnDevice patches, int classIndex, Tensor<float> scores, uint step,
-        int firstPatch)
-    {
-        // Each class draws seeds of its own.
-        ulong seed = (ulong)options.Seed + ((ulong)classIndex << 32);
-        MeanShiftLossResult<float>? meanShift = null;
-        Tensor<float>? held = null;
-        if (options.MeanShiftWeight > 0)
-        {
-            CenterBatch<float> centers = patches.Centers[classIndex];
-            // Recorded before the mean shift, and so run after it in the backward pass, it adds its few
-            // voxels to the gradient that is there.
-            held = options.HoldsCenters ? tape.CenterLikelihood(scores, centers) : null;
-            MeanShiftOptions of = options.MeanShiftOf(classIndex);
-            meanShift = tape.MeanShiftLoss(scores, centers, of,
-                new SeedSampling(seed, step, of.SeedRadiusVoxels, of.SeedMarginVoxels, firstPatch), patches.Draw);
-        }
-
-        if (patches.Masks.Count == 0)
-            return new ClassLosses(scores, meanShift, null, null, held);
-        Tensor<float> target = patches.Masks[classIndex];
-        // The losses over maps take whole tensors, which the map of one class among several is not; masking
-        // it makes one.
-        Tensor<float> map = patches.Labelled is null ? scores : tape.Mask(scores, patches.Labelled);
-        return new ClassLosses(
-            scores,
-            meanShift,
-            options.DiceWeight > 0 ? tape.DiceLossPerItem(map, target) : null,
-            options.CrossEntropyWeight > 0 ? tape.BinaryCrossEntropy(map, target) : null,
-            held);
     }
 
     // Reports the gradient's length, and finds the factor that clips it, or that stops the run.
@@ -1101,28 +898,7 @@ public sealed class Trainer : IDisposable
         result.Positions.CopyToCPU(context.Stream, positions);
         result.NearestCenter.CopyToCPU(context.Stream, nearest);
         context.Synchronize();
-        return CountStuck(positions, nearest, centers, classIndex);
-    }
-
-    // Seeds that end further than the bandwidth from every centre of their item.
-    private (long Stuck, long Seeds) CountStuck(
-        ReadOnlySpan<float> positions, ReadOnlySpan<int> nearest, IReadOnlyList<IReadOnlyList<Position>> centers, int classIndex)
-    {
-        double bandwidth = options.MeanShiftOf(classIndex).BandwidthVoxels;
-        Position[] all = [.. centers.SelectMany(item => item)];
-        (long stuck, long seeds) = (0, 0);
-        for (int i = 0; i < nearest.Length && all.Length > 0; i++)
-        {
-            // Seeds of an item without centres have none to go to.
-            if (nearest[i] < 0)
-                continue;
-            seeds++;
-            Position end = new(positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]);
-            if (end.DistanceTo(all[nearest[i]]) > bandwidth)
-                stuck++;
-        }
-
-        return (stuck, seeds);
+        return watch.CountStuck(positions, nearest, centers, classIndex);
     }
 
     private double Read(Tensor<float>? scalar) => scalar is null ? 0 : Read(scalar.View);
@@ -1156,50 +932,6 @@ public sealed class Trainer : IDisposable
     /// <param name="Slot">Where its patches are and its report arrives; null on the host.</param>
     private sealed record QueuedStep(int Number, int Position, int Draw, double Rate, bool Measured, StepSlot? Slot);
 
-    /// <summary>What losses are computed from.</summary>
-    /// <param name="Images">[N, D, H, W, 1].</param>
-    /// <param name="Labelled">[N, D, H, W, 1]; null where all is labelled.</param>
-    /// <param name="Masks">For each class [N, D, H, W, 1]; empty where no loss needs them.</param>
-    /// <param name="Centers">For each class.</param>
-    /// <param name="Draw">[1]: the number that seeds are drawn from; null where it is an argument of
-    /// launches.</param>
-    private sealed record OnDevice(
-        Tensor<float> Images, Tensor<float>? Labelled, IReadOnlyList<Tensor<float>> Masks,
-            IReadOnlyList<CenterBatch<float>> Centers,
-        ArrayView<int>? Draw)
-    {
-        public static OnDevice Of(StepInputs inputs) => new(
-            inputs.Images, inputs.Labelled, inputs.Masks, inputs.Centers, inputs.Draw);
-
-        public static OnDevice Upload(Tape<float> tape, PatchBatch patches)
-        {
-            TensorShape shape = new(patches.Size, patches.Patch.Depth, patches.Patch.Height, patches.Patch.Width, 1);
-            return new OnDevice(
-                tape.Upload(patches.Images, shape),
-                patches.Labelled is null ? null : tape.Upload(patches.Labelled, shape),
-                [.. (patches.Masks ?? []).Select(mask => tape.Upload(mask, shape))],
-                [.. Enumerable.Range(0, patches.Classes).Select(c => tape.UploadCenters(patches.Centers(c)))],
-                null);
-        }
-    }
-
-    private sealed record Losses(Tensor<float> Total, IReadOnlyList<ClassLosses> Classes);
-
-    /// <summary>What patches that are computed together count for in the loss of their step.</summary>
-    /// <param name="OfVoxels">Where all patches count the same.</param>
-    /// <param name="OfCenters">For each class, where those with centres do.</param>
-    private sealed record PassShares(double OfVoxels, double[] OfCenters)
-    {
-        public static PassShares Whole(int classes) => new(1, [.. Enumerable.Repeat(1.0, classes)]);
-    }
-
-    private sealed record ClassLosses(
-        Tensor<float> Scores,
-        MeanShiftLossResult<float>? MeanShift,
-        Tensor<float>? Dice,
-        Tensor<float>? CrossEntropy,
-        Tensor<float>? Centers);
-
     /// <summary>Parameters with the optimiser's moments.</summary>
     private sealed record Snapshot(
         MemoryBuffer1D<float, Stride1D.Dense> Values,
@@ -1214,61 +946,5 @@ public sealed class Trainer : IDisposable
         }
     }
 
-    private sealed record CheckpointState(
-        TrainingOptions Options,
-        List<TrainingStep> Steps,
-        List<ValidationResult> Validations)
-    {
-        /// <summary>
-        /// The version of what a checkpoint holds; 0 for those of version 0.1, which did not say it; health
-        /// and rollbacks since 2.
-        /// </summary>
-        public int Format { get; init; }
 
-        /// <summary>The data's identity; null for those of version 0.1.</summary>
-        public string? Data { get; init; }
-
-        public ValidationResult? Best { get; init; }
-
-        public List<TrainingHealth> Health { get; init; } = [];
-
-        public List<TrainingHealth> Measures { get; init; } = [];
-
-        public List<Rollback> Rollbacks { get; init; } = [];
-
-        public int HealthyPosition { get; init; }
-
-        [JsonIgnore]
-        public int Position => Rollbacks.Count == 0 ? Steps.Count : Rollbacks[^1].Position + Steps.Count - Rollbacks[^1].Step;
-
-        public void Validate()
-        {
-            if (Options is null || Steps is null || Validations is null)
-                throw new InputException($"{nameof(Options)}, {nameof(Steps)} or {nameof(Validations)} is missing.");
-            if (Format is < 0 or > CheckpointFormat)
-            {
-                throw new InputException(
-                    $"it has format {Format}, this version knows {CheckpointFormat} at most; use the version that wrote it.");
-            }
-
-            Options.Validate();
-            if (Rollbacks.Any(b => b is null || b.Step < 0 || b.Step > Steps.Count || b.Position < 0 || b.Position > b.Step
-                || !(b.RateFactor > 0)))
-                throw new InputException($"a run that went back is missing, or went to where it had not been; "
-                    + $"expected steps up to {Steps.Count}.");
-            if (Health.Concat(Measures).Any(h => h is null || h.Class < 0 || h.Class >= Options.ClassCount || h.Step < 0
-                || h.Step > Steps.Count))
-                throw new InputException($"what a score map looked like is missing, or of a step or class that there is not.");
-            if (Position > Options.Steps || HealthyPosition < 0 || HealthyPosition > Options.Steps)
-                throw new InputException($"{Position} of {Options.Steps} steps are done; expected no more than there are.");
-            for (int i = 0; i < Steps.Count; i++)
-            {
-                if (Steps[i] is not { } step || step.Step != i + 1)
-                    throw new InputException($"step {i + 1} of {Steps.Count} is missing.");
-            }
-
-            if (Validations.Any(v => v is null || v.Step < 0 || v.Step > Steps.Count))
-                throw new InputException($"a validation is missing, or of a step beyond the {Steps.Count} that are done.");
-        }
-    }
 }
