@@ -14,7 +14,7 @@ List<string> cases = [];
 Settings settings = new();
 string? json = null;
 string? chart = null;
-string? from = null;
+string? drawn = null;
 bool memory = false;
 string? onlyMemoryOf = null;
 try
@@ -41,7 +41,7 @@ try
             case "--onednn": settings.OneDnn = Value(); break;
             case "--json": json = Value(); break;
             case "--chart": chart = Value(); break;
-            case "--from": from = Value(); break;
+            case "--from": drawn = Value(); break;
             case string name when known.Contains(name): cases.Add(name); break;
             default: throw new ArgumentException($"'{option}' is neither an option nor one of {string.Join(", ", known)}.");
         }
@@ -53,9 +53,9 @@ catch (ArgumentException e)
     return 2;
 }
 
-if (from is not null)
+if (drawn is not null)
 {
-    Chart.Write(chart ?? Path.ChangeExtension(from, ".svg"), Contest.Read(from));
+    Chart.Write(chart ?? Path.ChangeExtension(drawn, ".svg"), Contest.Read(drawn));
     return 0;
 }
 
