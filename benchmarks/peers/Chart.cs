@@ -24,7 +24,8 @@ internal static class Chart
 
     /// <summary>Writes the chart as an SVG file on white.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="rows">All rows; those of this library itself, which are 1, and of single layers are left out.</param>
+    /// <param name="rows">All rows; those of this library itself, which are 1, and those of single layers are
+    /// left out.</param>
     public static void Write(string path, IReadOnlyList<Row> rows)
     {
         Row[] theirs = [.. rows.Where(r => r.Name != Contenders.Ours && !r.Case.StartsWith("conv3d", StringComparison.Ordinal))];

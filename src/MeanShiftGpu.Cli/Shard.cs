@@ -51,6 +51,24 @@ internal readonly record struct Shard(int Index, int Count)
         return [.. all.Where((_, i) => i % step == first)];
     }
 
+    /// <summary>The volumes of this process.</summary>
+    /// <param name="session">Where it is said how many.</param>
+    /// <param name="text">As for <see cref="Of(string?)"/>; null for all volumes.</param>
+    /// <param name="all">All volumes.</param>
+    /// <param name="intoFolder">Whether each has files of its own.</param>
+    /// <exception cref="InputException">The text is not of that form, or all would write one
+    /// file.</exception>
+    public static string[] Share(Session session, string? text, string[] all, bool intoFolder)
+    {
+        if (Of(text) is not { } part)
+            return all;
+        if (!intoFolder)
+            throw new InputException("pick: --shard needs a folder as --out: the processes cannot write one table together.");
+        string[] paths = part.Of(all);
+        session.Line($"shard {part.Index} of {part.Count}: {paths.Length} of {Counted.Of(all.Length, "volume")}");
+        return paths;
+    }
+
     private static bool Number(string text, out int number)
         => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
 }

@@ -59,6 +59,21 @@ public sealed record BenchResult(string Name, string Size, string Device, string
 
     /// <summary>Where and when it was timed; null in files of versions that did not say.</summary>
     public BenchRun? Run { get; init; }
+
+    /// <summary>The result in a line, for people.</summary>
+    internal string Line()
+    {
+        string note = Note is { } words ? $", {words}" : "";
+        string speed = Gflops > 0 ? $", {Gflops:0.0} GFLOP/s" : "";
+        string share = PercentOfPeak is { } percent ? $" ({percent:0} % of the peak, {PeakGflops:0})" : "";
+        string rate = GigabytesPerSecond is { } gigabytes ? $", {gigabytes:0.0} GB/s" : "";
+        string shareOfRate = PercentOfBandwidth is { } ofBandwidth ? $" ({ofBandwidth:0} % of the bandwidth)" : "";
+        string resident = PeakBytes is { } bytes ? $", {bytes / 1048576.0:0.0} MiB" : "";
+        string times = Repeats == 1 ? "once"
+            : $"median of {Repeats}, {MinimumMs:0.00} to {MaximumMs:0.00} ms";
+        return $"{Name}, {Size}, {Variant}: {MedianMs:0.00} ms{note}{speed}{share}{rate}{shareOfRate}"
+            + $"{resident}, {times}";
+    }
 }
 
 /// <summary>Something that is timed.</summary>

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Diagnostics;
 using MeanShiftGpu.Storage;
 
@@ -113,6 +114,13 @@ internal sealed class ToolBuild
 
     /// <summary>The build that runs now.</summary>
     public static ToolBuild Own() => In(AppContext.BaseDirectory);
+
+    /// <summary>What follows the verb on a command line, without some options and their values.</summary>
+    public static string[] Arguments(ParseResult options, params string[] without)
+    {
+        string[] words = [.. options.Tokens.Skip(1).Select(t => t.Value)];
+        return [.. words.Where((word, i) => !without.Contains(word) && (i == 0 || !without.Contains(words[i - 1])))];
+    }
 
     /// <summary>The build in a folder.</summary>
     /// <exception cref="InputException">There is none.</exception>

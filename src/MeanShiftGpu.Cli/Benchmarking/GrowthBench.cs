@@ -51,6 +51,29 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
         .. ((int[])[2, 4, 8]).Select(batch => new Size(false, 48, batch)),
     ];
 
+    /// <summary>Times all sizes on the host, with one thread and with all.</summary>
+    /// <param name="device">The settings of the contexts.</param>
+    /// <param name="say">Told each device, and each point as it comes.</param>
+    /// <param name="cancellation">Stops after a size.</param>
+    public IReadOnlyList<GrowthPoint> RunOnHost(
+        GpuContextOptions device, Action<string> say, CancellationToken cancellation)
+    {
+        List<GrowthPoint> points = [];
+        int most = device.Threads > 0 ? device.Threads : Environment.ProcessorCount;
+        foreach (int count in new[] { 1, most }.Distinct())
+        {
+            using GpuContext context = GpuContext.Create(device with { Device = DeviceKind.Cpu, Threads = count });
+            say($"device: {context.Description}");
+            Run(context, point =>
+            {
+                points.Add(point);
+                say(Table([point])[^1]);
+            }, say, cancellation);
+        }
+
+        return points;
+    }
+
     /// <summary>Times all sizes on one context.</summary>
     /// <param name="context">The CPU device.</param>
     /// <param name="report">Told each point as it comes.</param>

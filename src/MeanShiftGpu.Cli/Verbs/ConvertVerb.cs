@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
@@ -122,7 +121,9 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         Provenance made = Made(options,
             [.. tables, .. options.GetValue(tomograms) is { } sizes ? (string[])[sizes] : [], .. result.Masks]);
         WriteRecord(options.GetValue(output)!, result, made);
-        Report(options, result, options.GetValue(volumeSize) ?? header?.Shape, [.. made.Inputs.Select(i => i.File)]);
+        WriteJson(
+            options, ConvertReport.Say(Session, read[0], options.GetValue(output)!, result,
+                options.GetValue(volumeSize) ?? header?.Shape), [.. made.Inputs.Select(i => i.File)]);
         return ExitCode.Done;
     }
 
@@ -139,68 +140,4 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             File.Delete(table + Provenance.Ending);
         made.Write(Path.Combine(target, "convert"));
     }
-
-    private void Report(ParseResult options, ConversionResult result, Extent? shape, string[] inputs)
-    {
-        string?[] names = [.. result.Particles.Select(p => p.Tomogram).Distinct()];
-        string target = options.GetValue(output)!;
-        double[] voxels = [.. result.ToPixels.Select(g => g.VoxelSizeAngstrom)];
-        string counts = $"{Counted.Of(result.Particles.Count, "particle")} of {Counted.Of(names.Length, "tomogram")}";
-        string formats = $"{CoordinateFormats.Word(result.From)} to {CoordinateFormats.Word(result.To)}";
-        string sizes = voxels.Any(v => v > 0) ? $"voxels of {Numbers(voxels)} Å" : "voxel size unknown";
-        string from = Numbers(result.FromPixels.Select(g => g.PerVoxel)), to = Numbers(result.ToPixels.Select(g => g.PerVoxel));
-        Session.Line($"{target}: {counts}, {formats}; {sizes}, pixels per voxel: input {from}, output {to}");
-        if (result.LeftOut > 0)
-            Session.Line($"{target}: {Counted.Of(result.LeftOut, "particle")} left out, {result.Particles.Count} kept");
-        if (result.Particles.Any(p => p.Score is not null) && !CoordinateFormats.HoldsScores(result.To))
-            Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no scores; they were left out.");
-        if (result.Particles.Any(p => p.Orientation is not null) && !CoordinateFormats.HoldsAngles(result.To))
-            Session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no angles; they were left out.");
-        if (result.Files is not [var only] || only != target)
-        {
-            const int most = 5;
-            IEnumerable<string> inFiles = CoordinateFolder.NamesInFiles(result.To, result.Particles);
-            string[] unsafeNames = [.. inFiles.Where(n => SafeName.Of(n) != n)];
-            foreach (string name in unsafeNames.Take(most))
-            {
-                string said = InputFile.Quote(name);
-                Session.Warn($"{target}: {said} cannot be the name of a file; the file's has '{SafeName.Of(name)}' for it.");
-            }
-
-            if (unsafeNames.Length > most)
-                Session.Warn($"{target}: {unsafeNames.Length - most} more names cannot be those of files, and were changed.");
-        }
-
-        int outside = shape is { } known ? result.Particles.Count(p => !CoordinateTables.IsInside(p, known)) : 0;
-        if (outside > 0)
-            Session.Warn($"{options.GetRequiredValue(input)}: {outside} of {Counted.Of(result.Particles.Count, "centre")} "
-                + $"outside the volume of {shape}. Check the binning, the voxel size and the format.");
-        WriteJson(options, new
-        {
-            result.From,
-            result.To,
-            result.Files,
-            Particles = result.Particles.Count,
-            result.LeftOut,
-            Tomograms = names,
-            VoxelSizeAngstrom = One(voxels),
-            FromBinning = One(result.FromPixels.Select(g => g.PerVoxel)),
-            ToBinning = One(result.ToPixels.Select(g => g.PerVoxel)),
-            OutsideVolume = shape is null ? (int?)null : outside,
-        }, inputs);
-    }
-
-    /// <summary>A number that is the same for all rows, to nine digits; null where rows differ.</summary>
-    private static double? One(IEnumerable<double> values) => Different(values) is [var one] ? one : null;
-
-    private static string Numbers(IEnumerable<double> values)
-    {
-        const int most = 4;
-        double[] different = Different(values);
-        string text = string.Join(" and ", different.Take(most).Select(v => v.ToString("0.####", CultureInfo.InvariantCulture)));
-        return different.Length > most ? $"{text} and {different.Length - most} others" : text;
-    }
-
-    private static double[] Different(IEnumerable<double> values)
-        => [.. values.Select(v => double.Round(v, 9)).Distinct().DefaultIfEmpty(0)];
 }

@@ -45,7 +45,8 @@ internal static class PickReport
     /// <summary>
     /// Tries thresholds on the volumes of a data set, says which is the best, and returns what the JSON says.
     /// </summary>
-    public static object Suggest(Session session, ThresholdSweep sweep, DatasetVolume[] entries, double hit, string model)
+    public static object Suggest(
+        Session session, ThresholdSweep sweep, IReadOnlyList<DatasetVolume> entries, double hit, string model)
     {
         int truth = 0;
         foreach (DatasetVolume entry in entries)
@@ -70,13 +71,13 @@ internal static class PickReport
             $"best: --threshold {best.Threshold:0.00} --min-support "
             + $"{best.MinimumSupport:0.00}{(best.BasinFraction > 0 ? $" --merge-basins {best.BasinFraction:0.0}" : "")} (F1 "
             + $"{best.F1:0.000} one-to-one within {hit:0.##} voxels, {Counted.Of(truth, "centre")} in "
-            + $"{Counted.Of(entries.Length, "validation volume")})");
+            + $"{Counted.Of(entries.Count, "validation volume")})");
         return new
         {
             Model = model,
             RadiusVoxels = hit,
             Centers = truth,
-            Volumes = entries.Length,
+            Volumes = entries.Count,
             Best = best.Threshold,
             BestMinimumSupport = best.MinimumSupport,
             BestMergeBasins = best.BasinFraction,

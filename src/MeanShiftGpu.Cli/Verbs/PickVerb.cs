@@ -4,7 +4,6 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
-using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Volumes;
@@ -15,13 +14,8 @@ namespace MeanShiftGpu.Cli.Verbs;
 internal sealed class PickVerb(Session session) : Verb(session)
 {
     private readonly PickSettings settings = new();
-    private readonly Argument<string[]> volumes = Parse.Files("VOLUMES", $"Tomograms ({VolumeFiles.EndingsText}): files, "
-        + "folders and patterns.", ArgumentArity.ZeroOrMore);
-    private readonly Option<string[]> model = Parse.Texts("--model", "FILE",
-        $"The model that 'train' wrote. The mean score of several counts, and its deviation is in tables that have room; what "
-        + $"does not end in {ModelEnding} after the first is a volume.", required: true);
-    private readonly Option<int> mirror = Parse.Integer("--mirror", "Predict so many of the mirror images that keep the "
-        + "wedge, 1, 2, 4 or 8, and take the mean score: so many times the time.", 1, 1, 8);
+    private readonly PickModels models = new();
+    private readonly PickSuggest suggestion = new();
     private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "Table of picks "
         + $"({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
     private readonly Option<bool> overwrite = new("--overwrite")
@@ -44,10 +38,6 @@ internal sealed class PickVerb(Session session) : Verb(session)
         + "array. I counts from 1; in an array as the array does. Needs a folder as output.");
     private readonly Option<string?> merge = Parse.Text(MergeName, "FILE", "Pick nothing: write one table of those that are "
         + "in --out, and name the volumes without one, with exit code 1.");
-    private readonly Option<string?> suggest = Parse.Text("--suggest", "FILE", "Instead of picking: try thresholds and minimum "
-        + "supports on the validation volumes of this data set's manifest and print the best.");
-    private readonly Option<double?> radius = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the "
-        + "bandwidth.", 1e-3);
     private readonly Option<RelionCentre?> centre = Parse.Choice<RelionCentre>("--relion5-centre", "The point that RELION 5 "
         + "coordinates count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. Default: "
         + "half-size.");
@@ -63,8 +53,6 @@ internal sealed class PickVerb(Session session) : Verb(session)
     /// <summary>The option with which it only puts tables together.</summary>
     public const string MergeName = "--merge";
 
-    private const string ModelEnding = ".safetensors";
-
     public override string Name => "pick";
 
     public override string Summary => "Finds particles in tomograms.";
@@ -79,17 +67,17 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     public override IReadOnlyList<OptionGroup> Groups =>
     [
-        new(OptionGroup.Data, volumes, model, mirror, output, overwrite, format, mask, scoreMap, reportPage, tomogramName,
-            tomograms, voxelSize, binning, centre),
+        new(OptionGroup.Data, models.Volumes, models.Model, models.Mirror, output, overwrite, format, mask, scoreMap, reportPage,
+            tomogramName, tomograms, voxelSize, binning, centre),
         new(OptionGroup.Particle, [.. settings.OfParticles]),
-        new("Threshold", settings.Threshold, settings.Absolute, suggest, radius),
+        new("Threshold", settings.Threshold, settings.Absolute, suggestion.Manifest, suggestion.Radius),
         new(OptionGroup.Device, [memory, .. DeviceSymbols, shard, merge]),
         new(OptionGroup.Advanced, [.. settings.Advanced]),
     ];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => fact switch
     {
-        MissingFact.VoxelSize => options.GetValue(suggest) is null ? voxelSize.Name : VoxelSizeInManifest,
+        MissingFact.VoxelSize => options.GetValue(suggestion.Manifest) is null ? voxelSize.Name : VoxelSizeInManifest,
         MissingFact.Format => format.Name,
         MissingFact.Memory => memory.Name,
         MissingFact.Threshold => settings.Absolute.Name,
@@ -98,12 +86,12 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     protected override ExitCode Run(ParseResult options)
     {
-        if (options.GetValue(suggest) is { } manifest)
+        if (options.GetValue(suggestion.Manifest) is { } manifest)
             return Suggest(options, manifest);
-        if (options.GetValue(radius) is not null)
+        if (options.GetValue(suggestion.Radius) is not null)
             throw new InputException("pick: --radius is the hit radius of --suggest; leave it out, or see --merge-distance and "
                 + "--min-distance.");
-        VolumeFiles found = VolumeFiles.Find(VolumesOf(options));
+        VolumeFiles found = VolumeFiles.Find(models.VolumesOf(options));
         string[] all = [.. found.Paths];
         if (all.Length == 0)
             throw new InputException("pick: no volume was given. Give files, a folder or a pattern.");
@@ -126,11 +114,11 @@ internal sealed class PickVerb(Session session) : Verb(session)
         MaskFiles? masks = options.GetValue(mask) is { } given ? MaskFiles.Of(given) : null;
         PickRecords records = new()
         {
-            Common = [.. ModelsOf(options),
+            Common = [.. models.ModelsOf(options),
                 .. new[] { masks is { IsFolder: true } ? null : options.GetValue(mask), tomogramsStar }.OfType<string>()],
             MaskOf = masks is { IsFolder: true } ? volume => masks.Find(volume, volume) : null,
             Command = CommandOf(options),
-            Settings = settings.TextOf(options, format, tomogramName, centre, voxelSize, binning, mirror),
+            Settings = settings.TextOf(options, format, tomogramName, centre, voxelSize, binning, models.Mirror),
             Hashes = Records,
         };
         PickOutputs outputs = new()
@@ -148,7 +136,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         };
         if (options.GetValue(merge) is { } table)
             return PickMerge.Run(Session, outputs, table);
-        string[] paths = Shared(options, outputs, all);
+        string[] paths = Shard.Share(Session, options.GetValue(shard), all, intoFolder: !outputs.Single);
         string? page = PickPage.Check(options.GetValue(reportPage), outputs);
         outputs.Prepare(all);
         PickFiles[] files = [.. paths.Select(p => outputs.FilesOf(p, all.Length))];
@@ -158,14 +146,14 @@ internal sealed class PickVerb(Session session) : Verb(session)
             if (page is not null)
                 Session.Warn($"{page}: not written, as nothing was picked in this run. --overwrite picks again.");
             WriteJson(
-                options, new { Model = NameOfModels(options), Output = target, Volumes = batch.Report }, records.Inputs(paths));
+                options, new { Model = models.NameOf(options), Output = target, Volumes = batch.Report }, records.Inputs(paths));
             return ExitCode.Done;
         }
 
         batch.ReadHeaders();
         using GpuContext context = OpenDevice(options);
         records.Device = context.Description;
-        using TomogramPicker picker = OpenPicker(options, context);
+        using TomogramPicker picker = models.Open(options, Session, context, settings, options.GetValue(memory));
         if (picker.Classes.Count > 1 && outputs.ScoreMap is not null)
             throw new InputException($"--score-map: the model has a map for each of {picker.Classes.Count} classes "
                 + $"({string.Join(", ", picker.Classes.Select(c => c.Label))}); choose one with --class.");
@@ -183,7 +171,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             options,
             new
             {
-                Model = NameOfModels(options),
+                Model = models.NameOf(options),
                 Output = target,
                 Device = context.Description,
                 picker.Options,
@@ -194,77 +182,18 @@ internal sealed class PickVerb(Session session) : Verb(session)
         return batch.Code;
     }
 
-    // 'pick --model a.safetensors b.safetensors' and 'pick --model a.safetensors volume.mrc' are both what
-    // people type.
-    private string[] ModelsOf(ParseResult options)
-        => [.. options.GetValue(model)!.Where((m, i) => i == 0 || m.EndsWith(ModelEnding, StringComparison.OrdinalIgnoreCase))];
-
-    private string[] VolumesOf(ParseResult options)
-        => [.. options.GetValue(volumes) ?? [], .. options.GetValue(model)!.Except(ModelsOf(options))];
-
-    private string NameOfModels(ParseResult options) => string.Join(", ", ModelsOf(options));
-
-    private string[] Shared(ParseResult options, PickOutputs outputs, string[] all)
-    {
-        if (Shard.Of(options.GetValue(shard)) is not { } part)
-            return all;
-        if (outputs.Single)
-            throw new InputException("pick: --shard needs a folder as --out: the processes cannot write one table together.");
-        string[] paths = part.Of(all);
-        Session.Line($"shard {part.Index} of {part.Count}: {paths.Length} of {Counted.Of(all.Length, "volume")}");
-        return paths;
-    }
-
-    private TomogramPicker OpenPicker(ParseResult options, GpuContext context)
-    {
-        string[] paths = ModelsOf(options);
-        int mirrors = options.GetValue(mirror);
-        if (mirrors is not (1 or 2 or 4 or 8))
-            throw new InputException($"--mirror: {mirrors} mirror images; expected 1, 2, 4 or 8.");
-        TomogramPicker picker = TomogramPicker.OpenSeveral(
-            context, paths, meanShift => settings.Of(options, meanShift), options.GetValue(settings.OnlyClass));
-        picker.Mirrors = mirrors;
-        picker.MemoryLimitBytes = (long)options.GetValue(memory) << 20;
-        picker.Remark = Session.Line;
-        if (picker.Description is null)
-            Session.Warn($"{paths[0]}: weights without a description of their training; the bandwidth and weighting are the "
-                + $"defaults. Give the model that 'train' wrote, not its checkpoint.");
-        return picker;
-    }
-
     private ExitCode Suggest(ParseResult options, string manifestPath)
     {
-        if (VolumesOf(options).Length > 0 || options.GetValue(output) is not null)
-            throw new InputException("pick: --suggest picks in the data set's validation volumes and writes no table; leave "
-                + "the volumes and --out out.");
-        if (options.GetValue(settings.Absolute) is not null)
-            throw new InputException("pick: --suggest tries fractions of the maximum; leave --threshold-absolute out.");
-        Option[] unused =
-        [
-            settings.Threshold, overwrite, format, mask, scoreMap, reportPage, shard, tomogramName, tomograms, centre, voxelSize,
-            binning,
-        ];
-        if (unused.FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
-            throw new InputException($"pick: --suggest has no use for {idle.Name}; leave it out.");
-        DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(DatasetSplit.Validation)];
-        if (entries.Length == 0)
-            throw new InputException($"{manifestPath}: no volume has \"split\": \"validation\"; --suggest needs at least one.");
-
-        string[] inputs = [manifestPath, .. ModelsOf(options), .. entries.SelectMany(e => (string[])[e.Volume, e.Coordinates])];
+        PickSuggest.RefuseOthers(
+            options, models, settings, output, settings.Threshold, overwrite, format, mask, scoreMap, reportPage, shard,
+            tomogramName, tomograms, centre, voxelSize, binning);
+        IReadOnlyList<DatasetVolume> entries = PickSuggest.ValidationOf(manifestPath);
+        string[] inputs =
+            [manifestPath, .. models.ModelsOf(options), .. entries.SelectMany(e => (string[])[e.Volume, e.Coordinates])];
         OutputFolder.RefuseReplacing(JsonFile(options), inputs);
         using GpuContext context = OpenDevice(options);
-        using TomogramPicker picker = OpenPicker(options, context);
-        if (picker.Classes.Count > 1)
-            throw new InputException("pick: --suggest finds the threshold of one class; choose one of "
-                + $"{string.Join(", ", picker.Classes.Select(c => c.Label))} with --class.");
-        PickOptions picking = picker.Classes[0].Options;
-        double hit = options.GetValue(radius) ?? picking.BandwidthVoxels / 2;
-        IReadOnlyList<float> supports = settings.SaysSupport(options)
-            ? [picking.MinimumSupportFraction]
-            : ThresholdSweep.Supports;
-        bool given = settings.SaysBasins(options) || picking.Method != PickMethod.MeanShift;
-        ThresholdSweep sweep = new(picker, picking, supports, given ? [picking.BasinFraction] : ThresholdSweep.BasinFractions);
-        WriteJson(options, PickReport.Suggest(Session, sweep, entries, hit, NameOfModels(options)), inputs);
+        using TomogramPicker picker = models.Open(options, Session, context, settings, options.GetValue(memory));
+        WriteJson(options, suggestion.Run(options, Session, picker, settings, entries, models.NameOf(options)), inputs);
         return ExitCode.Done;
     }
 }

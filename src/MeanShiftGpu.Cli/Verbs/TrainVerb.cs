@@ -25,10 +25,6 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         $"Tables of places that are no particles, as 'view' leaves them beside its table (NAME_removed.star): files, folders "
             + $"and patterns. They "
             + "count as background where --label-radius leaves out what is far from every centre.");
-    private readonly Option<double[]?> diameter = Parse.RealList(
-        "--particle-diameter", "Diameter of the particle in Å; one for all classes, or one for each. Gives bandwidth, seed "
-        + "radius, mask radius, center margin and patch, which their own options change.");
-    private readonly Option<TrainingOptions?> preset = TrainingSettings.PresetOption();
     private readonly Option<bool> resume = new("--resume")
     {
         Description = $"Go on from the checkpoint in --out, with its "
@@ -36,33 +32,19 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         + $"learning rate is then that of a run of N steps."
     };
     private readonly Option<bool> overwrite = new("--overwrite") { Description = "Replace the run that is in --out." };
-    private readonly Option<int[]?> widths = Parse.IntegerList("--widths", "N,N,…", "Channels at each resolution of the "
-        + "network, finest first. Default: 32,48,64, the published network.", 1, 1024);
     private readonly Option<int> checkpointEvery = Parse.Integer(
         "--checkpoint-every", "Steps between checkpoints.", 100, 1, int.MaxValue);
     private readonly Option<int> volumeMemory = Parse.Integer(
         "--volume-memory", "Memory for volumes and masks in MiB. What does not fit stays in its files, from which patches are "
         + "read; the result is the same.", 2048, 0, int.MaxValue);
-    private readonly Option<string?> init = Parse.Text("--init", "FILE",
-        "Begin with the weights of this model (safetensors) and the settings of its training, with a fresh optimiser and a "
-        + "quarter of the steps; the options here change them. Classes may be others.");
     private readonly Option<bool> plan = new("--plan")
     {
         Description = "Say how much device memory the steps take, and for what, and end there."
     };
-    private readonly Option<bool> noCheck = new("--no-check")
-    {
-        Description = "Train even if the centres do not seem to "
-        + "belong to the volumes (see 'check')."
-    };
-    private readonly Option<string?> checkReport = Parse.Text("--check-report", "FILE",
-        "Write what was checked before the training as a page (HTML), as 'check --report' does.");
-    private readonly IReadOnlyList<TrainingSetting> settings = TrainingSettings.Create();
+    private readonly TrainSettings settings = new();
+    private readonly TrainCheck check = new();
 
     private const string DefaultFolder = "run";
-
-    // What a network has learnt it need not learn again.
-    private const int FractionWithInit = 4;
 
     public override string Name => "train";
 
@@ -77,14 +59,14 @@ internal sealed class TrainVerb(Session session) : Verb(session)
     [
         new(OptionGroup.Data,
         [
-            .. inputs.Symbols, background, output, noCheck, checkReport, preset, init, resume, overwrite,
-            .. Of(OptionGroup.Data),
+            .. inputs.Symbols, background, output, .. check.Symbols, settings.Preset, settings.Init, resume, overwrite,
+            .. settings.OfGroup(OptionGroup.Data),
         ]),
-        new(OptionGroup.Particle, [diameter, .. Of(OptionGroup.Particle)]),
-        new(OptionGroup.Loss, Of(OptionGroup.Loss)),
-        new(OptionGroup.Optimiser, Of(OptionGroup.Optimiser)),
+        new(OptionGroup.Particle, [settings.Diameter, .. settings.OfGroup(OptionGroup.Particle)]),
+        new(OptionGroup.Loss, settings.OfGroup(OptionGroup.Loss)),
+        new(OptionGroup.Optimiser, settings.OfGroup(OptionGroup.Optimiser)),
         new(OptionGroup.Device, [volumeMemory, plan, .. DeviceSymbols]),
-        new(OptionGroup.Advanced, [widths, .. Of(OptionGroup.Advanced), checkpointEvery]),
+        new(OptionGroup.Advanced, [settings.Widths, .. settings.OfGroup(OptionGroup.Advanced), checkpointEvery]),
     ];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => inputs.OptionFor(options, fact);
@@ -96,14 +78,14 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         IRanks ranks = Session.Ranked.Join();
         TrainingFiles files = new(folder);
         string ownManifest = Path.Combine(folder, DatasetManifest.UsualName);
-        (UNet3dOptions structure, TrainingOptions training) = Settings(options, files.Checkpoint, resuming);
+        (UNet3dOptions structure, TrainingOptions training) = settings.Of(options, files.Checkpoint, resuming);
         // What is wrong with the settings is said before a volume is read; those that follow from a diameter
         // need the volumes.
-        if (options.GetValue(diameter) is not { Length: > 0 })
+        if (options.GetValue(settings.Diameter) is not { Length: > 0 })
             training.ValidateFor(structure);
         TrainingSource source = inputs.Find(
             options, AnnotationChoice.Of(training), resuming && File.Exists(ownManifest) ? ownManifest : null);
-        training = Sized(options, training, structure, source);
+        training = settings.Sized(options, training, structure, source, Session);
         training.ValidateFor(structure);
         source = source.WithBackground(options.GetValue(background) ?? [], training);
         (DatasetManifest manifest, string? split) = source.Split(training);
@@ -114,23 +96,26 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         if (ranks.Rank == 0)
             OutputFolder.Prepare(folder);
         string[] manifests = source.Matched is null ? [] : [ownManifest];
-        OutputFolder.RefuseReplacing([.. files.All, .. manifests, .. Page(options), .. JsonFile(options)], Read(options, source));
-        foreach (string page in Page(options))
-            OutputFolder.CheckFile(page);
+        OutputFolder.RefuseReplacing(
+            [.. files.All, .. manifests, .. check.Page(options), .. JsonFile(options)], Read(options, source));
+        foreach (string path in check.Page(options))
+            OutputFolder.CheckFile(path);
         using FolderLock? folderLock = ranks.Rank == 0 ? FolderLock.Take(folder) : null;
         if (ranks.Rank == 0 && !resuming && !options.GetValue(overwrite))
-            RefuseEarlierRun(files, manifests);
+            EarlierRun.Refuse(files, manifests);
 
         using GpuContext context = OpenDevice(options);
         using TrainingData data = Load(manifest, training, (long)options.GetValue(volumeMemory) << 20);
-        if (!resuming && IsWrong(options, training, manifest, data, source, ranks.Rank == 0))
+        double[] diameters = options.GetValue(settings.Diameter) ?? [];
+        Func<Provenance>? page = ranks.Rank == 0 ? () => Made(options, source.Files) : null;
+        if (!resuming && check.IsWrong(options, Session, diameters, training, manifest, data, source, page))
             return ExitCode.CheckFailed;
         using TrainingRun run = new(context, structure, training, data, folder, ranks, Session.Line);
         if (training.PatienceValidations > 0 && !run.PicksOnValidation)
             throw new InputException("--steps auto: there is no validation volume with centres, by which the end "
                 + "could be seen. Add one to the data set, or give a number of steps.");
         TrainReport.Describe(Session, data, run);
-        if (!resuming && options.GetValue(init) is { } parent)
+        if (!resuming && options.GetValue(settings.Init) is { } parent)
             Session.Line($"begins with the weights of "
                 + $"{parent}{(run.BeginWith(parent) ? "" : ", without its last layer, as there are other classes")}");
         run.Begin(resuming);
@@ -194,122 +179,12 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     // The files that the run is made from.
     private string[] Read(ParseResult options, TrainingSource source)
-        => options.GetValue(init) is { } parent ? [.. source.Files, parent] : [.. source.Files];
+        => options.GetValue(settings.Init) is { } parent ? [.. source.Files, parent] : [.. source.Files];
 
     // The model that a run began with is its parent still when it goes on without naming it.
     private static IEnumerable<InputRecord> ParentOf(Provenance earlier, Provenance made) => earlier.Inputs.Where(i
         => i.File.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) && made.Inputs.All(m => m.File != i.File));
 
-    private IEnumerable<string> Page(ParseResult options) => options.GetValue(checkReport) is { } page ? [page] : [];
-
-    /// <summary>
-    /// Whether what was loaded is wrong, which is said; with --no-check only if the page is asked for.
-    /// </summary>
-    private bool IsWrong(ParseResult options, TrainingOptions training, DatasetManifest manifest, TrainingData data,
-        TrainingSource source, bool writes)
-    {
-        bool ignored = options.GetValue(noCheck);
-        string? page = options.GetValue(checkReport);
-        if (ignored && page is null)
-            return false;
-        double[] angstrom = options.GetValue(diameter) ?? [];
-        double voxels = angstrom.Length > 0 ? angstrom.Average() / source.VoxelSizeAngstrom()
-            : Math.Clamp(
-                Enumerable.Range(0, training.ClassCount).Average(c
-                    => training.MeanShiftOf(c).BandwidthVoxels) / ParticleSize.BandwidthPerDiameter,
-                ParticleSize.SmallestVoxels, ParticleSize.LargestVoxels);
-        InputCheck check = new(
-            Session, [.. manifest.Of(DatasetSplit.Train), .. manifest.Of(DatasetSplit.Validation)], [.. data.Volumes], voxels,
-            angstrom.Length == 1 && training.ClassCount == 1);
-        if (page is not null && writes)
-        {
-            check.WritePage(page, Made(options, source.Files));
-            Session.Line($"report: {page}");
-        }
-
-        if (ignored || check.Problems.Count == 0)
-            return false;
-        string others = check.Problems.Count == 1 ? "" : $"{check.Problems.Count - 1} more; 'check' shows all. ";
-        Session.Error($"{check.Problems[0]} {others}--no-check trains all the same.");
-        return true;
-    }
-
     private static Action<int, int> Volumes(Action<double, string> report)
         => (done, total) => report((double)done / total, $"{done} of {Counted.Of(total, "volume")}");
-
-    private static void RefuseEarlierRun(TrainingFiles files, string[] manifests)
-    {
-        if (File.Exists(files.Checkpoint))
-        {
-            (int done, int all) = Trainer.ReadProgress(files.Checkpoint);
-            throw new InputException(done < all
-                ? $"{files.Checkpoint}: a run stopped here after step {done} of {all}. Go on with --resume, replace it with "
-                    + "--overwrite, or choose another folder."
-                : $"{files.Checkpoint}: a run of {Counted.Of(all, "step")} has ended here. Choose another folder, replace it "
-                    + "with --overwrite, or go on longer with --resume and more --steps.");
-        }
-
-        RefuseReplacing("", overwrite: false, [files.Model, files.History, files.Page, .. manifests]);
-    }
-
-    private (UNet3dOptions Structure, TrainingOptions Settings) Settings(ParseResult options, string checkpoint, bool resuming)
-    {
-        UNet3dOptions structure = new();
-        TrainingOptions? begun = options.GetValue(preset);
-        if (!resuming && options.GetValue(init) is { } parent)
-        {
-            structure = UNet3d<float>.ReadStructure(parent) ?? structure;
-            begun ??= ModelFile.ReadDescription(parent)?.Training is { } its
-                ? its with
-                {
-                    Classes = [],
-                    CentersPerVolume = 0,
-                    PatienceValidations = 0,
-                    Steps = TrainingOptions.Compact.Steps,
-                    Seed = TrainingOptions.Compact.Seed
-                } : null;
-            begun ??= TrainingOptions.Compact;
-            begun = begun with { Steps = Math.Max(1, begun.Steps / FractionWithInit) };
-        }
-
-        if (resuming)
-        {
-            if (!File.Exists(checkpoint))
-                throw new InputException($"{checkpoint}: there is no checkpoint to go on from. Start the run without --resume.");
-            // The first command line may be repeated with --resume, or left out; settings that differ are
-            // refused by the trainer.
-            (structure, TrainingOptions before) = Trainer.ReadSettings(checkpoint);
-            begun ??= before;
-        }
-
-        if (options.GetValue(widths) is { Length: > 0 } given)
-        {
-            if (resuming && !given.SequenceEqual(structure.Widths))
-                throw new InputException($"{checkpoint}: the checkpoint's network has widths "
-                    + $"{string.Join(',', structure.Widths)}, --widths says {string.Join(',', given)}. Leave --widths out.");
-            structure = structure with { Widths = given };
-        }
-
-        TrainingOptions training = settings.Aggregate(
-            begun ?? TrainingOptions.Compact, (sofar, setting) => setting.Apply(options, sofar));
-        return (structure with { Outputs = training.ClassCount }, training);
-    }
-
-    /// <summary>
-    /// The settings with what follows from the particle's diameter, where it is given; options that say
-    /// otherwise count.
-    /// </summary>
-    private TrainingOptions Sized(ParseResult options, TrainingOptions training, UNet3dOptions structure, TrainingSource source)
-    {
-        if (options.GetValue(diameter) is not { Length: > 0 } angstrom)
-            return training;
-        double voxel = source.VoxelSizeAngstrom();
-        ParticleSize[] sizes = [.. angstrom.Select(d => ParticleSize.FromAngstrom(d, voxel))];
-        training = ParticleSize.Apply(training, sizes, source.Largest, structure.Divisor);
-        training = settings.Aggregate(training, (sofar, setting) => setting.Apply(options, sofar));
-        TrainReport.Sizes(Session, training, angstrom, voxel);
-        return training;
-    }
-
-    private IEnumerable<Symbol> Of(string group) => settings.Where(s => s.Group == group).Select(s => s.Option);
 }

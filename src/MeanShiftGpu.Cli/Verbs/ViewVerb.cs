@@ -124,69 +124,9 @@ internal sealed class ViewVerb(Session session) : Verb(session)
         };
         volume.FillCache();
         scores?.FillCache();
-        Serve(options, page);
+        new ViewServing(Session).Run(page, opens: !options.GetValue(noBrowser), Cancellation);
         WriteJson(options, new { Tomogram = name, Picks = correction.Picks.Count, page.Saves, page.Changes }, used);
         return ExitCode.Done;
-    }
-
-    private void Serve(ParseResult options, ViewSession page)
-    {
-        using CancellationTokenSource ended = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
-        using LocalServer server = LocalServer.Start();
-        Task supports = Task.Run(() => Supports(page, ended.Token), CancellationToken.None);
-        Session.Line(
-            $"{page.Name}: {Counted.Of(page.Correction.Picks.Count, "pick")}; slices along x and y in steps of "
-            + $"{Counted.Of(page.Volume.Cache.Bin, "voxel")}");
-        Session.Line($"page: {server.Address}");
-        string? redirect = null;
-        if (options.GetValue(noBrowser) || !Browser.IsThere)
-            Session.Line(
-                $"from another machine: ssh -L {server.Port}:127.0.0.1:{server.Port} {Environment.MachineName}, then open "
-                + $"the address there");
-        else
-            redirect = OpenBrowser(server.Address);
-        Session.Line("Ctrl-C ends it");
-        try
-        {
-            server.Run(page.Reply, Cancellation);
-        }
-        finally
-        {
-            ended.Cancel();
-            supports.Wait(CancellationToken.None);
-            if (redirect is not null)
-                File.Delete(redirect);
-        }
-
-        if (page.HasUnsaved && page.Changes.Count > 0)
-            Session.Warn(
-                $"view: {Counted.Of(page.Changes.Count, "change")} by hand {(page.Changes.Count == 1 ? "was" : "were")} not "
-                + $"saved.");
-    }
-
-    private string? OpenBrowser(string address)
-    {
-        try
-        {
-            return Browser.Open(address);
-        }
-        catch (InputException e)
-        {
-            Session.Warn($"view: {e.Message} Open the address yourself.");
-            return null;
-        }
-    }
-
-    private void Supports(ViewSession page, CancellationToken cancellation)
-    {
-        try
-        {
-            page.ComputeSupports(cancellation);
-        }
-        catch (InputException e)
-        {
-            Session.Error(e.Message);
-        }
     }
 
     private static string? TableOf(string? given, string name)

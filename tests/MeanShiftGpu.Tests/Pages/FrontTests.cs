@@ -14,6 +14,15 @@ public partial class FrontTests
 
     private static readonly string[] Folders = ["src", "kernels", "tests", "benchmarks"];
 
+    // A verb parses, calls, and prints; what is longer has a class of its own in it.
+    [Test]
+    public void Verbs_FitAScreenOrThree()
+    {
+        string[] verbs = Directory.GetFiles(Path.Combine(Sources.Root(), "src", "MeanShiftGpu.Cli", "Verbs"), "*Verb.cs");
+        Assert.That(verbs, Has.Length.GreaterThan(10));
+        Assert.That(verbs.Where(v => File.ReadLines(v).Count() > 200).Select(Path.GetFileName), Is.Empty, "lines");
+    }
+
     [Test]
     public void Lines_OfCode_AreNotTooLong()
     {

@@ -1,0 +1,63 @@
+using System.CommandLine;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Tomography.Volumes;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>The models and the volumes of 'pick'.</summary>
+internal sealed class PickModels
+{
+    private const string ModelEnding = ".safetensors";
+
+    /// <summary>Volumes.</summary>
+    public Argument<string[]> Volumes { get; } = Parse.Files("VOLUMES", $"Tomograms ({VolumeFiles.EndingsText}): files, "
+        + "folders and patterns.", ArgumentArity.ZeroOrMore);
+
+    /// <summary>Models, and what follows them.</summary>
+    public Option<string[]> Model { get; } = Parse.Texts("--model", "FILE",
+        $"The model that 'train' wrote. The mean score of several counts, and its deviation is in tables that have room; what "
+        + $"does not end in {ModelEnding} after the first is a volume.", required: true);
+
+    /// <summary>How many mirror images.</summary>
+    public Option<int> Mirror { get; } = Parse.Integer("--mirror", "Predict so many of the mirror images that keep the "
+        + "wedge, 1, 2, 4 or 8, and take the mean score: so many times the time.", 1, 1, 8);
+
+    /// <summary>The models: 'pick --model a.safetensors b.safetensors' and 'pick --model a.safetensors
+    /// volume.mrc' are both what people type.</summary>
+    public string[] ModelsOf(ParseResult options)
+        => [.. options.GetValue(Model)!.Where((m, i) => i == 0 || m.EndsWith(ModelEnding, StringComparison.OrdinalIgnoreCase))];
+
+    /// <summary>The volumes, folders and patterns.</summary>
+    public string[] VolumesOf(ParseResult options)
+        => [.. options.GetValue(Volumes) ?? [], .. options.GetValue(Model)!.Except(ModelsOf(options))];
+
+    /// <summary>The models in a line.</summary>
+    public string NameOf(ParseResult options) => string.Join(", ", ModelsOf(options));
+
+    /// <summary>Opens the models for picking.</summary>
+    /// <param name="options">The command line.</param>
+    /// <param name="session">Where remarks are said.</param>
+    /// <param name="context">The device.</param>
+    /// <param name="settings">How it picks.</param>
+    /// <param name="memoryMiB">Memory for the whole process.</param>
+    /// <exception cref="InputException">A model cannot be read, or they do not fit together.</exception>
+    public TomogramPicker Open(
+        ParseResult options, Session session, GpuContext context, PickSettings settings, int memoryMiB)
+    {
+        string[] paths = ModelsOf(options);
+        int mirrors = options.GetValue(Mirror);
+        if (mirrors is not (1 or 2 or 4 or 8))
+            throw new InputException($"--mirror: {mirrors} mirror images; expected 1, 2, 4 or 8.");
+        TomogramPicker picker = TomogramPicker.OpenSeveral(
+            context, paths, meanShift => settings.Of(options, meanShift), options.GetValue(settings.OnlyClass));
+        picker.Mirrors = mirrors;
+        picker.MemoryLimitBytes = (long)memoryMiB << 20;
+        picker.Remark = session.Line;
+        if (picker.Description is null)
+            session.Warn($"{paths[0]}: weights without a description of their training; the bandwidth and weighting are the "
+                + $"defaults. Give the model that 'train' wrote, not its checkpoint.");
+        return picker;
+    }
+}
