@@ -8,7 +8,7 @@ namespace MeanShiftGpu.Peers;
 /// <summary>Draws how much longer each library takes than ours, case by case.</summary>
 internal static class Chart
 {
-    private const int Width = 760;
+    private const int Width = 860;
     private const int RowHeight = 17;
     private const int Around = 110;
 
@@ -61,6 +61,7 @@ internal static class Chart
             LegendPlacement = LegendPlacement.Outside,
             LegendPosition = LegendPosition.BottomCenter,
             LegendOrientation = LegendOrientation.Horizontal,
+            LegendItemOrder = LegendItemOrder.Reverse,
         });
         foreach (string name in Contenders.Names.Where(n => theirs.Any(r => r.Name == n)).Reverse())
         {
@@ -78,10 +79,24 @@ internal static class Chart
             model.Series.Add(bars);
         }
 
-        SvgExporter exporter = new() { Width = Width, Height = Around + RowHeight * (theirs.Length + cases.Length) };
+        int height = Around + RowHeight * (theirs.Length + cases.Length);
+        SvgExporter exporter = new() { Width = Width, Height = height, TextMeasurer = new PixelTextMeasurer(Width, height) };
         using FileStream file = File.Create(path);
         exporter.Export(model, file);
     }
 
-    private static string Words(Row row) => $"{row.Case.Split(':')[0]}, {row.Size.Split(',')[0]}";
+    // "training step: Dice and Adam", "56×56×56, widths 32-48-64"
+    private static string Words(Row row) => $"{row.Case.Split(':')[0]}, {row.Size.Split('×')[0]}³";
+
+    // The library measures text in points, and a browser draws pixels, perhaps in a wider font.
+    private sealed class PixelTextMeasurer(double width, double height) : PdfRenderContext(width, height, OxyColors.Undefined)
+    {
+        private const double PixelsPerPoint = 1.15 * 96 / 72;
+
+        public override OxySize MeasureText(string text, string fontFamily, double fontSize, double fontWeight)
+        {
+            OxySize points = base.MeasureText(text, fontFamily, fontSize, fontWeight);
+            return new OxySize(points.Width * PixelsPerPoint, points.Height * PixelsPerPoint);
+        }
+    }
 }
