@@ -110,7 +110,7 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
             LogarithmicY = true,
             Curves = Curves(points, p => p.NanosecondsPerVoxel),
         });
-        GrowthPoint[] most = [.. points.Where(p => p.Threads == points.Max(q => q.Threads))];
+        GrowthPoint[] most = [.. points.Where(p => p.Threads == points.Max(q => q.Threads) && p.Batch == 1)];
         ReportPlots.WriteSvg(Path.Combine(folder, "growth-memory.svg"), new ReportChart
         {
             Title = "Memory of a forward pass",
@@ -143,17 +143,18 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
         => $"{(batch > 1 ? $"{batch} × " : "")}{edge}³ {(byPlanes ? "by planes" : "whole")}";
 
     private static IReadOnlyList<ReportCurve> Curves(
-        IEnumerable<GrowthPoint> points, Func<GrowthPoint, double> value, string ending = "", bool dashed = false)
+        IReadOnlyList<GrowthPoint> points, Func<GrowthPoint, double> value, string ending = "", bool dashed = false)
     {
-        ReportColor[] colors = [.. Enum.GetValues<ReportColor>().Where(c => c != ReportColor.Grey)];
+        int most = points.Max(p => p.Threads);
+        bool threadsDiffer = points.Any(p => p.Threads != most);
         return
         [
-            .. points.GroupBy(p => (p.ByPlanes, Batches: p.Batch > 1, p.Threads)).Select((group, i) => new ReportCurve(
-                $"{(group.Key.ByPlanes ? "by planes" : group.Key.Batches ? "batches" : "whole")}, "
-                    + $"{Counted.Of(group.Key.Threads, "thread")}{ending}",
-                colors[i % colors.Length],
+            .. points.GroupBy(p => (p.ByPlanes, Batches: p.Batch > 1, p.Threads)).Select(group => new ReportCurve(
+                (group.Key.ByPlanes ? "by planes" : group.Key.Batches ? "batches" : "whole")
+                    + (threadsDiffer ? $", {Counted.Of(group.Key.Threads, "thread")}" : "") + ending,
+                group.Key.ByPlanes ? ReportColor.Blue : group.Key.Batches ? ReportColor.Green : ReportColor.Red,
                 [.. group.OrderBy(p => Voxels(p)).Select(p => (Math.Cbrt(Voxels(p)), value(p))).Where(p => p.Item2 > 0)],
-                Dashed: dashed)),
+                Dashed: dashed || group.Key.Threads < most)),
         ];
 
         static double Voxels(GrowthPoint p) => p.Batch * Math.Pow(p.Edge, 3);

@@ -267,7 +267,8 @@ public static class ReportPlots
     /// </summary>
     private sealed class PixelTextMeasurer(double width, double height) : PdfRenderContext(width, height, OxyColors.Undefined)
     {
-        private const double PixelsPerPoint = 96.0 / 72;
+        // Where Helvetica is not installed, a wider font may stand for it.
+        private const double PixelsPerPoint = 1.15 * 96 / 72;
 
         public override OxySize MeasureText(string text, string fontFamily, double fontSize, double fontWeight)
         {

@@ -158,7 +158,7 @@ public sealed class TrainingRun : IDisposable
                 {
                     if (step.Validation is { IsBest: true })
                         WriteModel(null);
-                    if (step.Validation is { } validation)
+                    if (step.Validation is { } validation && ranks.Rank == 0)
                         page.Add(validation);
                     if (step.Validation is not null || step.Rollback is not null
                         || step.Position % Options.ValidationInterval == 0)

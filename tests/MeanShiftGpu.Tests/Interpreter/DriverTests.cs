@@ -79,6 +79,8 @@ public sealed class DriverTests
     [Order(3)]
     public void Train_TenSteps_IsTheCpusAndTheSameBitsInAnyOrder(string precision, double tolerance)
     {
+        if (precision == "bf16")
+            FakeDriver.RequireLongRun();
         string data = Folder["data"];
         if (!Directory.Exists(data))
             ToolRun.Succeeds("simulate", "--out", data, "--size", "24", "--train", "1", "--validation", "1", "--test", "0",

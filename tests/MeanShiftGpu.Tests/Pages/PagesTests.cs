@@ -18,7 +18,7 @@ public partial class PagesTests
         string root = Sources.Root();
         return from path in Directory.EnumerateFiles(root, "*.md", SearchOption.AllDirectories)
                let page = Path.GetRelativePath(root, path).Replace(Path.DirectorySeparatorChar, '/')
-               where !page.Split('/')[..^1].Any(folder => folder is "artifacts" or "bin" or "obj" or "node_modules")
+               where !page.Split('/')[..^1].Any(folder => folder is "artifacts" or "BenchmarkDotNet.Artifacts" or "bin" or "obj")
                orderby page
                select page;
     }
