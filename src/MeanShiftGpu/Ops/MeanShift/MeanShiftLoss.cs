@@ -249,7 +249,8 @@ public sealed class MeanShiftLoss<T> : IDisposable
         Extent size = new(depth, height, width);
         if (gradScores.Length != size.Voxels)
             throw new ArgumentException(
-                $"MeanShiftLoss: {gradScores.Length} gradients for {size} voxels. Expected {size.Voxels}.", nameof(gradScores));
+                $"MeanShiftLoss: {gradScores.Length} gradients for {size} voxels. Expected {size.Voxels}; for the value alone "
+                + "give MeanShiftSpans without GradScores.", nameof(gradScores));
         return Evaluate(new MeanShiftSpans<T>
         {
             Size = size,
