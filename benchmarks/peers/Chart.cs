@@ -1,3 +1,4 @@
+using MeanShiftGpu.Tomography.Reporting;
 using OxyPlot;
 using OxyPlot.Axes;
 using OxyPlot.Legends;
@@ -87,16 +88,4 @@ internal static class Chart
 
     // "training step: Dice and Adam", "56×56×56, widths 32-48-64"
     private static string Words(Row row) => $"{row.Case.Split(':')[0]}, {row.Size.Split('×')[0]}³";
-
-    // The library measures text in points, and a browser draws pixels, perhaps in a wider font.
-    private sealed class PixelTextMeasurer(double width, double height) : PdfRenderContext(width, height, OxyColors.Undefined)
-    {
-        private const double PixelsPerPoint = 1.15 * 96 / 72;
-
-        public override OxySize MeasureText(string text, string fontFamily, double fontSize, double fontWeight)
-        {
-            OxySize points = base.MeasureText(text, fontFamily, fontSize, fontWeight);
-            return new OxySize(points.Width * PixelsPerPoint, points.Height * PixelsPerPoint);
-        }
-    }
 }

@@ -110,7 +110,8 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
             LogarithmicY = true,
             Curves = Curves(points, p => p.NanosecondsPerVoxel),
         });
-        GrowthPoint[] most = [.. points.Where(p => p.Threads == points.Max(q => q.Threads) && p.Batch == 1)];
+        int threads = MostThreads(points);
+        GrowthPoint[] most = [.. points.Where(p => p.Threads == threads && p.Batch == 1)];
         ReportPlots.WriteSvg(Path.Combine(folder, "growth-memory.svg"), new ReportChart
         {
             Title = "Memory of a forward pass",
@@ -142,10 +143,13 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
     private static string Words(bool byPlanes, int edge, int batch)
         => $"{(batch > 1 ? $"{batch} × " : "")}{edge}³ {(byPlanes ? "by planes" : "whole")}";
 
+    // 0 where nothing fitted into the memory.
+    private static int MostThreads(IReadOnlyList<GrowthPoint> points) => points.Select(p => p.Threads).DefaultIfEmpty().Max();
+
     private static IReadOnlyList<ReportCurve> Curves(
         IReadOnlyList<GrowthPoint> points, Func<GrowthPoint, double> value, string ending = "", bool dashed = false)
     {
-        int most = points.Max(p => p.Threads);
+        int most = MostThreads(points);
         bool threadsDiffer = points.Any(p => p.Threads != most);
         return
         [

@@ -11,11 +11,11 @@ internal sealed class PickModels
 {
     private const string ModelEnding = ".safetensors";
 
-    /// <summary>Volumes.</summary>
+    /// <summary>The tomograms.</summary>
     public Argument<string[]> Volumes { get; } = Parse.Files("VOLUMES", $"Tomograms ({VolumeFiles.EndingsText}): files, "
         + "folders and patterns.", ArgumentArity.ZeroOrMore);
 
-    /// <summary>Models, and what follows them.</summary>
+    /// <summary>The models, and volumes that are typed behind them.</summary>
     public Option<string[]> Model { get; } = Parse.Texts("--model", "FILE",
         $"The model that 'train' wrote. The mean score of several counts, and its deviation is in tables that have room; what "
         + $"does not end in {ModelEnding} after the first is a volume.", required: true);
