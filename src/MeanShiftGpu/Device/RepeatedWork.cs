@@ -20,11 +20,12 @@ internal sealed class RepeatedWork<T>(GpuContext context, int before, string who
     /// <summary>Told, once, why a CUDA device goes on launch by launch; null for nobody.</summary>
     public Action<string>? Remark { get; set; }
 
-    /// <summary>Whether the work is a graph, which <see cref="Launch"/> queues. Otherwise the caller queues
-    /// it.</summary>
+    /// <summary>Captures the work where it is time for that.</summary>
+    /// <returns>Whether it is a graph, which <see cref="Launch"/> queues. Otherwise the caller queues
+    /// it.</returns>
     /// <param name="work">Queues it and does not wait; called where the graph is captured now, and nothing of
     /// it is done then.</param>
-    public bool IsCaptured(Func<T> work)
+    public bool TryCapture(Func<T> work)
     {
         if (graph is { IsCurrent: false })
             Discard();

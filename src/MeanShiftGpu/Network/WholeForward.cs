@@ -40,7 +40,7 @@ internal sealed class WholeForward(UNet3d<float> network, Arena arena) : IDispos
         if (of != shape)
             work.Forget();
         shape = of;
-        if (!work.IsCaptured(() => Forward([])))
+        if (!work.TryCapture(() => Forward([])))
             return Forward(image).Scores.ToArray(context);
         work.Result.Input.View.CopyFromCPU(context.Stream, image);
         return work.Launch().Scores.ToArray(context);

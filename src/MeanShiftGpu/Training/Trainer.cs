@@ -439,7 +439,7 @@ public sealed class Trainer : IDisposable
     {
         slot.Upload(sampler, step.Draw, share.First, AdamOf(step));
         IReadOnlyList<ClassLosses> losses;
-        if (work!.IsCaptured(() => Work(step)))
+        if (work!.TryCapture(() => Work(step)))
         {
             losses = work.Launch();
             network.Parameters.MarkChanged();
