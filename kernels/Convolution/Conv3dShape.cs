@@ -49,6 +49,8 @@ public readonly record struct Conv3dShape(
     /// <param name="outputChannels">Cout.</param>
     /// <param name="kernelSize">Edge of the kernel: 1 or 3.</param>
     /// <param name="activation">Applied to the output in the same kernel.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The kernel's edge is neither 1 nor 3, or the activation is
+    /// not known.</exception>
     public static Conv3dShape Dense(
         int batch,
         (int Depth, int Height, int Width) extent,
@@ -56,7 +58,10 @@ public readonly record struct Conv3dShape(
         int outputChannels,
         int kernelSize = 3,
         Activation activation = Activation.None)
-        => new(
+    {
+        if (kernelSize is not (1 or 3))
+            throw new ArgumentOutOfRangeException(nameof(kernelSize), kernelSize, "Expected a kernel of edge 1 or 3.");
+        return new(
             batch,
             extent.Depth,
             extent.Height,
@@ -67,6 +72,7 @@ public readonly record struct Conv3dShape(
             activation,
             inputChannels,
             outputChannels);
+    }
 
     /// <summary>N·D·H·W.</summary>
     public long Voxels => (long)Batch * Depth * Height * Width;

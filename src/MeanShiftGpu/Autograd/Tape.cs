@@ -61,7 +61,10 @@ public sealed class Tape<T> : IDisposable
     /// <summary>
     /// A new tensor, contents undefined; the operation that writes it decides whether it requires a gradient.
     /// </summary>
-    public Tensor<T> Allocate(TensorShape shape) => new(Arena.Allocate<T>(shape.CheckedLength), shape);
+    /// <remarks>It can be read until the next tape begins on the arena, and not after.</remarks>
+    public Tensor<T> Allocate(TensorShape shape)
+        => new(new TensorStorage<T>(Arena.Allocate<T>(shape.CheckedLength).Cast<byte>(), shape, isBf16: false, Arena), 0,
+            shape.Channels);
 
     /// <summary>A new tensor that is stored as BF16, its voxels padded to a multiple of 16 bytes.</summary>
     /// <exception cref="InvalidOperationException">The tape is not of float32, beside which alone there are
@@ -72,8 +75,8 @@ public sealed class Tape<T> : IDisposable
             throw new InvalidOperationException("BF16 activations are those of a float32 tape; this one is of "
                 + $"{typeof(T).Name}.");
         TensorShape stored = shape with { Channels = Bf16.Padded(shape.Channels) };
-        TensorStorage<T> storage = new(Arena.Allocate<byte>(stored.CheckedLength * Interop.SizeOf<Bf16>()), stored, isBf16: true);
-        return new Tensor<T>(storage, 0, shape.Channels);
+        ArrayView<byte> memory = Arena.Allocate<byte>(stored.CheckedLength * Interop.SizeOf<Bf16>());
+        return new Tensor<T>(new TensorStorage<T>(memory, stored, isBf16: true, Arena), 0, shape.Channels);
     }
 
     /// <summary>A new tensor that is stored as another is.</summary>
@@ -88,9 +91,10 @@ public sealed class Tape<T> : IDisposable
         if (values.Length != shape.CheckedLength)
             throw new ArgumentException(
                 $"{values.Length} values do not fill a tensor {shape}, which has {shape.Length}.", nameof(values));
-        ArrayView<T> view = Arena.Allocate<T>(shape.Length);
-        view.CopyFromCPU(Context.Stream, values);
-        return new Tensor<T>(view, shape, requiresGradient);
+        Tensor<T> uploaded = Allocate(shape);
+        uploaded.Storage.RequiresGradient = requiresGradient;
+        uploaded.View.CopyFromCPU(Context.Stream, values);
+        return uploaded;
     }
 
     /// <summary>

@@ -47,7 +47,9 @@ public sealed class GpuContext : IDisposable
         PrecisionRefusal = wanted == Precision.Float32 ? null : Variants.TensorCoreRefusal(this);
         Precision = PrecisionRefusal is null ? wanted : Precision.Float32;
         MemoryLimitBytes = Kind == DeviceKind.Cpu ? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes : accelerator.MemorySize;
-        variantChoice = VariantChoice.Parse(options.Variant ?? Environment.GetEnvironmentVariable("MEANSHIFTGPU_VARIANT") ?? "");
+        variantChoice = options.Variant is { } variant
+            ? VariantChoice.Parse(variant, "variant")
+            : VariantChoice.Parse(Environment.GetEnvironmentVariable("MEANSHIFTGPU_VARIANT") ?? "", "MEANSHIFTGPU_VARIANT");
     }
 
     /// <summary>The ILGPU accelerator.</summary>

@@ -80,18 +80,17 @@ internal sealed class VariantTable<TLauncher, TShape>(string operation, params V
             && Variants.FirstOrDefault(v => string.Equals(v.Name, forced, StringComparison.OrdinalIgnoreCase)) is { } chosen)
         {
             return chosen.Supports(context, shape) is { } reason
-                ? throw new InputException($"{Operation}: the forced variant {chosen.Name} cannot run here: {reason}. Set "
-                    + $"MEANSHIFTGPU_VARIANT to {string.Join(" or ", Supported(context, shape).Select(v => v.Name))}, or leave "
-                    + "it empty.")
+                ? throw new InputException($"{Operation}: {choice.Source} asks for the variant {chosen.Name}, which cannot run "
+                    + $"here: {reason}. Expected {string.Join(" or ", Supported(context, shape).Select(v => v.Name))}, or "
+                    + "nothing.")
                 : chosen;
         }
 
         if (choice.ForAlone(Operation) is { } missing)
         {
             string where = context.Precision == Precision.Bf16 ? " for BF16 activations" : "";
-            throw new InputException($"{Operation}: there is no variant {missing} of it{where}. Expected "
-                + $"{string.Join(" or ", Variants.Select(v => v.Name))}, or leave {Operation} out of --variant and "
-                + "MEANSHIFTGPU_VARIANT.");
+            throw new InputException($"{Operation}: {choice.Source} asks for the variant {missing}, which it does not "
+                + $"have{where}. Expected {string.Join(" or ", Variants.Select(v => v.Name))}, or nothing.");
         }
 
         return null;
@@ -107,18 +106,21 @@ internal sealed class VariantChoice
     /// <summary>What was parsed.</summary>
     public string Text { get; private init; } = "";
 
-    public static VariantChoice Parse(string text)
+    /// <summary>Where the choice was made, for messages: an argument's or a variable's name.</summary>
+    public required string Source { get; init; }
+
+    public static VariantChoice Parse(string text, string source)
     {
-        VariantChoice choice = new() { Text = text };
+        VariantChoice choice = new() { Text = text, Source = source };
         foreach (string entry in text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             string[] parts = entry.Split('=', StringSplitOptions.TrimEntries);
             string name = parts[^1];
             if (parts.Length > 2 || !Variants.Names.Contains(name, StringComparer.OrdinalIgnoreCase))
-                throw new InputException($"variant (MEANSHIFTGPU_VARIANT): '{entry}' is no variant. Expected one of "
+                throw new InputException($"{source}: '{entry}' is no variant. Expected one of "
                     + $"{string.Join(", ", Variants.Names)}, or operation=variant, separated by commas.");
             if (parts.Length == 2 && !Variants.Operations.Contains(parts[0], StringComparer.OrdinalIgnoreCase))
-                throw new InputException($"variant (MEANSHIFTGPU_VARIANT): '{parts[0]}' is no operation. Expected one of "
+                throw new InputException($"{source}: '{parts[0]}' is no operation. Expected one of "
                     + $"{string.Join(", ", Variants.Operations)}.");
             if (parts.Length == 2)
                 choice.byOperation[parts[0]] = name;

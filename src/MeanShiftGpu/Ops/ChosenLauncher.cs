@@ -25,7 +25,9 @@ internal sealed class ChosenLauncher<TLauncher, TShape>(
     where TLauncher : class, IDisposable
     where TShape : struct, IEquatable<TShape>
 {
-    private readonly VariantChoice? forced = variant is null ? null : VariantChoice.Parse($"{table.Operation}={variant}");
+    private readonly VariantChoice? forced = variant is null
+        ? null
+        : VariantChoice.Parse($"{table.Operation}={variant}", "variant");
     private TLauncher? last;
     private TShape lastShape;
 

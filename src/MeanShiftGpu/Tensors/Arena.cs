@@ -41,6 +41,9 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     /// <summary>How often memory was taken from the device.</summary>
     public int Allocations { get; private set; }
 
+    /// <summary>How often everything was taken back: what was handed out before is no tensor's any more.</summary>
+    internal int Generation { get; private set; }
+
     /// <summary>
     /// The user of the arena at present; a second one would overwrite the first one's tensors.
     /// </summary>
@@ -96,7 +99,11 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     public void Rewind((int Block, long Offset) mark) => (block, offset) = mark;
 
     /// <summary>Takes back everything.</summary>
-    public void Reset() => Rewind((0, 0));
+    public void Reset()
+    {
+        Generation++;
+        Rewind((0, 0));
+    }
 
     /// <summary>Gives the memory back to the device; the next use takes it anew.</summary>
     public void Release()

@@ -43,8 +43,8 @@ public sealed class Tensor<T>
     public int Pitch => Storage.Shape.Channels;
 
     /// <summary>The memory from the first element on; voxel v, channel c is at v·Pitch + c.</summary>
-    /// <exception cref="InvalidOperationException">The tensor is stored as BF16; see
-    /// <see cref="ViewAs"/>.</exception>
+    /// <exception cref="InvalidOperationException">The tensor is stored as BF16; see <see cref="ViewAs"/>. Or
+    /// it is of an earlier tape, and its memory has gone to another.</exception>
     public ArrayView<T> View => ViewAs<T>();
 
     /// <summary>Whether the memory holds <see cref="Bf16"/>.</summary>
@@ -66,7 +66,8 @@ public sealed class Tensor<T>
     /// <summary>
     /// The memory as what it holds, T or <see cref="Bf16"/>, laid out as <see cref="View"/>.
     /// </summary>
-    /// <exception cref="InvalidOperationException">It holds the other.</exception>
+    /// <exception cref="InvalidOperationException">It holds the other. Or it is of an earlier tape, and its
+    /// memory has gone to another.</exception>
     public ArrayView<TElement> ViewAs<TElement>()
         where TElement : unmanaged
         => FromChannel(Storage.ViewAs<TElement>());
@@ -100,6 +101,8 @@ public sealed class Tensor<T>
     internal Tensor<T> Planes(int first, int count) => new(Storage.Planes(first, count), ChannelOffset, Shape.Channels);
 
     /// <summary>Copies the tensor to the host, [N, D, H, W, C] dense. Waits for the stream.</summary>
+    /// <exception cref="InvalidOperationException">It is of an earlier tape, and its memory has gone to
+    /// another.</exception>
     public T[] ToArray(GpuContext context) => IsBf16 ? Gather(
         context, Storage.ViewAs<Bf16>(), Widened) : Gather(context, Storage.ViewAs<T>(), static value => value);
 
@@ -135,11 +138,18 @@ public sealed class Tensor<T>
 }
 
 /// <summary>The memory behind a tensor and all its slices, with what a tape has to know of it.</summary>
-internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape, bool isBf16)
+/// <param name="memory">Where it lies.</param>
+/// <param name="shape">The extents.</param>
+/// <param name="isBf16">Whether it holds <see cref="Bf16"/>.</param>
+/// <param name="arena">Whose memory it is; null for the caller's.</param>
+internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape, bool isBf16, Arena? arena = null)
     where T : unmanaged
 {
     // How often each channel was written, so that a tape can tell whether what it remembers is still there.
     private readonly int[] writes = new int[shape.Channels];
+
+    // An arena that was taken back since hands the same memory to others.
+    private readonly int generation = arena?.Generation ?? 0;
 
     private ArrayView<byte> gradient;
 
@@ -155,11 +165,11 @@ internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape
 
     public ArrayView<TElement> ViewAs<TElement>()
         where TElement : unmanaged
-        => As<TElement>(memory);
+        => As<TElement>(Held(memory));
 
     public ArrayView<TElement> GradientAs<TElement>()
         where TElement : unmanaged
-        => As<TElement>(gradient);
+        => As<TElement>(Held(gradient));
 
     public void GiveGradient(ArrayView<byte> bytes)
     {
@@ -178,8 +188,13 @@ internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(Shape.Batch, 1);
         long plane = (long)Shape.Height * Shape.Width * Shape.Channels * ElementBytes;
-        return new TensorStorage<T>(memory.SubView(first * plane, count * plane), Shape with { Depth = count }, IsBf16);
+        return new TensorStorage<T>(memory.SubView(first * plane, count * plane), Shape with { Depth = count }, IsBf16, arena);
     }
+
+    private ArrayView<byte> Held(ArrayView<byte> bytes) => arena is null || arena.Generation == generation
+        ? bytes
+        : throw new InvalidOperationException($"This tensor {Shape} is of a tape that has ended, and its memory was given to "
+            + "others since. Read a tensor before the next tape begins on its arena, or give that tape an arena of its own.");
 
     public int Version(int channelOffset, int channels)
     {

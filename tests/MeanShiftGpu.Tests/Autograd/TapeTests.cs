@@ -83,6 +83,27 @@ public class TapeTests
     }
 
     [Test]
+    public void View_OfAnEndedTapesTensor_IsRefusedOnceTheArenaServesAnother()
+    {
+        Tensor<double> ended;
+        using (Tape<double> tape = Tape<double>.Begin(arena))
+        {
+            ended = tape.Upload(Values, Shape, requiresGradient: true);
+            tape.Backward(tape.DiceLoss(ended, tape.Upload(Target, Shape)));
+        }
+
+        Assert.That(ended.ToArray(context), Is.EqualTo(Values));
+        Assert.That(() => ended.GradientToArray(context), Throws.Nothing);
+        using Tape<double> next = Tape<double>.Begin(arena);
+        Assert.That(() => ended.View, Throws.InvalidOperationException.With.Message.Contains("has ended"));
+        Assert.That(() => ended.ToArray(context), Throws.InvalidOperationException.With.Message.Contains("has ended"));
+        Assert.That(() => ended.GradientToArray(context), Throws.InvalidOperationException.With.Message.Contains("has ended"));
+        Assert.That(
+            () => next.DiceLoss(ended.Channels(0, 1), next.Upload(Target, Shape)),
+            Throws.InvalidOperationException.With.Message.Contains("has ended"));
+    }
+
+    [Test]
     public void Conv3d_OverItsInput_IsRefused()
     {
         using ParameterSet<double> set = OneByOne(out Parameter<double> weight, out Parameter<double> bias);

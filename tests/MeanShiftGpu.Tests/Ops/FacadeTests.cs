@@ -98,6 +98,20 @@ public sealed class FacadeTests(DeviceKind device)
         Assert.That(() => convolution.Prepare(shape with { InputPitch = 5 }), Throws.ArgumentException);
     }
 
+    [Test]
+    public void Conv3dShape_AKernelOfEdgeFive_IsRefused()
+        => Assert.That(
+            () => Conv3dShape.Dense(1, (2, 3, 4), 3, 2, kernelSize: 5),
+            Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("edge 1 or 3"));
+
+    // An argument is not blamed on the environment.
+    [Test]
+    public void Variant_ThatIsUnknown_NamesTheArgument()
+        => Assert.That(
+            () => new Conv3d<float>(context, "Fast"),
+            Throws.InstanceOf<InputException>().With.Message.Contains("variant: ")
+                .And.Message.Not.Contains("MEANSHIFTGPU_VARIANT"));
+
     // A slice of the channels of a wider tensor, on the device.
     [Test]
     public void Conv3d_ViewsWithPitches_LeaveOtherChannelsAlone()

@@ -165,8 +165,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         int maps = call.Maps;
         if (maps < 1 || maps > shape.ScorePitch)
             throw new ArgumentException(
-                $"MeanShiftLoss: {maps} maps at a score pitch of {shape.ScorePitch}. Expected 1 to {shape.ScorePitch}.",
-                nameof(call));
+                $"MeanShiftLoss: {maps} maps at a score pitch of {shape.ScorePitch}. Expected 1 to {shape.ScorePitch}.");
         // Not all of the last voxel: a view that begins within a wider tensor ends with its channels.
         long scoreLength = shape.ScoreLength + maps - 1;
         RequireLength("scores", call.Scores.Length, scoreLength);
@@ -309,8 +308,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(maps, 1, nameof(call.Maps));
         if (call.Seeds.Length % ((long)maps * batch * 3) != 0)
             throw new ArgumentException(
-                $"MeanShiftLoss: {call.Seeds.Length} numbers are not [C, N, S, 3] seeds for {maps} maps of {batch} items.",
-                nameof(call));
+                $"MeanShiftLoss: {call.Seeds.Length} numbers are not [C, N, S, 3] seeds for {maps} maps of {batch} items.");
         MeanShiftShape shape = Options.Shape(batch, size.Depth, size.Height, size.Width, maps);
         if (call.Seeds.Length > 0)
             shape = shape with { SeedsPerItem = (int)(call.Seeds.Length / ((long)maps * batch * 3)) };
@@ -324,7 +322,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         RequireExactlyWanted("nearestCenters", call.NearestCenters.Length, maps * shape.Points);
         if (call.Centers.Length % 3 != 0)
             throw new ArgumentException(
-                $"MeanShiftLoss: {call.Centers.Length} numbers are no list of centres. Expected z, y, x of each.", nameof(call));
+                $"MeanShiftLoss: {call.Centers.Length} numbers are no list of centres. Expected z, y, x of each.");
         CheckInside(call.Centers, size.Depth, size.Height, size.Width);
         CheckFinite(call.Seeds);
         Span<int> whole = [0, call.Centers.Length / 3];
