@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Device.Sass;
-using MeanShiftGpu.Tests.Interpreter;
 using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
 
@@ -100,7 +99,7 @@ public sealed class SassTests
         Assert.That(committed.Keys, Is.EquivalentTo(KernelCatalog.All.Select(kernel => kernel.Name)), "kernels of the table");
         // All of them take ptxas four minutes; in an ordinary run those with matrix instructions are counted.
         IEnumerable<KernelEntry> counted = KernelCatalog.All
-            .Where(kernel => FakeDriver.IsLongRun || committed[kernel.Name].Loop.MatrixMultiplies > 0);
+            .Where(kernel => LongRun.IsAskedFor || committed[kernel.Name].Loop.MatrixMultiplies > 0);
         ConcurrentBag<string> failures = [];
         Parallel.ForEach(counted, new ParallelOptions { MaxDegreeOfParallelism = 2 }, kernel =>
         {

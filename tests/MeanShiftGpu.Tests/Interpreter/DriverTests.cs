@@ -31,7 +31,7 @@ public sealed class DriverTests
     public void Verify_ReferenceFiles_Agree(string precision)
     {
         if (precision == "bf16-operands")
-            FakeDriver.RequireLongRun();
+            LongRun.Require();
         FakeRun run = FakeDriver.Succeeds(["verify", TemporaryFolder.Data("golden"), "--device", "cuda", "--precision",
             precision]);
         Runs.Add(run);
@@ -48,7 +48,7 @@ public sealed class DriverTests
     [Test, Order(2)]
     public void Gradcheck_Everything_Agrees()
     {
-        FakeDriver.RequireLongRun();
+        LongRun.Require();
         Gradcheck();
     }
 
@@ -65,7 +65,7 @@ public sealed class DriverTests
     [Test, Order(2)]
     public void Tests_OnCuda_Pass()
     {
-        FakeDriver.RequireLongRun();
+        LongRun.Require();
         FakeRun run = FakeDriver.RunTests("(FullyQualifiedName~Cuda|FullyQualifiedName~CUDA)&FullyQualifiedName!~Interpreter");
         Assert.That(run.Code, Is.Zero, run.Output);
         Runs.Add(run);
@@ -80,7 +80,7 @@ public sealed class DriverTests
     public void Train_TenSteps_IsTheCpusAndTheSameBitsInAnyOrder(string precision, double tolerance)
     {
         if (precision == "bf16")
-            FakeDriver.RequireLongRun();
+            LongRun.Require();
         string data = Folder["data"];
         if (!Directory.Exists(data))
             ToolRun.Succeeds("simulate", "--out", data, "--size", "24", "--train", "1", "--validation", "1", "--test", "0",
@@ -111,7 +111,7 @@ public sealed class DriverTests
     public void Train_AsGraphs_HasTheBitsOfPlainLaunches(string precision)
     {
         if (precision != "bf16")
-            FakeDriver.RequireLongRun();
+            LongRun.Require();
         string data = Folder["graphs"];
         if (!Directory.Exists(data))
             ToolRun.Succeeds("simulate", "--out", data, "--size", "24", "--train", "1", "--validation", "1", "--test", "0",
@@ -195,7 +195,7 @@ public sealed class DriverTests
             [.. names.Where(pair => !launched.Contains(pair.Key)).SelectMany(pair => pair.Value).Order(StringComparer.Ordinal)];
         string list = string.Join(", ", missing);
         TestContext.Out.WriteLine($"{names.Count - missing.Length} of {names.Count} texts launched; missing: {list}");
-        if (FakeDriver.IsLongRun)
+        if (LongRun.IsAskedFor)
             Assert.That(missing.Except(NeverLaunched), Is.Empty, "kernels that no run launches");
     }
 

@@ -28,16 +28,6 @@ public static class FakeDriver
     /// </summary>
     public const string Variable = "MEANSHIFTGPU_INTERPRETER";
 
-    /// <summary>Whether what takes minutes is asked for.</summary>
-    public static bool IsLongRun => Environment.GetEnvironmentVariable($"{Variable}_ALL") == "1";
-
-    /// <summary>Ends a test that takes minutes, unless the long run asks for it.</summary>
-    public static void RequireLongRun()
-    {
-        if (!IsLongRun)
-            Assert.Ignore($"This takes minutes; .ci/run long does it ({Variable}_ALL=1).");
-    }
-
     private static readonly Lazy<(string? Folder, string Problem)> Published = new(Publish);
 
     /// <summary>

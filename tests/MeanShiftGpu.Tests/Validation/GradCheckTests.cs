@@ -4,7 +4,6 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Ops.MaxPool3d;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
-using MeanShiftGpu.Tests.Interpreter;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Validation;
 using NUnit.Framework;
@@ -25,7 +24,7 @@ public class GradCheckTests
     {
         // Both losses together are checked in every run.
         if (name is "unet + dice" or "unet + mean-shift")
-            FakeDriver.RequireLongRun();
+            LongRun.Require();
         using GpuContext context = TestDevices.Open(device);
         GradCheckReport report = GradCheckSuite.Run(context, [name]);
         Assert.That(report.Passed, Is.True, () => report.ToString());
@@ -66,8 +65,8 @@ public class GradCheckTests
         [Values(Precision.Tf32, Precision.Bf16Operands, Precision.Bf16)] Precision precision,
         [Values("conv3d k3", "conv3d k3 ReLU", "conv-transpose3d", "unet + both")] string name)
     {
-        if (name.StartsWith("unet", StringComparison.Ordinal) && precision != Precision.Bf16)
-            FakeDriver.RequireLongRun();
+        if (name.StartsWith("unet", StringComparison.Ordinal))
+            LongRun.Require();
         using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
         List<GradCheckResult> results = [];
         GradCheckSuite.RunRounding(
