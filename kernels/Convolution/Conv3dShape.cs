@@ -49,8 +49,8 @@ public readonly record struct Conv3dShape(
     /// <param name="outputChannels">Cout.</param>
     /// <param name="kernelSize">Edge of the kernel: 1 or 3.</param>
     /// <param name="activation">Applied to the output in the same kernel.</param>
-    /// <exception cref="ArgumentOutOfRangeException">The kernel's edge is neither 1 nor 3, or the activation is
-    /// not known.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The kernel's edge is neither 1 nor 3, or the activation
+    /// is not known.</exception>
     public static Conv3dShape Dense(
         int batch,
         (int Depth, int Height, int Width) extent,

@@ -41,7 +41,9 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     /// <summary>How often memory was taken from the device.</summary>
     public int Allocations { get; private set; }
 
-    /// <summary>How often everything was taken back: what was handed out before is no tensor's any more.</summary>
+    /// <summary>
+    /// How often everything was taken back: what was handed out before is no tensor's any more.
+    /// </summary>
     internal int Generation { get; private set; }
 
     /// <summary>
