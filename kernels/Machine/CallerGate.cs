@@ -11,6 +11,7 @@ internal sealed class CallerGate
 
     private int owner;
     private int depth;
+    private int closers;
 
     /// <summary>Comes in; the caller disposes the result on the same thread.</summary>
     /// <param name="stream">The stream to work on.</param>
@@ -21,28 +22,55 @@ internal sealed class CallerGate
     {
         ArgumentNullException.ThrowIfNull(stream);
         if (stream.IsDisposed || stream.Accelerator.IsDisposed)
-            throw new ObjectDisposedException(operation, $"{operation}: the device was disposed, expected one in use. Create a "
-                + "new GpuContext and what is created from it.");
+            throw new ObjectDisposedException(operation, $"{operation}: the stream or its device was disposed, expected one in "
+                + "use. Create a new GpuContext and what is created from it.");
         CallerGate gate = Gates.GetValue(stream, static _ => new CallerGate());
-        int caller = Environment.CurrentManagedThreadId;
-        if (Volatile.Read(ref gate.owner) != caller && Interlocked.CompareExchange(ref gate.owner, caller, 0) != 0)
+        if (!gate.TryEnter(Environment.CurrentManagedThreadId, isCloser: false))
             throw new InvalidOperationException($"{operation}: another call is in progress, of another thread. A GpuContext "
                 + "and what is created from it serve one caller at a time: give each thread a context of its own.");
-        gate.depth++;
         return new Pass(gate);
+    }
+
+    /// <summary>
+    /// Comes in to dispose of something, once the call that another thread has in progress is over: memory is
+    /// not taken from under a kernel. Others are refused from then on. The caller disposes the result on the
+    /// same thread.
+    /// </summary>
+    /// <param name="stream">The stream that was worked on; one that was disposed has no calls.</param>
+    public static Pass EnterToDispose(AcceleratorStream stream)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        if (stream.IsDisposed || stream.Accelerator.IsDisposed)
+            return default;
+        CallerGate gate = Gates.GetValue(stream, static _ => new CallerGate());
+        Interlocked.Increment(ref gate.closers);
+        SpinWait wait = default;
+        while (!gate.TryEnter(Environment.CurrentManagedThreadId, isCloser: true))
+            wait.SpinOnce();
+        Interlocked.Decrement(ref gate.closers);
+        return new Pass(gate);
+    }
+
+    private bool TryEnter(int caller, bool isCloser)
+    {
+        bool isIn = Volatile.Read(ref owner) == caller
+            || ((isCloser || Volatile.Read(ref closers) == 0) && Interlocked.CompareExchange(ref owner, caller, 0) == 0);
+        if (isIn)
+            depth++;
+        return isIn;
     }
 
     /// <summary>A caller that is in.</summary>
     public readonly ref struct Pass
     {
-        private readonly CallerGate gate;
+        private readonly CallerGate? gate;
 
         internal Pass(CallerGate gate) => this.gate = gate;
 
         /// <summary>Leaves.</summary>
         public void Dispose()
         {
-            if (--gate.depth == 0)
+            if (gate is not null && --gate.depth == 0)
                 Volatile.Write(ref gate.owner, 0);
         }
     }

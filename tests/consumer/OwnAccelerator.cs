@@ -5,8 +5,8 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Ops.MeanShift;
 
-// An ILGPU context, accelerator and stream that your program has already. EnableAlgorithms is needed, O2
-// makes better code.
+// An ILGPU context, accelerator and stream that your program has already. EnableAlgorithms is needed on
+// GPUs, O2 makes better code.
 using Context ilgpu = Context.Create(builder => builder.Default().Optimize(OptimizationLevel.O2).EnableAlgorithms());
 using Accelerator accelerator = ilgpu.GetPreferredDevice(preferCPU: false).CreateAccelerator(ilgpu);
 using AcceleratorStream stream = accelerator.CreateStream();

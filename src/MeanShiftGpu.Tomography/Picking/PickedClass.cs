@@ -27,6 +27,11 @@ public sealed record PickedClass(int Output, int? Number, string? Name, PickOpti
             Name is null ? particle.Class == Number : Name.Equals(particle.Name, StringComparison.OrdinalIgnoreCase));
     }
 
+    /// <summary>The classes of a network of which nothing else is known: numbers from 1, if there are several.</summary>
+    internal static PickedClass[] Unnamed(UNet3dOptions network, PickOptions options) => network.Outputs == 1
+        ? [new PickedClass(0, null, null, options)]
+        : [.. Enumerable.Range(0, network.Outputs).Select(output => new PickedClass(output, output + 1, null, options))];
+
     /// <summary>The classes of a model.</summary>
     /// <param name="path">The model's file, for messages.</param>
     /// <param name="network">Its network.</param>
@@ -43,11 +48,11 @@ public sealed record PickedClass(int Output, int? Number, string? Name, PickOpti
         string? only)
     {
         IReadOnlyList<ClassOptions> known = description?.Training.Classes ?? [];
-        if (known.Count != (network.Outputs == 1 ? known.Count : network.Outputs))
+        if (description is not null && known.Count != (network.Outputs == 1 ? known.Count : network.Outputs))
             throw new InputException($"{path}: the network has {Counted.Of(network.Outputs, "output")}, its description "
                 + $"{Counted.Of(known.Count, "class", "classes")}. Use a model that 'train' wrote.");
         PickedClass[] all = known.Count == 0
-            ? [new PickedClass(0, null, null, Scaled(options(ModelFile.MeanShiftOf(description)), description, 0))]
+            ? Unnamed(network, Scaled(options(ModelFile.MeanShiftOf(description)), description, 0))
             : [.. known.Select((c, i) => Of(c.Name, i, Scaled(options(description!.Training.MeanShiftOf(i)), description, i)))];
         if (only is null)
             return all;

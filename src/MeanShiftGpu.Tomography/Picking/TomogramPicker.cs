@@ -34,7 +34,8 @@ public sealed class TomogramPicker : IDisposable
     private TomogramPicker[] others = [];
 
     /// <summary>Prepares picking.</summary>
-    /// <param name="network">The trained network; not disposed.</param>
+    /// <param name="network">The trained network; not disposed. Several outputs are classes with the numbers 1,
+    /// 2, ….</param>
     /// <param name="meanShift">Weighting and score floor of the clustering: those of the training.</param>
     /// <param name="options">Threshold, bandwidth and merging.</param>
     public TomogramPicker(UNet3d<float> network, MeanShiftOptions meanShift, PickOptions options)
@@ -51,7 +52,7 @@ public sealed class TomogramPicker : IDisposable
         this.options = options;
         arena = new Arena(network.Context);
         prediction = new ScorePrediction(network, arena);
-        Classes = [new PickedClass(0, null, null, options)];
+        Classes = PickedClass.Unnamed(network.Options, options);
     }
 
     /// <summary>Told, once, where a CUDA device computes tiles in a slower way than it might, and why; null

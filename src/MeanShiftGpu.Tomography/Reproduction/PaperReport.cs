@@ -57,7 +57,7 @@ public static class PaperReport
                 + $"'{scale.Name}': {Counted.Of(results.Count, "training")} so far.",
                 .. results.Where(r => r.Failure is not null).Select(r => $"{r.Run.Name} gave no model: {r.Failure}"),
             ],
-            Tables = [.. datasets.Select(Table)],
+            Tables = [.. datasets.Select((dataset, i) => Table(dataset, explained: i == 0))],
             Panels =
                 [.. datasets.Select(d => Panel(d.Key, [.. d.Where(r => r.Seed == d.Min(o => o.Seed)).OrderBy(r => r.Loss)]))],
             Charts =
@@ -103,10 +103,11 @@ public static class PaperReport
         }
     }
 
-    private static ReportTable Table(IGrouping<PaperDataset, PaperResult> dataset)
+    // The columns are the same in all tables, so the first alone explains them.
+    private static ReportTable Table(IGrouping<PaperDataset, PaperResult> dataset, bool explained)
         => ReportTable.FromRuns(
             PaperTable.Title(dataset.Key),
-            [.. PaperTable.Figures.Select(f => new ReportColumn(f.Name, f.Decimals, f.Best, f.Explanation))],
+            [.. PaperTable.Figures.Select(f => new ReportColumn(f.Name, f.Decimals, f.Best, explained ? f.Explanation : ""))],
             [.. dataset.OrderBy(r => r.Loss).ThenBy(r => r.Seed).Select(
                 r => new ReportRun(
                     PaperLosses.Words(r.Loss), PaperLosses.Color(r.Loss), [.. PaperTable.Figures.Select(f => f.Of(r))]))],
@@ -149,6 +150,10 @@ public static class PaperReport
             Caption = "A pick counts when a true centre lies within the radius, and a centre when a pick does.",
         };
 
+    // Of the commit as many digits as tell it from others.
+    private static string Short(string version)
+        => version.IndexOf('+') is >= 0 and int plus ? version[..Math.Min(version.Length, plus + 11)] : version;
+
     private static int Sum((int Train, int Validation, int Test) split) => split.Train + split.Validation + split.Test;
 
     private static ReportCurve Curve(PaperLoss loss, EvaluationResult[] runs)
@@ -184,6 +189,6 @@ public static class PaperReport
             new("Best model", "of ten validations during a training"),
             new("Time", $"{results.Sum(r => r.TrainingSeconds) / 60:0} minutes of training"),
             new("Device", string.Join(", ", results.Select(r => r.Made.Device).Distinct())),
-            new("Program", string.Join(", ", results.Select(r => $"MeanShiftGpu {r.Made.Version}").Distinct())),
+            new("Program", "MeanShiftGpu " + string.Join(", ", results.Select(r => Short(r.Made.Version)).Distinct())),
         ];
 }

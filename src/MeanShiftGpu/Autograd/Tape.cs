@@ -63,14 +63,18 @@ public sealed class Tape<T> : IDisposable
     /// </summary>
     /// <remarks>It can be read until the next tape begins on the arena, and not after.</remarks>
     public Tensor<T> Allocate(TensorShape shape)
-        => new(new TensorStorage<T>(Arena.Allocate<T>(shape.CheckedLength).Cast<byte>(), shape, isBf16: false, Arena), 0,
-            shape.Channels);
+    {
+        ThrowIfEnded("Allocate");
+        ArrayView<byte> memory = Arena.Allocate<T>(shape.CheckedLength).Cast<byte>();
+        return new Tensor<T>(new TensorStorage<T>(memory, shape, isBf16: false, Arena), 0, shape.Channels);
+    }
 
     /// <summary>A new tensor that is stored as BF16, its voxels padded to a multiple of 16 bytes.</summary>
     /// <exception cref="InvalidOperationException">The tape is not of float32, beside which alone there are
     /// BF16 activations.</exception>
     public Tensor<T> AllocateBf16(TensorShape shape)
     {
+        ThrowIfEnded("Allocate");
         if (typeof(T) != typeof(float))
             throw new InvalidOperationException("BF16 activations are those of a float32 tape; this one is of "
                 + $"{typeof(T).Name}.");
@@ -115,7 +119,7 @@ public sealed class Tape<T> : IDisposable
         ReadOnlySpan<Tensor<T>> needed,
         Action backward)
     {
-        ObjectDisposedException.ThrowIf(disposed, this);
+        ThrowIfEnded(operation);
         if (backwardDone)
             throw new InvalidOperationException($"{operation}: this tape has run backward already; begin a new one.");
         output.Storage.CountWrite(output.ChannelOffset, output.Shape.Channels);
@@ -123,7 +127,13 @@ public sealed class Tape<T> : IDisposable
             return;
         bool requiresGradient = parameters.Length > 0;
         foreach (Tensor<T> input in inputs)
+        {
             requiresGradient |= input.RequiresGradient;
+            if (input.RequiresGradient && input.Storage.Arena is { } arena && arena != Arena)
+                throw new InvalidOperationException($"{operation}: a tensor {input.Shape} that requires a gradient is of another "
+                    + "tape, whose backward pass alone reaches what it was computed from. Compute it on this tape.");
+        }
+
         if (!requiresGradient)
             return;
         output.Storage.RequiresGradient = true;
@@ -227,9 +237,16 @@ public sealed class Tape<T> : IDisposable
         Arena.Owner = null;
     }
 
+    private void ThrowIfEnded(string operation)
+    {
+        if (disposed)
+            throw new ObjectDisposedException(nameof(Tape<>), $"{operation}: this tape was disposed, expected one in use. Begin "
+                + "a new one.");
+    }
+
     private void Backward(Tensor<T> output, Action<ArrayView<T>> writeUpstream)
     {
-        ObjectDisposedException.ThrowIf(disposed, this);
+        ThrowIfEnded("Backward");
         using CallerGate.Pass pass = Context.Enter("Backward");
         if (!recording)
             throw new InvalidOperationException("Backward: this tape was begun for inference and recorded nothing.");

@@ -81,7 +81,7 @@ public static class DeviceDiscovery
         throw new InputException(
             $"device: no {wanted} device was found ({origin}); this machine has "
             + $"{string.Join(", ", devices.Select(d => d.Kind).Distinct())}. " +
-            $"{char.ToUpperInvariant(cause[0])}{cause[1..]}, or use --device auto.");
+            $"{char.ToUpperInvariant(cause[0])}{cause[1..]}, or ask for the device auto.");
     }
 
     // A driver that is absent or broken must not keep the other devices from being used.
@@ -130,7 +130,7 @@ public static class DeviceDiscovery
         };
         FoundDevice[] others = [.. devices.Skip(1).Where(d => d.Kind == DeviceKind.OpenCL)];
         return devices[0].Kind == DeviceKind.Cpu && others.Length > 0
-            ? $"{reason}; --device opencl takes {others[0].Name}, {others[0].What}"
+            ? $"{reason}; the device opencl would be {others[0].Name}, {others[0].What}"
             : reason;
     }
 

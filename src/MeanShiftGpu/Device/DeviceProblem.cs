@@ -51,7 +51,7 @@ public static class DeviceProblem
     /// <summary>The meaning of an error of the CUDA driver.</summary>
     internal static string OfCuda(int code) => code switch
     {
-        CudaOutOfMemory => "the GPU has no memory left. End other programs on it (nvidia-smi lists them), or use --device cpu",
+        CudaOutOfMemory => "the GPU has no memory left. End other programs on it (nvidia-smi lists them), or take the device cpu",
         100 or 101 => "the CUDA device is not there any more. Check nvidia-smi",
         200 or 209 or 218 or 222 => $"the driver does not take this program's kernels (CUDA error {code}): it is too old for "
             + "this GPU. Install a newer NVIDIA driver",
@@ -65,7 +65,7 @@ public static class DeviceProblem
         700 or 714 or 715 or 716 or 717 or 718 or 719 => $"a kernel failed on the GPU (CUDA error {code}), after which the "
             + "device must be opened again. Start again (training with --resume); if it fails at the same place, that is a "
             + "defect: report it with what nvidia-smi shows",
-        702 => "a kernel ran longer than the driver allows on a GPU that drives a display. Use another GPU or --device cpu; in "
+        702 => "a kernel ran longer than the driver allows on a GPU that drives a display. Use another GPU or the device cpu; in "
             + "training a smaller patch may do",
         _ => $"the CUDA driver reports error {code}",
     };
@@ -74,10 +74,10 @@ public static class DeviceProblem
     internal static string OfOpenCL(int code) => code switch
     {
         OpenCLAllocationFailure or OpenCLOutOfResources or OpenCLOutOfHostMemory => "the OpenCL device has no memory left "
-            + $"(error {code}). End other programs on it, or use --device cpu",
+            + $"(error {code}). End other programs on it, or take the device cpu",
         -1 or -2 => $"the OpenCL device is not there or was lost (error {code}). Check that clinfo lists it, then start again",
         -3 or -11 or -15 or -17 => $"the OpenCL driver does not compile this program's kernels (error {code}). Install a newer "
-            + "driver, or use --device cpu",
+            + "driver, or take the device cpu",
         -54 or -55 => $"the OpenCL device does not allow groups of the size that a kernel needs (error {code}). Set "
             + "MEANSHIFTGPU_VARIANT=Direct, and report the device",
         _ => $"the OpenCL driver reports error {code}",

@@ -27,6 +27,8 @@ public sealed class GpuContext : IDisposable
     private readonly VariantChoice variantChoice;
     private readonly AcceleratorStream stream;
     private readonly bool ownsStream;
+    private readonly List<GpuContext> shares = [];
+    private GpuContext? sharedFrom;
     private bool disposed;
 
     private GpuContext(
@@ -42,6 +44,9 @@ public sealed class GpuContext : IDisposable
         Accelerator = accelerator;
         this.stream = stream ?? accelerator.DefaultStream;
         Reason = reason;
+        if (options.Threads < 0)
+            throw new InputException($"threads: {options.Threads} is no number of threads. Expected 1 or more, or 0 for one for "
+                + "each processor.");
         Threads = new HostThreads(options.Threads > 0 ? options.Threads : Environment.ProcessorCount);
         Precision wanted = WantedPrecision(options);
         PrecisionRefusal = wanted == Precision.Float32 ? null : Variants.TensorCoreRefusal(this);
@@ -166,8 +171,8 @@ public sealed class GpuContext : IDisposable
         catch (Exception e) when (e is AcceleratorException or NotSupportedException)
         {
             context.Dispose();
-            throw new InputException($"{DeviceProblem.Explain(e) ?? $"device: {e.Message}"}. Another device can be asked for "
-                + "with --device.", e);
+            throw new InputException($"{DeviceProblem.Explain(e) ?? $"device: {e.Message}"}. Another device can be asked "
+                + "for.", e);
         }
         catch
         {
@@ -189,11 +194,15 @@ public sealed class GpuContext : IDisposable
     /// <param name="accelerator">The caller's accelerator.</param>
     /// <param name="stream">The stream to queue on; null for the accelerator's default stream.</param>
     /// <param name="options">Variants, threads and precision; the device is not read.</param>
+    /// <exception cref="ArgumentException">The stream is another accelerator's.</exception>
     [RequiresDynamicCode(CompilesKernels)]
     [RequiresUnreferencedCode(CompilesKernels)]
     public static GpuContext Attach(Accelerator accelerator, AcceleratorStream? stream = null, GpuContextOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
+        if (stream is not null && stream.Accelerator != accelerator)
+            throw new ArgumentException("GpuContext.Attach: the stream is another accelerator's, expected one of this "
+                + "accelerator.", nameof(stream));
         return new GpuContext(
             null, accelerator, stream, "attached to the caller's accelerator", options ?? new GpuContextOptions());
     }
@@ -202,15 +211,21 @@ public sealed class GpuContext : IDisposable
     /// A context for another thread on the same device: with a stream, launchers and scratch memory of its
     /// own, under the same settings. The device, its compiled kernels and its threads are shared, so that
     /// this takes neither the time nor the threads of <see cref="Create(GpuContextOptions?)"/>. What was
-    /// created from one context is not to be used with the other at the same time. Dispose it before this
-    /// one.
+    /// created from one context is not to be used with the other at the same time. Disposing this one disposes
+    /// those that share it.
     /// </summary>
     /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
     public GpuContext Share()
     {
         ThrowIfDisposed("Share");
         GpuContextOptions options = new() { Variant = ForcedVariants, Threads = Threads.Count, Precision = Precision };
-        return new GpuContext(null, Accelerator, Accelerator.CreateStream(), Reason, options, ownsStream: true);
+        GpuContext share = new(null, Accelerator, Accelerator.CreateStream(), Reason, options, ownsStream: true)
+        {
+            sharedFrom = this,
+        };
+        lock (shares)
+            shares.Add(share);
+        return share;
     }
 
     /// <summary>
@@ -300,6 +315,10 @@ public sealed class GpuContext : IDisposable
         return CallerGate.Enter(Stream, operation);
     }
 
+    /// <summary>Waits until no other thread's call is in progress, and refuses those that come; for
+    /// disposing.</summary>
+    internal CallerGate.Pass EnterToDispose() => CallerGate.EnterToDispose(stream);
+
     private void ThrowIfDisposed(string operation)
     {
         if (disposed)
@@ -359,9 +378,24 @@ public sealed class GpuContext : IDisposable
         return (TLauncher)launcher;
     }
 
-    /// <inheritdoc/>
+    /// <summary>
+    /// Frees the device, and disposes the contexts that share it. Waits for a call that another thread has in
+    /// progress.
+    /// </summary>
     public void Dispose()
     {
+        GpuContext[] sharing;
+        lock (shares)
+            sharing = [.. shares];
+        foreach (GpuContext share in sharing)
+            share.Dispose();
+        if (sharedFrom is not null)
+        {
+            lock (sharedFrom.shares)
+                sharedFrom.shares.Remove(this);
+        }
+
+        using CallerGate.Pass pass = EnterToDispose();
         disposed = true;
         foreach (IDisposable launcher in launchers.Values)
             launcher.Dispose();

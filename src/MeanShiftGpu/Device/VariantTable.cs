@@ -131,6 +131,14 @@ internal sealed class VariantChoice
         return choice;
     }
 
+    /// <summary>One operation's, by an argument.</summary>
+    /// <exception cref="InputException">The operation has no such variant.</exception>
+    public static VariantChoice One(string operation, string name, string[] names)
+        => names.Contains(name, StringComparer.OrdinalIgnoreCase)
+            ? new VariantChoice { Text = $"{operation}={name}", Source = "variant", byOperation = { [operation] = name } }
+            : throw new InputException($"variant: {operation} has no variant '{name}'. Expected {string.Join(" or ", names)}, or "
+                + "null for the best.");
+
     /// <summary>
     /// The variant forced for an operation; one forced for everything applies to the operations that have it.
     /// </summary>

@@ -52,13 +52,16 @@ public sealed partial class UNet3d<T>
     public unsafe void Predict(Arena arena, ReadOnlySpan<T> volume, TensorShape shape, Span<T> scores)
     {
         ArgumentNullException.ThrowIfNull(arena);
+        using CallerGate.Pass pass = Context.Enter("Predict");
+        if (arena.Context.Accelerator != Context.Accelerator)
+            throw new ArgumentException("Predict: the arena is on another device, expected one on the network's.", nameof(arena));
         Extent size = new(shape.Depth, shape.Height, shape.Width);
         if (shape.Batch < 1 || shape.Channels != Options.InputChannels || size.Voxels < 1
             || shape.Depth % Options.Divisor != 0 || shape.Height % Options.Divisor != 0 || shape.Width % Options.Divisor != 0)
         {
             throw new ArgumentException(
                 $"Predict: the volume is {shape}. Expected {Options.InputChannels} channels and extents that are multiples of "
-                + $"{Options.Divisor}.", nameof(shape));
+                + $"{Options.Divisor}. Pad with zeros, the mean of what is normalised.", nameof(shape));
         }
 
         if (volume.Length != shape.Length)
@@ -67,6 +70,7 @@ public sealed partial class UNet3d<T>
                 $"Predict: {volume.Length} numbers are no volume of {shape}. Expected {shape.Length}.", nameof(volume));
         }
 
+        RequireFinite(volume);
         long expected = shape.Batch * size.Voxels * Options.Outputs;
         if (scores.Length != expected)
         {
@@ -91,6 +95,17 @@ public sealed partial class UNet3d<T>
                     arena, Box.Whole(size), Box.Whole(size), PlanesAtOnce(size),
                     (box, planes) => Planes(source, box, Options.InputChannels).CopyTo(planes),
                     (box, planes) => planes.CopyTo(Planes(target, box, Options.Outputs)));
+            }
+        }
+
+        // One number that is none makes all scores so that it reaches.
+        static void RequireFinite(ReadOnlySpan<T> volume)
+        {
+            for (int i = 0; i < volume.Length; i++)
+            {
+                if (!T.IsFinite(volume[i]))
+                    throw new ArgumentException($"Predict: the volume holds {volume[i]} at {i}. Expected finite numbers of mean 0 "
+                        + "and standard deviation 1.", nameof(volume));
             }
         }
 

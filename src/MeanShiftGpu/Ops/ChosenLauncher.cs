@@ -27,7 +27,7 @@ internal sealed class ChosenLauncher<TLauncher, TShape>(
 {
     private readonly VariantChoice? forced = variant is null
         ? null
-        : VariantChoice.Parse($"{table.Operation}={variant}", "variant");
+        : VariantChoice.One(table.Operation, variant, [.. table.Names]);
     private TLauncher? last;
     private TShape lastShape;
 

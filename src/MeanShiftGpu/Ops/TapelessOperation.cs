@@ -54,9 +54,12 @@ public abstract class TapelessOperation<T, TShape> : IDisposable
     /// <param name="shape">Extents and channels, without slices of wider tensors.</param>
     public abstract void Prepare(TShape shape);
 
-    /// <summary>Frees the memory that calls with spans hold.</summary>
+    /// <summary>
+    /// Frees the memory that calls with spans hold. Waits for a call that another thread has in progress.
+    /// </summary>
     public virtual void Dispose()
     {
+        using CallerGate.Pass pass = Context.EnterToDispose();
         disposed = true;
         Copies.Dispose();
         GC.SuppressFinalize(this);
@@ -65,7 +68,8 @@ public abstract class TapelessOperation<T, TShape> : IDisposable
     /// <summary>Begins a call; the caller disposes the result on the same thread.</summary>
     private protected CallerGate.Pass Enter()
     {
-        ObjectDisposedException.ThrowIf(disposed, this);
+        if (disposed)
+            throw new ObjectDisposedException(name, $"{name}: the object was disposed, expected one in use. Create a new one.");
         return Context.Enter(name);
     }
 

@@ -41,6 +41,9 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     /// <summary>How often memory was taken from the device.</summary>
     public int Allocations { get; private set; }
 
+    /// <summary>Whether the arena was disposed.</summary>
+    internal bool IsDisposed { get; private set; }
+
     /// <summary>
     /// How often everything was taken back: what was handed out before is no tensor's any more.
     /// </summary>
@@ -60,6 +63,7 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, long.MaxValue / 2 / Interop.SizeOf<T>());
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
         using CallerGate.Pass pass = Context.Enter("Arena.Allocate");
         long bytes = length * Interop.SizeOf<T>();
         long padded = (bytes + Alignment - 1) / Alignment * Alignment;
@@ -117,8 +121,13 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
         Reset();
     }
 
-    /// <inheritdoc/>
-    public void Dispose() => Release();
+    /// <summary>Frees the memory. Waits for a call that another thread has in progress.</summary>
+    public void Dispose()
+    {
+        using CallerGate.Pass pass = Context.EnterToDispose();
+        IsDisposed = true;
+        Release();
+    }
 
     private unsafe void AddBlock(long bytes)
     {

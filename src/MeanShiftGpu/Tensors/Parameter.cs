@@ -120,6 +120,7 @@ public sealed class ParameterSet<T> : IDisposable
     private readonly List<Parameter<T>> parameters = [];
     private MemoryBuffer1D<T, Stride1D.Dense>? values;
     private MemoryBuffer1D<T, Stride1D.Dense>? gradients;
+    private GpuContext? device;
     private long length;
 
     /// <summary>The parameters, in the order in which they were added.</summary>
@@ -145,9 +146,12 @@ public sealed class ParameterSet<T> : IDisposable
     /// <summary>Sets all gradients to zero.</summary>
     public void ZeroGradients(GpuContext context) => Gradients.MemSetToZero(context.Stream);
 
-    /// <inheritdoc/>
+    /// <summary>Frees the memory. Waits for a call that another thread has in progress.</summary>
     public void Dispose()
     {
+        if (device is null)
+            return;
+        using CallerGate.Pass pass = device.EnterToDispose();
         values?.Dispose();
         gradients?.Dispose();
     }
@@ -198,6 +202,7 @@ public sealed class ParameterSet<T> : IDisposable
         RequireNotAllocated("Allocate");
         if (parameters.Count == 0)
             throw new InvalidOperationException("Allocate: the set has no parameter. Add the layers first.");
+        device = context;
         values = context.Accelerator.Allocate1D<T>(length);
         gradients = context.Accelerator.Allocate1D<T>(length);
         values.MemSetToZero(context.Stream);

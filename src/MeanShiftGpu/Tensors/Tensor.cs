@@ -124,6 +124,8 @@ public sealed class Tensor<T>
     private T[] Gather<TElement>(GpuContext context, ArrayView<TElement> source, Converter<TElement, T> convert)
         where TElement : unmanaged
     {
+        if (Storage.Arena is { } arena && arena.Context.Accelerator != context.Accelerator)
+            throw new ArgumentException("This tensor is on another device, expected the context of its tape.", nameof(context));
         TElement[] stored = new TElement[source.Length];
         source.CopyToCPU(context.Stream, stored);
         context.Synchronize();
@@ -154,6 +156,8 @@ internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape
     private ArrayView<byte> gradient;
 
     public bool IsBf16 { get; } = isBf16;
+
+    public Arena? Arena => arena;
 
     public long ElementBytes => IsBf16 ? Interop.SizeOf<Bf16>() : Interop.SizeOf<T>();
 
@@ -191,10 +195,15 @@ internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape
         return new TensorStorage<T>(memory.SubView(first * plane, count * plane), Shape with { Depth = count }, IsBf16, arena);
     }
 
-    private ArrayView<byte> Held(ArrayView<byte> bytes) => arena is null || arena.Generation == generation
-        ? bytes
-        : throw new InvalidOperationException($"This tensor {Shape} is of a tape that has ended, and its memory was given to "
-            + "others since. Read a tensor before the next tape begins on its arena, or give that tape an arena of its own.");
+    private ArrayView<byte> Held(ArrayView<byte> bytes)
+    {
+        if (arena is null || (arena.Generation == generation && !arena.IsDisposed))
+            return bytes;
+        throw arena.IsDisposed
+            ? new ObjectDisposedException(nameof(Arena), $"This tensor {Shape} is of an arena that was disposed. Read it before.")
+            : new InvalidOperationException($"This tensor {Shape} is of a tape that has ended, and its memory was given to "
+                + "others since. Read a tensor before the next tape begins on its arena, or give that tape an arena of its own.");
+    }
 
     public int Version(int channelOffset, int channels)
     {

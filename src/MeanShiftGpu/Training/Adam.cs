@@ -110,9 +110,10 @@ public sealed class Adam<T> : IDisposable
         parameters.MarkChanged();
     }
 
-    /// <inheritdoc/>
+    /// <summary>Frees the memory. Waits for a call that another thread has in progress.</summary>
     public void Dispose()
     {
+        using CallerGate.Pass pass = context.EnterToDispose();
         firstMoments.Dispose();
         secondMoments.Dispose();
         workspace.Dispose();

@@ -64,7 +64,7 @@ internal static class TrainingDiagnosis
     /// <param name="ofClass">" of class 'x'", or nothing.</param>
     public static string Describe(TrainingHealth health, string ofClass)
     {
-        string scores = string.Create(CultureInfo.InvariantCulture, $"mean difference {health.Contrast:0.000}, "
+        string scores = string.Create(CultureInfo.InvariantCulture, $"mean difference {health.Contrast:0.000;−0.000;0.000}, "
             + $"{100 * health.ShareAbove:0} % of the map above 0.5");
         string what = health.Passing >= LeastPassing
             ? "no longer stand out from the rest of the map"

@@ -85,7 +85,7 @@ public static class AdjointCheck
                 : "the backward pass is not the adjoint, or the function is not linear in this input";
             return new GradCheckResult(
                 name, values.Name(input), "Auto", context.Kind.ToString(), isDouble ? "float64" : "float32",
-                Math.Max(0, error), tolerance, reason.Length == 0, -1, found, expected, gradient is null
+                Math.Max(0, error), tolerance, reason.Length == 0, -1, found, expected, 0, gradient is null
                     ? 0
                     : directions, 0, reason);
         }

@@ -64,15 +64,17 @@ public sealed record GradCheckOptions
 /// where the case allows.</param>
 /// <param name="MaxRelativeError">
 /// The largest |gradient − difference| / max(|gradient|, |difference|, 1e-3·largest |gradient| of this
-/// input), beyond the error of the difference itself.
+/// input); where the check failed, that of the first wrong probe, which ends it.
 /// </param>
-/// <param name="Tolerance">The bound on it.</param>
+/// <param name="Tolerance">The bound on it, to which the error of the difference itself is added.</param>
 /// <param name="Passed">Within the bound, with no more kinks than allowed, and some gradient not
 /// zero.</param>
 /// <param name="WorstIndex">The element with the largest error, or the first wrong one, in the input's own
 /// order; −1 for all elements moved at once.</param>
 /// <param name="Gradient">The gradient there.</param>
 /// <param name="Difference">The difference there.</param>
+/// <param name="DifferenceError">A bound on the error of the difference itself, by rounding and by its step's
+/// length; 0 where the comparison is with something else.</param>
 /// <param name="Probes">Elements and directions compared.</param>
 /// <param name="Kinks">
 /// Elements at which the slopes of both sides differ, and the gradient lies between them: a warning, for
@@ -91,6 +93,7 @@ public sealed record GradCheckResult(
     long WorstIndex,
     double Gradient,
     double Difference,
+    double DifferenceError,
     int Probes,
     int Kinks,
     string Reason)
@@ -98,11 +101,14 @@ public sealed record GradCheckResult(
     /// <inheritdoc/>
     public override string ToString()
         => $"{(Passed ? "ok  " : "FAIL")} {Op} / {Input} ({RealType}, {Variant}): "
-            + $"{(Passed || Reason.Length == 0 ? "" : $"{Reason}; ")}" +
-           $"worst relative error {MaxRelativeError:g3} "
-           + $"{(WorstIndex < 0 ? "of all elements at once" : $"at element {WorstIndex}")} " +
-           $"(gradient {Gradient:g9}, difference {Difference:g9}), tolerance {Tolerance:g3}, {Probes} probes" +
-           (Passed && Reason.Length > 0 ? $"; warning: {Reason}" : "");
+            + (Passed || Reason.Length == 0 ? "largest " : $"{Reason}; ")
+            + $"relative error {MaxRelativeError:g3} "
+            + $"{(WorstIndex < 0 ? "of all elements at once" : $"at element {WorstIndex}")} "
+            + $"(gradient {Gradient:g9}, difference {Difference:g9}{Uncertainty}), tolerance {Tolerance:g3}, "
+            + $"{(Passed ? "" : "after ")}{Counted.Of(Probes, "probe")}"
+            + (Passed && Reason.Length > 0 ? $"; warning: {Reason}" : "");
+
+    private string Uncertainty => DifferenceError > 0 ? $" ± {DifferenceError:g2}" : "";
 }
 
 /// <summary>All comparisons of one call.</summary>
@@ -149,6 +155,7 @@ public sealed record GradCheckReport(IReadOnlyList<GradCheckResult> Results)
                 json.WriteNumber("worstIndex", result.WorstIndex);
                 Number("gradient", result.Gradient);
                 Number("difference", result.Difference);
+                Number("differenceError", result.DifferenceError);
                 json.WriteNumber("probes", result.Probes);
                 json.WriteNumber("kinks", result.Kinks);
                 json.WriteString("reason", result.Reason);
@@ -287,6 +294,7 @@ public static class GradCheck
                 check.WorstElement,
                 check.Gradient,
                 check.Difference,
+                check.DifferenceError,
                 check.Probes,
                 check.Kinks,
                 check.Reason);
@@ -316,6 +324,8 @@ public static class GradCheck
         public double Gradient => worst?.Gradient ?? 0;
 
         public double Difference => worst?.Difference ?? 0;
+
+        public double DifferenceError => worst?.Uncertainty ?? 0;
 
         public int Probes { get; private set; }
 
@@ -379,7 +389,7 @@ public static class GradCheck
         {
             (double below, double above) = kinks[0].Slopes!.Value;
             string what = $"{Counted.Of(count, "element")} at a kink or jump, the first {kinks[0].Move.First} " +
-                $"(slopes {below:g6} and {above:g6}, gradient {kinks[0].Gradient:g6})";
+                $"(slopes {below:g9} and {above:g9}, gradient {kinks[0].Gradient:g9})";
             return count > options.AllowedKinks
                 ? $"{what}, {options.AllowedKinks} allowed: move the input away from there, or allow it (AllowedKinks)"
                 : $"{what}; there any gradient between the slopes is accepted";
@@ -436,7 +446,7 @@ public static class GradCheck
             return result.Slopes is { } slopes
                 && Math.Abs(slopes.Above - slopes.Below) > 10 * tolerance * Math.Max(
                     Math.Abs(slopes.Above), Math.Abs(slopes.Below))
-                ? $"mismatch at a kink or jump with the slopes {slopes.Below:g6} and {slopes.Above:g6}"
+                ? $"mismatch at a kink or jump with the slopes {slopes.Below:g9} and {slopes.Above:g9}"
                 : "mismatch";
         }
 

@@ -22,7 +22,7 @@ internal enum ProbeOutcome
 /// <summary>A gradient along a direction, judged.</summary>
 /// <param name="Move">The direction.</param>
 /// <param name="Outcome">What was found.</param>
-/// <param name="Error">|gradient − difference| beyond the difference's own error, relative.</param>
+/// <param name="Error">|gradient − difference|, relative.</param>
 /// <param name="Gradient">The gradient.</param>
 /// <param name="Difference">The difference that it was compared with.</param>
 /// <param name="Uncertainty">The difference's own error.</param>
@@ -40,7 +40,8 @@ internal sealed record ProbeResult(
 /// Judges a gradient along a direction. A central difference that agrees settles it. Otherwise differences of
 /// nine steps, each a quarter of the one before, are extrapolated to step 0, each extrapolation with an
 /// estimate of its error; the one with the smallest counts. So a step that is too long (truncation, a kink or
-/// jump nearby) or too short (rounding) is not chosen.
+/// jump nearby) or too short (rounding) is not chosen. Where that does not agree, two neighbouring short steps
+/// may: see <see cref="AgreesWithShort"/>.
 /// </summary>
 /// <param name="at">The slopes of a step.</param>
 /// <param name="noise">A bound on the rounding error of the function's value.</param>
@@ -55,6 +56,9 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
 
     // Steps are first · Ratio^k, tried in this order until a wide enough range settles the question.
     private static readonly int[][] Widening = [[0, 1, 2], [-1, -2], [3, 4], [-3, -4]];
+
+    // The steps that are shorter than the first.
+    private static readonly int[] Short = [-4, -3, -2, -1];
 
     /// <summary>Compares a gradient with differences.</summary>
     /// <param name="move">The direction.</param>
@@ -84,6 +88,11 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
                 break;
         }
 
+        foreach (int k in Short.Where(k => !seen.ContainsKey(k)))
+            seen[k] = at(move, first * Math.Pow(Ratio, k));
+        if (AgreesWithShort(seen, gradient, largest, first) is { } shortest)
+            return Agrees(shortest);
+
         (double, double) sides = (below.Value, above.Value);
         if (IsKink(gradient, above, below, best, largest))
             return new ProbeResult(move, ProbeOutcome.Kink, 0, gradient, best.Value, best.Error, sides);
@@ -103,6 +112,29 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
 
         ProbeResult Agrees(Estimate with)
             => new(move, ProbeOutcome.Agrees, Error(gradient, with, largest), gradient, with.Value, with.Error);
+    }
+
+    // Where bends lie densely beside the point (a mean shift's, of many seeds over several iterations), as many
+    // of them fall on longer steps, extrapolation may settle on what is no slope at all. The shortest steps
+    // lie between two bends: where two neighbours of them, as far as rounding leaves them precise, both have
+    // the gradient, and what parts their two sides shrinks with the step, as it does not at a kink in the
+    // point itself, the gradient is right.
+    private Estimate? AgreesWithShort(SortedDictionary<int, Slopes> seen, double gradient, double largest, double first)
+    {
+        foreach (int k in Short)
+        {
+            (Slopes fine, Slopes coarse) = (seen[k], seen[k + 1]);
+            Estimate shorter = new(fine.Central, noise / (first * Math.Pow(Ratio, k)));
+            Estimate longer = new(coarse.Central, shorter.Error / Ratio);
+            double sides = Math.Abs(fine.Forward - fine.Backward);
+            double bound = Math.Abs(coarse.Forward - coarse.Backward) / 2 + 4 * shorter.Error
+                + tolerance * Scale(gradient, fine.Central, largest);
+            if (Precise(shorter, largest) && Close(gradient, shorter, largest) && Close(gradient, longer, largest)
+                && sides <= bound)
+                return shorter;
+        }
+
+        return null;
     }
 
     // Where a function is smooth both sides have one slope. A kink is what has two, each of which its
@@ -139,8 +171,8 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
 
     private static double Error(double gradient, Estimate estimate, double largest)
     {
-        double beyond = Math.Max(0, Math.Abs(gradient - estimate.Value) - estimate.Error);
-        return beyond == 0 ? 0 : beyond / Scale(gradient, estimate.Value, largest);
+        double off = Math.Abs(gradient - estimate.Value);
+        return off == 0 ? 0 : off / Scale(gradient, estimate.Value, largest);
     }
 
     private static double Scale(double a, double b, double largest)

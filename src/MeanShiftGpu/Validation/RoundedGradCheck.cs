@@ -74,7 +74,7 @@ internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, Gr
             : "differs from float64 by more than rounding its operands explains";
         return new GradCheckResult(
             check.Name, input, variant, rounding.Kind.ToString(), "float32", error, tolerance, reason.Length == 0, worst,
-            gradient[worst], reference[worst],
+            gradient[worst], reference[worst], 0,
             gradient.Length, 0, reason);
     }
 

@@ -104,6 +104,41 @@ public class TapeTests
     }
 
     [Test]
+    public void Record_OfAnotherTapesTensor_IsRefused()
+    {
+        using Arena other = new(context);
+        using Tape<double> first = Tape<double>.Begin(arena);
+        using Tape<double> second = Tape<double>.Begin(other);
+        Tensor<double> x = first.Upload(Values, Shape, requiresGradient: true);
+        Assert.That(
+            () => second.DiceLoss(x, second.Upload(Target, Shape)),
+            Throws.InvalidOperationException.With.Message.Contains("another tape"));
+    }
+
+    [Test]
+    public void Upload_OnATapeThatWasDisposed_IsRefused()
+    {
+        Tape<double> tape = Tape<double>.Begin(arena);
+        tape.Dispose();
+        Assert.That(
+            () => tape.Upload(Values, Shape), Throws.InstanceOf<ObjectDisposedException>().With.Message.Contains("Begin a new one"));
+        Assert.That(() => tape.Allocate(Shape), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
+    [Test]
+    public void ToArray_AfterTheArenaWasDisposed_SaysSo()
+    {
+        Arena own = new(context);
+        using Tape<double> tape = Tape<double>.Begin(own);
+        Tensor<double> x = tape.Upload(Values, Shape);
+        own.Dispose();
+        Assert.That(
+            () => x.ToArray(context),
+            Throws.InstanceOf<ObjectDisposedException>().With.Message.Contains("an arena that was disposed"));
+        Assert.That(() => tape.Allocate(Shape), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
+    [Test]
     public void Conv3d_OverItsInput_IsRefused()
     {
         using ParameterSet<double> set = OneByOne(out Parameter<double> weight, out Parameter<double> bias);

@@ -4,6 +4,7 @@ using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Convolution;
 using MeanShiftGpu.Ops.Conv3d;
 using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
 
@@ -70,6 +71,22 @@ public sealed class SharedContextTests
 
         return (gradient, output);
     }
+
+    [Test]
+    public void Attach_AStreamOfAnotherAccelerator_IsRefused()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using GpuContext other = TestDevices.Open(DeviceKind.Cpu);
+        Assert.That(
+            () => GpuContext.Attach(context.Accelerator, other.Stream),
+            Throws.ArgumentException.With.Message.Contains("another accelerator's"));
+    }
+
+    [Test]
+    public void Create_NegativeThreads_AreRefused()
+        => Assert.That(
+            () => GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Threads = -3 }),
+            Throws.InstanceOf<InputException>().With.Message.Contains("threads: -3"));
 
     [Test]
     public void Share_KeepsSettings_AndItsOwnStream()

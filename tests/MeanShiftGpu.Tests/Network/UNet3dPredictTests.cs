@@ -40,6 +40,31 @@ public sealed class UNet3dPredictTests(DeviceKind device)
     }
 
     [Test]
+    public void Predict_ANumberThatIsNotFinite_IsRefused([Values(float.NaN, float.PositiveInfinity)] float bad)
+    {
+        using GpuContext context = TestDevices.Open(device);
+        using UNet3d<float> network = new(context, Structure, seed: 3);
+        using Arena arena = new(context);
+        float[] volume = new float[64];
+        volume[17] = bad;
+        Assert.That(
+            () => network.Predict(arena, volume, new TensorShape(1, 4, 4, 4, 1), new float[128]),
+            Throws.ArgumentException.With.Message.Contains("at 17. Expected finite"));
+    }
+
+    [Test]
+    public void Predict_AnArenaOfAnotherDevice_IsRefused()
+    {
+        using GpuContext context = TestDevices.Open(device);
+        using GpuContext other = TestDevices.Open(device);
+        using UNet3d<float> network = new(context, Structure, seed: 3);
+        using Arena arena = new(other);
+        Assert.That(
+            () => network.Predict(arena, new float[64], new TensorShape(1, 4, 4, 4, 1), new float[128]),
+            Throws.ArgumentException.With.Message.Contains("another device"));
+    }
+
+    [Test]
     public void Predict_WhatDoesNotFit_IsRefused()
     {
         using GpuContext context = TestDevices.Open(device);

@@ -1,7 +1,10 @@
 using ILGPU.Runtime;
+using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Checks;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Ops.MaxPool3d;
+using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
@@ -57,6 +60,52 @@ public class GradCheckTests
         GradCheckReport report = GradCheckSuite.Run(context, [name]);
         Assert.That(report.Passed, Is.True, () => report.ToString());
         Assert.That(report.ToString(), Does.Contain($"float64, {variant}").And.Contain($"float32, {variant}"));
+    }
+
+    // Many seeds of several iterations: the rims that voxels cross lie so densely that longer steps all have
+    // some, and extrapolating these settles on what is no slope.
+    [Test]
+    public void Run_BendsThatLieDensely_DoNotFailARightGradient([Values(1, 2, 3, 4)] int seed)
+    {
+        GradCheckReport report = CheckManySeeds(seed, wrong: 1);
+        Assert.That(report.Passed, Is.True, () => report.ToString());
+    }
+
+    [Test]
+    public void Run_BendsThatLieDensely_DoNotHideAWrongGradient([Values(1, 2)] int seed)
+        => Assert.That(CheckManySeeds(seed, wrong: 1 + 1e-4).Passed, Is.False);
+
+    private static GradCheckReport CheckManySeeds(int seed, double wrong)
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        TensorShape shape = new(1, 8, 9, 10, 1);
+        double[] scores = Array.ConvertAll(TestData.Uniform(shape.Length, 11), Math.Abs);
+        MeanShiftOptions options = MeanShiftOptions.Compact with { BandwidthVoxels = 3, SeedCount = 96 };
+        return GradCheck.Run<double>(
+            context,
+            (tape, x) =>
+            {
+                CenterBatch<double> centers = tape.UploadCenters([[new Position(3, 4, 4), new Position(5, 5, 6)]]);
+                return Scaled(tape, tape.MeanShiftLoss(x, centers, options, seed: 1, step: 0).Loss, wrong);
+            },
+            scores,
+            shape,
+            new GradCheckOptions { Seed = seed, Samples = 6 });
+    }
+
+    // The value as it is; the gradient with a factor.
+    private static Tensor<double> Scaled(Tape<double> tape, Tensor<double> x, double factor)
+    {
+        Tensor<double> y = tape.AllocateLike(x, x.Shape);
+        y.View.CopyFrom(tape.Context.Stream, x.View);
+        tape.Record("scaled", y, [x], [], [], () => tape.WriteGradient(x, gradient =>
+        {
+            double[] upstream = [0];
+            tape.Gradient(y).CopyToCPU(tape.Context.Stream, upstream);
+            tape.Context.Synchronize();
+            gradient.CopyFromCPU(tape.Context.Stream, [upstream[0] * factor]);
+        }));
+        return y;
     }
 
     // Tensor cores round, so their gradients are compared with those of float64.

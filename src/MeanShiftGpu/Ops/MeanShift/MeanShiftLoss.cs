@@ -5,6 +5,7 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Elementwise;
 using MeanShiftGpu.Kernels.Machine;
+using MeanShiftGpu.Kernels.Machine.Host;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
@@ -60,6 +61,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         Options = options ?? MeanShiftOptions.Compact;
         launcher = new(context, MeanShiftVariants<T>.Table, variant);
         elementwise = new(context, ElementwiseVariants<T, T>.Table, variant: null);
+        using CallerGate.Pass pass = Enter();
         one = context.Accelerator.Allocate1D([T.One]);
     }
 
@@ -158,8 +160,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// <exception cref="ArgumentException">A view is too short for the shape.</exception>
     public void Evaluate(in MeanShiftCall<T> call)
     {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        using CallerGate.Pass pass = context.Enter("MeanShiftLoss");
+        using CallerGate.Pass pass = Enter();
         MeanShiftShape shape = call.Shape;
         RequireShape(shape);
         int maps = call.Maps;
@@ -173,9 +174,14 @@ public sealed class MeanShiftLoss<T> : IDisposable
         RequireLength("losses", call.Losses.Length, maps);
         RequireWanted("gradScores", call.GradScores.Length, scoreLength);
         RequireWanted("seeds", call.Seeds.Length, maps * shape.Points * 3);
+        if (call.Seeds.Length == 0 && call.Sampling == default)
+            throw new ArgumentException("MeanShiftLoss: the call has neither Seeds nor Sampling. Expected one of them; "
+                + "MeanShiftOptions.Sampling makes the latter.");
         RequireWanted("upstream", call.Upstream.Length, maps);
         RequireWanted("positions", call.Positions.Length, maps * shape.Points * 3);
         RequireWanted("nearestCenters", call.NearestCenters.Length, maps * shape.Points);
+        if (context.ComputesInHostMemory)
+            CheckInHostMemory(call);
 
         AcceleratorStream stream = context.Stream;
         IMeanShift<T> kernels = launcher.For(shape);
@@ -245,6 +251,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(depth, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
+        RequireShape(Options.Shape(1, depth, height, width));
         Extent size = new(depth, height, width);
         if (gradScores.Length != size.Voxels)
             throw new ArgumentException(
@@ -301,8 +308,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// finite.</exception>
     public T Evaluate(in MeanShiftSpans<T> call)
     {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        using CallerGate.Pass pass = context.Enter("MeanShiftLoss");
+        using CallerGate.Pass pass = Enter();
         (int batch, int maps, Extent size) = (call.Batch, call.Maps, call.Size);
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1, nameof(call.Batch));
         ArgumentOutOfRangeException.ThrowIfLessThan(maps, 1, nameof(call.Maps));
@@ -400,9 +406,15 @@ public sealed class MeanShiftLoss<T> : IDisposable
         return gradScores;
     }
 
-    /// <inheritdoc/>
+    private CallerGate.Pass Enter() => disposed
+        ? throw new ObjectDisposedException(nameof(MeanShiftLoss<>), "MeanShiftLoss: the object was disposed, expected one in "
+            + "use. Create a new one.")
+        : context.Enter("MeanShiftLoss");
+
+    /// <summary>Frees the memory. Waits for a call that another thread has in progress.</summary>
     public void Dispose()
     {
+        using CallerGate.Pass pass = context.EnterToDispose();
         disposed = true;
         one.Dispose();
         trajectory.Dispose();
@@ -464,6 +476,18 @@ public sealed class MeanShiftLoss<T> : IDisposable
     {
         if (length > 0)
             RequireExactly(name, length, expected);
+    }
+
+    // On a GPU the numbers would have to come back first.
+    private static void CheckInHostMemory(in MeanShiftCall<T> call)
+    {
+        MeanShiftShape shape = call.Shape;
+        int lists = call.Maps * shape.Batch;
+        ReadOnlySpan<T> centers = call.Centers.AsHostSpan();
+        ReadOnlySpan<int> offsets = call.CenterOffsets.AsHostSpan()[..(lists + 1)];
+        CheckOffsets(offsets, lists, centers.Length / 3);
+        CheckInside(centers[..(3 * offsets[lists])], shape.Depth, shape.Height, shape.Width);
+        CheckFinite(call.Seeds.AsHostSpan());
     }
 
     private static void CheckFinite(ReadOnlySpan<T> seeds)

@@ -163,6 +163,7 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
     /// <inheritdoc/>
     public override void Dispose()
     {
+        using CallerGate.Pass pass = Context.EnterToDispose();
         base.Dispose();
         workspace.Dispose();
     }

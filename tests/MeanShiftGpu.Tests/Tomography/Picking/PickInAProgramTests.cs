@@ -1,6 +1,7 @@
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Tomography.Picking;
@@ -13,6 +14,28 @@ namespace MeanShiftGpu.Tests.Tomography.Picking;
 public class PickInAProgramTests
 {
     private static readonly Extent Size = new(16, 20, 24);
+
+    // A network of one's own, that no training described, as it was made and from its file.
+    [Test]
+    public void PredictScores_ANetworkOfThreeOutputs_HasThreeMaps()
+    {
+        using TemporaryFolder folder = new();
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4], Outputs = 3 }, seed: 3);
+        network.Save(folder["network.safetensors"]);
+        using TomogramPicker made = new(network, MeanShiftOptions.Compact, new PickOptions { BandwidthVoxels = 3 });
+        using TomogramPicker opened = TomogramPicker.Open(context, folder["network.safetensors"]);
+        Extent odd = new(7, 9, 11);
+        float[] image = Array.ConvertAll(TestData.Uniform(odd.Voxels, 5), v => (float)v);
+        float[] scores = new float[3 * odd.Voxels];
+        float[] again = new float[scores.Length];
+        made.PredictScores(image, odd, scores);
+        opened.PredictScores(image, odd, again);
+        Assert.That(made.Classes.Select(c => c.Label), Is.EqualTo(new[] { "1", "2", "3" }));
+        Assert.That(opened.Classes.Select(c => c.Output), Is.EqualTo(new[] { 0, 1, 2 }));
+        Assert.That(again, Is.EqualTo(scores));
+        Assert.That(scores.Chunk((int)odd.Voxels).Select(map => map.Max()).Distinct().Count(), Is.EqualTo(3));
+    }
 
     [Test]
     public void Pick_ModelOfTwoClasses_IsThePartsOfIt()

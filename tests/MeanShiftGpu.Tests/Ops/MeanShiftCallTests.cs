@@ -1,0 +1,111 @@
+using ILGPU;
+using ILGPU.Runtime;
+using MeanShiftGpu.Device;
+using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tests.Support;
+using NUnit.Framework;
+
+namespace MeanShiftGpu.Tests.Ops;
+
+/// <summary>What a call with views must say, and what the CPU looks at.</summary>
+public sealed class MeanShiftCallTests
+{
+    private const int Edge = 8;
+
+    private static readonly MeanShiftOptions Options = new() { SeedCount = 4, Iterations = 2 };
+
+    private GpuContext context = null!;
+
+    [OneTimeSetUp]
+    public void Open() => context = TestDevices.Open(DeviceKind.Cpu);
+
+    [OneTimeTearDown]
+    public void Close() => context.Dispose();
+
+    [Test]
+    public void Evaluate_WithoutSeedsAndSampling_IsRefused()
+        => Assert.That(
+            () => Evaluate([3, 4, 5], [0, 1], [], hasSampling: false),
+            Throws.ArgumentException.With.Message.Contains("neither Seeds nor Sampling"));
+
+    [Test]
+    public void Evaluate_WithSeedsOrSampling_IsNot()
+    {
+        Assert.That(Evaluate([3, 4, 5], [0, 1], [3, 4, 4, 3, 3, 5, 2, 4, 5, 3, 5, 5], hasSampling: false), Is.Positive);
+        Assert.That(Evaluate([3, 4, 5], [0, 1], [], hasSampling: true), Is.Positive);
+    }
+
+    [Test]
+    public void Evaluate_ACentreOutside_IsRefused([Values(8, -1, double.NaN)] double x)
+        => Assert.That(
+            () => Evaluate([3, 4, x], [0, 1], [], hasSampling: true),
+            Throws.InstanceOf<InputException>().With.Message.Contains("outside the volume"));
+
+    // What the offsets leave out is nobody's centre.
+    [Test]
+    public void Evaluate_ACentreOutsideThatNoItemHas_IsNotLookedAt()
+        => Assert.That(Evaluate([3, 4, 5, 99, 99, 99], [0, 1], [], hasSampling: true), Is.Positive);
+
+    [Test]
+    public void Evaluate_ASeedThatIsNoNumber_IsRefused()
+        => Assert.That(
+            () => Evaluate([3, 4, 5], [0, 1], [3, 4, 4, 3, 3, 5, 2, double.NaN, 5, 3, 5, 5], hasSampling: false),
+            Throws.InstanceOf<InputException>().With.Message.Contains("Expected finite"));
+
+    [Test]
+    public void Evaluate_OffsetsBeyondTheCentres_AreRefused()
+        => Assert.That(
+            () => Evaluate([3, 4, 5], [0, 2], [], hasSampling: true),
+            Throws.ArgumentException.With.Message.Contains("centerOffsets holds 2"));
+
+    [Test]
+    public void Evaluate_AfterDispose_SaysWhatToDo()
+    {
+        MeanShiftLoss<double> loss = new(context, Options);
+        loss.Dispose();
+        Assert.That(
+            () => loss.Evaluate(new double[512], Edge, Edge, Edge, [3, 4, 5], new double[512], seed: 1),
+            Throws.InstanceOf<ObjectDisposedException>().With.Message.Contains("Create a new one"));
+    }
+
+    [Test]
+    public void Evaluate_ExtentsWhoseProductOverflows_AreRefused()
+        => Assert.That(
+            () =>
+            {
+                using MeanShiftLoss<double> loss = new(context, Options);
+                loss.Evaluate([], 1 << 21, 1 << 21, 1 << 21, [3, 4, 5], [], seed: 1);
+            },
+            Throws.ArgumentException.With.Message.Contains("Expected at most"));
+
+    [Test]
+    public void Variant_ThatTheOperationHasNot_NamesThoseThatItHas()
+        => Assert.That(
+            () => new MeanShiftLoss<float>(context, Options, "HostWinograd"),
+            Throws.InstanceOf<InputException>().With.Message.Contains("mean-shift has no variant 'HostWinograd'")
+                .And.Message.Contains("HostSimd").And.Message.Not.Contains("TensorCore"));
+
+    private double Evaluate(double[] centers, int[] offsets, double[] seeds, bool hasSampling)
+    {
+        using MeanShiftLoss<double> loss = new(context, Options);
+        using MemoryBuffer1D<double, Stride1D.Dense> scores = context.ToDevice<double>(
+            Array.ConvertAll(TestData.Uniform(Edge * Edge * Edge, 1), Math.Abs));
+        using MemoryBuffer1D<double, Stride1D.Dense> heldCenters = context.ToDevice<double>(centers);
+        using MemoryBuffer1D<int, Stride1D.Dense> heldOffsets = context.Accelerator.Allocate1D(offsets);
+        using MemoryBuffer1D<double, Stride1D.Dense> heldSeeds = context.ToDevice<double>(seeds.Length > 0 ? seeds : [0]);
+        using MemoryBuffer1D<double, Stride1D.Dense> losses = context.ToDevice<double>([0]);
+        loss.Evaluate(new MeanShiftCall<double>
+        {
+            Shape = Options.Shape(1, Edge, Edge, Edge),
+            Scores = scores.View,
+            Centers = heldCenters.View,
+            CenterOffsets = heldOffsets.View,
+            Seeds = seeds.Length > 0 ? heldSeeds.View : default,
+            Sampling = hasSampling ? Options.Sampling(seed: 1, step: 0) : default,
+            Losses = losses.View,
+        });
+        context.Synchronize();
+        return losses.GetAsArray1D()[0];
+    }
+}
