@@ -27,7 +27,9 @@ public sealed record PickedClass(int Output, int? Number, string? Name, PickOpti
             Name is null ? particle.Class == Number : Name.Equals(particle.Name, StringComparison.OrdinalIgnoreCase));
     }
 
-    /// <summary>The classes of a network of which nothing else is known: numbers from 1, if there are several.</summary>
+    /// <summary>
+    /// The classes of a network of which nothing else is known: numbers from 1, if there are several.
+    /// </summary>
     internal static PickedClass[] Unnamed(UNet3dOptions network, PickOptions options) => network.Outputs == 1
         ? [new PickedClass(0, null, null, options)]
         : [.. Enumerable.Range(0, network.Outputs).Select(output => new PickedClass(output, output + 1, null, options))];

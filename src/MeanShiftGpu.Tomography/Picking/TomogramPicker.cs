@@ -34,8 +34,8 @@ public sealed class TomogramPicker : IDisposable
     private TomogramPicker[] others = [];
 
     /// <summary>Prepares picking.</summary>
-    /// <param name="network">The trained network; not disposed. Several outputs are classes with the numbers 1,
-    /// 2, ….</param>
+    /// <param name="network">The trained network; not disposed. Several outputs are classes with the numbers
+    /// 1, 2, ….</param>
     /// <param name="meanShift">Weighting and score floor of the clustering: those of the training.</param>
     /// <param name="options">Threshold, bandwidth and merging.</param>
     public TomogramPicker(UNet3d<float> network, MeanShiftOptions meanShift, PickOptions options)

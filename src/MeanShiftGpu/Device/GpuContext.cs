@@ -211,8 +211,8 @@ public sealed class GpuContext : IDisposable
     /// A context for another thread on the same device: with a stream, launchers and scratch memory of its
     /// own, under the same settings. The device, its compiled kernels and its threads are shared, so that
     /// this takes neither the time nor the threads of <see cref="Create(GpuContextOptions?)"/>. What was
-    /// created from one context is not to be used with the other at the same time. Disposing this one disposes
-    /// those that share it.
+    /// created from one context is not to be used with the other at the same time. Disposing this one
+    /// disposes those that share it.
     /// </summary>
     /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
     public GpuContext Share()

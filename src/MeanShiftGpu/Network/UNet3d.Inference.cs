@@ -104,8 +104,8 @@ public sealed partial class UNet3d<T>
             for (int i = 0; i < volume.Length; i++)
             {
                 if (!T.IsFinite(volume[i]))
-                    throw new ArgumentException($"Predict: the volume holds {volume[i]} at {i}. Expected finite numbers of mean 0 "
-                        + "and standard deviation 1.", nameof(volume));
+                    throw new ArgumentException($"Predict: the volume holds {volume[i]} at {i}. Expected finite numbers of "
+                        + "mean 0 and standard deviation 1.", nameof(volume));
             }
         }
 

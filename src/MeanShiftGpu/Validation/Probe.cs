@@ -40,8 +40,8 @@ internal sealed record ProbeResult(
 /// Judges a gradient along a direction. A central difference that agrees settles it. Otherwise differences of
 /// nine steps, each a quarter of the one before, are extrapolated to step 0, each extrapolation with an
 /// estimate of its error; the one with the smallest counts. So a step that is too long (truncation, a kink or
-/// jump nearby) or too short (rounding) is not chosen. Where that does not agree, two neighbouring short steps
-/// may: see <see cref="AgreesWithShort"/>.
+/// jump nearby) or too short (rounding) is not chosen. Where that does not agree, two neighbouring short
+/// steps may: see <see cref="AgreesWithShort"/>.
 /// </summary>
 /// <param name="at">The slopes of a step.</param>
 /// <param name="noise">A bound on the rounding error of the function's value.</param>
@@ -114,11 +114,11 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
             => new(move, ProbeOutcome.Agrees, Error(gradient, with, largest), gradient, with.Value, with.Error);
     }
 
-    // Where bends lie densely beside the point (a mean shift's, of many seeds over several iterations), as many
-    // of them fall on longer steps, extrapolation may settle on what is no slope at all. The shortest steps
-    // lie between two bends: where two neighbours of them, as far as rounding leaves them precise, both have
-    // the gradient, and what parts their two sides shrinks with the step, as it does not at a kink in the
-    // point itself, the gradient is right.
+    // Where bends lie densely beside the point (a mean shift's, of many seeds over several iterations), as
+    // many of them fall on longer steps, extrapolation may settle on what is no slope at all. The shortest
+    // steps lie between two bends: where two neighbours of them, as far as rounding leaves them precise, both
+    // have the gradient, and what parts their two sides shrinks with the step, as it does not at a kink in
+    // the point itself, the gradient is right.
     private Estimate? AgreesWithShort(SortedDictionary<int, Slopes> seen, double gradient, double largest, double first)
     {
         foreach (int k in Short)

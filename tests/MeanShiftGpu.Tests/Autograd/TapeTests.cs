@@ -121,7 +121,8 @@ public class TapeTests
         Tape<double> tape = Tape<double>.Begin(arena);
         tape.Dispose();
         Assert.That(
-            () => tape.Upload(Values, Shape), Throws.InstanceOf<ObjectDisposedException>().With.Message.Contains("Begin a new one"));
+            () => tape.Upload(Values, Shape),
+            Throws.InstanceOf<ObjectDisposedException>().With.Message.Contains("Begin a new one"));
         Assert.That(() => tape.Allocate(Shape), Throws.InstanceOf<ObjectDisposedException>());
     }
 

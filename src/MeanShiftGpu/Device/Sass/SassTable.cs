@@ -69,8 +69,8 @@ internal static class SassTable
     {
         StringBuilder text = new();
         text.AppendLine(CultureInfo.InvariantCulture, $"# Machine code of the kernels, {architecture}").AppendLine();
-        text.AppendLine(CultureInfo.InvariantCulture, $"ptxas {assembler}, commit {commit}: written by `meanshift-gpu kernels "
-            + $"--sass DIR`, which says below what is counted.").AppendLine();
+        text.AppendLine(CultureInfo.InvariantCulture, $"ptxas {assembler}, commit {commit}.")
+            .AppendLine("Written by `meanshift-gpu kernels --sass DIR`; what is counted stands below.").AppendLine();
         text.AppendLine(Explanation).AppendLine();
         text.AppendLine("| kernel | main loop | HMMA | for each HMMA | instructions | registers | shared memory | spilled | "
             + "threads | groups |");

@@ -30,7 +30,7 @@ internal static class MeanShiftCases
     /// picking.
     /// </summary>
     public static IEnumerable<BenchmarkCase> Benchmarks(BenchmarkSizes _)
-        => from weighting in new[] { Weighting.Flat, Weighting.Epanechnikov, Weighting.Gaussian }
+        => from weighting in Enum.GetValues<Weighting>()
            let options = new MeanShiftOptions { Weighting = weighting }
            select new BenchmarkCase<IMeanShift<float>, MeanShiftShape>(
                MeanShiftVariants<float>.Table,
