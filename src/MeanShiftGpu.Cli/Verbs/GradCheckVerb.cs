@@ -11,11 +11,13 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
 {
     private readonly Argument<string[]> names = new("NAME")
     {
-        Description = "Only operations whose name contains one of these (conv3d, mean-shift, unet …). Default: all.",
+        Description = "Only cases whose name contains one of these (conv3d, Epanechnikov, unet …); a name that there is not "
+            + "lists them. Default: all.",
         Arity = ArgumentArity.ZeroOrMore,
     };
 
-    private readonly Option<int> seed = Parse.Integer("--seed", "Chooses the elements that are probed.", 1, 0, int.MaxValue);
+    private readonly Option<int> seed = Parse.Integer(
+        "--seed", "Chooses the elements and directions that are probed; the data of a case are always the same.", 1, 0, int.MaxValue);
 
     public override string Name => "gradcheck";
 
