@@ -17,7 +17,8 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
     };
 
     private readonly Option<int> seed = Parse.Integer(
-        "--seed", "Chooses the elements and directions that are probed; the data of a case are always the same.", 1, 0, int.MaxValue);
+        "--seed", "Chooses the elements and directions that are probed; the data of a case are always the same.", 1, 0,
+        int.MaxValue);
 
     public override string Name => "gradcheck";
 
