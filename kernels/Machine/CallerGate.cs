@@ -21,14 +21,17 @@ internal sealed class CallerGate
     public static Pass Enter(AcceleratorStream stream, string operation)
     {
         ArgumentNullException.ThrowIfNull(stream);
-        if (stream.IsDisposed || stream.Accelerator.IsDisposed)
-            throw new ObjectDisposedException(operation, $"{operation}: the stream or its device was disposed, expected one in "
-                + "use. Create a new GpuContext and what is created from it.");
         CallerGate gate = Gates.GetValue(stream, static _ => new CallerGate());
         if (!gate.TryEnter(Environment.CurrentManagedThreadId, isCloser: false))
             throw new InvalidOperationException($"{operation}: another call is in progress, of another thread. A GpuContext "
                 + "and what is created from it serve one caller at a time: give each thread a context of its own.");
-        return new Pass(gate);
+        Pass pass = new(gate);
+        // Looked at from within: nobody disposes it now.
+        if (!stream.IsDisposed && !stream.Accelerator.IsDisposed)
+            return pass;
+        pass.Dispose();
+        throw new ObjectDisposedException(operation, $"{operation}: the stream or its device was disposed, expected one in use. "
+            + "Create a new GpuContext and what is created from it.");
     }
 
     /// <summary>
@@ -44,11 +47,17 @@ internal sealed class CallerGate
             return default;
         CallerGate gate = Gates.GetValue(stream, static _ => new CallerGate());
         Interlocked.Increment(ref gate.closers);
-        SpinWait wait = default;
-        while (!gate.TryEnter(Environment.CurrentManagedThreadId, isCloser: true))
-            wait.SpinOnce();
-        Interlocked.Decrement(ref gate.closers);
-        return new Pass(gate);
+        try
+        {
+            SpinWait wait = default;
+            while (!gate.TryEnter(Environment.CurrentManagedThreadId, isCloser: true))
+                wait.SpinOnce();
+            return new Pass(gate);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref gate.closers);
+        }
     }
 
     private bool TryEnter(int caller, bool isCloser)

@@ -18,8 +18,8 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
     private static readonly PaperDataset[] Datasets = Enum.GetValues<PaperDataset>();
 
     private readonly Option<string?> output = Parse.Text(
-        "--out", "DIR", "Folder for data sets, models, results, report.html and table.md; what it already holds is not "
-        + "computed again. Default: reproduce-out.");
+        "--out", "DIR", "Folder for data sets, models, results, report.html with its pictures, and table.md; what it already "
+        + "holds is not computed again. Default: reproduce-out.");
     private readonly Option<string?> scale = Parse.Text(
         "--scale",
         string.Join('|', PaperScale.All.Keys),

@@ -62,9 +62,9 @@ public sealed record PickedClass(int Output, int? Number, string? Name, PickOpti
             ? wanted
             : throw new InputException($"{path}: the model knows no class "
                 + $"'{only}'; "
-                + (known.Count == 0
+                + (all.Length == 1 && all[0].Label == ""
                     ? "it was trained without classes"
-                    : $"expected one of {string.Join(", ", known.Select(c => c.Name))}")
+                    : $"expected one of {string.Join(", ", all.Select(c => c.Label))}")
                 + ".");
     }
 

@@ -529,6 +529,7 @@ public sealed class TomogramPicker : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        using CallerGate.Pass pass = network.Context.EnterToDispose();
         foreach (TomogramPicker other in others)
             other.Dispose();
         prediction.Dispose();

@@ -18,7 +18,7 @@ public static class PaperReport
 
     /// <summary>
     /// Writes the tables beside the paper's, the F1 curves (the paper's Figure 3) and slices of a test patch
-    /// (its Figure 2).
+    /// (its Figure 2), these also as files slices-NAME.svg and f1-NAME.svg of each data set.
     /// </summary>
     /// <param name="context">The device: networks of the first seed look at a test patch again.</param>
     /// <param name="folder">The experiment's folder.</param>
@@ -46,6 +46,17 @@ public static class PaperReport
             stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(PaperTable.Markdown(scale, results))));
         IGrouping<PaperDataset, PaperResult>[] datasets =
             [.. results.Where(r => r.Evaluation is not null).GroupBy(r => r.Dataset).OrderBy(g => g.Key)];
+        ReportPanel[] panels =
+            [.. datasets.Select(d => Panel(d.Key, [.. d.Where(r => r.Seed == d.Min(o => o.Seed)).OrderBy(r => r.Loss)]))];
+        ReportChart[] charts = [.. datasets.Select(d => F1Chart(
+            $"{PaperTable.Title(d.Key)}: F1 against hit radius", d.Select(r => (r.Loss, r.Evaluation!))))];
+        for (int i = 0; i < datasets.Length; i++)
+        {
+            string name = PaperData.NameOf(datasets[i].Key);
+            ReportPlots.WriteSvg(Path.Combine(folder, $"slices-{name}.svg"), panels[i]);
+            ReportPlots.WriteSvg(Path.Combine(folder, $"f1-{name}.svg"), charts[i]);
+        }
+
         ReportHtml.Write(Path.Combine(folder, PageName), new ReportDocument
         {
             Title = "Finding centres: Dice, mean shift and both on the data sets of the paper",
@@ -58,13 +69,8 @@ public static class PaperReport
                 .. results.Where(r => r.Failure is not null).Select(r => $"{r.Run.Name} gave no model: {r.Failure}"),
             ],
             Tables = [.. datasets.Select((dataset, i) => Table(dataset, explained: i == 0))],
-            Panels =
-                [.. datasets.Select(d => Panel(d.Key, [.. d.Where(r => r.Seed == d.Min(o => o.Seed)).OrderBy(r => r.Loss)]))],
-            Charts =
-            [
-                .. datasets.Select(d => F1Chart(
-                    $"{PaperTable.Title(d.Key)}: F1 against hit radius", d.Select(r => (r.Loss, r.Evaluation!)))),
-            ],
+            Panels = panels,
+            Charts = charts,
             Facts = Facts(scale, files, results),
         });
 

@@ -131,7 +131,7 @@ public sealed class Tape<T> : IDisposable
             requiresGradient |= input.RequiresGradient;
             if (input.RequiresGradient && input.Storage.Arena is { } arena && arena != Arena)
                 throw new InvalidOperationException($"{operation}: a tensor {input.Shape} that requires a gradient is of another "
-                    + "tape, whose backward pass alone reaches what it was computed from. Compute it on this tape.");
+                    + "tape, whose backward pass alone reaches it. Upload it to this tape, or compute it on this one.");
         }
 
         if (!requiresGradient)
@@ -202,7 +202,7 @@ public sealed class Tape<T> : IDisposable
         if (!storage.HasGradient)
         {
             ArrayView<byte> memory = Arena.Allocate<byte>(storage.Shape.Length * storage.ElementBytes);
-            storage.GiveGradient(memory);
+            storage.GiveGradient(memory, Arena);
             // The other channels of a wider tensor may get theirs later, or never.
             if (!tensor.IsWhole)
                 memory.MemSetToZero(Context.Stream);
@@ -230,6 +230,7 @@ public sealed class Tape<T> : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        using CallerGate.Pass pass = Context.EnterToDispose();
         if (disposed)
             return;
         disposed = true;

@@ -13,8 +13,8 @@ using MeanShiftGpu.Storage;
 namespace MeanShiftGpu.Device;
 
 /// <summary>
-/// One device with its stream, its compiled kernels and its host threads. Everything else is created from it
-/// and must be disposed before it. An instance serves one caller at a time.
+/// One device with its stream, its compiled kernels and its host threads. Everything else is created from it,
+/// and is of no use after it was disposed. An instance serves one caller at a time.
 /// </summary>
 public sealed class GpuContext : IDisposable
 {
@@ -27,8 +27,9 @@ public sealed class GpuContext : IDisposable
     private readonly VariantChoice variantChoice;
     private readonly AcceleratorStream stream;
     private readonly bool ownsStream;
-    private readonly List<GpuContext> shares = [];
+    private readonly List<GpuContext> shares = []; // locked, and closing with it
     private GpuContext? sharedFrom;
+    private bool closing;
     private bool disposed;
 
     private GpuContext(
@@ -224,8 +225,16 @@ public sealed class GpuContext : IDisposable
             sharedFrom = this,
         };
         lock (shares)
-            shares.Add(share);
-        return share;
+        {
+            if (!closing)
+            {
+                shares.Add(share);
+                return share;
+            }
+        }
+
+        share.Dispose();
+        throw Disposed("Share");
     }
 
     /// <summary>
@@ -312,7 +321,24 @@ public sealed class GpuContext : IDisposable
     internal CallerGate.Pass Enter(string operation)
     {
         ThrowIfDisposed(operation);
-        return CallerGate.Enter(Stream, operation);
+        return Enter(operation, in disposed);
+    }
+
+    /// <summary>The same for an object with memory of its own.</summary>
+    /// <param name="operation">What begins.</param>
+    /// <param name="isDisposed">Whether the object was disposed, which another thread may have done until
+    /// this one is in.</param>
+    /// <exception cref="ObjectDisposedException">The object or the context was disposed.</exception>
+    internal CallerGate.Pass Enter(string operation, in bool isDisposed)
+    {
+        ThrowIfDisposed(operation);
+        CallerGate.Pass pass = CallerGate.Enter(stream, operation);
+        if (!Volatile.Read(in isDisposed) && !Volatile.Read(in disposed))
+            return pass;
+        pass.Dispose();
+        ThrowIfDisposed(operation);
+        throw new ObjectDisposedException(operation, $"{operation}: the object was disposed, expected one in use. Create a new "
+            + "one.");
     }
 
     /// <summary>Waits until no other thread's call is in progress, and refuses those that come; for
@@ -322,9 +348,12 @@ public sealed class GpuContext : IDisposable
     private void ThrowIfDisposed(string operation)
     {
         if (disposed)
-            throw new ObjectDisposedException(nameof(GpuContext), $"{operation}: the GpuContext was disposed, expected one in "
-                + "use. Dispose it after everything that was created from it.");
+            throw Disposed(operation);
     }
+
+    private static ObjectDisposedException Disposed(string operation)
+        => new(nameof(GpuContext), $"{operation}: the GpuContext was disposed, expected one in use. Dispose it after everything "
+            + "that was created from it.");
 
     /// <summary>
     /// The launchers of an operation's variant: the forced one, or the first in the table that supports the
@@ -386,7 +415,11 @@ public sealed class GpuContext : IDisposable
     {
         GpuContext[] sharing;
         lock (shares)
+        {
+            closing = true;
             sharing = [.. shares];
+        }
+
         foreach (GpuContext share in sharing)
             share.Dispose();
         if (sharedFrom is not null)

@@ -10,7 +10,9 @@ namespace MeanShiftGpu.Device;
 /// <param name="context">The device.</param>
 /// <param name="before">How often the work is queued launch by launch first.</param>
 /// <param name="whose">Whose work it is, for messages: a step, a tile.</param>
-internal sealed class RepeatedWork<T>(GpuContext context, int before, string whose) : IDisposable
+/// <param name="renew">Told what a graph results in each time before it is launched: its tensors are written
+/// again, whatever tapes there were since.</param>
+internal sealed class RepeatedWork<T>(GpuContext context, int before, string whose, Action<T> renew) : IDisposable
 {
     private CudaGraph? graph;
     private T? result;
@@ -33,6 +35,8 @@ internal sealed class RepeatedWork<T>(GpuContext context, int before, string who
             Capture(work);
         if (graph is null)
             queued++;
+        else
+            renew(result!);
         return graph is not null;
     }
 

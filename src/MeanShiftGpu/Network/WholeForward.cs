@@ -19,7 +19,7 @@ internal sealed class WholeForward(UNet3d<float> network, Arena arena) : IDispos
 
     private readonly StepScope scope = new(network.Context.Accelerator);
     private readonly RepeatedWork<(Tensor<float> Input, Tensor<float> Scores)> work =
-        new(network.Context, PassesBeforeGraph, "a tile");
+        new(network.Context, PassesBeforeGraph, "a tile", Renew);
 
     private TensorShape shape;
 
@@ -44,6 +44,12 @@ internal sealed class WholeForward(UNet3d<float> network, Arena arena) : IDispos
             return Forward(image).Scores.ToArray(context);
         work.Result.Input.View.CopyFromCPU(context.Stream, image);
         return work.Launch().Scores.ToArray(context);
+    }
+
+    private static void Renew((Tensor<float> Input, Tensor<float> Scores) tensors)
+    {
+        tensors.Input.Storage.Renew();
+        tensors.Scores.Storage.Renew();
     }
 
     /// <inheritdoc/>

@@ -33,7 +33,7 @@ internal sealed class ChosenLauncher<TLauncher, TShape>(
 
     /// <summary>
     /// The launchers for a shape. To be called by one thread at a time, within
-    /// <see cref="GpuContext.Enter"/>.
+    /// <see cref="GpuContext.Enter(string)"/>.
     /// </summary>
     /// <exception cref="InputException">The named variant does not support this device, type or
     /// shape.</exception>

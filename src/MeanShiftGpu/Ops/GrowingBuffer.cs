@@ -34,5 +34,9 @@ internal sealed class GrowingBuffer<T> : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => buffer?.Dispose();
+    public void Dispose()
+    {
+        buffer?.Dispose();
+        buffer = null;
+    }
 }

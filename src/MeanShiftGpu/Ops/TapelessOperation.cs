@@ -68,9 +68,7 @@ public abstract class TapelessOperation<T, TShape> : IDisposable
     /// <summary>Begins a call; the caller disposes the result on the same thread.</summary>
     private protected CallerGate.Pass Enter()
     {
-        if (disposed)
-            throw new ObjectDisposedException(name, $"{name}: the object was disposed, expected one in use. Create a new one.");
-        return Context.Enter(name);
+        return Context.Enter(name, in disposed);
     }
 
     /// <summary>Refuses a shape whose tensors are slices of wider ones, which spans are not.</summary>

@@ -26,6 +26,7 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     private const long SmallestBlock = 1 << 20;
 
     private readonly List<Block> blocks = [];
+    private bool isDisposed;
     private int block;
     private long offset;
 
@@ -42,7 +43,7 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     public int Allocations { get; private set; }
 
     /// <summary>Whether the arena was disposed.</summary>
-    internal bool IsDisposed { get; private set; }
+    internal bool IsDisposed => isDisposed;
 
     /// <summary>
     /// How often everything was taken back: what was handed out before is no tensor's any more.
@@ -63,8 +64,7 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, long.MaxValue / 2 / Interop.SizeOf<T>());
-        ObjectDisposedException.ThrowIf(IsDisposed, this);
-        using CallerGate.Pass pass = Context.Enter("Arena.Allocate");
+        using CallerGate.Pass pass = Context.Enter("Arena.Allocate", in isDisposed);
         long bytes = length * Interop.SizeOf<T>();
         long padded = (bytes + Alignment - 1) / Alignment * Alignment;
         while (block < blocks.Count && offset + padded > blocks[block].Length)
@@ -91,6 +91,7 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     /// </summary>
     public void Reserve(long bytes)
     {
+        using CallerGate.Pass pass = Context.Enter("Arena.Reserve", in isDisposed);
         Reset();
         if (blocks.Count > 0 && blocks[0].Length >= bytes)
             return;
@@ -101,7 +102,9 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     /// <summary>The current position, for <see cref="Rewind"/>.</summary>
     public (int Block, long Offset) Mark() => (block, offset);
 
-    /// <summary>Takes back everything handed out since a mark.</summary>
+    /// <summary>
+    /// Takes back everything handed out since a mark. Nobody may read it afterwards, which is not watched.
+    /// </summary>
     public void Rewind((int Block, long Offset) mark) => (block, offset) = mark;
 
     /// <summary>Takes back everything.</summary>
@@ -111,9 +114,13 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
         Rewind((0, 0));
     }
 
-    /// <summary>Gives the memory back to the device; the next use takes it anew.</summary>
+    /// <summary>
+    /// Gives the memory back to the device; the next use takes it anew. Waits for a call that another thread
+    /// has in progress.
+    /// </summary>
     public void Release()
     {
+        using CallerGate.Pass pass = Context.EnterToDispose();
         DeviceAddresses.Change(Context.Accelerator);
         foreach (Block held in blocks)
             held.Memory.Dispose();
@@ -125,7 +132,7 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     public void Dispose()
     {
         using CallerGate.Pass pass = Context.EnterToDispose();
-        IsDisposed = true;
+        isDisposed = true;
         Release();
     }
 

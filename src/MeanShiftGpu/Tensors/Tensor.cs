@@ -108,7 +108,7 @@ public sealed class Tensor<T>
 
     /// <summary>Copies the gradient to the host, [N, D, H, W, C] dense. Waits for the stream.</summary>
     /// <exception cref="InvalidOperationException">No backward pass has reached this tensor.</exception>
-    public T[] GradientToArray(GpuContext context) => Storage.HasGradient
+    public T[] GradientToArray(GpuContext context) => Storage.HadGradient
         ? IsBf16 ? Gather(
             context, Storage.GradientAs<Bf16>(), Widened) : Gather(context, Storage.GradientAs<T>(), static value => value)
         : throw new InvalidOperationException("This tensor has no gradient: no backward pass has reached it, or it does not "
@@ -150,10 +150,8 @@ internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape
     // How often each channel was written, so that a tape can tell whether what it remembers is still there.
     private readonly int[] writes = new int[shape.Channels];
 
-    // An arena that was taken back since hands the same memory to others.
-    private readonly int generation = arena?.Generation ?? 0;
-
-    private ArrayView<byte> gradient;
+    private Lease values = new(memory, arena);
+    private Lease? gradient;
 
     public bool IsBf16 { get; } = isBf16;
 
@@ -165,21 +163,26 @@ internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape
 
     public bool RequiresGradient { get; set; }
 
-    public bool HasGradient { get; private set; }
+    public bool HasGradient => gradient is { IsCurrent: true };
+
+    /// <summary>Whether there is a gradient, or was one, which asking for it will say.</summary>
+    public bool HadGradient => gradient is not null;
 
     public ArrayView<TElement> ViewAs<TElement>()
         where TElement : unmanaged
-        => As<TElement>(Held(memory));
+        => As<TElement>(Held(values));
 
     public ArrayView<TElement> GradientAs<TElement>()
         where TElement : unmanaged
-        => As<TElement>(Held(gradient));
+        => As<TElement>(Held(gradient ?? default));
 
-    public void GiveGradient(ArrayView<byte> bytes)
-    {
-        gradient = bytes;
-        HasGradient = true;
-    }
+    /// <summary>Where the gradient goes.</summary>
+    /// <param name="bytes">The memory.</param>
+    /// <param name="of">The arena that it is of.</param>
+    public void GiveGradient(ArrayView<byte> bytes, Arena of) => gradient = new Lease(bytes, of);
+
+    /// <summary>Says that a graph, captured from a tape that has ended, writes the tensor again.</summary>
+    public void Renew() => values = new Lease(memory, arena);
 
     public ArrayView<TElement> As<TElement>(ArrayView<byte> bytes)
         where TElement : unmanaged
@@ -195,14 +198,22 @@ internal sealed class TensorStorage<T>(ArrayView<byte> memory, TensorShape shape
         return new TensorStorage<T>(memory.SubView(first * plane, count * plane), Shape with { Depth = count }, IsBf16, arena);
     }
 
-    private ArrayView<byte> Held(ArrayView<byte> bytes)
+    private ArrayView<byte> Held(Lease lease)
     {
-        if (arena is null || (arena.Generation == generation && !arena.IsDisposed))
-            return bytes;
-        throw arena.IsDisposed
+        if (lease.IsCurrent)
+            return lease.Bytes;
+        throw lease.Arena!.IsDisposed
             ? new ObjectDisposedException(nameof(Arena), $"This tensor {Shape} is of an arena that was disposed. Read it before.")
             : new InvalidOperationException($"This tensor {Shape} is of a tape that has ended, and its memory was given to "
                 + "others since. Read a tensor before the next tape begins on its arena, or give that tape an arena of its own.");
+    }
+
+    // Memory of an arena, until that is taken back and hands it to others; without one the caller's.
+    private readonly record struct Lease(ArrayView<byte> Bytes, Arena? Arena)
+    {
+        private readonly int generation = Arena?.Generation ?? 0;
+
+        public bool IsCurrent => Arena is null || (Arena.Generation == generation && !Arena.IsDisposed);
     }
 
     public int Version(int channelOffset, int channels)

@@ -167,7 +167,7 @@ public sealed class Trainer : IDisposable
         if (isHost)
             return;
         scope = new StepScope(context.Accelerator);
-        work = new RepeatedWork<IReadOnlyList<ClassLosses>>(context, StepsBeforeGraph, "a step")
+        work = new RepeatedWork<IReadOnlyList<ClassLosses>>(context, StepsBeforeGraph, "a step", Renew)
         {
             Remark = text => Remark?.Invoke(text),
         };
@@ -451,6 +451,13 @@ public sealed class Trainer : IDisposable
 
         if (step.Measured)
             Look(slot, losses, share.First);
+    }
+
+    // The score maps are all that is read of a step's tensors.
+    private static void Renew(IReadOnlyList<ClassLosses> losses)
+    {
+        foreach (ClassLosses ofClass in losses)
+            ofClass.Scores.Storage.Renew();
     }
 
     // What the device does in a step: the same launches, copies and addresses every time.
@@ -830,6 +837,7 @@ public sealed class Trainer : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        using CallerGate.Pass pass = context.EnterToDispose();
         Abandon();
         foreach (StepSlot slot in slots)
             slot.Dispose();

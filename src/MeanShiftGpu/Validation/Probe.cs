@@ -90,7 +90,7 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
 
         foreach (int k in Short.Where(k => !seen.ContainsKey(k)))
             seen[k] = at(move, first * Math.Pow(Ratio, k));
-        if (AgreesWithShort(seen, gradient, largest, first) is { } shortest)
+        if (AgreesWithShort(seen, best, gradient, largest, first) is { } shortest)
             return Agrees(shortest);
 
         (double, double) sides = (below.Value, above.Value);
@@ -116,22 +116,28 @@ internal sealed class Probe(Func<Move, double, Slopes> at, double noise, double 
 
     // Where bends lie densely beside the point (a mean shift's, of many seeds over several iterations), as
     // many of them fall on longer steps, extrapolation may settle on what is no slope at all. The shortest
-    // steps lie between two bends: where two neighbours of them, as far as rounding leaves them precise, both
-    // have the gradient, and what parts their two sides shrinks with the step, as it does not at a kink in
+    // steps lie between two bends: where the two shortest that rounding leaves precise both have the
+    // gradient, and what parts their two sides shrinks with the step, as it does not at a kink in
     // the point itself, the gradient is right.
-    private Estimate? AgreesWithShort(SortedDictionary<int, Slopes> seen, double gradient, double largest, double first)
+    private Estimate? AgreesWithShort(
+        SortedDictionary<int, Slopes> seen, Estimate extrapolated, double gradient, double largest, double first)
     {
         foreach (int k in Short)
         {
             (Slopes fine, Slopes coarse) = (seen[k], seen[k + 1]);
             Estimate shorter = new(fine.Central, noise / (first * Math.Pow(Ratio, k)));
+            if (!Precise(shorter, largest))
+                continue;
             Estimate longer = new(coarse.Central, shorter.Error / Ratio);
             double sides = Math.Abs(fine.Forward - fine.Backward);
             double bound = Math.Abs(coarse.Forward - coarse.Backward) / 2 + 4 * shorter.Error
                 + tolerance * Scale(gradient, fine.Central, largest);
-            if (Precise(shorter, largest) && Close(gradient, shorter, largest) && Close(gradient, longer, largest)
-                && sides <= bound)
-                return shorter;
+            // Longer steps may have bends on them, so that this pair alone is asked. What rounding cannot
+            // tell from the extrapolation does not contradict it.
+            bool contradicts = Math.Abs(shorter.Value - extrapolated.Value) > 2 * (shorter.Error + extrapolated.Error);
+            return contradicts && Close(gradient, shorter, largest) && Close(gradient, longer, largest) && sides <= bound
+                ? shorter
+                : null;
         }
 
         return null;

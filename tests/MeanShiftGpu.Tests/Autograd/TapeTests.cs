@@ -1,3 +1,5 @@
+using ILGPU;
+using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Machine.Host;
@@ -101,6 +103,38 @@ public class TapeTests
         Assert.That(
             () => next.DiceLoss(ended.Channels(0, 1), next.Upload(Target, Shape)),
             Throws.InvalidOperationException.With.Message.Contains("has ended"));
+    }
+
+    // What a graph, captured from a tape, writes again.
+    [Test]
+    public void View_OfATensorThatWasRenewed_IsThere()
+    {
+        Tensor<double> x;
+        using (Tape<double> tape = Tape<double>.Begin(arena))
+            x = tape.Upload(Values, Shape);
+        Tape<double>.Begin(arena).Dispose();
+        Assert.That(() => x.View, Throws.InvalidOperationException);
+        x.Channels(0, 1).Storage.Renew();
+        Assert.That(x.ToArray(context), Is.EqualTo(Values));
+    }
+
+    // The caller's memory outlives a tape, the gradient does not.
+    [Test]
+    public void Backward_OfOneTensorOnTwoTapes_HasTheGradientOfTheSecond()
+    {
+        using MemoryBuffer1D<double, Stride1D.Dense> held = context.ToDevice<double>(Values);
+        Tensor<double> x = new(held.View.AsContiguous(), Shape, requiresGradient: true);
+        double[] first = Differentiate();
+        Tape<double>.Begin(arena).Dispose();
+        Assert.That(() => x.GradientToArray(context), Throws.InvalidOperationException.With.Message.Contains("has ended"));
+        Assert.That(Differentiate(), Is.EqualTo(first));
+
+        double[] Differentiate()
+        {
+            using Tape<double> tape = Tape<double>.Begin(arena);
+            tape.Backward(tape.DiceLoss(x, tape.Upload(Target, Shape)));
+            return x.GradientToArray(context);
+        }
     }
 
     [Test]

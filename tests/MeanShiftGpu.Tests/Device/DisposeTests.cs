@@ -1,9 +1,12 @@
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Convolution;
 using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops.Conv3d;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
+using MeanShiftGpu.Tomography.Picking;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Device;
@@ -22,6 +25,27 @@ public sealed class DisposeTests
         {
             MeanShiftLoss<float> loss = new(context);
             return (Evaluating(loss), loss.Dispose);
+        });
+
+    [Test]
+    public void Dispose_OfAConvolutionDuringItsCalls_Waits()
+        => DisposeDuringCalls(context =>
+        {
+            Conv3d<float> convolution = new(context);
+            Conv3dShape shape = Conv3dShape.Dense(1, (32, 32, 32), 16, 16);
+            (float[] input, float[] output) = (new float[shape.Voxels * 16], new float[shape.Voxels * 16]);
+            float[] weight = new float[shape.WeightLength];
+            return (() => convolution.Forward(input, weight, new float[16], output, shape), convolution.Dispose);
+        });
+
+    [Test]
+    public void Dispose_OfAPickerDuringItsCalls_Waits()
+        => DisposeDuringCalls(context =>
+        {
+            UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
+            TomogramPicker picker = new(network, MeanShiftOptions.Compact, new PickOptions { BandwidthVoxels = 3 });
+            (float[] image, float[] scores) = (new float[Size.Voxels], new float[Size.Voxels]);
+            return (() => picker.PredictScores(image, Size, scores), picker.Dispose);
         });
 
     [Test]
@@ -85,6 +109,7 @@ public sealed class DisposeTests
                 catch (Exception e)
                 {
                     end = e;
+                    begun.Set();
                 }
             });
             thread.Start();

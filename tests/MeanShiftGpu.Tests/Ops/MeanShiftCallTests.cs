@@ -47,6 +47,20 @@ public sealed class MeanShiftCallTests
     public void Evaluate_ACentreOutsideThatNoItemHas_IsNotLookedAt()
         => Assert.That(Evaluate([3, 4, 5, 99, 99, 99], [0, 1], [], hasSampling: true), Is.Positive);
 
+    // A view may be longer than this call needs.
+    [Test]
+    public void Evaluate_ANumberBehindTheSeeds_IsNotLookedAt()
+        => Assert.That(
+            Evaluate([3, 4, 5], [0, 1], [3, 4, 4, 3, 3, 5, 2, 4, 5, 3, 5, 5, double.NaN], hasSampling: false), Is.Positive);
+
+    // Radius, margin, key and step may all be 0.
+    [Test]
+    public void Prepare_WithSeedsAtTheCentres_Works()
+    {
+        using MeanShiftLoss<double> loss = new(context, Options with { SeedRadiusVoxels = 0, SeedMarginVoxels = 0 });
+        Assert.That(() => loss.Prepare(new(Edge, Edge, Edge)), Throws.Nothing);
+    }
+
     [Test]
     public void Evaluate_ASeedThatIsNoNumber_IsRefused()
         => Assert.That(
@@ -102,7 +116,7 @@ public sealed class MeanShiftCallTests
             Centers = heldCenters.View,
             CenterOffsets = heldOffsets.View,
             Seeds = seeds.Length > 0 ? heldSeeds.View : default,
-            Sampling = hasSampling ? Options.Sampling(seed: 1, step: 0) : default,
+            Sampling = hasSampling ? Options.Sampling(seed: 1, step: 0) : null,
             Losses = losses.View,
         });
         context.Synchronize();

@@ -75,6 +75,35 @@ public class GradCheckTests
     public void Run_BendsThatLieDensely_DoNotHideAWrongGradient([Values(1, 2)] int seed)
         => Assert.That(CheckManySeeds(seed, wrong: 1 + 1e-4).Passed, Is.False);
 
+    // A slope of a five-hundredth of the largest, in float32, whose rounding drowns it on the shortest steps.
+    [Test]
+    public void Run_ASmallSlopeThatIsDropped_IsFoundInFloat32([Values] bool dropped)
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        float[] slopes = [1, 0.7f, 0.002f, 0.9f];
+        float[] written = [1, 0.7f, dropped ? 0 : 0.002f, 0.9f];
+        GradCheckReport report = GradCheck.Run<float>(
+            context,
+            (tape, x) =>
+            {
+                Tensor<float> y = tape.Allocate(x.Shape);
+                y.View.CopyFromCPU(tape.Context.Stream, Products(x.ToArray(tape.Context), slopes));
+                tape.Record("products", y, [x], [], [], () => tape.WriteGradient(x, gradient =>
+                {
+                    float[] upstream = new float[4];
+                    tape.Gradient(y).CopyToCPU(tape.Context.Stream, upstream);
+                    tape.Context.Synchronize();
+                    gradient.CopyFromCPU(tape.Context.Stream, Products(upstream, written));
+                }));
+                return y;
+            },
+            [0.3, -0.8, 0.5, 0.6],
+            new TensorShape(1, 1, 1, 4, 1));
+        Assert.That(report.Passed, Is.Not.EqualTo(dropped), () => report.ToString());
+
+        static float[] Products(float[] a, float[] b) => [.. a.Zip(b, (x, y) => x * y)];
+    }
+
     private static GradCheckReport CheckManySeeds(int seed, double wrong)
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);

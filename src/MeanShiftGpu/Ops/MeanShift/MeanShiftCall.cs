@@ -33,9 +33,10 @@ public readonly record struct MeanShiftCall<T>
     public ArrayView<T> Seeds { get; init; }
 
     /// <summary>
-    /// How seeds are drawn where none are given; from <see cref="MeanShiftOptions.Sampling"/>.
+    /// How seeds are drawn where none are given, from <see cref="MeanShiftOptions.Sampling"/>; one of the two
+    /// must be there.
     /// </summary>
-    public SeedSampling Sampling { get; init; }
+    public SeedSampling? Sampling { get; init; }
 
     /// <summary>[M, 3], (z, y, x) in voxels, packed over classes and items.</summary>
     public required ArrayView<T> Centers { get; init; }

@@ -96,7 +96,10 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// <param name="gradScores">[N, D, H, W] at the shape's pitch, overwritten.</param>
     /// <param name="shape">From <see cref="MeanShiftOptions.Shape"/>.</param>
     /// <param name="sampling">From <see cref="MeanShiftOptions.Sampling"/>.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape; on the CPU also: offsets do not
+    /// rise within the centres.</exception>
+    /// <exception cref="InputException">On the CPU: a centre lies outside the volume, or a seed is not
+    /// finite.</exception>
     public void Evaluate(
         ArrayView<T> scores,
         ArrayView<T> centers,
@@ -126,7 +129,10 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// <param name="loss">[1], overwritten.</param>
     /// <param name="gradScores">[N, D, H, W] at the shape's pitch, overwritten.</param>
     /// <param name="shape">From <see cref="MeanShiftOptions.Shape"/>.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape; on the CPU also: offsets do not
+    /// rise within the centres.</exception>
+    /// <exception cref="InputException">On the CPU: a centre lies outside the volume, or a seed is not
+    /// finite.</exception>
     public void Evaluate(
         ArrayView<T> scores,
         ArrayView<T> seeds,
@@ -157,7 +163,10 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// context's stream and does not wait.
     /// </summary>
     /// <param name="call">What is read and written.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape; on the CPU also: offsets do not
+    /// rise within the centres.</exception>
+    /// <exception cref="InputException">On the CPU: a centre lies outside the volume, or a seed is not
+    /// finite.</exception>
     public void Evaluate(in MeanShiftCall<T> call)
     {
         using CallerGate.Pass pass = Enter();
@@ -174,7 +183,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         RequireLength("losses", call.Losses.Length, maps);
         RequireWanted("gradScores", call.GradScores.Length, scoreLength);
         RequireWanted("seeds", call.Seeds.Length, maps * shape.Points * 3);
-        if (call.Seeds.Length == 0 && call.Sampling == default)
+        if (call.Seeds.Length == 0 && call.Sampling is null)
             throw new ArgumentException("MeanShiftLoss: the call has neither Seeds nor Sampling. Expected one of them; "
                 + "MeanShiftOptions.Sampling makes the latter.");
         RequireWanted("upstream", call.Upstream.Length, maps);
@@ -205,7 +214,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
             else
             {
                 seeds = paths.SubView(0, shape.Points * 3);
-                kernels.SampleSeeds(stream, centers, seeds, shape, call.Sampling);
+                kernels.SampleSeeds(stream, centers, seeds, shape, call.Sampling!.Value);
             }
 
             kernels.LossForward(
@@ -406,10 +415,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         return gradScores;
     }
 
-    private CallerGate.Pass Enter() => disposed
-        ? throw new ObjectDisposedException(nameof(MeanShiftLoss<>), "MeanShiftLoss: the object was disposed, expected one in "
-            + "use. Create a new one.")
-        : context.Enter("MeanShiftLoss");
+    private CallerGate.Pass Enter() => context.Enter("MeanShiftLoss", in disposed);
 
     /// <summary>Frees the memory. Waits for a call that another thread has in progress.</summary>
     public void Dispose()
@@ -487,7 +493,8 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ReadOnlySpan<int> offsets = call.CenterOffsets.AsHostSpan()[..(lists + 1)];
         CheckOffsets(offsets, lists, centers.Length / 3);
         CheckInside(centers[..(3 * offsets[lists])], shape.Depth, shape.Height, shape.Width);
-        CheckFinite(call.Seeds.AsHostSpan());
+        if (call.Seeds.Length > 0)
+            CheckFinite(call.Seeds.AsHostSpan()[..(int)(call.Maps * shape.Points * 3)]);
     }
 
     private static void CheckFinite(ReadOnlySpan<T> seeds)

@@ -72,6 +72,8 @@ public class ReproductionTests
         Assert.That(results[1].Kinds.Sum(k => k.Truth), Is.EqualTo(results[1].Evaluation!.Truth));
         Assert.That(table, Does.Contain("| mean shift, paper | 5 | 7.75 ± 4.70 | 3.99 ± 1.70 | 0.70 ± 0.10 |"));
         Assert.That(File.ReadAllText(folder[Path.Combine("out", PaperReport.PageName)]), Does.Contain("SHREC-like"));
+        foreach (string picture in new[] { "slices-shrec.svg", "f1-shrec.svg" })
+            Assert.That(File.ReadAllText(folder[Path.Combine("out", picture)]), Does.StartWith("<").And.Contain("<svg"));
     }
 
     [Test]
