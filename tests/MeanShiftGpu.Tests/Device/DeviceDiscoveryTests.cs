@@ -24,7 +24,7 @@ public class DeviceDiscoveryTests
     public void ReasonForAuto_AnOpenCLProcessorBesideTheCpu_NamesItAndWhyItWaits()
     {
         string reason = DeviceDiscovery.ReasonForAuto(DeviceDiscovery.Ordered([Processor, Cpu]));
-        Assert.That(reason, Does.Contain("--device opencl takes pthread, a processor").And.Contains("slower"));
+        Assert.That(reason, Does.Contain("the device opencl would be pthread, a processor").And.Contains("slower"));
     }
 
     [Test]

@@ -114,7 +114,7 @@ public sealed class DeviceProblemTests
         // What kernels take for themselves fails with the driver's exception.
         Assert.That(
             trainer.OutOfMemory(new CLException((CLError)(-4)))?.Message,
-            Does.Contain("no memory left (error -4)").And.Contain("--device cpu. A step with").And.Contain(fits));
+            Does.Contain("no memory left (error -4)").And.Contain("the device cpu. A step with").And.Contain(fits));
         Assert.That(
             trainer.OutOfMemory(new InsufficientMemoryException("none for the host."))?.Message,
             Does.StartWith("memory: none for the host. A step with").And.Contain(fits));
