@@ -485,7 +485,7 @@ public class Conv3dTests
         });
         Assert.That(
             () => forced.Launcher(DiceVariants<float>.Table, new FlatShape(8)), Throws.TypeOf<InputException>().With.Message
-                .Contains("no variant TensorCore of it. Expected"));
+                .Contains("asks for the variant TensorCore, which it does not have. Expected"));
         using GpuContext everywhere = GpuContext.Create(new GpuContextOptions
         {
             Device = DeviceKind.Cpu,
