@@ -318,11 +318,7 @@ public sealed class GpuContext : IDisposable
     /// </summary>
     /// <exception cref="InvalidOperationException">Another thread's operation is in progress.</exception>
     /// <exception cref="ObjectDisposedException">The context was disposed.</exception>
-    internal CallerGate.Pass Enter(string operation)
-    {
-        ThrowIfDisposed(operation);
-        return Enter(operation, in disposed);
-    }
+    internal CallerGate.Pass Enter(string operation) => Enter(operation, in disposed);
 
     /// <summary>The same for an object with memory of its own.</summary>
     /// <param name="operation">What begins.</param>
