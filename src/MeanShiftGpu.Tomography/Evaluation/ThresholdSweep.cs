@@ -17,7 +17,15 @@ namespace MeanShiftGpu.Tomography.Evaluation;
 /// <param name="Recall">Of one-to-one pairs within the hit radius.</param>
 /// <param name="F1">Of one-to-one pairs within the hit radius.</param>
 public sealed record ThresholdScore(
-    float Threshold, float MinimumSupport, float BasinFraction, int Picks, double Precision, double Recall, double F1);
+    float Threshold, float MinimumSupport, float BasinFraction, int Picks, double Precision, double Recall, double F1)
+{
+    /// <summary>
+    /// The square of the recall over the number of picks; 0 without picks. It grows with precision times
+    /// recall, as F1 does, but no pick has to be known as wrong: W. S. Lee and B. Liu, Learning with positive
+    /// and unlabeled examples using weighted logistic regression, ICML 2003, section 4.
+    /// </summary>
+    public double RecallSquaredPerPick => Picks == 0 ? 0 : Recall * Recall / Picks;
+}
 
 /// <summary>
 /// Finds the settings that pick best in volumes whose centres are known: the threshold, the minimum support
@@ -134,14 +142,21 @@ public sealed class ThresholdSweep(
     ];
 
     /// <summary>
-    /// The score with the best F1. Of several equal ones that which joins least, and of those the one in
-    /// their middle, which is furthest from both edges.
+    /// The score with the best F1, or where only some of the particles are annotated, with the best
+    /// <see cref="ThresholdScore.RecallSquaredPerPick"/>. Of several equal ones that which joins least, and of
+    /// those the one in their middle, which is furthest from both edges.
     /// </summary>
-    public static ThresholdScore Best(IEnumerable<ThresholdScore> scores)
+    /// <param name="scores">The scores.</param>
+    /// <param name="annotationIsSparse">
+    /// Whether particles are there that no centre marks. A right pick of one of them counts as wrong, so that
+    /// the best F1 is that of too few picks.
+    /// </param>
+    public static ThresholdScore Best(IEnumerable<ThresholdScore> scores, bool annotationIsSparse = false)
     {
         ThresholdScore[] all = [.. scores];
-        double best = all.Max(s => s.F1);
-        ThresholdScore[] equal = [.. all.Where(s => s.F1 == best)];
+        double Merit(ThresholdScore s) => annotationIsSparse ? s.RecallSquaredPerPick : s.F1;
+        double best = all.Max(Merit);
+        ThresholdScore[] equal = [.. all.Where(s => Merit(s) == best)];
         ThresholdScore[] least = [.. equal.Where(s => s.BasinFraction == equal.Min(e => e.BasinFraction))];
         return least[least.Length / 2];
     }

@@ -31,7 +31,8 @@ public readonly record struct PaperRun(PaperDataset Dataset, PaperLoss Loss, int
 /// the same start, the best model of a training is that of the best validation, and picks of the test patches
 /// are compared with the true centres by equations 3 to 6. One protocol of picking serves all losses:
 /// threshold, minimum support and whether basins are joined are those with the best one-to-one F1 at 4 voxels
-/// in the validation patches, found for each training by itself.
+/// in the validation patches, found for each training by itself. Where those have one centre a patch, it is
+/// the square of the recall over the number of picks that is best.
 /// </summary>
 public sealed class PaperExperiment
 {
@@ -40,7 +41,7 @@ public sealed class PaperExperiment
 
     // Changes where the same model is picked with in another way: it is picked with anew, and not trained
     // again.
-    private const int PickingProtocol = 2;
+    private static int PickingProtocol(PaperDataset dataset) => IsSparse(dataset) ? 3 : 2;
 
     // Enough to choose a threshold by; clustering a patch with eighteen thresholds takes as long as forty
     // training steps.
@@ -92,7 +93,7 @@ public sealed class PaperExperiment
     /// where there is none.
     /// </summary>
     public PaperResult? Done(PaperRun run)
-        => Trained(run) is { } result && result.PickingProtocol == PickingProtocol ? result : null;
+        => Trained(run) is { } result && result.PickingProtocol == PickingProtocol(run.Dataset) ? result : null;
 
     /// <summary>
     /// Trains, picks and evaluates, and writes the model and the result into the folder. A model that is
@@ -119,7 +120,7 @@ public sealed class PaperExperiment
             result = Evaluate(context, result, manifest, cancellation);
         }
 
-        return Keep(run, result with { PickingProtocol = PickingProtocol });
+        return Keep(run, result with { PickingProtocol = PickingProtocol(run.Dataset) });
     }
 
     /// <summary>The first test patch of a data set as the networks of some results see it.</summary>
@@ -202,7 +203,8 @@ public sealed class PaperExperiment
         PaperRun run = result.Run;
         using UNet3d<float> network = UNet3d<float>.Load(context, ModelFile(run));
         PickOptions options = Picking(run);
-        ThresholdScore best = Choose(network, options, [.. manifest.Of(DatasetSplit.Validation)], cancellation);
+        ThresholdScore best = Choose(
+            network, options, [.. manifest.Of(DatasetSplit.Validation)], IsSparse(run.Dataset), cancellation);
         result = result with
         {
             Threshold = best.Threshold,
@@ -237,6 +239,8 @@ public sealed class PaperExperiment
             Path.Combine(folder, "data", PaperData.NameOf(PaperDataset.Shrec), "densities"))
         .ToDictionary(s => s.Name, s => s.RadiusVoxels, StringComparer.OrdinalIgnoreCase);
 
+    private static bool IsSparse(PaperDataset dataset) => dataset == PaperDataset.RiboSparse;
+
     private PickOptions Picking(PaperRun run) => PickOptions.For(scale.Training(run.Dataset, run.Loss, run.Seed).MeanShift);
 
     private PickOptions Chosen(PaperResult result) => Picking(result.Run) with
@@ -247,7 +251,7 @@ public sealed class PaperExperiment
     };
 
     private ThresholdScore Choose(
-        UNet3d<float> network, PickOptions options, DatasetVolume[] validation, CancellationToken cancellation)
+        UNet3d<float> network, PickOptions options, DatasetVolume[] validation, bool sparse, CancellationToken cancellation)
     {
         using TomogramPicker picker = new(network, scale.PickingMeanShift, options);
         ThresholdSweep sweep = new(picker, options, ThresholdSweep.Supports, ThresholdSweep.BasinFractions);
@@ -255,7 +259,7 @@ public sealed class PaperExperiment
         int step = Math.Max(1, validation.Length / MostValidationPatches);
         for (int i = 0; i < validation.Length; i += step)
             sweep.Add(validation[i], cancellation: cancellation);
-        return ThresholdSweep.Best(sweep.Scores(SelectionRadius));
+        return ThresholdSweep.Best(sweep.Scores(SelectionRadius), sparse);
     }
 
     private static PaperPatch Pick(TomogramPicker picker, DatasetVolume entry, CancellationToken cancellation)

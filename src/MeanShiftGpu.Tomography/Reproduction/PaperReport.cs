@@ -191,7 +191,8 @@ public static class PaperReport
                 + "(paper: a tomogram of EMPIAR-10045)"),
             new("Picking",
                 "threshold, minimum support and joined basins or not, with the best one-to-one F1 at 4 voxels in at most " +
-                "20 validation patches, for each training by itself (paper: not stated)"),
+                "20 validation patches, for each training by itself; of Ribo (sparse), where most particles are not marked, "
+                + "with the best square of the recall over the number of picks (paper: not stated)"),
             new("Best model", "of ten validations during a training"),
             new("Time", $"{results.Sum(r => r.TrainingSeconds) / 60:0} minutes of training"),
             new("Device", string.Join(", ", results.Select(r => r.Made.Device).Distinct())),
