@@ -46,7 +46,7 @@ internal static class PickReport
     /// Tries thresholds on the volumes of a data set, says which is the best, and returns what the JSON says.
     /// </summary>
     public static object Suggest(
-        Session session, ThresholdSweep sweep, IReadOnlyList<DatasetVolume> entries, double hit, string model)
+        Session session, ThresholdSweep sweep, IReadOnlyList<DatasetVolume> entries, double hit, bool sparse, string model)
     {
         int truth = 0;
         foreach (DatasetVolume entry in entries)
@@ -55,11 +55,14 @@ internal static class PickReport
                 report => truth += sweep.Add(entry, progress => Say(progress, report), session.Cancellation));
 
         IReadOnlyList<ThresholdScore> scores = sweep.Scores(hit);
-        ThresholdScore best = ThresholdSweep.Best(scores);
+        ThresholdScore best = ThresholdSweep.Best(scores, sparse);
         // Of each threshold the best of all settings; the file has them all.
+        IEnumerable<ThresholdScore> rows = scores
+            .GroupBy(s => s.Threshold)
+            .Select(g => g.Contains(best) ? best : ThresholdSweep.Best(g, sparse));
         session.Table(
             ["threshold", "min support", "merge basins", "picks", "precision", "recall", "F1"],
-            scores.GroupBy(s => s.Threshold).Select(g => g.Contains(best) ? best : ThresholdSweep.Best(g)).Select(s => (string[])[
+            rows.Select(s => (string[])[
                 $"{s.Threshold:0.00}{(s == best ? " *" : "")}",
                 $"{s.MinimumSupport:0.00}",
                 $"{s.BasinFraction:0.0}",
@@ -72,10 +75,14 @@ internal static class PickReport
             + $"{best.MinimumSupport:0.00}{(best.BasinFraction > 0 ? $" --merge-basins {best.BasinFraction:0.0}" : "")} (F1 "
             + $"{best.F1:0.000} one-to-one within {hit:0.##} voxels, {Counted.Of(truth, "centre")} in "
             + $"{Counted.Of(entries.Count, "validation volume")})");
+        if (sparse)
+            session.Line("chosen by the square of the recall over the number of picks: a pick of a particle that no centre "
+                + "marks counts as wrong in precision and F1");
         return new
         {
             Model = model,
             RadiusVoxels = hit,
+            Sparse = sparse,
             Centers = truth,
             Volumes = entries.Count,
             Best = best.Threshold,

@@ -17,6 +17,24 @@ internal sealed class PickSuggest
     public Option<double?> Radius { get; } = Parse.Real("--radius", "Hit radius of --suggest in voxels. Default: half the "
         + "bandwidth.", 1e-3);
 
+    /// <summary>Whether some particles of the volumes are not marked.</summary>
+    public Option<bool> Sparse { get; } = new("--sparse")
+    {
+        Description = "The validation volumes of --suggest hold particles that no centre marks. The best settings are then "
+            + "those with the largest square of the recall over the number of picks; F1 would prefer too few picks.",
+    };
+
+    /// <summary>Refuses its other options where it is not asked for.</summary>
+    /// <exception cref="InputException">One of them was given.</exception>
+    public void RefuseAlone(ParseResult options)
+    {
+        if (options.GetValue(Radius) is not null)
+            throw new InputException("pick: --radius is the hit radius of --suggest; leave it out, or see --merge-distance and "
+                + "--min-distance.");
+        if (options.GetValue(Sparse))
+            throw new InputException("pick: --sparse is for --suggest, which picks on volumes with centres; leave it out.");
+    }
+
     /// <summary>Refuses what has no meaning beside it.</summary>
     /// <exception cref="InputException">Something has none.</exception>
     public static void RefuseOthers(
@@ -56,6 +74,6 @@ internal sealed class PickSuggest
             : ThresholdSweep.Supports;
         bool given = settings.SaysBasins(options) || picking.Method != PickMethod.MeanShift;
         ThresholdSweep sweep = new(picker, picking, supports, given ? [picking.BasinFraction] : ThresholdSweep.BasinFractions);
-        return PickReport.Suggest(session, sweep, entries, hit, model);
+        return PickReport.Suggest(session, sweep, entries, hit, options.GetValue(Sparse), model);
     }
 }

@@ -70,7 +70,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         new(OptionGroup.Data, models.Volumes, models.Model, models.Mirror, output, overwrite, format, mask, scoreMap, reportPage,
             tomogramName, tomograms, voxelSize, binning, centre),
         new(OptionGroup.Particle, [.. settings.OfParticles]),
-        new("Threshold", settings.Threshold, settings.Absolute, suggestion.Manifest, suggestion.Radius),
+        new("Threshold", settings.Threshold, settings.Absolute, suggestion.Manifest, suggestion.Radius, suggestion.Sparse),
         new(OptionGroup.Device, [memory, .. DeviceSymbols, shard, merge]),
         new(OptionGroup.Advanced, [.. settings.Advanced]),
     ];
@@ -88,9 +88,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     {
         if (options.GetValue(suggestion.Manifest) is { } manifest)
             return Suggest(options, manifest);
-        if (options.GetValue(suggestion.Radius) is not null)
-            throw new InputException("pick: --radius is the hit radius of --suggest; leave it out, or see --merge-distance and "
-                + "--min-distance.");
+        suggestion.RefuseAlone(options);
         VolumeFiles found = VolumeFiles.Find(models.VolumesOf(options));
         string[] all = [.. found.Paths];
         if (all.Length == 0)

@@ -143,8 +143,8 @@ public sealed class ThresholdSweep(
 
     /// <summary>
     /// The score with the best F1, or where only some of the particles are annotated, with the best
-    /// <see cref="ThresholdScore.RecallSquaredPerPick"/>. Of several equal ones that which joins least, and of
-    /// those the one in their middle, which is furthest from both edges.
+    /// <see cref="ThresholdScore.RecallSquaredPerPick"/>. Of several equal ones that which joins least, and
+    /// of those the one in their middle, which is furthest from both edges.
     /// </summary>
     /// <param name="scores">The scores.</param>
     /// <param name="annotationIsSparse">

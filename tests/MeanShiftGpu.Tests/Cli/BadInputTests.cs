@@ -523,6 +523,7 @@ public class BadInputTests
             ["--binning", "manifest"], "evaluate", "--picks", picks, "--data", folder.At("manifest.json"), "--binning", "2");
         ToolRun.Refuses(["--mask"], "pick", "--suggest", "manifest.json", "--model", "m.safetensors", "--mask", "mask.mrc");
         ToolRun.Refuses(["--radius"], "pick", "volume.mrc", "--model", "m.safetensors", "--out", "o.csv", "--radius", "2");
+        ToolRun.Refuses(["--sparse"], "pick", "volume.mrc", "--model", "m.safetensors", "--out", "o.csv", "--sparse");
     }
 
     [Test]
