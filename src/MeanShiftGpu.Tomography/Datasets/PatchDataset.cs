@@ -30,8 +30,9 @@ public sealed record PatchDatasetOptions
     public double MaskRadiusVoxels { get; init; } = 4;
 
     /// <summary>
-    /// Keep one centre of each patch, drawn at random among those inside, and its ball; patches without one
-    /// are left out. For training and validation only.
+    /// Keep one centre of each patch, drawn at random, and its ball; patches without one more than
+    /// <see cref="MarginVoxels"/> inside are left out. A training patch's is drawn among those, a validation
+    /// patch's among all, as test patches have all. For training and validation only.
     /// </summary>
     public bool OneCenter { get; init; }
 
@@ -107,13 +108,16 @@ public static class PatchDataset
         {
             (int Z, int Y, int X) origin = origins[i];
             DatasetSplit use = split(i);
-            Particle[] inside = [.. particles.Where(p => IsIn(p, origin, options.Patch, options.MarginVoxels))];
+            Particle[] all = [.. particles.Where(p => IsIn(p, origin, options.Patch, 0))];
+            Particle[] inside = [.. all.Where(p => IsIn(p, origin, options.Patch, options.MarginVoxels))];
+            // Settings are chosen on validation patches for test patches, whose particles at the rim count.
+            Particle[] candidates = use == DatasetSplit.Validation ? all : inside;
             // Drawn for every patch, so that a patch's choice does not depend on the others' use.
-            int drawn = inside.Length == 0 ? 0 : random.Next(inside.Length);
+            int drawn = candidates.Length == 0 ? 0 : random.Next(candidates.Length);
             bool one = options.OneCenter && use != DatasetSplit.Test;
             if (one && inside.Length == 0)
                 continue;
-            IReadOnlyList<Particle> kept = one ? [inside[drawn]] : [.. particles.Where(p => IsIn(p, origin, options.Patch, 0))];
+            IReadOnlyList<Particle> kept = one ? [candidates[drawn]] : all;
             string stem = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{name}_{i:0000}"));
             DatasetVolume entry = new()
             {

@@ -1,3 +1,4 @@
+using System.Text;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
@@ -83,16 +84,19 @@ public static class PaperData
         OutputFolder.Prepare(place);
         using (FolderLock.Wait(place, cancellation))
         {
-            if (!File.Exists(done))
+            if (!File.Exists(done) || File.ReadAllText(done) != Version(dataset))
             {
                 progress?.Invoke($"{NameOf(dataset)}: {(files.Has(dataset) ? "cutting the real tomograms" : "simulating")}");
                 Make(place, scale, dataset, files, cancellation);
-                AtomicFile.Write(done, _ => { });
+                AtomicFile.Write(done, stream => stream.Write(Encoding.ASCII.GetBytes(Version(dataset))));
             }
         }
 
         return DatasetManifest.Read(Path.Combine(place, DatasetManifest.UsualName));
     }
+
+    // Changes where a data set is made in another way: what lies in a folder from before is made again.
+    private static string Version(PaperDataset dataset) => dataset == PaperDataset.RiboSparse ? "2" : "";
 
     private static void Make(
         string place, PaperScale scale, PaperDataset dataset, PaperFiles files, CancellationToken cancellation)

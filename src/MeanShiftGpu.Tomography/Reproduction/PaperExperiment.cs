@@ -37,7 +37,7 @@ public readonly record struct PaperRun(PaperDataset Dataset, PaperLoss Loss, int
 public sealed class PaperExperiment
 {
     // Changes where trainings of before are not those of now.
-    private const int Protocol = 1;
+    private static int Protocol(PaperDataset dataset) => IsSparse(dataset) ? 2 : 1;
 
     // Changes where the same model is picked with in another way: it is picked with anew, and not trained
     // again.
@@ -185,8 +185,8 @@ public sealed class PaperExperiment
         {
             trainer.Run(
                 p => progress?.Invoke(
-                    $"{run.Name}: step {p.Latest.Step} of {p.Steps}, loss {p.Latest.Loss:0.000}",
-                    (double)p.Latest.Step / p.Steps),
+                    $"{run.Name}: step {p.Position} of {p.Steps}, loss {p.Latest.Loss:0.000}",
+                    (double)p.Position / p.Steps),
                 cancellation);
         }
         catch (TrainingFailedException e)
@@ -293,7 +293,7 @@ public sealed class PaperExperiment
         => JsonSerializer.Serialize(
             new
             {
-                Protocol,
+                Protocol = Protocol(run.Dataset),
                 Scale = scale,
                 Files = files.Has(run.Dataset) ? files : PaperFiles.None,
                 Training = scale.Training(

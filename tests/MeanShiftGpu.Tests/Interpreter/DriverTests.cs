@@ -18,7 +18,10 @@ namespace MeanShiftGpu.Tests.Interpreter;
 public sealed class DriverTests
 {
     private static readonly TemporaryFolder Folder = new();
+
+    // Of the tool, and of this program's tests, which load kernels of their own beside those that ship.
     private static readonly List<FakeRun> Runs = [];
+    private static readonly List<FakeRun> TestRuns = [];
 
     [OneTimeTearDown]
     public void DeleteFolder() => Folder.Dispose();
@@ -68,7 +71,7 @@ public sealed class DriverTests
         LongRun.Require();
         FakeRun run = FakeDriver.RunTests("(FullyQualifiedName~Cuda|FullyQualifiedName~CUDA)&FullyQualifiedName!~Interpreter");
         Assert.That(run.Code, Is.Zero, run.Output);
-        Runs.Add(run);
+        TestRuns.Add(run);
         TestContext.Out.WriteLine(Summary(run));
     }
 
@@ -179,7 +182,8 @@ public sealed class DriverTests
     [Test, Order(4)]
     public void Runs_Together_LaunchEveryKernelWithTheTextThatIsAssembled()
     {
-        if (Runs.Count == 0)
+        FakeRun[] all = [.. Runs, .. TestRuns];
+        if (all.Length == 0)
         {
             Assert.Ignore("Needs the runs of the tests before it.");
             return;
@@ -188,9 +192,12 @@ public sealed class DriverTests
         Dictionary<string, string[]> names = KernelCatalog.All.GroupBy(
             kernel => Hash(PtxTests.Ptx("sm_90", kernel.Name))).ToDictionary(group => group.Key,
                 group => group.Select(kernel => kernel.Name).ToArray());
-        string[] loaded = [.. Runs.SelectMany(run => run.Calls("load")).Select(call => call[1]).Distinct()];
-        Assert.That(loaded.Where(hash => !names.ContainsKey(hash)), Is.Empty, "texts that ptxas does not assemble");
-        HashSet<string> launched = [.. Runs.SelectMany(run => run.Calls("launch")).Select(call => call[1])];
+        string[] Unknown(IEnumerable<FakeRun> runs)
+            => [.. runs.SelectMany(run => run.Calls("load")).Where(call => !names.ContainsKey(call[1])).Select(call => call[2])
+                .Distinct()];
+        Assert.That(Unknown(Runs), Is.Empty, "texts that ptxas does not assemble");
+        TestContext.Out.WriteLine($"kernels of the tests alone: {string.Join(", ", Unknown(TestRuns))}");
+        HashSet<string> launched = [.. all.SelectMany(run => run.Calls("launch")).Select(call => call[1])];
         string[] missing =
             [.. names.Where(pair => !launched.Contains(pair.Key)).SelectMany(pair => pair.Value).Order(StringComparer.Ordinal)];
         string list = string.Join(", ", missing);

@@ -147,6 +147,29 @@ public class PatchDatasetTests
     }
 
     [Test]
+    public void Empiar10045_Sparse_DrawsAValidationCentreAmongAll_AndATrainingCentreAmongThoseInside()
+    {
+        // Each patch has one centre in its middle and one at its rim, 1 voxel inside.
+        string tomogram = WriteTomogram(12, 12, 48);
+        string centres = folder.Write("a.coords", "6 6 6\n1 6 6\n18 6 6\n13 6 6\n30 6 6\n25 6 6\n42 6 6\n37 6 6\n");
+        List<(DatasetSplit Split, double X)> drawn = [];
+        for (int seed = 1; seed <= 20; seed++)
+        {
+            PatchDatasetOptions options = new() { Patch = new(12, 12, 12), OneCenter = true, Seed = seed };
+            Directory.CreateDirectory(folder[$"{seed}"]);
+            DatasetManifest manifest = Empiar10045Dataset.Write(tomogram, centres, folder[$"{seed}"], 1, 1, options);
+            drawn.AddRange(manifest.Volumes.Select(v => (v.Split, DatasetLoader.LoadVolume(v).Centers[0].X)));
+        }
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(drawn.Where(d => d.Split == DatasetSplit.Train).Select(d => d.X), Is.All.EqualTo(6));
+            Assert.That(drawn.Where(d => d.Split == DatasetSplit.Validation).Select(d => d.X).Distinct(),
+                Is.EquivalentTo(new[] { 1.0, 6.0 }));
+        });
+    }
+
+    [Test]
     public void Empiar10045_WithoutAPatch_IsRefused()
     {
         string tomogram = WriteTomogram(8, 8, 8);
