@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
@@ -14,15 +13,19 @@ namespace MeanShiftGpu.Training;
 /// another thread prepares while the step before is computed, and in page-locked memory what the device tells
 /// of the step, which the host reads when it has given the device the next one.
 /// </summary>
+/// <remarks>
+/// Every page-locked array is copied whole. Between OpenCL and the host, ILGPU 1.5.3 copies as many bytes as
+/// the host's whole array has, whatever part of it a view is, and so beyond its end.
+/// </remarks>
 internal sealed class StepSlot : IDisposable
 {
     private readonly GpuContext context;
     private readonly StepInputs inputs;
     private readonly PageLockedArray1D<float> block;
     private readonly PageLockedArray1D<float> report; // [reported]
-    private readonly PageLockedArray1D<float> ends; // [classes, N, S, 4]: positions, then the rows of their nearest centres
+    private readonly PageLockedArray1D<float>[] positions; // of each class [N, S, 3]
+    private readonly PageLockedArray1D<int>[] nearest; // of each class [N, S]: the rows of the nearest centres
     private readonly PageLockedArray1D<float> scores; // [N, D, H, W, classes]
-    private readonly int points;
     private readonly CudaEvent? done;
     private Task preparing = Task.CompletedTask;
     private int prepared = -1;
@@ -38,12 +41,13 @@ internal sealed class StepSlot : IDisposable
     {
         this.context = context;
         this.inputs = inputs;
-        this.points = points;
         Patches = patches;
-        block = Locked(inputs.Length);
-        report = Locked(reported);
-        ends = Locked(4L * classes * points);
-        scores = Locked((long)patches.Size * patches.Voxels * classes);
+        block = Locked<float>(inputs.Length);
+        report = Locked<float>(reported);
+        int withEnds = points > 0 ? classes : 0;
+        positions = [.. Enumerable.Range(0, withEnds).Select(_ => Locked<float>(3L * points))];
+        nearest = [.. Enumerable.Range(0, withEnds).Select(_ => Locked<int>(points))];
+        scores = Locked<float>((long)patches.Size * patches.Voxels * classes);
         done = context.Accelerator is CudaAccelerator cuda ? new CudaEvent(cuda) : null;
     }
 
@@ -87,18 +91,16 @@ internal sealed class StepSlot : IDisposable
     /// <summary>Queues the copy of where a class's seeds ended.</summary>
     public void KeepEnds(int classIndex, MeanShiftLossResult<float> result)
     {
-        ArrayView<float> part = ends.ArrayView.SubView(4L * points * classIndex, 4L * points);
-        part.SubView(0, 3L * points).CopyFrom(context.Stream, result.Positions);
-        part.SubView(3L * points, points).Cast<int>().CopyFrom(context.Stream, result.NearestCenter);
+        positions[classIndex].ArrayView.CopyFrom(context.Stream, result.Positions);
+        nearest[classIndex].ArrayView.CopyFrom(context.Stream, result.NearestCenter);
     }
 
     /// <summary>Where a class's seeds ended, [N, S, 3], and the rows of their nearest centres, [N, S]; after
     /// <see cref="Wait"/>.</summary>
     public void ReadEnds(int classIndex, out ReadOnlySpan<float> positions, out ReadOnlySpan<int> nearest)
     {
-        ReadOnlySpan<float> part = ends.Span.Slice(4 * points * classIndex, 4 * points);
-        positions = part[..(3 * points)];
-        nearest = MemoryMarshal.Cast<float, int>(part[(3 * points)..]);
+        positions = this.positions[classIndex].Span;
+        nearest = this.nearest[classIndex].Span;
     }
 
     /// <summary>Queues the copy of the score maps.</summary>
@@ -131,7 +133,10 @@ internal sealed class StepSlot : IDisposable
         Rest();
         block.Dispose();
         report.Dispose();
-        ends.Dispose();
+        foreach (PageLockedArray1D<float> ofClass in positions)
+            ofClass.Dispose();
+        foreach (PageLockedArray1D<int> ofClass in nearest)
+            ofClass.Dispose();
         scores.Dispose();
         done?.Dispose();
     }
@@ -158,5 +163,7 @@ internal sealed class StepSlot : IDisposable
         inputs.Write(Patches, block.Span);
     }
 
-    private PageLockedArray1D<float> Locked(long length) => context.Accelerator.AllocatePageLocked1D<float>(Math.Max(1, length));
+    private PageLockedArray1D<TElement> Locked<TElement>(long length)
+        where TElement : unmanaged
+        => context.Accelerator.AllocatePageLocked1D<TElement>(length);
 }
