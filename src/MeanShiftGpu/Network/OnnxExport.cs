@@ -1,6 +1,7 @@
 using System.Numerics;
 using MeanShiftGpu.Kernels.Convolution;
 using MeanShiftGpu.Kernels.Head;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
 
@@ -65,7 +66,13 @@ internal static class OnnxExport
         }
 
         string[] inputs = node.HasParameters ? [source, $"{node.Name}.weight", $"{node.Name}.bias"] : [source];
-        string linear = node.Activation == Activation.Relu || node.Op == NodeOp.Head ? $"{node.Name}.linear" : node.Name;
+        string? activation = node.Activation switch
+        {
+            Activation.None => null,
+            Activation.Relu => "Relu",
+            _ => throw UnknownValue.Of(node.Activation),
+        };
+        string linear = activation is not null || node.Op == NodeOp.Head ? $"{node.Name}.linear" : node.Name;
         switch (node.Op)
         {
             case NodeOp.Convolution:
@@ -94,8 +101,8 @@ internal static class OnnxExport
                 throw new InvalidOperationException($"{node} has no form in ONNX.");
         }
 
-        if (node.Activation == Activation.Relu)
-            body.Add(1, Operator("Relu", [linear], node.Name));
+        if (activation is not null)
+            body.Add(1, Operator(activation, [linear], node.Name));
     }
 
     private static ProtobufMessage Operator(string type, string[] inputs, string output)

@@ -370,7 +370,12 @@ public sealed partial class UNet3d<T> : IDisposable
         foreach (NetworkNode node in graph.Nodes.Where(n => n.HasParameters))
         {
             Parameter<T> parameter = parameters[node].Weight;
-            double factor = node.Op == NodeOp.Head ? HeadVarianceFactor : node.Activation == Activation.Relu ? 2 : 1;
+            double factor = node.Op == NodeOp.Head ? HeadVarianceFactor : node.Activation switch
+            {
+                Activation.None => 1,
+                Activation.Relu => 2,
+                _ => throw UnknownValue.Of(node.Activation),
+            };
             double variance = factor / (node.Taps * node.InputChannels);
             double bound = Math.Sqrt(3 * variance);
             for (long i = 0; i < parameter.Length; i++)
