@@ -1,4 +1,5 @@
 using ILGPU.Runtime.CPU;
+using ILGPU.Runtime.OpenCL;
 
 namespace MeanShiftGpu.Kernels.Machine;
 
@@ -16,11 +17,18 @@ internal readonly ref struct Launch
     private readonly AcceleratorStream stream;
     private readonly string operation;
 
+    // An OpenCL kernel has one place for its arguments, whichever thread and stream launches it, so that the
+    // threads of contexts that share a device take turns.
+    private readonly Accelerator? turn;
+
     private Launch(AcceleratorStream stream, string operation)
     {
         pass = CallerGate.Enter(stream, operation);
         this.stream = stream;
         this.operation = operation;
+        turn = stream.Accelerator is CLAccelerator ? stream.Accelerator : null;
+        if (turn is not null)
+            Monitor.Enter(turn);
     }
 
     /// <summary>Whether the host can look at what views hold.</summary>
@@ -32,7 +40,12 @@ internal readonly ref struct Launch
     public static Launch Begin(AcceleratorStream stream, string operation) => new(stream, operation);
 
     /// <summary>Ends the call.</summary>
-    public void Dispose() => pass.Dispose();
+    public void Dispose()
+    {
+        if (turn is not null)
+            Monitor.Exit(turn);
+        pass.Dispose();
+    }
 
     /// <summary>
     /// A view must hold so many elements, on this device, in memory that was not given back.

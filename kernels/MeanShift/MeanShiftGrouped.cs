@@ -620,9 +620,10 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         Point<T> p = Point<T>.Load(trajectory, t * shape.Points + seed);
         Point<T> nearest = new(Nearest(p.Z, origin.Z), Nearest(p.Y, origin.Y), Nearest(p.X, origin.X));
         bool isZero = g.Z == T.Zero && g.Y == T.Zero && g.X == T.Zero;
-        // Written so that a point that is no number reaches every tile.
         T reach = constants.SquaredBandwidth + constants.SquaredBandwidth / TReal.From(10000);
-        return !isZero && !(p.SquaredDistance(nearest) >= reach);
+        // A point that is no number reaches every tile. It is asked for by itself, as ILGPU 1.5.3 forgets on
+        // OpenCL what the negation of a comparison means for such.
+        return !isZero && (!p.IsFinite || p.SquaredDistance(nearest) < reach);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -654,7 +655,8 @@ internal static class MeanShiftGroupedKernels<T, TReal, TWeighting>
         T dx = x - p;
         squared += dx * dx;
         T value = TWeighting.Weight(squared * constants.InverseSquaredBandwidth) * (product + g * (x - next));
-        return squared >= constants.SquaredBandwidth ? T.Zero : value;
+        // Not zero where the distance is no number, whichever way the comparison is compiled.
+        return squared < constants.SquaredBandwidth ? value : squared - squared;
     }
 
     // (Σ m·(q − p), W) over the ball of p; for the chain (W·b² times the gradient that reaches p, W), as in
