@@ -31,6 +31,9 @@ internal static class ConvertReport
             session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no scores; they were left out.");
         if (result.Particles.Any(p => p.Orientation is not null) && !CoordinateFormats.HoldsAngles(result.To))
             session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no angles; they were left out.");
+        if (CoordinateFormats.HoldsScores(result.To))
+            WarnOfBlanks(session, target, result, "score", p => p.Score is null);
+        WarnOfBlanks(session, target, result, "class", p => p.Class is null && p.Name is null);
         if (result.Files is not [var only] || only != target)
         {
             const int most = 5;
@@ -63,6 +66,19 @@ internal static class ConvertReport
             ToBinning = One(result.ToPixels.Select(g => g.PerVoxel)),
             OutsideVolume = shape is null ? (int?)null : outside,
         };
+    }
+
+    /// <summary>
+    /// Warns of particles that lack what others have, where the format has a number in every row.
+    /// </summary>
+    private static void WarnOfBlanks(
+        Session session, string target, ConversionResult result, string what, Func<Particle, bool> lacks)
+    {
+        int without = result.Particles.Count(lacks);
+        if (without > 0 && without < result.Particles.Count && !CoordinateFormats.HoldsBlanks(result.To))
+            session.Warn($"{target}: {without} of {Counted.Of(result.Particles.Count, "particle")} without a {what} got the "
+                + $"number of an unknown one, as {CoordinateFormats.Word(result.To)} tables have a {what} in every row. Convert "
+                + "them by themselves to tell them apart.");
     }
 
     /// <summary>A number that is the same for all rows, to nine digits; null where rows differ.</summary>

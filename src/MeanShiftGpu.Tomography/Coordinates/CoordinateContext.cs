@@ -61,6 +61,12 @@ public sealed record CoordinateContext
     public string? Tomogram { get; init; }
 
     /// <summary>
+    /// The tomogram of rows that name none in a table whose other rows name theirs; null to refuse such a
+    /// table.
+    /// </summary>
+    public string? NameOfUnnamed { get; init; }
+
+    /// <summary>
     /// The volumes that the rows belong to, where a table names tomograms of several: each row is read with
     /// the size and voxel size of its own. Empty where all rows are of one volume, or of several alike.
     /// </summary>

@@ -201,6 +201,7 @@ public static class CoordinateConversion
         Centre = options.FromCentre,
         TomogramsStar = options.TomogramsStar,
         Tomogram = options.Tomogram,
+        NameOfUnnamed = options.TomogramName,
     };
 
     /// <summary>Refuses a voxel size that is not what pixel size and binning make.</summary>

@@ -83,7 +83,7 @@ public static class CoordinateFolder
     private static CoordinateTable[] OfTomogram(string folder, CoordinateTable[] tables, string wanted)
     {
         string[] names = [.. tables.SelectMany(t => t.Particles).Select(p => p.Tomogram!).Distinct()];
-        Func<string, bool> isWanted = TomogramName.Among(names, wanted);
+        Func<string, bool> isWanted = TomogramName.Among(names, wanted, folder);
         CoordinateTable[] kept =
         [
             .. tables
@@ -115,11 +115,11 @@ public static class CoordinateFolder
     /// </summary>
     internal static Func<string, string?> Finder(string folder)
     {
-        TomogramIndex<string>? index = null;
-        return tomogram => CoordinateFormats.Endings.Select(e => Path.Combine(folder, NameOf(tomogram) + e)).FirstOrDefault(
-            File.Exists)
-            ?? (index ??= new TomogramIndex<string>(Files(folder).Reverse().Select(f => (TomogramOf(f), f)))).Find(
-                tomogram, folder);
+        TomogramFiles? index = null;
+        return tomogram => TomogramFiles.Only(
+            tomogram,
+            [.. CoordinateFormats.Endings.Select(e => Path.Combine(folder, NameOf(tomogram) + e)).Where(File.Exists)])
+            ?? (index ??= new TomogramFiles(Files(folder).Select(f => (TomogramOf(f), f)))).Find(tomogram, folder);
     }
 
     /// <summary>The name of a tomogram's table in its folder.</summary>

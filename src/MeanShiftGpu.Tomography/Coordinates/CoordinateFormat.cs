@@ -129,6 +129,9 @@ public static class CoordinateFormats
     /// <summary>Whether a table has a column for scores.</summary>
     public static bool HoldsScores(CoordinateFormat format) => Of(format).HoldsScores;
 
+    /// <summary>Whether a row may lack a score or class that others of its table have.</summary>
+    public static bool HoldsBlanks(CoordinateFormat format) => Of(format).HoldsBlanks;
+
     /// <summary>Whether a table has columns for angles.</summary>
     public static bool HoldsAngles(CoordinateFormat format) => Of(format).HoldsAngles;
 

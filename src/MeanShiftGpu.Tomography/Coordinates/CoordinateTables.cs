@@ -94,11 +94,14 @@ public static class CoordinateTables
         CoordinateTable table = row.Read(path, context);
         if (row.NeedsScores && table.Particles.All(p => p.Score == 0))
             table = table with { Particles = [.. table.Particles.Select(p => p with { Score = null })] };
+        if (NameOfUnnamed(path, [.. table.Particles.Select(p => p.Tomogram)], context) is { } name)
+            table = table with { Particles = [.. table.Particles.Select(p => p with { Tomogram = p.Tomogram ?? name })] };
         RefuseSomeWithoutSize(path, table, context);
         RefuseFractions(path, table);
         if (context.Tomogram is { } wanted && table.Particles.Count > 0)
         {
-            Func<string, bool> isWanted = TomogramName.Among(table.Particles.Select(p => p.Tomogram).OfType<string>(), wanted);
+            Func<string, bool> isWanted = TomogramName.Among(
+                table.Particles.Select(p => p.Tomogram).OfType<string>(), wanted, path);
             List<Particle> kept = [.. table.Particles.Where(p => p.Tomogram is null || isWanted(p.Tomogram))];
             return kept.Count > 0 ? table with { Particles = kept } : throw NoSuchTomogram(
                 path, wanted, table.Particles.Select(p => p.Tomogram!));
@@ -195,6 +198,25 @@ public static class CoordinateTables
                 + $"{(without == 1 ? "does" : "do")} not say the size of {(without == 1 ? "its" : "their")} pixels, and the "
                 + "others do. Complete the table, or say how many of its pixels make a voxel.")
             { Missing = MissingFact.Binning };
+    }
+
+    /// <summary>
+    /// The tomogram of rows that name none, where others of their table do; null where all rows or none name
+    /// theirs.
+    /// </summary>
+    /// <param name="path">The table.</param>
+    /// <param name="names">The tomogram of each row; null where it names none.</param>
+    /// <param name="context">What the table does not say.</param>
+    /// <exception cref="InputException">It is not told: the rows could belong to any of the
+    /// tomograms.</exception>
+    internal static string? NameOfUnnamed(string path, IReadOnlyCollection<string?> names, CoordinateContext context)
+    {
+        int without = names.Count(name => name is null);
+        return without == 0 || without == names.Count ? null
+            : context.NameOfUnnamed ?? throw new InputException($"{path}: {without} of {Counted.Of(names.Count, "particle")} "
+                + $"{(without == 1 ? "does" : "do")} not name a tomogram, and the others do; expected a name in every row or in "
+                + "none. Name their tomogram.")
+            { Missing = MissingFact.TomogramName };
     }
 
     /// <summary>

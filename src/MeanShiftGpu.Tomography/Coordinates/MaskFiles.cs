@@ -10,9 +10,9 @@ public sealed class MaskFiles
     private const string Added = "_mask";
 
     private readonly string given;
-    private readonly TomogramIndex<string>? index;
+    private readonly TomogramFiles? index;
 
-    private MaskFiles(string given, TomogramIndex<string>? index) => (this.given, this.index) = (given, index);
+    private MaskFiles(string given, TomogramFiles? index) => (this.given, this.index) = (given, index);
 
     /// <summary>Whether it is a folder.</summary>
     public bool IsFolder => index is not null;
@@ -25,7 +25,7 @@ public sealed class MaskFiles
     {
         ArgumentNullException.ThrowIfNull(given);
         return new MaskFiles(given, VolumeFiles.InFolder(given) is { } files
-            ? new TomogramIndex<string>(files.Select(f => (NameOf(f), f))) : null);
+            ? new TomogramFiles(files.Select(f => (NameOf(f), f))) : null);
     }
 
     /// <summary>The mask of a tomogram.</summary>

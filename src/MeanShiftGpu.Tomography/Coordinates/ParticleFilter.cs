@@ -100,6 +100,7 @@ public sealed record ParticleFilter
             throw new InputException($"{table}: has particles of {names.Length} tomograms, and {masks} is one mask. Give a "
                 + $"folder with a mask for each, or choose one tomogram.");
         HashSet<Particle> inside = new(ReferenceEqualityComparer.Instance);
+        Dictionary<string, string?> taken = [];
         foreach (IGrouping<string?, Particle> one in particles.GroupBy(p => p.Tomogram ?? tomogram))
         {
             if (files.IsFolder && one.Key is null)
@@ -107,6 +108,10 @@ public sealed record ParticleFilter
                     + $"name.")
                 { Missing = MissingFact.TomogramName };
             string path = files.Find(one.Key ?? "", table);
+            if (!taken.TryAdd(path, one.Key))
+                throw new InputException($"{table}: names tomograms {InputFile.Quote(taken[path] ?? "")} and "
+                    + $"{InputFile.Quote(one.Key ?? "")}, whose mask is {path} for both. Spell one tomogram alike in all rows, "
+                    + "or rename one of the two.");
             using Volume mask = MrcFile.Read(path);
             inside.UnionWith(one.Where(p => CoordinateTables.IsInside(p, mask.Size)
                 && mask[Voxel(p.Z, mask.Depth), Voxel(p.Y, mask.Height), Voxel(p.X, mask.Width)] > 0));

@@ -43,6 +43,12 @@ internal sealed record TableFormat(CoordinateFormat Id, params string[] Endings)
     /// </summary>
     public bool NeedsScores { get; init; }
 
+    /// <summary>
+    /// Whether a row may lack a score or class that others of its table have; another format has numbers
+    /// there.
+    /// </summary>
+    public bool HoldsBlanks { get; init; }
+
     /// <summary>Whether a table has angles.</summary>
     public bool HoldsAngles { get; init; } = true;
 

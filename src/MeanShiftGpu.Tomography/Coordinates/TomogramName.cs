@@ -44,9 +44,13 @@ public readonly partial struct TomogramName : IEquatable<TomogramName>
 
     /// <summary>
     /// Which of the names that a table has are those of a tomogram: those that are spelled exactly so, or
-    /// else those that are equal to it.
+    /// else the one that is equal to it.
     /// </summary>
-    public static Func<string, bool> Among(IEnumerable<string> names, string wanted)
+    /// <param name="names">The table's names.</param>
+    /// <param name="wanted">The tomogram's name.</param>
+    /// <param name="path">The table, for messages.</param>
+    /// <exception cref="InputException">Several names are equal to it, and none is spelled so.</exception>
+    public static Func<string, bool> Among(IEnumerable<string> names, string wanted, string path)
     {
         HashSet<string> all = [.. names];
         if (all.Contains(wanted))
@@ -55,9 +59,14 @@ public readonly partial struct TomogramName : IEquatable<TomogramName>
         if (all.Contains(file))
             return name => name == file;
         TomogramName one = new(wanted);
-        HashSet<string> same = [.. all.Where(name => new TomogramName(name) == one)];
-        return same.Contains;
+        string[] same = [.. all.Where(name => new TomogramName(name) == one)];
+        return same.Length <= 1 ? name => Array.IndexOf(same, name) >= 0 : throw Ambiguous(path, wanted, same);
     }
+
+    /// <summary>The refusal of a name that several are equal to, and none is spelled like.</summary>
+    internal static InputException Ambiguous(string path, string wanted, IEnumerable<string> same)
+        => new($"{path}: tomogram {InputFile.Quote(wanted)} may be {string.Join(" or ", same.Select(InputFile.Quote))}. Use the "
+            + "exact name.");
 
     /// <summary>A name or a file's name without its folder and its known endings.</summary>
     internal static string WithoutEndings(string name)
@@ -121,10 +130,29 @@ internal sealed class TomogramIndex<T>
         {
             0 => null,
             1 => exact[same[0]],
-            _ => throw new InputException($"{path}: tomogram {InputFile.Quote(tomogram)} may be "
-                + $"{string.Join(" or ", same.Select(InputFile.Quote))}. Use the exact name."),
+            _ => throw TomogramName.Ambiguous(path, tomogram, same),
         };
     }
+}
+
+/// <summary>Files by the name of their tomogram, of which each may have one.</summary>
+internal sealed class TomogramFiles(IEnumerable<(string Name, string File)> files)
+{
+    private readonly TomogramIndex<string[]> index =
+        new(files.GroupBy(f => f.Name, f => f.File).Select(g => (g.Key, g.ToArray())));
+
+    /// <summary>The file of a tomogram; null where there is none.</summary>
+    /// <param name="tomogram">The name.</param>
+    /// <param name="path">The file that has the name, for messages.</param>
+    /// <exception cref="InputException">There are several.</exception>
+    public string? Find(string tomogram, string path) => Only(tomogram, index.Find(tomogram, path) ?? []);
+
+    /// <summary>The one file; null where there is none.</summary>
+    /// <exception cref="InputException">There are several.</exception>
+    public static string? Only(string tomogram, string[] files)
+        => files.Length <= 1 ? files.FirstOrDefault()
+            : throw new InputException($"{files[0]}: {files[1]} fits tomogram {InputFile.Quote(tomogram)} as well; expected one "
+                + "file of a tomogram. Move the other into another folder.");
 }
 
 /// <summary>The name by which tables know a tomogram (see <see cref="TomogramName"/>).</summary>

@@ -131,7 +131,7 @@ public sealed record DatasetVolume
         // Formats without names number their tomograms; one number alone does not contradict.
         if (Tomogram is not null || named.Length == 0 || (named is [var only] && only.All(char.IsAsciiDigit)))
             return particles;
-        Func<string, bool> isOurs = TomogramName.Among(named, Volume);
+        Func<string, bool> isOurs = TomogramName.Among(named, Volume, table);
         return named.Any(isOurs)
             ? [.. particles.Where(p => p.Tomogram is null || isOurs(p.Tomogram))]
             : throw new InputException(

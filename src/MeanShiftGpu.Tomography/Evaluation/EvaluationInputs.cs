@@ -26,6 +26,7 @@ public static class EvaluationInputs
         if (pickFiles.Count != truthFiles.Count)
             throw new InputException($"evaluate: {Counted.Of(pickFiles.Count, "table")} of picks and {truthFiles.Count} of "
                 + "true centres; expected as many of one as of the other, in the same order.");
+        RefuseOtherOrder(pickFiles, truthFiles);
         List<EvaluatedVolume> volumes = [];
         for (int i = 0; i < pickFiles.Count; i++)
         {
@@ -45,6 +46,21 @@ public static class EvaluationInputs
 
         // --volume is one volume's; several have no pictures.
         return volumes.Count == 1 ? [volumes[0] with { Path = path }] : volumes;
+    }
+
+    /// <summary>
+    /// Refuses tables that are paired by their order where their files' names pair them otherwise.
+    /// </summary>
+    private static void RefuseOtherOrder(IReadOnlyList<string> pickFiles, IReadOnlyList<string> truthFiles)
+    {
+        TomogramName[] picks = [.. pickFiles.Select(f => new TomogramName(CoordinateFolder.TomogramOf(f)))];
+        for (int i = 0; i < picks.Length; i++)
+        {
+            TomogramName truth = new(CoordinateFolder.TomogramOf(truthFiles[i]));
+            if (truth != picks[i] && Array.IndexOf(picks, truth) is >= 0 and int at)
+                throw new InputException($"evaluate: {truthFiles[i]} stands in the place of {pickFiles[i]}, and is called like "
+                    + $"{pickFiles[at]}; expected the tables of true centres in the order of the picks. Give both in one order.");
+        }
     }
 
     /// <summary>The volumes of a data set, with their picks in one table or a folder of tables.</summary>

@@ -142,8 +142,13 @@ public sealed class StarFile
     {
         if (!line.StartsWith("data_", StringComparison.Ordinal) && !line.StartsWith("loop_", StringComparison.Ordinal))
             return line;
-        int remark = Math.Max(line.IndexOf(" #", StringComparison.Ordinal), line.IndexOf("\t#", StringComparison.Ordinal));
-        return remark < 0 ? line : line[..remark].TrimEnd();
+        for (int i = 1; i < line.Length; i++)
+        {
+            if (line[i] == '#' && char.IsWhiteSpace(line[i - 1]))
+                return line[..i].TrimEnd();
+        }
+
+        return line;
     }
 
     /// <summary>Writes a file.</summary>

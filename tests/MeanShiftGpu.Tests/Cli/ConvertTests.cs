@@ -148,6 +148,18 @@ public class ConvertTests
             ["convert", folder.WriteText(name, text), "--out", folder.At(output), .. more.Split(
                 ' ', StringSplitOptions.RemoveEmptyEntries)]);
 
+    [TestCase("a.star", true)]
+    [TestCase("a.tbl", true)]
+    [TestCase("b.csv", false)]
+    public void Convert_BlankCellsAmongOthers_WarnsWhereTheyBecomeNumbers(string output, bool warns)
+    {
+        string table = folder.WriteText("a.csv", "x,y,z,score,class,tomogram\n1,2,3,0.5,7,A\n4,5,6,,,A\n");
+        string error = ToolRun.Succeeds("convert", table, "--out", folder.At(output)).Error;
+        Assert.That(
+            error,
+            warns ? Does.Contain("1 of 2 particles without a score").And.Contain("1 of 2 particles without a class") : Is.Empty);
+    }
+
     [Test]
     public void Convert_ATableOntoItself_IsRefused()
     {

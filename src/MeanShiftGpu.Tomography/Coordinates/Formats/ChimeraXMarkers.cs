@@ -23,6 +23,7 @@ internal static class ChimeraXMarkers
     public static TableFormat Format { get; } = new(CoordinateFormat.ChimeraX, ".cmm")
     {
         HoldsSeveralTomograms = false,
+        HoldsBlanks = true,
         HoldsAngles = false,
         PixelSizes = PixelSizes.OneInTable,
         VoxelSizeReason = static _ => "ChimeraX counts in Å",

@@ -18,6 +18,7 @@ internal static class CopickJson
     public static TableFormat Format { get; } = new(CoordinateFormat.Copick, ".json")
     {
         HoldsSeveralTomograms = false,
+        HoldsBlanks = true,
         HoldsSeveralObjects = false,
         IsUsual = false,
         Recognise = static path => JsonTable.Has(path, Points) ? CoordinateFormat.Copick : null,

@@ -36,6 +36,7 @@ internal static class DelimitedTable
     private static TableFormat Row(CoordinateFormat format, string delimiter, bool heading, params string[] endings)
         => new(format, endings)
         {
+            HoldsBlanks = heading,
             Read = (path, context) => new(format, Read(path, heading, context)),
             Write = (path, particles, options)
                 => Write(path, particles, delimiter, heading, format == CoordinateFormat.Napari, options),

@@ -47,6 +47,7 @@ internal static class ImodModel
     public static TableFormat Format { get; } = new(CoordinateFormat.Imod, ".mod")
     {
         HoldsSeveralTomograms = false,
+        HoldsBlanks = true,
         HoldsScores = false,
         HoldsAngles = false,
         PixelSizes = PixelSizes.OneInTable,

@@ -14,6 +14,9 @@ internal static class JsonTable
     public static readonly JsonWriterOptions WriterOptions =
         new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    // Of a property that stands twice the last would count without a word.
+    private static readonly JsonDocumentOptions Options = new() { AllowDuplicateProperties = false };
+
     /// <summary>Whether a file has a property.</summary>
     public static bool Has(string path, string property)
         => Read(path, "a table of coordinates in JSON", root => root.TryGetProperty(property, out _));
@@ -28,7 +31,8 @@ internal static class JsonTable
         {
             // Python writes NaN and Infinity, which are no JSON; they are refused where a number is needed,
             // by the parser.
-            using JsonDocument document = JsonDocument.Parse(bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsMemory(3) : bytes);
+            using JsonDocument document = JsonDocument.Parse(
+                bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsMemory(3) : bytes, Options);
             return document.RootElement.ValueKind == JsonValueKind.Object
                 ? parse(document.RootElement)
                 : throw new InputException($"{path}: is no JSON object; expected {expected}.");

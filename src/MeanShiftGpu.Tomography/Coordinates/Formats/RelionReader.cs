@@ -50,7 +50,7 @@ internal sealed class RelionReader(
     private readonly string? score = Array.Find(RelionStar.Scores, table.Has)
         ?? ScoreColumns.Among(table.Columns, column => table.Rows.Select(row => row[column]));
 
-    private readonly StarTable? optics = file.Table("optics") is { Rows.Count: > 0 } found ? found : null;
+    private readonly StarTable? optics = file.Table(RelionStar.Optics) is { Rows.Count: > 0 } found ? found : null;
 
     // The first row of each optics group, and what all groups agree on by column: a file may have as many
     // groups as particles.
@@ -198,7 +198,14 @@ internal sealed class RelionReader(
         {
             opticsRows = [];
             for (int i = 0; i < optics.Rows.Count; i++)
-                opticsRows.TryAdd(new StarRow(path, optics, i).WholeNumber(RelionStar.OpticsGroup), i);
+            {
+                StarRow one = new(path, optics, i);
+                int number = one.WholeNumber(RelionStar.OpticsGroup);
+                if (!opticsRows.TryAdd(number, i) && !optics.Rows[i].SequenceEqual(optics.Rows[opticsRows[number]]))
+                    throw new InputException($"{path}: line {one.Line}: optics group {number} stands also at line "
+                        + $"{optics.RowLines[opticsRows[number]]}, with other values; expected each group once. Number them "
+                        + "anew, also in the particles' rows.");
+            }
         }
 
         return opticsRows.TryGetValue(group, out int at)

@@ -15,6 +15,7 @@ internal static class RelionStar
     public const string TomoName = "rlnTomoName";
     public const string MicrographName = "rlnMicrographName";
     public const string ClassNumber = "rlnClassNumber";
+    public const string Optics = "optics";
     public const string OpticsGroup = "rlnOpticsGroup";
     public const string TiltSeriesPixelSize = "rlnTomoTiltSeriesPixelSize";
     public const string TomostarEnding = ".tomostar";
@@ -70,8 +71,11 @@ internal static class RelionStar
         (path, StarFile file, StarTable[] tables, string? tomograms) = Open(path, context.TomogramsStar);
         TomogramsStar? sizes = tomograms is null ? null : TomogramsStar.Read(tomograms);
         IReadOnlyList<string?>[] names = [.. tables.Select(table => NamesIn(table, tables.Length))];
+        // Before rows are left out, after which all that are left might name none.
+        if (CoordinateTables.NameOfUnnamed(path, [.. names.SelectMany(n => n)], context) is { } unnamed)
+            names = [.. names.Select(rows => (string?[])[.. rows.Select(n => n ?? unnamed)])];
         string[] all = [.. names.SelectMany(n => n).OfType<string>().Distinct()];
-        Func<string, bool>? isWanted = context.Tomogram is { } wanted ? TomogramName.Among(all, wanted) : null;
+        Func<string, bool>? isWanted = context.Tomogram is { } wanted ? TomogramName.Among(all, wanted, path) : null;
         List<Particle> particles =
             [.. tables.SelectMany((table, i) => new RelionReader(path, file, table, names[i], sizes, context).Read(isWanted))];
         return particles.Count == 0 && isWanted is not null && all.Length > 0
@@ -102,7 +106,7 @@ internal static class RelionStar
     {
         int column = table.Has(TomoName) ? table.IndexOf(TomoName) : table.IndexOf(MicrographName);
         string? block = blocks > 1 && table.Name is not ("" or "particles") ? table.Name : null;
-        return [.. table.Rows.Select(row => column >= 0 ? row[column] : block)];
+        return [.. table.Rows.Select(row => column < 0 ? block : row[column].Trim().Length > 0 ? row[column] : null)];
     }
 
     /// <summary>A file's tables with coordinates; those of the file that an optimisation set names.</summary>
@@ -130,6 +134,14 @@ internal static class RelionStar
             throw new InputException($"{path}: its tables data_{tables[0].Name} and data_{other.Name} both have coordinates, "
                 + $"the first as {CoordinateFormats.Word(FormatOf(tables[0]))}, the second as "
                 + $"{CoordinateFormats.Word(FormatOf(other))}. Put them into two files.");
+        // A row says its optics group, not the block that the group stands in.
+        StarTable[] optics = [.. file.Tables.Where(t => t.Name == Optics && t.Rows.Count > 0)];
+        static string Text(StarTable table)
+            => string.Join('\n', table.Rows.Prepend([.. table.Columns]).Select(row => string.Join('\t', row)));
+        if (optics.Select(Text).Distinct().Count() > 1)
+            throw new InputException($"{path}: has {optics.Length} different tables data_{Optics}, at lines "
+                + $"{optics[0].RowLines[0]} and {optics[^1].RowLines[0]}; expected one, which says the pixel sizes. Put the "
+                + "particles of each into a file of their own.");
         return (path, file, tables, tomograms);
     }
 

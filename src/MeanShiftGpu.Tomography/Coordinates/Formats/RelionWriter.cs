@@ -25,6 +25,7 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
         }
 
         Row[] rows = [.. particles.Select(RowOf)];
+        RefuseJoined(rows);
         // The input's optics, and other columns that say a pixel size, hold as long as the coordinates count
         // in the same pixels.
         bool samePixels = Array.TrueForAll(
@@ -35,6 +36,19 @@ internal sealed class RelionWriter(string path, CoordinateWriteOptions options)
             file.Tables.Add(optics);
         file.Tables.Add(CreateTable(rows, keptOptics: kept is not null, samePixels));
         file.Write(path);
+    }
+
+    /// <summary>Refuses two tomograms that would be one by the name that is written for them.</summary>
+    private void RefuseJoined(Row[] rows)
+    {
+        Dictionary<string, string?> names = [];
+        foreach (Row row in rows)
+        {
+            if (!names.TryAdd(row.Tomogram, row.Particle.Tomogram) && names[row.Tomogram] != row.Particle.Tomogram)
+                throw new InputException($"{path}: tomograms {InputFile.Quote(names[row.Tomogram] ?? "")} and "
+                    + $"{InputFile.Quote(row.Particle.Tomogram ?? "")} would both be called {InputFile.Quote(row.Tomogram)}. "
+                    + "Spell one tomogram alike in all rows, or rename one of the two.");
+        }
     }
 
     /// <summary>A particle with its tomogram's name and pixels as they are written.</summary>

@@ -40,6 +40,7 @@ public static class ShrecLocations
     internal static TableFormat Format { get; } = new(CoordinateFormat.Shrec, ".txt")
     {
         HoldsSeveralTomograms = false,
+        HoldsBlanks = true,
         HoldsScores = false,
         IsUsual = false,
         IsNamed = static path => Path.GetFileName(path) == FileName,

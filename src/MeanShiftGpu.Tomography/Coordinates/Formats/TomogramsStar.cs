@@ -52,11 +52,20 @@ internal sealed class TomogramsStar
     public static TomogramsStar Read(string path)
     {
         StarFile file = StarFile.Read(path);
-        StarTable table = file.Tables.FirstOrDefault(t => t.Has("rlnTomoName") && Sizes.All(t.Has))
-            ?? throw new InputException($"{path}: no table has rlnTomoName and rlnTomoSizeX, Y, Z; expected RELION's "
+        StarTable[] tables = [.. file.Tables.Where(t => t.Has(RelionStar.TomoName) && Sizes.All(t.Has))];
+        if (tables.Length == 0)
+            throw new InputException($"{path}: no table has rlnTomoName and rlnTomoSizeX, Y, Z; expected RELION's "
                 + "tomograms.star.");
-        return new TomogramsStar(
-            path, [.. Enumerable.Range(0, table.Rows.Count).Select(i => Entry(new StarRow(path, table, i)))]);
+        Dictionary<string, TomogramEntry> entries = [];
+        foreach (StarRow row in tables.SelectMany(t => Enumerable.Range(0, t.Rows.Count).Select(i => new StarRow(path, t, i))))
+        {
+            TomogramEntry entry = Entry(row);
+            if (!entries.TryAdd(entry.Name, entry) && entries[entry.Name] != entry)
+                throw new InputException($"{path}: line {row.Line}: tomogram {InputFile.Quote(entry.Name)} stands twice, with "
+                    + "other sizes, pixel size or binning; expected it once. Delete the row that is wrong.");
+        }
+
+        return new TomogramsStar(path, entries.Values);
     }
 
     /// <summary>
@@ -72,7 +81,7 @@ internal sealed class TomogramsStar
             : throw new InputException($"{row.Path}: line {row.Line}: {column} is {row.Number(column)}; expected a number "
                 + "above 0.");
         return new TomogramEntry(
-            row.Text("rlnTomoName"),
+            row.Text(RelionStar.TomoName),
             NotNegative(Sizes[0]),
             NotNegative(Sizes[1]),
             NotNegative(Sizes[2]),

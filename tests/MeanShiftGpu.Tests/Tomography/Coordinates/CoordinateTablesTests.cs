@@ -100,7 +100,7 @@ public class CoordinateTablesTests
     public void Read_AllColumns_AreTaken()
     {
         string path = folder.Write("a.csv", "score,class,tomogram,x,y,z,rot,tilt,psi\n0.5,2,\"TS "
-            + "1\",1,2,3,10,20,30\n,,,4,5,6,,,\n");
+            + "1\",1,2,3,10,20,30\n,,TS 2,4,5,6,,,\n");
         IReadOnlyList<Particle> particles = CoordinateTables.Read(path);
         Assert.Multiple(() =>
         {
@@ -108,7 +108,7 @@ public class CoordinateTablesTests
                 particles[0], Is.EqualTo(
                     new Particle(3, 2, 1) { Score = 0.5, Class = 2, Tomogram = "TS 1", Angles = new(10, 20, 30) })
                         .Using<Particle>(SameFields));
-            Assert.That(particles[1], Is.EqualTo(new Particle(6, 5, 4)).Using<Particle>(SameFields));
+            Assert.That(particles[1], Is.EqualTo(new Particle(6, 5, 4) { Tomogram = "TS 2" }).Using<Particle>(SameFields));
         });
     }
 

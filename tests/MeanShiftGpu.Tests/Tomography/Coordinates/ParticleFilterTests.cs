@@ -67,6 +67,20 @@ public class ParticleFilterTests
     }
 
     [Test]
+    public void Apply_SeveralMasksOfATomogram_AreRefused()
+    {
+        Directory.CreateDirectory(folder["masks"]);
+        Mask("masks/TS_01_mask.mrc", (4, 4, 4));
+        Particle[] two = [new(4, 4, 4) { Tomogram = "s1/TS_01" }, new(4, 4, 4) { Tomogram = "s2/TS_01" }];
+        ParticleFilter filter = new() { Inside = folder["masks"] };
+        Assert.That(TemporaryFolder.Refused(() => filter.Apply("a.csv", two, null), "a.csv"),
+            Does.Contain("s1/TS_01").And.Contain("s2/TS_01"));
+        Mask("masks/TS_01.mrc", (1, 1, 1));
+        Assert.That(TemporaryFolder.Refused(() => filter.Apply("a.csv", Particles[..3], null), "TS_01_mask.mrc"),
+            Does.Contain("TS_01.mrc").And.Contain("one file of a tomogram"));
+    }
+
+    [Test]
     public void Convert_WithAFilter_WritesWhatIsKept()
     {
         CoordinateTables.Write(folder["a.csv"], Particles);

@@ -34,9 +34,9 @@ public class TomogramNameTests
     public void Among_NameSpelledSo_IsTakenAlone()
     {
         string[] names = ["TS_1", "TS_1.tomostar", "TS_2"];
-        Assert.That(names.Where(TomogramName.Among(names, "TS_1")), Is.EqualTo(new[] { "TS_1" }));
-        Assert.That(names.Where(TomogramName.Among(names, "TS_2.mrc")), Is.EqualTo(new[] { "TS_2" }));
-        Assert.That(names.Where(TomogramName.Among(names, "TS_3")), Is.Empty);
+        Assert.That(names.Where(TomogramName.Among(names, "TS_1", "a.star")), Is.EqualTo(new[] { "TS_1" }));
+        Assert.That(names.Where(TomogramName.Among(names, "TS_2.mrc", "a.star")), Is.EqualTo(new[] { "TS_2" }));
+        Assert.That(names.Where(TomogramName.Among(names, "TS_3", "a.star")), Is.Empty);
     }
 
     // Five names with dots: each finds its own particle, and Warp's table has five names.

@@ -54,6 +54,12 @@ public class StarFileTests
         AssertSame(StarFile.Read(folder["a.star"]), file);
     }
 
+    [TestCase("data_optics\t# from # import")]
+    [TestCase("data_optics # from\t# import")]
+    public void Read_ABlockWithAComment_HasItsNameAlone(string line)
+        => Assert.That(
+            StarFile.Read(folder.Write("a.star", $"{line}\nloop_\n_a\n1\n")).Tables.Single().Name, Is.EqualTo("optics"));
+
     private static void AssertSame(StarFile actual, StarFile expected)
     {
         Assert.That(actual.Tables, Has.Count.EqualTo(expected.Tables.Count));
