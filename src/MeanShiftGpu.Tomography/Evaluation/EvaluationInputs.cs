@@ -34,17 +34,44 @@ public static class EvaluationInputs
             {
                 Shape = context.Shape,
             })];
+            IReadOnlyList<Particle> found = CoordinateTables.Read(pickFiles[i], context);
+            IReadOnlyList<Particle> centres = CoordinateTables.Read(truthFiles[i], truthContext);
+            RefuseOtherVoxels(pickFiles[i], found, truthFiles[i], centres);
+            if (path is not null)
+            {
+                CoordinateTables.RefuseOtherVolume(pickFiles[i], found, path);
+                CoordinateTables.RefuseOtherVolume(truthFiles[i], centres, path);
+            }
+
             volumes.AddRange(
                 EvaluationTables.Join(
-                    pickFiles[i],
-                    WithShape(Named(CoordinateTables.Read(pickFiles[i], context), names)),
-                    truthFiles[i],
-                    WithShape(CoordinateTables.Read(truthFiles[i], truthContext)))
+                    pickFiles[i], WithShape(Named(found, names)), truthFiles[i], WithShape(centres))
                     .Select(v => new EvaluatedVolume(v.Name, v.Volume, null)));
         }
 
         // --volume is one volume's; several have no pictures.
         return volumes.Count == 1 ? [volumes[0] with { Path = path }] : volumes;
+    }
+
+    // Distances are in voxels, which must be the same ones on both sides.
+    private static void RefuseOtherVoxels(
+        string pickFile, IReadOnlyList<Particle> picks, string truthFile, IReadOnlyList<Particle> truth)
+    {
+        static (string? Tomogram, double Size)[] Sizes(IReadOnlyList<Particle> particles)
+            => [.. particles.Where(p => p.Pixels.SizeAngstrom > 0).Select(p => (p.Tomogram, p.Pixels.VoxelSizeAngstrom))
+                .Distinct()];
+        (string? Tomogram, double Size)[] theirs = Sizes(truth);
+        foreach ((string? tomogram, double size) in Sizes(picks))
+        {
+            foreach ((string? other, double otherSize) in theirs)
+            {
+                if (Math.Abs(size - otherSize) > 0.01 * otherSize
+                    && (tomogram is null || other is null || TomogramNames.AreSame(tomogram, other)))
+                    throw new InputException(string.Create(CultureInfo.InvariantCulture, $"{pickFile}: counts in voxels of "
+                        + $"{size:0.####} Å, and {truthFile} in voxels of {otherSize:0.####} Å; expected the same. Convert one "
+                        + $"of them to the other's voxels, or say the volume's voxel size or the tables' binning."));
+            }
+        }
     }
 
     /// <summary>The volumes of a data set, with their picks in one table or a folder of tables.</summary>
