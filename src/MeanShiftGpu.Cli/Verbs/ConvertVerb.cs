@@ -105,6 +105,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
                 FromCentre = options.GetValue(fromCentre) ?? RelionCentre.HalfSize,
                 ToCentre = options.GetValue(toCentre) ?? RelionCentre.HalfSize,
                 TomogramsStar = options.GetValue(tomograms),
+                Volume = options.GetValue(volume),
                 Tomogram = options.GetValue(tomogram),
                 TomogramName = options.GetValue(tomogramName) ?? (
                 options.GetValue(volume) is { } named ? TomogramNames.Of(named) : null),

@@ -55,6 +55,12 @@ public sealed record ConversionOptions
     /// <summary>RELION's tomograms.star, for the sizes of tomograms.</summary>
     public string? TomogramsStar { get; init; }
 
+    /// <summary>
+    /// The volume's file, where one was given: particles of a tomogram of another name are refused, as its
+    /// size is not theirs. Null otherwise.
+    /// </summary>
+    public string? Volume { get; init; }
+
     /// <summary>Convert the particles of this tomogram only.</summary>
     public string? Tomogram { get; init; }
 
@@ -120,6 +126,8 @@ public static class CoordinateConversion
         if (!toFolder)
             OutputFolder.RefuseReplacing([output], read);
         CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
+        if (options.Volume is { } volume)
+            CoordinateTables.RefuseOtherVolume(input, table.Particles, volume);
         RefuseContradiction(input, table, options);
         int all = table.Particles.Count;
         string[] masks = options.Filter.Inside is { } inside

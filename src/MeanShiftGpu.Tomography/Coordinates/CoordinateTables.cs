@@ -52,10 +52,19 @@ public sealed record CoordinateWriteOptions
     {
         double voxel = Context.VoxelSizeAngstrom > 0 ? Context.VoxelSizeAngstrom : p.Pixels.VoxelSizeAngstrom;
         if (TomogramOf(path, p) is { } entry)
-            return entry.Grid(Context.Binning, voxel, p.Pixels.SizeAngstrom);
+        {
+            PixelGrid grid = entry.Grid(Context.Binning, voxel, p.Pixels.SizeAngstrom);
+            tomograms!.RefuseOtherVolume(entry, grid, Context.Of(path, p.Tomogram));
+            return grid;
+        }
+
         double perVoxel =
             Context.Binning > 0 ? Context.Binning : CoordinateFormats.CountsUnbinnedPixels(Format!.Value) ? p.Pixels.PerVoxel : 1;
-        return new PixelGrid(voxel / perVoxel, perVoxel);
+        // A voxel size that was rounded does not change the table's own pixels, which its optics state.
+        bool ownPixels = CoordinateFormats.CountsUnbinnedPixels(Format!.Value) && p.Pixels.SizeAngstrom > 0
+            && Math.Abs(p.Pixels.PerVoxel - perVoxel) <= 1e-9 * perVoxel
+            && Math.Abs(p.Pixels.VoxelSizeAngstrom - voxel) <= 0.01 * voxel;
+        return ownPixels ? p.Pixels : new PixelGrid(voxel / perVoxel, perVoxel);
     }
 }
 
@@ -161,7 +170,10 @@ public static class CoordinateTables
             particles.Count == 0 || particles.Any(p => p.Pixels.SizeAngstrom <= 0)))
             options.Context.RequireVoxelSize(path, needsVoxelSize);
         // A name that tomograms.star does not know is found out before the picks are computed.
-        (options with { Format = format.Id }).TomogramOf(path, new Particle(0, 0, 0));
+        CoordinateWriteOptions known = options with { Format = format.Id };
+        Particle first = new(0, 0, 0);
+        if (known.TomogramOf(path, first) is not null)
+            known.GridOf(path, first);
         return format.Id;
     }
 
@@ -221,21 +233,40 @@ public static class CoordinateTables
 
     /// <summary>
     /// Refuses coordinates that are fractions of the tomogram: several places that all lie within the first
-    /// pixel are no pixels.
+    /// pixel are no pixels, nor are one or two without a whole number.
     /// </summary>
     private static void RefuseFractions(string path, CoordinateTable table)
     {
         const int several = 3;
         const double rounding = 1e-9;
         static double[] Coordinates(Particle p) => [p.Pixels.ToPixel(p.Z), p.Pixels.ToPixel(p.Y), p.Pixels.ToPixel(p.X)];
-        if (table.Particles.Count >= several
+        static bool IsFraction(double c) => Math.Abs(c - Math.Round(c)) > rounding;
+        if (table.Particles.Count > 0
             && table.Particles.All(p => Coordinates(p).All(c => c is >= -rounding and <= 1 + rounding))
-            && table.Particles.Any(p => Coordinates(p).Any(c => Math.Abs(c - Math.Round(c)) > rounding)))
+            && (table.Particles.Count >= several ? table.Particles.Any(p => Coordinates(p).Any(IsFraction))
+                : table.Particles.All(p => Coordinates(p).All(IsFraction))))
         {
-            throw new InputException($"{path}: all {table.Particles.Count} particles lie between 0 and 1 along every axis. "
+            string all = table.Particles.Count == 1 ? "its particle lies" : $"all {table.Particles.Count} particles lie";
+            throw new InputException($"{path}: {all} between 0 and 1 along every axis. "
                 + "These are no pixels, but probably fractions of the tomogram, as Warp's template matching writes them. "
                 + "Multiply them by the tomogram's size in voxels.");
         }
+    }
+
+    /// <summary>
+    /// Refuses particles of other tomograms than the one volume that was given. Numbers are no names.
+    /// </summary>
+    /// <param name="path">The table.</param>
+    /// <param name="particles">Its particles.</param>
+    /// <param name="volume">The volume's file.</param>
+    /// <exception cref="InputException">A particle's tomogram has another name.</exception>
+    internal static void RefuseOtherVolume(string path, IReadOnlyList<Particle> particles, string volume)
+    {
+        if (particles.Select(p => p.Tomogram).Distinct().FirstOrDefault(
+            name => name is not null && !name.All(char.IsAsciiDigit) && !TomogramNames.AreSame(name, volume)) is { } other)
+            throw new InputException($"{path}: has particles of tomogram {InputFile.Quote(other)}, but the volume is {volume}; "
+                + "expected the same name. Give that tomogram's volume, rename the volume, or give only the particles of "
+                + $"{InputFile.Quote(TomogramNames.Of(volume))}.");
     }
 
     /// <summary>

@@ -35,12 +35,18 @@ public static class EvaluationInputs
             {
                 Shape = context.Shape,
             })];
+            IReadOnlyList<Particle> found = CoordinateTables.Read(pickFiles[i], context);
+            IReadOnlyList<Particle> centres = CoordinateTables.Read(truthFiles[i], truthContext);
+            RefuseOtherVoxels(pickFiles[i], found, truthFiles[i], centres);
+            if (path is not null)
+            {
+                CoordinateTables.RefuseOtherVolume(pickFiles[i], found, path);
+                CoordinateTables.RefuseOtherVolume(truthFiles[i], centres, path);
+            }
+
             volumes.AddRange(
                 EvaluationTables.Join(
-                    pickFiles[i],
-                    WithShape(Named(CoordinateTables.Read(pickFiles[i], context), names)),
-                    truthFiles[i],
-                    WithShape(CoordinateTables.Read(truthFiles[i], truthContext)))
+                    pickFiles[i], WithShape(Named(found, names)), truthFiles[i], WithShape(centres))
                     .Select(v => new EvaluatedVolume(v.Name, v.Volume, null)));
         }
 
@@ -60,6 +66,27 @@ public static class EvaluationInputs
             if (truth != picks[i] && Array.IndexOf(picks, truth) is >= 0 and int at)
                 throw new InputException($"evaluate: {truthFiles[i]} stands in the place of {pickFiles[i]}, and is called like "
                     + $"{pickFiles[at]}; expected the tables of true centres in the order of the picks. Give both in one order.");
+        }
+    }
+
+    // Distances are in voxels, which must be the same ones on both sides.
+    private static void RefuseOtherVoxels(
+        string pickFile, IReadOnlyList<Particle> picks, string truthFile, IReadOnlyList<Particle> truth)
+    {
+        static (string? Tomogram, double Size)[] Sizes(IReadOnlyList<Particle> particles)
+            => [.. particles.Where(p => p.Pixels.SizeAngstrom > 0).Select(p => (p.Tomogram, p.Pixels.VoxelSizeAngstrom))
+                .Distinct()];
+        (string? Tomogram, double Size)[] theirs = Sizes(truth);
+        foreach ((string? tomogram, double size) in Sizes(picks))
+        {
+            foreach ((string? other, double otherSize) in theirs)
+            {
+                if (Math.Abs(size - otherSize) > 0.01 * otherSize
+                    && (tomogram is null || other is null || TomogramNames.AreSame(tomogram, other)))
+                    throw new InputException(string.Create(CultureInfo.InvariantCulture, $"{pickFile}: counts in voxels of "
+                        + $"{size:0.####} Å, and {truthFile} in voxels of {otherSize:0.####} Å; expected the same. Convert one "
+                        + $"of them to the other's voxels, or say the volume's voxel size or the tables' binning."));
+            }
         }
     }
 

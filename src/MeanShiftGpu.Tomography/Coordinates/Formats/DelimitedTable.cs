@@ -49,19 +49,29 @@ internal static class DelimitedTable
         bool headed = true;
         string? delimiter = null;
         string[]? columns = null;
+        (int Number, string[] Words)? comment = null;
         foreach ((int number, string text) in InputFile.ReadLines(path, Expected))
         {
             any = true;
             string line = text.Trim(' ');
             if (string.IsNullOrWhiteSpace(line) || line[0] == '#')
+            {
+                if (columns is null && AxesIn(line) is { } words)
+                    comment = (number, words);
                 continue;
+            }
+
             delimiter ??= DelimiterOf(path, number, line);
             string[] fields = Split(path, number, line, delimiter);
             if (columns is null)
             {
-                columns = ColumnsFrom(path, number, fields);
-                headed = !fields.Any(IsNumber);
-                if (headed)
+                bool isHeading = !fields.Any(IsNumber);
+                // numpy.savetxt writes the heading as a comment, which is known by its words or by their number.
+                bool above = !isHeading && comment is { } c && (c.Words.All(IsColumn) || c.Words.Length == fields.Length);
+                columns = above ? ColumnsFrom(path, comment!.Value.Number, comment.Value.Words)
+                    : ColumnsFrom(path, number, fields);
+                headed = isHeading || above;
+                if (isHeading)
                     continue;
             }
 
@@ -77,16 +87,39 @@ internal static class DelimitedTable
             : particles;
     }
 
+    /// <summary>The words of a comment that names x, y and z; null of any other.</summary>
+    private static string[]? AxesIn(string line)
+    {
+        if (!line.StartsWith('#'))
+            return null;
+        string[] words = line[(line.LastIndexOf(':') + 1)..].TrimStart('#').ToLowerInvariant()
+            .Split([' ', '\t', ',', ';', '"'], StringSplitOptions.RemoveEmptyEntries);
+        return KnownColumns.Take(3).All(words.Contains) ? words : null;
+    }
+
+    private static bool IsColumn(string word) => KnownColumns.Contains(word) || ScoreColumns.Has(word);
+
     /// <summary>
     /// Refuses four columns without a heading that are rather x y z and a score, or x y z and a class, than
     /// class x y z.
     /// </summary>
     private static void RefuseOtherOrder(string path, List<Particle> particles)
     {
+        const int manyClasses = 20;
+        static bool IsWhole(double v) => Math.Abs(v - Math.Round(v)) < 1e-9;
         double[] last = [.. particles.Select(p => p.Pixels.ToPixel(p.Z))];
+        int different = particles.Select(p => p.Class).Distinct().Count();
+        // Classes are few; and where x and y are whole numbers, z alone has no fractions.
+        bool manyFirst = different > 1 && ((2 * different > particles.Count && particles.Max(p => p.Class) > manyClasses)
+            || (last.Any(v => !IsWhole(v))
+                && particles.All(p => IsWhole(p.Pixels.ToPixel(p.X)) && IsWhole(p.Pixels.ToPixel(p.Y)))));
         bool scores = last.All(v => v is >= 0 and <= 1) && last.Any(v => v != Math.Floor(v));
         bool classes = last.All(v => v >= 0 && v == Math.Floor(v))
-            && particles.Select(p => p.Class).Distinct().Count() > last.Distinct().Count();
+            && different > last.Distinct().Count();
+        if (manyFirst && !scores && !classes)
+            throw new InputException($"{path}: has four columns without a heading, which are read as class, x, y, z; but the "
+                + $"first has {different} values in {Counted.Of(particles.Count, "row")}, as places have rather than classes. "
+                + "Write a heading with the columns' names in the first line, for example x y z score or class x y z.");
         if (scores || classes)
             throw new InputException($"{path}: has four columns without a heading, which are read as class, x, y, z; but the "
                 + $"last one looks like a {(scores ? "score" : "class")}. Write a heading with the columns' names in the first "

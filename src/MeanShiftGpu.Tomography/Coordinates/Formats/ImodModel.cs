@@ -35,6 +35,9 @@ internal static class ImodModel
     private const uint NotFrom3dmod = 1 << 11;
     private const uint OriginsInMinx = 1 << 14;
 
+    // The points' y and z are exchanged.
+    private const uint FlippedYz = 1 << 16;
+
     // Contours are open; points are scattered.
     private const uint OpenPoints = (1 << 3) | (1 << 9);
 
@@ -64,6 +67,9 @@ internal static class ImodModel
         int Whole(int at) => BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan(at));
         float Real(int at) => BinaryPrimitives.ReadSingleBigEndian(bytes.AsSpan(at));
         uint flags = (uint)Whole(IdBytes + FlagsAt);
+        if ((flags & FlippedYz) != 0)
+            throw new InputException($"{path}: its header says that y and z are flipped (flag bit 16); expected points as the "
+                + "volume lies in its file. Open it with the volume in 3dmod, without flipping, and save it again.");
         PixelGrid grid = context.TomogramGrid(path, PixelAngstrom(Real(IdBytes + PixelSizeAt), Whole(IdBytes + UnitsAt)));
         List<Particle> particles = [];
         int objects = 0;

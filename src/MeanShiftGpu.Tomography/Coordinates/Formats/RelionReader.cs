@@ -60,6 +60,7 @@ internal sealed class RelionReader(
     /// <summary>Reads the rows, or those of the tomograms that are wanted.</summary>
     public IEnumerable<Particle> Read(Func<string, bool>? isWanted)
     {
+        RefuseIncomplete();
         string nameColumn = unbinned ? RelionStar.TomoName : RelionStar.MicrographName;
         int[] kept =
             [.. Enumerable.Range(0, table.Columns.Count).Where(
@@ -85,6 +86,18 @@ internal sealed class RelionReader(
         }
     }
 
+    // RELION, too, ends with an error where it finds some columns of such a set and others not.
+    private void RefuseIncomplete()
+    {
+        string[][] sets = [RelionStar.OriginAngstrom, RelionStar.OriginPixels, RelionStar.Angles, RelionStar.BoxAngles];
+        foreach (string[] set in sets)
+        {
+            if (set.Any(table.Has) && Array.Find(set, column => !table.Has(column)) is { } missing)
+                throw new InputException($"{path}: has {string.Join(" and ", set.Where(table.Has))}, but no {missing}; expected "
+                    + "all three or none. Add the missing columns (0 where there is nothing to say), or leave out the others.");
+        }
+    }
+
     private ParticleAngles? Angles(StarRow row, string[] columns)
         => columns.All(table.Has) ? new ParticleAngles(row.Number(columns[0]), row.Number(columns[1]), row.Number(columns[2]))
             : null;
@@ -98,7 +111,9 @@ internal sealed class RelionReader(
         (double x, double y, double z) = Triple(row, RelionStar.Pixels);
         double size = PixelSize(row);
         PixelGrid grid = unbinned ? own.Grid(size) : own.TomogramGrid($"{path}: line {row.Line}", size);
-        (double X, double Y, double Z) offset = RelionStar.OriginAngstrom.All(table.Has) ? OffsetAngstrom(row) : default;
+        // RELION takes the offsets in Å where there are such, and those in pixels of old tables only otherwise.
+        bool inAngstrom = RelionStar.OriginAngstrom.All(table.Has);
+        (double X, double Y, double Z) offset = inAngstrom ? OffsetAngstrom(row) : default;
         if (offset != default)
         {
             double pixel = grid.SizeAngstrom > 0 ? grid.SizeAngstrom
@@ -106,7 +121,7 @@ internal sealed class RelionReader(
                     path, $"line {row.Line}: rlnOrigin*Angst are in Å, but the table has no pixel size") / grid.PerVoxel;
             (x, y, z) = (x - (offset.X / pixel), y - (offset.Y / pixel), z - (offset.Z / pixel));
         }
-        else if (RelionStar.OriginPixels.All(table.Has))
+        else if (!inAngstrom && RelionStar.OriginPixels.All(table.Has))
         {
             (double X, double Y, double Z) pixels = Triple(row, RelionStar.OriginPixels);
             (x, y, z) = (x - pixels.X, y - pixels.Y, z - pixels.Z);
@@ -139,6 +154,7 @@ internal sealed class RelionReader(
                 throw new InputException($"{path}: line {row.Line}: tomogram {InputFile.Quote(tomogram ?? "")} is not in "
                     + $"{tomograms.Path}.");
             PixelGrid known = entry.Grid(own.Binning, own.VoxelSizeAngstrom, PixelSize(row));
+            tomograms.RefuseOtherVolume(entry, known, own);
             return known.SizeAngstrom > 0
                 ? (entry.SizeX, entry.SizeY, entry.SizeZ, known)
                 : throw new InputException($"{tomograms.Path}: tomogram {InputFile.Quote(entry.Name)} has no "
@@ -159,10 +175,29 @@ internal sealed class RelionReader(
     {
         foreach (string label in PixelSizeLabels)
         {
-            if (OpticsValue(row, label) is > 0 and var size)
-                return size;
+            if (OpticsValue(row, label) is not (> 0 and var size))
+                continue;
+            if (label == "rlnPixelSize" && table.Has("rlnMagnification") && DetectorPixelSize(row) is > 0 and var detector
+                && Differ(size, detector))
+                throw Contradiction(row, $"{label} is {Text(size)} Å, but rlnMagnification and rlnDetectorPixelSize make "
+                    + $"{Text(detector)} Å");
+            // A subtomogram's pixels are those of the tilt series, binned; coordinates are not.
+            return label == "rlnImagePixelSize" && OpticsValue(row, "rlnTomoSubtomogramBinning") is > 0 and var binning
+                ? size / binning : size;
         }
 
+        return DetectorPixelSize(row);
+    }
+
+    private static bool Differ(double one, double other) => Math.Abs(one - other) > 0.01 * other;
+
+    private static string Text(double size) => size.ToString("0.####", CultureInfo.InvariantCulture);
+
+    private InputException Contradiction(StarRow row, string what)
+        => new($"{path}: line {row.Line}: {what}; expected the same pixel size. Correct the wrong one, or leave it out.");
+
+    private double DetectorPixelSize(StarRow row)
+    {
         // RELION 2 and 3 give the detector's pixel in µm with a magnification; pytom-match-pick gives the
         // voxel in Å under the same label, alone.
         if (!table.Has("rlnDetectorPixelSize"))
@@ -175,7 +210,19 @@ internal sealed class RelionReader(
     private double? OpticsValue(StarRow row, string column)
     {
         if (table.Has(column))
-            return row.Number(column);
+        {
+            double own = row.Number(column);
+            // Of several groups the row must say which is its own.
+            bool known = optics is not null && (table.Has(RelionStar.OpticsGroup) || optics.Rows.Count == 1);
+            return own > 0 && known && FromOptics(row, column) is > 0 and var other && Differ(own, other)
+                ? throw Contradiction(row, $"{column} is {Text(own)}, but {Text(other)} in the optics table") : own;
+        }
+
+        return FromOptics(row, column);
+    }
+
+    private double? FromOptics(StarRow row, string column)
+    {
         if (optics is null || !optics.Has(column))
             return null;
         if (!table.Has(RelionStar.OpticsGroup) || !optics.Has(RelionStar.OpticsGroup))

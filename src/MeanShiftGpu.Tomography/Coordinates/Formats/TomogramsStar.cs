@@ -75,16 +75,44 @@ internal sealed class TomogramsStar
     /// <param name="table">The table that has it, for messages.</param>
     public TomogramEntry? Find(string tomogram, string table) => entries.Find(tomogram, table);
 
+    /// <summary>
+    /// Refuses a volume that is no reconstruction of a tomogram as the file has it: all places are measured
+    /// from a centre that the file gives. Sizes round to a voxel.
+    /// </summary>
+    /// <param name="entry">The tomogram.</param>
+    /// <param name="grid">Its pixels in the volume.</param>
+    /// <param name="context">The volume, where its size is known.</param>
+    /// <exception cref="InputException">The sizes differ.</exception>
+    public void RefuseOtherVolume(TomogramEntry entry, PixelGrid grid, CoordinateContext context)
+    {
+        if (context.Shape is not { } shape)
+            return;
+        bool Fits(double pixels, int voxels) => Math.Abs(pixels - (voxels * grid.PerVoxel)) <= grid.PerVoxel * (1 + 1e-9);
+        if (Fits(entry.SizeX, shape.Width) && Fits(entry.SizeY, shape.Height) && Fits(entry.SizeZ, shape.Depth))
+            return;
+        string voxel = context.VoxelSizeAngstrom > 0 ? FormattableString.Invariant($" of {context.VoxelSizeAngstrom:0.####} Å")
+            : "";
+        string stated = entry.Binning > 0 ? FormattableString.Invariant($" and binning {entry.Binning:0.####}") : "";
+        throw new InputException(FormattableString.Invariant($"{Path}: tomogram {InputFile.Quote(entry.Name)} has ")
+            + FormattableString.Invariant($"{entry.SizeX:0.##}×{entry.SizeY:0.##}×{entry.SizeZ:0.##} (x, y, z) pixels of ")
+            + FormattableString.Invariant($"{grid.SizeText}{stated}, but the volume has {shape.Width}×{shape.Height}×")
+            + FormattableString.Invariant($"{shape.Depth} voxels{voxel}, {grid.PerVoxel:0.####} pixels each. Give the volume ")
+            + "that belongs to this file, or correct the voxel size or the binning.");
+    }
+
     private static TomogramEntry Entry(StarRow row)
     {
+        double Positive(string column) => NotNegative(column) is > 0 and var value ? value
+            : throw new InputException($"{row.Path}: line {row.Line}: {column} is 0; expected a number above 0, the tomogram's "
+                + "size in unbinned pixels.");
         double NotNegative(string column) => !row.Has(column) ? 0 : row.Number(column) is >= 0 and var value ? value
             : throw new InputException($"{row.Path}: line {row.Line}: {column} is {row.Number(column)}; expected a number "
                 + "above 0.");
         return new TomogramEntry(
             row.Text(RelionStar.TomoName),
-            NotNegative(Sizes[0]),
-            NotNegative(Sizes[1]),
-            NotNegative(Sizes[2]),
+            Positive(Sizes[0]),
+            Positive(Sizes[1]),
+            Positive(Sizes[2]),
             NotNegative(RelionStar.TiltSeriesPixelSize),
             NotNegative("rlnTomoTomogramBinning"));
     }
