@@ -240,11 +240,13 @@ public static class CoordinateTables
         const int several = 3;
         const double rounding = 1e-9;
         static double[] Coordinates(Particle p) => [p.Pixels.ToPixel(p.Z), p.Pixels.ToPixel(p.Y), p.Pixels.ToPixel(p.X)];
+        // A place in Å is no fraction of a tomogram, and one marker may lie in the first voxel.
+        bool inAngstrom = table.Format is CoordinateFormat.Copick or CoordinateFormat.ChimeraX or CoordinateFormat.Relion5;
         static bool IsFraction(double c) => Math.Abs(c - Math.Round(c)) > rounding;
         if (table.Particles.Count > 0
             && table.Particles.All(p => Coordinates(p).All(c => c is >= -rounding and <= 1 + rounding))
             && (table.Particles.Count >= several ? table.Particles.Any(p => Coordinates(p).Any(IsFraction))
-                : table.Particles.All(p => Coordinates(p).All(IsFraction))))
+                : !inAngstrom && table.Particles.All(p => Coordinates(p).All(IsFraction))))
         {
             string all = table.Particles.Count == 1 ? "its particle lies" : $"all {table.Particles.Count} particles lie";
             throw new InputException($"{path}: {all} between 0 and 1 along every axis. "

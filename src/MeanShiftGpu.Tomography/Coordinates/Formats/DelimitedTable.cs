@@ -66,7 +66,7 @@ internal static class DelimitedTable
             if (columns is null)
             {
                 bool isHeading = !fields.Any(IsNumber);
-                // numpy.savetxt writes the heading as a comment, which is known by its words or by their number.
+                // numpy.savetxt writes the heading as a comment, known by its words or by their number.
                 bool above = !isHeading && comment is { } c && (c.Words.All(IsColumn) || c.Words.Length == fields.Length);
                 columns = above ? ColumnsFrom(path, comment!.Value.Number, comment.Value.Words)
                     : ColumnsFrom(path, number, fields);

@@ -111,7 +111,7 @@ internal sealed class RelionReader(
         (double x, double y, double z) = Triple(row, RelionStar.Pixels);
         double size = PixelSize(row);
         PixelGrid grid = unbinned ? own.Grid(size) : own.TomogramGrid($"{path}: line {row.Line}", size);
-        // RELION takes the offsets in Å where there are such, and those in pixels of old tables only otherwise.
+        // RELION takes the offsets in Å where there are such, and only otherwise those in pixels.
         bool inAngstrom = RelionStar.OriginAngstrom.All(table.Has);
         (double X, double Y, double Z) offset = inAngstrom ? OffsetAngstrom(row) : default;
         if (offset != default)
