@@ -86,7 +86,7 @@ internal sealed class RelionReader(
         }
     }
 
-    // RELION, too, ends with an error where it finds some columns of such a set and others not.
+    // What a missing column of such a set would say cannot be known.
     private void RefuseIncomplete()
     {
         string[][] sets = [RelionStar.OriginAngstrom, RelionStar.OriginPixels, RelionStar.Angles, RelionStar.BoxAngles];
