@@ -89,7 +89,9 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms),
             options.GetValue(inside) }.OfType<string>()];
         IReadOnlyList<string> tables = CoordinateConversion.TablesOf(read[0]);
-        OutputFolder.RefuseReplacing([options.GetValue(output)!, .. JsonFile(options)], [.. read, .. tables]);
+        OutputFolder.RefuseReplacing(
+            [.. CoordinateTables.FilesOf(options.GetValue(output)!), CoordinateConversion.RecordOf(options.GetValue(output)!),
+                .. JsonFile(options)], [.. read, .. tables]);
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
         ConversionResult result = CoordinateConversion.Convert(
             options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
@@ -139,6 +141,6 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
 
         foreach (string table in result.Files)
             File.Delete(table + Provenance.Ending);
-        made.Write(Path.Combine(target, "convert"));
+        made.Write(Path.ChangeExtension(CoordinateConversion.RecordOf(target), null));
     }
 }

@@ -71,7 +71,7 @@ internal sealed class PickOutputs
         List<string> written = [];
         if (Single)
         {
-            written.AddRange([Target, Target + Provenance.Ending]);
+            written.AddRange(CoordinateTables.FilesOf(Target));
             OutputFolder.CheckFile(Target);
             CoordinateFormats.RefuseOtherEnding(Target, Format);
             if (count > 1 && !CoordinateFormats.HoldsSeveralTomograms(Format))
@@ -101,15 +101,18 @@ internal sealed class PickOutputs
 
         // A folder may be that of the volumes, and a link to it too.
         PickFiles[] files = [.. paths.Select(path => FilesOf(path, count))];
-        IEnumerable<string?> named = files.SelectMany(f => Single ? [f.Map] : new[] { f.Table, f.Map });
+        IEnumerable<string?> named = files.SelectMany(
+            f => Single ? (string?[])[f.Map] : [.. CoordinateTables.FilesOf(f.Table), f.Map]);
         IEnumerable<string> inFolders = named.OfType<string>().Except(written);
         if (!Single)
-            OutputFolder.RefuseOutside(Target, files.SelectMany(f => new[] { f.Table, f.Table + Provenance.Ending }));
+            OutputFolder.RefuseOutside(Target, files.SelectMany(f => CoordinateTables.FilesOf(f.Table)));
         if (ScoreMap is { } maps && Directory.Exists(maps))
             OutputFolder.RefuseOutside(maps, files.Select(f => f.Map!));
         OutputFolder.RefuseReplacing([.. written, .. inFolders, .. Others], [.. Records.Common, .. paths]);
+        foreach (IGrouping<string, PickFiles> table in files.GroupBy(f => f.Table).Where(t => Overwrite || !File.Exists(t.Key)))
+            CoordinateTables.CheckNames(table.Key, table.Select(f => f.Name));
         // Where the table is there too, the volume has been picked, and nothing is written.
-        if (Single && !Overwrite && !File.Exists(Target) && written.Skip(2).FirstOrDefault(File.Exists) is { } existing)
+        if (Single && !Overwrite && !File.Exists(Target) && written.Find(f => f == ScoreMap && File.Exists(f)) is { } existing)
             throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another "
                 + "name with --score-map, or replace it with --overwrite.");
     }
@@ -154,9 +157,8 @@ internal sealed class PickOutputs
     {
         if (IsDone(files))
             return;
-        if (MaskOf(files.Volume) is { } mask && MrcFile.ReadHeader(mask).Shape is var masked && masked != header.Shape)
-            throw new InputException($"{mask}: the mask has {masked} voxels, {files.Volume} has {header.Shape}; expected the "
-                + $"same size.");
+        if (MaskOf(files.Volume) is { } mask)
+            MaskFiles.RefuseOtherGrid(mask, files.Volume, header.Shape, header.VoxelSize.CubeAngstrom);
         CoordinateTables.CheckOptions(files.Table, Writing(files, header));
     }
 

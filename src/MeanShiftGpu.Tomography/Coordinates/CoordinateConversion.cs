@@ -123,8 +123,10 @@ public static class CoordinateConversion
         if (!toFolder && !stream)
             CoordinateFormats.RefuseOtherEnding(output, to);
         IReadOnlyList<string> read = TablesOf(input);
-        if (!toFolder)
-            OutputFolder.RefuseReplacing([output], read);
+        string[] written = toFolder ? [RecordOf(output)] : [.. CoordinateTables.FilesOf(output)];
+        OutputFolder.RefuseReplacing(written, read);
+        if (toFolder)
+            OutputFolder.RefuseOutside(output, written);
         CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
         if (options.Volume is { } volume)
             CoordinateTables.RefuseOtherVolume(input, table.Particles, volume);
@@ -133,7 +135,10 @@ public static class CoordinateConversion
         string[] masks = options.Filter.Inside is { } inside
             ? [.. table.Particles.Select(p => p.Tomogram ?? options.TomogramName ?? "").Distinct()
                 .Select(t => MaskFiles.Of(inside).Find(t, input))] : [];
-        table = table with { Particles = options.Filter.Apply(input, table.Particles, options.TomogramName) };
+        table = table with { Particles = (options.Filter with
+            {
+                VolumeShape = options.Shape, VolumeVoxelAngstrom = options.VoxelSizeAngstrom,
+            }).Apply(input, table.Particles, options.TomogramName) };
 
         bool star = CoordinateFormats.IsStar(table.Format) && CoordinateFormats.IsStar(to);
         List<Particle> particles =
@@ -176,6 +181,9 @@ public static class CoordinateConversion
             Masks = masks,
         };
     }
+
+    /// <summary>The record of a folder of tables.</summary>
+    public static string RecordOf(string folder) => Path.Combine(folder, "convert" + Provenance.Ending);
 
     /// <summary>The tables that a name stands for: those of a folder, or itself.</summary>
     /// <exception cref="InputException">A folder cannot be read.</exception>

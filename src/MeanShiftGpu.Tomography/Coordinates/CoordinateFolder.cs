@@ -48,10 +48,10 @@ public static class CoordinateFolder
             }
         }
 
-        OutputFolder.RefuseOutside(folder, planned.Keys);
+        OutputFolder.RefuseOutside(folder, planned.Keys.SelectMany(CoordinateTables.FilesOf));
         foreach (string made in planned.Keys.Select(path => Path.GetDirectoryName(path)!).Distinct())
             OutputFolder.Prepare(made);
-        OutputFolder.RefuseReplacing([.. planned.Keys], read);
+        OutputFolder.RefuseReplacing([.. planned.Keys.SelectMany(CoordinateTables.FilesOf)], read);
         foreach ((string path, Particle[] table) in planned)
             CoordinateTables.Write(path, table, options with { Format = format });
         return [.. planned.Keys];

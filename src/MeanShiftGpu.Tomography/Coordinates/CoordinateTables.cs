@@ -146,7 +146,24 @@ public static class CoordinateTables
                 + $"particles are of several ({InputFile.Quote(tomograms[0] ?? "")}, {InputFile.Quote(tomograms[1] ?? "")}). "
                 + "Give a folder, which gets a file for each, or another format.");
         RefuseMixedSizes(path, particles, options);
+        if (TomogramNumbers.MayHaveNames(path))
+            new TomogramNumbers(particles, options.TomogramName).RefuseChange(path);
         CoordinateFormats.Of(format).Write(path, particles, options);
+    }
+
+    /// <summary>A table and all files that are written with it: its record, and the names beside it.</summary>
+    public static IReadOnlyList<string> FilesOf(string table)
+        => [table, table + Provenance.Ending,
+            .. TomogramNumbers.MayHaveNames(table) ? (string[])[TomogramNumbers.NamesFile(table)] : []];
+
+    /// <summary>
+    /// Refuses a table of some tomograms that would change the names of another's, before work is spent on it.
+    /// </summary>
+    /// <exception cref="InputException">It would.</exception>
+    public static void CheckNames(string table, IEnumerable<string> tomograms)
+    {
+        if (TomogramNumbers.MayHaveNames(table))
+            new TomogramNumbers([.. tomograms.Select(t => new Particle(0, 0, 0) { Tomogram = t })], null).RefuseChange(table);
     }
 
     /// <summary>

@@ -1,3 +1,4 @@
+using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Volumes;
 
@@ -37,6 +38,26 @@ public sealed class MaskFiles
             ?? throw new InputException($"{given}: has no mask of tomogram {InputFile.Quote(TomogramNames.Of(tomogram))}; "
                 + $"expected {TomogramNames.Of(tomogram)}.mrc or {TomogramNames.Of(tomogram)}{Added}.mrc. Add it; a mask of "
                 + $"ones keeps everything.");
+
+    /// <summary>Refuses a mask of another size or voxel size, whose voxels lie elsewhere.</summary>
+    /// <param name="mask">Its file.</param>
+    /// <param name="of">What it is the mask of, for the message.</param>
+    /// <param name="shape">The volume's size; null where unknown.</param>
+    /// <param name="voxelAngstrom">The volume's voxel size in Å; 0 where unknown.</param>
+    /// <exception cref="InputException">It has.</exception>
+    public static void RefuseOtherGrid(string mask, string of, Extent? shape, double voxelAngstrom)
+    {
+        MrcHeader header = MrcFile.ReadHeader(mask);
+        if (shape is { } size && header.Shape != size)
+            throw new InputException($"{mask}: the mask has {header.Shape} voxels, the volume of {of} has {size}; expected the "
+                + "same size. Give a mask of that volume.");
+        double masked = header.VoxelSize.CubeAngstrom;
+        // Programs that do not know a mask's voxel size write 0, or 1 Å.
+        if (voxelAngstrom > 0 && masked > 0 && masked != 1 && Math.Abs(masked - voxelAngstrom) > 0.01 * voxelAngstrom)
+            throw new InputException(FormattableString.Invariant($"{mask}: the mask has voxels of {masked:0.###} Å, the volume ")
+                + FormattableString.Invariant($"of {of} has {voxelAngstrom:0.###} Å; expected the same. Give a mask of that ")
+                + "volume, or correct the voxel size.");
+    }
 
     private static string NameOf(string file)
     {

@@ -24,6 +24,12 @@ public sealed record ParticleFilter
     /// </summary>
     public string? Inside { get; init; }
 
+    /// <summary>The size of the particles' volume, which a mask must have; null where unknown.</summary>
+    internal Extent? VolumeShape { get; init; }
+
+    /// <summary>Its voxel size in Å, which a mask must have; 0 for that of the particles' table.</summary>
+    internal double VolumeVoxelAngstrom { get; init; }
+
     /// <summary>
     /// Of two particles of a tomogram nearer than this the one with the lower score is left out, or the later
     /// one where there are no scores; in voxels, 0 for none.
@@ -92,7 +98,7 @@ public sealed record ParticleFilter
         return (z * z) + (y * y) + (x * x);
     }
 
-    private static List<Particle> OfMasks(string table, List<Particle> particles, string? tomogram, string masks)
+    private List<Particle> OfMasks(string table, List<Particle> particles, string? tomogram, string masks)
     {
         MaskFiles files = MaskFiles.Of(masks);
         string?[] names = [.. particles.Select(p => p.Tomogram ?? tomogram).Distinct()];
@@ -112,6 +118,9 @@ public sealed record ParticleFilter
                 throw new InputException($"{table}: names tomograms {InputFile.Quote(taken[path] ?? "")} and "
                     + $"{InputFile.Quote(one.Key ?? "")}, whose mask is {path} for both. Spell one tomogram alike in all rows, "
                     + "or rename one of the two.");
+            double voxel = VolumeVoxelAngstrom > 0 ? VolumeVoxelAngstrom
+                : one.Select(p => p.Pixels.VoxelSizeAngstrom).FirstOrDefault(size => size > 0);
+            MaskFiles.RefuseOtherGrid(path, table, VolumeShape, voxel);
             using Volume mask = MrcFile.Read(path);
             inside.UnionWith(one.Where(p => CoordinateTables.IsInside(p, mask.Size)
                 && mask[Voxel(p.Z, mask.Depth), Voxel(p.Y, mask.Height), Voxel(p.X, mask.Width)] > 0));

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates.Formats;
 
 namespace MeanShiftGpu.Tomography.Coordinates;
 
@@ -48,6 +49,9 @@ internal static class ParticleNames
 /// </summary>
 internal sealed class TomogramNumbers
 {
+    private static readonly string[] Endings =
+        [.. new[] { DynamoTable.Format, EmMotl.Format, DeepFinderXml.Format }.SelectMany(f => f.Endings)];
+
     private const string Expected = "numbers and names of tomograms";
 
     private readonly Dictionary<string, int> numbers = new(StringComparer.Ordinal);
@@ -75,6 +79,32 @@ internal sealed class TomogramNumbers
     /// <summary>The number of a particle's tomogram.</summary>
     public int Of(Particle particle) => (particle.Tomogram ?? Otherwise) is { } name ? numbers[name] : 1;
 
+    private string Text
+        => string.Concat(numbers.Select(n => string.Create(CultureInfo.InvariantCulture, $"{n.Value} {n.Key}\n")));
+
+    /// <summary>Whether names may be written beside a table, by its ending.</summary>
+    public static bool MayHaveNames(string table) => Endings.Contains(Path.GetExtension(table).ToLowerInvariant());
+
+    /// <summary>
+    /// Refuses to change names that are those of another table too: its numbers would mean other tomograms.
+    /// </summary>
+    /// <exception cref="InputException">They would change.</exception>
+    public void RefuseChange(string table)
+    {
+        // A table without particles has no numbers, so any names will do.
+        if (numbers.Count == 0 || FilePlace.Of(table).IsStream || OtherTable(table) is not { } other)
+            return;
+        string path = NamesFile(table);
+        string? now = File.Exists(path) ? File.ReadAllText(path) : null;
+        if (now != (HasNames ? Text : null))
+            throw new InputException($"{path}: holds the names of the tomograms of {other}, and {table} needs others there; "
+                + "expected the same names for both. Choose another name for the table, or another folder.");
+    }
+
+    private static string? OtherTable(string table)
+        => Endings.Select(e => Path.ChangeExtension(table, e)).FirstOrDefault(o => File.Exists(o)
+            && !FilePlace.Of(o).Keys.Intersect(FilePlace.Of(table).Keys).Any());
+
     /// <summary>Writes the names beside a table, if there are any.</summary>
     public void WriteNames(string table)
     {
@@ -86,17 +116,15 @@ internal sealed class TomogramNumbers
             return;
         }
 
+        RefuseChange(table);
         string path = NamesFile(table);
         if (HasNames && numbers.Keys.FirstOrDefault(n => n.Any(char.IsControl) || n.Trim().Length == 0) is { } broken)
             throw new InputException($"{path}: cannot be written: tomogram {InputFile.Quote(broken)} has no name that fits a "
                 + "line. Rename it.");
         if (HasNames)
             AtomicFile.Write(
-                path, stream => stream.Write(
-                    Encoding.UTF8.GetBytes(
-                        string.Concat(
-                            numbers.Select(n => string.Create(CultureInfo.InvariantCulture, $"{n.Value} {n.Key}\n"))))));
-        else if (File.Exists(path))
+                path, stream => stream.Write(Encoding.UTF8.GetBytes(Text)));
+        else if (File.Exists(path) && (numbers.Count > 0 || OtherTable(table) is null))
             // The names of an earlier table would be taken for this one's.
             File.Delete(path);
     }
@@ -122,5 +150,6 @@ internal sealed class TomogramNumbers
         return names;
     }
 
-    private static string NamesFile(string table) => Path.ChangeExtension(table, ".tomograms.doc");
+    /// <summary>The file of names beside a table.</summary>
+    public static string NamesFile(string table) => Path.ChangeExtension(table, ".tomograms.doc");
 }

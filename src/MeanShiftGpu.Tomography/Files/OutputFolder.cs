@@ -15,6 +15,14 @@ public static class OutputFolder
     {
         if (string.IsNullOrWhiteSpace(folder))
             throw new InputException("No name was given for an output folder.");
+        FilePlace place = FilePlace.Of(folder);
+        if (place.IsStream)
+            throw new InputException($"{folder}: is a device or a pipe, which cannot hold these results; expected a file or a "
+                + "folder. Choose the name of a file or a folder.");
+        // .NET says of a link that leads nowhere that it is a file.
+        if (place.Kind == FileKind.Missing && File.Exists(folder))
+            throw new InputException($"{folder}: is a link that leads nowhere or in a circle; expected a file or a folder. "
+                + "Delete it, or choose another name.");
         if (File.Exists(folder))
             throw new InputException($"{folder}: is a file; expected a folder for the results.");
         try

@@ -6,6 +6,7 @@ using System.Text.Json.Nodes;
 using System.Xml.Linq;
 using MeanShiftGpu.Cli;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Tomography.Coordinates;
@@ -312,6 +313,63 @@ public class SafetyTests
                 "cpu"];
         ToolRun.Refuses(["T1.csv", "leads out"], [.. pick, "--out", output, "--format", "csv"]);
         Assert.That(File.ReadAllText(victim), Is.EqualTo("of somebody"));
+    }
+
+    [Test]
+    public void Convert_LinksAtFilesBesideTheTable_AreRefused()
+    {
+        RequireLinks();
+        string text = "x,y,z,tomogram\n1,2,3,TS_01\n", table = folder.WriteText("beside.csv", text);
+        File.CreateSymbolicLink(folder.At("z2.tomograms.doc"), table);
+        File.CreateSymbolicLink(folder.At("o7.csv.made"), table);
+        ToolRun.Refuses(["z2.tomograms.doc", "is an input"], "convert", table, "--out", folder.At("z2.tbl"));
+        ToolRun.Refuses(["o7.csv.made", "is an input"], "convert", table, "--out", folder.At("o7.csv"));
+        string holed = folder.At("made-holed"), other = folder.WriteText("other.txt", text);
+        Directory.CreateDirectory(holed);
+        File.CreateSymbolicLink(Path.Combine(holed, "convert.made"), other);
+        ToolRun.Refuses(["convert.made", "leads out"], "convert", table, "--out", holed, "--to", "csv");
+        string volume = folder.WriteVolume("ref.mrc");
+        byte[] before = File.ReadAllBytes(volume);
+        File.CreateSymbolicLink(folder.At("p8.tomograms.doc"), volume);
+        string[] pick = ["pick", volume, "--model", Data("01-path-traversal/model-class-name.safetensors"), "--device", "cpu"];
+        ToolRun.Refuses(["p8.tomograms.doc", "is an input"], [.. pick, "--out", folder.At("p8.tbl")]);
+        ToolRun.Refuses(["/dev/stdout", "device or a pipe"], [.. pick, "--out", "/dev/stdout", "--format", "csv"]);
+        File.CreateSymbolicLink(folder.At("circle"), folder.At("circle"));
+        ToolRun.Refuses(["circle", "in a circle"], [.. pick, "--out", folder.At("circle"), "--format", "csv"]);
+        Assert.That(File.ReadAllText(table), Is.EqualTo(text));
+        Assert.That(File.ReadAllText(other), Is.EqualTo(text));
+        Assert.That(File.ReadAllBytes(volume), Is.EqualTo(before));
+    }
+
+    [Test]
+    public void Convert_NamesThatAnotherTableShares_AreNotChanged()
+    {
+        string two = folder.WriteText("two.csv", "x,y,z,tomogram\n1,2,3,TS_01\n1,2,3,TS_03\n");
+        ToolRun.Succeeds("convert", two, "--out", folder.At("shared.tbl"));
+        string names = File.ReadAllText(folder.At("shared.tomograms.doc"));
+        ToolRun.Refuses(
+            ["shared.tomograms.doc", "shared.tbl"], "convert", folder.At("shared.tbl"), "--tomogram", "TS_03", "--out",
+            folder.At("shared.em"));
+        string numbered = folder.WriteText("numbered.csv", "x,y,z,tomogram\n1,2,3,4\n");
+        ToolRun.Refuses(["shared.tomograms.doc"], "convert", numbered, "--out", folder.At("shared.xml"));
+        Assert.That(File.Exists(folder.At("shared.em")), Is.False);
+        Assert.That(File.ReadAllText(folder.At("shared.tomograms.doc")), Is.EqualTo(names));
+        ToolRun.Succeeds("convert", folder.At("shared.tbl"), "--out", folder.At("shared.em"));
+    }
+
+    [Test]
+    public void AMaskOfAnotherGrid_IsRefused()
+    {
+        string volume = folder.WriteVolume("grid.mrc"), table = folder.WriteText("grid.csv", "x,y,z\n1,2,3\n");
+        string coarse = folder.WriteVolume("coarse.mrc", voxelSize: new VoxelSize(20));
+        string small = folder.WriteVolume("small.mrc", depth: 8);
+        string[] convert = ["convert", table, "--volume", volume, "--out", folder.At("grid2.csv"), "--inside"];
+        ToolRun.Refuses(["coarse.mrc", "20 Å"], [.. convert, coarse]);
+        ToolRun.Refuses(["small.mrc", "same size"], [.. convert, small]);
+        ToolRun.Succeeds([.. convert, volume]);
+        ToolRun.Refuses(
+            ["coarse.mrc", "20 Å"], "pick", volume, "--model", Data("01-path-traversal/model-class-name.safetensors"), "--device",
+            "cpu", "--mask", coarse, "--out", folder.At("grid3.csv"));
     }
 
     [Test]
