@@ -151,13 +151,15 @@ public static class CoordinateTables
         CoordinateFormats.Of(format).Write(path, particles, options);
     }
 
-    /// <summary>A table and all files that are written with it: its record, and the names beside it.</summary>
+    /// <summary>A table and all files that are written with it: its record, and the names beside
+    /// it.</summary>
     public static IReadOnlyList<string> FilesOf(string table)
         => [table, table + Provenance.Ending,
             .. TomogramNumbers.MayHaveNames(table) ? (string[])[TomogramNumbers.NamesFile(table)] : []];
 
     /// <summary>
-    /// Refuses a table of some tomograms that would change the names of another's, before work is spent on it.
+    /// Refuses a table of some tomograms that would change the names of another's, before work is spent on
+    /// it.
     /// </summary>
     /// <exception cref="InputException">It would.</exception>
     public static void CheckNames(string table, IEnumerable<string> tomograms)
