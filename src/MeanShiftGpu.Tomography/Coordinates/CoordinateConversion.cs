@@ -135,10 +135,14 @@ public static class CoordinateConversion
         string[] masks = options.Filter.Inside is { } inside
             ? [.. table.Particles.Select(p => p.Tomogram ?? options.TomogramName ?? "").Distinct()
                 .Select(t => MaskFiles.Of(inside).Find(t, input))] : [];
-        table = table with { Particles = (options.Filter with
+        table = table with
+        {
+            Particles = (options.Filter with
             {
-                VolumeShape = options.Shape, VolumeVoxelAngstrom = options.VoxelSizeAngstrom,
-            }).Apply(input, table.Particles, options.TomogramName) };
+                VolumeShape = options.Shape,
+                VolumeVoxelAngstrom = options.VoxelSizeAngstrom,
+            }).Apply(input, table.Particles, options.TomogramName)
+        };
 
         bool star = CoordinateFormats.IsStar(table.Format) && CoordinateFormats.IsStar(to);
         List<Particle> particles =
