@@ -90,8 +90,9 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
             options.GetValue(inside) }.OfType<string>()];
         IReadOnlyList<string> tables = CoordinateConversion.TablesOf(read[0]);
         OutputFolder.RefuseReplacing(
-            [.. CoordinateTables.FilesOf(options.GetValue(output)!), CoordinateConversion.RecordOf(options.GetValue(output)!),
-                .. JsonFile(options)], [.. read, .. tables]);
+            [.. CoordinateTables.FilesOf(options.GetValue(output)!),
+                CoordinateConversion.RecordedAs(options.GetValue(output)!) + Provenance.Ending, .. JsonFile(options)],
+            [.. read, .. tables]);
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
         ConversionResult result = CoordinateConversion.Convert(
             options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
@@ -141,6 +142,6 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
 
         foreach (string table in result.Files)
             File.Delete(table + Provenance.Ending);
-        made.Write(Path.ChangeExtension(CoordinateConversion.RecordOf(target), null));
+        made.Write(CoordinateConversion.RecordedAs(target));
     }
 }

@@ -123,7 +123,7 @@ public static class CoordinateConversion
         if (!toFolder && !stream)
             CoordinateFormats.RefuseOtherEnding(output, to);
         IReadOnlyList<string> read = TablesOf(input);
-        string[] written = toFolder ? [RecordOf(output)] : [.. CoordinateTables.FilesOf(output)];
+        string[] written = toFolder ? [RecordedAs(output) + Provenance.Ending] : [.. CoordinateTables.FilesOf(output)];
         OutputFolder.RefuseReplacing(written, read);
         if (toFolder)
             OutputFolder.RefuseOutside(output, written);
@@ -186,8 +186,9 @@ public static class CoordinateConversion
         };
     }
 
-    /// <summary>The record of a folder of tables.</summary>
-    public static string RecordOf(string folder) => Path.Combine(folder, "convert" + Provenance.Ending);
+    /// <summary>What a folder of tables is recorded as: its record is this with
+    /// <see cref="Provenance.Ending"/>.</summary>
+    public static string RecordedAs(string folder) => Path.Combine(folder, "convert");
 
     /// <summary>The tables that a name stands for: those of a folder, or itself.</summary>
     /// <exception cref="InputException">A folder cannot be read.</exception>

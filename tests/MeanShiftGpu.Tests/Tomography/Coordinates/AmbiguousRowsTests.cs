@@ -6,7 +6,7 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Tomography.Coordinates;
 
 /// <summary>Tables that say two things at once, of which none may be chosen without a word.</summary>
-public class ContradictoryTablesTests
+public class AmbiguousRowsTests
 {
     private const string Particles = "data_particles\nloop_\n_rlnTomoName\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n"
         + "_rlnOpticsGroup\n";

@@ -13,7 +13,7 @@ namespace MeanShiftGpu.Tests.Tomography.Coordinates;
 /// Tables that say a fact twice, by halves or against what belongs to them: they give the right place or are
 /// refused, and never a wrong place.
 /// </summary>
-public class ContradictionTests
+public class AmbiguousPlacesTests
 {
     private const string Place = "rlnCoordinateX rlnCoordinateY rlnCoordinateZ";
     private const string Centred =
