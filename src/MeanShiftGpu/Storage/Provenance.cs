@@ -123,7 +123,10 @@ public sealed record Provenance
         for (int i = 0; i < inputs.Count; i++)
         {
             if (!Inputs[i].IsOf(inputs[i]))
-                return $"from another {Path.GetFileName(inputs[i])}";
+            {
+                (string then, string now) = (Path.GetFileName(Inputs[i].File), Path.GetFileName(inputs[i]));
+                return then == now ? $"from another {now}" : $"from {then}, not from {now}";
+            }
         }
 
         return null;
