@@ -30,7 +30,7 @@ internal interface ISigmoidHead<TActivation, T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "SigmoidHead.Forward");
         shape.Check(launch);
-        launch.Require(input, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.RequireVoxels(input, shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input));
         launch.Require(weight, shape.WeightLength, nameof(weight));
         launch.Require(bias, shape.Outputs, nameof(bias));
         launch.Require(scores, shape.Voxels * shape.Outputs, nameof(scores));
@@ -49,8 +49,7 @@ internal interface ISigmoidHead<TActivation, T> : IDisposable
         launch.Require(gradScores, shape.Voxels * shape.Outputs, nameof(gradScores));
         launch.Require(scores, shape.Voxels * shape.Outputs, nameof(scores));
         launch.Require(weight, shape.WeightLength, nameof(weight));
-        launch.Require(
-            gradInput, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        launch.RequireVoxels(gradInput, shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput));
         if (shape.Voxels == 0)
             return;
         LaunchBackwardInput(stream, gradScores, scores, weight, gradInput, shape);
@@ -63,7 +62,7 @@ internal interface ISigmoidHead<TActivation, T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "SigmoidHead.BackwardWeight");
         shape.Check(launch);
-        launch.Require(input, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.RequireVoxels(input, shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input));
         launch.Require(gradScores, shape.Voxels * shape.Outputs, nameof(gradScores));
         launch.Require(scores, shape.Voxels * shape.Outputs, nameof(scores));
         launch.Require(workspace, WorkspaceLength(shape), nameof(workspace));
