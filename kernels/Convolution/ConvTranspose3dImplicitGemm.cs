@@ -56,8 +56,6 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
         ConvTranspose3dShape shape)
     {
-        if (shape.InputVoxels == 0)
-            return;
         KernelConfig config = Config(Tiles(shape.InputVoxels, Voxels), Tiles(shape.OutputChannels, Channels), 8);
         forward(stream, config, input, weight, bias, output, shape, InputAccess(input, shape), OutputAccess(output, shape));
     }
@@ -68,8 +66,6 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
         ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput,
         ConvTranspose3dShape shape)
     {
-        if (shape.InputVoxels == 0)
-            return;
         KernelConfig config = Config(Tiles(shape.InputVoxels, Voxels), Tiles(shape.InputChannels, Channels), 1);
         backwardInput(
             stream, config, gradOutput, weight, gradInput, shape, OutputAccess(gradOutput, shape), InputAccess(gradInput, shape));
@@ -80,8 +76,6 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias,
         ConvTranspose3dShape shape)
     {
-        if (shape.InputVoxels == 0)
-            return;
         (int count, int tiles) = Parts(shape);
         long biases = 8L * count * shape.OutputChannels;
         ArrayView<T> memory = PartSums<T>.Take(stream, parts, count * shape.WeightLength + biases);
