@@ -5,8 +5,8 @@ namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results
-/// do not depend on the number of threads. Launchers return when the work is done. Channels that are a
-/// multiple of 16 (AVX2) or 32 (AVX-512) run fastest.
+/// do not depend on the number of threads. Channels that are a multiple of 16 (AVX2) or 32 (AVX-512) run
+/// fastest.
 /// </summary>
 internal static class Conv3dHostSimd
 {

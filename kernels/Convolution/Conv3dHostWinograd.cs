@@ -7,7 +7,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// The convolution with a kernel of 3³ by Winograd's algorithm, on the processor's vectors and cores, for
 /// buffers of the CPU accelerator. float32. It needs 144 multiplications per 2×4×4 outputs where the direct
 /// algorithm needs 864, and transforms before and after that are worth it where channels are many. Results do
-/// not depend on the number of threads. Launchers return when the work is done.
+/// not depend on the number of threads.
 /// </summary>
 internal static class Conv3dHostWinograd
 {

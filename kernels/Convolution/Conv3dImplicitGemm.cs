@@ -30,7 +30,6 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
         parts = new DeviceScratch<T>(accelerator);
     }
 
-    /// <inheritdoc/>
     void IConv3d<T, T>.LaunchForward(
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
         Conv3dShape shape)
@@ -42,7 +41,6 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
             QuadAccess.Allowed(output, shape.OutputChannels, shape.OutputPitch));
     }
 
-    /// <inheritdoc/>
     void IConv3d<T, T>.LaunchBackwardInput(
         AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput,
         Conv3dShape shape)
@@ -54,7 +52,6 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
             QuadAccess.Allowed(gradInput, shape.InputChannels, shape.InputPitch));
     }
 
-    /// <inheritdoc/>
     void IConv3d<T, T>.LaunchBackwardWeight(
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight,
         ArrayView<T> gradBias, Conv3dShape shape)
@@ -72,12 +69,10 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
         partSums.Add(stream, sums, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), count);
     }
 
-    /// <inheritdoc/>
     public LaunchMemory Memory(Conv3dShape shape, bool isFirst)
         => new(PartCount(shape, GradientPassFor(shape.OutputChannels).Channels) * (shape.WeightLength + shape.OutputChannels)
             * Unsafe.SizeOf<T>(), 0, 0);
 
-    /// <inheritdoc/>
     public void Dispose() => parts.Dispose();
 
     private static int DivideUp(int count, int size) => (count + size - 1) / size;

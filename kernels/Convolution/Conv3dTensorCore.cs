@@ -173,7 +173,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
 
     private static int Tenth(int number) => number * 205 >> 11;
 
-    /// <inheritdoc/>
     public (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed
         => ([.. convolve.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)],
             [.. gradient.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)]);
@@ -207,21 +206,18 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         gradient = [GradientWith<TapSums16>(), GradientWith<TapSums32>(), GradientWith<TapSums48>(), GradientWith<TapSums64>()];
     }
 
-    /// <inheritdoc/>
     public void Forward(
         AcceleratorStream stream,
         ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output,
         Conv3dShape shape)
         => Convolve(stream, input, input, weight, bias, output, shape, backward: false);
 
-    /// <inheritdoc/>
     public void BackwardInput(
         AcceleratorStream stream,
         ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> weight, ArrayView<uint> gradInput,
         Conv3dShape shape)
         => Convolve(stream, gradOutput, output, weight, weight, gradInput, shape, backward: true);
 
-    /// <inheritdoc/>
     public void BackwardWeight(
         AcceleratorStream stream,
         ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> gradWeight,
@@ -250,7 +246,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
     }
 
-    /// <inheritdoc/>
     public LaunchMemory Memory(Conv3dShape shape, bool isFirst)
     {
         TensorCoreConv3dShape of = new();
@@ -278,7 +273,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         }
     }
 
-    /// <inheritdoc/>
     public void Dispose()
     {
         weights.Dispose();

@@ -5,7 +5,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The transposed convolution on the processor's vectors and cores, for buffers of the CPU accelerator.
-/// float32. Results do not depend on the number of threads. Launchers return when the work is done.
+/// float32. Results do not depend on the number of threads.
 /// </summary>
 internal static class ConvTranspose3dHostSimd
 {

@@ -8,8 +8,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// Layouts: input and gradInput [N,D,H,W,Cin] with pitch <see cref="Conv3dShape.InputPitch"/>; output and
 /// gradOutput [N,D,H,W,Cout] with pitch <see cref="Conv3dShape.OutputPitch"/>; weight [k,k,k,Cin,Cout]; bias
 /// [Cout]. Backward passes take the forward pass's output to mask gradOutput where ReLU was applied; with
-/// <see cref="Activation.None"/> it is not read. Launchers queue on the stream and do not wait; one instance
-/// serves one stream at a time.
+/// <see cref="Activation.None"/> it is not read.
 /// </remarks>
 /// <typeparam name="TActivation">How activations and their gradients lie in memory: <typeparamref name="T"/>,
 /// or <see cref="Bf16"/> beside float32 parameters.</typeparam>

@@ -7,8 +7,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// y[n,2z+kz,2y+ky,2x+kx,o] = b[o] + Σ_i x[n,z,y,x,i]·w[kz,ky,kx,i,o], each k in {0, 1}.
 /// Layouts: input and gradInput [N,D,H,W,Cin] with pitch <see cref="ConvTranspose3dShape.InputPitch"/>;
 /// output and gradOutput [N,2D,2H,2W,Cout] with pitch <see cref="ConvTranspose3dShape.OutputPitch"/>; weight
-/// [2,2,2,Cin,Cout]; bias [Cout]. Launchers queue on the stream and do not wait; one instance serves one
-/// stream at a time.
+/// [2,2,2,Cin,Cout]; bias [Cout].
 /// </remarks>
 /// <typeparam name="TActivation">What activations and their gradients hold: <typeparamref name="T"/>, or
 /// <see cref="Bf16"/> beside float32.</typeparam>

@@ -7,8 +7,7 @@ namespace MeanShiftGpu.Kernels.Head;
 /// p[v,o] = max(σ(b[o] + Σ_i x[v,i]·w[i,o]), <see cref="ScoreRange.Floor"/>), σ(z) = 1/(1 + e^−z). Layouts:
 /// input and gradInput [N,D,H,W,Cin] with pitch <see cref="SigmoidHeadShape.InputPitch"/>; scores and
 /// gradScores [N,D,H,W,Outputs], dense; weight [Cin, Outputs]; bias [Outputs]. Backward passes use σ' = p(1 −
-/// p) of the p that was written, as if there were no floor; it is 0 where float32 rounds p to 1. Launchers
-/// queue on the stream and do not wait; one instance serves one stream at a time.
+/// p) of the p that was written, as if there were no floor; it is 0 where float32 rounds p to 1.
 /// </remarks>
 /// <typeparam name="TActivation">What the input and its gradient hold: <typeparamref name="T"/>, or
 /// <see cref="Bf16"/> beside float32.</typeparam>
