@@ -24,14 +24,12 @@ internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
         accelerator.Load(BackwardWeightKernel, out backwardWeight);
     }
 
-    /// <inheritdoc/>
     void IConv3d<T, T>.LaunchForward(
         AcceleratorStream stream,
         ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
         Conv3dShape shape)
         => forward(stream, LaunchExtent.Of(shape.Voxels * shape.OutputChannels), input, weight, bias, output, shape);
 
-    /// <inheritdoc/>
     void IConv3d<T, T>.LaunchBackwardInput(
         AcceleratorStream stream,
         ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput,
@@ -39,7 +37,6 @@ internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
         => backwardInput(
             stream, LaunchExtent.Of(shape.Voxels * shape.InputChannels), gradOutput, output, weight, gradInput, shape);
 
-    /// <inheritdoc/>
     void IConv3d<T, T>.LaunchBackwardWeight(
         AcceleratorStream stream,
         ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias,
@@ -54,7 +51,6 @@ internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>
             gradBias,
             shape);
 
-    /// <inheritdoc/>
     public void Dispose()
     {
     }

@@ -91,8 +91,6 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
         ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight,
             ArrayView<float> gradBias, Conv3dShape shape)
     {
-        if (shape.Voxels == 0)
-            return;
         this.shape = shape;
         range = PlaneRange.Whole(shape);
         sources = HostActivations.OfInputs([new(input, shape.InputChannels, shape.InputPitch, shape.Depth)], shape);
@@ -116,8 +114,6 @@ internal abstract unsafe class Conv3dHost<TVector, TOps>(HostThreads threads) : 
 
     private void PackBiasAndConvolve(float* bias)
     {
-        if (shape.Voxels == 0)
-            return;
         HostMatrix<TVector, TOps>.PackBias(bias, packedBias, targetChannels);
         Convolve();
     }

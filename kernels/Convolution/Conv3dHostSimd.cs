@@ -5,68 +5,27 @@ namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The convolution on the processor's vectors and cores, for buffers of the CPU accelerator. float32. Results
-/// do not depend on the number of threads. Launchers return when the work is done. Channels that are a
-/// multiple of 16 (AVX2) or 32 (AVX-512) run fastest.
+/// do not depend on the number of threads. Channels that are a multiple of 16 (AVX2) or 32 (AVX-512) run
+/// fastest.
 /// </summary>
-internal sealed class Conv3dHostSimd : IConv3dByPlanes<float>
+internal static class Conv3dHostSimd
 {
-    private readonly IConv3dByPlanes<float> kernels;
-
     /// <summary>Uses the widest vectors of this processor.</summary>
     /// <param name="threads">The threads to share the work among; they may be shared with other host
     /// variants.</param>
-    public Conv3dHostSimd(HostThreads threads)
-        : this(threads, HostVector.PreferredBits)
+    public static IConv3dByPlanes<float> Create(HostThreads threads) => Create(threads, HostVector.PreferredBits);
+
+    internal static IConv3dByPlanes<float> Create(HostThreads threads, int vectorBits) => vectorBits switch
     {
-    }
-
-    internal Conv3dHostSimd(HostThreads threads, int vectorBits)
-    {
-        ArgumentNullException.ThrowIfNull(threads);
-        kernels = vectorBits switch
-        {
-            512 => new Conv3dHostKernels<Vector512<float>, HostVector512>(threads),
-            256 => new Conv3dHostKernels<Vector256<float>, HostVector256>(threads),
-            128 => new Conv3dHostKernels<Vector128<float>, HostVector128>(threads),
-            _ => throw new ArgumentOutOfRangeException(nameof(vectorBits), vectorBits, "Vectors have 128, 256 or 512 bits."),
-        };
-    }
-
-    /// <inheritdoc/>
-    void IConv3d<float, float>.LaunchForward(
-        AcceleratorStream stream,
-        ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
-        Conv3dShape shape)
-        => kernels.Forward(stream, input, weight, bias, output, shape);
-
-    /// <inheritdoc/>
-    void IConv3dByPlanes<float>.LaunchForwardPlanes(
-        AcceleratorStream stream,
-        ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
-        Conv3dShape shape,
-        PlaneRange planes)
-        => kernels.ForwardPlanes(stream, inputs, weight, bias, output, shape, planes);
-
-    /// <inheritdoc/>
-    void IConv3d<float, float>.LaunchBackwardInput(
-        AcceleratorStream stream,
-        ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput,
-        Conv3dShape shape)
-        => kernels.BackwardInput(stream, gradOutput, output, weight, gradInput, shape);
-
-    /// <inheritdoc/>
-    void IConv3d<float, float>.LaunchBackwardWeight(
-        AcceleratorStream stream,
-        ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight,
-            ArrayView<float> gradBias, Conv3dShape shape)
-        => kernels.BackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, shape);
-
-    /// <inheritdoc/>
-    public void Dispose() => kernels.Dispose();
+        512 => new Conv3dHostSimd<Vector512<float>, HostVector512>(threads),
+        256 => new Conv3dHostSimd<Vector256<float>, HostVector256>(threads),
+        128 => new Conv3dHostSimd<Vector128<float>, HostVector128>(threads),
+        _ => throw HostVector.Unknown(vectorBits),
+    };
 }
 
 /// <summary>The three passes for one width of vectors.</summary>
-internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVector, TOps>
+internal sealed unsafe class Conv3dHostSimd<TVector, TOps> : Conv3dHost<TVector, TOps>
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
 {
@@ -90,7 +49,7 @@ internal sealed unsafe class Conv3dHostKernels<TVector, TOps> : Conv3dHost<TVect
     private HostBlock block;
     private int partCount;
 
-    public Conv3dHostKernels(HostThreads threads)
+    public Conv3dHostSimd(HostThreads threads)
         : base(threads)
     {
         workers = [.. Enumerable.Range(0, threads.Count).Select(_ => new Worker())];

@@ -7,78 +7,22 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// The convolution with a kernel of 3³ by Winograd's algorithm, on the processor's vectors and cores, for
 /// buffers of the CPU accelerator. float32. It needs 144 multiplications per 2×4×4 outputs where the direct
 /// algorithm needs 864, and transforms before and after that are worth it where channels are many. Results do
-/// not depend on the number of threads. Launchers return when the work is done.
+/// not depend on the number of threads.
 /// </summary>
-internal sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
+internal static class Conv3dHostWinograd
 {
-    private readonly IConv3dByPlanes<float> kernels;
-
     /// <summary>Uses the widest vectors of this processor.</summary>
     /// <param name="threads">The threads to share the work among; they may be shared with other host
     /// variants.</param>
-    public Conv3dHostWinograd(HostThreads threads)
-        : this(threads, HostVector.PreferredBits)
+    public static IConv3dByPlanes<float> Create(HostThreads threads) => Create(threads, HostVector.PreferredBits);
+
+    internal static IConv3dByPlanes<float> Create(HostThreads threads, int vectorBits) => vectorBits switch
     {
-    }
-
-    internal Conv3dHostWinograd(HostThreads threads, int vectorBits)
-    {
-        ArgumentNullException.ThrowIfNull(threads);
-        kernels = vectorBits switch
-        {
-            512 => new Conv3dHostWinogradKernels<Vector512<float>, HostVector512>(threads),
-            256 => new Conv3dHostWinogradKernels<Vector256<float>, HostVector256>(threads),
-            128 => new Conv3dHostWinogradKernels<Vector128<float>, HostVector128>(threads),
-            _ => throw new ArgumentOutOfRangeException(nameof(vectorBits), vectorBits, "Vectors have 128, 256 or 512 bits."),
-        };
-    }
-
-    /// <inheritdoc/>
-    /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
-    void IConv3d<float, float>.LaunchForward(
-        AcceleratorStream stream,
-        ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
-        Conv3dShape shape)
-        => kernels.Forward(stream, input, weight, bias, output, Checked(shape));
-
-    /// <inheritdoc/>
-    /// <remarks>The planes begin at an even one, where those of the whole volume's tiles begin.</remarks>
-    /// <exception cref="ArgumentException">The kernel's edge is not 3, or the planes begin at an odd
-    /// one.</exception>
-    void IConv3dByPlanes<float>.LaunchForwardPlanes(
-        AcceleratorStream stream,
-        ReadOnlySpan<PlaneInput<float>> inputs, ArrayView<float> weight, ArrayView<float> bias, ArrayView<float> output,
-        Conv3dShape shape,
-        PlaneRange planes)
-    {
-        if (planes.Begin % 2 != 0)
-            throw new ArgumentException(
-                $"Conv3dHostWinograd: planes begin at {planes.Begin}; expected an even number.", nameof(planes));
-        kernels.ForwardPlanes(stream, inputs, weight, bias, output, Checked(shape), planes);
-    }
-
-    /// <inheritdoc/>
-    /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
-    void IConv3d<float, float>.LaunchBackwardInput(
-        AcceleratorStream stream,
-        ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> weight, ArrayView<float> gradInput,
-        Conv3dShape shape)
-        => kernels.BackwardInput(stream, gradOutput, output, weight, gradInput, Checked(shape));
-
-    /// <inheritdoc/>
-    /// <exception cref="ArgumentException">The kernel's edge is not 3.</exception>
-    void IConv3d<float, float>.LaunchBackwardWeight(
-        AcceleratorStream stream,
-        ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> output, ArrayView<float> gradWeight,
-            ArrayView<float> gradBias, Conv3dShape shape)
-        => kernels.BackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, Checked(shape));
-
-    /// <inheritdoc/>
-    public void Dispose() => kernels.Dispose();
-
-    private static Conv3dShape Checked(Conv3dShape shape) => shape.KernelSize == 3
-        ? shape
-        : throw new ArgumentException($"Conv3dHostWinograd: the kernel's edge is {shape.KernelSize}; expected 3.", nameof(shape));
+        512 => new Conv3dHostWinograd<Vector512<float>, HostVector512>(threads),
+        256 => new Conv3dHostWinograd<Vector256<float>, HostVector256>(threads),
+        128 => new Conv3dHostWinograd<Vector128<float>, HostVector128>(threads),
+        _ => throw HostVector.Unknown(vectorBits),
+    };
 }
 
 /// <summary>
@@ -90,7 +34,7 @@ internal sealed class Conv3dHostWinograd : IConv3dByPlanes<float>
 /// A point of z combines only two planes, so the transforms of a slice read little more than those of all
 /// points together would.
 /// </remarks>
-internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHost<TVector, TOps>
+internal sealed unsafe class Conv3dHostWinograd<TVector, TOps> : Conv3dHost<TVector, TOps>
     where TVector : unmanaged
     where TOps : struct, IHostVector<TVector>
 {
@@ -143,7 +87,7 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
     private int chunkTiles;
     private int partCount;
 
-    public Conv3dHostWinogradKernels(HostThreads threads)
+    public Conv3dHostWinograd(HostThreads threads)
         : base(threads)
     {
         workers = [.. Enumerable.Range(0, threads.Count).Select(_ => new Worker())];
@@ -169,8 +113,13 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
 
     private int TileCount => shape.Batch * tilesZ * tilesY * tilesX;
 
+    // Planes begin at an even one, where those of the whole volume's tiles begin.
     private void CutTiles(int widestPitch)
     {
+        if (shape.KernelSize != 3)
+            throw new ArgumentException($"Conv3dHostWinograd: the kernel's edge is {shape.KernelSize}; expected 3.");
+        if (range.Begin % 2 != 0)
+            throw new ArgumentException($"Conv3dHostWinograd: planes begin at {range.Begin}; expected an even number.");
         tilesX = HostBlock.DivideUp(shape.Width, 4);
         tilesY = HostBlock.DivideUp(shape.Height, 4);
         tilesZ = HostBlock.DivideUp(range.Count, 2);
@@ -180,11 +129,11 @@ internal sealed unsafe class Conv3dHostWinogradKernels<TVector, TOps> : Conv3dHo
 
     protected override void Convolve()
     {
+        CutTiles(sources.Max(s => s.Pitch));
         int columns = Columns(targetChannels);
         transformedWeights.Require<float>(Slices * SlicePoints * WeightPitch);
         threads.For(
             HostBlock.DivideUp(sourceChannels, BlockChannels) * HostBlock.DivideUp(columns, 2 * TOps.Width), transformWeights);
-        CutTiles(sources.Max(s => s.Pitch));
         int rows = HostTile<TVector, TOps>.Rows;
         chunkTiles = HostBlock.DivideUp(Math.Clamp(TileCount / FewestChunks, 1, ConvolveTiles), rows) * rows;
         threads.For(HostBlock.DivideUp(TileCount, chunkTiles), convolveChunk);

@@ -30,56 +30,32 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
         parts = new DeviceScratch<T>(accelerator);
     }
 
-    /// <inheritdoc/>
     void IConv3d<T, T>.LaunchForward(
-        AcceleratorStream stream,
-        ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
         Conv3dShape shape)
     {
-        if (shape.Voxels == 0)
-            return;
         Pass pass = PassFor(shape.OutputChannels);
         pass.Forward(
-            stream,
-            pass.Config(shape, shape.OutputChannels),
-            input,
-            weight,
-            bias,
-            output,
-            shape,
+            stream, pass.Config(shape, shape.OutputChannels), input, weight, bias, output, shape,
             QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch),
             QuadAccess.Allowed(output, shape.OutputChannels, shape.OutputPitch));
     }
 
-    /// <inheritdoc/>
     void IConv3d<T, T>.LaunchBackwardInput(
-        AcceleratorStream stream,
-        ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput,
+        AcceleratorStream stream, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput,
         Conv3dShape shape)
     {
-        if (shape.Voxels == 0)
-            return;
         Pass pass = PassFor(shape.InputChannels);
         pass.BackwardInput(
-            stream,
-            pass.Config(shape, shape.InputChannels),
-            gradOutput,
-            output,
-            weight,
-            gradInput,
-            shape,
+            stream, pass.Config(shape, shape.InputChannels), gradOutput, output, weight, gradInput, shape,
             GradientAccess(gradOutput, output, shape),
             QuadAccess.Allowed(gradInput, shape.InputChannels, shape.InputPitch));
     }
 
-    /// <inheritdoc/>
     void IConv3d<T, T>.LaunchBackwardWeight(
-        AcceleratorStream stream,
-        ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight, ArrayView<T> gradBias,
-        Conv3dShape shape)
+        AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> gradWeight,
+        ArrayView<T> gradBias, Conv3dShape shape)
     {
-        if (shape.Voxels == 0)
-            return;
         GradientPass pass = GradientPassFor(shape.OutputChannels);
         int count = PartCount(shape, pass.Channels);
         ArrayView<T> sums = PartSums<T>.Take(stream, parts, count * (shape.WeightLength + shape.OutputChannels));
@@ -87,24 +63,16 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
             new Index3D(count, DivideUp(shape.InputChannels, Conv3dTiles.Chunk), DivideUp(shape.OutputChannels, pass.Channels)),
             new Index3D(9 * pass.Channels / 4, 1, 1));
         pass.BackwardWeight(
-            stream,
-            config,
-            input,
-            gradOutput,
-            output,
-            sums,
-            shape,
+            stream, config, input, gradOutput, output, sums, shape,
             QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch),
             GradientAccess(gradOutput, output, shape));
         partSums.Add(stream, sums, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), count);
     }
 
-    /// <inheritdoc/>
     public LaunchMemory Memory(Conv3dShape shape, bool isFirst)
         => new(PartCount(shape, GradientPassFor(shape.OutputChannels).Channels) * (shape.WeightLength + shape.OutputChannels)
             * Unsafe.SizeOf<T>(), 0, 0);
 
-    /// <inheritdoc/>
     public void Dispose() => parts.Dispose();
 
     private static int DivideUp(int count, int size) => (count + size - 1) / size;
@@ -152,31 +120,20 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
             ? gradientPasses[0] ??= GradientPass.Load<Channels16Conv3dGradientTile>(accelerator)
             : gradientPasses[1] ??= GradientPass.Load<Channels32Conv3dGradientTile>(accelerator);
 
-    private sealed record Pass(
-        int Depth,
-        int Height,
-        int Channels,
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int,
-            int> Forward,
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int,
-            int> BackwardInput)
+    private delegate void Launcher(
+        AcceleratorStream stream, KernelConfig config, ArrayView<T> first, ArrayView<T> second, ArrayView<T> third,
+        ArrayView<T> target, Conv3dShape shape, int sourceAccess, int targetAccess);
+
+    private sealed record Pass(int Depth, int Height, int Channels, Launcher Forward, Launcher BackwardInput)
     {
         public static Pass Load<TTile>(Accelerator accelerator)
             where TTile : struct, IConv3dTile
         {
-            KernelSpecialization specialization = new(MostThreads, null);
+            KernelSpecialization group = new(MostThreads, null);
             return new Pass(
-                TTile.Depth,
-                TTile.Height,
-                TTile.Channels,
-                accelerator
-                    .Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
-                        Conv3dShape, int, int>>(
-                    Conv3dImplicitGemmKernels<T, TTile>.ForwardKernel, specialization),
-                accelerator
-                    .Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
-                        Conv3dShape, int, int>>(
-                    Conv3dImplicitGemmKernels<T, TTile>.BackwardInputKernel, specialization));
+                TTile.Depth, TTile.Height, TTile.Channels,
+                accelerator.Load<Launcher>(Conv3dImplicitGemmKernels<T, TTile>.ForwardKernel, group),
+                accelerator.Load<Launcher>(Conv3dImplicitGemmKernels<T, TTile>.BackwardInputKernel, group));
         }
 
         public KernelConfig Config(Conv3dShape shape, int targetChannels)
@@ -185,20 +142,12 @@ internal sealed class Conv3dImplicitGemm<T> : IConv3d<T, T>
                 new Index3D(Depth * Height * Channels / 8, 1, 1));
     }
 
-    private sealed record GradientPass(
-        int Channels,
-        Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>, Conv3dShape, int,
-            int> BackwardWeight)
+    private sealed record GradientPass(int Channels, Launcher BackwardWeight)
     {
         public static GradientPass Load<TTile>(Accelerator accelerator)
             where TTile : struct, IConv3dGradientTile
-            => new(
-                TTile.Channels,
-                accelerator
-                    .Load<Action<AcceleratorStream, KernelConfig, ArrayView<T>, ArrayView<T>, ArrayView<T>, ArrayView<T>,
-                        Conv3dShape, int, int>>(
-                    Conv3dImplicitGemmGradientKernels<T, TTile>.BackwardWeightKernel,
-                    new KernelSpecialization(MostThreads, null)));
+            => new(TTile.Channels, accelerator.Load<Launcher>(
+                Conv3dImplicitGemmGradientKernels<T, TTile>.BackwardWeightKernel, new KernelSpecialization(MostThreads, null)));
     }
 }
 

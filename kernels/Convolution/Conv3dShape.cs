@@ -77,6 +77,9 @@ public readonly record struct Conv3dShape(
     /// <summary>N·D·H·W.</summary>
     public long Voxels => (long)Batch * Depth * Height * Width;
 
+    /// <summary>The voxels of the output that backward passes read, as a mask.</summary>
+    internal long MaskedVoxels => Activation == Activation.None ? 0 : Voxels;
+
     /// <summary>KernelSize³.</summary>
     public int Taps => KernelSize * KernelSize * KernelSize;
 

@@ -78,7 +78,7 @@ internal static class Conv3dTensorCore
         void IConv3d<TElement, float>.LaunchBackwardWeight(
             AcceleratorStream stream,
             ArrayView<TElement> input, ArrayView<TElement> gradOutput, ArrayView<TElement> output, ArrayView<float> gradWeight,
-                ArrayView<float> gradBias, Conv3dShape shape)
+            ArrayView<float> gradBias, Conv3dShape shape)
             => kernels.BackwardWeight(
                 stream,
                 TensorCoreLaunch.Words(input),
@@ -173,7 +173,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
 
     private static int Tenth(int number) => number * 205 >> 11;
 
-    /// <inheritdoc/>
     public (IReadOnlyList<int> Activations, IReadOnlyList<int> Gradients) WidthsUsed
         => ([.. convolve.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)],
             [.. gradient.Where(v => v.Launch.IsValueCreated).Select(v => v.Columns)]);
@@ -207,54 +206,18 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         gradient = [GradientWith<TapSums16>(), GradientWith<TapSums32>(), GradientWith<TapSums48>(), GradientWith<TapSums64>()];
     }
 
-    /// <inheritdoc/>
     public void Forward(
         AcceleratorStream stream,
         ArrayView<uint> input, ArrayView<float> weight, ArrayView<float> bias, ArrayView<uint> output,
         Conv3dShape shape)
-        => Convolve(
-            stream,
-            input,
-            input,
-            weight,
-            bias,
-            output,
-            shape,
-            new TensorCoreConv3dShape
-            {
-                InputChannels = shape.InputChannels,
-                OutputChannels = shape.OutputChannels,
-                InputPitch = shape.InputPitch,
-                OutputPitch = shape.OutputPitch,
-                HasBias = 1,
-                Relu = shape.Activation == Activation.Relu ? 1 : 0,
-            },
-            new PackedWeightsShape { InputStride = shape.OutputChannels, OutputStride = 1 });
+        => Convolve(stream, input, input, weight, bias, output, shape, backward: false);
 
-    /// <inheritdoc/>
     public void BackwardInput(
         AcceleratorStream stream,
         ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> weight, ArrayView<uint> gradInput,
         Conv3dShape shape)
-        => Convolve(
-            stream,
-            gradOutput,
-            output,
-            weight,
-            weight,
-            gradInput,
-            shape,
-            new TensorCoreConv3dShape
-            {
-                InputChannels = shape.OutputChannels,
-                OutputChannels = shape.InputChannels,
-                InputPitch = shape.OutputPitch,
-                OutputPitch = shape.InputPitch,
-                Masked = shape.Activation == Activation.Relu ? 1 : 0,
-            },
-            new PackedWeightsShape { InputStride = 1, OutputStride = shape.OutputChannels, Mirrored = 1 });
+        => Convolve(stream, gradOutput, output, weight, weight, gradInput, shape, backward: true);
 
-    /// <inheritdoc/>
     public void BackwardWeight(
         AcceleratorStream stream,
         ArrayView<uint> input, ArrayView<uint> gradOutput, ArrayView<uint> output, ArrayView<float> gradWeight,
@@ -276,19 +239,13 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         of.SetVolume(shape, planes: 1, TileEdge);
         (int splits, of.PerSplit, int rowBlocks, int columnBlocks) = GradientSplits(shape, of.Tiles, variant);
         ArrayView<float> scratch = PartSums<float>.Take(stream, partials, splits * (shape.WeightLength + shape.OutputChannels));
-        variant.Launch.Value(
-            stream,
-            TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks * TapPlanes), GradientThreads, variant.SharedBytes(masked)),
-            input,
-            gradOutput,
-            output,
-            scratch,
-            of);
+        KernelConfig config = TensorCoreLaunch.Config(
+            (splits, rowBlocks, columnBlocks * TapPlanes), GradientThreads, variant.SharedBytes(masked));
+        variant.Launch.Value(stream, config, input, gradOutput, output, scratch, of);
         partSums.Add(
             stream, scratch, gradWeight.SubView(0, shape.WeightLength), gradBias.SubView(0, shape.OutputChannels), splits);
     }
 
-    /// <inheritdoc/>
     public LaunchMemory Memory(Conv3dShape shape, bool isFirst)
     {
         TensorCoreConv3dShape of = new();
@@ -316,7 +273,6 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
         }
     }
 
-    /// <inheritdoc/>
     public void Dispose()
     {
         weights.Dispose();
@@ -348,26 +304,33 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     }
 
     private void Convolve(
-        AcceleratorStream stream,
-        ArrayView<uint> input,
-        ArrayView<uint> mask,
-        ArrayView<float> weight,
-        ArrayView<float> bias,
-        ArrayView<uint> output,
-        Conv3dShape shape,
-        TensorCoreConv3dShape of,
-        PackedWeightsShape packed)
+        AcceleratorStream stream, ArrayView<uint> input, ArrayView<uint> mask, ArrayView<float> weight, ArrayView<float> bias,
+        ArrayView<uint> output, Conv3dShape shape, bool backward)
     {
+        TensorCoreConv3dShape of = new()
+        {
+            InputChannels = backward ? shape.OutputChannels : shape.InputChannels,
+            OutputChannels = backward ? shape.InputChannels : shape.OutputChannels,
+            InputPitch = backward ? shape.OutputPitch : shape.InputPitch,
+            OutputPitch = backward ? shape.InputPitch : shape.OutputPitch,
+            HasBias = backward ? 0 : 1,
+            Relu = !backward && shape.Activation == Activation.Relu ? 1 : 0,
+            Masked = backward && shape.Activation == Activation.Relu ? 1 : 0,
+        };
         of.SetVolume(shape, ConvolveDepth, TileEdge);
         ConvolveVariant variant = WidthOf(of);
         int blocks = TensorCoreLaunch.Blocks(of.OutputChannels, variant.Columns);
-
-        packed.Taps = Taps;
-        packed.InputChannels = of.InputChannels;
-        packed.OutputChannels = of.OutputChannels;
-        packed.TapStride = shape.InputChannels * shape.OutputChannels;
-        packed.Columns = variant.Columns;
-        ArrayView<uint> packedWeights = weights.Pack(stream, weight, packed);
+        ArrayView<uint> packedWeights = weights.Pack(stream, weight, new PackedWeightsShape
+        {
+            Taps = Taps,
+            InputChannels = of.InputChannels,
+            OutputChannels = of.OutputChannels,
+            TapStride = shape.InputChannels * shape.OutputChannels,
+            InputStride = backward ? 1 : shape.OutputChannels,
+            OutputStride = backward ? shape.OutputChannels : 1,
+            Mirrored = backward ? 1 : 0,
+            Columns = variant.Columns,
+        });
 
         of.InputAligned = Whole(input, of.InputPitch, of.InputChannels) & (
             of.Masked != 0 ? Whole(mask, of.InputPitch, of.InputChannels) : 1);
@@ -430,38 +393,21 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
             .Cost(columns, columns);
     }
 
-    // Each width is compiled when a layer first needs it.
     private ConvolveVariant ConvolveWith<TColumns>()
         where TColumns : unmanaged, IColumns<TColumns>
         => new(
             TColumns.Channels,
             masked => sizeof(uint) * ConvolveWords(TColumns.Channels, masked ? 1 : 0),
-            new(() =>
-            {
-                accelerator.Load(ConvolveKernel<TColumns>, new KernelSpecialization(ConvolveThreads, null),
-                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>,
-                        ArrayView<float>, ArrayView<uint>, TensorCoreConv3dShape> launch);
-                LargeSharedMemory.Allow(
-                    launch.GetKernel(),
-                    Math.Min(sizeof(uint) * ConvolveWords(TColumns.Channels, 1), LargeSharedMemory.Most(accelerator)));
-                return launch;
-            }));
+            new(accelerator, ConvolveKernel<TColumns>, new KernelSpecialization(ConvolveThreads, null),
+                Math.Min(ConvolveBytes<TColumns>(), LargeSharedMemory.Most(accelerator))));
 
     private GradientVariant GradientWith<TSums>()
         where TSums : unmanaged, ITapSums<TSums>
         => new(
             TSums.Channels,
             masked => sizeof(uint) * GradientWords(TSums.Channels, masked ? 1 : 0),
-            new(() =>
-            {
-                accelerator.Load(GradientKernel<TSums>, new KernelSpecialization(GradientThreads, GradientGroups<TSums>()),
-                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>,
-                        ArrayView<float>, TensorCoreConv3dShape> launch);
-                LargeSharedMemory.Allow(
-                    launch.GetKernel(),
-                    Math.Min(sizeof(uint) * GradientWords(TSums.Channels, 1), LargeSharedMemory.Most(accelerator)));
-                return launch;
-            }));
+            new(accelerator, GradientKernel<TSums>, new KernelSpecialization(GradientThreads, GradientGroups<TSums>()),
+                Math.Min(GradientBytes<TSums>(), LargeSharedMemory.Most(accelerator))));
 
     // Fetched voxels, their mask, rounded voxels; or voxels in two places, the mask. Then where the rows of
     // the surroundings begin, and a ring of weights.
@@ -1195,13 +1141,13 @@ internal sealed class Conv3dTensorCoreKernels<TOperand> : IWidthsOfConv3d
     private sealed record ConvolveVariant(
         int Columns,
         Func<bool, int> SharedBytes,
-        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
+        LazyKernel<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
             ArrayView<uint>, TensorCoreConv3dShape>> Launch);
 
     private sealed record GradientVariant(
         int Columns,
         Func<bool, int> SharedBytes,
-        Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
+        LazyKernel<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
             TensorCoreConv3dShape>> Launch);
 }
 

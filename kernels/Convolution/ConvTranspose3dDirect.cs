@@ -25,27 +25,23 @@ internal sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>
         accelerator.Load(BackwardWeightKernel, out backwardWeight);
     }
 
-    /// <inheritdoc/>
     void IConvTranspose3d<T, T>.LaunchForward(
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
         ConvTranspose3dShape shape)
         => forward(stream, LaunchExtent.Of(shape.OutputVoxels * shape.OutputChannels), input, weight, bias, output, shape);
 
-    /// <inheritdoc/>
     void IConvTranspose3d<T, T>.LaunchBackwardInput(
         AcceleratorStream stream,
         ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput,
         ConvTranspose3dShape shape)
         => backwardInput(stream, LaunchExtent.Of(shape.InputVoxels * shape.InputChannels), gradOutput, weight, gradInput, shape);
 
-    /// <inheritdoc/>
     void IConvTranspose3d<T, T>.LaunchBackwardWeight(
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias,
         ConvTranspose3dShape shape)
         => backwardWeight(
             stream, LaunchExtent.Of(shape.WeightLength + shape.OutputChannels), input, gradOutput, gradWeight, gradBias, shape);
 
-    /// <inheritdoc/>
     public void Dispose()
     {
     }

@@ -5,7 +5,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The transposed convolution on the processor's vectors and cores, for buffers of the CPU accelerator.
-/// float32. Results do not depend on the number of threads. Launchers return when the work is done.
+/// float32. Results do not depend on the number of threads.
 /// </summary>
 internal static class ConvTranspose3dHostSimd
 {
@@ -19,7 +19,7 @@ internal static class ConvTranspose3dHostSimd
         512 => new ConvTranspose3dHostSimd<Vector512<float>, HostVector512>(threads),
         256 => new ConvTranspose3dHostSimd<Vector256<float>, HostVector256>(threads),
         128 => new ConvTranspose3dHostSimd<Vector128<float>, HostVector128>(threads),
-        _ => throw new ArgumentOutOfRangeException(nameof(vectorBits), vectorBits, "Vectors have 128, 256 or 512 bits."),
+        _ => throw HostVector.Unknown(vectorBits),
     };
 }
 
@@ -63,8 +63,6 @@ internal sealed unsafe class ConvTranspose3dHostSimd<TVector, TOps>(HostThreads 
         AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradOutput, ArrayView<float> gradWeight,
         ArrayView<float> gradBias, ConvTranspose3dShape shape)
     {
-        if (shape.InputVoxels == 0)
-            return;
         int columns = HostMatrix<TVector, TOps>.Columns(shape.OutputChannels);
         long steps = (shape.InputVoxels + StepVoxels - 1) / StepVoxels;
         long partVoxels = (steps + MostParts - 1) / MostParts * StepVoxels;

@@ -51,37 +51,28 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
         parts = new DeviceScratch<T>(accelerator);
     }
 
-    /// <inheritdoc/>
     void IConvTranspose3d<T, T>.LaunchForward(
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output,
         ConvTranspose3dShape shape)
     {
-        if (shape.InputVoxels == 0)
-            return;
         KernelConfig config = Config(Tiles(shape.InputVoxels, Voxels), Tiles(shape.OutputChannels, Channels), 8);
         forward(stream, config, input, weight, bias, output, shape, InputAccess(input, shape), OutputAccess(output, shape));
     }
 
-    /// <inheritdoc/>
     void IConvTranspose3d<T, T>.LaunchBackwardInput(
         AcceleratorStream stream,
         ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput,
         ConvTranspose3dShape shape)
     {
-        if (shape.InputVoxels == 0)
-            return;
         KernelConfig config = Config(Tiles(shape.InputVoxels, Voxels), Tiles(shape.InputChannels, Channels), 1);
         backwardInput(
             stream, config, gradOutput, weight, gradInput, shape, OutputAccess(gradOutput, shape), InputAccess(gradInput, shape));
     }
 
-    /// <inheritdoc/>
     void IConvTranspose3d<T, T>.LaunchBackwardWeight(
         AcceleratorStream stream, ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias,
         ConvTranspose3dShape shape)
     {
-        if (shape.InputVoxels == 0)
-            return;
         (int count, int tiles) = Parts(shape);
         long biases = 8L * count * shape.OutputChannels;
         ArrayView<T> memory = PartSums<T>.Take(stream, parts, count * shape.WeightLength + biases);
@@ -94,11 +85,9 @@ internal sealed class ConvTranspose3dImplicitGemm<T> : IConvTranspose3d<T, T>
         partSums.Add(stream, biasParts, gradBias.SubView(0, shape.OutputChannels), 8 * count);
     }
 
-    /// <inheritdoc/>
     public LaunchMemory Memory(ConvTranspose3dShape shape)
         => new(Parts(shape).Count * (shape.WeightLength + 8L * shape.OutputChannels) * Unsafe.SizeOf<T>(), 0, 0);
 
-    /// <inheritdoc/>
     public void Dispose() => parts.Dispose();
 
     // Into how many parts the voxels are cut for a weight gradient, and the tiles of each: a function of the

@@ -106,16 +106,13 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         int rounded = Stages * stageWords;
         int lane = Group.IdxX % 32;
         int warp = Group.IdxX / 32;
-        int tileX = Grid.IdxX % shape.TilesX * TileEdge;
-        int tileY = Grid.IdxX / shape.TilesX % shape.TilesY * TileEdge;
-        int tileZ = Grid.IdxX / (shape.TilesX * shape.TilesY) * TileDepth;
-        int chunks = (shape.InputChannels + TOperand.Depth - 1) / TOperand.Depth;
-        int steps = shape.Gathers != 0 ? Corners * chunks : chunks;
+        MultiplyTile tile = MultiplyTile.OfGroup(shape);
+        int steps = shape.Gathers != 0 ? Corners * tile.Chunks : tile.Chunks;
 
-        CopyStep(shared, 0, input, weights, 0, chunks, tileZ, tileY, tileX, TColumns.Channels, shape);
+        CopyStep(shared, 0, input, weights, 0, tile, TColumns.Channels, shape);
         TensorCores.CommitCopies();
         if (steps > 1)
-            CopyStep(shared, stageWords, input, weights, 1, chunks, tileZ, tileY, tileX, TColumns.Channels, shape);
+            CopyStep(shared, stageWords, input, weights, 1, tile, TColumns.Channels, shape);
         TensorCores.CommitCopies();
 
         TColumns sums = default;
@@ -123,7 +120,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         for (int step = 0; step < steps; step++)
         {
             int stage = step % Stages * stageWords;
-            int tile = TOperand.Rounds ? rounded + step % 2 * TileVoxels * VoxelWords : stage;
+            int operands = TOperand.Rounds ? rounded + step % 2 * TileVoxels * VoxelWords : stage;
             TensorCores.WaitForCopies(1);
             if (TOperand.Rounds)
             {
@@ -131,7 +128,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
                 {
                     int from = stage + piece * ChannelPiece.Channels;
                     int voxel = piece / Pieces;
-                    int row = tile + voxel / TileEdge * RowWords;
+                    int row = operands + voxel / TileEdge * RowWords;
                     TOperand.Store(
                         shared,
                         row + VoxelRows.At(voxel % TileEdge, piece % Pieces),
@@ -144,32 +141,21 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             // Behind the barrier nobody reads the tile and the weights of the step before.
             Group.Barrier();
             if (step + 2 < steps)
-                CopyStep(
-                    shared,
-                    (step + 2) % Stages * stageWords,
-                    input,
-                    weights,
-                    step + 2,
-                    chunks,
-                    tileZ,
-                    tileY,
-                    tileX,
-                    TColumns.Channels,
-                    shape);
+                CopyStep(shared, (step + 2) % Stages * stageWords, input, weights, step + 2, tile, TColumns.Channels, shape);
             TensorCores.CommitCopies();
-            if (tileZ + warp < shape.Planes)
+            if (tile.Z + warp < shape.Planes)
                 sums = TColumns.Multiply<TOperand>(
-                    sums, VoxelRows.Load(ref shared[tile + own], RowWords), ref shared[stage + StagedVoxels + 4 * lane], 0);
+                    sums, VoxelRows.Load(ref shared[operands + own], RowWords), ref shared[stage + StagedVoxels + 4 * lane], 0);
         }
 
         TensorCores.WaitForCopies(0);
-        int z = tileZ + warp;
-        int x = tileX + lane / 4;
+        int z = tile.Z + warp;
+        int x = tile.X + lane / 4;
         TColumns.Store<TOperand>(sums, bias, output, new ColumnsTarget
         {
-            Voxel = shape.Gathers != 0 ? shape.Voxel(z, tileY, x) : shape.CornerVoxel(z, tileY, x, Grid.IdxZ),
+            Voxel = shape.Gathers != 0 ? shape.Voxel(z, tile.Y, x) : shape.CornerVoxel(z, tile.Y, x, Grid.IdxZ),
             Width = shape.Gathers != 0 ? shape.Width : 4 * shape.Width,
-            Rows = z < shape.Planes && x < shape.Width ? shape.Height - tileY : 0,
+            Rows = z < shape.Planes && x < shape.Width ? shape.Height - tile.Y : 0,
             Channel = Grid.IdxY * TColumns.Channels + lane % 4 * 4,
             Channels = shape.OutputChannels,
             Pitch = shape.OutputPitch,
@@ -263,37 +249,40 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
 
         if (Grid.IdxY == 0)
             PieceSums.Store(
-                bias,
-                shared,
-                0,
-                GradientThreads,
-                GradientColumns,
-                partials,
-                partial + weights + firstOutput,
+                bias, shared, 0, GradientThreads, GradientColumns, partials, partial + weights + firstOutput,
                 shape.OutputChannels - firstOutput);
     }
 
+    // A group's tile: its first voxel, and the chunks of channels over which it sums.
+    private struct MultiplyTile
+    {
+        public int X;
+        public int Y;
+        public int Z;
+        public int Chunks;
+
+        public static MultiplyTile OfGroup(TensorCoreTransposeShape shape) => new()
+        {
+            X = Grid.IdxX % shape.TilesX * TileEdge,
+            Y = Grid.IdxX / shape.TilesX % shape.TilesY * TileEdge,
+            Z = Grid.IdxX / (shape.TilesX * shape.TilesY) * TileDepth,
+            Chunks = (shape.InputChannels + TOperand.Depth - 1) / TOperand.Depth,
+        };
+    }
+
+    // Begins to copy a step's voxels and weights.
     private static void CopyStep(
-        ArrayView<uint> shared,
-        int stage,
-        ArrayView<uint> input,
-        ArrayView<uint> weights,
-        int step,
-        int chunks,
-        int tileZ,
-        int tileY,
-        int tileX,
-        int columns,
-        TensorCoreTransposeShape shape)
+        ArrayView<uint> shared, int stage, ArrayView<uint> input, ArrayView<uint> weights, int step, MultiplyTile tile,
+        int columns, TensorCoreTransposeShape shape)
     {
         int chunk = shape.Gathers != 0 ? step / Corners : step;
         int corner = shape.Gathers != 0 ? step % Corners : Grid.IdxZ;
         for (int piece = Group.IdxX; piece < TileVoxels * Pieces; piece += MultiplyThreads)
         {
             int voxel = piece / Pieces;
-            int z = tileZ + voxel / PlaneVoxels;
-            int y = tileY + voxel / TileEdge % TileEdge;
-            int x = tileX + voxel % TileEdge;
+            int z = tile.Z + voxel / PlaneVoxels;
+            int y = tile.Y + voxel / TileEdge % TileEdge;
+            int x = tile.X + voxel % TileEdge;
             bool inside = z < shape.Planes && y < shape.Height && x < shape.Width;
             int channel = chunk * TOperand.Depth + piece % Pieces * ChannelPiece.Channels;
             long source = shape.Gathers != 0 ? shape.CornerVoxel(z, y, x, corner) : shape.Voxel(z, y, x);
@@ -301,23 +290,18 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
                 ? piece * ChannelPiece.Channels
                 : voxel / TileEdge * RowWords + VoxelRows.At(voxel % TileEdge, piece % Pieces);
             TOperand.Copy(
-                shared,
-                stage + target,
-                input,
-                source * shape.InputPitch + channel,
-                inside ? shape.InputChannels - channel : 0,
-                shape.InputAligned);
+                shared, stage + target, input, source * shape.InputPitch + channel,
+                inside ? shape.InputChannels - channel : 0, shape.InputAligned);
         }
 
         int weightsAt = stage + StagedVoxels;
-        int from = ((Grid.IdxY * chunks + chunk) * Corners + corner) * VoxelWords * columns;
+        int from = ((Grid.IdxY * tile.Chunks + chunk) * Corners + corner) * VoxelWords * columns;
         for (int at = 4 * Group.IdxX; at < VoxelWords * columns; at += 4 * MultiplyThreads)
             TensorCores.CopyAsync16(ref shared[weightsAt + at], 0, ref weights[from + at], 0, 16);
     }
 
     private static void CopyGradientTile(
-        ArrayView<uint> shared, int buffer, ArrayView<uint> input, ArrayView<uint> gradOutput,
-        int tile,
+        ArrayView<uint> shared, int buffer, ArrayView<uint> input, ArrayView<uint> gradOutput, int tile,
         TensorCoreTransposeShape shape)
     {
         int tileX = tile % shape.TilesX * TileEdge;
@@ -333,12 +317,9 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         int x = tileX + voxel % TileEdge;
         int channel = Grid.IdxY * GradientRows + Group.IdxX % octets * ChannelPiece.Channels;
         TOperand.Copy(
-            shared,
-            buffer + voxel * inputRow + Group.IdxX % octets * TOperand.PieceWords,
-            input,
+            shared, buffer + voxel * inputRow + Group.IdxX % octets * TOperand.PieceWords, input,
             shape.Voxel(z, y, x) * shape.InputPitch + channel,
-            y < shape.Height && x < shape.Width ? shape.InputChannels - channel : 0,
-            shape.InputAligned);
+            y < shape.Height && x < shape.Width ? shape.InputChannels - channel : 0, shape.InputAligned);
 
         channel = Grid.IdxZ * GradientColumns + Group.IdxX % 2 * ChannelPiece.Channels;
         for (int piece = Group.IdxX; piece < Corners * GradientVoxels * 2; piece += GradientThreads)
@@ -348,12 +329,9 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             y = tileY + voxel / TileEdge;
             x = tileX + voxel % TileEdge;
             TOperand.Copy(
-                shared,
-                buffer + GradientVoxels * inputRow + piece / 2 * gradientRow + piece % 2 * TOperand.PieceWords,
-                gradOutput,
-                shape.CornerVoxel(z, y, x, corner) * shape.OutputPitch + channel,
-                y < shape.Height && x < shape.Width ? shape.OutputChannels - channel : 0,
-                shape.OutputAligned);
+                shared, buffer + GradientVoxels * inputRow + piece / 2 * gradientRow + piece % 2 * TOperand.PieceWords,
+                gradOutput, shape.CornerVoxel(z, y, x, corner) * shape.OutputPitch + channel,
+                y < shape.Height && x < shape.Width ? shape.OutputChannels - channel : 0, shape.OutputAligned);
         }
     }
 
@@ -385,7 +363,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
         private readonly DeviceScratch<float> partials;
         private readonly PartSums<float> partSums;
         private readonly MultiplyVariant[] multiply;
-        private readonly Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
+        private readonly LazyKernel<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
             TensorCoreTransposeShape>> gradient;
 
         public Of(Accelerator accelerator, int groupsWanted)
@@ -397,14 +375,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             partSums = new PartSums<float>(accelerator);
             multiply =
                 [MultiplyWith<Columns16>(), MultiplyWith<Columns32>(), MultiplyWith<Columns48>(), MultiplyWith<Columns64>()];
-            gradient = new(() =>
-            {
-                accelerator.Load(GradientKernel, new KernelSpecialization(GradientThreads, null),
-                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
-                        TensorCoreTransposeShape> launch);
-                LargeSharedMemory.Allow(launch.GetKernel(), sizeof(uint) * 2 * GradientWords);
-                return launch;
-            });
+            gradient = new(accelerator, GradientKernel, new KernelSpecialization(GradientThreads, null), GradientBytes());
         }
 
         void IConvTranspose3d<TElement, float>.LaunchForward(
@@ -430,7 +401,7 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             };
             (int splits, of.PerSplit, int rowBlocks, int columnBlocks) = GradientSplits(shape, of.Tiles);
             KernelConfig config =
-                TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, sizeof(uint) * 2 * GradientWords);
+                TensorCoreLaunch.Config((splits, rowBlocks, columnBlocks), GradientThreads, GradientBytes());
 
             ArrayView<float> scratch = PartSums<float>.Take(
                 stream, partials, splits * (shape.WeightLength + shape.OutputChannels));
@@ -491,26 +462,16 @@ internal static class ConvTranspose3dTensorCoreKernels<TOperand>
             launch.Value(stream, config, source, packed, bias, target, of);
         }
 
-        // Each width is compiled when a layer first needs it.
         private MultiplyVariant MultiplyWith<TColumns>()
             where TColumns : unmanaged, IColumns<TColumns>
-        {
-            int sharedBytes = sizeof(uint) * MultiplyWords(TColumns.Channels);
-            return new(TColumns.Channels, sharedBytes, new(() =>
-            {
-                accelerator.Load(MultiplyKernel<TColumns>, new KernelSpecialization(MultiplyThreads, null),
-                    out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
-                        ArrayView<uint>, TensorCoreTransposeShape> launch);
-                LargeSharedMemory.Allow(launch.GetKernel(), sharedBytes);
-                return launch;
-            }));
-        }
+            => new(TColumns.Channels, MultiplyBytes<TColumns>(), new(accelerator, MultiplyKernel<TColumns>,
+                new KernelSpecialization(MultiplyThreads, null), MultiplyBytes<TColumns>()));
 
         private sealed record MultiplyVariant(
             int Columns,
             int SharedBytes,
-            Lazy<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>, ArrayView<uint>,
-                TensorCoreTransposeShape>> Launch);
+            LazyKernel<Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>, ArrayView<float>,
+                ArrayView<uint>, TensorCoreTransposeShape>> Launch);
     }
 }
 

@@ -8,8 +8,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// Layouts: input and gradInput [N,D,H,W,Cin] with pitch <see cref="Conv3dShape.InputPitch"/>; output and
 /// gradOutput [N,D,H,W,Cout] with pitch <see cref="Conv3dShape.OutputPitch"/>; weight [k,k,k,Cin,Cout]; bias
 /// [Cout]. Backward passes take the forward pass's output to mask gradOutput where ReLU was applied; with
-/// <see cref="Activation.None"/> it is not read. Launchers queue on the stream and do not wait; one instance
-/// serves one stream at a time.
+/// <see cref="Activation.None"/> it is not read.
 /// </remarks>
 /// <typeparam name="TActivation">How activations and their gradients lie in memory: <typeparamref name="T"/>,
 /// or <see cref="Bf16"/> beside float32 parameters.</typeparam>
@@ -20,17 +19,13 @@ internal interface IConv3d<TActivation, T> : IDisposable
 {
     /// <summary>Overwrites output.</summary>
     sealed void Forward(
-        AcceleratorStream stream,
-        ArrayView<TActivation> input,
-        ArrayView<T> weight,
-        ArrayView<T> bias,
-        ArrayView<TActivation> output,
-        Conv3dShape shape)
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias,
+        ArrayView<TActivation> output, Conv3dShape shape)
     {
         using Launch launch = Launch.Begin(stream, "Conv3d.Forward");
         long voxels = shape.Check(launch);
-        launch.Require(input, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
-        launch.Require(output, launch.Pitched(voxels, shape.OutputChannels, shape.OutputPitch, nameof(output)), nameof(output));
+        launch.RequireVoxels(input, voxels, shape.InputChannels, shape.InputPitch, nameof(input));
+        launch.RequireVoxels(output, voxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
         launch.Require(weight, shape.WeightLength, nameof(weight));
         launch.Require(bias, shape.OutputChannels, nameof(bias));
         if (voxels == 0)
@@ -40,21 +35,15 @@ internal interface IConv3d<TActivation, T> : IDisposable
 
     /// <summary>Overwrites gradInput.</summary>
     sealed void BackwardInput(
-        AcceleratorStream stream,
-        ArrayView<TActivation> gradOutput,
-        ArrayView<TActivation> output,
-        ArrayView<T> weight,
-        ArrayView<TActivation> gradInput,
-        Conv3dShape shape)
+        AcceleratorStream stream, ArrayView<TActivation> gradOutput, ArrayView<TActivation> output, ArrayView<T> weight,
+        ArrayView<TActivation> gradInput, Conv3dShape shape)
     {
         using Launch launch = Launch.Begin(stream, "Conv3d.BackwardInput");
         long voxels = shape.Check(launch);
-        long outputs = launch.Pitched(voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
-        launch.Require(gradOutput, outputs, nameof(gradOutput));
-        launch.Require(output, shape.Activation == Activation.None ? 0 : outputs, nameof(output));
+        launch.RequireVoxels(gradOutput, voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
+        launch.RequireVoxels(output, shape.MaskedVoxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
         launch.Require(weight, shape.WeightLength, nameof(weight));
-        launch.Require(
-            gradInput, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        launch.RequireVoxels(gradInput, voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput));
         if (voxels == 0)
             return;
         LaunchBackwardInput(stream, gradOutput, output, weight, gradInput, shape);
@@ -62,20 +51,14 @@ internal interface IConv3d<TActivation, T> : IDisposable
 
     /// <summary>Adds to gradWeight and gradBias.</summary>
     sealed void BackwardWeight(
-        AcceleratorStream stream,
-        ArrayView<TActivation> input,
-        ArrayView<TActivation> gradOutput,
-        ArrayView<TActivation> output,
-        ArrayView<T> gradWeight,
-        ArrayView<T> gradBias,
-        Conv3dShape shape)
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<TActivation> gradOutput,
+        ArrayView<TActivation> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
     {
         using Launch launch = Launch.Begin(stream, "Conv3d.BackwardWeight");
         long voxels = shape.Check(launch);
-        long outputs = launch.Pitched(voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
-        launch.Require(input, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
-        launch.Require(gradOutput, outputs, nameof(gradOutput));
-        launch.Require(output, shape.Activation == Activation.None ? 0 : outputs, nameof(output));
+        launch.RequireVoxels(input, voxels, shape.InputChannels, shape.InputPitch, nameof(input));
+        launch.RequireVoxels(gradOutput, voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
+        launch.RequireVoxels(output, shape.MaskedVoxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
         launch.Require(gradWeight, shape.WeightLength, nameof(gradWeight));
         launch.Require(gradBias, shape.OutputChannels, nameof(gradBias));
         if (voxels == 0)
@@ -90,29 +73,16 @@ internal interface IConv3d<TActivation, T> : IDisposable
 
     /// <summary>Queues <see cref="Forward"/>, whose arguments are checked.</summary>
     protected void LaunchForward(
-        AcceleratorStream stream,
-        ArrayView<TActivation> input,
-        ArrayView<T> weight,
-        ArrayView<T> bias,
-        ArrayView<TActivation> output,
-        Conv3dShape shape);
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias,
+        ArrayView<TActivation> output, Conv3dShape shape);
 
     /// <summary>Queues <see cref="BackwardInput"/>, whose arguments are checked.</summary>
     protected void LaunchBackwardInput(
-        AcceleratorStream stream,
-        ArrayView<TActivation> gradOutput,
-        ArrayView<TActivation> output,
-        ArrayView<T> weight,
-        ArrayView<TActivation> gradInput,
-        Conv3dShape shape);
+        AcceleratorStream stream, ArrayView<TActivation> gradOutput, ArrayView<TActivation> output, ArrayView<T> weight,
+        ArrayView<TActivation> gradInput, Conv3dShape shape);
 
     /// <summary>Queues <see cref="BackwardWeight"/>, whose arguments are checked.</summary>
     protected void LaunchBackwardWeight(
-        AcceleratorStream stream,
-        ArrayView<TActivation> input,
-        ArrayView<TActivation> gradOutput,
-        ArrayView<TActivation> output,
-        ArrayView<T> gradWeight,
-        ArrayView<T> gradBias,
-        Conv3dShape shape);
+        AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<TActivation> gradOutput,
+        ArrayView<TActivation> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape);
 }

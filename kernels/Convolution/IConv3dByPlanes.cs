@@ -45,13 +45,8 @@ internal interface IConv3dByPlanes<T> : IConv3d<T, T>
     /// <param name="shape">The whole volume's shape; of its input's pitch nothing is read.</param>
     /// <param name="planes">Which planes, and how they lie in memory.</param>
     sealed void ForwardPlanes(
-        AcceleratorStream stream,
-        ReadOnlySpan<PlaneInput<T>> inputs,
-        ArrayView<T> weight,
-        ArrayView<T> bias,
-        ArrayView<T> output,
-        Conv3dShape shape,
-        PlaneRange planes)
+        AcceleratorStream stream, ReadOnlySpan<PlaneInput<T>> inputs, ArrayView<T> weight, ArrayView<T> bias,
+        ArrayView<T> output, Conv3dShape shape, PlaneRange planes)
     {
         using Launch launch = Launch.Begin(stream, "Conv3d.ForwardPlanes");
         long voxels = shape.Check(launch);
@@ -67,15 +62,14 @@ internal interface IConv3dByPlanes<T> : IConv3d<T, T>
                 throw launch.Refusal(nameof(inputs), $"have {input.Ring} planes in memory, expected {read} or more for planes "
                     + $"{planes.Begin} to {planes.End}.");
             long ringVoxels = launch.Product(nameof(inputs), shape.Batch, input.Ring, planeVoxels);
-            launch.Require(input.View, launch.Pitched(ringVoxels, input.Channels, input.Pitch, nameof(inputs)), nameof(inputs));
+            launch.RequireVoxels(input.View, ringVoxels, input.Channels, input.Pitch, nameof(inputs));
             channels += input.Channels;
         }
 
         if (channels != shape.InputChannels)
             throw launch.Refusal(nameof(inputs), $"have {channels} channels together, expected {shape.InputChannels}.");
         long outputVoxels = launch.Product(nameof(output), shape.Batch, planes.OutputRing, planeVoxels);
-        launch.Require(
-            output, launch.Pitched(outputVoxels, shape.OutputChannels, shape.OutputPitch, nameof(output)), nameof(output));
+        launch.RequireVoxels(output, outputVoxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
         launch.Require(weight, shape.WeightLength, nameof(weight));
         launch.Require(bias, shape.OutputChannels, nameof(bias));
         if (voxels == 0 || planes.Count == 0)
@@ -85,11 +79,6 @@ internal interface IConv3dByPlanes<T> : IConv3d<T, T>
 
     /// <summary>Queues <see cref="ForwardPlanes"/>, whose arguments are checked.</summary>
     protected void LaunchForwardPlanes(
-        AcceleratorStream stream,
-        ReadOnlySpan<PlaneInput<T>> inputs,
-        ArrayView<T> weight,
-        ArrayView<T> bias,
-        ArrayView<T> output,
-        Conv3dShape shape,
-        PlaneRange planes);
+        AcceleratorStream stream, ReadOnlySpan<PlaneInput<T>> inputs, ArrayView<T> weight, ArrayView<T> bias,
+        ArrayView<T> output, Conv3dShape shape, PlaneRange planes);
 }

@@ -7,8 +7,7 @@ namespace MeanShiftGpu.Kernels.Convolution;
 /// y[n,2z+kz,2y+ky,2x+kx,o] = b[o] + Σ_i x[n,z,y,x,i]·w[kz,ky,kx,i,o], each k in {0, 1}.
 /// Layouts: input and gradInput [N,D,H,W,Cin] with pitch <see cref="ConvTranspose3dShape.InputPitch"/>;
 /// output and gradOutput [N,2D,2H,2W,Cout] with pitch <see cref="ConvTranspose3dShape.OutputPitch"/>; weight
-/// [2,2,2,Cin,Cout]; bias [Cout]. Launchers queue on the stream and do not wait; one instance serves one
-/// stream at a time.
+/// [2,2,2,Cin,Cout]; bias [Cout].
 /// </remarks>
 /// <typeparam name="TActivation">What activations and their gradients hold: <typeparamref name="T"/>, or
 /// <see cref="Bf16"/> beside float32.</typeparam>
@@ -24,11 +23,10 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "ConvTranspose3d.Forward");
         long voxels = shape.Check(launch);
-        launch.Require(input, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.RequireVoxels(input, voxels, shape.InputChannels, shape.InputPitch, nameof(input));
         launch.Require(weight, shape.WeightLength, nameof(weight));
         launch.Require(bias, shape.OutputChannels, nameof(bias));
-        launch.Require(
-            output, launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(output)), nameof(output));
+        launch.RequireVoxels(output, 8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
         if (voxels == 0)
             return;
         LaunchForward(stream, input, weight, bias, output, shape);
@@ -41,13 +39,9 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "ConvTranspose3d.BackwardInput");
         long voxels = shape.Check(launch);
-        launch.Require(
-            gradOutput,
-            launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput)),
-            nameof(gradOutput));
+        launch.RequireVoxels(gradOutput, 8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
         launch.Require(weight, shape.WeightLength, nameof(weight));
-        launch.Require(
-            gradInput, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        launch.RequireVoxels(gradInput, voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput));
         if (voxels == 0)
             return;
         LaunchBackwardInput(stream, gradOutput, weight, gradInput, shape);
@@ -60,11 +54,8 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "ConvTranspose3d.BackwardWeight");
         long voxels = shape.Check(launch);
-        launch.Require(input, launch.Pitched(voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
-        launch.Require(
-            gradOutput,
-            launch.Pitched(8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput)),
-            nameof(gradOutput));
+        launch.RequireVoxels(input, voxels, shape.InputChannels, shape.InputPitch, nameof(input));
+        launch.RequireVoxels(gradOutput, 8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
         launch.Require(gradWeight, shape.WeightLength, nameof(gradWeight));
         launch.Require(gradBias, shape.OutputChannels, nameof(gradBias));
         if (voxels == 0)

@@ -23,8 +23,8 @@ internal interface IElementwise<TActivation, T> : IDisposable
         launch.Least(shape.Voxels, 0, "voxels");
         if (shape.Voxels == 0)
             return;
-        launch.Require(source, launch.Pitched(shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source)), nameof(source));
-        launch.Require(target, launch.Pitched(shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target)), nameof(target));
+        launch.RequireVoxels(source, shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source));
+        launch.RequireVoxels(target, shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target));
         LaunchAdd(stream, source, target, shape);
     }
 
@@ -37,8 +37,8 @@ internal interface IElementwise<TActivation, T> : IDisposable
         launch.Least(shape.Voxels, 0, "voxels");
         if (shape.Voxels == 0)
             return;
-        launch.Require(source, launch.Pitched(shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source)), nameof(source));
-        launch.Require(target, launch.Pitched(shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target)), nameof(target));
+        launch.RequireVoxels(source, shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source));
+        launch.RequireVoxels(target, shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target));
         LaunchRound(stream, source, target, shape);
     }
 
@@ -49,8 +49,8 @@ internal interface IElementwise<TActivation, T> : IDisposable
         launch.Least(shape.Voxels, 0, "voxels");
         if (shape.Voxels == 0)
             return;
-        launch.Require(source, launch.Pitched(shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source)), nameof(source));
-        launch.Require(target, launch.Pitched(shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target)), nameof(target));
+        launch.RequireVoxels(source, shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source));
+        launch.RequireVoxels(target, shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target));
         LaunchWiden(stream, source, target, shape);
     }
 
@@ -65,8 +65,8 @@ internal interface IElementwise<TActivation, T> : IDisposable
         launch.Least(shape.Voxels, 0, "voxels");
         if (shape.Voxels == 0)
             return;
-        launch.Require(source, launch.Pitched(shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source)), nameof(source));
-        launch.Require(target, launch.Pitched(shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target)), nameof(target));
+        launch.RequireVoxels(source, shape.Voxels, shape.Channels, shape.SourcePitch, nameof(source));
+        launch.RequireVoxels(target, shape.Voxels, shape.Channels, shape.TargetPitch, nameof(target));
         launch.Require(weight, shape.Voxels, nameof(weight));
         LaunchMask(stream, source, weight, target, shape);
     }

@@ -7,8 +7,7 @@ namespace MeanShiftGpu.Kernels.Head;
 /// p[v,o] = max(σ(b[o] + Σ_i x[v,i]·w[i,o]), <see cref="ScoreRange.Floor"/>), σ(z) = 1/(1 + e^−z). Layouts:
 /// input and gradInput [N,D,H,W,Cin] with pitch <see cref="SigmoidHeadShape.InputPitch"/>; scores and
 /// gradScores [N,D,H,W,Outputs], dense; weight [Cin, Outputs]; bias [Outputs]. Backward passes use σ' = p(1 −
-/// p) of the p that was written, as if there were no floor; it is 0 where float32 rounds p to 1. Launchers
-/// queue on the stream and do not wait; one instance serves one stream at a time.
+/// p) of the p that was written, as if there were no floor; it is 0 where float32 rounds p to 1.
 /// </remarks>
 /// <typeparam name="TActivation">What the input and its gradient hold: <typeparamref name="T"/>, or
 /// <see cref="Bf16"/> beside float32.</typeparam>
@@ -30,7 +29,7 @@ internal interface ISigmoidHead<TActivation, T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "SigmoidHead.Forward");
         shape.Check(launch);
-        launch.Require(input, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.RequireVoxels(input, shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input));
         launch.Require(weight, shape.WeightLength, nameof(weight));
         launch.Require(bias, shape.Outputs, nameof(bias));
         launch.Require(scores, shape.Voxels * shape.Outputs, nameof(scores));
@@ -49,8 +48,7 @@ internal interface ISigmoidHead<TActivation, T> : IDisposable
         launch.Require(gradScores, shape.Voxels * shape.Outputs, nameof(gradScores));
         launch.Require(scores, shape.Voxels * shape.Outputs, nameof(scores));
         launch.Require(weight, shape.WeightLength, nameof(weight));
-        launch.Require(
-            gradInput, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        launch.RequireVoxels(gradInput, shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput));
         if (shape.Voxels == 0)
             return;
         LaunchBackwardInput(stream, gradScores, scores, weight, gradInput, shape);
@@ -63,7 +61,7 @@ internal interface ISigmoidHead<TActivation, T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "SigmoidHead.BackwardWeight");
         shape.Check(launch);
-        launch.Require(input, launch.Pitched(shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input)), nameof(input));
+        launch.RequireVoxels(input, shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input));
         launch.Require(gradScores, shape.Voxels * shape.Outputs, nameof(gradScores));
         launch.Require(scores, shape.Voxels * shape.Outputs, nameof(scores));
         launch.Require(workspace, WorkspaceLength(shape), nameof(workspace));

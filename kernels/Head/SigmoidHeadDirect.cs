@@ -32,10 +32,8 @@ internal class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<
         accelerator.Load(SigmoidHeadDirectKernels<T, TReal, TStored>.BackwardWeightKernel, out backwardWeight);
     }
 
-    /// <inheritdoc/>
     public virtual long WorkspaceLength(SigmoidHeadShape shape) => 0;
 
-    /// <inheritdoc/>
     void ISigmoidHead<TActivation, T>.LaunchForward(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> scores,
         SigmoidHeadShape shape)
@@ -43,7 +41,6 @@ internal class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<
             stream, LaunchExtent.Of(shape.Voxels * shape.Outputs), input.Cast<TStored>(), weight, bias, scores, shape,
             QuadAccess.Allowed(input, shape.InputChannels, shape.InputPitch));
 
-    /// <inheritdoc/>
     void ISigmoidHead<TActivation, T>.LaunchBackwardInput(
         AcceleratorStream stream, ArrayView<T> gradScores, ArrayView<T> scores, ArrayView<T> weight,
         ArrayView<TActivation> gradInput, SigmoidHeadShape shape)
@@ -63,7 +60,6 @@ internal class SigmoidHeadDirect<T, TReal, TActivation, TStored> : ISigmoidHead<
         => backwardWeight(
             stream, shape.ParameterLength, input.Cast<TStored>(), gradScores, scores, gradWeight, gradBias, shape);
 
-    /// <inheritdoc/>
     public void Dispose() => GC.SuppressFinalize(this);
 }
 

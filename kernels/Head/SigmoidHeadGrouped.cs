@@ -30,10 +30,8 @@ internal sealed class SigmoidHeadGrouped<T, TReal, TActivation, TStored> : Sigmo
             out partialWeight);
     }
 
-    /// <inheritdoc/>
     public override long WorkspaceLength(SigmoidHeadShape shape) => (long)Parts(shape) * shape.ParameterLength;
 
-    /// <inheritdoc/>
     private protected override void AddToParameters(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> gradScores, ArrayView<T> scores,
         ArrayView<T> workspace, ArrayView<T> gradWeight, ArrayView<T> gradBias, SigmoidHeadShape shape)

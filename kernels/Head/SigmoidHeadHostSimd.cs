@@ -9,10 +9,8 @@ internal sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoid
 {
     private readonly HostScratch scratch = new();
 
-    /// <inheritdoc/>
     public long WorkspaceLength(SigmoidHeadShape shape) => (long)Voxels(shape).Count * shape.ParameterLength;
 
-    /// <inheritdoc/>
     void ISigmoidHead<float, float>.LaunchForward(
         AcceleratorStream stream, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias,
         ArrayView<float> scores, SigmoidHeadShape shape)
@@ -34,7 +32,6 @@ internal sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoid
         });
     }
 
-    /// <inheritdoc/>
     void ISigmoidHead<float, float>.LaunchBackwardInput(
         AcceleratorStream stream, ArrayView<float> gradScores, ArrayView<float> scores, ArrayView<float> weight,
         ArrayView<float> gradInput, SigmoidHeadShape shape)
@@ -56,7 +53,6 @@ internal sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoid
         });
     }
 
-    /// <inheritdoc/>
     void ISigmoidHead<float, float>.LaunchBackwardWeight(
         AcceleratorStream stream, ArrayView<float> input, ArrayView<float> gradScores, ArrayView<float> scores,
         ArrayView<float> workspace, ArrayView<float> gradWeight, ArrayView<float> gradBias, SigmoidHeadShape shape)
@@ -94,7 +90,6 @@ internal sealed unsafe class SigmoidHeadHostSimd(HostThreads threads) : ISigmoid
         }
     }
 
-    /// <inheritdoc/>
     public void Dispose() => scratch.Dispose();
 
     private static HostChunks Voxels(SigmoidHeadShape shape) => HostChunks.Of(shape.Voxels, shape.InputChannels);

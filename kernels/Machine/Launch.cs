@@ -107,17 +107,18 @@ internal readonly ref struct Launch
     }
 
     /// <summary>
-    /// How many elements channels-last voxels reach over: all at their pitch, without what follows the last
-    /// one's channels.
+    /// A view must hold so many channels-last voxels: all at their pitch, without what follows the last one's
+    /// channels.
     /// </summary>
-    public long Pitched(long voxels, int channels, int pitch, string name)
+    public void RequireVoxels<T>(ArrayView<T> view, long voxels, int channels, int pitch, string name)
+        where T : unmanaged
     {
         // The names are put together only where they are needed: a call that is right allocates nothing.
         if (channels < 1)
             Least(channels, 1, name + " channels");
         if (pitch < channels)
             Least(pitch, channels, name + " pitch");
-        return voxels == 0 ? 0 : Product(name, voxels - 1, pitch) + channels;
+        Require(view, voxels == 0 ? 0 : Product(name, voxels - 1, pitch) + channels, name);
     }
 
     /// <summary>A count that kernels number with an int.</summary>

@@ -19,8 +19,8 @@ internal interface IMaxPool3d<T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "MaxPool3d.Forward");
         long voxels = shape.Check(launch);
-        launch.Require(input, launch.Pitched(voxels, shape.Channels, shape.InputPitch, nameof(input)), nameof(input));
-        launch.Require(output, launch.Pitched(voxels / 8, shape.Channels, shape.OutputPitch, nameof(output)), nameof(output));
+        launch.RequireVoxels(input, voxels, shape.Channels, shape.InputPitch, nameof(input));
+        launch.RequireVoxels(output, voxels / 8, shape.Channels, shape.OutputPitch, nameof(output));
         if (voxels == 0)
             return;
         LaunchForward(stream, input, output, shape);
@@ -35,10 +35,9 @@ internal interface IMaxPool3d<T> : IDisposable
     {
         using Launch launch = Launch.Begin(stream, "MaxPool3d.Backward");
         long voxels = shape.Check(launch);
-        launch.Require(input, launch.Pitched(voxels, shape.Channels, shape.InputPitch, nameof(input)), nameof(input));
-        launch.Require(
-            gradOutput, launch.Pitched(voxels / 8, shape.Channels, shape.OutputPitch, nameof(gradOutput)), nameof(gradOutput));
-        launch.Require(gradInput, launch.Pitched(voxels, shape.Channels, shape.InputPitch, nameof(gradInput)), nameof(gradInput));
+        launch.RequireVoxels(input, voxels, shape.Channels, shape.InputPitch, nameof(input));
+        launch.RequireVoxels(gradOutput, voxels / 8, shape.Channels, shape.OutputPitch, nameof(gradOutput));
+        launch.RequireVoxels(gradInput, voxels, shape.Channels, shape.InputPitch, nameof(gradInput));
         if (voxels == 0)
             return;
         LaunchBackward(stream, input, gradOutput, gradInput, shape);

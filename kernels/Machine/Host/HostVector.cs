@@ -175,4 +175,8 @@ internal static class HostVector
         => Vector512.IsHardwareAccelerated ? 512
             : Vector256.IsHardwareAccelerated ? 256
             : 128;
+
+    /// <summary>The refusal of another width.</summary>
+    public static ArgumentOutOfRangeException Unknown(int vectorBits)
+        => new(nameof(vectorBits), vectorBits, "Vectors have 128, 256 or 512 bits.");
 }

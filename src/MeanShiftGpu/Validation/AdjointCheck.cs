@@ -83,11 +83,22 @@ public static class AdjointCheck
                 : expected == 0 && found == 0 ? "the function does not depend on this input: nothing is checked"
                 : error <= tolerance ? ""
                 : "the backward pass is not the adjoint, or the function is not linear in this input";
-            return new GradCheckResult(
-                name, values.Name(input), "Auto", context.Kind.ToString(), isDouble ? "float64" : "float32",
-                Math.Max(0, error), tolerance, reason.Length == 0, -1, found, expected, 0, gradient is null
-                    ? 0
-                    : directions, 0, reason);
+            return new GradCheckResult
+            {
+                Op = name,
+                Input = values.Name(input),
+                Variant = "Auto",
+                Device = context.Kind.ToString(),
+                RealType = isDouble ? "float64" : "float32",
+                MaxRelativeError = Math.Max(0, error),
+                Tolerance = tolerance,
+                Passed = reason.Length == 0,
+                WorstIndex = -1,
+                Gradient = found,
+                Difference = expected,
+                Probes = gradient is null ? 0 : directions,
+                Reason = reason,
+            };
         }
     }
 }

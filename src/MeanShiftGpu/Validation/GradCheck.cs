@@ -56,48 +56,67 @@ public sealed record GradCheckOptions
 }
 
 /// <summary>The comparison of one input's gradient with finite differences.</summary>
-/// <param name="Op">The operation.</param>
-/// <param name="Input">The input or parameter that was varied.</param>
-/// <param name="Variant">The kernel variant whose gradient was checked.</param>
-/// <param name="Device">The device.</param>
-/// <param name="RealType">float32 or float64: the type of the gradient; differences are taken in float64
-/// where the case allows.</param>
-/// <param name="MaxRelativeError">
-/// The largest |gradient − difference| / max(|gradient|, |difference|, 1e-3·largest |gradient| of this
-/// input); where the check failed, that of the first wrong probe, which ends it.
-/// </param>
-/// <param name="Tolerance">The bound on it, to which the error of the difference itself is added.</param>
-/// <param name="Passed">Within the bound, with no more kinks than allowed, and some gradient not
-/// zero.</param>
-/// <param name="WorstIndex">The element with the largest error, or the first wrong one, in the input's own
-/// order; −1 for all elements moved at once.</param>
-/// <param name="Gradient">The gradient there.</param>
-/// <param name="Difference">The difference there.</param>
-/// <param name="DifferenceError">A bound on the error of the difference itself, by rounding and by its step's
-/// length; 0 where the comparison is with something else.</param>
-/// <param name="Probes">Elements and directions compared.</param>
-/// <param name="Kinks">
-/// Elements at which the slopes of both sides differ, and the gradient lies between them: a warning, for
-/// there it is hardly checked.
-/// </param>
-/// <param name="Reason">Why it did not pass, or the warning of kinks; otherwise empty.</param>
-public sealed record GradCheckResult(
-    string Op,
-    string Input,
-    string Variant,
-    string Device,
-    string RealType,
-    double MaxRelativeError,
-    double Tolerance,
-    bool Passed,
-    long WorstIndex,
-    double Gradient,
-    double Difference,
-    double DifferenceError,
-    int Probes,
-    int Kinks,
-    string Reason)
+public sealed record GradCheckResult
 {
+    /// <summary>The operation.</summary>
+    public required string Op { get; init; }
+
+    /// <summary>The input or parameter that was varied.</summary>
+    public required string Input { get; init; }
+
+    /// <summary>The kernel variant whose gradient was checked.</summary>
+    public required string Variant { get; init; }
+
+    /// <summary>The device.</summary>
+    public required string Device { get; init; }
+
+    /// <summary>
+    /// float32 or float64: the type of the gradient; differences are taken in float64 where the case allows.
+    /// </summary>
+    public required string RealType { get; init; }
+
+    /// <summary>
+    /// The largest |gradient − difference| / max(|gradient|, |difference|, 1e-3·largest |gradient| of this
+    /// input); where the check failed, that of the first wrong probe, which ends it.
+    /// </summary>
+    public required double MaxRelativeError { get; init; }
+
+    /// <summary>The bound on it, to which the error of the difference itself is added.</summary>
+    public required double Tolerance { get; init; }
+
+    /// <summary>Within the bound, with no more kinks than allowed, and some gradient not zero.</summary>
+    public required bool Passed { get; init; }
+
+    /// <summary>
+    /// The element with the largest error, or the first wrong one, in the input's own order; −1 for all
+    /// elements moved at once.
+    /// </summary>
+    public required long WorstIndex { get; init; }
+
+    /// <summary>The gradient there.</summary>
+    public required double Gradient { get; init; }
+
+    /// <summary>The difference there.</summary>
+    public required double Difference { get; init; }
+
+    /// <summary>
+    /// A bound on the error of the difference itself, by rounding and by its step's length; 0 where the
+    /// comparison is with something else.
+    /// </summary>
+    public double DifferenceError { get; init; }
+
+    /// <summary>Elements and directions compared.</summary>
+    public required int Probes { get; init; }
+
+    /// <summary>
+    /// Elements at which the slopes of both sides differ, and the gradient lies between them: a warning, for
+    /// there it is hardly checked.
+    /// </summary>
+    public int Kinks { get; init; }
+
+    /// <summary>Why it did not pass, or the warning of kinks; otherwise empty.</summary>
+    public required string Reason { get; init; }
+
     /// <inheritdoc/>
     public override string ToString()
         => $"{(Passed ? "ok  " : "FAIL")} {Op} / {Input} ({RealType}, {Variant}): "
@@ -286,18 +305,24 @@ public static class GradCheck
         {
             InputCheck<TDifference> check = new(differences, options, tolerance, input);
             check.Run(gradient);
-            return new GradCheckResult(
-                name, differences.Name(input), variant, context.Kind.ToString(), IsDouble<T>() ? "float64" : "float32",
-                check.Error,
-                tolerance,
-                check.Passed,
-                check.WorstElement,
-                check.Gradient,
-                check.Difference,
-                check.DifferenceError,
-                check.Probes,
-                check.Kinks,
-                check.Reason);
+            return new GradCheckResult
+            {
+                Op = name,
+                Input = differences.Name(input),
+                Variant = variant,
+                Device = context.Kind.ToString(),
+                RealType = IsDouble<T>() ? "float64" : "float32",
+                MaxRelativeError = check.Error,
+                Tolerance = tolerance,
+                Passed = check.Passed,
+                WorstIndex = check.WorstElement,
+                Gradient = check.Gradient,
+                Difference = check.Difference,
+                DifferenceError = check.DifferenceError,
+                Probes = check.Probes,
+                Kinks = check.Kinks,
+                Reason = check.Reason,
+            };
         }
     }
 

@@ -1,28 +1,38 @@
 namespace MeanShiftGpu.Validation;
 
 /// <summary>The comparison of one array of a reference file with what this library computes.</summary>
-/// <param name="Case">The file's name.</param>
-/// <param name="Tensor">The array's name in the file.</param>
-/// <param name="Variant">The kernel variant.</param>
-/// <param name="RealType">float32 or float64.</param>
-/// <param name="RelativeError">‖computed − reference‖ / ‖reference‖.</param>
-/// <param name="Tolerance">The bound on it.</param>
-/// <param name="Passed">Within the bound.</param>
-/// <param name="WorstIndex">The element (in the file's order) that differs most.</param>
-/// <param name="Computed">The computed value there.</param>
-/// <param name="Reference">The reference value there.</param>
-public sealed record ReferenceCheckResult(
-    string Case,
-    string Tensor,
-    string Variant,
-    string RealType,
-    double RelativeError,
-    double Tolerance,
-    bool Passed,
-    long WorstIndex,
-    double Computed,
-    double Reference)
+public sealed record ReferenceCheckResult
 {
+    /// <summary>The file's name.</summary>
+    public required string Case { get; init; }
+
+    /// <summary>The array's name in the file.</summary>
+    public required string Tensor { get; init; }
+
+    /// <summary>The kernel variant.</summary>
+    public required string Variant { get; init; }
+
+    /// <summary>float32 or float64.</summary>
+    public required string RealType { get; init; }
+
+    /// <summary>‖computed − reference‖ / ‖reference‖.</summary>
+    public required double RelativeError { get; init; }
+
+    /// <summary>The bound on it.</summary>
+    public required double Tolerance { get; init; }
+
+    /// <summary>Within the bound.</summary>
+    public required bool Passed { get; init; }
+
+    /// <summary>The element (in the file's order) that differs most.</summary>
+    public required long WorstIndex { get; init; }
+
+    /// <summary>The computed value there.</summary>
+    public required double Computed { get; init; }
+
+    /// <summary>The reference value there.</summary>
+    public required double Reference { get; init; }
+
     /// <inheritdoc/>
     public override string ToString()
         => $"{(Passed ? "ok  " : "FAIL")} {Case} / {Tensor} ({RealType}, {Variant}): relative error {RelativeError:g3}, "

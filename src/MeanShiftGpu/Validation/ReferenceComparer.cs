@@ -47,16 +47,18 @@ internal sealed class ReferenceComparer<T>(
         double tolerance = isDouble ? file.DoubleTolerance : single;
         double norm = Math.Sqrt(reference.Sum(r => r * r));
         bool passed = error <= tolerance || error * (norm > 0 ? norm : 1) <= ReferenceRounding;
-        results.Add(new ReferenceCheckResult(
-            file.Name,
-            name,
-            variant,
-            isDouble ? "float64" : "float32",
-            error,
-            tolerance,
-            passed,
-            worst,
-            double.CreateChecked(computed[worst]),
-            reference[worst]));
+        results.Add(new ReferenceCheckResult
+        {
+            Case = file.Name,
+            Tensor = name,
+            Variant = variant,
+            RealType = isDouble ? "float64" : "float32",
+            RelativeError = error,
+            Tolerance = tolerance,
+            Passed = passed,
+            WorstIndex = worst,
+            Computed = double.CreateChecked(computed[worst]),
+            Reference = reference[worst],
+        });
     }
 }

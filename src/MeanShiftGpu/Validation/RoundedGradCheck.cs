@@ -72,10 +72,22 @@ internal sealed class RoundedGradCheck(GpuContext exact, GpuContext rounding, Gr
         string reason = !gradient.Any(g => g != 0) ? "the gradient is zero everywhere"
             : error <= tolerance ? ""
             : "differs from float64 by more than rounding its operands explains";
-        return new GradCheckResult(
-            check.Name, input, variant, rounding.Kind.ToString(), "float32", error, tolerance, reason.Length == 0, worst,
-            gradient[worst], reference[worst], 0,
-            gradient.Length, 0, reason);
+        return new GradCheckResult
+        {
+            Op = check.Name,
+            Input = input,
+            Variant = variant,
+            Device = rounding.Kind.ToString(),
+            RealType = "float32",
+            MaxRelativeError = error,
+            Tolerance = tolerance,
+            Passed = reason.Length == 0,
+            WorstIndex = worst,
+            Gradient = gradient[worst],
+            Difference = reference[worst],
+            Probes = gradient.Length,
+            Reason = reason,
+        };
     }
 
     private (string[] Names, double[][] Gradients) Gradients<T>(GpuContext context, int seed, Func<double[], double[]> change)

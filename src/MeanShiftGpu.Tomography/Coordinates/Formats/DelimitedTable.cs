@@ -33,6 +33,8 @@ internal static class DelimitedTable
     private static readonly string[] KnownColumns = ["x", "y", "z", "score", "class", "tomogram", "rot", "tilt", "psi", "name",
         Deviation];
 
+    private static string ExpectedColumns => $"x, y, z and, if wanted, {string.Join(", ", KnownColumns.Skip(3))}";
+
     private static TableFormat Row(CoordinateFormat format, string delimiter, bool heading, params string[] endings)
         => new(format, endings)
         {
@@ -226,11 +228,10 @@ internal static class DelimitedTable
         string? unknown = napari ? null : columns.FirstOrDefault(c => !KnownColumns.Contains(c));
         if (unknown?.Length == 0)
             throw new InputException($"{path}: line {number}: column {Array.IndexOf(columns, "") + 1} has no name. Name it or "
-                + $"leave it out (pandas writes its index so, unless to_csv has index=False); expected x, y, z and, if "
-                + $"wanted, score, class, tomogram, rot, tilt, psi, name, score_deviation.");
+                + $"leave it out (pandas writes its index so, unless to_csv has index=False); expected {ExpectedColumns}.");
         if (unknown is not null)
-            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; expected x, y, z "
-                + $"and, if wanted, score, class, tomogram, rot, tilt, psi, name, score_deviation.");
+            throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; "
+                + $"expected {ExpectedColumns}.");
         if (columns.Distinct().Count() != columns.Length)
             throw new InputException($"{path}: line {number}: a column stands twice in the heading.");
         string? missing = KnownColumns.Take(3).FirstOrDefault(c => !columns.Contains(c));

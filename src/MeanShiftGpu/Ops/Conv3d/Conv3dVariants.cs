@@ -30,12 +30,11 @@ internal static class Conv3dVariants<TActivation, T>
         KnowsRelu(Variants.Unrounded<TActivation, IConv3d<TActivation, T>, Conv3dShape>(static () => new(
             Variants.HostWinograd,
             WinogradRefusal,
-            static context => (IConv3d<TActivation, T>)(object)new Conv3dHostWinograd(context.Threads))
+            static context => (IConv3d<TActivation, T>)Conv3dHostWinograd.Create(context.Threads))
         {
             Suits = SuitsWinograd,
         })),
-        KnowsRelu(Variants.ForHost<TActivation, IConv3d<TActivation, T>, Conv3dShape>(
-            static threads => new Conv3dHostSimd(threads))),
+        KnowsRelu(Variants.ForHost<TActivation, IConv3d<TActivation, T>, Conv3dShape>(Conv3dHostSimd.Create)),
         KnowsRelu(Variants.Unrounded<TActivation, IConv3d<TActivation, T>, Conv3dShape>(static () => new(
             Variants.ImplicitGemm,
             static (context, shape) => shape.KernelSize != 3
