@@ -1,6 +1,7 @@
 using System.CommandLine;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Training;
 using MeanShiftGpu.Training;
 
@@ -40,6 +41,18 @@ internal sealed class TrainCheck
     {
         bool ignored = options.GetValue(ignore);
         string? page = options.GetValue(report);
+        DatasetVolume[] entries = [.. manifest.Of(DatasetSplit.Train), .. manifest.Of(DatasetSplit.Validation)];
+        TrainingVolume[] volumes = [.. data.Volumes];
+        // A wrong scale is seen without looking at grey values, so that it is said whatever else is ignored.
+        if (ignored)
+        {
+            foreach (TrainingVolume volume in WholeVolumes.Of(entries, volumes))
+            {
+                if (Diagnosis.OfCentres(volume) is { } corner)
+                    session.Warn($"{Path.GetFileName(volume.Name)}: {corner}");
+            }
+        }
+
         if (ignored && page is null)
             return false;
         double voxels = angstrom.Length > 0 ? angstrom.Average() / source.VoxelSizeAngstrom()
@@ -47,9 +60,7 @@ internal sealed class TrainCheck
                 Enumerable.Range(0, training.ClassCount).Average(c
                     => training.MeanShiftOf(c).BandwidthVoxels) / ParticleSize.BandwidthPerDiameter,
                 ParticleSize.SmallestVoxels, ParticleSize.LargestVoxels);
-        InputCheck check = new(
-            session, [.. manifest.Of(DatasetSplit.Train), .. manifest.Of(DatasetSplit.Validation)], [.. data.Volumes], voxels,
-            angstrom.Length == 1 && training.ClassCount == 1);
+        InputCheck check = new(session, entries, volumes, voxels, angstrom.Length == 1 && training.ClassCount == 1);
         if (page is not null && made is not null)
         {
             check.WritePage(page, made());
