@@ -2,7 +2,6 @@ using System.CommandLine;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
-using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Cli.Verbs;
@@ -84,15 +83,17 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         _ => to.Name,
     };
 
+    protected override IEnumerable<Symbol> Reads => [input, volume, tomograms, inside];
+
+    protected override IEnumerable<Symbol> Writes => [output];
+
     protected override ExitCode Run(ParseResult options)
     {
         string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms),
             options.GetValue(inside) }.OfType<string>()];
         IReadOnlyList<string> tables = CoordinateConversion.TablesOf(read[0]);
-        OutputFolder.RefuseReplacing(
-            [.. CoordinateTables.FilesOf(options.GetValue(output)!),
-                CoordinateConversion.RecordedAs(options.GetValue(output)!) + Provenance.Ending, .. JsonFile(options)],
-            [.. read, .. tables]);
+        Files.Read(tables);
+        Files.Write(output.Name, CoordinateConversion.RecordedAs(options.GetValue(output)!));
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
         ConversionResult result = CoordinateConversion.Convert(
             options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions

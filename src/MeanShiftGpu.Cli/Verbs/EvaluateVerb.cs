@@ -75,6 +75,10 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         _ => null,
     };
 
+    protected override IEnumerable<Symbol> Reads => [picks, truth, data, occupancy, volume, tomograms];
+
+    protected override IEnumerable<Symbol> Writes => [report];
+
     protected override ExitCode Run(ParseResult options)
     {
         string[] pickFiles = options.GetRequiredValue(picks);
@@ -97,7 +101,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
                 + "picks' classes once, in the order of their numbers.");
         string? page = options.GetValue(report);
         string[] inputs = Inputs(options, pickFiles, truthFiles, manifest, use);
-        OutputFolder.RefuseReplacing([.. page is null ? (string[])[] : [page], .. JsonFile(options)], inputs);
+        Files.Read(inputs);
         if (page is { } wantedPage)
         {
             OutputFolder.CheckFile(wantedPage);

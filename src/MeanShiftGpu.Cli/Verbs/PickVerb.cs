@@ -4,7 +4,6 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
-using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Volumes;
 
@@ -84,6 +83,10 @@ internal sealed class PickVerb(Session session) : Verb(session)
         _ => null,
     };
 
+    protected override IEnumerable<Symbol> Reads => [models.Volumes, models.Model, mask, tomograms, suggestion.Manifest];
+
+    protected override IEnumerable<Symbol> Writes => [output, scoreMap, reportPage, merge];
+
     protected override ExitCode Run(ParseResult options)
     {
         if (options.GetValue(suggestion.Manifest) is { } manifest)
@@ -126,7 +129,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
             ScoreMap = options.GetValue(scoreMap),
             Masks = masks,
             Overwrite = options.GetValue(overwrite),
-            Others = JsonFile(options),
+            Files = Files,
             Volumes = all,
             Records = records,
             TomogramName = options.GetValue(tomogramName),
@@ -135,7 +138,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         if (options.GetValue(merge) is { } table)
             return PickMerge.Run(Session, outputs, table);
         string[] paths = Shard.Share(Session, options.GetValue(shard), all, intoFolder: !outputs.Single);
-        string? page = PickPage.Check(options.GetValue(reportPage), outputs);
+        string? page = PickPage.Check(options.GetValue(reportPage));
         outputs.Prepare(all);
         PickFiles[] files = [.. paths.Select(p => outputs.FilesOf(p, all.Length))];
         PickBatch batch = new(Session, outputs, files, e => Explained(options, e));
@@ -188,7 +191,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         IReadOnlyList<DatasetVolume> entries = PickSuggest.ValidationOf(manifestPath);
         string[] inputs =
             [manifestPath, .. models.ModelsOf(options), .. entries.SelectMany(e => (string[])[e.Volume, e.Coordinates])];
-        OutputFolder.RefuseReplacing(JsonFile(options), inputs);
+        Files.Read(inputs);
         using GpuContext context = OpenDevice(options);
         using TomogramPicker picker = models.Open(options, Session, context, settings, options.GetValue(memory));
         WriteJson(options, suggestion.Run(options, Session, picker, settings, entries, models.NameOf(options)), inputs);

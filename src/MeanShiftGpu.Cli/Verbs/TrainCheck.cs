@@ -21,11 +21,15 @@ internal sealed class TrainCheck
     /// <summary>The options.</summary>
     public IReadOnlyList<Symbol> Symbols => [ignore, report];
 
+    /// <summary>The option that names a page.</summary>
+    public Symbol Report => report;
+
     /// <summary>The page, if one is asked for.</summary>
     public IEnumerable<string> Page(ParseResult options) => options.GetValue(report) is { } page ? [page] : [];
 
     /// <summary>
-    /// Whether what was loaded is wrong, which is said; with --no-check only if the page is asked for.
+    /// Whether what was loaded is wrong, which is said. With --no-check nothing is, but a scale that looks
+    /// wrong is warned of.
     /// </summary>
     /// <param name="options">The command line.</param>
     /// <param name="session">Where it is said.</param>

@@ -124,7 +124,10 @@ public static class CoordinateConversion
             CoordinateFormats.RefuseOtherEnding(output, to);
         IReadOnlyList<string> read = TablesOf(input);
         string[] written = toFolder ? [RecordedAs(output) + Provenance.Ending] : [.. CoordinateTables.FilesOf(output)];
-        OutputFolder.RefuseReplacing(written, read);
+        FileUses uses = FileUses.Current ?? new FileUses(CoordinateTables.FilesOf);
+        uses.Read(read);
+        foreach (string file in written)
+            uses.RefuseInput(file);
         if (toFolder)
             OutputFolder.RefuseOutside(output, written);
         CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
@@ -174,7 +177,7 @@ public static class CoordinateConversion
         };
         IReadOnlyList<string> files = [output];
         if (toFolder)
-            files = CoordinateFolder.Write(output, particles, writing, read);
+            files = CoordinateFolder.Write(output, particles, writing, uses);
         else
             CoordinateTables.Write(output, particles, writing);
         return new ConversionResult(

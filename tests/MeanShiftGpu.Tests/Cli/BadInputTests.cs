@@ -336,9 +336,6 @@ public class BadInputTests
             ["is an input"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("run", "..", "precious.mrc")]);
         ToolRun.Refuses(
             ["is the name of two results"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("p.star")]);
-        ToolRun.Refuses(
-            ["another place on this command line"], [.. pick, "--out", folder.At("p.star"), "--json", folder.At("p.star")]);
-        ToolRun.Refuses(["another place on this command line"], [.. pick, "--out", folder.At("p.star"), "--json", Model]);
         Assert.That(File.ReadAllBytes(volume), Is.EqualTo(before));
         Assert.That(folder.At("p.star"), Does.Not.Exist);
     }
