@@ -118,8 +118,9 @@ internal abstract class Verb(Session session)
             if (parsed.GetValue(json) is { } path)
                 OutputFolder.CheckFile(path);
             Files.Read(Reads.SelectMany(symbol => Named(parsed, symbol)).Where(File.Exists));
-            foreach (Symbol symbol in Writes.Append(json))
-                Files.Write(symbol.Name, Named(parsed, symbol).Where(name => !Directory.Exists(name)));
+            // Of a folder the verb knows the files, and several results may lie in one.
+            foreach (Option option in Writes.Append(json).OfType<Option>().Where(o => o.HelpName?.Contains("DIR") != true))
+                Files.Write(option.Name, Named(parsed, option).Where(name => !Directory.Exists(name)));
             using IDisposable running = Files.Begin();
             try
             {

@@ -94,6 +94,11 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             .FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
             throw new InputException($"evaluate: {idle.Name} is for tables given by --truth; a data set's manifest says this "
                 + "itself.");
+        if (manifest is null && options.GetValue(split) is not null)
+            throw new InputException($"evaluate: {split.Name} is for --data, whose volumes have splits. Leave it out.");
+        IdleOptions formats = new(options, Name, IdleOptions.Of(pickFiles).Concat(IdleOptions.Of(truthFiles)));
+        formats.Refuse(centre, IdleOptions.CountsFromCentre);
+        formats.Refuse(tomograms, CoordinateFormats.UsesTomogramsStar);
         DatasetSplit use = options.GetValue(split) ?? DatasetSplit.Test;
         string[] names = options.GetValue(classes) ?? [];
         if (names.Distinct(StringComparer.OrdinalIgnoreCase).Count() < names.Length)

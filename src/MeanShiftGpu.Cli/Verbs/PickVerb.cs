@@ -17,11 +17,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly PickSuggest suggestion = new();
     private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "Table of picks "
         + $"({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
-    private readonly Option<bool> overwrite = new("--overwrite")
-    {
-        Description = "Pick again where the output exists; it is "
-        + "skipped otherwise."
-    };
+    private readonly Option<bool> overwrite =
+        new("--overwrite") { Description = "Pick again where the output exists; it is skipped otherwise." };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) "
         + "or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
@@ -58,9 +55,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     protected override string Description =>
         "Finds particles in tomograms: predicts a score map, shifts every voxel above the threshold to its mode, and merges "
-        + "what arrives at the same place. " +
-        "Volumes may be larger than the memory; what exists is not computed again. Of several volumes one that cannot be "
-        + "picked does not stop the others: it is named at the end, with exit code 1.";
+        + "what arrives at the same place. Volumes may be larger than the memory; what exists is not computed again. Of several "
+        + "volumes one that cannot be picked does not stop the others: it is named at the end, with exit code 1.";
 
     public override string Example => "meanshift-gpu pick tomograms/ --model run/model.safetensors --out picks/";
 
@@ -135,6 +131,9 @@ internal sealed class PickVerb(Session session) : Verb(session)
             TomogramName = options.GetValue(tomogramName),
             Context = told,
         };
+        IdleOptions idle = new(options, Name, [outputs.Format]);
+        idle.Refuse(centre, IdleOptions.CountsFromCentre);
+        idle.Refuse(tomograms, CoordinateFormats.UsesTomogramsStar);
         if (options.GetValue(merge) is { } table)
             return PickMerge.Run(Session, outputs, table);
         string[] paths = Shard.Share(Session, options.GetValue(shard), all, intoFolder: !outputs.Single);

@@ -51,8 +51,8 @@ public static class CoordinateFolder
         OutputFolder.RefuseOutside(folder, planned.Keys.SelectMany(CoordinateTables.FilesOf));
         foreach (string made in planned.Keys.Select(path => Path.GetDirectoryName(path)!).Distinct())
             OutputFolder.Prepare(made);
-        foreach (string file in planned.Keys.SelectMany(CoordinateTables.FilesOf))
-            uses?.RefuseInput(file);
+        foreach (string table in planned.Keys)
+            uses?.RefuseInputs(table);
         foreach ((string path, Particle[] table) in planned)
             CoordinateTables.Write(path, table, options with { Format = format });
         return [.. planned.Keys];

@@ -15,6 +15,9 @@ internal sealed class FileUses(Func<string, IReadOnlyList<string>> filesOf)
     private readonly Dictionary<string, string> inputs = new(StringComparer.Ordinal);
     private readonly Dictionary<string, (string Owner, string Path)> results = new(StringComparer.Ordinal);
 
+    // Names that an input and a result have in common beside them: who writes such files adds to them.
+    private readonly HashSet<string> shared = new(StringComparer.Ordinal);
+
     /// <summary>Those of the command that runs; null where none does.</summary>
     public static FileUses? Current => Running.Value;
 
@@ -35,7 +38,7 @@ internal sealed class FileUses(Func<string, IReadOnlyList<string>> filesOf)
             foreach (string key in filesOf(path).SelectMany(KeysOf))
             {
                 inputs.TryAdd(key, path);
-                if (results.TryGetValue(key, out (string Owner, string Path) result))
+                if (!shared.Contains(key) && results.TryGetValue(key, out (string Owner, string Path) result))
                     throw InTheWay(result.Path, path);
             }
         }
@@ -48,25 +51,44 @@ internal sealed class FileUses(Func<string, IReadOnlyList<string>> filesOf)
     /// <exception cref="InputException">One of them is where an input, or another result, is.</exception>
     public void Write(string owner, params IEnumerable<string> paths)
     {
-        foreach (string path in paths.Where(p => p.Length > 0).SelectMany(filesOf))
+        foreach (string path in paths.Where(p => p.Length > 0))
         {
-            RefuseInput(path);
-            foreach (string key in KeysOf(path))
+            RefuseInputs(path);
+            foreach (string file in filesOf(path))
             {
-                if (!results.TryAdd(key, (owner, path)) && results[key].Owner is var other && other != owner)
-                    throw new InputException($"{path}: is the name of two results ({other} and {owner}). Choose another name "
-                        + "for one of them.");
+                foreach (string key in KeysOf(file))
+                {
+                    if (!results.TryAdd(key, (owner, file)) && results[key].Owner is var other && other != owner)
+                        throw new InputException($"{file}: is the name of two results ({other} and {owner}). Choose another "
+                            + "name for one of them.");
+                }
             }
         }
     }
 
-    /// <summary>Refuses to write where an input is.</summary>
+    /// <summary>Refuses to write a file, and what lies beside it, where an input is.</summary>
+    /// <exception cref="InputException">One is there.</exception>
+    public void RefuseInputs(string path)
+    {
+        foreach (string file in filesOf(path))
+        {
+            foreach (string key in file == path ? [] : KeysOf(file))
+            {
+                if (inputs.TryGetValue(key, out string? input) && !KeysOf(input).Contains(key))
+                    shared.Add(key);
+            }
+
+            RefuseInput(file);
+        }
+    }
+
+    /// <summary>Refuses to write one file where an input is.</summary>
     /// <exception cref="InputException">One is there.</exception>
     public void RefuseInput(string path)
     {
         foreach (string key in KeysOf(path))
         {
-            if (inputs.TryGetValue(key, out string? input))
+            if (!shared.Contains(key) && inputs.TryGetValue(key, out string? input))
                 throw InTheWay(path, input);
         }
     }
