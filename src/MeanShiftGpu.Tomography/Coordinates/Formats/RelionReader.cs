@@ -141,7 +141,7 @@ internal sealed class RelionReader(
         }
         else if (RelionStar.OriginPixels.All(table.Has) && Triple(row, RelionStar.OriginPixels) != default)
         {
-            // Those of the extracted image, which may be binned and cropped: nothing in the table need say it.
+            // Those of the extracted image, which may be binned: the table need not say it.
             throw new InputException($"{path}: line {row.Line}: {string.Join(", ", RelionStar.OriginPixels)} are offsets in "
                 + "pixels of unknown size beside coordinates in Å; expected "
                 + $"{string.Join(", ", RelionStar.OriginAngstrom)}. Multiply them by the size of the extracted images' pixels "
