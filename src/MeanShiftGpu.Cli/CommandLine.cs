@@ -105,33 +105,35 @@ internal static class CommandLine
               meanshift-gpu train tomograms/ --picks picks.star --particle-diameter 250
               meanshift-gpu pick tomograms/ --model run/model.safetensors --out picks/
             """);
-        // In the order in which a person meets them; those for developers last.
-        Verb[] verbs =
-        [
-            new TrainVerb(session),
-            new PickVerb(session),
-            new CheckVerb(session),
-            new ViewVerb(session),
-            new EvaluateVerb(session),
-            new ConvertVerb(session),
-            new ExportVerb(session),
-            new SimulateVerb(session),
-            new ImportVerb(session),
-            new DemoVerb(session),
-            new ReproduceVerb(session),
-            new SubmitVerb(session),
-            new DevicesVerb(session),
-            new GradCheckVerb(session),
-            new VerifyVerb(session),
-            new BenchVerb(session),
-            new KernelsVerb(session),
-        ];
+        Verb[] verbs = VerbsOf(session);
         foreach (Verb verb in verbs)
             root.Subcommands.Add(verb.CreateCommand());
         HelpOption help = root.Options.OfType<HelpOption>().Single();
         help.Action = new HelpWithExample((SynchronousCommandLineAction)help.Action!, verbs);
         return root;
     }
+
+    /// <summary>All verbs, in the order in which a person meets them; those for developers last.</summary>
+    internal static Verb[] VerbsOf(Session session) =>
+    [
+        new TrainVerb(session),
+        new PickVerb(session),
+        new CheckVerb(session),
+        new ViewVerb(session),
+        new EvaluateVerb(session),
+        new ConvertVerb(session),
+        new ExportVerb(session),
+        new SimulateVerb(session),
+        new ImportVerb(session),
+        new DemoVerb(session),
+        new ReproduceVerb(session),
+        new SubmitVerb(session),
+        new DevicesVerb(session),
+        new GradCheckVerb(session),
+        new VerifyVerb(session),
+        new BenchVerb(session),
+        new KernelsVerb(session),
+    ];
 
     private static int Fail(TextWriter error, string message, ExitCode code)
     {

@@ -1,9 +1,9 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Files;
 
 namespace MeanShiftGpu.Cli;
@@ -81,6 +81,18 @@ internal abstract class Verb(Session session)
     /// <summary>The options of every verb that computes on a device.</summary>
     protected IEnumerable<Symbol> DeviceSymbols => [device, threads, variant, precision];
 
+    /// <summary>Its arguments and options that name files which are read, or folders of such.</summary>
+    protected abstract IEnumerable<Symbol> Reads { get; }
+
+    /// <summary>Its options that name files which are written, or folders of such.</summary>
+    protected abstract IEnumerable<Symbol> Writes { get; }
+
+    /// <summary>
+    /// What is read and written: the files that <see cref="Reads"/> and <see cref="Writes"/> name are known
+    /// before it runs; it adds those that it finds or makes in folders, as soon as it knows them.
+    /// </summary>
+    protected FileUses Files { get; } = new(CoordinateTables.FilesOf);
+
     /// <summary>Where results and progress go.</summary>
     protected Session Session { get; } = session;
 
@@ -104,13 +116,12 @@ internal abstract class Verb(Session session)
         {
             // A result that cannot be written must not be found out after an hour.
             if (parsed.GetValue(json) is { } path)
-            {
                 OutputFolder.CheckFile(path);
-                if (parsed.Tokens.Count(token => token.Type == TokenType.Argument && OutputFolder.AreSame(token.Value, path)) > 1)
-                    throw new InputException($"--json: {path} has another place on this command line, and would be replaced. "
-                        + "Choose another name.");
-            }
-
+            Files.Read(Reads.SelectMany(symbol => Named(parsed, symbol)).Where(File.Exists));
+            // Of a folder the verb knows the files, and several results may lie in one.
+            foreach (Option option in Writes.Append(json).OfType<Option>().Where(o => o.HelpName?.Contains("DIR") != true))
+                Files.Write(option.Name, Named(parsed, option).Where(name => !Directory.Exists(name)));
+            using IDisposable running = Files.Begin();
             try
             {
                 return (int)Run(parsed);
@@ -122,6 +133,12 @@ internal abstract class Verb(Session session)
         });
         return command;
     }
+
+    /// <summary>The arguments and options that name files.</summary>
+    public (IReadOnlyList<Symbol> Read, IReadOnlyList<Symbol> Written) NamesOfFiles => ([.. Reads], [.. Writes, json]);
+
+    private static IEnumerable<string> Named(ParseResult parsed, Symbol symbol)
+        => parsed.GetResult(symbol) is { } given ? given.Tokens.Select(token => token.Value) : [];
 
     /// <summary>
     /// Refuses to replace what an earlier run has left in a folder, unless that is asked for.
@@ -170,14 +187,15 @@ internal abstract class Verb(Session session)
         Precision = options.GetValue(precision),
     };
 
-    /// <summary>The file of the machine-readable result, none or one.</summary>
-    protected string[] JsonFile(ParseResult options) => options.GetValue(json) is { } path ? [path] : [];
-
     /// <summary>The record of what this command makes.</summary>
     /// <param name="options">The command line.</param>
     /// <param name="inputs">The files that it is made from.</param>
     protected Provenance Made(ParseResult options, IEnumerable<string> inputs)
-        => new() { Command = CommandOf(options), Device = opened ?? "", Inputs = [.. inputs.Distinct().Select(Records.Of)] };
+    {
+        string[] read = [.. inputs.Distinct()];
+        Files.Read(read);
+        return new Provenance { Command = CommandOf(options), Device = opened ?? "", Inputs = [.. read.Select(Records.Of)] };
+    }
 
     /// <summary>Whether details are asked for.</summary>
     protected bool IsVerbose(ParseResult options) => options.GetValue(verbose);
@@ -196,7 +214,6 @@ internal abstract class Verb(Session session)
     {
         if (options.GetValue(json) is not { } path)
             return;
-        OutputFolder.RefuseReplacing([path], [.. inputs]);
         JsonNode? node = JsonSerializer.SerializeToNode(result, JsonOutput.Options);
         Provenance made = Made(options, inputs);
         if (node is JsonObject content)

@@ -12,7 +12,6 @@ namespace MeanShiftGpu.Cli.Verbs;
 internal sealed class BenchVerb(Session session) : Verb(session)
 {
     private readonly Argument<string[]> names = new("NAME") { Arity = ArgumentArity.ZeroOrMore };
-
     private readonly Option<int> batch = Parse.Integer("--batch", "Items in a batch of the layers; unet-step, mean-shift and "
         + "pick take one.", 1, 1, int.MaxValue);
     private readonly Option<int?> shrink = Parse.Choice("--shrink", "Divide the edges of the layers and steps and run each "
@@ -26,8 +25,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         + "clustered. Default: one in 45000 voxels.", 1);
     private readonly Option<string?> output = Parse.Text("--out", "DIR",
         $"{BenchStability.Name}: folder for a result file of each training; trainings that are there are not run again. "
-            + $"{Growth}: for "
-            + "growth.md, growth.json and the pictures.");
+            + $"{Growth}: for growth.md, growth.json and the pictures.");
     private readonly Option<double?> seconds = Parse.Real(
         "--seconds", "Repeat each case for at least this long, and at least three times, after as long a time to warm up. "
             + "Default: 1.", 0, 3600);
@@ -37,8 +35,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly Option<string?> against = Parse.Text("--against", "DIR",
         "Run this build and the one in this folder in turns, each as a process of its own, and say which is the faster.");
     private readonly Option<int?> turns = Parse.Integer("--turns", "--against: how often each build runs. Default: 6.", 2, 60);
-    private readonly Option<int> memory = Parse.Integer(
-        "--memory", "pick: memory for the whole process in MiB.", 1536, 1, int.MaxValue);
+    private readonly Option<int> memory = Parse.Integer("--memory", "pick: the process's memory in MiB.", 1536, 1, int.MaxValue);
 
     private readonly BenchStability stability = new();
 
@@ -72,6 +69,10 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     protected override string? OptionFor(ParseResult options, MissingFact fact)
         => fact == MissingFact.Memory ? memory.Name : null;
 
+    protected override IEnumerable<Symbol> Reads => [names, compare];
+
+    protected override IEnumerable<Symbol> Writes => [output];
+
     protected override ExitCode Run(ParseResult options)
     {
         switch (options.GetValue(names))
@@ -98,7 +99,6 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
         string? earlier = options.GetValue(compare);
         IReadOnlyList<BenchResult> before = earlier is null ? [] : BenchFile.Read(earlier, withSpread: true);
-        OutputFolder.RefuseReplacing(JsonFile(options), earlier is null ? [] : [earlier]);
         using GpuContext context = OpenDevice(options);
         List<BenchResult> results = [];
         QuickBench bench = new(context, result =>

@@ -37,6 +37,10 @@ internal sealed class CheckVerb(Session session) : Verb(session)
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => inputs.OptionFor(options, fact);
 
+    protected override IEnumerable<Symbol> Reads => [.. inputs.Files];
+
+    protected override IEnumerable<Symbol> Writes => [report];
+
     protected override ExitCode Run(ParseResult options)
     {
         const double usualVoxels = 10;
@@ -48,7 +52,7 @@ internal sealed class CheckVerb(Session session) : Verb(session)
         string[] read = [.. ((string?[])[source.ManifestPath]).Concat(entries.SelectMany(e => (string?[])[e.Volume,
             e.Coordinates, e.TomogramsStar])).OfType<string>().Distinct()];
         string? page = options.GetValue(report);
-        OutputFolder.RefuseReplacing([.. page is null ? (string[])[] : [page], .. JsonFile(options)], read);
+        Files.Read(read);
         if (page is not null)
             OutputFolder.CheckFile(page);
         TrainingVolume[] volumes = [.. entries.Select(entry =>

@@ -2,7 +2,6 @@ using System.CommandLine;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
-using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Cli.Verbs;
@@ -84,15 +83,18 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         _ => to.Name,
     };
 
+    protected override IEnumerable<Symbol> Reads => [input, volume, tomograms, inside];
+
+    protected override IEnumerable<Symbol> Writes => [output];
+
     protected override ExitCode Run(ParseResult options)
     {
         string[] read = [.. new[] { options.GetRequiredValue(input), options.GetValue(volume), options.GetValue(tomograms),
             options.GetValue(inside) }.OfType<string>()];
         IReadOnlyList<string> tables = CoordinateConversion.TablesOf(read[0]);
-        OutputFolder.RefuseReplacing(
-            [.. CoordinateTables.FilesOf(options.GetValue(output)!),
-                CoordinateConversion.RecordedAs(options.GetValue(output)!) + Provenance.Ending, .. JsonFile(options)],
-            [.. read, .. tables]);
+        Files.Read(tables);
+        Files.Write(output.Name, options.GetValue(output)!, CoordinateConversion.RecordedAs(options.GetValue(output)!));
+        RefuseIdle(options);
         MrcHeader? header = options.GetValue(volume) is { } path ? Session.ReadHeader(path) : null;
         ConversionResult result = CoordinateConversion.Convert(
             options.GetRequiredValue(input), options.GetValue(output)!, new ConversionOptions
@@ -125,10 +127,31 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         Provenance made = Made(options,
             [.. tables, .. options.GetValue(tomograms) is { } sizes ? (string[])[sizes] : [], .. result.Masks]);
         WriteRecord(options.GetValue(output)!, result, made);
+        if (header is null && result.From != result.To && CoordinateFormat.ChimeraX is var markers
+            && (result.From == markers || result.To == markers))
+            Session.Line("ChimeraX counts from the origin in the map's header, which is taken as 0 unless the markers' file says "
+                + $"another; {volume.Name} gives it");
         WriteJson(
             options, ConvertReport.Say(Session, read[0], options.GetValue(output)!, result,
                 options.GetValue(volumeSize) ?? header?.Shape), [.. made.Inputs.Select(i => i.File)]);
         return ExitCode.Done;
+    }
+
+    private void RefuseIdle(ParseResult options)
+    {
+        CoordinateFormat[] read = [.. IdleOptions.Of([options.GetRequiredValue(input)], options.GetValue(from))];
+        // Of a folder the format must be named, which is asked for later.
+        CoordinateFormat[] written = options.GetValue(to) is { } named ? [named]
+            : CoordinateFormats.Endings.Contains(Path.GetExtension(options.GetValue(output)!).ToLowerInvariant())
+                ? [CoordinateFormats.ForWriting(options.GetValue(output)!)] : [];
+        if (written.Length == 0)
+            return;
+        new IdleOptions(options, Name, [
+            .. read.Where(_ => options.GetValue(fromBinning) is null), .. written.Where(_ => options.GetValue(toBinning) is null),
+        ]).Refuse(binning, CoordinateFormats.CountsUnbinnedPixels, $", or give {fromBinning.Name} or {toBinning.Name}");
+        new IdleOptions(options, Name, read).Refuse(fromCentre, IdleOptions.CountsFromCentre);
+        new IdleOptions(options, Name, written).Refuse(toCentre, IdleOptions.CountsFromCentre);
+        new IdleOptions(options, Name, [.. read, .. written]).Refuse(tomograms, CoordinateFormats.UsesTomogramsStar);
     }
 
     // A folder has one record of all its tables; what pick has left beside one of them is no longer true.

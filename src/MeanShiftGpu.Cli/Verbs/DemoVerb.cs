@@ -3,7 +3,6 @@ using System.Diagnostics;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Demo;
-using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Reproduction;
 
 namespace MeanShiftGpu.Cli.Verbs;
@@ -33,6 +32,10 @@ internal sealed class DemoVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols => [output, steps, runs, volumes, seed];
 
+    protected override IEnumerable<Symbol> Reads => [];
+
+    protected override IEnumerable<Symbol> Writes => [output];
+
     protected override ExitCode Run(ParseResult options)
     {
         Stopwatch clock = Stopwatch.StartNew();
@@ -49,7 +52,7 @@ internal sealed class DemoVerb(Session session) : Verb(session)
         // A demo may be repeated, as everything in its folder comes from it; a report that no demo wrote is
         // somebody's work.
         string report = Path.Combine(directory, SandclockDemo.ReportName);
-        OutputFolder.RefuseReplacing([report, Path.Combine(directory, SandclockDemo.MetricsName), .. JsonFile(options)], []);
+        Files.Write(output.Name, report, Path.Combine(directory, SandclockDemo.MetricsName));
         if (File.Exists(Path.Combine(directory, SandclockDemo.MetricsName)))
             Session.Line($"{directory}: an earlier demo is replaced");
         else if (File.Exists(report))

@@ -16,6 +16,10 @@ internal sealed class DevicesVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols => [];
 
+    protected override IEnumerable<Symbol> Reads => [];
+
+    protected override IEnumerable<Symbol> Writes => [];
+
     protected override ExitCode Run(ParseResult options)
     {
         IReadOnlyList<DeviceInfo> devices = DeviceDiscovery.List();

@@ -75,6 +75,10 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         _ => null,
     };
 
+    protected override IEnumerable<Symbol> Reads => [picks, truth, data, occupancy, volume, tomograms];
+
+    protected override IEnumerable<Symbol> Writes => [report];
+
     protected override ExitCode Run(ParseResult options)
     {
         string[] pickFiles = options.GetRequiredValue(picks);
@@ -90,6 +94,11 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
             .FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
             throw new InputException($"evaluate: {idle.Name} is for tables given by --truth; a data set's manifest says this "
                 + "itself.");
+        if (manifest is null && options.GetValue(split) is not null)
+            throw new InputException($"evaluate: {split.Name} is for --data, whose volumes have splits. Leave it out.");
+        IdleOptions formats = new(options, Name, IdleOptions.Of(pickFiles).Concat(IdleOptions.Of(truthFiles)));
+        formats.Refuse(centre, IdleOptions.CountsFromCentre);
+        formats.Refuse(tomograms, CoordinateFormats.UsesTomogramsStar);
         DatasetSplit use = options.GetValue(split) ?? DatasetSplit.Test;
         string[] names = options.GetValue(classes) ?? [];
         if (names.Distinct(StringComparer.OrdinalIgnoreCase).Count() < names.Length)
@@ -97,7 +106,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
                 + "picks' classes once, in the order of their numbers.");
         string? page = options.GetValue(report);
         string[] inputs = Inputs(options, pickFiles, truthFiles, manifest, use);
-        OutputFolder.RefuseReplacing([.. page is null ? (string[])[] : [page], .. JsonFile(options)], inputs);
+        Files.Read(inputs);
         if (page is { } wantedPage)
         {
             OutputFolder.CheckFile(wantedPage);

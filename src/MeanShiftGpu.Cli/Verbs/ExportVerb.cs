@@ -1,7 +1,6 @@
 using System.CommandLine;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Network;
-using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Cli.Verbs;
@@ -28,10 +27,13 @@ internal sealed class ExportVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols => [model, onnx];
 
+    protected override IEnumerable<Symbol> Reads => [model];
+
+    protected override IEnumerable<Symbol> Writes => [onnx];
+
     protected override ExitCode Run(ParseResult options)
     {
         (string from, string to) = (options.GetRequiredValue(model), options.GetValue(onnx)!);
-        OutputFolder.RefuseReplacing([to, .. JsonFile(options)], [from]);
         using GpuContext context = OpenDevice(options);
         (UNet3d<float> network, _) = ModelFile.Load(context, from);
         using (network)

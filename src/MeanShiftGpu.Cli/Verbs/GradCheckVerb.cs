@@ -35,6 +35,10 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols => [names, seed];
 
+    protected override IEnumerable<Symbol> Reads => [];
+
+    protected override IEnumerable<Symbol> Writes => [];
+
     protected override ExitCode Run(ParseResult options)
     {
         using GpuContext context = OpenDevice(options);

@@ -56,11 +56,15 @@ internal sealed class ImportVerb(Session session) : Verb(session)
     protected override IEnumerable<Symbol> Symbols
         => [layout, source, output, overwrite, patch, coordinates, averaging, binning, maskRadius, sparse, seed];
 
+    protected override IEnumerable<Symbol> Reads => [source, coordinates];
+
+    protected override IEnumerable<Symbol> Writes => [output];
+
     protected override ExitCode Run(ParseResult options)
     {
         string folder = options.GetValue(output)!;
         OutputFolder.Prepare(folder);
-        OutputFolder.RefuseReplacing([Path.Combine(folder, DatasetManifest.UsualName), .. JsonFile(options)], []);
+        Files.Write(output.Name, Path.Combine(folder, DatasetManifest.UsualName));
         RefuseReplacing(folder, options.GetValue(overwrite), DatasetManifest.UsualName);
         DatasetManifest manifest = options.GetRequiredValue(layout) switch
         {
@@ -69,9 +73,7 @@ internal sealed class ImportVerb(Session session) : Verb(session)
             string other => throw new InputException($"import: '{other}' is not "
                 + $"known.{ParseProblem.Nearest(other, [Shrec2021, Empiar10045])} Expected {Shrec2021} or {Empiar10045}."),
         };
-        OutputFolder.RefuseReplacing(
-            JsonFile(options),
-            [.. manifest.Volumes.SelectMany(v => (string?[])[v.Volume, v.Coordinates, v.Mask]).OfType<string>()]);
+        Files.Read(manifest.Volumes.SelectMany(v => (string?[])[v.Volume, v.Coordinates, v.Mask]).OfType<string>());
         Made(options, options.GetValue(coordinates) is { } centres ? [centres] : []).Write(
             Path.Combine(folder, DatasetManifest.UsualName));
         int Count(DatasetSplit split) => manifest.Of(split).Count();

@@ -39,6 +39,10 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols => [ptxFolder, sassFolder, architecture, only];
 
+    protected override IEnumerable<Symbol> Reads => [];
+
+    protected override IEnumerable<Symbol> Writes => [ptxFolder, sassFolder];
+
     protected override ExitCode Run(ParseResult options)
     {
         string? ptxTo = options.GetValue(ptxFolder);
@@ -56,12 +60,10 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
         if (kernels.Count == 0)
             throw new InputException($"--only: no kernel's name contains '{part}'.");
         (string Ptxas, string Nvdisasm)? tools = sassTo is null ? null : FindTools();
-        List<string> outputs = [.. JsonFile(options)];
         if (ptxTo is not null)
-            outputs.AddRange(Prepared(ptxTo, kernels, "ptx"));
+            Files.Write(ptxFolder.Name, Prepared(ptxTo, kernels, "ptx"));
         if (sassTo is not null)
-            outputs.AddRange([.. Prepared(sassTo, kernels, "sass"), Path.Combine(sassTo, TableName)]);
-        OutputFolder.RefuseReplacing(outputs, []);
+            Files.Write(sassFolder.Name, [.. Prepared(sassTo, kernels, "sass"), Path.Combine(sassTo, TableName)]);
 
         PtxCompiler compiler = new(wanted);
         List<object> written = [];

@@ -29,8 +29,7 @@ internal static class PickMerge
         if (there.Length == 0)
             throw new InputException($"{outputs.Target}: has no table of any of {Counted.Of(files.Length, "volume")}. Pick "
                 + "first.");
-        OutputFolder.RefuseReplacing([target, target + Provenance.Ending], [.. outputs.Records.Inputs(outputs.Volumes),
-            .. there.Select(f => f.Table)]);
+        outputs.Files.Read([.. outputs.Records.Inputs(outputs.Volumes), .. there.Select(f => f.Table)]);
         if (!outputs.Overwrite && File.Exists(target) && Provenance.Read(target) is null)
             throw new InputException($"{target}: is there already, made by an unknown program. Replace it with --overwrite, "
                 + "or choose another name.");

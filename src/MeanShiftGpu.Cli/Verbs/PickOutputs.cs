@@ -33,8 +33,8 @@ internal sealed class PickOutputs
     /// <summary>The name of the one volume's tomogram; null for that of the file.</summary>
     public string? TomogramName { get; init; }
 
-    /// <summary>Other files that are written.</summary>
-    public IReadOnlyList<string> Others { get; init; } = [];
+    /// <summary>What the command reads and writes.</summary>
+    public required FileUses Files { get; init; }
 
     /// <summary>How the tables were made.</summary>
     public required PickRecords Records { get; init; }
@@ -68,10 +68,8 @@ internal sealed class PickOutputs
         if (TomogramName is not null && count > 1)
             throw new InputException($"--tomogram-name: names one tomogram, and there are {count} volumes. Leave it out; "
                 + "tables take the files' names.");
-        List<string> written = [];
         if (Single)
         {
-            written.AddRange(CoordinateTables.FilesOf(Target));
             OutputFolder.CheckFile(Target);
             CoordinateFormats.RefuseOtherEnding(Target, Format);
             if (count > 1 && !CoordinateFormats.HoldsSeveralTomograms(Format))
@@ -91,7 +89,6 @@ internal sealed class PickOutputs
             if (count == 1 && !Directory.Exists(map))
             {
                 OutputFolder.CheckFile(map);
-                written.Add(map);
             }
             else
             {
@@ -101,19 +98,18 @@ internal sealed class PickOutputs
 
         // A folder may be that of the volumes, and a link to it too.
         PickFiles[] files = [.. paths.Select(path => FilesOf(path, count))];
-        IEnumerable<string?> named = files.SelectMany(
-            f => Single ? (string?[])[f.Map] : [.. CoordinateTables.FilesOf(f.Table), f.Map]);
-        IEnumerable<string> inFolders = named.OfType<string>().Except(written);
         if (!Single)
             OutputFolder.RefuseOutside(Target, files.SelectMany(f => CoordinateTables.FilesOf(f.Table)));
         if (ScoreMap is { } maps && Directory.Exists(maps))
             OutputFolder.RefuseOutside(maps, files.Select(f => f.Map!));
-        OutputFolder.RefuseReplacing([.. written, .. inFolders, .. Others], [.. Records.Common, .. paths]);
+        Files.Read([.. Records.Common, .. paths]);
+        Files.Write("--out", files.Select(f => f.Table).Distinct());
+        Files.Write("--score-map", files.Select(f => f.Map).OfType<string>());
         foreach (IGrouping<string, PickFiles> table in files.GroupBy(f => f.Table).Where(t => Overwrite || !File.Exists(t.Key)))
             CoordinateTables.CheckNames(table.Key, table.Select(f => f.Name));
         // Where the table is there too, the volume has been picked, and nothing is written.
-        if (Single && !Overwrite && !File.Exists(Target) && written.Find(f => f == ScoreMap && File.Exists(f)) is { } existing)
-            throw new InputException($"{existing}: is there already, and would be replaced by the score map. Choose another "
+        if (Single && !Overwrite && !File.Exists(Target) && File.Exists(ScoreMap))
+            throw new InputException($"{ScoreMap}: is there already, and would be replaced by the score map. Choose another "
                 + "name with --score-map, or replace it with --overwrite.");
     }
 

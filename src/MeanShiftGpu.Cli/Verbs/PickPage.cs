@@ -23,17 +23,15 @@ internal static class PickPage
 
     /// <summary>Refuses a name that cannot be that of the page.</summary>
     /// <param name="page">The name; null where no page is wanted.</param>
-    /// <param name="outputs">The other results.</param>
-    /// <exception cref="InputException">It is no name of a page, or that of an input or another
-    /// result.</exception>
-    public static string? Check(string? page, PickOutputs outputs)
+    /// <exception cref="InputException">It is no name of a page, or its folder cannot be written
+    /// to.</exception>
+    public static string? Check(string? page)
     {
         if (page is null)
             return null;
         if (Path.GetExtension(page).ToLowerInvariant() is not (".html" or ".htm"))
             throw new InputException($"--report: {page} is no name of a page; expected one that ends in .html.");
         OutputFolder.CheckFile(page);
-        OutputFolder.RefuseReplacing([page, .. outputs.Others], outputs.Records.Inputs(outputs.Volumes));
         return page;
     }
 

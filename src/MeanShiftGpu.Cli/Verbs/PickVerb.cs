@@ -4,7 +4,6 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Tomography.Datasets;
-using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Volumes;
 
@@ -18,11 +17,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly PickSuggest suggestion = new();
     private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "Table of picks "
         + $"({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
-    private readonly Option<bool> overwrite = new("--overwrite")
-    {
-        Description = "Pick again where the output exists; it is "
-        + "skipped otherwise."
-    };
+    private readonly Option<bool> overwrite =
+        new("--overwrite") { Description = "Pick again where the output exists; it is skipped otherwise." };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) "
         + "or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
@@ -59,9 +55,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
 
     protected override string Description =>
         "Finds particles in tomograms: predicts a score map, shifts every voxel above the threshold to its mode, and merges "
-        + "what arrives at the same place. " +
-        "Volumes may be larger than the memory; what exists is not computed again. Of several volumes one that cannot be "
-        + "picked does not stop the others: it is named at the end, with exit code 1.";
+        + "what arrives at the same place. Volumes may be larger than the memory; what exists is not computed again. Of several "
+        + "volumes one that cannot be picked does not stop the others: it is named at the end, with exit code 1.";
 
     public override string Example => "meanshift-gpu pick tomograms/ --model run/model.safetensors --out picks/";
 
@@ -83,6 +78,10 @@ internal sealed class PickVerb(Session session) : Verb(session)
         MissingFact.Threshold => settings.Absolute.Name,
         _ => null,
     };
+
+    protected override IEnumerable<Symbol> Reads => [models.Volumes, models.Model, mask, tomograms, suggestion.Manifest];
+
+    protected override IEnumerable<Symbol> Writes => [output, scoreMap, reportPage, merge];
 
     protected override ExitCode Run(ParseResult options)
     {
@@ -126,16 +125,19 @@ internal sealed class PickVerb(Session session) : Verb(session)
             ScoreMap = options.GetValue(scoreMap),
             Masks = masks,
             Overwrite = options.GetValue(overwrite),
-            Others = JsonFile(options),
+            Files = Files,
             Volumes = all,
             Records = records,
             TomogramName = options.GetValue(tomogramName),
             Context = told,
         };
+        IdleOptions idle = new(options, Name, [outputs.Format]);
+        idle.Refuse(centre, IdleOptions.CountsFromCentre);
+        idle.Refuse(tomograms, CoordinateFormats.UsesTomogramsStar);
         if (options.GetValue(merge) is { } table)
             return PickMerge.Run(Session, outputs, table);
         string[] paths = Shard.Share(Session, options.GetValue(shard), all, intoFolder: !outputs.Single);
-        string? page = PickPage.Check(options.GetValue(reportPage), outputs);
+        string? page = PickPage.Check(options.GetValue(reportPage));
         outputs.Prepare(all);
         PickFiles[] files = [.. paths.Select(p => outputs.FilesOf(p, all.Length))];
         PickBatch batch = new(Session, outputs, files, e => Explained(options, e));
@@ -188,7 +190,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         IReadOnlyList<DatasetVolume> entries = PickSuggest.ValidationOf(manifestPath);
         string[] inputs =
             [manifestPath, .. models.ModelsOf(options), .. entries.SelectMany(e => (string[])[e.Volume, e.Coordinates])];
-        OutputFolder.RefuseReplacing(JsonFile(options), inputs);
+        Files.Read(inputs);
         using GpuContext context = OpenDevice(options);
         using TomogramPicker picker = models.Open(options, Session, context, settings, options.GetValue(memory));
         WriteJson(options, suggestion.Run(options, Session, picker, settings, entries, models.NameOf(options)), inputs);

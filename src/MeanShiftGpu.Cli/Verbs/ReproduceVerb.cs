@@ -60,6 +60,10 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
         new(OptionGroup.Device, [.. DeviceSymbols, shard]),
     ];
 
+    protected override IEnumerable<Symbol> Reads => [shrec, tomogram, coordinates];
+
+    protected override IEnumerable<Symbol> Writes => [output];
+
     protected override ExitCode Run(ParseResult options)
     {
         PaperScale size = PaperScale.Named(options.GetValue(scale) ?? PaperScale.Quick.Name);
@@ -82,7 +86,7 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
             mine = [];
         string folder = options.GetValue(output) ?? DefaultFolder;
         OutputFolder.Prepare(folder);
-        OutputFolder.RefuseReplacing([.. JsonFile(options)], []);
+        Files.Write(output.Name, Path.Combine(folder, PaperReport.TableName), Path.Combine(folder, PaperReport.PageName));
 
         PaperExperiment experiment = new(folder, size, files);
         PaperRun[] left = [.. mine.Where(r => experiment.Done(r) is null)];

@@ -87,6 +87,12 @@ internal sealed class SimulateSettings
         new(OptionGroup.Advanced, seed),
     ];
 
+    /// <summary>The options that name files which are read.</summary>
+    public IEnumerable<Symbol> Reads => [densities];
+
+    /// <summary>The folder.</summary>
+    public Option<string?> Output => output;
+
     /// <summary>The folder to write, and whether a data set that is there is replaced.</summary>
     public (string Folder, bool Overwrite) Place(ParseResult options) => (options.GetValue(output)!, options.GetValue(overwrite));
 

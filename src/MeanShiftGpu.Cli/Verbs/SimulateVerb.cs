@@ -27,6 +27,10 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
 
     public override IReadOnlyList<OptionGroup> Groups => settings.Groups;
 
+    protected override IEnumerable<Symbol> Reads => [.. settings.Reads];
+
+    protected override IEnumerable<Symbol> Writes => [settings.Output];
+
     protected override ExitCode Run(ParseResult options)
     {
         return settings.AsksForTomograms(options) ? WriteTomograms(options) : WriteSandclocks(options);
@@ -73,7 +77,7 @@ internal sealed class SimulateVerb(Session session) : Verb(session)
         if (there is not null && !overwrite)
             throw new InputException($"{there}: is there already, and might be replaced. Choose an empty folder, or write into "
                 + "this one with --overwrite.");
-        OutputFolder.RefuseReplacing([manifest, .. JsonFile(options)], []);
+        Files.Write(settings.Output.Name, manifest);
         return FolderLock.Take(folder);
     }
 

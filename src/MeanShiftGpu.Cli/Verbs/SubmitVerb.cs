@@ -44,6 +44,10 @@ internal sealed class SubmitVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols => [partition, jobs, sbatch, script, dryRun, status];
 
+    protected override IEnumerable<Symbol> Reads => [];
+
+    protected override IEnumerable<Symbol> Writes => [script];
+
     protected override ExitCode Run(ParseResult options)
     {
         string[] words = [.. options.UnmatchedTokens];
@@ -61,6 +65,8 @@ internal sealed class SubmitVerb(Session session) : Verb(session)
         }
 
         OutputFolder.CheckFile(made.File);
+        Files.Read(words.Where(File.Exists));
+        Files.Write(script.Name, made.File);
         AtomicFile.Write(made.File, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
         string array = Slurm.Submit(made.ArrayArguments);
         string last = Slurm.Submit(made.LastArguments(array));

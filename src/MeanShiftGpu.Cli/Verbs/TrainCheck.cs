@@ -1,6 +1,7 @@
 using System.CommandLine;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Datasets;
+using MeanShiftGpu.Tomography.Picking;
 using MeanShiftGpu.Tomography.Training;
 using MeanShiftGpu.Training;
 
@@ -20,11 +21,15 @@ internal sealed class TrainCheck
     /// <summary>The options.</summary>
     public IReadOnlyList<Symbol> Symbols => [ignore, report];
 
+    /// <summary>The option that names a page.</summary>
+    public Symbol Report => report;
+
     /// <summary>The page, if one is asked for.</summary>
     public IEnumerable<string> Page(ParseResult options) => options.GetValue(report) is { } page ? [page] : [];
 
     /// <summary>
-    /// Whether what was loaded is wrong, which is said; with --no-check only if the page is asked for.
+    /// Whether what was loaded is wrong, which is said. With --no-check nothing is, but a scale that looks
+    /// wrong is warned of.
     /// </summary>
     /// <param name="options">The command line.</param>
     /// <param name="session">Where it is said.</param>
@@ -40,6 +45,18 @@ internal sealed class TrainCheck
     {
         bool ignored = options.GetValue(ignore);
         string? page = options.GetValue(report);
+        DatasetVolume[] entries = [.. manifest.Of(DatasetSplit.Train), .. manifest.Of(DatasetSplit.Validation)];
+        TrainingVolume[] volumes = [.. data.Volumes];
+        // A wrong scale is seen without looking at grey values, so that it is said whatever else is ignored.
+        if (ignored)
+        {
+            foreach (TrainingVolume volume in WholeVolumes.Of(entries, volumes))
+            {
+                if (Diagnosis.OfCentres(volume) is { } corner)
+                    session.Warn($"{Path.GetFileName(volume.Name)}: {corner}");
+            }
+        }
+
         if (ignored && page is null)
             return false;
         double voxels = angstrom.Length > 0 ? angstrom.Average() / source.VoxelSizeAngstrom()
@@ -47,9 +64,7 @@ internal sealed class TrainCheck
                 Enumerable.Range(0, training.ClassCount).Average(c
                     => training.MeanShiftOf(c).BandwidthVoxels) / ParticleSize.BandwidthPerDiameter,
                 ParticleSize.SmallestVoxels, ParticleSize.LargestVoxels);
-        InputCheck check = new(
-            session, [.. manifest.Of(DatasetSplit.Train), .. manifest.Of(DatasetSplit.Validation)], [.. data.Volumes], voxels,
-            angstrom.Length == 1 && training.ClassCount == 1);
+        InputCheck check = new(session, entries, volumes, voxels, angstrom.Length == 1 && training.ClassCount == 1);
         if (page is not null && made is not null)
         {
             check.WritePage(page, made());

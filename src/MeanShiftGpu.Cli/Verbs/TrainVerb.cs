@@ -71,6 +71,10 @@ internal sealed class TrainVerb(Session session) : Verb(session)
 
     protected override string? OptionFor(ParseResult options, MissingFact fact) => inputs.OptionFor(options, fact);
 
+    protected override IEnumerable<Symbol> Reads => [.. inputs.Files, background, settings.Init];
+
+    protected override IEnumerable<Symbol> Writes => [output, check.Report];
+
     protected override ExitCode Run(ParseResult options)
     {
         string folder = options.GetValue(output) ?? DefaultFolder;
@@ -96,8 +100,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         if (ranks.Rank == 0)
             OutputFolder.Prepare(folder);
         string[] manifests = source.Matched is null ? [] : [ownManifest];
-        OutputFolder.RefuseReplacing(
-            [.. files.All, .. manifests, .. check.Page(options), .. JsonFile(options)], Read(options, source));
+        Files.Read(Read(options, source));
+        Files.Write(output.Name, [.. files.All, .. manifests]);
         foreach (string path in check.Page(options))
             OutputFolder.CheckFile(path);
         using FolderLock? folderLock = ranks.Rank == 0 ? FolderLock.Take(folder) : null;
@@ -152,6 +156,8 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         }
 
         Session.Progress("looking at the volumes", report => run.Finish(Volumes(report), Cancellation));
+        if (run.Remark is { } remark)
+            Session.Warn($"{run.Files.Model}: {remark}");
         if (ranks.Rank == 0)
             WriteJson(options, TrainReport.Result(Session, context, run, begun, clock.Elapsed.TotalSeconds), source.Files);
         Session.Ranked.Leave();

@@ -35,6 +35,9 @@ internal sealed class TrainingInputs(Session session)
     /// <summary>The arguments and options, in the order of the help.</summary>
     public IEnumerable<Symbol> Symbols => [volumes, picks, data, voxelSize, binning, tomograms, centre];
 
+    /// <summary>Those that name files, or folders of such.</summary>
+    public IEnumerable<Symbol> Files => [volumes, picks, data, tomograms];
+
     /// <summary>How a fact is given that no file holds.</summary>
     public string? OptionFor(ParseResult options, MissingFact fact) => (fact, options.GetValue(data)) switch
     {

@@ -2,7 +2,6 @@ using System.CommandLine;
 using MeanShiftGpu.Checks;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
-using MeanShiftGpu.Tomography.Files;
 using MeanShiftGpu.Validation;
 
 namespace MeanShiftGpu.Cli.Verbs;
@@ -30,11 +29,15 @@ internal sealed class VerifyVerb(Session session) : Verb(session)
 
     protected override IEnumerable<Symbol> Symbols => [folder];
 
+    protected override IEnumerable<Symbol> Reads => [folder];
+
+    protected override IEnumerable<Symbol> Writes => [];
+
     protected override ExitCode Run(ParseResult options)
     {
         string references = options.GetRequiredValue(folder);
         string[] inputs = Directory.Exists(references) ? Directory.GetFiles(references) : [];
-        OutputFolder.RefuseReplacing(JsonFile(options), inputs);
+        Files.Read(inputs);
         using GpuContext context = OpenDevice(options);
         IReadOnlyList<ReferenceCheckResult> results = ReferenceCheck.Run(context, references, result =>
         {

@@ -75,6 +75,10 @@ internal sealed class ViewVerb(Session session) : Verb(session)
         _ => null,
     };
 
+    protected override IEnumerable<Symbol> Reads => [tomogram, picks, scoreMap, tomograms];
+
+    protected override IEnumerable<Symbol> Writes => [output];
+
     protected override ExitCode Run(ParseResult options)
     {
         string volumePath = options.GetRequiredValue(tomogram);
@@ -93,16 +97,15 @@ internal sealed class ViewVerb(Session session) : Verb(session)
             CoordinateTables.CheckInside(table!, read.Particles, header.Shape);
         string[] inputs =
             [volumePath, .. ((string?[])[table, options.GetValue(scoreMap), options.GetValue(tomograms)]).OfType<string>()];
+        Files.Read(inputs);
         PickCorrection correction = new(read?.Particles ?? [], header.Shape);
         double[] diameters = Diameters(options, correction.Kinds.Count, context.VoxelSizeAngstrom, volumePath);
         // Corrected picks follow from the tables and the score map; the tomogram was only looked at.
         string[] used = [.. inputs.Skip(1)];
         Func<PickChanges, int>? save = options.GetValue(output) is { } target
-            ? Saving(options, target, inputs, () => Made(options, used), correction, name, context, read is null ? null
+            ? Saving(options, target, () => Made(options, used), correction, name, context, read is null ? null
                 : (table!, read.Format))
             : null;
-        OutputFolder.RefuseReplacing(JsonFile(options), inputs);
-
         long caches = (long)(options.GetValue(memory) - OwnMemoryMiB) << 20;
         string? mapPath = options.GetValue(scoreMap);
         using VolumeSlices volume = VolumeSlices.Open(volumePath, mapPath is null ? caches : caches / 2, Cancellation);
@@ -159,15 +162,16 @@ internal sealed class ViewVerb(Session session) : Verb(session)
 
     // Everything that can be wrong with the table is found out before anybody has corrected anything.
     private Func<PickChanges, int> Saving(
-        ParseResult options, string target, string[] inputs, Func<Provenance> record, PickCorrection correction, string name,
+        ParseResult options, string target, Func<Provenance> record, PickCorrection correction, string name,
             CoordinateContext context, (string Path, CoordinateFormat Format)? source)
     {
         CoordinateFormat to = options.GetValue(format)
             ?? (source is { } like && CoordinateFormats.Of(like.Format).HasEnding(target) ? like.Format
                 : CoordinateFormats.ForWriting(target));
         CoordinateFormats.RefuseOtherEnding(target, to);
-        PickCorrection.CheckNames(target, inputs, JsonFile(options));
+        OutputFolder.CheckFile(target);
         string[] written = [target, PickCorrection.RemovedTable(target), target + PickCorrection.ChangesEnding];
+        Files.Write(output.Name, written);
         if (!options.GetValue(overwrite) && Array.Find(written, File.Exists) is { } earlier)
             throw new InputException($"{earlier}: is there already. Choose another name, or replace it with --overwrite.");
         CoordinateWriteOptions writing = new()

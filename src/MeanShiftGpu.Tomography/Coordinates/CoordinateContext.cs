@@ -51,6 +51,12 @@ public sealed record CoordinateContext
     /// </summary>
     public Extent? Shape { get; init; }
 
+    /// <summary>
+    /// The volume's file, whose header says where the map begins, for ChimeraX's markers; null where it is
+    /// not known.
+    /// </summary>
+    public string? Volume { get; init; }
+
     /// <summary>The centre that RELION 5 coordinates count from.</summary>
     public RelionCentre Centre { get; init; }
 
@@ -143,6 +149,7 @@ public sealed record CoordinateContext
     /// <param name="header">Its voxel size.</param>
     public CoordinateContext WithVolume(string path, Extent shape, VoxelSize header) => this with
     {
+        Volume = path,
         Shape = shape,
         VoxelSizeAngstrom = VoxelSizeAngstrom > 0 ? VoxelSizeAngstrom : header.CubeAngstrom,
         VoxelSizeProblem = VoxelSizeAngstrom > 0 ? null : header.ProblemOf(path),

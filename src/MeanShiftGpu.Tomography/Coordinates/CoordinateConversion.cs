@@ -57,7 +57,7 @@ public sealed record ConversionOptions
 
     /// <summary>
     /// The volume's file, where one was given: particles of a tomogram of another name are refused, as its
-    /// size is not theirs. Null otherwise.
+    /// size and origin are not theirs. Null otherwise.
     /// </summary>
     public string? Volume { get; init; }
 
@@ -124,13 +124,16 @@ public static class CoordinateConversion
             CoordinateFormats.RefuseOtherEnding(output, to);
         IReadOnlyList<string> read = TablesOf(input);
         string[] written = toFolder ? [RecordedAs(output) + Provenance.Ending] : [.. CoordinateTables.FilesOf(output)];
-        OutputFolder.RefuseReplacing(written, read);
+        FileUses uses = FileUses.Current ?? new FileUses(CoordinateTables.FilesOf);
+        uses.Read(read);
+        uses.RefuseInputs(toFolder ? RecordedAs(output) : output);
         if (toFolder)
             OutputFolder.RefuseOutside(output, written);
         CoordinateTable table = Directory.Exists(input) ? ReadFolder(input, options) : ReadFile(input, options);
         if (options.Volume is { } volume)
             CoordinateTables.RefuseOtherVolume(input, table.Particles, volume);
         RefuseContradiction(input, table, options);
+        RefuseIdle(input, table, to, options);
         int all = table.Particles.Count;
         string[] masks = options.Filter.Inside is { } inside
             ? [.. table.Particles.Select(p => p.Tomogram ?? options.TomogramName ?? "").Distinct()
@@ -168,13 +171,14 @@ public static class CoordinateConversion
                 Binning =
                     options.ToBinning > 0 ? options.ToBinning : CoordinateFormats.CountsUnbinnedPixels(to) ? options.Binning : 0,
                 Shape = options.Shape,
+                Volume = options.Volume,
                 Centre = options.ToCentre,
                 TomogramsStar = options.TomogramsStar,
             },
         };
         IReadOnlyList<string> files = [output];
         if (toFolder)
-            files = CoordinateFolder.Write(output, particles, writing, read);
+            files = CoordinateFolder.Write(output, particles, writing, uses);
         else
             CoordinateTables.Write(output, particles, writing);
         return new ConversionResult(
@@ -219,11 +223,27 @@ public static class CoordinateConversion
         Binning =
             options.FromBinning > 0 ? options.FromBinning : CoordinateFormats.CountsUnbinnedPixels(format) ? options.Binning : 0,
         Shape = options.Shape,
+        Volume = options.Volume,
         Centre = options.FromCentre,
         TomogramsStar = options.TomogramsStar,
         Tomogram = options.Tomogram,
         NameOfUnnamed = options.TomogramName,
     };
+
+    /// <summary>Refuses what was told and would change nothing of this table.</summary>
+    private static void RefuseIdle(string input, CoordinateTable table, CoordinateFormat to, ConversionOptions options)
+    {
+        if (table.Particles.Count == 0)
+            return;
+        if (options.Tomogram is { } wanted && table.Particles.All(p => p.Tomogram is null))
+            throw new InputException($"{input}: names no tomograms, so that the particles of {InputFile.Quote(wanted)} cannot be "
+                + "chosen. Leave the tomogram out, if all of them are its particles.");
+        // copick's files have one name for all.
+        if (options.ObjectName is { } name && to != CoordinateFormat.Copick
+            && table.Particles.All(p => p.Name is not null || p.Class is not null))
+            throw new InputException($"{input}: says of every particle what it is, so that the name {InputFile.Quote(name)} has "
+                + "no use. Leave it out.");
+    }
 
     /// <summary>Refuses a voxel size that is not what pixel size and binning make.</summary>
     private static void RefuseContradiction(string input, CoordinateTable table, ConversionOptions options)

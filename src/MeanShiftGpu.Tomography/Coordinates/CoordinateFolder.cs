@@ -20,11 +20,11 @@ public static class CoordinateFolder
     /// <exception cref="InputException">A particle has no tomogram's name, two tomograms share a file name,
     /// or a table cannot be written.</exception>
     public static IReadOnlyList<string> Write(string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options)
-        => Write(folder, particles, options, []);
+        => Write(folder, particles, options, FileUses.Current);
 
-    /// <summary>The same; none of the tables that were read is replaced.</summary>
+    /// <summary>The same; nothing that was read is replaced.</summary>
     internal static IReadOnlyList<string> Write(
-        string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options, IReadOnlyList<string> read)
+        string folder, IReadOnlyList<Particle> particles, CoordinateWriteOptions options, FileUses? uses)
     {
         ArgumentNullException.ThrowIfNull(folder);
         ArgumentNullException.ThrowIfNull(particles);
@@ -51,7 +51,8 @@ public static class CoordinateFolder
         OutputFolder.RefuseOutside(folder, planned.Keys.SelectMany(CoordinateTables.FilesOf));
         foreach (string made in planned.Keys.Select(path => Path.GetDirectoryName(path)!).Distinct())
             OutputFolder.Prepare(made);
-        OutputFolder.RefuseReplacing([.. planned.Keys.SelectMany(CoordinateTables.FilesOf)], read);
+        foreach (string table in planned.Keys)
+            uses?.RefuseInputs(table);
         foreach ((string path, Particle[] table) in planned)
             CoordinateTables.Write(path, table, options with { Format = format });
         return [.. planned.Keys];

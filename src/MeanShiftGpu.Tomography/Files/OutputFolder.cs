@@ -60,27 +60,6 @@ public static class OutputFolder
     }
 
     /// <summary>
-    /// Makes sure that no file to be written replaces one that is read, or another that is written.
-    /// </summary>
-    /// <exception cref="InputException">Two names stand for one file.</exception>
-    public static void RefuseReplacing(IReadOnlyList<string> written, IReadOnlyList<string> read)
-    {
-        ArgumentNullException.ThrowIfNull(written);
-        ArgumentNullException.ThrowIfNull(read);
-        HashSet<string> inputs = [.. read.Where(path => path.Length > 0).SelectMany(path => FilePlace.Of(path).Keys)];
-        HashSet<string> results = [];
-        foreach (string path in written)
-        {
-            string[] keys = [.. FilePlace.Of(path).Keys];
-            if (Array.Exists(keys, inputs.Contains))
-                throw new InputException($"{path}: is an input, and would be replaced by a result. Choose another name for the "
-                    + "result.");
-            if (Array.Exists(keys, key => !results.Add(key)))
-                throw new InputException($"{path}: is the name of two results. Choose another name for one of them.");
-        }
-    }
-
-    /// <summary>
     /// Makes sure that files whose names come from data lie in their folder. A link that a person gives is
     /// followed; one that a name happens to meet is not.
     /// </summary>
@@ -97,11 +76,4 @@ public static class OutputFolder
             }
         }
     }
-
-    /// <summary>
-    /// Whether two names stand for the same file, links followed. Pipes and devices are nobody's file.
-    /// </summary>
-    public static bool AreSame(string first, string second)
-        => first.Length > 0 && second.Length > 0 && !first.Contains('\0', StringComparison.Ordinal)
-            && FilePlace.Of(first).Keys.Intersect(FilePlace.Of(second).Keys).Any();
 }

@@ -29,6 +29,10 @@ public static class Diagnosis
     // Models that do not say what their volumes looked like: particles never fill a fifth of a tomogram.
     private const double CrowdedShare = 0.2;
 
+    // Of the volumes that a model knows: maps that work are bright at up to a fifth of their voxels, in small
+    // crowded patches; those of a training that ended before it learnt anything at most of them.
+    private const double MostKnownShare = 0.4;
+
     // Binning by two changes the correlation of neighbours by a quarter or more; volumes of one data set
     // differ by some hundredths.
     private const double CorrelationDifference = 0.1;
@@ -163,12 +167,46 @@ public static class Diagnosis
     internal static string? CrowdedBecause(long above, long voxels, ClassLooks? looks)
     {
         double share = (double)above / voxels;
-        if (looks is null ? share <= CrowdedShare : share <= Math.Max(CrowdedFactor * looks.ShareAbove, 1e-3))
+        double most = looks is null ? CrowdedShare
+            : Math.Clamp(CrowdedFactor * looks.ShareAbove, 1e-3, MostKnownShare);
+        if (share <= most)
             return null;
         string known = looks is null ? "" : string.Create(CultureInfo.InvariantCulture, $", in the volumes that the model "
             + $"knows {100 * looks.ShareAbove:0.##} %");
         return FormattableString.Invariant($"{above} voxels, {100 * share:0.#} % of the volume, are above the threshold{known}");
     }
+
+    /// <summary>
+    /// Why a model finds particles everywhere: its map is bright at most voxels of the volumes that it knows;
+    /// null where it is not.
+    /// </summary>
+    /// <param name="looks">What its volumes look like to it; null where it does not say.</param>
+    /// <param name="names">The names of its classes; empty where there is one without a name.</param>
+    public static string? OfModel(VolumeLooks? looks, IReadOnlyList<string> names)
+    {
+        ArgumentNullException.ThrowIfNull(names);
+        if (looks is not { Volumes: > 0 })
+            return null;
+        for (int i = 0; i < looks.Classes.Count; i++)
+        {
+            if (BrightBecause(looks.Classes[i]) is { } reason)
+                return $"{(i < names.Count ? $"class '{names[i]}': " : "")}{reason} {TrainLonger}";
+        }
+
+        return null;
+    }
+
+    /// <summary>
+    /// Why a class is found everywhere, as its map is bright at most voxels of the volumes that the model
+    /// knows; null where it is not.
+    /// </summary>
+    internal static string? BrightBecause(ClassLooks? looks) => looks?.ShareAbove > MostKnownShare
+        ? FormattableString.Invariant($"{100 * looks.ShareAbove:0} % of the voxels of the volumes that the model knows are ")
+            + "above the threshold, so it finds particles everywhere."
+        : null;
+
+    /// <summary>What helps then.</summary>
+    internal const string TrainLonger = "Its training ended before it had learnt anything: train it longer.";
 
     /// <summary>
     /// What can be said of annotated centres: those that fill only a corner of their volume were read at the

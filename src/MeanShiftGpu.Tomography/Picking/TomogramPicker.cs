@@ -696,6 +696,12 @@ public sealed class TomogramPicker : IDisposable
     private void RefuseCrowded(
         PickedClass kind, IVoxelSource scores, float maximum, PickRequest request, CancellationToken cancellation)
     {
+        if (Diagnosis.BrightBecause(LooksOf(kind)) is { } bright)
+        {
+            request.Warned?.Invoke(new PickWarning(PickWarningKind.Crowded, bright, Diagnosis.TrainLonger, kind));
+            return;
+        }
+
         float threshold = kind.Options.ThresholdFor(maximum);
         long above = 0;
         float[] slice = new float[(long)scores.Size.Height * scores.Size.Width];

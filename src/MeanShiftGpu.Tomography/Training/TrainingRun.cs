@@ -207,9 +207,16 @@ public sealed class TrainingRun : IDisposable
     /// <param name="cancellation">Stops between two volumes.</param>
     public void Finish(Action<int, int>? progress = null, CancellationToken cancellation = default)
     {
-        if (ranks.Rank == 0)
-            WriteModel(Diagnosis.Measure(network, Options, data, progress, cancellation));
+        if (ranks.Rank != 0)
+            return;
+        VolumeLooks looks = Diagnosis.Measure(network, Options, data, progress, cancellation);
+        WriteModel(looks);
+        Remark = Diagnosis.OfModel(looks, [.. Options.Classes.Select(c => c.Name)]);
     }
+
+    /// <summary>What is wrong with the finished model, which is written all the same; null where nothing is
+    /// known to be.</summary>
+    public string? Remark { get; private set; }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -84,15 +84,6 @@ internal sealed class PickCorrection(IReadOnlyList<Particle> picks, Extent volum
         return (kept, [.. removed.Order().Select(i => picks[i])]);
     }
 
-    /// <summary>Refuses names of results that would replace an input, or one another.</summary>
-    /// <exception cref="InputException">They would, or cannot be written.</exception>
-    public static void CheckNames(string table, IReadOnlyList<string> read, IReadOnlyList<string> others)
-    {
-        OutputFolder.CheckFile(table);
-        OutputFolder.RefuseReplacing([table, RemovedTable(table), table + ChangesEnding, table + Provenance.Ending, .. others],
-            read);
-    }
-
     /// <summary>
     /// Writes the picks after changes, and beside them the removed ones where there are any (<see
     /// cref="RemovedTable"/>) and what was changed (<see cref="ChangesEnding"/>). Each file is complete or as

@@ -74,6 +74,12 @@ public sealed record MrcHeader
     /// </summary>
     public VoxelSize VoxelSize { get; init; }
 
+    /// <summary>
+    /// Where the first voxel's centre is in Å, as ChimeraX takes it: the header's origin or, where that is 0
+    /// or makes no sense, the indices of the first voxel (nstart) in voxels.
+    /// </summary>
+    public (double Z, double Y, double X) OriginAngstrom { get; init; }
+
     /// <summary>Space group: 0 image stack or volume, 1 volume, from 401 a stack of volumes.</summary>
     public int SpaceGroup { get; init; }
 
@@ -197,6 +203,7 @@ public sealed record MrcHeader
             Sections = sections,
             Axes = axes,
             VoxelSize = voxel,
+            OriginAngstrom = Origin(fields, hasTag, axes, voxel, Math.Max(columns, Math.Max(rows, sections))),
             SpaceGroup = group,
             VolumeCount = volumes,
             IsImageStack = stack,
@@ -244,6 +251,25 @@ public sealed record MrcHeader
             ? axes
             : throw new InputException($"{path}: the MRC header gives the axis order {axes.Column}, {axes.Row}, "
                 + $"{axes.Section}; expected 1, 2, 3 in some order. The header is damaged.");
+    }
+
+    private static (double Z, double Y, double X) Origin(
+        Fields fields, bool hasTag, (int Column, int Row, int Section) axes, VoxelSize voxel, int longest)
+    {
+        // ChimeraX has voxels of 1 Å where the header does not say.
+        (double z, double y, double x) = (fields.Real(204), fields.Real(200), fields.Real(196));
+        (double sizeZ, double sizeY, double sizeX) =
+            voxel is { Z: > 0, Y: > 0, X: > 0 } ? (voxel.Z, voxel.Y, voxel.X) : (1, 1, 1);
+        // So large a number that voxels cannot be told apart was never set.
+        static bool IsPlace(double origin, double size) => double.IsFinite(origin) && (float)(origin + size) != (float)origin;
+        if (hasTag && (z, y, x) != (0, 0, 0) && IsPlace(z, sizeZ) && IsPlace(y, sizeY) && IsPlace(x, sizeX))
+            return (z, y, x);
+        int[] starts = [fields.Int(16), fields.Int(20), fields.Int(24)];
+        long limit = 10L * Math.Max(longest, Math.Max(fields.Int(28), Math.Max(fields.Int(32), fields.Int(36))));
+        if (Array.Exists(starts, start => Math.Abs((long)start) > limit))
+            return default;
+        int Along(int axis) => axes.Column == axis ? starts[0] : axes.Row == axis ? starts[1] : starts[2];
+        return (Along(3) * sizeZ, Along(2) * sizeY, Along(1) * sizeX);
     }
 
     /// <summary>

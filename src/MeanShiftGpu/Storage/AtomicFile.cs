@@ -87,10 +87,11 @@ internal sealed class PendingFile : IDisposable
     public FileStream Stream { get; }
 
     /// <summary>Begins a file.</summary>
-    /// <exception cref="InputException">The folder is missing or read-only, or the name belongs to a
-    /// folder.</exception>
+    /// <exception cref="InputException">The folder is missing or read-only, the name belongs to a folder, or
+    /// is that of an input of the command that runs.</exception>
     public static PendingFile Create(string path)
     {
+        FileUses.Current?.RefuseInput(path);
         FilePlace place = AtomicFile.PlaceOf(path);
         if (place.IsStream)
             return new PendingFile(path, place, null, ScratchFile.Create(Path.GetTempPath()));

@@ -308,6 +308,12 @@ public class BadInputTests
             ["the format csv ends in .csv", "(--format)"], [.. pick, "--out", folder.At("c.star"), "--format", "csv"]);
         ToolRun.Refuses(
             ["the format coords ends in .coords", "(--format)"], [.. pick, "--out", folder.At("c.star"), "--format", "coords"]);
+        ToolRun.Refuses(
+            ["--relion5-centre is for relion5, not for relion3"],
+            [.. pick, "--out", folder.At("c.star"), "--relion5-centre", "half-size"]);
+        ToolRun.Refuses(
+            ["--tomograms is for relion5, not for csv"],
+            [.. pick, "--out", folder.At("c.csv"), "--tomograms", folder.At("tomograms.star")]);
         ToolRun.Refuses(["'.xlsx'"], [.. pick, "--out", folder.At("c.xlsx")]);
         ToolRun.Refuses(["folder"], [.. pick, "--out", folder.At("nowhere", "c.star")]);
         ToolRun.Refuses(["same name"], "pick", volume, volume, "--model", Model, "--out", folder.At("c.star"), "--device", "cpu");
@@ -336,9 +342,6 @@ public class BadInputTests
             ["is an input"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("run", "..", "precious.mrc")]);
         ToolRun.Refuses(
             ["is the name of two results"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("p.star")]);
-        ToolRun.Refuses(
-            ["another place on this command line"], [.. pick, "--out", folder.At("p.star"), "--json", folder.At("p.star")]);
-        ToolRun.Refuses(["another place on this command line"], [.. pick, "--out", folder.At("p.star"), "--json", Model]);
         Assert.That(File.ReadAllBytes(volume), Is.EqualTo(before));
         Assert.That(folder.At("p.star"), Does.Not.Exist);
     }

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Text.Json;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Tomography.Coordinates;
@@ -38,6 +39,72 @@ public class ConvertTests
             "--volume",
             folder.WriteVolume("small.mrc"));
         Assert.That(run.Error, Does.Contain("1 of 2 picks outside the volume"));
+    }
+
+    // Markers are physical places: those of a map begin where its header says, by its origin or its nstart.
+    [TestCase(196, true, "150", "-140", "120")]
+    [TestCase(16, false, "1050", "-1940", "570")]
+    public void Convert_ChimeraXMarkersOfAMapWithAnOrigin_CountFromIt(int at, bool real, string x, string y, string z)
+    {
+        string volume = folder.WriteVolume($"map{at}.mrc");
+        byte[] bytes = File.ReadAllBytes(volume);
+        int[] origin = [100, -200, 50];
+        for (int i = 0; i < 3; i++)
+        {
+            if (real)
+                BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(at + (4 * i)), origin[i]);
+            else
+                BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(at + (4 * i)), origin[i]);
+        }
+
+        File.WriteAllBytes(volume, bytes);
+        string markers = folder.At($"map{at}.cmm");
+        ToolRun.Succeeds("convert", folder.WriteText("map.csv", "x,y,z\n5,6,7\n"), "--out", markers, "--volume", volume);
+        Assert.That(File.ReadAllText(markers), Does.Contain($"x=\"{x}\" y=\"{y}\" z=\"{z}\""));
+        // The program's own file says the origin; ChimeraX's does not.
+        string theirs = folder.WriteText("theirs.cmm",
+            $"<marker_set name=\"map{at}\"><marker id=\"1\" x=\"{x}\" y=\"{y}\" z=\"{z}\" radius=\"1\"/></marker_set>");
+        using (Assert.EnterMultipleScope())
+        {
+            foreach (string[] read in (string[][])[[markers], [markers, "--volume", volume], [theirs, "--volume", volume]])
+            {
+                string table = folder.At("back.csv");
+                ToolRun.Succeeds(["convert", .. read, "--out", table]);
+                Particle back = CoordinateTables.Read(table).Single();
+                Assert.That((back.X, back.Y, back.Z), Is.EqualTo((5.0, 6.0, 7.0)), string.Join(' ', read));
+            }
+
+            ToolRun.Refuses(["begins at 0 0 0 Å by its header"],
+                "convert", markers, "--out", folder.At("back.csv"), "--volume", folder.WriteVolume("other.mrc"));
+            Assert.That(
+                ToolRun.Succeeds("convert", theirs, "--out", folder.At("back.csv"), "--voxel-size", "10").Output,
+                Does.Contain("which is taken as 0 unless").And.Contain("--volume gives it"));
+        }
+    }
+
+    // Nobody gives an option that is to have no effect.
+    [TestCase("--binning is for relion4, relion5, eman2, not for csv or dynamo", "idle.tbl", "--binning", "2")]
+    [TestCase("or give --from-binning or --to-binning", "idle.tbl", "--binning", "2")]
+    [TestCase("--binning is for", "idle.star", "--to", "relion4", "--to-binning", "2", "--binning", "2")]
+    [TestCase("--from-centre is for relion5, not for csv", "idle.tbl", "--from-centre", "half-size")]
+    [TestCase("--to-centre is for relion5, not for dynamo", "idle.tbl", "--to-centre", "half-size")]
+    [TestCase("--tomograms is for relion5, not for csv or dynamo", "idle.tbl", "--tomograms", "tomograms.star")]
+    [TestCase("names no tomograms", "idle.tbl", "--tomogram", "TS_01")]
+    [TestCase("says of every particle what it is", "idle.tbl", "--object", "ring")]
+    public void Convert_WithAnOptionWithoutEffect_IsRefused(string reason, string target, params string[] given)
+    {
+        string table = folder.WriteText("idle.csv", "x,y,z,class\n5,6,7,1\n");
+        ToolRun.Refuses([reason, "eave"], ["convert", table, "--out", folder.At(target), "--voxel-size", "10", .. given]);
+        Assert.That(folder.At(target), Does.Not.Exist);
+    }
+
+    [TestCase("--relion5-centre is for relion5, not for csv", "--relion5-centre", "half-size")]
+    [TestCase("--tomograms is for relion5, not for csv", "--tomograms", "tomograms.star")]
+    [TestCase("--split is for --data", "--split", "train")]
+    public void Evaluate_WithAnOptionWithoutEffect_IsRefused(string reason, params string[] given)
+    {
+        string table = folder.WriteText("idle.csv", "x,y,z\n5,6,7\n");
+        ToolRun.Refuses([reason, "eave it out"], ["evaluate", "--picks", table, "--truth", table, .. given]);
     }
 
     [Test]

@@ -276,7 +276,7 @@ public class SafetyTests
         ToolRun.Refuses(["is an input"], [.. own, "--out", folder.At("link.csv")]);
         ToolRun.Refuses(["is an input"], [.. own, "--out", folder.At("linked"), "--to", "csv", "--tomogram-name", "linked"]);
         ToolRun.Refuses(
-            ["another place"], [.. own, "--out", folder.At("other.csv"), "--json", folder.At("linked", "linked.csv")]);
+            ["is an input"], [.. own, "--out", folder.At("other.csv"), "--json", folder.At("linked", "linked.csv")]);
         Assert.That(File.ReadAllText(folder.At("linked.csv")), Is.EqualTo("x,y,z\n1,2,3\n"));
     }
 

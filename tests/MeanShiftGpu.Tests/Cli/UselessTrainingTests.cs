@@ -28,6 +28,47 @@ public class UselessTrainingTests
         Assert.That(File.Exists(folder.At("usual", "model.safetensors")), Is.True);
     }
 
+    // Too short to be judged by its picks, which are thousands.
+    [Test]
+    public void Train_OfEightSteps_WarnsOfAMapThatIsBrightEverywhere_AndSoDoesPick()
+    {
+        const string warning = "so it finds particles everywhere. Its training ended before it had learnt anything";
+        ToolRun run = ToolRun.Succeeds(
+            "train", "--data", folder.Manifest, "--out", folder.At("eight"), "--steps", "8", "--widths", "8,8,8", "--patch",
+            "24", "--device", "cpu");
+        string model = folder.At("eight", "model.safetensors");
+        ToolRun pick = ToolRun.Succeeds(
+            "pick", DatasetManifest.Read(folder.Manifest).Volumes[0].Volume, "--model", model, "--out", folder.At("eight.star"),
+            "--device", "cpu");
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(run.Error, Does.Contain($"warning: {model}: ").And.Contain(warning));
+            Assert.That(pick.Error, Does.Contain(warning));
+        }
+    }
+
+    [Test]
+    public void Train_WithoutTheCheck_WarnsOfCentresInACorner()
+    {
+        string corner = Edited("corner", DatasetSplit.Train, static _ => { });
+        DatasetManifest manifest = DatasetManifest.Read(corner);
+        DatasetVolume first = manifest.Volumes.First(v => v.Split == DatasetSplit.Train);
+        new DatasetManifest
+        {
+            Volumes = [first with { Coordinates = folder.WriteText("corner.coords", string.Concat(
+                Enumerable.Range(0, 12).Select(i => $"{5 + i % 4} {5 + i / 4} {5 + i}\n"))) }],
+        }.Write(corner);
+        string[] train = ["train", "--data", corner, "--out", folder.At("corner"), "--steps", "1", "--widths", "4,4",
+            "--patch", "16", "--device", "cpu", "--overwrite"];
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(ToolRun.Succeeds([.. train, "--no-check"]).Error, Does.Contain("in a corner of the volume"));
+            Assert.That(
+                ToolRun.Succeeds([.. train, "--no-check", "--check-report", folder.At("corner.html")]).Error,
+                Does.Contain("in a corner of the volume"));
+        }
+    }
+
     [TestCase("rate", "Try a lower learning rate (it is 10)", "--lr", "10")]
     [TestCase("bandwidth", "Try a bandwidth near the particles' radius", "--bandwidth", "0.5")]
     [TestCase("floor", "Try a score floor well below 1", "--score-floor", "1000")]

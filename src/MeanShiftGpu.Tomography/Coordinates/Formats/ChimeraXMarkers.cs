@@ -3,19 +3,21 @@ using System.Text;
 using System.Xml;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Files;
+using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Tomography.Coordinates.Formats;
 
 /// <summary>
 /// ChimeraX's and Chimera's markers: marker_set elements of marker elements with id, x, y, z and radius in Å,
-/// where the first voxel's centre is 0 (of a map whose
-/// header has no origin). What those programs do not know they keep, so that score, class, name and the set's
-/// voxel_spacing are attributes of ours.
+/// where the first voxel's centre is at the origin that the map's header gives. What those programs do not
+/// know they keep, so that score, class, name and the set's voxel_spacing and map_origin (x y z, in Å) are
+/// attributes of ours.
 /// </summary>
 internal static class ChimeraXMarkers
 {
     private const string Expected = "ChimeraX's markers (marker_set of marker elements)";
     private const string Spacing = "voxel_spacing";
+    private const string MapOrigin = "map_origin";
 
     // Where the voxels say nothing better: large enough to be seen, small enough not to hide a particle.
     private const double RadiusVoxels = 3;
@@ -42,6 +44,7 @@ internal static class ChimeraXMarkers
         {
             List<Particle> particles = [];
             PixelGrid? grid = null;
+            Place origin = default;
             bool any = false;
             while (xml.Read())
             {
@@ -55,9 +58,10 @@ internal static class ChimeraXMarkers
                     case "marker_set":
                         any = true;
                         grid = GridOf(path, xml, context);
+                        origin = OriginOf(path, xml, context, grid.Value);
                         break;
                     case "marker" when grid is { } pixels:
-                        particles.Add(Parse(path, xml, pixels));
+                        particles.Add(Parse(path, xml, pixels, origin));
                         break;
                     default:
                         throw new InputException($"{path}: line {Line(xml)}: element {InputFile.Quote(xml.Name)}; expected "
@@ -87,16 +91,45 @@ internal static class ChimeraXMarkers
             };
     }
 
-    private static Particle Parse(string path, XmlReader xml, PixelGrid grid)
+    // The volume's own, where it is known; else that of the map for which the file was written.
+    private static Place OriginOf(string path, XmlReader xml, CoordinateContext context, PixelGrid grid)
     {
-        double Voxel(string axis) => grid.ToVoxel((Number(path, xml, axis)
+        Place? said = null;
+        if (xml.GetAttribute(MapOrigin) is { Length: > 0 } text)
+        {
+            double[] numbers = [.. text.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(
+                n => double.TryParse(n, NumberStyles.Float, CultureInfo.InvariantCulture, out double v) ? v : double.NaN)];
+            if (numbers.Length != 3 || !numbers.All(double.IsFinite))
+                throw new InputException($"{path}: line {Line(xml)}: {MapOrigin} is {InputFile.Quote(text)}; expected three "
+                    + "numbers, x y z in Å.");
+            said = new Place(numbers[0], numbers[1], numbers[2]);
+        }
+
+        if (context.Volume is null)
+            return said ?? default;
+        Place known = OriginOf(context.Volume);
+        const double rounding = 0.1;
+        double most = rounding * grid.VoxelSizeAngstrom;
+        if (said is { } other && (Math.Abs(other.X - known.X) > most || Math.Abs(other.Y - known.Y) > most
+            || Math.Abs(other.Z - known.Z) > most))
+            throw new InputException($"{path}: line {Line(xml)}: was written for a map that begins at {other} Å (x, y, z), and "
+                + $"{context.Volume} begins at {known} Å by its header. Give the volume of the markers, or correct its origin.");
+        return known;
+    }
+
+    private static Place OriginOf(string? volume)
+        => volume is not null && MrcFile.ReadHeader(volume).OriginAngstrom is var (z, y, x) ? new Place(x, y, z) : default;
+
+    private static Particle Parse(string path, XmlReader xml, PixelGrid grid, Place origin)
+    {
+        double Voxel(string axis, double first) => grid.ToVoxel(((Number(path, xml, axis)
             ?? throw new InputException($"{path}: line {Line(xml)}: a marker without {axis}; expected x, y and "
-                + $"z.")) / grid.SizeAngstrom);
+                + $"z.")) - first) / grid.SizeAngstrom);
         double? label = Number(path, xml, "class");
         if (label is { } number && (number != Math.Floor(number) || Math.Abs(number) > int.MaxValue))
             throw new InputException($"{path}: line {Line(xml)}: class is {InputFile.Quote(xml.GetAttribute("class")!)}; "
                 + $"expected a whole number.");
-        return new Particle(Voxel("z"), Voxel("y"), Voxel("x"))
+        return new Particle(Voxel("z", origin.Z), Voxel("y", origin.Y), Voxel("x", origin.X))
         {
             Pixels = grid,
             Score = Number(path, xml, "score"),
@@ -125,7 +158,8 @@ internal static class ChimeraXMarkers
             throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(broken)} has a character that XML "
                 + $"does not. Rename it.");
         PixelGrid grid = options.GridOf(path, particles.Count > 0 ? particles[0] : new Particle(0, 0, 0));
-        string Angstrom(double voxel) => TableNumber.Text(grid.ToPixel(voxel) * grid.SizeAngstrom);
+        Place origin = OriginOf(options.Context.Volume);
+        string Angstrom(double voxel, double first) => TableNumber.Text((grid.ToPixel(voxel) * grid.SizeAngstrom) + first);
         static string Text(double value) => value.ToString("R", CultureInfo.InvariantCulture);
         AtomicFile.Write(path, stream =>
         {
@@ -142,14 +176,16 @@ internal static class ChimeraXMarkers
             xml.WriteStartElement("marker_set");
             Say("name", set);
             Say(Spacing, Text(grid.SizeAngstrom));
+            if (origin != default)
+                Say(MapOrigin, origin.ToString());
             for (int i = 0; i < particles.Count; i++)
             {
                 Particle p = particles[i];
                 xml.WriteStartElement("marker");
                 Say("id", (i + 1).ToString(CultureInfo.InvariantCulture));
-                Say("x", Angstrom(p.X));
-                Say("y", Angstrom(p.Y));
-                Say("z", Angstrom(p.Z));
+                Say("x", Angstrom(p.X, origin.X));
+                Say("y", Angstrom(p.Y, origin.Y));
+                Say("z", Angstrom(p.Z, origin.Z));
                 // Yellow is seen before grey densities.
                 Say("r", "1");
                 Say("g", "1");
@@ -168,5 +204,11 @@ internal static class ChimeraXMarkers
 
             xml.WriteEndElement();
         });
+    }
+
+    // In Å.
+    private readonly record struct Place(double X, double Y, double Z)
+    {
+        public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{X:R} {Y:R} {Z:R}");
     }
 }

@@ -113,7 +113,7 @@ internal sealed class RelionReader(
         PixelGrid grid = unbinned ? own.Grid(size) : own.TomogramGrid($"{path}: line {row.Line}", size);
         // RELION takes the offsets in Å where there are such, and only otherwise those in pixels.
         bool inAngstrom = RelionStar.OriginAngstrom.All(table.Has);
-        (double X, double Y, double Z) offset = inAngstrom ? OffsetAngstrom(row) : default;
+        (double X, double Y, double Z) offset = inAngstrom ? Offset(row, RelionStar.OriginAngstrom) : default;
         if (offset != default)
         {
             double pixel = grid.SizeAngstrom > 0 ? grid.SizeAngstrom
@@ -123,7 +123,7 @@ internal sealed class RelionReader(
         }
         else if (!inAngstrom && RelionStar.OriginPixels.All(table.Has))
         {
-            (double X, double Y, double Z) pixels = Triple(row, RelionStar.OriginPixels);
+            (double X, double Y, double Z) pixels = Offset(row, RelionStar.OriginPixels);
             (x, y, z) = (x - pixels.X, y - pixels.Y, z - pixels.Z);
         }
 
@@ -136,8 +136,16 @@ internal sealed class RelionReader(
         (double x, double y, double z) = Triple(row, RelionStar.Centred);
         if (RelionStar.OriginAngstrom.All(table.Has))
         {
-            (double X, double Y, double Z) offset = OffsetAngstrom(row);
+            (double X, double Y, double Z) offset = Offset(row, RelionStar.OriginAngstrom);
             (x, y, z) = (x - offset.X, y - offset.Y, z - offset.Z);
+        }
+        else if (RelionStar.OriginPixels.All(table.Has) && Triple(row, RelionStar.OriginPixels) != default)
+        {
+            // Those of the extracted image, which may be binned: the table need not say it.
+            throw new InputException($"{path}: line {row.Line}: {string.Join(", ", RelionStar.OriginPixels)} are offsets in "
+                + "pixels of unknown size beside coordinates in Å; expected "
+                + $"{string.Join(", ", RelionStar.OriginAngstrom)}. Multiply them by the size of the extracted images' pixels "
+                + "and rename them, or leave them out where they are not to count.");
         }
 
         (double sizeX, double sizeY, double sizeZ, PixelGrid grid) = Frame(row, tomogram, own);
@@ -264,9 +272,9 @@ internal sealed class RelionReader(
     /// The offset in the tomogram's frame. RELION refines it in the frame of the extracted box, which may be
     /// turned against the tomogram's by rlnTomoSubtomogramRot, Tilt, Psi: its Euler matrix turns it back.
     /// </summary>
-    private (double X, double Y, double Z) OffsetAngstrom(StarRow row)
+    private (double X, double Y, double Z) Offset(StarRow row, string[] columns)
     {
-        (double x, double y, double z) = Triple(row, RelionStar.OriginAngstrom);
+        (double x, double y, double z) = Triple(row, columns);
         return Angles(row, RelionStar.BoxAngles) is { } box ? box.ToMatrix().Apply(x, y, z) : (x, y, z);
     }
 

@@ -300,6 +300,37 @@ public class CoordinateTablesTests
         });
     }
 
+    // RELION gives such offsets in pixels of the extracted image, whose size the table need not say.
+    [TestCase("0 0 0", null)]
+    [TestCase("0 3 0", "rlnOriginX, rlnOriginY, rlnOriginZ are offsets in pixels")]
+    public void Read_Relion5WithOffsetsInPixels_IsRefusedUnlessTheyAreNone(string offset, string? expected)
+    {
+        string path = folder.Write(
+            "offset.star",
+            "data_particles\nloop_\n_rlnTomoName\n_rlnCenteredCoordinateXAngst\n_rlnCenteredCoordinateYAngst\n"
+            + $"_rlnCenteredCoordinateZAngst\n_rlnOriginX\n_rlnOriginY\n_rlnOriginZ\nT -40 0 40 {offset}\n");
+        CoordinateContext context = new() { Shape = new Extent(50, 100, 100), VoxelSizeAngstrom = 8 };
+        if (expected is null)
+            Assert.That(CoordinateTables.Read(path, context).Single().X, Is.EqualTo(50 - (40 / 8.0)));
+        else
+            Assert.That(TemporaryFolder.Refused(() => CoordinateTables.Read(path, context), path),
+                Does.Contain("line 10").And.Contain(expected).And.Contain("rlnOriginXAngst"));
+    }
+
+    // Both kinds of offsets are refined in the frame of the extracted box.
+    [Test]
+    public void Read_OffsetsInPixels_AreTurnedBackFromTheBoxAsThoseInAngstromAre()
+    {
+        const string columns = "data_optics\nloop_\n_rlnOpticsGroup\n_rlnTomoTiltSeriesPixelSize\n1 2\n\ndata_particles\n"
+            + "loop_\n_rlnTomoName\n_rlnOpticsGroup\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n"
+            + "_rlnTomoSubtomogramRot\n_rlnTomoSubtomogramTilt\n_rlnTomoSubtomogramPsi\n";
+        Particle angstrom = CoordinateTables.Read(folder.Write("boxes-angstrom.star", columns
+            + "_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\nT 1 50 60 70 10 40 80 2 4 6\n")).Single();
+        Particle pixels = CoordinateTables.Read(folder.Write("boxes-pixels.star", columns
+            + "_rlnOriginX\n_rlnOriginY\n_rlnOriginZ\nT 1 50 60 70 10 40 80 1 2 3\n")).Single();
+        Assert.That(pixels, Is.EqualTo(angstrom).Using<Particle>(SamePlace));
+    }
+
     [Test]
     public void Read_TomogramThatIsNotThere_IsRefused()
         => Assert.That(

@@ -42,6 +42,7 @@ public class DatasetManifestTests
             Assert.That(first.Mask, Is.EqualTo(folder["m.mrc"]));
             Assert.That(first.Context(new(1, 2, 3), new(7)), Is.EqualTo(new CoordinateContext
             {
+                Volume = folder["a.mrc"],
                 Shape = new(1, 2, 3),
                 VoxelSizeAngstrom = 10.5,
                 Binning = 4,

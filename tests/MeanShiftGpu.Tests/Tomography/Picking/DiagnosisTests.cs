@@ -120,6 +120,28 @@ public class DiagnosisTests
         Assert.That(refused.Message, Does.Contain("% of the volume, are above the threshold").And.Contain("no particles"));
     }
 
+    // 4 × 10⁴ of 10⁵ voxels are the most that any healthy model has in the volumes that it knows.
+    [TestCase(0.19, 39_000, null)]
+    [TestCase(0.19, 41_000, "41 % of the volume")]
+    [TestCase(0.001, 1_100, "1.1 % of the volume")]
+    public void CrowdedBecause_HasALimitThatNoShareLifts(double known, long above, string? expected)
+        => Assert.That(Diagnosis.CrowdedBecause(above, 100_000, new ClassLooks(0.9, known, 1)),
+            expected is null ? Is.Null : Does.Contain(expected));
+
+    [Test]
+    public void OfModel_WhoseMapIsBrightEverywhere_SaysSo()
+    {
+        static VolumeLooks Looks(params double[] shares)
+            => new() { Volumes = 1, Classes = [.. shares.Select(s => new ClassLooks(0.9, s, 1))] };
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(Diagnosis.OfModel(null, []), Is.Null);
+            Assert.That(Diagnosis.OfModel(Looks(0.19), []), Is.Null);
+            Assert.That(Diagnosis.OfModel(Looks(0.97), []), Does.StartWith("97 % of the voxels").And.Contain("train it longer"));
+            Assert.That(Diagnosis.OfModel(Looks(0.19, 0.97), ["rod", "ring"]), Does.StartWith("class 'ring': 97 %"));
+        }
+    }
+
     [Test]
     public void OfCentres_ReadAtHalfTheirScale_SaysThatTheyFillACorner()
     {

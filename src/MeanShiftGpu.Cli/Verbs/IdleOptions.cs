@@ -1,0 +1,40 @@
+using System.CommandLine;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tomography.Coordinates;
+
+namespace MeanShiftGpu.Cli.Verbs;
+
+/// <summary>
+/// Refuses options that would change nothing with the formats at hand: whoever gives one expects that it
+/// counts.
+/// </summary>
+/// <param name="options">The command line.</param>
+/// <param name="verb">The verb, for messages.</param>
+/// <param name="formats">The formats, looked for only where an option depends on them.</param>
+internal sealed class IdleOptions(ParseResult options, string verb, IEnumerable<CoordinateFormat> formats)
+{
+    /// <summary>Refuses an option that counts for some formats alone, where none of them is there.</summary>
+    /// <param name="option">The option.</param>
+    /// <param name="counts">For which formats it counts.</param>
+    /// <param name="remedy">What else to do; nothing where it can only be left out.</param>
+    /// <exception cref="InputException">It was given.</exception>
+    public void Refuse(Option option, Func<CoordinateFormat, bool> counts, string remedy = "")
+    {
+        if (options.GetResult(option) is not { Implicit: false })
+            return;
+        CoordinateFormat[] given = [.. formats.Distinct()];
+        if (Array.Exists(given, f => counts(f)))
+            return;
+        string needed = string.Join(", ", CoordinateFormats.Words.Where(w => counts(w.Value)).Select(w => w.Key));
+        string here = given.Length == 0 ? "which none of the tables is" : $"not for {string.Join(" or ", given.Select(
+            CoordinateFormats.Word))}";
+        throw new InputException($"{verb}: {option.Name} is for {needed}, {here}. Leave it out{remedy}.");
+    }
+
+    /// <summary>Whether a format counts from a tomogram's centre as RELION 5 does.</summary>
+    public static bool CountsFromCentre(CoordinateFormat format) => format == CoordinateFormat.Relion5;
+
+    /// <summary>The formats of tables, as they are told or seen; folders by their first.</summary>
+    public static IEnumerable<CoordinateFormat> Of(IEnumerable<string> tables, CoordinateFormat? told = null)
+        => tables.Select(t => told ?? (Directory.Exists(t) ? CoordinateFolder.FormatOf(t) : CoordinateFormats.Identify(t)));
+}
