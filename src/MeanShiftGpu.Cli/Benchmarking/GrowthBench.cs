@@ -37,6 +37,8 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
 {
     private const double ShareOfMemory = 0.8;
     private const double OnceFromMs = 20_000;
+    private const string TimePicture = "growth-time.svg";
+    private const string MemoryPicture = "growth-memory.svg";
 
     /// <summary>The sizes: cubes of 32³ to 192³ whole, up to 512³ by planes, and batches.</summary>
     /// <param name="ByPlanes">By planes, or whole.</param>
@@ -98,11 +100,11 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
         }
     }
 
-    /// <summary>Writes the table and the pictures.</summary>
-    public static void Write(string folder, IReadOnlyList<GrowthPoint> points)
+    /// <summary>Writes the page, which is what benchmarks/results holds, and its pictures.</summary>
+    public static void Write(string folder, UNet3dOptions network, IReadOnlyList<GrowthPoint> points)
     {
-        ReportFile.WriteText(Path.Combine(folder, "growth.md"), string.Join('\n', Table(points)) + "\n");
-        ReportPlots.WriteSvg(Path.Combine(folder, "growth-time.svg"), new ReportChart
+        ReportFile.WriteText(Path.Combine(folder, "growth.md"), string.Join('\n', Page(network, points)) + "\n");
+        ReportPlots.WriteSvg(Path.Combine(folder, TimePicture), new ReportChart
         {
             Title = "Forward pass",
             XTitle = "edge of a cube of as many voxels",
@@ -112,7 +114,7 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
         });
         int threads = MostThreads(points);
         GrowthPoint[] most = [.. points.Where(p => p.Threads == threads && p.Batch == 1)];
-        ReportPlots.WriteSvg(Path.Combine(folder, "growth-memory.svg"), new ReportChart
+        ReportPlots.WriteSvg(Path.Combine(folder, MemoryPicture), new ReportChart
         {
             Title = "Memory of a forward pass",
             XTitle = "edge of a cube of as many voxels",
@@ -126,13 +128,81 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
         });
     }
 
+    private static IEnumerable<string> Page(UNet3dOptions network, IReadOnlyList<GrowthPoint> points)
+    {
+        string widths = string.Join("-", network.Widths);
+        bool isPublished = network.Widths.SequenceEqual(new UNet3dOptions().Widths);
+        return
+        [
+            "# How time and memory of the forward pass grow",
+            "",
+            $"This page is about {(isPublished ? "the published network" : "a network")} with {widths} channels.",
+            .. Largest(points),
+            $"A size whose first run takes longer than {OnceFromMs / 1000:0} seconds is not run again. The first run also gets",
+            "the memory from the system.",
+            .. Once(points),
+            "Memory is the growth of the process, so pages that it already had do not count.",
+            "",
+            "```console",
+            "meanshift-gpu bench growth --out benchmarks/results/growth",
+            "```",
+            "",
+            $"![Time for each voxel]({TimePicture})",
+            $"![Memory, measured and predicted]({MemoryPicture})",
+            "",
+            .. Table(points),
+        ];
+    }
+
+    // What the largest cube takes by planes, and what whole tensors of it would take: their memory grows with
+    // the voxels.
+    private static IEnumerable<string> Largest(IReadOnlyList<GrowthPoint> points)
+    {
+        int threads = MostThreads(points);
+        GrowthPoint[] all = [.. points.Where(p => p.Threads == threads && p.Batch == 1)];
+        if (all.Where(p => p.ByPlanes).MaxBy(p => p.Edge) is not { } largest
+            || all.Where(p => p.ByPlanes).MinBy(p => p.Edge) is not { } least
+            || all.Where(p => !p.ByPlanes).MaxBy(p => p.Edge) is not { } whole)
+            yield break;
+        double wholeBytes = whole.PredictedBytes * Math.Pow((double)largest.Edge / whole.Edge, 3);
+        yield return $"By planes, a cube of {largest.Edge}³ voxels takes {Gibibytes(largest.MeasuredBytes)}; whole tensors "
+            + $"would need {Gibibytes(wholeBytes)}.";
+        yield return $"With {Counted.Of(threads, "thread")} it takes {largest.NanosecondsPerVoxel:0} ns for each voxel, a cube "
+            + $"of {least.Edge}³ {least.NanosecondsPerVoxel:0} ns.";
+
+        static string Gibibytes(double bytes)
+        {
+            double count = bytes / (1 << 30);
+            return count < 10 ? $"{count:0.0} GiB" : $"{count:0} GiB";
+        }
+    }
+
+    // Which figures are those of a first run.
+    private static IEnumerable<string> Once(IReadOnlyList<GrowthPoint> points)
+    {
+        GrowthPoint[] once = [.. points.Where(p => p.Repeats == 1)];
+        if (once.Length == 0)
+            yield break;
+        if (once.Length == points.Count)
+        {
+            yield return "Here every size was run once.";
+            yield break;
+        }
+
+        yield return $"Here that holds for {Counted.Of(once.Length, "size")}:";
+        yield return "";
+        foreach (GrowthPoint p in once)
+            yield return $"- {Words(p.ByPlanes, p.Edge, p.Batch)}, {Counted.Of(p.Threads, "thread")}";
+        yield return "";
+    }
+
     /// <summary>A Markdown table of all points.</summary>
     public static IReadOnlyList<string> Table(IReadOnlyList<GrowthPoint> points)
     {
         List<string> lines = [];
         // The last point's device has the most threads.
         if (points.Count > 0 && points[^1].Run is { } run)
-            lines.AddRange([$"{run.Build()}. {run.Machine()}", ""]);
+            lines.AddRange([$"{run.Build()}.", run.Machine(), ""]);
         lines.Add("| forward pass of | threads | ms | ns for each voxel | memory predicted, MiB | measured, MiB |");
         lines.Add("|---|---|---|---|---|---|");
         lines.AddRange(points.Select(p => $"| {Words(p.ByPlanes, p.Edge, p.Batch)} | {p.Threads} | {p.MedianMs:0.0} "

@@ -158,9 +158,10 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     {
         string folder = FolderOf(options, Growth);
         using FolderLock folderLock = FolderLock.Take(folder);
-        GrowthBench bench = new(NetworkOf(options), options.GetValue(shrink) ?? 1, options.GetValue(seconds) ?? 1);
+        UNet3dOptions network = NetworkOf(options);
+        GrowthBench bench = new(network, options.GetValue(shrink) ?? 1, options.GetValue(seconds) ?? 1);
         IReadOnlyList<GrowthPoint> points = bench.RunOnHost(DeviceOptions(options), Session.Line, Cancellation);
-        GrowthBench.Write(folder, points);
+        GrowthBench.Write(folder, network, points);
         JsonOutput.Write(Path.Combine(folder, "growth.json"), points);
         WriteJson(options, points);
         return ExitCode.Done;

@@ -97,6 +97,7 @@ public sealed class Trainer : IDisposable
 
     // Which slot the next step takes: they take turns.
     private int nextSlot;
+    private bool disposed;
 
     /// <summary>Prepares a run.</summary>
     /// <param name="network">The network; the trainer changes its parameters and does not dispose it.</param>
@@ -224,6 +225,7 @@ public sealed class Trainer : IDisposable
     {
         if (steps.Count > 0)
             throw new InvalidOperationException("The run has begun; its parameters are those that it has learnt.");
+        using CallerGate.Pass pass = context.Enter("Trainer.KeepBeginning", in disposed);
         KeepAsHealthy();
     }
 
@@ -241,7 +243,7 @@ public sealed class Trainer : IDisposable
     // one is read, unless somebody looks at the parameters in between.
     private TrainingStep Next(bool goesAhead, int looksEvery = 1)
     {
-        using CallerGate.Pass pass = context.Enter("Trainer.Step");
+        using CallerGate.Pass pass = context.Enter("Trainer.Step", in disposed);
         if (settled is { } read)
         {
             settled = null;
@@ -575,7 +577,7 @@ public sealed class Trainer : IDisposable
     /// <returns>Null without validation volumes.</returns>
     public ValidationResult? Validate(CancellationToken cancellation = default)
     {
-        using CallerGate.Pass pass = context.Enter("Trainer.Validate");
+        using CallerGate.Pass pass = context.Enter("Trainer.Validate", in disposed);
         Settle();
         if (validationPatches.Count == 0)
             return null;
@@ -697,6 +699,7 @@ public sealed class Trainer : IDisposable
     /// </summary>
     public void RestoreBest()
     {
+        using CallerGate.Pass pass = context.Enter("Trainer.RestoreBest", in disposed);
         Settle();
         // The run is over, and volumes that are read from files take one caller at a time.
         foreach (StepSlot slot in slots)
@@ -736,6 +739,7 @@ public sealed class Trainer : IDisposable
     /// </summary>
     public void SaveCheckpoint(string path)
     {
+        using CallerGate.Pass pass = context.Enter("Trainer.SaveCheckpoint", in disposed);
         Settle();
         Dictionary<string, string> metadata = network.Metadata();
         metadata[CheckpointState.MetadataKey] = JsonSerializer.Serialize(new CheckpointState(options, steps, validations)
@@ -791,6 +795,7 @@ public sealed class Trainer : IDisposable
     /// settings.</exception>
     public void Resume(string path)
     {
+        using CallerGate.Pass pass = context.Enter("Trainer.Resume", in disposed);
         SafetensorsFile file = SafetensorsFile.Read(path);
         CheckpointState state = CheckpointState.Read(file, path);
         // Another end changes no step that is done; the others follow the schedule of the new number of
@@ -834,10 +839,16 @@ public sealed class Trainer : IDisposable
         healthyPosition = state.HealthyPosition;
     }
 
-    /// <inheritdoc/>
+    /// <summary>
+    /// Frees the memory. Waits for a call that another thread has in progress, a step for example; those that
+    /// come later are refused.
+    /// </summary>
     public void Dispose()
     {
         using CallerGate.Pass pass = context.EnterToDispose();
+        if (disposed)
+            return;
+        disposed = true;
         Abandon();
         foreach (StepSlot slot in slots)
             slot.Dispose();

@@ -7,6 +7,7 @@ using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Tomography.Picking;
+using MeanShiftGpu.Training;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Device;
@@ -66,6 +67,44 @@ public sealed class DisposeTests
             (float[] volume, float[] scores) = (new float[shape.Length], new float[shape.Length]);
             return (() => net.Predict(arena, volume, shape, scores), network ? net.Dispose : arena.Dispose);
         });
+
+    // Step by step, as on the host; and going ahead of the reports, as on a device that is not the host,
+    // whose next patches another thread prepares.
+    [Test]
+    public void Dispose_OfATrainerDuringSteps_Waits([Values] bool isHost)
+        => DisposeDuringCalls(context =>
+        {
+            UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
+            TrainingOptions options = TrainingOptions.Combined with
+            {
+                Patch = new Extent(16, 16, 16),
+                Steps = 10_000,
+                BatchSize = 1,
+                MeanShift = MeanShiftOptions.Compact with { SeedCount = 16, Iterations = 2 },
+            };
+            float[] image = Array.ConvertAll(TestData.Uniform(Size.Voxels, 3), v => (float)v);
+            TrainingVolume volume = new("volume", Size, image, null, [new Position(15, 16, 17)]);
+            Trainer trainer = new(network, new TrainingData([volume], []), options, null, isHost);
+            return (() => _ = trainer.Step(), trainer.Dispose);
+        });
+
+    [Test]
+    public void Step_OfATrainerThatWasDisposed_IsRefused()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
+        TrainingOptions options = TrainingOptions.Combined with { Patch = new Extent(16, 16, 16), BatchSize = 1 };
+        TrainingVolume volume = new("volume", Size, new float[Size.Voxels], null, [new Position(15, 16, 17)]);
+        Trainer trainer = new(network, new TrainingData([volume], []), options);
+        trainer.Step();
+        trainer.Dispose();
+        Assert.That(trainer.Dispose, Throws.Nothing, "a second time");
+        using TemporaryFolder folder = new();
+        foreach (Action call in (Action[])[() => trainer.Step(), () => trainer.Validate(), trainer.RestoreBest,
+            () => trainer.Run(), () => trainer.SaveCheckpoint(folder["checkpoint.safetensors"])])
+            Assert.That(() => call(), Throws.InstanceOf<ObjectDisposedException>());
+        Assert.That(File.Exists(folder["checkpoint.safetensors"]), Is.False);
+    }
 
     [Test]
     public void Dispose_OfTheFirstContext_DisposesThoseThatShareIt()

@@ -70,6 +70,19 @@ public sealed class CheckTests
                 Is.EqualTo(Sample.Each(t => (uint)(t + 1) % 32)));
     }
 
+    // Of what all write into one word, the last stays: of warps the last or, in the other order, the first;
+    // so of groups, where one runs at a time.
+    [TestCase(false, 1u, 3u)]
+    [TestCase(true, 0u, 0u)]
+    public void Run_InEitherOrder_TakesWarpsAndGroupsInIt(bool reversed, uint lastWarp, uint lastGroup)
+    {
+        LaunchOptions options = new(Reversed: reversed, Cores: 1);
+        uint thread = Sample.Run("st.global.b32 [%rd0], %r0", [], threads: 64, options: options)[0];
+        Assert.That(thread / 32, Is.EqualTo(lastWarp));
+        uint group = Sample.Run("mov.b32 %r5, %ctaid.x; st.global.b32 [%rd0], %r5", [], groups: 4, options: options)[0];
+        Assert.That(group, Is.EqualTo(lastGroup));
+    }
+
     [Test]
     public void Run_UniformBranch_PassesWhereAllThreadsAgree()
         => Assert.That(

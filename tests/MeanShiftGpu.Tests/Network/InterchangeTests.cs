@@ -3,7 +3,10 @@ using System.Text;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Cli;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Convolution;
 using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops;
+using MeanShiftGpu.Ops.Conv3d;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
@@ -74,6 +77,48 @@ public sealed class InterchangeTests
         using StringWriter error = new();
         Assert.That(CommandLine.Run(["export", path, "--onnx", path], TextWriter.Null, error), Is.EqualTo(2));
         Assert.That(error.ToString(), Does.Contain(path));
+    }
+
+    // Data/pytorch was written by PyTorch itself, with the lines of the page EMBEDDING.md (write.py there):
+    // it read a model of version 0.1, took 0.5 from the head's bias, and saved what came of it.
+    [Test]
+    public void Safetensors_ThatPyTorchHasReadAndWritten_IsTheNetworkWithItsChange()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        string original = TemporaryFolder.Data("version-0.1/run/model.safetensors");
+        string changed = TemporaryFolder.Data("pytorch/changed.safetensors");
+        Assert.That(SafetensorsFile.Read(changed).Metadata, Is.EquivalentTo(SafetensorsFile.Read(original).Metadata));
+        using UNet3d<float> ours = UNet3d<float>.Load(context, original);
+        using UNet3d<float> theirs = UNet3d<float>.Load(context, changed);
+        foreach ((Parameter<float> mine, Parameter<float> read) in ours.Parameters.Parameters.Zip(theirs.Parameters.Parameters))
+        {
+            float change = mine.Name == "head.bias" ? 0.5f : 0;
+            Assert.That(read.Name, Is.EqualTo(mine.Name));
+            Assert.That(read.Download(context), Is.EqualTo(mine.Download(context).Select(v => v - change)), mine.Name);
+        }
+    }
+
+    // And what PyTorch's convolution computes with the weights that it has read: the order is the right one.
+    [Test]
+    public void Safetensors_WeightsInPyTorchsConvolution_GiveOurOutput()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        SafetensorsFile computed = SafetensorsFile.Read(TemporaryFolder.Data("pytorch/first-layer.safetensors"));
+        SafetensorsFile model = SafetensorsFile.Read(TemporaryFolder.Data("version-0.1/run/model.safetensors"));
+        Conv3dShape shape = Conv3dShape.Dense(1, (3, 4, 5), 1, 4);
+        using Conv3d<float> convolution = new(context);
+        float[] output = new float[shape.Voxels * shape.OutputChannels]; // [N, D, H, W, C]
+        convolution.Forward(
+            computed.Tensors["input"].ToFloats(),
+            shape.WeightFromPyTorch<float>(model.Tensors["enc0.conv0.weight"].ToFloats()),
+            model.Tensors["enc0.conv0.bias"].ToFloats(), output, shape with { Activation = Activation.None });
+        double[] theirs = computed.Tensors["output"].ToDoubles(); // [N, C, D, H, W]
+        double[] expected = new double[output.Length];
+        for (int i = 0; i < expected.Length; i++)
+            expected[i] = theirs[i % 4 * (int)shape.Voxels + i / 4];
+        double error = TestData.RelativeError<float>(output, expected);
+        TestContext.Out.WriteLine($"relative error {error:g3}");
+        Assert.That(error, Is.LessThan(1e-6)); // float32 sums of 27 products, in another order
     }
 
     // The bytes that safetensors.torch.save_file writes for the weights of a network that a Python program

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using MeanShiftGpu.Cli.Benchmarking;
+using MeanShiftGpu.Network;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Tomography.Files;
 using NUnit.Framework;
@@ -41,6 +42,28 @@ public sealed class GrowthAndTableTests
         foreach (GrowthBench.Size size in asked)
             Assert.That(GrowthBench.Sizes, Does.Contain(size));
         ToolRun.Refuses(["bench growth", "--out"], "bench", "growth");
+    }
+
+    // The committed page and its pictures are what the command writes of the committed figures, byte for
+    // byte: nobody has put them together by hand.
+    [Test]
+    public void Growth_CommittedPageAndPictures_AreWhatTheCommandWrites()
+    {
+        string committed = Path.Combine(Sources.Root(), "benchmarks", "results", "growth");
+        GrowthPoint[] points = JsonSerializer.Deserialize<GrowthPoint[]>(
+            File.ReadAllBytes(Path.Combine(committed, "growth.json")), JsonOutput.Options)!;
+        using TemporaryFolder folder = new();
+        string written = folder["growth"];
+        Directory.CreateDirectory(written);
+        GrowthBench.Write(written, new UNet3dOptions(), points);
+        JsonOutput.Write(Path.Combine(written, "growth.json"), points);
+        string[] names = ["growth-memory.svg", "growth-time.svg", "growth.json", "growth.md"];
+        Assert.That(Directory.GetFiles(written).Select(Path.GetFileName).Order(StringComparer.Ordinal), Is.EqualTo(names));
+        foreach (string name in names)
+        {
+            Assert.That(
+                File.ReadAllText(Path.Combine(committed, name)), Is.EqualTo(File.ReadAllText(Path.Combine(written, name))), name);
+        }
     }
 
     [Test]

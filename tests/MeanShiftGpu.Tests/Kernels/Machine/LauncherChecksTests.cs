@@ -3,7 +3,10 @@ using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Convolution;
 using MeanShiftGpu.Kernels.MeanShift;
+using MeanShiftGpu.Network;
+using MeanShiftGpu.Ops.Conv3d;
 using MeanShiftGpu.Ops.Dice;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
@@ -255,6 +258,30 @@ public class LauncherChecksTests
         }
     }
 
+    // What rounds its operands: a convolution by itself, and the whole network, with activations stored as
+    // BF16.
+    [TestCase(Precision.Tf32, false)]
+    [TestCase(Precision.Bf16, false)]
+    [TestCase(Precision.Bf16, true)]
+    public void TwoThreadsOnTensorCores_TheSecondIsRefused(Precision precision, bool isNetwork)
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = precision });
+        float[] input = [.. TestData.Uniform(64 * 16, 1).Select(v => (float)v)];
+        if (isNetwork)
+        {
+            using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [8, 8] }, seed: 1);
+            using Arena arena = new(context);
+            RunTwice<float>(64, scores => network.Predict(arena, input.AsSpan(0, 64), new TensorShape(1, 4, 4, 4, 1), scores));
+            return;
+        }
+
+        using Conv3d<float> convolution = new(context);
+        Conv3dShape shape = Conv3dShape.Dense(1, (4, 4, 4), 16, 16);
+        Assert.That(convolution.VariantFor(shape), Is.EqualTo("TensorCore"));
+        float[] weight = [.. TestData.Uniform(shape.WeightLength, 2).Select(v => (float)v)];
+        RunTwice<float>(64 * 16, output => convolution.Forward(input, weight, new float[16], output, shape));
+    }
+
     private static void RunTwice<T>(GpuContext context)
         where T : unmanaged, System.Numerics.INumber<T>
     {
@@ -262,23 +289,29 @@ public class LauncherChecksTests
         T[] scores = new T[32 * 32 * 32];
         Array.Fill(scores, T.One);
         T[] center = [T.CreateChecked(16), T.CreateChecked(16), T.CreateChecked(16)];
-        T Evaluate(T[] gradient) => loss.Evaluate(scores, 32, 32, 32, center, gradient, 1);
-        T alone = Evaluate(new T[scores.Length]);
+        RunTwice<T>(scores.Length, gradient => loss.Evaluate(scores, 32, 32, 32, center, gradient, 1));
+    }
 
+    // Two threads call until one was served and one was refused; whoever is served gets what a thread alone
+    // gets.
+    private static void RunTwice<T>(int length, Action<T[]> call)
+    {
+        T[] alone = new T[length];
+        call(alone);
         int refused = 0;
         int computed = 0;
         Stopwatch clock = Stopwatch.StartNew();
         Thread[] threads = [.. Enumerable.Range(0, 2).Select(_ => new Thread(() =>
         {
-            T[] gradient = new T[scores.Length];
+            T[] result = new T[length];
             while ((Volatile.Read(ref refused) == 0 || Volatile.Read(ref computed) == 0) && clock.Elapsed < TimeSpan.FromSeconds(
                 60))
             {
                 try
                 {
-                    T value = Evaluate(gradient);
+                    call(result);
                     Interlocked.Increment(ref computed);
-                    if (value != alone)
+                    if (!result.AsSpan().SequenceEqual(alone))
                         Interlocked.Exchange(ref computed, int.MinValue);
                 }
                 catch (InvalidOperationException e) when (e.Message.Contains("one caller at a time", StringComparison.Ordinal))
