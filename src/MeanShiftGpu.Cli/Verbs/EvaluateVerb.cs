@@ -69,7 +69,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
     {
         MissingFact.VoxelSize when options.GetValue(data) is not null => VoxelSizeInManifest,
         MissingFact.VoxelSize => options.GetValue(volume) is null ? $"{voxelSize.Name} or {volume.Name}" : voxelSize.Name,
-        MissingFact.VolumeSize => volume.Name,
+        MissingFact.VolumeSize => $"{volume.Name}; relion5: or {tomograms.Name}",
         MissingFact.Binning when options.GetValue(data) is not null => BinningInManifest,
         MissingFact.Binning => binning.Name,
         _ => null,

@@ -83,7 +83,7 @@ internal static class TrainReport
                 + $"{rollback.RateFactor:0.###} of the learning rate and other patches.");
         if (progress.Validation is { } validation)
         {
-            string best = validation.IsBest ? " (the best so far)" : "";
+            string best = validation.IsBest ? " (the best model so far)" : "";
             string found = run.Describe(validation) ?? $"validation loss {validation.Loss:0.0000}";
             session.Line($"step {progress.Position}: {found}{best}");
             string picks = validation.Picking is { } score

@@ -169,6 +169,9 @@ internal sealed class ViewVerb(Session session) : Verb(session)
             ?? (source is { } like && CoordinateFormats.Of(like.Format).HasEnding(target) ? like.Format
                 : CoordinateFormats.ForWriting(target));
         CoordinateFormats.RefuseOtherEnding(target, to);
+        // As 'pick' does for its folder: the pages' first lines write into one that is not there yet.
+        if (Path.GetDirectoryName(target) is { Length: > 0 } folder)
+            OutputFolder.Prepare(folder);
         OutputFolder.CheckFile(target);
         string[] written = [target, PickCorrection.RemovedTable(target), target + PickCorrection.ChangesEnding];
         Files.Write(output.Name, written);

@@ -21,12 +21,16 @@ public sealed record InputRecord(string File, long Bytes, DateTime ModifiedUtc, 
             path, stream.Length, System.IO.File.GetLastWriteTimeUtc(path), Convert.ToHexStringLower(SHA256.HashData(stream)));
     }
 
-    /// <summary>Whether a file has this content. One of the same length and time is not read again.</summary>
+    /// <summary>
+    /// Whether a file has this content. The same file with the same length and time is not read again.
+    /// Another file is: volumes of one size that were unpacked together have the same time, too.
+    /// </summary>
     /// <exception cref="InputException">It cannot be read.</exception>
     public bool IsOf(string path)
     {
         FileInfo info = new(path);
-        return info.Exists && info.Length == Bytes && (info.LastWriteTimeUtc == ModifiedUtc || Of(path).Sha256 == Sha256);
+        return info.Exists && info.Length == Bytes
+            && ((info.LastWriteTimeUtc == ModifiedUtc && info.FullName == Path.GetFullPath(File)) || Of(path).Sha256 == Sha256);
     }
 }
 

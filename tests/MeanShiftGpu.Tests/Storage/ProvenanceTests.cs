@@ -1,4 +1,5 @@
 using MeanShiftGpu.Storage;
+using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Storage;
 
@@ -14,6 +15,8 @@ public class ProvenanceTests
         {
             string first = Write(folder, "first.mrc", "one");
             string second = Write(folder, "second.mrc", "two");
+            // As in an archive: of one length, and of one time.
+            File.SetLastWriteTimeUtc(second, File.GetLastWriteTimeUtc(first));
             Provenance made = new() { Settings = "--threshold 0.5", Inputs = [InputRecord.Of(first)] };
             Assert.Multiple(() =>
             {
