@@ -345,7 +345,8 @@ public sealed class DriverTests
             [.. names.Where(pair => !launched.Contains(pair.Key)).SelectMany(pair => pair.Value).Order(StringComparer.Ordinal)];
         string list = string.Join(", ", missing);
         TestContext.Out.WriteLine($"{names.Count - missing.Length} of {names.Count} texts launched; missing: {list}");
-        Assert.That(missing.Except(NeverLaunched), Is.Empty, "kernels that no run launches");
+        IEnumerable<string> excused = LongRun.IsAskedFor ? NeverLaunched : [.. NeverLaunched, .. OfTheLongRun];
+        Assert.That(missing.Except(excused), Is.Empty, "kernels that no run launches");
     }
 
     // The catalogue closes kernels over all types that their constraints admit: nothing rounds to what it
@@ -356,6 +357,13 @@ public sealed class DriverTests
             "ElementwiseDirect.Widen.Plain.float32", "ElementwiseDirect.Widen.Plain.float64",
         // Trainings are float32.
         "LaterSums.AddAll.float64",
+    ];
+
+    // With 132 multiprocessors and so few voxels the narrowest is chosen; the long run launches these.
+    private static readonly string[] OfTheLongRun =
+    [
+        .. ((string[])["Tf32", "Bf16", "StoredBf16"]).SelectMany(
+            precision => ((int[])[32, 48, 64]).Select(width => $"Conv3dTensorCore.Convolve.{precision}.Columns{width}")),
     ];
 
     [TestCase("7.5")]
