@@ -93,7 +93,8 @@ public sealed class DriverTests
             Assert.Ignore($"{nameof(OrderAndCopies_OfTheVariables_AreObeyed)} runs it in a process of its own.");
         const int threads = 64;
         using GpuContext context = GpuContext.Create(DeviceKind.Cuda);
-        using MemoryBuffer1D<uint, Stride1D.Dense> source = context.Accelerator.Allocate1D(Enumerable.Repeat(7u, threads).ToArray());
+        uint[] sevens = [.. Enumerable.Repeat(7u, threads)];
+        using MemoryBuffer1D<uint, Stride1D.Dense> source = context.Accelerator.Allocate1D(sevens);
         using MemoryBuffer1D<uint, Stride1D.Dense> results = context.Accelerator.Allocate1D(new uint[1 + threads]);
         context.Accelerator.Load(
             ProbeKernel, default, out Action<AcceleratorStream, KernelConfig, ArrayView<uint>, ArrayView<uint>> launch);
@@ -187,7 +188,8 @@ public sealed class DriverTests
             "--particles", "2,3");
         string[] Arguments(string name, string device, string precision)
             => ["train", "--data", Path.Combine(data, "manifest.json"), "--out", Folder[name], "--device", device,
-            "--precision", precision, "--steps", "3", "--patch", "16", "--widths", "8,8", "--seeds", "16", "--preset", "combined"];
+            "--precision", precision, "--steps", "3", "--patch", "16", "--widths", "8,8", "--seeds", "16",
+            "--preset", "combined"];
         ToolRun.Succeeds(Arguments("three-float32", "cpu", "float32"));
         FakeRun run = FakeDriver.Succeeds(Arguments("three-tf32", "cuda", "tf32"));
         Runs.Add(run);
