@@ -64,6 +64,33 @@ public sealed partial class PtxTests
         Assert.That(failures.Order(StringComparer.Ordinal), Is.Empty);
     }
 
+    // What a card below compute capability 8.0 gets: a text with another header, and no kernel for tensor
+    // cores (DriverTests looks at what such a card's driver is given).
+    [Test]
+    public void Assemble_KernelsOfAnOlderCard_StayInRegisters()
+    {
+        string? ptxas = Ptxas.Find();
+        ConcurrentBag<string> failures = [];
+        Parallel.ForEach(PtxOfOlderCard.Value, new ParallelOptions { MaxDegreeOfParallelism = 2 }, kernel =>
+        {
+            try
+            {
+                if (!kernel.Value.Contains(".version 6.3\n.target sm_75\n", StringComparison.Ordinal))
+                    failures.Add($"{kernel.Key}: has another header");
+                if (ptxas is not null && Ptxas.Assemble(ptxas, kernel.Value, "sm_75") is { StaysInRegisters: false } report)
+                    failures.Add($"{kernel.Key}: {report}");
+            }
+            catch (InvalidOperationException e)
+            {
+                failures.Add($"{kernel.Key}: {e.Message}");
+            }
+        });
+        Assert.That(failures.Order(StringComparer.Ordinal), Is.Empty);
+        if (ptxas is null)
+            Assert.Ignore($"The texts were compiled; ptxas was not found (looked at {Ptxas.Places}).");
+        TestContext.Out.WriteLine($"{PtxOfOlderCard.Value.Count} kernels assembled for sm_75");
+    }
+
     // The plan beside each kernel: registers, so that enough groups share a multiprocessor, shared memory,
     // and the loads of 16 bytes (in float32) that the inner loop consists of. ptxas 11.8 gives up to 96, 180,
     // 124 and 244 registers, the margin is for others.
@@ -297,6 +324,16 @@ public sealed partial class PtxTests
             .GetOrAdd(
                 (architecture, name), key => new(
                     () => Ptxas.Assemble(ptxas, Ptx(key.Architecture, key.Name), key.Architecture))).Value;
+
+    private static readonly string[] TensorCoreFamilies =
+        ["Conv3dTensorCore.", "ConvTranspose3dTensorCore.", "TensorCoreWeights.", "PackedTogether."];
+
+    /// <summary>The PTX of every kernel that a card of compute capability 7.5 may get, by name.</summary>
+    internal static Lazy<Dictionary<string, string>> PtxOfOlderCard { get; } = new(() => KernelCatalog.All
+        .Where(kernel => !TensorCoreFamilies.Any(family => kernel.Name.StartsWith(family, StringComparison.Ordinal)))
+        .ToDictionary(
+            kernel => kernel.Name,
+            kernel => KernelText.Compile(kernel.Method, kernel.Specialization, new CudaArchitecture(7, 5)).PTXAssembly));
 
     // Architectures with one header have one text (ShippedTextTests).
     private static (Dictionary<string, string> Ptx, List<string> Failures) CompileAll(string architecture)

@@ -36,20 +36,26 @@ public sealed record LauncherCall(string Name, Action<Operands> Run);
 public static class LauncherCalls
 {
     /// <summary>All calls.</summary>
-    public static IEnumerable<LauncherCall> All(GpuContext context)
-        => Of<float, float>(context).Concat(Of<double, double>(context)).Concat(Of<Bf16, float>(context))
+    /// <param name="context">The device.</param>
+    /// <param name="everyWidth">Convolutions of 32, 48 and 64 channels, too, which have kernels of their
+    /// own.</param>
+    public static IEnumerable<LauncherCall> All(GpuContext context, bool everyWidth = false)
+        => Of<float, float>(context, everyWidth).Concat(Of<double, double>(context, everyWidth))
+            .Concat(Of<Bf16, float>(context, everyWidth))
             .Concat(OfReal<float>(context)).Concat(OfReal<double>(context)).Concat(Planes(context));
 
-    private static IEnumerable<LauncherCall> Of<TActivation, T>(GpuContext context)
+    private static IEnumerable<LauncherCall> Of<TActivation, T>(GpuContext context, bool everyWidth)
         where TActivation : unmanaged
         where T : unmanaged, INumber<T>
     {
         bool isBf16 = typeof(TActivation) == typeof(Bf16);
+        int[] widths = everyWidth ? [32, 48, 64] : [];
         (int Kernel, int In, int Out, Activation Activation)[] convolutions = isBf16
             ? [(3, 8, 16, Activation.Relu)]
             : [(3, 1, 7, Activation.Relu), (3, 19, 33, Activation.Relu), (3, 16, 32, Activation.None), (
                 1, 5, 3, Activation.Relu)];
-        foreach ((int kernel, int cin, int cout, Activation activation) in convolutions)
+        foreach ((int kernel, int cin, int cout, Activation activation) in convolutions.Concat(
+            widths.Select(width => (3, width, width, Activation.Relu))))
         {
             int more = isBf16 ? 0 : 1;
             Conv3dShape Shape(Operands o)
@@ -95,7 +101,8 @@ public static class LauncherCalls
             }
         }
 
-        foreach ((int cin, int cout) in isBf16 ? [(8, 16)] : new[] { (5, 3), (17, 33) })
+        foreach ((int cin, int cout) in (isBf16 ? [(8, 16)] : new[] { (5, 3), (17, 33) }).Concat(
+            widths.Select(width => (width, width))))
         {
             int more = isBf16 ? 0 : 1;
             ConvTranspose3dShape Shape(Operands o)
