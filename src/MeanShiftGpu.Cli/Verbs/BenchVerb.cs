@@ -52,9 +52,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     // the program's start.
     public override void CompleteHelp() => names.Description =
         $"What to time: {string.Join(", ", QuickBench.Names)}. Default: all. Or one of these: "
-            + $"{BenchStability.Name}, how many of many "
-            + $"short trainings end without a useful model; {Growth}, how time and memory of the forward pass grow, with "
-            + $"pictures; {Table} FILE…, the --json files of several machines as one Markdown table.";
+            + $"{BenchStability.Name}, how many of many short trainings end without a useful model; {Growth}, how time and "
+            + $"memory of the forward pass grow, with pictures; {Table} FILE…, --json files of several machines as one table.";
 
     protected override string Description => "Times kernels (each variant, or the one that --variant forces) and whole steps "
         + "in this process: medians, operations per second and the share of the processor's peak, of convolutions the bytes "
