@@ -85,8 +85,8 @@ internal sealed class StabilityBench(GpuContext context, string folder, Stabilit
     }
 
     /// <summary>
-    /// The runs as a table in Markdown: F1 as the mean over the runs with a model and its standard error. What
-    /// made them stands above.
+    /// The runs as a table in Markdown: F1 as the mean over the runs with a model and its standard error.
+    /// Builds and settings stand above it.
     /// </summary>
     public static IEnumerable<string> Table(IReadOnlyList<StabilityRun> runs)
     {
