@@ -101,9 +101,14 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
     }
 
     /// <summary>Writes the page, which is what benchmarks/results holds, and its pictures.</summary>
-    public static void Write(string folder, UNet3dOptions network, IReadOnlyList<GrowthPoint> points)
+    /// <param name="folder">Where.</param>
+    /// <param name="network">The network.</param>
+    /// <param name="points">The figures.</param>
+    /// <param name="arguments">What follows "bench" on the command line, without the folder.</param>
+    public static void Write(
+        string folder, UNet3dOptions network, IReadOnlyList<GrowthPoint> points, IReadOnlyList<string> arguments)
     {
-        ReportFile.WriteText(Path.Combine(folder, "growth.md"), string.Join('\n', Page(network, points)) + "\n");
+        ReportFile.WriteText(Path.Combine(folder, "growth.md"), string.Join('\n', Page(network, points, arguments)) + "\n");
         ReportPlots.WriteSvg(Path.Combine(folder, TimePicture), new ReportChart
         {
             Title = "Forward pass",
@@ -128,7 +133,8 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
         });
     }
 
-    private static IEnumerable<string> Page(UNet3dOptions network, IReadOnlyList<GrowthPoint> points)
+    private static IEnumerable<string> Page(
+        UNet3dOptions network, IReadOnlyList<GrowthPoint> points, IReadOnlyList<string> arguments)
     {
         string widths = string.Join("-", network.Widths);
         bool isPublished = network.Widths.SequenceEqual(new UNet3dOptions().Widths);
@@ -144,7 +150,7 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
             "Memory is the growth of the process, so pages that it already had do not count.",
             "",
             "```console",
-            "meanshift-gpu bench growth --out benchmarks/results/growth",
+            $"meanshift-gpu bench {string.Join(' ', arguments)} --out benchmarks/results/growth",
             "```",
             "",
             $"![Time for each voxel]({TimePicture})",

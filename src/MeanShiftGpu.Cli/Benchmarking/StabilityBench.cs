@@ -25,7 +25,11 @@ namespace MeanShiftGpu.Cli.Benchmarking;
 /// <param name="Stuck">The share of seeds that end far from every centre in the last 20 steps.</param>
 internal sealed record StabilityRun(
     string Data, string Preset, int Seed, string Version, string? Failure, int Rollbacks, double F1At2, double F1At4,
-        double Contrast, double Stuck);
+        double Contrast, double Stuck)
+{
+    /// <summary>The settings of the training, in words.</summary>
+    public string Settings { get; init; } = "";
+}
 
 /// <summary>
 /// Counts how many of many short trainings end without a useful model. Each has a result file of its own: a
@@ -47,6 +51,7 @@ internal sealed class StabilityBench(GpuContext context, string folder, Stabilit
     /// <summary>Trains what is missing.</summary>
     /// <param name="finished">Told each run, those that were there included.</param>
     /// <param name="cancellation">Stops between two steps.</param>
+    /// <exception cref="InputException">A training that is there had other settings.</exception>
     public IReadOnlyList<StabilityRun> Run(Action<StabilityRun> finished, CancellationToken cancellation)
     {
         List<StabilityRun> runs = [];
@@ -60,7 +65,15 @@ internal sealed class StabilityBench(GpuContext context, string folder, Stabilit
                     cancellation.ThrowIfCancellationRequested();
                     string path = Path.Combine(folder,
                         string.Create(CultureInfo.InvariantCulture, $"{data}-{preset}-{seed:000}.json"));
-                    StabilityRun run = Read(path) ?? Train(volumes.Value, data, preset, seed, cancellation);
+                    StabilityRun run = Read(path)
+                        ?? Train(volumes.Value, data, preset, seed, cancellation) with { Settings = options.Settings };
+                    if (run.Settings != options.Settings)
+                    {
+                        throw new InputException($"{path}: was trained with other settings "
+                            + $"({(run.Settings.Length > 0 ? run.Settings : "not noted")}) than these ({options.Settings}). "
+                            + "Give another folder by --out.");
+                    }
+
                     AtomicFile.Write(path, stream => JsonSerializer.Serialize(stream, run, Json));
                     runs.Add(run);
                     finished(run);
@@ -73,9 +86,13 @@ internal sealed class StabilityBench(GpuContext context, string folder, Stabilit
 
     /// <summary>
     /// The runs as a table in Markdown: F1 as the mean over the runs with a model and its standard error.
+    /// Builds and settings stand above it.
     /// </summary>
-    public static IEnumerable<string> Table(IEnumerable<StabilityRun> runs)
+    public static IEnumerable<string> Table(IReadOnlyList<StabilityRun> runs)
     {
+        foreach ((string version, string settings) in runs.Select(r => (r.Version, r.Settings)).Distinct())
+            yield return $"Version {version}; {settings}.";
+        yield return "";
         yield return "| data | preset | runs | without a model | went back | F1 within 2 voxels | F1 within 4 voxels |";
         yield return "|---|---|---|---|---|---|---|";
         foreach (IGrouping<(string Data, string Preset), StabilityRun> group in runs.GroupBy(r => (r.Data, r.Preset)))
@@ -274,4 +291,9 @@ internal sealed record StabilityOptions
 
     /// <summary>Weight of the term at the centres; null for the preset's.</summary>
     public double? CenterWeight { get; init; }
+
+    /// <summary>In words, what makes one training of a name and seed differ from another.</summary>
+    public string Settings => string.Create(CultureInfo.InvariantCulture,
+        $"steps {Steps} of {ScheduleSteps ?? Steps}{(Hard ? ", hard" : "")}, center weight "
+            + $"{CenterWeight?.ToString(CultureInfo.InvariantCulture) ?? "of the preset"}");
 }

@@ -160,7 +160,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         UNet3dOptions network = NetworkOf(options);
         GrowthBench bench = new(network, options.GetValue(shrink) ?? 1, options.GetValue(seconds) ?? 1);
         IReadOnlyList<GrowthPoint> points = bench.RunOnHost(DeviceOptions(options), Session.Line, Cancellation);
-        GrowthBench.Write(folder, network, points);
+        GrowthBench.Write(folder, network, points, ToolBuild.Arguments(options, "--out", "--json"));
         JsonOutput.Write(Path.Combine(folder, "growth.json"), points);
         WriteJson(options, points);
         return ExitCode.Done;

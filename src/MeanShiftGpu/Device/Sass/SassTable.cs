@@ -64,12 +64,12 @@ internal static class SassTable
     /// <param name="rows">The kernels.</param>
     /// <param name="architecture">What was assembled for.</param>
     /// <param name="assembler">The assembler's release.</param>
-    /// <param name="commit">The commit of the program.</param>
-    public static string Write(IEnumerable<SassRow> rows, string architecture, string assembler, string commit)
+    /// <param name="version">The program's version with its commit.</param>
+    public static string Write(IEnumerable<SassRow> rows, string architecture, string assembler, string version)
     {
         StringBuilder text = new();
         text.AppendLine(CultureInfo.InvariantCulture, $"# Machine code of the kernels, {architecture}").AppendLine();
-        text.AppendLine(CultureInfo.InvariantCulture, $"ptxas {assembler}, commit {commit}.")
+        text.AppendLine(CultureInfo.InvariantCulture, $"ptxas {assembler}, version {version}.")
             .AppendLine("Written by `meanshift-gpu kernels --sass DIR`; what is counted stands below.").AppendLine();
         text.AppendLine(Explanation).AppendLine();
         text.AppendLine("| kernel | main loop | HMMA | for each HMMA | instructions | registers | shared memory | spilled | "

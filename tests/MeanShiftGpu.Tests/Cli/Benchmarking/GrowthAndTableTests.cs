@@ -28,6 +28,9 @@ public sealed class GrowthAndTableTests
         }
 
         string table = File.ReadAllText(Path.Combine(results, "growth.md"));
+        // The page names the command that made it, and not the one of the committed page.
+        Assert.That(table, Does.Contain(
+            "meanshift-gpu bench growth --shrink 14 --widths 8,8 --threads 2 --out benchmarks/results/growth\n"));
         foreach (string row in (string[])["| 36³ by planes | 1 |", "| 36³ by planes | 2 |", "| 8 × 2³ whole | 2 |"])
             Assert.That(table, Does.Contain(row));
         Assert.That(output, Does.Contain("| 36³ by planes | 2 |"));
@@ -55,7 +58,7 @@ public sealed class GrowthAndTableTests
         using TemporaryFolder folder = new();
         string written = folder["growth"];
         Directory.CreateDirectory(written);
-        GrowthBench.Write(written, new UNet3dOptions(), points);
+        GrowthBench.Write(written, new UNet3dOptions(), points, ["growth"]);
         JsonOutput.Write(Path.Combine(written, "growth.json"), points);
         string[] names = ["growth-memory.svg", "growth-time.svg", "growth.json", "growth.md"];
         Assert.That(Directory.GetFiles(written).Select(Path.GetFileName).Order(StringComparer.Ordinal), Is.EqualTo(names));
