@@ -71,7 +71,11 @@ public sealed record CoordinateWriteOptions
 /// <summary>What a file of coordinates holds.</summary>
 /// <param name="Format">Its format.</param>
 /// <param name="Particles">Its particles, in voxels of the volume.</param>
-public sealed record CoordinateTable(CoordinateFormat Format, IReadOnlyList<Particle> Particles);
+public sealed record CoordinateTable(CoordinateFormat Format, IReadOnlyList<Particle> Particles)
+{
+    /// <summary>Where its map begins in Å, as the table itself says; null where it does not.</summary>
+    internal (double Z, double Y, double X)? MapOrigin { get; init; }
+}
 
 /// <summary>
 /// The front door to tables of particle coordinates (see <see cref="CoordinateFormat"/>). In memory a
