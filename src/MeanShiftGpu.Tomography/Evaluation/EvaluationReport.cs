@@ -17,7 +17,9 @@ public sealed record EvaluationReportContent
     /// <summary>The volumes.</summary>
     public required IReadOnlyList<EvaluatedVolume> Volumes { get; init; }
 
-    /// <summary>The hit radii of the tables, in voxels; the one in the middle is that of the headline.</summary>
+    /// <summary>
+    /// The hit radii of the tables, in voxels; the one in the middle is that of the headline and the pictures.
+    /// </summary>
     public required IReadOnlyList<double> RadiiVoxels { get; init; }
 
     /// <summary>Whether picks have classes that are to be those of the true particles.</summary>

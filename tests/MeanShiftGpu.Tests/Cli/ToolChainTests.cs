@@ -250,7 +250,7 @@ public class ToolChainTests
         }
     }
 
-    // Map and markers lie on the tomogram in ChimeraX, which places a map by its header's origin or its nstart.
+    // Map and markers lie on the tomogram in ChimeraX, which places a map by its origin or its nstart.
     [TestCase(196, ".mrc")]
     [TestCase(16, ".mrc.gz")]
     public void Pick_TheScoreMap_LiesWhereTheTomogramDoes(int field, string ending)
