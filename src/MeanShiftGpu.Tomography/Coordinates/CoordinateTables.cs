@@ -168,8 +168,18 @@ public static class CoordinateTables
     /// <exception cref="InputException">It would.</exception>
     public static void CheckNames(string table, IEnumerable<string> tomograms)
     {
+        string[] names = [.. tomograms];
         if (TomogramNumbers.MayHaveNames(table))
-            new TomogramNumbers([.. tomograms.Select(t => new Particle(0, 0, 0) { Tomogram = t })], null).RefuseChange(table);
+            new TomogramNumbers([.. names.Select(t => new Particle(0, 0, 0) { Tomogram = t })], null).RefuseChange(table);
+        Func<string, bool> holds = Path.GetExtension(table).ToLowerInvariant() switch
+        {
+            ".star" => StarFile.Holds,
+            ".csv" or ".tsv" => name => !name.AsSpan().ContainsAny('\n', '\r'),
+            _ => _ => true,
+        };
+        if (Array.Find(names, name => !holds(name)) is { } broken)
+            throw new InputException($"{table}: cannot be written: it cannot hold the tomogram's name {InputFile.Quote(broken)}, "
+                + "which has a line break or both kinds of quotes. Rename the tomogram.");
     }
 
     /// <summary>
