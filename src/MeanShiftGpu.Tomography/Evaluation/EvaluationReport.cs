@@ -18,7 +18,7 @@ public sealed record EvaluationReportContent
     public required IReadOnlyList<EvaluatedVolume> Volumes { get; init; }
 
     /// <summary>
-    /// The hit radii of the tables, in voxels; the one in the middle is that of the headline and the pictures.
+    /// The hit radii of the tables, in voxels; headline and pictures are of the one in the middle.
     /// </summary>
     public required IReadOnlyList<double> RadiiVoxels { get; init; }
 

@@ -130,6 +130,50 @@ public class ConvertTests
         => ToolRun.Refuses(["bench table: --json has no effect", "eave it out"],
             "bench", "table", folder.At("none.json"), "--json", folder.At("table.json"));
 
+    // Rows that were pasted twice count twice.
+    [Test]
+    public void RowsThatStandTwice_AreSpokenOf()
+    {
+        string volume = folder.WriteVolume("twice.mrc");
+        string table = folder.WriteText("twice.csv", "x,y,z\n5,6,7\n5,6,7\n8,9,3\n");
+        const string said = "1 of 3 centres at the very place of another";
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(
+                ToolRun.Of("check", volume, "--picks", table, "--particle-diameter", "60").Error, Does.Contain(said));
+            Assert.That(ToolRun.Succeeds("evaluate", "--picks", table, "--truth", table).Error,
+                Does.Contain("1 of 3 true centres at the very place of another").And.Contain("1 of 3 picks at"));
+            Assert.That(
+                ToolRun.Succeeds("evaluate", "--picks", folder.WriteText("kinds.csv", "x,y,z,class\n5,6,7,1\n5,6,7,2\n"),
+                    "--truth", folder.WriteText("kind.csv", "x,y,z\n5,6,7\n")).Error, Does.Not.Contain("very place"));
+        }
+    }
+
+    // Before the picks are computed, and before a table without names is left behind.
+    [Test]
+    public void NamesThatATableCannotHold_AreRefusedFirst()
+    {
+        if (OperatingSystem.IsWindows())
+            Assert.Ignore("Windows has no such names");
+        string volume = folder.WriteVolume("new\nline.mrc");
+        foreach (string target in (string[])["broken.star", "broken.csv", "broken.tbl"])
+        {
+            // The model is not there: the names come first.
+            ToolRun.Refuses(["cannot be written", "line", "Rename"],
+                "pick", volume, "--model", folder.WriteText("no.safetensors", "no"), "--out", folder.At(target));
+            Assert.That(folder.At(target), Does.Not.Exist);
+        }
+
+        string copick = folder.WriteText("broken.json", "{\"points\":[{\"location\":{\"x\":10,\"y\":20,\"z\":30}}],"
+            + "\"pickable_object_name\":\"a\",\"run_name\":\"TS\\n01\",\"voxel_spacing\":10,\"unit\":\"angstrom\"}");
+        ToolRun.Refuses(["fits a line"], "convert", copick, "--out", folder.At("half.tbl"));
+        Assert.That(folder.At("half.tbl"), Does.Not.Exist);
+    }
+
+    [Test]
+    public void AnOptionBehindTwoDashes_IsToldSo()
+        => ToolRun.Refuses(["'--model' stands behind '--'"], "pick", "--", "-x.mrc", "--model", "m.safetensors");
+
     [Test]
     public void Evaluate_AFolderWithoutADataSet_SaysWhatToGive()
     {
