@@ -13,7 +13,9 @@ internal static class ParseProblem
         string hint = command == root ? "See --help." : $"See {command.Name} --help.";
         // A misspelled option is reported as such before anything that follows from it.
         if (command.TreatUnmatchedTokensAsErrors && UnknownOption(parsed, command) is { } option)
-            return $"unknown option '{option}'.{Nearest(option, OptionsOf(command, root))} {hint}";
+            return OptionsOf(command, root).Contains(option)
+                ? $"option '{option}' stands behind '--', where every word is the name of a file. Put it before. {hint}"
+                : $"unknown option '{option}'.{Nearest(option, OptionsOf(command, root))} {hint}";
         if (command.TreatUnmatchedTokensAsErrors && parsed.UnmatchedTokens.Count > 0)
         {
             string word = parsed.UnmatchedTokens[0];

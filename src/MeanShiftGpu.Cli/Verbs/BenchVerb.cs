@@ -81,8 +81,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             case [Growth]:
                 return MeasureGrowth(options);
             case [Table, .. string[] files]:
-                foreach (string line in BenchTable.Of(BenchTable.Read(files)))
-                    Session.Line(line);
+                IdleOptions.RefuseAll(options, $"{Name} {Table}");
+                BenchTable.Of(BenchTable.Read(files)).ToList().ForEach(Session.Line);
                 return ExitCode.Done;
         }
 

@@ -97,6 +97,8 @@ internal sealed class CheckVerb(Session session) : Verb(session)
             Session.Line($"{name}: too few centres to say whether they belong to it");
         if (volume.Outlier is { } outlier)
             Session.Warn($"{name}: {Diagnosis.OfOutlier(outlier)}");
+        if (Diagnosis.OfCentresTwice(volume) is { } twice)
+            Session.Warn($"{name}: {twice}");
         if (!volume.VoxelSize.IsCube)
             Session.Warn($"{name}: {Diagnosis.OfVoxels(volume.VoxelSize)}");
     }

@@ -127,10 +127,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         Provenance made = Made(options,
             [.. tables, .. options.GetValue(tomograms) is { } sizes ? (string[])[sizes] : [], .. result.Masks]);
         WriteRecord(options.GetValue(output)!, result, made);
-        if (header is null && result.From != result.To && CoordinateFormat.ChimeraX is var markers
-            && (result.From == markers || result.To == markers))
-            Session.Line("ChimeraX counts from the origin in the map's header, which is taken as 0 unless the markers' file says "
-                + $"another; {volume.Name} gives it");
+        if (header is null && result.From != result.To)
+            MapOrigin.SayAssumed(Session, [result.From, result.To], volume);
         WriteJson(
             options, ConvertReport.Say(Session, read[0], options.GetValue(output)!, result,
                 options.GetValue(volumeSize) ?? header?.Shape), [.. made.Inputs.Select(i => i.File)]);

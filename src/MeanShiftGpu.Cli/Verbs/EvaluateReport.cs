@@ -28,6 +28,8 @@ internal sealed class EvaluateReport(
         {
             WarnOfOutside(volume, "pick", volume.Points.Predictions);
             WarnOfOutside(volume, "true centre", volume.Points.Truth);
+            WarnOfTwice(volume, "pick", volume.Points.Predictions, volume.Points.PredictionClasses);
+            WarnOfTwice(volume, "true centre", volume.Points.Truth, volume.Points.TruthClasses);
         }
 
         foreach (IGrouping<string, EvaluatedVolume> twice in volumes.GroupBy(v => v.Name).Where(g => g.Count() > 1).Take(5))
@@ -70,6 +72,16 @@ internal sealed class EvaluateReport(
             session.Warn($"{volume.Name}: {outside} of {Counted.Of(places.Count, kind)} outside the volume of {shape} voxels. "
                 + "Check the binning, the voxel size and the format.");
         }
+    }
+
+    // Nobody means that, and each counts.
+    private void WarnOfTwice(
+        EvaluatedVolume volume, string kind, IReadOnlyList<Position> places, IReadOnlyList<string?>? classes)
+    {
+        int again = places.Count - places.Select((p, i) => (p, classes?[i])).Distinct().Count();
+        if (again > 0)
+            session.Warn($"{volume.Name}: {again} of {Counted.Of(places.Count, kind)} at the very place of another, as rows that "
+                + "stand twice. Each counts; remove all but one.");
     }
 
     private void Print(EvaluationResult result)

@@ -96,7 +96,11 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
                 + "itself.");
         if (manifest is null && options.GetValue(split) is not null)
             throw new InputException($"evaluate: {split.Name} is for --data, whose volumes have splits. Leave it out.");
-        IdleOptions formats = new(options, Name, IdleOptions.Of(pickFiles).Concat(IdleOptions.Of(truthFiles)));
+        if (manifest is null && pickFiles.Concat(truthFiles).FirstOrDefault(Directory.Exists) is { } folder)
+            throw new InputException($"{folder}: is a folder; expected tables, one by one, as many of picks as of true centres. "
+                + $"A folder of picks goes with {data.Name} and a data set's manifest.");
+        CoordinateFormat[] read = [.. IdleOptions.Of(pickFiles), .. IdleOptions.Of(truthFiles)];
+        IdleOptions formats = new(options, Name, read);
         formats.Refuse(centre, IdleOptions.CountsFromCentre);
         formats.Refuse(tomograms, CoordinateFormats.UsesTomogramsStar);
         DatasetSplit use = options.GetValue(split) ?? DatasetSplit.Test;
@@ -119,6 +123,8 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
                 pickFiles, truthFiles, Context(options), options.GetValue(truthBinning), names, options.GetValue(volume))
             : EvaluationInputs.FromManifest(
                 pickFiles, manifest, use, new CoordinateContext { TomogramsStar = options.GetValue(tomograms) }, names);
+        if (manifest is null && options.GetValue(volume) is null)
+            MapOrigin.SayAssumed(Session, read, volume);
         if (names.Length > 0)
             EvaluationInputs.RefuseOtherClasses([.. volumes.Select(v => v.Points)], names);
         double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? [.. given.Distinct()] : DefaultRadii;

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Coordinates;
 
@@ -29,6 +30,16 @@ internal sealed class IdleOptions(ParseResult options, string verb, IEnumerable<
         string here = given.Length == 0 ? "which none of the tables is" : $"not for {string.Join(" or ", given.Select(
             CoordinateFormats.Word))}";
         throw new InputException($"{verb}: {option.Name} is for {needed}, {here}. Leave it out{remedy}.");
+    }
+
+    /// <summary>Refuses every option, where a command takes none.</summary>
+    /// <param name="options">The command line.</param>
+    /// <param name="command">The command, for the message.</param>
+    /// <exception cref="InputException">One was given.</exception>
+    public static void RefuseAll(ParseResult options, string command)
+    {
+        if (options.CommandResult.Children.OfType<OptionResult>().FirstOrDefault(o => !o.Implicit) is { } idle)
+            throw new InputException($"{command}: {idle.Option.Name} has no effect here. Leave it out.");
     }
 
     /// <summary>Whether a format counts from a tomogram's centre as RELION 5 does.</summary>

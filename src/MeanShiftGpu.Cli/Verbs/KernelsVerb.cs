@@ -95,7 +95,7 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
             Made(options, []).Write(Path.Combine(sassTo!, TableName));
         }
 
-        Session.Line($"{written.Count} kernels for {wanted}: "
+        Session.Line($"{Counted.Of(written.Count, "kernel")} for {wanted}: "
             + $"{string.Join(" and ", new[] { ptxTo, sassTo }.OfType<string>().Distinct())}");
         WriteJson(options, written);
         return ExitCode.Done;

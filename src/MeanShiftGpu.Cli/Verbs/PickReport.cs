@@ -21,6 +21,7 @@ internal static class PickReport
             Mask = region,
             MaskName = maskPath ?? "",
             ScoreMapFile = files.Map,
+            ScoreMapPlace = volume.Header.Place,
             ScratchFolder = PickOutputs.FolderOf(files.Table),
             Planned = plan => session.Line($"{files.Name}: {volume.Size} voxels, {plan}"),
             Warned = warning => session.Warn(

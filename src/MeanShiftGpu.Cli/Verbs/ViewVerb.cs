@@ -92,6 +92,10 @@ internal sealed class ViewVerb(Session session) : Verb(session)
             TomogramsStar = options.GetValue(tomograms),
         }.WithVolume(volumePath, header.Shape, header.VoxelSize);
         string? table = TableOf(options.GetValue(picks), name);
+        IdleOptions idle = new(options, Name, [.. IdleOptions.Of(table is null ? [] : [table]),
+            .. options.GetValue(format) is { } wanted ? [wanted] : (CoordinateFormat[])[]]);
+        idle.Refuse(centre, IdleOptions.CountsFromCentre);
+        idle.Refuse(tomograms, CoordinateFormats.UsesTomogramsStar);
         CoordinateTable? read = table is null ? null : CoordinateTables.ReadTable(table, context with { Tomogram = name });
         if (read is not null)
             CoordinateTables.CheckInside(table!, read.Particles, header.Shape);

@@ -57,6 +57,11 @@ public sealed record CoordinateContext
     /// </summary>
     public string? Volume { get; init; }
 
+    /// <summary>
+    /// Where the map of ChimeraX's markers begins in Å, if no file of it is known; null for 0.
+    /// </summary>
+    internal (double Z, double Y, double X)? MapOrigin { get; init; }
+
     /// <summary>The centre that RELION 5 coordinates count from.</summary>
     public RelionCentre Centre { get; init; }
 

@@ -172,6 +172,7 @@ public static class CoordinateConversion
                     options.ToBinning > 0 ? options.ToBinning : CoordinateFormats.CountsUnbinnedPixels(to) ? options.Binning : 0,
                 Shape = options.Shape,
                 Volume = options.Volume,
+                MapOrigin = table.MapOrigin,
                 Centre = options.ToCentre,
                 TomogramsStar = options.TomogramsStar,
             },
@@ -210,6 +211,9 @@ public static class CoordinateConversion
         {
             Format = options.From,
         });
+        if (tables.Select(t => t.MapOrigin).Distinct().Count() > 1 && options.To == CoordinateFormat.ChimeraX)
+            throw new InputException($"{input}: its markers are of maps that begin at different places. Convert them one "
+                + "by one.");
         return tables.All(t => t.Format == tables[0].Format)
             ? tables[0] with { Particles = [.. tables.SelectMany(t => t.Particles)] }
             : throw new InputException($"{input}: its tables differ in format. Convert them one by one.");
@@ -238,6 +242,11 @@ public static class CoordinateConversion
         if (options.Tomogram is { } wanted && table.Particles.All(p => p.Tomogram is null))
             throw new InputException($"{input}: names no tomograms, so that the particles of {InputFile.Quote(wanted)} cannot be "
                 + "chosen. Leave the tomogram out, if all of them are its particles.");
+        // A volume's name is a default, which need not count; rows without a name have got this one by now.
+        if (options.TomogramName is { } label && (options.Volume is null || label != TomogramNames.Of(options.Volume))
+            && table.Particles.All(p => p.Tomogram is not null && p.Tomogram != label))
+            throw new InputException($"{input}: names the tomogram of every particle, so that the name {InputFile.Quote(label)} "
+                + "has no use. Leave it out.");
         // copick's files have one name for all.
         if (options.ObjectName is { } name && to != CoordinateFormat.Copick
             && table.Particles.All(p => p.Name is not null || p.Class is not null))

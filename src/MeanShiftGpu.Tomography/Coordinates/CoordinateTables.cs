@@ -71,7 +71,11 @@ public sealed record CoordinateWriteOptions
 /// <summary>What a file of coordinates holds.</summary>
 /// <param name="Format">Its format.</param>
 /// <param name="Particles">Its particles, in voxels of the volume.</param>
-public sealed record CoordinateTable(CoordinateFormat Format, IReadOnlyList<Particle> Particles);
+public sealed record CoordinateTable(CoordinateFormat Format, IReadOnlyList<Particle> Particles)
+{
+    /// <summary>Where its map begins in Å, as the table itself says; null where it does not.</summary>
+    internal (double Z, double Y, double X)? MapOrigin { get; init; }
+}
 
 /// <summary>
 /// The front door to tables of particle coordinates (see <see cref="CoordinateFormat"/>). In memory a
@@ -164,8 +168,18 @@ public static class CoordinateTables
     /// <exception cref="InputException">It would.</exception>
     public static void CheckNames(string table, IEnumerable<string> tomograms)
     {
+        string[] names = [.. tomograms];
         if (TomogramNumbers.MayHaveNames(table))
-            new TomogramNumbers([.. tomograms.Select(t => new Particle(0, 0, 0) { Tomogram = t })], null).RefuseChange(table);
+            new TomogramNumbers([.. names.Select(t => new Particle(0, 0, 0) { Tomogram = t })], null).RefuseChange(table);
+        Func<string, bool> holds = Path.GetExtension(table).ToLowerInvariant() switch
+        {
+            ".star" => StarFile.Holds,
+            ".csv" or ".tsv" => name => !name.AsSpan().ContainsAny('\n', '\r'),
+            _ => _ => true,
+        };
+        if (Array.Find(names, name => !holds(name)) is { } broken)
+            throw new InputException($"{table}: cannot be written: it cannot hold the tomogram's name {InputFile.Quote(broken)}, "
+                + "which has a line break or both kinds of quotes. Rename the tomogram.");
     }
 
     /// <summary>

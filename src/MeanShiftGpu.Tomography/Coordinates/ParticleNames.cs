@@ -91,6 +91,9 @@ internal sealed class TomogramNumbers
     /// <exception cref="InputException">They would change.</exception>
     public void RefuseChange(string table)
     {
+        if (HasNames && numbers.Keys.FirstOrDefault(n => n.Any(char.IsControl) || n.Trim().Length == 0) is { } broken)
+            throw new InputException($"{NamesFile(table)}: cannot be written: tomogram {InputFile.Quote(broken)} has no name "
+                + "that fits a line. Rename it.");
         // A table without particles has no numbers, so any names will do.
         if (numbers.Count == 0 || FilePlace.Of(table).IsStream || OtherTable(table) is not { } other)
             return;
@@ -118,9 +121,6 @@ internal sealed class TomogramNumbers
 
         RefuseChange(table);
         string path = NamesFile(table);
-        if (HasNames && numbers.Keys.FirstOrDefault(n => n.Any(char.IsControl) || n.Trim().Length == 0) is { } broken)
-            throw new InputException($"{path}: cannot be written: tomogram {InputFile.Quote(broken)} has no name that fits a "
-                + "line. Rename it.");
         if (HasNames)
             AtomicFile.Write(
                 path, stream => stream.Write(Encoding.UTF8.GetBytes(Text)));

@@ -51,9 +51,9 @@ internal static class SandclockReport
         return
         [
             "A sandclock is two balls that touch; its centre is the point between them. The same small network was trained "
-            + $"{options.Steps} steps from the same start " +
-            $"with three losses, and then picked the particles of {test.Count} volumes that it had never seen "
-            + $"({test.Sum(v => v.Centers.Count)} particles), always with the same clustering.",
+            + $"{Counted.Of(options.Steps, "step")} from the same start " +
+            $"with three losses, and then picked the particles of {Counted.Of(test.Count, "volume")} that it had never seen "
+            + $"({Counted.Of(test.Sum(v => v.Centers.Count), "particle")}), always with the same clustering.",
             $"Within 2 voxels of the centre, F1 is {Mean(PaperLoss.Dice, 2):0.00} after training with Dice, "
             + $"{Mean(PaperLoss.MeanShift, 2):0.00} with the mean-shift loss and " +
             $"{Mean(PaperLoss.Both, 2):0.00} with both. Dice learns the shape, whose halves the clustering then takes for "

@@ -17,7 +17,9 @@ public sealed record EvaluationReportContent
     /// <summary>The volumes.</summary>
     public required IReadOnlyList<EvaluatedVolume> Volumes { get; init; }
 
-    /// <summary>The hit radii of the tables, in voxels; the first is that of the headline.</summary>
+    /// <summary>
+    /// The hit radii of the tables, in voxels; headline and pictures are of the one in the middle.
+    /// </summary>
     public required IReadOnlyList<double> RadiiVoxels { get; init; }
 
     /// <summary>Whether picks have classes that are to be those of the true particles.</summary>
@@ -70,7 +72,7 @@ public static class EvaluationReport
                 .. content.Volumes.Count > 1 ? [PerVolume(content)] : Array.Empty<ReportTable>(),
             ],
             Insert = ViewReport.Make(
-                [.. content.Volumes.Where(v => v.Path is not null).Select(v => Viewed(v, PictureRadius(content)))]),
+                [.. content.Volumes.Where(v => v.Path is not null).Select(v => Viewed(v, HeadlineRadius(content)))]),
             Charts = [ScoreChart(content, result), .. ThresholdChart(content) is { } chart ? [chart]
                 : Array.Empty<ReportChart>(), .. classes.Count is > 1 and <= MostClassCurves ? [ClassChart(content, classes)]
                 : Array.Empty<ReportChart>()],
@@ -85,37 +87,44 @@ public static class EvaluationReport
 
     private static List<string> Lead(EvaluationReportContent content, EvaluationResult result)
     {
-        RadiusScore first = result.At(content.RadiiVoxels[0]);
+        double radius = HeadlineRadius(content);
+        RadiusScore score = result.At(radius);
         List<string> lead =
         [
             $"{Counted.Of(result.Predictions, "pick")} and {Counted.Of(result.Truth, "true centre")}. Within "
-            + $"{first.RadiusVoxels} voxels F1 is {first.F1:0.000}: {first.HitPredictions} picks lie near a true centre " +
-            $"(precision {first.Precision:0.000}), {first.FoundTruth} true centres have a pick (recall {first.Recall:0.000}). "
+            + $"{Voxels(radius)} F1 is {score.F1:0.000}: {Counted.Of(score.HitPredictions, "pick lies", "picks lie")} near a "
+            + $"true centre (precision {score.Precision:0.000}), "
+            + $"{Counted.Of(score.FoundTruth, "true centre has", "true centres have")} a pick (recall {score.Recall:0.000}). "
             + $"{Distances(result)}",
         ];
-        if (first.Bias is { } bias)
+        if (score.Bias is { } bias)
+        {
             lead.Add($"On average over {Counted.Of(bias.Pairs, "pair")} a pick lies {bias.Z:+0.000;-0.000;0.000} voxels along "
                 + $"z, {bias.Y:+0.000;-0.000;0.000} along y and {bias.X:+0.000;-0.000;0.000} along x from its centre.");
-        if (result.At(PictureRadius(content)).Bias is { } wide && SaidOf(wide) is { } said)
-            lead.Add(said);
+            if (SaidOf(bias) is { } said)
+                lead.Add(said);
+        }
+
         if (content.Volumes.Any(v => v.Path is not null))
-            lead.Add($"In the pictures a pick within {PictureRadius(content)} voxels of a true centre is a hit, and circles "
+            lead.Add($"In the pictures a pick within {Voxels(radius)} of a true centre is a hit, and circles "
                 + $"have this radius. False picks come first, those with the highest scores at the front; then missed "
                 + $"centres; then hits, the farthest first.");
         if (content.Occupancy is { } masks)
-            lead.Add($"By SHREC's occupancy masks {masks.Found} of {masks.Truth} particles are found, {masks.FoundAgain} picks "
-                + $"lie in one that another found, {masks.OtherObjects} in other objects, {masks.Background} in none: F1 "
-                + $"{masks.F1:0.000}.");
+            lead.Add($"By SHREC's occupancy masks, found: {masks.Found} of {Counted.Of(masks.Truth, "particle")}; "
+                + $"{Counted.Of(masks.FoundAgain, "pick lies", "picks lie")} in one that another found, {masks.OtherObjects} in "
+                + $"other objects, {masks.Background} in none: F1 {masks.F1:0.000}.");
         return lead;
     }
 
-    // The headline's radius may be the strictest of several, at which hardly any pick is one; the one in the
-    // middle shows more.
-    private static double PictureRadius(EvaluationReportContent content)
+    // The smallest may be so strict that hardly any pick is a hit, and within the largest all are; so the
+    // one in the middle is that of the headline and of the pictures.
+    private static double HeadlineRadius(EvaluationReportContent content)
     {
         double[] radii = [.. content.RadiiVoxels.Where(r => r > 0).Order()];
         return radii.Length > 0 ? radii[radii.Length / 2] : content.RadiiVoxels[0];
     }
+
+    private static string Voxels(double count) => count == 1 ? "1 voxel" : $"{count} voxels";
 
     /// <summary>A bias that its error does not explain, in a sentence; null where there is none.</summary>
     internal static string? SaidOf(AxisBias bias)
@@ -163,7 +172,7 @@ public static class EvaluationReport
     /// </summary>
     private static ReportChart? ThresholdChart(EvaluationReportContent content)
     {
-        double radius = PictureRadius(content);
+        double radius = HeadlineRadius(content);
         double[] scores = [.. content.Volumes.SelectMany(v => v.Points.PredictionScores ?? []).OfType<double>().Order()];
         if (scores.Length == 0 || scores[0] == scores[^1])
             return null;
@@ -185,7 +194,7 @@ public static class EvaluationReport
             Curves = [Of("precision", ReportColor.Blue, s => s.OneToOnePrecision),
                 Of("recall", ReportColor.Red, s => s.OneToOneRecall),
                 Of("F1", ReportColor.Green, s => s.OneToOneF1, dashed: true)],
-            Caption = $"One-to-one within {radius} voxels, of the picks in the table whose score is at least this. Where F1 "
+            Caption = $"One-to-one within {Voxels(radius)}, of the picks in the table whose score is at least this. Where F1 "
                 + $"still rises at the right, a higher threshold is better; where it falls from the left on, a lower one may "
                 + $"be.",
         };
@@ -212,7 +221,7 @@ public static class EvaluationReport
             ],
             [
                 .. content.RadiiVoxels.Select(result.At).Select(s => new ReportRow(
-                    $"within {s.RadiusVoxels} voxels", ReportColor.Blue,
+                    $"within {Voxels(s.RadiusVoxels)}", ReportColor.Blue,
                     [new(s.Precision), new(s.Recall), new(s.F1), new(s.OneToOnePrecision), new(s.OneToOneRecall), new(
                         s.OneToOneF1)])),
             ],
@@ -225,7 +234,7 @@ public static class EvaluationReport
                 "x", 3, ReportBest.None)],
             [
                 .. content.RadiiVoxels.Select(result.At).Where(s => s.Bias is not null).Select(s => new ReportRow(
-                    $"within {s.RadiusVoxels} voxels", ReportColor.Blue,
+                    $"within {Voxels(s.RadiusVoxels)}", ReportColor.Blue,
                     [new(s.Bias!.Pairs), Cell(s.Bias.Z, s.Bias.ErrorZ), Cell(s.Bias.Y, s.Bias.ErrorY), Cell(
                         s.Bias.X, s.Bias.ErrorX)])),
             ],

@@ -189,7 +189,14 @@ public sealed class StarFile
     /// A value as it must stand in a file: quoted when it is empty, has blanks, or would be read as something
     /// else.
     /// </summary>
-    private static string Quoted(string path, string value)
+    private static string Quoted(string path, string value) => Word(value) ?? throw new InputException(
+        $"{path}: cannot be written: a STAR table cannot hold {InputFile.Quote(value)}, which has a line break or both kinds of "
+        + "quotes. Rename it.");
+
+    /// <summary>Whether a table can hold a value.</summary>
+    internal static bool Holds(string value) => Word(value) is not null;
+
+    private static string? Word(string value)
     {
         bool plain = value.Length > 0
             && !value.Any(char.IsWhiteSpace)
@@ -205,10 +212,7 @@ public sealed class StarFile
                 return quoted;
         }
 
-        throw new InputException(
-            $"{path}: cannot be written: a STAR table cannot hold {InputFile.Quote(value)}, which has a line break or both "
-            + "kinds of "
-            + "quotes. Rename it.");
+        return null;
     }
 
     private static void AddColumn(string path, int number, StarTable table, string line, bool inLoopHeader)

@@ -208,6 +208,16 @@ public static class Diagnosis
     /// <summary>What helps then.</summary>
     internal const string TrainLonger = "Its training ended before it had learnt anything: train it longer.";
 
+    /// <summary>What to say of centres that stand twice; null where none does.</summary>
+    public static string? OfCentresTwice(TrainingVolume volume)
+    {
+        ArgumentNullException.ThrowIfNull(volume);
+        int again = volume.Centers.Count - volume.Centers.Select((p, i) => (p, volume.ClassOf(i))).Distinct().Count();
+        return again == 0 ? null
+            : $"{again} of {Counted.Of(volume.Centers.Count, "centre")} at the very place of another, as rows that stand twice. "
+                + "Each counts; remove all but one.";
+    }
+
     /// <summary>
     /// What can be said of annotated centres: those that fill only a corner of their volume were read at the
     /// wrong scale.

@@ -1,4 +1,5 @@
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Tomography.Picking;
 
@@ -31,6 +32,9 @@ public sealed record PickRequest
 
     /// <summary>An MRC file that gets the scores of the one class that is picked; null for none.</summary>
     public string? ScoreMapFile { get; init; }
+
+    /// <summary>Where that file's map lies, which is where the volume does.</summary>
+    public MrcPlace ScoreMapPlace { get; init; }
 
     /// <summary>
     /// The folder for scores that nobody wants and that do not fit the memory; null for the system's.

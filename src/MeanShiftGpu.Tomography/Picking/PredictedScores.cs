@@ -18,7 +18,7 @@ internal sealed class PredictedScores : IDisposable
         try
         {
             if (request.ScoreMapFile is { } path)
-                file = MrcWriter.Create(path, plan.Volume, voxelSize);
+                file = MrcWriter.Create(path, plan.Volume, voxelSize, request.ScoreMapPlace);
             // A mean changes until the last prediction, and a file takes each voxel once.
             if (file is not null && plan.Maps == classes)
                 owned.Add(file);

@@ -46,5 +46,7 @@ public static class TrainingRemarks
 
         if (volume.Outlier is { } outlier)
             yield return $"{volume.Name}: {Diagnosis.OfOutlier(outlier)} Replace such voxels, for instance by the mean.";
+        if (Diagnosis.OfCentresTwice(volume) is { } twice)
+            yield return $"{volume.Name}: {twice}";
     }
 }

@@ -18,6 +18,9 @@ public sealed record MrcWriteOptions
     /// </summary>
     public MrcMode Mode { get; init; } = MrcMode.Float32;
 
+    /// <summary>Where the volume lies; that of another volume with the same voxels, to lie on it.</summary>
+    public MrcPlace Place { get; init; }
+
     /// <summary>
     /// The file's label: what made it, at most 80 characters. Default: this program with its version and
     /// commit.
@@ -253,13 +256,18 @@ public static class MrcFile
 
         int[] size = [shape.Width, shape.Height, shape.Depth];
         double[] edges = [voxelSize.X, voxelSize.Y, voxelSize.Z];
+        MrcPlace place = options.Place;
+        int[] starts = [place.Start.X, place.Start.Y, place.Start.Z];
+        double[] origins = [place.Origin.X, place.Origin.Y, place.Origin.Z];
         for (int axis = 0; axis < 3; axis++)
         {
             Int(4 * axis, size[axis]);
+            Int(16 + (4 * axis), starts[axis]);
             Int(28 + (4 * axis), size[axis]);
             Real(40 + (4 * axis), size[axis] * edges[axis]);
             Real(52 + (4 * axis), 90);
             Int(64 + (4 * axis), axis + 1);
+            Real(196 + (4 * axis), origins[axis]);
         }
 
         Int(12, (int)options.Mode);

@@ -31,6 +31,11 @@ public enum MrcMode
     Packed4Bit = 101,
 }
 
+/// <summary>Where a volume lies among others, by the two fields of a header that say so.</summary>
+/// <param name="Origin">The header's origin in Å; 0 where it is not given or makes no sense.</param>
+/// <param name="Start">The indices of the first voxel (nstart); 0 likewise.</param>
+public readonly record struct MrcPlace((double Z, double Y, double X) Origin, (int Z, int Y, int X) Start);
+
 /// <summary>
 /// The header of an MRC2014 (or CCP4) file: 1024 bytes, of which the fields this library uses. Sizes are
 /// given twice: in the file's order (columns, rows, sections) and along the axes of the volume.
@@ -75,10 +80,24 @@ public sealed record MrcHeader
     public VoxelSize VoxelSize { get; init; }
 
     /// <summary>
+    /// Where the volume lies; another volume with the same voxels lies there too if it has the same.
+    /// </summary>
+    public MrcPlace Place { get; init; }
+
+    /// <summary>
     /// Where the first voxel's centre is in Å, as ChimeraX takes it: the header's origin or, where that is 0
     /// or makes no sense, the indices of the first voxel (nstart) in voxels.
     /// </summary>
-    public (double Z, double Y, double X) OriginAngstrom { get; init; }
+    public (double Z, double Y, double X) OriginAngstrom
+    {
+        get
+        {
+            if (Place.Origin != (0, 0, 0))
+                return Place.Origin;
+            VoxelSize voxel = Measured(VoxelSize);
+            return (Place.Start.Z * voxel.Z, Place.Start.Y * voxel.Y, Place.Start.X * voxel.X);
+        }
+    }
 
     /// <summary>Space group: 0 image stack or volume, 1 volume, from 401 a stack of volumes.</summary>
     public int SpaceGroup { get; init; }
@@ -203,7 +222,7 @@ public sealed record MrcHeader
             Sections = sections,
             Axes = axes,
             VoxelSize = voxel,
-            OriginAngstrom = Origin(fields, hasTag, axes, voxel, Math.Max(columns, Math.Max(rows, sections))),
+            Place = PlaceOf(fields, hasTag, axes, voxel, Math.Max(columns, Math.Max(rows, sections))),
             SpaceGroup = group,
             VolumeCount = volumes,
             IsImageStack = stack,
@@ -253,23 +272,25 @@ public sealed record MrcHeader
                 + $"{axes.Section}; expected 1, 2, 3 in some order. The header is damaged.");
     }
 
-    private static (double Z, double Y, double X) Origin(
+    // ChimeraX has voxels of 1 Å where the header does not say.
+    private static VoxelSize Measured(VoxelSize voxel)
+        => voxel is { Z: > 0, Y: > 0, X: > 0 } ? voxel : new VoxelSize(1, 1, 1);
+
+    private static MrcPlace PlaceOf(
         Fields fields, bool hasTag, (int Column, int Row, int Section) axes, VoxelSize voxel, int longest)
     {
-        // ChimeraX has voxels of 1 Å where the header does not say.
-        (double z, double y, double x) = (fields.Real(204), fields.Real(200), fields.Real(196));
-        (double sizeZ, double sizeY, double sizeX) =
-            voxel is { Z: > 0, Y: > 0, X: > 0 } ? (voxel.Z, voxel.Y, voxel.X) : (1, 1, 1);
+        (double Z, double Y, double X) origin = (fields.Real(204), fields.Real(200), fields.Real(196));
+        VoxelSize size = Measured(voxel);
         // So large a number that voxels cannot be told apart was never set.
         static bool IsPlace(double origin, double size) => double.IsFinite(origin) && (float)(origin + size) != (float)origin;
-        if (hasTag && (z, y, x) != (0, 0, 0) && IsPlace(z, sizeZ) && IsPlace(y, sizeY) && IsPlace(x, sizeX))
-            return (z, y, x);
+        if (!hasTag || !IsPlace(origin.Z, size.Z) || !IsPlace(origin.Y, size.Y) || !IsPlace(origin.X, size.X))
+            origin = default;
         int[] starts = [fields.Int(16), fields.Int(20), fields.Int(24)];
         long limit = 10L * Math.Max(longest, Math.Max(fields.Int(28), Math.Max(fields.Int(32), fields.Int(36))));
         if (Array.Exists(starts, start => Math.Abs((long)start) > limit))
-            return default;
+            return new MrcPlace(origin, default);
         int Along(int axis) => axes.Column == axis ? starts[0] : axes.Row == axis ? starts[1] : starts[2];
-        return (Along(3) * sizeZ, Along(2) * sizeY, Along(1) * sizeX);
+        return new MrcPlace(origin, (Along(3), Along(2), Along(1)));
     }
 
     /// <summary>

@@ -14,10 +14,13 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
     private readonly string? path;
     private readonly PendingFile? pending;
     private readonly FileStream file;
+    private readonly MrcPlace place;
     private readonly VoxelStatistics statistics = new();
 
-    private MrcWriter(string? path, PendingFile? pending, FileStream file, Extent size, VoxelSize voxelSize)
+    private MrcWriter(string? path, PendingFile? pending, FileStream file, Extent size, VoxelSize voxelSize,
+        MrcPlace place = default)
     {
+        this.place = place;
         this.path = path;
         this.pending = pending;
         this.file = file;
@@ -37,14 +40,15 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
     /// <param name="path">Its name; one that ends in .gz or .bz2 is compressed as it is completed.</param>
     /// <param name="size">Its extents.</param>
     /// <param name="voxelSize">The edges of a voxel in Å.</param>
+    /// <param name="place">Where it lies.</param>
     /// <exception cref="InputException">The folder cannot be written to.</exception>
-    public static MrcWriter Create(string path, Extent size, VoxelSize voxelSize)
+    public static MrcWriter Create(string path, Extent size, VoxelSize voxelSize, MrcPlace place = default)
     {
         ArgumentNullException.ThrowIfNull(path);
         if (path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) || path.EndsWith(".bz2", StringComparison.OrdinalIgnoreCase))
-            return Extended(new MrcWriter(path, null, ScratchFile.Create(AtomicFile.FolderOf(path)), size, voxelSize));
+            return Extended(new MrcWriter(path, null, ScratchFile.Create(AtomicFile.FolderOf(path)), size, voxelSize, place));
         PendingFile pending = PendingFile.Create(path);
-        return Extended(new MrcWriter(path, pending, pending.Stream, size, voxelSize));
+        return Extended(new MrcWriter(path, pending, pending.Stream, size, voxelSize, place));
     }
 
     /// <summary>Begins a volume that is never more than a temporary file.</summary>
@@ -104,7 +108,7 @@ public sealed class MrcWriter : IVoxelSource, IVoxelSink, IDisposable
             throw new InvalidOperationException("a temporary volume has no name to be completed under");
         statistics.AddZeros(Size.Voxels - statistics.Count - statistics.NonFiniteCount);
         byte[] header = MrcFile.CreateHeader(
-            Size, VoxelSize, new MrcWriteOptions(),
+            Size, VoxelSize, new MrcWriteOptions { Place = place },
             (statistics.Minimum, statistics.Maximum, (float)statistics.Mean, (float)statistics.Deviation));
         PendingFile.Guard(path, () => RandomAccess.Write(file.SafeFileHandle, header, 0));
         if (pending is not null)

@@ -79,7 +79,118 @@ public class ConvertTests
             Assert.That(
                 ToolRun.Succeeds("convert", theirs, "--out", folder.At("back.csv"), "--voxel-size", "10").Output,
                 Does.Contain("which is taken as 0 unless").And.Contain("--volume gives it"));
+            // Whoever compares distances with a table that begins at 0 must know it, too.
+            Assert.That(
+                ToolRun.Succeeds("evaluate", "--picks", theirs, "--truth", folder.At("back.csv"), "--voxel-size", "10").Output,
+                Does.Contain("which is taken as 0 unless").And.Contain("--volume gives it"));
+            Assert.That(
+                ToolRun.Succeeds("evaluate", "--picks", theirs, "--truth", folder.At("map.csv"), "--volume", volume).Output,
+                Does.Not.Contain("taken as 0"));
+            // Markers made of markers lie where those did.
+            string again = folder.At("again.cmm");
+            ToolRun.Succeeds("convert", markers, "--out", again);
+            Assert.That(File.ReadAllText(again), Does.Contain($"x=\"{x}\" y=\"{y}\" z=\"{z}\"").And.Contain("map_origin="));
         }
+    }
+
+    [Test]
+    public void Convert_MarkersOfMapsThatBeginApart_IntoAFolderOfMarkers_IsRefused()
+    {
+        Directory.CreateDirectory(folder.At("apart"));
+        foreach (string name in (string[])["0 0 0", "5 5 5"])
+            folder.WriteText(Path.Combine("apart", $"TS_{name[0]}.cmm"),
+                $"<marker_set voxel_spacing=\"10\" map_origin=\"{name}\">"
+                + "<marker id=\"1\" x=\"50\" y=\"60\" z=\"70\" radius=\"1\"/></marker_set>");
+        ToolRun.Refuses(["begin at different places"],
+            "convert", folder.At("apart"), "--out", folder.At("apart2"), "--to", "chimerax");
+    }
+
+    [Test]
+    public void Convert_ATomogramsNameWhereAllRowsNameTheirs_IsRefused()
+    {
+        string named = folder.WriteText("named.csv", "tomogram,x,y,z\nTS_01,5,6,7\n");
+        string some = folder.WriteText("some.csv", "tomogram,x,y,z\nTS_01,5,6,7\n,5,6,8\n");
+        ToolRun.Refuses(["names the tomogram of every particle", "eave it out"],
+            "convert", named, "--out", folder.At("renamed.csv"), "--tomogram-name", "TS_02");
+        ToolRun.Succeeds("convert", some, "--out", folder.At("renamed.csv"), "--tomogram-name", "TS_02");
+        Assert.That(CoordinateTables.Read(folder.At("renamed.csv")).Select(p => p.Tomogram), Is.EqualTo(["TS_01", "TS_02"]));
+    }
+
+    [TestCase("--relion5-centre is for relion5, not for csv", "--relion5-centre", "half-size")]
+    [TestCase("--tomograms is for relion5, not for csv", "--tomograms", "tomograms.star")]
+    public void View_WithAnOptionWithoutEffect_IsRefused(string reason, params string[] given)
+    {
+        string table = folder.WriteText("viewed.csv", "x,y,z\n5,6,7\n");
+        ToolRun.Refuses([reason, "eave it out"],
+            ["view", folder.WriteVolume("viewed.mrc"), "--picks", table, "--no-browser", .. given]);
+    }
+
+    [Test]
+    public void BenchTable_WithAnOption_IsRefused()
+        => ToolRun.Refuses(["bench table: --json has no effect", "eave it out"],
+            "bench", "table", folder.At("none.json"), "--json", folder.At("table.json"));
+
+    // Rows that were pasted twice count twice.
+    [Test]
+    public void RowsThatStandTwice_AreSpokenOf()
+    {
+        string volume = folder.WriteVolume("twice.mrc");
+        string table = folder.WriteText("twice.csv", "x,y,z\n5,6,7\n5,6,7\n8,9,3\n");
+        const string said = "1 of 3 centres at the very place of another";
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(
+                ToolRun.Of("check", volume, "--picks", table, "--particle-diameter", "60").Error, Does.Contain(said));
+            Assert.That(ToolRun.Succeeds("evaluate", "--picks", table, "--truth", table).Error,
+                Does.Contain("1 of 3 true centres at the very place of another").And.Contain("1 of 3 picks at"));
+            Assert.That(
+                ToolRun.Succeeds("evaluate", "--picks", folder.WriteText("kinds.csv", "x,y,z,class\n5,6,7,1\n5,6,7,2\n"),
+                    "--truth", folder.WriteText("kind.csv", "x,y,z\n5,6,7\n")).Error, Does.Not.Contain("very place"));
+        }
+    }
+
+    // Before the picks are computed, and before a table without names is left behind.
+    [Test]
+    public void NamesThatATableCannotHold_AreRefusedFirst()
+    {
+        if (OperatingSystem.IsWindows())
+            Assert.Ignore("Windows has no such names");
+        string volume = folder.WriteVolume("new\nline.mrc");
+        foreach (string target in (string[])["broken.star", "broken.csv", "broken.tbl"])
+        {
+            // The model is not there: the names come first.
+            ToolRun.Refuses(["cannot be written", "line", "Rename"],
+                "pick", volume, "--model", folder.WriteText("no.safetensors", "no"), "--out", folder.At(target));
+            Assert.That(folder.At(target), Does.Not.Exist);
+        }
+
+        string copick = folder.WriteText("broken.json", "{\"points\":[{\"location\":{\"x\":10,\"y\":20,\"z\":30}}],"
+            + "\"pickable_object_name\":\"a\",\"run_name\":\"TS\\n01\",\"voxel_spacing\":10,\"unit\":\"angstrom\"}");
+        ToolRun.Refuses(["fits a line"], "convert", copick, "--out", folder.At("half.tbl"));
+        Assert.That(folder.At("half.tbl"), Does.Not.Exist);
+    }
+
+    [Test]
+    public void AnOptionBehindTwoDashes_IsToldSo()
+        => ToolRun.Refuses(["'--model' stands behind '--'"], "pick", "--", "-x.mrc", "--model", "m.safetensors");
+
+    [Test]
+    public void Evaluate_AFolderWithoutADataSet_SaysWhatToGive()
+    {
+        string table = folder.WriteText("one.csv", "x,y,z\n5,6,7\n");
+        ToolRun.Refuses(["is a folder", "one by one", "--data"], "evaluate", "--picks", folder.Path, "--truth", table);
+    }
+
+    // The smallest radius says how few picks are exact, not how good they are.
+    [TestCase("1,4,6", "Within 4 voxels F1 is 1.000: 1 pick lies near a true centre")]
+    [TestCase("1", "Within 1 voxel F1 is 0.000: 0 picks lie near a true centre")]
+    public void Evaluate_ReportsLead_IsOfTheRadiusInTheMiddle(string radii, string said)
+    {
+        string picks = folder.WriteText("lead-picks.csv", "x,y,z\n5,6,7\n");
+        string truth = folder.WriteText("lead-truth.csv", "x,y,z\n8,6,7\n");
+        string page = folder.At("lead.html");
+        ToolRun.Succeeds("evaluate", "--picks", picks, "--truth", truth, "--radii", radii, "--report", page);
+        Assert.That(File.ReadAllText(page), Does.Contain(said).And.Not.Contain("within 1 voxels"));
     }
 
     // Nobody gives an option that is to have no effect.

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Text.Json;
 using System.Xml.Linq;
 using MeanShiftGpu.Device;
@@ -246,6 +247,36 @@ public class ToolChainTests
             Assert.That(figures.GetProperty("radii").GetArrayLength(), Is.EqualTo(2));
             Assert.That(figures.GetProperty("radii")[1].GetProperty("f1").GetDouble(), Is.InRange(0, 1));
             Assert.That(figures.GetProperty("radii")[1].GetProperty("oneToOneF1").GetDouble(), Is.InRange(0, 1));
+        }
+    }
+
+    // Map and markers lie on the tomogram in ChimeraX, which places a map by its origin or its nstart.
+    [TestCase(196, ".mrc")]
+    [TestCase(16, ".mrc.gz")]
+    public void Pick_TheScoreMap_LiesWhereTheTomogramDoes(int field, string ending)
+    {
+        string volume = folder.At($"moved{field}.mrc");
+        byte[] bytes = File.ReadAllBytes(folder.At("data", "test_000.mrc"));
+        for (int axis = 0; axis < 3; axis++)
+        {
+            Span<byte> place = bytes.AsSpan(field + (4 * axis), 4);
+            if (field == 196)
+                BinaryPrimitives.WriteSingleLittleEndian(place, (100.25f * axis) - 50);
+            else
+                BinaryPrimitives.WriteInt32LittleEndian(place, (7 * axis) - 3);
+        }
+
+        File.WriteAllBytes(volume, bytes);
+        string map = folder.At($"moved{field}_scores{ending}");
+        ToolRun.Succeeds("pick", volume, "--model", folder.At("run", "model.safetensors"),
+            "--out", folder.At($"moved{field}.cmm"),
+            "--score-map", map, "--device", "cpu");
+        MrcHeader expected = MrcFile.ReadHeader(volume), written = MrcFile.ReadHeader(map);
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(written.Place, Is.EqualTo(expected.Place));
+            Assert.That(written.OriginAngstrom, Is.EqualTo(expected.OriginAngstrom));
+            Assert.That(written.OriginAngstrom.Y, Is.Not.Zero);
         }
     }
 

@@ -29,11 +29,11 @@ internal static class ChimeraXMarkers
         HoldsAngles = false,
         PixelSizes = PixelSizes.OneInTable,
         VoxelSizeReason = static _ => "ChimeraX counts in Å",
-        Read = static (path, context) => new(CoordinateFormat.ChimeraX, Read(path, context)),
+        Read = Read,
         Write = Write,
     };
 
-    private static List<Particle> Read(string path, CoordinateContext context)
+    private static CoordinateTable Read(string path, CoordinateContext context)
     {
         using FileStream stream = InputFile.Open(path);
         if (stream.Length == 0)
@@ -45,7 +45,7 @@ internal static class ChimeraXMarkers
             List<Particle> particles = [];
             PixelGrid? grid = null;
             Place origin = default;
-            bool any = false;
+            Place? first = null;
             while (xml.Read())
             {
                 if (xml.NodeType != XmlNodeType.Element)
@@ -56,9 +56,9 @@ internal static class ChimeraXMarkers
                     case "marker_sets" or "link":
                         break;
                     case "marker_set":
-                        any = true;
                         grid = GridOf(path, xml, context);
                         origin = OriginOf(path, xml, context, grid.Value);
+                        first ??= origin;
                         break;
                     case "marker" when grid is { } pixels:
                         particles.Add(Parse(path, xml, pixels, origin));
@@ -69,7 +69,9 @@ internal static class ChimeraXMarkers
                 }
             }
 
-            return any ? particles : throw new InputException($"{path}: has no marker_set; expected {Expected}.");
+            return first is { } begin
+                ? new(CoordinateFormat.ChimeraX, particles) { MapOrigin = (begin.Z, begin.Y, begin.X) }
+                : throw new InputException($"{path}: has no marker_set; expected {Expected}.");
         }
         // The decoder throws ArgumentException on some names of encodings, NotSupportedException on others.
         catch (Exception e) when (
@@ -158,7 +160,8 @@ internal static class ChimeraXMarkers
             throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(broken)} has a character that XML "
                 + $"does not. Rename it.");
         PixelGrid grid = options.GridOf(path, particles.Count > 0 ? particles[0] : new Particle(0, 0, 0));
-        Place origin = OriginOf(options.Context.Volume);
+        Place origin = options.Context is { Volume: null, MapOrigin: var (firstZ, firstY, firstX) }
+            ? new Place(firstX, firstY, firstZ) : OriginOf(options.Context.Volume);
         string Angstrom(double voxel, double first) => TableNumber.Text((grid.ToPixel(voxel) * grid.SizeAngstrom) + first);
         static string Text(double value) => value.ToString("R", CultureInfo.InvariantCulture);
         AtomicFile.Write(path, stream =>
