@@ -59,6 +59,22 @@ public sealed class MaskFiles
                 + "volume, or correct the voxel size.");
     }
 
+    /// <summary>
+    /// Refuses a volume that cannot be a mask, as it is far below 0, too, as a tomogram is. Masks that a
+    /// program has resampled may be a little below 0.
+    /// </summary>
+    /// <param name="mask">Its name.</param>
+    /// <param name="values">Its voxels'.</param>
+    /// <exception cref="InputException">It cannot be one.</exception>
+    public static void RefuseOtherValues(string mask, VoxelStatistics values)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        if (values.Minimum < -0.1 * values.Maximum)
+            throw new InputException(FormattableString.Invariant($"{mask}: has values from {values.Minimum:g3} to ")
+                + FormattableString.Invariant($"{values.Maximum:g3}, and a mask is 0 outside and above 0 inside. Give a mask ")
+                + "instead of a tomogram.");
+    }
+
     private static string NameOf(string file)
     {
         string name = TomogramNames.Of(Path.GetFileName(file));

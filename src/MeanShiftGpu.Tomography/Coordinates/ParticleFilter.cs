@@ -122,6 +122,7 @@ public sealed record ParticleFilter
                 : one.Select(p => p.Pixels.VoxelSizeAngstrom).FirstOrDefault(size => size > 0);
             MaskFiles.RefuseOtherGrid(path, table, VolumeShape, voxel);
             using Volume mask = MrcFile.Read(path);
+            MaskFiles.RefuseOtherValues(path, VoxelStatistics.Measure(mask, path));
             inside.UnionWith(one.Where(p => CoordinateTables.IsInside(p, mask.Size)
                 && mask[Voxel(p.Z, mask.Depth), Voxel(p.Y, mask.Height), Voxel(p.X, mask.Width)] > 0));
         }

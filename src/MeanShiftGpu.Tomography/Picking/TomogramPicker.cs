@@ -8,6 +8,7 @@ using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Tomography.Coordinates;
 using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Tomography.Picking;
@@ -249,8 +250,14 @@ public sealed class TomogramPicker : IDisposable
         if (request.Scores is { } given && given.Count != Classes.Count)
             throw new ArgumentException(
                 $"There are {given.Count} volumes for the scores of {Classes.Count} classes.", nameof(request));
-        if (request.Mask is { } mask && !(VoxelStatistics.Measure(mask, request.MaskName, cancellation).Maximum > 0))
-            throw new InputException($"{request.MaskName}: no voxel of the mask is above 0, so there is nowhere to pick.");
+        if (request.Mask is { } mask)
+        {
+            VoxelStatistics values = VoxelStatistics.Measure(mask, request.MaskName, cancellation);
+            MaskFiles.RefuseOtherValues(request.MaskName, values);
+            if (!(values.Maximum > 0))
+                throw new InputException($"{request.MaskName}: no voxel of the mask is above 0, so there is nowhere to pick.");
+        }
+
         PickPlan plan = PlanFor(volume.Size, request);
         request.Planned?.Invoke(plan);
         VoxelStatistics? normalization = request.Normalize ? statistics : null;

@@ -373,6 +373,27 @@ public class SafetyTests
     }
 
     [Test]
+    public void ATomogramInPlaceOfAMask_IsRefused()
+    {
+        string volume = folder.WriteVolume("masked.mrc"), table = folder.WriteText("masked.csv", "x,y,z\n1,2,3\n");
+        string tomogram = folder.At("tomogram.mrc");
+        using (Volume voxels = MrcFile.Read(volume))
+        {
+            voxels.Slice(3)[5] = -4;
+            MrcFile.Write(tomogram, voxels);
+        }
+
+        string[] expected = ["tomogram.mrc", "from -4 to 16", "a mask is 0 outside"];
+        ToolRun.Refuses(expected, "convert", table, "--volume", volume, "--out", folder.At("kept.csv"), "--inside", tomogram);
+        ToolRun run = ToolRun.Of(
+            "pick", volume, "--model", Data("01-path-traversal/model-class-name.safetensors"), "--device", "cpu", "--mask",
+            tomogram, "--out", folder.At("found.csv"));
+        Assert.That(run.Code, Is.EqualTo(2), run.Output);
+        foreach (string part in expected)
+            Assert.That(run.Error, Does.Contain(part));
+    }
+
+    [Test]
     public void AtomicFile_ALink_StaysALinkAndItsFileIsReplaced()
     {
         RequireLinks();
