@@ -379,7 +379,7 @@ public class ToolChainTests
         File.Copy(folder.At("run", "model.safetensors"), folder.At("another.safetensors"));
         File.AppendAllText(folder.At("another.safetensors"), " ");
         ToolRun.Refuses(
-            ["train_000.star", "another another.safetensors"],
+            ["train_000.star", "not from another.safetensors"],
             [.. arguments.Select(
                 a => a.EndsWith("model.safetensors", StringComparison.Ordinal) ? folder.At("another.safetensors") : a)]);
         File.Delete(Path.Combine(output, "train_002.star.made"));
