@@ -13,32 +13,18 @@ namespace MeanShiftGpu.Tests.Cli;
 /// Whatever is wrong with the input ends in one line that names the file, and leaves no results.
 /// </summary>
 [NonParallelizable]
-public class BadInputTests
+public class BadInputTests : TrainedToolTests
 {
-    private readonly ToolFolder folder = new();
-
-    private string Model => folder.At("run", "model.safetensors");
-
-    [OneTimeSetUp]
-    public void TrainOnce()
-    {
-        folder.Simulate();
-        ToolRun.Succeeds(folder.Train("run", 1));
-    }
-
-    [OneTimeTearDown]
-    public void DeleteFolder() => folder.Dispose();
-
     [Test]
     public void Pick_AStackOfImages_IsRefusedByItsNameAndDoubtedByItsHeader()
     {
-        string volume = folder.WriteVolume("tilts.mrc");
-        File.Copy(volume, folder.At("tilts.mrcs"));
-        string output = folder.At("tilts.star");
+        string volume = Folder.WriteVolume("tilts.mrc");
+        File.Copy(volume, Folder.At("tilts.mrcs"));
+        string output = Folder.At("tilts.star");
         ToolRun.Refuses(
             ["tilts.mrcs", "stack of", "rename"],
             "pick",
-            folder.At("tilts.mrcs"),
+            Folder.At("tilts.mrcs"),
             "--model",
             Model,
             "--out",
@@ -59,7 +45,7 @@ public class BadInputTests
     public void Pick_AModelWithNaN_IsRefused()
     {
         SafetensorsFile good = SafetensorsFile.Read(Model);
-        string broken = folder.At("nan.safetensors");
+        string broken = Folder.At("nan.safetensors");
         SafetensorsFile.Write(
             broken,
             good.Tensors.ToDictionary(t => t.Key, t =>
@@ -72,14 +58,14 @@ public class BadInputTests
         ToolRun.Refuses(
             [broken, "tensor 'mid.conv1.weight' holds NaN"],
             "pick",
-            folder.WriteVolume("fine.mrc"),
+            Folder.WriteVolume("fine.mrc"),
             "--model",
             broken,
             "--out",
-            folder.At("fine.star"),
+            Folder.At("fine.star"),
             "--device",
             "cpu");
-        Assert.That(folder.At("fine.star"), Does.Not.Exist);
+        Assert.That(Folder.At("fine.star"), Does.Not.Exist);
     }
 
     [TestCase("missing", "not found")]
@@ -92,7 +78,7 @@ public class BadInputTests
     [TestCase("nan", "NaN")]
     public void Pick_ABadVolume_IsRefused(string kind, string expected)
     {
-        string path = folder.WriteVolume($"{kind}.mrc");
+        string path = Folder.WriteVolume($"{kind}.mrc");
         byte[] bytes = File.ReadAllBytes(path);
         switch (kind)
         {
@@ -126,16 +112,16 @@ public class BadInputTests
                 break;
         }
 
-        string output = folder.At($"{kind}.star");
+        string output = Folder.At($"{kind}.star");
         ToolRun.Refuses([path, expected], "pick", path, "--model", Model, "--out", output, "--device", "cpu");
         Assert.That(output, Does.Not.Exist);
 
         if (kind is "missing" or "folder")
             return;
-        string manifest = folder.WriteManifest($"{kind}.json", path, folder.WriteText($"{kind}.csv", "x,y,z\n5,5,5\n"));
-        ToolRun.Refuses([path, expected], "train", "--data", manifest, "--out", folder.At("bad-run"), "--device", "cpu");
+        string manifest = Folder.WriteManifest($"{kind}.json", path, Folder.WriteText($"{kind}.csv", "x,y,z\n5,5,5\n"));
+        ToolRun.Refuses([path, expected], "train", "--data", manifest, "--out", Folder.At("bad-run"), "--device", "cpu");
         Assert.That(
-            !Directory.Exists(folder.At("bad-run")) || Directory.GetFileSystemEntries(folder.At("bad-run")).Length == 0,
+            !Directory.Exists(Folder.At("bad-run")) || Directory.GetFileSystemEntries(Folder.At("bad-run")).Length == 0,
             "nothing is written");
     }
 
@@ -148,10 +134,10 @@ public class BadInputTests
     [TestCase("", "is empty")]
     public void Train_BadCoordinates_AreRefused(string table, string expected)
     {
-        string volume = folder.WriteVolume("ramp.mrc");
-        string manifest = folder.WriteManifest("coordinates.json", volume, folder.WriteText("bad.csv", table));
+        string volume = Folder.WriteVolume("ramp.mrc");
+        string manifest = Folder.WriteManifest("coordinates.json", volume, Folder.WriteText("bad.csv", table));
         ToolRun.Refuses(
-            [expected], "train", "--data", manifest, "--out", folder.At("bad-coordinates"), "--patch", "12", "--widths", "4,4",
+            [expected], "train", "--data", manifest, "--out", Folder.At("bad-coordinates"), "--patch", "12", "--widths", "4,4",
             "--device", "cpu");
     }
 
@@ -166,44 +152,44 @@ public class BadInputTests
             ["bad.json", expected],
             "train",
             "--data",
-            folder.WriteText("bad.json", json),
+            Folder.WriteText("bad.json", json),
             "--out",
-            folder.At("bad-manifest"),
+            Folder.At("bad-manifest"),
             "--device",
             "cpu");
 
     [Test]
     public void Train_WithoutTrainingVolumes_IsRefused()
     {
-        string volume = folder.WriteVolume("only.mrc");
+        string volume = Folder.WriteVolume("only.mrc");
         new DatasetManifest
         {
             Volumes =
-            [new DatasetVolume { Volume = volume, Coordinates = folder.WriteText("only.csv", "x,y,z\n5,5,5\n"), Split =
+            [new DatasetVolume { Volume = volume, Coordinates = Folder.WriteText("only.csv", "x,y,z\n5,5,5\n"), Split =
                 DatasetSplit.Test }]
-        }.Write(folder.At("only.json"));
+        }.Write(Folder.At("only.json"));
         ToolRun.Refuses(
-            ["\"split\": \"train\""], "train", "--data", folder.At("only.json"), "--out", folder.At("only"), "--device", "cpu");
+            ["\"split\": \"train\""], "train", "--data", Folder.At("only.json"), "--out", Folder.At("only"), "--device", "cpu");
     }
 
     [Test]
     public void Train_AMaskOfAnotherSize_IsRefused()
     {
-        string volume = folder.WriteVolume("masked.mrc");
-        string mask = folder.WriteVolume("mask.mrc", depth: 8);
+        string volume = Folder.WriteVolume("masked.mrc");
+        string mask = Folder.WriteVolume("mask.mrc", depth: 8);
         new DatasetManifest
         {
             Volumes =
             [new DatasetVolume { Volume = volume, Mask = mask, Coordinates =
-                folder.WriteText("masked.csv", "x,y,z\n5,5,5\n"), Split = DatasetSplit.Train }]
-        }.Write(folder.At("masked.json"));
+                Folder.WriteText("masked.csv", "x,y,z\n5,5,5\n"), Split = DatasetSplit.Train }]
+        }.Write(Folder.At("masked.json"));
         ToolRun.Refuses(
             [mask, "same size"],
             "train",
             "--data",
-            folder.At("masked.json"),
+            Folder.At("masked.json"),
             "--out",
-            folder.At("masked"),
+            Folder.At("masked"),
             "--preset",
             "combined",
             "--device",
@@ -218,36 +204,36 @@ public class BadInputTests
     [TestCase("--bandwidth", "0", "bandwidth")]
     public void Train_SettingsThatDoNotFit_AreRefusedBeforeAVolumeIsRead(string option, string value, string expected)
     {
-        string unread = folder.WriteManifest(
-            "unread.json", folder.WriteText("unread.mrc", "no volume"), folder.WriteText("unread.csv", "x,y,z\n5,5,5\n"));
+        string unread = Folder.WriteManifest(
+            "unread.json", Folder.WriteText("unread.mrc", "no volume"), Folder.WriteText("unread.csv", "x,y,z\n5,5,5\n"));
         ToolRun.Refuses(
-            [expected], "train", "--data", unread, "--out", folder.At("unfit"), "--augmentation", "flips", "--device", "cpu",
+            [expected], "train", "--data", unread, "--out", Folder.At("unfit"), "--augmentation", "flips", "--device", "cpu",
             option, value);
     }
 
     [Test]
     public void Simulate_IntoAFolderWithVolumes_LeavesThem()
     {
-        Directory.CreateDirectory(folder.At("shrec/model_0"));
-        File.WriteAllText(folder.At("shrec/model_0/reconstruction.mrc"), "a tomogram");
-        ToolRun.Refuses(["reconstruction.mrc", "--overwrite"], "simulate", "--out", folder.At("shrec"), "--preset", "tomogram");
-        File.WriteAllText(folder.At("shrec/x.mrc"), "a volume");
-        ToolRun.Refuses(["x.mrc", "--overwrite"], "simulate", "--out", folder.At("shrec"));
+        Directory.CreateDirectory(Folder.At("shrec/model_0"));
+        File.WriteAllText(Folder.At("shrec/model_0/reconstruction.mrc"), "a tomogram");
+        ToolRun.Refuses(["reconstruction.mrc", "--overwrite"], "simulate", "--out", Folder.At("shrec"), "--preset", "tomogram");
+        File.WriteAllText(Folder.At("shrec/x.mrc"), "a volume");
+        ToolRun.Refuses(["x.mrc", "--overwrite"], "simulate", "--out", Folder.At("shrec"));
     }
 
     [Test]
     public void Evaluate_AReportThatIsNamedLikeAVolume_IsRefused()
     {
-        string table = folder.WriteText("points.csv", "x,y,z\n1,1,1\n");
+        string table = Folder.WriteText("points.csv", "x,y,z\n1,1,1\n");
         ToolRun.Refuses(
             ["no name of a page"],
             "evaluate",
             "--picks",
             table,
             "--truth",
-            folder.WriteText("truth.csv", "x,y,z\n1,1,1\n"),
+            Folder.WriteText("truth.csv", "x,y,z\n1,1,1\n"),
             "--report",
-            folder.WriteVolume("page.mrc"));
+            Folder.WriteVolume("page.mrc"));
     }
 
     [Test]
@@ -255,13 +241,13 @@ public class BadInputTests
         => ToolRun.Refuses(
             ["b.mrc", "--overwrite"],
             "pick",
-            folder.WriteVolume("a.mrc"),
+            Folder.WriteVolume("a.mrc"),
             "--model",
             Model,
             "--out",
-            folder.At("new.star"),
+            Folder.At("new.star"),
             "--score-map",
-            folder.WriteVolume("b.mrc"),
+            Folder.WriteVolume("b.mrc"),
             "--device",
             "cpu");
 
@@ -270,11 +256,11 @@ public class BadInputTests
         => ToolRun.Refuses(
             ["fake.safetensors"],
             "pick",
-            folder.WriteVolume("v.mrc"),
+            Folder.WriteVolume("v.mrc"),
             "--model",
-            folder.WriteText("fake.safetensors", "not a model"),
+            Folder.WriteText("fake.safetensors", "not a model"),
             "--out",
-            folder.At("fake.star"),
+            Folder.At("fake.star"),
             "--device",
             "cpu");
 
@@ -284,15 +270,15 @@ public class BadInputTests
         SafetensorsFile model = SafetensorsFile.Read(Model);
         Dictionary<string, string> metadata = new(model.Metadata);
         metadata["meanshift_gpu.unet3d"] = metadata["meanshift_gpu.unet3d"].Replace("[4,4]", "[4,8]", StringComparison.Ordinal);
-        SafetensorsFile.Write(folder.At("other.safetensors"), model.Tensors, metadata);
+        SafetensorsFile.Write(Folder.At("other.safetensors"), model.Tensors, metadata);
         ToolRun.Refuses(
             ["other.safetensors", "this network needs"],
             "pick",
-            folder.WriteVolume("w.mrc"),
+            Folder.WriteVolume("w.mrc"),
             "--model",
-            folder.At("other.safetensors"),
+            Folder.At("other.safetensors"),
             "--out",
-            folder.At("other.star"),
+            Folder.At("other.star"),
             "--device",
             "cpu");
     }
@@ -300,31 +286,31 @@ public class BadInputTests
     [Test]
     public void Pick_AContradictoryRequest_IsRefused()
     {
-        string volume = folder.WriteVolume("c.mrc");
+        string volume = Folder.WriteVolume("c.mrc");
         string[] pick = ["pick", volume, "--model", Model, "--device", "cpu"];
         ToolRun.Refuses(
-            ["exclude"], [.. pick, "--out", folder.At("c.star"), "--threshold", "0.3", "--threshold-absolute", "0.5"]);
+            ["exclude"], [.. pick, "--out", Folder.At("c.star"), "--threshold", "0.3", "--threshold-absolute", "0.5"]);
         ToolRun.Refuses(
-            ["the format csv ends in .csv", "(--format)"], [.. pick, "--out", folder.At("c.star"), "--format", "csv"]);
+            ["the format csv ends in .csv", "(--format)"], [.. pick, "--out", Folder.At("c.star"), "--format", "csv"]);
         ToolRun.Refuses(
-            ["the format coords ends in .coords", "(--format)"], [.. pick, "--out", folder.At("c.star"), "--format", "coords"]);
+            ["the format coords ends in .coords", "(--format)"], [.. pick, "--out", Folder.At("c.star"), "--format", "coords"]);
         ToolRun.Refuses(
             ["--relion5-centre is for relion5, not for relion3"],
-            [.. pick, "--out", folder.At("c.star"), "--relion5-centre", "half-size"]);
+            [.. pick, "--out", Folder.At("c.star"), "--relion5-centre", "half-size"]);
         ToolRun.Refuses(
             ["--tomograms is for relion5, not for csv"],
-            [.. pick, "--out", folder.At("c.csv"), "--tomograms", folder.At("tomograms.star")]);
-        ToolRun.Refuses(["'.xlsx'"], [.. pick, "--out", folder.At("c.xlsx")]);
-        ToolRun.Refuses(["folder"], [.. pick, "--out", folder.At("nowhere", "c.star")]);
-        ToolRun.Refuses(["same name"], "pick", volume, volume, "--model", Model, "--out", folder.At("c.star"), "--device", "cpu");
+            [.. pick, "--out", Folder.At("c.csv"), "--tomograms", Folder.At("tomograms.star")]);
+        ToolRun.Refuses(["'.xlsx'"], [.. pick, "--out", Folder.At("c.xlsx")]);
+        ToolRun.Refuses(["folder"], [.. pick, "--out", Folder.At("nowhere", "c.star")]);
+        ToolRun.Refuses(["same name"], "pick", volume, volume, "--model", Model, "--out", Folder.At("c.star"), "--device", "cpu");
         ToolRun.Refuses(
             ["Raise the limit (--memory)"],
             "pick",
-            folder.WriteVolume("large.mrc", 60, 60, 60),
+            Folder.WriteVolume("large.mrc", 60, 60, 60),
             "--model",
             Model,
             "--out",
-            folder.At("c.star"),
+            Folder.At("c.star"),
             "--device",
             "cpu",
             "--memory",
@@ -334,16 +320,16 @@ public class BadInputTests
     [Test]
     public void Pick_AResultInTheNameOfAnInput_IsRefusedAndTheInputStays()
     {
-        string volume = folder.WriteVolume("precious.mrc");
+        string volume = Folder.WriteVolume("precious.mrc");
         byte[] before = File.ReadAllBytes(volume);
         string[] pick = ["pick", volume, "--model", Model, "--device", "cpu"];
-        ToolRun.Refuses(["is an input"], [.. pick, "--out", folder.At("p.star"), "--score-map", volume]);
+        ToolRun.Refuses(["is an input"], [.. pick, "--out", Folder.At("p.star"), "--score-map", volume]);
         ToolRun.Refuses(
-            ["is an input"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("run", "..", "precious.mrc")]);
+            ["is an input"], [.. pick, "--out", Folder.At("p.star"), "--score-map", Folder.At("run", "..", "precious.mrc")]);
         ToolRun.Refuses(
-            ["is the name of two results"], [.. pick, "--out", folder.At("p.star"), "--score-map", folder.At("p.star")]);
+            ["is the name of two results"], [.. pick, "--out", Folder.At("p.star"), "--score-map", Folder.At("p.star")]);
         Assert.That(File.ReadAllBytes(volume), Is.EqualTo(before));
-        Assert.That(folder.At("p.star"), Does.Not.Exist);
+        Assert.That(Folder.At("p.star"), Does.Not.Exist);
     }
 
     // The format's lack is known from the headers: no volume is computed first, and what exists already does
@@ -354,27 +340,27 @@ public class BadInputTests
     [TestCase("eman2", "json")]
     public void Pick_AFormatThatNeedsAVoxelSize_AsksForItBeforeTheFirstTile(string format, string ending)
     {
-        string good = folder.WriteVolume("first.mrc");
-        string bare = folder.WriteVolume("second.mrc", voxelSize: new VoxelSize(0));
-        string output = folder.At($"bare-{format}");
+        string good = Folder.WriteVolume("first.mrc");
+        string bare = Folder.WriteVolume("second.mrc", voxelSize: new VoxelSize(0));
+        string output = Folder.At($"bare-{format}");
         string[] pick = ["--model", Model, "--format", format, "--device", "cpu"];
         ToolRun.Refuses(["second", "give the voxel size (--voxel-size)"], ["pick", good, bare, "--out", output, .. pick]);
         Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
         ToolRun.Refuses(
-            ["give the voxel size (--voxel-size)"], ["pick", bare, "--out", folder.At($"bare-{format}.{ending}"), .. pick]);
-        Assert.That(folder.At($"bare-{format}.{ending}"), Does.Not.Exist);
-        ToolRun.Succeeds(["pick", bare, "--out", folder.At($"bare-{format}.{ending}"), "--voxel-size", "10", .. pick]);
+            ["give the voxel size (--voxel-size)"], ["pick", bare, "--out", Folder.At($"bare-{format}.{ending}"), .. pick]);
+        Assert.That(Folder.At($"bare-{format}.{ending}"), Does.Not.Exist);
+        ToolRun.Succeeds(["pick", bare, "--out", Folder.At($"bare-{format}.{ending}"), "--voxel-size", "10", .. pick]);
         ToolRun.Refuses(
             ["second", "has voxels of 10 × 10 × 13 Å (z, y, x)", "(--voxel-size)"],
-            ["pick", good, folder.WriteVolume("second.mrc", voxelSize: new VoxelSize(10, 10, 13)), "--out", output, .. pick]);
+            ["pick", good, Folder.WriteVolume("second.mrc", voxelSize: new VoxelSize(10, 10, 13)), "--out", output, .. pick]);
         Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
     }
 
     [Test]
     public void VoxelsThatAreNoCubes_AreWarnedAboutWherePixelsDoAndRefusedWhereAngstromIsCounted()
     {
-        string volume = folder.WriteVolume("flat.mrc", voxelSize: new VoxelSize(10, 10, 13));
-        string table = folder.At("flat.star");
+        string volume = Folder.WriteVolume("flat.mrc", voxelSize: new VoxelSize(10, 10, 13));
+        string table = Folder.At("flat.star");
         const string problem = "flat.mrc: has voxels of 10 × 10 × 13 Å (z, y, x)";
         Assert.That(
             ToolRun.Succeeds("pick", volume, "--model", Model, "--out", table, "--device", "cpu").Error, Does.Contain(problem));
@@ -386,42 +372,42 @@ public class BadInputTests
         Assert.That(File.ReadAllText(table), Does.Contain("rlnDetectorPixelSize"));
 
         // Pixels of 5 Å: two of them are a voxel along two axes only.
-        string angstrom = folder.At("angstrom.json");
-        string pixels = folder.WriteText("pixels.csv", "x,y,z\n5,5,5\n");
+        string angstrom = Folder.At("angstrom.json");
+        string pixels = Folder.WriteText("pixels.csv", "x,y,z\n5,5,5\n");
         ToolRun.Succeeds("convert", pixels, "--out", angstrom, "--to", "copick", "--voxel-size", "5");
-        ToolRun.Succeeds("convert", pixels, "--out", folder.At("flat.tbl"), "--volume", volume);
+        ToolRun.Succeeds("convert", pixels, "--out", Folder.At("flat.tbl"), "--volume", volume);
         ToolRun.Refuses(
             [problem, "(--voxel-size)"],
             "convert",
             pixels,
             "--out",
-            folder.At("flat.json"),
+            Folder.At("flat.json"),
             "--to",
             "copick",
             "--volume",
             volume);
-        ToolRun.Refuses([problem, "(--voxel-size)"], "convert", angstrom, "--out", folder.At("flat.csv"), "--volume", volume);
-        ToolRun.Succeeds("convert", angstrom, "--out", folder.At("flat.csv"), "--volume", volume, "--voxel-size", "10");
+        ToolRun.Refuses([problem, "(--voxel-size)"], "convert", angstrom, "--out", Folder.At("flat.csv"), "--volume", volume);
+        ToolRun.Succeeds("convert", angstrom, "--out", Folder.At("flat.csv"), "--volume", volume, "--voxel-size", "10");
         ToolRun.Succeeds("evaluate", "--picks", pixels, "--truth", pixels, "--volume", volume);
         ToolRun.Refuses([problem, "(--voxel-size)"], "evaluate", "--picks", angstrom, "--truth", pixels, "--volume", volume);
         ToolRun.Succeeds("evaluate", "--picks", angstrom, "--truth", pixels, "--volume", volume, "--voxel-size", "10");
 
         string[] train =
-            ["--out", folder.At("flat-run"), "--steps", "1", "--widths", "4,4", "--patch", "12", "--center-margin", "2",
+            ["--out", Folder.At("flat-run"), "--steps", "1", "--widths", "4,4", "--patch", "12", "--center-margin", "2",
                 "--device", "cpu"];
         ToolRun.Refuses(
             [problem, "(\"voxelSizeAngstrom\" in the manifest)"],
-            ["train", "--data", folder.WriteManifest("flat.json", volume, angstrom), .. train]);
+            ["train", "--data", Folder.WriteManifest("flat.json", volume, angstrom), .. train]);
         Assert.That(
-            ToolRun.Succeeds(["train", "--data", folder.WriteManifest("flat.json", volume, pixels), .. train]).Error,
+            ToolRun.Succeeds(["train", "--data", Folder.WriteManifest("flat.json", volume, pixels), .. train]).Error,
             Does.Contain(problem));
     }
 
     [Test]
     public void Pick_OfSeveralVolumes_OneThatCannotBePickedIsNamedAndTheOthersArePicked()
     {
-        string[] volumes = [folder.WriteVolume("small.mrc"), folder.WriteVolume("bigger.mrc", 60, 60, 60)];
-        string output = folder.At("later");
+        string[] volumes = [Folder.WriteVolume("small.mrc"), Folder.WriteVolume("bigger.mrc", 60, 60, 60)];
+        string output = Folder.At("later");
         string[] pick = ["pick", .. volumes, "--model", Model, "--out", output, "--device", "cpu"];
         AssertLeftOut(ToolRun.Of([.. pick, "--mask", volumes[0]]), "the mask has", "same size", "1 of 2 volumes could not be "
             + "picked: bigger");
@@ -429,8 +415,8 @@ public class BadInputTests
         Assert.That(Directory.GetFiles(output, "*.star").Select(Path.GetFileName), Is.EqualTo(new[] { "small.star" }));
 
         // What is wrong with a volume may be seen when its voxels are read, and not before.
-        string broken = folder.At("broken.mrc"), noVolume = folder.WriteText("text.mrc", "no volume"), json =
-            folder.At("several.json"), one = folder.At("several.csv");
+        string broken = Folder.At("broken.mrc"), noVolume = Folder.WriteText("text.mrc", "no volume"), json =
+            Folder.At("several.json"), one = Folder.At("several.csv");
         File.Copy(volumes[0], broken, overwrite: true);
         using (FileStream file = new(broken, FileMode.Open))
         {
@@ -439,16 +425,16 @@ public class BadInputTests
         }
 
         string[] several =
-            ["pick", broken, noVolume, volumes[0], folder.At("missing.mrc"), "--model", Model, "--device", "cpu", "--json", json,
+            ["pick", broken, noVolume, volumes[0], Folder.At("missing.mrc"), "--model", Model, "--device", "cpu", "--json", json,
                 "--overwrite"];
         AssertLeftOut(
-            ToolRun.Of([.. several, "--out", folder.At("several")]),
+            ToolRun.Of([.. several, "--out", Folder.At("several")]),
             "broken is left out",
             "NaN",
             "file not found",
             "3 of 4 volumes could not be picked: text, missing, broken");
         Assert.That(
-            Directory.GetFiles(folder.At("several")).Select(Path.GetFileName),
+            Directory.GetFiles(Folder.At("several")).Select(Path.GetFileName),
             Is.EquivalentTo(new[] { "small.star", "small.star.made" }));
         Assert.That(
             ToolRun.Json(json).GetProperty("volumes").EnumerateArray().Count(v => v.TryGetProperty("failed", out _)),
@@ -457,7 +443,7 @@ public class BadInputTests
         Assert.That(File.ReadAllLines(one).Skip(1), Has.All.Contains("small"));
         // A table without them is not taken for one of all volumes.
         ToolRun.Refuses(["several.csv", "other files"], [.. several.Where(a => a != "--overwrite"), "--out", one]);
-        ToolRun.Refuses(["NaN"], "pick", broken, "--model", Model, "--device", "cpu", "--out", folder.At("broken.csv"));
+        ToolRun.Refuses(["NaN"], "pick", broken, "--model", Model, "--device", "cpu", "--out", Folder.At("broken.csv"));
 
         static void AssertLeftOut(ToolRun run, params string[] said)
         {
@@ -473,11 +459,11 @@ public class BadInputTests
     [Test]
     public void Pick_AConstantVolume_IsWarnedAbout()
     {
-        string path = folder.At("constant.mrc");
+        string path = Folder.At("constant.mrc");
         using (Volume volume = new(12, 12, 12, new VoxelSize(10)))
             MrcFile.Write(path, volume);
         Assert.That(
-            ToolRun.Succeeds("pick", path, "--model", Model, "--out", folder.At("constant.star"), "--device", "cpu").Error,
+            ToolRun.Succeeds("pick", path, "--model", Model, "--out", Folder.At("constant.star"), "--device", "cpu").Error,
             Does.Contain("same value"));
     }
 
@@ -486,8 +472,8 @@ public class BadInputTests
     [Platform("Linux")]
     public void AnyVerb_AFolderThatCannotBeWritten_IsRefused()
     {
-        string volume = folder.WriteVolume("r.mrc");
-        ToolRun.Refuses(["/proc/run"], "train", "--data", folder.Manifest, "--out", "/proc/run", "--device", "cpu");
+        string volume = Folder.WriteVolume("r.mrc");
+        ToolRun.Refuses(["/proc/run"], "train", "--data", Folder.Manifest, "--out", "/proc/run", "--device", "cpu");
         ToolRun.Refuses(["/proc"], "pick", volume, "--model", Model, "--out", "/proc/picks.star", "--device", "cpu");
         ToolRun.Refuses(["/proc/data"], "simulate", "--out", "/proc/data");
         ToolRun.Refuses(["/proc/demo"], "demo", "--out", "/proc/demo", "--device", "cpu");
@@ -497,8 +483,8 @@ public class BadInputTests
     [Test]
     public void Evaluate_TablesThatDoNotBelongTogether_AreRefused()
     {
-        string picks = folder.WriteText("picks.csv", "x,y,z,tomogram\n1,1,1,a\n2,2,2,b\n");
-        string truth = folder.WriteText("truth.csv", "x,y,z,tomogram\n1,1,1,a\n2,2,2,c\n");
+        string picks = Folder.WriteText("picks.csv", "x,y,z,tomogram\n1,1,1,a\n2,2,2,b\n");
+        string truth = Folder.WriteText("truth.csv", "x,y,z,tomogram\n1,1,1,a\n2,2,2,c\n");
         ToolRun.Refuses([picks, "'b'"], "evaluate", "--picks", picks, "--truth", truth);
         ToolRun.Refuses(["2 tables of picks and 1"], "evaluate", "--picks", picks, picks, "--truth", truth);
         ToolRun.Refuses(
@@ -507,23 +493,23 @@ public class BadInputTests
             "--picks",
             picks,
             "--truth",
-            folder.WriteText("one.csv", "x,y,z\n1,1,1\n"));
+            Folder.WriteText("one.csv", "x,y,z\n1,1,1\n"));
     }
 
     [Test]
     public void Evaluate_WhatWouldReplaceInputsOrChangeNothing_IsRefused()
     {
         string text = "x,y,z,class\n1,1,1,2\n9,9,9,3\n";
-        string picks = folder.WriteText("picks.csv", text);
-        string truth = folder.WriteText("truth.csv", text);
+        string picks = Folder.WriteText("picks.csv", text);
+        string truth = Folder.WriteText("truth.csv", text);
         string[] evaluate = ["evaluate", "--picks", picks, "--truth", truth];
         foreach (string input in (string[])[picks, truth])
             ToolRun.Refuses([input, "is an input"], [.. evaluate, "--report", input]);
         Assert.That((File.ReadAllText(picks), File.ReadAllText(truth)), Is.EqualTo((text, text)));
-        ToolRun.Refuses(["does not exist"], [.. evaluate, "--report", folder.At("none", "page.html")]);
+        ToolRun.Refuses(["does not exist"], [.. evaluate, "--report", Folder.At("none", "page.html")]);
         ToolRun.Refuses(["names a class twice"], [.. evaluate, "--classes", "2", "2"]);
         ToolRun.Refuses(
-            ["--binning", "manifest"], "evaluate", "--picks", picks, "--data", folder.At("manifest.json"), "--binning", "2");
+            ["--binning", "manifest"], "evaluate", "--picks", picks, "--data", Folder.At("manifest.json"), "--binning", "2");
         ToolRun.Refuses(["--mask"], "pick", "--suggest", "manifest.json", "--model", "m.safetensors", "--mask", "mask.mrc");
         ToolRun.Refuses(["--radius"], "pick", "volume.mrc", "--model", "m.safetensors", "--out", "o.csv", "--radius", "2");
         ToolRun.Refuses(["--sparse"], "pick", "volume.mrc", "--model", "m.safetensors", "--out", "o.csv", "--sparse");
@@ -532,11 +518,11 @@ public class BadInputTests
     [Test]
     public void Evaluate_ClassesThatAreNumbers_AreThoseOfThePicks()
     {
-        string picks = folder.WriteText("picks.csv", "x,y,z,class\n1,1,1,2\n9,9,9,3\n");
-        string truth = folder.WriteText("truth.csv", "x,y,z,class\n1,1,1,2\n9,9,9,3\n");
+        string picks = Folder.WriteText("picks.csv", "x,y,z,class\n1,1,1,2\n9,9,9,3\n");
+        string truth = Folder.WriteText("truth.csv", "x,y,z,class\n1,1,1,2\n9,9,9,3\n");
         ToolRun.Succeeds(
-            "evaluate", "--picks", picks, "--truth", truth, "--classes", "2", "3", "--radii", "1", "--json", folder.At("e.json"));
-        foreach (JsonElement kind in ToolRun.Json(folder.At("e.json")).GetProperty("classes").EnumerateArray())
+            "evaluate", "--picks", picks, "--truth", truth, "--classes", "2", "3", "--radii", "1", "--json", Folder.At("e.json"));
+        foreach (JsonElement kind in ToolRun.Json(Folder.At("e.json")).GetProperty("classes").EnumerateArray())
             Assert.That(
                 kind.GetProperty("result").GetProperty("radii")[0].GetProperty("f1").GetDouble(),
                 Is.EqualTo(1),

@@ -12,29 +12,17 @@ namespace MeanShiftGpu.Tests.Cli;
 /// with the bits of an undisturbed one. MEANSHIFTGPU_KILLS sets how often (3).
 /// </summary>
 [NonParallelizable]
-public class KilledProcessTests
+public class KilledProcessTests : TrainedToolTests
 {
     private static readonly int Kills = TestData.Count("MEANSHIFTGPU_KILLS", 3);
-
-    private readonly ToolFolder folder = new();
-
-    [OneTimeSetUp]
-    public void TrainOnce()
-    {
-        folder.Simulate();
-        ToolRun.Succeeds(folder.Train("run", 1));
-    }
-
-    [OneTimeTearDown]
-    public void DeleteFolder() => folder.Dispose();
 
     [Test]
     public void Pick_KilledAtRandom_LeavesCompleteFilesAndGoesOn()
     {
-        string[] volumes = [.. Enumerable.Range(0, 4).Select(i => folder.WriteVolume($"v{i}.mrc", 60, 70 + i, 80))];
+        string[] volumes = [.. Enumerable.Range(0, 4).Select(i => Folder.WriteVolume($"v{i}.mrc", 60, 70 + i, 80))];
         string[] Arguments(string output)
-            => ["pick", .. volumes, "--model", folder.At("run", "model.safetensors"), "--out", folder.At(output), "--score-map",
-                folder.At(output), "--device", "cpu"];
+            => ["pick", .. volumes, "--model", Folder.At("run", "model.safetensors"), "--out", Folder.At(output), "--score-map",
+                Folder.At(output), "--device", "cpu"];
         ToolRun.Succeeds(Arguments("straight"));
 
         Random random = new(1);
@@ -56,7 +44,7 @@ public class KilledProcessTests
         // A run is killed within the time of thirty steps from its first one on, of which there are enough
         // for every kill to fall amid them; one in four as it starts.
         string[] Arguments(string run, int steps, params string[] more)
-            => folder.Train(run, steps, ["--checkpoint-every", "1", "--validate-every", "3", "--lr", "1e-4", .. more]);
+            => Folder.Train(run, steps, ["--checkpoint-every", "1", "--validate-every", "3", "--lr", "1e-4", .. more]);
         int all = 30 * Kills;
         ToolRun.Succeeds(Arguments("trained", all));
 
@@ -71,7 +59,7 @@ public class KilledProcessTests
         }
 
         long thirty = clock.ElapsedMilliseconds;
-        string checkpoint = folder.At("resumed", "checkpoint.safetensors");
+        string checkpoint = Folder.At("resumed", "checkpoint.safetensors");
         int killed = 0;
         for (int i = 0; i < Kills; i++)
         {
@@ -82,10 +70,10 @@ public class KilledProcessTests
                 killed++;
             if (File.Exists(checkpoint))
                 Assert.That(() => SafetensorsFile.Read(checkpoint), Throws.Nothing);
-            if (File.Exists(folder.At("resumed", "model.safetensors")))
-                Assert.That(() => SafetensorsFile.Read(folder.At("resumed", "model.safetensors")), Throws.Nothing);
-            if (File.Exists(folder.At("resumed", "history.json")))
-                Assert.That(() => ToolRun.Json(folder.At("resumed", "history.json")), Throws.Nothing);
+            if (File.Exists(Folder.At("resumed", "model.safetensors")))
+                Assert.That(() => SafetensorsFile.Read(Folder.At("resumed", "model.safetensors")), Throws.Nothing);
+            if (File.Exists(Folder.At("resumed", "history.json")))
+                Assert.That(() => ToolRun.Json(Folder.At("resumed", "history.json")), Throws.Nothing);
         }
 
         TestContext.Out.WriteLine($"killed {killed} times, the last after step "
@@ -104,7 +92,7 @@ public class KilledProcessTests
         if (IgnoresHangup())
             Assert.Ignore("these tests run under nohup, and so do the programs that they start");
         using Process process = Start(
-            folder.Train("lost", 1_000_000, "--validate-every", "1000"), out ManualResetEventSlim training);
+            Folder.Train("lost", 1_000_000, "--validate-every", "1000"), out ManualResetEventSlim training);
         training.Wait();
         using (Process signal = Process.Start("kill", ["-HUP", $"{process.Id}"]))
             signal.WaitForExit();
@@ -112,7 +100,7 @@ public class KilledProcessTests
         process.Kill();
         Assert.That(ended, Is.True);
         Assert.That(process.ExitCode, Is.EqualTo(130));
-        Assert.That(Trainer.ReadProgress(folder.At("lost", "checkpoint.safetensors")).Done, Is.Positive);
+        Assert.That(Trainer.ReadProgress(Folder.At("lost", "checkpoint.safetensors")).Done, Is.Positive);
     }
 
     // The first bit of the ignored signals is SIGHUP's; other systems than Linux do not tell.
@@ -122,21 +110,21 @@ public class KilledProcessTests
             && (ulong.Parse(line.AsSpan("SigIgn:".Length).Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture) & 1) != 0;
 
     private string[] Names(string name)
-        => [.. Directory.GetFileSystemEntries(folder.At(name)).Select(f => Path.GetFileName(f)!).Order()];
+        => [.. Directory.GetFileSystemEntries(Folder.At(name)).Select(f => Path.GetFileName(f)!).Order()];
 
     // Every file that has its name has all its bytes; temporary ones begin with a dot. Records of how a table
     // was made name the folder, and so does the training's page.
     private void AssertComplete(string expected, string actual)
     {
-        if (!Directory.Exists(folder.At(actual)))
+        if (!Directory.Exists(Folder.At(actual)))
             return;
-        string page = folder.At(actual, "training.html");
+        string page = Folder.At(actual, "training.html");
         if (File.Exists(page))
             Assert.That(File.ReadAllText(page).TrimEnd(), Does.EndWith("</html>"));
         string[] others = [".made", ".html"];
         foreach (string name in Names(actual).Where(n => !n.StartsWith('.') && !others.Contains(Path.GetExtension(n))))
             Assert.That(
-                File.ReadAllBytes(folder.At(actual, name)), Is.EqualTo(File.ReadAllBytes(folder.At(expected, name))), name);
+                File.ReadAllBytes(Folder.At(actual, name)), Is.EqualTo(File.ReadAllBytes(Folder.At(expected, name))), name);
     }
 
     private static int DurationOf(string[] arguments)

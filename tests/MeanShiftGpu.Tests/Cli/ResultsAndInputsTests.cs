@@ -10,26 +10,12 @@ namespace MeanShiftGpu.Tests.Cli;
 /// own name, through a link, and where it lies in a folder.
 /// </summary>
 [NonParallelizable]
-public class ResultsAndInputsTests
+public class ResultsAndInputsTests : TrainedToolTests
 {
     private static readonly string[] Words = ["FILE", "DIR", "TABLE", "MAP", "OLD.json"];
 
     // Arguments that name no files.
     private static readonly string[] Others = ["gradcheck NAME", "import LAYOUT"];
-
-    private readonly ToolFolder folder = new();
-
-    private string Model => folder.At("run", "model.safetensors");
-
-    [OneTimeSetUp]
-    public void TrainOnce()
-    {
-        folder.Simulate();
-        ToolRun.Succeeds(folder.Train("run", 1));
-    }
-
-    [OneTimeTearDown]
-    public void DeleteFolder() => folder.Dispose();
 
     // What no list names would not be looked at.
     [Test]
@@ -55,16 +41,16 @@ public class ResultsAndInputsTests
     [Test]
     public void AResultInThePlaceOfAnInput_IsRefusedByEveryVerb_AndTheInputStays()
     {
-        string volume = folder.WriteVolume("v.mrc");
-        string table = folder.WriteText("t.tbl", "1 1 1\n");
-        string csv = folder.WriteText("t.csv", "x,y,z\n5,5,5\n");
-        string html = folder.WriteText("truth.html", "x,y,z\n5,5,5\n");
-        string record = folder.WriteText("t.csv.made", "{}");
-        string names = folder.WriteText("t.tomograms.doc", "1 TS_01\n");
-        string link = folder.At("link.json");
+        string volume = Folder.WriteVolume("v.mrc");
+        string table = Folder.WriteText("t.tbl", "1 1 1\n");
+        string csv = Folder.WriteText("t.csv", "x,y,z\n5,5,5\n");
+        string html = Folder.WriteText("truth.html", "x,y,z\n5,5,5\n");
+        string record = Folder.WriteText("t.csv.made", "{}");
+        string names = Folder.WriteText("t.tomograms.doc", "1 TS_01\n");
+        string link = Folder.At("link.json");
         File.CreateSymbolicLink(link, csv);
-        string reference = folder.WriteText("reference.safetensors", "x");
-        string[] pick = ["pick", volume, "--model", Model, "--device", "cpu", "--out", folder.At("p.star")];
+        string reference = Folder.WriteText("reference.safetensors", "x");
+        string[] pick = ["pick", volume, "--model", Model, "--device", "cpu", "--out", Folder.At("p.star")];
         string[] view = ["view", volume, "--picks", csv, "--no-browser"];
         string[] evaluate = ["evaluate", "--picks", csv, "--truth", csv];
         string[] check = ["check", volume, "--picks", csv];
@@ -72,21 +58,21 @@ public class ResultsAndInputsTests
         string[][] commands =
         [
             [.. pick, "--json", Model], [.. pick, "--score-map", volume], [.. pick, "--json", volume],
-            ["pick", volume, "--model", Model, "--device", "cpu", "--out", folder.Path, "--mask", volume, "--json", volume],
+            ["pick", volume, "--model", Model, "--device", "cpu", "--out", Folder.Path, "--mask", volume, "--json", volume],
             [.. evaluate, "--json", csv], [.. evaluate, "--json", link], [.. evaluate, "--json", record],
             ["evaluate", "--picks", csv, "--truth", html, "--report", html],
             [.. check, "--json", csv], [.. check, "--json", volume],
             [.. view, "--out", csv], [.. view, "--json", record], [.. view, "--json", volume],
-            [.. convert, csv], [.. convert, folder.At("c.star"), "--json", link],
-            ["convert", table, "--out", folder.At("c.star"), "--json", names],
-            [.. convert, folder.At("c.star"), "--volume", volume, "--json", volume],
-            ["export", Model, "--onnx", Model], ["export", Model, "--onnx", folder.At("m.onnx"), "--json", Model],
-            ["verify", folder.Path, "--json", reference],
+            [.. convert, csv], [.. convert, Folder.At("c.star"), "--json", link],
+            ["convert", table, "--out", Folder.At("c.star"), "--json", names],
+            [.. convert, Folder.At("c.star"), "--volume", volume, "--json", volume],
+            ["export", Model, "--onnx", Model], ["export", Model, "--onnx", Folder.At("m.onnx"), "--json", Model],
+            ["verify", Folder.Path, "--json", reference],
             ["bench", "mean-shift", "--compare", csv, "--json", csv],
-            ["simulate", "--preset", "tomogram", "--density", volume, "--out", folder.At("s"), "--json", volume],
-            [.. folder.Train("again", 1, "--init", Model, "--json", Model)],
-            [.. folder.Train("run", 1, "--init", Model, "--overwrite")],
-            [.. folder.Train("again", 1, "--check-report", folder.Manifest)],
+            ["simulate", "--preset", "tomogram", "--density", volume, "--out", Folder.At("s"), "--json", volume],
+            [.. Folder.Train("again", 1, "--init", Model, "--json", Model)],
+            [.. Folder.Train("run", 1, "--init", Model, "--overwrite")],
+            [.. Folder.Train("again", 1, "--check-report", Folder.Manifest)],
         ];
         Dictionary<string, byte[]> before = Contents();
         using (Assert.EnterMultipleScope())
@@ -101,23 +87,23 @@ public class ResultsAndInputsTests
     [Test]
     public void TwoResultsInOnePlace_AreRefused()
     {
-        string volume = folder.WriteVolume("w.mrc");
-        string csv = folder.WriteText("w.csv", "x,y,z\n5,5,5\n");
-        string page = folder.At("w.html");
-        string[] pick = ["pick", volume, "--model", Model, "--device", "cpu", "--out", folder.At("w.star")];
-        string[] demo = ["demo", "--out", folder.At("demo")];
-        Directory.CreateDirectory(folder.At("demo"));
-        Directory.CreateDirectory(folder.At("ptx"));
+        string volume = Folder.WriteVolume("w.mrc");
+        string csv = Folder.WriteText("w.csv", "x,y,z\n5,5,5\n");
+        string page = Folder.At("w.html");
+        string[] pick = ["pick", volume, "--model", Model, "--device", "cpu", "--out", Folder.At("w.star")];
+        string[] demo = ["demo", "--out", Folder.At("demo")];
+        Directory.CreateDirectory(Folder.At("demo"));
+        Directory.CreateDirectory(Folder.At("ptx"));
         string[][] commands =
         [
-            [.. pick, "--json", folder.At("w.star")], [.. pick, "--json", folder.At("w.star.made")],
+            [.. pick, "--json", Folder.At("w.star")], [.. pick, "--json", Folder.At("w.star.made")],
             [.. pick, "--report", page, "--json", page],
             ["evaluate", "--picks", csv, "--truth", csv, "--report", page, "--json", page],
-            ["convert", csv, "--out", folder.At("w.tbl"), "--json", folder.At("w.tomograms.doc")],
-            ["export", Model, "--onnx", folder.At("w.onnx"), "--json", folder.At("w.onnx")],
-            [.. demo, "--json", folder.At("demo", "report.html")],
-            ["view", volume, "--picks", csv, "--no-browser", "--out", folder.At("y.csv"), "--json", folder.At("y_removed.csv")],
-            [.. folder.Train("run", 1, "--overwrite", "--json", folder.At("run", "checkpoint.safetensors"))],
+            ["convert", csv, "--out", Folder.At("w.tbl"), "--json", Folder.At("w.tomograms.doc")],
+            ["export", Model, "--onnx", Folder.At("w.onnx"), "--json", Folder.At("w.onnx")],
+            [.. demo, "--json", Folder.At("demo", "report.html")],
+            ["view", volume, "--picks", csv, "--no-browser", "--out", Folder.At("y.csv"), "--json", Folder.At("y_removed.csv")],
+            [.. Folder.Train("run", 1, "--overwrite", "--json", Folder.At("run", "checkpoint.safetensors"))],
         ];
         using (Assert.EnterMultipleScope())
         {
@@ -130,8 +116,8 @@ public class ResultsAndInputsTests
     [Test]
     public void AFileThatWasNotNamedBefore_IsNotWrittenInThePlaceOfAnInput()
     {
-        string input = folder.WriteText("input.txt", "precious");
-        string beside = folder.WriteText("input.txt.made", "precious");
+        string input = Folder.WriteText("input.txt", "precious");
+        string beside = Folder.WriteText("input.txt.made", "precious");
         FileUses uses = new(path => [path, path + ".made"]);
         uses.Read(input);
         using (uses.Begin())
@@ -145,5 +131,5 @@ public class ResultsAndInputsTests
     }
 
     private Dictionary<string, byte[]> Contents()
-        => Directory.EnumerateFiles(folder.Path, "*", SearchOption.AllDirectories).ToDictionary(f => f, File.ReadAllBytes);
+        => Directory.EnumerateFiles(Folder.Path, "*", SearchOption.AllDirectories).ToDictionary(f => f, File.ReadAllBytes);
 }
