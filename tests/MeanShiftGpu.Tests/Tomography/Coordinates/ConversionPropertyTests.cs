@@ -11,12 +11,13 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Tomography.Coordinates;
 
 /// <summary>
-/// A physical place is kept, or the conversion is refused: random particles in random tomograms (two pixel
-/// sizes, binning 1 to 8, odd sizes, dotted names, shifts, both centres of RELION 5, two blocks in a file,
-/// other labels that say a pixel size), written by hand, go through pairs and triples of formats, all or
-/// those of one tomogram. What comes out is read by hand too, as another program would read it. Fractions of
-/// the tomogram instead of pixels are refused. MEANSHIFTGPU_TEST_CONVERSIONS sets how many conversions are
-/// made (10 000); MEANSHIFTGPU_TEST_SEED another beginning.
+/// A physical place is kept, with its score, or the conversion is refused: random particles in random
+/// tomograms (two pixel sizes, binning 1 to 8, odd sizes, dotted names, shifts, both centres of RELION 5, two
+/// blocks in a file, other labels that say a pixel size or a score), written by hand, go through pairs and
+/// triples of formats, all or those of one tomogram. What comes out is read by hand too, as another program
+/// would read it. Fractions of the tomogram instead of pixels are refused, and a score or a class after x, y
+/// and z where no heading says so. MEANSHIFTGPU_TEST_CONVERSIONS sets how many conversions are made (10 000);
+/// MEANSHIFTGPU_TEST_SEED another beginning. `.ci/faults` puts faults back that this test must find.
 /// </summary>
 public class ConversionPropertyTests
 {
@@ -47,6 +48,12 @@ public class ConversionPropertyTests
     private static readonly string[] Names =
         ["TS_01", "TS_1.5", "TS_1.6", "2024.01.12_TS_01", "2024.01.12_TS_02", "rec_3", "A_ts_005.mrc", "TS_02.", "tomo_bin", "7"];
 
+    // What pickers and template matchings call the score in a STAR file, and in a table with a heading.
+    private static readonly string[] StarScores =
+        ["AutopickFigureOfMerit", "LCCmax", "ParticleFigureOfMerit", "MaxValueProbDistribution"];
+
+    private static readonly string[] HeadedScores = ["score", "confidence", "LCCmax", "ccc"];
+
     [Test]
     public void Convert_ThroughPairsAndTriplesOfFormats_KeepsPlacesOrRefuses()
     {
@@ -74,10 +81,14 @@ public class ConversionPropertyTests
         CoordinateFormat format = ByHand[random.Next(world.Tomograms.Count > 1 ? 4 : ByHand.Length)];
         RelionCentre centre = (RelionCentre)random.Next(2);
         string file = world.WriteByHand(format, centre, random);
-        if (random.Next(20) == 0)
+        switch (random.Next(20))
         {
-            AssertFractionsAreRefused(world, folder[""], random, seed);
-            return (1, null);
+            case 0:
+                AssertFractionsAreRefused(world, folder[""], random, seed);
+                return (1, null);
+            case 1:
+                AssertOtherOrdersAreRefused(world, folder[""], random, seed);
+                return (1, null);
         }
 
         // In the end those of one tomogram may be asked for, by its name or its volume's.
@@ -92,6 +103,7 @@ public class ConversionPropertyTests
         bool told = world.OneVoxelSize && (unbinned || chain.Any(WithoutPixelSizes.Contains) || random.Next(2) == 0);
         if (!world.OneVoxelSize && unbinned && chain.Any(WithoutPixelSizes.Contains))
             return (0, null);
+        bool scored = true;
         for (int i = 0; i < steps; i++)
         {
             RelionCentre next = (RelionCentre)random.Next(2);
@@ -119,7 +131,9 @@ public class ConversionPropertyTests
             }
 
             (file, centre) = (output, next);
-            AssertPlaces(world, chain[i], file, centre, told, options.Tomogram is null ? null : wanted, string.Join("; ", story));
+            scored &= CoordinateFormats.HoldsScores(chain[i]);
+            AssertPlaces(
+                world, chain[i], file, centre, told, options.Tomogram is null ? null : wanted, scored, string.Join("; ", story));
         }
 
         return (steps, null);
@@ -149,10 +163,41 @@ public class ConversionPropertyTests
         Assert.Fail($"seed {seed}: fractions of the tomogram were taken for pixels: {File.ReadAllText(path)}");
     }
 
-    private static void AssertPlaces(
-        World world, CoordinateFormat format, string output, RelionCentre centre, bool told, string? wanted, string story)
+    /// <summary>
+    /// Four columns without a heading are class, x, y and z. A score or a class at their end would turn the
+    /// axes.
+    /// </summary>
+    private static void AssertOtherOrdersAreRefused(World world, string folder, Random random, int seed)
     {
-        List<(Tomogram Tomogram, double X, double Y, double Z)> found = [];
+        string path = Path.Combine(folder, "unnamed.coords");
+        bool score = random.Next(2) == 0;
+        // Places of a picker that works voxel by voxel.
+        int count = random.Next(3, 9), first = random.Next(20, 200);
+        string Row(int i) => string.Create(CultureInfo.InvariantCulture, $"{first + i} {random.Next(200)} {random.Next(200)} "
+            + $"{(score ? 0.01 + (0.98 * random.NextDouble()) : 1 + (i % 2))}");
+        File.WriteAllText(path, string.Concat(Enumerable.Range(0, count).Select(i => $"{Row(i)}\n")));
+        try
+        {
+            CoordinateConversion.Convert(path, Path.Combine(folder, "turned.csv"), new ConversionOptions
+            {
+                To = CoordinateFormat.Csv,
+                TomogramName = world.Tomograms[0].Name,
+            });
+        }
+        catch (InputException e) when (e.Message.Contains("four columns without a heading", StringComparison.Ordinal))
+        {
+            return;
+        }
+
+        Assert.Fail($"seed {seed}: x, y, z and a {(score ? "score" : "class")} were taken for class, x, y, z: "
+            + File.ReadAllText(path));
+    }
+
+    private static void AssertPlaces(
+        World world, CoordinateFormat format, string output, RelionCentre centre, bool told, string? wanted, bool scored,
+        string story)
+    {
+        List<Found> found = [];
         foreach (
             string file in Directory.Exists(output) ? Directory.EnumerateFiles(output, "*", SearchOption.AllDirectories)
                 : [output])
@@ -164,23 +209,38 @@ public class ConversionPropertyTests
         int count = world.Tomograms.Where(t => wanted is null || t.Name == wanted).Sum(t => t.Places.Count);
         if (found.Count != count)
             Assert.Fail($"{story}: {found.Count} particles of {count}");
-        foreach ((Tomogram tomogram, double x, double y, double z) in found)
+        foreach (Found one in found)
         {
-            double distance = tomogram.Places.Min(
-                p => Math.Max(Math.Abs(p.X - x), Math.Max(Math.Abs(p.Y - y), Math.Abs(p.Z - z))));
-            if (!(distance < ToleranceVoxels))
+            (Tomogram tomogram, double x, double y, double z, double? score) = one;
+            double Distance((double X, double Y, double Z) p)
+                => Math.Max(Math.Abs(p.X - x), Math.Max(Math.Abs(p.Y - y), Math.Abs(p.Z - z)));
+            (double X, double Y, double Z) nearest = tomogram.Places.MinBy(Distance);
+            if (!(Distance(nearest) < ToleranceVoxels))
                 Assert.Fail(string.Create(CultureInfo.InvariantCulture, $"{story}: ({x}, {y}, {z}) in {tomogram.Name} is "
-                    + $"{distance} voxels from every particle"));
+                    + $"{Distance(nearest)} voxels from every particle"));
+            // Single precision is what an EM file has.
+            if (scored && !(Math.Abs((score ?? double.NaN) - ScoreOf(nearest)) < 1e-6))
+                Assert.Fail(string.Create(CultureInfo.InvariantCulture, $"{story}: ({x}, {y}, {z}) in {tomogram.Name} has the "
+                    + $"score {score?.ToString(CultureInfo.InvariantCulture) ?? "of nobody"}, not {ScoreOf(nearest)}"));
         }
     }
+
+    /// <summary>A particle's score, which follows from its place.</summary>
+    private static double ScoreOf((double X, double Y, double Z) place)
+        => Math.Round(0.1 + (0.8 * (place.X - Math.Floor(place.X))), 3);
+
+    /// <summary>A particle that was read: its place in voxels and its score, if the format has one.</summary>
+    private sealed record Found(Tomogram Tomogram, double X, double Y, double Z, double? Score = null);
 
     /// <summary>
     /// Places in voxels of each particle's tomogram, from what the file says and the facts of the tomogram.
     /// </summary>
-    private static IEnumerable<(Tomogram Tomogram, double X, double Y, double Z)> ReadByHand(
+    private static IEnumerable<Found> ReadByHand(
         World world, CoordinateFormat format, string file, RelionCentre centre, bool told)
     {
         static double Number(string text) => double.Parse(text, CultureInfo.InvariantCulture);
+        static double? Score(Dictionary<string, string> row)
+            => row.TryGetValue("rlnAutopickFigureOfMerit", out string? text) ? Number(text) : null;
         // Pixel 0 and voxel 0 begin at the same corner.
         static double Voxel(double pixel, double size, double voxel) => ((pixel + 0.5) * size / voxel) - 0.5;
         switch (format)
@@ -193,11 +253,12 @@ public class ConversionPropertyTests
                             : row["rlnMicrographName"]);
                     double pixel = row.TryGetValue("rlnDetectorPixelSize", out string? size)
                         ? Number(size) * 1e4 / Number(row["rlnMagnification"]) : t.Voxel;
-                    yield return (
+                    yield return new Found(
                         t,
                         Voxel(Number(row["rlnCoordinateX"]), pixel, t.Voxel),
                         Voxel(Number(row["rlnCoordinateY"]), pixel, t.Voxel),
-                        Voxel(Number(row["rlnCoordinateZ"]), pixel, t.Voxel));
+                        Voxel(Number(row["rlnCoordinateZ"]), pixel, t.Voxel),
+                        Score(row));
                 }
 
                 break;
@@ -208,11 +269,12 @@ public class ConversionPropertyTests
                 {
                     Tomogram t = world.Named(row["rlnTomoName"]);
                     double pixel = groups[row["rlnOpticsGroup"]];
-                    yield return (
+                    yield return new Found(
                         t,
                         Voxel(Number(row["rlnCoordinateX"]), pixel, t.Voxel),
                         Voxel(Number(row["rlnCoordinateY"]), pixel, t.Voxel),
-                        Voxel(Number(row["rlnCoordinateZ"]), pixel, t.Voxel));
+                        Voxel(Number(row["rlnCoordinateZ"]), pixel, t.Voxel),
+                        Score(row));
                 }
 
                 break;
@@ -224,7 +286,7 @@ public class ConversionPropertyTests
                         => Voxel(
                             (Number(row[$"rlnCenteredCoordinate{axis}Angst"]) / t.Pixel)
                                 + (unbinnedSize / 2) - (centre == RelionCentre.HalfSizeMinusOne ? 1 : 0), t.Pixel, t.Voxel);
-                    yield return (t, Place("X", t.SizeX), Place("Y", t.SizeY), Place("Z", t.SizeZ));
+                    yield return new Found(t, Place("X", t.SizeX), Place("Y", t.SizeY), Place("Z", t.SizeZ), Score(row));
                 }
 
                 break;
@@ -234,11 +296,12 @@ public class ConversionPropertyTests
                 {
                     Tomogram t = world.Named(names.GetValueOrDefault(row[19], row[19]));
                     double pixel = row.Length > 35 && Number(row[35]) > 0 ? Number(row[35]) : t.Voxel;
-                    yield return (
+                    yield return new Found(
                         t,
                         Voxel(Number(row[23]) - 1, pixel, t.Voxel),
                         Voxel(Number(row[24]) - 1, pixel, t.Voxel),
-                        Voxel(Number(row[25]) - 1, pixel, t.Voxel));
+                        Voxel(Number(row[25]) - 1, pixel, t.Voxel),
+                        Number(row[9]));
                 }
 
                 break;
@@ -249,7 +312,8 @@ public class ConversionPropertyTests
                 {
                     double Row(int row) => BinaryPrimitives.ReadSingleLittleEndian(bytes.AsSpan(offset + (4 * (row - 1))));
                     string number = Row(5).ToString(CultureInfo.InvariantCulture);
-                    yield return (world.Named(numbers.GetValueOrDefault(number, number)), Row(8) - 1, Row(9) - 1, Row(10) - 1);
+                    yield return new Found(
+                        world.Named(numbers.GetValueOrDefault(number, number)), Row(8) - 1, Row(9) - 1, Row(10) - 1, Row(1));
                 }
 
                 break;
@@ -258,7 +322,7 @@ public class ConversionPropertyTests
                 foreach (XElement o in XDocument.Load(file).Root!.Elements())
                 {
                     string index = o.Attribute("tomo_idx")!.Value;
-                    yield return (
+                    yield return new Found(
                         world.Named(indices.GetValueOrDefault(index, index)),
                         Number(o.Attribute("x")!.Value),
                         Number(o.Attribute("y")!.Value),
@@ -269,13 +333,18 @@ public class ConversionPropertyTests
             case CoordinateFormat.Csv or CoordinateFormat.Tsv:
                 string[][] lines = [.. File.ReadLines(file).Select(l => l.Split(format == CoordinateFormat.Csv ? ',' : '\t'))];
                 int name = Array.IndexOf(lines[0], "tomogram");
+                int score = Array.IndexOf(lines[0], "score");
                 foreach (string[] row in lines[1..])
-                    yield return (
-                        name >= 0 ? world.Named(row[name]) : world.Tomograms[0], Number(row[0]), Number(row[1]), Number(row[2]));
+                    yield return new Found(
+                        name >= 0 ? world.Named(row[name]) : world.Tomograms[0],
+                        Number(row[0]),
+                        Number(row[1]),
+                        Number(row[2]),
+                        score >= 0 ? Number(row[score]) : null);
                 break;
             case CoordinateFormat.Coords:
                 foreach (string[] row in File.ReadLines(file).Select(l => l.Split(' ')))
-                    yield return (
+                    yield return new Found(
                         world.Named(Path.GetFileName(file)[..^".coords".Length]),
                         Number(row[^3]),
                         Number(row[^2]),
@@ -283,7 +352,7 @@ public class ConversionPropertyTests
                 break;
             case CoordinateFormat.Shrec:
                 foreach (string[] row in File.ReadLines(file).Select(l => l.Split(' ')))
-                    yield return (
+                    yield return new Found(
                         world.Named(Path.GetFileName(Path.GetDirectoryName(file)!)),
                         Number(row[1]),
                         Number(row[2]),
@@ -297,7 +366,13 @@ public class ConversionPropertyTests
                 {
                     double Place(string axis)
                         => Voxel(point.GetProperty("location").GetProperty(axis).GetDouble() / spacing, spacing, run.Voxel);
-                    yield return (run, Place("x"), Place("y"), Place("z"));
+                    JsonElement pointScore = point.GetProperty("score");
+                    yield return new Found(
+                        run,
+                        Place("x"),
+                        Place("y"),
+                        Place("z"),
+                        pointScore.ValueKind == JsonValueKind.Number ? pointScore.GetDouble() : null);
                 }
 
                 break;
@@ -308,7 +383,8 @@ public class ConversionPropertyTests
                 foreach (JsonElement box in info.GetProperty("boxes_3d").EnumerateArray())
                 {
                     double Place(int axis, int size) => (box[axis].GetDouble() * apix / of.Voxel) + (size / 2);
-                    yield return (of, Place(0, of.Shape.Width), Place(1, of.Shape.Height), Place(2, of.Shape.Depth));
+                    yield return new Found(
+                        of, Place(0, of.Shape.Width), Place(1, of.Shape.Height), Place(2, of.Shape.Depth), box[4].GetDouble());
                 }
 
                 break;
@@ -319,7 +395,12 @@ public class ConversionPropertyTests
                 {
                     Tomogram owner = world.Named(Path.GetFileName(file)[..^".cmm".Length]);
                     double Place(string axis) => Voxel(Number(marker.Attribute(axis)!.Value) / step, step, owner.Voxel);
-                    yield return (owner, Place("x"), Place("y"), Place("z"));
+                    yield return new Found(
+                        owner,
+                        Place("x"),
+                        Place("y"),
+                        Place("z"),
+                        marker.Attribute("score") is { } markerScore ? Number(markerScore.Value) : null);
                 }
 
                 break;
@@ -336,14 +417,20 @@ public class ConversionPropertyTests
                     double Axis(int axis, double first) => Voxel(
                         BinaryPrimitives.ReadSingleBigEndian(model.AsSpan(at + (4 * axis))) - first, nanometres > 0
                             ? 10 * nanometres : drawn.Voxel, drawn.Voxel);
-                    yield return (drawn, Axis(0, 0.5), Axis(1, 0.5), Axis(2, 0));
+                    yield return new Found(drawn, Axis(0, 0.5), Axis(1, 0.5), Axis(2, 0));
                 }
 
                 break;
             case CoordinateFormat.Napari:
-                foreach (string[] row in File.ReadLines(file).Skip(1).Select(l => l.Split(',')))
-                    yield return (world.Named(Path.GetFileName(file)[..^".csv".Length]), Number(row[3]), Number(row[2]),
-                        Number(row[1]));
+                string[][] rows = [.. File.ReadLines(file).Select(l => l.Split(','))];
+                int scoreColumn = Array.IndexOf(rows[0], "score");
+                foreach (string[] row in rows[1..])
+                    yield return new Found(
+                        world.Named(Path.GetFileName(file)[..^".csv".Length]),
+                        Number(row[3]),
+                        Number(row[2]),
+                        Number(row[1]),
+                        scoreColumn >= 0 ? Number(row[scoreColumn]) : null);
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(format), format, $"No reader by hand; told {told}.");
@@ -482,27 +569,29 @@ public class ConversionPropertyTests
                 foreach ((double x, double y, double z) in t.Places)
                 {
                     (double x, double y, double z) s = (Shift(), Shift(), Shift());
+                    double score = ScoreOf((x, y, z));
                     double minus = centre == RelionCentre.HalfSizeMinusOne ? 1 : 0;
                     lines.Add(format switch
                     {
                         CoordinateFormat.Relion3 => string.Create(CultureInfo.InvariantCulture, $"{t.Name} {x + s.x} {y + s.y} "
-                            + $"{z + s.z} {s.x} {s.y} {s.z} 10000 {t.Voxel}"),
+                            + $"{z + s.z} {s.x} {s.y} {s.z} {score} 10000 {t.Voxel}"),
                         CoordinateFormat.Relion4 => string.Create(
                             CultureInfo.InvariantCulture, $"{t.Name} {Pixel(x, t.Binning) + (s.x / t.Pixel)} "
                                 + $"{Pixel(y, t.Binning) + (s.y / t.Pixel)} {Pixel(z, t.Binning) + (s.z / t.Pixel)} {s.x} "
-                                + $"{s.y} {s.z} {Array.IndexOf(groups, t.Pixel) + 1}"),
+                                + $"{s.y} {s.z} {score} {Array.IndexOf(groups, t.Pixel) + 1}"),
                         CoordinateFormat.Relion5 => string.Create(
                             CultureInfo.InvariantCulture,
                             $"{t.Name} {((Pixel(x, t.Binning) - (t.SizeX / 2.0) + minus) * t.Pixel) + s.x} "
                             + $"{((Pixel(y, t.Binning) - (t.SizeY / 2.0) + minus) * t.Pixel) + s.y} "
-                            + $"{((Pixel(z, t.Binning) - (t.SizeZ / 2.0) + minus) * t.Pixel) + s.z} {s.x} {s.y} {s.z}"),
+                            + $"{((Pixel(z, t.Binning) - (t.SizeZ / 2.0) + minus) * t.Pixel) + s.z} {s.x} {s.y} {s.z} {score}"),
                         CoordinateFormat.Dynamo => string.Create(CultureInfo.InvariantCulture, $"1 1 0 {s.x} {s.y} {s.z} 0 0 0 "
-                            + $"0 0 0 1 -60 60 0 0 0 0 {Tomograms.IndexOf(t) + 1} 0 1 0 {x + 1 - s.x} {y + 1 - s.y} "
+                            + $"{score} 0 0 1 -60 60 0 0 0 0 {Tomograms.IndexOf(t) + 1} 0 1 0 {x + 1 - s.x} {y + 1 - s.y} "
                             + $"{z + 1 - s.z} 0 0 0 0 0 0 0 0 0 {t.Voxel}"),
                         CoordinateFormat.Copick => string.Create(CultureInfo.InvariantCulture, $"{{\"location\": {{\"x\": "
                             + $"{(x * t.Voxel) - s.x}, \"y\": {(y * t.Voxel) - s.y}, \"z\": {(z * t.Voxel) - s.z}}}, "
-                            + $"\"transformation_\": [[1,0,0,{s.x}],[0,1,0,{s.y}],[0,0,1,{s.z}],[0,0,0,1]]}}"),
-                        CoordinateFormat.Csv => FormattableString.Invariant($"{x},{y},{z},{t.Name}"),
+                            + $"\"transformation_\": [[1,0,0,{s.x}],[0,1,0,{s.y}],[0,0,1,{s.z}],[0,0,0,1]], "
+                            + $"\"score\": {score}}}"),
+                        CoordinateFormat.Csv => FormattableString.Invariant($"{x},{y},{z},{t.Name},{score}"),
                         _ => throw new ArgumentOutOfRangeException(nameof(format)),
                     });
                 }
@@ -517,6 +606,7 @@ public class ConversionPropertyTests
             static string Loop(string block, params string[] columns)
                 => $"data_{block}\n\nloop_\n{string.Concat(columns.Select(c => $"_rln{c}\n"))}";
             string[] pixels = ["CoordinateX", "CoordinateY", "CoordinateZ"];
+            string starScore = StarScores[random.Next(StarScores.Length)];
             string[] originsAngst = ["OriginXAngst", "OriginYAngst", "OriginZAngst"];
             string text = format switch
             {
@@ -525,7 +615,7 @@ public class ConversionPropertyTests
                     + string.Concat(voxels.Select((v, i) => FormattableString.Invariant($"{i + 1} {v * box} {v}\n"))),
                 CoordinateFormat.Relion4 => Loop("optics", "OpticsGroup", "ImagePixelSize", "TomoTiltSeriesPixelSize")
                     + string.Concat(groups.Select((g, i) => FormattableString.Invariant($"{i + 1} {g * box} {g}\n"))),
-                CoordinateFormat.Csv => "x,y,z,tomogram\n",
+                CoordinateFormat.Csv => $"x,y,z,tomogram,{HeadedScores[random.Next(HeadedScores.Length)]}\n",
                 CoordinateFormat.Copick => string.Create(CultureInfo.InvariantCulture, $"{{\"pickable_object_name\": "
                     + $"\"ribosome\", \"run_name\": \"{Tomograms[0].Name}\", \"voxel_spacing\": {Tomograms[0].Voxel}, "
                     + $"\"unit\": \"angstrom\", \"points\": ["),
@@ -534,15 +624,16 @@ public class ConversionPropertyTests
             string particles = format switch
             {
                 CoordinateFormat.Relion3 when unitsOfOptics => Loop(
-                    "particles", ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", "OpticsGroup"]),
+                    "particles", ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", starScore, "OpticsGroup"]),
                 CoordinateFormat.Relion3 => Loop(
                     "particles",
-                    ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", "Magnification", "DetectorPixelSize"]),
-                CoordinateFormat.Relion4 => Loop("particles", ["TomoName", .. pixels, .. originsAngst, "OpticsGroup"]),
+                    ["MicrographName", .. pixels, "OriginX", "OriginY", "OriginZ", starScore, "Magnification",
+                        "DetectorPixelSize"]),
+                CoordinateFormat.Relion4 => Loop("particles", ["TomoName", .. pixels, .. originsAngst, starScore, "OpticsGroup"]),
                 CoordinateFormat.Relion5 => Loop(
                     "particles",
                     ["TomoName", "CenteredCoordinateXAngst", "CenteredCoordinateYAngst", "CenteredCoordinateZAngst",
-                        .. originsAngst]),
+                        .. originsAngst, starScore]),
                 _ => "",
             };
             text += (text.Length > 0 && particles.Length > 0 ? "\n" : "") + particles;
