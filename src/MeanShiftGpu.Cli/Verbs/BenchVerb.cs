@@ -1,7 +1,6 @@
 using System.CommandLine;
 using MeanShiftGpu.Cli.Benchmarking;
 using MeanShiftGpu.Device;
-using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Files;
@@ -12,17 +11,6 @@ namespace MeanShiftGpu.Cli.Verbs;
 internal sealed class BenchVerb(Session session) : Verb(session)
 {
     private readonly Argument<string[]> names = new("NAME") { Arity = ArgumentArity.ZeroOrMore };
-    private readonly Option<int> batch = Parse.Integer("--batch", "Items in a batch of the layers; unet-step, mean-shift and "
-        + "pick take one.", 1, 1, int.MaxValue);
-    private readonly Option<int?> shrink = Parse.Choice("--shrink", "Divide the edges of the layers and steps and run each "
-        + "once, for a check that every case runs. Default: 1.", new[] { 1, 2, 7, 14 }.ToDictionary(n => $"{n}", n => n));
-    private readonly Option<Extent?> size = Parse.Size("--size", "pick: the volume in voxels. Default: 56.");
-    private readonly Option<int[]?> widths = Parse.IntegerList(
-        "--widths", "N,N,…", "The network's channels. Default: 32,48,64.", 1, 1024);
-    private readonly Option<int[]?> patches = Parse.IntegerList("--patch", "N,N,…", "unet-step: edges of the patches in "
-        + "voxels, rounded down to what the network takes. Default: 32,56,96.", 1, 512);
-    private readonly Option<int?> particles = Parse.Integer("--particles", "pick: particles of the score map that is "
-        + "clustered. Default: one in 45000 voxels.", 1);
     private readonly Option<string?> output = Parse.Text("--out", "DIR",
         $"{BenchStability.Name}: folder for a result file of each training; trainings that are there are not run again. "
             + $"{Growth}: for growth.md, growth.json and the pictures.");
@@ -35,8 +23,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly Option<string?> against = Parse.Text("--against", "DIR",
         "Run this build and the one in this folder in turns, each as a process of its own, and say which is the faster.");
     private readonly Option<int?> turns = Parse.Integer("--turns", "--against: how often each build runs. Default: 6.", 2, 60);
-    private readonly Option<int> memory = Parse.Integer("--memory", "pick: the process's memory in MiB.", 1536, 1, int.MaxValue);
-
+    private readonly BenchSizes sizes = new();
     private readonly BenchStability stability = new();
 
     private const string Growth = "growth";
@@ -62,11 +49,12 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     public override string Example => "meanshift-gpu bench unet-step mean-shift --json bench.json";
 
     protected override IEnumerable<Symbol> Symbols
-        => [names, seconds, compare, against, turns, batch, shrink, size, widths, patches, particles, memory, output,
-        .. stability.Symbols];
+        => [names, .. Timing, .. sizes.Symbols, output, .. stability.Symbols];
+
+    private Option[] Timing => [seconds, compare, against, turns];
 
     protected override string? OptionFor(ParseResult options, MissingFact fact)
-        => fact == MissingFact.Memory ? memory.Name : null;
+        => fact == MissingFact.Memory ? sizes.Memory.Name : null;
 
     protected override IEnumerable<Symbol> Reads => [names, compare];
 
@@ -77,8 +65,10 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         switch (options.GetValue(names))
         {
             case [BenchStability.Name]:
+                RefuseIdle(options, BenchStability.Name, [output, .. stability.Symbols]);
                 return CountStability(options);
             case [Growth]:
+                RefuseIdle(options, Growth, [output, seconds, sizes.Shrink, sizes.Widths]);
                 return MeasureGrowth(options);
             case [Table, .. string[] files]:
                 IdleOptions.RefuseAll(options, $"{Name} {Table}");
@@ -90,6 +80,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         if (chosen.FirstOrDefault(n => !QuickBench.Names.Contains(n)) is { } unknown)
             throw new InputException($"bench: there is no benchmark '{unknown}'. Expected "
                 + $"{string.Join(", ", QuickBench.Names)}.");
+        RefuseIdle(options, string.Join(' ', chosen), [.. Timing, .. chosen.SelectMany(sizes.CountingFor)]);
 
         if (options.GetValue(against) is { } other)
             return RunInTurns(options, other);
@@ -105,12 +96,12 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             results.Add(result);
             Session.Line(result.Line());
             Cancellation.ThrowIfCancellationRequested();
-        }, options.GetValue(seconds) ?? 1, options.GetValue(batch))
+        }, options.GetValue(seconds) ?? 1, options.GetValue(sizes.Batch))
         {
-            PickCase = PickCaseOf(options),
-            Shrink = options.GetValue(shrink) ?? 1,
-            Network = NetworkOf(options),
-            Patches = options.GetValue(patches) is { Length: > 0 } edges ? edges : QuickBench.StandardPatches,
+            PickCase = sizes.PickCaseOf(options),
+            Shrink = options.GetValue(sizes.Shrink) ?? 1,
+            Network = sizes.NetworkOf(options),
+            Patches = sizes.PatchesOf(options),
         };
         if (bench.BandwidthGigabytesPerSecond is { } bandwidth)
             Session.Line($"{Counted.Of(context.Threads.Count, "thread")}, memory measured: {bandwidth:0.0} GB/s");
@@ -157,8 +148,8 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     {
         string folder = FolderOf(options, Growth);
         using FolderLock folderLock = FolderLock.Take(folder);
-        UNet3dOptions network = NetworkOf(options);
-        GrowthBench bench = new(network, options.GetValue(shrink) ?? 1, options.GetValue(seconds) ?? 1);
+        UNet3dOptions network = sizes.NetworkOf(options);
+        GrowthBench bench = new(network, options.GetValue(sizes.Shrink) ?? 1, options.GetValue(seconds) ?? 1);
         IReadOnlyList<GrowthPoint> points = bench.RunOnHost(DeviceOptions(options), Session.Line, Cancellation);
         GrowthBench.Write(folder, network, points, ToolBuild.Arguments(options, "--out", "--json"));
         JsonOutput.Write(Path.Combine(folder, "growth.json"), points);
@@ -183,18 +174,6 @@ internal sealed class BenchVerb(Session session) : Verb(session)
         return folder;
     }
 
-    private UNet3dOptions NetworkOf(ParseResult options)
-        => options.GetValue(widths) is { Length: > 0 } given ? new UNet3dOptions { Widths = given } : new();
-
-    private PickCase PickCaseOf(ParseResult options)
-    {
-        PickCase standard = new();
-        return standard with
-        {
-            Size = options.GetValue(size) ?? standard.Size,
-            Network = NetworkOf(options),
-            Particles = options.GetValue(particles),
-            MemoryLimitBytes = (long)options.GetValue(memory) << 20,
-        };
-    }
+    private void RefuseIdle(ParseResult options, string benchmark, IEnumerable<Symbol> counting)
+        => IdleOptions.RefuseAmong(options, $"{Name} {benchmark}", Symbols.Except(counting));
 }

@@ -37,9 +37,18 @@ internal sealed class IdleOptions(ParseResult options, string verb, IEnumerable<
     /// <param name="command">The command, for the message.</param>
     /// <exception cref="InputException">One was given.</exception>
     public static void RefuseAll(ParseResult options, string command)
+        => RefuseAmong(options, command, options.CommandResult.Children.OfType<OptionResult>().Select(o => o.Option));
+
+    /// <summary>Refuses the options that have no effect in one use of a verb.</summary>
+    /// <param name="options">The command line.</param>
+    /// <param name="command">The verb and its use, for the message.</param>
+    /// <param name="idle">These options.</param>
+    /// <exception cref="InputException">One was given.</exception>
+    public static void RefuseAmong(ParseResult options, string command, IEnumerable<Symbol> idle)
     {
-        if (options.CommandResult.Children.OfType<OptionResult>().FirstOrDefault(o => !o.Implicit) is { } idle)
-            throw new InputException($"{command}: {idle.Option.Name} has no effect here. Leave it out.");
+        if (options.CommandResult.Children.OfType<OptionResult>()
+            .FirstOrDefault(o => !o.Implicit && idle.Contains(o.Option)) is { } given)
+            throw new InputException($"{command}: {given.Option.Name} has no effect here. Leave it out.");
     }
 
     /// <summary>Whether a format counts from a tomogram's centre as RELION 5 does.</summary>

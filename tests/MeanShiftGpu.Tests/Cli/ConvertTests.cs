@@ -125,11 +125,6 @@ public class ConvertTests
             ["view", folder.WriteVolume("viewed.mrc"), "--picks", table, "--no-browser", .. given]);
     }
 
-    [Test]
-    public void BenchTable_WithAnOption_IsRefused()
-        => ToolRun.Refuses(["bench table: --json has no effect", "eave it out"],
-            "bench", "table", folder.At("none.json"), "--json", folder.At("table.json"));
-
     // Rows that were pasted twice count twice.
     [Test]
     public void RowsThatStandTwice_AreSpokenOf()

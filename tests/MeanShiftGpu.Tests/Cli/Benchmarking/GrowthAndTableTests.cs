@@ -12,6 +12,18 @@ namespace MeanShiftGpu.Tests.Cli.Benchmarking;
 public sealed class GrowthAndTableTests
 {
     // Edges divided by 14: 2³ to 36³, each once.
+    [TestCase("growth", "--compare", "old.json")]
+    [TestCase("growth", "--runs", "2")]
+    [TestCase("stability", "--seconds", "2")]
+    [TestCase("table", "--json", "table.json")]
+    [TestCase("dice", "--out", "somewhere")]
+    [TestCase("conv3d", "--size", "64")]
+    [TestCase("unet-step", "--particles", "64")]
+    [TestCase("pick", "--batch", "2")]
+    [TestCase("adam", "--steps", "100")]
+    public void Bench_WithAnOptionWithoutEffect_IsRefused(string benchmark, string option, string value)
+        => ToolRun.Refuses([$"bench {benchmark}: {option} has no effect", "eave it out"], "bench", benchmark, option, value);
+
     [Test]
     public void Growth_HasItsSizesItsTableAndItsPictures()
     {

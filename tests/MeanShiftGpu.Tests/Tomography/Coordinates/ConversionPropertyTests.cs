@@ -54,6 +54,8 @@ public class ConversionPropertyTests
 
     private static readonly string[] HeadedScores = ["score", "confidence", "LCCmax", "ccc"];
 
+    private static readonly string[] Refusals = ["give the voxel size", "has no use"];
+
     [Test]
     public void Convert_ThroughPairsAndTriplesOfFormats_KeepsPlacesOrRefuses()
     {
@@ -127,6 +129,9 @@ public class ConversionPropertyTests
             }
             catch (InputException e)
             {
+                // A voxel size that no table on the way can hold, or a name that every row has: all else is known.
+                if (!Refusals.Any(reason => e.Message.Contains(reason, StringComparison.Ordinal)))
+                    Assert.Fail($"{string.Join("; ", story)}: refused, though everything is known: {e.Message}");
                 return (i + 1, e.Message);
             }
 
