@@ -443,27 +443,33 @@ public sealed class GpuContext : IDisposable
     /// <param name="refused">Takes the OpenCL devices that cannot be used, with the reasons; null for
     /// nobody.</param>
     internal static Context CreateIlgpuContext(CPUDeviceKind? cpuDevice, List<RefusedDevice>? refused = null)
-        => Context.Create(builder =>
-        {
-            // O1 emits generic loads and stores; O2 emits ld.global and ld.shared.
-            builder.Optimize(OptimizationLevel.O2).EnableAlgorithms().EnableTensorCores();
-            if (cpuDevice is { } kind)
+    {
+        // Of two threads that look for OpenCL devices at the same time one finds none (seen with PoCL).
+        lock (LookingForDevices)
+            return Context.Create(builder =>
             {
-                builder.CPU(kind);
-                return;
-            }
+                // O1 emits generic loads and stores; O2 emits ld.global and ld.shared.
+                builder.Optimize(OptimizationLevel.O2).EnableAlgorithms().EnableTensorCores();
+                if (cpuDevice is { } kind)
+                {
+                    builder.CPU(kind);
+                    return;
+                }
 
-            OpenCLLibrary.EnsureFound();
-            builder.DefaultCPU();
-            DeviceDiscovery.TryRegister(() => builder.Cuda());
-            DeviceDiscovery.TryRegister(() => builder.OpenCL(device =>
-            {
-                string? problem = DeviceDiscovery.Problem(device);
-                if (problem is not null)
-                    refused?.Add(new RefusedDevice(device.Name, problem));
-                return problem is null;
-            }));
-        });
+                OpenCLLibrary.EnsureFound();
+                builder.DefaultCPU();
+                DeviceDiscovery.TryRegister(() => builder.Cuda());
+                DeviceDiscovery.TryRegister(() => builder.OpenCL(device =>
+                {
+                    string? problem = DeviceDiscovery.Problem(device);
+                    if (problem is not null)
+                        refused?.Add(new RefusedDevice(device.Name, problem));
+                    return problem is null;
+                }));
+            });
+    }
+
+    private static readonly Lock LookingForDevices = new();
 
     private static Precision WantedPrecision(GpuContextOptions options)
     {

@@ -1,4 +1,6 @@
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Device;
@@ -13,6 +15,32 @@ public class DeviceDiscoveryTests
         new(DeviceKind.OpenCL, "pthread", 1L << 38) { IsProcessor = true, SharesHostMemory = true };
     private static readonly FoundDevice Integrated = new(DeviceKind.OpenCL, "integrated", 1L << 36) { SharesHostMemory = true };
     private static readonly FoundDevice Discrete = new(DeviceKind.OpenCL, "discrete", 1L << 33);
+
+    // Where it is the first that a process does, ILGPU found no OpenCL device for one of the threads;
+    // .ci/opencl runs it so.
+    [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
+    public void Create_OnSeveralThreadsAtOnce_FindsTheDevice(DeviceKind kind)
+    {
+        using Barrier together = new(4);
+        Exception?[] failures = new Exception?[together.ParticipantCount];
+        Thread[] threads = [.. failures.Select((_, i) => new Thread(() =>
+        {
+            together.SignalAndWait();
+            try
+            {
+                using GpuContext context = GpuContext.Create(kind);
+            }
+            catch (InputException e)
+            {
+                failures[i] = e;
+            }
+        }))];
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => thread.Join());
+        // Where there is no such device, this says so.
+        using GpuContext alone = TestDevices.Open(kind);
+        Assert.That(failures, Is.All.Null);
+    }
 
     [Test]
     public void Ordered_AllKinds_GpusWithMemoryOfTheirOwnComeBeforeTheCpu()
