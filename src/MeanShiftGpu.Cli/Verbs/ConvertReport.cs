@@ -25,7 +25,9 @@ internal static class ConvertReport
         string sizes = voxels.Any(v => v > 0) ? $"voxels of {Numbers(voxels)} Å" : "voxel size unknown";
         string from = Numbers(result.FromPixels.Select(g => g.PerVoxel)), to = Numbers(result.ToPixels.Select(g => g.PerVoxel));
         session.Line($"{target}: {counts}, {formats}; {sizes}, pixels per voxel: input {from}, output {to}");
-        if (result.LeftOut > 0)
+        if (result.LeftOut > 0 && result.Particles.Count == 0)
+            session.Warn($"{target}: is empty, as the filters left out all of the {Counted.Of(result.LeftOut, "particle")}.");
+        else if (result.LeftOut > 0)
             session.Line($"{target}: {Counted.Of(result.LeftOut, "particle")} left out, {result.Particles.Count} kept");
         if (result.Particles.Any(p => p.Score is not null) && !CoordinateFormats.HoldsScores(result.To))
             session.Warn($"{target}: {CoordinateFormats.Word(result.To)} tables have no scores; they were left out.");

@@ -106,6 +106,16 @@ public class ConvertTests
     }
 
     [Test]
+    public void Convert_WithAFilterThatKeepsNothing_Warns()
+    {
+        string table = folder.WriteText("scored.csv", "x,y,z,score\n5,6,7,0.4\n8,9,3,0.6\n");
+        ToolRun none = ToolRun.Succeeds("convert", table, "--out", folder.At("none.csv"), "--min-score", "0.9");
+        Assert.That(none.Error, Does.Contain("is empty").And.Contain("all of the 2 particles"));
+        ToolRun one = ToolRun.Succeeds("convert", table, "--out", folder.At("one.csv"), "--min-score", "0.5");
+        Assert.That(one.Error, Does.Not.Contain("is empty"));
+    }
+
+    [Test]
     public void Convert_ATomogramsNameWhereAllRowsNameTheirs_IsRefused()
     {
         string named = folder.WriteText("named.csv", "tomogram,x,y,z\nTS_01,5,6,7\n");
