@@ -89,7 +89,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
             training.ValidateFor(structure);
         TrainingSource source = inputs.Find(
             options, AnnotationChoice.Of(training), resuming && File.Exists(ownManifest) ? ownManifest : null);
-        training = settings.Sized(options, training, structure, source, Session);
+        (structure, training) = settings.Sized(options, structure, training, source, resuming, Session);
         training.ValidateFor(structure);
         source = source.WithBackground(options.GetValue(background) ?? [], training);
         (DatasetManifest manifest, string? split) = source.Split(training);
