@@ -4,8 +4,8 @@ using NUnit.Framework;
 namespace MeanShiftGpu.Tests.Cli;
 
 /// <summary>
-/// With few annotated centres the network is smaller and patches are turned in more ways, unless somebody asks
-/// otherwise.
+/// With few annotated centres the network is smaller and patches are turned in more ways, unless somebody
+/// asks otherwise.
 /// </summary>
 public class FewCentersTests
 {
