@@ -31,7 +31,8 @@ public enum Augmentation
 
     /// <summary>
     /// Mirror images and exchanged axes, all 48: for data without a missing wedge, and where so few particles
-    /// are annotated that further views of them matter more than the wedge's direction. Patches must be cubes.
+    /// are annotated that further views of them matter more than the wedge's direction. Patches must be
+    /// cubes.
     /// </summary>
     FlipsAndSwaps,
 
