@@ -12,7 +12,7 @@ internal sealed class TrainSettings
     // What a network has learnt it need not learn again.
     private const int FractionWithInit = 4;
 
-    // With fewer centres a class a smaller network learns as much in a tenth of the time, and other
+    // With fewer centres a class a smaller network learns as much in a fifth of the time, and other
     // directions of the missing wedge do less harm than too few views of the particles
     // (benchmarks/results/quality.md, a user's project).
     private const int FewCenters = 50;
