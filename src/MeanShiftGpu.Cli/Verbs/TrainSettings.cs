@@ -103,11 +103,11 @@ internal sealed class TrainSettings
         double voxel = source.VoxelSizeAngstrom();
         ParticleSize[] sizes = [.. angstrom.Select(d => ParticleSize.FromAngstrom(d, voxel))];
         training = ParticleSize.Apply(training, sizes, source.Largest, structure.Divisor);
+        training = settings.Aggregate(training, (sofar, setting) => setting.Apply(options, sofar));
         // A preset that is named, a model to begin with and a checkpoint are taken as they are.
         if (source.Matched is { } files && !resuming && options.GetValue(Init) is null && options.GetValue(Preset) is null
             && files.Annotated.Sum(a => a.Centers.Count) is var centers && centers < FewCenters * training.ClassCount)
             (structure, training) = ForFew(options, structure, training, centers, session);
-        training = settings.Aggregate(training, (sofar, setting) => setting.Apply(options, sofar));
         TrainReport.Sizes(session, training, angstrom, voxel);
         return (structure, training);
     }
@@ -122,7 +122,7 @@ internal sealed class TrainSettings
             changes.Add($"the network is a smaller one ({Widths.Name} {string.Join(',', WidthsForFew)})");
         }
 
-        // Thin volumes have patches that are no cubes, whose axes cannot be exchanged.
+        // Patches of thin volumes are no cubes, nor need be those that are asked for; their axes stay.
         bool isCube = training.Patch.Depth == training.Patch.Height && training.Patch.Height == training.Patch.Width;
         Option augmentation = settings.First(s => s.Option.Name == "--augmentation").Option;
         if (isCube && options.GetResult(augmentation) is not { Implicit: false })

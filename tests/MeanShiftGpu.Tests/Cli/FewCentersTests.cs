@@ -24,6 +24,7 @@ public class FewCentersTests
     [TestCase(50, 56, false, false)]
     // A thin volume has patches that are no cubes.
     [TestCase(15, 32, true, false)]
+    [TestCase(15, 56, true, false, "--patch", "40,56,56")]
     [TestCase(15, 56, true, false, "--augmentation", "flips")]
     [TestCase(15, 56, false, true, "--widths", "4,4,4")]
     [TestCase(15, 56, false, false, "--preset", "paper")]
@@ -34,10 +35,21 @@ public class FewCentersTests
         string rows = string.Concat(Enumerable.Range(0, centers).Select(i => string.Create(
             CultureInfo.InvariantCulture, $"{15 + (i % 3 * 12)},{15 + (i / 3 % 4 * 8)},{8 + (i / 12)}\n")));
         string table = folder.WriteText($"TS_{centers}_{depth}.csv", "x,y,z\n" + rows);
-        string output = ToolRun.Succeeds(
-            ["train", volume, "--picks", table, "--particle-diameter", "100", "--plan", "--device", "cpu", .. more]).Output;
+        string Plan(params string[] given) => ToolRun.Succeeds(
+            ["train", volume, "--picks", table, "--particle-diameter", "100", "--plan", "--device", "cpu", .. given]).Output;
+        string output = Plan(more);
         Assert.That(output, smaller ? Does.Contain(Smaller) : Does.Not.Contain(Smaller));
         Assert.That(output, turned ? Does.Contain(Turned) : Does.Not.Contain(Turned));
         Assert.That(output.Contains("centres are few", StringComparison.Ordinal), Is.EqualTo(smaller || turned));
+        // The network is the one that was spoken of: its memory says so.
+        if (smaller)
+            Assert.That(MemoryOf(output), Is.EqualTo(MemoryOf(Plan([.. more, "--widths", "16,24,32"]))));
+    }
+
+    private static string MemoryOf(string plan)
+    {
+        const string title = "memory of steps";
+        Assert.That(plan, Does.Contain(title));
+        return plan[plan.IndexOf(title, StringComparison.Ordinal)..];
     }
 }
