@@ -20,7 +20,8 @@ internal interface IConv3d<TActivation, T> : IDisposable
     /// <summary>Overwrites output.</summary>
     sealed void Forward(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias,
-        ArrayView<TActivation> output, Conv3dShape shape)
+        ArrayView<TActivation> output, Conv3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using Launch launch = Launch.Begin(stream, "Conv3d.Forward");
         long voxels = shape.Check(launch);
@@ -30,13 +31,15 @@ internal interface IConv3d<TActivation, T> : IDisposable
         launch.Require(bias, shape.OutputChannels, nameof(bias));
         if (voxels == 0)
             return;
+        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape, isFirst: false).LentBytes);
         LaunchForward(stream, input, weight, bias, output, shape);
     }
 
     /// <summary>Overwrites gradInput.</summary>
     sealed void BackwardInput(
         AcceleratorStream stream, ArrayView<TActivation> gradOutput, ArrayView<TActivation> output, ArrayView<T> weight,
-        ArrayView<TActivation> gradInput, Conv3dShape shape)
+        ArrayView<TActivation> gradInput, Conv3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using Launch launch = Launch.Begin(stream, "Conv3d.BackwardInput");
         long voxels = shape.Check(launch);
@@ -46,13 +49,15 @@ internal interface IConv3d<TActivation, T> : IDisposable
         launch.RequireVoxels(gradInput, voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput));
         if (voxels == 0)
             return;
+        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape, isFirst: false).LentBytes);
         LaunchBackwardInput(stream, gradOutput, output, weight, gradInput, shape);
     }
 
     /// <summary>Adds to gradWeight and gradBias.</summary>
     sealed void BackwardWeight(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<TActivation> gradOutput,
-        ArrayView<TActivation> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape)
+        ArrayView<TActivation> output, ArrayView<T> gradWeight, ArrayView<T> gradBias, Conv3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using Launch launch = Launch.Begin(stream, "Conv3d.BackwardWeight");
         long voxels = shape.Check(launch);
@@ -63,7 +68,15 @@ internal interface IConv3d<TActivation, T> : IDisposable
         launch.Require(gradBias, shape.OutputChannels, nameof(gradBias));
         if (voxels == 0)
             return;
+        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape, isFirst: false).LentBytes);
         LaunchBackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, shape);
+    }
+
+    /// <summary>Bytes of workspace that suffice for every pass of a shape.</summary>
+    sealed long WorkspaceBytes(AcceleratorStream stream, Conv3dShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "Conv3d.WorkspaceLength");
+        return shape.Check(launch) == 0 ? 0 : Memory(shape, isFirst: false).LentBytes;
     }
 
     /// <summary>Device memory that a training step takes beside the operands.</summary>

@@ -19,7 +19,8 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
     /// <summary>Overwrites output.</summary>
     sealed void Forward(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<T> weight, ArrayView<T> bias,
-        ArrayView<TActivation> output, ConvTranspose3dShape shape)
+        ArrayView<TActivation> output, ConvTranspose3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using Launch launch = Launch.Begin(stream, "ConvTranspose3d.Forward");
         long voxels = shape.Check(launch);
@@ -29,13 +30,15 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
         launch.RequireVoxels(output, 8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
         if (voxels == 0)
             return;
+        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape).LentBytes);
         LaunchForward(stream, input, weight, bias, output, shape);
     }
 
     /// <summary>Overwrites gradInput.</summary>
     sealed void BackwardInput(
         AcceleratorStream stream, ArrayView<TActivation> gradOutput, ArrayView<T> weight, ArrayView<TActivation> gradInput,
-        ConvTranspose3dShape shape)
+        ConvTranspose3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using Launch launch = Launch.Begin(stream, "ConvTranspose3d.BackwardInput");
         long voxels = shape.Check(launch);
@@ -44,13 +47,15 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
         launch.RequireVoxels(gradInput, voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput));
         if (voxels == 0)
             return;
+        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape).LentBytes);
         LaunchBackwardInput(stream, gradOutput, weight, gradInput, shape);
     }
 
     /// <summary>Adds to gradWeight and gradBias.</summary>
     sealed void BackwardWeight(
         AcceleratorStream stream, ArrayView<TActivation> input, ArrayView<TActivation> gradOutput, ArrayView<T> gradWeight,
-        ArrayView<T> gradBias, ConvTranspose3dShape shape)
+        ArrayView<T> gradBias, ConvTranspose3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using Launch launch = Launch.Begin(stream, "ConvTranspose3d.BackwardWeight");
         long voxels = shape.Check(launch);
@@ -60,7 +65,15 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
         launch.Require(gradBias, shape.OutputChannels, nameof(gradBias));
         if (voxels == 0)
             return;
+        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape).LentBytes);
         LaunchBackwardWeight(stream, input, gradOutput, gradWeight, gradBias, shape);
+    }
+
+    /// <summary>Bytes of workspace that suffice for every pass of a shape.</summary>
+    sealed long WorkspaceBytes(AcceleratorStream stream, ConvTranspose3dShape shape)
+    {
+        using Launch launch = Launch.Begin(stream, "ConvTranspose3d.WorkspaceLength");
+        return shape.Check(launch) == 0 ? 0 : Memory(shape).LentBytes;
     }
 
     /// <summary>Device memory that a training step takes beside the operands.</summary>

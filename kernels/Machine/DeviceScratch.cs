@@ -1,8 +1,8 @@
 namespace MeanShiftGpu.Kernels.Machine;
 
 /// <summary>
-/// Device memory that a launcher needs between its own kernels. It grows at the first call of a larger shape
-/// and stays.
+/// Device memory that a launcher needs between its own kernels: what the caller lends (<see
+/// cref="LentMemory"/>), or else its own, which grows at the first call of a larger shape and stays.
 /// </summary>
 internal sealed class DeviceScratch<T>(Accelerator accelerator) : IDisposable
     where T : unmanaged
@@ -12,6 +12,8 @@ internal sealed class DeviceScratch<T>(Accelerator accelerator) : IDisposable
     /// <summary>At least as many elements, their contents undefined.</summary>
     public ArrayView<T> Get(AcceleratorStream stream, long length)
     {
+        if (LentMemory.Of(stream) is { } lent)
+            return lent.Take<T>(length);
         if (buffer is null || buffer.Length < length)
         {
             // Kernels queued earlier may still use the old memory.

@@ -70,6 +70,25 @@ internal readonly ref struct Launch
         Require(view, length, name);
     }
 
+    /// <summary>
+    /// Memory of the caller's for what the launchers of this call need beside their operands; an empty view
+    /// where they use memory of their own.
+    /// </summary>
+    /// <param name="workspace">Overwritten.</param>
+    /// <param name="bytes">What they need.</param>
+    public LentMemory.Loan Lend<T>(ArrayView<T> workspace, long bytes)
+        where T : unmanaged
+    {
+        if (workspace.Length == 0)
+            return default;
+        Require(workspace, bytes / Interop.SizeOf<T>(), nameof(workspace));
+        // Kernels fetch packed weights four at a time.
+        return QuadAccess.Allowed(workspace, channels: 4, pitch: 4) != 0
+            ? LentMemory.Lend(stream, workspace.Cast<byte>())
+            : throw Refusal(nameof(workspace), "begins at another element of its buffer than a multiple of 4. Give a view that "
+                + "begins there.");
+    }
+
     /// <summary>An extent must not be below a least value.</summary>
     public void Least(long value, long least, string name)
     {

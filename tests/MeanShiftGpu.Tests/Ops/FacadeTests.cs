@@ -77,6 +77,73 @@ public sealed class FacadeTests(DeviceKind device)
         }
     }
 
+    // The bits are those of the context's own memory; what the passes need beside the operands lies in the
+    // caller's.
+    [Test]
+    public void Convolutions_WithAWorkspace_ComputeTheSameInIt()
+    {
+        Conv3dShape shape = Conv3dShape.Dense(2, (9, 10, 11), 16, 17, 3, Activation.Relu);
+        ConvTranspose3dShape twice = ConvTranspose3dShape.Dense(2, (5, 6, 7), 16, 17);
+        using GpuContext tensorCores = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Tf32 });
+        foreach (GpuContext gpu in (GpuContext[])[context, tensorCores])
+        {
+            using Conv3d<float> convolution = new(gpu);
+            using ConvTranspose3d<float> transposed = new(gpu);
+            using MemoryBuffer1D<float, Stride1D.Dense> x = gpu.ToDevice<float>(Numbers(shape.Voxels * 16, 1));
+            using MemoryBuffer1D<float, Stride1D.Dense> w = gpu.ToDevice<float>(Numbers(shape.WeightLength, 2));
+            using MemoryBuffer1D<float, Stride1D.Dense> b = gpu.ToDevice<float>(Numbers(17, 3));
+            using MemoryBuffer1D<float, Stride1D.Dense> gy = gpu.ToDevice<float>(Numbers(twice.OutputVoxels * 17, 4));
+            float[][] Of(Func<string, long, ArrayView<float>> workspace)
+            {
+                using MemoryBuffer1D<float, Stride1D.Dense> y = gpu.ToDevice<float>(Numbers(gy.Length, 5));
+                using MemoryBuffer1D<float, Stride1D.Dense> gx = gpu.ToDevice<float>(Numbers(x.Length, 5));
+                using MemoryBuffer1D<float, Stride1D.Dense> gw = gpu.ToDevice<float>(Numbers(w.Length, 5));
+                using MemoryBuffer1D<float, Stride1D.Dense> gb = gpu.ToDevice<float>(Numbers(b.Length, 5));
+                (ArrayView<float> vx, ArrayView<float> vw, ArrayView<float> vb) = (x.View, w.View, b.View);
+                (ArrayView<float> vy, ArrayView<float> vgy) = (y.View, gy.View);
+                (ArrayView<float> vgx, ArrayView<float> vgw, ArrayView<float> vgb) = (gx.View, gw.View, gb.View);
+                List<float[]> results = [];
+                void Keep(params ArrayView<float>[] views)
+                {
+                    gpu.Synchronize();
+                    results.AddRange(views.Select(v => v.GetAsArray()));
+                }
+
+                long length = convolution.WorkspaceLength(shape);
+                convolution.Forward(vx, vw, vb, vy, shape, workspace("Conv3d.Forward", length));
+                Keep(vy);
+                convolution.BackwardInput(vgy, vy, vw, vgx, shape, workspace("Conv3d.BackwardInput", length));
+                convolution.BackwardWeight(vx, vgy, vy, vgw, vgb, shape, workspace("Conv3d.BackwardWeight", length));
+                Keep(vgx, vgw, vgb);
+                length = transposed.WorkspaceLength(twice);
+                transposed.Forward(vx, vw, vb, vy, twice, workspace("ConvTranspose3d.Forward", length));
+                Keep(vy);
+                transposed.BackwardInput(vgy, vw, vgx, twice, workspace("ConvTranspose3d.BackwardInput", length));
+                transposed.BackwardWeight(vx, vgy, vgw, vgb, twice, workspace("ConvTranspose3d.BackwardWeight", length));
+                Keep(vgx, vgw, vgb);
+                return [.. results];
+            }
+
+            using MemoryBuffer1D<float, Stride1D.Dense> memory = gpu.Accelerator.Allocate1D<float>(
+                Math.Max(8, Math.Max(convolution.WorkspaceLength(shape), transposed.WorkspaceLength(twice))));
+            memory.View.CopyFromCPU([.. Enumerable.Repeat(float.NaN, (int)memory.Length)]);
+            float[][] own = Of((_, _) => default);
+            Assert.That(Of((_, length) => memory.View.AsContiguous().SubView(0, length)), Is.EqualTo(own));
+            bool isUsed = memory.GetAsArray1D().Any(v => !float.IsNaN(v));
+            Assert.That(isUsed, Is.EqualTo(convolution.WorkspaceLength(shape) > 0));
+            Assert.That(gpu == tensorCores || !gpu.ComputesInHostMemory ? isUsed : !isUsed);
+            if (!isUsed)
+                continue;
+            Assert.That(
+                () => Of((_, length) => memory.View.AsContiguous().SubView(0, length - 1)),
+                Throws.ArgumentException.With.Message.Contains("Conv3d.Forward: workspace holds"));
+            using MemoryBuffer1D<float, Stride1D.Dense> longer = gpu.Accelerator.Allocate1D<float>(memory.Length + 1);
+            Assert.That(
+                () => Of((_, length) => longer.View.AsContiguous().SubView(1, length)),
+                Throws.ArgumentException.With.Message.Contains("Conv3d.Forward: workspace begins at another element"));
+        }
+    }
+
     // The memory of the calls that follow is there already; what is no dense tensor has no spans.
     [Test]
     public void Prepare_TakesTheMemoryOfTheCallsThatFollow()

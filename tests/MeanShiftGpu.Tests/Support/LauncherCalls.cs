@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using ILGPU;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
@@ -66,6 +67,8 @@ public static class LauncherCalls
                     context, Conv3dVariants<TActivation, T>.Table, Shape(new Operands(context))))
             {
                 string name = $"conv3d {variant} {Types<TActivation, T>()} {kernel}³ {cin} to {cout}";
+                long length = kernels.WorkspaceBytes(context.Stream, Shape(new Operands(context))) / Unsafe.SizeOf<T>();
+                ArrayView<T> Workspace(Operands o) => o.View<T>("workspace", length);
                 yield return new($"{name} Forward", o =>
                 {
                     Conv3dShape s = Shape(o);
@@ -75,7 +78,8 @@ public static class LauncherCalls
                         o.View<T>("weight", s.WeightLength),
                         o.View<T>("bias", s.OutputChannels),
                         Out<TActivation>(o, "output", s),
-                        s);
+                        s,
+                        Workspace(o));
                 });
                 yield return new($"{name} BackwardInput", o =>
                 {
@@ -85,7 +89,8 @@ public static class LauncherCalls
                         Out<TActivation>(o, "gradOutput", s),
                         Gate<TActivation>(o, s), o.View<T>("weight", s.WeightLength),
                         In<TActivation>(o, "gradInput", s),
-                        s);
+                        s,
+                        Workspace(o));
                 });
                 yield return new($"{name} BackwardWeight", o =>
                 {
@@ -96,7 +101,8 @@ public static class LauncherCalls
                         Out<TActivation>(o, "gradOutput", s),
                         Gate<TActivation>(o, s), o.View<T>("gradWeight", s.WeightLength),
                         o.View<T>("gradBias", s.OutputChannels),
-                        s);
+                        s,
+                        Workspace(o));
                 });
             }
         }
@@ -116,6 +122,8 @@ public static class LauncherCalls
                     => o.View<TActivation>(operand, Pitched(s.InputVoxels, s.InputChannels, s.InputPitch));
                 ArrayView<TActivation> To(Operands o, string operand, ConvTranspose3dShape s)
                     => o.View<TActivation>(operand, Pitched(s.OutputVoxels, s.OutputChannels, s.OutputPitch));
+                long length = kernels.WorkspaceBytes(context.Stream, Shape(new Operands(context))) / Unsafe.SizeOf<T>();
+                ArrayView<T> Workspace(Operands o) => o.View<T>("workspace", length);
                 yield return new($"{name} Forward", o =>
                 {
                     ConvTranspose3dShape s = Shape(o);
@@ -125,13 +133,15 @@ public static class LauncherCalls
                         o.View<T>("weight", s.WeightLength),
                         o.View<T>("bias", s.OutputChannels),
                         To(o, "output", s),
-                        s);
+                        s,
+                        Workspace(o));
                 });
                 yield return new($"{name} BackwardInput", o =>
                 {
                     ConvTranspose3dShape s = Shape(o);
                     kernels.BackwardInput(
-                        o.Stream, To(o, "gradOutput", s), o.View<T>("weight", s.WeightLength), From(o, "gradInput", s), s);
+                        o.Stream, To(o, "gradOutput", s), o.View<T>("weight", s.WeightLength), From(o, "gradInput", s), s,
+                        Workspace(o));
                 });
                 yield return new($"{name} BackwardWeight", o =>
                 {
@@ -142,7 +152,8 @@ public static class LauncherCalls
                         To(o, "gradOutput", s),
                         o.View<T>("gradWeight", s.WeightLength),
                         o.View<T>("gradBias", s.OutputChannels),
-                        s);
+                        s,
+                        Workspace(o));
                 });
             }
         }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using ILGPU;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
@@ -14,8 +15,8 @@ namespace MeanShiftGpu.Ops.Conv3d;
 /// wider one; weights from PyTorch through <see cref="PyTorchWeights"/>.
 /// </summary>
 /// <remarks>
-/// Gradients of weight and bias are added to what is there, the gradient of the input overwrites. Variants
-/// keep what scratch memory they need with the context, which grows to the largest call's.
+/// Gradients of weight and bias are added to what is there, the gradient of the input overwrites. What
+/// memory a pass needs beside its operands the caller gives, or else the context keeps.
 /// </remarks>
 /// <typeparam name="T">float or double.</typeparam>
 public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
@@ -37,17 +38,32 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
     private Conv3d(GpuContext context, ChosenLauncher<IConv3d<T, T>, Conv3dShape> launcher)
         : base(context, "Conv3d", 8, launcher) => this.launcher = launcher;
 
+    /// <summary>
+    /// Elements of device memory that a pass needs beside its operands: sums of parts and packed weights. It
+    /// is 0 on the CPU device, whose variants keep what they pack with the context.
+    /// </summary>
+    public long WorkspaceLength(Conv3dShape shape)
+    {
+        using CallerGate.Pass pass = Enter();
+        return launcher.For(shape).WorkspaceBytes(Context.Stream, shape) / Unsafe.SizeOf<T>();
+    }
+
     /// <summary>Queues the forward pass on the context's stream. Overwrites output.</summary>
     /// <param name="input">[N, D, H, W, Cin] at the shape's pitch.</param>
     /// <param name="weight">[k, k, k, Cin, Cout].</param>
     /// <param name="bias">[Cout].</param>
     /// <param name="output">[N, D, H, W, Cout] at the shape's pitch, not over the input.</param>
     /// <param name="shape">Extents.</param>
+    /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
+    /// elements of its buffer. Without it the context's memory is used, which grows to the largest
+    /// call's.</param>
     /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
-    public void Forward(ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape)
+    public void Forward(
+        ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).Forward(Context.Stream, input, weight, bias, output, shape);
+        launcher.For(shape).Forward(Context.Stream, input, weight, bias, output, shape, workspace);
     }
 
     /// <summary>Queues the gradient of the input. Overwrites gradInput.</summary>
@@ -57,12 +73,16 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
     /// <param name="weight">[k, k, k, Cin, Cout].</param>
     /// <param name="gradInput">[N, D, H, W, Cin] at the shape's pitch.</param>
     /// <param name="shape">Extents.</param>
+    /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
+    /// elements of its buffer. Without it the context's memory is used, which grows to the largest
+    /// call's.</param>
     /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
     public void BackwardInput(
-        ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape)
+        ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).BackwardInput(Context.Stream, gradOutput, output, weight, gradInput, shape);
+        launcher.For(shape).BackwardInput(Context.Stream, gradOutput, output, weight, gradInput, shape, workspace);
     }
 
     /// <summary>Queues the gradients of weight and bias. Adds to gradWeight and gradBias.</summary>
@@ -72,6 +92,9 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
     /// <param name="gradWeight">[k, k, k, Cin, Cout].</param>
     /// <param name="gradBias">[Cout].</param>
     /// <param name="shape">Extents.</param>
+    /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
+    /// elements of its buffer. Without it the context's memory is used, which grows to the largest
+    /// call's.</param>
     /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
     public void BackwardWeight(
         ArrayView<T> input,
@@ -79,10 +102,11 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
         ArrayView<T> output,
         ArrayView<T> gradWeight,
         ArrayView<T> gradBias,
-        Conv3dShape shape)
+        Conv3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, output, gradWeight, gradBias, shape);
+        launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, output, gradWeight, gradBias, shape, workspace);
     }
 
     /// <summary>The forward pass in the caller's memory: copies in, computes, waits, copies out.</summary>

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using ILGPU;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
@@ -38,18 +39,32 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
     private ConvTranspose3d(GpuContext context, ChosenLauncher<IConvTranspose3d<T, T>, ConvTranspose3dShape> launcher)
         : base(context, "ConvTranspose3d", 7, launcher) => this.launcher = launcher;
 
+    /// <summary>
+    /// Elements of device memory that a pass needs beside its operands: sums of parts and packed weights. It
+    /// is 0 on the CPU device, whose variants keep what they pack with the context.
+    /// </summary>
+    public long WorkspaceLength(ConvTranspose3dShape shape)
+    {
+        using CallerGate.Pass pass = Enter();
+        return launcher.For(shape).WorkspaceBytes(Context.Stream, shape) / Unsafe.SizeOf<T>();
+    }
+
     /// <summary>Queues the forward pass on the context's stream. Overwrites output.</summary>
     /// <param name="input">[N, D, H, W, Cin] at the shape's pitch.</param>
     /// <param name="weight">[2, 2, 2, Cin, Cout].</param>
     /// <param name="bias">[Cout].</param>
     /// <param name="output">[N, 2D, 2H, 2W, Cout] at the shape's pitch.</param>
     /// <param name="shape">Extents.</param>
+    /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
+    /// elements of its buffer. Without it the context's memory is used, which grows to the largest
+    /// call's.</param>
     /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
     public void Forward(
-        ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape)
+        ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).Forward(Context.Stream, input, weight, bias, output, shape);
+        launcher.For(shape).Forward(Context.Stream, input, weight, bias, output, shape, workspace);
     }
 
     /// <summary>Queues the gradient of the input. Overwrites gradInput.</summary>
@@ -57,11 +72,16 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
     /// <param name="weight">[2, 2, 2, Cin, Cout].</param>
     /// <param name="gradInput">[N, D, H, W, Cin] at the shape's pitch.</param>
     /// <param name="shape">Extents.</param>
+    /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
+    /// elements of its buffer. Without it the context's memory is used, which grows to the largest
+    /// call's.</param>
     /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
-    public void BackwardInput(ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput, ConvTranspose3dShape shape)
+    public void BackwardInput(
+        ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput, ConvTranspose3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).BackwardInput(Context.Stream, gradOutput, weight, gradInput, shape);
+        launcher.For(shape).BackwardInput(Context.Stream, gradOutput, weight, gradInput, shape, workspace);
     }
 
     /// <summary>Queues the gradients of weight and bias. Adds to gradWeight and gradBias.</summary>
@@ -70,12 +90,16 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
     /// <param name="gradWeight">[2, 2, 2, Cin, Cout].</param>
     /// <param name="gradBias">[Cout].</param>
     /// <param name="shape">Extents.</param>
+    /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
+    /// elements of its buffer. Without it the context's memory is used, which grows to the largest
+    /// call's.</param>
     /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
     public void BackwardWeight(
-        ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape)
+        ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape,
+        ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
-        launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, gradWeight, gradBias, shape);
+        launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, gradWeight, gradBias, shape, workspace);
     }
 
     /// <summary>The forward pass in the caller's memory: copies in, computes, waits, copies out.</summary>
