@@ -13,5 +13,11 @@ IConfig config = DefaultConfig.Instance
     .AddDiagnoser(MemoryDiagnoser.Default)
     .AddColumn(new BaselineColumn());
 Summary[] summaries = [.. BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config)];
+if (summaries.Length == 0 && args.Any(argument => argument is "-f" or "--filter") && !args.Contains("--list"))
+{
+    Console.Error.WriteLine("benchmarks: no benchmark's name fits --filter. --list flat shows the names; * stands for any letters.");
+    return 2;
+}
+
 // A benchmark that failed is otherwise a row of question marks, and no more.
 return summaries.Any(summary => summary.BenchmarksCases.Any(row => summary[row]?.Success != true)) ? 1 : 0;
