@@ -18,7 +18,7 @@ public sealed record SandclockDemoOptions
     public int DataSeed { get; init; } = 2026;
 
     /// <summary>Optimiser steps of each training.</summary>
-    public int Steps { get; init; } = 600;
+    public int Steps { get; init; } = 1200;
 
     /// <summary>Simulated volumes for training.</summary>
     public int TrainingVolumes { get; init; } = 100;
