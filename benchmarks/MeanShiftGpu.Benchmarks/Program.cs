@@ -15,7 +15,7 @@ IConfig config = DefaultConfig.Instance
 Summary[] summaries = [.. BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config)];
 if (summaries.Length == 0 && args.Any(argument => argument is "-f" or "--filter") && !args.Contains("--list"))
 {
-    Console.Error.WriteLine("benchmarks: no benchmark's name fits --filter. --list flat shows the names; * stands for any letters.");
+    Console.Error.WriteLine("benchmarks: no benchmark's name fits --filter. --list flat shows the names, * is any letters.");
     return 2;
 }
 
