@@ -84,6 +84,8 @@ public sealed class ViewPageTests : IDisposable
 
         // The first two thumbnails are those of the lowest scores that are left.
         await sheet.UntilAsync("document.querySelectorAll('.cell').length >= 8");
+        await sheet.UntilAsync(
+            "document.querySelector(\".cell[data-pick='4']\") && !document.querySelector(\".cell[data-pick='3']\")");
         await sheet.Page.ClickAsync(".cell[data-pick='4']");
         await sheet.UntilAsync("document.querySelector(\".cell[data-pick='4']\").classList.contains('rejected')");
         await sheet.Page.Keyboard.PressAsync("ArrowRight");
