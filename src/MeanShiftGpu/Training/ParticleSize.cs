@@ -7,7 +7,7 @@ namespace MeanShiftGpu.Training;
 /// <summary>
 /// What a training derives from the diameter of a particle. The factors are those of the defaults, which were
 /// found for particles of about 10 voxels across (radius 4 to 6): a particle of 10 voxels gets exactly the
-/// defaults, and every length grows with the diameter.
+/// defaults, and every length grows with the diameter. benchmarks/diameters measured them for 6 to 40 voxels.
 /// </summary>
 /// <param name="DiameterVoxels">The diameter in voxels: that of the ball that just holds the
 /// particle.</param>
