@@ -33,11 +33,12 @@ Console.WriteLine($"steady {1e3 * steady:0.00} ms of processor time; the second 
 const int evaluations = 100_000;
 (long caller, long all) = AllocatedBytes(evaluations);
 Console.WriteLine($"{evaluations} evaluations: {caller} bytes on the managed heap by the calling thread, {all} by all threads");
-return early.Max() <= 1.5 * steady && caller == 0 && all < evaluations ? 0 : 1;
+return early.Max() <= 1.5 * steady && caller < evaluations / 100 && all < evaluations ? 0 : 1;
 
 // By the calling thread, and by all threads of the program, of which two compute. The runtime makes some
-// objects for threads of its own (1072 and 25696 bytes were seen). The smallest object has 24 bytes, so that
-// one for each evaluation would be 24 times what is allowed.
+// objects of its own: mostly none by the caller, but 136 bytes were seen once; by all threads 1072 and 25696.
+// The smallest object has 24 bytes, so that one for each evaluation would be 24 times what is allowed, and by
+// the caller 2400 times.
 static (long Caller, long All) AllocatedBytes(int evaluations)
 {
     using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu, Threads = 2 });
