@@ -31,7 +31,7 @@ internal interface IConv3d<TActivation, T> : IDisposable
         launch.Require(bias, shape.OutputChannels, nameof(bias));
         if (voxels == 0)
             return;
-        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape, isFirst: false).LentBytes);
+        using LentMemory.Loan loan = Lend(launch, workspace, shape);
         LaunchForward(stream, input, weight, bias, output, shape);
     }
 
@@ -49,7 +49,7 @@ internal interface IConv3d<TActivation, T> : IDisposable
         launch.RequireVoxels(gradInput, voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput));
         if (voxels == 0)
             return;
-        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape, isFirst: false).LentBytes);
+        using LentMemory.Loan loan = Lend(launch, workspace, shape);
         LaunchBackwardInput(stream, gradOutput, output, weight, gradInput, shape);
     }
 
@@ -68,7 +68,7 @@ internal interface IConv3d<TActivation, T> : IDisposable
         launch.Require(gradBias, shape.OutputChannels, nameof(gradBias));
         if (voxels == 0)
             return;
-        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape, isFirst: false).LentBytes);
+        using LentMemory.Loan loan = Lend(launch, workspace, shape);
         LaunchBackwardWeight(stream, input, gradOutput, output, gradWeight, gradBias, shape);
     }
 
@@ -78,6 +78,9 @@ internal interface IConv3d<TActivation, T> : IDisposable
         using Launch launch = Launch.Begin(stream, "Conv3d.WorkspaceLength");
         return shape.Check(launch) == 0 ? 0 : Memory(shape, isFirst: false).LentBytes;
     }
+
+    private LentMemory.Loan Lend(Launch launch, ArrayView<T> workspace, Conv3dShape shape)
+        => workspace.Length == 0 ? default : launch.Lend(workspace, Memory(shape, isFirst: false).LentBytes);
 
     /// <summary>Device memory that a training step takes beside the operands.</summary>
     /// <param name="shape">The layer.</param>

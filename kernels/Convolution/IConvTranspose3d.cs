@@ -30,7 +30,7 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
         launch.RequireVoxels(output, 8 * voxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
         if (voxels == 0)
             return;
-        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape).LentBytes);
+        using LentMemory.Loan loan = Lend(launch, workspace, shape);
         LaunchForward(stream, input, weight, bias, output, shape);
     }
 
@@ -47,7 +47,7 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
         launch.RequireVoxels(gradInput, voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput));
         if (voxels == 0)
             return;
-        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape).LentBytes);
+        using LentMemory.Loan loan = Lend(launch, workspace, shape);
         LaunchBackwardInput(stream, gradOutput, weight, gradInput, shape);
     }
 
@@ -65,7 +65,7 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
         launch.Require(gradBias, shape.OutputChannels, nameof(gradBias));
         if (voxels == 0)
             return;
-        using LentMemory.Loan loan = launch.Lend(workspace, workspace.Length == 0 ? 0 : Memory(shape).LentBytes);
+        using LentMemory.Loan loan = Lend(launch, workspace, shape);
         LaunchBackwardWeight(stream, input, gradOutput, gradWeight, gradBias, shape);
     }
 
@@ -75,6 +75,9 @@ internal interface IConvTranspose3d<TActivation, T> : IDisposable
         using Launch launch = Launch.Begin(stream, "ConvTranspose3d.WorkspaceLength");
         return shape.Check(launch) == 0 ? 0 : Memory(shape).LentBytes;
     }
+
+    private LentMemory.Loan Lend(Launch launch, ArrayView<T> workspace, ConvTranspose3dShape shape)
+        => workspace.Length == 0 ? default : launch.Lend(workspace, Memory(shape).LentBytes);
 
     /// <summary>Device memory that a training step takes beside the operands.</summary>
     /// <param name="shape">The layer.</param>

@@ -71,16 +71,13 @@ internal readonly ref struct Launch
     }
 
     /// <summary>
-    /// Memory of the caller's for what the launchers of this call need beside their operands; an empty view
-    /// where they use memory of their own.
+    /// Memory of the caller's for what the launchers of this call need beside their operands.
     /// </summary>
     /// <param name="workspace">Overwritten.</param>
     /// <param name="bytes">What they need.</param>
     public LentMemory.Loan Lend<T>(ArrayView<T> workspace, long bytes)
         where T : unmanaged
     {
-        if (workspace.Length == 0)
-            return default;
         Require(workspace, bytes / Interop.SizeOf<T>(), nameof(workspace));
         // Kernels fetch packed weights four at a time.
         return QuadAccess.Allowed(workspace, channels: 4, pitch: 4) != 0
