@@ -190,7 +190,7 @@ internal static class CommandLine
                 output.WriteLine();
             }
 
-            output.WriteLine("meanshift-gpu help COMMAND says what a command takes, with an example.");
+            output.WriteLine("meanshift-gpu help VERB lists the options of a verb, with an example.");
         }
     }
 }

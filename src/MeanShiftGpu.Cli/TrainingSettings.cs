@@ -36,7 +36,7 @@ internal static class TrainingSettings
     [
         Steps(),
         Integer(Optimiser, "--batch", "Patches of a step.", 1, 4096, o => o.BatchSize, (o, v) => o with { BatchSize = v }),
-        Of(Data, Parse.Size("--patch", "Size of a patch in voxels, edges multiples of 2 for each pooling. "
+        Of(Data, Parse.Size("--patch", "Size of a patch in voxels, each edge divisible by 2 once for each pooling. "
             + $"{Default(o => o.Patch)}"), (o, v) => o with
         {
             Patch = v,
@@ -50,10 +50,11 @@ internal static class TrainingSettings
         {
             WarmUpSteps = v,
         }),
-        Real(Optimiser, "--clip", "Longest gradient, 0 for any.", 0, double.PositiveInfinity, o => o.ClipNorm, (o, v) => o with
-        {
-            ClipNorm = v,
-        }),
+        Real(Optimiser, "--clip", "A longer gradient is shortened to this length; 0: never.", 0, double.PositiveInfinity,
+            o => o.ClipNorm, (o, v) => o with
+            {
+                ClipNorm = v,
+            }),
         Real(Optimiser, "--weight-decay", "Decoupled weight decay (AdamW).", 0, double.PositiveInfinity, o => o.WeightDecay,
             (o, v) => o with
         {

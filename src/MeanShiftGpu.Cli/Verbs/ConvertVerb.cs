@@ -30,12 +30,12 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         + "relion4, relion5 and eman2 count in unbinned pixels. Default: from the pixel sizes, or 1.", 1e-6);
     private readonly Option<double?> fromBinning = Parse.Real("--from-binning", "How many pixels of the input make a voxel, "
         + "for other formats with unbinned pixels.", 1e-6);
-    private readonly Option<double?> toBinning = Parse.Real("--to-binning", "The same of the output.", 1e-6);
+    private readonly Option<double?> toBinning = Parse.Real("--to-binning", "How many pixels of the output make a voxel.", 1e-6);
     private readonly Option<RelionCentre?> fromCentre = Parse.Choice<RelionCentre>("--from-centre", "The point that RELION 5 "
         + "coordinates of the input count from: size/2, as its C++ programs take it, or one less, as its Python pickers do. "
         + "Default: half-size.");
-    private readonly Option<RelionCentre?> toCentre = Parse.Choice<RelionCentre>("--to-centre", "The same of the output. "
-        + "Default: half-size.");
+    private readonly Option<RelionCentre?> toCentre = Parse.Choice<RelionCentre>("--to-centre", "The point that RELION 5 "
+        + "coordinates of the output count from. Default: half-size.");
     private readonly Option<string?> tomograms = Parse.Text("--tomograms", "FILE", "RELION's tomograms.star: sizes and pixel "
         + "sizes of tomograms by name, for relion5.");
     private readonly Option<string?> tomogram = Parse.Text("--tomogram", "NAME", "Convert the particles of this tomogram only.");

@@ -126,7 +126,7 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         if (manifest is null && options.GetValue(volume) is null)
             MapOrigin.SayAssumed(Session, read, volume);
         if (names.Length > 0)
-            EvaluationInputs.RefuseOtherClasses([.. volumes.Select(v => v.Points)], names);
+            EvaluationInputs.RefuseOtherClasses(volumes, names);
         double[] wanted = options.GetValue(radii) is { Length: > 0 } given ? [.. given.Distinct()] : DefaultRadii;
         OccupancyScore? masks = EvaluationInputs.Occupancy(options.GetValue(occupancy), volumes, manifest, truthFiles, use);
         EvaluateReport found = new(Session, volumes, wanted, options.GetValue(beta) ?? Evaluator.DefaultBeta, names.Length > 0)

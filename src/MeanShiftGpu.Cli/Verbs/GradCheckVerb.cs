@@ -11,8 +11,8 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
 {
     private readonly Argument<string[]> names = new("NAME")
     {
-        Description = "Only cases whose name contains one of these (conv3d, Epanechnikov, unet …); a name that there is not "
-            + "lists them. Default: all.",
+        Description = "Only cases whose name contains one of these (conv3d, Epanechnikov, unet …); an unknown name "
+            + "lists all cases. Default: all.",
         Arity = ArgumentArity.ZeroOrMore,
     };
 

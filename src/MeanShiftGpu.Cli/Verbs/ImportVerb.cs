@@ -45,8 +45,8 @@ internal sealed class ImportVerb(Session session) : Verb(session)
 
     protected override string Description =>
         "Makes a data set of public data with the split of the mean-shift loss paper. SHREC 2021: models 0 to 5 for training, "
-        + "6 and 7 for validation, the others for testing; " +
-        "all proteins are one class, vesicles and fiducials none. EMPIAR-10045: patches in scan order, 70 % for training, 15 % "
+        + "6 and 7 for validation, the others for testing; all proteins are one class; vesicles and fiducials are left out. "
+        + "EMPIAR-10045: patches in scan order, 70 % for training, 15 % "
         + "for validation.";
 
     public override string Example => "meanshift-gpu import shrec2021 shrec2021_full --out shrec";

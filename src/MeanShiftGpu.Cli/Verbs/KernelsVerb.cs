@@ -58,7 +58,7 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
         List<KernelEntry> kernels =
             [.. KernelCatalog.All.Where(kernel => kernel.Name.Contains(part, StringComparison.OrdinalIgnoreCase))];
         if (kernels.Count == 0)
-            throw new InputException($"--only: no kernel's name contains '{part}'.");
+            throw new InputException($"--only: no kernel's name contains '{part}'. Leave --only out to see all.");
         (string Ptxas, string Nvdisasm)? tools = sassTo is null ? null : FindTools();
         if (ptxTo is not null)
             Files.Write(ptxFolder.Name, Prepared(ptxTo, kernels, "ptx"));

@@ -17,12 +17,12 @@ internal sealed class PickModels
 
     /// <summary>The models, and volumes that are typed behind them.</summary>
     public Option<string[]> Model { get; } = Parse.Texts("--model", "FILE",
-        $"The model that 'train' wrote. The mean score of several counts, and its deviation is in tables that have room; what "
-        + $"does not end in {ModelEnding} after the first is a volume.", required: true);
+        $"The model that 'train' wrote. Of several models the mean score is taken, and tables with a column for it get its "
+        + $"standard deviation. After the first, a name that does not end in {ModelEnding} is a volume.", required: true);
 
     /// <summary>How many mirror images.</summary>
-    public Option<int> Mirror { get; } = Parse.Integer("--mirror", "Predict so many of the mirror images that keep the "
-        + "wedge, 1, 2, 4 or 8, and take the mean score: so many times the time.", 1, 1, 8);
+    public Option<int> Mirror { get; } = Parse.Integer("--mirror", "How many mirror images of the volume (1, 2, 4 or 8) are "
+        + "predicted; the mean score is taken. They keep the missing wedge. N images take N times as long.", 1, 1, 8);
 
     /// <summary>The models: 'pick --model a.safetensors b.safetensors' and 'pick --model a.safetensors
     /// volume.mrc' are both what people type.</summary>

@@ -44,7 +44,8 @@ internal sealed class PickSuggest
             throw new InputException("pick: --suggest picks in the data set's validation volumes and writes no table; leave "
                 + "the volumes and --out out.");
         if (options.GetValue(settings.Absolute) is not null)
-            throw new InputException("pick: --suggest tries fractions of the maximum; leave --threshold-absolute out.");
+            throw new InputException("pick: --suggest tries parts of the score scale that the model knows; leave "
+                + "--threshold-absolute out.");
         if (unused.FirstOrDefault(o => options.GetResult(o) is { Implicit: false }) is { } idle)
             throw new InputException($"pick: --suggest has no use for {idle.Name}; leave it out.");
     }

@@ -18,7 +18,11 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "Table of picks "
         + $"({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
     private readonly Option<bool> overwrite =
-        new("--overwrite") { Description = "Pick again where the output exists; it is skipped otherwise." };
+        new("--overwrite")
+        {
+            Description = "Pick again where a table exists. Without it, a table that was made from the same files with the same "
+                + "settings is skipped, and any other is refused.",
+        };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) "
         + "or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
@@ -43,8 +47,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
         + "sizes and names of tomograms, for tables of relion5. Default: the one beside --out or VOLUMES, if there is one.");
     private readonly Option<string?> tomogramName = Parse.Text("--tomogram-name", "NAME", "The tomogram's name in the table of "
         + "one volume. Default: the file's name without endings and what programs add (TS_01 of TS_01_rec.mrc).");
-    private readonly Option<double?> binning = Parse.Real("--binning", "How often the volume was binned: tables count in "
-        + "unbinned pixels. Default: 1.", 1e-6);
+    private readonly Option<double?> binning = Parse.Real("--binning", "How many unbinned pixels make a voxel of the "
+        + "volume; tables then count in unbinned pixels. Default: 1.", 1e-6);
 
     /// <summary>The option with which it only puts tables together.</summary>
     public const string MergeName = "--merge";

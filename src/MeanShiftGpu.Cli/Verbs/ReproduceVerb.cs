@@ -23,7 +23,8 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
     private readonly Option<string?> scale = Parse.Text(
         "--scale",
         string.Join('|', PaperScale.All.Keys),
-        "How large: ten minutes, a night on two cores, or the published widths and length for a GPU. Default: quick.");
+        "quick: some minutes on two cores; standard: two to three hours there; paper: the published widths and length, for a "
+            + "GPU. Default: quick.");
     private readonly Option<string[]> datasets = Parse.Texts(
         "--datasets", string.Join('|', Datasets.Select(PaperData.NameOf)), "Only these data sets. Default: all.");
     private readonly Option<int?> seeds = Parse.Integer("--seeds", "Trainings of every loss on every data set, with seeds from "

@@ -24,7 +24,7 @@ internal static class TrainReport
             $"particles of {string.Join(", ", diameters)} Å are {Short(diameters.Select(d => d / voxel))} voxels of ")
             + $"{voxel:0.###} Å: bandwidth {Each(c => training.MeanShiftOf(c).BandwidthVoxels)}, "
             + $"seed radius {Each(c => training.MeanShiftOf(c).SeedRadiusVoxels)}, mask radius {Each(training.MaskRadiusOf)}, "
-            + $"center margin {Short([training.CenterMarginVoxels])}, patch {training.Patch}; picks merge within "
+            + $"centre margin {Short([training.CenterMarginVoxels])}, patch {training.Patch}; picks merge within "
             + $"{Each(c => PickOptions.For(training.MeanShiftOf(c)).EffectiveMergeDistanceVoxels)} (all in voxels)");
     }
 

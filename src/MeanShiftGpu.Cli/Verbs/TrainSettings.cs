@@ -24,7 +24,7 @@ internal sealed class TrainSettings
     /// <summary>The particles' diameter in Å.</summary>
     public Option<double[]?> Diameter { get; } = Parse.RealList(
         "--particle-diameter", "Diameter of the particle in Å; one for all classes, or one for each. Gives bandwidth, seed "
-        + "radius, mask radius, center margin and patch, which their own options change.");
+        + "radius, mask radius, centre margin and patch, which their own options change.");
 
     /// <summary>The settings to begin with.</summary>
     public Option<TrainingOptions?> Preset { get; } = TrainingSettings.PresetOption();

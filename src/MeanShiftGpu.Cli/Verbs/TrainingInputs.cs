@@ -15,11 +15,11 @@ internal sealed class TrainingInputs(Session session)
     private readonly Option<string[]> picks = Parse.Texts(
         "--picks", "TABLE",
         $"Tables with the centres of particles ({string.Join(", ", CoordinateFormats.Endings)}): files, folders and patterns. "
-        + "Rows belong to the volume that is called like their "
-            + "tomogram; volumes without rows are left out. A part is kept for validation.");
+        + "Rows belong to the volume that is called like their tomogram; volumes without rows are left out. 'train' keeps a "
+        + "part for validation.");
     private readonly Option<string?> data = Parse.Text(
-        "--data", "FILE", "A data set's manifest (JSON), instead of VOLUMES and --picks: says volume by volume what these "
-        + "cannot, the split and masks among it.");
+        "--data", "FILE", "A data set's manifest (JSON), instead of VOLUMES and --picks. It also gives each volume's split, "
+        + "mask and other facts.");
     private readonly Option<double?> voxelSize = Parse.Real("--voxel-size",
         "Voxel size of VOLUMES in Å. Default: that of each volume's header.", 1e-6, 1e6);
     private readonly Option<double?> binning = Parse.Real("--binning",

@@ -116,7 +116,8 @@ internal sealed class ViewVerb(Session session) : Verb(session)
         using VolumeSlices? scores = mapPath is null ? null : VolumeSlices.OpenScoreMap(mapPath, caches / 2, Cancellation);
         if (scores is not null && scores.Size != volume.Size)
             throw new InputException(
-                $"{mapPath}: the score map has {scores.Size} voxels, {volumePath} has {volume.Size}; expected the same size.");
+                $"{mapPath}: the score map has {scores.Size} voxels, {volumePath} has {volume.Size}; expected the same size. "
+                + "Give the score map that 'pick' wrote for this tomogram.");
         ViewSession page = new()
         {
             Volume = volume,

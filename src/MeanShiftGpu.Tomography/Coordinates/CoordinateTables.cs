@@ -40,7 +40,7 @@ public sealed record CoordinateWriteOptions
         if (tomograms?.Path != star)
             tomograms = TomogramsStar.Read(star);
         return tomograms.Find(name, path) ?? throw new InputException($"{path}: tomogram {InputFile.Quote(name)} is not in "
-            + $"{star}.");
+            + $"{star}. Spell the name as there, or give the tomograms.star that lists it.");
     }
 
     /// <summary>

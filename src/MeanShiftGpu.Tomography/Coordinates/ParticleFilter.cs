@@ -50,7 +50,8 @@ public sealed record ParticleFilter
     {
         ArgumentNullException.ThrowIfNull(particles);
         if ((MinimumScore is not null || Top is not null) && particles.FirstOrDefault(p => p.Score is null) is not null)
-            throw new InputException($"{table}: has particles without a score, by which none can be chosen.");
+            throw new InputException($"{table}: has particles without a score; choosing by score needs one in every row. Add "
+                + "scores, or leave --min-score and --top out.");
         if (Classes.Count > 0 && Classes.FirstOrDefault(c => !particles.Any(p => IsOf(p, c))) is { } unknown)
         {
             string[] has = [.. particles.Select(ParticleNames.NameOf).Distinct().Take(5)];

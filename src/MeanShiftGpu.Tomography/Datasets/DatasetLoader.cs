@@ -66,7 +66,8 @@ public static class DatasetLoader
         DatasetVolume[] training = [.. manifest.Of(DatasetSplit.Train)];
         DatasetVolume[] validation = [.. manifest.Of(DatasetSplit.Validation)];
         if (training.Length == 0)
-            throw new InputException("data set: no volume has \"split\": \"train\"; training needs at least one.");
+            throw new InputException("data set: no volume has \"split\": \"train\"; expected at least one. Set it for the "
+                + "volumes to train on.");
 
         List<TrainingVolume> opened = [];
         TrainingData data = new(opened, []);
@@ -259,7 +260,8 @@ public static class DatasetLoader
         DatasetVolume entry, string path, Extent shape, AnnotationChoice choice, List<(Particle Particle, int Class)> chosen)
     {
         if (MrcFile.ReadHeader(path).Shape is var own && own != shape)
-            throw new InputException($"{path}: the mask has {own} voxels, its volume {shape}; expected the same size.");
+            throw new InputException($"{path}: the mask has {own} voxels, its volume {shape}; expected the same size. "
+                + "Give a mask of that volume.");
         if (choice is { Classes.Count: 0, CentersPerVolume: 0 })
         {
             // Label volumes number their particles, after what is none; any higher number is inside.

@@ -104,7 +104,8 @@ public static class EvaluationInputs
     {
         DatasetVolume[] entries = [.. DatasetManifest.Read(manifestPath).Of(split)];
         if (entries.Length == 0)
-            throw new InputException($"{manifestPath}: has no volume with the split {split.ToString().ToLowerInvariant()}.");
+            throw new InputException($"{manifestPath}: has no volume with the split {split.ToString().ToLowerInvariant()}. "
+                + "Choose another with --split, or set \"split\" in the manifest.");
         if (pickFiles.Count != 1)
             throw new InputException($"evaluate: {Counted.Of(pickFiles.Count, "table")} of picks; with a data set expected one "
                 + "table with the volumes' names, or a folder.");
@@ -181,16 +182,17 @@ public static class EvaluationInputs
     /// <param name="volumes">The volumes.</param>
     /// <param name="names">The names of the picks' classes.</param>
     /// <exception cref="InputException">A name is unknown, or a class is missing.</exception>
-    public static void RefuseOtherClasses(IReadOnlyList<EvaluationVolume> volumes, IReadOnlyList<string> names)
+    public static void RefuseOtherClasses(IReadOnlyList<EvaluatedVolume> volumes, IReadOnlyList<string> names)
     {
         HashSet<string> known = new(
-            volumes.SelectMany(v => v.TruthClasses ?? []).OfType<string>(), StringComparer.OrdinalIgnoreCase);
+            volumes.SelectMany(v => v.Points.TruthClasses ?? []).OfType<string>(), StringComparer.OrdinalIgnoreCase);
         if (names.FirstOrDefault(n => !known.Contains(n)) is { } unknown)
             throw new InputException($"evaluate: no true particle is of class '{unknown}'; "
                 + $"{(known.Count == 0 ? "the truth says no classes" : $"there are {string.Join(", ", known)}")}.");
-        if (volumes.Any(v => v.Predictions.Count > 0 && v.PredictionClasses?.All(c => c is not null) != true))
-            throw new InputException("evaluate: the table of picks does not say the class of each. Pick with a model that was "
-                + "trained with classes, in a format that keeps classes.");
+        if (volumes.FirstOrDefault(v => v.Points.Predictions.Count > 0
+            && v.Points.PredictionClasses?.All(c => c is not null) != true) is { } mute)
+            throw new InputException($"evaluate: the table of picks in {mute.Name} does not say the class of each; expected one "
+                + "for every pick. Pick with a model that was trained with classes, in a format that keeps classes.");
     }
 
     private static bool NumbersOccupancy(string table) => CoordinateFormats.NumbersOccupancy(CoordinateFormats.Identify(table));

@@ -60,8 +60,9 @@ public sealed class OccupancyEvaluation
         foreach (Particle particle in particles)
         {
             if (particle.Id is not { } id || !byNumber.TryAdd(id, particle))
-                throw new InputException("occupancy scoring: a particle has no number, or two have the same; expected SHREC's "
-                    + "particle_locations.txt, where the row is the number in the mask.");
+                throw new InputException("occupancy scoring: "
+                    + (particle.Id is { } shared ? $"two true particles have number {shared}" : "a true particle has no number")
+                    + "; expected the number in the mask for each. Give SHREC's particle_locations.txt as the truth.");
         }
 
         results += picks.Count;

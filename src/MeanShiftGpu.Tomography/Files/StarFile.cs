@@ -243,7 +243,8 @@ public sealed class StarFile
         List<string> tokens = Split(path, number, line);
         if (tokens.Count != table.Columns.Count)
             throw new InputException($"{path}: line {number}: {Counted.Of(tokens.Count, "value")}, but table "
-                + $"{InputFile.Quote(table.Name)} has {Counted.Of(table.Columns.Count, "column")}.");
+                + $"{InputFile.Quote(table.Name)} has {Counted.Of(table.Columns.Count, "column")}; expected a value for each. "
+                + "Add or remove values, and put a value with blanks into quotes.");
         table.Rows.Add([.. tokens]);
         table.RowLines.Add(number);
     }
@@ -271,7 +272,8 @@ public sealed class StarFile
             {
                 end = ClosingQuote(line, i);
                 if (end < 0)
-                    throw new InputException($"{path}: line {number}: a quote is not closed.");
+                    throw new InputException($"{path}: line {number}: a quote is not closed; expected the same quote "
+                        + "before a blank or the end of the line. Close it.");
                 tokens.Add(line[(i + 1)..end]);
                 i = end + 1;
                 continue;

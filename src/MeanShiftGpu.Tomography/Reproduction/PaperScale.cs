@@ -12,7 +12,7 @@ namespace MeanShiftGpu.Tomography.Reproduction;
 /// </summary>
 public sealed record PaperScale
 {
-    /// <summary>Ten minutes on two cores: a small network, one seed, a tenth of the data.</summary>
+    /// <summary>Some minutes on two cores: a small network, one seed, about a fifth of the data.</summary>
     public static PaperScale Quick { get; } = new()
     {
         Name = "quick",
@@ -26,7 +26,7 @@ public sealed record PaperScale
         RiboPatches = (3, 4),
     };
 
-    /// <summary>A night on two cores: five seeds, a network of half the published width.</summary>
+    /// <summary>Two to three hours on two cores: five seeds, a network of half the published width.</summary>
     public static PaperScale Standard { get; } = new()
     {
         Name = "standard",

@@ -75,7 +75,8 @@ internal sealed class VolumeSlices : IDisposable
         {
             if ((long)reader.Size.Height * reader.Size.Width > Array.MaxLength)
                 throw new InputException(
-                    $"{path}: slices of {reader.Size.Width}×{reader.Size.Height} voxels are too large to be shown.");
+                    $"{path}: slices of {reader.Size.Width}×{reader.Size.Height} voxels are too large to be shown; expected "
+                    + $"at most {Array.MaxLength} voxels. Bin the volume, or cut it.");
             return new VolumeSlices(reader, isScoreMap, cacheBytes);
         }
         catch

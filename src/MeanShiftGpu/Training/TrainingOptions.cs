@@ -297,16 +297,21 @@ public sealed record TrainingOptions
                 + $"{string.Join(", ", Enum.GetNames<Augmentation>())}.");
         }
 
-        IEnumerable<double> lengths =
-            [LabelRadiusVoxels, MaskRadiusVoxels, CenterMarginVoxels, .. Classes.Select(c => c.MaskRadiusVoxels ?? 0)];
-        double others = MeanShiftWeight + CenterWeight + DiceWeight + CrossEntropyWeight + LearningRate + ClipNorm
-            + WeightDecay + OutputBias;
-        if (!double.IsFinite(others) || lengths.Any(l => !(l >= 0 && double.IsFinite(l))))
-        {
-            throw new InputException(
-                "training: a weight, radius, rate, bias or margin is not finite, or a radius or margin below 0; expected "
-                + "finite numbers.");
-        }
+        (string Name, double Value)[] lengths =
+        [
+            ("label radius", LabelRadiusVoxels), ("mask radius", MaskRadiusVoxels), ("centre margin", CenterMarginVoxels),
+            .. Classes.Select(c => ($"mask radius of class '{c.Name}'", c.MaskRadiusVoxels ?? 0)),
+        ];
+        (string Name, double Value)[] others =
+        [
+            ("weight of mean shift", MeanShiftWeight), ("weight of the centres", CenterWeight), ("weight of Dice", DiceWeight),
+            ("weight of cross-entropy", CrossEntropyWeight), ("learning rate", LearningRate), ("clip", ClipNorm),
+            ("weight decay", WeightDecay), ("output bias", OutputBias),
+        ];
+        foreach ((string name, double value) in lengths.Where(l => !(l.Value >= 0 && double.IsFinite(l.Value))))
+            throw new InputException($"training: the {name} is {value}; expected a finite number, 0 or more.");
+        foreach ((string name, double value) in others.Where(o => !double.IsFinite(o.Value)))
+            throw new InputException($"training: the {name} is {value}; expected a finite number.");
 
         if (MeanShiftWeight < 0 || CenterWeight < 0 || DiceWeight < 0 || CrossEntropyWeight < 0 || MeanShiftWeight + DiceWeight
             + CrossEntropyWeight <= 0)
@@ -336,7 +341,7 @@ public sealed record TrainingOptions
             MeanShiftOf(c);
         if (MeanShiftWeight > 0 && 2 * CenterMarginVoxels > Math.Min(Patch.Depth, Math.Min(Patch.Height, Patch.Width)) - 1)
             throw new InputException($"training: no centre can lie {CenterMarginVoxels} voxels inside a patch of {Patch}, so "
-                + "the mean-shift loss would never see one. Use larger patches or a smaller center margin.");
+                + "the mean-shift loss would never see one. Use larger patches or a smaller centre margin.");
         if (Augmentation == Augmentation.FlipsAndSwaps && (Patch.Depth != Patch.Height || Patch.Height != Patch.Width))
             throw new InputException($"training: axes can be exchanged in cubes only, the patch is {Patch}. Use a cube or "
                 + "augmentation 'flips'.");

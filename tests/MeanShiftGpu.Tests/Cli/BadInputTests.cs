@@ -198,7 +198,7 @@ public class BadInputTests : TrainedToolTests
 
     [TestCase("--patch", "18,16,16", "multiples")]
     [TestCase("--patch", "1048576", "voxels in all")]
-    [TestCase("--center-margin", "40", "smaller center margin")]
+    [TestCase("--center-margin", "40", "smaller centre margin")]
     [TestCase("--mean-shift", "0", "loss weights")]
     [TestCase("--widths", "4,0", "whole numbers from 1")]
     [TestCase("--bandwidth", "0", "bandwidth")]

@@ -185,7 +185,7 @@ public class ProjectTests
             "--widths", "4,4", "--steps", "1", "--device", "cpu"]);
         Assert.That(run.Output,
             Does.Contain(
-                "bandwidth 5, seed radius 11.3, mask radius 6, center margin 3, patch 16×16×16; picks merge within 7.5"));
+                "bandwidth 5, seed radius 11.3, mask radius 6, centre margin 3, patch 16×16×16; picks merge within 7.5"));
     }
 
     [Test]

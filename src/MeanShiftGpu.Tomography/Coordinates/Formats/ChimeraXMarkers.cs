@@ -158,7 +158,7 @@ internal static class ChimeraXMarkers
         if (particles.Select(p => p.Name).OfType<string>().Append(set)
             .FirstOrDefault(n => !n.All(XmlConvert.IsXmlChar)) is { } broken)
             throw new InputException($"{path}: cannot be written: the name {InputFile.Quote(broken)} has a character that XML "
-                + $"does not. Rename it.");
+                + "does not allow. Rename it.");
         PixelGrid grid = options.GridOf(path, particles.Count > 0 ? particles[0] : new Particle(0, 0, 0));
         Place origin = options.Context is { Volume: null, MapOrigin: var (firstZ, firstY, firstX) }
             ? new Place(firstX, firstY, firstZ) : OriginOf(options.Context.Volume);

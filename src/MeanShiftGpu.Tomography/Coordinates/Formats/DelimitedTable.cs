@@ -232,8 +232,9 @@ internal static class DelimitedTable
         if (unknown is not null)
             throw new InputException($"{path}: line {number}: unknown column {InputFile.Quote(unknown)}; "
                 + $"expected {ExpectedColumns}.");
-        if (columns.Distinct().Count() != columns.Length)
-            throw new InputException($"{path}: line {number}: a column stands twice in the heading.");
+        if (columns.FirstOrDefault(c => columns.Count(other => other == c) > 1) is { } twice)
+            throw new InputException($"{path}: line {number}: column {InputFile.Quote(twice)} stands twice in the heading; "
+                + "expected each once. Rename or delete one.");
         string? missing = KnownColumns.Take(3).FirstOrDefault(c => !columns.Contains(c));
         return missing is null ? columns : throw new InputException(
             $"{path}: line {number}: no column {missing}; expected x, y, z.");

@@ -160,7 +160,7 @@ internal sealed class RelionReader(
         {
             if (tomogram is null || tomograms.Find(tomogram, path) is not { } entry)
                 throw new InputException($"{path}: line {row.Line}: tomogram {InputFile.Quote(tomogram ?? "")} is not in "
-                    + $"{tomograms.Path}.");
+                    + $"{tomograms.Path}. Spell the name as there, or give the tomograms.star that lists it.");
             PixelGrid known = entry.Grid(own.Binning, own.VoxelSizeAngstrom, PixelSize(row));
             tomograms.RefuseOtherVolume(entry, known, own);
             return known.SizeAngstrom > 0
@@ -265,7 +265,8 @@ internal sealed class RelionReader(
 
         return opticsRows.TryGetValue(group, out int at)
             ? new StarRow(path, optics, at).Number(column)
-            : throw new InputException($"{path}: line {row.Line}: optics group {group} is not in the optics table.");
+            : throw new InputException($"{path}: line {row.Line}: optics group {group} is not in the optics table. Add a "
+                + "row for it to data_optics, or correct the particle's group.");
     }
 
     /// <summary>

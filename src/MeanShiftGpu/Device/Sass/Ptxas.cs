@@ -31,7 +31,12 @@ internal static partial class Ptxas
     {
         string? named = Environment.GetEnvironmentVariable(Variable);
         if (!string.IsNullOrWhiteSpace(named))
-            return File.Exists(named) ? named : throw new InputException($"{Variable} names {named}, where there is no file.");
+        {
+            return File.Exists(named) ? named
+                : throw new InputException($"{Variable} names {named}, where there is no file. Set it to the path of ptxas, or "
+                    + "unset it.");
+        }
+
         return Find("ptxas", []);
     }
 

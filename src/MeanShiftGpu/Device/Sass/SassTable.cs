@@ -126,8 +126,8 @@ internal static class SassTable
         nothing is run. Where the kernel's own constants decide a branch for the first thread of a group, the count
         goes that way, so that a loop inside counts as often as it turns; where they do not, it goes the longer way,
         so that a ReLU's mask is always applied. Copies of 4 bytes, of tensors that do not begin at multiples of 16
-        bytes, are on no way. If how often a loop inside turns does not follow from constants, there is no table. Of
-        kernels without HMMA it is the longest loop without another inside.
+        bytes, are on no way. If constants do not say how often an inner loop turns, the command stops with an error.
+        Of kernels without HMMA it is the longest loop without another inside.
 
         **Shared memory** is in bytes, static and the most that the launcher asks for. **Spilled** are bytes stored
         and loaded. **Groups** is how many have room on a multiprocessor of compute capability 9.0: the least of 64

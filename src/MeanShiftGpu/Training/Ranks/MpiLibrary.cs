@@ -144,6 +144,7 @@ internal sealed unsafe class MpiLibrary
     private void Check(int error, string function)
     {
         if (error != 0)
-            throw new InputException($"ranks: {function} of {Name} failed with error {error}.");
+            throw new InputException($"ranks: {function} of {Name} failed with error {error}. Start all ranks again; --resume "
+                + "goes on from the checkpoint.");
     }
 }
