@@ -15,7 +15,8 @@ IConfig config = DefaultConfig.Instance
 Summary[] summaries = [.. BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config)];
 if (summaries.Length == 0 && args.Any(argument => argument is "-f" or "--filter") && !args.Contains("--list"))
 {
-    Console.Error.WriteLine("benchmarks: no benchmark's name fits --filter. --list flat shows the names, * is any letters.");
+    Console.Error.WriteLine("benchmarks: no row fits --filter. A row's name is OPERATION SIZE VARIANT PASS, such as "
+        + "'conv3d 56³ 32→32 HostSimd Forward'; put * before and after the part that you give.");
     return 2;
 }
 

@@ -155,8 +155,11 @@ internal readonly ref struct Launch
         if (memory.IsDisposed)
             throw new ObjectDisposedException(name, $"{operation}: the memory of {name} was disposed, expected a view of "
                 + "memory in use. Dispose buffers after their last use.");
-        if (memory.Accelerator is { } device && device.AcceleratorType != stream.Accelerator.AcceleratorType)
+        // Memory of CPU accelerators, the simulated GPU among them, is the host's: each reaches all of it.
+        Accelerator here = stream.Accelerator;
+        if (memory.Accelerator is { } device && device != here
+            && !(device.AcceleratorType == AcceleratorType.CPU && here.AcceleratorType == AcceleratorType.CPU))
             throw new ArgumentException($"{operation}: {name} lies in memory of {device.Name}, expected memory of "
-                + $"{stream.Accelerator.Name}, whose stream this is. Copy it there.", name);
+                + $"{here.Name}, whose stream this is. Copy it there.", name);
     }
 }

@@ -250,7 +250,7 @@ internal sealed unsafe class HostPasses<TWeighting> : HostPasses
         for (int v = 0; v < ball.Vectors; v++)
         {
             int x = ball.StartX + v * HostRows.Lanes;
-            HostColumns columns = new(x, p.X, rows.Shape.Width);
+            HostColumns columns = new(x, p.X, rows);
             Vector256<float> pullX = (columns.X - Vector256.Create(next.X)) * chain.X;
             for (int z = Math.Max(ball.FirstZ, firstZ); z <= lastZ; z++)
             {
@@ -286,7 +286,7 @@ internal sealed unsafe class HostPasses<TWeighting> : HostPasses
         for (int v = 0; v < ball.Vectors; v++)
         {
             int x = ball.StartX + v * HostRows.Lanes;
-            HostColumns columns = new(x, p.X, rows.Shape.Width);
+            HostColumns columns = new(x, p.X, rows);
             Vector256<float> columnWeight = Vector256<float>.Zero;
             for (int z = ball.FirstZ; z <= ball.LastZ; z++)
             {
@@ -331,7 +331,7 @@ internal sealed unsafe class HostPasses<TWeighting> : HostPasses
         for (int v = 0; v < ball.Vectors; v++)
         {
             int x = ball.StartX + v * HostRows.Lanes;
-            HostColumns columns = new(x, p.X, rows.Shape.Width);
+            HostColumns columns = new(x, p.X, rows);
             Vector256<float> pullX = (columns.X - Vector256.Create(next.X)) * g.X;
             Vector256<float> columnSum = Vector256<float>.Zero;
             for (int z = ball.FirstZ; z <= ball.LastZ; z++)

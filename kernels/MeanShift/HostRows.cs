@@ -53,13 +53,7 @@ internal readonly unsafe struct HostRows
 
     public static HostRows Of(
         ArrayView<float> scores, ArrayView<byte> workspace, MeanShiftShape shape, MeanShiftParameters parameters)
-    {
-        long needed = WorkspaceBytes(shape, parameters);
-        if (workspace.Length < needed)
-            throw new ArgumentException(
-                $"mean shift: the workspace holds {workspace.Length} bytes, {needed} are needed.", nameof(workspace));
-        return new HostRows(scores.Pointer(), (float*)workspace.Pointer(), shape, parameters);
-    }
+        => new(scores.Pointer(), (float*)workspace.Pointer(), shape, parameters);
 
     /// <summary>The rows of the whole batch, N·D·H.</summary>
     public long Rows => RowCount(Shape);
@@ -147,16 +141,16 @@ internal readonly struct HostColumns
     public readonly Vector256<float> SquaredOffset;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public HostColumns(int x, float center, int width)
+    public HostColumns(int x, float center, in HostRows rows)
     {
         X = Vector256.Create((float)x) + Vector256.Create(0f, 1, 2, 3, 4, 5, 6, 7);
         Offset = X - Vector256.Create(center);
 
-        // Columns beyond the row are far outside every ball, but not at infinity, which a weight of 0 would
-        // turn into NaN.
+        // Columns beyond the row are as far as the rim, where no ball is; farther out a weighting that grows
+        // would be infinite, which their score of 0 turns into NaN.
         SquaredOffset = Vector256.ConditionalSelect(
-            Vector256.LessThan(X, Vector256.Create((float)width)),
+            Vector256.LessThan(X, Vector256.Create((float)rows.Shape.Width)),
             Offset * Offset,
-            Vector256.Create(1e30f));
+            Vector256.Create(rows.Constants.SquaredBandwidth));
     }
 }

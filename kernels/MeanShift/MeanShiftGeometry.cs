@@ -104,20 +104,11 @@ internal readonly struct SeedSamplingConstants
 
     public SeedSamplingConstants(SeedSampling sampling)
     {
-        CheckLength(sampling.RadiusVoxels, nameof(sampling.RadiusVoxels));
-        CheckLength(sampling.MarginVoxels, nameof(sampling.MarginVoxels));
         Seed = sampling.Seed;
         Step = sampling.Step;
         Radius = (int)Math.Round(sampling.RadiusVoxels * StepsPerVoxel);
         Margin = (int)Math.Round(sampling.MarginVoxels * StepsPerVoxel);
         FirstItem = sampling.FirstItem;
-    }
-
-    private static void CheckLength(double value, string name)
-    {
-        if (!(value >= 0 && value <= SeedSampling.MaxRadiusVoxels))
-            throw new ArgumentOutOfRangeException(nameof(value), value, $"{name} must lie between 0 and "
-                + $"{SeedSampling.MaxRadiusVoxels} voxels.");
     }
 }
 

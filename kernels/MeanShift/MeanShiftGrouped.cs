@@ -178,13 +178,7 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
     // The forward and the backward pass each begin at the workspace's beginning: neither leaves anything to
     // the other.
     private static ArrayView<T> Part(ArrayView<byte> workspace, long length)
-    {
-        long bytes = length * Unsafe.SizeOf<T>();
-        return workspace.Length >= bytes
-            ? workspace.SubView(0, bytes).Cast<T>()
-            : throw new ArgumentException(
-                $"mean shift: the workspace holds {workspace.Length} bytes, {bytes} are needed.", nameof(workspace));
-    }
+        => workspace.SubView(0, length * Unsafe.SizeOf<T>()).Cast<T>();
 
     // From each point to its nearest centre, and from each centre to the points of its item.
     private static long SquaresLength(MeanShiftShape shape, long centers) => shape.Points + centers * shape.SeedsPerItem;

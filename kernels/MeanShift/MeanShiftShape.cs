@@ -89,8 +89,8 @@ public readonly record struct MeanShiftParameters(double BandwidthVoxels, double
 /// <see cref="MaxRadiusVoxels"/>.</param>
 /// <param name="MarginVoxels">Seeds keep this distance from the outermost voxels' centres, at most
 /// <see cref="MaxRadiusVoxels"/>.</param>
-/// <param name="FirstItem">The first map's place among those of the step, so that every map draws
-/// others.</param>
+/// <param name="FirstItem">The place of the first item among the items of the step, so that every item draws
+/// others; the maps of one call draw the same numbers.</param>
 public readonly record struct SeedSampling(ulong Seed, uint Step, double RadiusVoxels, double MarginVoxels, int FirstItem = 0)
 {
     /// <summary>The largest radius and margin.</summary>

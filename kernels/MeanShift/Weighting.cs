@@ -1,7 +1,8 @@
 namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
-/// How much a voxel at distance d = u·b from a point counts in its mean; 0 for d ≥ b, always.
+/// How much a voxel at distance d = u·b from a point counts in its mean; 0 for d ≥ b, always. Cone and
+/// Epanechnikov are 0 at the rim itself, so that their gradient misses nothing.
 /// </summary>
 public enum Weighting
 {
@@ -14,29 +15,11 @@ public enum Weighting
     /// <summary>k = 1 − u.</summary>
     Cone,
 
-    /// <summary>k = 1 − u²: continuous at the rim, so the gradient misses nothing.</summary>
+    /// <summary>k = 1 − u².</summary>
     Epanechnikov,
 
     /// <summary>k = exp(−d²/2σ²), σ = b/2, that is exp(−2u²).</summary>
     Gaussian,
-}
-
-/// <summary>How the centre loss measures the distance of a converged seed from a true centre.</summary>
-public enum CenterDistance
-{
-    /// <summary>‖p − c‖: what the authors' published program does.</summary>
-    Euclidean,
-
-    /// <summary>‖p − c‖²: the paper's equations 1 and 2.</summary>
-    Squared,
-}
-
-/// <summary>What launchers ask before a kernel, which cannot throw.</summary>
-internal static class CenterDistances
-{
-    /// <summary>The distance itself, where the kernels know it.</summary>
-    public static CenterDistance Known(this CenterDistance distance)
-        => distance is CenterDistance.Euclidean or CenterDistance.Squared ? distance : throw UnknownValue.Of(distance);
 }
 
 /// <summary>

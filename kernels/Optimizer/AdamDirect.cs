@@ -50,7 +50,8 @@ internal sealed class AdamDirect<T, TReal> : IAdam<T>
     {
         AdamFactors<T> f = settings.Length > 0 ? new AdamFactors<T>(settings) : given;
         T scale = factor[0];
-        if (scale < T.Zero)
+        // NaN goes on, and makes everything NaN; on OpenCL the first comparison alone would stop it.
+        if (scale < T.Zero && scale - scale == T.Zero)
             return;
         T g = scale * gradients[index];
         T m = firstMoments[index];

@@ -83,8 +83,8 @@ internal sealed class GradientNormGrouped<T, TReal> : IGradientNorm<T>
         if (maxNorm > T.Zero && length + TReal.From(1e-6) > maxNorm)
             clip = maxNorm / (length + TReal.From(1e-6));
         norm[0] = length;
-        // False for NaN as well.
-        bool finite = length < TReal.From(double.PositiveInfinity);
+        // Not for NaN and infinity. OpenCL would negate a comparison by <, which NaN passes then.
+        bool finite = length - length == T.Zero;
         if (loss.Length == 0)
         {
             factor[0] = finite ? clip : TReal.From(double.NaN);

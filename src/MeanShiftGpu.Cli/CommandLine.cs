@@ -76,7 +76,9 @@ internal static class CommandLine
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            return Fail(error, verbose ? e.ToString() : $"internal: {e.GetType().Name}: {OneLine(e.Message)} Repeat with "
+            // The cause, not what wraps it.
+            Exception cause = e.GetBaseException();
+            return Fail(error, verbose ? e.ToString() : $"internal: {cause.GetType().Name}: {OneLine(cause.Message)} Repeat with "
                 + "--verbose and report the trace.", ExitCode.CheckFailed);
         }
     }

@@ -48,7 +48,8 @@ internal sealed class Rational<T>(GpuContext context, bool faulty)
     public Tensor<T> Apply(Tape<T> tape, Tensor<T> x)
     {
         if (x.Pitch != x.Shape.Channels)
-            throw new ArgumentException("Rational takes no slice of channels. Scale it by 1, which copies it.", nameof(x));
+            throw new ArgumentException(
+                "Rational takes no slice of channels. tape.Scale(x, 1), in MeanShiftGpu.Ops.Elementwise, copies it.", nameof(x));
         Tensor<T> y = tape.Allocate(x.Shape);
         forward(tape.Context.Stream, (int)x.Shape.Length, x.View, y.View);
 

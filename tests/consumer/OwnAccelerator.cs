@@ -2,12 +2,14 @@ using ILGPU;
 using ILGPU.Algorithms;
 using ILGPU.Runtime;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine.TensorCore;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Ops.MeanShift;
 
 // An ILGPU context, accelerator and stream that your program has already. EnableAlgorithms is needed on
-// GPUs, O2 makes better code.
-using Context ilgpu = Context.Create(builder => builder.Default().Optimize(OptimizationLevel.O2).EnableAlgorithms());
+// GPUs, EnableTensorCores for tensor cores, and O2 makes better code.
+using Context ilgpu = Context.Create(
+    builder => builder.Default().Optimize(OptimizationLevel.O2).EnableAlgorithms().EnableTensorCores());
 using Accelerator accelerator = ilgpu.GetPreferredDevice(preferCPU: false).CreateAccelerator(ilgpu);
 using AcceleratorStream stream = accelerator.CreateStream();
 using GpuContext context = GpuContext.Attach(accelerator, stream);

@@ -12,7 +12,7 @@ using Primitive = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegiste
 namespace MeanShiftGpu.Kernels.Machine.TensorCore;
 
 /// <summary>Teaches an ILGPU context the PTX of <see cref="TensorCores"/>.</summary>
-internal static class TensorCorePtx
+public static class TensorCorePtx
 {
     private static readonly CudaArchitecture Least = new(8, 0);
     private static readonly ConditionalWeakTable<IntrinsicImplementationManager, object> Taught = [];
@@ -54,7 +54,7 @@ internal static class TensorCorePtx
 
     /// <summary>Whether a context was built with <see cref="EnableTensorCores"/>.</summary>
     /// <param name="context">The context.</param>
-    public static bool HasTensorCores(this Context context) => Taught.TryGetValue(context.GetIntrinsicManager(), out _);
+    internal static bool HasTensorCores(this Context context) => Taught.TryGetValue(context.GetIntrinsicManager(), out _);
 
     private static void Register(IntrinsicImplementationManager manager, string intrinsic, string handler)
         => manager.RegisterMethod(

@@ -27,6 +27,10 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
     private const long MostVoxelsToRepeat = 1 << 22;
     private const int PatchEdge = BenchmarkedNetwork.PatchEdge;
 
+    // One sandclock in so many voxels; a smaller patch than this edge has room for none.
+    private const int VoxelsOfOne = 12000;
+    private const int LeastSandclock = 24;
+
     private static readonly (string Name, Action<WholeBenchmarks> Run)[] All =
     [
         ("mean-shift", static whole => whole.MeanShift()),
@@ -87,10 +91,11 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
     private void NetworkStep(int edge)
     {
         Extent size = new(edge, edge, edge);
-        SandclockVolume volume = Once ? OneParticle(edge) : Particles(edge);
+        bool hasRoom = !Once && edge >= LeastSandclock;
+        SandclockVolume volume = hasRoom ? Particles(edge) : OneParticle(edge);
         TrainingOptions options =
             TrainingOptions.Combined with { Patch = size, Augmentation = Augmentation.None, DiceWeight = 1 };
-        if (Once)
+        if (!hasRoom)
             options = options with { CenterMarginVoxels = 0 };
         TrainingData data = new([new TrainingVolume("sandclock", size, volume.Image, volume.Mask, volume.Centers)], []);
         using UNet3d<float> network = new(context, settings.Network, seed: 1, options.OutputBias);
@@ -104,7 +109,7 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
 
     private static SandclockVolume Particles(int edge)
     {
-        int particles = edge * edge * edge / 12000;
+        int particles = edge * edge * edge / VoxelsOfOne;
         return Sandclock.Create(
             new SandclockOptions
             {
@@ -118,7 +123,7 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
             0);
     }
 
-    // Where sandclocks have no room.
+    // Where a sandclock has no room, or a check needs none.
     private static SandclockVolume OneParticle(int edge)
     {
         float[] voxels = new float[edge * edge * edge];

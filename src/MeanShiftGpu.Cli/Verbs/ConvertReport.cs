@@ -18,13 +18,15 @@ internal static class ConvertReport
     /// <returns>The same for a program.</returns>
     public static object Say(Session session, string input, string target, ConversionResult result, Extent? shape)
     {
-        string?[] names = [.. result.Particles.Select(p => p.Tomogram).Distinct()];
+        string?[] tomograms = [.. result.Particles.Select(p => p.Tomogram).Distinct()];
         double[] voxels = [.. result.ToPixels.Select(g => g.VoxelSizeAngstrom)];
-        string counts = $"{Counted.Of(result.Particles.Count, "particle")} of {Counted.Of(names.Length, "tomogram")}";
+        string counts = $"{Counted.Of(result.Particles.Count, "particle")} of {Counted.Of(tomograms.Length, "tomogram")}";
         string formats = $"{CoordinateFormats.Word(result.From)} to {CoordinateFormats.Word(result.To)}";
         string sizes = voxels.Any(v => v > 0) ? $"voxels of {Numbers(voxels)} Å" : "voxel size unknown";
         string from = Numbers(result.FromPixels.Select(g => g.PerVoxel)), to = Numbers(result.ToPixels.Select(g => g.PerVoxel));
         session.Line($"{target}: {counts}, {formats}; {sizes}, pixels per voxel: input {from}, output {to}");
+        foreach (string names in CoordinateTables.FilesOf(target).Skip(2).Where(File.Exists))
+            session.Line($"{names}: the tomograms' numbers and names");
         if (result.LeftOut > 0 && result.Particles.Count == 0)
             session.Warn($"{target}: is empty, as the filters left out all of the {Counted.Of(result.LeftOut, "particle")}.");
         else if (result.LeftOut > 0)
@@ -62,7 +64,7 @@ internal static class ConvertReport
             result.Files,
             Particles = result.Particles.Count,
             result.LeftOut,
-            Tomograms = names,
+            Tomograms = tomograms,
             VoxelSizeAngstrom = One(voxels),
             FromBinning = One(result.FromPixels.Select(g => g.PerVoxel)),
             ToBinning = One(result.ToPixels.Select(g => g.PerVoxel)),

@@ -11,8 +11,8 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
 {
     private readonly Argument<string[]> names = new("NAME")
     {
-        Description = "Only cases whose name contains one of these (conv3d, Epanechnikov, unet …); an unknown name "
-            + "lists all cases. Default: all.",
+        Description = "Only these cases: a whole name, or a part of one, which takes all cases that contain it (conv3d, "
+            + "Epanechnikov, unet …); an unknown name lists all cases. Default: all.",
         Arity = ArgumentArity.ZeroOrMore,
     };
 
@@ -41,6 +41,9 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
 
     protected override ExitCode Run(ParseResult options)
     {
+        // Every variant is checked, each by itself; the environment's choice may stand for other commands.
+        if (DeviceOptions(options).Variant is not null)
+            throw new InputException("gradcheck: it checks every variant, so that --variant has no effect. Leave it out.");
         using GpuContext context = OpenDevice(options);
         GradCheckReport report = GradCheckSuite.Run(
             context,

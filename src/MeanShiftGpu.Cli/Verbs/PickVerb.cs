@@ -18,11 +18,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
     private readonly Option<string?> output = Parse.Text("--out", "FILE|DIR", "Table of picks "
         + $"({string.Join(", ", CoordinateFormats.Endings)}). A folder gets a table for each volume.");
     private readonly Option<bool> overwrite =
-        new("--overwrite")
-        {
-            Description = "Pick again where a table exists. Without it, a table that was made from the same files with the same "
-                + "settings is skipped, and any other is refused.",
-        };
+        new("--overwrite") { Description = "Pick again where a table is; otherwise one made alike is skipped, another refused." };
     private readonly Option<CoordinateFormat?> format = Parse.Choice(
         "--format", "Format of the tables: pixels of the volume (relion3, warp, dynamo, …), unbinned pixels (relion4, eman2) "
         + "or Å (relion5, copick). Default: that of the name's ending, relion3 for .star and folders.", CoordinateFormats.Words);
@@ -101,10 +97,8 @@ internal sealed class PickVerb(Session session) : Verb(session)
                 + $"example {Path.GetFileName(found.LeftOut[0])}");
         string target = options.GetValue(output) ?? throw new InputException("pick: '--out' is required: a table (.star, .csv, "
             + "…) or a folder.");
-        string? tomogramsStar = options.GetValue(tomograms);
-        bool asks = options.GetValue(format) is { } written && CoordinateFormats.UsesTomogramsStar(written);
-        if (tomogramsStar is null && asks && (tomogramsStar = DatasetFiles.TomogramsBeside(all.Prepend(target))) is { } beside)
-            Session.Line($"found {beside}; {tomograms.Name} names another one");
+        string? tomogramsStar =
+            RelionSizes.Find(Session, options.GetValue(format), options.GetValue(tomograms), all.Prepend(target));
         CoordinateContext told = new()
         {
             Centre = options.GetValue(centre) ?? RelionCentre.HalfSize,
@@ -155,6 +149,7 @@ internal sealed class PickVerb(Session session) : Verb(session)
         }
 
         batch.ReadHeaders();
+        RelionSizes.SayAssumed(Session, options.GetValue(format), told);
         using GpuContext context = OpenDevice(options);
         records.Device = context.Description;
         using TomogramPicker picker = models.Open(options, Session, context, settings, options.GetValue(memory));

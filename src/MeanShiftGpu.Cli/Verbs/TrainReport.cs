@@ -83,9 +83,9 @@ internal static class TrainReport
                 + $"{rollback.RateFactor:0.###} of the learning rate and other patches.");
         if (progress.Validation is { } validation)
         {
-            string best = validation.IsBest ? " (the best model so far)" : "";
+            string best = validation.IsBest ? "best model so far; " : "";
             string found = run.Describe(validation) ?? $"validation loss {validation.Loss:0.0000}";
-            session.Line($"step {progress.Position}: {found}{best}");
+            session.Line($"step {progress.Position}: {best}{found}");
             string picks = validation.Picking is { } score
                 ? $"picks F1 {score.F1Near:0.00} within half the bandwidth, {score.F1Far:0.00} within it; " : "";
             if (details)
@@ -111,8 +111,10 @@ internal static class TrainReport
         ValidationResult? best = trainer.Best;
         double? stepsPerSecond = trainer.StepsDone > begun ? (trainer.StepsDone - begun) / Math.Max(seconds, 1e-9) : null;
         string rate = stepsPerSecond is { } known ? $"{known:0.00} per second" : "none of them now";
-        string picks = best?.Picking is { } score ? $"picks F1 {score.Mean:0.00}, " : "";
-        string validation = best is null ? "" : $"; best validation at step {best.Step}: {picks}loss {best.Loss:0.0000}";
+        string picks = best?.Picking is { } score
+            ? $"F1 {score.Mean:0.00} (mean of that within half and that within the whole bandwidth), " : "";
+        string validation = best is null ? ""
+            : $"; best validation at step {best.Step}: {picks}loss {best.Loss:0.0000}; this model is kept";
         session.Line($"{Counted.Of(trainer.StepsDone, "step")}, {rate}{validation}");
         if (session.Ranked.Mpi is not null)
             session.Line($"adding gradients took {trainer.SumTime.TotalSeconds / Math.Max(seconds, 1e-9):0.0 %} of the time, "

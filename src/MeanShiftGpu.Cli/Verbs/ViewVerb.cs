@@ -115,9 +115,8 @@ internal sealed class ViewVerb(Session session) : Verb(session)
         using VolumeSlices volume = VolumeSlices.Open(volumePath, mapPath is null ? caches : caches / 2, Cancellation);
         using VolumeSlices? scores = mapPath is null ? null : VolumeSlices.OpenScoreMap(mapPath, caches / 2, Cancellation);
         if (scores is not null && scores.Size != volume.Size)
-            throw new InputException(
-                $"{mapPath}: the score map has {scores.Size} voxels, {volumePath} has {volume.Size}; expected the same size. "
-                + "Give the score map that 'pick' wrote for this tomogram.");
+            throw new InputException($"{mapPath}: the score map has {scores.Size} voxels, {volumePath} has {volume.Size}; "
+                + "expected the same size. Give the score map that 'pick' wrote for this tomogram.");
         ViewSession page = new()
         {
             Volume = volume,

@@ -113,8 +113,8 @@ public sealed record CoordinateContext
         double size = Math.Max(0, pixelSizeAngstrom);
         if (Binning <= 0 && size > 0 && VoxelSizeAngstrom > 0 && Math.Abs(size - VoxelSizeAngstrom) > 0.01 * VoxelSizeAngstrom)
             throw new InputException(string.Create(CultureInfo.InvariantCulture, $"{place}: counts in pixels of {size:0.####} "
-                + $"Å, and the volume has voxels of {VoxelSizeAngstrom:0.####} Å. Say how many of its pixels make a voxel (the "
-                + $"binning), or correct the voxel size."))
+                + $"Å, and the volume has voxels of {VoxelSizeAngstrom:0.####} Å. Correct the volume's voxel size (--voxel-size "
+                + $"where you gave it), or say how many of the table's pixels make a voxel (the binning)."))
             { Missing = MissingFact.Binning };
         return new PixelGrid(size, Binning > 0 ? Binning : 1);
     }

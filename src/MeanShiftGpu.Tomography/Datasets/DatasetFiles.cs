@@ -186,7 +186,8 @@ public sealed record DatasetFiles
                 + "say which belong together.");
         return choice.Classes.Count > 0
             ? new($"{given}: has no particle of {Some(choice.Classes)} in any of the volumes. Check the names of the classes.")
-            : new($"{given}: has no particle in any of the volumes. Give a table with particles.");
+            : new($"{given}: has no particle in any of the volumes: a heading without rows, or rows of other tomograms. Give "
+                + "a table with particles.");
     }
 
     private static string Some(IEnumerable<string> names)

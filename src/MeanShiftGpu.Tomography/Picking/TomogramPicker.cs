@@ -553,10 +553,20 @@ public sealed class TomogramPicker : IDisposable
                 + "network take them for cubes.", "Resample the volume, unless the header is wrong.");
         if (Description is { VoxelSizeAngstrom: > 0 } && voxel > 0 && Math.Abs(voxel / Description.VoxelSizeAngstrom - 1) > 0.05)
         {
+            double header = volume.VoxelSize.CubeAngstrom;
+            string own = header > 0 && header != voxel ? $" (as told; its header says {header:0.##} Å)" : "";
             yield return new PickWarning(
                 PickWarningKind.OtherVoxelSize,
-                $"voxels of {voxel:0.##} Å, the model was trained at {Description.VoxelSizeAngstrom:0.##} Å;",
+                $"voxels of {voxel:0.##} Å{own}, the model was trained at {Description.VoxelSizeAngstrom:0.##} Å;",
                 "expect worse picks unless the volume is rescaled.");
+        }
+
+        if (Description is { VoxelSizeAngstrom: > 0 } && voxel == 0 && volume.VoxelSize.IsCube)
+        {
+            yield return new PickWarning(
+                PickWarningKind.UnknownVoxelSize,
+                $"its header has no voxel size, the model was trained at {Description.VoxelSizeAngstrom:0.##} Å;",
+                "give the voxel size if it is known: the table has none, and it cannot be compared with the model's.");
         }
 
         Extent size = volume.Size;

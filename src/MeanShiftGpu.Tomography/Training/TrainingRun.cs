@@ -83,8 +83,8 @@ public sealed class TrainingRun : IDisposable
     internal IReadOnlyList<ValidationSlice> ValidationSlices => picking.Slices;
 
     /// <summary>
-    /// What a user wants to know of a validation: "finds 86 % of the validation particles within 100 Å; was
-    /// 79 %". Null where nobody picks.
+    /// What a user wants to know of a validation: "finds 86 % of the validation particles within 100 Å,
+    /// 79 % at the validation before". Null where nobody picks.
     /// </summary>
     /// <param name="validation">A validation of this run.</param>
     public string? Describe(ValidationResult validation)
@@ -97,7 +97,8 @@ public sealed class TrainingRun : IDisposable
             .Select(c => (double)Options.MeanShiftOf(c).BandwidthVoxels).Distinct()];
         string within = radii is not [var radius] ? "the bandwidth"
             : VoxelSizeAngstrom > 0 ? $"{radius * VoxelSizeAngstrom:0.#} Å" : $"{radius:0.#} voxels";
-        return $"finds {recall:0 %} of the validation particles within {within}{(before is { } was ? $"; was {was:0 %}" : "")}";
+        string compared = before is { } was ? $", {was:0 %} at the validation before" : "";
+        return $"finds {recall:0 %} of the validation particles within {within}{compared}";
     }
 
     /// <summary>

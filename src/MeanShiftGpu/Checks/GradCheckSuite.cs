@@ -74,11 +74,13 @@ public static class GradCheckSuite
         List<GradCheckCase> chosen = [];
         foreach (string name in names)
         {
+            if (string.IsNullOrWhiteSpace(name))
+                throw new InputException("gradcheck: a name is empty. Leave it out to check all cases.");
             List<GradCheckCase> matches = [.. Cases.Where(c => c.Name.Equals(name, StringComparison.OrdinalIgnoreCase))];
             if (matches.Count == 0)
                 matches = [.. Cases.Where(c => c.Name.Contains(name, StringComparison.OrdinalIgnoreCase))];
             if (matches.Count == 0)
-                throw new InputException($"gradcheck: no operation is called '{name}'. Known: "
+                throw new InputException($"gradcheck: no case's name contains '{name}'. Known: "
                     + $"{string.Join("; ", Cases.Select(c => c.Name))}.");
             chosen.AddRange(matches);
         }

@@ -196,6 +196,8 @@ public sealed class GpuContext : IDisposable
     /// <param name="stream">The stream to queue on; null for the accelerator's default stream.</param>
     /// <param name="options">Variants, threads and precision; the device is not read.</param>
     /// <exception cref="ArgumentException">The stream is another accelerator's.</exception>
+    /// <exception cref="Storage.InputException">A variant or precision, of the options or of the environment,
+    /// is unknown.</exception>
     [RequiresDynamicCode(CompilesKernels)]
     [RequiresUnreferencedCode(CompilesKernels)]
     public static GpuContext Attach(Accelerator accelerator, AcceleratorStream? stream = null, GpuContextOptions? options = null)
@@ -404,8 +406,9 @@ public sealed class GpuContext : IDisposable
     }
 
     /// <summary>
-    /// Frees the device, and disposes the contexts that share it. Waits for a call that another thread has in
-    /// progress.
+    /// Frees the device that Create opened, and what this context holds, and disposes the contexts that
+    /// <see cref="Share"/> made of it. An attached accelerator and its stream stay the caller's. Waits for a
+    /// call that another thread has in progress.
     /// </summary>
     public void Dispose()
     {
@@ -489,13 +492,15 @@ public sealed class GpuContext : IDisposable
     {
         if (options.Device != DeviceKind.Auto)
             return (options.Device, options.DeviceIndex, "asked for");
+        if (options.DeviceIndex is { } ofNone)
+            throw new InputException($"device: DeviceIndex is {ofNone}, but Device is Auto. Set Device to Cuda or OpenCL too.");
         string? value = Environment.GetEnvironmentVariable("MEANSHIFTGPU_DEVICE");
         if (string.IsNullOrWhiteSpace(value))
             return (DeviceKind.Auto, null, "");
         return TryParseDevice(value, out DeviceKind kind, out int? index)
             ? (kind, index, "asked for by MEANSHIFTGPU_DEVICE")
             : throw new InputException($"MEANSHIFTGPU_DEVICE: '{value}' is no device. Expected auto, cuda, cuda:N, opencl, "
-                + "cpu or simulated.");
+                + "opencl:N, cpu or simulated.");
     }
 
     /// <summary>Reads a device as people write it: "cuda", or "cuda:1" for the second GPU.</summary>

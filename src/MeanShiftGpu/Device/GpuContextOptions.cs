@@ -9,6 +9,7 @@ public sealed record GpuContextOptions
 
     /// <summary>
     /// Which device of that kind, from 0 in the order of its driver; null for the one with the most memory.
+    /// Needs <see cref="Device"/> to be Cuda or OpenCL.
     /// </summary>
     public int? DeviceIndex { get; init; }
 

@@ -241,8 +241,8 @@ internal static class Variants
                 (context, shape) => typeof(T) != typeof(float) ? "it computes in float32 only"
                     : (TensorCoreRefusal(context)
                         ?? (context.Precision == Precision.Float32
-                            ? "it rounds operands, which needs --precision or MEANSHIFTGPU_PRECISION to be tf32, "
-                                + "bf16-operands or bf16"
+                            ? "it rounds operands, which needs the precision (GpuContextOptions.Precision, --precision or "
+                                + "MEANSHIFTGPU_PRECISION) to be tf32, bf16-operands or bf16"
                             : shapeRefusal(shape))),
                 context => (TLauncher)create(context.Accelerator, context.Precision switch
                 {

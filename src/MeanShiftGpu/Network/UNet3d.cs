@@ -54,7 +54,7 @@ public sealed partial class UNet3d<T> : IDisposable
         Options = options;
         if (StoresBf16 && !FitsBf16(options))
             throw new InputException($"network: widths {string.Join(", ", options.Widths)} do not fit BF16 activations, which "
-                + $"take multiples of {Bf16.ChannelMultiple}. Use --precision bf16-operands, tf32 or float32.");
+                + $"take multiples of {Bf16.ChannelMultiple}. Use the precision bf16-operands, tf32 or float32.");
 
         graph = options.Graph;
         foreach (NetworkNode node in graph.Nodes.Where(n => n.HasParameters))
@@ -117,7 +117,7 @@ public sealed partial class UNet3d<T> : IDisposable
             options = ParseOptions(path, json);
         if (options is null)
             throw new InputException($"{path}: the file does not say which network its weights belong to (metadata "
-                + $"'{MetadataKey}' is missing). Use a model written by 'train'.");
+                + $"'{MetadataKey}' is missing). Use a model written by 'train', or give the structure (the argument options).");
         options.Validate();
         RefuseOtherTensors(file, path, "", options);
         UNet3d<T> network = new(context, options, seed: 0);
@@ -168,6 +168,8 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <returns>Scores [N, D, H, W, Outputs].</returns>
     public Tensor<T> Forward(Tape<T> tape, Tensor<T> input)
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(input);
         using CallerGate.Pass pass = Context.Enter("UNet3d.Forward");
         int divisor = Options.Divisor;
         TensorShape shape = input.Shape;

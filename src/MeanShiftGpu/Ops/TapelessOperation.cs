@@ -42,8 +42,8 @@ public abstract class TapelessOperation<T, TShape> : IDisposable
     public string VariantFor(TShape shape) => variants.NameFor(shape);
 
     /// <summary>
-    /// The names of all variants that can compute a shape on this device, best first; the last is the plain
-    /// one.
+    /// The names of all variants that can compute a shape on this device, in the table's order; the last is
+    /// the plain one. <see cref="VariantFor"/> passes over those that a later one is faster than here.
     /// </summary>
     public IReadOnlyList<string> VariantsFor(TShape shape) => variants.NamesFor(shape);
 

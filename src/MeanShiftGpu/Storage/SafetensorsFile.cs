@@ -122,8 +122,8 @@ public sealed class SafetensorsFile
                 + "length in 8 bytes.");
         ulong headerBytes = BinaryPrimitives.ReadUInt64LittleEndian(length);
         if (headerBytes > MaxHeaderBytes || (long)headerBytes > stream.Length - 8)
-            throw new InputException($"{path}: the first 8 bytes give a header of {headerBytes} bytes, but the file has "
-                + $"{stream.Length}. It is truncated or no safetensors file.");
+            throw new InputException($"{path}: is no safetensors file (a model or checkpoint), or is truncated: its first 8 "
+                + $"bytes give a header of {headerBytes} bytes, but the file has {stream.Length}. Give one that 'train' wrote.");
 
         byte[] header = InputFile.Allocate(path, (long)headerBytes);
         InputFile.Guard(path, () => stream.ReadAtLeast(header, header.Length, throwOnEndOfStream: false));

@@ -78,14 +78,16 @@ internal sealed class BenchmarkCase<TLauncher, TShape>(
         if (check)
         {
             using BenchmarkData data = new(forced);
-            Check(prepare(data, kernels, small), OnBf16 ? Bf16Rounding : Device.Variants.Tolerance(forced, variant, exact: 1e-5));
+            Check(
+                variant, prepare(data, kernels, small),
+                OnBf16 ? Bf16Rounding : Device.Variants.Tolerance(forced, variant, exact: 1e-5));
         }
 
         BenchmarkData full = new(forced);
         return new BenchmarkRun(prepare(full, kernels, shape), forced, full, kernels);
     }
 
-    private void Check(BenchmarkPasses prepared, double rounding)
+    private void Check(string variant, BenchmarkPasses prepared, double rounding)
     {
         if (prepared.Run.Length != Passes.Count)
             throw new InvalidOperationException($"{table.Operation}: {prepared.Run.Length} passes for the names "
@@ -96,8 +98,8 @@ internal sealed class BenchmarkCase<TLauncher, TShape>(
         {
             double error = ReferenceFile.RelativeError(actual, expected);
             if (!(error <= (tolerance ?? rounding)))
-                throw new InvalidOperationException($"{table.Operation} {what}: relative error {error:g3} against the "
-                    + $"reference, expected at most {tolerance ?? rounding:g3}.");
+                throw new InvalidOperationException($"{table.Operation} {what}, {variant}: relative error {error:g3} against the "
+                    + $"reference, expected at most {tolerance ?? rounding:g3}. 'gradcheck' and 'verify' say more.");
         }
     }
 }

@@ -73,11 +73,13 @@ public class ProjectTests
                 Does.Contain("left out, as no table has particles of them: TS_02_rec.mrc, TS_04.mrc, TS_05_Vol.mrc, "
                     + "rec_TS_03.mrc"));
             Assert.That(run.Output,
-                Does.Contain("particles of 150 Å are 15 voxels of 10 Å: bandwidth 6, seed radius 11.3, mask radius 6, center "
+                Does.Contain("particles of 150 Å are 15 voxels of 10 Å: bandwidth 6, seed radius 11.3, mask radius 6, centre "
                     + "margin 6"));
             Assert.That(run.Output, Does.Contain("split by region, as one tomogram has centres"));
-            Assert.That(run.Output, Does.Match(@"step 60: finds \d+ % of the validation particles within 60 Å"));
-            Assert.That(run.Output, Does.Match(@"step 120: finds \d+ % of the validation particles within 60 Å; was \d+ %"));
+            Assert.That(
+                run.Output, Does.Match(@"step 60: (best model so far; )?finds \d+ % of the validation particles within 60 Å"));
+            Assert.That(run.Output, Does.Match(@"step 120: (best model so far; )?finds \d+ % of the validation particles "
+                + @"within 60 Å, \d+ % at the validation before"));
             Assert.That(run.Output, Does.Not.Contain("stuck seeds"), "a detail");
             Assert.That(run.Error, Is.Empty);
         });

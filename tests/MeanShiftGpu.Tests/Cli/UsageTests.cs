@@ -79,7 +79,7 @@ public class UsageTests
     [TestCase(
         "'2000' is not a number from 0.001 to 1024", "pick", "a.mrc", "--model", "m", "--out", "o.star", "--bandwidth", "2000")]
     [TestCase("nowhere: file not found", "evaluate", "--picks", "nowhere", "--truth", "nowhere")]
-    [TestCase("no operation is called 'conv5d'", "gradcheck", "conv5d", "--device", "cpu")]
+    [TestCase("no case's name contains 'conv5d'", "gradcheck", "conv5d", "--device", "cpu")]
     [TestCase("'conv' is no operation", "devices", "--variant", "conv=Direct")]
     [TestCase("'Fast' is no variant", "devices", "--variant", "Fast")]
     [TestCase("no such folder", "verify", "nowhere", "--device", "cpu")]

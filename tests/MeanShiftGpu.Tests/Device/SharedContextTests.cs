@@ -1,4 +1,6 @@
 using System.Numerics;
+using ILGPU;
+using ILGPU.Runtime;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Convolution;
@@ -81,6 +83,28 @@ public sealed class SharedContextTests
             () => GpuContext.Attach(context.Accelerator, other.Stream),
             Throws.ArgumentException.With.Message.Contains("another accelerator's"));
     }
+
+    // On the CPU device all memory is the host's, whichever accelerator allocated it.
+    [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
+    public void Forward_AViewOfAnotherAccelerator_IsRefusedOnGpus(DeviceKind device)
+    {
+        using GpuContext context = TestDevices.Open(device);
+        using GpuContext other = GpuContext.Create(device);
+        using Conv3d<float> convolution = new(context);
+        Conv3dShape shape = Conv3dShape.Dense(1, (2, 2, 2), 1, 1);
+        using MemoryBuffer1D<float, Stride1D.Dense> own = context.Accelerator.Allocate1D<float>(64);
+        using MemoryBuffer1D<float, Stride1D.Dense> elsewhere = other.Accelerator.Allocate1D<float>(8);
+        void Call() => convolution.Forward(
+            elsewhere.View, own.View.SubView(0, shape.WeightLength), own.View.SubView(32, 1), own.View.SubView(40, 8), shape);
+        Assert.That(Call, device == DeviceKind.Cpu ? Throws.Nothing
+            : Throws.ArgumentException.With.Message.Contains("Copy it there"));
+    }
+
+    [Test]
+    public void Create_AnIndexOfNoDevice_IsRefused()
+        => Assert.That(
+            () => GpuContext.Create(new GpuContextOptions { DeviceIndex = 7 }),
+            Throws.InstanceOf<InputException>().With.Message.Contains("DeviceIndex is 7"));
 
     [Test]
     public void Create_NegativeThreads_AreRefused()

@@ -100,7 +100,36 @@ public sealed class MeanShiftCallTests
             Throws.InstanceOf<InputException>().With.Message.Contains("mean-shift has no variant 'HostWinograd'")
                 .And.Message.Contains("HostSimd").And.Message.Not.Contains("TensorCore"));
 
-    private double Evaluate(double[] centers, int[] offsets, double[] seeds, bool hasSampling)
+    [TestCase("Scores")]
+    [TestCase("Seeds")]
+    [TestCase("Centers")]
+    [TestCase("CenterOffsets")]
+    [TestCase("Losses")]
+    public void Evaluate_MemoryThatWasDisposed_IsRefused(string member)
+        => Assert.That(
+            () => Evaluate([3, 4, 5], [0, 1], [3, 4, 4, 3, 3, 5, 2, 4, 5, 3, 5, 5], hasSampling: false, disposed: member),
+            Throws.InstanceOf<ObjectDisposedException>().With.Message.Contains("after their last use"));
+
+    // The centres of every item are its own, so one without any does not lower the mean of the others.
+    [Test]
+    public void Evaluate_AnItemWithoutCentres_DoesNotCountInTheMean()
+    {
+        using MeanShiftLoss<double> loss = new(context, Options);
+        double[] scores = Array.ConvertAll(TestData.Uniform(Edge * Edge * Edge, 1), Math.Abs);
+        double[] seeds = [3, 4, 4, 3, 3, 5, 2, 4, 5, 3, 5, 5];
+        double Of(int batch) => loss.Evaluate(new MeanShiftSpans<double>
+        {
+            Size = new(Edge, Edge, Edge),
+            Batch = batch,
+            Scores = [.. scores, .. batch > 1 ? scores : []],
+            Seeds = [.. seeds, .. batch > 1 ? seeds : []],
+            Centers = [3, 4, 5],
+            CenterOffsets = batch > 1 ? [0, 1, 1] : [0, 1],
+        });
+        Assert.That(Of(2), Is.EqualTo(Of(1)));
+    }
+
+    private double Evaluate(double[] centers, int[] offsets, double[] seeds, bool hasSampling, string? disposed = null)
     {
         using MeanShiftLoss<double> loss = new(context, Options);
         using MemoryBuffer1D<double, Stride1D.Dense> scores = context.ToDevice<double>(
@@ -109,7 +138,7 @@ public sealed class MeanShiftCallTests
         using MemoryBuffer1D<int, Stride1D.Dense> heldOffsets = context.Accelerator.Allocate1D(offsets);
         using MemoryBuffer1D<double, Stride1D.Dense> heldSeeds = context.ToDevice<double>(seeds.Length > 0 ? seeds : [0]);
         using MemoryBuffer1D<double, Stride1D.Dense> losses = context.ToDevice<double>([0]);
-        loss.Evaluate(new MeanShiftCall<double>
+        MeanShiftCall<double> call = new()
         {
             Shape = Options.Shape(1, Edge, Edge, Edge),
             Scores = scores.View,
@@ -118,7 +147,18 @@ public sealed class MeanShiftCallTests
             Seeds = seeds.Length > 0 ? heldSeeds.View : default,
             Sampling = hasSampling ? Options.Sampling(seed: 1, step: 0) : null,
             Losses = losses.View,
-        });
+        };
+        MemoryBuffer? gone = disposed switch
+        {
+            nameof(call.Scores) => scores,
+            nameof(call.Seeds) => heldSeeds,
+            nameof(call.Centers) => heldCenters,
+            nameof(call.CenterOffsets) => heldOffsets,
+            nameof(call.Losses) => losses,
+            _ => null,
+        };
+        gone?.Dispose();
+        loss.Evaluate(call);
         context.Synchronize();
         return losses.GetAsArray1D()[0];
     }

@@ -47,7 +47,9 @@ public readonly record struct MeanShiftCall<T>
     /// </summary>
     public required ArrayView<int> CenterOffsets { get; init; }
 
-    /// <summary>[C], overwritten with the loss of each map.</summary>
+    /// <summary>
+    /// [C], overwritten with the loss of each map: the mean over the items that have centres, 0 if none has.
+    /// </summary>
     public required ArrayView<T> Losses { get; init; }
 
     /// <summary>
@@ -125,7 +127,10 @@ public readonly ref struct MeanShiftSpans<T>
     /// </summary>
     public ReadOnlySpan<int> CenterOffsets { get; init; }
 
-    /// <summary>[C], gets the loss of each map; empty where the sum is enough.</summary>
+    /// <summary>
+    /// [C], gets the loss of each map: the mean over the items that have centres, 0 if none has; empty where
+    /// the sum is enough.
+    /// </summary>
     public Span<T> Losses { get; init; }
 
     /// <summary>

@@ -15,8 +15,9 @@ namespace MeanShiftGpu.Ops.MeanShift;
 /// <summary>
 /// The mean-shift loss and its gradient without a tape, for programs with their own training loop: score map
 /// and centres in, loss and score gradient out. With device views nothing is copied or waited for. After the
-/// first call of a size, or <see cref="Prepare"/>, no device memory is allocated, and on the CPU device in
-/// float32 nothing is left to the garbage collector either.
+/// first call of a size with the same members set, no device memory is allocated: <see cref="Prepare"/>
+/// leaves one buffer to the first call that accumulates, and one to the first that scales. On the CPU device
+/// in float32 nothing is left to the garbage collector either.
 /// </summary>
 /// <typeparam name="T">float or double.</typeparam>
 public sealed class MeanShiftLoss<T> : IDisposable
@@ -175,7 +176,8 @@ public sealed class MeanShiftLoss<T> : IDisposable
         int maps = call.Maps;
         if (maps < 1 || maps > shape.ScorePitch)
             throw new ArgumentException(
-                $"MeanShiftLoss: {maps} maps at a score pitch of {shape.ScorePitch}. Expected 1 to {shape.ScorePitch}.");
+                $"MeanShiftLoss: {maps} maps at a score pitch of {shape.ScorePitch}. Expected 1 to {shape.ScorePitch}: "
+                + "for scores [N, D, H, W, C] give scorePitch: C to MeanShiftOptions.Shape.");
         // Not all of the last voxel: a view that begins within a wider tensor ends with its channels.
         long scoreLength = shape.ScoreLength + maps - 1;
         RequireLength("scores", call.Scores.Length, scoreLength);
@@ -463,7 +465,8 @@ public sealed class MeanShiftLoss<T> : IDisposable
     private static void RequireLength(string name, long length, long expected)
     {
         if (length < expected)
-            throw new ArgumentException($"MeanShiftLoss: {name} holds {length} elements. Expected {expected} for this shape.");
+            throw new ArgumentException($"MeanShiftLoss: {name} holds {length} elements. Expected {expected} or more for this "
+                + "shape. Give a longer view, or the shape of what it holds.");
     }
 
     private static void RequireWanted(string name, long length, long expected)
@@ -485,8 +488,15 @@ public sealed class MeanShiftLoss<T> : IDisposable
     }
 
     // On a GPU the numbers would have to come back first.
-    private static void CheckInHostMemory(in MeanShiftCall<T> call)
+    private void CheckInHostMemory(in MeanShiftCall<T> call)
     {
+        using (Launch launch = Launch.Begin(context.Stream, "MeanShiftLoss"))
+        {
+            launch.Require(call.Centers, 0, nameof(call.Centers));
+            launch.Require(call.CenterOffsets, 0, nameof(call.CenterOffsets));
+            launch.Require(call.Seeds, 0, nameof(call.Seeds));
+        }
+
         MeanShiftShape shape = call.Shape;
         int lists = call.Maps * shape.Batch;
         ReadOnlySpan<T> centers = call.Centers.AsHostSpan();
@@ -514,8 +524,8 @@ public sealed class MeanShiftLoss<T> : IDisposable
         {
             if (offsets[i] < (i == 0 ? 0 : offsets[i - 1]) || offsets[i] > centers)
                 throw new ArgumentException(
-                    $"MeanShiftLoss: centerOffsets holds {offsets[i]} at {i}. Expected numbers that rise from 0 to at most " +
-                    $"{centers}, the centres that are there.");
+                    $"MeanShiftLoss: centerOffsets holds {offsets[i]} at {i}. Expected numbers from 0 to at most " +
+                    $"{centers}, the centres that are there, none less than the one before.");
         }
     }
 

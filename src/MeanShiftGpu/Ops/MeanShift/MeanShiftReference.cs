@@ -275,13 +275,16 @@ public sealed class MeanShiftReference
     }
 
     // k at a distance d.
+    // Of the Gaussian weighting, σ = b/2.
+    private double SquaredSigma => bandwidth * bandwidth / 4;
+
     private double Weight(double d) => weighting switch
     {
         Weighting.Flat => 1,
         Weighting.Linear => d / bandwidth,
         Weighting.Cone => 1 - d / bandwidth,
         Weighting.Epanechnikov => 1 - d * d / (bandwidth * bandwidth),
-        Weighting.Gaussian => Math.Exp(-d * d / (2 * (bandwidth / 2) * (bandwidth / 2))),
+        Weighting.Gaussian => Math.Exp(-d * d / (2 * SquaredSigma)),
         _ => throw UnknownValue.Of(weighting),
     };
 
@@ -292,7 +295,7 @@ public sealed class MeanShiftReference
         Weighting.Linear => 1 / bandwidth,
         Weighting.Cone => -1 / bandwidth,
         Weighting.Epanechnikov => -2 * d / (bandwidth * bandwidth),
-        Weighting.Gaussian => -d / (bandwidth / 2 * (bandwidth / 2)) * Weight(d),
+        Weighting.Gaussian => -d / SquaredSigma * Weight(d),
         _ => throw UnknownValue.Of(weighting),
     };
 

@@ -15,11 +15,9 @@ internal static class MeanShiftVariants<T>
         "mean-shift",
         Variants.ForHost<T, IMeanShift<T>, MeanShiftShape>(static threads => new MeanShiftHostSimd(threads)),
         Variants.ForGroups<T, IMeanShift<T>, MeanShiftShape>(
-            Variants.Grouped, typeof(
-                MeanShiftGrouped<,>),
-                MeanShiftGrouped<float,
-                Float32>.MostThreads,
-                MeanShiftGrouped<double,
-                Float64>.SharedBytes),
+            Variants.Grouped,
+            typeof(MeanShiftGrouped<,>),
+            MeanShiftGrouped<float, Float32>.MostThreads,
+            MeanShiftGrouped<double, Float64>.SharedBytes),
         Variants.ForDirect<T, IMeanShift<T>, MeanShiftShape>(typeof(MeanShiftDirect<,>)));
 }

@@ -75,6 +75,27 @@ public class AdamTests
     public void ForStep_Zero_Throws()
         => Assert.That(() => AdamParameters.ForStep(0, 1e-3), Throws.InstanceOf<ArgumentOutOfRangeException>());
 
+    [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
+    public void Step_AFactorThatIsNoNumberOrNegative_SpoilsAllOrChangesNothing(DeviceKind kind)
+    {
+        using GpuContext context = TestDevices.Open(kind);
+        Check<float>();
+        Check<double>();
+
+        void Check<T>()
+            where T : unmanaged, INumber<T>
+        {
+            double[] start = TestData.Uniform(1000, 1);
+            foreach (Variant<IAdam<T>, FlatShape> variant in AdamVariants<T>.Table.Supported(context, new FlatShape(1000)))
+            {
+                T[] spoilt = Run<T>(context, variant, start, Gradients(1000), 0.01, weightDecay: 0, factor: double.NaN).Values;
+                Assert.That(spoilt, Has.All.Matches<T>(T.IsNaN), $"{variant.Name} {typeof(T).Name}");
+                T[] kept = Run<T>(context, variant, start, Gradients(1000), 0.01, weightDecay: 0.1, factor: -1).Values;
+                Assert.That(kept, Is.EqualTo(Array.ConvertAll(start, T.CreateChecked)), $"{variant.Name} {typeof(T).Name}");
+            }
+        }
+    }
+
     private static double[][] Gradients(int length) => [.. Enumerable.Range(2, 3).Select(seed => TestData.Uniform(length, seed))];
 
     private static void Check<T>(GpuContext context, int length, double weightDecay, double factor)

@@ -55,6 +55,57 @@ public class GradientNormTests
         }
     }
 
+    [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
+    public void ClipFactorOrStop_WhatIsNotFinite_StopsForGood(DeviceKind kind)
+    {
+        using GpuContext context = TestDevices.Open(kind);
+        CheckStop<float>(context);
+        CheckStop<double>(context);
+    }
+
+    [Test]
+    public void ClipFactorOrStop_OnTheSimulatedGpu_StopsForGood()
+    {
+        using GpuContext context = GpuContext.CreateSimulatedGpu();
+        CheckStop<float>(context);
+    }
+
+    private static void CheckStop<T>(GpuContext context)
+        where T : unmanaged, INumber<T>
+    {
+        const double nan = double.NaN, infinity = double.PositiveInfinity;
+        (double Gradient, double Loss, double Before, bool GoesOn)[] cases =
+        [
+            (0.5, 2, 1, true), (nan, 2, 1, false), (infinity, 2, 1, false), (0.5, nan, 1, false), (0.5, infinity, 1, false),
+            (0.5, 2, -1, false), (nan, 2, -1, false),
+        ];
+        foreach (
+            Variant<IGradientNorm<T>, FlatShape> variant in GradientNormVariants<T>.Table.Supported(context, new FlatShape(4000)))
+        {
+            foreach ((double gradient, double loss, double before, bool goesOn) in cases)
+            {
+                foreach (double maxNorm in (double[])[0, 1e6])
+                {
+                    double[] gradients = TestData.Uniform(4000, 1);
+                    gradients[3777] = gradient;
+                    IGradientNorm<T> launcher = context.Launcher(GradientNormVariants<T>.Table, variant);
+                    using MemoryBuffer1D<T, Stride1D.Dense> g = context.ToDevice<T>(gradients);
+                    using MemoryBuffer1D<T, Stride1D.Dense> workspace = context.ToDevice<T>(
+                        new double[launcher.WorkspaceLength(gradients.Length)]);
+                    using MemoryBuffer1D<T, Stride1D.Dense> held = context.ToDevice<T>([loss, nan, before]);
+                    launcher.ClipFactorOrStop(
+                        context.Stream, g.View, workspace.View, held.View.BaseView.SubView(0, 1),
+                        held.View.BaseView.SubView(1, 1), held.View.BaseView.SubView(2, 1), maxNorm);
+                    context.Synchronize();
+                    Assert.That(
+                        held.GetAsArray1D()[2],
+                        Is.EqualTo(goesOn ? T.One : -T.One),
+                        $"{variant.Name} {typeof(T).Name}: gradient {gradient}, loss {loss}, before {before}, limit {maxNorm}");
+                }
+            }
+        }
+    }
+
     [Test]
     public void ClipFactor_OnTheSimulatedGpu_MatchesReference()
     {
