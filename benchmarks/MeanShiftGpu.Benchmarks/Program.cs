@@ -1,8 +1,10 @@
+using System.Reflection;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Diagnosers;
 using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
 using MeanShiftGpu.Benchmarks;
+using MeanShiftGpu.Storage;
 
 // A row's name is a sentence, which the tables would cut after 20 letters. The program of a benchmark is
 // built with this repository's libraries, which takes longer than the two minutes that are allowed for it on
@@ -12,7 +14,18 @@ IConfig config = DefaultConfig.Instance
     .WithBuildTimeout(TimeSpan.FromMinutes(15))
     .AddDiagnoser(MemoryDiagnoser.Default)
     .AddColumn(new BaselineColumn());
-Summary[] summaries = [.. BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config)];
+Summary[] summaries;
+try
+{
+    summaries = [.. BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config)];
+}
+// The rows are listed by reflection, so that a device that is not there comes wrapped.
+catch (TargetInvocationException e) when (e.GetBaseException() is InputException cause)
+{
+    Console.Error.WriteLine($"benchmarks: {cause.Message}");
+    return 2;
+}
+
 if (summaries.Length == 0 && args.Any(argument => argument is "-f" or "--filter") && !args.Contains("--list"))
 {
     Console.Error.WriteLine("benchmarks: no row fits --filter. A row's name is OPERATION SIZE VARIANT PASS, such as "

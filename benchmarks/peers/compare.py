@@ -9,8 +9,11 @@ import sys
 
 
 def load(path):
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        sys.exit(f"compare.py: {path}: {error}. Give a file that 'bench --json' or 'pytorch_layers.py --json' wrote.")
 
 
 def main():

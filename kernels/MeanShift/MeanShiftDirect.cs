@@ -418,10 +418,12 @@ internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static T Distance(Point<T> point, Point<T> center, CenterDistance distance)
-    {
-        T squared = point.SquaredDistance(center);
-        return distance == CenterDistance.Squared ? squared : TReal.Sqrt(squared);
-    }
+        => Length(point.SquaredDistance(center), distance);
+
+    /// <summary>A squared distance, as the loss measures it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static T Length(T squared, CenterDistance distance)
+        => distance == CenterDistance.Squared ? squared : TReal.Sqrt(squared);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Point<T> AddDistanceGradient(

@@ -247,7 +247,7 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
                     }
 
                     nearestPoint[c] = best;
-                    overCenters += distance == CenterDistance.Squared ? bestSquared : TReal.Sqrt(bestSquared);
+                    overCenters += MeanShiftDirect<T, TReal>.Length(bestSquared, distance);
                 }
             }
 
@@ -256,8 +256,7 @@ internal sealed class MeanShiftGrouped<T, TReal> : IMeanShift<T>
                 T overPoints = T.Zero;
                 for (int s = Group.IdxX; s < shape.SeedsPerItem; s += GroupWalk.Threads)
                 {
-                    T squared = squares[(long)item * shape.SeedsPerItem + s];
-                    overPoints += distance == CenterDistance.Squared ? squared : TReal.Sqrt(squared);
+                    overPoints += MeanShiftDirect<T, TReal>.Length(squares[(long)item * shape.SeedsPerItem + s], distance);
                 }
 
                 sum += overCenters / TReal.From(end - first) + overPoints / TReal.From(shape.SeedsPerItem);

@@ -124,7 +124,7 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
 
     private void Print(PaperResult[] results)
         => Session.Table(
-            ["data set", "loss", "seed", "dist_pred", "dist_GT", "F1 at 4", "F1 at 2", "1-1 F1 at 2", "threshold", "seconds"],
+            ["data set", "loss", "seed", "dist_pred", "dist_GT", "F1 at 4", "F1 at 2", "1:1 F1 at 2", "threshold", "seconds"],
             results.Select(r => (IReadOnlyList<string>)
             [
                 PaperTable.Title(r.Dataset),

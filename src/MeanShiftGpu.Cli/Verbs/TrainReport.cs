@@ -93,9 +93,11 @@ internal static class TrainReport
                     + $"{validation.StuckSeeds:0.0 %}, map maximum {validation.MapMaximum:0.000}");
         }
 
+        // The first steps compile kernels, and say nothing of the others.
+        string left = progress.Position < 10 ? "" : $", {Duration(progress.Remaining)} left";
         report((double)progress.Position / progress.Steps,
             $"step {progress.Position} of {progress.Steps}, loss {step.Loss:0.0000}, "
-                + $"{progress.StepsPerSecond:0.0} steps/s, {Duration(progress.Remaining)} left");
+                + $"{progress.StepsPerSecond:0.0} steps/s{left}");
     }
 
     /// <summary>Says what came of a run, and returns what the JSON says.</summary>

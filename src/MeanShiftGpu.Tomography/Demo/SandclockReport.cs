@@ -72,7 +72,7 @@ internal static class SandclockReport
                 new ReportColumn("F1 at 4", 2, ReportBest.Largest, "equations 5 and 6 at a hit radius of 4 voxels; the lobes "
                     + "lie 4 voxels from the centre, so a good segmentation scores here too"),
                 new ReportColumn("F1 at 2", 2, ReportBest.Largest, "the same at 2 voxels, where only true centres count"),
-                new ReportColumn("1-1 F1 at 2", 2, ReportBest.Largest, "the same with every pick and centre used once, so that "
+                new ReportColumn("1:1 F1 at 2", 2, ReportBest.Largest, "the same with every pick and centre used once, so that "
                     + "duplicates count as errors"),
                 new ReportColumn("picks", 0, ReportBest.None, "number of picks"),
             ],

@@ -214,9 +214,9 @@ public static class EvaluationReport
                 new ReportColumn("precision", 3, ReportBest.None, "picks with a true centre within the radius, of all picks"),
                 new ReportColumn("recall", 3, ReportBest.None, "true centres with a pick within the radius, of all"),
                 new ReportColumn("F1", 3, ReportBest.None, "the harmonic mean of both"),
-                new ReportColumn("1-1 precision", 3, ReportBest.None),
-                new ReportColumn("1-1 recall", 3, ReportBest.None),
-                new ReportColumn("1-1 F1", 3, ReportBest.None, "the same with every pick and centre used once, so that "
+                new ReportColumn("1:1 precision", 3, ReportBest.None),
+                new ReportColumn("1:1 recall", 3, ReportBest.None),
+                new ReportColumn("1:1 F1", 3, ReportBest.None, "the same with every pick and centre used once, so that "
                     + "duplicates count as errors"),
             ],
             [
@@ -251,7 +251,7 @@ public static class EvaluationReport
             {
                 columns.Add(new ReportColumn($"precision at {radius}", 3, ReportBest.None));
                 columns.Add(new ReportColumn($"recall at {radius}", 3, ReportBest.None));
-                columns.Add(new ReportColumn($"1-1 F1 at {radius}", 3, ReportBest.None));
+                columns.Add(new ReportColumn($"1:1 F1 at {radius}", 3, ReportBest.None));
             }
             else
             {
@@ -291,7 +291,7 @@ public static class EvaluationReport
                 new("precision", 3, ReportBest.None),
                 new("recall", 3, ReportBest.None),
                 new("F1", 3, ReportBest.None),
-                new("1-1 F1", 3, ReportBest.None),
+                new("1:1 F1", 3, ReportBest.None),
             ],
             [
                 .. content.Volumes.Select(v =>
@@ -320,9 +320,9 @@ public static class EvaluationReport
                 Curve("precision", ReportColor.Blue, result, s => s.Precision),
                 Curve("recall", ReportColor.Red, result, s => s.Recall),
                 Curve("F1", ReportColor.Green, result, s => s.F1),
-                Curve("1-1 F1", ReportColor.Green, result, s => s.OneToOneF1, dashed: true),
+                Curve("1:1 F1", ReportColor.Green, result, s => s.OneToOneF1, dashed: true),
             ],
-            Caption = "Where the curves are flat, picks are either near a centre or far from any; where 1-1 F1 is lower than "
+            Caption = "Where the curves are flat, picks are either near a centre or far from any; where 1:1 F1 is lower than "
                 + "F1, particles are picked twice.",
         };
 
@@ -331,7 +331,7 @@ public static class EvaluationReport
         {
             Title = content.OwnPicks ? "F1 of each class" : "Recall of each class",
             XTitle = "hit radius (voxels)",
-            YTitle = content.OwnPicks ? "1-1 F1" : "recall",
+            YTitle = content.OwnPicks ? "1:1 F1" : "recall",
             YMinimum = 0,
             YMaximum = 1,
             Curves = [.. classes.Select((c, i) => Curve(

@@ -23,9 +23,9 @@ public static class PaperTable
             r => r.Evaluation?.DistGt),
         ("F1 at 4", 2, ReportBest.Largest, "equations 5 and 6 at a hit radius of 4 voxels", r => r.Evaluation?.At(4).F1),
         ("F1 at 2", 2, ReportBest.Largest, "the same at 2 voxels", r => r.Evaluation?.At(2).F1),
-        ("1-1 F1 at 4", 2, ReportBest.Largest, "every pick and centre used once, so that duplicates count as errors",
+        ("1:1 F1 at 4", 2, ReportBest.Largest, "every pick and centre used once, so that duplicates count as errors",
             r => r.Evaluation?.At(4).OneToOneF1),
-        ("1-1 F1 at 2", 2, ReportBest.Largest, "the same at 2 voxels", r => r.Evaluation?.At(2).OneToOneF1),
+        ("1:1 F1 at 2", 2, ReportBest.Largest, "the same at 2 voxels", r => r.Evaluation?.At(2).OneToOneF1),
     ];
 
     // Table 1 of the paper: mean and SD of five runs.

@@ -7,7 +7,7 @@ using MeanShiftGpu.Kernels.Machine.Real;
 namespace MeanShiftGpu.Device;
 
 /// <summary>
-/// Every GPU kernel there is, found by its <see cref="KernelAttribute"/> and closed over every set of type
+/// Every GPU kernel there is, found by its attribute [Kernel] and closed over every set of type
 /// arguments that its constraints admit. What compiles, assembles, lists or tests "all kernels" enumerates
 /// this.
 /// </summary>
@@ -205,12 +205,11 @@ public sealed class KernelEntry
     /// </summary>
     public bool IsImplicitlyGrouped { get; }
 
-    /// <summary>The bound on the group, from <see cref="KernelAttribute"/>.</summary>
+    /// <summary>The bound on the group, from the attribute [Kernel].</summary>
     public KernelSpecialization Specialization { get; }
 
     /// <summary>
-    /// The most dynamic shared memory that the kernel's launcher asks for, from
-    /// <see cref="KernelAttribute"/>.
+    /// The most dynamic shared memory that the kernel's launcher asks for, from the attribute [Kernel].
     /// </summary>
     internal int DynamicSharedBytes { get; }
 

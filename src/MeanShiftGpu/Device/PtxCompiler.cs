@@ -36,8 +36,7 @@ public sealed class PtxCompiler
     public string Architecture { get; }
 
     /// <summary>
-    /// The kernel's PTX: the bytes that a driver gets for a device of this architecture
-    /// (<see cref="KernelText"/>).
+    /// The kernel's PTX: the bytes that a driver gets for a device of this architecture.
     /// </summary>
     /// <exception cref="InvalidOperationException">ILGPU cannot compile the kernel; the message names it and
     /// says why.</exception>

@@ -50,6 +50,7 @@ internal static class MeanShiftCases
             Distance = distance,
             Iterations = iterations,
             BandwidthVoxels = 3,
+            // The paper's algorithm, whose weighting this is, has no floor.
             ScoreFloor = weighting == Weighting.Linear ? 0 : 0.05,
         };
 
@@ -88,16 +89,14 @@ internal static class MeanShiftCases
             MeanShiftOptions options;
             try
             {
-                options =
-                    new()
-                    {
-                        Weighting = weighting,
-                        Distance = distance,
-                        Iterations = iterations,
-                        BandwidthVoxels =
-                        file.Setting("bandwidth"),
-                        ScoreFloor = file.Setting("score floor")
-                    };
+                options = new()
+                {
+                    Weighting = weighting,
+                    Distance = distance,
+                    Iterations = iterations,
+                    BandwidthVoxels = file.Setting("bandwidth"),
+                    ScoreFloor = file.Setting("score floor"),
+                };
             }
             catch (InputException e) when (!e.Message.StartsWith(file.Path, StringComparison.Ordinal))
             {

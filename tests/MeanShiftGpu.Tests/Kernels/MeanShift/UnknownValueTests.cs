@@ -25,7 +25,7 @@ public sealed class UnknownValueTests
     private static IEnumerable<TestCaseData> Launchers()
         => from simulated in new[] { false, true }
            from variant in MeanShiftVariants<float>.Table.Variants
-           where variant.Name != (simulated ? Variants.HostSimd : "Grouped")
+           where variant.Name != (simulated ? Variants.HostSimd : Variants.Grouped)
            select new TestCaseData(simulated, variant.Name);
 
     [TestCaseSource(nameof(Launchers))]
