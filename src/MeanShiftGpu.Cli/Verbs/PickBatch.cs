@@ -97,6 +97,11 @@ internal sealed class PickBatch(
             return;
         }
 
+        if (picker.Description is { VoxelSizeAngstrom: > 0 and var trained } && request.VoxelSizeAngstrom is null
+            && header.VoxelSize is { IsCube: true, CubeAngstrom: 0 })
+            session.Warn($"{files.Name}: its header has no voxel size; the model was trained at {trained:0.##} Å. Give "
+                + "--voxel-size: without it the table has none, and nothing tells whether the volume is like those of the "
+                + "training.");
         PickResult? result = null;
         if (!failures.Guard(files, () => result = PickReport.Pick(session, picker, files, outputs.MaskOf(files.Volume), request)))
             return;

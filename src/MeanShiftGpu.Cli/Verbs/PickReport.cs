@@ -111,7 +111,7 @@ internal static class PickReport
     /// </summary>
     public static void Say(PredictionProgress progress, Action<double, string> report)
         => report(progress.Share, $"tile {Math.Min(progress.TilesDone + 1, progress.Tiles)} of "
-            + $"{progress.Tiles}{(progress.Share is > 0.05 and < 1 ? $", about {Duration(progress.Remaining)} left" : "")}");
+            + $"{progress.Tiles}{(progress.Share < 1 ? $", about {Duration(progress.Remaining)} left" : "")}");
 
     /// <summary>What the JSON says of a volume.</summary>
     public static object Summary(PickFiles files, MrcHeader header, PickResult result) => new

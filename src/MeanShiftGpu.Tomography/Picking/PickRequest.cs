@@ -66,9 +66,6 @@ public enum PickWarningKind
     /// <summary>The model was trained at another voxel size.</summary>
     OtherVoxelSize,
 
-    /// <summary>The volume does not say its voxel size, and the model was trained at a known one.</summary>
-    UnknownVoxelSize,
-
     /// <summary>An edge of the volume is shorter than the bandwidth.</summary>
     NoRoom,
 

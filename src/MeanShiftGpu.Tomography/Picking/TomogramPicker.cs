@@ -561,14 +561,6 @@ public sealed class TomogramPicker : IDisposable
                 "expect worse picks unless the volume is rescaled.");
         }
 
-        if (Description is { VoxelSizeAngstrom: > 0 } && voxel == 0 && volume.VoxelSize.IsCube)
-        {
-            yield return new PickWarning(
-                PickWarningKind.UnknownVoxelSize,
-                $"its header has no voxel size, the model was trained at {Description.VoxelSizeAngstrom:0.##} Å;",
-                "give the voxel size if it is known: the table has none, and it cannot be compared with the model's.");
-        }
-
         Extent size = volume.Size;
         int shortest = Math.Min(size.Depth, Math.Min(size.Height, size.Width));
         foreach (PickOptions picking in Classes.Select(c => c.Options))

@@ -531,13 +531,13 @@ public class ToolChainTests
         string[] options = ["--validate-every", "2", "--checkpoint-every", "3", "--preset", "combined"];
         ToolRun.Succeeds(folder.Train("straight", 6, [.. options, "--threads", "1"]));
 
-        ToolRun stopped = ToolRun.Interrupted("step 2: finds", folder.Train("resumed", 6, [.. options, "--threads", "2"]));
+        ToolRun stopped = ToolRun.Interrupted("step 2: best", folder.Train("resumed", 6, [.. options, "--threads", "2"]));
         Assert.That(stopped.Code, Is.EqualTo(130), stopped.Output + stopped.Error);
         Assert.That(stopped.Output, Does.Contain("stopped after step 2 of 6"));
         ToolRun.Refuses(["--resume", "--overwrite"], folder.Train("resumed", 6, options));
         // Once with the whole command line again, once with what is needed alone.
         ToolRun again = ToolRun.Interrupted(
-            "step 4: finds", folder.Train("resumed", 6, [.. options, "--resume", "--threads", "1"]));
+            "step 4: ", folder.Train("resumed", 6, [.. options, "--resume", "--threads", "1"]));
         Assert.That(
             again.Output, Does.Contain("resumed after step 2 of 6").And.Contain("stopped after step 4 of 6"), again.Error);
         ToolRun.Succeeds(

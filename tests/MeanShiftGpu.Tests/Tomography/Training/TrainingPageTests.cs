@@ -81,7 +81,7 @@ public sealed partial class TrainingPageTests : IDisposable
     [Test]
     public void Train_ThatIsStopped_SaysHowToGoOn()
     {
-        ToolRun.Interrupted("step 2: finds", folder.Train("stopped", 6, "--validate-every", "2"));
+        ToolRun.Interrupted("step 2: best", folder.Train("stopped", 6, "--validate-every", "2"));
         string stopped = File.ReadAllText(folder.At("stopped", "training.html"));
         Assert.That(stopped, Does.Contain("Stopped after step 2 of 6; go on with --resume.").And.Not.Contain("http-equiv"));
         ToolRun run = ToolRun.Succeeds(folder.Train("stopped", 6, "--validate-every", "2", "--resume"));
