@@ -357,6 +357,29 @@ public class BadInputTests : TrainedToolTests
     }
 
     [Test]
+    public void Pick_AHeaderWithoutAVoxelSize_IsWarnedAbout()
+    {
+        string bare = Folder.WriteVolume("bare.mrc", voxelSize: new VoxelSize(0));
+        string[] pick = ["pick", bare, "--model", Model, "--device", "cpu"];
+        const string warning = "has no voxel size; the model was trained at 10 Å";
+        Assert.That(ToolRun.Succeeds([.. pick, "--out", Folder.At("unsized.star")]).Error, Does.Contain(warning));
+        Assert.That(
+            ToolRun.Succeeds([.. pick, "--out", Folder.At("sized.star"), "--voxel-size", "10"]).Error, Does.Not.Contain(warning));
+    }
+
+    // RELION 5 counts from the centre in pixels of the tilt series, so that binning shifts all coordinates.
+    [Test]
+    public void Pick_Relion5WithoutSizesOrBinning_IsWarnedAbout()
+    {
+        string volume = Folder.WriteVolume("centred.mrc");
+        string[] pick = ["pick", volume, "--model", Model, "--device", "cpu", "--format", "relion5"];
+        const string warning = "pixels of the tilt series";
+        Assert.That(ToolRun.Succeeds([.. pick, "--out", Folder.At("assumed.star")]).Error, Does.Contain(warning));
+        Assert.That(
+            ToolRun.Succeeds([.. pick, "--out", Folder.At("told.star"), "--binning", "4"]).Error, Does.Not.Contain(warning));
+    }
+
+    [Test]
     public void VoxelsThatAreNoCubes_AreWarnedAboutWherePixelsDoAndRefusedWhereAngstromIsCounted()
     {
         string volume = Folder.WriteVolume("flat.mrc", voxelSize: new VoxelSize(10, 10, 13));
