@@ -25,7 +25,8 @@ internal static class ConvertReport
         string sizes = voxels.Any(v => v > 0) ? $"voxels of {Numbers(voxels)} Å" : "voxel size unknown";
         string from = Numbers(result.FromPixels.Select(g => g.PerVoxel)), to = Numbers(result.ToPixels.Select(g => g.PerVoxel));
         session.Line($"{target}: {counts}, {formats}; {sizes}, pixels per voxel: input {from}, output {to}");
-        foreach (string names in CoordinateTables.FilesOf(target).Skip(2).Where(File.Exists))
+        string[] tableAndRecord = [target, target + Provenance.Ending];
+        foreach (string names in CoordinateTables.FilesOf(target).Except(tableAndRecord).Where(File.Exists))
             session.Line($"{names}: the tomograms' numbers and names");
         if (result.LeftOut > 0 && result.Particles.Count == 0)
             session.Warn($"{target}: is empty, as the filters left out all of the {Counted.Of(result.LeftOut, "particle")}.");

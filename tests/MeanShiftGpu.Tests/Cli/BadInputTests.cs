@@ -356,27 +356,17 @@ public class BadInputTests : TrainedToolTests
         Assert.That(Directory.GetFileSystemEntries(output), Is.Empty);
     }
 
-    [Test]
-    public void Pick_AHeaderWithoutAVoxelSize_IsWarnedAbout()
-    {
-        string bare = Folder.WriteVolume("bare.mrc", voxelSize: new VoxelSize(0));
-        string[] pick = ["pick", bare, "--model", Model, "--device", "cpu"];
-        const string warning = "has no voxel size; the model was trained at 10 Å";
-        Assert.That(ToolRun.Succeeds([.. pick, "--out", Folder.At("unsized.star")]).Error, Does.Contain(warning));
-        Assert.That(
-            ToolRun.Succeeds([.. pick, "--out", Folder.At("sized.star"), "--voxel-size", "10"]).Error, Does.Not.Contain(warning));
-    }
-
     // RELION 5 counts from the centre in pixels of the tilt series, so that binning shifts all coordinates.
-    [Test]
-    public void Pick_Relion5WithoutSizesOrBinning_IsWarnedAbout()
+    [TestCase("has no voxel size; the model was trained at 10 Å", 0, "relion3", "--voxel-size", "10")]
+    [TestCase("pixels of the tilt series", 10, "relion5", "--binning", "4")]
+    public void Pick_WhatNothingSays_IsWarnedAboutUntilItIsTold(
+        string warning, double voxelSize, string format, params string[] told)
     {
-        string volume = Folder.WriteVolume("centred.mrc");
-        string[] pick = ["pick", volume, "--model", Model, "--device", "cpu", "--format", "relion5"];
-        const string warning = "pixels of the tilt series";
-        Assert.That(ToolRun.Succeeds([.. pick, "--out", Folder.At("assumed.star")]).Error, Does.Contain(warning));
+        string volume = Folder.WriteVolume("assumed.mrc", voxelSize: new VoxelSize(voxelSize));
+        string[] pick = ["pick", volume, "--model", Model, "--device", "cpu", "--format", format];
+        Assert.That(ToolRun.Succeeds([.. pick, "--out", Folder.At($"assumed-{format}.star")]).Error, Does.Contain(warning));
         Assert.That(
-            ToolRun.Succeeds([.. pick, "--out", Folder.At("told.star"), "--binning", "4"]).Error, Does.Not.Contain(warning));
+            ToolRun.Succeeds([.. pick, "--out", Folder.At($"told-{format}.star"), .. told]).Error, Does.Not.Contain(warning));
     }
 
     [Test]

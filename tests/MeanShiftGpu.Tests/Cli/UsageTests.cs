@@ -80,6 +80,8 @@ public class UsageTests
         "'2000' is not a number from 0.001 to 1024", "pick", "a.mrc", "--model", "m", "--out", "o.star", "--bandwidth", "2000")]
     [TestCase("nowhere: file not found", "evaluate", "--picks", "nowhere", "--truth", "nowhere")]
     [TestCase("no case's name contains 'conv5d'", "gradcheck", "conv5d", "--device", "cpu")]
+    [TestCase("it checks every variant", "gradcheck", "dice", "--variant", "Direct", "--device", "cpu")]
+    [TestCase("a name is empty", "gradcheck", "", "--device", "cpu")]
     [TestCase("'conv' is no operation", "devices", "--variant", "conv=Direct")]
     [TestCase("'Fast' is no variant", "devices", "--variant", "Fast")]
     [TestCase("no such folder", "verify", "nowhere", "--device", "cpu")]
