@@ -26,10 +26,17 @@ catch (TargetInvocationException e) when (e.GetBaseException() is InputException
     return 2;
 }
 
-if (summaries.Length == 0 && args.Any(argument => argument is "-f" or "--filter") && !args.Contains("--list"))
+// Whatever the reason was, it is told above; asking for help or a list is no reason to run anything.
+string[] asking = ["--help", "--version", "--info", "--list"];
+bool onlyAsked = args.Any(word => asking.Contains(word.Split('=')[0], StringComparer.OrdinalIgnoreCase));
+if (!onlyAsked && summaries.All(summary => summary.BenchmarksCases.IsEmpty))
 {
-    Console.Error.WriteLine("benchmarks: no row fits --filter. A row's name is OPERATION SIZE VARIANT PASS, such as "
-        + "'conv3d 56³ 32→32 HostSimd Forward'; put * before and after the part that you give.");
+    bool filters = args.Any(word => word.StartsWith("--filter", StringComparison.OrdinalIgnoreCase)
+        || word.StartsWith("-f", StringComparison.OrdinalIgnoreCase));
+    Console.Error.WriteLine("benchmarks: nothing was run; see above." + (filters
+        ? " For --filter: a row's name is OPERATION SIZE VARIANT PASS, such as 'conv3d 56³ 32→32 HostSimd Forward'; put * "
+            + "before and after the part that you give."
+        : ""));
     return 2;
 }
 

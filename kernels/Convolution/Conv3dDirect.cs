@@ -1,8 +1,8 @@
 namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
-/// The plain convolution: one thread per result, no atomics, no shared memory, any accelerator. The truth for
-/// the others. At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with an int.
+/// The plain convolution: one thread per result, no atomics, no shared memory, any accelerator. The reference
+/// for the others. At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with an int.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class Conv3dDirect<T, TReal> : IConv3d<T, T>

@@ -2,8 +2,8 @@ namespace MeanShiftGpu.Kernels.Convolution;
 
 /// <summary>
 /// The plain transposed convolution: one thread per result, no atomics, no shared memory, any accelerator.
-/// The truth for the others. At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels with
-/// an int.
+/// The reference for the others. At most 2³¹ − 1 results a call: ILGPU numbers the threads of such kernels
+/// with an int.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class ConvTranspose3dDirect<T, TReal> : IConvTranspose3d<T, T>

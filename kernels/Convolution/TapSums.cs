@@ -156,8 +156,8 @@ internal struct TapSums16 : ITapSums<TapSums16>
 {
     public NineTaps Lower;
 
-    // ILGPU takes structs of the same flat fields for one type, however they are nested. Never set, so it
-    // costs nothing.
+    // ILGPU takes structs of the same flat fields for one type, however they are nested. This field is
+    // never set, so it costs nothing.
     public int Distinct;
 
     public static int Channels => 16;
@@ -230,8 +230,8 @@ internal struct TapSums48 : ITapSums<TapSums48>
     public NineTaps Middle;
     public NineTaps Upper;
 
-    // ILGPU takes structs of the same flat fields for one type, however they are nested. Never set, so it
-    // costs nothing.
+    // ILGPU takes structs of the same flat fields for one type, however they are nested. This field is
+    // never set, so it costs nothing.
     public int Distinct;
 
     public static int Channels => 48;
@@ -292,8 +292,8 @@ internal struct TapSums64 : ITapSums<TapSums64>
     public NineTaps Lower;
     public NineTaps Upper;
 
-    // ILGPU takes structs of the same flat fields for one type, however they are nested. Never set, so it
-    // costs nothing.
+    // ILGPU takes structs of the same flat fields for one type, however they are nested. This field is
+    // never set, so it costs nothing.
     public int Distinct;
     public int DistinctToo;
 

@@ -1,7 +1,7 @@
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>
-/// The plain elementwise arithmetic: one thread per element, any accelerator. The truth for the others.
+/// The plain elementwise arithmetic: one thread per element, any accelerator. The reference for the others.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 /// <typeparam name="T">The real type.</typeparam>

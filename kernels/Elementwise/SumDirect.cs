@@ -1,7 +1,7 @@
 namespace MeanShiftGpu.Kernels.Elementwise;
 
 /// <summary>
-/// The plain sum: strided partial sums, then their sum. Any accelerator. The truth for the others.
+/// The plain sum: strided partial sums, then their sum. Any accelerator. The reference for the others.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class SumDirect<T, TReal> : ISum<T>

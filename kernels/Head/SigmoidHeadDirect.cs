@@ -1,8 +1,8 @@
 namespace MeanShiftGpu.Kernels.Head;
 
 /// <summary>
-/// The plain head: one thread per result, no atomics, no shared memory, any accelerator. The truth for the
-/// others.</summary>
+/// The plain head: one thread per result, no atomics, no shared memory, any accelerator. The reference for
+/// the others.</summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 /// <typeparam name="T">The real type.</typeparam>
 /// <typeparam name="TReal">Its functions.</typeparam>

@@ -1,7 +1,7 @@
 namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>
-/// The plain binary cross-entropy: the sum by partial sums, any accelerator. The truth for the others.
+/// The plain binary cross-entropy: the sum by partial sums, any accelerator. The reference for the others.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class BinaryCrossEntropyDirect<T, TReal> : IBinaryCrossEntropy<T>

@@ -1,8 +1,8 @@
 namespace MeanShiftGpu.Kernels.Loss;
 
 /// <summary>
-/// The plain Dice loss: sums by partial sums, then one thread per element, any accelerator. The truth for the
-/// others.
+/// The plain Dice loss: sums by partial sums, then one thread per element, any accelerator. The reference for
+/// the others.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class DiceDirect<T, TReal> : IDice<T>

@@ -13,13 +13,13 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 /// the CPU device a call with offsets or pairs that point outside is refused; on a GPU, where looking would
 /// wait for the stream, they must be right. The workspace may hold anything and is left holding anything; a
 /// launcher holds no other memory.
-/// <para>
-/// Scores that are not finite: where one lies in the ball of a seed, under any weighting, or where sums over
-/// a ball overflow the real type, the point becomes NaN and stays NaN, and so the loss is NaN. The gradient
-/// is then NaN in the whole item, or, where only the last shift met it, in the voxels of that ball: a loss
-/// that is not finite never comes with a gradient that is. Scores that no ball reaches are not looked at.
-/// Where W is so small that 1/W overflows (a float32 W below 3·10⁻³⁹, which a score floor rules out), the
-/// loss is finite and the gradient, which is as large, is not.
+/// <para> Scores that are not finite: where one lies in the ball of a seed, under any weighting, or where
+/// sums over a ball overflow the real type, the point becomes NaN and stays NaN, and so the loss is NaN. The
+/// gradient is then NaN in the whole item, or, where only the last shift met it, in the voxels of that ball:
+/// a loss that scores make NaN never comes with a gradient that is finite. Scores that no ball reaches are
+/// not looked at. A given seed so far outside that its squared distance overflows makes the loss infinite,
+/// and adds nothing to the gradient. Where W is so small that 1/W overflows (a float32 W below 3·10⁻³⁹, which
+/// a score floor rules out), the loss is finite and the gradient, which is as large, is not.
 /// </para>
 /// </remarks>
 internal interface IMeanShift<T> : IDisposable
@@ -120,7 +120,7 @@ internal interface IMeanShift<T> : IDisposable
     /// Per item: the mean over its centres of the distance to the nearest point, plus the mean over its
     /// points of the distance to the nearest centre; the loss is the mean over the items that have centres, 0
     /// if none has. Of equally near ones the first counts. Overwrites loss and nearest; centres from
-    /// Offsets[N] on are nobody's.
+    /// Offsets[N] on belong to no item.
     /// </summary>
     /// <param name="stream">The stream to queue on.</param>
     /// <param name="positions">[N, S, 3], the last part of a trajectory.</param>

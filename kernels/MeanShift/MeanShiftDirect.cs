@@ -2,7 +2,8 @@ namespace MeanShiftGpu.Kernels.MeanShift;
 
 /// <summary>
 /// The plain mean shift: one thread per seed forward and through the reverse chain, then one thread per voxel
-/// that gathers the score gradient. No atomics, no shared memory, any accelerator. The truth for the others.
+/// that gathers the score gradient. No atomics, no shared memory, any accelerator. The reference for the
+/// others.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class MeanShiftDirect<T, TReal> : IMeanShift<T>

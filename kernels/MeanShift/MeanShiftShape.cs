@@ -31,9 +31,13 @@ public readonly record struct MeanShiftShape(
 
     /// <summary>Where the seeds end, [N, S, 3]: the last part of a trajectory.</summary>
     /// <param name="trajectory">[T + 1, N, S, 3].</param>
+    /// <exception cref="ArgumentException">The view is shorter.</exception>
     public ArrayView<T> Ends<T>(ArrayView<T> trajectory)
         where T : unmanaged
-        => trajectory.SubView(Iterations * Points * 3, Points * 3);
+        => trajectory.Length >= TrajectoryLength
+            ? trajectory.SubView(Iterations * Points * 3, Points * 3)
+            : throw new ArgumentException($"MeanShiftShape.Ends: trajectory holds {trajectory.Length} elements, expected "
+                + $"{TrajectoryLength} or more for this shape.", nameof(trajectory));
 
     /// <summary>
     /// Elements that a view of the scores must hold: all voxels at their pitch, without what follows the

@@ -1,7 +1,7 @@
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>
-/// The plain Adam step: one thread per parameter, any accelerator. The truth for the others.
+/// The plain Adam step: one thread per parameter, any accelerator. The reference for the others.
 /// </summary>
 internal sealed class AdamDirect<T, TReal> : IAdam<T>
     where T : unmanaged, INumber<T>

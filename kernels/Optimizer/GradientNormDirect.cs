@@ -1,7 +1,8 @@
 namespace MeanShiftGpu.Kernels.Optimizer;
 
 /// <summary>
-/// The plain gradient norm: strided partial sums, then their sum. Any accelerator. The truth for the others.
+/// The plain gradient norm: strided partial sums, then their sum. Any accelerator. The reference for the
+/// others.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
@@ -70,7 +71,8 @@ internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
         if (maxNorm > T.Zero && length + TReal.From(1e-6) > maxNorm)
             clip = maxNorm / (length + TReal.From(1e-6));
         norm[0] = length;
-        // Not for NaN and infinity. OpenCL would negate a comparison by <, which NaN passes then.
+        // False for NaN and infinity. Not a comparison by <: on OpenCL ILGPU turns it into the negation of
+        // >=, which is true for NaN.
         bool finite = length - length == T.Zero;
         if (loss.Length == 0)
         {
@@ -78,7 +80,7 @@ internal sealed class GradientNormDirect<T, TReal> : IGradientNorm<T>
             return;
         }
 
-        // 0 for numbers alone.
+        // x − x is 0 only if x is finite.
         bool goesOn = finite && loss[0] - loss[0] == T.Zero && !(factor[0] < T.Zero);
         factor[0] = goesOn ? clip : TReal.From(-1.0);
     }

@@ -1,7 +1,7 @@
 namespace MeanShiftGpu.Kernels.Pooling;
 
 /// <summary>
-/// The plain max pooling: one thread per result, any accelerator. The truth for the others.
+/// The plain max pooling: one thread per result, any accelerator. The reference for the others.
 /// </summary>
 /// <typeparam name="T">The real type.</typeparam>
 /// <typeparam name="TReal">Its functions; none is needed.</typeparam>

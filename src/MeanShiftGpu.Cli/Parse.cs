@@ -9,6 +9,9 @@ namespace MeanShiftGpu.Cli;
 /// <summary>Options with values of this program's kinds, and errors that say what was expected.</summary>
 internal static class Parse
 {
+    private const string WholeNumber = "a whole number";
+    private const string Up = " up";
+
     /// <summary>Any text; null where it was not given.</summary>
     public static Option<string?> Text(string name, string valueName, string description, bool required = false)
         => Create<string?>(name, valueName, description, text => text.Length > 0 ? text : null, "some text", required);
@@ -31,7 +34,7 @@ internal static class Parse
             name, "N", description,
             text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
                 && value >= minimum && value <= maximum ? value : null,
-            $"a whole number{Bounds(minimum == int.MinValue ? null : minimum, maximum == int.MaxValue ? null : maximum)}");
+            $"{WholeNumber}{Bounds(minimum == int.MinValue ? null : minimum, maximum == int.MaxValue ? null : maximum)}");
 
     /// <summary>A whole number within bounds, with a default that the help shows.</summary>
     public static Option<int> Integer(string name, string description, int fallback, int minimum, int maximum)
@@ -44,7 +47,7 @@ internal static class Parse
                 name, result, text => int
                     .TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
                         && value >= minimum && value <= maximum ? value : (int?)null,
-                $"a whole number{Bounds(minimum, maximum == int.MaxValue ? null : maximum)}") ?? fallback,
+                $"{WholeNumber}{Bounds(minimum, maximum == int.MaxValue ? null : maximum)}") ?? fallback,
         };
 
     /// <summary>A finite number within bounds.</summary>
@@ -163,9 +166,15 @@ internal static class Parse
         T value = convert(text);
         // The parser's own message names .NET types; this one says what to write.
         if (value is null)
-            result.AddError($"{name}: '{text}' is not {expected}");
+            result.AddError($"{name}: '{text}' is not {WithLimit(text, expected)}");
         return value;
     }
+
+    // Of whole numbers the largest is said only to whoever gives a larger one.
+    private static string WithLimit(string text, string expected)
+        => expected.StartsWith(WholeNumber, StringComparison.Ordinal) && expected.EndsWith(Up, StringComparison.Ordinal)
+            && double.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out double value)
+            && value > int.MaxValue ? $"{expected[..^Up.Length]} to {int.MaxValue}" : expected;
 
     private static int[]? Integers(string text, int minimum, int maximum)
     {
@@ -185,7 +194,7 @@ internal static class Parse
         => (minimum, maximum) switch
         {
             (null, null) => "",
-            (_, null) => $" from {minimum} up",
+            (_, null) => $" from {minimum}{Up}",
             (null, _) => $" up to {maximum}",
             _ => $" from {minimum} to {maximum}",
         };

@@ -11,6 +11,9 @@ internal static class ParseProblem
     {
         Command command = parsed.CommandResult.Command;
         string hint = command == root ? "See --help." : $"See {command.Name} --help.";
+        // Behind a misspelled verb no option is known.
+        if (command == root && parsed.Tokens is [{ Type: TokenType.Argument } first, ..])
+            return $"unknown verb '{first.Value}'.{Nearest(first.Value, root.Subcommands.Select(c => c.Name))} {hint}";
         // A misspelled option is reported as such before anything that follows from it.
         if (command.TreatUnmatchedTokensAsErrors && UnknownOption(parsed, command) is { } option)
             return OptionsOf(command, root).Contains(option)
@@ -38,7 +41,8 @@ internal static class ParseProblem
         [
             .. candidates
                 .Select(c => (c, EditDistance(word.ToUpperInvariant(), c.ToUpperInvariant())))
-                .Where(c => c.Item2 <= Math.Max(2, word.Length / 3))
+                .Where(c => c.Item2 <= Math.Max(2, word.Length / 3)
+                    || (word.Length > 1 && c.c.StartsWith(word, StringComparison.OrdinalIgnoreCase)))
                 .OrderBy(c => c.Item2).ThenBy(c => c.c, StringComparer.Ordinal),
         ];
         return near.Length == 0 ? "" : $" Did you mean '{near[0].Name}'?";

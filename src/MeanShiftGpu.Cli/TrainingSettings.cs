@@ -35,7 +35,10 @@ internal static class TrainingSettings
     public static IReadOnlyList<TrainingSetting> Create() =>
     [
         Steps(),
-        Integer(Optimiser, "--batch", "Patches of a step.", 1, 4096, o => o.BatchSize, (o, v) => o with { BatchSize = v }),
+        Integer(Optimiser, "--batch", "Number of patches in a step.", 1, 4096, o => o.BatchSize, (o, v) => o with
+        {
+            BatchSize = v,
+        }),
         Of(Data, Parse.Size("--patch", "Size of a patch in voxels, each edge divisible by 2 once for each pooling. "
             + $"{Default(o => o.Patch)}"), (o, v) => o with
         {
@@ -123,7 +126,7 @@ internal static class TrainingSettings
         {
             MeanShift = o.MeanShift with { ScoreFloor = v },
         }),
-        Integer(Loss, "--seeds", "Seeds of a patch.", 1, int.MaxValue, o => o.MeanShift.SeedCount, (o, v) => o with
+        Integer(Loss, "--seeds", "Number of seeds in a patch.", 1, int.MaxValue, o => o.MeanShift.SeedCount, (o, v) => o with
         {
             MeanShift = o.MeanShift with { SeedCount = v },
         }),

@@ -65,6 +65,10 @@ internal abstract class Verb(Session session)
     /// <summary>Whether it computes on a device.</summary>
     protected virtual bool UsesDevice => true;
 
+    /// <summary>Whether kernel variants can be forced; where not, the help does not name the
+    /// option.</summary>
+    protected virtual bool TakesVariant => true;
+
     /// <summary>
     /// Whether it takes words that are none of its options, as the command line of another verb.
     /// </summary>
@@ -103,6 +107,7 @@ internal abstract class Verb(Session session)
     public Command CreateCommand()
     {
         Command command = new(Name, Description) { TreatUnmatchedTokensAsErrors = !TakesOtherWords };
+        variant.Hidden = !TakesVariant;
         Symbol[] common = UsesDevice ? [.. DeviceSymbols, json, verbose] : [json, verbose];
         foreach (Symbol symbol in Symbols.Concat(common))
         {

@@ -4,8 +4,8 @@ namespace MeanShiftGpu.Kernels.Machine.Sums;
 /// Sums over many items in a fixed order, without atomics, for the direct kernels. A kernel of the operation
 /// writes partial sums [Partials, sums], where partial p covers the items p, p + Partials, p + 2·Partials, …;
 /// <see cref="Fold"/> reduces them to [Groups, sums]; a last kernel of the operation adds the groups with
-/// <see cref="Total"/>. No thread adds more than a few hundred numbers in a row, so a GPU is not left waiting
-/// for one thread.
+/// <see cref="Total"/>. Over a large tensor a thread adds some thousands of numbers in a row, so latency
+/// limits it on a large GPU.
 /// </summary>
 /// <remarks>Budget: kernels/README.md.</remarks>
 internal sealed class ThreadSums<T, TReal>

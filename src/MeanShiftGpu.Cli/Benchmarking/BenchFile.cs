@@ -29,6 +29,8 @@ internal static class BenchFile
 
         if (read is not { Length: > 0 })
             throw new InputException($"{path}: holds no timing. Expected {Expected}.");
+        if (HoldsRatios(bytes))
+            throw new InputException($"{path}: holds ratios of --against. Give the file of a plain --json.");
         for (int i = 0; i < read.Length; i++)
         {
             if (read[i] is not { Name: not null, Size: not null, Variant: not null, Precision: not null, MedianMs: > 0 } result)
@@ -48,4 +50,9 @@ internal static class BenchFile
 
         return read!;
     }
+
+    // Of two builds in turns there are ratios and no runs: see TurnResult.
+    private static bool HoldsRatios(byte[] bytes)
+        => JsonSerializer.Deserialize<JsonElement[]>(bytes, JsonOutput.Options) is [{ ValueKind: JsonValueKind.Object } first, ..]
+            && first.TryGetProperty("ratios", out _);
 }

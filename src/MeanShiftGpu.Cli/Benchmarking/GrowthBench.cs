@@ -104,7 +104,7 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
     /// <param name="folder">Where.</param>
     /// <param name="network">The network.</param>
     /// <param name="points">The figures.</param>
-    /// <param name="arguments">What follows "bench" on the command line, without the folder.</param>
+    /// <param name="arguments">What follows "bench" on the command line, the folder among it.</param>
     public static void Write(
         string folder, UNet3dOptions network, IReadOnlyList<GrowthPoint> points, IReadOnlyList<string> arguments)
     {
@@ -150,7 +150,7 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
             "Memory is the growth of the process, so pages that it already had do not count.",
             "",
             "```console",
-            $"meanshift-gpu bench {string.Join(' ', arguments)} --out benchmarks/results/growth",
+            $"meanshift-gpu bench {string.Join(' ', arguments.Select(Quoted))}",
             "```",
             "",
             $"![Time for each voxel]({TimePicture})",
@@ -215,6 +215,8 @@ internal sealed class GrowthBench(UNet3dOptions options, int shrink, double seco
             + $"| {p.NanosecondsPerVoxel:0} | {p.PredictedBytes / 1048576.0:0} | {p.MeasuredBytes / 1048576.0:0} |"));
         return lines;
     }
+
+    private static string Quoted(string word) => word.Contains(' ', StringComparison.Ordinal) ? $"\"{word}\"" : word;
 
     private static string Words(bool byPlanes, int edge, int batch)
         => $"{(batch > 1 ? $"{batch} × " : "")}{edge}³ {(byPlanes ? "by planes" : "whole")}";

@@ -167,7 +167,7 @@ internal sealed class WholeBenchmarks(GpuContext context, BenchClock clock, Quic
             Time(
                 "pick: clustering",
                 $"{size}, {Counted.Of(particles, "particle")}",
-                0, () => found = picker.Cluster(scores, 1), once,
+                0, () => found = picker.ClusterFinite(scores, 1, null, picker.Options, null, default), once,
                 _ => $"{Counted.Of(found.StartVoxels, "voxel")}, {Counted.Of(found.Picks.Count, "pick")}");
         }
     }

@@ -39,7 +39,9 @@ internal sealed class BenchSizes
     {
         "pick" => [Shrink, Widths, size, particles, Memory],
         "unet-step" => [Shrink, Widths, patches],
-        "mean-shift" => [Shrink],
+        "mean-shift" or "center-likelihood" => [Shrink],
+        "adam" or "gradient-norm" => [Shrink, Widths],
+        "dice" or "binary-cross-entropy" => [Shrink, Batch],
         _ => [Shrink, Widths, Batch],
     };
 

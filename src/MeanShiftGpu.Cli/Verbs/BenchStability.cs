@@ -16,7 +16,7 @@ internal sealed class BenchStability
     private readonly Option<bool> hard = new("--hard")
     {
         Description = $"{Name}: no output bias, a learning rate "
-        + "of 0.002 and a beta2 of 0.999, with which most trainings without --center-weight lose their map."
+        + "of 0.002 and a beta2 of 0.999, with which some trainings without --center-weight lose their map."
     };
     private readonly Option<double?> centerWeight = Parse.Real("--center-weight",
         $"{Name}: as of train. Default: the preset's.", 0);
@@ -46,6 +46,9 @@ internal sealed class BenchStability
             Hard = options.GetValue(hard),
             CenterWeight = options.GetValue(centerWeight),
         };
+        if (wanted.ScheduleSteps < wanted.Steps)
+            throw new InputException($"bench {Name}: --schedule-steps {wanted.ScheduleSteps} is less than --steps "
+                + $"{wanted.Steps}, and a training goes no further than its learning rate. Give as many or more.");
         IReadOnlyList<StabilityRun> results = new StabilityBench(context, folder, wanted).Run(
             run => session.Line($"{run.Data}, {run.Preset}, seed {run.Seed}: "
                 + (run.Failure ?? $"F1 {run.F1At2:0.000} within 2 voxels, {run.F1At4:0.000} within 4")

@@ -13,7 +13,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly Argument<string[]> names = new("NAME") { Arity = ArgumentArity.ZeroOrMore };
     private readonly Option<string?> output = Parse.Text("--out", "DIR",
         $"{BenchStability.Name}: folder for a result file of each training; trainings that are there are not run again. "
-            + $"{Growth}: for growth.md, growth.json and the pictures.");
+            + $"{BenchNames.Growth}: for growth.md, growth.json and the pictures.");
     private readonly Option<double?> seconds = Parse.Real(
         "--seconds", "Repeat each case for at least this long, and at least three times, after as long a time to warm up. "
             + "Default: 1.", 0, 3600);
@@ -26,9 +26,6 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     private readonly BenchSizes sizes = new();
     private readonly BenchStability stability = new();
 
-    private const string Growth = "growth";
-    private const string Table = "table";
-
     public override string Name => "bench";
 
     public override string Summary => "Times kernels and whole steps.";
@@ -39,8 +36,9 @@ internal sealed class BenchVerb(Session session) : Verb(session)
     // the program's start.
     public override void CompleteHelp() => names.Description =
         $"What to time: {string.Join(", ", QuickBench.Names)}. Default: all. Or one of these: "
-            + $"{BenchStability.Name}, how many of many short trainings end without a useful model; {Growth}, how time and "
-            + $"memory of the forward pass grow, with pictures; {Table} FILE…, --json files of several machines as one table.";
+            + $"{BenchStability.Name}, how many of many short trainings end without a useful model; {BenchNames.Growth}, how "
+            + $"time and memory of the forward pass grow, with pictures; {BenchNames.Table} FILE…, --json files of several "
+            + "machines as one table.";
 
     protected override string Description => "Times kernels (each variant, or the one that --variant forces) and whole steps "
         + "in this process: medians, operations per second and the share of the processor's peak, of convolutions the bytes "
@@ -62,25 +60,24 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     protected override ExitCode Run(ParseResult options)
     {
-        switch (options.GetValue(names))
+        string[] given = options.GetValue(names) ?? [];
+        switch (BenchNames.AloneIn(given))
         {
-            case [BenchStability.Name]:
+            case BenchStability.Name:
                 RefuseIdle(options, BenchStability.Name, [output, .. stability.Symbols]);
                 return CountStability(options);
-            case [Growth]:
-                RefuseIdle(options, Growth, [output, seconds, sizes.Shrink, sizes.Widths]);
+            case BenchNames.Growth:
+                RefuseIdle(options, BenchNames.Growth, [output, seconds, sizes.Shrink, sizes.Widths]);
                 return MeasureGrowth(options);
-            case [Table, .. string[] files]:
-                IdleOptions.RefuseAll(options, $"{Name} {Table}");
-                BenchTable.Of(BenchTable.Read(files)).ToList().ForEach(Session.Line);
+            case BenchNames.Table:
+                IdleOptions.RefuseAll(options, $"{Name} {BenchNames.Table}");
+                BenchTable.Of(BenchTable.Read(given[1..])).ToList().ForEach(Session.Line);
                 return ExitCode.Done;
         }
 
-        string[] chosen = options.GetValue(names) is { Length: > 0 } given ? given : [.. QuickBench.Names];
-        if (chosen.FirstOrDefault(n => !QuickBench.Names.Contains(n)) is { } unknown)
-            throw new InputException($"bench: there is no benchmark '{unknown}'. Expected "
-                + $"{string.Join(", ", QuickBench.Names)}.");
+        string[] chosen = BenchNames.Chosen(given);
         RefuseIdle(options, string.Join(' ', chosen), [.. Timing, .. chosen.SelectMany(sizes.CountingFor)]);
+        RefuseIdleVariant(DeviceOptions(options).Variant ?? "", chosen);
 
         if (options.GetValue(against) is { } other)
             return RunInTurns(options, other);
@@ -146,12 +143,12 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     private ExitCode MeasureGrowth(ParseResult options)
     {
-        string folder = FolderOf(options, Growth);
+        string folder = FolderOf(options, BenchNames.Growth);
         using FolderLock folderLock = FolderLock.Take(folder);
         UNet3dOptions network = sizes.NetworkOf(options);
         GrowthBench bench = new(network, options.GetValue(sizes.Shrink) ?? 1, options.GetValue(seconds) ?? 1);
         IReadOnlyList<GrowthPoint> points = bench.RunOnHost(DeviceOptions(options), Session.Line, Cancellation);
-        GrowthBench.Write(folder, network, points, ToolBuild.Arguments(options, "--out", "--json"));
+        GrowthBench.Write(folder, network, points, ToolBuild.Arguments(options, "--json"));
         JsonOutput.Write(Path.Combine(folder, "growth.json"), points);
         WriteJson(options, points);
         return ExitCode.Done;
@@ -172,6 +169,17 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             ?? throw new InputException($"bench {name}: there is no folder for the results. Give one by --out.");
         OutputFolder.Prepare(folder);
         return folder;
+    }
+
+    // Steps and picking take all operations; the others only their own.
+    private void RefuseIdleVariant(string variant, string[] chosen)
+    {
+        if (chosen.Contains("unet-step") || chosen.Contains("pick"))
+            return;
+        IEnumerable<string> forced = variant.Split(',').Where(e => e.Contains('=')).Select(e => e.Split('=')[0].Trim());
+        if (forced.FirstOrDefault(f => Variants.Operations.Contains(f, StringComparer.OrdinalIgnoreCase)
+            && !chosen.Contains(f, StringComparer.OrdinalIgnoreCase)) is { } idle)
+            throw new InputException($"{Name} {string.Join(' ', chosen)}: --variant {idle}=… has no effect here. Leave it out.");
     }
 
     private void RefuseIdle(ParseResult options, string benchmark, IEnumerable<Symbol> counting)

@@ -10,7 +10,7 @@ using MeanShiftGpu.Training;
 
 namespace MeanShiftGpu.Cli.Verbs;
 
-/// <summary>Looks whether centres belong to their tomograms, before a training.</summary>
+/// <summary>Checks before a training whether the centres belong to their tomograms.</summary>
 internal sealed class CheckVerb(Session session) : Verb(session)
 {
     private readonly TrainingInputs inputs = new(session);
@@ -21,7 +21,7 @@ internal sealed class CheckVerb(Session session) : Verb(session)
 
     public override string Name => "check";
 
-    public override string Summary => "Looks whether centres belong to their tomograms, before a training.";
+    public override string Summary => "Checks whether centres belong to their tomograms.";
 
     protected override string Description =>
         "Loads tomograms and picks as 'train' does, and compares the grey values at the centres with those at random places, "

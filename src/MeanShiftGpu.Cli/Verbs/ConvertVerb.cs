@@ -18,8 +18,8 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         + "tomogram, as copick, EMAN2, SHREC and .coords files need with several.", required: true);
     private readonly Option<CoordinateFormat?> from = Parse.Choice("--from", "Format of the input. Default: by its name and "
         + "content.", CoordinateFormats.Words);
-    private readonly Option<CoordinateFormat?> to = Parse.Choice("--to", "Format of the output. Default: that of its ending, "
-        + "relion3 for .star.", CoordinateFormats.Words);
+    private readonly Option<CoordinateFormat?> to = Parse.Choice("--to", "Format of the output. Default: that of the input, if "
+        + "the ending allows it; else that of the ending, relion3 for .star.", CoordinateFormats.Words);
     private readonly Option<string?> volume = Parse.Text("--volume", "FILE", "The tomogram (MRC) that the coordinates belong "
         + "to: gives voxel size, size, and a name where the input has none.");
     private readonly Option<Extent?> volumeSize = Parse.Size("--volume-size", "The tomogram's size in voxels, for relion5 and "
@@ -141,7 +141,7 @@ internal sealed class ConvertVerb(Session session) : Verb(session)
         // Of a folder the format must be named, which is asked for later.
         CoordinateFormat[] written = options.GetValue(to) is { } named ? [named]
             : CoordinateFormats.Endings.Contains(Path.GetExtension(options.GetValue(output)!).ToLowerInvariant())
-                ? [CoordinateFormats.ForWriting(options.GetValue(output)!)] : [];
+                ? [CoordinateFormats.ForWriting(options.GetValue(output)!, read is [var kept] ? kept : null)] : [];
         if (written.Length == 0)
             return;
         new IdleOptions(options, Name, [

@@ -74,7 +74,7 @@ internal sealed class EvaluateReport(
         }
     }
 
-    // Nobody means that, and each counts.
+    // Rows that stand twice are mistakes, but each is counted, so the user is warned.
     private void WarnOfTwice(
         EvaluatedVolume volume, string kind, IReadOnlyList<Position> places, IReadOnlyList<string?>? classes)
     {

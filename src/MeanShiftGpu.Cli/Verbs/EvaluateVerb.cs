@@ -23,14 +23,14 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
         + "evaluate. Default: test.");
     private readonly Option<double[]?> radii = Parse.RealList("--radii", "Hit radii in voxels. Default: "
         + $"{string.Join(',', DefaultRadii)}.");
-    private readonly Option<double?> beta = Parse.Real("--beta", "How many times as much recall counts as precision in "
-        + $"F-beta. Default: {Evaluator.DefaultBeta}.", 1e-3);
+    private readonly Option<double?> beta = Parse.Real("--beta", "β of F-beta: above 1 recall counts more than precision "
+        + $"(β² in the formula). Default: {Evaluator.DefaultBeta}.", 1e-3);
     private readonly Option<string?> occupancy = Parse.Text("--occupancy", "FILE", "An occupancy mask (MRC): picks are scored "
         + "by the particle in whose mask they lie, as SHREC does. The truth is then particle_locations.txt. With --data and "
         + "such truth, the masks are the data set's.");
     private readonly Option<string[]> classes = Parse.Texts(
-        "--classes", "NAME", "The names that the truth has for the picks' classes 1, 2, …, as 'train --classes' had them: then "
-        + "each class is evaluated by its own picks. Default: picks of any class count.");
+        "--classes", "NAME", "Names of the classes 1, 2, … in the true centres, in the order of 'train --classes'. Each class "
+        + "is then compared with its own picks. Default: a pick's class is ignored.");
     private readonly Option<string?> report = Parse.Text("--report", "FILE", "Write a page (HTML) with tables, scores against "
         + "radius, and slices with true centres and picks.");
     private readonly Option<string?> volume = Parse.Text("--volume", "FILE", "The MRC file that the tables belong to: gives "
@@ -53,9 +53,8 @@ internal sealed class EvaluateVerb(Session session) : Verb(session)
 
     protected override string Description =>
         "Compares picks with true centres as the paper's equations 3 to 6 do: dist_pred, dist_GT, precision, recall and F1 at "
-        + "each hit radius; beside it over " +
-        "one-to-one pairs, which punish duplicates, with F-beta and the signed bias along each axis; of each class; and by "
-        + "SHREC's occupancy masks. All volumes are pooled.";
+        + "each hit radius. Also gives the scores of one-to-one pairs, which punish duplicates, with F-beta and the signed "
+        + "bias along each axis, the scores of each class, and those by SHREC's occupancy masks. All volumes are pooled.";
 
     public override string Example => "meanshift-gpu evaluate --picks picks.star --truth truth.csv --radii 2,4";
 

@@ -26,6 +26,8 @@ internal sealed class GradCheckVerb(Session session) : Verb(session)
 
     public override bool IsForDevelopers => true;
 
+    protected override bool TakesVariant => false;
+
     protected override string Description =>
         "Compares every backward pass with central differences, in float64 and float32, for every variant that the device "
         + "supports: each operation, " +

@@ -13,7 +13,7 @@ internal sealed class ImportVerb(Session session) : Verb(session)
     private const string Empiar10045 = "empiar10045";
 
     private readonly Argument<string> layout =
-        new("LAYOUT") { HelpName = $"{Shrec2021}|{Empiar10045}", Description = "Which data." };
+        new("LAYOUT") { HelpName = $"{Shrec2021}|{Empiar10045}", Description = "Which data set." };
     private readonly Argument<string> source = new("SOURCE")
     {
         Description = "SHREC 2021: the folder that holds model_0, "

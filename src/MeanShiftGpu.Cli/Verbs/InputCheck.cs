@@ -1,4 +1,6 @@
+using System.Globalization;
 using MeanShiftGpu.Storage;
+
 using MeanShiftGpu.Tomography.Datasets;
 using MeanShiftGpu.Tomography.Evaluation;
 using MeanShiftGpu.Tomography.Picking;
@@ -13,7 +15,11 @@ namespace MeanShiftGpu.Cli.Verbs;
 /// </summary>
 internal sealed class InputCheck
 {
+    // Particles that interlock have centres nearer than a diameter; few are nearer than this part of it.
+    private const double NearestPart = 0.4;
+
     private readonly double diameterVoxels;
+    private readonly bool diameterIsGiven;
 
     /// <summary>Looks at volumes that were opened.</summary>
     /// <param name="session">Where progress is shown.</param>
@@ -26,6 +32,8 @@ internal sealed class InputCheck
             bool diameterIsGiven)
     {
         this.diameterVoxels = diameterVoxels;
+        this.diameterIsGiven = diameterIsGiven;
+
         IReadOnlyList<TrainingVolume> whole = WholeVolumes.Of(entries, volumes);
         IReadOnlyList<CenterCheck> checks = [];
         session.Progress("checking", report => checks = CenterCheck.Of(
@@ -48,12 +56,17 @@ internal sealed class InputCheck
         CenterCheckReport.Write(path, Found, diameterVoxels, [new ReportFact("Command", made.Command), .. hashes]);
     }
 
-    private static IEnumerable<string> ProblemsOf(TrainingVolume volume, CenterCheck check)
+    private IEnumerable<string> ProblemsOf(TrainingVolume volume, CenterCheck check)
     {
         string name = Path.GetFileName(volume.Name);
         if (check.Outside > 0)
             yield return $"{name}: {check.Outside} of {Counted.Of(volume.Centers.Count, "centre")} outside the volume. Check "
-                + $"the binning, the voxel size and the axis order.";
+                + $"the binning, the voxel size, the axis order, and whether the table counts in voxels, not in Å.";
+        if (diameterIsGiven && check.MedianDistance is { } median && median < NearestPart * diameterVoxels)
+            yield return string.Create(CultureInfo.InvariantCulture, $"{name}: nearest neighbours are {median:0.#} voxels apart, "
+                + $"the particle's diameter was given as {diameterVoxels:0.#} voxels. Are the voxel size and the diameter in Å "
+                + $"right?");
+
         if (volume.IsConstant)
             yield return $"{name}: every voxel has the same value. Was the right volume given?";
         // Annotators may keep to a corner; their centres stand out.

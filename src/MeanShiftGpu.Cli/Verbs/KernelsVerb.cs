@@ -30,8 +30,8 @@ internal sealed class KernelsVerb(Session session) : Verb(session)
     public override bool IsForDevelopers => true;
 
     protected override string Description
-        => "Writes the PTX of the GPU kernels, for reading or for ptxas, or the machine code and what it counts. No GPU is "
-            + "needed; for machine code, NVIDIA's ptxas and nvdisasm.";
+        => "Writes the PTX of every GPU kernel, or its machine code with a table of instructions, registers and memory. No GPU "
+            + "is needed; machine code needs NVIDIA's ptxas and nvdisasm.";
 
     public override string Example => "meanshift-gpu kernels --ptx ptx --arch sm_90";
 

@@ -15,8 +15,8 @@ internal sealed class PickSettings
         MeanShiftOptions.MinimumBandwidthVoxels, MeanShiftOptions.MaximumBandwidthVoxels);
     private readonly Option<double?> mergeDistance = Parse.Real(
         "--merge-distance",
-        "What arrives within this distance of a stronger place belongs to it, in voxels. Default: 1.5 times the bandwidth; just "
-            + "below the shortest distance of particles is best.",
+        "Points that come to rest within this distance of a stronger cluster belong to it, in voxels. Default: 1.5 times the "
+            + "bandwidth; just below the shortest distance of particles is best.",
         1e-3);
     private readonly Option<double?> mergeBasins = Parse.Real(
         "--merge-basins",
@@ -53,13 +53,14 @@ internal sealed class PickSettings
     /// <summary>The threshold as a fraction.</summary>
     public Option<double?> Threshold { get; } = Parse.Real(
         "--threshold",
-        "Voxels count whose score is above this fraction of the scores that the model knows (of the map's maximum, where it "
-            + "does not say). Default: 0.3; --suggest finds a better one.",
+        "A voxel counts if its score is above this fraction of the model's score scale. If the model's file has none, the "
+            + "map's maximum is taken. Default: 0.3; --suggest finds a better one.",
         0, 0.999999);
 
     /// <summary>The threshold as a score.</summary>
     public Option<double?> Absolute { get; } = Parse.Real(
-        "--threshold-absolute", "The same as a score, for models trained with Dice and volumes that may be empty.", 0);
+        "--threshold-absolute", "The threshold itself, as a score from 0 to 1. Use it for models trained with Dice, and for "
+            + "volumes that may hold no particle.", 0);
 
     /// <summary>Those about the particles, in the order of the help.</summary>
     public IEnumerable<Option> OfParticles

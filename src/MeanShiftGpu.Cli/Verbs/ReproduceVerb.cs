@@ -27,8 +27,8 @@ internal sealed class ReproduceVerb(Session session) : Verb(session)
             + "GPU. Default: quick.");
     private readonly Option<string[]> datasets = Parse.Texts(
         "--datasets", string.Join('|', Datasets.Select(PaperData.NameOf)), "Only these data sets. Default: all.");
-    private readonly Option<int?> seeds = Parse.Integer("--seeds", "Trainings of every loss on every data set, with seeds from "
-        + "1 on. Default: the scale's.", 1, 1000);
+    private readonly Option<int?> seeds = Parse.Integer("--seeds", "How many trainings each loss gets on each data set; their "
+        + "seeds are 1, 2, … Default: the scale's.", 1, 1000);
     private readonly Option<string?> shrec = Parse.Text("--shrec2021", "DIR", "The folder of the SHREC 2021 data set, with "
         + "model_0 and so on, in place of the simulated one.");
     private readonly Option<string?> tomogram = Parse.Text("--empiar10045", "FILE", "The tomogram of EMPIAR-10045, binned by 8 "

@@ -65,12 +65,11 @@ internal sealed class SimulateSettings
         + $"{Defaults.Microscope.VoltageKilovolts}.", 20, 1500);
     private readonly Option<double?> aberration = Parse.Real("--cs", "Tomogram: spherical aberration in mm. Default: "
         + $"{Defaults.Microscope.SphericalAberrationMillimeters}.", 0, 100);
-    private readonly Option<double?> amplitude = Parse.Real("--amplitude-contrast", "Tomogram: contrast without defocus. "
+    private readonly Option<double?> amplitude = Parse.Real("--amplitude-contrast", "Tomogram: fraction of amplitude contrast. "
         + $"Default: {Defaults.Microscope.AmplitudeContrast}.", 0, 1);
     private readonly Option<bool> keepPhases = new("--no-phase-flip")
     {
-        Description = "Tomogram: leave the phases that the "
-        + "contrast transfer turned."
+        Description = "Tomogram: do not correct phases by phase flipping."
     };
     private readonly Option<bool> bright = new("--bright")
     {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Training;
@@ -99,7 +100,16 @@ internal sealed class TrainSettings
         Session session)
     {
         if (options.GetValue(Diameter) is not { Length: > 0 } angstrom)
+        {
+            if (source.Matched is not null && !resuming)
+                session.Line(string.Create(
+    CultureInfo.InvariantCulture, $"no {Diameter.Name} was given: the bandwidth is "
+        + $"{training.MeanShift.BandwidthVoxels:0.##} voxels, as for particles of "
+        + $"{training.MeanShift.BandwidthVoxels / ParticleSize.BandwidthPerDiameter:0.#} voxels"));
+
             return (structure, training);
+        }
+
         double voxel = source.VoxelSizeAngstrom();
         ParticleSize[] sizes = [.. angstrom.Select(d => ParticleSize.FromAngstrom(d, voxel))];
         training = ParticleSize.Apply(training, sizes, source.Largest, structure.Divisor);

@@ -118,7 +118,7 @@ public static class CoordinateConversion
                 : $"{output}: does not end like a table ({string.Join(", ", CoordinateFormats.Endings)}), so it would be a "
                     + "folder with a table for each tomogram; choose another name, or name their format.")
             { Missing = MissingFact.Format }
-            : CoordinateFormats.ForWriting(output));
+                        : CoordinateFormats.ForWriting(output, FormatOf(input, options)));
 
         if (!toFolder && !stream)
             CoordinateFormats.RefuseOtherEnding(output, to);
@@ -200,13 +200,17 @@ public static class CoordinateConversion
     public static IReadOnlyList<string> TablesOf(string input)
         => Directory.Exists(input) ? CoordinateFolder.Files(input) : [input];
 
+    private static CoordinateFormat FormatOf(string input, ConversionOptions options)
+    => options.From ?? (Directory.Exists(input) ? CoordinateFolder.FormatOf(input) : CoordinateFormats.Identify(input));
+
     private static CoordinateTable ReadFile(string input, ConversionOptions options)
-        => CoordinateTables.ReadTable(input, Reading(options.From ?? CoordinateFormats.Identify(input), options));
+        => CoordinateTables.ReadTable(input, Reading(FormatOf(input, options), options));
 
     private static CoordinateTable ReadFolder(string input, ConversionOptions options)
     {
         // Whether the binning counts depends on the format, which the first reading tells.
-        CoordinateFormat format = options.From ?? CoordinateFolder.FormatOf(input);
+        CoordinateFormat format = FormatOf(input, options);
+
         IReadOnlyList<CoordinateTable> tables = CoordinateFolder.Read(input, Reading(format, options) with
         {
             Format = options.From,

@@ -160,14 +160,19 @@ public static class CoordinateFormats
     }
 
     /// <summary>
-    /// The format that a name is written in: by its ending, RELION 3 for .star; a .json must be said to be
-    /// EMAN2's or copick's.
+    /// The format that a name is written in: that of the table that is converted, if the ending allows it;
+    /// else by the ending, RELION 3 for .star; a .json must be said to be EMAN2's or copick's.
     /// </summary>
+    /// <param name="path">The name.</param>
+    /// <param name="from">The format of the table that is converted; null where there is none.</param>
     /// <exception cref="InputException">The ending is not known, or does not decide.</exception>
-    public static CoordinateFormat ForWriting(string path)
+    public static CoordinateFormat ForWriting(string path, CoordinateFormat? from = null)
     {
         ArgumentNullException.ThrowIfNull(path);
         TableFormat[] rows = WithEnding(path);
+        if (from is { } kept && Array.Exists(rows, t => t.Id == kept))
+            return kept;
+
         TableFormat? row = Array.Find(rows, t => t.IsNamed(path)) ?? Array.Find(rows, t => t.IsUsual);
         string words = string.Join(" or ", rows.Select(t => t.Word));
         return row?.Id ?? throw new InputException($"{path}: its ending does not decide which table it is; name the format, "

@@ -322,7 +322,7 @@ public static class CoordinateTables
         string place = FormattableString.Invariant($"(z, y, x) = ({first.Z:0.##}, {first.Y:0.##}, {first.X:0.##})");
         throw new InputException(
             $"{path}: {outside} of {Counted.Of(particles.Count, "centre")} outside the volume of {shape} voxels, the first at "
-            + $"{place}. Check the binning, the voxel size and the axis order.");
+            + $"{place}. Check the binning, the voxel size, the axis order, and whether the table counts in voxels, not in Å.");
     }
 
     /// <summary>

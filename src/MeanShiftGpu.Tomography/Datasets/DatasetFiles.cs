@@ -79,7 +79,9 @@ public sealed record DatasetFiles
         ArgumentNullException.ThrowIfNull(choice);
         Source[] sources = [.. volumes.Select(v => new Source(v, MrcFile.ReadHeader(v)))];
         // A name that several volumes have is told apart by the spelling of their files.
-        static string Short(Source source) => TomogramName.WithoutEndings(Path.GetFileName(source.Path));
+        static string Short(Source source)
+            => TomogramName.WithoutEndings(Path.GetFileName(source.Path)) is var file && file == ShrecDataset.ReconstructionName
+                ? TomogramNames.Of(source.Path) : file;
         TomogramIndex<Source> index = new(sources.GroupBy(Short)
             .SelectMany(g => g.Select(s => (g.Count() == 1 ? g.Key : TomogramNames.Of(s.Path), s))));
         if (sources.GroupBy(s => TomogramNames.Of(s.Path))

@@ -47,7 +47,7 @@ public static class DatasetLoader
     /// <param name="manifest">The data set.</param>
     /// <param name="choice">Which annotations are used; of validation volumes all of the classes are.</param>
     /// <param name="memoryBytes">The most that voxels may take in memory.</param>
-    /// <param name="progress">Told (volumes read, volumes to read); null for nobody.</param>
+    /// <param name="progress">Told (volumes read, volumes to read); null for no callback.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     /// <exception cref="InputException">
     /// No volume is marked for training, a file cannot be read or has voxels that are not finite, a centre

@@ -91,7 +91,7 @@ public static class ShrecDataset
     /// <param name="models">The models.</param>
     /// <param name="folder">An existing folder for the patches and manifest.json.</param>
     /// <param name="patch">The patches' edges.</param>
-    /// <param name="progress">Told (models done, models); null for nobody.</param>
+    /// <param name="progress">Told (models done, models); null for no callback.</param>
     /// <param name="cancellation">Stops between two models; no manifest is written then.</param>
     /// <exception cref="InputException">A file cannot be read or written, or no patch has two
     /// centres.</exception>

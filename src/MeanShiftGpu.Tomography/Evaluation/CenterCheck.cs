@@ -92,7 +92,7 @@ public sealed record CenterCheck
     /// <param name="diameterVoxels">The particles' diameter.</param>
     /// <param name="diameterIsGiven">Whether it was given for these particles, so that they are held against
     /// it.</param>
-    /// <param name="progress">Told (volumes done, volumes); null for nobody.</param>
+    /// <param name="progress">Told (volumes done, volumes); null for no callback.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     public static IReadOnlyList<CenterCheck> Of(
         IReadOnlyList<TrainingVolume> volumes, double diameterVoxels, bool diameterIsGiven,

@@ -131,8 +131,8 @@ public sealed record ClassResult(string Class, EvaluationResult Result);
 public static class Evaluator
 {
     /// <summary>
-    /// The β of F-β where none is asked for: recall counts 4² times as much as precision, as the CZII
-    /// challenge of 2024 weighs them.
+    /// The β of F-β where none is asked for, that of the CZII challenge of 2024: recall counts as more
+    /// important (β² in the formula).
     /// </summary>
     public const double DefaultBeta = 4;
 
@@ -142,7 +142,7 @@ public static class Evaluator
     /// </summary>
     /// <param name="volumes">Predictions and truth of each volume.</param>
     /// <param name="radiiVoxels">Hit radii.</param>
-    /// <param name="beta">β of F-β: how many times as much recall counts as precision.</param>
+    /// <param name="beta">β of F-β; above 1 recall counts more than precision.</param>
     /// <exception cref="InputException">There is no volume, or a coordinate is not a finite
     /// number.</exception>
     public static EvaluationResult Evaluate(

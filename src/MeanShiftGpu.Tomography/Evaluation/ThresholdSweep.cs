@@ -65,7 +65,7 @@ public sealed class ThresholdSweep(
     /// setting.
     /// </summary>
     /// <param name="entry">The volume and its centres.</param>
-    /// <param name="progress">Told how far the network is; null for nobody.</param>
+    /// <param name="progress">Told how far the network is; null for no callback.</param>
     /// <param name="cancellation">Stops after a tile, or between two windows.</param>
     /// <returns>How many centres of the class there are.</returns>
     public int Add(DatasetVolume entry, Action<PredictionProgress>? progress = null, CancellationToken cancellation = default)

@@ -57,7 +57,7 @@ public static class Diagnosis
     /// <param name="network">The trained network.</param>
     /// <param name="training">How it was trained.</param>
     /// <param name="data">The volumes, normalised.</param>
-    /// <param name="progress">Told (volumes done, volumes); null for nobody.</param>
+    /// <param name="progress">Told (volumes done, volumes); null for no callback.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     public static VolumeLooks Measure(
         UNet3d<float> network, TrainingOptions training, TrainingData data, Action<int, int>? progress = null,

@@ -3,8 +3,9 @@ using MeanShiftGpu.Geometry;
 namespace MeanShiftGpu.Tomography.Picking;
 
 /// <summary>A particle that was found.</summary>
-/// <param name="Z">Centre, in voxels (0 is the centre of the first voxel), with a fraction: the mean of the
-/// converged points, weighted with their scores.</param>
+/// <param name="Z">Centre, in voxels (0 is the centre of the first voxel), with a fraction: the
+/// score-weighted mean of the converged points near the cluster's strongest place (within a quarter of the
+/// merge distance).</param>
 /// <param name="Y">Centre along y.</param>
 /// <param name="X">Centre along x.</param>
 /// <param name="Score">Mean of the score map over the voxels whose points came here: between the threshold

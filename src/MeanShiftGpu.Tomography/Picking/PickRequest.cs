@@ -1,4 +1,5 @@
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tomography.Volumes;
 
 namespace MeanShiftGpu.Tomography.Picking;
@@ -9,8 +10,15 @@ public sealed record PickRequest
     /// <summary>The volume's name, for messages.</summary>
     public string Name { get; init; } = "volume";
 
-    /// <summary>The voxel size in Å; null for that of the volume.</summary>
-    public double? VoxelSizeAngstrom { get; init; }
+    /// <summary>The voxel size in Å, 0 for unknown; null for that of the volume.</summary>
+    /// <exception cref="InputException">It is negative or not finite.</exception>
+    public double? VoxelSizeAngstrom
+    {
+        get;
+        init => field = value is null || (value >= 0 && double.IsFinite(value.Value))
+            ? value
+            : throw new InputException($"pick: a voxel size of {value} Å; expected 0 (unknown) or more.");
+    }
 
     /// <summary>
     /// Whether the volume is shifted and scaled to mean 0 and standard deviation 1; false where that has been
@@ -47,13 +55,14 @@ public sealed record PickRequest
     /// </summary>
     public bool OverlappingClasses { get; init; }
 
-    /// <summary>Told the plan before the network runs; null for nobody.</summary>
+    /// <summary>Told the plan before the network runs; null for no callback.</summary>
     public Action<PickPlan>? Planned { get; init; }
 
-    /// <summary>Told how far the network is, after each step or tile; null for nobody.</summary>
+    /// <summary>Told how far the network is, after each step or tile; null for no callback.</summary>
     public Action<PredictionProgress>? Progress { get; init; }
 
-    /// <summary>Told each warning when it is found; null for nobody. The result has them all, too.</summary>
+    /// <summary>Told each warning when it is found; null for no callback. The result has them all,
+    /// too.</summary>
     public Action<PickWarning>? Warned { get; init; }
 }
 

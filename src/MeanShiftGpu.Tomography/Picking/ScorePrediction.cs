@@ -55,7 +55,7 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
     private double writingSeconds;
 
     /// <summary>Told, once, where a CUDA device computes tiles in a slower way than it might, and why; null
-    /// for nobody.</summary>
+    /// for no callback.</summary>
     public Action<string>? Remark
     {
         get => whole.Remark;
@@ -88,7 +88,7 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
     /// <param name="statistics">Its mean and deviation; null where it is normalised already.</param>
     /// <param name="region">Only tiles with a voxel above 0 are computed, and scores outside are 0; null for
     /// everywhere.</param>
-    /// <param name="progress">Told after each step or tile; null for nobody.</param>
+    /// <param name="progress">Told after each step or tile; null for no callback.</param>
     /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
     public PredictionSummary Run(
         PickPlan volumePlan,
@@ -232,8 +232,8 @@ internal sealed class ScorePrediction(UNet3d<float> network, Arena arena) : IDis
                     float score = scores[from + x * outputs];
                     if (!float.IsFinite(score))
                         throw new InputException($"score map: {score} at (z, y, x) = ({inside.Origin.Z + z}, "
-                            + $"{inside.Origin.Y + y}, {inside.Origin.X + x}); expected finite scores. The model's weights are "
-                            + "finite but too large for this volume: its training failed.");
+                            + $"{inside.Origin.Y + y}, {inside.Origin.X + x}); expected finite scores. Either the volume holds a "
+                            + "number that is not finite, or the model's weights are too large for it: its training failed.");
                     map[i] = region.IsEmpty || region[i] > 0 ? score : 0;
                     maximum = Math.Max(maximum, map[i]);
                 }

@@ -57,7 +57,7 @@ public sealed class TomogramPicker : IDisposable
     }
 
     /// <summary>Told, once, where a CUDA device computes tiles in a slower way than it might, and why; null
-    /// for nobody.</summary>
+    /// for no callback.</summary>
     public Action<string>? Remark { get => prediction.Remark; set => prediction.Remark = value; }
 
     /// <summary>Opens a model that a training wrote.</summary>
@@ -324,7 +324,7 @@ public sealed class TomogramPicker : IDisposable
     /// <see cref="VoxelStatistics.Normalize"/>; that is not looked at.</param>
     /// <param name="size">Its extents; edges that are no multiples of the network's divisor are padded with
     /// zeros.</param>
-    /// <param name="progress">Told after each step or tile; null for nobody.</param>
+    /// <param name="progress">Told after each step or tile; null for no callback.</param>
     /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
     /// <returns>[D, H, W], scores from 0 to 1.</returns>
     public float[] PredictScores(
@@ -346,7 +346,7 @@ public sealed class TomogramPicker : IDisposable
     /// zeros.</param>
     /// <param name="scores">[C, D, H, W], one map for each of <see cref="Classes"/>, overwritten with scores
     /// from 0 to 1.</param>
-    /// <param name="progress">Told after each step or tile; null for nobody.</param>
+    /// <param name="progress">Told after each step or tile; null for no callback.</param>
     /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile; the scores
     /// are then undefined.</param>
     public void PredictScores(
@@ -420,7 +420,7 @@ public sealed class TomogramPicker : IDisposable
     /// planned.</param>
     /// <param name="mask">Scores are computed where this is above 0, and 0 elsewhere; null for
     /// everywhere.</param>
-    /// <param name="progress">Told after each step or tile; null for nobody.</param>
+    /// <param name="progress">Told after each step or tile; null for no callback.</param>
     /// <param name="cancellation">Stops after a step, some planes of one tensor, or after a tile.</param>
     /// <exception cref="InputException">A file cannot be read or written, or a score is not
     /// finite.</exception>
@@ -476,19 +476,22 @@ public sealed class TomogramPicker : IDisposable
         fixed (float* map = scores)
         {
             PinnedVoxels source = new(map, size);
-            return Cluster(
-                source, VoxelStatistics.Measure(source, "score map", cancellation).Maximum, cancellation: cancellation).Picks;
+            float maximum = VoxelStatistics.Measure(source, "score map", cancellation).Maximum;
+            return ClusterFinite(source, maximum, null, options, null, cancellation).Picks;
         }
     }
 
     /// <summary>Clusters a score map, wherever that lies.</summary>
-    /// <param name="scores">The map: finite, and 0 outside the mask.</param>
+    /// <param name="scores">The map, 0 outside the mask.</param>
     /// <param name="maximum">Its largest score.</param>
-    /// <param name="mask">Picks whose centre is not in it are dropped, and those near its border marked; null
-    /// for everywhere.</param>
+    /// <param name="mask">Of the map's size. Picks whose centre is not in it are dropped, and those near its
+    /// border marked; null for everywhere.</param>
     /// <param name="options">How to cluster; null for the picker's own options.</param>
-    /// <param name="progress">Told (windows done, windows); null for nobody.</param>
+    /// <param name="progress">Told (windows done, windows); null for no callback.</param>
     /// <param name="cancellation">Stops between two windows.</param>
+    /// <exception cref="InputException">A score is not finite; the line says where.</exception>
+    /// <exception cref="ArgumentException">The mask has another size, or the maximum is not the
+    /// map's.</exception>
     public ClusterResult Cluster(
         IVoxelSource scores,
         float maximum,
@@ -498,7 +501,21 @@ public sealed class TomogramPicker : IDisposable
         CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        options ??= this.options;
+        if (mask is not null && mask.Size != scores.Size)
+            throw new ArgumentException($"Cluster: the mask has {mask.Size} voxels, the score map {scores.Size}. Expected one "
+                + "size.", nameof(mask));
+        float largest = VoxelStatistics.Measure(scores, "score map", cancellation).Maximum;
+        if (maximum != largest)
+            throw new ArgumentException($"Cluster: the maximum is given as {maximum}. Expected {largest}, the largest score of "
+                + "the map.", nameof(maximum));
+        return ClusterFinite(scores, maximum, mask, options ?? this.options, progress, cancellation);
+    }
+
+    /// <summary>The same for a map whose scores were looked at.</summary>
+    internal ClusterResult ClusterFinite(
+        IVoxelSource scores, float maximum, IVoxelSource? mask, PickOptions options, Action<int, int>? progress,
+        CancellationToken cancellation)
+    {
         options.Validate();
         float threshold = options.ThresholdFor(maximum);
         (IReadOnlyList<Pick> picks, long starts) = options.Method switch
@@ -523,7 +540,7 @@ public sealed class TomogramPicker : IDisposable
         IVoxelSource scores, float maximum, PickOptions options, IReadOnlyList<float> basins, CancellationToken cancellation)
     {
         if (basins is [float only])
-            return [Cluster(scores, maximum, options: options with { BasinFraction = only }, cancellation: cancellation).Picks];
+            return [ClusterFinite(scores, maximum, null, options with { BasinFraction = only }, null, cancellation).Picks];
         (List<PointGroup> modes, _) = Modes(scores, options.ThresholdFor(maximum), options, null, cancellation);
         BorderCheck border = new(scores.Size, null, options.BandwidthVoxels);
         return
@@ -581,7 +598,7 @@ public sealed class TomogramPicker : IDisposable
     {
         Stopwatch clock = Stopwatch.StartNew();
         RefuseCrowded(kind, scores, maximum, request, cancellation);
-        ClusterResult found = Cluster(scores, maximum, request.Mask, kind.Options, cancellation: cancellation);
+        ClusterResult found = ClusterFinite(scores, maximum, request.Mask, kind.Options, null, cancellation);
         if (found.Picks.Count == 0)
         {
             // What a weak map may mean has been said.

@@ -84,7 +84,7 @@ internal sealed class WindowedMeanShift
     }
 
     /// <summary>Moves every point to its place.</summary>
-    /// <param name="progress">Told (windows done, windows); null for nobody.</param>
+    /// <param name="progress">Told (windows done, windows); null for no callback.</param>
     /// <param name="cancellation">Stops between two windows.</param>
     public void Run(Action<int, int>? progress, CancellationToken cancellation)
     {

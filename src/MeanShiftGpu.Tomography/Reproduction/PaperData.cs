@@ -66,7 +66,7 @@ public static class PaperData
     /// <param name="scale">How large.</param>
     /// <param name="dataset">Which.</param>
     /// <param name="files">Real files.</param>
-    /// <param name="progress">Told what is being done; null for nobody.</param>
+    /// <param name="progress">Told what is being done; null for no callback.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     /// <exception cref="InputException">A file cannot be read or written.</exception>
     public static DatasetManifest Prepare(

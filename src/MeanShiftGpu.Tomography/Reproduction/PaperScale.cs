@@ -89,7 +89,7 @@ public sealed record PaperScale
     /// <summary>Steps of a training.</summary>
     public required int Steps { get; init; }
 
-    /// <summary>Trainings of every loss on every data set, with seeds from 1 on.</summary>
+    /// <summary>How many trainings each loss gets on each data set, with seeds from 1 on.</summary>
     public required int Seeds { get; init; }
 
     /// <summary>Sandclock volumes for training, validation and testing.</summary>

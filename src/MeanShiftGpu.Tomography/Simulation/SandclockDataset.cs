@@ -48,7 +48,7 @@ public static class SandclockDataset
     /// </summary>
     /// <param name="folder">An existing folder; files of the same names are replaced.</param>
     /// <param name="options">What to write.</param>
-    /// <param name="progress">Told (volumes written, volumes to write); null for nobody.</param>
+    /// <param name="progress">Told (volumes written, volumes to write); null for no callback.</param>
     /// <param name="cancellation">Stops between two volumes; the folder then has no manifest.</param>
     /// <exception cref="InputException">An option is out of range, or a file cannot be written.</exception>
     public static IReadOnlyList<SimulatedVolume> Write(

@@ -34,7 +34,7 @@ public static class TomogramDataset
     /// <param name="folder">An existing folder; files of the same names are replaced.</param>
     /// <param name="options">What to simulate.</param>
     /// <param name="splits">What each tomogram is used for; their number is that of the tomograms.</param>
-    /// <param name="progress">Told (tomograms written, tomograms to write); null for nobody.</param>
+    /// <param name="progress">Told (tomograms written, tomograms to write); null for no callback.</param>
     /// <param name="cancellation">Stops between two tomograms; the folder then has no manifest.</param>
     /// <exception cref="InputException">An option is out of range, particles do not fit, or a file cannot be
     /// written.</exception>

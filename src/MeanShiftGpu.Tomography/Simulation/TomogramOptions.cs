@@ -126,8 +126,7 @@ public sealed record MicroscopeOptions
     public double MaximumDefocusMicrometers { get; init; } = 4;
 
     /// <summary>
-    /// Whether the phases that the contrast transfer turned are turned back, as most programs do before they
-    /// reconstruct.
+    /// Whether phases are corrected by phase flipping, as most programs do before they reconstruct.
     /// </summary>
     public bool FlipPhases { get; init; } = true;
 

@@ -30,7 +30,7 @@ public sealed class TrainingRun : IDisposable
     /// <param name="folder">The folder of the run's files, which must exist.</param>
     /// <param name="ranks">With whom the work is shared; each has the same settings and data, and rank 0
     /// writes the files. Null: with nobody.</param>
-    /// <param name="remark">Told what a person may want to know of the device; null for nobody.</param>
+    /// <param name="remark">Told what a person may want to know of the device; null for no callback.</param>
     /// <exception cref="InputException">Settings, data and network do not fit together.</exception>
     public TrainingRun(
         GpuContext context, UNet3dOptions structure, TrainingOptions options, TrainingData data, string folder,
@@ -141,7 +141,7 @@ public sealed class TrainingRun : IDisposable
     /// </summary>
     /// <param name="record">What the run is made from; written beside model and checkpoint.</param>
     /// <param name="checkpointInterval">Steps between checkpoints.</param>
-    /// <param name="progress">Told after every step; null for nobody.</param>
+    /// <param name="progress">Told after every step; null for no callback.</param>
     /// <param name="cancellation">Stops between two steps.</param>
     /// <exception cref="TrainingFailedException">The score map collapsed, or the model is of no
     /// use.</exception>
@@ -204,7 +204,7 @@ public sealed class TrainingRun : IDisposable
     /// <summary>
     /// Writes the model with what volumes look like to it, by which picking knows those that do not fit.
     /// </summary>
-    /// <param name="progress">Told (volumes done, volumes); null for nobody.</param>
+    /// <param name="progress">Told (volumes done, volumes); null for no callback.</param>
     /// <param name="cancellation">Stops between two volumes.</param>
     public void Finish(Action<int, int>? progress = null, CancellationToken cancellation = default)
     {

@@ -42,9 +42,6 @@ public sealed class MrcReader : IVoxelSource, IDisposable
     /// <inheritdoc/>
     public VoxelSize VoxelSize => Header.VoxelSize;
 
-    /// <summary>Bytes of the temporary file; 0 where the file is not compressed.</summary>
-    public long UnpackedBytes => unpacked?.Length ?? 0;
-
     /// <summary>Opens a file; a compressed one is unpacked.</summary>
     /// <param name="path">An MRC file of one volume.</param>
     /// <param name="cancellation">Stops the unpacking.</param>

@@ -17,8 +17,8 @@ public sealed record VolumeFiles(IReadOnlyList<string> Paths, IReadOnlyList<stri
     private static readonly string[] Endings = [".mrc", ".rec", ".map"];
     private static readonly string[] Packed = [".gz", ".bz2"];
 
-    // What this program itself writes beside tomograms.
-    private static readonly string[] NoTomograms = ["_mask", "_scores"];
+    // What this program itself, and the SHREC data set, have beside tomograms.
+    private static readonly string[] NoTomograms = ["_mask", "_scores", "grandmodel"];
 
     /// <summary>Finds the volumes.</summary>
     /// <param name="given">

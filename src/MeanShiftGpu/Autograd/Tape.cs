@@ -84,7 +84,12 @@ public sealed class Tape<T> : IDisposable
     }
 
     /// <summary>A new tensor that is stored as another is.</summary>
-    public Tensor<T> AllocateLike(Tensor<T> other, TensorShape shape) => other.IsBf16 ? AllocateBf16(shape) : Allocate(shape);
+    /// <exception cref="ArgumentNullException">The other is null.</exception>
+    public Tensor<T> AllocateLike(Tensor<T> other, TensorShape shape)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        return other.IsBf16 ? AllocateBf16(shape) : Allocate(shape);
+    }
 
     /// <summary>Copies numbers from the host into a new tensor.</summary>
     /// <param name="values">[N, D, H, W, C].</param>
@@ -111,6 +116,10 @@ public sealed class Tape<T> : IDisposable
     /// <param name="parameters">The trainable numbers that it read.</param>
     /// <param name="needed">The tensors whose contents the backward pass reads.</param>
     /// <param name="backward">The backward pass.</param>
+    /// <exception cref="ArgumentNullException">The name, the output or the backward pass is null.</exception>
+    /// <exception cref="ArgumentException">An input, a parameter or a needed tensor is null.</exception>
+    /// <exception cref="InvalidOperationException">The tape has run backward already, or an input that
+    /// requires a gradient is of another tape.</exception>
     public void Record(
         string operation,
         Tensor<T> output,
@@ -119,6 +128,12 @@ public sealed class Tape<T> : IDisposable
         ReadOnlySpan<Tensor<T>> needed,
         Action backward)
     {
+        ArgumentNullException.ThrowIfNull(operation);
+        ArgumentNullException.ThrowIfNull(output);
+        ArgumentNullException.ThrowIfNull(backward);
+        RequireNoNull(operation, inputs, nameof(inputs));
+        RequireNoNull(operation, parameters, nameof(parameters));
+        RequireNoNull(operation, needed, nameof(needed));
         ThrowIfEnded(operation);
         if (backwardDone)
             throw new InvalidOperationException($"{operation}: this tape has run backward already; begin a new one.");
@@ -147,6 +162,8 @@ public sealed class Tape<T> : IDisposable
     /// was overwritten.</exception>
     public void Backward(Tensor<T> loss)
     {
+        ArgumentNullException.ThrowIfNull(loss);
+
         if (loss.Shape != TensorShape.Scalar)
             throw new InvalidOperationException($"Backward: expects a scalar loss {TensorShape.Scalar}, got {loss.Shape}.");
         Backward(loss, gradient => Elementwise.Fill(Context.Stream, gradient, T.One));
@@ -155,28 +172,52 @@ public sealed class Tape<T> : IDisposable
     /// <summary>Runs all backward passes from a tensor with a given upstream gradient.</summary>
     /// <param name="output">A whole tensor, not a slice.</param>
     /// <param name="upstream">Its gradient, [N, D, H, W, C].</param>
+    /// <exception cref="ArgumentException">The tensor is a slice, or the gradient has another
+    /// length.</exception>
     /// <exception cref="InvalidOperationException">Called twice, or something the pass needs was
     /// overwritten.</exception>
     public void Backward(Tensor<T> output, T[] upstream)
     {
-        if (!output.IsWhole || upstream.Length != output.Shape.Length)
-            throw new ArgumentException($"Backward: expects a whole tensor and a gradient of its size; got {output.Shape} and "
-                + $"{upstream.Length} numbers.", nameof(upstream));
+        ArgumentNullException.ThrowIfNull(upstream);
+        RequireWhole(output, upstream.Length);
         Backward(output, gradient => gradient.CopyFromCPU(Context.Stream, upstream));
+    }
+
+    /// <summary>
+    /// The same with an upstream gradient on the device, as another loss wrote it; queues a copy and does not
+    /// wait.
+    /// </summary>
+    /// <param name="output">A whole tensor, not a slice.</param>
+    /// <param name="upstream">Its gradient, [N, D, H, W, C].</param>
+    /// <exception cref="ArgumentException">The tensor is a slice, or the gradient has another length or lies
+    /// elsewhere.</exception>
+    /// <exception cref="InvalidOperationException">Called twice, or something the pass needs was
+    /// overwritten.</exception>
+    public void Backward(Tensor<T> output, ArrayView<T> upstream)
+    {
+        RequireWhole(output, upstream.Length);
+        using (Launch launch = Launch.Begin(Context.Stream, "Backward"))
+            launch.Require(upstream, upstream.Length, nameof(upstream));
+        Backward(output, gradient => upstream.CopyTo(Context.Stream, gradient));
     }
 
     /// <summary>
     /// The gradient that has arrived at an operation's output, laid out like its
     /// <see cref="Tensor{T}.View"/>.
     /// </summary>
+    /// <exception cref="ArgumentNullException">The output is null.</exception>
     public ArrayView<T> Gradient(Tensor<T> output) => GradientAs<T>(output);
 
     /// <summary>
     /// The gradient that has arrived at an operation's output, as it is stored: T or <see cref="Bf16"/>.
     /// </summary>
+    /// <exception cref="ArgumentNullException">The output is null.</exception>
     public ArrayView<TElement> GradientAs<TElement>(Tensor<T> output)
         where TElement : unmanaged
-        => output.GradientAs<TElement>();
+    {
+        ArgumentNullException.ThrowIfNull(output);
+        return output.GradientAs<TElement>();
+    }
 
     /// <summary>Adds an operation's contribution to a tensor's gradient.</summary>
     /// <param name="tensor">An input of the operation. Nothing happens if it does not require a
@@ -184,6 +225,7 @@ public sealed class Tape<T> : IDisposable
     /// <param name="write">Overwrites a view that is laid out like the tensor.</param>
     /// <param name="add">Adds to such a view instead; if null and a gradient is there already, the tape
     /// writes aside and adds.</param>
+    /// <exception cref="ArgumentNullException">The tensor, or what writes, is null.</exception>
     public void WriteGradient(Tensor<T> tensor, Action<ArrayView<T>> write, Action<ArrayView<T>>? add = null)
         => WriteGradient<T>(tensor, write, add);
 
@@ -192,10 +234,13 @@ public sealed class Tape<T> : IDisposable
     /// that may be stored as BF16.
     /// </summary>
     /// <typeparam name="TElement">As what the tensor is stored.</typeparam>
+    /// <exception cref="ArgumentNullException">The tensor, or what writes, is null.</exception>
     public void WriteGradient<TElement>(
         Tensor<T> tensor, Action<ArrayView<TElement>> write, Action<ArrayView<TElement>>? add = null)
         where TElement : unmanaged
     {
+        ArgumentNullException.ThrowIfNull(tensor);
+        ArgumentNullException.ThrowIfNull(write);
         TensorStorage<T> storage = tensor.Storage;
         if (!storage.RequiresGradient)
             return;
@@ -236,6 +281,24 @@ public sealed class Tape<T> : IDisposable
         disposed = true;
         entries.Clear();
         Arena.Owner = null;
+    }
+
+    private static void RequireNoNull<TItem>(string operation, ReadOnlySpan<TItem> items, string name)
+        where TItem : class
+    {
+        for (int i = 0; i < items.Length; i++)
+        {
+            if (items[i] is null)
+                throw new ArgumentException($"{operation}: {name}[{i}] is null, expected none that is.", name);
+        }
+    }
+
+    private static void RequireWhole(Tensor<T> output, long upstream)
+    {
+        ArgumentNullException.ThrowIfNull(output);
+        if (!output.IsWhole || upstream != output.Shape.Length)
+            throw new ArgumentException($"Backward: expects a whole tensor and a gradient of its size; got {output.Shape} and "
+                + $"{upstream} numbers.", nameof(upstream));
     }
 
     private void ThrowIfEnded(string operation)

@@ -4,8 +4,8 @@ using MeanShiftGpu.Kernels.Machine;
 namespace MeanShiftGpu.Device;
 
 /// <summary>
-/// What the NVIDIA driver says of itself, asked without ILGPU, which skips a driver that it cannot use
-/// without a word.
+/// What the NVIDIA driver says of itself, asked without ILGPU, which silently skips a driver that it cannot
+/// use.
 /// </summary>
 /// <param name="IsInstalled">Whether the driver's library is there.</param>
 /// <param name="InitError">What cuInit returned; 0 for success.</param>

@@ -19,10 +19,9 @@ public sealed record DeviceInfo(DeviceKind Kind, string Name, long MemoryBytes, 
 
 /// <summary>
 /// Lists devices and chooses among them: CUDA, then an OpenCL GPU with memory of its own, then the CPU; the
-/// largest memory first within a
-/// kind. A processor that is driven through OpenCL is many times slower than the CPU device, and no GPU that
-/// shares the processor's memory
-/// has been seen to be faster, so both are taken only when they are asked for.
+/// largest memory first within a kind. A processor that is driven through OpenCL is many times slower than
+/// the CPU device, and no GPU that shares the processor's memory has been seen to be faster, so both are
+/// taken only when they are asked for.
 /// </summary>
 public static class DeviceDiscovery
 {

@@ -196,6 +196,7 @@ public sealed class GpuContext : IDisposable
     /// <param name="stream">The stream to queue on; null for the accelerator's default stream.</param>
     /// <param name="options">Variants, threads and precision; the device is not read.</param>
     /// <exception cref="ArgumentException">The stream is another accelerator's.</exception>
+    /// <exception cref="ObjectDisposedException">The accelerator or the stream was disposed.</exception>
     /// <exception cref="Storage.InputException">A variant or precision, of the options or of the environment,
     /// is unknown.</exception>
     [RequiresDynamicCode(CompilesKernels)]
@@ -203,6 +204,9 @@ public sealed class GpuContext : IDisposable
     public static GpuContext Attach(Accelerator accelerator, AcceleratorStream? stream = null, GpuContextOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
+        ObjectDisposedException.ThrowIf(accelerator.IsDisposed, accelerator);
+        if (stream is { IsDisposed: true })
+            throw new ObjectDisposedException(nameof(stream), "GpuContext.Attach: the stream was disposed.");
         if (stream is not null && stream.Accelerator != accelerator)
             throw new ArgumentException("GpuContext.Attach: the stream is another accelerator's, expected one of this "
                 + "accelerator.", nameof(stream));
@@ -477,7 +481,8 @@ public sealed class GpuContext : IDisposable
     private static Precision WantedPrecision(GpuContextOptions options)
     {
         if (options.Precision is { } asked)
-            return asked;
+            return Enum.IsDefined(asked) ? asked : throw new InputException($"precision: {(int)asked} is no precision. Expected "
+                + $"one of {string.Join(", ", Enum.GetNames<Precision>())}.");
         string? value = Environment.GetEnvironmentVariable("MEANSHIFTGPU_PRECISION");
         if (string.IsNullOrWhiteSpace(value))
             return Precision.Float32;

@@ -19,7 +19,7 @@ internal sealed class RepeatedWork<T>(GpuContext context, int before, string who
     private int queued;
     private bool isRefused = context.Kind != DeviceKind.Cuda;
 
-    /// <summary>Told, once, why a CUDA device goes on launch by launch; null for nobody.</summary>
+    /// <summary>Told, once, why a CUDA device goes on launch by launch; null for no callback.</summary>
     public Action<string>? Remark { get; set; }
 
     /// <summary>Captures the work where it is time for that.</summary>

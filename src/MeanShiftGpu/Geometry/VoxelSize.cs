@@ -1,6 +1,9 @@
 namespace MeanShiftGpu.Geometry;
 
-/// <summary>The edges of a voxel in Å; 0 on an axis means unknown.</summary>
+/// <summary>
+/// The edges of a voxel in Å; 0 on an axis means unknown. One that is negative or not finite is refused with
+/// an <see cref="ArgumentOutOfRangeException"/>.
+/// </summary>
 /// <param name="Z">Edge along z in Å.</param>
 /// <param name="Y">Edge along y in Å.</param>
 /// <param name="X">Edge along x in Å.</param>
@@ -9,7 +12,17 @@ public readonly record struct VoxelSize(double Z, double Y, double X)
     // Headers round; edges that differ by more than this share differ.
     private const double Tolerance = 0.01;
 
+    /// <summary>Edge along z in Å.</summary>
+    public double Z { get; init => field = Edge(value, nameof(Z)); } = Edge(Z, nameof(Z));
+
+    /// <summary>Edge along y in Å.</summary>
+    public double Y { get; init => field = Edge(value, nameof(Y)); } = Edge(Y, nameof(Y));
+
+    /// <summary>Edge along x in Å.</summary>
+    public double X { get; init => field = Edge(value, nameof(X)); } = Edge(X, nameof(X));
+
     /// <summary>A cubic voxel.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The edge is negative or not finite.</exception>
     public VoxelSize(double edgeAngstrom)
         : this(edgeAngstrom, edgeAngstrom, edgeAngstrom)
     {
@@ -34,6 +47,11 @@ public readonly record struct VoxelSize(double Z, double Y, double X)
     public string? ProblemOf(string path)
         => IsCube ? null : $"{path}: has voxels of {this}, and what counts in Å needs one size. Resample the volume to cubes, "
             + "or give the voxel size that is meant.";
+
+    private static double Edge(double angstrom, string axis) => angstrom >= 0 && double.IsFinite(angstrom)
+        ? angstrom
+        : throw new ArgumentOutOfRangeException(
+            axis, angstrom, $"A voxel's edge along {axis} is {angstrom} Å, expected 0 (unknown) or more.");
 
     /// <inheritdoc/>
     public override string ToString() => IsCube ? $"{CubeAngstrom:0.###} Å" : $"{Z:0.###} × {Y:0.###} × {X:0.###} Å (z, y, x)";

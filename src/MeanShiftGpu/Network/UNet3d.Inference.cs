@@ -98,7 +98,7 @@ public sealed partial class UNet3d<T>
             }
         }
 
-        // One number that is none makes all scores so that it reaches.
+        // A NaN makes NaN of every score that depends on it.
         static void RequireFinite(ReadOnlySpan<T> volume)
         {
             for (int i = 0; i < volume.Length; i++)

@@ -23,7 +23,7 @@ internal sealed class WholeForward(UNet3d<float> network, Arena arena) : IDispos
 
     private TensorShape shape;
 
-    /// <summary>Told, once, why a CUDA device launches kernels one by one; null for nobody.</summary>
+    /// <summary>Told, once, why a CUDA device launches kernels one by one; null for no callback.</summary>
     public Action<string>? Remark
     {
         get => work.Remark;

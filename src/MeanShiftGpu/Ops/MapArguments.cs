@@ -9,6 +9,8 @@ internal static class MapArguments
     public static void Check<T>(string operation, Tensor<T> scores, Tensor<T> target)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(scores);
+        ArgumentNullException.ThrowIfNull(target);
         if (scores.Shape != target.Shape)
             throw new ArgumentException(
                 $"{operation}: the scores are {scores.Shape}, the target {target.Shape}; expected the same.", nameof(target));

@@ -71,6 +71,21 @@ public abstract class TapelessOperation<T, TShape> : IDisposable
         return Context.Enter(name, in disposed);
     }
 
+    /// <summary>
+    /// Refuses a written view that shares elements with one that the call reads or writes, too: other threads
+    /// read what would be overwritten. Slices of the channels of one tensor may lie between each other.
+    /// </summary>
+    private protected void RequireApart(VoxelView<T> written, params ReadOnlySpan<VoxelView<T>> others)
+    {
+        foreach (VoxelView<T> other in others)
+        {
+            if (written.Overlaps(other))
+                throw new ArgumentException(
+                    $"{name}: {written.Name} overlaps {other.Name}, which the call uses. Give a view of other memory.",
+                    written.Name);
+        }
+    }
+
     /// <summary>Refuses a shape whose tensors are slices of wider ones, which spans are not.</summary>
     private protected void RequireDense(bool isDense, TShape shape)
     {

@@ -2,9 +2,9 @@ namespace MeanShiftGpu.Storage;
 
 /// <summary>
 /// The files that a command reads and those that it writes: no result replaces an input, what lies beside an
-/// input and belongs to it, or another result. Links are followed; pipes and devices are nobody's file. While
-/// a command runs (<see cref="Begin"/>) no file at all is written in the place of an input, whether it was
-/// named here before or not.
+/// input and belongs to it, or another result. Links are followed; pipes and devices do not count as files.
+/// While a command runs (<see cref="Begin"/>) no file at all is written in the place of an input, whether it
+/// was named here before or not.
 /// </summary>
 /// <param name="filesOf">A file and all that lie beside it and belong to it.</param>
 internal sealed class FileUses(Func<string, IReadOnlyList<string>> filesOf)

@@ -4,12 +4,18 @@ using System.Text.Json;
 
 namespace MeanShiftGpu.Storage;
 
-/// <summary>A tensor of a safetensors file: raw little-endian values in row-major order.</summary>
+/// <summary>
+/// A tensor of a safetensors file: raw little-endian values in row-major order. The constructor refuses an
+/// unknown type, a negative extent and data of another length with an <see cref="ArgumentException"/>.
+/// </summary>
 /// <param name="Type">The element type by its name in the file: F64, F32, F16, BF16, I64 and so on.</param>
 /// <param name="Shape">The size along each axis; empty for a single number.</param>
 /// <param name="Data">The values' bytes.</param>
 public sealed record SafetensorsTensor(string Type, IReadOnlyList<long> Shape, ReadOnlyMemory<byte> Data)
 {
+    /// <summary>The values' bytes.</summary>
+    public ReadOnlyMemory<byte> Data { get; init; } = Fitting(Type, Shape, Data);
+
     /// <summary>The number of elements.</summary>
     public int Count => Data.Length / SafetensorsFile.ElementBytes(Type);
 
@@ -73,11 +79,40 @@ public sealed record SafetensorsTensor(string Type, IReadOnlyList<long> Shape, R
         };
     }
 
+    private static ReadOnlyMemory<byte> Fitting(string type, IReadOnlyList<long> shape, ReadOnlyMemory<byte> data)
+    {
+        ArgumentNullException.ThrowIfNull(type);
+        int elementBytes = SafetensorsFile.ElementBytes(type);
+        if (elementBytes == 0)
+            throw new ArgumentException($"The type {InputFile.Quote(type)} is not supported; expected F64, F32, F16, BF16, BOOL, "
+                + "or an integer of 8 to 64 bits.", nameof(type));
+        Int128 expected = Elements(shape) * elementBytes;
+        return data.Length == expected
+            ? data
+            : throw new ArgumentException($"{data.Length} bytes for the shape [{string.Join(", ", shape)}] of {type}, which "
+                + $"takes {expected}.", nameof(data));
+    }
+
+    // Shapes may overflow any integer, and are then those of no array anyway.
+    private static Int128 Elements(IReadOnlyList<long> shape)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        Int128 elements = 1;
+        foreach (long size in shape)
+        {
+            if (size < 0)
+                throw new ArgumentException(
+                    $"The shape [{string.Join(", ", shape)}] has an extent of {size}; expected 0 or more.", nameof(shape));
+            elements = Int128.Min(elements * size, long.MaxValue);
+        }
+
+        return elements;
+    }
+
     private static byte[] Bytes<T>(IReadOnlyList<long> shape, ReadOnlySpan<T> values)
         where T : unmanaged
     {
-        ArgumentNullException.ThrowIfNull(shape);
-        long expected = shape.Aggregate(1L, (product, size) => checked(product * size));
+        Int128 expected = Elements(shape);
         if (expected != values.Length)
             throw new ArgumentException($"{values.Length} values for the shape [{string.Join(", ", shape)}], which has "
                 + $"{expected}.", nameof(values));
@@ -96,6 +131,8 @@ public sealed class SafetensorsFile
 {
     /// <summary>The format's own limit on the header.</summary>
     private const long MaxHeaderBytes = 100_000_000;
+
+    private const string MetadataName = "__metadata__";
 
     private SafetensorsFile(IReadOnlyDictionary<string, SafetensorsTensor> tensors, IReadOnlyDictionary<string, string> metadata)
     {
@@ -149,20 +186,26 @@ public sealed class SafetensorsFile
     /// Writes a file. Equal content gives equal bytes: tensors by decreasing element size (which aligns
     /// them), then in the order given.
     /// </summary>
+    /// <exception cref="ArgumentException">Two tensors have one name, a tensor or its name is null, or it has
+    /// the name of the metadata.</exception>
     /// <exception cref="InputException">The file cannot be written.</exception>
     public static void Write(
         string path,
         IEnumerable<KeyValuePair<string, SafetensorsTensor>> tensors,
         IEnumerable<KeyValuePair<string, string>>? metadata = null)
     {
-        KeyValuePair<string, SafetensorsTensor>[] ordered = [.. tensors.OrderByDescending(t => ElementBytes(t.Value.Type))];
+        ArgumentNullException.ThrowIfNull(path);
+        ArgumentNullException.ThrowIfNull(tensors);
+        KeyValuePair<string, SafetensorsTensor>[] given = [.. tensors];
+        CheckNames(given);
+        KeyValuePair<string, SafetensorsTensor>[] ordered = [.. given.OrderByDescending(t => ElementBytes(t.Value.Type))];
         using MemoryStream header = new();
         using (Utf8JsonWriter json = new(header))
         {
             json.WriteStartObject();
             if (metadata is not null)
             {
-                json.WriteStartObject("__metadata__");
+                json.WriteStartObject(MetadataName);
                 foreach (KeyValuePair<string, string> pair in metadata)
                     json.WriteString(pair.Key, pair.Value);
                 json.WriteEndObject();
@@ -201,6 +244,21 @@ public sealed class SafetensorsFile
         });
     }
 
+    // A file of two entries with one name cannot be read again.
+    private static void CheckNames(KeyValuePair<string, SafetensorsTensor>[] tensors)
+    {
+        HashSet<string> names = [MetadataName];
+        foreach ((string name, SafetensorsTensor tensor) in tensors)
+        {
+            if (name is null || tensor is null)
+                throw new ArgumentException($"tensor {InputFile.Quote(name ?? "")}: {(name is null ? "its name" : "it")} is "
+                    + "null, expected named tensors.", nameof(tensors));
+            if (!names.Add(name))
+                throw new ArgumentException($"tensor {InputFile.Quote(name)}: the name is given twice or is the metadata's, "
+                    + "expected a name of its own.", nameof(tensors));
+        }
+    }
+
     /// <summary>The size of an element; 0 for a type that is not supported.</summary>
     internal static int ElementBytes(string type) => type switch
     {
@@ -225,7 +283,7 @@ public sealed class SafetensorsFile
                 throw new InputException($"{path}: the safetensors header is no JSON object.");
             foreach (JsonProperty property in document.RootElement.EnumerateObject())
             {
-                if (property.Name == "__metadata__")
+                if (property.Name == MetadataName)
                     ReadMetadata(path, property.Value, metadata);
                 else
                     entries.Add(ParseEntry(path, property));

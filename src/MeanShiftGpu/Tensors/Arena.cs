@@ -19,6 +19,7 @@ namespace MeanShiftGpu.Tensors;
 /// training. Their first use waits for 2 MiB of zeros at a time, which costs a volume's inference more than
 /// it gains.
 /// </param>
+/// <exception cref="ArgumentNullException">The device is null.</exception>
 public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposable
 {
     // The alignment that ILGPU assumes of views passed to kernels.
@@ -31,7 +32,7 @@ public sealed class Arena(GpuContext context, bool hugePages = false) : IDisposa
     private long offset;
 
     /// <summary>The device of the memory.</summary>
-    public GpuContext Context { get; } = context;
+    public GpuContext Context { get; } = context ?? throw new ArgumentNullException(nameof(context));
 
     /// <summary>Bytes held on the device.</summary>
     public long CapacityBytes => blocks.Sum(b => b.Memory.LengthInBytes);

@@ -77,8 +77,12 @@ public sealed class Parameter<T>
     /// <summary>Sets the numbers.</summary>
     /// <param name="context">The device.</param>
     /// <param name="values">In this library's order.</param>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentException">There are not as many numbers as the parameter has.</exception>
     public void Upload(GpuContext context, T[] values)
     {
+        ArgumentNullException.ThrowIfNull(context);
+        ArgumentNullException.ThrowIfNull(values);
         if (values.Length != Length)
             throw new ArgumentException($"{Name} has {Length} numbers, got {values.Length}.", nameof(values));
         Value.CopyFromCPU(context.Stream, values);
@@ -86,8 +90,10 @@ public sealed class Parameter<T>
     }
 
     /// <summary>Copies the numbers to the host, in this library's order. Waits for the stream.</summary>
+    /// <exception cref="ArgumentNullException">The context is null.</exception>
     public T[] Download(GpuContext context)
     {
+        ArgumentNullException.ThrowIfNull(context);
         T[] values = new T[Length];
         Value.CopyToCPU(context.Stream, values);
         context.Synchronize();
@@ -144,7 +150,12 @@ public sealed class ParameterSet<T> : IDisposable
     public void MarkChanged() => Version++;
 
     /// <summary>Sets all gradients to zero.</summary>
-    public void ZeroGradients(GpuContext context) => Gradients.MemSetToZero(context.Stream);
+    /// <exception cref="ArgumentNullException">The context is null.</exception>
+    public void ZeroGradients(GpuContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        Gradients.MemSetToZero(context.Stream);
+    }
 
     /// <summary>Frees the memory. Waits for a call that another thread has in progress.</summary>
     public void Dispose()
@@ -164,12 +175,14 @@ public sealed class ParameterSet<T> : IDisposable
     /// <param name="outputChannels">Cout.</param>
     /// <param name="kernelSize">Edge of the kernel: 1 or 3.</param>
     /// <returns>The weight [k, k, k, Cin, Cout] and the bias [Cout].</returns>
-    /// <exception cref="ArgumentException">Another parameter has the name, or a number makes no
+    /// <exception cref="ArgumentNullException">The name is null.</exception>
+    /// <exception cref="ArgumentException">The name is empty or another parameter's, or a number makes no
     /// sense.</exception>
     /// <exception cref="InvalidOperationException">The set is allocated already.</exception>
     public (Parameter<T> Weight, Parameter<T> Bias) AddConvolution(
         string name, int inputChannels, int outputChannels, int kernelSize = 3)
     {
+        ArgumentException.ThrowIfNullOrEmpty(name);
         if (kernelSize is not (1 or 3))
             throw new ArgumentOutOfRangeException(
                 nameof(kernelSize), kernelSize, $"{name}: the kernel's edge is {kernelSize}, expected 1 or 3.");
@@ -183,7 +196,8 @@ public sealed class ParameterSet<T> : IDisposable
     /// <param name="inputChannels">Cin.</param>
     /// <param name="outputChannels">Cout.</param>
     /// <returns>The weight [2, 2, 2, Cin, Cout] and the bias [Cout].</returns>
-    /// <exception cref="ArgumentException">Another parameter has the name, or a number makes no
+    /// <exception cref="ArgumentNullException">The name is null.</exception>
+    /// <exception cref="ArgumentException">The name is empty or another parameter's, or a number makes no
     /// sense.</exception>
     /// <exception cref="InvalidOperationException">The set is allocated already.</exception>
     public (Parameter<T> Weight, Parameter<T> Bias) AddTransposedConvolution(string name, int inputChannels, int outputChannels)
@@ -237,9 +251,12 @@ public sealed class ParameterSet<T> : IDisposable
 
     private (Parameter<T> Weight, Parameter<T> Bias) AddLayer(
         string name, ParameterLayout layout, int kernelSize, int inputChannels, int outputChannels)
-        => (
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        return (
             Add($"{name}.weight", layout, kernelSize, inputChannels, outputChannels),
             Add($"{name}.bias", ParameterLayout.Bias, 1, 1, outputChannels));
+    }
 
     internal Parameter<T> Add(string name, ParameterLayout layout, int kernelSize, int inputChannels, int outputChannels)
     {

@@ -101,12 +101,16 @@ public sealed class Tensor<T>
     internal Tensor<T> Planes(int first, int count) => new(Storage.Planes(first, count), ChannelOffset, Shape.Channels);
 
     /// <summary>Copies the tensor to the host, [N, D, H, W, C] dense. Waits for the stream.</summary>
+    /// <exception cref="ArgumentNullException">The context is null.</exception>
+    /// <exception cref="ArgumentException">The tensor is on another device.</exception>
     /// <exception cref="InvalidOperationException">It is of an earlier tape, and its memory has gone to
     /// another.</exception>
     public T[] ToArray(GpuContext context) => IsBf16 ? Gather(
         context, Storage.ViewAs<Bf16>(), Widened) : Gather(context, Storage.ViewAs<T>(), static value => value);
 
     /// <summary>Copies the gradient to the host, [N, D, H, W, C] dense. Waits for the stream.</summary>
+    /// <exception cref="ArgumentNullException">The context is null.</exception>
+    /// <exception cref="ArgumentException">The tensor is on another device.</exception>
     /// <exception cref="InvalidOperationException">No backward pass has reached this tensor.</exception>
     public T[] GradientToArray(GpuContext context) => Storage.HadGradient
         ? IsBf16 ? Gather(
@@ -124,6 +128,7 @@ public sealed class Tensor<T>
     private T[] Gather<TElement>(GpuContext context, ArrayView<TElement> source, Converter<TElement, T> convert)
         where TElement : unmanaged
     {
+        ArgumentNullException.ThrowIfNull(context);
         if (Storage.Arena is { } arena && arena.Context.Accelerator != context.Accelerator)
             throw new ArgumentException("This tensor is on another device, expected the context of its tape.", nameof(context));
         TElement[] stored = new TElement[source.Length];

@@ -79,11 +79,11 @@ internal sealed record CheckpointState(
         Options.Validate();
         if (Rollbacks.Any(b => b is null || b.Step < 0 || b.Step > Steps.Count || b.Position < 0 || b.Position > b.Step
             || !(b.RateFactor > 0)))
-            throw new InputException($"a run that went back is missing, or went to where it had not been; "
+            throw new InputException($"a return to an earlier step is missing, or leads to a step that was not reached; "
                 + $"expected steps up to {Steps.Count}.");
         if (Health.Concat(Measures).Any(h => h is null || h.Class < 0 || h.Class >= Options.ClassCount || h.Step < 0
             || h.Step > Steps.Count))
-            throw new InputException($"what a score map looked like is missing, or of a step or class that there is not.");
+            throw new InputException("the record of a score map is missing, or names a step or class that does not exist.");
         if (Position > Options.Steps || HealthyPosition < 0 || HealthyPosition > Options.Steps)
             throw new InputException($"{Position} of {Options.Steps} steps are done; expected no more than there are.");
         for (int i = 0; i < Steps.Count; i++)

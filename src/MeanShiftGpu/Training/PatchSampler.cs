@@ -35,8 +35,8 @@ public sealed class PatchSampler
         this.options = options;
         if (options.MeanShiftWeight > 0 && !volumes.Any(v => v.Centers.Any(c => CanCount(v, c))))
             throw new InputException($"training: none of the centres can lie {options.CenterMarginVoxels} voxels inside a "
-                + $"patch of {options.Patch}, so the mean-shift loss would never see one. Use larger patches or a smaller "
-                + "centre margin.");
+                + $"patch of {options.Patch}, so the mean-shift loss would never see one. Are the voxel size and the particle's "
+                + "diameter right? Else use larger patches or a smaller centre margin.");
         // A volume without centres teaches the mean-shift loss nothing; Dice can use it.
         this.volumes = options.NeedsMasks ? volumes : [.. volumes.Where(v => v.Centers.Count > 0)];
         foreach (TrainingVolume volume in this.volumes)

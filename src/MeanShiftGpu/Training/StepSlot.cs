@@ -129,7 +129,7 @@ internal sealed class StepSlot : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        // What goes wrong in patches that nobody wants is nobody's business.
+        // Errors in patches that are no longer needed are ignored.
         Rest();
         block.Dispose();
         report.Dispose();

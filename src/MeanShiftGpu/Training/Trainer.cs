@@ -40,7 +40,7 @@ public sealed class Trainer : IDisposable
     // In the first two launchers take memory; the third shows that they have it.
     private const int StepsBeforeGraph = 3;
 
-    // The seeds of validation are the same every time, and none of training's.
+    // Validation always draws the same seeds, and training never draws them.
     private const uint ValidationStep = uint.MaxValue;
 
     private readonly UNet3d<float> network;
@@ -196,14 +196,14 @@ public sealed class Trainer : IDisposable
     public Func<CancellationToken, PickingScore>? PickOnValidation { get; init; }
 
     /// <summary>Told, once, where a CUDA device computes steps in a slower way than it might, and why; null
-    /// for nobody.</summary>
+    /// for no callback.</summary>
     public Action<string>? Remark { get; init; }
 
     /// <summary>The course of the run so far.</summary>
     public TrainingHistory History => new(steps, validations, watch.Windows, rollbacks);
 
     /// <summary>Device memory of the tensors of a step, in bytes.</summary>
-    public long ArenaBytes => arena.CapacityBytes;
+    internal long ArenaBytes => arena.CapacityBytes;
 
     /// <summary>Time spent so far in adding gradients, on this rank and with others; waiting for slower ranks
     /// is part of it.</summary>
@@ -212,7 +212,7 @@ public sealed class Trainer : IDisposable
     /// <summary>
     /// How often device memory was taken for tensors; it does not grow after the first step and validation.
     /// </summary>
-    public int ArenaAllocations => arena.Allocations;
+    internal int ArenaAllocations => arena.Allocations;
 
     /// <summary>The most bytes of it that were in use at a time.</summary>
     internal long MostArenaBytes => arena.MostBytes;
@@ -544,7 +544,7 @@ public sealed class Trainer : IDisposable
 
     private void GoBack(string reason)
     {
-        // Whatever was queued behind belongs to a run that is no more; its patches may still be on their way.
+        // What was queued behind belongs to steps that are given up; its patches may still be on their way.
         context.Synchronize();
         queued = null;
         normAndFactor.MemSetToZero(context.Stream);
@@ -633,7 +633,7 @@ public sealed class Trainer : IDisposable
 
     /// <summary>The same for a progress that seldom looks at parameters, so that a GPU need not wait for the
     /// host.</summary>
-    /// <param name="progress">Told after every step; null for nobody.</param>
+    /// <param name="progress">Told after every step; null for no callback.</param>
     /// <param name="looksEvery"> After steps whose number is a multiple of this, and after validations, the
     /// network has the parameters of the step that progress is told of, so that it may use them or save a
     /// checkpoint. Otherwise a GPU has been given the next step already, and <see cref="SaveCheckpoint"/>
@@ -694,8 +694,8 @@ public sealed class Trainer : IDisposable
             && validations.Count(v => v.Step > best.Step) >= options.PatienceValidations);
 
     /// <summary>
-    /// Gives the network the parameters of the best validation. Without validations those stay that it has,
-    /// or, where its map stopped telling centres from the rest, the last ones come back at which it did.
+    /// Gives the network the parameters of the best validation. Without validations it keeps its parameters;
+    /// if its score map no longer tells centres from the rest, it gets the last ones whose map did.
     /// </summary>
     public void RestoreBest()
     {
@@ -964,6 +964,5 @@ public sealed class Trainer : IDisposable
             SecondMoments.Dispose();
         }
     }
-
 
 }

@@ -114,7 +114,7 @@ public sealed record TrainingOptions
     /// <summary>Optimiser steps in all.</summary>
     public int Steps { get; init; } = 1000;
 
-    /// <summary>Patches of a step.</summary>
+    /// <summary>Number of patches in a step.</summary>
     public int BatchSize { get; init; } = 1;
 
     /// <summary>Edges (z, y, x) of the patches, in voxels; multiples of the network's divisor.</summary>
@@ -317,10 +317,10 @@ public sealed record TrainingOptions
             + CrossEntropyWeight <= 0)
             throw new InputException($"training: loss weights {MeanShiftWeight} (mean shift), {CenterWeight} "
                 + $"(centres), {DiceWeight} (Dice) and {CrossEntropyWeight} (cross-entropy); expected none below 0, "
-                + "and mean shift, Dice or cross-entropy above.");
+                + "and at least one of mean shift, Dice and cross-entropy above 0.");
         if (Steps < 1 || BatchSize < 1 || ValidationInterval < 1 || PatienceValidations < 0)
             throw new InputException($"training: {Steps} steps, batches of {BatchSize}, validation every "
-                + $"{ValidationInterval}, a patience of {PatienceValidations}; each must be at least 1, the patience 0.");
+                + $"{ValidationInterval}, a patience of {PatienceValidations}; expected at least 1 (patience: 0).");
         if ((double)BatchSize * Patch.Depth * Patch.Height * Patch.Width > Array.MaxLength)
             throw new InputException($"training: batches of {BatchSize} patches of {Patch} voxels; expected at most "
                 + $"{Array.MaxLength} voxels in all.");
@@ -341,7 +341,8 @@ public sealed record TrainingOptions
             MeanShiftOf(c);
         if (MeanShiftWeight > 0 && 2 * CenterMarginVoxels > Math.Min(Patch.Depth, Math.Min(Patch.Height, Patch.Width)) - 1)
             throw new InputException($"training: no centre can lie {CenterMarginVoxels} voxels inside a patch of {Patch}, so "
-                + "the mean-shift loss would never see one. Use larger patches or a smaller centre margin.");
+                + "the mean-shift loss would never see one. Are the voxel size and the particle's diameter right? Else use "
+                + "larger patches or a smaller centre margin.");
         if (Augmentation == Augmentation.FlipsAndSwaps && (Patch.Depth != Patch.Height || Patch.Height != Patch.Width))
             throw new InputException($"training: axes can be exchanged in cubes only, the patch is {Patch}. Use a cube or "
                 + "augmentation 'flips'.");

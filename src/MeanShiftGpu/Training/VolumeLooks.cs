@@ -30,11 +30,11 @@ public sealed record VolumeLooks
     {
         bool spread = NeighbourCorrelationSpread >= 0 && double.IsFinite(NeighbourCorrelationSpread);
         if (Volumes < 0 || !double.IsFinite(NeighbourCorrelation) || !spread)
-            throw new InputException("what the volumes looked like has a number below 0 or one that is not finite.");
+            throw new InputException("the statistics of the training's volumes have a number below 0 or one that is not finite.");
         if (Classes is null
             || Classes.Any(
                 c => c is not { ScoreScale: >= 0 and <= 1, ShareAbove: >= 0 and <= 1 } || !double.IsFinite(c.Contrast)))
-            throw new InputException("what a class looked like is missing, or its scores and shares are not from 0 to 1.");
+            throw new InputException("the statistics of a class are missing, or its scores and shares are not from 0 to 1.");
     }
 }
 

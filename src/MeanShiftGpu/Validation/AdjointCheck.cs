@@ -32,6 +32,9 @@ public static class AdjointCheck
     /// <param name="name">The operation's name in the report.</param>
     /// <returns>One result for each input; "gradient" is ⟨u, Aᵀy⟩ and "difference" ⟨A(u) − A(0), y⟩ of the
     /// worst direction.</returns>
+    /// <exception cref="ArgumentNullException">The device, the function or the inputs are null.</exception>
+    /// <exception cref="ArgumentException">The function returned null, an input is null, or its numbers do
+    /// not fill its shape.</exception>
     public static GradCheckReport Run<T>(
         GpuContext context,
         Func<Tape<T>, IReadOnlyList<Tensor<T>>, Tensor<T>> function,
@@ -43,9 +46,11 @@ public static class AdjointCheck
     {
         ArgumentNullException.ThrowIfNull(context);
         options ??= new GradCheckOptions();
+        options.Validate();
         bool isDouble = typeof(T) == typeof(double);
         double tolerance = options.Tolerance > 0 ? options.Tolerance : isDouble ? DoubleTolerance : SingleTolerance;
         GradCheckFunction<T> checkedFunction = new(inputs, parameters, function);
+        checkedFunction.Check();
         using Arena arena = new(context);
         (double[]?[] gradients, double[] upstream) = GradCheck.Differentiate(
             context, arena, checkedFunction, new Random(options.Seed));

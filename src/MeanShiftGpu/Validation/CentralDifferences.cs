@@ -165,7 +165,7 @@ public sealed class CentralDifferences<T>(GpuContext context, GradCheckFunction<
             using Tape<T> tape = Tape<T>.Begin(arena, inference: true);
             List<Tensor<T>> inputs = GradCheck.Upload(
                 tape, function.Inputs, (i, unchanged) => i == replaced ? values : unchanged);
-            return GradCheck.ToDoubles(function.Function(tape, inputs).ToArray(context));
+            return GradCheck.ToDoubles(function.Compute(tape, inputs).ToArray(context));
         }
         finally
         {

@@ -53,6 +53,25 @@ public sealed record GradCheckOptions
     public int AllowedKinks { get; init; }
 
     internal const double SingleTolerance = 2e-3;
+
+    /// <summary>Refuses what no check can mean.</summary>
+    /// <exception cref="InputException">A number is negative, or is none.</exception>
+    internal void Validate()
+    {
+        const string count = "a whole number from 0 up";
+        const string real = "a finite number above 0, or 0 for the default";
+        AtLeastZero(nameof(Samples), Samples, count);
+        AtLeastZero(nameof(Directions), Directions, count);
+        AtLeastZero(nameof(AllowedKinks), AllowedKinks, count);
+        AtLeastZero(nameof(Step), Step, real);
+        AtLeastZero(nameof(Tolerance), Tolerance, real);
+
+        static void AtLeastZero(string member, double value, string expected)
+        {
+            if (!double.IsFinite(value) || value < 0)
+                throw new InputException($"gradcheck: {member} is {value}. Expected {expected}.");
+        }
+    }
 }
 
 /// <summary>The comparison of one input's gradient with finite differences.</summary>
@@ -213,7 +232,29 @@ public sealed record GradCheckFunction<T>(
     IReadOnlyList<GradCheckInput> Inputs,
     ParameterSet<T>? Parameters,
     Func<Tape<T>, IReadOnlyList<Tensor<T>>, Tensor<T>> Function)
-    where T : unmanaged, INumber<T>;
+    where T : unmanaged, INumber<T>
+{
+    /// <summary>Refuses what would only show in the middle of a check.</summary>
+    /// <exception cref="ArgumentNullException">The inputs or the function are null.</exception>
+    /// <exception cref="ArgumentException">An input, or its numbers, are null.</exception>
+    internal void Check()
+    {
+        ArgumentNullException.ThrowIfNull(Inputs, "inputs");
+        ArgumentNullException.ThrowIfNull(Function, "function");
+        for (int i = 0; i < Inputs.Count; i++)
+        {
+            if (Inputs[i]?.Values is null)
+                throw new ArgumentException(
+                    $"gradcheck: input {i} has no numbers (null), expected those of its shape.", "inputs");
+        }
+    }
+
+    /// <summary>The function's result.</summary>
+    /// <exception cref="ArgumentException">It is null.</exception>
+    internal Tensor<T> Compute(Tape<T> tape, IReadOnlyList<Tensor<T>> inputs)
+        => Function(tape, inputs)
+            ?? throw new ArgumentException("gradcheck: the function returned null, expected a tensor.");
+}
 
 /// <summary>Compares backward passes with central differences of the forward pass.</summary>
 public static class GradCheck
@@ -225,6 +266,9 @@ public static class GradCheck
     /// <param name="shape">The input's extents.</param>
     /// <param name="options">Samples, step, tolerance.</param>
     /// <param name="name">The operation's name in the report.</param>
+    /// <exception cref="ArgumentNullException">The device, the function or the numbers are null.</exception>
+    /// <exception cref="ArgumentException">The function returned null, or the numbers do not fill the
+    /// shape.</exception>
     public static GradCheckReport Run<T>(
         GpuContext context,
         Func<Tape<T>, Tensor<T>, Tensor<T>> function,
@@ -234,6 +278,8 @@ public static class GradCheck
         string name = "function")
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(function);
+        ArgumentNullException.ThrowIfNull(values);
         return Run<T>(
             context, (tape, x) => function(tape, x[0]), [new GradCheckInput("input", shape, values)], parameters: null, options,
             name);
@@ -251,6 +297,9 @@ public static class GradCheck
     /// <param name="options">Samples, directions, step, tolerance.</param>
     /// <param name="name">The operation's name in the report.</param>
     /// <returns>A result for each input, then for each parameter.</returns>
+    /// <exception cref="ArgumentNullException">The device, the function or the inputs are null.</exception>
+    /// <exception cref="ArgumentException">The function returned null, an input is null, or its numbers do
+    /// not fill its shape.</exception>
     public static GradCheckReport Run<T>(
         GpuContext context,
         Func<Tape<T>, IReadOnlyList<Tensor<T>>, Tensor<T>> function,
@@ -260,7 +309,9 @@ public static class GradCheck
         string name = "function")
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(context);
         GradCheckFunction<T> checkedFunction = new(inputs, parameters, function);
+        checkedFunction.Check();
         using CentralDifferences<T> differences = new(context, checkedFunction);
         return Run(context, checkedFunction, differences, options ?? new GradCheckOptions(), name, "Auto");
     }
@@ -276,6 +327,9 @@ public static class GradCheck
     /// <param name="options">Samples, step, tolerance.</param>
     /// <param name="name">The operation's name in the report.</param>
     /// <param name="variant">The variant's name in the report.</param>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentException">The function returned null, or the two are not one
+    /// function.</exception>
     public static GradCheckReport Run<T, TDifference>(
         GpuContext context,
         GradCheckFunction<T> gradients,
@@ -286,6 +340,12 @@ public static class GradCheck
         where T : unmanaged, INumber<T>
         where TDifference : unmanaged, INumber<TDifference>
     {
+        ArgumentNullException.ThrowIfNull(context);
+        ArgumentNullException.ThrowIfNull(gradients);
+        ArgumentNullException.ThrowIfNull(differences);
+        ArgumentNullException.ThrowIfNull(options);
+        gradients.Check();
+        options.Validate();
         double tolerance = options.Tolerance > 0 ? options.Tolerance : IsDouble<T>() ? 1e-6 : GradCheckOptions.SingleTolerance;
         using Arena arena = new(context);
         (double[]?[] analytic, double[] weights) = Differentiate(context, arena, gradients, new Random(options.Seed));
@@ -392,7 +452,8 @@ public static class GradCheck
                     Examine(Move.Single(input, element));
             }
 
-            for (int i = 0; i < options.Directions && gradient.Length > 1 && !Settled; i++)
+            // All elements of a single one are that element, which is probed once.
+            for (int i = 0; i < options.Directions && (gradient.Length > 1 || Probes == 0) && !Settled; i++)
                 Examine(Move.All(input, gradient.Length, unchecked(options.Seed + 7919 * i)));
             if (Probes == 0 && wrong == 0)
                 Fail("nothing was probed: samples and directions are 0");
@@ -508,10 +569,11 @@ public static class GradCheck
             GpuContext context, Arena arena, GradCheckFunction<T> function, Random random)
         where T : unmanaged, INumber<T>
     {
+        RefuseUnusable<T>(function.Inputs);
         function.Parameters?.ZeroGradients(context);
         using Tape<T> tape = Tape<T>.Begin(arena);
         List<Tensor<T>> inputs = Upload(tape, function.Inputs, (_, values) => values);
-        Tensor<T> output = function.Function(tape, inputs);
+        Tensor<T> output = function.Compute(tape, inputs);
         // Numbers of 8 bits, which every precision holds exactly.
         double[] weights = new double[output.Shape.Length];
         for (int i = 0; i < weights.Length; i++)
@@ -530,6 +592,20 @@ public static class GradCheck
         }
 
         return ([.. gradients], weights);
+    }
+
+    // A gradient with respect to nothing, or at no number, says nothing about the backward pass.
+    private static void RefuseUnusable<T>(IReadOnlyList<GradCheckInput> inputs)
+        where T : unmanaged, INumber<T>
+    {
+        foreach (GradCheckInput input in inputs)
+        {
+            if (input.Values.Length == 0)
+                throw new ArgumentException($"gradcheck: {input.Name}: the input has no elements. Expected one or more.");
+            if (Array.FindIndex(input.Values, v => !T.IsFinite(T.CreateChecked(v))) is >= 0 and int i)
+                throw new ArgumentException($"gradcheck: {input.Name}: the input is not finite: element {i} is "
+                    + $"{input.Values[i]}. Expected numbers that {(IsDouble<T>() ? "float64" : "float32")} holds.");
+        }
     }
 
     internal static List<Tensor<T>> Upload<T>(

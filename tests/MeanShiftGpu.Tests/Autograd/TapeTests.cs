@@ -3,10 +3,15 @@ using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Machine.Host;
+using MeanShiftGpu.Ops.BinaryCrossEntropy;
 using MeanShiftGpu.Ops.Conv3d;
+using MeanShiftGpu.Ops.ConvTranspose3d;
 using MeanShiftGpu.Ops.Dice;
 using MeanShiftGpu.Ops.Elementwise;
 using MeanShiftGpu.Ops.MaxPool3d;
+using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Ops.SigmoidHead;
+using MeanShiftGpu.Ops.Sum;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
@@ -275,6 +280,94 @@ public class TapeTests
         Assert.That(Addresses(arena), Is.EqualTo(first));
         Assert.That(arena.Allocations, Is.EqualTo(allocations));
         Assert.That(first.All(a => a % 256 == 0), Is.True);
+    }
+
+    private static IEnumerable<TestCaseData> Nulls()
+    {
+        static TestCaseData Case(string call, string argument, Action<Tape<double>, Tensor<double>> run)
+            => new TestCaseData(argument, run).SetArgDisplayNames(call, argument);
+
+        MeanShiftOptions options = new();
+        yield return Case("Record", "operation", (tape, x) => tape.Record(null!, x, [], [], [], static () => { }));
+        yield return Case("Record", "output", (tape, x) => tape.Record("Own", null!, [x], [], [], static () => { }));
+        yield return Case("Record", "backward", (tape, x) => tape.Record("Own", x, [], [], [], null!));
+        yield return Case("AllocateLike", "other", (tape, x) => tape.AllocateLike(null!, Shape));
+        yield return Case("Gradient", "output", (tape, x) => tape.Gradient(null!));
+        yield return Case("WriteGradient", "tensor", (tape, x) => tape.WriteGradient(null!, static _ => { }));
+        yield return Case("WriteGradient", "write", (tape, x) => tape.WriteGradient(x, null!));
+        yield return Case("ToArray", "context", (tape, x) => x.ToArray(null!));
+        yield return Case("UploadCenters", "centers", (tape, x) => tape.UploadCenters(null!));
+        yield return Case("MeanShiftLoss", "scores", (tape, x) => tape.MeanShiftLoss(null!, default, options, 1UL, 1U));
+        yield return Case("MeanShiftLoss", "options", (tape, x) => tape.MeanShiftLoss(x, default, null!, 1UL, 1U));
+        yield return Case("MeanShiftLoss, seeds", "options", (tape, x) => tape.MeanShiftLoss(x, default, [1.0, 1.0, 1.0], null!));
+        yield return Case("CenterLikelihood", "scores", (tape, x) => tape.CenterLikelihood(null!, default));
+        yield return Case("DiceLoss", "scores", (tape, x) => tape.DiceLoss(null!, x));
+        yield return Case("DiceLoss", "target", (tape, x) => tape.DiceLoss(x, null!));
+        yield return Case("DiceLossPerItem", "scores", (tape, x) => tape.DiceLossPerItem(null!, x));
+        yield return Case("BinaryCrossEntropy", "target", (tape, x) => tape.BinaryCrossEntropy(x, null!));
+        yield return Case("Conv3d", "input", (tape, x) => tape.Conv3d(null!, null!, null!));
+        yield return Case("Conv3d", "weight", (tape, x) => tape.Conv3d(x, null!, null!));
+        yield return Case("ConvTranspose3d", "weight", (tape, x) => tape.ConvTranspose3d(x, null!, null!));
+        yield return Case("SigmoidHead", "weight", (tape, x) => tape.SigmoidHead(x, null!, null!));
+        yield return Case("MaxPool3d", "input", (tape, x) => tape.MaxPool3d(null!));
+        yield return Case("Sum", "input", (tape, x) => tape.Sum(null!));
+        yield return Case("Mean", "input", (tape, x) => tape.Mean(null!));
+        yield return Case("Add", "b", (tape, x) => tape.Add(x, null!));
+        yield return Case("Multiply", "a", (tape, x) => tape.Multiply(null!, x));
+        yield return Case("Scale", "input", (tape, x) => tape.Scale(null!, 2));
+        yield return Case("Mask", "weight", (tape, x) => tape.Mask(x, null!));
+        yield return Case("RoundToBf16", "input", (tape, x) => tape.RoundToBf16(null!));
+        yield return Case("WeightedSum", "terms", (tape, x) => tape.WeightedSum(null!));
+    }
+
+    [TestCaseSource(nameof(Nulls))]
+    public void Call_WithNull_NamesTheArgument(string argument, Action<Tape<double>, Tensor<double>> call)
+    {
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Tensor<double> x = tape.Upload(Values, Shape, requiresGradient: true);
+        Assert.That(() => call(tape, x), Throws.ArgumentNullException.With.Property("ParamName").EqualTo(argument));
+    }
+
+    private static IEnumerable<TestCaseData> NullsInside()
+    {
+        static TestCaseData Case(string argument, Action<Tape<double>, Tensor<double>> run)
+            => new TestCaseData(argument, run).SetArgDisplayNames(argument);
+
+        yield return Case("inputs", (tape, x) => tape.Record("Own", x, [x, null!], [], [], static () => { }));
+        yield return Case("parameters", (tape, x) => tape.Record("Own", x, [], [null!], [], static () => { }));
+        yield return Case("needed", (tape, x) => tape.Record("Own", x, [], [], [null!], static () => { }));
+        yield return Case("centers", (tape, x) => tape.UploadCenters([[], null!]));
+        yield return Case("terms", (tape, x) => tape.WeightedSum([(null!, 1)]));
+    }
+
+    [TestCaseSource(nameof(NullsInside))]
+    public void Call_WithNullInside_NamesTheArgument(string argument, Action<Tape<double>, Tensor<double>> call)
+    {
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Tensor<double> x = tape.Upload(Values, Shape);
+        Assert.That(
+            () => call(tape, x),
+            Throws.ArgumentException.With.Property("ParamName").EqualTo(argument).And.Message.Contains("null"));
+    }
+
+    [Test]
+    public void ArenaAndParameters_OfNull_NameTheArgument()
+    {
+        using ParameterSet<double> set = OneByOne(out Parameter<double> weight, out _);
+        using ParameterSet<double> empty = new();
+        using (Assert.EnterMultipleScope())
+        {
+            Refused(() => new Arena(null!).Dispose(), "context");
+            Refused(() => weight.Upload(null!, [1]), "context");
+            Refused(() => weight.Upload(context, null!), "values");
+            Refused(() => weight.Download(null!), "context");
+            Refused(() => set.ZeroGradients(null!), "context");
+            Refused(() => empty.AddConvolution(null!, 1, 1), "name");
+            Refused(() => empty.AddTransposedConvolution(null!, 1, 1), "name");
+        }
+
+        static void Refused(Action call, string argument)
+            => Assert.That(() => call(), Throws.ArgumentNullException.With.Property("ParamName").EqualTo(argument));
     }
 
     // The parameters of a 1³ convolution of one channel.

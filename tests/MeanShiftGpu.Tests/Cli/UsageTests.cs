@@ -54,6 +54,8 @@ public class UsageTests
     [TestCase("'--jsn'. Did you mean '--json'?", "devices", "--jsn=x")]
     [TestCase("unknown option '--completely-different'", "devices", "--completely-different")]
     [TestCase("unknown verb 'pik'. Did you mean 'pick'?", "pik")]
+    [TestCase("unknown verb 'pik'. Did you mean 'pick'?", "pik", "tomograms/", "--model", "m")]
+    [TestCase("unknown verb 'eval'. Did you mean 'evaluate'?", "eval", "--picks", "p")]
     [TestCase("unexpected argument 'extra'", "devices", "extra")]
     [TestCase("'abc' is not a whole number from 1 up", "train", "--data", "d", "--out", "o", "--steps", "abc")]
     [TestCase("'0' is not a whole number", "train", "--data", "d", "--out", "o", "--batch", "0")]
@@ -82,6 +84,8 @@ public class UsageTests
     [TestCase("no case's name contains 'conv5d'", "gradcheck", "conv5d", "--device", "cpu")]
     [TestCase("it checks every variant", "gradcheck", "dice", "--variant", "Direct", "--device", "cpu")]
     [TestCase("a name is empty", "gradcheck", "", "--device", "cpu")]
+    [TestCase("'2147483648' is not a whole number from 0 to 2147483647", "gradcheck", "--seed", "2147483648")]
+    [TestCase("'-1' is not a whole number from 0 up", "gradcheck", "--seed", "-1")]
     [TestCase("'conv' is no operation", "devices", "--variant", "conv=Direct")]
     [TestCase("'Fast' is no variant", "devices", "--variant", "Fast")]
     [TestCase("no such folder", "verify", "nowhere", "--device", "cpu")]
@@ -154,6 +158,13 @@ public class UsageTests
             Assert.That(json.GetProperty("used").GetProperty("reason").GetString(), Is.Not.Empty);
             Assert.That(json.GetProperty("devices").GetArrayLength(), Is.GreaterThanOrEqualTo(1));
         }
+    }
+
+    [Test]
+    public void GradCheck_Help_DoesNotNameTheOptionThatItRefuses()
+    {
+        Assert.That(ToolRun.Succeeds("gradcheck", "--help").Output, Does.Not.Contain("--variant"));
+        Assert.That(ToolRun.Succeeds("verify", "--help").Output, Does.Contain("--variant"));
     }
 
     [Test]

@@ -84,6 +84,22 @@ public sealed class SharedContextTests
             Throws.ArgumentException.With.Message.Contains("another accelerator's"));
     }
 
+    [Test]
+    public void Attach_WhatWasDisposedOrIsUnknown_IsRefused()
+    {
+        using GpuContext context = GpuContext.Create(DeviceKind.Cpu);
+        AcceleratorStream stream = context.Accelerator.CreateStream();
+        stream.Dispose();
+        Assert.That(() => GpuContext.Attach(context.Accelerator, stream), Throws.InstanceOf<ObjectDisposedException>());
+        Assert.That(
+            () => GpuContext.Attach(context.Accelerator, options: new GpuContextOptions { Precision = (Precision)99 }),
+            Throws.TypeOf<InputException>().With.Message.Contains("99 is no precision. Expected one of Float32"));
+        GpuContext closed = GpuContext.Create(DeviceKind.Cpu);
+        Accelerator accelerator = closed.Accelerator;
+        closed.Dispose();
+        Assert.That(() => GpuContext.Attach(accelerator), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
     // On the CPU device all memory is the host's, whichever accelerator allocated it.
     [TestCaseSource(typeof(TestDevices), nameof(TestDevices.All))]
     public void Forward_AViewOfAnotherAccelerator_IsRefusedOnGpus(DeviceKind device)

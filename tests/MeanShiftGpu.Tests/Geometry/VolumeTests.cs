@@ -1,5 +1,6 @@
 using MeanShiftGpu.Geometry;
 using NUnit.Framework;
+using NUnit.Framework.Constraints;
 
 namespace MeanShiftGpu.Tests.Geometry;
 
@@ -60,5 +61,20 @@ public class VolumeTests
             Assert.That(size.ToString(), Is.EqualTo(text));
             Assert.That(size.ProblemOf("a.mrc"), cube ? Is.Null : Does.StartWith($"a.mrc: has voxels of {text}"));
         });
+    }
+
+    [Test]
+    public void VoxelSize_OfNoLength_IsRefused([Values(-1.0, double.NaN, double.PositiveInfinity)] double edge)
+    {
+        Assert.Multiple(() =>
+        {
+            Assert.That(() => new VoxelSize(edge), Refused("Z"));
+            Assert.That(() => new VoxelSize(0, edge, 0), Refused("Y"));
+            Assert.That(() => default(VoxelSize) with { X = edge }, Refused("X"));
+        });
+
+        static IResolveConstraint Refused(string axis)
+            => Throws.TypeOf<ArgumentOutOfRangeException>().With.Property("ParamName").EqualTo(axis)
+                .And.Message.Contains("expected 0 (unknown) or more");
     }
 }

@@ -144,6 +144,77 @@ public sealed class FacadeTests(DeviceKind device)
         }
     }
 
+    // Neighbouring voxels would read what was overwritten. Slices of the channels of one tensor lie between
+    // each other and share nothing.
+    [Test]
+    public void Views_ThatAreWrittenWhileTheyAreRead_AreRefused()
+    {
+        using MemoryBuffer1D<float, Stride1D.Dense> memory = context.Accelerator.Allocate1D<float>(4096);
+        memory.MemSetToZero();
+        ArrayView<float> all = memory.View.AsContiguous();
+        ArrayView<float> w = all.SubView(3000, 600);
+        ArrayView<float> b = all.SubView(3600, 8);
+        Conv3dShape shape = Conv3dShape.Dense(1, (3, 4, 5), 4, 4, 3, Activation.Relu);
+        Conv3dShape slices = new(1, 3, 4, 5, 4, 4, 3, Activation.Relu, 8, 8);
+        using Conv3d<float> convolution = new(context);
+        using ConvTranspose3d<float> transposed = new(context);
+        using MaxPool3d<float> pooling = new(context);
+        using SigmoidHead<float> head = new(context);
+        ConvTranspose3dShape twice = ConvTranspose3dShape.Dense(1, (2, 2, 2), 4, 4);
+        MaxPool3dShape half = MaxPool3dShape.Dense(1, (4, 4, 4), 4);
+        SigmoidHeadShape sigmoid = SigmoidHeadShape.Dense(1, (4, 4, 4), 4, 1);
+        (string Written, Action Call)[] calls =
+        [
+            ("output", () => convolution.Forward(all, w, b, all, shape)),
+            ("output", () => convolution.Forward(all, w, b, all.SubView(239, 240), shape)),
+            ("output", () => convolution.Forward(all.SubView(239, 240), w, b, all, shape)),
+            ("output", () => convolution.Forward(all, w, b, all.SubView(3, 480), slices)),
+            ("output", () => convolution.Forward(all, w, b, all.SubView(5, 480), slices)),
+            ("gradInput", () => convolution.BackwardInput(all, all.SubView(1000, 240), w, all, shape)),
+            ("gradInput", () => convolution.BackwardInput(all.SubView(1000, 240), all, w, all, shape)),
+            ("output", () => transposed.Forward(all, w, b, all.SubView(31, 256), twice)),
+            ("gradInput", () => transposed.BackwardInput(all, w, all.SubView(255, 32), twice)),
+            ("output", () => pooling.Forward(all, all, half)),
+            ("gradInput", () => pooling.Backward(all.SubView(1000, 256), all, all, half)),
+            ("scores", () => head.Forward(all, w, b, all, sigmoid)),
+            ("gradInput", () => head.BackwardInput(all.SubView(1000, 64), all, w, all, sigmoid)),
+        ];
+        using (Assert.EnterMultipleScope())
+        {
+            for (int i = 0; i < calls.Length; i++)
+                Assert.That(
+                    calls[i].Call, Throws.ArgumentException.With.Message.Contains($"{calls[i].Written} overlaps"), $"call {i}");
+        }
+
+        convolution.Forward(all, w, b, all.SubView(240, 240), shape);
+        convolution.Forward(all, w, b, all.SubView(4, 480), slices);
+        convolution.Forward(all.SubView(4, 480), w, b, all, slices);
+        context.Synchronize();
+    }
+
+    [Test]
+    public void Workspace_OverAnOperand_IsRefused()
+    {
+        using GpuContext gpu = GpuContext.CreateSimulatedGpu(new GpuContextOptions { Precision = Precision.Tf32 });
+        using Conv3d<float> convolution = new(gpu);
+        Conv3dShape shape = Conv3dShape.Dense(1, (9, 10, 11), 16, 16);
+        long length = convolution.WorkspaceLength(shape);
+        long voxels = shape.Voxels * 16;
+        Assert.That(length, Is.Positive);
+        using MemoryBuffer1D<float, Stride1D.Dense> memory = gpu.Accelerator.Allocate1D<float>(
+            2 * voxels + shape.WeightLength + 16 + length);
+        ArrayView<float> all = memory.View.AsContiguous();
+        (ArrayView<float> x, ArrayView<float> y) = (all.SubView(0, voxels), all.SubView(voxels, voxels));
+        (ArrayView<float> w, ArrayView<float> b) = (all.SubView(2 * voxels, shape.WeightLength), all.SubView(
+            2 * voxels + shape.WeightLength, 16));
+        ArrayView<float> rest = all.SubView(2 * voxels + shape.WeightLength + 16, length);
+        convolution.Forward(x, w, b, y, shape, rest);
+        foreach (ArrayView<float> over in (ArrayView<float>[])[all, all.SubView(voxels), all.SubView(2 * voxels)])
+            Assert.That(() => convolution.Forward(x, w, b, y, shape, over), Throws.ArgumentException.With.Message.Contains(
+                "workspace overlaps"));
+        gpu.Synchronize();
+    }
+
     // The memory of the calls that follow is there already; what is no dense tensor has no spans.
     [Test]
     public void Prepare_TakesTheMemoryOfTheCallsThatFollow()

@@ -73,6 +73,38 @@ public sealed class MeanShiftCallTests
             () => Evaluate([3, 4, 5], [0, 2], [], hasSampling: true),
             Throws.ArgumentException.With.Message.Contains("centerOffsets holds 2"));
 
+    // A view into memory that was given back would end the process.
+    [Test]
+    public void Positions_AfterDispose_AreRefused()
+    {
+        MeanShiftLoss<double> loss = new(context, Options);
+        Assert.That(loss.Positions.Length, Is.Zero);
+        loss.Prepare(new(Edge, Edge, Edge));
+        Assert.That(loss.Positions.Length, Is.EqualTo(3 * Options.SeedCount));
+        loss.Dispose();
+        Assert.That(() => loss.Positions.Length, Throws.InstanceOf<ObjectDisposedException>());
+        Assert.That(() => loss.Trajectory.Length, Throws.InstanceOf<ObjectDisposedException>());
+    }
+
+    // What lies there was never computed.
+    [Test]
+    public void Positions_AfterARefusedCall_AreEmpty()
+    {
+        using MeanShiftLoss<double> loss = new(context, Options);
+        loss.Prepare(new(Edge, Edge, Edge));
+        Assert.That(
+            () => loss.Evaluate(
+                new double[Edge * Edge * Edge], Edge, Edge, Edge, [3, 4, Edge], new double[Edge * Edge * Edge], seed: 1),
+            Throws.InstanceOf<InputException>());
+        loss.Prepare(new(Edge, Edge, Edge));
+        using MeanShiftLoss<double> wide = new(context, Options with { SeedCount = 500 });
+        Assert.That(wide.Trajectory.Length, Is.Zero);
+        Assert.That(() => wide.Prepare(new(Edge, 0, Edge)), Throws.ArgumentException);
+        Assert.That(() => wide.Prepare(new(100_000, 100_000, 100_000)), Throws.ArgumentException);
+        Assert.That(() => wide.Prepare(new(Edge, Edge, Edge), centers: int.MaxValue), Throws.ArgumentException);
+        Assert.That(() => Options.Shape(1, Edge, Edge, Edge).Ends(loss.Positions), Throws.ArgumentException);
+    }
+
     [Test]
     public void Evaluate_AfterDispose_SaysWhatToDo()
     {

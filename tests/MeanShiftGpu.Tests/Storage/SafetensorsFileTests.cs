@@ -107,6 +107,45 @@ public class SafetensorsFileTests
         }
     }
 
+    private static IEnumerable<TestCaseData> Unwritable()
+    {
+        SafetensorsTensor one = SafetensorsTensor.FromFloats([1], [1]);
+        yield return Case("twice", "'a': the name is given twice", new("a", one), new("b", one), new("a", one));
+        yield return Case("metadata", "'__metadata__'", new KeyValuePair<string, SafetensorsTensor>("__metadata__", one));
+        yield return Case("null", "'b': it is null", new("a", one), new("b", null!));
+        yield return Case("no name", "its name is null", new KeyValuePair<string, SafetensorsTensor>(null!, one));
+
+        static TestCaseData Case(string name, string pattern, params KeyValuePair<string, SafetensorsTensor>[] tensors)
+            => new TestCaseData(tensors, pattern).SetArgDisplayNames(name);
+    }
+
+    [TestCaseSource(nameof(Unwritable))]
+    public void Write_OfWhatCannotBeReadAgain_IsRefused(KeyValuePair<string, SafetensorsTensor>[] tensors, string pattern)
+    {
+        Assert.That(
+            () => SafetensorsFile.Write(folder["a.safetensors"], tensors),
+            Throws.ArgumentException.With.Message.Contains(pattern));
+        Assert.That(File.Exists(folder["a.safetensors"]), Is.False);
+    }
+
+    private static IEnumerable<TestCaseData> Misshapen()
+    {
+        yield return Case("negative extents", "an extent of -1", () => SafetensorsTensor.FromFloats([-1, -1], [1f]));
+        yield return Case("too few values", "1 values for the shape [2]", () => SafetensorsTensor.FromDoubles([2], [1]));
+        yield return Case(
+            "too large", "values for the shape", () => SafetensorsTensor.FromInt64s([1L << 40, 1L << 40, 1L << 40], [1]));
+        yield return Case("too few bytes", "3 bytes for the shape [1] of F32", () => new("F32", [1], new byte[3]));
+        yield return Case("negative extents of bytes", "an extent of -1", () => new("U8", [-1, -1], new byte[1]));
+        yield return Case("unknown type", "'Q7' is not supported", () => new("Q7", [1], new byte[1]));
+
+        static TestCaseData Case(string name, string pattern, Func<SafetensorsTensor> create)
+            => new TestCaseData(create, pattern).SetArgDisplayNames(name);
+    }
+
+    [TestCaseSource(nameof(Misshapen))]
+    public void Tensor_WhoseShapeItsValuesDoNotFit_IsRefused(Func<SafetensorsTensor> create, string pattern)
+        => Assert.That(() => create(), Throws.ArgumentException.With.Message.Contains(pattern));
+
     private static byte[] FileOf(string header, byte[] data)
     {
         byte[] length = new byte[8];

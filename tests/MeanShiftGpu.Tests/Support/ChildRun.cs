@@ -6,8 +6,8 @@ namespace MeanShiftGpu.Tests.Support;
 
 /// <summary>
 /// A method of a fixture that another process runs, so that a fault, a hang or a memory that is used up does
-/// not end the tests. The method is a test that does nothing where <see cref="IsChild"/> says no; it writes
-/// what it is at into a file.
+/// not end the tests. The method is a test that begins with <see cref="Log"/>, which skips it in any other
+/// process; it writes what it is at into a file.
 /// </summary>
 /// <param name="Code">The exit code; −1 where it hung.</param>
 /// <param name="Last">What it was at in the end.</param>
@@ -16,13 +16,14 @@ public sealed record ChildRun(int Code, string Last, string Output)
 {
     private const string LogVariable = "MEANSHIFTGPU_TEST_CHILD_LOG";
 
-    /// <summary>Whether this process is the child of a test.</summary>
-    /// <param name="log">Where it says what it is at.</param>
-    public static bool IsChild(out ChildLog log)
+    /// <summary>Where the child of a test says what it is at; skips the test that calls it in any other
+    /// process.</summary>
+    public static ChildLog Log()
     {
         string? path = Environment.GetEnvironmentVariable(LogVariable);
-        log = path is null ? null! : new ChildLog(path);
-        return path is not null;
+        if (path is null)
+            Assert.Ignore("Another test runs this in a process of its own.");
+        return new ChildLog(path!);
     }
 
     /// <summary>Runs a method, which must come to its end.</summary>

@@ -5,6 +5,7 @@ using MeanShiftGpu.Kernels.Convolution;
 using MeanShiftGpu.Ops.Conv3d;
 using MeanShiftGpu.Ops.ConvTranspose3d;
 using MeanShiftGpu.Ops.Elementwise;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
 using MeanShiftGpu.Tomography.Files;
@@ -84,6 +85,89 @@ public sealed class GradCheckCallsTests
                 context, (tape, x) => tape.Scale(x, 2), TestData.Uniform(Shape.Length, 1), Shape,
                 new GradCheckOptions { Samples = 0, Directions = 0 }).ThrowIfFailed,
             Throws.TypeOf<GradCheckException>().With.Message.Contains("nothing was probed"));
+
+    [Test]
+    public void Run_ADirectionOfASingleElement_IsThatElementOnce()
+    {
+        GradCheckReport report = GradCheck.Run<double>(
+            context, (tape, x) => tape.Scale(x, 2), [0.5], TensorShape.Scalar,
+            new GradCheckOptions { Samples = 0, Directions = 2 });
+        Assert.That(report.Passed, Is.True, report.ToString());
+        Assert.That(report.Results.Single().Probes, Is.EqualTo(1));
+    }
+
+    private static IEnumerable<TestCaseData> Nonsense() =>
+    [
+        Options(new() { Samples = -1 }, "Samples is -1. Expected a whole number"),
+        Options(new() { Directions = -1 }, "Directions is -1. Expected a whole number"),
+        Options(new() { AllowedKinks = -1 }, "AllowedKinks is -1. Expected a whole number"),
+        Options(new() { Step = -1 }, "Step is -1. Expected a finite number"),
+        Options(new() { Step = double.NaN }, "Step is NaN. Expected a finite number"),
+        Options(new() { Tolerance = -1 }, "Tolerance is -1. Expected a finite number"),
+        Options(new() { Tolerance = double.NaN }, "Tolerance is NaN. Expected a finite number"),
+        Options(new() { Tolerance = double.PositiveInfinity }, "Tolerance is "),
+    ];
+
+    private static TestCaseData Options(GradCheckOptions options, string expected)
+        => new TestCaseData(options, expected).SetArgDisplayNames(expected);
+
+    [TestCaseSource(nameof(Nonsense))]
+    public void Options_ThatNoCheckCanMean_AreRefused(GradCheckOptions options, string expected)
+    {
+        InputException ofGradient = Assert.Throws<InputException>(
+            () => GradCheck.Run<double>(context, (tape, x) => tape.Scale(x[0], 2), Inputs(1), options: options))!;
+        InputException ofAdjoint = Assert.Throws<InputException>(
+            () => AdjointCheck.Run<double>(context, (tape, x) => tape.Scale(x[0], 2), Inputs(1), options: options))!;
+        Assert.That((string[])[ofGradient.Message, ofAdjoint.Message], Is.All.StartsWith($"gradcheck: {expected}"));
+    }
+
+    [TestCase(new double[0], "gate: the input has no elements")]
+    [TestCase(new[] { 1, double.NaN }, "gate: the input is not finite: element 1 is NaN")]
+    [TestCase(new[] { double.PositiveInfinity, 1 }, "gate: the input is not finite: element 0 is ")]
+    public void Inputs_ThatNoGradientCanBeTakenAt_AreNamed(double[] values, string expected)
+    {
+        GradCheckInput[] inputs = [.. Inputs(1), new GradCheckInput("gate", new TensorShape(1, 1, 1, values.Length, 1), values)];
+        ArgumentException ofGradient = Assert.Throws<ArgumentException>(
+            () => GradCheck.Run<double>(context, (tape, x) => tape.Scale(x[1], 2), inputs))!;
+        ArgumentException ofAdjoint = Assert.Throws<ArgumentException>(
+            () => AdjointCheck.Run<double>(context, (tape, x) => tape.Scale(x[1], 2), inputs))!;
+        Assert.That((string[])[ofGradient.Message, ofAdjoint.Message], Is.All.StartsWith($"gradcheck: {expected}"));
+    }
+
+    private static IEnumerable<TestCaseData> Nulls()
+    {
+        static TestCaseData Case(string argument, Action<GpuContext> run)
+            => new TestCaseData(argument, run).SetArgDisplayNames(argument);
+
+        double[] values = TestData.Uniform(Shape.Length, 1);
+        yield return Case("context", _ => GradCheck.Run<double>(null!, (tape, x) => x, values, Shape));
+        yield return Case(
+            "function", gpu => GradCheck.Run(gpu, (Func<Tape<double>, Tensor<double>, Tensor<double>>)null!, values, Shape));
+        yield return Case("values", gpu => GradCheck.Run<double>(gpu, (tape, x) => x, null!, Shape));
+        yield return Case("inputs", gpu => GradCheck.Run<double>(gpu, (tape, x) => x[0], null!));
+        yield return Case("inputs", gpu => AdjointCheck.Run<double>(gpu, (tape, x) => x[0], null!));
+    }
+
+    [TestCaseSource(nameof(Nulls))]
+    public void Run_OfNull_NamesTheArgument(string argument, Action<GpuContext> call)
+        => Assert.That(() => call(context), Throws.ArgumentNullException.With.Property("ParamName").EqualTo(argument));
+
+    [Test]
+    public void Run_OfAFunctionOrInputWithoutNumbers_SaysSo()
+    {
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(
+                () => GradCheck.Run<double>(context, (tape, x) => null!, TestData.Uniform(Shape.Length, 1), Shape),
+                Throws.ArgumentException.With.Message.Contains("the function returned null"));
+            Assert.That(
+                () => AdjointCheck.Run<double>(context, (tape, x) => null!, Inputs(1)),
+                Throws.ArgumentException.With.Message.Contains("the function returned null"));
+            Assert.That(
+                () => GradCheck.Run<double>(context, (tape, x) => x[0], [.. Inputs(1), null!]),
+                Throws.ArgumentException.With.Message.Contains("input 1 has no numbers"));
+        }
+    }
 
     [Test]
     public void Adjoint_OfLinearOperations_HoldsToRounding()

@@ -4,13 +4,14 @@ namespace MeanShiftGpu.Device.Sass;
 internal readonly record struct SassCount(int Instructions, int MatrixMultiplies);
 
 /// <summary>
-/// Counts what a warp executes in one turn of a loop. Where the kernel's own constants decide a branch for
-/// the first thread of a group, it goes that way, so that loops inside turn as often as they do; where they
-/// do not, it goes the longer way. Copies of 4 bytes, of tensors that are not aligned to 16, are on no way.
+/// Counts what a warp executes in one turn of a loop. If constants of the kernel decide a branch for the
+/// first thread of a group, the branch that is taken is counted, and loops inside count as often as they
+/// turn; otherwise the longer branch. Copies of 4 bytes, for tensors that are not aligned to 16, are not
+/// counted.
 /// </summary>
 internal sealed class SassLoops
 {
-    // Shorter than any way without a copy of 4 bytes.
+    // Shorter than any branch without a copy of 4 bytes.
     private const int Never = -1_000_000;
     private const int MostInstructions = 1_000_000;
 

@@ -123,11 +123,11 @@ internal static class SassTable
         """
         **Main loop.** What one warp executes in one turn of the outermost loop with matrix instructions (HMMA): a
         chunk of channels of a convolution, a tile of voxels of a weight's gradient. It is counted in the listing,
-        nothing is run. Where the kernel's own constants decide a branch for the first thread of a group, the count
-        goes that way, so that a loop inside counts as often as it turns; where they do not, it goes the longer way,
-        so that a ReLU's mask is always applied. Copies of 4 bytes, of tensors that do not begin at multiples of 16
-        bytes, are on no way. If constants do not say how often an inner loop turns, the command stops with an error.
-        Of kernels without HMMA it is the longest loop without another inside.
+        nothing is run. If constants of the kernel decide a branch for the first thread of a group, the branch that is
+        taken is counted, and a loop inside counts as often as it turns. Otherwise the longer branch is counted, so a
+        ReLU's mask always counts. Copies of 4 bytes, for tensors that do not begin at multiples of 16 bytes, are not
+        counted. If constants do not say how often an inner loop turns, the command stops with an error. For a kernel
+        without HMMA it is the longest loop that holds no other loop.
 
         **Shared memory** is in bytes, static and the most that the launcher asks for. **Spilled** are bytes stored
         and loaded. **Groups** is how many have room on a multiprocessor of compute capability 9.0: the least of 64

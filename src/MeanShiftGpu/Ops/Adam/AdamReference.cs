@@ -27,9 +27,10 @@ public sealed class AdamReference(double[] values, double learningRate, double w
     /// <summary>
     /// One step: the decay, then m̂ / (√v̂ + ε) with the corrected moments, as the paper writes it.
     /// </summary>
+    /// <exception cref="ArgumentException">There are not as many gradients as parameters.</exception>
     public void Step(double[] gradients)
     {
-        ArgumentNullException.ThrowIfNull(gradients);
+        new ReferenceOperands("AdamReference.Step").Require(gradients, values.Length, nameof(gradients));
         power1 *= Beta1;
         power2 *= Beta2;
         for (int i = 0; i < values.Length; i++)

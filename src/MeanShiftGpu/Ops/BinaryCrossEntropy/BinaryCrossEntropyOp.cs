@@ -15,10 +15,12 @@ public static class BinaryCrossEntropyOp
     /// <param name="scores">p in [0, 1], any shape, whole (no slice).</param>
     /// <param name="target">t, the same shape; it gets no gradient.</param>
     /// <returns>A scalar.</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">Shapes differ, or a tensor is a slice.</exception>
     public static Tensor<T> BinaryCrossEntropy<T>(this Tape<T> tape, Tensor<T> scores, Tensor<T> target)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
         MapArguments.Check("BinaryCrossEntropy", scores, target);
         FlatShape shape = new(scores.Shape.Length);
         IBinaryCrossEntropy<T> kernels = tape.Context.Launcher(BinaryCrossEntropyVariants<T>.Table, shape);

@@ -57,12 +57,17 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
     /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
     /// elements of its buffer. Without it the context's memory is used, which grows to the largest
     /// call's.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape, lies elsewhere, or is written
+    /// while it is read.</exception>
     public void Forward(
         ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, Conv3dShape shape,
         ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(Output(output, shape, nameof(output)), Input(input, shape, nameof(input)));
+        RequireApart(
+            Workspace(workspace, shape), Input(input, shape, nameof(input)), Weight(weight, shape, nameof(weight)),
+            Output(output, shape, nameof(output)));
         launcher.For(shape).Forward(Context.Stream, input, weight, bias, output, shape, workspace);
     }
 
@@ -71,17 +76,24 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
     /// <param name="output">As the forward pass wrote it, for the ReLU's mask; without an activation it is
     /// not read and may be empty.</param>
     /// <param name="weight">[k, k, k, Cin, Cout].</param>
-    /// <param name="gradInput">[N, D, H, W, Cin] at the shape's pitch.</param>
+    /// <param name="gradInput">[N, D, H, W, Cin] at the shape's pitch, not over gradOutput or output.</param>
     /// <param name="shape">Extents.</param>
     /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
     /// elements of its buffer. Without it the context's memory is used, which grows to the largest
     /// call's.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape, lies elsewhere, or is written
+    /// while it is read.</exception>
     public void BackwardInput(
         ArrayView<T> gradOutput, ArrayView<T> output, ArrayView<T> weight, ArrayView<T> gradInput, Conv3dShape shape,
         ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(
+    Input(gradInput, shape, nameof(gradInput)), Output(gradOutput, shape, nameof(gradOutput)),
+    Output(shape.Activation == Activation.None ? default : output, shape, nameof(output)));
+        RequireApart(
+            Workspace(workspace, shape), Output(gradOutput, shape, nameof(gradOutput)), Output(output, shape, nameof(output)),
+            Weight(weight, shape, nameof(weight)), Input(gradInput, shape, nameof(gradInput)));
         launcher.For(shape).BackwardInput(Context.Stream, gradOutput, output, weight, gradInput, shape, workspace);
     }
 
@@ -95,7 +107,8 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
     /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
     /// elements of its buffer. Without it the context's memory is used, which grows to the largest
     /// call's.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape, lies elsewhere, or is written
+    /// while it is read.</exception>
     public void BackwardWeight(
         ArrayView<T> input,
         ArrayView<T> gradOutput,
@@ -106,6 +119,9 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
         ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(
+    Workspace(workspace, shape), Input(input, shape, nameof(input)), Output(gradOutput, shape, nameof(gradOutput)),
+    Output(output, shape, nameof(output)), Weight(gradWeight, shape, nameof(gradWeight)));
         launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, output, gradWeight, gradBias, shape, workspace);
     }
 
@@ -181,4 +197,16 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
         Forward(input, weight, bias, output, shape);
         Backward(input, weight, output, output, new T[input.Length], new T[weight.Length], new T[bias.Length], shape);
     }
+
+    private static VoxelView<T> Input(ArrayView<T> view, Conv3dShape shape, string name)
+        => new(view, shape.Voxels, shape.InputChannels, shape.InputPitch, name);
+
+    private static VoxelView<T> Output(ArrayView<T> view, Conv3dShape shape, string name)
+        => new(view, shape.Voxels, shape.OutputChannels, shape.OutputPitch, name);
+
+    private static VoxelView<T> Weight(ArrayView<T> view, Conv3dShape shape, string name)
+        => VoxelView<T>.Dense(view, shape.WeightLength, name);
+
+    private VoxelView<T> Workspace(ArrayView<T> view, Conv3dShape shape)
+        => VoxelView<T>.Dense(view, view.Length == 0 ? 0 : WorkspaceLength(shape), "workspace");
 }

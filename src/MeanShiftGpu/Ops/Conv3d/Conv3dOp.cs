@@ -20,6 +20,7 @@ public static class Conv3dOp
     /// <param name="output">Where to write, for example a slice of a wider tensor, not over the input; null
     /// for a new tensor.</param>
     /// <returns>[N, D, H, W, Cout].</returns>
+    /// <exception cref="ArgumentNullException">An argument but the output is null.</exception>
     /// <exception cref="ArgumentException">Shapes do not fit, or the output overlaps the input.</exception>
     public static Tensor<T> Conv3d<T>(
         this Tape<T> tape,
@@ -30,6 +31,10 @@ public static class Conv3dOp
         Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(weight);
+        ArgumentNullException.ThrowIfNull(bias);
         if (weight.InputChannels != input.Shape.Channels)
             throw new ArgumentException($"Conv3d: {weight.Name} expects {weight.InputChannels} input channels, the input "
                 + $"{input.Shape} has {input.Shape.Channels}.", nameof(input));

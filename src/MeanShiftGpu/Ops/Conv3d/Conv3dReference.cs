@@ -8,8 +8,14 @@ namespace MeanShiftGpu.Ops.Conv3d;
 public static class Conv3dReference
 {
     /// <summary>Overwrites the output's channels; what lies between them (pitch) is left alone.</summary>
+    /// <exception cref="ArgumentException">An array does not fit the shape.</exception>
     public static void Forward(double[] input, double[] weight, double[] bias, double[] output, Conv3dShape shape)
     {
+        ReferenceOperands operands = new("Conv3dReference.Forward");
+        operands.RequireVoxels(input, shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input));
+        operands.Require(weight, shape.WeightLength, nameof(weight));
+        operands.Require(bias, shape.OutputChannels, nameof(bias));
+        operands.RequireVoxels(output, shape.Voxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
         for (long voxel = 0; voxel < shape.Voxels; voxel++)
         {
             for (int o = 0; o < shape.OutputChannels; o++)
@@ -36,8 +42,14 @@ public static class Conv3dReference
     }
 
     /// <summary>Overwrites the gradInput's channels; output is the forward pass's.</summary>
+    /// <exception cref="ArgumentException">An array does not fit the shape.</exception>
     public static void BackwardInput(double[] gradOutput, double[] output, double[] weight, double[] gradInput, Conv3dShape shape)
     {
+        ReferenceOperands operands = new("Conv3dReference.BackwardInput");
+        operands.RequireVoxels(gradOutput, shape.Voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
+        operands.RequireVoxels(output, shape.Voxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
+        operands.Require(weight, shape.WeightLength, nameof(weight));
+        operands.RequireVoxels(gradInput, shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(gradInput));
         for (long voxel = 0; voxel < shape.Voxels; voxel++)
         {
             for (int i = 0; i < shape.InputChannels; i++)
@@ -56,9 +68,16 @@ public static class Conv3dReference
     }
 
     /// <summary>Adds to gradWeight and gradBias; output is the forward pass's.</summary>
+    /// <exception cref="ArgumentException">An array does not fit the shape.</exception>
     public static void BackwardWeight(
         double[] input, double[] gradOutput, double[] output, double[] gradWeight, double[] gradBias, Conv3dShape shape)
     {
+        ReferenceOperands operands = new("Conv3dReference.BackwardWeight");
+        operands.RequireVoxels(input, shape.Voxels, shape.InputChannels, shape.InputPitch, nameof(input));
+        operands.RequireVoxels(gradOutput, shape.Voxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
+        operands.RequireVoxels(output, shape.Voxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
+        operands.Require(gradWeight, shape.WeightLength, nameof(gradWeight));
+        operands.Require(gradBias, shape.OutputChannels, nameof(gradBias));
         for (long voxel = 0; voxel < shape.Voxels; voxel++)
         {
             for (int o = 0; o < shape.OutputChannels; o++)

@@ -53,34 +53,44 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
     /// <param name="input">[N, D, H, W, Cin] at the shape's pitch.</param>
     /// <param name="weight">[2, 2, 2, Cin, Cout].</param>
     /// <param name="bias">[Cout].</param>
-    /// <param name="output">[N, 2D, 2H, 2W, Cout] at the shape's pitch.</param>
+    /// <param name="output">[N, 2D, 2H, 2W, Cout] at the shape's pitch, not over the input.</param>
     /// <param name="shape">Extents.</param>
     /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
     /// elements of its buffer. Without it the context's memory is used, which grows to the largest
     /// call's.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape, lies elsewhere, or is written
+    /// while it is read.</exception>
     public void Forward(
         ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> output, ConvTranspose3dShape shape,
         ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(Output(output, shape, nameof(output)), Input(input, shape, nameof(input)));
+        RequireApart(
+            Workspace(workspace, shape), Input(input, shape, nameof(input)), Weight(weight, shape, nameof(weight)),
+            Output(output, shape, nameof(output)));
         launcher.For(shape).Forward(Context.Stream, input, weight, bias, output, shape, workspace);
     }
 
     /// <summary>Queues the gradient of the input. Overwrites gradInput.</summary>
     /// <param name="gradOutput">[N, 2D, 2H, 2W, Cout] at the shape's pitch.</param>
     /// <param name="weight">[2, 2, 2, Cin, Cout].</param>
-    /// <param name="gradInput">[N, D, H, W, Cin] at the shape's pitch.</param>
+    /// <param name="gradInput">[N, D, H, W, Cin] at the shape's pitch, not over gradOutput.</param>
     /// <param name="shape">Extents.</param>
     /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
     /// elements of its buffer. Without it the context's memory is used, which grows to the largest
     /// call's.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape, lies elsewhere, or is written
+    /// while it is read.</exception>
     public void BackwardInput(
         ArrayView<T> gradOutput, ArrayView<T> weight, ArrayView<T> gradInput, ConvTranspose3dShape shape,
         ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(Input(gradInput, shape, nameof(gradInput)), Output(gradOutput, shape, nameof(gradOutput)));
+        RequireApart(
+            Workspace(workspace, shape), Output(gradOutput, shape, nameof(gradOutput)), Weight(weight, shape, nameof(weight)),
+            Input(gradInput, shape, nameof(gradInput)));
         launcher.For(shape).BackwardInput(Context.Stream, gradOutput, weight, gradInput, shape, workspace);
     }
 
@@ -93,12 +103,16 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
     /// <param name="workspace">[<see cref="WorkspaceLength"/>], overwritten. It begins at a multiple of four
     /// elements of its buffer. Without it the context's memory is used, which grows to the largest
     /// call's.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape, lies elsewhere, or is written
+    /// while it is read.</exception>
     public void BackwardWeight(
         ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradWeight, ArrayView<T> gradBias, ConvTranspose3dShape shape,
         ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(
+    Workspace(workspace, shape), Input(input, shape, nameof(input)), Output(gradOutput, shape, nameof(gradOutput)),
+    Weight(gradWeight, shape, nameof(gradWeight)));
         launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, gradWeight, gradBias, shape, workspace);
     }
 
@@ -171,4 +185,16 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
         Forward(input, weight, bias, output, shape);
         Backward(input, weight, output, new T[input.Length], new T[weight.Length], new T[bias.Length], shape);
     }
+
+    private static VoxelView<T> Input(ArrayView<T> view, ConvTranspose3dShape shape, string name)
+        => new(view, shape.InputVoxels, shape.InputChannels, shape.InputPitch, name);
+
+    private static VoxelView<T> Output(ArrayView<T> view, ConvTranspose3dShape shape, string name)
+        => new(view, shape.OutputVoxels, shape.OutputChannels, shape.OutputPitch, name);
+
+    private static VoxelView<T> Weight(ArrayView<T> view, ConvTranspose3dShape shape, string name)
+        => VoxelView<T>.Dense(view, shape.WeightLength, name);
+
+    private VoxelView<T> Workspace(ArrayView<T> view, ConvTranspose3dShape shape)
+        => VoxelView<T>.Dense(view, view.Length == 0 ? 0 : WorkspaceLength(shape), "workspace");
 }

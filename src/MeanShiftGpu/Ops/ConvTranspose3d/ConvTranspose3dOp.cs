@@ -16,11 +16,16 @@ public static class ConvTranspose3dOp
     /// <param name="bias">[Cout].</param>
     /// <param name="output">Where to write; null for a new tensor.</param>
     /// <returns>[N, 2D, 2H, 2W, Cout].</returns>
+    /// <exception cref="ArgumentNullException">An argument but the output is null.</exception>
     /// <exception cref="ArgumentException">Shapes do not fit.</exception>
     public static Tensor<T> ConvTranspose3d<T>(
         this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(weight);
+        ArgumentNullException.ThrowIfNull(bias);
         TensorShape from = input.Shape;
         if (weight.KernelSize != 2 || weight.InputChannels != from.Channels || bias.Length != weight.OutputChannels)
             throw new ArgumentException(

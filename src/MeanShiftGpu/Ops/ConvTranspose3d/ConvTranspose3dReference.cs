@@ -9,8 +9,15 @@ namespace MeanShiftGpu.Ops.ConvTranspose3d;
 public static class ConvTranspose3dReference
 {
     /// <summary>Overwrites the output's channels; what lies between them (pitch) is left alone.</summary>
+    /// <exception cref="ArgumentException">An array does not fit the shape.</exception>
     public static void Forward(double[] input, double[] weight, double[] bias, double[] output, ConvTranspose3dShape shape)
-        => ForEachPair(shape, (inputVoxel, outputVoxel, tap) =>
+    {
+        ReferenceOperands operands = new("ConvTranspose3dReference.Forward");
+        operands.RequireVoxels(input, shape.InputVoxels, shape.InputChannels, shape.InputPitch, nameof(input));
+        operands.Require(weight, shape.WeightLength, nameof(weight));
+        operands.Require(bias, shape.OutputChannels, nameof(bias));
+        operands.RequireVoxels(output, shape.OutputVoxels, shape.OutputChannels, shape.OutputPitch, nameof(output));
+        ForEachPair(shape, (inputVoxel, outputVoxel, tap) =>
         {
             for (int o = 0; o < shape.OutputChannels; o++)
             {
@@ -20,10 +27,16 @@ public static class ConvTranspose3dReference
                 output[outputVoxel * shape.OutputPitch + o] = sum;
             }
         });
+    }
 
     /// <summary>Overwrites the gradInput's channels.</summary>
+    /// <exception cref="ArgumentException">An array does not fit the shape.</exception>
     public static void BackwardInput(double[] gradOutput, double[] weight, double[] gradInput, ConvTranspose3dShape shape)
     {
+        ReferenceOperands operands = new("ConvTranspose3dReference.BackwardInput");
+        operands.RequireVoxels(gradOutput, shape.OutputVoxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
+        operands.Require(weight, shape.WeightLength, nameof(weight));
+        operands.RequireVoxels(gradInput, shape.InputVoxels, shape.InputChannels, shape.InputPitch, nameof(gradInput));
         for (long voxel = 0; voxel < shape.InputVoxels; voxel++)
         {
             for (int i = 0; i < shape.InputChannels; i++)
@@ -42,9 +55,16 @@ public static class ConvTranspose3dReference
     }
 
     /// <summary>Adds to gradWeight and gradBias.</summary>
+    /// <exception cref="ArgumentException">An array does not fit the shape.</exception>
     public static void BackwardWeight(
         double[] input, double[] gradOutput, double[] gradWeight, double[] gradBias, ConvTranspose3dShape shape)
-        => ForEachPair(shape, (inputVoxel, outputVoxel, tap) =>
+    {
+        ReferenceOperands operands = new("ConvTranspose3dReference.BackwardWeight");
+        operands.RequireVoxels(input, shape.InputVoxels, shape.InputChannels, shape.InputPitch, nameof(input));
+        operands.RequireVoxels(gradOutput, shape.OutputVoxels, shape.OutputChannels, shape.OutputPitch, nameof(gradOutput));
+        operands.Require(gradWeight, shape.WeightLength, nameof(gradWeight));
+        operands.Require(gradBias, shape.OutputChannels, nameof(gradBias));
+        ForEachPair(shape, (inputVoxel, outputVoxel, tap) =>
         {
             for (int o = 0; o < shape.OutputChannels; o++)
             {
@@ -54,6 +74,7 @@ public static class ConvTranspose3dReference
                     gradWeight[Weight(shape, tap, i, o)] += input[inputVoxel * shape.InputPitch + i] * gradient;
             }
         });
+    }
 
     private static long Weight(ConvTranspose3dShape shape, int tap, int i, int o)
         => ((long)tap * shape.InputChannels + i) * shape.OutputChannels + o;

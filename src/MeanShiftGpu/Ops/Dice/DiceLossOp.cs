@@ -16,10 +16,12 @@ public static class DiceLossOp
     /// <param name="scores">p, any shape, whole (no slice).</param>
     /// <param name="target">t, the same shape; it gets no gradient.</param>
     /// <returns>A scalar.</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">Shapes differ, or a tensor is a slice.</exception>
     public static Tensor<T> DiceLoss<T>(this Tape<T> tape, Tensor<T> scores, Tensor<T> target)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
         MapArguments.Check("DiceLoss", scores, target);
         FlatShape shape = new(scores.Shape.Length);
         IDice<T> kernels = tape.Context.Launcher(DiceVariants<T>.Table, shape);
@@ -39,10 +41,13 @@ public static class DiceLossOp
     /// <param name="scores">p, [N, D, H, W, 1], whole (no slice).</param>
     /// <param name="target">t, the same shape; it gets no gradient.</param>
     /// <returns>A scalar.</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">Shapes differ, or a tensor is a slice.</exception>
     public static Tensor<T> DiceLossPerItem<T>(this Tape<T> tape, Tensor<T> scores, Tensor<T> target)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(scores);
         int items = scores.Shape.Batch;
         if (items == 1)
             return tape.DiceLoss(scores, target);

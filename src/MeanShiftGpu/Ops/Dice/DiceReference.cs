@@ -4,6 +4,7 @@ namespace MeanShiftGpu.Ops.Dice;
 public static class DiceReference
 {
     /// <summary>1 − (2·Σ p·t + 1) / (Σ p + Σ t + 1).</summary>
+    /// <exception cref="ArgumentException">Scores and target are not equally many.</exception>
     public static double Forward(double[] scores, double[] target)
     {
         (double numerator, double denominator) = Fraction(scores, target);
@@ -11,6 +12,7 @@ public static class DiceReference
     }
 
     /// <summary>The gradient of the scores, by the quotient rule.</summary>
+    /// <exception cref="ArgumentException">Scores and target are not equally many.</exception>
     public static double[] Backward(double[] scores, double[] target)
     {
         (double numerator, double denominator) = Fraction(scores, target);
@@ -18,5 +20,9 @@ public static class DiceReference
     }
 
     private static (double Numerator, double Denominator) Fraction(double[] scores, double[] target)
-        => (2 * scores.Zip(target, static (p, t) => p * t).Sum() + 1, scores.Sum() + target.Sum() + 1);
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        new ReferenceOperands("DiceReference").Require(target, scores.Length, nameof(target));
+        return (2 * scores.Zip(target, static (p, t) => p * t).Sum() + 1, scores.Sum() + target.Sum() + 1);
+    }
 }

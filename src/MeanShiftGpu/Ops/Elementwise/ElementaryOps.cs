@@ -17,11 +17,12 @@ public static class ElementaryOps
     /// <param name="a">[N, D, H, W, C].</param>
     /// <param name="b">[N, D, H, W, C]; may be the same tensor.</param>
     /// <returns>[N, D, H, W, C].</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">The shapes differ.</exception>
     public static Tensor<T> Add<T>(this Tape<T> tape, Tensor<T> a, Tensor<T> b)
         where T : unmanaged, INumber<T>
     {
-        RequireSame("Add", a, b);
+        RequireSame("Add", tape, a, b);
         (int channels, IElementwise<T, T> kernels) = (a.Shape.Channels, Kernels(tape));
         Tensor<T> sum = tape.Allocate(a.Shape);
         kernels.Widen(tape.Context.Stream, a.View, sum.View, new ElementwiseShape(a.Shape.Voxels, channels, a.Pitch, channels));
@@ -40,11 +41,12 @@ public static class ElementaryOps
     /// <param name="a">[N, D, H, W, C].</param>
     /// <param name="b">[N, D, H, W, C]; the same tensor for its square.</param>
     /// <returns>[N, D, H, W, C].</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">The shapes differ.</exception>
     public static Tensor<T> Multiply<T>(this Tape<T> tape, Tensor<T> a, Tensor<T> b)
         where T : unmanaged, INumber<T>
     {
-        RequireSame("Multiply", a, b);
+        RequireSame("Multiply", tape, a, b);
         IElementwise<T, T> kernels = Kernels(tape);
         Tensor<T> first = tape.Whole(a);
         Tensor<T> second = ReferenceEquals(a, b) ? first : tape.Whole(b);
@@ -69,9 +71,12 @@ public static class ElementaryOps
     /// <param name="input">[N, D, H, W, C].</param>
     /// <param name="factor">A number that the host knows; it gets no gradient.</param>
     /// <returns>[N, D, H, W, C].</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
     public static Tensor<T> Scale<T>(this Tape<T> tape, Tensor<T> input, double factor)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(input);
         IElementwise<T, T> kernels = Kernels(tape);
         (Tensor<T> whole, T by, long length) = (tape.Whole(input), T.CreateChecked(factor), input.Shape.Length);
         Tensor<T> scaled = tape.Allocate(input.Shape);
@@ -88,9 +93,12 @@ public static class ElementaryOps
         where T : unmanaged, INumber<T>
         => tape.Context.Launcher(ElementwiseVariants<T, T>.Table, default(ElementwiseShape));
 
-    private static void RequireSame<T>(string operation, Tensor<T> a, Tensor<T> b)
+    private static void RequireSame<T>(string operation, Tape<T> tape, Tensor<T> a, Tensor<T> b)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(a);
+        ArgumentNullException.ThrowIfNull(b);
         if (a.Shape != b.Shape)
             throw new ArgumentException(
                 $"{operation}: the tensors are {a.Shape} and {b.Shape}, expected two of one shape.", nameof(b));

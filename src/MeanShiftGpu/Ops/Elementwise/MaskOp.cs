@@ -18,10 +18,14 @@ public static class MaskOp
     /// <param name="input">[N, D, H, W, C], or a slice of channels.</param>
     /// <param name="weight">[N, D, H, W, 1], whole; it gets no gradient.</param>
     /// <returns>[N, D, H, W, C], whole.</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">Shapes do not fit, or the weight is a slice.</exception>
     public static Tensor<T> Mask<T>(this Tape<T> tape, Tensor<T> input, Tensor<T> weight)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(weight);
         if (weight.Shape != (input.Shape with { Channels = 1 }) || !weight.IsWhole)
             throw new ArgumentException($"Mask: the input is {input.Shape}, the weight {weight.Shape}; expected a whole tensor "
                 + $"{input.Shape with { Channels = 1 }}.", nameof(weight));

@@ -13,10 +13,15 @@ public static class WeightedSumOp
     /// <param name="tape">The tape.</param>
     /// <param name="terms">Scalars and their weights; at least one.</param>
     /// <returns>A scalar.</returns>
-    /// <exception cref="ArgumentException">No term, or one that is no scalar.</exception>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentException">No term, or one that is null or no scalar.</exception>
     public static Tensor<T> WeightedSum<T>(this Tape<T> tape, IReadOnlyList<(Tensor<T> Loss, double Weight)> terms)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(terms);
+        if (terms.Any(t => t.Loss is null))
+            throw new ArgumentException("WeightedSum: a term's loss is null, expected a scalar.", nameof(terms));
         if (terms.Count == 0 || terms.Any(t => t.Loss.Shape != TensorShape.Scalar))
             throw new ArgumentException($"WeightedSum: expects scalars, got {terms.Count} terms: "
                 + $"{string.Join(", ", terms.Select(t => t.Loss.Shape))}.", nameof(terms));

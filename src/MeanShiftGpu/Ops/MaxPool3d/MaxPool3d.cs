@@ -36,11 +36,12 @@ public sealed class MaxPool3d<T> : TapelessOperation<T, MaxPool3dShape>
     /// <param name="input">[N, D, H, W, C] at the shape's pitch; D, H and W even.</param>
     /// <param name="output">[N, D/2, H/2, W/2, C] at the shape's pitch.</param>
     /// <param name="shape">Extents.</param>
-    /// <exception cref="ArgumentException">An extent is odd, or a view is too short for the shape or lies
-    /// elsewhere.</exception>
+    /// <exception cref="ArgumentException">An extent is odd, or a view is too short for the shape, lies
+    /// elsewhere, or is written while it is read.</exception>
     public void Forward(ArrayView<T> input, ArrayView<T> output, MaxPool3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(Output(output, shape, nameof(output)), Input(input, shape, nameof(input)));
         launcher.For(shape).Forward(Context.Stream, input, output, shape);
     }
 
@@ -52,11 +53,14 @@ public sealed class MaxPool3d<T> : TapelessOperation<T, MaxPool3dShape>
     /// <param name="gradOutput">[N, D/2, H/2, W/2, C] at the shape's pitch.</param>
     /// <param name="gradInput">[N, D, H, W, C] at the shape's pitch.</param>
     /// <param name="shape">Extents.</param>
-    /// <exception cref="ArgumentException">An extent is odd, or a view is too short for the shape or lies
-    /// elsewhere.</exception>
+    /// <exception cref="ArgumentException">An extent is odd, or a view is too short for the shape, lies
+    /// elsewhere, or is written while it is read.</exception>
     public void Backward(ArrayView<T> input, ArrayView<T> gradOutput, ArrayView<T> gradInput, MaxPool3dShape shape)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(
+            Input(gradInput, shape, nameof(gradInput)), Input(input, shape, nameof(input)),
+            Output(gradOutput, shape, nameof(gradOutput)));
         launcher.For(shape).Backward(Context.Stream, input, gradOutput, gradInput, shape);
     }
 
@@ -106,4 +110,10 @@ public sealed class MaxPool3d<T> : TapelessOperation<T, MaxPool3dShape>
         Forward(input, output, shape);
         Backward(input, output, new T[input.Length], shape);
     }
+
+    private static VoxelView<T> Input(ArrayView<T> view, MaxPool3dShape shape, string name)
+        => new(view, shape.InputVoxels, shape.Channels, shape.InputPitch, name);
+
+    private static VoxelView<T> Output(ArrayView<T> view, MaxPool3dShape shape, string name)
+        => new(view, shape.OutputVoxels, shape.Channels, shape.OutputPitch, name);
 }

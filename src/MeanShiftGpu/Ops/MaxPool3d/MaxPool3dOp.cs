@@ -16,10 +16,13 @@ public static class MaxPool3dOp
     /// <param name="input">[N, D, H, W, C], D, H and W even.</param>
     /// <param name="output">Where to write; null for a new tensor.</param>
     /// <returns>[N, D/2, H/2, W/2, C].</returns>
+    /// <exception cref="ArgumentNullException">An argument but the output is null.</exception>
     /// <exception cref="ArgumentException">An extent is odd, or shapes do not fit.</exception>
     public static Tensor<T> MaxPool3d<T>(this Tape<T> tape, Tensor<T> input, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(input);
         TensorShape extent = input.Shape;
         if (extent.Depth % 2 != 0 || extent.Height % 2 != 0 || extent.Width % 2 != 0)
             throw new ArgumentException(

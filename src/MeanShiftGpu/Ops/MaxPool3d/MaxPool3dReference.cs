@@ -7,9 +7,10 @@ namespace MeanShiftGpu.Ops.MaxPool3d;
 public static class MaxPool3dReference
 {
     /// <summary>The output, [N, D/2, H/2, W/2, C].</summary>
+    /// <exception cref="ArgumentException">An extent is odd, or the input is not of the extents.</exception>
     public static double[] Forward(double[] input, int batch, int depth, int height, int width, int channels)
     {
-        ArgumentNullException.ThrowIfNull(input);
+        Check("Forward", input, batch, depth, height, width, channels);
         double[] output = new double[input.Length / 8];
         ForEachWindow(input, batch, depth, height, width, channels, (o, taken) => output[o] = input[taken]);
         return output;
@@ -19,14 +20,27 @@ public static class MaxPool3dReference
     /// The gradient of the input, [N, D, H, W, C]: a window's gradient goes to its first maximum in the order
     /// z, y, x.
     /// </summary>
+    /// <exception cref="ArgumentException">An extent is odd, or an array is not of the extents.</exception>
     public static double[] Backward(
         double[] input, double[] gradOutput, int batch, int depth, int height, int width, int channels)
     {
-        ArgumentNullException.ThrowIfNull(input);
-        ArgumentNullException.ThrowIfNull(gradOutput);
+        ReferenceOperands operands = Check("Backward", input, batch, depth, height, width, channels);
+        operands.Require(gradOutput, input.Length / 8, nameof(gradOutput));
         double[] gradInput = new double[input.Length];
         ForEachWindow(input, batch, depth, height, width, channels, (o, taken) => gradInput[taken] += gradOutput[o]);
         return gradInput;
+    }
+
+    private static ReferenceOperands Check(
+        string pass, double[] input, int batch, int depth, int height, int width, int channels)
+    {
+        ReferenceOperands operands = new($"MaxPool3dReference.{pass}");
+        if (depth % 2 != 0 || height % 2 != 0 || width % 2 != 0)
+            throw new ArgumentException(
+                $"MaxPool3dReference.{pass}: the input has {depth}×{height}×{width} voxels, expected even extents.",
+                nameof(input));
+        operands.Require(input, (long)batch * depth * height * width * channels, nameof(input));
+        return operands;
     }
 
     private static void ForEachWindow(

@@ -24,10 +24,15 @@ public static class CenterLikelihoodOp
     /// several.</param>
     /// <param name="centers">The annotated centres.</param>
     /// <returns>A scalar.</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">The scores are not one map for each item.</exception>
+    /// <exception cref="Storage.InputException">A centre that <see cref="MeanShiftLossOp.UploadCenters"/>
+    /// took lies outside the map.</exception>
     public static Tensor<T> CenterLikelihood<T>(this Tape<T> tape, Tensor<T> scores, CenterBatch<T> centers)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(scores);
         if (scores.Shape.Channels != 1 || scores.Shape.Batch != centers.Batch)
         {
             throw new ArgumentException(
@@ -36,6 +41,7 @@ public static class CenterLikelihoodOp
                 nameof(scores));
         }
 
+        centers.RequireInside("CenterLikelihood", scores.Shape);
         CenterLikelihoodShape shape = new(
             scores.Shape.Batch, scores.Shape.Depth, scores.Shape.Height, scores.Shape.Width, scores.Pitch);
         ICenterLikelihood<T> kernels = tape.Context.Launcher(CenterLikelihoodVariants<T>.Table, shape);

@@ -10,14 +10,22 @@ public sealed class CenterLikelihoodReference(Extent size, double softScore)
     /// <summary>The mean over the centres of log(1 + τ/s(c)).</summary>
     /// <param name="scores">[D, H, W].</param>
     /// <param name="centers">[M, 3], (z, y, x) in voxels, inside the map.</param>
+    /// <exception cref="ArgumentException">The scores do not fit the size, or a centre has not three
+    /// coordinates.</exception>
     public double Forward(double[] scores, double[] centers)
-        => Enumerable.Range(0, centers.Length / 3).Average(m => Math.Log(1 + softScore / ScoreAt(scores, centers, m)));
+    {
+        Check("Forward", scores, centers);
+        return Enumerable.Range(0, centers.Length / 3).Average(m => Math.Log(1 + softScore / ScoreAt(scores, centers, m)));
+    }
 
     /// <summary>The gradient of the scores, by walking every voxel for every centre.</summary>
     /// <param name="scores">[D, H, W].</param>
     /// <param name="centers">[M, 3].</param>
+    /// <exception cref="ArgumentException">The scores do not fit the size, or a centre has not three
+    /// coordinates.</exception>
     public double[] Backward(double[] scores, double[] centers)
     {
+        Check("Backward", scores, centers);
         int count = centers.Length / 3;
         double[] gradient = new double[scores.Length];
         for (int m = 0; m < count; m++)
@@ -30,6 +38,13 @@ public sealed class CenterLikelihoodReference(Extent size, double softScore)
         }
 
         return gradient;
+    }
+
+    private void Check(string pass, double[] scores, double[] centers)
+    {
+        ReferenceOperands operands = new($"CenterLikelihoodReference.{pass}");
+        operands.Require(scores, size.Voxels, nameof(scores));
+        operands.RequireMultiple(centers, 3, nameof(centers));
     }
 
     private double ScoreAt(double[] scores, double[] centers, int center)

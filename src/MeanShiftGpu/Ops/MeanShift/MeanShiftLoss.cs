@@ -70,14 +70,25 @@ public sealed class MeanShiftLoss<T> : IDisposable
     public MeanShiftOptions Options { get; }
 
     /// <summary>
-    /// [N, S, 3], where the seeds of the last call ended, those of its last map, on the device.
+    /// [N, S, 3], where the seeds of the last call ended, those of its last map, on the device. The view
+    /// holds until the next call; it is empty before the first one and after a call that was refused.
     /// </summary>
-    public ArrayView<T> Positions => trajectory.View.SubView(lastShape.Iterations * lastShape.Points * 3, lastShape.Points * 3);
+    /// <exception cref="ObjectDisposedException">This object was disposed.</exception>
+    public ArrayView<T> Positions => lastShape.Ends(Trajectory);
 
     /// <summary>
-    /// [T + 1, N, S, 3], the paths of the seeds of the last call, those of its last map, on the device.
+    /// [T + 1, N, S, 3], the paths of the seeds of the last call, those of its last map, on the device. The
+    /// view holds as long as <see cref="Positions"/>.
     /// </summary>
-    public ArrayView<T> Trajectory => trajectory.View.SubView(0, lastShape.TrajectoryLength);
+    /// <exception cref="ObjectDisposedException">This object was disposed.</exception>
+    public ArrayView<T> Trajectory
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(disposed, this);
+            return trajectory.View.SubView(0, lastShape.TrajectoryLength);
+        }
+    }
 
     /// <summary>Bytes of device memory held beyond the caller's views.</summary>
     public long Bytes
@@ -171,6 +182,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
     public void Evaluate(in MeanShiftCall<T> call)
     {
         using CallerGate.Pass pass = Enter();
+        lastShape = default;
         MeanShiftShape shape = call.Shape;
         RequireShape(shape);
         int maps = call.Maps;
@@ -191,6 +203,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         RequireWanted("upstream", call.Upstream.Length, maps);
         RequireWanted("positions", call.Positions.Length, maps * shape.Points * 3);
         RequireWanted("nearestCenters", call.NearestCenters.Length, maps * shape.Points);
+        RequireHere(call);
         if (context.ComputesInHostMemory)
             CheckInHostMemory(call);
 
@@ -201,7 +214,6 @@ public sealed class MeanShiftLoss<T> : IDisposable
         NearestPairs nearest = new(nearestCenter.Require(context, shape.Points), nearestPoint.Require(context, centerCount));
         ArrayView<byte> scratch = workspace.Require(context, kernels.WorkspaceBytes(shape, Options.Parameters, centerCount));
         ArrayView<T> gradients = call.GradScores.Length > 0 ? gradPositions.Require(context, shape.Points * 3) : default;
-        lastShape = shape;
 
         for (int map = 0; map < maps; map++)
         {
@@ -238,6 +250,8 @@ public sealed class MeanShiftLoss<T> : IDisposable
                     stream, written, target,
                     new ElementwiseShape(shape.Batch * shape.ItemVoxels, 1, shape.ScorePitch, shape.ScorePitch));
         }
+
+        lastShape = shape;
     }
 
     /// <summary>
@@ -288,11 +302,16 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// <param name="batch">N.</param>
     /// <param name="maps">C.</param>
     /// <param name="centers">Centres of each item and map, at most; more later take more memory then.</param>
+    /// <exception cref="ArgumentException">A number is below 1, or they are too large for spans.</exception>
     public void Prepare(Extent size, int batch = 1, int maps = 1, int centers = 64)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(maps, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(centers, 1);
+        double most = Math.Max((double)size.Depth * size.Height * size.Width, 3.0 * centers) * batch * maps;
+        if (size.Depth < 1 || size.Height < 1 || size.Width < 1 || most > Array.MaxLength)
+            throw new ArgumentException($"MeanShiftLoss.Prepare: {maps} maps of {batch} items of {size} with {centers} centres "
+                + $"each. Expected extents of 1 or more, and at most {Array.MaxLength} numbers in a span.", nameof(size));
         T[] zeros = new T[batch * size.Voxels * maps];
         int[] offsets = [.. Enumerable.Range(0, maps * batch + 1).Select(i => i * centers)];
         MeanShiftSpans<T> call = new()
@@ -487,16 +506,20 @@ public sealed class MeanShiftLoss<T> : IDisposable
             RequireExactly(name, length, expected);
     }
 
-    // On a GPU the numbers would have to come back first.
-    private void CheckInHostMemory(in MeanShiftCall<T> call)
+    // The views that are read or written here, not by a launcher, which looks at those that it is given.
+    private void RequireHere(in MeanShiftCall<T> call)
     {
-        using (Launch launch = Launch.Begin(context.Stream, "MeanShiftLoss"))
-        {
-            launch.Require(call.Centers, 0, nameof(call.Centers));
-            launch.Require(call.CenterOffsets, 0, nameof(call.CenterOffsets));
-            launch.Require(call.Seeds, 0, nameof(call.Seeds));
-        }
+        using Launch launch = Launch.Begin(context.Stream, "MeanShiftLoss");
+        launch.Require(call.Centers, 0, nameof(call.Centers));
+        launch.Require(call.CenterOffsets, 0, nameof(call.CenterOffsets));
+        launch.Require(call.Seeds, 0, nameof(call.Seeds));
+        launch.Require(call.Positions, 0, nameof(call.Positions));
+        launch.Require(call.NearestCenters, 0, nameof(call.NearestCenters));
+    }
 
+    // On a GPU the numbers would have to come back first.
+    private static void CheckInHostMemory(in MeanShiftCall<T> call)
+    {
         MeanShiftShape shape = call.Shape;
         int lists = call.Maps * shape.Batch;
         ReadOnlySpan<T> centers = call.Centers.AsHostSpan();
@@ -507,7 +530,8 @@ public sealed class MeanShiftLoss<T> : IDisposable
             CheckFinite(call.Seeds.AsHostSpan()[..(int)(call.Maps * shape.Points * 3)]);
     }
 
-    private static void CheckFinite(ReadOnlySpan<T> seeds)
+    /// <summary>Refuses seeds that are not finite.</summary>
+    internal static void CheckFinite(ReadOnlySpan<T> seeds)
     {
         for (int i = 0; i < seeds.Length; i++)
         {

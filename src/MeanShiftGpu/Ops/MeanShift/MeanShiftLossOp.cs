@@ -4,6 +4,7 @@ using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.MeanShift;
+using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Ops.MeanShift;
@@ -16,7 +17,23 @@ namespace MeanShiftGpu.Ops.MeanShift;
 public readonly record struct CenterBatch<T>(ArrayView<T> Centers, ArrayView<int> Offsets, int Count, int Batch)
     where T : unmanaged
 {
+    // The least and the largest coordinates, where the host knew them.
+    internal (Position Least, Position Most)? Reach { get; init; }
+
     internal CenterViews<T> Views => new(Centers, Offsets);
+
+    /// <summary>Refuses centres outside the maps, as far as the host knows where they are.</summary>
+    internal void RequireInside(string operation, TensorShape scores)
+    {
+        if (Reach is not { } reach)
+            return;
+        Position end = new(scores.Depth - 0.5, scores.Height - 0.5, scores.Width - 0.5);
+        if (reach.Least.Z < -0.5 || reach.Least.Y < -0.5 || reach.Least.X < -0.5
+            || reach.Most.Z > end.Z || reach.Most.Y > end.Y || reach.Most.X > end.X)
+            throw new InputException($"{operation}: a centre lies outside the volume of "
+                + $"{scores.Depth}×{scores.Height}×{scores.Width} voxels; the centres reach from (z, y, x) = {reach.Least} to "
+                + $"{reach.Most}. Expected voxel coordinates, the first voxel's centre at 0; leave such centres out.");
+    }
 }
 
 /// <summary>What a mean-shift loss computed.</summary>
@@ -25,6 +42,7 @@ public readonly record struct CenterBatch<T>(ArrayView<T> Centers, ArrayView<int
 /// <param name="Positions">Where the seeds ended, [N, S, 3]: the trajectory's last part.</param>
 /// <param name="NearestCenter">The row of the centre nearest to each, [N, S]; −1 in items without
 /// centres.</param>
+/// <remarks>The views hold until the tape ends; later their memory belongs to others.</remarks>
 public sealed record MeanShiftLossResult<T>(
     Tensor<T> Loss, ArrayView<T> Trajectory, ArrayView<T> Positions, ArrayView<int> NearestCenter)
     where T : unmanaged, INumber<T>;
@@ -34,18 +52,38 @@ public static class MeanShiftLossOp
 {
     /// <summary>Copies the centres of a batch to the device.</summary>
     /// <param name="tape">The tape whose arena holds them.</param>
-    /// <param name="centers">One list for each item of the batch; a list may be empty.</param>
+    /// <param name="centers">One list for each item of the batch; a list may be empty. Losses refuse centres
+    /// outside their maps.</param>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentException">The list of an item is null.</exception>
+    /// <exception cref="InputException">A coordinate is not finite.</exception>
     public static CenterBatch<T> UploadCenters<T>(this Tape<T> tape, IReadOnlyList<IReadOnlyList<Position>> centers)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(centers);
+        for (int n = 0; n < centers.Count; n++)
+        {
+            if (centers[n] is null)
+                throw new ArgumentException(
+                    $"UploadCenters: the centres of item {n} are null, expected a list, which may be empty.", nameof(centers));
+        }
+
         int count = centers.Sum(c => c.Count);
         T[] packed = new T[3 * Math.Max(count, 1)];
         int[] offsets = new int[centers.Count + 1];
         int row = 0;
+        (Position least, Position most) = (new(double.MaxValue, double.MaxValue, double.MaxValue),
+            new(double.MinValue, double.MinValue, double.MinValue));
         for (int n = 0; n < centers.Count; n++)
         {
             foreach (Position center in centers[n])
             {
+                if (!double.IsFinite(center.Z) || !double.IsFinite(center.Y) || !double.IsFinite(center.X))
+                    throw new InputException($"centre {row} at (z {center.Z}, y {center.Y}, x {center.X}), item {n}: expected "
+                        + "finite voxel coordinates.");
+                least = new(Math.Min(least.Z, center.Z), Math.Min(least.Y, center.Y), Math.Min(least.X, center.X));
+                most = new(Math.Max(most.Z, center.Z), Math.Max(most.Y, center.Y), Math.Max(most.X, center.X));
                 packed[3 * row] = T.CreateChecked(center.Z);
                 packed[3 * row + 1] = T.CreateChecked(center.Y);
                 packed[3 * row + 2] = T.CreateChecked(center.X);
@@ -59,7 +97,10 @@ public static class MeanShiftLossOp
         ArrayView<int> offsetsView = tape.Arena.Allocate<int>(offsets.Length);
         centersView.CopyFromCPU(tape.Context.Stream, packed);
         offsetsView.CopyFromCPU(tape.Context.Stream, offsets);
-        return new CenterBatch<T>(centersView, offsetsView, count, centers.Count);
+        return new CenterBatch<T>(centersView, offsetsView, count, centers.Count)
+        {
+            Reach = count > 0 ? (least, most) : null,
+        };
     }
 
     /// <summary>
@@ -75,6 +116,10 @@ public static class MeanShiftLossOp
     /// <param name="step">Training step: every step draws other seeds.</param>
     /// <param name="firstItem">The first map's place in the step, where that has more maps than these: every
     /// map draws other seeds.</param>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentException">The scores are not one map for each item.</exception>
+    /// <exception cref="InputException">A centre that <see cref="UploadCenters"/> took lies outside the
+    /// map.</exception>
     public static MeanShiftLossResult<T> MeanShiftLoss<T>(
         this Tape<T> tape,
         Tensor<T> scores,
@@ -84,8 +129,13 @@ public static class MeanShiftLossOp
         uint step,
         int firstItem = 0)
         where T : unmanaged, INumber<T>
-        => MeanShiftLoss(tape, scores, centers, options, new SeedSampling(
+    {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(scores);
+        ArgumentNullException.ThrowIfNull(options);
+        return MeanShiftLoss(tape, scores, centers, options, new SeedSampling(
             seed, step, options.SeedRadiusVoxels, options.SeedMarginVoxels, firstItem), null);
+    }
 
     /// <summary>The same with the training step in device memory.</summary>
     /// <param name="tape">The tape.</param>
@@ -116,6 +166,11 @@ public static class MeanShiftLossOp
     /// <param name="centers">The annotated centres.</param>
     /// <param name="seeds">[N, S, 3], (z, y, x) in voxels, S the same for every item.</param>
     /// <param name="options">Bandwidth, weighting, distance.</param>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentException">The scores are not one map, or the seeds not a list, for each
+    /// item.</exception>
+    /// <exception cref="InputException">A seed is not finite, or a centre that
+    /// <see cref="UploadCenters"/> took lies outside the map.</exception>
     public static MeanShiftLossResult<T> MeanShiftLoss<T>(
         this Tape<T> tape,
         Tensor<T> scores,
@@ -124,9 +179,13 @@ public static class MeanShiftLossOp
         MeanShiftOptions options)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(scores);
+        ArgumentNullException.ThrowIfNull(options);
         if (scores.Shape.Batch < 1 || seeds.Length == 0 || seeds.Length % (3 * scores.Shape.Batch) != 0)
             throw new ArgumentException($"MeanShiftLoss: {seeds.Length} numbers are not [N, S, 3] seeds for "
                 + $"{scores.Shape.Batch} items.", nameof(seeds));
+        Ops.MeanShift.MeanShiftLoss<T>.CheckFinite(seeds);
         MeanShiftShape shape = ShapeOf(scores, centers, options, seeds.Length / 3 / scores.Shape.Batch);
         ArrayView<T> trajectory = tape.Arena.Allocate<T>(shape.TrajectoryLength);
         trajectory.SubView(0, seeds.Length).CopyFromCPU(tape.Context.Stream, seeds);
@@ -142,6 +201,7 @@ public static class MeanShiftLossOp
         if (centers.Count < 0 || centers.Count > centers.Centers.Length / 3)
             throw new ArgumentException($"MeanShiftLoss: {centers.Count} centres, of which {centers.Centers.Length / 3} are in "
                 + "memory; expected as many as there are.", nameof(centers));
+        centers.RequireInside("MeanShiftLoss", scores.Shape);
         return new MeanShiftShape(
             scores.Shape.Batch,
             scores.Shape.Depth,

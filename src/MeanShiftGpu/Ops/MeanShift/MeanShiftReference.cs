@@ -11,6 +11,8 @@ public sealed class BallMembership(int iterations, int seeds, long voxels)
 {
     private readonly bool[] inside = new bool[iterations * seeds * voxels];
 
+    internal long Length => inside.LongLength;
+
     /// <summary>Whether a voxel counts.</summary>
     public bool this[int iteration, int seed, long voxel]
     {
@@ -91,14 +93,20 @@ public sealed class MeanShiftReference
     /// <param name="frozen">Balls to use instead of the ones that the trajectory itself gives; null for its
     /// own.</param>
     /// <param name="gradLoss">Upstream gradient.</param>
+    /// <exception cref="ArgumentException">The scores do not fit the extents, a seed or centre has not three
+    /// coordinates, or the balls are of others.</exception>
     public MeanShiftReferenceResult Evaluate(
         double[] scores, double[] seeds, double[] centers, BallMembership? frozen = null, double gradLoss = 1)
     {
-        ArgumentNullException.ThrowIfNull(scores);
-        ArgumentNullException.ThrowIfNull(seeds);
-        ArgumentNullException.ThrowIfNull(centers);
+        ReferenceOperands operands = new("MeanShiftReference.Evaluate");
+        operands.Require(scores, Voxels, nameof(scores));
+        operands.RequireMultiple(seeds, 3, nameof(seeds));
+        operands.RequireMultiple(centers, 3, nameof(centers));
         edgeDistance = double.PositiveInfinity;
         int seedCount = seeds.Length / 3;
+        if (frozen is not null && frozen.Length != iterations * seedCount * Voxels)
+            throw new ArgumentException($"MeanShiftReference.Evaluate: the balls hold {frozen.Length} voxels, expected those of "
+                + $"{iterations} iterations, {seedCount} seeds and {Voxels} voxels.", nameof(frozen));
         BallMembership membership = frozen ?? new BallMembership(iterations, seedCount, Voxels);
         double[] trajectory = Trajectory(scores, seeds, membership, decide: frozen is null);
         double[] gradPositions = new double[seeds.Length];
@@ -113,10 +121,14 @@ public sealed class MeanShiftReference
     /// Shifts a point until a shift is shorter than the tolerance, at most Iterations times: end point,
     /// shifts done and W of the last.
     /// </summary>
+    /// <exception cref="ArgumentException">The scores do not fit the extents, or the position has not three
+    /// coordinates.</exception>
     public (double[] Position, int Iterations, double Support) Converge(
         double[] scores, double[] position, double toleranceVoxels)
     {
-        ArgumentNullException.ThrowIfNull(scores);
+        ReferenceOperands operands = new("MeanShiftReference.Converge");
+        operands.Require(scores, Voxels, nameof(scores));
+        operands.Require(position, 3, nameof(position));
         double[] p = [.. position];
         double support = 0;
         for (int t = 1; t <= iterations; t++)
@@ -152,11 +164,14 @@ public sealed class MeanShiftReference
     /// <param name="centers">[M, 3].</param>
     /// <param name="distance">Euclidean or squared.</param>
     /// <param name="gradPositions">[S, 3], added to.</param>
+    /// <exception cref="ArgumentException">A position or centre has not three coordinates, or there are not
+    /// as many gradients.</exception>
     public static double CenterLoss(double[] positions, double[] centers, CenterDistance distance, double[] gradPositions)
     {
-        ArgumentNullException.ThrowIfNull(positions);
-        ArgumentNullException.ThrowIfNull(centers);
-        ArgumentNullException.ThrowIfNull(gradPositions);
+        ReferenceOperands operands = new("MeanShiftReference.CenterLoss");
+        operands.RequireMultiple(positions, 3, nameof(positions));
+        operands.RequireMultiple(centers, 3, nameof(centers));
+        operands.Require(gradPositions, positions.Length, nameof(gradPositions));
         int pointCount = positions.Length / 3;
         int centerCount = centers.Length / 3;
         if (centerCount == 0)

@@ -54,10 +54,12 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
     /// <param name="bias">[Outputs].</param>
     /// <param name="scores">[N, D, H, W, Outputs], from 0 to 1.</param>
     /// <param name="shape">Extents.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape, lies elsewhere, or is written
+    /// while it is read.</exception>
     public void Forward(ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> scores, SigmoidHeadShape shape)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(Scores(scores, shape, nameof(scores)), Input(input, shape, nameof(input)));
         launcher.For(shape).Forward(Context.Stream, input, weight, bias, scores, shape);
     }
 
@@ -67,11 +69,15 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
     /// <param name="weight">[Cin, Outputs].</param>
     /// <param name="gradInput">[N, D, H, W, Cin] at the shape's pitch.</param>
     /// <param name="shape">Extents.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape, lies elsewhere, or is written
+    /// while it is read.</exception>
     public void BackwardInput(
         ArrayView<T> gradScores, ArrayView<T> scores, ArrayView<T> weight, ArrayView<T> gradInput, SigmoidHeadShape shape)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(
+            Input(gradInput, shape, nameof(gradInput)), Scores(gradScores, shape, nameof(gradScores)),
+            Scores(scores, shape, nameof(scores)));
         launcher.For(shape).BackwardInput(Context.Stream, gradScores, scores, weight, gradInput, shape);
     }
 
@@ -84,7 +90,8 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
     /// <param name="gradWeight">[Cin, Outputs].</param>
     /// <param name="gradBias">[Outputs].</param>
     /// <param name="shape">Extents.</param>
-    /// <exception cref="ArgumentException">A view is too short for the shape, or lies elsewhere.</exception>
+    /// <exception cref="ArgumentException">A view is too short for the shape, lies elsewhere, or is written
+    /// while it is read.</exception>
     public void BackwardWeight(
         ArrayView<T> input,
         ArrayView<T> gradScores,
@@ -178,4 +185,10 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
         Forward(input, weight, bias, scores, shape);
         Backward(input, weight, scores, scores, new T[input.Length], new T[weight.Length], new T[bias.Length], shape);
     }
+
+    private static VoxelView<T> Input(ArrayView<T> view, SigmoidHeadShape shape, string name)
+        => new(view, shape.Voxels, shape.InputChannels, shape.InputPitch, name);
+
+    private static VoxelView<T> Scores(ArrayView<T> view, SigmoidHeadShape shape, string name)
+        => new(view, shape.Voxels, shape.Outputs, shape.Outputs, name);
 }

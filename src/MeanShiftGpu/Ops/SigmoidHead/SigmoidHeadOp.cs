@@ -17,11 +17,16 @@ public static class SigmoidHeadOp
     /// <param name="bias">[Outputs].</param>
     /// <param name="output">Where to write, a whole tensor; null for a new one.</param>
     /// <returns>Scores [N, D, H, W, Outputs].</returns>
+    /// <exception cref="ArgumentNullException">An argument but the output is null.</exception>
     /// <exception cref="ArgumentException">Shapes do not fit.</exception>
     public static Tensor<T> SigmoidHead<T>(
         this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(weight);
+        ArgumentNullException.ThrowIfNull(bias);
         if (weight.KernelSize != 1 || weight.InputChannels != input.Shape.Channels || bias.Length != weight.OutputChannels)
             throw new ArgumentException(
                 $"SigmoidHead: the input is {input.Shape}, {weight.Name} is [{weight.KernelSize}³, {weight.InputChannels}, "

@@ -7,11 +7,13 @@ namespace MeanShiftGpu.Ops.SigmoidHead;
 public static class SigmoidHeadReference
 {
     /// <summary>The scores, [voxels, outputs].</summary>
+    /// <exception cref="ArgumentException">An array is not of the channels and outputs.</exception>
     public static double[] Forward(double[] input, double[] weight, double[] bias, int inputChannels, int outputs)
     {
-        ArgumentNullException.ThrowIfNull(input);
-        ArgumentNullException.ThrowIfNull(weight);
-        ArgumentNullException.ThrowIfNull(bias);
+        ReferenceOperands operands = new("SigmoidHeadReference.Forward");
+        operands.RequireMultiple(input, inputChannels, nameof(input));
+        operands.Require(weight, (long)inputChannels * outputs, nameof(weight));
+        operands.Require(bias, outputs, nameof(bias));
         int voxels = input.Length / inputChannels;
         double[] scores = new double[voxels * outputs];
         for (int v = 0; v < voxels; v++)
@@ -29,13 +31,15 @@ public static class SigmoidHeadReference
     }
 
     /// <summary>The gradients of input, weight and bias for an upstream gradient of the scores.</summary>
+    /// <exception cref="ArgumentException">An array is not of the channels and outputs.</exception>
     public static (double[] Input, double[] Weight, double[] Bias) Backward(
         double[] input, double[] weight, double[] scores, double[] gradScores, int inputChannels, int outputs)
     {
-        ArgumentNullException.ThrowIfNull(input);
-        ArgumentNullException.ThrowIfNull(weight);
-        ArgumentNullException.ThrowIfNull(scores);
-        ArgumentNullException.ThrowIfNull(gradScores);
+        ReferenceOperands operands = new("SigmoidHeadReference.Backward");
+        operands.RequireMultiple(input, inputChannels, nameof(input));
+        operands.Require(weight, (long)inputChannels * outputs, nameof(weight));
+        operands.Require(scores, (long)input.Length / inputChannels * outputs, nameof(scores));
+        operands.Require(gradScores, scores.Length, nameof(gradScores));
         double[] gradInput = new double[input.Length];
         double[] gradWeight = new double[weight.Length];
         double[] gradBias = new double[outputs];

@@ -18,6 +18,7 @@ public static class SumOp
     /// <param name="tape">The tape.</param>
     /// <param name="input">[N, D, H, W, C], or a slice of channels.</param>
     /// <returns>A scalar.</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
     public static Tensor<T> Sum<T>(this Tape<T> tape, Tensor<T> input)
         where T : unmanaged, INumber<T>
         => Reduce(tape, "Sum", input, T.One);
@@ -26,16 +27,22 @@ public static class SumOp
     /// <param name="tape">The tape.</param>
     /// <param name="input">[N, D, H, W, C], or a slice of channels; at least one element.</param>
     /// <returns>A scalar.</returns>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">The tensor has no element.</exception>
     public static Tensor<T> Mean<T>(this Tape<T> tape, Tensor<T> input)
         where T : unmanaged, INumber<T>
-        => input.Shape.Length > 0
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        return input.Shape.Length > 0
             ? Reduce(tape, "Mean", input, T.CreateChecked(1.0 / input.Shape.Length))
             : throw new ArgumentException($"Mean: the tensor {input.Shape} has no element, expected one or more.", nameof(input));
+    }
 
     private static Tensor<T> Reduce<T>(Tape<T> tape, string name, Tensor<T> input, T factor)
         where T : unmanaged, INumber<T>
     {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(input);
         Tensor<T> whole = tape.Whole(input);
         FlatShape shape = new(input.Shape.Length);
         ISum<T> kernels = tape.Context.Launcher(SumVariants<T>.Table, shape);

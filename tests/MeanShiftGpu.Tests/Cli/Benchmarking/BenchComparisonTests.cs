@@ -2,6 +2,7 @@ using System.Text.Json;
 using MeanShiftGpu.Cli.Benchmarking;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tests.Support;
+using MeanShiftGpu.Tomography.Files;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Cli.Benchmarking;
@@ -114,6 +115,10 @@ public sealed class BenchComparisonTests
         ToolRun.Refuses(["--turns is for --against"], "bench", "dice", "--turns", "3");
         ToolRun.Refuses(["--compare"], "bench", "dice", "--against", nothing, "--compare", nothing);
         ToolRun.Refuses(["--turns", "from 2"], "bench", "dice", "--turns", "1", "--against", nothing);
+        TurnResult[] turns = [new("dice", "8³", "Direct", "float32", 1, 1, [1, 1], null, null)];
+        string ratios = folder.Write("ratios.json", JsonSerializer.Serialize(turns, JsonOutput.Options));
+        ToolRun.Refuses([ratios, "holds ratios of --against", "plain --json"], "bench", "dice", "--compare", ratios);
+        ToolRun.Refuses([ratios, "holds ratios of --against", "plain --json"], "bench", "table", ratios);
     }
 
     [Test]
@@ -121,8 +126,11 @@ public sealed class BenchComparisonTests
     {
         using TemporaryFolder folder = new();
         string path = folder["old.json"];
-        ToolRun.Succeeds("bench", "dice", "--seconds", "0", "--device", "cpu", "--json", path);
-        JsonElement result = ToolRun.Json(path)[0];
+        // A name that comes twice, in capitals or not, is one.
+        ToolRun.Succeeds("bench", "dice", "DICE", "--seconds", "0", "--device", "cpu", "--json", path);
+        JsonElement[] results = [.. ToolRun.Json(path).EnumerateArray()];
+        Assert.That(results.Select(BenchCase), Is.Unique);
+        JsonElement result = results[0];
         Assert.That(
             Number("minimumMs") <= Number("lowerQuartileMs") && Number("lowerQuartileMs") <= Number("medianMs")
                 && Number("medianMs") <= Number("upperQuartileMs") && Number("upperQuartileMs") <= Number("maximumMs"),
@@ -140,6 +148,9 @@ public sealed class BenchComparisonTests
         ToolRun.Refuses([path, "none of the"], "bench", "sum", "--seconds", "0", "--device", "cpu", "--compare", path);
 
         double Number(string name) => result.GetProperty(name).GetDouble();
+
+        static string BenchCase(JsonElement timed) => string.Join(
+            ", ", ((string[])["name", "size", "variant", "precision"]).Select(fact => timed.GetProperty(fact).GetString()));
     }
 
     [TestCase("0.1.0+abc", "0.1.0", "abc")]

@@ -21,8 +21,29 @@ public sealed class GrowthAndTableTests
     [TestCase("unet-step", "--particles", "64")]
     [TestCase("pick", "--batch", "2")]
     [TestCase("adam", "--steps", "100")]
+    [TestCase("adam", "--batch", "2")]
+    [TestCase("dice", "--widths", "8,8")]
+    [TestCase("binary-cross-entropy", "--widths", "8,8")]
+    [TestCase("center-likelihood", "--widths", "8,8")]
     public void Bench_WithAnOptionWithoutEffect_IsRefused(string benchmark, string option, string value)
         => ToolRun.Refuses([$"bench {benchmark}: {option} has no effect", "eave it out"], "bench", benchmark, option, value);
+
+    [TestCase("dice", "conv3d=Direct", "conv3d=…")]
+    [TestCase("dice", "dice=Direct,SUM=Direct", "SUM=…")]
+    public void Bench_WithAVariantOfAnOperationThatIsNotTimed_IsRefused(string benchmark, string given, string named)
+        => ToolRun.Refuses(
+            [$"bench {benchmark}: --variant {named} has no effect here", "eave it out"], "bench", benchmark, "--variant", given);
+
+    [TestCase("there is no benchmark 'dic'", "dic")]
+    [TestCase("or by itself stability, growth, table", "dic")]
+    [TestCase("'growth' stands alone", "dice", "growth")]
+    [TestCase("'growth' stands alone", "growth", "stability")]
+    [TestCase("'Stability' stands alone", "Stability", "dice")]
+    [TestCase("'table' stands alone and was given with other names. Run it by itself, with the files", "dice", "table")]
+    [TestCase("bench growth: there is no folder", "Growth")]
+    [TestCase("no file was given", "TABLE")]
+    public void Bench_NamesThatAreUnknownOrStandAlone_AreToldApart(string expected, params string[] names)
+        => ToolRun.Refuses([expected], ["bench", .. names]);
 
     [Test]
     public void Growth_HasItsSizesItsTableAndItsPictures()
@@ -42,7 +63,7 @@ public sealed class GrowthAndTableTests
         string table = File.ReadAllText(Path.Combine(results, "growth.md"));
         // The page names the command that made it, and not the one of the committed page.
         Assert.That(table, Does.Contain(
-            "meanshift-gpu bench growth --shrink 14 --widths 8,8 --threads 2 --out benchmarks/results/growth\n"));
+            $"meanshift-gpu bench growth --out {results} --shrink 14 --widths 8,8 --threads 2\n"));
         foreach (string row in (string[])["| 36³ by planes | 1 |", "| 36³ by planes | 2 |", "| 8 × 2³ whole | 2 |"])
             Assert.That(table, Does.Contain(row));
         Assert.That(output, Does.Contain("| 36³ by planes | 2 |"));
@@ -70,7 +91,7 @@ public sealed class GrowthAndTableTests
         using TemporaryFolder folder = new();
         string written = folder["growth"];
         Directory.CreateDirectory(written);
-        GrowthBench.Write(written, new UNet3dOptions(), points, ["growth"]);
+        GrowthBench.Write(written, new UNet3dOptions(), points, ["growth", "--out", "benchmarks/results/growth"]);
         JsonOutput.Write(Path.Combine(written, "growth.json"), points);
         string[] names = ["growth-memory.svg", "growth-time.svg", "growth.json", "growth.md"];
         Assert.That(Directory.GetFiles(written).Select(Path.GetFileName).Order(StringComparer.Ordinal), Is.EqualTo(names));

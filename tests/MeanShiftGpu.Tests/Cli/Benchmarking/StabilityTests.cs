@@ -29,6 +29,9 @@ public sealed class StabilityTests
         Assert.That(lines[^1], Is.EqualTo("| sandclock | compact | 1 | 0 | 0 | 0.500 | 0.750 |"));
         ToolRun.Refuses([path, "steps 20 of 20", "steps 40 of 40", "--out"], [.. command, "--steps", "40"]);
         ToolRun.Refuses([path, "hard"], [.. command, "--steps", "20", "--hard"]);
+        ToolRun.Refuses(
+            ["--schedule-steps 20 is less than --steps 30", "as many or more"],
+            [.. command, "--steps", "30", "--schedule-steps", "20"]);
 
         File.WriteAllText(path, JsonSerializer.Serialize(run with { Settings = "" }));
         ToolRun.Refuses([path, "not noted"], [.. command, "--steps", "20"]);

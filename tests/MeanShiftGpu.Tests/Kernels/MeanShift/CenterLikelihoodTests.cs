@@ -1,10 +1,13 @@
 using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
+using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
 
@@ -70,6 +73,30 @@ public class CenterLikelihoodTests
         (float outside, _) = Run<float>(context, Scores(1), [-3, 2.5, 40], [0, 1], pitch: 1, add: false);
         (float inside, _) = Run<float>(context, Scores(1), [0, 2.5, 6], [0, 1], pitch: 1, add: false);
         Assert.That(outside, Is.EqualTo(inside));
+    }
+
+    // On a tape such a centre is refused, by this loss and by the mean shift's.
+    [TestCase(double.NaN, 2, 2, "finite")]
+    [TestCase(2, 50, 0, "outside the volume")]
+    [TestCase(2, 2, -0.6, "outside the volume")]
+    public void Tape_ACentreThatIsNotInTheMap_IsRefused(double z, double y, double x, string message)
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using Arena arena = new(context);
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Tensor<double> scores = tape.Upload(Scores(1), new TensorShape(1, Size.Depth, Size.Height, Size.Width, 1));
+        Action[] calls =
+        [
+            () => tape.CenterLikelihood(scores, tape.UploadCenters<double>([[new(1, 1, 1), new(z, y, x)]])),
+            () => tape.MeanShiftLoss(
+                scores, tape.UploadCenters<double>([[new(1, 1, 1), new(z, y, x)]]), MeanShiftOptions.Compact, seed: 1, step: 0),
+        ];
+        foreach (Action call in calls)
+            Assert.That(call, Throws.TypeOf<InputException>().With.Message.Contains(message));
+        Assert.That(
+            () => tape.MeanShiftLoss(
+                scores, tape.UploadCenters<double>([[new(1, 1, 1)]]), [double.NaN, 1, 1], MeanShiftOptions.Compact),
+            Throws.TypeOf<InputException>().With.Message.Contains("seed 0"));
     }
 
     [Test]

@@ -38,6 +38,24 @@ public class DatasetFilesTests
         });
     }
 
+    // SHREC calls every tomogram reconstruction.mrc, and its particles name the folder.
+    [TestCase(1)]
+    [TestCase(2)]
+    public void Match_AReconstruction_IsCalledLikeItsFolder(int count)
+    {
+        string[] volumes = new string[count];
+        for (int i = 0; i < count; i++)
+        {
+            Directory.CreateDirectory(folder[$"model_{i}"]);
+            volumes[i] = Volume(Path.Combine($"model_{i}", "reconstruction.mrc"));
+        }
+
+        string table = folder.Write("picks.csv", Heading + "1,2,3,model_0\n4,5,6,model_1\n");
+        DatasetFiles files = Match(volumes, [table]);
+        Assert.That(files.Annotated.Select(a => a.Entry.Volume), Is.EqualTo(volumes));
+        Assert.That(files.Annotated.Select(a => a.Centers.Count), Is.All.EqualTo(1));
+    }
+
     [Test]
     public void Match_ATableWithoutNames_BelongsToTheVolumeThatItIsCalledLike()
     {

@@ -158,6 +158,12 @@ public class PickInAProgramTests
     }
 
     [Test]
+    public void Request_OfAVoxelSizeThatIsNone_IsRefused([Values(-1.0, double.NaN, double.PositiveInfinity)] double size)
+        => Assert.That(
+            () => new PickRequest { VoxelSizeAngstrom = size },
+            Throws.TypeOf<InputException>().With.Message.Contains("expected 0 (unknown) or more"));
+
+    [Test]
     public void Cluster_CanBeCancelled()
     {
         using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
@@ -168,6 +174,26 @@ public class PickInAProgramTests
             () => picker.Cluster(scores, Size, new CancellationToken(canceled: true)),
             Throws.InstanceOf<OperationCanceledException>());
         Assert.That(picker.Cluster(scores, Size), Is.Not.Empty);
+    }
+
+    // A centre at NaN, or none, would look like a result.
+    [Test]
+    public void Cluster_OfAMapThatIsNotWhatItIsSaidToBe_IsRefused()
+    {
+        using GpuContext context = TestDevices.Open(DeviceKind.Cpu);
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [4, 4] }, seed: 3);
+        using TomogramPicker picker = new(network, TrainingOptions.Compact.MeanShift, new PickOptions());
+        float[] scores = [.. Enumerable.Range(0, (int)Size.Voxels).Select(i => (float)Math.Abs(Math.Sin(i * i)))];
+        using Volume map = Volume.Of(scores, Size);
+        using Volume mask = new(Size.Depth, Size.Height, Size.Width - 1);
+        Assert.That(picker.Cluster(map, scores.Max()).Picks, Is.Not.Empty);
+        foreach (float maximum in (float[])[float.NaN, 0, 2])
+            Assert.That(() => picker.Cluster(map, maximum), Throws.ArgumentException.With.Message.Contains("largest score"));
+        Assert.That(
+            () => picker.Cluster(map, scores.Max(), mask), Throws.ArgumentException.With.Message.Contains("the mask has"));
+        scores[7] = float.NaN;
+        using Volume broken = Volume.Of(scores, Size);
+        Assert.That(() => picker.Cluster(broken, 1), Throws.TypeOf<InputException>().With.Message.Contains("score map"));
     }
 
     [Test]
