@@ -103,10 +103,9 @@ internal sealed class TrainSettings
         {
             if (source.Matched is not null && !resuming)
                 session.Line(string.Create(
-    CultureInfo.InvariantCulture, $"no {Diameter.Name} was given: the bandwidth is "
-        + $"{training.MeanShift.BandwidthVoxels:0.##} voxels, as for particles of "
-        + $"{training.MeanShift.BandwidthVoxels / ParticleSize.BandwidthPerDiameter:0.#} voxels"));
-
+                    CultureInfo.InvariantCulture,
+                    $"no {Diameter.Name} was given: the bandwidth is {training.MeanShift.BandwidthVoxels:0.##} voxels, as for "
+                        + $"particles of {training.MeanShift.BandwidthVoxels / ParticleSize.BandwidthPerDiameter:0.#} voxels"));
             return (structure, training);
         }
 

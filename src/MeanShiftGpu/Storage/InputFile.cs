@@ -26,8 +26,8 @@ internal static partial class InputFile
             if (FilePlace.Of(path).Kind is FileKind.Pipe or FileKind.Device or FileKind.Other)
             {
                 throw new InputException(
-                    $"{path}: is a pipe or a device, which can be read only once. Input files are read several times: save it "
-                    + "to a file first.");
+                    $"{path}: is a pipe or a device, which can be read only once, and input files are read several times. Save "
+                    + "it to a file first.");
             }
 
             return new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
