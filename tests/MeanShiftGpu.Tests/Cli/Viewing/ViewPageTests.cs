@@ -261,7 +261,9 @@ public sealed class ViewPageTests : IDisposable
         {
             try
             {
-                await Page.WaitForExpressionAsync(condition,
+                // Until the page has drawn what is asked about, the condition throws; the wait goes on.
+                await Page.WaitForExpressionAsync(
+                    $"(() => {{ try {{ return {condition}; }} catch {{ return false; }} }})()",
                     new WaitForFunctionOptions { Timeout = 60_000, PollingInterval = 50 });
             }
             catch (Exception e) when (e is WaitTaskTimeoutException or EvaluationFailedException)
