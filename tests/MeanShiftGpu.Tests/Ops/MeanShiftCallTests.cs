@@ -96,6 +96,18 @@ public sealed class MeanShiftCallTests
             () => loss.Evaluate(
                 new double[Edge * Edge * Edge], Edge, Edge, Edge, [3, 4, Edge], new double[Edge * Edge * Edge], seed: 1),
             Throws.InstanceOf<InputException>());
+        Assert.That(loss.Positions.Length, Is.Zero);
+        loss.Prepare(new(Edge, Edge, Edge));
+        Assert.That(loss.Positions.Length, Is.Positive);
+        Assert.That(() => loss.Evaluate(new MeanShiftCall<double>
+        {
+            Shape = Options.Shape(1, Edge, Edge, Edge),
+            Scores = default,
+            Centers = default,
+            CenterOffsets = default,
+            Losses = default,
+        }), Throws.ArgumentException);
+        Assert.That(loss.Positions.Length, Is.Zero);
         loss.Prepare(new(Edge, Edge, Edge));
         using MeanShiftLoss<double> wide = new(context, Options with { SeedCount = 500 });
         Assert.That(wide.Trajectory.Length, Is.Zero);

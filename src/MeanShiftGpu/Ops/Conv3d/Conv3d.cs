@@ -89,8 +89,8 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
     {
         using CallerGate.Pass pass = Enter();
         RequireApart(
-    Input(gradInput, shape, nameof(gradInput)), Output(gradOutput, shape, nameof(gradOutput)),
-    Output(shape.Activation == Activation.None ? default : output, shape, nameof(output)));
+            Input(gradInput, shape, nameof(gradInput)), Output(gradOutput, shape, nameof(gradOutput)),
+            Output(shape.Activation == Activation.None ? default : output, shape, nameof(output)));
         RequireApart(
             Workspace(workspace, shape), Output(gradOutput, shape, nameof(gradOutput)), Output(output, shape, nameof(output)),
             Weight(weight, shape, nameof(weight)), Input(gradInput, shape, nameof(gradInput)));
@@ -120,8 +120,8 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
     {
         using CallerGate.Pass pass = Enter();
         RequireApart(
-    Workspace(workspace, shape), Input(input, shape, nameof(input)), Output(gradOutput, shape, nameof(gradOutput)),
-    Output(output, shape, nameof(output)), Weight(gradWeight, shape, nameof(gradWeight)));
+            Workspace(workspace, shape), Input(input, shape, nameof(input)), Output(gradOutput, shape, nameof(gradOutput)),
+            Output(output, shape, nameof(output)), Weight(gradWeight, shape, nameof(gradWeight)));
         launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, output, gradWeight, gradBias, shape, workspace);
     }
 

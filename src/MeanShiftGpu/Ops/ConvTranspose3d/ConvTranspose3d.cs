@@ -111,8 +111,8 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
     {
         using CallerGate.Pass pass = Enter();
         RequireApart(
-    Workspace(workspace, shape), Input(input, shape, nameof(input)), Output(gradOutput, shape, nameof(gradOutput)),
-    Weight(gradWeight, shape, nameof(gradWeight)));
+            Workspace(workspace, shape), Input(input, shape, nameof(input)), Output(gradOutput, shape, nameof(gradOutput)),
+            Weight(gradWeight, shape, nameof(gradWeight)));
         launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, gradWeight, gradBias, shape, workspace);
     }
 

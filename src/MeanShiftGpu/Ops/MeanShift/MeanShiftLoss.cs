@@ -339,6 +339,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
     public T Evaluate(in MeanShiftSpans<T> call)
     {
         using CallerGate.Pass pass = Enter();
+        lastShape = default;
         (int batch, int maps, Extent size) = (call.Batch, call.Maps, call.Size);
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1, nameof(call.Batch));
         ArgumentOutOfRangeException.ThrowIfLessThan(maps, 1, nameof(call.Maps));
