@@ -92,7 +92,7 @@ internal sealed class CheckVerb(Session session) : Verb(session)
                 + $"{check.MedianDistance:0.#} in the middle") : "";
         Session.Line($"{name}: {Diagnosis.CentresIn(volume)}{distances}");
         Session.Line(string.Create(CultureInfo.InvariantCulture, $"{name}: grey values at the centres differ from other places "
-            + $"by {check.Given.Contrast:0.0} standard errors ({(check.Given.Contrast < 0 ? "darker" : "brighter")})"));
+            + $"by {check.Given.Contrast:0.0} standard errors{Tone(check.Given.Contrast)}"));
         if (volume.Centers.Count < CenterCheck.FewestCenters)
             Session.Line($"{name}: too few centres to say whether they belong to it");
         if (volume.Outlier is { } outlier)
@@ -102,4 +102,8 @@ internal sealed class CheckVerb(Session session) : Verb(session)
         if (!volume.VoxelSize.IsCube)
             Session.Warn($"{name}: {Diagnosis.OfVoxels(volume.VoxelSize)}");
     }
+
+    // Nothing for a contrast that is printed as 0.
+    private static string Tone(double contrast)
+        => Math.Abs(contrast) < 0.05 ? "" : contrast < 0 ? " (darker)" : " (brighter)";
 }

@@ -24,11 +24,14 @@ internal static class ConvertReport
         string formats = $"{CoordinateFormats.Word(result.From)} to {CoordinateFormats.Word(result.To)}";
         string sizes = voxels.Any(v => v > 0) ? $"voxels of {Numbers(voxels)} Å" : "voxel size unknown";
         string from = Numbers(result.FromPixels.Select(g => g.PerVoxel)), to = Numbers(result.ToPixels.Select(g => g.PerVoxel));
-        session.Line($"{target}: {counts}, {formats}; {sizes}, pixels per voxel: input {from}, output {to}");
+        string geometry = result.Particles.Count == 0 ? "" : $"; {sizes}, pixels per voxel: input {from}, output {to}";
+        session.Line($"{target}: {counts}, {formats}{geometry}");
         string[] tableAndRecord = [target, target + Provenance.Ending];
         foreach (string names in CoordinateTables.FilesOf(target).Except(tableAndRecord).Where(File.Exists))
             session.Line($"{names}: the tomograms' numbers and names");
-        if (result.LeftOut > 0 && result.Particles.Count == 0)
+        if (result.LeftOut == 0 && result.Particles.Count == 0)
+            session.Warn($"{target}: is empty, as {input} holds no particle.");
+        else if (result.Particles.Count == 0)
             session.Warn($"{target}: is empty, as the filters left out all of the {Counted.Of(result.LeftOut, "particle")}.");
         else if (result.LeftOut > 0)
             session.Line($"{target}: {Counted.Of(result.LeftOut, "particle")} left out, {result.Particles.Count} kept");

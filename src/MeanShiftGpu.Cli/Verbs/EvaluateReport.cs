@@ -42,6 +42,7 @@ internal sealed class EvaluateReport(
         EvaluationResult result = Evaluator.Evaluate(points, radii, beta);
         IReadOnlyList<ClassResult> classes = Evaluator.EvaluateClasses(points, radii, ownPicks, beta);
         Print(result);
+        WarnOfNone(result);
         if (classes.Count > 0)
             Print(classes);
         if (Occupancy is { } masks)
@@ -82,6 +83,15 @@ internal sealed class EvaluateReport(
         if (again > 0)
             session.Warn($"{volume.Name}: {again} of {Counted.Of(places.Count, kind)} at the very place of another, as rows that "
                 + "stand twice. Each counts; remove all but one.");
+    }
+
+    // Two tables in different units, or of different tomograms, look like picks that are all wrong.
+    private void WarnOfNone(EvaluationResult result)
+    {
+        RadiusScore widest = result.Radii.MaxBy(r => r.RadiusVoxels)!;
+        if (result.Predictions > 0 && result.Truth > 0 && widest.Precision == 0 && widest.Recall == 0)
+            session.Warn($"No pick lies within {widest.RadiusVoxels} voxels of a true centre. Check that picks and truth are of "
+                + "the same tomogram, and that both count in voxels of the same size.");
     }
 
     private void Print(EvaluationResult result)

@@ -151,7 +151,7 @@ internal sealed class TrainVerb(Session session) : Verb(session)
         catch (OperationCanceledException)
         {
             Session.Ranked.Leave();
-            Session.Line($"stopped after step {run.Trainer.Position} of {training.Steps}; go on with --resume");
+            Session.Line($"stopped after step {run.Trainer.Position} of {training.Steps}; go on with --resume --out {folder}");
             throw;
         }
 

@@ -98,10 +98,11 @@ public sealed record DatasetFiles
             string? tomogramsStar = told.TomogramsStar ?? (asks ? TomogramsBeside(volumes.Prepend(table)) : null);
             if (tomogramsStar is not null && told.TomogramsStar is null && !stars.Contains(tomogramsStar))
                 stars.Add(tomogramsStar);
-            string[] names = NamesIn(table, sources[0]);
+            Particle[] rows = RowsOf(table, sources[0]);
+            string[] names = NamesIn(rows);
             if (names.Length == 0)
             {
-                (OfTable(table, sources, index) ?? throw NoVolumeFor(table, sources)).Take(table, null, tomogramsStar);
+                (OfTable(table, sources, index) ?? throw NoVolumeFor(table, rows, sources)).Take(table, null, tomogramsStar);
                 continue;
             }
 
@@ -157,25 +158,28 @@ public sealed record DatasetFiles
         => files.Select(f => Path.GetDirectoryName(Path.GetFullPath(f))!).Distinct()
             .Select(folder => Path.Combine(folder, TomogramsName)).FirstOrDefault(File.Exists);
 
-    // Names alone: any volume's size and one pixel in a voxel do for places that nobody keeps. Numbers are no
-    // names.
-    private static string[] NamesIn(string table, Source any)
-    {
-        CoordinateContext context = new()
+    // For names alone: any volume's size and one pixel in a voxel do for places that nobody keeps.
+    private static Particle[] RowsOf(string table, Source any)
+        => [.. CoordinateTables.Read(table, new CoordinateContext
         {
             Binning = 1,
             Shape = any.Header.Shape,
             VoxelSizeAngstrom = any.Header.VoxelSize.CubeAngstrom is > 0 and var size ? size : 1
-        };
-        string[] names = [.. CoordinateTables.Read(table, context).Select(p => p.Tomogram).OfType<string>().Distinct()];
+        })];
+
+    // Numbers are no names.
+    private static string[] NamesIn(Particle[] rows)
+    {
+        string[] names = [.. rows.Select(p => p.Tomogram).OfType<string>().Distinct()];
         return names is [var only] && only.All(char.IsAsciiDigit) ? [] : names;
     }
 
     private static Source? OfTable(string table, Source[] sources, TomogramIndex<Source> index)
         => sources is [var only] ? only : index.Find(CoordinateFolder.TomogramOf(table), table);
 
-    private static InputException NoVolumeFor(string table, Source[] sources)
-        => new($"{table}: does not say which tomogram its particles are of, and is called like none of "
+    private static InputException NoVolumeFor(string table, Particle[] rows, Source[] sources)
+        => rows.Length == 0 ? new($"{table}: holds no particle, and so no tomogram's name. Give a table with particles.")
+            : new($"{table}: does not say which tomogram its particles are of, and is called like none of "
             + $"{Some(sources.Select(s => TomogramNames.Of(s.Path)))}. Rename it like its volume, or give that volume alone.");
 
     private static InputException NothingFits(IReadOnlyList<string> tables, Source[] sources, HashSet<string> orphans,

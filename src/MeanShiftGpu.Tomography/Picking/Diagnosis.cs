@@ -85,6 +85,7 @@ public static class Diagnosis
                 maxima[k].Add(scores[k].Max());
         }
 
+        progress?.Invoke(volumes.Length, volumes.Length);
         double[] correlations = [.. volumes.Select(v => NeighbourCorrelation(v.Image))];
         double mean = correlations.DefaultIfEmpty(0).Average();
         return new VolumeLooks

@@ -174,7 +174,8 @@ public sealed class TrainingRun : IDisposable
         catch (OperationCanceledException)
         {
             WriteCheckpoint();
-            WritePage($"Stopped after step {Trainer.Position} of {Options.Steps}; go on with --resume.", isOver: true);
+            WritePage($"Stopped after step {Trainer.Position} of {Options.Steps}; go on with --resume, and --out with this "
+                + "folder.", isOver: true);
             throw;
         }
         catch (TrainingFailedException e)

@@ -38,7 +38,16 @@ public class ConvertTests
             folder.WriteText("inside.coords", "1 1 1\n"),
             "--volume",
             folder.WriteVolume("small.mrc"));
-        Assert.That(run.Error, Does.Contain("1 of 2 picks outside the volume"));
+        Assert.That(run.Error, Does.Contain("1 of 2 picks outside the volume").And.Not.Contain("No pick"));
+    }
+
+    [Test]
+    public void Evaluate_PicksInAnotherUnit_IsTold()
+    {
+        ToolRun run = ToolRun.Succeeds(
+            "evaluate", "--picks", folder.WriteText("angstrom.coords", "100 200 300\n"), "--truth",
+            folder.WriteText("voxels.coords", "10 20 30\n"), "--radii", "2,5");
+        Assert.That(run.Error, Does.Contain("No pick lies within 5 voxels of a true centre"));
     }
 
     // Markers are physical places: those of a map begin where its header says, by its origin or its nstart.
@@ -113,6 +122,14 @@ public class ConvertTests
         Assert.That(none.Error, Does.Contain("is empty").And.Contain("all of the 2 particles"));
         ToolRun one = ToolRun.Succeeds("convert", table, "--out", folder.At("one.csv"), "--min-score", "0.5");
         Assert.That(one.Error, Does.Not.Contain("is empty"));
+    }
+
+    [Test]
+    public void Convert_ATableWithoutRows_Warns()
+    {
+        ToolRun run = ToolRun.Succeeds("convert", folder.WriteText("bare.csv", "x,y,z\n"), "--out", folder.At("bare.tbl"));
+        Assert.That(run.Error, Does.Contain($"{folder.At("bare.tbl")}: is empty, as {folder.At("bare.csv")} holds no particle."));
+        Assert.That(run.Output, Does.Contain("0 particles").And.Not.Contain("pixels per voxel"));
     }
 
     [Test]

@@ -533,7 +533,7 @@ public class ToolChainTests
 
         ToolRun stopped = ToolRun.Interrupted("step 2: best", folder.Train("resumed", 6, [.. options, "--threads", "2"]));
         Assert.That(stopped.Code, Is.EqualTo(130), stopped.Output + stopped.Error);
-        Assert.That(stopped.Output, Does.Contain("stopped after step 2 of 6"));
+        Assert.That(stopped.Output, Does.Contain($"stopped after step 2 of 6; go on with --resume --out {folder.At("resumed")}"));
         ToolRun.Refuses(["--resume", "--overwrite"], folder.Train("resumed", 6, options));
         // Once with the whole command line again, once with what is needed alone.
         ToolRun again = ToolRun.Interrupted(

@@ -67,6 +67,9 @@ public class DatasetFilesTests
             Does.Contain("does not say which tomogram").And.Contain("'TS_01'"));
         Assert.That(Match(volumes[..1], [other]).Annotated.Single().Entry.Volume, Is.EqualTo(volumes[0]),
             "one volume can be meant only");
+        string empty = folder.Write("none.csv", "x,y,z\n");
+        Assert.That(TemporaryFolder.Refused(() => Match(volumes, [empty]), empty),
+            Does.Contain("holds no particle").And.Not.Contain("Rename"));
     }
 
     [Test]

@@ -83,7 +83,8 @@ public sealed partial class TrainingPageTests : IDisposable
     {
         ToolRun.Interrupted("step 2: best", folder.Train("stopped", 6, "--validate-every", "2"));
         string stopped = File.ReadAllText(folder.At("stopped", "training.html"));
-        Assert.That(stopped, Does.Contain("Stopped after step 2 of 6; go on with --resume.").And.Not.Contain("http-equiv"));
+        Assert.That(stopped, Does.Contain("Stopped after step 2 of 6; go on with --resume, and --out with this folder.")
+            .And.Not.Contain("http-equiv"));
         ToolRun run = ToolRun.Succeeds(folder.Train("stopped", 6, "--validate-every", "2", "--resume"));
         Assert.That(run.Output, Does.Contain($"page: {folder.At("stopped", "training.html")}"));
         string ended = File.ReadAllText(folder.At("stopped", "training.html"));
