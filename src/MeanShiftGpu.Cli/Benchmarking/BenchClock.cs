@@ -43,7 +43,8 @@ public sealed record BenchResult(string Name, string Size, string Device, string
     public long? PeakBytes { get; init; }
 
     /// <summary>The processor's multiply-add peak in GFLOP/s, the highest that was measured between the
-    /// repeats up to here; null on other devices and where operations are not counted.</summary>
+    /// repeats, in a line up to there and in a file in the whole run; null on other devices and where
+    /// operations are not counted.</summary>
     public double? PeakGflops { get; init; }
 
     /// <summary>Gflops as a share of PeakGflops; null where that is.</summary>
@@ -59,6 +60,18 @@ public sealed record BenchResult(string Name, string Size, string Device, string
 
     /// <summary>Where and when it was timed; null in files of versions that did not say.</summary>
     public BenchRun? Run { get; init; }
+
+    /// <summary>Results with the shares of the highest peak among them: other programs may have disturbed
+    /// the first measurements.</summary>
+    internal static BenchResult[] OfOnePeak(IReadOnlyList<BenchResult> results, Action<string> warn)
+    {
+        double? peak = results.Max(r => r.PeakGflops);
+        if (results.Any(r => r.PeakGflops < 0.95 * peak))
+            warn($"the peak rose to {peak:0} GFLOP/s while this ran: other programs disturbed the first measurements. Shares "
+                + "above that name a lower peak are too large; --json writes those of this one.");
+        return [.. results.Select(r => r.PeakGflops is null ? r
+            : r with { PeakGflops = peak, PercentOfPeak = 100 * r.Gflops / peak })];
+    }
 
     /// <summary>The result in a line, for people.</summary>
     internal string Line()

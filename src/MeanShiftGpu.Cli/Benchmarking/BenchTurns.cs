@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
+using System.Reflection;
+using MeanShiftGpu.Device;
 using MeanShiftGpu.Storage;
 
 namespace MeanShiftGpu.Cli.Benchmarking;
@@ -111,6 +113,13 @@ internal sealed class ToolBuild
 
     private ToolBuild(string folder, string program, params string[] before)
         => (this.folder, this.program, this.before) = (folder, program, before);
+
+    /// <summary>Warns if the library was built without optimisation.</summary>
+    public static void WarnIfDebug(Action<string> warn)
+    {
+        if (typeof(GpuContext).Assembly.GetCustomAttribute<DebuggableAttribute>() is { IsJITOptimizerDisabled: true })
+            warn("this is a Debug build, several times slower than a Release build. Build with -c Release to time it.");
+    }
 
     /// <summary>The build that runs now.</summary>
     public static ToolBuild Own() => In(AppContext.BaseDirectory);

@@ -75,6 +75,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
                 return ExitCode.Done;
         }
 
+        ToolBuild.WarnIfDebug(Session.Warn);
         string[] chosen = BenchNames.Chosen(given);
         RefuseIdle(options, string.Join(' ', chosen), [.. Timing, .. chosen.SelectMany(sizes.CountingFor)]);
         RefuseIdleVariant(DeviceOptions(options).Variant ?? "", chosen);
@@ -108,11 +109,12 @@ internal sealed class BenchVerb(Session session) : Verb(session)
             bench.Run(name);
         }
 
-        WriteJson(options, results, earlier is null ? [] : [earlier]);
+        BenchResult[] found = BenchResult.OfOnePeak(results, Session.Warn);
+        WriteJson(options, found, earlier is null ? [] : [earlier]);
         if (earlier is not null)
         {
             Session.Line("");
-            foreach (string line in BenchComparison.Table(earlier, before, results))
+            foreach (string line in BenchComparison.Table(earlier, before, found))
                 Session.Line(line);
         }
 
@@ -143,6 +145,7 @@ internal sealed class BenchVerb(Session session) : Verb(session)
 
     private ExitCode MeasureGrowth(ParseResult options)
     {
+        ToolBuild.WarnIfDebug(Session.Warn);
         string folder = FolderOf(options, BenchNames.Growth);
         using FolderLock folderLock = FolderLock.Take(folder);
         UNet3dOptions network = sizes.NetworkOf(options);

@@ -233,7 +233,11 @@ public sealed partial class UNet3d<T> : IDisposable
     /// <see cref="UNet3dOptions.Divisor"/>.
     /// </summary>
     /// <exception cref="InputException">The file cannot be written.</exception>
-    public void SaveOnnx(string path) => OnnxExport.Write(path, this);
+    public void SaveOnnx(string path)
+    {
+        using CallerGate.Pass pass = Context.Enter("UNet3d.SaveOnnx");
+        OnnxExport.Write(path, this);
+    }
 
     /// <inheritdoc/>
     public void Dispose() => Parameters.Dispose();
@@ -251,6 +255,7 @@ public sealed partial class UNet3d<T> : IDisposable
     /// </summary>
     internal Dictionary<string, SafetensorsTensor> ToTensors(string prefix, ArrayView<T> laidOutLikeValues)
     {
+        using CallerGate.Pass pass = Context.Enter("UNet3d.Save");
         // A checkpoint has four of these; one buffer serves them all.
         int count = (int)laidOutLikeValues.Length;
         T[] all = ArrayPool<T>.Shared.Rent(count);

@@ -85,6 +85,7 @@ public sealed class Parameter<T>
         ArgumentNullException.ThrowIfNull(values);
         if (values.Length != Length)
             throw new ArgumentException($"{Name} has {Length} numbers, got {values.Length}.", nameof(values));
+        using CallerGate.Pass pass = Owner.Enter("Parameter.Upload");
         Value.CopyFromCPU(context.Stream, values);
         Owner.MarkChanged();
     }
@@ -94,6 +95,7 @@ public sealed class Parameter<T>
     public T[] Download(GpuContext context)
     {
         ArgumentNullException.ThrowIfNull(context);
+        using CallerGate.Pass pass = Owner.Enter("Parameter.Download");
         T[] values = new T[Length];
         Value.CopyToCPU(context.Stream, values);
         context.Synchronize();
@@ -154,8 +156,13 @@ public sealed class ParameterSet<T> : IDisposable
     public void ZeroGradients(GpuContext context)
     {
         ArgumentNullException.ThrowIfNull(context);
+        using CallerGate.Pass pass = Enter("ParameterSet.ZeroGradients");
         Gradients.MemSetToZero(context.Stream);
     }
+
+    /// <summary>Begins a call on the numbers, of one thread at a time; the caller disposes the
+    /// result.</summary>
+    internal CallerGate.Pass Enter(string operation) => (device ?? throw NotAllocated()).Enter(operation);
 
     /// <summary>Frees the memory. Waits for a call that another thread has in progress.</summary>
     public void Dispose()

@@ -154,6 +154,8 @@ public sealed class FacadeTests(DeviceKind device)
         ArrayView<float> all = memory.View.AsContiguous();
         ArrayView<float> w = all.SubView(3000, 600);
         ArrayView<float> b = all.SubView(3600, 8);
+        // Apart, for the largest of the shapes.
+        (ArrayView<float> x, ArrayView<float> y, ArrayView<float> z) = (all, all.SubView(600), all.SubView(1200));
         Conv3dShape shape = Conv3dShape.Dense(1, (3, 4, 5), 4, 4, 3, Activation.Relu);
         Conv3dShape slices = new(1, 3, 4, 5, 4, 4, 3, Activation.Relu, 8, 8);
         using Conv3d<float> convolution = new(context);
@@ -163,6 +165,8 @@ public sealed class FacadeTests(DeviceKind device)
         ConvTranspose3dShape twice = ConvTranspose3dShape.Dense(1, (2, 2, 2), 4, 4);
         MaxPool3dShape half = MaxPool3dShape.Dense(1, (4, 4, 4), 4);
         SigmoidHeadShape sigmoid = SigmoidHeadShape.Dense(1, (4, 4, 4), 4, 1);
+        using MemoryBuffer1D<float, Stride1D.Dense> own = context.Accelerator.Allocate1D<float>(head.WorkspaceLength(sigmoid));
+        ArrayView<float> rest = own.View.AsContiguous();
         (string Written, Action Call)[] calls =
         [
             ("output", () => convolution.Forward(all, w, b, all, shape)),
@@ -178,6 +182,39 @@ public sealed class FacadeTests(DeviceKind device)
             ("gradInput", () => pooling.Backward(all.SubView(1000, 256), all, all, half)),
             ("scores", () => head.Forward(all, w, b, all, sigmoid)),
             ("gradInput", () => head.BackwardInput(all.SubView(1000, 64), all, w, all, sigmoid)),
+            // Over what is small.
+            ("output", () => convolution.Forward(x, w, b, w, shape)),
+            ("output", () => convolution.Forward(x, w, b, all.SubView(3590, 240), shape)),
+            ("gradInput", () => convolution.BackwardInput(x, y, w, w, shape)),
+            ("gradWeight", () => convolution.BackwardWeight(x, y, z, x, b, shape)),
+            ("gradWeight", () => convolution.BackwardWeight(x, y, z, y, b, shape)),
+            ("gradWeight", () => convolution.BackwardWeight(x, y, z, z, b, shape)),
+            ("gradWeight", () => convolution.BackwardWeight(x, y, z, w, w.SubView(431), shape)),
+            ("gradBias", () => convolution.BackwardWeight(x, y, z, w, x, shape)),
+            ("gradBias", () => convolution.BackwardWeight(x, y, z, w, y, shape)),
+            ("gradBias", () => convolution.BackwardWeight(x, y, z, w, z, shape)),
+            ("output", () => transposed.Forward(x, w, b, w, twice)),
+            ("output", () => transposed.Forward(x, w, b, all.SubView(3590, 256), twice)),
+            ("gradInput", () => transposed.BackwardInput(x, w, w, twice)),
+            ("gradWeight", () => transposed.BackwardWeight(x, y, x, b, twice)),
+            ("gradWeight", () => transposed.BackwardWeight(x, y, y, b, twice)),
+            ("gradWeight", () => transposed.BackwardWeight(x, y, w, w.SubView(127), twice)),
+            ("gradBias", () => transposed.BackwardWeight(x, y, w, x, twice)),
+            ("gradBias", () => transposed.BackwardWeight(x, y, w, y, twice)),
+            ("scores", () => head.Forward(x, w, b, w, sigmoid)),
+            ("scores", () => head.Forward(x, w, b, b, sigmoid)),
+            ("gradInput", () => head.BackwardInput(y, z, w, w, sigmoid)),
+            ("workspace", () => head.BackwardWeight(x, y, z, x, w, b, sigmoid)),
+            ("workspace", () => head.BackwardWeight(x, y, z, y, w, b, sigmoid)),
+            ("workspace", () => head.BackwardWeight(x, y, z, z, w, b, sigmoid)),
+            ("workspace", () => head.BackwardWeight(x, y, z, w, w, b, sigmoid)),
+            ("gradWeight", () => head.BackwardWeight(x, y, z, rest, x, b, sigmoid)),
+            ("gradWeight", () => head.BackwardWeight(x, y, z, rest, y, b, sigmoid)),
+            ("gradWeight", () => head.BackwardWeight(x, y, z, rest, z, b, sigmoid)),
+            ("gradWeight", () => head.BackwardWeight(x, y, z, rest, w, w, sigmoid)),
+            ("gradBias", () => head.BackwardWeight(x, y, z, rest, w, x, sigmoid)),
+            ("gradBias", () => head.BackwardWeight(x, y, z, rest, w, y, sigmoid)),
+            ("gradBias", () => head.BackwardWeight(x, y, z, rest, w, z, sigmoid)),
         ];
         using (Assert.EnterMultipleScope())
         {
@@ -188,6 +225,14 @@ public sealed class FacadeTests(DeviceKind device)
 
         convolution.Forward(all, w, b, all.SubView(240, 240), shape);
         convolution.Forward(all, w, b, all.SubView(4, 480), slices);
+        convolution.BackwardInput(x, y, w, z, shape);
+        convolution.BackwardWeight(x, y, z, w, b, shape);
+        transposed.Forward(x, w, b, y, twice);
+        transposed.BackwardInput(x, w, y, twice);
+        transposed.BackwardWeight(x, y, w, b, twice);
+        head.Forward(x, w, b, y, sigmoid);
+        head.BackwardInput(x, y, w, z, sigmoid);
+        head.BackwardWeight(x, y, z, rest, w, b, sigmoid);
         convolution.Forward(all.SubView(4, 480), w, b, all, slices);
         context.Synchronize();
     }

@@ -86,6 +86,20 @@ public sealed class MeanShiftCallTests
         Assert.That(() => loss.Trajectory.Length, Throws.InstanceOf<ObjectDisposedException>());
     }
 
+    [Test]
+    public void Positions_AfterTheContextWasDisposed_AreRefused([Values] bool isShared)
+    {
+        using GpuContext all = TestDevices.Open(DeviceKind.Cpu);
+        using GpuContext own = isShared ? all.Share() : GpuContext.Attach(all.Accelerator);
+        MeanShiftLoss<double> loss = new(own, Options);
+        loss.Prepare(new(Edge, Edge, Edge));
+        own.Dispose();
+        Assert.That(() => loss.Positions.Length, Throws.InstanceOf<ObjectDisposedException>());
+        all.Dispose();
+        Assert.That(() => loss.Positions.Length, Throws.InstanceOf<ObjectDisposedException>());
+        Assert.That(() => loss.Trajectory.Length, Throws.InstanceOf<ObjectDisposedException>());
+    }
+
     // What lies there was never computed.
     [Test]
     public void Positions_AfterARefusedCall_AreEmpty()

@@ -64,10 +64,12 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
         ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
-        RequireApart(Output(output, shape, nameof(output)), Input(input, shape, nameof(input)));
+        RequireApart(
+            Output(output, shape, nameof(output)), Input(input, shape, nameof(input)), Weight(weight, shape, nameof(weight)),
+            Bias(bias, shape, nameof(bias)));
         RequireApart(
             Workspace(workspace, shape), Input(input, shape, nameof(input)), Weight(weight, shape, nameof(weight)),
-            Output(output, shape, nameof(output)));
+            Bias(bias, shape, nameof(bias)), Output(output, shape, nameof(output)));
         launcher.For(shape).Forward(Context.Stream, input, weight, bias, output, shape, workspace);
     }
 
@@ -90,7 +92,8 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
         using CallerGate.Pass pass = Enter();
         RequireApart(
             Input(gradInput, shape, nameof(gradInput)), Output(gradOutput, shape, nameof(gradOutput)),
-            Output(shape.Activation == Activation.None ? default : output, shape, nameof(output)));
+            Output(shape.Activation == Activation.None ? default : output, shape, nameof(output)),
+            Weight(weight, shape, nameof(weight)));
         RequireApart(
             Workspace(workspace, shape), Output(gradOutput, shape, nameof(gradOutput)), Output(output, shape, nameof(output)),
             Weight(weight, shape, nameof(weight)), Input(gradInput, shape, nameof(gradInput)));
@@ -121,7 +124,17 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
         using CallerGate.Pass pass = Enter();
         RequireApart(
             Workspace(workspace, shape), Input(input, shape, nameof(input)), Output(gradOutput, shape, nameof(gradOutput)),
-            Output(output, shape, nameof(output)), Weight(gradWeight, shape, nameof(gradWeight)));
+            Output(output, shape, nameof(output)), Weight(gradWeight, shape, nameof(gradWeight)),
+            Bias(gradBias, shape, nameof(gradBias)));
+        RequireApart(
+            Weight(gradWeight, shape, nameof(gradWeight)), Input(input, shape, nameof(input)),
+            Output(gradOutput, shape, nameof(gradOutput)),
+            Output(shape.Activation == Activation.None ? default : output, shape, nameof(output)),
+            Bias(gradBias, shape, nameof(gradBias)));
+        RequireApart(
+            Bias(gradBias, shape, nameof(gradBias)), Input(input, shape, nameof(input)),
+            Output(gradOutput, shape, nameof(gradOutput)),
+            Output(shape.Activation == Activation.None ? default : output, shape, nameof(output)));
         launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, output, gradWeight, gradBias, shape, workspace);
     }
 
@@ -206,6 +219,9 @@ public sealed class Conv3d<T> : TapelessOperation<T, Conv3dShape>
 
     private static VoxelView<T> Weight(ArrayView<T> view, Conv3dShape shape, string name)
         => VoxelView<T>.Dense(view, shape.WeightLength, name);
+
+    private static VoxelView<T> Bias(ArrayView<T> view, Conv3dShape shape, string name)
+        => VoxelView<T>.Dense(view, shape.OutputChannels, name);
 
     private VoxelView<T> Workspace(ArrayView<T> view, Conv3dShape shape)
         => VoxelView<T>.Dense(view, view.Length == 0 ? 0 : WorkspaceLength(shape), "workspace");

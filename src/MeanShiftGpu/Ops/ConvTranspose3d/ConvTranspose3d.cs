@@ -65,10 +65,12 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
         ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
-        RequireApart(Output(output, shape, nameof(output)), Input(input, shape, nameof(input)));
+        RequireApart(
+            Output(output, shape, nameof(output)), Input(input, shape, nameof(input)), Weight(weight, shape, nameof(weight)),
+            Bias(bias, shape, nameof(bias)));
         RequireApart(
             Workspace(workspace, shape), Input(input, shape, nameof(input)), Weight(weight, shape, nameof(weight)),
-            Output(output, shape, nameof(output)));
+            Bias(bias, shape, nameof(bias)), Output(output, shape, nameof(output)));
         launcher.For(shape).Forward(Context.Stream, input, weight, bias, output, shape, workspace);
     }
 
@@ -87,7 +89,9 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
         ArrayView<T> workspace = default)
     {
         using CallerGate.Pass pass = Enter();
-        RequireApart(Input(gradInput, shape, nameof(gradInput)), Output(gradOutput, shape, nameof(gradOutput)));
+        RequireApart(
+            Input(gradInput, shape, nameof(gradInput)), Output(gradOutput, shape, nameof(gradOutput)),
+            Weight(weight, shape, nameof(weight)));
         RequireApart(
             Workspace(workspace, shape), Output(gradOutput, shape, nameof(gradOutput)), Weight(weight, shape, nameof(weight)),
             Input(gradInput, shape, nameof(gradInput)));
@@ -112,7 +116,13 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
         using CallerGate.Pass pass = Enter();
         RequireApart(
             Workspace(workspace, shape), Input(input, shape, nameof(input)), Output(gradOutput, shape, nameof(gradOutput)),
-            Weight(gradWeight, shape, nameof(gradWeight)));
+            Weight(gradWeight, shape, nameof(gradWeight)), Bias(gradBias, shape, nameof(gradBias)));
+        RequireApart(
+            Weight(gradWeight, shape, nameof(gradWeight)), Input(input, shape, nameof(input)),
+            Output(gradOutput, shape, nameof(gradOutput)), Bias(gradBias, shape, nameof(gradBias)));
+        RequireApart(
+            Bias(gradBias, shape, nameof(gradBias)), Input(input, shape, nameof(input)),
+            Output(gradOutput, shape, nameof(gradOutput)));
         launcher.For(shape).BackwardWeight(Context.Stream, input, gradOutput, gradWeight, gradBias, shape, workspace);
     }
 
@@ -194,6 +204,9 @@ public sealed class ConvTranspose3d<T> : TapelessOperation<T, ConvTranspose3dSha
 
     private static VoxelView<T> Weight(ArrayView<T> view, ConvTranspose3dShape shape, string name)
         => VoxelView<T>.Dense(view, shape.WeightLength, name);
+
+    private static VoxelView<T> Bias(ArrayView<T> view, ConvTranspose3dShape shape, string name)
+        => VoxelView<T>.Dense(view, shape.OutputChannels, name);
 
     private VoxelView<T> Workspace(ArrayView<T> view, ConvTranspose3dShape shape)
         => VoxelView<T>.Dense(view, view.Length == 0 ? 0 : WorkspaceLength(shape), "workspace");

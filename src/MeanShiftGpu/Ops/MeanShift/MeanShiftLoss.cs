@@ -73,19 +73,30 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// [N, S, 3], where the seeds of the last call ended, those of its last map, on the device. The view
     /// holds until the next call; it is empty before the first one and after a call that was refused.
     /// </summary>
-    /// <exception cref="ObjectDisposedException">This object was disposed.</exception>
-    public ArrayView<T> Positions => lastShape.Ends(Trajectory);
+    /// <exception cref="ObjectDisposedException">This object, its context or its device was
+    /// disposed.</exception>
+    /// <exception cref="InvalidOperationException">Another thread's call is in progress.</exception>
+    public ArrayView<T> Positions
+    {
+        get
+        {
+            using CallerGate.Pass pass = Enter();
+            return lastShape.Ends(Trajectory);
+        }
+    }
 
     /// <summary>
     /// [T + 1, N, S, 3], the paths of the seeds of the last call, those of its last map, on the device. The
     /// view holds as long as <see cref="Positions"/>.
     /// </summary>
-    /// <exception cref="ObjectDisposedException">This object was disposed.</exception>
+    /// <exception cref="ObjectDisposedException">This object, its context or its device was
+    /// disposed.</exception>
+    /// <exception cref="InvalidOperationException">Another thread's call is in progress.</exception>
     public ArrayView<T> Trajectory
     {
         get
         {
-            ObjectDisposedException.ThrowIf(disposed, this);
+            using CallerGate.Pass pass = Enter();
             return trajectory.View.SubView(0, lastShape.TrajectoryLength);
         }
     }

@@ -59,7 +59,9 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
     public void Forward(ArrayView<T> input, ArrayView<T> weight, ArrayView<T> bias, ArrayView<T> scores, SigmoidHeadShape shape)
     {
         using CallerGate.Pass pass = Enter();
-        RequireApart(Scores(scores, shape, nameof(scores)), Input(input, shape, nameof(input)));
+        RequireApart(
+            Scores(scores, shape, nameof(scores)), Input(input, shape, nameof(input)), Weight(weight, shape, nameof(weight)),
+            Bias(bias, shape, nameof(bias)));
         launcher.For(shape).Forward(Context.Stream, input, weight, bias, scores, shape);
     }
 
@@ -77,7 +79,7 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
         using CallerGate.Pass pass = Enter();
         RequireApart(
             Input(gradInput, shape, nameof(gradInput)), Scores(gradScores, shape, nameof(gradScores)),
-            Scores(scores, shape, nameof(scores)));
+            Scores(scores, shape, nameof(scores)), Weight(weight, shape, nameof(weight)));
         launcher.For(shape).BackwardInput(Context.Stream, gradScores, scores, weight, gradInput, shape);
     }
 
@@ -102,6 +104,17 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
         SigmoidHeadShape shape)
     {
         using CallerGate.Pass pass = Enter();
+        RequireApart(
+            VoxelView<T>.Dense(workspace, WorkspaceLength(shape), nameof(workspace)), Input(input, shape, nameof(input)),
+            Scores(gradScores, shape, nameof(gradScores)), Scores(scores, shape, nameof(scores)),
+            Weight(gradWeight, shape, nameof(gradWeight)), Bias(gradBias, shape, nameof(gradBias)));
+        RequireApart(
+            Weight(gradWeight, shape, nameof(gradWeight)), Input(input, shape, nameof(input)),
+            Scores(gradScores, shape, nameof(gradScores)), Scores(scores, shape, nameof(scores)),
+            Bias(gradBias, shape, nameof(gradBias)));
+        RequireApart(
+            Bias(gradBias, shape, nameof(gradBias)), Input(input, shape, nameof(input)),
+            Scores(gradScores, shape, nameof(gradScores)), Scores(scores, shape, nameof(scores)));
         launcher.For(shape).BackwardWeight(Context.Stream, input, gradScores, scores, workspace, gradWeight, gradBias, shape);
     }
 
@@ -191,4 +204,10 @@ public sealed class SigmoidHead<T> : TapelessOperation<T, SigmoidHeadShape>
 
     private static VoxelView<T> Scores(ArrayView<T> view, SigmoidHeadShape shape, string name)
         => new(view, shape.Voxels, shape.Outputs, shape.Outputs, name);
+
+    private static VoxelView<T> Weight(ArrayView<T> view, SigmoidHeadShape shape, string name)
+        => VoxelView<T>.Dense(view, shape.WeightLength, name);
+
+    private static VoxelView<T> Bias(ArrayView<T> view, SigmoidHeadShape shape, string name)
+        => VoxelView<T>.Dense(view, shape.Outputs, name);
 }

@@ -109,6 +109,25 @@ public class QuickBenchTests
     }
 
     [Test]
+    public void OfOnePeak_TakesTheHighestForAllThatHaveOne()
+    {
+        static BenchResult Of(double gflops, double? peak) => new("conv3d Forward", "8³", "CPU", "HostSimd", "float32")
+        {
+            Gflops = gflops,
+            PeakGflops = peak,
+            PercentOfPeak = 100 * gflops / peak,
+        };
+        List<string> said = [];
+        BenchResult[] found = BenchResult.OfOnePeak([Of(50, 100), Of(80, 400), Of(0, null)], said.Add);
+        Assert.That(found.Select(r => r.PeakGflops), Is.EqualTo((double?[])[400, 400, null]));
+        Assert.That(found.Select(r => r.PercentOfPeak), Is.EqualTo((double?[])[12.5, 20, null]));
+        Assert.That(said.Single(), Does.Contain("rose to 400"));
+        BenchResult.OfOnePeak([Of(50, 390), Of(80, 400)], said.Add);
+        BenchResult.OfOnePeak([Of(0, null)], said.Add);
+        Assert.That(said, Has.Count.EqualTo(1));
+    }
+
+    [Test]
     public void Run_UnetStep_TimesThePatchesAskedFor()
     {
         using GpuContext context = GpuContext.Create(DeviceKind.Cpu);

@@ -1,6 +1,10 @@
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Host;
+using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Tensors;
+using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
 
 namespace MeanShiftGpu.Tests.Kernels.Machine;
@@ -132,6 +136,40 @@ public class HostThreadsTests
                 .GetAwaiter().GetResult(),
             Throws.InvalidOperationException.With.Message.Contains("one caller at a time")));
         Assert.That(loss.Evaluate(scores, 8, 8, 8, [4, 4, 4], new float[scores.Length], seed: 1, step: 0), Is.GreaterThan(0));
+    }
+
+    // What another thread would read half before a step, and half after it.
+    [Test]
+    public void Reading_WhileTheContextIsInUse_IsRefused()
+    {
+        using GpuContext context = GpuContext.Create(new GpuContextOptions { Device = DeviceKind.Cpu });
+        using MeanShiftLoss<float> loss = new(context, MeanShiftOptions.Compact);
+        using UNet3d<float> network = new(context, new UNet3dOptions { Widths = [2, 3] }, seed: 1);
+        Parameter<float> parameter = network.Parameters.Parameters[0];
+        float[] numbers = parameter.Download(context);
+        using TemporaryFolder folder = new();
+        Action[] readers =
+        [
+            () => _ = loss.Positions,
+            () => _ = loss.Trajectory,
+            () => parameter.Upload(context, numbers),
+            () => parameter.Download(context),
+            () => network.Parameters.ZeroGradients(context),
+            () => network.Save(folder["network.safetensors"]),
+            () => network.SaveOnnx(folder["network.onnx"]),
+        ];
+        using (CallerGate.Pass call = context.Enter("a call"))
+        using (Assert.EnterMultipleScope())
+        {
+            foreach (Action read in readers)
+                Assert.That(
+                    () => Task.Run(read).GetAwaiter().GetResult(),
+                    Throws.InvalidOperationException.With.Message.Contains("one caller at a time"));
+            Assert.That(folder.Files(), Is.Empty);
+        }
+
+        foreach (Action read in readers)
+            Assert.That(() => read(), Throws.Nothing);
     }
 
     // A program around this library may fill the pool; its threads are then late, and the calling one does
