@@ -100,6 +100,7 @@ public sealed class Tape<T> : IDisposable
         if (values.Length != shape.CheckedLength)
             throw new ArgumentException(
                 $"{values.Length} values do not fill a tensor {shape}, which has {shape.Length}.", nameof(values));
+        using CallerGate.Pass pass = Context.Enter("Tape.Upload");
         Tensor<T> uploaded = Allocate(shape);
         uploaded.Storage.RequiresGradient = requiresGradient;
         uploaded.View.CopyFromCPU(Context.Stream, values);

@@ -2,7 +2,9 @@ using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
+using MeanShiftGpu.Ops;
 
 namespace MeanShiftGpu.Tensors;
 
@@ -57,9 +59,20 @@ public sealed class Tensor<T>
 
     internal int ChannelOffset { get; }
 
-    internal bool Overlaps(Tensor<T> other)
-        => ReferenceEquals(Storage, other.Storage) && ChannelOffset < other.ChannelOffset + other.Shape.Channels
-            && other.ChannelOffset < ChannelOffset + Shape.Channels;
+    /// <summary>Refuses an output over this input, which an operation still reads; wrapped views of one
+    /// memory included.</summary>
+    internal void RequireApart(Tensor<T> output, string operation)
+    {
+        if (IsBf16 == output.IsBf16
+            && (IsBf16 ? Covered<Bf16>().Overlaps(output.Covered<Bf16>()) : Covered<T>().Overlaps(output.Covered<T>())))
+            throw new ArgumentException(
+                $"{operation}: the output overlaps the input, which is still read. Give an output of other memory.",
+                nameof(output));
+    }
+
+    private VoxelView<TElement> Covered<TElement>()
+        where TElement : unmanaged
+        => new(ViewAs<TElement>(), Shape.Voxels, Shape.Channels, Pitch, "");
 
     internal bool IsWhole => Shape.Channels == Storage.Shape.Channels;
 
@@ -105,18 +118,33 @@ public sealed class Tensor<T>
     /// <exception cref="ArgumentException">The tensor is on another device.</exception>
     /// <exception cref="InvalidOperationException">It is of an earlier tape, and its memory has gone to
     /// another.</exception>
-    public T[] ToArray(GpuContext context) => IsBf16 ? Gather(
-        context, Storage.ViewAs<Bf16>(), Widened) : Gather(context, Storage.ViewAs<T>(), static value => value);
+    public T[] ToArray(GpuContext context)
+    {
+        using CallerGate.Pass pass = Enter(context, "Tensor.ToArray");
+        return IsBf16 ? Gather(context, Storage.ViewAs<Bf16>(), Widened)
+            : Gather(context, Storage.ViewAs<T>(), static value => value);
+    }
 
     /// <summary>Copies the gradient to the host, [N, D, H, W, C] dense. Waits for the stream.</summary>
     /// <exception cref="ArgumentNullException">The context is null.</exception>
     /// <exception cref="ArgumentException">The tensor is on another device.</exception>
     /// <exception cref="InvalidOperationException">No backward pass has reached this tensor.</exception>
-    public T[] GradientToArray(GpuContext context) => Storage.HadGradient
-        ? IsBf16 ? Gather(
-            context, Storage.GradientAs<Bf16>(), Widened) : Gather(context, Storage.GradientAs<T>(), static value => value)
-        : throw new InvalidOperationException("This tensor has no gradient: no backward pass has reached it, or it does not "
-            + "require one.");
+    public T[] GradientToArray(GpuContext context)
+    {
+        using CallerGate.Pass pass = Enter(context, "Tensor.GradientToArray");
+        if (!Storage.HadGradient)
+            throw new InvalidOperationException("This tensor has no gradient: no backward pass has reached it, or it does not "
+                + "require one.");
+        return IsBf16 ? Gather(context, Storage.GradientAs<Bf16>(), Widened)
+            : Gather(context, Storage.GradientAs<T>(), static value => value);
+    }
+
+    // The arena's context is the one whose calls write the tensor and whose disposal takes it.
+    private CallerGate.Pass Enter(GpuContext context, string operation)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        return (Storage.Arena is { IsDisposed: false } arena ? arena.Context : context).Enter(operation);
+    }
 
     private static ArrayView<T> Filled(ArrayView<T> view, TensorShape shape) => view.Length >= shape.CheckedLength
         ? view
@@ -128,9 +156,10 @@ public sealed class Tensor<T>
     private T[] Gather<TElement>(GpuContext context, ArrayView<TElement> source, Converter<TElement, T> convert)
         where TElement : unmanaged
     {
-        ArgumentNullException.ThrowIfNull(context);
         if (Storage.Arena is { } arena && arena.Context.Accelerator != context.Accelerator)
             throw new ArgumentException("This tensor is on another device, expected the context of its tape.", nameof(context));
+        using Launch read = Launch.Begin(context.Stream, "Tensor");
+        read.Require(source, source.Length, "tensor");
         TElement[] stored = new TElement[source.Length];
         source.CopyToCPU(context.Stream, stored);
         context.Synchronize();

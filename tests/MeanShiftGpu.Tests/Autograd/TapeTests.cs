@@ -190,6 +190,54 @@ public class TapeTests
         Assert.That(() => tape.Conv3d(wide.Channels(1, 1), weight, bias, output: wide.Channels(0, 1)), Throws.Nothing);
     }
 
+    // Two tensors of the caller's memory have a storage each.
+    [Test]
+    public void Output_OverAWrappedInput_IsRefused()
+    {
+        using ParameterSet<double> set = OneByOne(out Parameter<double> weight, out Parameter<double> bias);
+        using ParameterSet<double> doubling = new();
+        (Parameter<double> twice, Parameter<double> twiceBias) = doubling.AddTransposedConvolution("up", 1, 1);
+        doubling.Allocate(context);
+        using MemoryBuffer1D<double, Stride1D.Dense> memory = context.Accelerator.Allocate1D<double>(100);
+        memory.MemSetToZero();
+        Tensor<double> x = new(memory.View.AsContiguous().SubView(10, 8), Shape);
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        using (Assert.EnterMultipleScope())
+        {
+            foreach (int at in (int[])[10, 12, 3])
+            {
+                Tensor<double> over = new(memory.View.AsContiguous().SubView(at, 8), Shape);
+                Assert.That(
+                    () => tape.Conv3d(x, weight, bias, output: over), Throws.ArgumentException.With.Message.Contains("overlaps"));
+                Assert.That(
+                    () => tape.SigmoidHead(x, weight, bias, output: over),
+                    Throws.ArgumentException.With.Message.Contains("overlaps"));
+            }
+
+            TensorShape large = new(1, 4, 4, 4, 1);
+            Tensor<double> half = new(memory.View.AsContiguous().SubView(17, 1), new(1, 1, 1, 1, 1));
+            Assert.That(
+                () => tape.ConvTranspose3d(x, twice, twiceBias, output: new(memory.View.AsContiguous().SubView(12, 64), large)),
+                Throws.ArgumentException.With.Message.Contains("overlaps"));
+            Assert.That(
+                () => tape.MaxPool3d(x, output: half), Throws.ArgumentException.With.Message.Contains("overlaps"));
+            Tensor<double> beside = new(memory.View.AsContiguous().SubView(18, 8), Shape);
+            Assert.That(() => tape.Conv3d(x, weight, bias, output: beside), Throws.Nothing);
+        }
+    }
+
+    [Test]
+    public void ToArray_OfMemoryThatWasDisposed_IsRefused()
+    {
+        MemoryBuffer1D<double, Stride1D.Dense> memory = context.Accelerator.Allocate1D<double>(16);
+        memory.MemSetToZero();
+        Tensor<double> x = new(memory.View.AsContiguous().SubView(8, 8), Shape);
+        Assert.That(x.ToArray(context), Is.All.Zero);
+        memory.Dispose();
+        Assert.That(
+            () => x.ToArray(context), Throws.InstanceOf<ObjectDisposedException>().With.Message.Contains("after their last use"));
+    }
+
     [Test]
     public void Backward_WhenANeededTensorWasOverwritten_IsRefused()
     {

@@ -1,6 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Ops.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tests.Support;
@@ -122,6 +123,22 @@ public sealed class MeanShiftCallTests
             Losses = default,
         }), Throws.ArgumentException);
         Assert.That(loss.Positions.Length, Is.Zero);
+        MeanShiftShape shape = Options.Shape(1, Edge, Edge, Edge);
+        Action[] refused =
+        [
+            () => loss.Evaluate(new double[512], Edge, Edge, Edge, [3, 4, 5], new double[511], seed: 1),
+            () => loss.Evaluate(new double[512], 0, Edge, Edge, [3, 4, 5], new double[512], seed: 1),
+            () => loss.Prepare(new(Edge, 0, Edge)),
+            () => loss.Evaluate(default, default, default, default, default, shape, Options.Sampling(1, 0)),
+            () => loss.Evaluate(default, default, default, default, default, default, shape),
+        ];
+        foreach (Action call in refused)
+        {
+            loss.Prepare(new(Edge, Edge, Edge));
+            Assert.That(() => call(), Throws.InstanceOf<ArgumentException>());
+            Assert.That(loss.Positions.Length, Is.Zero);
+        }
+
         loss.Prepare(new(Edge, Edge, Edge));
         using MeanShiftLoss<double> wide = new(context, Options with { SeedCount = 500 });
         Assert.That(wide.Trajectory.Length, Is.Zero);

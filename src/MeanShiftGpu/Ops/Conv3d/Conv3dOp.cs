@@ -48,9 +48,7 @@ public static class Conv3dOp
         output ??= tape.AllocateLike(input, outputShape);
         if (output.Shape != outputShape)
             throw new ArgumentException($"Conv3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
-        if (output.Overlaps(input))
-            throw new ArgumentException(
-                "Conv3d: the output overlaps the input, which neighbouring voxels still read.", nameof(output));
+        input.RequireApart(output, "Conv3d");
 
         Conv3dShape shape = new(
             input.Shape.Batch,

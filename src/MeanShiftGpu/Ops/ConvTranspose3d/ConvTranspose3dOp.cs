@@ -17,7 +17,7 @@ public static class ConvTranspose3dOp
     /// <param name="output">Where to write; null for a new tensor.</param>
     /// <returns>[N, 2D, 2H, 2W, Cout].</returns>
     /// <exception cref="ArgumentNullException">An argument but the output is null.</exception>
-    /// <exception cref="ArgumentException">Shapes do not fit.</exception>
+    /// <exception cref="ArgumentException">Shapes do not fit, or the output overlaps the input.</exception>
     public static Tensor<T> ConvTranspose3d<T>(
         this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
@@ -38,6 +38,7 @@ public static class ConvTranspose3dOp
         if (output.Shape != outputShape)
             throw new ArgumentException(
                 $"ConvTranspose3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
+        input.RequireApart(output, "ConvTranspose3d");
         ConvTranspose3dShape shape = new(
             from.Batch,
             from.Depth,

@@ -17,7 +17,8 @@ public static class MaxPool3dOp
     /// <param name="output">Where to write; null for a new tensor.</param>
     /// <returns>[N, D/2, H/2, W/2, C].</returns>
     /// <exception cref="ArgumentNullException">An argument but the output is null.</exception>
-    /// <exception cref="ArgumentException">An extent is odd, or shapes do not fit.</exception>
+    /// <exception cref="ArgumentException">An extent is odd, shapes do not fit, or the output overlaps the
+    /// input.</exception>
     public static Tensor<T> MaxPool3d<T>(this Tape<T> tape, Tensor<T> input, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
     {
@@ -31,6 +32,7 @@ public static class MaxPool3dOp
         output ??= tape.AllocateLike(input, outputShape);
         if (output.Shape != outputShape)
             throw new ArgumentException($"MaxPool3d: the output is {output.Shape}, expected {outputShape}.", nameof(output));
+        input.RequireApart(output, "MaxPool3d");
         MaxPool3dShape shape = new(
             extent.Batch, extent.Depth, extent.Height, extent.Width, extent.Channels, input.Pitch, output.Pitch);
         if (input.IsBf16)

@@ -70,8 +70,10 @@ public sealed class MeanShiftLoss<T> : IDisposable
     public MeanShiftOptions Options { get; }
 
     /// <summary>
-    /// [N, S, 3], where the seeds of the last call ended, those of its last map, on the device. The view
-    /// holds until the next call; it is empty before the first one and after a call that was refused.
+    /// [N, S, 3], where the seeds of the last call ended, those of its last map, on the device. It is empty
+    /// before the first call and after a call that was refused. The view holds until the next call, or until
+    /// this object, its context or its device is disposed; one that is kept for longer must not be read,
+    /// which may end the process.
     /// </summary>
     /// <exception cref="ObjectDisposedException">This object, its context or its device was
     /// disposed.</exception>
@@ -131,7 +133,9 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ArrayView<T> gradScores,
         MeanShiftShape shape,
         SeedSampling sampling)
-        => Evaluate(new MeanShiftCall<T>
+    {
+        using CallerGate.Pass pass = Begin();
+        Evaluate(new MeanShiftCall<T>
         {
             Shape = shape,
             Scores = scores,
@@ -141,6 +145,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
             Losses = loss,
             GradScores = Wanted(gradScores, shape),
         });
+    }
 
     /// <summary>
     /// Loss and gradient with the caller's seeds. Queues on the context's stream and does not wait.
@@ -165,6 +170,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ArrayView<T> gradScores,
         MeanShiftShape shape)
     {
+        using CallerGate.Pass pass = Begin();
         RequireShape(shape);
         // An empty view would have seeds drawn.
         RequireLength("seeds", seeds.Length, shape.Points * 3);
@@ -192,8 +198,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// finite.</exception>
     public void Evaluate(in MeanShiftCall<T> call)
     {
-        using CallerGate.Pass pass = Enter();
-        lastShape = default;
+        using CallerGate.Pass pass = Begin();
         MeanShiftShape shape = call.Shape;
         RequireShape(shape);
         int maps = call.Maps;
@@ -284,6 +289,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
         ulong seed,
         uint step = 0)
     {
+        using CallerGate.Pass pass = Begin();
         ArgumentOutOfRangeException.ThrowIfLessThan(depth, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
@@ -316,6 +322,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// <exception cref="ArgumentException">A number is below 1, or they are too large for spans.</exception>
     public void Prepare(Extent size, int batch = 1, int maps = 1, int centers = 64)
     {
+        using CallerGate.Pass pass = Begin();
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(maps, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(centers, 1);
@@ -349,8 +356,7 @@ public sealed class MeanShiftLoss<T> : IDisposable
     /// finite.</exception>
     public T Evaluate(in MeanShiftSpans<T> call)
     {
-        using CallerGate.Pass pass = Enter();
-        lastShape = default;
+        using CallerGate.Pass pass = Begin();
         (int batch, int maps, Extent size) = (call.Batch, call.Maps, call.Size);
         ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1, nameof(call.Batch));
         ArgumentOutOfRangeException.ThrowIfLessThan(maps, 1, nameof(call.Maps));
@@ -449,6 +455,14 @@ public sealed class MeanShiftLoss<T> : IDisposable
     }
 
     private CallerGate.Pass Enter() => context.Enter("MeanShiftLoss", in disposed);
+
+    // What the last call left holds no longer, even if this one is refused.
+    private CallerGate.Pass Begin()
+    {
+        CallerGate.Pass pass = Enter();
+        lastShape = default;
+        return pass;
+    }
 
     /// <summary>Frees the memory. Waits for a call that another thread has in progress.</summary>
     public void Dispose()

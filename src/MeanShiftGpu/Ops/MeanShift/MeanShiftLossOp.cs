@@ -3,6 +3,7 @@ using ILGPU;
 using ILGPU.Runtime;
 using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Geometry;
+using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.MeanShift;
 using MeanShiftGpu.Storage;
 using MeanShiftGpu.Tensors;
@@ -93,6 +94,7 @@ public static class MeanShiftLossOp
             offsets[n + 1] = row;
         }
 
+        using CallerGate.Pass pass = tape.Context.Enter("Tape.UploadCenters");
         ArrayView<T> centersView = tape.Arena.Allocate<T>(packed.Length);
         ArrayView<int> offsetsView = tape.Arena.Allocate<int>(offsets.Length);
         centersView.CopyFromCPU(tape.Context.Stream, packed);
@@ -187,6 +189,7 @@ public static class MeanShiftLossOp
                 + $"{scores.Shape.Batch} items.", nameof(seeds));
         Ops.MeanShift.MeanShiftLoss<T>.CheckFinite(seeds);
         MeanShiftShape shape = ShapeOf(scores, centers, options, seeds.Length / 3 / scores.Shape.Batch);
+        using CallerGate.Pass pass = tape.Context.Enter("MeanShiftLoss");
         ArrayView<T> trajectory = tape.Arena.Allocate<T>(shape.TrajectoryLength);
         trajectory.SubView(0, seeds.Length).CopyFromCPU(tape.Context.Stream, seeds);
         return MeanShiftLoss(tape, scores, centers, options, trajectory, shape);

@@ -18,7 +18,7 @@ public static class SigmoidHeadOp
     /// <param name="output">Where to write, a whole tensor; null for a new one.</param>
     /// <returns>Scores [N, D, H, W, Outputs].</returns>
     /// <exception cref="ArgumentNullException">An argument but the output is null.</exception>
-    /// <exception cref="ArgumentException">Shapes do not fit.</exception>
+    /// <exception cref="ArgumentException">Shapes do not fit, or the output overlaps the input.</exception>
     public static Tensor<T> SigmoidHead<T>(
         this Tape<T> tape, Tensor<T> input, Parameter<T> weight, Parameter<T> bias, Tensor<T>? output = null)
         where T : unmanaged, INumber<T>
@@ -37,6 +37,7 @@ public static class SigmoidHeadOp
         if (output.Shape != outputShape || !output.IsWhole)
             throw new ArgumentException(
                 $"SigmoidHead: the output is {output.Shape}, expected a whole tensor {outputShape}.", nameof(output));
+        input.RequireApart(output, "SigmoidHead");
         SigmoidHeadShape shape = new(input.Shape.Voxels, weight.InputChannels, weight.OutputChannels, input.Pitch);
         if (input.IsBf16)
             Run<T, Bf16>(tape, input, weight, bias, output, shape);

@@ -1,8 +1,11 @@
+using MeanShiftGpu.Autograd;
 using MeanShiftGpu.Device;
+using MeanShiftGpu.Geometry;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Host;
 using MeanShiftGpu.Network;
 using MeanShiftGpu.Ops.MeanShift;
+using MeanShiftGpu.Ops.Sum;
 using MeanShiftGpu.Tensors;
 using MeanShiftGpu.Tests.Support;
 using NUnit.Framework;
@@ -148,8 +151,16 @@ public class HostThreadsTests
         Parameter<float> parameter = network.Parameters.Parameters[0];
         float[] numbers = parameter.Download(context);
         using TemporaryFolder folder = new();
+        using Arena arena = new(context);
+        using Tape<float> tape = Tape<float>.Begin(arena);
+        Tensor<float> map = tape.Upload([1, 2, 3, 4], new(1, 1, 2, 2, 1), requiresGradient: true);
+        tape.Backward(tape.Sum(map));
         Action[] readers =
         [
+            () => map.ToArray(context),
+            () => map.GradientToArray(context),
+            () => tape.Upload([1], new(1, 1, 1, 1, 1)),
+            () => tape.UploadCenters([[new Position(0, 0, 0)]]),
             () => _ = loss.Positions,
             () => _ = loss.Trajectory,
             () => parameter.Upload(context, numbers),
