@@ -153,7 +153,9 @@ public sealed class Tape<T> : IDisposable
         if (!requiresGradient)
             return;
         output.Storage.RequiresGradient = true;
-        entries.Add(new Entry(operation, output, backward, Remember(needed), Remember(parameters)));
+        // Its own output too: over one that another operation wrote since, the gradient is not this one's.
+        entries.Add(new Entry(
+            operation, output, backward, [.. Remember(needed), (output, VersionOf(output))], Remember(parameters)));
     }
 
     /// <summary>

@@ -2,6 +2,7 @@ using System.Numerics;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Ops;
 

@@ -4,7 +4,6 @@ using ILGPU.Runtime;
 using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Machine.Real;
-using MeanShiftGpu.Ops;
 
 namespace MeanShiftGpu.Tensors;
 

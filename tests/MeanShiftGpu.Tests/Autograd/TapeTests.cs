@@ -190,6 +190,22 @@ public class TapeTests
         Assert.That(() => tape.Conv3d(wide.Channels(1, 1), weight, bias, output: wide.Channels(0, 1)), Throws.Nothing);
     }
 
+    [Test]
+    public void Backward_ThroughAnOutputThatAnotherOperationWroteSince_IsRefused([Values] bool isTwice)
+    {
+        using ParameterSet<double> set = OneByOne(out Parameter<double> weight, out Parameter<double> bias);
+        using Tape<double> tape = Tape<double>.Begin(arena);
+        Tensor<double> x = tape.Upload(Values, Shape);
+        Tensor<double> wide = tape.Allocate(Shape with { Channels = 2 });
+        tape.Conv3d(x, weight, bias, output: wide.Channels(0, 1));
+        tape.Conv3d(x, weight, bias, output: wide.Channels(1, 1));
+        if (isTwice)
+            tape.Conv3d(x, weight, bias, output: wide.Channels(1, 1));
+        Tensor<double> loss = tape.Sum(wide);
+        Assert.That(() => tape.Backward(loss), isTwice
+            ? Throws.InvalidOperationException.With.Message.Contains("overwritten") : Throws.Nothing);
+    }
+
     // Two tensors of the caller's memory have a storage each.
     [Test]
     public void Output_OverAWrappedInput_IsRefused()

@@ -5,6 +5,7 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Convolution;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Ops.ConvTranspose3d;
 

@@ -4,6 +4,7 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Kernels.Pooling;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Ops.MaxPool3d;
 

@@ -4,6 +4,7 @@ using MeanShiftGpu.Device;
 using MeanShiftGpu.Kernels.Head;
 using MeanShiftGpu.Kernels.Machine;
 using MeanShiftGpu.Storage;
+using MeanShiftGpu.Tensors;
 
 namespace MeanShiftGpu.Ops.SigmoidHead;
 

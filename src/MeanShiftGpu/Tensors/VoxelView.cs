@@ -1,7 +1,7 @@
 using ILGPU;
 using ILGPU.Runtime;
 
-namespace MeanShiftGpu.Ops;
+namespace MeanShiftGpu.Tensors;
 
 /// <summary>What a channels-last operand covers of its buffer.</summary>
 /// <param name="View">From the first voxel's first channel on.</param>
